@@ -1,0 +1,1 @@
+"""Read datasets larger than memory, ahead of the training loop."""

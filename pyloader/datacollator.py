@@ -1,0 +1,17 @@
+"""DataCollator: numbers -> what the training loop takes.  The third of the three methods that users override."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyloader.columns import Columns
+
+__all__ = ["DataCollator"]
+
+
+class DataCollator:
+    """Collates one batch.  Subclass it and write `collate_batch`."""
+
+    def collate_batch(self, columns: Columns) -> Any:
+        """Turn one batch's encoded columns into arrays or tensors.  What it returns is what the loop receives."""
+        raise NotImplementedError(f"{type(self).__name__} has no collate_batch(columns): write one")

@@ -1,0 +1,20 @@
+"""Dataset: raw columns -> numbers, for one batch.  The second of the three methods that users override."""
+
+from __future__ import annotations
+
+from pyloader.columns import Columns
+
+__all__ = ["Dataset"]
+
+
+class Dataset:
+    """Encodes one batch.  Subclass it and write `batch_encode`."""
+
+    def batch_encode(self, columns: Columns) -> Columns:
+        """Turn one batch's raw columns (text, bytes) into numbers.
+
+        Returns:
+          A dict, name -> list or NumPy array, with as many rows as came in.  To leave samples out, filter in
+          `DataReader.read_file`, or when splitting.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no batch_encode(columns): write one")

@@ -1,0 +1,129 @@
+"""What can go wrong, each with a name of its own.
+
+    PyLoaderError
+    ├── FileError                names a file, and a line where there is one
+    │   ├── DataDirError         the directory of chunks is missing, empty or ambiguous
+    │   ├── ManifestError        manifest.json is damaged, or the chunks differ from it
+    │   ├── ChunkReadError       a chunk file could not be turned into samples
+    │   ├── ReadFileError        read_file answered with something that is no set of columns
+    │   └── SplitError           a dump could not be split
+    ├── BatchEncodeError         batch_encode answered with something that is no set of columns
+    ├── CollateError             a batch could not be made into arrays
+    ├── StateError               a saved state cannot be honoured by this loader
+    ├── CoverageError            an epoch delivered another number of samples than it has
+    ├── StallError               nothing arrived within stall_timeout_seconds
+    ├── ForkError                the loader was used in a forked child process
+    └── ClosedError              the loader was used after close()
+
+    MissingDependencyError       an optional package is not installed (an ImportError too)
+
+Every one of them can be pickled: the text is made when shown, and the parts travel.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BatchEncodeError",
+    "ChunkReadError",
+    "ClosedError",
+    "CollateError",
+    "CoverageError",
+    "DataDirError",
+    "FileError",
+    "ForkError",
+    "ManifestError",
+    "MissingDependencyError",
+    "PyLoaderError",
+    "ReadFileError",
+    "SplitError",
+    "StallError",
+    "StateError",
+]
+
+
+class PyLoaderError(Exception):
+    """The root of every error that pyloader names.
+
+    Args:
+      what: What was found.
+      hint: What to do about it.
+    """
+
+    def __init__(self, what: str, hint: str = "") -> None:
+        super().__init__(what, hint)  # pickle rebuilds us from these, in another process
+        self.what, self.hint = what, hint
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.hint}".rstrip()
+
+
+class FileError(PyLoaderError):
+    """Something is wrong with a file.
+
+    Args:
+      path: The file or directory.
+      what: What was found in it.
+      hint: What to do about it.
+      line: The line, counted from 1, where there is one.
+    """
+
+    def __init__(self, path: str, what: str, hint: str = "", line: int | None = None) -> None:
+        super().__init__(what, hint)
+        self.args = (path, what, hint, line)
+        self.path, self.line = path, line
+
+    def __str__(self) -> str:
+        where = self.path if self.line is None else f"{self.path}:{self.line}"
+        return f"{where}: {super().__str__()}"
+
+
+class DataDirError(FileError):
+    """The directory of chunks is missing, empty or ambiguous."""
+
+
+class ManifestError(FileError):
+    """manifest.json is damaged, or the chunks differ from what it says."""
+
+
+class ChunkReadError(FileError):
+    """A chunk file could not be turned into samples."""
+
+
+class ReadFileError(FileError):
+    """read_file answered with something that is no set of columns."""
+
+
+class SplitError(FileError):
+    """A dump could not be split into chunks."""
+
+
+class BatchEncodeError(PyLoaderError):
+    """batch_encode answered with something that is no set of columns."""
+
+
+class CollateError(PyLoaderError):
+    """A batch could not be made into arrays."""
+
+
+class StateError(PyLoaderError):
+    """A saved state cannot be honoured by this loader."""
+
+
+class CoverageError(PyLoaderError):
+    """An epoch delivered another number of samples than it has."""
+
+
+class StallError(PyLoaderError):
+    """Nothing arrived within stall_timeout_seconds."""
+
+
+class ForkError(PyLoaderError):
+    """The loader was used in a forked child process, where its threads do not exist."""
+
+
+class ClosedError(PyLoaderError):
+    """The loader was used after close()."""
+
+
+class MissingDependencyError(PyLoaderError, ImportError):
+    """An optional package is not installed."""

@@ -1,0 +1,32 @@
+"""Optional packages: imported when used, with the command that installs them when missing."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from pyloader.errors import MissingDependencyError
+
+__all__ = ["import_optional"]
+
+# Where the package to install is called otherwise than the module to import.
+_PACKAGES = {"array_record.python.array_record_module": "array_record", "pyarrow.parquet": "pyarrow"}
+
+
+def import_optional(module: str, *, wanted_by: str) -> ModuleType:
+    """Import `module`, or say which command installs it.
+
+    Args:
+      module: The dotted name to import.
+      wanted_by: What needs it, as the user knows it: "ParquetReader".
+
+    Raises:
+      MissingDependencyError: the package is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as exc:
+        package = _PACKAGES.get(module, module.partition(".")[0])
+        raise MissingDependencyError(
+            f"{wanted_by} needs {package!r}, which is not installed: pip install {package}"
+        ) from exc

@@ -1,0 +1,82 @@
+"""Options: their old spellings, what people bring from elsewhere, and sizes with units."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["format_bytes", "parse_bytes", "with_new_names"]
+
+_OLD_NAMES = {"num_epoch": "num_epochs", "random_seed": "seed", "root_dir": "data_dir"}
+
+_ELSEWHERE = {
+    "drop_last": 'Write last_batch="drop" (or "keep", "pad", "wrap")',
+    "collate_fn": "Subclass DataCollator, write collate_batch(columns), and give it as datacollator=",
+    "pin_memory": "A DataCollator that makes tensors can pin them in collate_batch",
+    "prefetch_factor": "What is read ahead is bounded by max_queue_size, in chunks",
+    "prefetch": "What is read ahead is bounded by max_queue_size, in chunks",
+    "persistent_workers": "Workers live as long as the run; leave it out",
+    "sampler": "The order is a function of seed, shuffle and shuffle_window; leave it out",
+    "batch_sampler": "The order is a function of seed, shuffle and shuffle_window; leave it out",
+    "worker_init_fn": "Workers are threads; set up what they need in the __init__ of your classes",
+    "generator": "Write seed=7",
+    "timeout": "Write stall_timeout_seconds=60",
+    "epochs": "Write num_epochs=5",
+    "buffer_size": "Write shuffle_window=8, in chunks",
+    "shuffle_buffer_size": "Write shuffle_window=8, in chunks",
+    "transform": "Subclass Dataset and write batch_encode(columns)",
+    "multiprocessing_context": "Workers are threads; leave it out",
+}
+
+_UNITS = {"": 1, "b": 1}
+_UNITS |= {f"{letter}b": 1000**power for power, letter in enumerate("kmgt", start=1)}
+_UNITS |= {f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", start=1)}
+
+
+def with_new_names(owner: str, given: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options `given`, with the old spellings in `extra` taken in under their new names.
+
+    Raises:
+      TypeError: `extra` has an option that `owner` does not know; the message says what to write.
+    """
+    options = dict(given)
+    for name, value in extra.items():
+        if name in _OLD_NAMES and _OLD_NAMES[name] in options:
+            options[_OLD_NAMES[name]] = value
+        else:
+            raise TypeError(f"{owner} has no option {name!r}. {_advice(name, options)}")
+    return options
+
+
+def parse_bytes(text: str | int) -> int:
+    """Return a size in bytes: 4096, "64MiB" (2**20 each), "64MB" (10**6 each), "1.5 GB".
+
+    Raises:
+      ValueError: it is not a size.
+    """
+    if isinstance(text, int):
+        return text
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)\s*", text.lower())
+    if match is None or match[2] not in _UNITS:
+        raise ValueError(f"{text!r} is not a size; write 64MiB (powers of two) or 64MB (powers of ten)")
+    return round(float(match[1]) * _UNITS[match[2]])
+
+
+def format_bytes(num_bytes: float) -> str:
+    """Return a size in powers of ten, to be read: "31.2 GB"."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(num_bytes) < 999.5 or unit == "GB":
+            break
+        num_bytes /= 1000
+    digits = 0 if unit == "B" or num_bytes >= 99.95 else 1
+    return f"{num_bytes:,.{digits}f} {unit}"
+
+
+def _advice(name: str, options: Mapping[str, Any]) -> str:
+    if name in _ELSEWHERE:
+        return _ELSEWHERE[name]
+    import difflib
+
+    close = difflib.get_close_matches(name, options, n=1)
+    return f"Did you mean {close[0]!r}?" if close else f"It has: {', '.join(options)}"
