@@ -1,1 +1,111 @@
-"""Read datasets larger than memory, ahead of the training loop."""
+"""Read datasets larger than memory, ahead of the training loop.
+
+The way of a sample, one folder a step:
+
+    files    which chunk files exist, and how to open one
+    plan     who reads what, and when
+    read     one chunk file -> columns               (you: DataReader.read_file)
+    shuffle  samples change places, and are cut into batches
+    encode   raw columns -> numbers                  (you: Dataset.batch_encode)
+    collate  numbers -> arrays                       (you: DataCollator.collate_batch)
+    deliver  ahead of time, in order, within limits  (DataLoader)
+
+`write` makes the chunks: `pyloader split` on the command line, `split` and `ChunkWriter` here.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from pyloader.version import VERSION as __version__
+
+if TYPE_CHECKING:
+    from pyloader.collate import NumpyDataCollator, PaddingDataCollator
+    from pyloader.columns import Columns
+    from pyloader.datacollator import DataCollator
+    from pyloader.dataloader import DataLoader
+    from pyloader.datareader import DataReader
+    from pyloader.dataset import Dataset
+    from pyloader.encode import PAD_, PAD_IDX, TextDataset
+    from pyloader.errors import PyLoaderError
+    from pyloader.files import open_chunk
+    from pyloader.loaderoptions import MAX_QUEUE_SIZE
+    from pyloader.read import (
+        ArrayRecordReader,
+        DelimitedReader,
+        JsonLineDataReader,
+        JsonlReader,
+        NumpyReader,
+        ParquetReader,
+        TextReader,
+        reader_for,
+        register_reader,
+    )
+    from pyloader.write import ChunkWriter, split
+
+# Where each name comes from: imported when it is first used.
+_HOMES = {
+    "ArrayRecordReader": "read",
+    "ChunkWriter": "write",
+    "Columns": "columns",
+    "DataCollator": "datacollator",
+    "DataLoader": "dataloader",
+    "DataReader": "datareader",
+    "Dataset": "dataset",
+    "DelimitedReader": "read",
+    "JsonLineDataReader": "read",
+    "JsonlReader": "read",
+    "MAX_QUEUE_SIZE": "loaderoptions",
+    "NumpyDataCollator": "collate",
+    "NumpyReader": "read",
+    "PAD_": "encode",
+    "PAD_IDX": "encode",
+    "PaddingDataCollator": "collate",
+    "ParquetReader": "read",
+    "PyLoaderError": "errors",
+    "TextDataset": "encode",
+    "TextReader": "read",
+    "open_chunk": "files",
+    "reader_for": "read",
+    "register_reader": "read",
+    "split": "write",
+}
+
+__all__ = [
+    "MAX_QUEUE_SIZE",
+    "PAD_",
+    "PAD_IDX",
+    "ArrayRecordReader",
+    "ChunkWriter",
+    "Columns",
+    "DataCollator",
+    "DataLoader",
+    "DataReader",
+    "Dataset",
+    "DelimitedReader",
+    "JsonLineDataReader",
+    "JsonlReader",
+    "NumpyDataCollator",
+    "NumpyReader",
+    "PaddingDataCollator",
+    "ParquetReader",
+    "PyLoaderError",
+    "TextDataset",
+    "TextReader",
+    "__version__",
+    "open_chunk",
+    "reader_for",
+    "register_reader",
+    "split",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pyloader' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"pyloader.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

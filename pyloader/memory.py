@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import sys
+from collections import deque
+from typing import Any
 
 import numpy as np
 
@@ -15,24 +17,24 @@ __all__ = ["RecycledMemory"]
 
 _SMALLEST = 2**16  # below this many bytes, malloc is as fast
 
-# What sys.getrefcount says of a block that only the list holds: the list, the loop variable, and its own argument.
-_UNUSED = 3
-
 
 class RecycledMemory:
     """Makes arrays, in memory that earlier arrays have left.
 
-    Several threads may use one: taking a block out of the list is a single step under the interpreter's lock.
+    Several threads may use one.  A copy made by pickle begins with no memory.
 
     Args:
-      max_idle_blocks: How many blocks are remembered; the oldest is forgotten (its arrays keep it) when there are more.
+      max_blocks: How many blocks are remembered.  When there are more, the oldest is forgotten: its arrays keep it, and
+        it is freed with them.  There are never more blocks than arrays were in use at once.
     """
 
-    def __init__(self, max_idle_blocks: int = 32) -> None:
-        self._max_blocks = max_idle_blocks
-        self._blocks: list[np.ndarray] = []
+    def __init__(self, max_blocks: int = 32) -> None:
+        self._blocks: deque[np.ndarray] = deque(maxlen=max_blocks)
 
-    def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    def __reduce__(self) -> tuple[type[RecycledMemory], tuple[int | None]]:
+        return RecycledMemory, (self._blocks.maxlen,)
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
         """Return an uninitialised, writable array that shares memory with no other living array."""
         num_bytes = math.prod(shape) * dtype.itemsize
         if num_bytes < _SMALLEST or dtype.hasobject:
@@ -40,25 +42,39 @@ class RecycledMemory:
         block = self._unused_block(num_bytes)
         if block is None:
             block = np.empty(num_bytes, np.uint8)
+        # Every array made from it, and every view of those, holds the block: that is what the count tells by.
+        array = block[:num_bytes].view(dtype).reshape(shape)
         self._blocks.append(block)
-        del self._blocks[: -self._max_blocks]
-        return block[:num_bytes].view(dtype).reshape(shape)
+        return array
 
     def _unused_block(self, num_bytes: int) -> np.ndarray | None:
-        for block in list(self._blocks):
-            # The copied list holds one reference more.
-            fits = num_bytes <= block.nbytes <= 2 * num_bytes
-            if fits and sys.getrefcount(block) <= _UNUSED + 1:
-                try:
-                    self._take_out(block)
-                except ValueError:  # another thread took it
+        replaced = False
+        for _ in range(len(self._blocks)):
+            block, references = _take(self._blocks)
+            if block is None:
+                break
+            if references == _UNUSED:
+                if num_bytes <= block.nbytes <= 2 * num_bytes:
+                    return block
+                if not replaced:  # an idle block of another size makes room for the new one
+                    replaced = True
                     continue
-                return block
+            self._blocks.append(block)
         return None
 
-    def _take_out(self, block: np.ndarray) -> None:
-        for index, other in enumerate(self._blocks):
-            if other is block:
-                del self._blocks[index]
-                return
-        raise ValueError
+
+def _take(blocks: deque[np.ndarray]) -> tuple[np.ndarray | None, int]:
+    """Take the oldest block out, and count who holds it.
+
+    Taking is a single step under the interpreter's lock, so no two threads ever look at the same block: counting first
+    and taking afterwards would let both of them have it.
+    """
+    try:
+        block = blocks.popleft()
+    except IndexError:  # other threads are looking at all of them
+        return None, 0
+    return block, sys.getrefcount(block)
+
+
+# What `_take` counts of a block that nobody holds.
+_UNUSED = _take(deque([np.empty(1, np.uint8)]))[1]

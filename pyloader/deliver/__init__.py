@@ -1,1 +1,61 @@
-"""(to come)"""
+"""Ahead of time, in order, within limits: the only place with threads.
+
+Everything else in the package is ordinary, sequential iterators; `map_in_order` makes a step of them concurrent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+from pyloader.deliver.inline import InlineMap
+from pyloader.deliver.lifecycle import Steps, end_with
+from pyloader.deliver.slots import Slots, SlotsClosed, SlotShare
+from pyloader.deliver.stalls import StallWatch
+from pyloader.deliver.threads import ThreadedMap
+
+__all__ = ["SlotShare", "Slots", "SlotsClosed", "StallWatch", "Steps", "end_with", "map_ahead", "map_in_order"]
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+def map_in_order(
+    fn: Callable[[In], Out],
+    items: Iterable[In],
+    *,
+    num_threads: int,
+    slots: Slots,
+    name: str,
+    weight: Callable[[In], float] = lambda item: 1,
+    describe: Callable[[In], str] = str,
+    watch: StallWatch | None = None,
+) -> InlineMap[In, Out] | ThreadedMap[In, Out]:
+    """Return `map(fn, items)`, computed ahead by `num_threads` threads, or inline with none.
+
+    `weight(item)` is taken from `slots` before `fn(item)` begins, and given back by whoever uses the results.  The
+    results and errors are the same for every number of threads.
+    """
+    if num_threads == 0:
+        return InlineMap(fn, items, slots=slots, weight=weight)
+    return ThreadedMap(
+        fn, items, num_threads=num_threads, slots=slots, weight=weight, name=name, describe=describe, watch=watch
+    )
+
+
+def map_ahead(
+    fn: Callable[[In], Out], items: Iterable[In], *, num_threads: int, name: str = "map", max_ahead: int | None = None
+) -> Iterator[Out]:
+    """Yield `map(fn, items)`, at most `max_ahead` results (twice the threads unless given) ahead of the caller.
+
+    Closing the generator, or leaving its loop, ends the threads.
+    """
+    slots = Slots(max_ahead or max(1, 2 * num_threads), blocking=num_threads > 0)
+    steps = Steps()
+    step = steps.add(map_in_order(fn, items, num_threads=num_threads, slots=slots, name=name))
+    try:
+        for result in step:
+            yield result
+            slots.give_back()
+    finally:
+        steps.close()

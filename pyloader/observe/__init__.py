@@ -1,1 +1,6 @@
-"""(to come)"""
+"""What happened, and where the time went."""
+
+from pyloader.observe.progress import ProgressBar
+from pyloader.observe.stats import Counters, Stats
+
+__all__ = ["Counters", "ProgressBar", "Stats"]

@@ -1,1 +1,26 @@
-"""(to come)"""
+"""Who reads what, and when.  Pure: numbers in, numbers and arrays out; no files, no threads."""
+
+from pyloader.plan.dealing import Dealing
+from pyloader.plan.order import chunk_order, deal_phase, order_digest, row_order, segment_order
+from pyloader.plan.position import START, Position
+from pyloader.plan.reading import ReadTask, read_tasks
+from pyloader.plan.state import Order, position_from_state, state_of
+from pyloader.plan.steps import LAST_BATCH_RULES, steps_per_epoch
+
+__all__ = [
+    "LAST_BATCH_RULES",
+    "START",
+    "Dealing",
+    "Order",
+    "Position",
+    "ReadTask",
+    "chunk_order",
+    "deal_phase",
+    "order_digest",
+    "position_from_state",
+    "read_tasks",
+    "row_order",
+    "segment_order",
+    "state_of",
+    "steps_per_epoch",
+]

@@ -1,0 +1,287 @@
+"""DataLoader: batches of a dataset larger than memory, shuffled, read ahead of the training loop."""
+
+from __future__ import annotations
+
+import logging
+import time
+import weakref
+from collections.abc import Iterator
+from dataclasses import replace
+from types import TracebackType
+from typing import Any
+
+from pyloader.datacollator import DataCollator
+from pyloader.datareader import DataReader
+from pyloader.dataset import Dataset
+from pyloader.deliver import end_with
+from pyloader.errors import ClosedError
+from pyloader.files.listing import DataDir
+from pyloader.loaderoptions import LoaderOptions, resolve
+from pyloader.observe import Counters, ProgressBar, Stats
+from pyloader.plan import START, Position, position_from_state, state_of, steps_per_epoch
+from pyloader.run import Run
+
+__all__ = ["DataLoader"]
+
+_log = logging.getLogger("pyloader")
+
+
+class DataLoader:
+    """Streams chunk files to a training loop: one stream of batches, with a position.
+
+    A `for` goes on where the last one stopped, also after `break`.  It ends when `num_epochs` epochs are complete; the
+    next `for` begins the next epochs, in a new order.  `reset()` starts over.  Use it from one thread at a time.
+
+    Args:
+      datareader: Reads one chunk file; None chooses by the files' suffix, or by their manifest.
+      dataset: Encodes one batch; None leaves it as it was read.
+      datacollator: Makes arrays of one batch; None is NumpyDataCollator().
+      data_dir: The chunks: a directory, a glob pattern, a manifest.json, or a list of files.
+      num_epochs: How many epochs a `for` has; None never ends.
+      max_queue_size: The most chunks' worth of rows in memory at once: being read, held for mixing, waiting, or being
+        drained.  At least shuffle_window + 1 (1 with a window of 1).
+      shuffle: Whether chunks and rows change places in every epoch.
+      seed: The seed of the order, an integer >= 0; None takes the reader's, 42 unless given.
+      batch_size: Samples in a batch; None takes the reader's, 16 unless given.
+      shuffle_window: How many chunks are mixed at a time, 4 unless given; 1 mixes rows inside their chunk only, a
+        window as long as the list of chunks is a full shuffle.
+      last_batch: An epoch's last rows, when they make no whole batch: "keep" a short batch, "drop" them, "pad" it by
+        repeating a row (every batch then has a bool "mask"), or "wrap": repeat the rows before them.
+      num_workers: Threads that gather, encode and collate batches; 0 does everything in the caller's thread.
+      num_readers: Threads that read chunks.
+      max_skipped: How many unreadable chunks are left out, and listed in stats(), before one is an error: a number, or
+        a share of all chunks such as "1%".
+      stall_timeout_seconds: Seconds without a batch before StallError; None warns after 60, and waits.
+      progress: Whether to show a progress bar.
+      copy: Whether batches of unshuffled arrays are copied; False hands out parts of what the reader returned.
+
+    Raises:
+      TypeError: an argument of the wrong kind, or an option that does not exist; the message says what to write.
+      ValueError: a number out of range, or a window that the queue cannot hold.
+      DataDirError: no chunks.
+      ManifestError: the chunks differ from their manifest.
+    """
+
+    def __init__(
+        self,
+        datareader: DataReader | None = None,
+        dataset: Dataset | None = None,
+        datacollator: DataCollator | None = None,
+        data_dir: DataDir | None = None,
+        num_epochs: int | None = 1,
+        max_queue_size: int = 10,
+        shuffle: bool = False,
+        seed: int | None = None,
+        *,
+        batch_size: int | None = None,
+        shuffle_window: int | None = None,
+        last_batch: str = "keep",
+        num_workers: int = 1,
+        num_readers: int = 1,
+        max_skipped: int | str = 0,
+        stall_timeout_seconds: float | None = None,
+        progress: bool = False,
+        copy: bool = True,
+        **old_names: Any,
+    ) -> None:
+        given = {name: value for name, value in locals().items() if name not in ("self", "old_names")}
+        self._options: LoaderOptions = resolve(given, old_names)
+        self._position = START
+        self._run: Run | None = None
+        self._end_run: weakref.finalize[Any, Any] | None = None
+        self._peeked: tuple[Any, int] | None = None  # a batch that was looked at, and its rows
+        self._is_over = False  # the run's end has been delivered, and no `for` has begun since
+        self._is_closed = False
+        self._failure: Exception | None = None
+        self._resumed_at: float | None = None
+        self._counters = Counters()
+        self._bar = ProgressBar(self.steps_per_epoch) if progress else None
+
+    def __iter__(self) -> Iterator[Any]:
+        self._is_over = False
+        position = self._position
+        if position.steps_done and not self._stands_at_run_start() and self._resumed_at is None:
+            _log.info("going on at epoch %d, step %d; reset() starts over", position.epoch, position.step)
+        return self
+
+    def __next__(self) -> Any:
+        if self._peeked is None:
+            batch, num_rows = self._next_batch()
+        else:
+            (batch, num_rows), self._peeked = self._peeked, None
+        if self._run is not None:
+            self._position = self._run.position
+        self._counters.delivered(num_rows)
+        if self._bar is not None:
+            self._bar.step(self._position, self._counters)
+        return batch
+
+    def __len__(self) -> int:
+        """Return how many batches a `for` has from its start on.
+
+        Raises:
+          TypeError: the chunks' counts are unknown, or num_epochs is None.
+        """
+        steps = self.steps_per_epoch
+        if self._options.num_epochs is None:
+            raise TypeError("a DataLoader with num_epochs=None is endless; steps_per_epoch says how long an epoch is")
+        if steps is None:
+            root = self._options.run.chunks.root
+            raise TypeError(f"how many samples the chunks hold is unknown: count them once with: pyloader index {root}")
+        return steps * self._options.num_epochs
+
+    def __bool__(self) -> bool:
+        return True  # not len() == 0
+
+    def __repr__(self) -> str:
+        return f"DataLoader({self._options})"
+
+    def __enter__(self) -> DataLoader:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def epochs_done(self) -> int:
+        """How many epochs have been delivered to their end."""
+        position = self._position
+        received_whole = position.segment >= self._options.run.dealing.num_chunks
+        return position.epoch + (received_whole and not self._is_last_of_run(position.epoch))
+
+    @property
+    def steps_done(self) -> int:
+        """How many batches have been delivered, over all epochs; counted on by a loader that resumes."""
+        return self._position.steps_done
+
+    @property
+    def steps_per_epoch(self) -> int | None:
+        """How many batches an epoch has; None when the chunks have no manifest."""
+        run = self._options.run
+        if run.chunks.counts is None:
+            return None
+        return steps_per_epoch(int(run.chunks.counts.sum()), run.rule.batch_size, run.rule.last_batch)
+
+    def get_batch(self) -> Any:
+        """Return the next batch, as `next` does."""
+        return next(self)
+
+    def get_epoch(self) -> int:
+        """Return the epoch of the latest batch, counted from 0."""
+        return self._position.epoch
+
+    def peek(self) -> Any:
+        """Return the batch that comes next, without using it up; at a run's end, the first of the next run."""
+        if self._peeked is None:
+            position = self._position
+            try:
+                self._peeked = self._next_batch()
+            except StopIteration:
+                after_end, self._position, self._is_over = self._position, position, False
+                inline = replace(self._options.run, num_workers=0)
+                return Run(inline, after_end, after_end.epoch + 1, Counters()).next_batch()[0]
+        return self._peeked[0]
+
+    def reset(self) -> None:
+        """Go back to the start of epoch 0."""
+        self._go_to(START)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the loop has received, as small JSON: load it into a fresh loader to go on with the next batch."""
+        return state_of(self._position, self._options.order)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on with the batch after `state`.
+
+        Raises:
+          StateError: the state was saved with other chunks or another order; the message says what to write.
+        """
+        self._go_to(position_from_state(state, self._options.order))
+        self._resumed_at = time.perf_counter()
+
+    def stats(self) -> Stats:
+        """Return what has been delivered, what was left out, and where the time went."""
+        run = self._options.run
+        return self._counters.snapshot(
+            num_readers=run.num_readers,
+            num_workers=run.num_workers,
+            max_queue_size=run.max_queue_size,
+            shuffle_window=run.dealing.window,
+            last_batch=run.rule.last_batch,
+        )
+
+    def close(self) -> None:
+        """End the threads.  The state stays; batches cannot be had any more."""
+        self._is_closed = True
+        self._stop_run()
+        if self._bar is not None:
+            self._bar.close()
+
+    def _next_batch(self) -> tuple[Any, int]:
+        """Return the next batch and its rows; `self._position` stays where the loop is."""
+        if self._is_closed:
+            raise ClosedError("this DataLoader is closed.", "Make a new one, and give it the state_dict() of this one")
+        if self._failure is not None:
+            raise self._failure
+        if self._is_over:
+            raise StopIteration
+        self._counters.requested()
+        run = self._run or self._begin_run()
+        run.steps.check_process()
+        try:
+            delivery = run.next_batch()
+        except StopIteration:
+            self._end_of_run(run.position)
+            raise
+        except BaseException as exc:
+            # After Ctrl-C the next call begins a new run from the same position; after an error it repeats the error.
+            self._failure = exc if isinstance(exc, Exception) else None
+            self._stop_run()
+            raise
+        if self._resumed_at is not None:
+            self._log_resumed(self._position, time.perf_counter() - self._resumed_at)
+        return delivery
+
+    def _begin_run(self) -> Run:
+        position, num_epochs = self._position, self._options.num_epochs
+        if position.segment >= self._options.run.dealing.num_chunks:
+            if self._is_last_of_run(position.epoch):
+                self._end_of_run(position.next_epoch())
+                raise StopIteration
+            position = position.next_epoch()
+        end_epoch = None if num_epochs is None else (position.epoch // num_epochs + 1) * num_epochs
+        self._run = Run(self._options.run, position, end_epoch, self._counters)
+        self._end_run = end_with(self, self._run.steps)
+        return self._run
+
+    def _end_of_run(self, position: Position) -> None:
+        self._stop_run()
+        self._position, self._is_over, self._resumed_at = position, True, None
+        if self._bar is not None:
+            self._bar.close()
+
+    def _stop_run(self) -> None:
+        if self._end_run is not None:
+            self._end_run()
+        self._run = self._end_run = None
+
+    def _go_to(self, position: Position) -> None:
+        self._stop_run()
+        self._position, self._peeked, self._failure, self._is_over = position, None, None, False
+        self._resumed_at = None
+
+    def _is_last_of_run(self, epoch: int) -> bool:
+        num_epochs = self._options.num_epochs
+        return num_epochs is not None and (epoch + 1) % num_epochs == 0
+
+    def _stands_at_run_start(self) -> bool:
+        position, num_epochs = self._position, self._options.num_epochs
+        return position.step == 0 and num_epochs is not None and position.epoch % num_epochs == 0
+
+    def _log_resumed(self, position: Position, seconds: float) -> None:
+        self._resumed_at = None
+        dealing = self._options.run.dealing
+        num_read = max(position.segment, dealing.first_segment) - dealing.first_arrival(position.segment) + 1
+        _log.info(
+            "resumed at epoch %d, step %d: read %d chunks in %.2f s", position.epoch, position.step, num_read, seconds
+        )

@@ -1,0 +1,79 @@
+"""Inline: a step done in the caller's own thread when its result is asked for.  The reference for every engine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Generic, TypeVar
+
+from pyloader.deliver.slots import Slots
+
+__all__ = ["InlineMap", "close_items", "not_a_stop"]
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+class InlineMap(Generic[In, Out]):
+    """`map(fn, items)`, taking from `slots` before each call."""
+
+    def __init__(
+        self, fn: Callable[[In], Out], items: Iterable[In], *, slots: Slots, weight: Callable[[In], float]
+    ) -> None:
+        self._fn, self._items, self._slots, self._weight = fn, iter(items), slots, weight
+        self._busy_seconds = 0.0
+
+    def __iter__(self) -> Iterator[Out]:
+        return self
+
+    def __next__(self) -> Out:
+        item = next(self._items)
+        self._slots.take(self._weight(item))
+        begun = time.perf_counter()
+        try:
+            return self._fn(item)
+        except StopIteration as exc:
+            raise not_a_stop(exc) from exc
+        finally:
+            self._busy_seconds += time.perf_counter() - begun
+
+    def take_busy_seconds(self) -> float:
+        """Return how long `fn` has run, over all threads, since this was last asked."""
+        busy, self._busy_seconds = self._busy_seconds, 0.0
+        return busy
+
+    def activity(self) -> list[str]:
+        """Return what is being done: nothing that could be told from outside."""
+        return []
+
+    def stacks(self) -> list[str]:
+        """Return no stacks."""
+        return []
+
+    def owns(self, thread: object) -> bool:
+        """Tell that no thread is this step's."""
+        return False
+
+    def signal_close(self) -> None:
+        """Nothing runs on its own."""
+
+    def join(self, deadline: float) -> list[str]:
+        """Close the items; nothing is left running."""
+        close_items(self._items)
+        return []
+
+
+def close_items(items: object) -> None:
+    """Close a generator now, not at its collection, so that the files it holds are closed."""
+    close = getattr(items, "close", None)
+    if close is not None:
+        close()
+
+
+def not_a_stop(error: BaseException) -> BaseException:
+    """Return `error`, or a RuntimeError in place of a StopIteration, which would end the loop without a word."""
+    if not isinstance(error, StopIteration):
+        return error
+    replaced = RuntimeError("StopIteration was raised where an answer was expected")
+    replaced.__cause__ = error
+    return replaced

@@ -1,0 +1,89 @@
+"""Lifecycle: how steps end, whoever ends them: close(), collection, interpreter exit."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from pyloader.errors import ForkError
+
+__all__ = ["Steps", "end_with"]
+
+_log = logging.getLogger("pyloader")
+
+_CLOSE_SECONDS = 5.0
+
+
+class _Step(Protocol):
+    def activity(self) -> list[str]: ...
+    def stacks(self) -> list[str]: ...
+    def owns(self, thread: threading.Thread) -> bool: ...
+    def signal_close(self) -> None: ...
+    def join(self, deadline: float) -> list[str]: ...
+
+
+class Steps:
+    """The steps of one run, upstream first, closed together.
+
+    Args:
+      steps: Filled while the run is composed; each step is closed from then on.
+    """
+
+    def __init__(self) -> None:
+        self._steps: list[_Step] = []
+        self._process = os.getpid()
+
+    def add(self, step: Any) -> Any:
+        """Add a step downstream of the others, and return it."""
+        self._steps.append(step)
+        return step
+
+    def check_process(self) -> None:
+        """Raise in a forked child, where the threads do not exist.
+
+        Raises:
+          ForkError: this is not the process that made the steps.
+        """
+        if os.getpid() != self._process:
+            raise ForkError(
+                "this DataLoader was made in another process, and its threads were not copied by the fork.",
+                "Make one in each process, after the fork",
+            )
+
+    def activity(self) -> list[str]:
+        """Return what every step is doing."""
+        return [line for step in self._steps for line in step.activity()]
+
+    def stacks(self) -> list[str]:
+        """Return the stacks of the steps' threads."""
+        return [stack for step in self._steps for stack in step.stacks()]
+
+    def close(self) -> None:
+        """End every thread, and wait until they have ended; after 5 seconds warn, and leave.
+
+        May be called from any thread, any number of times.
+        """
+        if os.getpid() != self._process:
+            return
+        steps: Sequence[_Step] = self._steps[::-1]
+        for step in steps:
+            step.signal_close()
+        if any(step.owns(threading.current_thread()) for step in steps):
+            return  # a finaliser in one of our own threads: they end by themselves, and must not wait for each other
+        deadline = time.monotonic() + _CLOSE_SECONDS
+        running = [line for step in steps for line in step.join(deadline)]
+        if running:
+            _log.warning("close: after %g s still running, and left behind: %s", _CLOSE_SECONDS, "; ".join(running))
+
+
+def end_with(owner: object, steps: Steps) -> weakref.finalize[Any, Any]:
+    """Close `steps` when `owner` is collected, at the latest when the interpreter exits.
+
+    Calling the answer closes them at once.
+    """
+    return weakref.finalize(owner, steps.close)

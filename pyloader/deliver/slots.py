@@ -1,0 +1,91 @@
+"""Slots: the bound on how much is resident, taken before it comes to be, given back when it is gone."""
+
+from __future__ import annotations
+
+import threading
+
+__all__ = ["SlotShare", "Slots", "SlotsClosed"]
+
+
+class SlotsClosed(Exception):
+    """Nobody will give anything back any more: the run is being closed."""
+
+
+class Slots:
+    """A bounded amount that several threads take from.
+
+    Something larger than the limit is let through when nothing else is taken, so that one huge chunk slows a run but
+    cannot block it for ever.
+
+    Args:
+      limit: How much may be taken at once.
+      blocking: Whether `take` waits for room.  Without threads nobody could make any.
+
+    Attributes:
+      taken: How much is taken now.
+      peak: The most that has been taken at once.
+    """
+
+    def __init__(self, limit: float, *, blocking: bool = True) -> None:
+        # Re-entrant: a finaliser may run in a thread that is inside one of these methods.
+        self._changed = threading.Condition(threading.RLock())
+        self._limit, self._blocking, self._closed = limit, blocking, False
+        self.taken = 0.0
+        self.peak = 0.0
+
+    def take(self, amount: float = 1) -> None:
+        """Take `amount`, waiting until there is room.
+
+        Raises:
+          SlotsClosed: closed, before or meanwhile.
+        """
+        with self._changed:
+            if self._blocking:
+                self._changed.wait_for(lambda: self._closed or self._has_room(amount))
+            if self._closed:
+                raise SlotsClosed
+            self.taken += amount
+            self.peak = max(self.peak, self.taken)
+
+    def give_back(self, amount: float = 1) -> None:
+        """Give `amount` back."""
+        with self._changed:
+            self.taken -= amount
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """End every wait, now and from now on."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def share(self) -> SlotShare:
+        """Return the holder of one slot that has been taken."""
+        return SlotShare(self)
+
+    def __str__(self) -> str:
+        return f"{self.taken:g} of {self._limit:g} slots taken"
+
+    def _has_room(self, amount: float) -> bool:
+        # Amounts are sums of fractions; the tolerance is far below any of them.
+        return self.taken + amount <= self._limit + 1e-6 or self.taken < 1e-6
+
+
+class SlotShare:
+    """One slot with several holders: given back when the last has let go.  It begins with one."""
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
+        self._holders = 1
+
+    def hold(self) -> None:
+        """Count one holder more."""
+        with self._slots._changed:
+            self._holders += 1
+
+    def let_go(self) -> None:
+        """Count one holder less."""
+        with self._slots._changed:
+            self._holders -= 1
+            if self._holders == 0:
+                self._slots.give_back()

@@ -1,0 +1,188 @@
+"""Threads: a step done ahead of time by several threads, its results in order."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from pyloader.deliver.inline import close_items, not_a_stop
+from pyloader.deliver.slots import Slots, SlotsClosed
+from pyloader.deliver.stalls import StallWatch
+
+__all__ = ["ThreadedMap"]
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What came of one item: a value, an error, or that there are no more."""
+
+    value: Any = None
+    error: BaseException | None = None
+    is_end: bool = False
+
+
+class ThreadedMap(Generic[In, Out]):
+    """`map(fn, items)` in order, computed in threads as far ahead as `slots` has room.
+
+    `items` is advanced by one thread at a time, never by two.  A failure of `items` or `fn` is raised in its place:
+    after the results before it, and again at every further call.  What was taken from `slots` is given back by whoever
+    uses the results.
+
+    Args:
+      fn: Called in any of the threads.
+      items: What to call it with.
+      num_threads: At least 1.
+      slots: `weight(item)` is taken before `fn(item)` begins.
+      weight: How much an item takes.
+      name: What the step is called in thread names and reports: "read".
+      describe: What an item is called in reports: a file name.
+      watch: What to do when a result is long in coming; None waits for ever.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[[In], Out],
+        items: Iterable[In],
+        *,
+        num_threads: int,
+        slots: Slots,
+        weight: Callable[[In], float],
+        name: str,
+        describe: Callable[[In], str],
+        watch: StallWatch | None = None,
+    ) -> None:
+        self._fn, self._items, self._slots, self._weight = fn, iter(items), slots, weight
+        self._name, self._describe, self._watch = name, describe, watch
+        # Re-entrant: a finaliser may run in a thread that is inside one of these methods.
+        self._changed = threading.Condition(threading.RLock())
+        self._pulling = threading.Lock()
+        self._outcomes: dict[int, _Outcome] = {}
+        self._num_pulled = self._num_taken = 0
+        self._ended = self._closed = False
+        self._doing: dict[int, tuple[str, float]] = {}
+        self._busy_seconds = 0.0
+        self._threads = [
+            threading.Thread(target=self._work, args=(number,), name=f"pyloader-{name}-{number}", daemon=True)
+            for number in range(num_threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def __iter__(self) -> Iterator[Out]:
+        return self
+
+    def __next__(self) -> Out:
+        with self._changed:
+            if self._watch is None:
+                self._changed.wait_for(self._is_ready)
+            else:
+                self._watch.wait(self._changed, self._is_ready)
+            if self._num_taken not in self._outcomes:
+                raise SlotsClosed
+            outcome = self._outcomes[self._num_taken]
+            if outcome.is_end:
+                raise StopIteration
+            if outcome.error is not None:
+                raise outcome.error
+            del self._outcomes[self._num_taken]
+            self._num_taken += 1
+        value: Out = outcome.value
+        return value
+
+    def take_busy_seconds(self) -> float:
+        """Return how long `fn` has run, over all threads, since this was last asked."""
+        busy, self._busy_seconds = self._busy_seconds, 0.0
+        return busy
+
+    def activity(self) -> list[str]:
+        """Return what each thread is doing, and for how long."""
+        now = time.monotonic()
+        doing = [f"{self._name}: {what} for {now - since:.0f} s" for what, since in list(self._doing.values())]
+        return [*doing, f"{self._name}: {len(self._outcomes)} ready, {self._slots}"]
+
+    def stacks(self) -> list[str]:
+        """Return the stack of each thread that is inside `fn`."""
+        frames = sys._current_frames()
+        return [
+            f"{thread.name}:\n{''.join(traceback.format_stack(frames[thread.ident]))}"
+            for thread in self._threads
+            if thread.ident in frames
+        ]
+
+    def owns(self, thread: threading.Thread) -> bool:
+        """Tell whether `thread` is one of this step's."""
+        return thread in self._threads
+
+    def signal_close(self) -> None:
+        """Tell the threads to end."""
+        self._slots.close()
+        with self._changed:
+            self._ended = self._closed = True
+            self._changed.notify_all()
+
+    def join(self, deadline: float) -> list[str]:
+        """Wait for the threads to end until `deadline` (as `time.monotonic` counts).
+
+        Returns:
+          What those that are still running are doing.
+        """
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        if any(thread.is_alive() for thread in self._threads):
+            return self.activity()
+        close_items(self._items)
+        self._outcomes.clear()
+        return []
+
+    def _is_ready(self) -> bool:
+        return self._closed or self._num_taken in self._outcomes
+
+    def _work(self, number: int) -> None:
+        while self._do_one(number):
+            pass
+
+    def _do_one(self, number: int) -> bool:
+        """Do one item; tell whether there may be another.  A method of its own, so that nothing of it stays alive."""
+        # While one thread waits for room, no other may overtake it: later results would take the room that it needs.
+        with self._pulling:
+            if self._ended:
+                return False
+            place = self._num_pulled
+            try:
+                item = next(self._items)
+                self._slots.take(self._weight(item))
+            except StopIteration:
+                return self._finish(place, _Outcome(is_end=True))
+            except SlotsClosed:
+                return False
+            except BaseException as exc:  # the consumer's thread must see everything
+                return self._finish(place, _Outcome(error=exc))
+            self._num_pulled += 1
+        begun = time.monotonic()
+        self._doing[number] = (self._describe(item), begun)
+        try:
+            outcome = _Outcome(self._fn(item))
+        except BaseException as exc:
+            return self._finish(place, _Outcome(error=not_a_stop(exc)))
+        finally:
+            del self._doing[number]
+        with self._changed:
+            self._busy_seconds += time.monotonic() - begun
+            self._outcomes[place] = outcome
+            self._changed.notify_all()
+        return True
+
+    def _finish(self, place: int, outcome: _Outcome) -> bool:
+        with self._changed:
+            self._outcomes[place] = outcome
+            self._ended = True
+            self._changed.notify_all()
+        return False

@@ -1,0 +1,179 @@
+"""Stats: what a loader delivered, what it left out, and where the time went."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Counters", "Stats"]
+
+_STAGES = ("read", "shuffle", "encode", "collate")
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a loader counts while it runs; `Stats` is what it shows.
+
+    Attributes:
+      num_steps: Batches delivered.
+      num_samples: Samples delivered, filling included.
+      num_dropped: Samples that last_batch="drop" left out.
+      num_filled: Rows that last_batch="pad" or "wrap" repeated.
+      skipped: The chunks left out, with their reasons.
+      wait_seconds: How long the loop waited for data.
+      first_wait_seconds: How long it waited for its first batch.
+      longest_wait: The longest wait after the first: seconds and step.
+      first_request: When the loop asked for its first batch, as `time.perf_counter` counts.
+      latest_batch: When it got the latest.
+      busy_seconds: How long each stage worked, over all its threads.
+      mixing: Sum and number of the chunks that batches held samples of.
+      resident_chunks: The most chunks' worth of rows that were resident at once.
+    """
+
+    num_steps: int = 0
+    num_samples: int = 0
+    num_dropped: int = 0
+    num_filled: int = 0
+    skipped: dict[str, str] = field(default_factory=dict)
+    wait_seconds: float = 0.0
+    first_wait_seconds: float = 0.0
+    longest_wait: tuple[float, int] = (0.0, 0)
+    first_request: float | None = None
+    latest_batch: float = 0.0
+    busy_seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_STAGES, 0.0))
+    mixing: tuple[float, int] = (0.0, 0)
+    resident_chunks: float = 0.0
+
+    def requested(self) -> None:
+        """Note the time of the loop's first request."""
+        if self.first_request is None:
+            self.first_request = time.perf_counter()
+
+    def delivered(self, num_samples: int) -> None:
+        """Count a batch."""
+        self.num_steps += 1
+        self.num_samples += num_samples
+        self.latest_batch = time.perf_counter()
+
+    def snapshot(
+        self, *, num_readers: int, num_workers: int, max_queue_size: int, shuffle_window: int, last_batch: str
+    ) -> Stats:
+        """Return what has been counted so far, with the options that explain it."""
+        seconds = self.loop_seconds()
+        return Stats(
+            num_steps=self.num_steps,
+            num_samples=self.num_samples,
+            samples_per_second=self.num_samples / seconds if seconds else 0.0,
+            loop_seconds=seconds,
+            wait_seconds=self.wait_seconds,
+            first_wait_seconds=self.first_wait_seconds,
+            longest_wait_seconds=self.longest_wait[0],
+            longest_wait_step=self.longest_wait[1],
+            busy_seconds=dict(self.busy_seconds),
+            num_readers=num_readers,
+            num_workers=num_workers,
+            resident_peak=self.resident_chunks,
+            max_queue_size=max_queue_size,
+            shuffle_window=shuffle_window,
+            mixing=self.mixing[0] / self.mixing[1] if self.mixing[1] else math.nan,
+            last_batch=last_batch,
+            dropped=self.num_dropped,
+            filled=self.num_filled,
+            skipped=dict(self.skipped),
+        )
+
+    def waiting_share(self) -> float:
+        """Return which part of its time the loop has waited for data."""
+        loop_seconds = self.loop_seconds()
+        return self.wait_seconds / loop_seconds if loop_seconds else 0.0
+
+    def loop_seconds(self) -> float:
+        """Return the time from the first request to the latest batch."""
+        return max(0.0, self.latest_batch - self.first_request) if self.first_request is not None else 0.0
+
+    def waited(self, seconds: float) -> None:
+        """Count a wait of the loop's."""
+        if self.num_steps == 0:
+            self.first_wait_seconds = seconds
+        elif seconds > self.longest_wait[0]:
+            self.longest_wait = (seconds, self.num_steps)
+        self.wait_seconds += seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """What a loader has done since it was made; `print` it, or take the numbers.
+
+    Attributes:
+      num_steps: Batches delivered.
+      num_samples: Samples delivered, filling included.
+      samples_per_second: From the first request to the latest batch, the loop's own work included.
+      loop_seconds: That time.
+      wait_seconds: How much of it the loop waited for data.
+      first_wait_seconds: How long the first batch took.
+      longest_wait_seconds: The longest wait after the first.
+      longest_wait_step: The step of that wait.
+      busy_seconds: How long each stage worked ("read", "shuffle", "encode", "collate"), over all its threads.
+      num_readers: Threads that read; 0 when all is done in the loop's own.
+      num_workers: Threads that shuffle, encode and collate; 0 likewise.
+      resident_peak: The most chunks' worth of rows that were resident at once.
+      max_queue_size: The bound on it.
+      shuffle_window: How many chunks are mixed.
+      mixing: Of how many chunks the average batch held samples (the effective number); nan before the first.
+      last_batch: The rule for an epoch's last rows.
+      dropped: Samples that it left out.
+      filled: Rows that it repeated.
+      skipped: The chunks left out under max_skipped, with their reasons.
+    """
+
+    num_steps: int
+    num_samples: int
+    samples_per_second: float
+    loop_seconds: float
+    wait_seconds: float
+    first_wait_seconds: float
+    longest_wait_seconds: float
+    longest_wait_step: int
+    busy_seconds: dict[str, float]
+    num_readers: int
+    num_workers: int
+    resident_peak: float
+    max_queue_size: int
+    shuffle_window: int
+    mixing: float
+    last_batch: str
+    dropped: int
+    filled: int
+    skipped: dict[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the numbers, ready for JSON."""
+        return asdict(self)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the numbers to a JSON file."""
+        Path(path).write_text(json.dumps(self.as_dict(), indent=1) + "\n")
+
+    def __str__(self) -> str:
+        share = self.wait_seconds / self.loop_seconds if self.loop_seconds else 0.0
+        rate = f"{self.samples_per_second:,.0f} samples/s"
+        threads = f"{self.num_readers} + {self.num_workers} threads" if self.num_workers else "in the loop's own thread"
+        busy = "   ".join(f"{stage} {seconds:.2f} s" for stage, seconds in self.busy_seconds.items())
+        lines = [
+            f"{self.num_steps:,} steps, {self.num_samples:,} samples in {self.loop_seconds:.2f} s: {rate}",
+            f"the loop   waited for data {self.wait_seconds:.2f} s ({share:.0%})   first batch "
+            f"{self.first_wait_seconds:.2f} s   longest after it {self.longest_wait_seconds:.2f} s, step "
+            f"{self.longest_wait_step:,}",
+            f"busy       {busy}   ({threads})",
+            f"resident   at most {self.resident_peak:.1f} of {self.max_queue_size} chunks",
+            f"shuffle    window {self.shuffle_window}; the average batch held samples of {self.mixing:.1f} chunks",
+            f"lost       {self.dropped:,} dropped and {self.filled:,} repeated by last_batch={self.last_batch!r}; "
+            f"{len(self.skipped)} chunks skipped",
+            *(f"           {path}: {reason}" for path, reason in self.skipped.items()),
+        ]
+        return "\n".join(lines)

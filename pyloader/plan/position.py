@@ -1,0 +1,42 @@
+"""Position: where in the order a run stands.
+
+`segment` and `offset` say where the next row comes from; they need no counts.  `step` counts the epoch's batches so
+far, `steps_done` those of all epochs.  An epoch that has been received whole stands at (epoch, num_chunks, 0) until its
+end has been delivered, and at (epoch + 1, 0, 0) afterwards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["START", "Position"]
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place between two batches.
+
+    Attributes:
+      epoch: Counted from 0.
+      segment: The segment that the next row comes from.
+      offset: The row in it, in delivery order.
+      step: How many batches of this epoch have been received.
+      steps_done: How many batches of all epochs have been received.
+    """
+
+    epoch: int = 0
+    segment: int = 0
+    offset: int = 0
+    step: int = 0
+    steps_done: int = 0
+
+    def next_epoch(self) -> Position:
+        """Return the start of the following epoch."""
+        return Position(epoch=self.epoch + 1, steps_done=self.steps_done)
+
+    def after_batch(self, segment: int, offset: int) -> Position:
+        """Return the position one batch on, where the next row is row `offset` of `segment`."""
+        return Position(self.epoch, segment, offset, self.step + 1, self.steps_done + 1)
+
+
+START = Position()

@@ -1,0 +1,95 @@
+"""State: a position as small JSON, with all that the order depends on, so that a loader can tell whether it fits.
+
+It says what the loop has received.  It holds nothing that the order does not depend on: no worker counts, no queue size,
+no num_epochs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pyloader.errors import StateError
+from pyloader.plan.order import order_digest
+from pyloader.plan.position import Position
+
+__all__ = ["STATE_VERSION", "Order", "position_from_state", "state_of"]
+
+STATE_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """All that the order of the samples depends on.
+
+    Attributes:
+      seed: The run's seed.
+      shuffle: "all" (chunks and rows), "rows" (inside each chunk) or "none".
+      shuffle_window: How many chunks are mixed.
+      batch_size: Of the batch over all ranks.
+      last_batch: The rule for an epoch's last rows.
+      num_streams: How many stretches an epoch is cut into.
+      fingerprint: Of the chunks' names and sizes.
+    """
+
+    seed: int
+    shuffle: str
+    shuffle_window: int
+    batch_size: int
+    last_batch: str
+    num_streams: int
+    fingerprint: str
+
+
+def state_of(position: Position, order: Order) -> dict[str, Any]:
+    """Return the state after the batches that `position` has behind it: JSON of less than 2 KB."""
+    return {"version": STATE_VERSION, **asdict(position), **asdict(order), "order_digest": order_digest()}
+
+
+def position_from_state(state: Mapping[str, Any], order: Order) -> Position:
+    """Return the position that `state` holds.
+
+    Raises:
+      StateError: the state was saved under another order, or is none.
+    """
+    if not isinstance(state, Mapping) or state.get("version") != STATE_VERSION:
+        found = f"version {state.get('version')!r}" if isinstance(state, Mapping) else f"a {type(state).__name__}"
+        raise StateError(f"this is no state of version {STATE_VERSION} but {found}.", "Give what state_dict() returned")
+    names = [*Position.__slots__, *Order.__slots__, "order_digest"]
+    if missing := [name for name in names if name not in state]:
+        raise StateError(f"the state lacks {missing[0]!r}.", "Give what state_dict() returned, unchanged")
+    _check_order(state, order)
+    numbers = {name: state[name] for name in Position.__slots__}
+    if wrong := [name for name, value in numbers.items() if type(value) is not int or value < 0]:
+        raise StateError(f"the state has {wrong[0]}={state[wrong[0]]!r}.", "Give what state_dict() returned, unchanged")
+    return Position(**numbers)
+
+
+def _check_order(state: Mapping[str, Any], order: Order) -> None:
+    mine = asdict(order)
+    differing = [name for name in mine if state[name] != mine[name]]
+    if "fingerprint" in differing:
+        raise StateError(
+            "the state was saved on other chunks: their names or sizes differ from those of this loader.",
+            "Give data_dir the chunks it was saved on",
+        )
+    if differing:
+        saved = ", ".join(f"{name}={state[name]!r}" for name in differing)
+        here = ", ".join(f"{name}={mine[name]!r}" for name in differing)
+        raise StateError(f"the state was saved with {saved}; this loader has {here}.", f"Make it {_remedy(state, differing)}")
+    if state["order_digest"] != order_digest():
+        raise StateError(
+            "the state was saved under a NumPy whose random numbers differ from this one's.",
+            "Go on with the NumPy it was saved under, or begin the epoch again",
+        )
+
+
+def _remedy(state: Mapping[str, Any], differing: list[str]) -> str:
+    options = []
+    for name in differing:
+        if name == "shuffle":
+            options.append({"all": "shuffle=True", "rows": "DataReader(shuffle=True)"}.get(state[name], "shuffle=False"))
+        else:
+            options.append(f"{name}={state[name]!r}")
+    return f"DataLoader(..., {', '.join(options)})"

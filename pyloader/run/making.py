@@ -1,0 +1,110 @@
+"""Making: the rows of a piece are gathered, encoded and collated."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pyloader.columns import Columns
+from pyloader.datacollator import DataCollator
+from pyloader.encode import encode_batch
+from pyloader.errors import BatchEncodeError, CollateError
+from pyloader.memory import RecycledMemory
+from pyloader.run.options import RunOptions
+from pyloader.shuffle import Piece, gather_piece, view_piece
+
+__all__ = ["Made", "batch_making"]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What came of a piece.  It does not refer to the piece, which refers to chunks.
+
+    Attributes:
+      num_rows: How many rows it has.
+      content: Its columns, or the one batch that was made of them.
+      is_batch: Which of the two.
+      origin: Segment, and offset in it, of the row 0 rows into the piece (before the segment's start when carried).
+      end: Segment and offset of the row after the piece.
+      mixing: Of how many chunks its first batch holds samples; 0 if unknown.
+      seconds: How long gathering, encoding and collating took.
+      viewed: The piece, when `content` is a part of its chunk, which must stay held; else None.
+    """
+
+    num_rows: int
+    content: Any
+    is_batch: bool
+    origin: tuple[int, int]
+    end: tuple[int, int]
+    mixing: float
+    seconds: tuple[float, float, float]
+    viewed: Piece | None
+
+    def after(self, num_rows: int) -> tuple[int, int]:
+        """Return segment and offset of the row that follows the first `num_rows`."""
+        return self.end if num_rows == self.num_rows else (self.origin[0], self.origin[1] + num_rows)
+
+
+def batch_making(options: RunOptions) -> Callable[[Piece], Made]:
+    """Return the function that makes what the loop receives of a piece.
+
+    Where there is nothing to encode and every column is an array, the columns of the whole piece are left to be sliced.
+    """
+    memory = RecycledMemory()
+    pads = options.rule.last_batch == "pad"
+
+    def make(piece: Piece) -> Made:
+        begun = time.perf_counter()
+        mixing = piece.effective_chunks(options.rule.batch_size)
+        origin = (0 if piece.segment is None else piece.segment.index, piece.start - piece.num_carried)
+        columns = None if options.copy else view_piece(piece)
+        viewed = None if columns is None else piece
+        if columns is None:
+            columns = gather_piece(piece, memory)
+        mask = _mask(columns, piece) if pads else None
+        gathered = encoded = collated = time.perf_counter()
+        is_batch = not options.slices_pieces or not all(isinstance(values, np.ndarray) for values in columns.values())
+        content: Any = columns if mask is None else {**columns, "mask": mask}
+        if is_batch:
+            try:
+                rows = columns if options.dataset is None else encode_batch(options.dataset, columns)
+                encoded = time.perf_counter()
+                content = _collate(options.collator, rows, mask)
+                collated = time.perf_counter()
+            except Exception as exc:
+                _add_place(exc, f"epoch {piece.epoch}, step {piece.step}")
+                raise
+        seconds = (gathered - begun, encoded - gathered, collated - encoded)
+        return Made(piece.num_rows, content, is_batch, origin, piece.end, mixing, seconds, viewed)
+
+    return make
+
+
+def _mask(columns: Columns, piece: Piece) -> np.ndarray:
+    """Return which rows are samples, not padding: bool of shape [num_rows]."""
+    if "mask" in columns:
+        raise CollateError("last_batch='pad' adds a column 'mask', and the chunks have one.", "Rename it in read_file")
+    return np.arange(piece.num_rows) < piece.num_rows - piece.num_filled
+
+
+def _collate(collator: DataCollator, columns: Columns, mask: np.ndarray | None) -> Any:
+    if mask is None:
+        return collator.collate_batch(columns)
+    batch = collator.collate_batch({**columns, "mask": mask})
+    if not isinstance(batch, dict):
+        what = f"{type(collator).__name__}.collate_batch returned a {type(batch).__name__}"
+        raise CollateError(f"last_batch='pad' adds 'mask' to each batch, and {what}.", "Return a dict")
+    batch.setdefault("mask", mask)
+    return batch
+
+
+def _add_place(error: Exception, place: str) -> None:
+    if isinstance(error, BatchEncodeError | CollateError):
+        error.what = f"{error.what.rstrip('.')} ({place})."
+        error.args = (error.what, error.hint)
+    else:
+        error.add_note(f"pyloader: while a batch was encoded and collated ({place})")

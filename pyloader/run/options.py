@@ -1,0 +1,72 @@
+"""What a run is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyloader.collate import NumpyDataCollator
+from pyloader.datacollator import DataCollator
+from pyloader.datareader import DataReader
+from pyloader.dataset import Dataset
+from pyloader.files import ChunkList
+from pyloader.plan import Dealing
+from pyloader.shuffle import CutRule
+
+__all__ = ["RunOptions"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What a run is made of; the DataLoader has checked it.
+
+    Attributes:
+      chunks: Which chunks there are.
+      reader: Reads one.
+      dataset: Encodes a batch; None leaves it raw.
+      collator: Collates a batch.
+      dealing: The window.
+      chunk_seed: The seed of the chunks' order; None keeps it.
+      row_seed: The seed of the rows' order; None keeps it.
+      rule: How batches are cut.
+      max_queue_size: The most chunks resident at once.
+      num_readers: Threads that read.
+      num_workers: Threads that make batches; 0 does everything in the caller's thread.
+      max_skipped: How many unreadable chunks are left out before one is an error.
+      copy: Whether batches of rows in file order are copied out of the reader's arrays.
+      stall_timeout_seconds: Seconds of silence before StallError; None waits for ever.
+    """
+
+    chunks: ChunkList
+    reader: DataReader
+    dataset: Dataset | None
+    collator: DataCollator
+    dealing: Dealing
+    chunk_seed: int | None
+    row_seed: int | None
+    rule: CutRule
+    max_queue_size: int
+    num_readers: int
+    num_workers: int
+    max_skipped: int
+    copy: bool
+    stall_timeout_seconds: float | None
+
+    @property
+    def slices_pieces(self) -> bool:
+        """Whether there is nothing to encode: then a piece of several batches crosses the border between threads."""
+        return self.dataset is None and type(self.collator) is NumpyDataCollator
+
+    @property
+    def piece_share(self) -> int:
+        """How many chunks' worth of the queue is kept for rows that have left their chunks.
+
+        Half of what the window leaves, and at least one, so that rows are gathered while others are drained.  When the
+        window leaves nothing, batches are made one at a time, each of them the loop's own.
+        """
+        left = self.max_queue_size - self.dealing.width
+        return max(min(1, left), left // 2)
+
+    @property
+    def chunk_slots(self) -> int:
+        """How many chunks may be in reading, or held for mixing."""
+        return self.max_queue_size - self.piece_share

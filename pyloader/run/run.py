@@ -1,0 +1,163 @@
+"""A run: from a position to the end of an epoch, every step in its place.
+
+    plan -> read -> deal -> cut -> gather, encode, collate -> the loop
+
+Two of the steps may run ahead, in threads: reading, and making batches.  The others are plain iterators between them.
+Together they hold at most `max_queue_size` chunks' worth of rows: `chunk_slots` of it in chunks, `piece_share` of it in
+rows that have left their chunks.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from pyloader.columns import slice_columns
+from pyloader.deliver import Slots, StallWatch, Steps, map_in_order
+from pyloader.errors import CoverageError, DataDirError
+from pyloader.observe import Counters
+from pyloader.plan import Position, read_tasks
+from pyloader.run.making import Made, batch_making
+from pyloader.run.options import RunOptions
+from pyloader.run.reading import LargestChunk, checked_arrivals, chunk_reading
+from pyloader.shuffle import EpochEnd, Piece, cut, deal
+
+__all__ = ["Run"]
+
+
+class Run:
+    """Batches from a position on, until `end_epoch`.
+
+    Args:
+      options: What to do.
+      start: Where to begin.
+      end_epoch: The first epoch that is not delivered; None never ends.
+      counters: What is counted along the way.
+
+    Attributes:
+      steps: The steps that may have threads, to be closed.
+      position: After the latest batch; at the start of the next epoch once an epoch's end has come.
+    """
+
+    def __init__(self, options: RunOptions, start: Position, end_epoch: int | None, counters: Counters) -> None:
+        self._options, self._counters = options, counters
+        self.position = start
+        self.steps = Steps()
+        self._made: Made | None = None
+        self._weight = 0.0  # what self._made has taken of the slots for pieces
+        self._cursor = 0  # its rows that have been delivered
+        self._delivered = 0  # rows of this epoch, since the run began
+
+        threaded = options.num_workers > 0
+        self._chunk_slots = Slots(options.chunk_slots, blocking=threaded)
+        self._piece_slots = Slots(options.piece_share, blocking=threaded)
+        self._largest = LargestChunk(options.chunks.counts)
+
+        self._reading = self.steps.add(
+            map_in_order(
+                chunk_reading(options, self._chunk_slots),
+                read_tasks(options.dealing, seed=options.chunk_seed, start=start, end_epoch=end_epoch),
+                num_threads=options.num_readers if threaded else 0,
+                slots=self._chunk_slots,
+                name="read",
+                describe=lambda task: options.chunks.names[task.chunk],
+            )
+        )
+        arrivals = checked_arrivals(self._reading, options, counters.skipped, self._largest)
+        segments = deal(arrivals, options.dealing, seed=options.row_seed, start=start)
+        pieces = cut(
+            segments, options.rule, start=start.offset, step=start.step, num_segments=options.dealing.num_chunks
+        )
+        make = batch_making(options)
+        # A piece is weighed once: by the time its slots are given back, a larger chunk may have been seen.
+        self._making = self.steps.add(
+            map_in_order(
+                lambda weighed: (weighed[0] if isinstance(weighed[0], EpochEnd) else make(weighed[0]), weighed[1]),
+                ((piece, self._weight_of(piece)) for piece in pieces),
+                num_threads=options.num_workers,
+                slots=self._piece_slots,
+                weight=lambda weighed: weighed[1],
+                name="batch",
+                describe=lambda weighed: _place(weighed[0]),
+                watch=StallWatch(
+                    fail_after=options.stall_timeout_seconds, activity=self.steps.activity, stacks=self.steps.stacks
+                ),
+            )
+        )
+
+    def next_batch(self) -> tuple[Any, int]:
+        """Return the next batch and how many rows it has, and move `position` behind it.
+
+        Raises:
+          StopIteration: the last epoch is over.
+        """
+        if self._made is None:
+            self._await_made()
+        made = self._made
+        assert made is not None
+        start, stop = self._cursor, min(self._cursor + self._options.rule.batch_size, made.num_rows)
+        batch = made.content if made.is_batch else slice_columns(made.content, start, stop)
+        self._cursor = stop
+        if stop == made.num_rows:  # from here on the rows are the loop's
+            self._made, self._cursor = None, 0
+            self._piece_slots.give_back(self._weight)
+            if made.viewed is not None:
+                made.viewed.let_go()
+        self._delivered += stop - start
+        self.position = self.position.after_batch(*made.after(stop))
+        return batch, stop - start
+
+    def close(self) -> None:
+        """End the threads."""
+        self.steps.close()
+
+    def _await_made(self) -> None:
+        self.steps.check_process()
+        begun = time.perf_counter()
+        while True:
+            made, self._weight = next(self._making)
+            if not isinstance(made, EpochEnd):
+                break
+            self._end_epoch(made)
+        self._made = made
+        self._count(made, time.perf_counter() - begun)
+
+    def _count(self, made: Made, waited: float) -> None:
+        counters = self._counters
+        counters.waited(waited)
+        for stage, seconds in zip(("shuffle", "encode", "collate"), made.seconds, strict=True):
+            counters.busy_seconds[stage] += seconds
+        counters.busy_seconds["read"] += self._reading.take_busy_seconds()
+        if made.mixing:
+            counters.mixing = (counters.mixing[0] + made.mixing, counters.mixing[1] + 1)
+        # A batch larger than its share of the queue is made alone; what is beyond the share is the loop's.
+        pieces = min(self._piece_slots.peak, self._options.piece_share)
+        counters.resident_chunks = max(counters.resident_chunks, self._chunk_slots.peak + pieces)
+
+    def _end_epoch(self, end: EpochEnd) -> None:
+        wanted = end.num_rows - end.num_dropped + end.num_filled
+        if self._delivered != wanted:
+            raise CoverageError(
+                f"epoch {end.epoch} delivered {self._delivered:,} samples, and should have delivered {wanted:,}.",
+                "This is a defect of pyloader: please report it",
+            )
+        if self.position.step == 0:
+            what = f"epoch {end.epoch} has {end.num_rows:,} samples, which make no batch of "
+            what += f"{self._options.rule.batch_size:,} with last_batch={self._options.rule.last_batch!r}."
+            raise DataDirError(str(self._options.chunks.root), what)
+        self._counters.num_dropped += end.num_dropped
+        self._counters.num_filled += end.num_filled
+        self._delivered = 0
+        self.position = self.position.next_epoch()
+
+    def _weight_of(self, piece: Piece | EpochEnd) -> float:
+        """Return how much of the queue a piece takes, in chunks' worth of rows."""
+        if isinstance(piece, EpochEnd):
+            return 0.0
+        # What waits is bounded by number too: more than a few batches ahead of each worker help nobody.
+        at_least = self._options.piece_share / (2 * self._options.num_workers + 2)
+        return max(piece.num_rows / max(1, self._largest.num_rows), at_least)
+
+
+def _place(piece: Piece | EpochEnd) -> str:
+    return f"epoch {piece.epoch}" if isinstance(piece, EpochEnd) else f"epoch {piece.epoch}, step {piece.step}"

@@ -1,0 +1,192 @@
+"""Cut: the stream of segments becomes pieces, each of whole batches; only an epoch's last batch can be short.
+
+A piece lies within one segment.  The rows that a segment has left when no whole batch remains are carried: copied out,
+so that their chunks can go, and put in front of the next segment's first batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from pyloader.columns import Columns, concatenate_columns, row_count, slice_columns
+from pyloader.memory import RecycledMemory
+from pyloader.shuffle.deal import EpochEnd
+from pyloader.shuffle.segment import Segment, gather_rows
+
+__all__ = ["CutRule", "Piece", "cut", "gather_piece", "view_piece"]
+
+# Large enough that a piece costs little beside its rows, small enough that it stays in the processor's cache.
+_PIECE_BYTES = 2 * 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutRule:
+    """How pieces are cut.
+
+    Attributes:
+      batch_size: Rows in a batch.
+      last_batch: What becomes of an epoch's last rows when they make no whole batch: "keep" (a short batch), "drop",
+        "pad" (the last row repeated) or "wrap" (the rows before them repeated).
+      max_piece_rows: At most so many rows in a piece of several batches; 1 means one batch in every piece.
+    """
+
+    batch_size: int
+    last_batch: str = "keep"
+    max_piece_rows: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Rows that are gathered at once: first those carried, then rows [start, stop) of the segment, then the filling.
+
+    Attributes:
+      epoch: Counted from 0.
+      step: The first of its batches is the step-th of the epoch.
+      num_rows: A multiple of the batch size, except in an epoch's short last batch.
+      num_carried: How many of the rows are carried.
+      num_filled: How many of the rows were repeated to fill the epoch's last batch.
+      segment: Where the other rows come from; None when all are carried or filled.
+      start: The first row.
+      stop: The row after the last.
+      end: Segment and offset of the row after the piece.
+      carried: The carried rows.
+      filling: The repeated rows.
+    """
+
+    epoch: int
+    step: int
+    num_rows: int
+    num_carried: int
+    num_filled: int
+    segment: Segment | None
+    start: int
+    stop: int
+    end: tuple[int, int]
+    carried: list[Columns] = field(default_factory=list)
+    filling: list[Columns] = field(default_factory=list)
+
+    def after(self, num_rows: int) -> tuple[int, int]:
+        """Return segment and offset of the row that follows the piece's first `num_rows`."""
+        if num_rows >= self.num_rows:
+            return self.end
+        assert self.segment is not None  # a piece without one has a single batch
+        return self.segment.index, self.start + num_rows - self.num_carried
+
+    def effective_chunks(self, batch_size: int) -> float:
+        """Return of how many chunks its first batch holds samples: (sum of counts)^2 / sum of squares; 0 if unknown."""
+        if self.segment is None or self.carried:
+            return 0.0
+        if self.segment.chunk_of is None:
+            return 1.0
+        counts = np.bincount(self.segment.chunk_of[self.start : min(self.stop, self.start + batch_size)])
+        return float(counts.sum() ** 2 / np.square(counts).sum())
+
+    def let_go(self) -> None:
+        """Let go of the chunks that the piece's rows are in."""
+        if self.segment is not None:
+            self.segment.let_go()
+
+
+def cut(
+    segments: Iterable[Segment | EpochEnd], rule: CutRule, *, start: int, step: int, num_segments: int
+) -> Iterator[Piece | EpochEnd]:
+    """Yield the pieces of every epoch, then its end with the rows dropped and filled counted.
+
+    When `segments` raises, the error comes after the batches before it.
+
+    Args:
+      segments: What `deal` yields.
+      rule: How to cut.
+      start: How many rows of the first segment have been received already.
+      step: How many batches of its epoch have been received already.
+      num_segments: How many segments an epoch has.
+    """
+    memory = RecycledMemory()
+    carried: list[Columns] = []
+    latest: Columns = {}
+    for segment in segments:
+        num_carried = sum(map(row_count, carried))
+        if isinstance(segment, EpochEnd):
+            num_filled = num_dropped = 0
+            if num_carried and rule.last_batch == "drop":
+                num_dropped = num_carried
+            elif num_carried:
+                filling = _filling(rule, carried, latest, num_carried)
+                num_filled = row_count(filling)
+                num_rows = num_carried + num_filled
+                end = (num_segments, 0)
+                parts = [filling] if num_filled else []
+                yield Piece(segment.epoch, step, num_rows, num_carried, num_filled, None, 0, 0, end, carried, parts)
+            yield replace(segment, num_dropped=num_dropped, num_filled=num_filled)
+            carried, latest, start, step = [], {}, 0, 0
+            continue
+        if segment.num_rows == 0:
+            continue
+        while (whole := (num_carried + segment.num_rows - start) // rule.batch_size) > 0:
+            num_batches = min(whole, _batches_in_piece(segment, rule))
+            num_rows = num_batches * rule.batch_size
+            stop = start + num_rows - num_carried
+            end = (segment.index, stop) if stop < segment.num_rows else (segment.index + 1, 0)
+            segment.hold()
+            yield Piece(segment.epoch, step, num_rows, num_carried, 0, segment, start, stop, end, carried)
+            carried, num_carried, start, step = [], 0, stop, step + num_batches
+        if start < segment.num_rows:
+            carried = [*carried, gather_rows(segment, start, segment.num_rows, memory)]
+        if rule.last_batch == "wrap":
+            latest = gather_rows(segment, max(0, segment.num_rows - rule.batch_size), segment.num_rows, memory)
+        segment.let_go()
+        start = 0
+        del segment  # while the next one is waited for, nothing here holds this one's chunks
+
+
+def gather_piece(piece: Piece, memory: RecycledMemory) -> Columns:
+    """Return a piece's rows, in memory of their own, and let go of the chunks they were in."""
+    if piece.segment is None:
+        return concatenate_columns([*piece.carried, *piece.filling])
+    columns = gather_rows(piece.segment, piece.start, piece.stop, memory, before=piece.num_carried)
+    piece.let_go()
+    at = 0
+    for part in piece.carried:
+        stop = at + row_count(part)
+        for name, values in part.items():
+            columns[name][at:stop] = values
+        at = stop
+    return columns
+
+
+def view_piece(piece: Piece) -> Columns | None:
+    """Return a piece's rows as a part of their chunk, which stays held, or None where that cannot be."""
+    if piece.segment is None or piece.carried or piece.segment.rows is not None:
+        return None
+    return slice_columns(piece.segment.sources[0], piece.start, piece.stop)
+
+
+def _batches_in_piece(segment: Segment, rule: CutRule) -> int:
+    """Return how many batches a piece of this segment has at most."""
+    if rule.max_piece_rows <= rule.batch_size:
+        return 1
+    first = segment.sources[0]
+    if not all(isinstance(values, np.ndarray) for values in first.values()):
+        return 1
+    row_bytes = sum(values[:1].nbytes for values in first.values() if isinstance(values, np.ndarray))
+    num_rows = min(rule.max_piece_rows, _PIECE_BYTES // max(1, row_bytes))
+    return max(1, num_rows // rule.batch_size)
+
+
+def _filling(rule: CutRule, carried: list[Columns], latest: Columns, num_carried: int) -> Columns:
+    """Return the rows that fill an epoch's last batch: none, or as many as it lacks."""
+    if rule.last_batch == "pad":
+        source = carried[-1]
+        rows = np.full(rule.batch_size - num_carried, row_count(source) - 1)
+    elif rule.last_batch == "wrap":
+        source = latest
+        rows = np.arange(row_count(source) - rule.batch_size, row_count(source) - num_carried) % row_count(source)
+    else:
+        return {}
+    return {
+        name: values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows.tolist()]
+        for name, values in source.items()
+    }
