@@ -6,7 +6,7 @@ stay arrays all the way.  Strings stay lists of str (as NumPy strings they cost 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -23,12 +23,20 @@ __all__ = [
     "problem_with_columns",
     "row_count",
     "slice_columns",
+    "with_tuples_as_lists",
 ]
 
 Column: TypeAlias = "list[Any] | np.ndarray[Any, Any]"
 Columns: TypeAlias = "dict[str, Column]"
 
 _KINDS = {str: "str", bytes: "bytes", bool: "bool", int: "int", float: "float", list: "list", dict: "dict"}
+
+# What CPython adds to the sizes that objects tell.
+_COLLECTED_BYTES = 16  # before each object that the garbage collector follows
+_ALIGNMENT = 16
+_ARRAY_BYTES = 112  # an array without its numbers
+
+_SAMPLE_ITEMS = 16  # of a list within a row
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,27 +68,34 @@ def row_count(columns: Columns) -> int:
     return len(next(iter(columns.values()), ()))
 
 
+def with_tuples_as_lists(answer: Any) -> Any:
+    """Return what a user's method answered: of a mapping a dict with lists for tuples, of anything else itself."""
+    if not isinstance(answer, Mapping):
+        return answer
+    return {name: list(values) if isinstance(values, tuple) else values for name, values in answer.items()}
+
+
 def problem_with_columns(columns: object) -> str:
-    """Return what keeps `columns` from being a set of columns, in words; "" when nothing does.
+    """Return what `columns` are instead of a set of columns, to be read after "returned"; "" when they are one.
 
     Lists and NumPy arrays of at least one dimension are columns, all of the same length.
     """
     if not isinstance(columns, dict):
-        return f"is {_article(type(columns).__name__)}, not a dict of columns"
+        return f"{_article(type(columns).__name__)}, not a dict of columns"
     if not columns:
-        return "has no columns"
+        return "a dict without columns"
     first_name: str | None = None
     for name, values in columns.items():
         if not isinstance(name, str):
-            return f"has the key {name!r}, which is not a str"
+            return f"the key {name!r}, which is not a str"
         if not isinstance(values, list | np.ndarray):
-            return f"has {name!r} as {_article(type(values).__name__)}; a column is a list or a NumPy array"
+            return f"{name!r} as {_article(type(values).__name__)}; a column is a list or a NumPy array"
         if isinstance(values, np.ndarray) and values.ndim == 0:
-            return f"has {name!r} as a 0-dimensional array; a column has one row per sample"
+            return f"{name!r} as a 0-dimensional array; a column has one row per sample"
         if first_name is None:
             first_name = name
         elif len(values) != len(columns[first_name]):
-            return f"has {first_name!r} with {len(columns[first_name]):,} rows and {name!r} with {len(values):,}"
+            return f"{first_name!r} with {len(columns[first_name]):,} rows and {name!r} with {len(values):,}"
     return ""
 
 
@@ -92,14 +107,15 @@ def column_specs(columns: Columns) -> tuple[ColumnSpec, ...]:
 def difference(specs: Sequence[ColumnSpec], others: Sequence[ColumnSpec]) -> str:
     """Return how two sets of columns differ, in words; "" when they agree.
 
-    A list without a value to tell its kind by agrees with any list.
+    A list without a value to tell its kind by, and one of values of several kinds, agree with any list.
     """
     mine, theirs = {spec.name: spec for spec in specs}, {spec.name: spec for spec in others}
     if mine.keys() != theirs.keys():
         return f"has columns {sorted(mine)}, not {sorted(theirs)}"
     for name, spec in mine.items():
         other = theirs[name]
-        if spec != other and not ("" in (spec.kind, other.kind) and "array" not in (spec.kind, other.kind)):
+        kinds = {spec.kind, other.kind}
+        if spec != other and ("array" in kinds or kinds.isdisjoint({"", "object"})):
             return f"has {_in_words(spec)}, not {_in_words(other)}"
     return ""
 
@@ -125,15 +141,11 @@ def concatenate_columns(parts: Sequence[Columns]) -> Columns:
 def columns_bytes(columns: Columns, *, sample_rows: int = 64) -> int:
     """Return about how many bytes of memory `columns` take.
 
-    Arrays are counted exactly.  A list is measured on `sample_rows` of its rows, evenly spread, and scaled.
+    Arrays are counted exactly.  A list is measured on about `sample_rows` of its rows, evenly spread, and scaled.
     """
     total = 0
     for values in columns.values():
-        if isinstance(values, np.ndarray):
-            total += values.nbytes
-        elif values:
-            some = values[:: max(1, len(values) // sample_rows)]
-            total += 8 * len(values) + round(sum(map(_value_bytes, some)) / len(some) * len(values))
+        total += values.nbytes if isinstance(values, np.ndarray) else _list_bytes(values, sample_rows)
     return total
 
 
@@ -150,14 +162,22 @@ def _in_words(spec: ColumnSpec) -> str:
     return f"{spec.name!r} as a list of {spec.kind or 'nothing'}"
 
 
+def _list_bytes(values: Sequence[Any], sample_items: int) -> int:
+    own = values.__sizeof__() + _COLLECTED_BYTES
+    some = values[:: max(1, len(values) // sample_items)]
+    return own if not some else own + round(sum(map(_value_bytes, some)) / len(some) * len(values))
+
+
 def _value_bytes(value: Any) -> int:
+    if value is None or (isinstance(value, int) and -5 <= value <= 256):
+        return 0  # these exist once in an interpreter, however many lists hold them; so do True and False
     if isinstance(value, np.ndarray):
-        return 112 + value.nbytes
+        return _ARRAY_BYTES + value.nbytes
     if isinstance(value, list | tuple):
-        return 56 + sum(8 + _value_bytes(item) for item in value)
+        return _list_bytes(value, _SAMPLE_ITEMS)
     if isinstance(value, dict):
-        return 64 + sum(100 + _value_bytes(item) for item in value.values())
-    return int(value.__sizeof__())
+        return value.__sizeof__() + _COLLECTED_BYTES + sum(map(_value_bytes, value.values()))
+    return -(-int(value.__sizeof__()) // _ALIGNMENT) * _ALIGNMENT
 
 
 def _article(noun: str) -> str:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from typing import Any
 
-from pyloader.columns import Columns, problem_with_columns, row_count
+import numpy as np
+
+from pyloader.columns import Columns, problem_with_columns, row_count, with_tuples_as_lists
 from pyloader.errors import ReadFileError
 from pyloader.options import with_new_names
 
 __all__ = ["DataReader", "read_chunk"]
+
+_HINT = "Return (columns, num_samples), or columns alone, a dict of lists and arrays"
 
 
 class DataReader:
@@ -50,22 +53,27 @@ class DataReader:
         raise NotImplementedError(f"{type(self).__name__} has no read_file(path): write one")
 
 
-def read_chunk(reader: DataReader, path: str) -> Columns:
-    """Return what `reader` reads at `path`, checked.
+def read_chunk(reader: DataReader, path: str | os.PathLike[str]) -> Columns:
+    """Return what `reader` reads at `path`, checked; {} for the answer ({}, 0) of a file without samples.
 
     Raises:
-      ReadFileError: the answer is no set of columns, or another number of rows than it says.
+      ReadFileError: the answer is no set of columns, or has another number of rows than it says.
     """
-    answer: Any = reader.read_file(os.fspath(path))
+    path, where = os.fspath(path), f"{type(reader).__name__}.read_file"
+    try:
+        answer: Any = reader.read_file(path)
+    except StopIteration as exc:  # on its way up it would end the training loop, as if everything had been read
+        raise RuntimeError(f"{where} raised StopIteration at {path}") from exc
     columns, said = answer if isinstance(answer, tuple) and len(answer) == 2 else (answer, None)
-    where = f"{type(reader).__name__}.read_file"
-    if isinstance(columns, Mapping):
-        columns = {name: list(values) if isinstance(values, tuple) else values for name, values in columns.items()}
+    columns = with_tuples_as_lists(columns)
+    if said is not None and not isinstance(said, int | np.integer):
+        raise ReadFileError(path, f"{where} returned num_samples as a {type(said).__name__}.", _HINT)
+    if isinstance(columns, dict) and not columns and said == 0:
+        return {}
     if problem := problem_with_columns(columns):
-        hint = "" if isinstance(columns, dict) else "Return columns, or (columns, num_samples)"
-        raise ReadFileError(path, f"the answer of {where} {problem}.", hint)
-    if said is not None and said != row_count(columns):
-        found = f"{row_count(columns):,} rows in {next(iter(columns))!r}"
-        raise ReadFileError(path, f"{where} returned {found} and num_samples={said!r}.", "Make them agree")
+        raise ReadFileError(path, f"{where} returned {problem}.", "" if isinstance(columns, dict) else _HINT)
     checked: Columns = columns
+    if said is not None and said != row_count(checked):
+        found = f"{row_count(checked):,} rows in {next(iter(checked))!r}"
+        raise ReadFileError(path, f"{where} returned {found} and num_samples={said:,}.", "Make them agree")
     return checked

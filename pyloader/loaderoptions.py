@@ -22,9 +22,6 @@ __all__ = ["MAX_QUEUE_SIZE", "SHUFFLE_WINDOW", "LoaderOptions", "resolve"]
 MAX_QUEUE_SIZE = 10
 SHUFFLE_WINDOW = 4
 
-# Pieces of several batches are cut by bytes; a limit in rows keeps batches of empty rows finite.
-_MAX_PIECE_ROWS = 2**20
-
 _NOT_OURS = {
     "torch.utils.data.dataset": "That is PyTorch's random-access dataset",
     "torch.utils.data": "That belongs to PyTorch's data loader",
@@ -80,7 +77,7 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
     if num_epochs is not None:
         _integer("num_epochs", num_epochs, at_least=1)
     collator = given["datacollator"] or NumpyDataCollator()
-    slices = given["dataset"] is None and type(collator) is NumpyDataCollator and queue_size > dealing.width
+    slices = given["dataset"] is None and type(collator) is NumpyDataCollator and not collator.dtypes
     run = RunOptions(
         chunks=chunks,
         reader=reader,
@@ -89,9 +86,7 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
         dealing=dealing,
         chunk_seed=seed if shuffle == "all" else None,
         row_seed=None if shuffle == "none" else seed,
-        rule=CutRule(
-            batch_size=batch_size, last_batch=given["last_batch"], max_piece_rows=_MAX_PIECE_ROWS if slices else 1
-        ),
+        rule=CutRule(batch_size=batch_size, last_batch=given["last_batch"], several=slices),
         max_queue_size=queue_size,
         num_readers=_integer("num_readers", given["num_readers"], at_least=1),
         num_workers=_integer("num_workers", given["num_workers"], at_least=0),

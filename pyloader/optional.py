@@ -26,6 +26,8 @@ def import_optional(module: str, *, wanted_by: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as exc:
+        if not f"{module}.".startswith(f"{exc.name}."):
+            raise  # the package is there, and lacks one that it needs itself
         package = _PACKAGES.get(module, module.partition(".")[0])
         raise MissingDependencyError(
             f"{wanted_by} needs {package!r}, which is not installed: pip install {package}"

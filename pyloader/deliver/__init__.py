@@ -10,11 +10,11 @@ from typing import TypeVar
 
 from pyloader.deliver.inline import InlineMap
 from pyloader.deliver.lifecycle import Steps, end_with
-from pyloader.deliver.slots import Slots, SlotsClosed, SlotShare
+from pyloader.deliver.slots import Held, Slots, SlotsClosed
 from pyloader.deliver.stalls import StallWatch
 from pyloader.deliver.threads import ThreadedMap
 
-__all__ = ["SlotShare", "Slots", "SlotsClosed", "StallWatch", "Steps", "end_with", "map_ahead", "map_in_order"]
+__all__ = ["Held", "Slots", "SlotsClosed", "StallWatch", "Steps", "end_with", "map_ahead", "map_in_order"]
 
 In = TypeVar("In")
 Out = TypeVar("Out")

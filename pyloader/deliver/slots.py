@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
+from typing import Generic, TypeVar
 
-__all__ = ["SlotShare", "Slots", "SlotsClosed"]
+__all__ = ["Held", "Slots", "SlotsClosed"]
+
+T = TypeVar("T")
 
 
 class SlotsClosed(Exception):
@@ -22,13 +25,14 @@ class Slots:
       blocking: Whether `take` waits for room.  Without threads nobody could make any.
 
     Attributes:
+      changed: Guards every field, of the slots and of what is held in them.
       taken: How much is taken now.
       peak: The most that has been taken at once.
     """
 
     def __init__(self, limit: float, *, blocking: bool = True) -> None:
         # Re-entrant: a finaliser may run in a thread that is inside one of these methods.
-        self._changed = threading.Condition(threading.RLock())
+        self.changed = threading.Condition(threading.RLock())
         self._limit, self._blocking, self._closed = limit, blocking, False
         self.taken = 0.0
         self.peak = 0.0
@@ -39,9 +43,9 @@ class Slots:
         Raises:
           SlotsClosed: closed, before or meanwhile.
         """
-        with self._changed:
+        with self.changed:
             if self._blocking:
-                self._changed.wait_for(lambda: self._closed or self._has_room(amount))
+                self.changed.wait_for(lambda: self._closed or self._has_room(amount))
             if self._closed:
                 raise SlotsClosed
             self.taken += amount
@@ -49,19 +53,19 @@ class Slots:
 
     def give_back(self, amount: float = 1) -> None:
         """Give `amount` back."""
-        with self._changed:
+        with self.changed:
             self.taken -= amount
-            self._changed.notify_all()
+            self.changed.notify_all()
 
     def close(self) -> None:
         """End every wait, now and from now on."""
-        with self._changed:
+        with self.changed:
             self._closed = True
-            self._changed.notify_all()
+            self.changed.notify_all()
 
-    def share(self) -> SlotShare:
-        """Return the holder of one slot that has been taken."""
-        return SlotShare(self)
+    def hold(self, value: T) -> Held[T]:
+        """Return the holder of one slot that has been taken, and of what fills it."""
+        return Held(self, value)
 
     def __str__(self) -> str:
         return f"{self.taken:g} of {self._limit:g} slots taken"
@@ -71,21 +75,30 @@ class Slots:
         return self.taken + amount <= self._limit + 1e-6 or self.taken < 1e-6
 
 
-class SlotShare:
-    """One slot with several holders: given back when the last has let go.  It begins with one."""
+class Held(Generic[T]):
+    """What fills one slot, with several holders.  It begins with one.
 
-    def __init__(self, slots: Slots) -> None:
+    When the last has let go, the value is dropped first and the slot given back then: nobody can fill it before it is
+    empty.  Keep the `Held`, not its value.
+
+    Attributes:
+      value: What fills the slot.
+    """
+
+    def __init__(self, slots: Slots, value: T) -> None:
         self._slots = slots
         self._holders = 1
+        self.value = value
 
     def hold(self) -> None:
         """Count one holder more."""
-        with self._slots._changed:
+        with self._slots.changed:
             self._holders += 1
 
     def let_go(self) -> None:
         """Count one holder less."""
-        with self._slots._changed:
+        with self._slots.changed:
             self._holders -= 1
             if self._holders == 0:
+                del self.value
                 self._slots.give_back()

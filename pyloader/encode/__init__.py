@@ -1,1 +1,6 @@
-"""(to come)"""
+"""Raw columns -> numbers, for one batch."""
+
+from pyloader.encode.checking import encode_batch
+from pyloader.encode.text import PAD_, PAD_IDX, TextDataset, build_vocabulary, read_vocabulary
+
+__all__ = ["PAD_", "PAD_IDX", "TextDataset", "build_vocabulary", "encode_batch", "read_vocabulary"]

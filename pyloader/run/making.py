@@ -67,7 +67,7 @@ def batch_making(options: RunOptions) -> Callable[[Piece], Made]:
             columns = gather_piece(piece, memory)
         mask = _mask(columns, piece) if pads else None
         gathered = encoded = collated = time.perf_counter()
-        is_batch = not options.slices_pieces or not all(isinstance(values, np.ndarray) for values in columns.values())
+        is_batch = not options.rule.several or not all(isinstance(values, np.ndarray) for values in columns.values())
         content: Any = columns if mask is None else {**columns, "mask": mask}
         if is_batch:
             try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pyloader.collate import NumpyDataCollator
 from pyloader.datacollator import DataCollator
 from pyloader.datareader import DataReader
 from pyloader.dataset import Dataset
@@ -50,11 +49,6 @@ class RunOptions:
     max_skipped: int
     copy: bool
     stall_timeout_seconds: float | None
-
-    @property
-    def slices_pieces(self) -> bool:
-        """Whether there is nothing to encode: then a piece of several batches crosses the border between threads."""
-        return self.dataset is None and type(self.collator) is NumpyDataCollator
 
     @property
     def piece_share(self) -> int:

@@ -9,87 +9,97 @@ import numpy as np
 
 from pyloader.columns import Columns, ColumnSpec, column_specs, difference, row_count
 from pyloader.datareader import read_chunk
-from pyloader.deliver import Slots
+from pyloader.deliver import Held, Slots
 from pyloader.errors import ReadFileError
 from pyloader.plan import ReadTask
 from pyloader.run.options import RunOptions
-from pyloader.shuffle import Arrival, Share
+from pyloader.shuffle import Arrival
 
-__all__ = ["LargestChunk", "checked_arrivals", "chunk_reading"]
+__all__ = ["ArrivalCheck", "chunk_reading"]
 
-# What was asked for, what came of it, and its place within the bound.
-Reading: TypeAlias = "tuple[ReadTask, Columns | Exception, Share]"
-
-
-class LargestChunk:
-    """The rows of the largest chunk: from the manifest, or of those seen so far."""
-
-    def __init__(self, counts: np.ndarray | None) -> None:
-        self.num_rows = 0 if counts is None else int(counts.max())
-
-    def saw(self, num_rows: int) -> None:
-        self.num_rows = max(self.num_rows, num_rows)
+# What was asked for, what came of it in its place within the bound, and why nothing did where nothing did.
+Reading: TypeAlias = "tuple[ReadTask, Held[Columns], Exception | None]"
 
 
 def chunk_reading(options: RunOptions, slots: Slots) -> Callable[[ReadTask], Reading]:
-    """Return the function that reads a chunk; the slot that was taken for it goes along."""
+    """Return the function that reads a chunk into the slot that was taken for it.
+
+    With `max_skipped` an unreadable chunk is answered as an empty one, and why.
+    """
+    reader = options.reader
 
     def read(task: ReadTask) -> Reading:
         path = options.chunks.path(task.chunk)
         try:
-            columns = read_chunk(options.reader, path)
+            columns = read_chunk(reader, path)
         except Exception as exc:
-            exc.add_note(f"pyloader: while {type(options.reader).__name__} read {path} (epoch {task.epoch})")
+            exc.add_note(f"pyloader: while {type(reader).__name__} read {path} (epoch {task.epoch})")
             if options.max_skipped == 0:
                 raise
-            return task, exc, slots.share()
+            return task, slots.hold({}), exc
         # Taking rows from an array that is not contiguous would copy it whole each time.
         contiguous: Columns = {
             name: np.ascontiguousarray(values) if isinstance(values, np.ndarray) else values
             for name, values in columns.items()
         }
-        return task, contiguous, slots.share()
+        return task, slots.hold(contiguous), None
 
     return read
 
 
-def checked_arrivals(
-    read: Iterable[Reading],
-    options: RunOptions,
-    skipped: dict[str, str],
-    largest: LargestChunk,
-) -> Iterator[Arrival]:
-    """Yield the chunks, checked against the manifest and against the first of them.
+class ArrivalCheck:
+    """Checks chunks as they arrive: against the manifest, and against the first of them.
 
-    An unreadable one is noted in `skipped` and yielded empty, unless there are more than `max_skipped`.
+    Args:
+      options: The run's.
+      skipped: Where unreadable chunks are noted, with their reasons.
+
+    Attributes:
+      largest: The rows of the largest chunk: from the manifest, or of those seen so far.
     """
-    chunks = options.chunks
-    first: tuple[str, tuple[ColumnSpec, ...]] | None = None
-    for task, columns, share in read:
-        path = chunks.path(task.chunk)
-        if isinstance(columns, Exception):
-            skipped.setdefault(path, f"{type(columns).__name__}: {columns}")
-            if len(skipped) > options.max_skipped:
-                columns.add_note(
-                    f"pyloader: {len(skipped)} chunks could not be read; max_skipped={options.max_skipped}"
-                )
-                raise columns
-            yield Arrival(task.epoch, task.number, task.chunk, {}, share)
-            continue
+
+    def __init__(self, options: RunOptions, skipped: dict[str, str]) -> None:
+        self._options, self._skipped = options, skipped
+        self._first: tuple[str, tuple[ColumnSpec, ...]] | None = None
+        counts = options.chunks.counts
+        self.largest = 0 if counts is None else int(counts.max())
+
+    def arrivals(self, readings: Iterable[Reading]) -> Iterator[Arrival]:
+        """Yield the chunks, unreadable ones empty.
+
+        Raises:
+          ReadFileError: a chunk has other columns than the first, or another count than the manifest says.
+          Exception: the error of one unreadable chunk more than `max_skipped`.
+        """
+        for task, chunk, error in readings:
+            path = self._options.chunks.path(task.chunk)
+            if error is not None:
+                self._skip(path, error)
+            else:
+                self._check(path, task.chunk, chunk.value)
+            yield Arrival(task.epoch, task.number, task.chunk, chunk)
+
+    def _skip(self, path: str, error: Exception) -> None:
+        self._skipped.setdefault(path, f"{type(error).__name__}: {error}")
+        if len(self._skipped) > self._options.max_skipped:
+            error.add_note(f"pyloader: the {len(self._skipped)}th; max_skipped={self._options.max_skipped}")
+            raise error
+
+    def _check(self, path: str, index: int, columns: Columns) -> None:
         num_rows = row_count(columns)
-        if chunks.counts is not None and num_rows != chunks.counts[task.chunk]:
+        counts = self._options.chunks.counts
+        if counts is not None and num_rows != counts[index]:
+            where = f"{type(self._options.reader).__name__}.read_file"
             raise ReadFileError(
                 path,
-                f"{type(options.reader).__name__}.read_file returned {num_rows:,} samples; the manifest says "
-                f"{chunks.counts[task.chunk]:,}.",
+                f"{where} returned {num_rows:,} samples; the manifest says {counts[index]:,}.",
                 "If it filters on purpose, name the chunks without their manifest: data_dir='DIR/*'",
             )
-        largest.saw(num_rows)
-        if num_rows:
-            specs = column_specs(columns)
-            if first is None:
-                first = (path, specs)
-            elif differs := difference(specs, first[1]):
-                raise ReadFileError(path, f"{differs} as {first[0]} has.", "All chunks must have the same columns")
-        yield Arrival(task.epoch, task.number, task.chunk, columns, share)
-        del columns, share  # while the next one is waited for, nothing here holds this one
+        self.largest = max(self.largest, num_rows)
+        if num_rows == 0:
+            return
+        specs = column_specs(columns)
+        if self._first is None:
+            self._first = (path, specs)
+        elif differs := difference(specs, self._first[1]):
+            raise ReadFileError(path, f"{differs} as {self._first[0]} has.", "All chunks must have the same columns")

@@ -10,6 +10,7 @@ rows that have left their chunks.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 from pyloader.columns import slice_columns
@@ -19,7 +20,7 @@ from pyloader.observe import Counters
 from pyloader.plan import Position, read_tasks
 from pyloader.run.making import Made, batch_making
 from pyloader.run.options import RunOptions
-from pyloader.run.reading import LargestChunk, checked_arrivals, chunk_reading
+from pyloader.run.reading import ArrivalCheck, chunk_reading
 from pyloader.shuffle import EpochEnd, Piece, cut, deal
 
 __all__ = ["Run"]
@@ -51,7 +52,7 @@ class Run:
         threaded = options.num_workers > 0
         self._chunk_slots = Slots(options.chunk_slots, blocking=threaded)
         self._piece_slots = Slots(options.piece_share, blocking=threaded)
-        self._largest = LargestChunk(options.chunks.counts)
+        self._check = ArrivalCheck(options, counters.skipped)
 
         self._reading = self.steps.add(
             map_in_order(
@@ -63,17 +64,16 @@ class Run:
                 describe=lambda task: options.chunks.names[task.chunk],
             )
         )
-        arrivals = checked_arrivals(self._reading, options, counters.skipped, self._largest)
-        segments = deal(arrivals, options.dealing, seed=options.row_seed, start=start)
-        pieces = cut(
-            segments, options.rule, start=start.offset, step=start.step, num_segments=options.dealing.num_chunks
-        )
+        segments = deal(self._check.arrivals(self._reading), options.dealing, seed=options.row_seed, start=start)
+        # Without room for pieces, a batch is made when the loop asks for it.
+        rule = options.rule if options.piece_share else replace(options.rule, several=False)
+        pieces = cut(segments, rule, start=start.offset, step=start.step, num_segments=options.dealing.num_chunks)
         make = batch_making(options)
         # A piece is weighed once: by the time its slots are given back, a larger chunk may have been seen.
         self._making = self.steps.add(
             map_in_order(
                 lambda weighed: (weighed[0] if isinstance(weighed[0], EpochEnd) else make(weighed[0]), weighed[1]),
-                ((piece, self._weight_of(piece)) for piece in pieces),
+                map(self._weighed, pieces),
                 num_threads=options.num_workers,
                 slots=self._piece_slots,
                 weight=lambda weighed: weighed[1],
@@ -150,13 +150,13 @@ class Run:
         self._delivered = 0
         self.position = self.position.next_epoch()
 
-    def _weight_of(self, piece: Piece | EpochEnd) -> float:
-        """Return how much of the queue a piece takes, in chunks' worth of rows."""
+    def _weighed(self, piece: Piece | EpochEnd) -> tuple[Piece | EpochEnd, float]:
+        """Return a piece with how much of the queue it takes, in chunks' worth of rows."""
         if isinstance(piece, EpochEnd):
-            return 0.0
+            return piece, 0.0
         # What waits is bounded by number too: more than a few batches ahead of each worker help nobody.
         at_least = self._options.piece_share / (2 * self._options.num_workers + 2)
-        return max(piece.num_rows / max(1, self._largest.num_rows), at_least)
+        return piece, max(piece.num_rows / max(1, self._check.largest), at_least)
 
 
 def _place(piece: Piece | EpochEnd) -> str:

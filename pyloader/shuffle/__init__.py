@@ -2,6 +2,6 @@
 
 from pyloader.shuffle.cut import CutRule, Piece, cut, gather_piece, view_piece
 from pyloader.shuffle.deal import Arrival, EpochEnd, deal
-from pyloader.shuffle.segment import Segment, Share
+from pyloader.shuffle.segment import Chunk, Segment
 
-__all__ = ["Arrival", "CutRule", "EpochEnd", "Piece", "Segment", "Share", "cut", "deal", "gather_piece", "view_piece"]
+__all__ = ["Arrival", "Chunk", "CutRule", "EpochEnd", "Piece", "Segment", "cut", "deal", "gather_piece", "view_piece"]

@@ -30,12 +30,12 @@ class CutRule:
       batch_size: Rows in a batch.
       last_batch: What becomes of an epoch's last rows when they make no whole batch: "keep" (a short batch), "drop",
         "pad" (the last row repeated) or "wrap" (the rows before them repeated).
-      max_piece_rows: At most so many rows in a piece of several batches; 1 means one batch in every piece.
+      several: Whether a piece of arrays may have several batches.
     """
 
     batch_size: int
     last_batch: str = "keep"
-    max_piece_rows: int = 1
+    several: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,19 +161,16 @@ def view_piece(piece: Piece) -> Columns | None:
     """Return a piece's rows as a part of their chunk, which stays held, or None where that cannot be."""
     if piece.segment is None or piece.carried or piece.segment.rows is not None:
         return None
-    return slice_columns(piece.segment.sources[0], piece.start, piece.stop)
+    return slice_columns(piece.segment.chunks[0].value, piece.start, piece.stop)
 
 
 def _batches_in_piece(segment: Segment, rule: CutRule) -> int:
     """Return how many batches a piece of this segment has at most."""
-    if rule.max_piece_rows <= rule.batch_size:
+    columns = segment.chunks[0].value.values()
+    if not rule.several or not all(isinstance(values, np.ndarray) for values in columns):
         return 1
-    first = segment.sources[0]
-    if not all(isinstance(values, np.ndarray) for values in first.values()):
-        return 1
-    row_bytes = sum(values[:1].nbytes for values in first.values() if isinstance(values, np.ndarray))
-    num_rows = min(rule.max_piece_rows, _PIECE_BYTES // max(1, row_bytes))
-    return max(1, num_rows // rule.batch_size)
+    row_bytes = sum(values[:1].nbytes for values in columns if isinstance(values, np.ndarray))
+    return max(1, _PIECE_BYTES // max(1, row_bytes * rule.batch_size))
 
 
 def _filling(rule: CutRule, carried: list[Columns], latest: Columns, num_carried: int) -> Columns:

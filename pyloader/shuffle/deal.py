@@ -9,30 +9,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyloader.columns import Columns, row_count
+from pyloader.columns import row_count
 from pyloader.plan import Dealing, Position, deal_phase, row_order, segment_order
-from pyloader.shuffle.segment import Hand, Segment, Share, join_hands
+from pyloader.shuffle.segment import Chunk, Hand, Segment, join_hands
 
 __all__ = ["Arrival", "EpochEnd", "deal"]
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A chunk that has been read.
+    """A chunk that has been read; it holds it once.
 
     Attributes:
       epoch: The epoch it is read for.
       number: It is the number-th to arrive in that epoch, from 0.
-      chunk: Its index in the list of chunks.
-      columns: Its rows.
-      share: Its place within the bound; the arrival holds it once.
+      index: Its index in the list of chunks.
+      chunk: Its rows.
     """
 
     epoch: int
     number: int
-    chunk: int
-    columns: Columns
-    share: Share
+    index: int
+    chunk: Chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +80,11 @@ def deal(
 
 def _deal_out(arrival: Arrival, hands: dict[int, list[Hand]], dealing: Dealing, seed: int | None, first: int) -> None:
     for segment, rows in _parts(arrival, dealing, seed):
-        hand = Hand(arrival.columns, rows, arrival.share)
+        hand = Hand(arrival.chunk, rows)
         if segment >= first and hand.num_rows:
-            arrival.share.hold()
+            arrival.chunk.hold()
             hands[segment].append(hand)
-    arrival.share.let_go()
+    arrival.chunk.let_go()
 
 
 def _parts(arrival: Arrival, dealing: Dealing, seed: int | None) -> Iterator[tuple[int, np.ndarray | None]]:
@@ -94,9 +92,9 @@ def _parts(arrival: Arrival, dealing: Dealing, seed: int | None) -> Iterator[tup
     if seed is None:
         yield arrival.number, None
         return
-    num_rows = row_count(arrival.columns)
-    rows = row_order(num_rows, seed=seed, epoch=arrival.epoch, chunk=arrival.chunk)
-    phase = deal_phase(dealing.width, seed=seed, epoch=arrival.epoch, chunk=arrival.chunk)
+    num_rows = row_count(arrival.chunk.value)
+    rows = row_order(num_rows, seed=seed, epoch=arrival.epoch, chunk=arrival.index)
+    phase = deal_phase(dealing.width, seed=seed, epoch=arrival.epoch, chunk=arrival.index)
     cuts = dealing.cuts(num_rows, phase)
     hands = range(dealing.width)
     for segment, together in itertools.groupby(hands, lambda hand: dealing.segment_of(arrival.number, hand)):

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from pyloader.columns import Columns
+from pyloader.columns import Columns, row_count
 from pyloader.memory import RecycledMemory
 
-__all__ = ["Hand", "Segment", "Share", "gather_rows", "join_hands"]
+__all__ = ["Chunk", "Hand", "Segment", "gather_rows", "join_hands"]
 
 
-class Share(Protocol):
-    """A chunk's place within the bound on resident chunks; free when its last holder has let go."""
+class Chunk(Protocol):
+    """A chunk that has been read, and its place within the bound: dropped when its last holder has let go."""
+
+    value: Columns
 
     def hold(self) -> None:
         """Count one holder more."""
@@ -26,73 +28,69 @@ class Share(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Hand:
-    """Rows that one chunk gives to one segment.
+    """Rows that one chunk gives to one segment; it holds the chunk.
 
     Attributes:
-      columns: The chunk.
+      chunk: The chunk.
       rows: int64 array: which of its rows, in which order; None for all of them as they are.
-      share: The chunk's place; the hand holds it.
     """
 
-    columns: Columns
+    chunk: Chunk
     rows: np.ndarray | None
-    share: Share
 
     @property
     def num_rows(self) -> int:
         """How many rows it has."""
-        return len(next(iter(self.columns.values()))) if self.rows is None else len(self.rows)
+        return row_count(self.chunk.value) if self.rows is None else len(self.rows)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Segment:
     """Rows in the order in which they are delivered.
 
-    Row i is row `rows[i]` of chunk `sources[chunk_of[i]]`; with one source `chunk_of` is None, and `rows` too when the
+    Row i is row `rows[i]` of chunk `chunks[chunk_of[i]]`; with one chunk `chunk_of` is None, and `rows` too when the
     chunk's own order is kept.
 
     Attributes:
       epoch: Counted from 0.
       index: Its number in the epoch.
       num_rows: How many rows it has.
-      sources: The chunks' columns.
+      chunks: Where they are; the segment holds each chunk once.
       rows: int64 array of shape [num_rows], or None.
       chunk_of: int64 array of shape [num_rows], or None.
-      shares: The chunks' places; the segment holds each of them once for every hand.
     """
 
     epoch: int
     index: int
     num_rows: int
-    sources: Sequence[Columns] = ()
+    chunks: Sequence[Chunk] = ()
     rows: np.ndarray | None = None
     chunk_of: np.ndarray | None = None
-    shares: Sequence[Share] = field(default=())
 
     def hold(self) -> None:
         """Hold the chunks once more."""
-        for share in self.shares:
-            share.hold()
+        for chunk in self.chunks:
+            chunk.hold()
 
     def let_go(self) -> None:
         """Let go of the chunks once."""
-        for share in self.shares:
-            share.let_go()
+        for chunk in self.chunks:
+            chunk.let_go()
 
 
 def join_hands(epoch: int, index: int, hands: Sequence[Hand], order: np.ndarray | None) -> Segment:
     """Return the segment of `hands`; `order` permutes their rows, laid end to end, and may be None for one hand."""
-    sources, shares = [hand.columns for hand in hands], [hand.share for hand in hands]
+    chunks = [hand.chunk for hand in hands]
     num_rows = sum(hand.num_rows for hand in hands)
     if len(hands) <= 1:
         rows = hands[0].rows if hands else None
         if rows is not None and order is not None:
             rows = rows[order]
-        return Segment(epoch, index, num_rows, sources, rows, None, shares)
+        return Segment(epoch, index, num_rows, chunks, rows)
     assert order is not None
     all_rows = np.concatenate([hand.rows for hand in hands if hand.rows is not None])
     chunk_of = np.repeat(np.arange(len(hands)), [hand.num_rows for hand in hands])
-    return Segment(epoch, index, num_rows, sources, all_rows[order], chunk_of[order], shares)
+    return Segment(epoch, index, num_rows, chunks, all_rows[order], chunk_of[order])
 
 
 def gather_rows(segment: Segment, start: int, stop: int, memory: RecycledMemory, *, before: int = 0) -> Columns:
@@ -102,8 +100,8 @@ def gather_rows(segment: Segment, start: int, stop: int, memory: RecycledMemory,
       Columns of `before` + stop - start rows; the first `before` of an array are uninitialised, of a list None.
     """
     gathered: Columns = {}
-    for name, first in segment.sources[0].items():
-        sources = [columns[name] for columns in segment.sources]
+    for name, first in segment.chunks[0].value.items():
+        sources = [chunk.value[name] for chunk in segment.chunks]
         if isinstance(first, np.ndarray):
             shape = (before + stop - start, *first.shape[1:])
             out = memory.empty(shape, first.dtype)

@@ -1,0 +1,130 @@
+"""Rows of unequal length become arrays, filled up with a padding value."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Mapping
+from itertools import chain
+from typing import Any, TypeGuard
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from pyloader.collate.conversion import as_dtype, as_numbers, check_arrays_alike, holds_numbers, is_row, unequal_rows
+from pyloader.collate.numpy_arrays import NumpyDataCollator, check_names
+from pyloader.columns import Column, Columns
+from pyloader.datacollator import DataCollator
+from pyloader.errors import CollateError
+
+__all__ = ["PaddingDataCollator"]
+
+
+class PaddingDataCollator(DataCollator):
+    """Makes an array [rows, longest row] of each list of rows of numbers, and does all else like NumpyDataCollator.
+
+    The rows may be lists, tuples or arrays, and hold numbers or, one like the other, arrays of them ([frames, 80] and
+    [more frames, 80]).  They keep their kind; where a batch has no number at all, it is that of the padding.
+
+    Args:
+      pad_value: What fills the rows up, on the right.  A dict, column -> value, pads only the columns it names.
+      length: The length to fill up to; None is the longest row of the batch.
+      multiple_of: Round the longest row of the batch up to a multiple of this: few shapes, so that a jitted step
+        compiles a few times only.
+      truncate: Cut rows longer than `length`; otherwise they are an error.
+      mask: Add a bool column "<name>_mask" for each padded column, False on padding.
+      dtypes: A dict, column -> dtype, as for NumpyDataCollator.
+    """
+
+    def __init__(
+        self,
+        pad_value: float | Mapping[str, float] = 0,
+        *,
+        length: int | None = None,
+        multiple_of: int = 1,
+        truncate: bool = False,
+        mask: bool = False,
+        dtypes: Mapping[str, DTypeLike] | None = None,
+    ) -> None:
+        for value in pad_value.values() if isinstance(pad_value, Mapping) else [pad_value]:
+            if not isinstance(value, numbers.Number):
+                raise TypeError(f"pad_value must be a number, or a dict, column -> number; got {value!r}")
+        if length is not None and length < 1:
+            raise ValueError(f"length must be at least 1, got {length}")
+        if multiple_of < 1:
+            raise ValueError(f"multiple_of must be at least 1, got {multiple_of}")
+        if length is not None and multiple_of != 1:
+            raise ValueError(f"length={length} is one length, multiple_of={multiple_of} is several: give one of them")
+        if truncate and length is None:
+            raise ValueError("truncate=True cuts rows at length: give length=")
+        self.pad_value, self.length, self.multiple_of = pad_value, length, multiple_of
+        self.truncate, self.mask = truncate, mask
+        self._to_arrays = NumpyDataCollator(dtypes=dtypes)
+
+    def collate_batch(self, columns: Columns) -> dict[str, Column]:
+        """Return a dict, name -> array, or list where there are no numbers.
+
+        Raises:
+          CollateError: as by NumpyDataCollator; a row is longer than `length`; the padding is no number that the
+            column's dtype can hold; `pad_value` names a column that is not there; a mask's name is taken.
+        """
+        given = self.pad_value
+        pad_values = given if isinstance(given, Mapping) else dict.fromkeys(columns, given)
+        check_names("pad_value", pad_values, columns)
+        padded: Columns = {}
+        for name, values in columns.items():
+            if name not in pad_values or not _holds_rows(values):
+                padded[name] = values
+                continue
+            padded[name], present = self._pad(name, values, pad_values[name])
+            if self.mask:
+                if f"{name}_mask" in columns:
+                    raise CollateError(f"the mask of {name!r} would replace the column '{name}_mask'.", "Rename it")
+                padded[f"{name}_mask"] = present
+        return self._to_arrays.collate_batch(padded)
+
+    def _pad(self, name: str, rows: list[Any], pad_value: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows as one array, and the bool array [rows, width] of where they are."""
+        if not all(map(is_row, rows)):
+            raise unequal_rows(name, rows)
+        lengths = np.array([len(row) for row in rows])
+        width = self.length or -(-int(lengths.max()) // self.multiple_of) * self.multiple_of
+        if lengths.max() > width:
+            if not self.truncate:
+                row = int(np.argmax(lengths > width))
+                what = f"{name!r} has {lengths[row]:,} numbers in row {row}, more than length={width:,}."
+                raise CollateError(what, "truncate=True cuts them")
+            rows, lengths = [row[:width] for row in rows], np.minimum(lengths, width)
+        values = self._values(name, rows, pad_value)
+        present = np.arange(width) < lengths[:, None]
+        padded = np.full((*present.shape, *values.shape[1:]), _fitting(name, pad_value, values.dtype), values.dtype)
+        padded[present] = values
+        return padded, present
+
+    def _values(self, name: str, rows: list[Any], pad_value: float) -> np.ndarray:
+        """Return the items of all rows, one after another."""
+        if isinstance(rows[0], np.ndarray):
+            check_arrays_alike(name, rows, first_axis=1)
+            values = np.concatenate(rows)
+        else:
+            items = list(chain.from_iterable(rows))
+            values = as_numbers(name, items, rows=rows) if items else np.array([], np.asarray(pad_value).dtype)
+        dtypes = self._to_arrays.dtypes
+        return as_dtype(name, values, dtypes[name]) if name in dtypes else values
+
+
+def _holds_rows(values: Column) -> TypeGuard[list[Any]]:
+    if isinstance(values, np.ndarray):
+        return False
+    first = next((value for value in values if value is not None), None)
+    return is_row(first) and holds_numbers(values)
+
+
+def _fitting(name: str, pad_value: float, dtype: np.dtype) -> float:
+    try:
+        with np.errstate(invalid="ignore"):  # nan among ints
+            fits = dtype.kind not in "biu" or bool(np.array(pad_value).astype(dtype) == pad_value)
+    except OverflowError:
+        fits = False
+    if not fits:
+        raise CollateError(f"pad_value={pad_value!r} does not fit among the numbers of {name!r}, which are {dtype}.")
+    return pad_value

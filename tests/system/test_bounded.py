@@ -1,0 +1,134 @@
+"""Law 1: at most max_queue_size chunks' worth of rows are resident, taken before reading starts."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numbered import NumberedReader, loader_of, write_chunks
+
+from pyloader import DataLoader
+
+
+class WatchedReader(NumberedReader):
+    """Counts how many of the chunks that it read are still alive, the one being read included."""
+
+    def __init__(self):
+        super().__init__()
+        self.alive, self.most, self.lock = 0, 0, threading.Lock()
+
+    def read_file(self, path):
+        with self.lock:
+            self.alive += 1
+            self.most = max(self.most, self.alive)
+        columns, count = super().read_file(path)
+        weakref.finalize(columns["row"], self._gone)
+        return columns, count
+
+    def _gone(self):
+        self.alive -= 1
+
+
+@settings(max_examples=40)
+@given(
+    window=st.integers(1, 6),
+    extra=st.integers(0, 6),
+    num_workers=st.integers(0, 3),
+    num_readers=st.integers(1, 4),
+    batch_size=st.sampled_from([3, 16, 50]),
+    shuffle=st.booleans(),
+)
+def test_no_more_chunks_are_alive_than_the_queue_holds(
+    tmp_path_factory, window, extra, num_workers, num_readers, batch_size, shuffle
+):
+    directory = write_chunks(tmp_path_factory.mktemp("chunks"), [20] * 15)
+    window = window if shuffle else 1
+    max_queue_size = window + extra + (window > 1)
+    reader = WatchedReader()
+    with DataLoader(
+        reader,
+        data_dir=directory,
+        batch_size=batch_size,
+        shuffle=shuffle,
+        shuffle_window=window,
+        max_queue_size=max_queue_size,
+        num_workers=num_workers,
+        num_readers=num_readers,
+        num_epochs=2,
+    ) as loader:
+        for _ in loader:
+            pass
+        assert reader.most <= max_queue_size
+        assert loader.stats().resident_peak <= max_queue_size
+
+
+def test_a_slot_is_taken_before_reading_starts(tmp_path):
+    directory = write_chunks(tmp_path, [20] * 15)
+    reader = WatchedReader()
+    with DataLoader(reader, data_dir=directory, batch_size=20, max_queue_size=1, num_readers=4) as loader:
+        for _ in loader:
+            assert reader.alive <= 1
+    assert reader.most == 1
+
+
+def test_a_window_that_the_queue_cannot_hold_is_refused_with_the_arithmetic(tmp_path):
+    directory = write_chunks(tmp_path, [20] * 15)
+    message = r"holds 8 chunks for mixing and one.*at least 9, got 5. Write max_queue_size=9, or shuffle_window=4"
+    with pytest.raises(ValueError, match=message):
+        loader_of(directory, shuffle=True, shuffle_window=8, max_queue_size=5)
+
+
+def test_a_batch_that_the_user_keeps_is_not_written_over(tmp_path):
+    directory = write_chunks(tmp_path, [5000] * 20)
+    with loader_of(directory, batch_size=700, shuffle=True, num_epochs=2) as loader:
+        kept = list(loader)
+    for batch in kept:
+        np.testing.assert_array_equal(batch["row"][:, 0], batch["id"])
+        np.testing.assert_array_equal(batch["row"][:, 1], -batch["id"])
+    ids = np.concatenate([batch["id"] for batch in kept])
+    assert (np.bincount(ids) == 2).all()
+
+
+def test_batches_are_writable_and_disjoint(tmp_path):
+    directory = write_chunks(tmp_path, [5000] * 4)
+    for shuffle in (False, True):
+        with loader_of(directory, batch_size=700, shuffle=shuffle) as loader:
+            batches = list(loader)
+        for batch in batches:
+            batch["row"][:] = 7
+        for batch in batches:
+            batch["row"][:] += 1
+            assert (batch["row"] == 8).all()
+
+
+def test_batches_do_not_change_the_arrays_of_a_reader_that_keeps_them(tmp_path):
+    held = {}
+
+    class Keeping(NumberedReader):
+        def read_file(self, path):
+            return held.setdefault(path, super().read_file(path))
+
+    directory = write_chunks(tmp_path, [100] * 3)
+    with DataLoader(Keeping(), data_dir=directory, batch_size=30, num_epochs=2) as loader:
+        for batch in loader:
+            batch["id"][:] = -1
+    assert all((columns["id"] >= 0).all() for columns, _ in held.values())
+
+
+def test_copy_false_hands_out_parts_of_the_readers_arrays(tmp_path):
+    held = []
+
+    class Keeping(NumberedReader):
+        def read_file(self, path):
+            held.append(super().read_file(path))
+            return held[-1]
+
+    directory = write_chunks(tmp_path, [100] * 3)
+    with DataLoader(Keeping(), data_dir=directory, batch_size=50, copy=False) as loader:
+        batches = list(loader)
+    assert all(any(np.shares_memory(batch["id"], columns["id"]) for columns, _ in held) for batch in batches)
+    assert np.concatenate([batch["id"] for batch in batches]).tolist() == list(range(300))
