@@ -67,6 +67,8 @@ class FileError(PyLoaderError):
       line: The line, counted from 1, where there is one.
     """
 
+    _after_path = ": "
+
     def __init__(self, path: str, what: str, hint: str = "", line: int | None = None) -> None:
         super().__init__(what, hint)
         self.args = (path, what, hint, line)
@@ -74,15 +76,19 @@ class FileError(PyLoaderError):
 
     def __str__(self) -> str:
         where = self.path if self.line is None else f"{self.path}:{self.line}"
-        return f"{where}: {super().__str__()}"
+        return f"{where}{self._after_path}{super().__str__()}"
 
 
 class DataDirError(FileError):
     """The directory of chunks is missing, empty or ambiguous."""
 
+    _after_path = " "  # the path is the sentence's subject: "chunks/ holds two chunk sets"
+
 
 class ManifestError(FileError):
     """manifest.json is damaged, or the chunks differ from what it says."""
+
+    _after_path = " "  # the same: "chunks/manifest.json lists chunk-00003, which is missing"
 
 
 class ChunkReadError(FileError):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["format_bytes", "parse_bytes", "with_new_names"]
+__all__ = ["checked_integer", "checked_seconds", "format_bytes", "parse_bytes", "with_new_names"]
 
 _OLD_NAMES = {"num_epoch": "num_epochs", "random_seed": "seed", "root_dir": "data_dir"}
 
@@ -47,6 +47,33 @@ def with_new_names(owner: str, given: Mapping[str, Any], extra: Mapping[str, Any
         else:
             raise TypeError(f"{owner} has no option {name!r}. {_advice(name, options)}")
     return options
+
+
+def checked_integer(name: str, value: Any, *, at_least: int) -> int:
+    """Return `value` as an int.
+
+    Raises:
+      TypeError: it is no integer.
+      ValueError: it is below `at_least`.
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < at_least:
+        raise ValueError(f"{name} must be at least {at_least}, got {value}")
+    return int(value)
+
+
+def checked_seconds(name: str, value: Any) -> float | None:
+    """Return `value` as a number of seconds, or None.
+
+    Raises:
+      ValueError: it is no number above 0.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise ValueError(f"{name} must be a number of seconds above 0, got {value!r}")
+    return float(value)
 
 
 def parse_bytes(text: str | int) -> int:

@@ -160,6 +160,21 @@ def test_a_subclass_that_forgets_super_init_works(directory):
     assert len(ids_of(DataLoader(Forgetful(), data_dir=directory))) == 2
 
 
+def test_parts_that_have_a_length_of_0_are_used(directory):
+    class Empty:
+        def __len__(self):
+            return 0
+
+    class Reader(Empty, NumberedReader):
+        pass
+
+    class Collator(Empty, DataCollator):
+        def collate_batch(self, columns):
+            return len(columns["id"])
+
+    assert list(DataLoader(Reader(), None, Collator(), directory)) == [16, 8]
+
+
 def test_an_empty_directory_is_an_error_at_once(tmp_path):
     with pytest.raises(DataDirError, match="holds no chunk files"):
         loader_of(tmp_path)

@@ -1,0 +1,71 @@
+"""Parts: the three that a user plugs into a DataLoader are of our classes, or an error says what ours are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyloader.datacollator import DataCollator
+from pyloader.datareader import DataReader
+from pyloader.dataset import Dataset
+from pyloader.errors import DataDirError
+from pyloader.files import ChunkList
+from pyloader.files.opening import suffix_of
+from pyloader.read import reader_for
+
+__all__ = ["check_part", "reader_of"]
+
+_PARTS: dict[str, tuple[type, str]] = {
+    "datareader": (DataReader, "Ours has read_file(path) -> columns: subclass pyloader.DataReader"),
+    "dataset": (Dataset, "Ours has batch_encode(columns) -> columns: subclass pyloader.Dataset"),
+    "datacollator": (DataCollator, "Ours has collate_batch(columns) -> batch: subclass pyloader.DataCollator"),
+}
+
+_OTHERS = {
+    "torch.utils.data.dataset": "That is PyTorch's random-access dataset. ",
+    "torch": "That belongs to PyTorch's data loader. ",
+    "datasets": "That is a Hugging Face dataset. ",
+    "tensorflow": "That belongs to tf.data. ",
+}
+
+
+def check_part(name: str, value: Any) -> None:
+    """Raise unless `value` can be the DataLoader's argument `name`; None can be each of them.
+
+    Raises:
+      TypeError: it is of another class; the message says what ours is.
+    """
+    part, advice = _PARTS[name]
+    if value is None or isinstance(value, part):
+        return
+    if isinstance(value, type) and issubclass(value, part):
+        what = f"{name} must be a {part.__name__}, got the class {value.__name__}."
+        raise TypeError(f"{what} Make one: {value.__name__}()")
+    if name == "datareader" and isinstance(value, str):
+        what = f"datareader must be a DataReader, got the str {value!r}."
+        raise TypeError(f"{what} To let the suffix choose: DataLoader(data_dir={value!r})")
+    kind = type(value)
+    found = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    modules = [base.__module__ for base in kind.__mro__]
+    other = next((text for theirs, text in _OTHERS.items() if any(_is_in(module, theirs) for module in modules)), "")
+    raise TypeError(f"{name} must be a {part.__module__}.{part.__name__}, got a {found}. {other}{advice}")
+
+
+def reader_of(chunks: ChunkList) -> DataReader:
+    """Return the reader that the chunks' manifest or suffix names.
+
+    Raises:
+      DataDirError: no reader is known for the suffix, or the chunks have several.
+    """
+    reader = reader_for(chunks.path(0), manifest=chunks.manifest)
+    if chunks.manifest is not None:
+        return reader
+    first_of_kind = {suffix_of(name): name for name in reversed(chunks.names)}
+    for suffix, name in first_of_kind.items():
+        if type(reader_for(name)) is not type(reader):
+            what = f"holds chunks of different kinds, {chunks.names[0]} and {name}."
+            raise DataDirError(str(chunks.root), what, f"Name those of one kind: data_dir='{chunks.root}/*{suffix}'")
+    return reader
+
+
+def _is_in(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")

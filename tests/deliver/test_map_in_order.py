@@ -1,0 +1,162 @@
+"""map_in_order: the same results, in the same order, whatever the number of threads."""
+
+from __future__ import annotations
+
+import threading
+from itertools import islice
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyloader.deliver import Slots, SlotsClosed, Steps, map_ahead, map_in_order
+
+THREADS = pytest.mark.parametrize("num_threads", [0, 1, 4])
+
+
+@given(num_items=st.integers(0, 50), num_threads=st.integers(0, 4), max_ahead=st.integers(1, 10))
+def test_running_ahead_changes_nothing_but_the_time(num_items, num_threads, max_ahead):
+    squares = map_ahead(lambda n: n * n, range(num_items), num_threads=num_threads, max_ahead=max_ahead)
+    assert list(squares) == [n * n for n in range(num_items)]
+
+
+@THREADS
+def test_a_failure_of_the_items_arrives_after_the_results_before_it(num_threads):
+    def two_then_break():
+        yield "a"
+        yield "b"
+        raise OSError("disk gone")
+
+    got = map_ahead(str.upper, two_then_break(), num_threads=num_threads)
+    assert [next(got), next(got)] == ["A", "B"]
+    with pytest.raises(OSError, match="disk gone"):
+        next(got)
+
+
+@THREADS
+def test_a_failure_of_the_function_arrives_in_its_place(num_threads):
+    got = map_ahead(lambda n: 10 // (3 - n), range(6), num_threads=num_threads)
+    assert list(islice(got, 3)) == [3, 5, 10]
+    with pytest.raises(ZeroDivisionError):
+        next(got)
+
+
+def test_a_failure_is_repeated():
+    steps = Steps()
+    step = steps.add(map_in_order(lambda n: 1 // n, [0], num_threads=2, slots=Slots(1), name="t"))
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError):
+            next(step)
+    steps.close()
+
+
+def test_results_come_in_order_even_when_the_first_is_the_slowest():
+    others_done = threading.Semaphore(0)
+
+    def work(number):
+        if number == 0:
+            for _ in range(3):
+                assert others_done.acquire(timeout=10)
+        else:
+            others_done.release()
+        return number
+
+    assert list(map_ahead(work, range(4), num_threads=4)) == [0, 1, 2, 3]
+
+
+def test_no_more_items_are_begun_than_there_are_slots():
+    begun, lock = [], threading.Lock()
+    three = threading.Event()
+
+    def work(number):
+        with lock:
+            begun.append(number)
+            if len(begun) == 3:
+                three.set()
+        return number
+
+    slots, steps = Slots(3), Steps()
+    step = steps.add(map_in_order(work, range(100), num_threads=4, slots=slots, name="t"))
+    assert three.wait(timeout=10)
+    assert next(step) == 0
+    assert len(begun) == 3  # what was taken is given back by the user of the results, not by taking them out
+    slots.give_back()
+    assert next(step) == 1
+    steps.close()
+    assert slots.peak == 3
+
+
+def test_items_are_advanced_by_one_thread_at_a_time():
+    inside = threading.Lock()
+
+    def items():
+        for number in range(200):
+            assert inside.acquire(blocking=False), "two threads at once"
+            inside.release()
+            yield number
+
+    assert list(map_ahead(lambda n: n, items(), num_threads=4)) == list(range(200))
+
+
+@THREADS
+def test_leaving_early_closes_the_items(num_threads):
+    closed = threading.Event()
+
+    def items():
+        try:
+            yield from range(100)
+        finally:
+            closed.set()
+
+    got = map_ahead(lambda n: n, items(), num_threads=num_threads)
+    next(got)
+    got.close()
+    assert closed.is_set()
+
+
+@THREADS
+def test_a_stop_iteration_is_an_error_and_no_end(num_threads):
+    got = map_ahead(lambda n: next(iter(())), range(3), num_threads=num_threads)
+    with pytest.raises(RuntimeError):
+        list(got)
+
+
+def test_something_larger_than_the_limit_is_let_through_alone():
+    slots = Slots(2.0)
+    slots.take(5.0)
+    assert slots.peak == 5.0
+    waiting = threading.Thread(target=slots.take, args=(1.0,))
+    waiting.start()
+    waiting.join(timeout=0.05)
+    assert waiting.is_alive()
+    slots.give_back(5.0)
+    waiting.join(timeout=10)
+    assert slots.taken == 1.0
+
+
+def test_closing_ends_every_wait():
+    slots, ended = Slots(1), threading.Event()
+    slots.take()
+
+    def wait():
+        with pytest.raises(SlotsClosed):
+            slots.take()
+        ended.set()
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    slots.close()
+    assert ended.wait(timeout=10)
+    waiting.join()
+
+
+def test_what_is_held_is_dropped_before_its_slot_is_given_back():
+    slots = Slots(1)
+    slots.take()
+    held = slots.hold(["a chunk"])
+    held.hold()
+    held.let_go()
+    assert (held.value, slots.taken) == (["a chunk"], 1)
+    held.let_go()
+    assert slots.taken == 0
+    assert not hasattr(held, "value")
