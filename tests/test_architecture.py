@@ -25,7 +25,7 @@ LAYERS = [
     {"write", "indexed"},
     {"observe"},  # no step knows it
     {"run"},
-    {"loaderoptions", "dataloader", "jax", "torch", "tensorflow"},
+    {"parts", "loaderoptions", "dataloader", "jax", "torch", "tensorflow"},
     {"testing", "demo"},
     {"", "cli", "__main__"},  # "" is pyloader/__init__.py, the map
 ]

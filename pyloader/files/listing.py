@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+import difflib
 import glob
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias
 
+import msgspec
 import numpy as np
 import xxhash
 
 from pyloader.errors import DataDirError, ManifestError
-from pyloader.files.manifest import MANIFEST_NAME, Manifest, read_manifest
+from pyloader.files.compressors import packing_of
+from pyloader.files.manifest import MANIFEST_NAME, Manifest, is_manifest_name, read_manifest
+from pyloader.files.opening import suffix_of
+from pyloader.files.scanning import Scan, chunk_bytes, is_chunk_name, scan_directory
 
-__all__ = ["ChunkList", "DataDir", "list_chunks"]
+__all__ = [
+    "ChunkList",
+    "DataDir",
+    "chunks_of_scan",
+    "find_manifest",
+    "form_of",
+    "list_chunks",
+    "manifest_below",
+    "no_such_place",
+]
 
 DataDir: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
 
-_NOT_CHUNKS = {"readme", "license", "licence", "changelog", "notes"}
+_MAKE_SOME = "Make some: pyloader split DUMP... DIR"
+_SPLITS = {"train", "training", "val", "valid", "validation", "dev", "eval", "test", "testing"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ChunkList:
     """The chunks of a dataset, sorted by name.
 
@@ -32,7 +47,7 @@ class ChunkList:
       root: The directory that the names are relative to.
       names: The chunks' paths relative to `root`, with forward slashes, sorted.
       sizes: int64 array of shape [len(names)]: bytes on disk.
-      manifest: What is known of them, or None.
+      manifest: What is known of them, one entry for each in the same order, or None.
     """
 
     root: Path
@@ -57,7 +72,7 @@ class ChunkList:
     @cached_property
     def fingerprint(self) -> str:
         """16 hexadecimal digits that change when names, sizes or counts do, but not when the directory moves."""
-        digest = xxhash.xxh3_64("\n".join(self.names).encode())
+        digest = xxhash.xxh3_64("\n".join(self.names).encode("utf-8", "surrogateescape"))
         digest.update(self.sizes.astype("<i8").tobytes())
         if self.counts is not None:
             digest.update(self.counts.astype("<i8").tobytes())
@@ -69,124 +84,212 @@ def list_chunks(data_dir: DataDir) -> ChunkList:
 
     Args:
       data_dir: A directory (searched with its subdirectories), a glob pattern, a manifest.json, one chunk, or a list of
-        chunks.  A directory that holds a manifest.json is exactly what the manifest lists.  Hidden files, names that
-        begin with "_", READMEs and licences are no chunks; a directory called *.columns is one.
+        chunks.  A directory that holds a manifest.json is exactly what the manifest lists.  In a directory, and among
+        what a pattern matches, `is_chunk_name` decides; what is named one by one is taken as it is.  A directory called
+        *.columns is a chunk.
 
     Raises:
       DataDirError: nothing is there, or two datasets are.
       ManifestError: the directory differs from its manifest.
     """
     if isinstance(data_dir, str | os.PathLike):
-        return _list_place(Path(data_dir), os.fspath(data_dir))
-    return _from_paths([Path(path) for path in data_dir], shown="the list of chunks")
+        return _list_place(os.fspath(data_dir))
+    if not isinstance(data_dir, Sequence) or isinstance(data_dir, bytes):
+        raise TypeError(f"data_dir must be a directory, a glob, a manifest or a list of chunks, got {data_dir!r}")
+    return _from_paths([os.fspath(path) for path in data_dir], "the list of chunks")
 
 
-def is_chunk_name(name: str) -> bool:
-    """Tell whether a file of this name can be a chunk, by its name alone."""
-    stem = name.partition(".")[0].lower()
-    return not name.startswith((".", "_")) and name != MANIFEST_NAME and stem not in _NOT_CHUNKS
+def find_manifest(place: str | os.PathLike[str]) -> Path | None:
+    """Return the manifest that speaks for `place`: itself, the one in this directory, or the only one below it.
+
+    Raises:
+      DataDirError: there is no such directory, or it holds several chunk sets.
+    """
+    path = Path(place)
+    if is_manifest_name(path.name) and path.is_file():
+        return path
+    if not path.is_dir():
+        raise no_such_place(os.fspath(place))
+    if (path / MANIFEST_NAME).is_file():
+        return path / MANIFEST_NAME
+    return manifest_below(path, scan_directory(path), os.fspath(place))
 
 
-def chunk_bytes(path: str | os.PathLike[str]) -> int:
-    """Return a chunk's size on disk; a directory's is that of its files."""
-    if os.path.isdir(path):
-        return sum(entry.stat().st_size for entry in os.scandir(path) if entry.is_file())
-    return os.stat(path).st_size
+def chunks_of_scan(root: Path, scan: Scan, shown: str) -> ChunkList:
+    """Return the chunks that a walk through `root` found, whatever a manifest says.
+
+    Raises:
+      DataDirError: there are none, or two datasets, or something that looks like a chunk cannot be read.
+    """
+    for name, problem in sorted(scan.unreadable.items()):
+        raise DataDirError(os.path.join(root, name), f"{problem}.")
+    for name in scan.unfinished:
+        raise DataDirError(os.path.join(root, name), "is an unfinished download.", "Let it finish, or remove it")
+    splits = sorted({name.partition("/")[0] for name in scan.chunks if "/" in name} & _SPLITS)
+    if len(splits) > 1:
+        raise _several(root, splits, shown)
+    if not scan.chunks:
+        raise DataDirError(shown, "holds no chunk files.", _MAKE_SOME)
+    return ChunkList(root, tuple(scan.chunks), np.array(list(scan.chunks.values()), np.int64))
 
 
-def _list_place(place: Path, shown: str) -> ChunkList:
-    if place.name == MANIFEST_NAME and place.is_file():
-        return _from_manifest(place)
-    if place.suffix == ".columns" or place.is_file():
-        return _from_paths([place], shown)
-    if place.is_dir():
+def no_such_place(shown: str) -> DataDirError:
+    """Return the error for a path that does not exist, with the one that was perhaps meant."""
+    parent, name = os.path.split(shown.rstrip("/"))
+    if os.path.isdir(parent or "."):
+        close = difflib.get_close_matches(name, os.listdir(parent or "."), n=1)
+        hint = f"Did you mean {os.path.join(parent, close[0])!r}?" if close else ""
+    else:
+        hint = f"There is no directory {parent} either"
+    home = os.path.expanduser(shown)
+    if home != shown and os.path.exists(home):
+        hint = f"Did you mean {home!r}?"
+    return DataDirError(shown, "does not exist.", hint)
+
+
+def form_of(name: str) -> str:
+    """Return what the names of chunks of one form end with: ".jsonl.zst"."""
+    return suffix_of(name) + packing_of(name)
+
+
+def _list_place(shown: str) -> ChunkList:
+    place = Path(shown)
+    if not shown:
+        raise DataDirError("data_dir=''", "names no directory.")
+    if is_manifest_name(place.name) and place.is_file():
+        return _from_manifest(place, is_named=True)
+    if place.is_dir() and place.suffix != ".columns":
         return _from_directory(place, shown)
+    if place.exists():
+        return _from_paths([shown], shown)
     if glob.has_magic(shown):
-        return _from_paths([Path(found) for found in sorted(glob.glob(shown, recursive=True))], shown)
-    raise DataDirError(shown, "there is no such directory.")
+        return _from_paths(_matches(shown), shown)
+    raise no_such_place(shown)
 
 
 def _from_directory(root: Path, shown: str) -> ChunkList:
     if (root / MANIFEST_NAME).is_file():
         return _from_manifest(root / MANIFEST_NAME)
-    manifests = sorted(path.parent for path in root.rglob(MANIFEST_NAME) if not _is_hidden(path.relative_to(root)))
-    if len(manifests) == 1:
-        return _from_manifest(manifests[0] / MANIFEST_NAME)
-    if manifests:
-        named = " and ".join(f"{path.relative_to(root)}/" for path in manifests)
-        raise DataDirError(
-            shown, f"holds {len(manifests)} chunk sets, {named}.", f"Name one: data_dir={str(manifests[-1])!r}"
-        )
-    return _from_paths(list(_walk(root)), shown, root)
+    scan = scan_directory(root)
+    if manifest := manifest_below(root, scan, shown):
+        return _from_manifest(manifest)
+    return chunks_of_scan(root, scan, shown)
 
 
-def _is_hidden(relative: Path) -> bool:
-    return any(part.startswith(".") for part in relative.parts)
+def manifest_below(root: Path, scan: Scan, shown: str) -> Path | None:
+    """Return the only manifest in the directories below `root`, or None.
+
+    Raises:
+      DataDirError: there are several, or chunks outside of the only one's directory.
+    """
+    if not scan.manifests:
+        return None
+    if len(scan.manifests) > 1:
+        raise _several(root, scan.manifests, shown)
+    only = scan.manifests[0]
+    outside = [name for name in scan.chunks if not name.startswith(f"{only}/")]
+    if outside:
+        found = f"{len(outside):,} chunk file{'s' if len(outside) > 1 else ''} outside of it, {outside[0]} first"
+        raise DataDirError(shown, f"holds a chunk set, {only}/, and {found}.", f"Name one: {_as_option(root / only)}")
+    return root / only / MANIFEST_NAME
 
 
-def _walk(directory: Path) -> Iterator[Path]:
-    with os.scandir(directory) as entries:
-        found = sorted(entries, key=lambda entry: entry.name)
-    for entry in found:
-        if not is_chunk_name(entry.name):
-            continue
-        if entry.is_dir() and not entry.name.endswith(".columns"):
-            yield from _walk(Path(entry.path))
-        else:
-            yield Path(entry.path)
-
-
-def _from_paths(paths: Sequence[Path], shown: str, root: Path | None = None) -> ChunkList:
-    paths = [path for path in paths if is_chunk_name(path.name)]
-    if not paths:
-        raise DataDirError(
-            shown,
-            "holds no chunk files.",
-            "Make some: pyloader split DUMP... DIR",
-        )
-    if root is None:
-        root = Path(os.path.commonpath([path.absolute().parent for path in paths]))
-        paths = [path.absolute() for path in paths]
-    names = sorted(path.relative_to(root).as_posix() for path in paths)
-    for name, following in itertools.pairwise(names):
-        if name == following:
-            raise DataDirError(shown, f"names {name} twice.", "Name each chunk once")
-    return ChunkList(root, tuple(names), _sizes(root, names))
-
-
-def _sizes(root: Path, names: Iterable[str]) -> np.ndarray:
-    sizes = []
-    for name in names:
-        try:
-            sizes.append(chunk_bytes(root / name))
-        except FileNotFoundError as exc:
-            raise DataDirError(str(root / name), "there is no such chunk.") from exc
-    return np.array(sizes, np.int64)
-
-
-def _from_manifest(path: Path) -> ChunkList:
-    manifest, root = read_manifest(path), path.parent
+def _from_manifest(path: Path, *, is_named: bool = False) -> ChunkList:
+    manifest = read_manifest(path)
+    if manifest.root and not is_named:
+        where = f"lists chunks in another directory, {manifest.root}."
+        raise ManifestError(str(path), where, f"To go there, name the manifest: {_as_option(path)}")
     if not manifest.chunks:
-        raise DataDirError(str(path), "lists no chunks.", "Make some: pyloader split DUMP... DIR")
-    names = tuple(chunk.file for chunk in manifest.chunks)
+        raise DataDirError(str(path), "lists no chunks.", _MAKE_SOME)
+    root = path.parent / manifest.root
+    scan = scan_directory(root)
     for entry in manifest.chunks:
+        found = scan.chunks.get(entry.file)
         try:
-            found = chunk_bytes(root / entry.file)
+            _compare_size(path, entry.file, entry.num_bytes, chunk_bytes(root / entry.file) if found is None else found)
         except FileNotFoundError as exc:
             raise _differs(path, f"lists {entry.file}, which is missing.") from exc
-        if found != entry.num_bytes:
-            raise _differs(path, f"says that {entry.file} has {entry.num_bytes:,} bytes; it has {found:,}.")
-    listed = set(names)
-    extra = [name for name in (path.relative_to(root).as_posix() for path in _walk(root)) if name not in listed]
-    suffixes = {_suffixes(name) for name in names}
-    if extra := [name for name in extra if _suffixes(name) in suffixes]:
-        raise _differs(path, f"does not list {extra[0]}{f' and {len(extra) - 1:,} more' if len(extra) > 1 else ''}.")
+    names = tuple(chunk.file for chunk in manifest.chunks)
+    forms = {form_of(name) for name in names}
+    extra = [name for name in scan.chunks.keys() - set(names) if form_of(name) in forms]
+    if extra:
+        raise _differs(path, f"does not list {min(extra)}{f' and {len(extra) - 1:,} more' if len(extra) > 1 else ''}.")
     return ChunkList(root, names, np.array([chunk.num_bytes for chunk in manifest.chunks], np.int64), manifest)
 
 
-def _suffixes(name: str) -> str:
-    return name.rpartition("/")[2].partition(".")[2]
+def _from_paths(given: Sequence[str], shown: str) -> ChunkList:
+    if not given:
+        raise DataDirError(shown, "names no chunks.", _MAKE_SOME)
+    paths = sorted(map(os.path.abspath, given))
+    for path, following in itertools.pairwise(paths):
+        if path == following:
+            raise DataDirError(shown, f"names {path} twice.", "Name each chunk once")
+    root = os.path.commonpath([os.path.dirname(path) for path in paths])
+    names = [path[len(root) :].lstrip("/") for path in paths]
+    sizes = []
+    for path in paths:
+        if os.path.isdir(path) and not path.endswith(".columns"):
+            raise DataDirError(shown, f"names the directory {path}.", "Give one directory, or a list of chunks")
+        try:
+            sizes.append(chunk_bytes(path))
+        except FileNotFoundError as exc:
+            raise no_such_place(path) from exc
+    sized = dict(sorted(zip(names, sizes, strict=True)))
+    manifest = _part_of_manifest(Path(root), sized)
+    return ChunkList(Path(root), tuple(sized), np.array(list(sized.values()), np.int64), manifest)
+
+
+def _part_of_manifest(root: Path, sizes: dict[str, int]) -> Manifest | None:
+    """The manifest beside the chunks, cut down to these; None when there is none, or it does not know them all."""
+    path = root / MANIFEST_NAME
+    if not path.is_file():
+        return None
+    manifest = read_manifest(path)
+    chunks = tuple(chunk for chunk in manifest.chunks if chunk.file in sizes)
+    if manifest.root or len(chunks) < len(sizes):
+        return None
+    for chunk in chunks:
+        _compare_size(path, chunk.file, chunk.num_bytes, sizes[chunk.file])
+    return msgspec.structs.replace(manifest, chunks=chunks)
+
+
+def _matches(pattern: str) -> list[str]:
+    """What `pattern` matches, less what cannot be a chunk by its name, and less what is inside of a chunk."""
+    found = sorted(glob.glob(pattern, recursive=True))
+    if not found:
+        raise DataDirError(pattern, "matches nothing.", "In a shell, quote the pattern")
+    directories = {path for path in found if os.path.isdir(path)}
+    fixed = len(list(itertools.takewhile(lambda part: not glob.has_magic(part), pattern.split("/"))))
+    chunks = []
+    for path in found:
+        *above, name = path.split("/")[fixed:]
+        is_whole = name.endswith(".columns") if path in directories else True
+        is_inside_of_chunk = any(part.endswith(".columns") for part in above)
+        if is_whole and not is_inside_of_chunk and all(map(is_chunk_name, [*above, name])):
+            chunks.append(path)
+    if not chunks:
+        what = "directories" if directories else "files that are no chunks by their names"
+        raise DataDirError(pattern, f"matches only {what}, {found[0]} first.", "Name one directory, or match files")
+    return chunks
+
+
+def _compare_size(path: Path, file: str, expected: int, found: int) -> None:
+    if found != expected:
+        raise _differs(path, f"says that {file} has {expected:,} bytes; it has {found:,}.")
 
 
 def _differs(path: Path, what: str) -> ManifestError:
-    return ManifestError(str(path), what, f"See what is wrong: pyloader verify {path.parent}")
+    place = path.parent if path.name == MANIFEST_NAME else path
+    return ManifestError(str(path), what, f"See what is wrong: pyloader verify {place}")
+
+
+def _several(root: Path, sets: Sequence[str], shown: str) -> DataDirError:
+    number = {2: "two", 3: "three", 4: "four"}.get(len(sets), f"{len(sets):,}")
+    named = " and ".join([", ".join(f"{name}/" for name in sets[:-1]), f"{sets[-1]}/"])
+    if len(sets) > 4:
+        named = f"{sets[0]}/, {sets[1]}/ and {len(sets) - 2:,} more"
+    return DataDirError(shown, f"holds {number} chunk sets, {named}.", f"Name one: {_as_option(root / sets[0])}")
+
+
+def _as_option(path: Path) -> str:
+    return f"data_dir={str(path)!r}"

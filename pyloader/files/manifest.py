@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import operator
 import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
+import numpy as np
 import xxhash
 
 from pyloader.columns import ColumnSpec
@@ -18,20 +22,24 @@ __all__ = [
     "ChunkEntry",
     "Manifest",
     "checksum_of",
+    "is_manifest_name",
     "read_manifest",
     "write_manifest",
 ]
 
 MANIFEST_NAME = "manifest.json"
 FORMAT_VERSION = 1
+_FORMAT = "pyloader-chunks"
 _BLOCK_BYTES = 2**20
+
+_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class ChunkEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One chunk.
 
     Attributes:
-      file: Its path relative to the manifest's directory, with forward slashes.
+      file: Its path relative to the chunks' directory, with forward slashes; never out of that directory.
       num_samples: How many rows it holds.
       num_bytes: Its size on disk; for a directory of columns, of all its files.
       raw_bytes: Its size before compression, 0 when unknown.
@@ -39,9 +47,9 @@ class ChunkEntry(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     file: str
-    num_samples: int
-    num_bytes: int
-    raw_bytes: int = 0
+    num_samples: _Count
+    num_bytes: _Count
+    raw_bytes: _Count = 0
     checksum: str = ""
 
 
@@ -49,20 +57,23 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a directory of chunks holds.
 
     Attributes:
+      format: Always "pyloader-chunks".
+      version: The version of this format, 1.
       columns: What each column is, sorted by name.
       reader: The registered name of the reader ("jsonl"), or "package.module:Class" for another.
       chunks: The chunks, sorted by file.
       made_by: How they were made: the command to type again under "command", and what else the maker wants to keep.
-      format: Always "pyloader-chunks".
-      version: The version of this format, 1.
+      root: The chunks' directory; "" is the manifest's own.  Another one is followed only when the user names the
+        manifest itself: a directory from elsewhere cannot make us read outside of it.
     """
 
+    format: str = _FORMAT
+    version: int = FORMAT_VERSION
     columns: tuple[ColumnSpec, ...]
     reader: str
     chunks: tuple[ChunkEntry, ...]
     made_by: dict[str, Any] = msgspec.field(default_factory=dict)
-    format: str = "pyloader-chunks"
-    version: int = FORMAT_VERSION
+    root: str = ""
 
     @property
     def num_samples(self) -> int:
@@ -70,37 +81,50 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return sum(chunk.num_samples for chunk in self.chunks)
 
 
+def is_manifest_name(name: str) -> bool:
+    """Tell whether a file of this name is a manifest: manifest.json, or imagenet.manifest.json for chunks elsewhere."""
+    return name == MANIFEST_NAME or name.endswith(f".{MANIFEST_NAME}")
+
+
 def read_manifest(path: str | os.PathLike[str]) -> Manifest:
-    """Read a manifest.
+    """Read a manifest; its chunks and columns come sorted.
 
     Raises:
-      ManifestError: it is damaged, or of another format or version.
+      ManifestError: it is damaged, or of another format or version; the message names the field.
     """
     data = Path(path).read_bytes()
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-        raise ManifestError(
-            os.fspath(path), f"is not a manifest ({exc}).", "Make it again: pyloader index DIR"
-        ) from exc
-    if manifest.format != "pyloader-chunks" or manifest.version != FORMAT_VERSION:
+        raise _damaged(path, str(exc)) from exc
+    if manifest.format != _FORMAT or manifest.version != FORMAT_VERSION:
         raise ManifestError(
             os.fspath(path),
-            f"is of format {manifest.format!r}, version {manifest.version}; this pyloader reads 'pyloader-chunks', "
+            f"is of format {manifest.format!r}, version {manifest.version}; this pyloader reads {_FORMAT!r}, "
             f"version {FORMAT_VERSION}.",
         )
-    return manifest
+    return _sorted_and_checked(path, manifest)
 
 
 def write_manifest(path: str | os.PathLike[str], manifest: Manifest) -> None:
-    """Write a manifest beside its place, sync it, and rename it: it is there whole or not at all."""
+    """Write a manifest beside its place, sync it, and rename it: it is there whole or not at all.
+
+    Raises:
+      ManifestError: `read_manifest` would refuse it.
+    """
     target = Path(path)
     beside = target.with_name(f".{target.name}.writing")
-    with open(beside, "wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, target)
+    data = msgspec.json.format(msgspec.json.encode(_sorted_and_checked(path, manifest)), indent=1)
+    try:
+        with open(beside, "wb") as file:
+            file.write(data + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise
 
 
 def checksum_of(path: str | os.PathLike[str]) -> str:
@@ -117,3 +141,37 @@ def checksum_of(path: str | os.PathLike[str]) -> str:
             while block := stream.read(_BLOCK_BYTES):
                 digest.update(block)
     return f"xxh3:{digest.hexdigest()}"
+
+
+def _sorted_and_checked(path: str | os.PathLike[str], manifest: Manifest) -> Manifest:
+    chunks = tuple(sorted(manifest.chunks, key=operator.attrgetter("file")))
+    columns = tuple(sorted(manifest.columns, key=operator.attrgetter("name")))
+    for chunk in chunks:
+        if not _stays_inside(chunk.file):
+            raise _damaged(path, f"the chunk {chunk.file!r} is not a plain path below the chunks' directory")
+    for what, names in (("chunk", [chunk.file for chunk in chunks]), ("column", [column.name for column in columns])):
+        for name, following in itertools.pairwise(names):
+            if name == following:
+                raise _damaged(path, f"it lists the {what} {name!r} twice")
+    for column in columns:
+        if not _makes_sense(column):
+            raise _damaged(path, f"the column {column.name!r} has kind {column.kind!r} and dtype {column.dtype!r}")
+    return msgspec.structs.replace(manifest, chunks=chunks, columns=columns)
+
+
+def _stays_inside(file: str) -> bool:
+    return "\0" not in file and not {"", ".", ".."}.intersection(file.split("/"))
+
+
+def _makes_sense(column: ColumnSpec) -> bool:
+    if column.kind != "array":
+        return not column.dtype and not column.item_shape
+    try:
+        return bool(column.dtype) and not np.dtype(column.dtype).hasobject and min(column.item_shape, default=0) >= 0
+    except (TypeError, ValueError, SyntaxError):
+        return False
+
+
+def _damaged(path: str | os.PathLike[str], what: str) -> ManifestError:
+    again = f"Make it again: pyloader index {Path(path).parent} --overwrite"
+    return ManifestError(os.fspath(path), f"is not a manifest ({what}).", again)

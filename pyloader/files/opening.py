@@ -1,12 +1,161 @@
-"""Open a chunk file, whatever it is packed with."""
+"""Open a chunk file, whatever it is packed with; errors name the line."""
 
 from __future__ import annotations
 
+import io
 import os
+from collections.abc import Generator, Iterator
 from typing import IO, Any
 
-__all__ = ["open_chunk"]
+from pyloader.errors import ChunkReadError
+from pyloader.files.compressors import open_packed, packing_of
+
+__all__ = ["line_blocks", "open_chunk", "suffix_of", "text_of"]
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_CONVERT = "Convert it: iconv -f LATIN1 -t UTF-8"
+
+
+def suffix_of(path: str | os.PathLike[str]) -> str:
+    """Return the suffix that says what a file is, apart from its packing.
+
+    >>> suffix_of("chunks/part-1.jsonl.zst"), suffix_of("x.NPY"), suffix_of("notes")
+    ('.jsonl', '.npy', '')
+    """
+    name = os.fspath(path).rstrip("/" + os.sep)
+    return os.path.splitext(name[: len(name) - len(packing_of(name))])[1].lower()
 
 
 def open_chunk(path: str | os.PathLike[str], mode: str = "r") -> IO[Any]:
-    raise NotImplementedError
+    r"""Open a chunk file for reading, like open(), and unpack .gz, .zst, .xz and .bz2 on the way.
+
+    Text is UTF-8; a byte order mark at its start is left out.  Lines end with "\n" only, and nothing is translated: a
+    "\r" or "\u2028" stays where it is.
+
+    Args:
+      path: The file.
+      mode: "r" for text, "rb" for bytes.
+
+    Raises:
+      OSError: as open() does.
+      ChunkReadError: while reading: it ends early, is damaged, is not UTF-8, or something else follows its end.
+    """
+    if mode not in ("r", "rt", "rb"):
+        raise ValueError(f'mode must be "r" or "rb", got {mode!r}; chunks are written with ChunkWriter')
+    file = open_packed(path, "rb")
+    return file if mode == "rb" else _TextFile(file, os.fspath(path))
+
+
+def line_blocks(path: str | os.PathLike[str], *, block_bytes: int = 2**20) -> Generator[bytes, None, None]:
+    r"""Yield a text file's bytes in blocks of whole lines: the fast way to read lines.
+
+    Args:
+      path: The file, packed or not.
+      block_bytes: About how many bytes a block has, unless a line is longer.
+
+    Yields:
+      Bytes that end with b"\n", except for the file's last ones if they do not.  `text_of` makes them text.
+
+    Raises:
+      OSError, ChunkReadError: as `open_chunk`.
+    """
+    parts: list[bytes] = []  # of a line that is longer than a block
+    try:
+        with open_packed(path, "rb") as file:
+            _skip_byte_order_mark(file)
+            while block := file.read(block_bytes):
+                end = block.rfind(b"\n") + 1
+                if end == 0:
+                    parts.append(block)
+                    continue
+                yield b"".join([*parts, memoryview(block)[:end]])
+                parts = [block[end:]]
+    except ChunkReadError as exc:
+        raise _with_line(os.fspath(path), exc) from exc
+    if rest := b"".join(parts):
+        yield rest
+
+
+def text_of(block: bytes, path: str, line: int) -> str:
+    """Decode bytes that begin with a file's line `line`.
+
+    Raises:
+      ChunkReadError: they are not UTF-8; it names the line.
+    """
+    try:
+        return block.decode()
+    except UnicodeDecodeError as exc:
+        place = exc.start - (block.rfind(b"\n", 0, exc.start) + 1) + 1
+        what = f"is not UTF-8: byte 0x{block[exc.start]:02x} at place {place:,} of the line."
+        raise ChunkReadError(path, what, _CONVERT, line=line + block.count(b"\n", 0, exc.start)) from exc
+
+
+class _TextFile(io.TextIOWrapper):
+    """A text file whose errors name the line."""
+
+    def __init__(self, file: IO[bytes], path: str) -> None:
+        self._path = path
+        try:
+            _skip_byte_order_mark(file)
+        except BaseException:
+            file.close()
+            raise
+        super().__init__(file, encoding="utf-8", newline="\n")
+
+    def __iter__(self) -> Iterator[str]:  # type: ignore[override]  # a generator is faster than one __next__ per line
+        try:
+            yield from iter(super().readline, "")
+        except (ChunkReadError, UnicodeDecodeError) as exc:
+            raise _with_line(self._path, exc) from exc
+
+    def __next__(self) -> str:  # type: ignore[override]
+        if line := self.readline():
+            return line
+        raise StopIteration
+
+    def readline(self, size: int = -1, /) -> str:  # type: ignore[override]
+        try:
+            return super().readline(size)
+        except (ChunkReadError, UnicodeDecodeError) as exc:
+            raise _with_line(self._path, exc) from exc
+
+    def readlines(self, hint: int = -1, /) -> list[str]:  # type: ignore[override]
+        return list(self) if hint is None or hint <= 0 else super().readlines(hint)
+
+    def read(self, size: int | None = -1, /) -> str:
+        try:
+            return super().read(size)
+        except (ChunkReadError, UnicodeDecodeError) as exc:
+            raise _with_line(self._path, exc) from exc
+
+
+def _skip_byte_order_mark(file: IO[bytes]) -> None:
+    if file.peek(3)[:3] == _BYTE_ORDER_MARK:  # type: ignore[attr-defined]
+        file.read(3)
+
+
+def _with_line(path: str, exc: ChunkReadError | UnicodeDecodeError) -> ChunkReadError:
+    """Return `exc` with the line in it, found by reading the file once more: nobody counts lines until then."""
+    if isinstance(exc, UnicodeDecodeError):
+        return _bad_text(path, exc)
+    line, any_text = 1, False
+    try:
+        with open_packed(path, "rb") as file:
+            while block := file.read1():  # type: ignore[attr-defined]
+                line, any_text = line + block.count(b"\n"), True
+    except ChunkReadError:
+        pass
+    if not any_text:
+        return exc
+    return ChunkReadError(path, f"{exc.what.removesuffix('.')}, inside line {line:,}.", exc.hint)
+
+
+def _bad_text(path: str, exc: UnicodeDecodeError) -> ChunkReadError:
+    line = 1
+    try:
+        for block in line_blocks(path):
+            text_of(block, path, line)
+            line += block.count(b"\n")
+    except ChunkReadError as found:
+        return found
+    return ChunkReadError(path, f"is not UTF-8 ({exc.reason}).", _CONVERT)  # it changed while we looked

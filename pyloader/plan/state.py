@@ -77,7 +77,9 @@ def _check_order(state: Mapping[str, Any], order: Order) -> None:
     if differing:
         saved = ", ".join(f"{name}={state[name]!r}" for name in differing)
         here = ", ".join(f"{name}={mine[name]!r}" for name in differing)
-        raise StateError(f"the state was saved with {saved}; this loader has {here}.", f"Make it {_remedy(state, differing)}")
+        raise StateError(
+            f"the state was saved with {saved}; this loader has {here}.", f"Make it {_remedy(state, differing)}"
+        )
     if state["order_digest"] != order_digest():
         raise StateError(
             "the state was saved under a NumPy whose random numbers differ from this one's.",
@@ -89,7 +91,9 @@ def _remedy(state: Mapping[str, Any], differing: list[str]) -> str:
     options = []
     for name in differing:
         if name == "shuffle":
-            options.append({"all": "shuffle=True", "rows": "DataReader(shuffle=True)"}.get(state[name], "shuffle=False"))
+            options.append(
+                {"all": "shuffle=True", "rows": "DataReader(shuffle=True)"}.get(state[name], "shuffle=False")
+            )
         else:
             options.append(f"{name}={state[name]!r}")
     return f"DataLoader(..., {', '.join(options)})"

@@ -1,1 +1,22 @@
-"""(to come)"""
+"""One chunk file -> columns."""
+
+from pyloader.read.arrayrecord import ArrayRecordReader
+from pyloader.read.delimited import DelimitedReader
+from pyloader.read.jsonl import JsonLineDataReader, JsonlReader
+from pyloader.read.numpy_files import NumpyReader
+from pyloader.read.parquet import ParquetReader
+from pyloader.read.registry import reader_for, reader_name, register_reader
+from pyloader.read.text import TextReader
+
+__all__ = [
+    "ArrayRecordReader",
+    "DelimitedReader",
+    "JsonLineDataReader",
+    "JsonlReader",
+    "NumpyReader",
+    "ParquetReader",
+    "TextReader",
+    "reader_for",
+    "reader_name",
+    "register_reader",
+]

@@ -68,13 +68,6 @@ class Piece:
     carried: list[Columns] = field(default_factory=list)
     filling: list[Columns] = field(default_factory=list)
 
-    def after(self, num_rows: int) -> tuple[int, int]:
-        """Return segment and offset of the row that follows the piece's first `num_rows`."""
-        if num_rows >= self.num_rows:
-            return self.end
-        assert self.segment is not None  # a piece without one has a single batch
-        return self.segment.index, self.start + num_rows - self.num_carried
-
     def effective_chunks(self, batch_size: int) -> float:
         """Return of how many chunks its first batch holds samples: (sum of counts)^2 / sum of squares; 0 if unknown."""
         if self.segment is None or self.carried:
@@ -139,7 +132,6 @@ def cut(
             latest = gather_rows(segment, max(0, segment.num_rows - rule.batch_size), segment.num_rows, memory)
         segment.let_go()
         start = 0
-        del segment  # while the next one is waited for, nothing here holds this one's chunks
 
 
 def gather_piece(piece: Piece, memory: RecycledMemory) -> Columns:

@@ -67,12 +67,10 @@ def deal(
     for arrival in arrivals:
         _deal_out(arrival, hands, dealing, seed, first)
         epoch, number = arrival.epoch, arrival.number
-        del arrival  # from here on only its hands hold the chunk
         if number >= max(first, dealing.first_segment):
             complete = _segment(epoch, number, hands.pop(number, []), dealing, seed)
             num_rows += complete.num_rows
             yield complete
-            del complete
         if number == dealing.num_chunks - 1:
             yield EpochEnd(epoch, num_rows)
             first, num_rows = 0, 0

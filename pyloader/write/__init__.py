@@ -1,1 +1,8 @@
-"""(to come)"""
+"""Samples -> chunks: ChunkWriter, one sample after another; split, a dump of any size."""
+
+from pyloader.write.formats import FORMATS
+from pyloader.write.report import OutputReport, SplitReport
+from pyloader.write.splitter import split
+from pyloader.write.writer import ChunkWriter
+
+__all__ = ["FORMATS", "ChunkWriter", "OutputReport", "SplitReport", "split"]

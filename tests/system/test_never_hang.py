@@ -55,16 +55,18 @@ def test_a_readers_error_arrives_as_itself_after_the_batches_before_it(tmp_path,
 @ENGINES
 def test_an_error_is_repeated_and_the_state_stays_after_the_last_good_batch(tmp_path, num_workers):
     directory = write_chunks(tmp_path, [10] * 6)
-    with DataLoader(FailsAt(3, DiskGone("gone")), data_dir=directory, batch_size=4, num_workers=num_workers) as loader:
-        drain(loader)
+    reader = FailsAt(3, DiskGone("gone"))
+    with DataLoader(reader, data_dir=directory, batch_size=4, num_workers=num_workers) as loader:
+        _, error = drain(loader)
         state = loader.state_dict()
+        reader.chunk = -1  # the disk is there again, but the loop must not go on as if nothing had happened
         for _ in range(3):
-            with pytest.raises(DiskGone):
+            with pytest.raises(DiskGone) as again:
                 next(loader)
+            assert again.value is error
         assert loader.state_dict() == state
-    with loader_of(directory, batch_size=4) as mended:
-        mended.load_state_dict(state)
-        assert ids_of(mended)[0] == [28, 29, 30, 31]
+        loader.load_state_dict(state)
+        assert ids_of(loader)[0] == [28, 29, 30, 31]
 
 
 @ENGINES

@@ -1,0 +1,158 @@
+"""`pyloader index DIR`: count chunks that others wrote, and write their manifest."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pyloader.cli.main import GOOD
+from pyloader.cli.screens import as_block, as_json, counted, progress_bar
+from pyloader.datareader import DataReader
+from pyloader.errors import DataDirError, ManifestError
+from pyloader.files.listing import ChunkList, chunks_of_scan, form_of, manifest_below, no_such_place
+from pyloader.files.manifest import MANIFEST_NAME, Manifest, is_manifest_name, write_manifest
+from pyloader.files.scanning import Scan, scan_directory
+from pyloader.observe.counting import Count, count_samples
+from pyloader.options import format_bytes
+
+__all__ = ["add_parser", "run"]
+
+_UNEQUAL = 2  # times the median: from there on the largest chunk is worth a warning
+_SHOWN = 4  # names in a line
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `index` to the command line."""
+    parser = subparsers.add_parser(
+        "index",
+        description="Count the samples in each chunk of a directory, and write its manifest.json. Text chunks are only "
+        "counted; where columns hold numbers, all chunks are read, because the manifest must hold for each of them.",
+    )
+    parser.add_argument("directory", metavar="DIR", help="a directory of chunks")
+    parser.add_argument("--reader", metavar="PKG.MOD:CLASS", help="your DataReader, when the suffix does not tell")
+    parser.add_argument("--output", metavar="FILE", help="where the manifest goes, when DIR must stay as it is")
+    parser.add_argument("--checksums", action="store_true", help="compute them too, for pyloader verify")
+    parser.add_argument("--overwrite", action="store_true", help="replace the manifest that is there")
+    parser.add_argument("--dry-run", action="store_true", help="count, and write nothing")
+    parser.add_argument("--json", action="store_true", help="the manifest as JSON on standard output")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no bar, and nothing to say when all is well")
+    parser.set_defaults(func=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Count, write the manifest, and show what it says."""
+    from pyloader.read.registry import reader_name
+
+    root = Path(arguments.directory)
+    if not root.is_dir():
+        raise no_such_place(arguments.directory) if not root.exists() else ValueError(f"{root} is not a directory")
+    target = _target(root, arguments.output)
+    if target.exists() and not (arguments.overwrite or arguments.dry_run):
+        raise ManifestError(str(target), "is there already.", "To count again and replace it: --overwrite")
+    scan = scan_directory(root)
+    if MANIFEST_NAME not in os.listdir(root) and (below := manifest_below(root, scan, arguments.directory)):
+        raise DataDirError(
+            arguments.directory, f"holds a chunk set, {below.parent.name}/, with its manifest.", "Name it"
+        )
+    chunks = chunks_of_scan(root, scan, arguments.directory)
+    reader = _reader(chunks, arguments.reader)
+
+    def progress(indices: Sequence[int]) -> Iterable[int]:
+        return progress_bar(indices, total=len(indices), what="count", unit="chunks", quiet=arguments.quiet)
+
+    name = reader_name(reader)
+    count = count_samples(chunks, reader, reader_name=name, checksums=arguments.checksums, progress=progress)
+    manifest = Manifest(
+        columns=count.columns,
+        reader=name,
+        chunks=count.chunks,
+        made_by={"command": shlex.join(_command(arguments))},
+        root="" if _is_same(target.parent, root) else str(root.resolve()),
+    )
+    if not arguments.dry_run:
+        write_manifest(target, manifest)
+    if arguments.json:
+        print(as_json(manifest))
+    elif not arguments.quiet:
+        print("\n".join(_screen(arguments, target, manifest, count, scan)))
+    return GOOD
+
+
+def _target(root: Path, output: str | None) -> Path:
+    if output is None:
+        return root / MANIFEST_NAME
+    target = Path(output, MANIFEST_NAME) if os.path.isdir(output) else Path(output)
+    if not is_manifest_name(target.name):
+        raise ValueError(f"--output {output}: a manifest is called {MANIFEST_NAME}, or NAME.{MANIFEST_NAME}")
+    return target
+
+
+def _is_same(directory: Path, other: Path) -> bool:
+    return directory.resolve() == other.resolve()
+
+
+def _reader(chunks: ChunkList, named: str | None) -> DataReader:
+    from pyloader.read.registry import reader_for, reader_name
+
+    if named is not None:
+        if ":" not in named:
+            raise ValueError(f"--reader {named}: write it as package.module:Class")
+        try:
+            return reader_for(chunks.path(0), manifest=Manifest(columns=(), reader=named, chunks=()))
+        except ManifestError as exc:
+            raise ValueError(f"--reader {named} is no DataReader that can be imported ({exc.__cause__})") from exc
+    one_of_each = {form_of(name): index for index, name in reversed(list(enumerate(chunks.names)))}
+    readers = {index: reader_for(chunks.path(index)) for index in one_of_each.values()}
+    names = {reader_name(reader): chunks.names[index] for index, reader in readers.items()}
+    if len(names) > 1:
+        (one, file), (other, another) = sorted(names.items(), key=lambda item: item[1])[:2]
+        what = f"holds chunks of several kinds: {file} ({one}) and {another} ({other})."
+        raise DataDirError(str(chunks.root), what, "Put each kind into a directory of its own, or give --reader")
+    return readers[min(readers)]
+
+
+def _command(arguments: argparse.Namespace) -> list[str]:
+    words = ["pyloader", "index", arguments.directory]
+    words += ["--reader", arguments.reader] if arguments.reader else []
+    words += ["--output", arguments.output] if arguments.output else []
+    return words + (["--checksums"] if arguments.checksums else [])
+
+
+def _screen(arguments: argparse.Namespace, target: Path, manifest: Manifest, count: Count, scan: Scan) -> Iterable[str]:
+    size = format_bytes(sum(chunk.num_bytes for chunk in manifest.chunks))
+    totals = f"{counted(len(manifest.chunks), 'chunk')}, {counted(manifest.num_samples, 'sample')}, {size}"
+    how = f"{count.method}; {'with' if arguments.checksums else 'no'} checksums"
+    yield f"{target}{' (not written)' if arguments.dry_run else ''}   {totals}   ({how})"
+    source = f"from {count.columns_from}" if count.columns_from else "hold for every chunk"
+    rows = [("columns", f"{', '.join(map(str, manifest.columns))}   ({source})")]
+    if ignored := [name for name in (*scan.ignored, *scan.unfinished) if name != target.name]:
+        rows.append(("ignored", _some(ignored)))
+    rows += [("warning", warning) for warning in _warnings(manifest, count)]
+    place = shlex.quote(arguments.directory)
+    if arguments.dry_run:
+        rows.append(("next", f"pyloader index {place} writes it"))
+    else:
+        data_dir = arguments.directory if not manifest.root else str(target)
+        rows.append(("next", f'several ranks, len() and exact steps now work: DataLoader(data_dir="{data_dir}", ...)'))
+    yield as_block(rows, label_width=8)
+
+
+def _warnings(manifest: Manifest, count: Count) -> Iterable[str]:
+    empty = [chunk.file for chunk in manifest.chunks if not chunk.num_samples]
+    if empty:
+        yield f"{_some(empty)} {'is' if len(empty) == 1 else 'are'} empty"
+    counts = np.array([chunk.num_samples for chunk in manifest.chunks if chunk.num_samples], np.int64)
+    if counts.max() > _UNEQUAL * np.median(counts):
+        largest = format_bytes(count.largest_bytes)
+        yield f"chunks hold {counts.min():,} to {counts.max():,} samples: the largest needs about {largest} in memory"
+
+
+def _some(names: Sequence[str]) -> str:
+    rest = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {rest:,} more" if rest > 0 else "")

@@ -1,0 +1,132 @@
+"""`pyloader COMMAND ...`: choose the command, and say in one line what went wrong."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import difflib
+import importlib
+import io
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+from pyloader.errors import DataDirError, ManifestError, PyLoaderError
+from pyloader.version import DISTRIBUTION, VERSION
+
+__all__ = ["COMMANDS", "GOOD", "INTERRUPTED", "PROBLEMS", "WRONG_USE", "main"]
+
+GOOD, PROBLEMS, WRONG_USE, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141
+
+# Command -> its module and what it does.  Only the chosen one's module is imported.
+COMMANDS = {
+    "split": ("pyloader.cli.split", "split a dump that does not fit in memory into chunk files"),
+    "peek": ("pyloader.cli.peek", "show what is inside of chunks, or of a dump, and what it takes to train on it"),
+    "verify": ("pyloader.cli.verify", "find chunks that are damaged, missing or not in the manifest"),
+    "index": ("pyloader.cli.index", "count chunks that others wrote, and write their manifest"),
+    "demo": ("pyloader.cli.demo", "see it all at work in a minute: split, train, stop, resume"),
+}
+
+_USAGE = "usage: pyloader COMMAND ...        (pyloader COMMAND --help says more)"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+      argv: What follows `pyloader` on the command line; None takes it from there.
+
+    Returns:
+      The exit code: 0 good, 1 problems found, 2 wrong use or an error, 130 stopped by Ctrl-C, 141 nobody reads on.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # text from any dump must not fail to print
+            stream.reconfigure(errors="backslashreplace")
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        return _show(_help(), GOOD if words else WRONG_USE)
+    if words[0] == "--version":
+        return _show(f"{DISTRIBUTION} {VERSION}", GOOD)
+    command = words[0]
+    if command not in COMMANDS:
+        close = difflib.get_close_matches(command, COMMANDS, n=1)
+        advice = f"Did you mean pyloader {close[0]}?" if close else f"There are: {', '.join(COMMANDS)}"
+        return _complain("pyloader", f"there is no command {command!r}. {advice}")
+    return _run(command, words)
+
+
+def _run(command: str, words: list[str]) -> int:
+    name = f"pyloader {command}"
+    try:
+        code = _dispatch(command, words)
+        sys.stdout.flush()  # here, where a closed pipe is still ours to handle
+        return code
+    except SystemExit as exc:  # argparse has said what it had to say
+        return exc.code if isinstance(exc.code, int) else WRONG_USE
+    except KeyboardInterrupt as exc:
+        below = "\n" if sys.stderr.isatty() else ""  # the terminal has written ^C
+        print(f"{below}{exc}" if str(exc) else f"{below}{name}: stopped", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        _forget_stdout()
+        return PIPE_CLOSED
+    except (PyLoaderError, OSError, ValueError, TypeError) as exc:
+        if os.environ.get("PYLOADER_TRACEBACK"):
+            traceback.print_exc()
+        return _complain(name, _in_shell_words(exc, name))
+
+
+def _dispatch(command: str, words: list[str]) -> int:
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # as `python -m` does: a reader of the user's own is found beside their data
+    parser = _OneLineParser(prog="pyloader")
+    module = importlib.import_module(COMMANDS[command][0])
+    module.add_parser(parser.add_subparsers())
+    arguments, unknown = parser.parse_known_args(words)
+    if unknown:
+        raise ValueError(f"there is no option {unknown[0]!r}. See them all: pyloader {command} --help")
+    code: int = arguments.func(arguments)
+    return code
+
+
+class _OneLineParser(argparse.ArgumentParser):
+    """Complains in one line, without the usage, and takes no abbreviated options: scripts outlive option lists."""
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(**{"allow_abbrev": False, **options})  # type: ignore[arg-type]
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(WRONG_USE, f"{self.prog}: error: {message}. See {self.prog} --help\n")
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {command:{width}}   {what}" for command, (_, what) in COMMANDS.items()]
+    begin = "Begin with pyloader demo, or pyloader split YOUR.jsonl chunks/"
+    return "\n".join([_USAGE, "", *lines, "", begin, "PYLOADER_TRACEBACK=1 shows where an error came from"])
+
+
+def _in_shell_words(exc: Exception, name: str) -> str:
+    """The message, with advice that is meant for Python put as a command."""
+    if isinstance(exc, OSError) and not isinstance(exc, PyLoaderError) and exc.strerror:
+        return f"{exc.filename}: {exc.strerror}" if exc.filename is not None else exc.strerror
+    text = "; ".join([str(exc) or type(exc).__name__, *getattr(exc, "__notes__", ())])
+    return text.replace("data_dir=", f"{name} ") if isinstance(exc, DataDirError | ManifestError) else text
+
+
+def _show(text: str, code: int) -> int:
+    print(text, file=sys.stdout if code == GOOD else sys.stderr)
+    return code
+
+
+def _complain(name: str, message: str) -> int:
+    print(f"{name}: error: {message}", file=sys.stderr)
+    return WRONG_USE
+
+
+def _forget_stdout() -> None:
+    """Let the interpreter's last flush go nowhere, instead of complaining about the closed pipe once more."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

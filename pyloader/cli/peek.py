@@ -1,0 +1,286 @@
+"""`pyloader peek PATH`: what is inside of chunks, or of a dump, and what it takes to train on it."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from pyloader.cli.main import GOOD
+from pyloader.cli.screens import as_block, as_json, as_table, counted, one_line, progress_bar, screen_width, shortened
+from pyloader.columns import Columns, column_specs, row_count
+from pyloader.files.listing import form_of, list_chunks
+from pyloader.observe.contents import ColumnSummary
+from pyloader.observe.peeking import Sight, look_at
+from pyloader.options import format_bytes
+from pyloader.plan.steps import steps_per_epoch
+
+__all__ = ["add_parser", "run"]
+
+_QUEUE_SIZE = 10  # chunks; what the DataLoader's max_queue_size is when it is not given
+_WINDOW, _WIDE_WINDOW = 4, 64  # chunks; its shuffle_window, and one that mixes much more
+_INDENT = "  "
+_LONGEST_LABEL = 24
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `peek` to the command line."""
+    parser = subparsers.add_parser(
+        "peek",
+        description="Show the columns, counts, sizes and first samples of a directory of chunks, one chunk, or a dump, "
+        "of which only the beginning is read; and the steps and memory to expect of training on it.",
+    )
+    parser.add_argument("path", metavar="PATH", help="a directory of chunks, a pattern, one chunk, or a dump")
+    parser.add_argument("--batch-size", type=int, default=256, metavar="N", help="samples a batch (default: 256)")
+    parser.add_argument("--ranks", type=int, default=1, metavar="N", help="training processes (default: 1)")
+    parser.add_argument("--samples", type=int, default=1, metavar="N", help="how many samples to show (default: 1)")
+    parser.add_argument("--columns", metavar="A,B", help="show only these columns")
+    parser.add_argument("--all", action="store_true", help="read every chunk, not only the first")
+    parser.add_argument("--json", action="store_true", help="everything as JSON")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no bar, and no samples")
+    parser.set_defaults(func=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Look, and show what was seen."""
+    for option, least in (("batch_size", 1), ("ranks", 1), ("samples", 0)):
+        if getattr(arguments, option) < least:
+            raise ValueError(f"--{option.replace('_', '-')} must be at least {least}, got {getattr(arguments, option)}")
+
+    def progress(indices: Sequence[int]) -> Iterable[int]:
+        return progress_bar(indices, total=len(indices), what="read", unit="chunks", quiet=arguments.quiet)
+
+    sight = look_at(list_chunks(arguments.path), read_all=arguments.all, progress=progress)
+    chosen = _chosen([column.name for column in sight.columns], arguments.columns)
+    if arguments.json:
+        print(as_json(_as_dict(sight, arguments, chosen)))
+    else:
+        print("\n".join(_screen(sight, arguments, chosen)))
+    return GOOD
+
+
+def _chosen(names: Sequence[str], wanted: str | None) -> list[str]:
+    if wanted is None:
+        return list(names)
+    for name in wanted.split(","):
+        if name not in names:
+            close = difflib.get_close_matches(name, names, n=1)
+            hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(names)}"
+            raise ValueError(f"--columns: there is no column {name!r}. {hint}")
+    return wanted.split(",")
+
+
+def _screen(sight: Sight, arguments: argparse.Namespace, chosen: Sequence[str]) -> Iterator[str]:
+    (label, text), *rest = _head(sight, arguments.path.rstrip("/") or arguments.path)
+    if not text:
+        yield label
+    yield as_block([*([(label, text)] if text else []), *rest], label_width=10)
+    if not row_count(sight.rows):
+        yield ""
+        yield as_block([("next", f"no samples here: pyloader verify {shlex.quote(arguments.path)}")])
+        return
+    yield ""
+    yield from _columns_table([column for column in sight.columns if column.name in chosen])
+    if not sight.is_everything:
+        yield _INDENT + _where_from(sight)
+    if not arguments.quiet:
+        for index in range(min(arguments.samples, row_count(sight.rows))):
+            yield from _sample(sight.rows, index, chosen)
+    yield ""
+    yield as_block(list(_advice(sight, arguments)))
+
+
+def _head(sight: Sight, path: str) -> Iterator[tuple[str, str]]:
+    chunks, manifest = sight.chunks, sight.chunks.manifest
+    parts = [_num_samples(sight)]
+    if len(chunks) > 1 or manifest is not None:
+        parts[0] += f", {counted(len(chunks), 'chunk')}{_chunk_sizes(chunks.counts)}"
+    form = ", ".join(sorted({form_of(name).removeprefix(".") or "no suffix" for name in chunks.names}))
+    sizes = f"{form}, {format_bytes(int(chunks.sizes.sum()))} on disk"
+    if sight.num_samples is not None:
+        sizes += f", about {format_bytes(sight.row_bytes * sight.num_samples)} in memory"
+    short = len(path) <= _LONGEST_LABEL
+    if not short:
+        yield path, ""
+    yield path if short else "holds", "   ".join([*parts, sizes])
+    if manifest is not None and (command := manifest.made_by.get("command")):
+        seed = manifest.made_by.get("seed")
+        yield "made by", f"{command}{'' if seed is None else f'   (seed {seed})'}"
+    if manifest is None and len(chunks) > 1:
+        yield "not indexed", f"pyloader index {shlex.quote(path)} counts the samples"
+
+
+def _num_samples(sight: Sight) -> str:
+    if sight.num_samples is None:
+        return "samples not counted"
+    return counted(sight.num_samples, "sample") if sight.is_counted else f"about {_rounded(sight.num_samples)} samples"
+
+
+def _rounded(number: int) -> str:
+    """About that many: two digits that mean something."""
+    power = 10 ** max(0, len(str(number)) - 2)
+    return f"{round(number / power) * power:,}"
+
+
+def _chunk_sizes(counts: np.ndarray | None) -> str:
+    if counts is None or len(counts) < 2:
+        return ""
+    least, most = int(counts.min()), int(counts.max())
+    if least == most:
+        return f" of {least:,}"
+    return f" of {least:,} {'or' if most == least + 1 else 'to'} {most:,}"
+
+
+def _columns_table(columns: Sequence[ColumnSummary]) -> Iterator[str]:
+    measured = {column.measured for column in columns} - {""}
+    titles = [
+        title for key, title in (("length", "length min/median/max"), ("number", "min/mean/max")) if key in measured
+    ]
+    rows = [("column", "kind", "missing", " or ".join(titles), "most common")]
+    rows += [(c.name, c.kind, f"{c.num_missing:,}", _spread(c), _common(c)) for c in columns]
+    yield as_table(rows, right=(2,))
+
+
+def _spread(column: ColumnSummary) -> str:
+    values = (column.smallest, column.middle, column.largest)
+    return " / ".join(_number(value) for value in values if value is not None)
+
+
+def _number(value: float) -> str:
+    if abs(value) < 1e15 and value == round(value):
+        return f"{value:,.0f}"
+    return f"{value:,.4g}" if not 1e4 < abs(value) < 1e15 else f"{value:,.0f}"
+
+
+def _common(column: ColumnSummary) -> str:
+    if column.num_different is None:
+        return ""
+    different = f"{column.num_different:,} different"
+    if column.num_different == 1:
+        return f"all {_value(column.most_common[0][0])}"
+    if column.num_different > column.num_rows / 2 or column.most_common[0][1] < 0.01:  # nothing is common
+        return different
+    return f"{', '.join(f'{_value(value)} {share:.0%}' for value, share in column.most_common)}; {different}"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, float):
+        return _number(value)
+    return shortened(one_line(str(value)[:80]), 24) if value != "" else '""'
+
+
+def _where_from(sight: Sight) -> str:
+    name = sight.chunks.names[sight.first]
+    seen = counted(row_count(sight.rows), "sample")
+    if not sight.is_whole:
+        return f"(from the beginning of {name}, {seen})"
+    return f"(from {name}, {seen}; --all reads every chunk)"
+
+
+def _sample(rows: Columns, index: int, chosen: Sequence[str]) -> Iterator[str]:
+    yield ""
+    yield f"sample {index}"
+    width = max(map(len, chosen))
+    for name in chosen:
+        yield shortened(f"{_INDENT}{one_line(name):{width}}   {_cell(rows[name][index])}", screen_width())
+
+
+def _cell(value: Any) -> str:
+    """A value in one line; of a long one, more than any line has room for."""
+    if isinstance(value, str):
+        return one_line(value[:1000])
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype.name} {list(value.shape)}: {' '.join(f'{number:.4g}' for number in value.flat[:100])}"
+    if isinstance(value, bytes | list):
+        value = value[:1000]
+    return one_line(str(value))
+
+
+def _advice(sight: Sight, arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
+    path, batch_size = arguments.path.rstrip("/") or arguments.path, arguments.batch_size
+    split = f"pyloader split {shlex.quote(path)} chunks/{' --shuffle' if sight.sorted_columns else ''}"
+    if not _is_large_dump(sight):
+        yield "to read", f'DataLoader(data_dir="{path}", batch_size={batch_size}, shuffle=True)'
+        yield "", f"a batch: {'   '.join(_in_batch(sight.rows, batch_size))}"
+        if sight.num_samples is not None:
+            exact = sight.is_counted
+            yield "steps", "   ".join(_steps(sight.num_samples, batch_size, arguments.ranks, exact=exact))
+            resident = min(_QUEUE_SIZE, len(sight.chunks))
+            size = format_bytes(resident * _chunk_bytes(sight))
+            are = "is" if resident == 1 else "are"
+            yield "memory", f"{counted(resident, 'chunk')} (max_queue_size={_QUEUE_SIZE}) {are} about {size}"
+    yield from _warnings(sight)
+    if sight.chunks.manifest is None and len(sight.chunks) == 1:
+        yield "next" if _is_large_dump(sight) else "or split", split
+
+
+def _is_large_dump(sight: Sight) -> bool:
+    """Whether it is one file, too large to be a chunk that one would train on as it is."""
+    return sight.chunks.manifest is None and len(sight.chunks) == 1 and not sight.is_whole
+
+
+def _in_batch(rows: Columns, batch_size: int) -> Iterator[str]:
+    for spec in column_specs(rows):
+        if spec.kind == "array":
+            yield f"{one_line(spec.name)}: {np.dtype(spec.dtype).name} {[batch_size, *spec.item_shape]}"
+        else:
+            yield f"{one_line(spec.name)}: list of {batch_size} {spec.kind or 'None'}"
+
+
+def _steps(num_samples: int, batch_size: int, ranks: int, *, exact: bool) -> Iterator[str]:
+    about = "" if exact else "about "
+    if ranks == 1:
+        rest = num_samples % batch_size if exact else 0
+        last = f", the last one of {counted(rest, 'sample')}" if rest else ""
+        yield f"{about}{steps_per_epoch(num_samples, batch_size, 'keep'):,} an epoch{last}"
+        return
+    shortest, longest = num_samples // ranks, -(-num_samples // ranks)
+    dropped = steps_per_epoch(shortest, batch_size, "drop")
+    padded = steps_per_epoch(longest, batch_size, "pad")
+    yield f'{about}{dropped:,} an epoch on each of {ranks} ranks with last_batch="drop"'
+    if padded != dropped:
+        yield f'{about}{padded:,} with "pad" or "wrap"'
+
+
+def _chunk_bytes(sight: Sight) -> float:
+    return sight.row_bytes * (sight.num_samples or 0) / len(sight.chunks)
+
+
+def _warnings(sight: Sight) -> Iterator[tuple[str, str]]:
+    for column in sight.sorted_columns:
+        equal, chance = column.equal_neighbours or 0, column.equal_by_chance or 0
+        yield "warning", f"{column.name}: {equal:.0%} of neighbours are equal; in random order, {chance:.0%}."
+        if _is_large_dump(sight):
+            yield "", "Split with --shuffle, or batches will hold one class."
+            continue
+        window = min(_WIDE_WINDOW, len(sight.chunks))
+        needs = format_bytes((window + 1) * _chunk_bytes(sight))
+        wide = f", or use shuffle_window={window}, max_queue_size={window + 1} ({needs})" if window > _WINDOW else ""
+        mixed = min(column.num_different or 0, _WINDOW * len(set(sight.rows[column.name])))
+        yield "", f"A window of {_WINDOW} chunks mixes about {mixed:,} of its values."
+        yield "", f"Split again with --shuffle{wide}."
+
+
+def _as_dict(sight: Sight, arguments: argparse.Namespace, chosen: Sequence[str]) -> dict[str, Any]:
+    shown = range(min(arguments.samples, row_count(sight.rows)))
+    return {
+        "path": arguments.path,
+        "num_chunks": len(sight.chunks),
+        "num_samples": sight.num_samples,
+        "is_counted": sight.is_counted,
+        "disk_bytes": int(sight.chunks.sizes.sum()),
+        "row_bytes": sight.row_bytes,
+        "made_by": {} if sight.chunks.manifest is None else sight.chunks.manifest.made_by,
+        "columns": [msgspec.to_builtins(column) for column in sight.columns if column.name in chosen],
+        "sorted_by": [column.name for column in sight.sorted_columns],
+        "samples": [{name: _plain(sight.rows[name][index]) for name in chosen} for index in shown],
+    }
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value

@@ -1,0 +1,108 @@
+"""How the commands look: aligned blocks and tables that fit the terminal, one-line samples, bars, JSON."""
+
+from __future__ import annotations
+
+import shutil
+import unicodedata
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+__all__ = ["as_block", "as_json", "as_table", "counted", "one_line", "progress_bar", "screen_width", "shortened"]
+
+T = TypeVar("T")
+
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+_CONTROLS |= {ord("\n"): "⏎", ord("\r"): "", ord("\t"): "→", 0x2028: "⏎", 0x2029: "⏎"}
+
+
+def screen_width() -> int:
+    """Return how many characters a line may have: the terminal's width, 80 when there is none."""
+    return max(40, shutil.get_terminal_size().columns)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return "1 chunk" or "7,318 chunks"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def one_line(text: str) -> str:
+    """Return `text` with ⏎ for line ends and control characters spelled out: a dump cannot command the terminal."""
+    return text.translate(_CONTROLS)
+
+
+def shortened(text: str, width: int) -> str:
+    """Return as much of `text` as fits into `width` terminal cells, with "…" where it was cut."""
+    if len(text) <= width and text.isascii():
+        return text
+    cells = 0
+    for index, character in enumerate(text):
+        cells += _cells(character)
+        if cells > width:
+            kept = text[:index]
+            while kept and sum(map(_cells, kept)) > width - 1:
+                kept = kept[:-1]
+            return f"{kept}…"
+    return text
+
+
+def as_block(rows: Sequence[tuple[str, str]], *, label_width: int = 0) -> str:
+    """Return labels with their texts beside them, one text column for all.
+
+    Args:
+      rows: (label, text).  A text breaks only where it has three spaces, so that a command stays in one piece to copy.
+      label_width: The least room for labels, in characters.
+    """
+    indent = max([label_width, *(len(label) for label, _ in rows)]) + 3
+    lines = []
+    for label, text in rows:
+        flowed = [""]
+        for part in text.split("   "):
+            longer = f"{flowed[-1]}   {part}" if flowed[-1] else part
+            if flowed[-1] and indent + len(longer) > screen_width():
+                flowed.append(part)
+            else:
+                flowed[-1] = longer
+        lines += [f"{'' if number else label:{indent}}{line}".rstrip() for number, line in enumerate(flowed)]
+    return "\n".join(lines)
+
+
+def as_table(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> str:
+    """Return rows of texts in aligned columns; a line is cut at the screen's width.
+
+    Args:
+      rows: As many texts each; the first row may be titles.
+      right: The columns to align at the right, counted from 0.
+    """
+    cells = [list(map(one_line, row)) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = []
+    for row in cells:
+        padded = (
+            f"{text:>{width}}" if column in right else f"{text:{width}}"
+            for column, (text, width) in enumerate(zip(row, widths, strict=True))
+        )
+        lines.append(shortened("   ".join(padded).rstrip(), screen_width()))
+    return "\n".join(lines)
+
+
+def as_json(value: Any) -> str:
+    """Return `value` as JSON, indented."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def progress_bar(items: Iterable[T], *, total: int, what: str, unit: str, quiet: bool = False) -> Iterable[T]:
+    """Return `items`, with a bar on stderr while they are walked; only on a terminal, and not when `quiet`."""
+    from tqdm import tqdm
+
+    bar: Iterable[T] = tqdm(
+        items, total=total, desc=f"{what}", unit=f" {unit}", disable=True if quiet else None, dynamic_ncols=True
+    )
+    return bar
+
+
+def _cells(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1

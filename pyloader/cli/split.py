@@ -1,0 +1,204 @@
+"""`pyloader split INPUT... OUTPUT_DIR`: split a dump that does not fit in memory into chunk files."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from pyloader.cli.main import GOOD
+from pyloader.cli.screens import as_block, counted
+from pyloader.options import format_bytes, parse_bytes
+from pyloader.write import FORMATS, OutputReport, SplitReport, split
+
+__all__ = ["add_parser", "run"]
+
+_INPUTS = ("jsonl", "text", "csv", "tsv", "npy", "npz", "parquet")
+
+_EXAMPLES = """examples:
+  pyloader split dump.jsonl chunks/
+  pyloader split 'dump/*.jsonl.zst' chunks/ --shuffle --holdout val=0.5% --workers 8
+  pyloader split image=x.npy label=y.npy chunks/ --chunk-samples 4096
+  zcat dump.jsonl.gz | pyloader split - chunks/ --from jsonl
+  pyloader split dump.jsonl tokens/ --encode mypackage.text:Tokens --where mypackage.text:is_long
+
+A run that was stopped goes on when the same command is given again.  Once it is complete, the same command writes
+chunks that were damaged or lost since, and nothing else."""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `split` to the command line."""
+    parser = subparsers.add_parser(
+        "split",
+        usage="pyloader split INPUT... OUTPUT_DIR [options]",
+        description="Split a dump of any size into chunk files, in bounded memory.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "places",
+        nargs="+",
+        metavar="INPUT... OUTPUT_DIR",
+        help="files (plain, .gz, .zst, .xz, .bz2), 'globs', - for standard input, or COLUMN=FILE.npy for each column; "
+        "last, the directory for the chunks",
+    )
+    sizes = parser.add_argument_group("how large (64 MiB before compression, but at least 16 chunks)")
+    size = sizes.add_mutually_exclusive_group()
+    size.add_argument("--chunk-bytes", metavar="SIZE", type=_size, help="bytes of a chunk before compression: 64MiB")
+    size.add_argument("--chunk-samples", metavar="N", type=_count, help="samples of a chunk")
+    size.add_argument(
+        "--num-chunks", metavar="N", type=_count, help="chunks, of the same number of samples or one less"
+    )
+
+    order = parser.add_argument_group("which sample goes where")
+    order.add_argument(
+        "--shuffle", action="store_true", help="all samples change places; takes the dump's size on disk"
+    )
+    order.add_argument("--seed", metavar="S", type=int, default=0, help="of the shuffle (0)")
+    order.add_argument(
+        "--holdout",
+        metavar="NAME=SHARE",
+        type=_holdout,
+        action="append",
+        help="put a share of the samples (0.02 or 2%%) into OUTPUT_DIR/NAME, the others into OUTPUT_DIR/train; chosen "
+        "by what they hold, so that the choice stays when the dump grows",
+    )
+
+    what = parser.add_argument_group("what is read and written")
+    what.add_argument("--from", dest="input_format", choices=_INPUTS, help="what the inputs are (goes by the suffix)")
+    what.add_argument("--to", dest="output_format", choices=list(FORMATS), help="columns for arrays, else jsonl.zst")
+    what.add_argument("--columns", metavar="A,B", type=_names, help="the columns to keep")
+    what.add_argument(
+        "--fill", metavar="KEY=VALUE", type=_fill, action="append", help="what stands where a JSON line lacks KEY"
+    )
+    what.add_argument("--where", metavar="PKG.MOD:FN", help="keep the samples for which FN(sample) is true")
+    what.add_argument("--encode", metavar="PKG.MOD:CLASS", help="apply a Dataset's batch_encode, once")
+
+    how = parser.add_argument_group("how")
+    how.add_argument("--workers", metavar="N", type=_count, default=1, help="threads that compress and write (1)")
+    there = how.add_mutually_exclusive_group()
+    there.add_argument("--overwrite", action="store_true", help="remove the chunks that are in OUTPUT_DIR first")
+    there.add_argument("--append", action="store_true", help="add to them")
+    how.add_argument("-q", "--quiet", action="store_true", help="no bar, and nothing to say when all is well")
+    parser.set_defaults(func=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Split, and show what was made."""
+    inputs, output_dir = _places(arguments.places)
+    sys.path.insert(0, os.getcwd())  # as `python -m` would: the user's module is likely there
+    report = split(
+        inputs,
+        output_dir,
+        chunk_bytes=arguments.chunk_bytes,
+        chunk_samples=arguments.chunk_samples,
+        num_chunks=arguments.num_chunks,
+        shuffle=arguments.shuffle,
+        seed=arguments.seed,
+        holdout=dict(arguments.holdout or ()) or None,
+        workers=arguments.workers,
+        input_format=arguments.input_format,
+        output_format=arguments.output_format,
+        encode=arguments.encode,
+        where=arguments.where,
+        fill=dict(arguments.fill or ()) or None,
+        columns=arguments.columns,
+        overwrite=arguments.overwrite,
+        append=arguments.append,
+        progress=not arguments.quiet,
+    )
+    if not arguments.quiet:
+        print(_screen(report))
+    return GOOD
+
+
+def _places(places: Sequence[str]) -> tuple[list[str] | dict[str, str], str]:
+    *inputs, output_dir = places
+    if os.path.isfile(output_dir):
+        what = f"the last argument is the output directory, and {output_dir} is a file."
+        raise ValueError(f"{what} Add one: … {shlex.quote(output_dir)} chunks/")
+    if not inputs:
+        raise ValueError(f"there is nothing to split into {output_dir}. Write: pyloader split DUMP... {output_dir}")
+    named = [re.fullmatch(r"([^=/]+)=(.+)", name) for name in inputs]
+    if any(match and not os.path.exists(match[0]) for match in named):
+        if not all(named):
+            raise ValueError("either all inputs are COLUMN=FILE.npy, or none")
+        columns = {match[1]: match[2] for match in named if match}
+        if len(columns) < len(inputs):
+            raise ValueError("a column is named twice; rows that follow one another are COLUMN='part-*.npy'")
+        return columns, output_dir
+    return inputs, output_dir
+
+
+def _screen(report: SplitReport) -> str:
+    rows = [(output.directory, _about(output, report.format)) for output in report.outputs]
+    rows.append(("columns", ", ".join(map(str, report.columns))))
+    if not report.num_written:
+        rows.append(("nothing to do", "all chunks were there already, and are as they should be"))
+    else:
+        rows.append(("took", f"{report.seconds:,.1f} s" if report.seconds < 60 else _minutes(report.seconds)))
+    rows.append(("next", f"pyloader peek {shlex.quote(report.outputs[0].directory)}"))
+    return as_block(rows)
+
+
+def _about(output: OutputReport, chunks: str) -> str:
+    few, many = min(output.counts, default=0), max(output.counts, default=0)
+    each = f"{few:,}" if few == many else f"{few:,} or {many:,}" if many - few == 1 else f"{few:,} to {many:,}"
+    number = counted(len(output.counts), "chunk") + (f" of {each}" if len(output.counts) > 1 else "")
+    raw = f"{format_bytes(output.raw_bytes)} {'as JSON' if chunks == 'jsonl' else 'before compression'}"
+    return f"{counted(output.num_samples, 'sample')}, {number}   {format_bytes(output.num_bytes)}  ({raw})"
+
+
+def _minutes(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def _size(text: str) -> int:
+    try:
+        return parse_bytes(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from exc
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.replace(",", "").isdigit() or int(text.replace(",", "")) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 1")
+    return int(text.replace(",", ""))
+
+
+def _holdout(text: str) -> tuple[str, float]:
+    match = re.fullmatch(r"([^=]+)=([0-9.]+)(%?)", text)
+    try:
+        if match is None:
+            raise ValueError
+        return match[1], float(match[2]) / (100 if match[3] else 1)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(f"{text!r} is not like val=0.02 or val=2%") from exc
+
+
+def _fill(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise argparse.ArgumentTypeError(f"{text!r} is not like score=nan or label=0")
+    if value.lower() == "nan":
+        return key, math.nan
+    try:
+        return key, msgspec.json.decode(value)
+    except msgspec.DecodeError:
+        return key, value
+
+
+def _names(text: str) -> list[str]:
+    names = text.split(",")
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"{text!r} is not like question,answer")
+    return names

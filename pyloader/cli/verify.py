@@ -1,0 +1,90 @@
+"""`pyloader verify DIR`: find chunks that are damaged, missing, or not in the manifest."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pyloader.cli.main import GOOD, PROBLEMS
+from pyloader.cli.screens import as_block, as_json, as_table, counted, progress_bar
+from pyloader.errors import DataDirError
+from pyloader.files.listing import find_manifest
+from pyloader.files.manifest import MANIFEST_NAME, ChunkEntry
+from pyloader.observe.damage import Inspection, inspect_chunks
+
+__all__ = ["add_parser", "run"]
+
+_SHOWN = 4  # files that do no harm
+_COMPARED = {"checksums": "all checksums agree", "contents": "all were read and counted", "sizes": "all sizes agree"}
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `verify` to the command line."""
+    parser = subparsers.add_parser(
+        "verify",
+        description="Compare every chunk with the manifest: checksums, or, where there are none, the samples in it. "
+        "Ends with 0 when all is well, and 1 when something is not.",
+    )
+    parser.add_argument("place", metavar="DIR", help="a directory of chunks with its manifest, or a manifest")
+    parser.add_argument("--sizes-only", action="store_true", help="names and sizes only: nothing is read")
+    parser.add_argument("--json", action="store_true", help="the findings as JSON")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no bar, and nothing to say when all is well")
+    parser.set_defaults(func=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Verify, show the findings, and return 0 when all is well and 1 when something is not."""
+    manifest = find_manifest(arguments.place)
+    if manifest is None:
+        remedy = f"Make one: pyloader index {shlex.quote(arguments.place)}"
+        raise DataDirError(arguments.place, f"has no {MANIFEST_NAME} to compare with.", remedy)
+
+    def progress(chunks: Sequence[ChunkEntry]) -> Iterable[ChunkEntry]:
+        return progress_bar(chunks, total=len(chunks), what="verify", unit="chunks", quiet=arguments.quiet)
+
+    result = inspect_chunks(manifest, sizes_only=arguments.sizes_only, progress=progress)
+    if arguments.json:
+        print(as_json({**msgspec.to_builtins(result), "is_good": result.is_good}))
+    elif not (arguments.quiet and result.is_good):
+        print("\n".join(_screen(result, manifest, arguments.place)))
+    return GOOD if result.is_good else PROBLEMS
+
+
+def _screen(result: Inspection, manifest: Path, place: str) -> Iterable[str]:
+    findings = [finding for finding in result.findings if finding.state != "ignored"]
+    ignored = [finding for finding in result.findings if finding.state == "ignored"]
+    if shown := findings + ignored[:_SHOWN]:
+        yield as_table([(finding.file, finding.state, finding.what) for finding in shown])
+    if len(ignored) > _SHOWN:
+        yield f"{len(ignored) - _SHOWN:,} more ignored, not in the manifest"
+    num_good = result.num_chunks - result.num_bad_chunks
+    if result.num_bad_chunks:
+        among = f"{result.num_bad_samples:,} of {counted(result.num_samples, 'sample')}"
+        bad = "the bad one" if result.num_bad_chunks == 1 else f"the {result.num_bad_chunks:,} bad ones"
+        are = f"{among} {'is' if result.num_bad_samples == 1 else 'are'} in {bad}"
+        yield f"{num_good:,} of {counted(result.num_chunks, 'chunk')} {'is' if num_good == 1 else 'are'} good; {are}."
+    else:
+        good = f"{counted(result.num_chunks, 'chunk')}, {counted(result.num_samples, 'sample')}"
+        yield f"{good}: {_COMPARED[result.compared]}."
+    yield as_block(_next_step(result, manifest, place), label_width=8)
+
+
+def _next_step(result: Inspection, manifest: Path, place: str) -> list[tuple[str, str]]:
+    quoted = shlex.quote(place.rstrip("/") or place)
+    if result.is_good:
+        return [("next", f"pyloader peek {quoted}")]
+    if not result.num_bad_chunks:
+        extra = [finding.file for finding in result.findings if finding.state == "extra"]
+        them = "it" if len(extra) == 1 else "them"
+        return [("next", f"pyloader index {quoted} --overwrite"), ("", f"takes {them} in; or move {them} away")]
+    command = str(result.made_by.get("command", ""))
+    these = "this one" if result.num_bad_chunks == 1 else f"these {result.num_bad_chunks:,}"
+    if command and not command.startswith("pyloader index"):
+        return [("next", command), ("", f"(the command that made it) writes {these} again and nothing else")]
+    rest = f"if {manifest} is what is out of date: pyloader index {quoted} --overwrite"
+    return [("next", f"fetch {these} again;"), ("", rest)]

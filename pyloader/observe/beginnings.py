@@ -1,0 +1,116 @@
+"""The beginning of a file, without reading all of it: a dump may be larger than memory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+
+from pyloader.columns import Columns, row_count, slice_columns
+from pyloader.datareader import DataReader, read_chunk
+from pyloader.errors import ChunkReadError
+from pyloader.files.compressors import packing_of
+from pyloader.files.opening import line_blocks, suffix_of
+from pyloader.files.scanning import chunk_bytes
+from pyloader.optional import import_optional
+from pyloader.options import format_bytes
+
+__all__ = ["first_rows", "header_reader"]
+
+_WHOLE_BYTES = 2**23  # files up to this size are read as they are
+_BLOCK_BYTES = 2**22
+_LARGEST_BYTES = 2**30  # of a form that is read whole or not at all
+_NUM_ROWS = 10_000
+
+
+def header_reader(reader: DataReader, names: Iterable[str]) -> DataReader | None:
+    """Return a reader that maps the arrays of these files instead of reading them; None when there is none."""
+    from pyloader.read.numpy_files import NumpyReader
+
+    if type(reader) is not NumpyReader or any(packing_of(name) or suffix_of(name) == ".npz" for name in names):
+        return None
+    return NumpyReader(mmap=True, name=reader.name)
+
+
+def first_rows(path: str, reader: DataReader, *, reader_name: str) -> tuple[Columns, float | None]:
+    """Return the first rows of a file, and what share of it they are: 1.0 all of it; None when that is not known.
+
+    Of text, about the first 4 MB; of other forms, at most 10,000 rows.  Files up to 8 MB are read whole.
+
+    Raises:
+      ChunkReadError: it is damaged where we looked, or too large and of a form that has to be read whole.
+    """
+    num_bytes = chunk_bytes(path)
+    if num_bytes <= _WHOLE_BYTES:
+        return read_chunk(reader, path), 1.0
+    if headers := header_reader(reader, [path]):
+        columns = read_chunk(headers, path)
+        head: Columns = {name: np.array(values) for name, values in slice_columns(columns, 0, _NUM_ROWS).items()}
+        return head, row_count(head) / max(1, row_count(columns))
+    write = _WRITERS_OF_BEGINNINGS.get(reader_name)
+    if write is not None and suffix_of(path) not in (".arrow", ".feather"):
+        return _read_beginning(path, reader, write)
+    if num_bytes > _LARGEST_BYTES:
+        what = f"has {format_bytes(num_bytes)}, and files of its form are read whole."
+        raise ChunkReadError(path, what, "Split it first, and look at a chunk")
+    return read_chunk(reader, path), 1.0
+
+
+def _read_beginning(
+    path: str, reader: DataReader, write: Callable[[str, Path], float | None]
+) -> tuple[Columns, float | None]:
+    with tempfile.TemporaryDirectory(prefix="pyloader-peek-") as directory:
+        beginning = Path(directory, f"beginning{suffix_of(path)}")
+        share = write(path, beginning)
+        try:
+            return read_chunk(reader, str(beginning)), share
+        except ChunkReadError as exc:
+            raise ChunkReadError(path, exc.what, exc.hint, exc.line) from exc
+
+
+def _write_first_lines(path: str, beginning: Path) -> float | None:
+    return _write_block(path, beginning, _first_block(path))
+
+
+def _write_first_records(path: str, beginning: Path) -> float | None:
+    """Write the first lines of a table, up to one that does not end inside of quotes."""
+    block = _first_block(path)
+    while block.count(b'"') % 2:
+        block = block[: block.rfind(b"\n", 0, len(block) - 1) + 1]
+    return _write_block(path, beginning, block)
+
+
+def _first_block(path: str) -> bytes:
+    with contextlib.closing(line_blocks(path, block_bytes=_BLOCK_BYTES)) as blocks:
+        return next(blocks, b"")
+
+
+def _write_block(path: str, beginning: Path, block: bytes) -> float | None:
+    beginning.write_bytes(block)
+    return None if packing_of(path) else len(block) / os.path.getsize(path)
+
+
+def _write_first_group(path: str, beginning: Path) -> float | None:
+    arrow = import_optional("pyarrow", wanted_by="ParquetReader")
+    parquet = import_optional("pyarrow.parquet", wanted_by="ParquetReader")
+    try:
+        with parquet.ParquetFile(path) as file:
+            first = next(file.iter_batches(batch_size=_NUM_ROWS), None)
+            table = file.schema_arrow.empty_table() if first is None else arrow.Table.from_batches([first])
+            num_rows = file.metadata.num_rows
+    except arrow.ArrowException as exc:
+        raise ChunkReadError(path, f"is damaged, or no Parquet file ({exc}).", "Fetch it again") from exc
+    parquet.write_table(table, os.fspath(beginning))
+    return float(table.num_rows / max(1, num_rows))
+
+
+_WRITERS_OF_BEGINNINGS: dict[str, Callable[[str, Path], float | None]] = {
+    "jsonl": _write_first_lines,
+    "text": _write_first_lines,
+    "csv": _write_first_records,
+    "parquet": _write_first_group,
+}

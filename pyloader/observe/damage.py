@@ -1,0 +1,173 @@
+"""Which chunks differ from their manifest, and how: what `pyloader verify` shows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from pyloader.columns import column_specs, difference, row_count
+from pyloader.datareader import DataReader, read_chunk
+from pyloader.errors import FileError, ManifestError
+from pyloader.files.listing import form_of
+from pyloader.files.manifest import ChunkEntry, Manifest, checksum_of, read_manifest
+from pyloader.files.scanning import Scan, chunk_bytes, scan_directory
+
+__all__ = ["Finding", "Inspection", "inspect_chunks"]
+
+State: TypeAlias = Literal["changed", "truncated", "missing", "unreadable", "extra", "ignored"]
+Compared: TypeAlias = Literal["checksums", "contents", "sizes"]
+Progress: TypeAlias = Callable[[Sequence[ChunkEntry]], Iterable[ChunkEntry]]
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """Something about one file.
+
+    Attributes:
+      file: Its path relative to the chunks' directory.
+      state: "changed", "truncated", "missing" or "unreadable" for a chunk of the manifest; "extra" for a file that is
+        not in it but looks like one, and keeps the directory from being loaded; "ignored" for one that does no harm.
+      what: What was found, in words.
+    """
+
+    file: str
+    state: State
+    what: str
+
+
+class Inspection(msgspec.Struct, frozen=True, kw_only=True):
+    """What came out of comparing a directory with its manifest.
+
+    Attributes:
+      manifest: Where the manifest is.
+      compared: "checksums", "contents" (counts and columns, as read) or "sizes".
+      num_chunks, num_samples: As the manifest has them.
+      num_bad_chunks, num_bad_samples: Chunks that are not as the manifest says, and its samples in them.
+      findings: Bad chunks by name, then extra files, then ignored ones.
+      made_by: The manifest's.
+    """
+
+    manifest: str
+    compared: Compared
+    num_chunks: int
+    num_samples: int
+    num_bad_chunks: int
+    num_bad_samples: int
+    findings: tuple[Finding, ...]
+    made_by: dict[str, object]
+
+    @property
+    def is_good(self) -> bool:
+        """Whether a loader would take the directory, and every byte compared is as it was."""
+        return all(finding.state == "ignored" for finding in self.findings)
+
+
+def inspect_chunks(path: Path, *, sizes_only: bool = False, progress: Progress = iter) -> Inspection:
+    """Compare every chunk with what its manifest says, and go on after the first that differs.
+
+    Chunks with a checksum are read as bytes; without one they are read by their reader, and samples are counted.
+
+    Args:
+      path: The manifest.
+      sizes_only: Compare only names and sizes: nothing is read, 1 s for 100,000 chunks.
+      progress: Wraps the chunks as they are walked.
+
+    Raises:
+      ManifestError: the manifest itself cannot be used.
+    """
+    manifest = read_manifest(path)
+    if not manifest.chunks:
+        raise ManifestError(str(path), "lists no chunks.", "Make some: pyloader split DUMP... DIR")
+    root = path.parent / manifest.root
+    scan = scan_directory(root)
+    reader = None
+    if not sizes_only and not all(chunk.checksum for chunk in manifest.chunks):
+        reader = _reader_of(manifest, root)
+    findings: list[Finding] = []
+    bad_samples = 0
+    for chunk in progress(manifest.chunks):
+        finding = _size_finding(root, chunk, scan)
+        if finding is None and not sizes_only:
+            finding = _content_finding(root, chunk, manifest, reader)
+        if finding is not None:
+            findings.append(finding)
+            bad_samples += chunk.num_samples
+    return Inspection(
+        manifest=str(path),
+        compared="sizes" if sizes_only else "checksums" if reader is None else "contents",
+        num_chunks=len(manifest.chunks),
+        num_samples=manifest.num_samples,
+        num_bad_chunks=len(findings),
+        num_bad_samples=bad_samples,
+        findings=(*findings, *_unlisted(manifest, scan)),
+        made_by=manifest.made_by,
+    )
+
+
+def _reader_of(manifest: Manifest, root: Path) -> DataReader:
+    from pyloader.read.registry import reader_for
+
+    return reader_for(os.path.join(root, manifest.chunks[0].file), manifest=manifest)
+
+
+def _size_finding(root: Path, chunk: ChunkEntry, scan: Scan) -> Finding | None:
+    found = scan.chunks.get(chunk.file)
+    if found is None:
+        if problem := scan.unreadable.get(chunk.file):
+            return Finding(chunk.file, "unreadable", problem)
+        try:
+            found = chunk_bytes(root / chunk.file)  # its name would not make it a chunk, but the manifest does
+        except FileNotFoundError:
+            return Finding(chunk.file, "missing", "")
+        except OSError as exc:
+            return Finding(chunk.file, "unreadable", f"cannot be read ({exc.strerror})")
+    if found == chunk.num_bytes:
+        return None
+    state: State = "truncated" if found < chunk.num_bytes else "changed"
+    return Finding(chunk.file, state, f"{found:,} bytes, the manifest says {chunk.num_bytes:,}")
+
+
+def _content_finding(root: Path, chunk: ChunkEntry, manifest: Manifest, reader: DataReader | None) -> Finding | None:
+    try:
+        if chunk.checksum:
+            return _checksum_finding(root, chunk)
+        assert reader is not None
+        return _samples_finding(root, chunk, manifest, reader)
+    except FileError as exc:
+        where = "" if exc.line is None else f"line {exc.line:,}: "
+        return Finding(chunk.file, "unreadable", f"{where}{exc.what}".rstrip("."))
+    except OSError as exc:
+        return Finding(chunk.file, "unreadable", f"cannot be read ({exc.strerror or exc})")
+    except Exception as exc:  # the user's reader may raise anything, and the other chunks are still to be seen
+        return Finding(chunk.file, "unreadable", f"{type(exc).__name__}: {exc}")
+
+
+def _checksum_finding(root: Path, chunk: ChunkEntry) -> Finding | None:
+    if checksum_of(root / chunk.file) == chunk.checksum:
+        return None
+    what = f"flipped bits: the checksum differs; {chunk.num_bytes:,} bytes as expected"
+    return Finding(chunk.file, "changed", what)
+
+
+def _samples_finding(root: Path, chunk: ChunkEntry, manifest: Manifest, reader: DataReader) -> Finding | None:
+    columns = read_chunk(reader, os.path.join(root, chunk.file))
+    if row_count(columns) != chunk.num_samples:
+        what = f"{row_count(columns):,} samples, the manifest says {chunk.num_samples:,}"
+        return Finding(chunk.file, "changed", what)
+    if columns and (what := difference(column_specs(columns), manifest.columns)):
+        return Finding(chunk.file, "changed", what)
+    return None
+
+
+def _unlisted(manifest: Manifest, scan: Scan) -> list[Finding]:
+    listed = {chunk.file for chunk in manifest.chunks}
+    forms = {form_of(file) for file in listed}
+    others = sorted({*scan.chunks, *scan.unreadable, *scan.unfinished, *scan.ignored} - listed)
+    harmful = [file for file in others if file in scan.chunks and form_of(file) in forms]
+    return [
+        *(Finding(file, "extra", "not in the manifest, so the directory does not load") for file in harmful),
+        *(Finding(file, "ignored", "not in the manifest") for file in others if file not in set(harmful)),
+    ]

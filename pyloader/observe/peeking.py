@@ -1,0 +1,119 @@
+"""A look at chunks, or at the beginning of a dump: what `pyloader peek` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from pyloader.columns import Columns, columns_bytes, row_count
+from pyloader.datareader import DataReader, read_chunk
+from pyloader.errors import ChunkReadError
+from pyloader.files.listing import ChunkList
+from pyloader.observe.beginnings import first_rows
+from pyloader.observe.contents import ColumnSummary, is_sorted_by_class, tally_columns
+from pyloader.options import format_bytes
+from pyloader.read.registry import reader_for, reader_name
+
+__all__ = ["Sight", "look_at"]
+
+_LARGEST_BYTES = 2**30
+
+Progress: TypeAlias = Callable[[Sequence[int]], Iterable[int]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sight:
+    """What was seen.
+
+    Attributes:
+      chunks: The chunks.
+      first: The first chunk with a sample, as an index.
+      rows: Its first rows.
+      is_whole: Whether they are all of its rows.
+      is_everything: Whether every row of every chunk was looked at.
+      columns: What the rows looked at hold, sorted by name.
+      num_samples: How many samples all chunks hold; None when there is nothing to tell by.
+      is_counted: Whether that is exact; otherwise it is estimated from sizes on disk.
+      row_bytes: About how many bytes of memory a row takes.
+      sorted_columns: Columns by whose value the rows seem to be sorted, as seen in chunks far apart.
+    """
+
+    chunks: ChunkList
+    first: int
+    rows: Columns
+    is_whole: bool
+    is_everything: bool
+    columns: tuple[ColumnSummary, ...]
+    num_samples: int | None
+    is_counted: bool
+    row_bytes: float
+    sorted_columns: tuple[ColumnSummary, ...]
+
+
+def look_at(chunks: ChunkList, *, read_all: bool = False, progress: Progress = iter) -> Sight:
+    """Look at the first chunk, at its beginning when it is large, or at all chunks.
+
+    Args:
+      chunks: The chunks; a dump is a list of one.
+      read_all: Read every chunk, one after another.
+      progress: Wraps the indices of the chunks when all are read.
+
+    Raises:
+      ChunkReadError: a chunk is damaged, or has more than 1 GiB on disk and was to be read whole.
+    """
+    first = 0
+    if chunks.counts is not None and chunks.counts.any():
+        first = int((chunks.counts > 0).argmax())
+    if read_all and chunks.sizes.max() > _LARGEST_BYTES:
+        largest = int(chunks.sizes.argmax())
+        what = f"has {format_bytes(int(chunks.sizes[largest]))}, too much to be read whole."
+        raise ChunkReadError(chunks.path(largest), what, "Split it first, or leave out --all")
+    reader = reader_for(chunks.path(first), manifest=chunks.manifest)
+    rows, share = first_rows(chunks.path(first), reader, reader_name=reader_name(reader))
+    if read_all:
+        parts = (read_chunk(reader, chunks.path(index)) for index in progress(range(len(chunks))))
+        columns = tally_columns(parts)
+        num_samples: int | None = columns[0].num_rows if columns else 0
+        is_counted = True
+    else:
+        columns = tally_columns([rows])
+        num_samples, is_counted = _num_samples(chunks, first, row_count(rows), share)
+    return Sight(
+        chunks=chunks,
+        first=first,
+        rows=rows,
+        is_whole=share == 1.0,
+        is_everything=read_all or (share == 1.0 and len(chunks) == 1),
+        columns=columns,
+        num_samples=num_samples,
+        is_counted=is_counted,
+        row_bytes=columns_bytes(rows) / max(1, row_count(rows)),
+        sorted_columns=tuple(filter(is_sorted_by_class, columns if read_all else _order(chunks, reader, first, rows))),
+    )
+
+
+def _num_samples(chunks: ChunkList, first: int, num_rows: int, share: float | None) -> tuple[int | None, bool]:
+    if chunks.counts is not None:
+        return int(chunks.counts.sum()), True
+    if share is None:
+        return None, False
+    if len(chunks) == 1 and share == 1.0:
+        return num_rows, True
+    seen_bytes = share * float(chunks.sizes[first])
+    return (round(num_rows * float(chunks.sizes.sum()) / seen_bytes) if seen_bytes else None), False
+
+
+def _order(chunks: ChunkList, reader: DataReader, first: int, rows: Columns) -> tuple[ColumnSummary, ...]:
+    """Tally chunks far apart, but only when the first one looks sorted: it may hold a single class."""
+    suspects = [column.name for column in tally_columns([rows]) if (column.equal_neighbours or 0) > 0.5]
+    if not suspects:
+        return ()
+
+    def parts() -> Iterator[Columns]:
+        yield {name: rows[name] for name in suspects}
+        for index in sorted({len(chunks) // 2, len(chunks) - 1} - {first}):
+            columns, _ = first_rows(chunks.path(index), reader, reader_name=reader_name(reader))
+            yield {name: columns[name] for name in suspects if name in columns}
+
+    return tally_columns(parts())

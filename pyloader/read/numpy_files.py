@@ -1,0 +1,213 @@
+"""NumPy files -> arrays: .npy, .npz, and directories of .npy called *.columns."""
+
+from __future__ import annotations
+
+import math
+import os
+import zipfile
+from collections.abc import Callable
+from typing import IO, Any
+
+import numpy as np
+
+from pyloader.columns import Columns
+from pyloader.datareader import DataReader
+from pyloader.errors import ChunkReadError
+from pyloader.files.compressors import packing_of
+from pyloader.files.opening import open_chunk, suffix_of
+from pyloader.memory import RecycledMemory
+
+__all__ = ["NumpyReader", "read_npy"]
+
+_PIECE_BYTES = 2**20
+_HEADER_READERS: dict[tuple[int, int], Callable[[IO[bytes]], tuple[tuple[int, ...], bool, np.dtype[Any]]]] = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
+class NumpyReader(DataReader):
+    """Chunk files of arrays, one row per sample.
+
+    .npy is one column, .npz one per member, and a directory called *.columns one per .npy in it, called as the file is
+    without its suffix: for dense data, the fastest form there is.  A .npy may be packed (.npy.zst).
+
+    Arrays come out writable, in C order and in the machine's byte order.
+
+    Args:
+      mmap: Whether .npy files are mapped instead of read.  For files on local disks: an I/O error in a mapping ends the
+        process (SIGBUS).  Packed files and .npz cannot be mapped.  Mapped arrays are read-only.
+      name: What the column of a .npy is called.
+    """
+
+    def __init__(
+        self,
+        batch_size: int = 16,
+        shuffle: bool = False,
+        seed: int = 42,
+        *,
+        mmap: bool = False,
+        name: str = "data",
+        **old_names: Any,
+    ) -> None:
+        super().__init__(batch_size, shuffle, seed, **old_names)
+        self.mmap, self.name = mmap, name
+        self.returns_new_arrays = not mmap
+        self._memory = RecycledMemory()
+
+    def read_file(self, path: str) -> tuple[Columns, int]:
+        """Read, or map, the arrays.
+
+        Returns:
+          The columns, each an array of shape [num_samples, ...], and num_samples.
+
+        Raises:
+          ChunkReadError: a file is cut, damaged, too long, holds Python objects (pickles) or no array at all; the
+            columns have different lengths.
+        """
+        if suffix_of(path) == ".columns" or os.path.isdir(path):
+            files = _column_files(path)
+            arrays = {name: self._array(os.path.join(path, file)) for name, file in files.items()}
+        elif suffix_of(path) == ".npz":
+            arrays, files = self._members(path)
+        else:
+            arrays, files = {self.name: self._array(path)}, {self.name: path}
+        (first, array), *others = arrays.items()
+        for name, other in others:
+            if len(other) != len(array):
+                what = f"{files[first]} has {len(array):,} rows and {files[name]} has {len(other):,}."
+                raise ChunkReadError(path, what, "Columns must have the same length")
+        return dict(arrays), len(array)
+
+    def _array(self, path: str) -> np.ndarray:
+        if not self.mmap:
+            size = None if packing_of(path) else os.path.getsize(path)
+            with open_chunk(path, "rb") as file:
+                return read_npy(file, path, self._memory, num_bytes=size)
+        if packing_of(path):
+            raise ChunkReadError(path, "is packed, and cannot be mapped.", "Pass mmap=False")
+        return _map_npy(path)
+
+    def _members(self, path: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+        if self.mmap:
+            raise ChunkReadError(path, "cannot be mapped.", "Pass mmap=False, or keep the arrays as .columns")
+        arrays: dict[str, np.ndarray] = {}
+        opened = open_chunk(path, "rb")
+        try:
+            with opened, zipfile.ZipFile(opened) as archive:
+                files = {info.filename.removesuffix(".npy"): info.filename for info in archive.infolist()}
+                for name, member in files.items():
+                    info = archive.getinfo(member)
+                    with archive.open(info) as file:
+                        arrays[name] = read_npy(file, f"{path}/{member}", self._memory, num_bytes=info.file_size)
+        except (ChunkReadError, MemoryError):
+            raise
+        except Exception as exc:  # damage makes zipfile raise almost anything
+            raise ChunkReadError(path, f"is not a whole .npz ({exc}).", "Fetch it again, or make it again") from exc
+        if not arrays:
+            raise ChunkReadError(path, "holds no arrays.")
+        return arrays, files
+
+
+def read_npy(
+    file: IO[bytes], path: str, memory: RecycledMemory | None = None, *, num_bytes: int | None = None
+) -> np.ndarray:
+    """Read one .npy from an open file, to the file's end.
+
+    Args:
+      file: Open for reading bytes, at its start.
+      path: Named in errors.
+      memory: Where the array's memory comes from; None for new memory.
+      num_bytes: How long the file is, when that is known: then it is compared before memory is taken.
+
+    Returns:
+      A writable array of shape [rows, ...], in C order and in the machine's byte order.
+
+    Raises:
+      ChunkReadError: it is cut, too long, no .npy, an array of Python objects or without rows.
+    """
+    shape, fortran_order, dtype = _read_header(file, path)
+    array_bytes = math.prod(shape) * dtype.itemsize
+    start = file.tell()
+    if num_bytes is not None and num_bytes != start + array_bytes:
+        raise _wrong_size(path, num_bytes, start + array_bytes)
+    stored_shape = shape[::-1] if fortran_order else shape
+    array = np.empty(stored_shape, dtype) if memory is None else memory.empty(stored_shape, dtype)
+    found = _fill(array.reshape(-1).view(np.uint8).data, file)
+    rest = len(file.read(_PIECE_BYTES))  # also has a packed file's checksum compared, which stands at its end
+    if found + rest != array_bytes:
+        raise _wrong_size(path, start + found + rest, start + array_bytes)
+    return _usual(array.T if fortran_order else array)
+
+
+def _read_header(file: IO[bytes], path: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    try:
+        version = np.lib.format.read_magic(file)
+        if version not in _HEADER_READERS:
+            raise ValueError(f"format version {version}")
+        shape, fortran_order, dtype = _HEADER_READERS[version](file)
+    except (ChunkReadError, MemoryError):
+        raise
+    except Exception as exc:  # damage makes NumPy raise almost anything: a header is Python source
+        raise ChunkReadError(path, f"has no good .npy header ({exc}).", "Make it again with numpy.save") from exc
+    if dtype.hasobject:
+        hint = "Save numbers, or use .jsonl for lists of different lengths"
+        raise ChunkReadError(path, "holds Python objects (a pickle), which could run any code.", hint)
+    if not shape:
+        raise ChunkReadError(path, "holds a single value, not rows.", "Save an array of shape [rows, ...]")
+    return shape, fortran_order, dtype
+
+
+def _fill(target: memoryview, file: IO[bytes]) -> int:
+    """Read into `target`; return how many bytes there were."""
+    filled = 0
+    while filled < len(target):
+        # In pieces: a zip member's readinto makes bytes of the whole length first.
+        count = file.readinto(target[filled : filled + _PIECE_BYTES])  # type: ignore[attr-defined]
+        if not count:
+            break
+        filled += count
+    return filled
+
+
+def _map_npy(path: str) -> np.ndarray:
+    with open(path, "rb") as file:
+        shape, fortran_order, dtype = _read_header(file, path)
+        start, size = file.tell(), os.path.getsize(path)
+    expected = start + math.prod(shape) * dtype.itemsize
+    if size != expected:
+        raise _wrong_size(path, size, expected)
+    if size == start:
+        return np.empty(shape, dtype.newbyteorder("="))
+    order: Any = "F" if fortran_order else "C"
+    return _usual(np.asarray(np.memmap(path, dtype, "r", start, shape, order)))
+
+
+def _usual(array: np.ndarray) -> np.ndarray:
+    """Return the array in C order and in the machine's byte order; itself when it is so."""
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+
+
+def _column_files(path: str) -> dict[str, str]:
+    """Return the .npy files in a directory, by column, sorted."""
+    files: dict[str, str] = {}
+    for file in sorted(os.listdir(path)):
+        if file.startswith((".", "_")):
+            continue
+        if suffix_of(file) != ".npy":
+            raise ChunkReadError(path, f"holds {file}, which is no .npy.", "Only .npy files are columns")
+        name = file.removesuffix(packing_of(file))[: -len(".npy")]
+        if name in files:
+            raise ChunkReadError(
+                path, f"holds the column {name!r} twice, in {files[name]} and {file}.", "Leave one out"
+            )
+        files[name] = file
+    if not files:
+        raise ChunkReadError(path, "holds no .npy files.")
+    return files
+
+
+def _wrong_size(path: str, found: int, expected: int) -> ChunkReadError:
+    what = "ends early" if found < expected else "goes on after its end"
+    numbers = f"{found:,} bytes found, {expected:,} expected" if found < expected else f"{expected:,} bytes expected"
+    return ChunkReadError(path, f"{what}: {numbers}.", "Fetch it again, or make it again")

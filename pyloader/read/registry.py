@@ -1,0 +1,126 @@
+"""Which reader reads which file: by suffix, or by the name that a manifest gives."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any
+
+import numpy as np
+
+from pyloader.columns import ColumnSpec
+from pyloader.datareader import DataReader
+from pyloader.errors import DataDirError, ManifestError
+from pyloader.files.manifest import Manifest
+from pyloader.files.opening import suffix_of
+from pyloader.read.arrayrecord import ArrayRecordReader
+from pyloader.read.delimited import DelimitedReader
+from pyloader.read.jsonl import JsonlReader
+from pyloader.read.numpy_files import NumpyReader
+from pyloader.read.parquet import ParquetReader
+from pyloader.read.text import TextReader
+
+__all__ = ["reader_for", "reader_name", "register_reader"]
+
+_CLASSES: dict[str, type[DataReader]] = {}
+_NAMES: dict[str, str] = {}  # by suffix
+
+
+def register_reader(name: str, reader_class: type[DataReader], *, suffixes: tuple[str, ...] = ()) -> None:
+    """Make a reader known, in place of the one that was known by this name or these suffixes.
+
+    Args:
+      name: What manifests call it.
+      reader_class: Made without arguments.
+      suffixes: Of the files it reads, (".tfrecord",); those of compressions do not count.
+
+    Raises:
+      TypeError: reader_class is no DataReader class.
+      ValueError: a suffix does not begin with a dot, or is that of a compression.
+    """
+    if not (isinstance(reader_class, type) and issubclass(reader_class, DataReader)):
+        raise TypeError(f"reader_class must be a DataReader class, got {reader_class!r}")
+    if isinstance(suffixes, str):
+        raise TypeError(f"suffixes must be a tuple: suffixes=({suffixes!r},)")
+    for suffix in suffixes:
+        if not suffix or suffix_of(f"chunk{suffix}") != suffix:
+            raise ValueError(f"{suffix!r} is not a suffix; write one like '.jsonl', in small letters, without '.gz'")
+    _CLASSES[name] = reader_class
+    _NAMES.update(dict.fromkeys(suffixes, name))
+
+
+def reader_for(path: str | os.PathLike[str], *, manifest: Manifest | None = None) -> DataReader:
+    """Return a reader for a chunk file.
+
+    Args:
+      path: The chunk; its suffix says which reader, unless a manifest does.
+      manifest: What is known of the chunks.  The reader then gives every chunk the manifest's columns and dtypes.
+
+    Raises:
+      DataDirError: no reader is known for the suffix.
+      ManifestError: the manifest's reader cannot be found.
+    """
+    if manifest is not None:
+        reader_class = _named(path, manifest.reader)
+        return reader_class(**_options(reader_class, manifest.columns) if manifest.columns else {})
+    suffix = suffix_of(path)
+    if suffix not in _NAMES:
+        what = f"ends in {suffix!r}, which no reader knows." if suffix else "has no suffix to choose a reader by."
+        hint = f"Known: {', '.join(_NAMES)}. For others subclass DataReader, and pass it, or register_reader() it"
+        raise DataDirError(os.fspath(path), what, hint)
+    return _CLASSES[_NAMES[suffix]]()
+
+
+def reader_name(reader: DataReader) -> str:
+    """Return what a manifest calls a reader: its registered name, or "package.module:Class"."""
+    for name, reader_class in _CLASSES.items():
+        if type(reader) is reader_class:
+            return name
+    return f"{type(reader).__module__}:{type(reader).__qualname__}"
+
+
+def _named(path: str | os.PathLike[str], name: str) -> type[DataReader]:
+    if name in _CLASSES:
+        return _CLASSES[name]
+    module, colon, class_name = name.partition(":")
+    if not colon:
+        hint = f"Known: {', '.join(_CLASSES)}. Register it with register_reader() first, or pass the reader"
+        raise ManifestError(os.fspath(path), f"is read by {name!r}, says the manifest, which nobody registered.", hint)
+    try:
+        found: Any = importlib.import_module(module)
+        for part in class_name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as exc:
+        what = f"is read by {name!r}, says the manifest, which cannot be imported ({exc})."
+        raise ManifestError(os.fspath(path), what, "Make it importable, or pass the reader") from exc
+    if not (isinstance(found, type) and issubclass(found, DataReader)):
+        raise ManifestError(os.fspath(path), f"is read by {name!r}, says the manifest, which is no DataReader class.")
+    return found
+
+
+def _options(reader_class: type[DataReader], columns: tuple[ColumnSpec, ...]) -> dict[str, Any]:
+    """Return the options with which a reader of ours gives these columns, whatever a chunk holds."""
+    arrays = {spec.name: np.dtype((spec.dtype, spec.item_shape)) for spec in columns if spec.kind == "array"}
+    names = [spec.name for spec in columns]
+    if reader_class is JsonlReader:
+        return {"columns": names, "dtypes": arrays}
+    if reader_class is DelimitedReader:
+        return {"columns": names, "dtypes": {name: arrays.get(name, np.dtype(str)) for name in names}}
+    if reader_class is ParquetReader:
+        return {"columns": names}
+    if reader_class is NumpyReader and len(names) == 1:
+        return {"name": names[0]}
+    if reader_class is ArrayRecordReader and arrays:
+        (spec,) = columns
+        return {"dtype": spec.dtype, "shape": spec.item_shape, "name": spec.name}
+    return {}
+
+
+register_reader("jsonl", JsonlReader, suffixes=(".jsonl", ".ndjson"))
+register_reader("csv", DelimitedReader, suffixes=(".csv", ".tsv"))
+register_reader("text", TextReader, suffixes=(".txt",))
+register_reader("npy", NumpyReader, suffixes=(".npy",))
+register_reader("npz", NumpyReader, suffixes=(".npz",))
+register_reader("columns", NumpyReader, suffixes=(".columns",))
+register_reader("arrayrecord", ArrayRecordReader, suffixes=(".arrayrecord", ".array_record", ".ar"))
+register_reader("parquet", ParquetReader, suffixes=(".parquet", ".arrow", ".feather"))

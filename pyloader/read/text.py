@@ -1,0 +1,36 @@
+"""Lines of text -> one column."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from pyloader.columns import Columns
+from pyloader.datareader import DataReader
+from pyloader.files.opening import line_blocks, text_of
+
+__all__ = ["TextReader"]
+
+
+class TextReader(DataReader):
+    r"""Chunk files of text, UTF-8, one sample per line: the column "text"; .gz, .zst, .xz and .bz2 too.
+
+    A line ends with "\n" or "\r\n", which are left out; a blank line is a sample, "".  An empty file has none.
+    """
+
+    def read_file(self, path: str) -> tuple[Columns, int]:
+        """Read one sample per line.
+
+        Returns:
+          {"text": list of str}, and how many lines there were.
+
+        Raises:
+          ChunkReadError: the file is cut, damaged or not UTF-8.
+        """
+        lines: list[str] = []
+        with closing(line_blocks(path)) as blocks:
+            for block in blocks:
+                part = text_of(block, path, len(lines) + 1).replace("\r\n", "\n").split("\n")
+                if not part[-1]:  # after the last line's end
+                    part.pop()
+                lines += part
+        return {"text": lines}, len(lines)

@@ -1,0 +1,168 @@
+"""JSON lines, checked: every row a JSON object with the same keys.  What needs no change keeps its bytes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from pyloader.errors import SplitError
+from pyloader.write.kinds import KindsOfColumns, kind_of, type_of_kinds
+from pyloader.write.rows import Rows
+
+__all__ = ["LineChecker"]
+
+_NULL = msgspec.Raw(b"null")
+_OPEN, _CLOSE = ord("{"), ord("}")
+
+
+class LineChecker:
+    """Checks blocks of JSON lines, and learns what the columns are.
+
+    The common case is one call into a decoder that knows the columns' types; only a block that it refuses is looked at
+    line by line, to learn a new kind of value or to name the line that is wrong.
+
+    Args:
+      columns: The keys to keep; None keeps all.
+      fill: Key -> the value for rows without it.
+      kinds: What is known of the columns from before; changed in place.
+    """
+
+    def __init__(
+        self,
+        *,
+        columns: Sequence[str] | None = None,
+        fill: Mapping[str, Any] | None = None,
+        kinds: KindsOfColumns | None = None,
+    ) -> None:
+        self.kinds: KindsOfColumns = {} if kinds is None else kinds
+        self._chosen = None if columns is None else list(columns)
+        self._fill = dict(fill or {})
+        self._decoder: Any = None
+        self._raw_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+        self._raw_fill = {key: msgspec.Raw(msgspec.json.encode(value)) for key, value in self._fill.items()}
+        if self.kinds:
+            self._build()
+
+    def check(self, block: bytes, name: str, first_line: int = 1) -> Rows:
+        """Return the rows of `block`, some whole lines; blank lines are none.
+
+        Args:
+          block: Lines, each ended by a newline.
+          name: The file, for errors.
+          first_line: The number of the first line, from 1.
+
+        Raises:
+          SplitError: a line is no JSON object, or has other keys than the first one had.
+        """
+        rows = Rows.of_lines(block)
+        if not self._accepts(rows):
+            rows = self._check_slowly(block, name, first_line)
+        return rows if self._chosen is None and not self._fill else self._rewritten(rows)
+
+    def _rewritten(self, rows: Rows) -> Rows:
+        """Return the rows with the chosen keys only, and the missing ones filled in; values keep their bytes."""
+        samples = self._raw_decoder.decode_lines(rows.data)
+        for key, fill in self._raw_fill.items():
+            for sample in samples:
+                if bytes(sample.get(key, _NULL)) == b"null":
+                    sample[key] = fill
+        chosen = [{key: sample[key] for key in self.kinds} for sample in samples]
+        return Rows.of_lines(msgspec.json.Encoder().encode_lines(chosen))
+
+    def _accepts(self, rows: Rows) -> bool:
+        """Tell whether each line is one object with the columns and kinds known so far."""
+        if self._decoder is None or not _lines_are_bare(rows):
+            return False
+        try:
+            return len(self._decoder.decode_lines(rows.data)) == len(rows)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return False
+
+    def _check_slowly(self, block: bytes, name: str, first_line: int) -> Rows:
+        kept: list[bytes] = []
+        for number, line in enumerate(block.split(b"\n"), start=first_line):
+            if not (line := line.strip()):
+                continue
+            try:
+                sample = msgspec.json.decode(line)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+                raise SplitError(name, f"is not JSON ({exc}).", "Mend or remove the line", number) from exc
+            if not isinstance(sample, dict) or not sample:
+                found = "an object without keys" if sample == {} else _json_name(sample)
+                raise SplitError(name, f"is {found}, not an object with keys.", "Write a line like {{...}}", number)
+            self._learn(sample, name, number)
+            kept.append(line + b"\n")
+        self._build()
+        return Rows.of_pieces(kept)
+
+    def _learn(self, sample: dict[str, Any], name: str, number: int) -> None:
+        for key, value in self._fill.items():
+            if sample.get(key) is None:
+                sample[key] = value
+        if not self.kinds:
+            self.kinds.update({key: set() for key in (sample if self._chosen is None else self._chosen)})
+        if sample.keys() != self.kinds.keys():
+            self._refuse(sample, name, number)
+        for key, kinds in self.kinds.items():
+            kind = kind_of(sample[key])
+            if not kind:
+                what = f"has {sample[key]} in {key!r}, which int64 cannot hold."
+                raise SplitError(name, what, "Write it as text", number)
+            kinds.add(kind)
+
+    def _refuse(self, sample: dict[str, Any], name: str, number: int) -> None:
+        missing = [key for key in self.kinds if key not in sample]
+        more = [key for key in sample if key not in self.kinds]
+        if missing:
+            what = f"lacks {_named(missing)}, which the rows before it have."
+        elif self._chosen is None:
+            what = f"has {_named(more)}, which the rows before it lack."
+        else:
+            return
+        shared = [key for key in self.kinds if key in sample]
+        hint = f"Say what to put there: {' '.join(self._fill_option(key) for key in missing or more)}"
+        if shared:
+            hint += f", or keep only the shared ones: --columns {','.join(shared)}"
+        raise SplitError(name, what, hint, number)
+
+    def _fill_option(self, key: str) -> str:
+        return f"--fill {key}={'nan' if self.kinds.get(key, set()) & {'int', 'float'} else 'null'}"
+
+    def _build(self) -> None:
+        if not self.kinds or any(re.search(r'[\\"\x00-\x1f]', key) for key in self.kinds):
+            return  # msgspec has no types with such names; then each line is looked at
+        names = {f"c{index}": key for index, key in enumerate(self.kinds)}
+        fields: list[Any] = []
+        for field, key in names.items():
+            may_lack = key in self._fill
+            kind = type_of_kinds(self.kinds[key] | {"null"} if may_lack else self.kinds[key])
+            fields.append((field, kind, None) if may_lack else (field, kind))
+        strict = self._chosen is None
+        row = msgspec.defstruct("Row", fields, rename=names, forbid_unknown_fields=strict, gc=False, kw_only=True)
+        self._decoder = msgspec.json.Decoder(row)
+
+
+def _lines_are_bare(rows: Rows) -> bool:
+    """Tell whether each line begins with { and ends with }.
+
+    As JSON strings hold no newline, no object can then reach over a line's end; where the decoder finds as many objects
+    as there are lines, each line is one object.
+    """
+    data = np.frombuffer(rows.data, np.uint8)
+    starts = np.concatenate([[0], rows.ends[:-1]])
+    if np.any(rows.ends - starts < 3):
+        return False
+    return bool(np.all(data[starts] == _OPEN) and np.all(data[rows.ends - 2] == _CLOSE))
+
+
+def _named(keys: Sequence[str]) -> str:
+    return " and ".join(map(repr, keys)) if len(keys) < 3 else f"{', '.join(map(repr, keys[:-1]))} and {keys[-1]!r}"
+
+
+def _json_name(value: Any) -> str:
+    names = {list: "a list", str: "a string", bool: "a truth value", type(None): "null"}
+    return names.get(type(value), "a number")

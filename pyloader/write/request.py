@@ -1,0 +1,104 @@
+"""What the user asked a split to do, and the command that asks the same."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import xxhash
+
+from pyloader.dataset import Dataset
+from pyloader.write.holdout import output_names
+from pyloader.write.inputs import InputNames, Inputs
+from pyloader.write.sizes import ChunkSizes
+
+__all__ = ["Request"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """The options that decide about the chunks.
+
+    Attributes as the arguments of `pyloader.write.split`.
+    """
+
+    inputs: InputNames
+    output_dir: str
+    sizes: ChunkSizes = field(default_factory=ChunkSizes)
+    shuffle: bool = False
+    seed: int = 0
+    holdout: Mapping[str, float] | None = None
+    input_format: str | None = None
+    output_format: str | None = None
+    encode: str | Dataset | None = None
+    where: str | Callable[[dict[str, Any]], Any] | None = None
+    fill: Mapping[str, Any] | None = None
+    columns: Sequence[str] | None = None
+    append: bool = False
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"seed must be an integer >= 0, got {self.seed}")
+        if isinstance(self.columns, str):
+            raise TypeError(f"columns must be a list of names: columns=[{self.columns!r}]")
+        if self.columns is not None and len(set(self.columns)) != len(self.columns):
+            raise ValueError(f"columns names one twice: {', '.join(self.columns)}")
+        output_names(self.holdout)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of the outputs, the main one first."""
+        return output_names(self.holdout)
+
+    def command(self) -> str:
+        """Return the command line that asks the same, without what changes nothing in the chunks."""
+        words = ["pyloader", "split", *self._input_words(), os.path.join(self.output_dir, "")]
+        sizes = self.sizes
+        for option, value in (
+            ("--chunk-bytes", sizes.chunk_bytes), ("--chunk-samples", sizes.chunk_samples),
+            ("--num-chunks", sizes.num_chunks), ("--from", self.input_format), ("--to", self.output_format),
+            ("--where", _name_of(self.where)), ("--encode", _name_of(self.encode)),
+        ):  # fmt: skip
+            words += [] if value is None else [option, str(value)]
+        words += ["--shuffle"] if self.shuffle else []
+        words += ["--seed", str(self.seed)] if self.shuffle and self.seed else []
+        for name, share in (self.holdout or {}).items():
+            words += ["--holdout", f"{name}={share}"]
+        for name, value in (self.fill or {}).items():
+            words += ["--fill", f"{name}={_fill_word(value)}"]
+        words += ["--columns", ",".join(self.columns)] if self.columns is not None else []
+        words += ["--append"] if self.append else []
+        return shlex.join(words)
+
+    def fingerprint(self, inputs: Inputs) -> str:
+        """Return 16 hexadecimal digits that change when the dump does, or what is to be made of it."""
+        said = [self.command(), [list(file) for file in inputs.files]]
+        return xxhash.xxh3_64_hexdigest(msgspec.json.encode(said))
+
+    def shown_inputs(self) -> str:
+        """Return the inputs as one reads them."""
+        words = self._input_words()
+        return words[0] if len(words) == 1 else f"{words[0]} and {len(words) - 1:,} more"
+
+    def _input_words(self) -> list[str]:
+        if isinstance(self.inputs, Mapping):
+            return [f"{column}={os.fspath(name)}" for column, name in self.inputs.items()]
+        given = [self.inputs] if isinstance(self.inputs, str | os.PathLike) else self.inputs
+        return [os.fspath(name) for name in given]
+
+
+def _name_of(named: Any) -> str | None:
+    if named is None or isinstance(named, str):
+        return named
+    known = named if hasattr(named, "__qualname__") else type(named)
+    return f"{known.__module__}:{known.__qualname__}"
+
+
+def _fill_word(value: Any) -> str:
+    if isinstance(value, float) and value != value:
+        return "nan"
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

@@ -1,0 +1,83 @@
+"""How many samples each chunk gets; pure arithmetic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["DEFAULT_CHUNK_BYTES", "MIN_CHUNKS", "ChunkSizes", "even_counts"]
+
+DEFAULT_CHUNK_BYTES = 64 * 2**20
+
+# Fewer chunks than this leave a shuffle window little to mix, unless the user names a size.
+MIN_CHUNKS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkSizes:
+    """What the user said of sizes; at most one is given.
+
+    Attributes:
+      chunk_bytes: Bytes of a chunk before compression, at most (one sample larger than that is a chunk of its own).
+      chunk_samples: Samples of a chunk; the last has what is left.
+      num_chunks: Chunks of the main output, all of the same number of samples or one less.
+    """
+
+    chunk_bytes: int | None = None
+    chunk_samples: int | None = None
+    num_chunks: int | None = None
+
+    def __post_init__(self) -> None:
+        given = {name: getattr(self, name) for name in self.__slots__ if getattr(self, name) is not None}
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} were given; one says how large the chunks are")
+        for name, value in given.items():
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+
+    def are_known_while_reading(self, raw_bytes: int, *, shuffle: bool) -> bool:
+        """Tell whether an unshuffled dump of about `raw_bytes` can be cut while it is read, without its totals."""
+        if shuffle or self.num_chunks is not None:
+            return False
+        return self != ChunkSizes() or raw_bytes >= MIN_CHUNKS * DEFAULT_CHUNK_BYTES
+
+    def rows_that_fit(self, lengths: np.ndarray, num_rows: int, num_bytes: int) -> int:
+        """Return how many of the next rows, of `lengths` bytes each, go into a chunk that has `num_rows` already."""
+        if self.chunk_samples is not None:
+            return min(len(lengths), self.chunk_samples - num_rows)
+        room = (self.chunk_bytes or DEFAULT_CHUNK_BYTES) - num_bytes
+        fits = int(np.searchsorted(np.cumsum(lengths), room, side="right"))
+        return fits if fits or num_rows else min(1, len(lengths))
+
+    def counts(self, main: tuple[int, int], others: tuple[int, ...]) -> list[list[int]]:
+        """Return the samples of each chunk of each output, once the totals are known.
+
+        Args:
+          main: Samples and bytes of the main output.
+          others: Samples of each of the others; their chunks are as large as the main output's.
+        """
+        num_samples, num_bytes = main
+        if self.chunk_samples is not None:
+            return [_full_counts(total, self.chunk_samples) for total in (num_samples, *others)]
+        if self.num_chunks is not None:
+            number = self.num_chunks
+        else:
+            number = -(-num_bytes // (self.chunk_bytes or DEFAULT_CHUNK_BYTES))
+            number = number if self.chunk_bytes is not None else max(number, MIN_CHUNKS)
+        number = max(1, min(number, num_samples))
+        size = max(1, num_samples / number)
+        return [even_counts(num_samples, number), *(even_counts(total, -int(-total // size)) for total in others)]
+
+
+def even_counts(total: int, number: int) -> list[int]:
+    """Return `number` counts, each one the same or one less, the larger ones first, that add up to `total`."""
+    if number == 0:
+        return []
+    small, larger = divmod(total, number)
+    return [small + 1] * larger + [small] * (number - larger)
+
+
+def _full_counts(total: int, size: int) -> list[int]:
+    full, rest = divmod(total, size)
+    return [size] * full + [rest] * (rest > 0)

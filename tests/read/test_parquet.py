@@ -1,0 +1,111 @@
+"""Parquet and Arrow: numbers as arrays, text as lists, and no null made a number."""
+
+from __future__ import annotations
+
+import datetime
+
+import numpy as np
+import pytest
+
+from pyloader.errors import ChunkReadError
+from pyloader.read.parquet import ParquetReader
+from pyloader.testing import check_reader
+
+pa = pytest.importorskip("pyarrow")
+
+
+def write(table, path) -> str:
+    import pyarrow.feather
+    import pyarrow.parquet
+
+    if path.suffix == ".parquet":
+        pyarrow.parquet.write_table(table, path, row_group_size=7)
+    elif path.suffix == ".feather":
+        pyarrow.feather.write_feather(table, path)
+    else:  # as Hugging Face writes it
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
+            stream.write_table(table, max_chunksize=7)
+    return str(path)
+
+
+TABLE = pa.table(
+    {
+        "text": pa.array([f"text {n} é" for n in range(20)]),
+        "n": pa.array(range(20), pa.int32()),
+        "x": pa.array([n / 7 for n in range(20)], pa.float64()),
+        "good": pa.array([n % 3 == 0 for n in range(20)]),
+        "vector": pa.array([[n, n + 0.5] for n in range(20)], pa.list_(pa.float32(), 2)),
+        "tokens": pa.array([list(range(n)) for n in range(20)]),
+        "day": pa.array([datetime.date(2026, 1, 1 + n) for n in range(20)]),
+        "kind": pa.array(["a", "b"] * 10).dictionary_encode(),
+        "raw": pa.array([b"\xff" * n for n in range(20)]),
+    }
+)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".feather"])
+def test_the_contract_holds_for_every_form(tmp_path, suffix):
+    columns = check_reader(ParquetReader(), write(TABLE, tmp_path / f"a{suffix}"))
+    assert {name: getattr(column, "dtype", list) for name, column in columns.items()} == {
+        "text": list,
+        "n": np.int32,
+        "x": np.float64,
+        "good": np.bool_,
+        "vector": np.float32,
+        "tokens": list,
+        "day": np.dtype("datetime64[D]"),
+        "kind": list,
+        "raw": list,
+    }
+    assert columns["vector"].tolist() == [[n, n + 0.5] for n in range(20)]
+    for name, column in columns.items():
+        assert name == "vector" or list(column) == TABLE[name].to_pylist()
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+def test_columns_are_those_named_in_that_order(tmp_path, suffix):
+    path = write(TABLE, tmp_path / f"a{suffix}")
+    assert list(ParquetReader(columns=["n", "text"]).read_file(path)[0]) == ["n", "text"]
+    with pytest.raises(ChunkReadError, match=rf"a\{suffix}: has columns \['text', .*\], and no 'nn'"):
+        ParquetReader(columns=["nn"]).read_file(path)
+
+
+def test_a_null_in_an_array_column_is_an_error_or_filled(tmp_path):
+    path = write(pa.table({"n": [1, None, 3], "text": ["a", None, "c"]}), tmp_path / "a.parquet")
+    with pytest.raises(ChunkReadError, match=r"a\.parquet: 'n' has 1 nulls, .* Pass fill=\{'n': \.\.\.\}, or columns="):
+        ParquetReader().read_file(path)
+    columns, _ = ParquetReader(fill={"n": 7}).read_file(path)
+    assert columns["n"].tolist() == [1, 7, 3]
+    assert columns["text"] == ["a", None, "c"]
+
+
+def test_a_null_in_a_vector_is_an_error(tmp_path):
+    for vector in ([[1, None]], [None]):
+        table = pa.table({"v": pa.array([[1, 2], *vector], pa.list_(pa.float32(), 2))})
+        with pytest.raises(ChunkReadError, match=r"'v' has \d nulls"):
+            ParquetReader().read_file(write(table, tmp_path / "a.parquet"))
+
+
+def test_a_file_without_rows_has_its_columns(tmp_path):
+    columns, num_samples = ParquetReader().read_file(write(TABLE.slice(0, 0), tmp_path / "a.parquet"))
+    assert num_samples == 0
+    assert list(columns) == TABLE.column_names
+    assert (columns["vector"].shape, columns["n"].dtype) == ((0, 2), np.int32)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".feather"])
+def test_a_cut_file_is_an_error(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    write(TABLE, path)
+    whole = path.read_bytes()
+    for length in range(0, len(whole) - 8, 97):
+        path.write_bytes(whole[:length])
+        with pytest.raises(
+            ChunkReadError, match=rf"a\{suffix}: is damaged, or of another format \(.+\)\. Fetch it again"
+        ):
+            ParquetReader().read_file(str(path))
+
+
+def test_a_missing_file_is_the_error_of_open(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.parquet"):
+        ParquetReader().read_file(str(tmp_path / "none.parquet"))

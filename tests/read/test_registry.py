@@ -1,0 +1,154 @@
+"""The registry: the reader that a suffix or a manifest names."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from pyloader.columns import column_specs
+from pyloader.datareader import DataReader
+from pyloader.errors import DataDirError, ManifestError
+from pyloader.files.compressors import COMPRESSORS
+from pyloader.files.manifest import Manifest
+from pyloader.read import registry
+from pyloader.read.arrayrecord import ArrayRecordReader
+from pyloader.read.delimited import DelimitedReader
+from pyloader.read.jsonl import JsonlReader
+from pyloader.read.numpy_files import NumpyReader
+from pyloader.read.parquet import ParquetReader
+from pyloader.read.registry import reader_for, reader_name, register_reader
+from pyloader.read.text import TextReader
+
+COLUMNS = {"label": np.zeros(3, np.int16), "text": ["a", "b", "c"], "vector": np.zeros((3, 2), np.float32)}
+
+
+class Problems(DataReader):
+    def read_file(self, path):
+        return {"text": ["a"]}, 1
+
+
+class NoReader:
+    pass
+
+
+def manifest(reader: str, columns=COLUMNS) -> Manifest:
+    return Manifest(columns=column_specs(columns), reader=reader, chunks=())
+
+
+@pytest.fixture
+def own_registry(monkeypatch):
+    monkeypatch.setattr(registry, "_CLASSES", dict(registry._CLASSES))
+    monkeypatch.setattr(registry, "_NAMES", dict(registry._NAMES))
+
+
+@pytest.mark.parametrize(
+    ("name", "reader_class"),
+    [
+        ("a.jsonl", JsonlReader),
+        ("a.ndjson", JsonlReader),
+        ("a.csv", DelimitedReader),
+        ("a.tsv", DelimitedReader),
+        ("a.txt", TextReader),
+        ("a.npy", NumpyReader),
+        ("a.npz", NumpyReader),
+        ("a.columns", NumpyReader),
+        ("a.arrayrecord", ArrayRecordReader),
+        ("a.array_record", ArrayRecordReader),
+        ("a.ar", ArrayRecordReader),
+        ("a.parquet", ParquetReader),
+        ("a.arrow", ParquetReader),
+        ("a.feather", ParquetReader),
+    ],
+)
+def test_the_suffix_chooses_the_reader(tmp_path, name, reader_class):
+    assert type(reader_for(tmp_path / name)) is reader_class
+    for packing in COMPRESSORS:
+        assert type(reader_for(f"{name.upper()}{packing}")) is reader_class
+
+
+def test_an_unknown_suffix_is_an_error_that_lists_the_known_ones():
+    match = (
+        r"chunks/a\.tfrecord\.gz ends in '\.tfrecord', which no reader knows\. Known: \.jsonl, .*register_reader\(\)"
+    )
+    with pytest.raises(DataDirError, match=match):
+        reader_for("chunks/a.tfrecord.gz")
+    with pytest.raises(DataDirError, match=r"a\.gz has no suffix to choose a reader by"):
+        reader_for("a.gz")
+
+
+@pytest.mark.usefixtures("own_registry")
+def test_users_register_their_own():
+    register_reader("problems", Problems, suffixes=(".problems",))
+    reader = reader_for("a.problems.zst")
+    assert type(reader) is Problems
+    assert reader_name(reader) == "problems"
+    assert type(reader_for("a.bin", manifest=manifest("problems"))) is Problems
+
+
+def test_what_is_registered_is_checked():
+    with pytest.raises(TypeError, match=r"reader_class must be a DataReader class, got <.*NoReader'>"):
+        register_reader("x", NoReader)
+    with pytest.raises(TypeError, match=r"suffixes must be a tuple: suffixes=\('\.x',\)"):
+        register_reader("x", Problems, suffixes=".x")
+    for suffix in ("x", ".X", ".gz", ""):
+        with pytest.raises(ValueError, match=f"'{suffix}' is not a suffix; write one like"):
+            register_reader("x", Problems, suffixes=(suffix,))
+
+
+def test_a_name_leads_back_to_its_reader():
+    for reader in (JsonlReader(), TextReader(), ParquetReader(), ArrayRecordReader(), DelimitedReader(), Problems()):
+        name = reader_name(reader)
+        assert type(reader_for("a", manifest=manifest(name, {}))) is type(reader)
+    assert reader_name(Problems()) == f"{__name__}:Problems"
+
+
+def test_jsonl_of_a_manifest_has_its_columns_and_dtypes_whatever_a_chunk_holds(tmp_path):
+    reader = reader_for("a.jsonl", manifest=manifest("jsonl"))
+    line = {"text": "a", "label": 1, "vector": [0.5, 1]}
+    for text in ("", json.dumps(line), json.dumps(line | {"label": 2.0, "vector": [1, 2]})):
+        (tmp_path / "a.jsonl").write_text(text)
+        columns, _ = reader.read_file(str(tmp_path / "a.jsonl"))
+        assert {spec for spec in column_specs(columns) if spec.kind == "array"} == {
+            spec for spec in column_specs(COLUMNS) if spec.kind == "array"
+        }
+        assert columns["text"] == (["a"] if text else [])
+
+
+def test_csv_of_a_manifest_has_its_columns_and_dtypes_whatever_a_chunk_holds(tmp_path):
+    known = {"label": np.zeros(3, np.int64), "zip": ["02139"]}
+    reader = reader_for("a.csv", manifest=manifest("csv", known))
+    for rows in ("", "1,12345\n", "2,02139\n"):
+        (tmp_path / "a.csv").write_text(f"label,zip\n{rows}")
+        columns, num_samples = reader.read_file(str(tmp_path / "a.csv"))
+        assert columns["label"].dtype == np.int64
+        assert columns["zip"] == [row.split(",")[1] for row in rows.splitlines()]
+        assert num_samples == len(columns["label"])
+
+
+def test_arrays_of_a_manifest_have_its_names(tmp_path):
+    known = {"image": np.zeros((3, 2, 2), np.float16)}
+    np.save(tmp_path / "a.npy", known["image"])
+    columns, _ = reader_for("a.npy", manifest=manifest("npy", known)).read_file(str(tmp_path / "a.npy"))
+    assert list(columns) == ["image"]
+    reader = reader_for("a.ar", manifest=manifest("arrayrecord", known))
+    assert (reader.dtype, reader.shape, reader.name) == (np.float16, (2, 2), "image")
+    assert reader_for("a.ar", manifest=manifest("arrayrecord", {"record": [b"x"]})).dtype is None
+
+
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [
+        (
+            "problems",
+            r"says the manifest, which nobody registered\. Known: jsonl, csv, .* Register",
+        ),
+        ("no.such.module:Reader", r"cannot be imported \(No module named 'no'\)\. Make it importable"),
+        ("json:NoSuch", r"cannot be imported \(module 'json' has no attribute 'NoSuch'\)"),
+        ("json:JSONDecoder", r"'json:JSONDecoder', says the manifest, which is no DataReader class"),
+    ],
+)
+def test_a_reader_that_cannot_be_found_is_an_error(name, match):
+    with pytest.raises(ManifestError, match=r"chunks/a\.bin is read by .*" + match):
+        reader_for("chunks/a.bin", manifest=manifest(name))

@@ -1,0 +1,68 @@
+"""The examples run, on real text, and show the demo's own classes."""
+
+import codecs
+import inspect
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pyloader.demo import byte_windows
+from pyloader.demo.text_dump import library_texts, write_text_dump
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+
+def run_example(name, *arguments):
+    command = [sys.executable, "-W", "error", EXAMPLES / name, *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=100)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def dump(tmp_path_factory):
+    path = tmp_path_factory.mktemp("dump") / "library.jsonl"
+    write_text_dump(path, library_texts(), max_bytes=1_500_000)
+    return path
+
+
+def losses(screen):
+    return {int(epoch): loss for epoch, loss in re.findall(r"epoch (\d+): .*loss ([\d.]+)", screen)}
+
+
+def test_the_text_model_learns_and_goes_on_after_a_stop_as_if_there_had_been_none(dump, tmp_path):
+    unbroken = losses(run_example("numpy_text_model.py", dump, tmp_path / "unbroken", "--epochs", 3))
+    first = losses(run_example("numpy_text_model.py", dump, tmp_path / "stopped", "--epochs", 1))
+    rest = losses(run_example("numpy_text_model.py", dump, tmp_path / "stopped", "--epochs", 3))
+
+    assert list(unbroken) == [0, 1, 2]
+    assert float(unbroken[2]) < 2.6 < float(unbroken[0])
+    assert {**first, **rest} == unbroken
+
+
+def test_the_text_model_shows_the_classes_of_the_demo():
+    example = (EXAMPLES / "numpy_text_model.py").read_text(encoding="utf-8")
+    for name in byte_windows.__all__:
+        assert inspect.getsource(getattr(byte_windows, name)) in example, name
+
+
+@pytest.mark.frameworks
+def test_the_torch_classifier_tells_python_from_python_in_rot13(tmp_path):
+    pytest.importorskip("torch")
+    with (tmp_path / "dump.jsonl").open("w", encoding="utf-8") as file:
+        for number, text in enumerate(library_texts()):
+            text = text[:1000] if number % 2 else codecs.encode(text[:1000], "rot13")
+            file.write(json.dumps({"text": text, "label": number % 2}) + "\n")
+    screen = run_example("torch_text_classifier.py", tmp_path / "dump.jsonl", tmp_path / "work", "--epochs", 3)
+    assert float(re.findall(r"([\d.]+)% of", screen)[-1]) > 90
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
+def test_an_example_is_under_a_hundred_lines(example):
+    assert len(example.read_text(encoding="utf-8").splitlines()) < 100

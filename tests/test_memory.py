@@ -1,0 +1,105 @@
+"""Memory that is used again: never while somebody still looks at it."""
+
+from __future__ import annotations
+
+import gc
+import pickle
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from pyloader.memory import RecycledMemory
+
+SHAPE, DTYPE = (1024, 64), np.dtype(np.float32)  # 256 KiB
+
+
+def address(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]
+
+
+def test_a_block_that_nobody_uses_is_handed_out_again():
+    memory = RecycledMemory()
+    first = memory.empty(SHAPE, DTYPE)
+    where = address(first)
+    del first
+    assert address(memory.empty(SHAPE, DTYPE)) == where
+
+
+def test_a_block_in_use_is_never_handed_out():
+    memory = RecycledMemory()
+    arrays = [memory.empty(SHAPE, DTYPE) for _ in range(50)]  # more than it remembers
+    assert len({address(array) for array in arrays}) == 50
+    for number, array in enumerate(arrays):
+        array[:] = number
+    assert all((array == number).all() for number, array in enumerate(arrays))
+
+
+def test_a_view_keeps_its_block():
+    views = [
+        lambda array: array[3:5],
+        lambda array: array.view(np.uint8).reshape(-1)[:7],
+        lambda array: memoryview(array),
+        lambda array: np.frombuffer(array, np.uint8),
+        lambda array: np.asarray(array.T[2]),
+    ]
+    for view in views:
+        memory = RecycledMemory()
+        array = memory.empty(SHAPE, DTYPE)
+        where, kept = address(array), view(array)
+        del array
+        gc.collect()
+        assert address(memory.empty(SHAPE, DTYPE)) != where
+        del kept
+        assert address(memory.empty(SHAPE, DTYPE)) == where
+
+
+def test_a_block_serves_what_is_at_least_half_as_large():
+    memory = RecycledMemory()
+    sizes = [2**20, 2**19, 2**19 - 1]
+    blocks = [memory.empty((size,), np.dtype(np.uint8)).base.nbytes for size in sizes]
+    assert blocks == [2**20, 2**20, 2**19 - 1]
+
+
+def test_there_are_no_more_blocks_than_arrays_were_in_use_at_once():
+    memory = RecycledMemory()
+    for size in range(17, 25):
+        memory.empty((2**size,), np.dtype(np.uint8))
+    assert len(memory._blocks) == 1
+
+
+def test_small_arrays_and_arrays_of_objects_are_made_by_numpy():
+    memory = RecycledMemory()
+    assert memory.empty((3, 0), DTYPE).shape == (3, 0)
+    assert memory.empty((), DTYPE).shape == ()
+    assert memory.empty((2**20,), np.dtype(object))[0] is None
+    assert not memory._blocks
+
+
+def test_a_copy_by_pickle_begins_without_memory():
+    memory = RecycledMemory(max_blocks=3)
+    memory.empty(SHAPE, DTYPE)
+    copy = pickle.loads(pickle.dumps(memory))
+    assert (len(memory._blocks), len(copy._blocks), copy._blocks.maxlen) == (1, 0, 3)
+
+
+def test_threads_never_get_the_same_block():
+    memory = RecycledMemory()
+
+    def work(number: int) -> bool:
+        whole = True
+        for turn in range(2000):
+            array = memory.empty((2**16 + number,), np.dtype(np.uint8))
+            array[:8] = array[-8:] = (number * 31 + turn) % 251
+            kept = array[-8:]
+            del array
+            whole &= bool((kept == (number * 31 + turn) % 251).all())
+        return whole
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            assert all(threads.map(work, range(8)))
+    finally:
+        sys.setswitchinterval(interval)

@@ -1,0 +1,129 @@
+"""The README is run: its Python blocks in order, its commands, and its table of errors."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pyloader import DataLoader, DataReader, Dataset
+from pyloader.cli.main import main
+
+GSM8K = Path(__file__).resolve().parents[2] / "shared" / "data" / "gsm8k_train.jsonl"
+README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+BLOCKS = [
+    (README[: match.start()].count("\n") + 2, match[1]) for match in re.finditer(r"```python\n(.*?)```", README, re.S)
+]
+COMMANDS = re.findall(r"^\$ (pyloader .*)$", README, re.M)
+ERRORS = dict(re.findall(r"^\| (.+) \| `(\w+Error: .+)` \|$", README, re.M))
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A directory with a dump like gsm8k's, split as the README says."""
+    rows = [{"question": f"What is {n} and {n}? " * (1 + n % 7), "answer": f"{2 * n}"} for n in range(2000)]
+    (tmp_path / "gsm8k_train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    monkeypatch.chdir(tmp_path)
+    assert COMMANDS[0].startswith("pyloader split gsm8k_train.jsonl chunks/")
+    assert main(shlex.split(COMMANDS[0])[1:]) == 0
+    return tmp_path
+
+
+def test_every_python_block_runs(place):
+    names = {}
+    for line, block in BLOCKS:
+        exec(compile("\n" * (line - 1) + block, "README.md", "exec"), names)
+    names["loader"].close()
+
+    assert sorted(batch := names["batch"]) == ["answer", "question"], batch.keys()
+    assert names["loader"].epochs_done == 5
+    assert json.loads((place / "loader.json").read_text())
+
+
+def test_splitting_gsm8k_looks_as_shown(tmp_path, monkeypatch, capsys):
+    if not GSM8K.exists():
+        pytest.skip("shared/data/gsm8k_train.jsonl is not beside this checkout")
+    (tmp_path / GSM8K.name).symlink_to(GSM8K)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    shown = re.search(r"^\$ pyloader split .*\n((?:.+\n)+?)```", README, re.M)[1]
+    assert main(shlex.split(COMMANDS[0])[1:]) == 0
+
+    def words(screen):  # how wide the columns are depends on the terminal, and the time on the machine
+        return re.sub(r"took .*", "", screen).split()
+
+    assert words(capsys.readouterr().out) == words(shown)
+
+
+def test_the_statistics_look_as_shown(place):
+    shown = re.search(r"```\n(\d+ steps, .*?)```", README, re.DOTALL)[1]
+    with DataLoader(data_dir="chunks/train", batch_size=16, shuffle=True) as loader:
+        for _ in loader:
+            pass
+
+    def without_numbers(text):
+        return re.sub(r"\d[\d.,]*", "0", text).split()
+
+    assert without_numbers(str(loader.stats())) == without_numbers(shown)
+
+
+def _next(**options):
+    with DataLoader(**options) as loader:
+        return next(loader)
+
+
+class Problems(DataReader):
+    def read_file(self, path):
+        return {"text": ["a"] * 228, "label": np.zeros(227)}, 228
+
+
+class Bytes(Dataset):
+    def batch_encode(self, columns):
+        return {"ids": [[1]] * 14}
+
+
+class Ragged(Dataset):
+    def batch_encode(self, columns):
+        return {"ids": [list(text.encode()) for text in columns["question"]]}
+
+
+def _resume_with_another_seed():
+    with DataLoader(data_dir="chunks/train", shuffle=True, seed=0) as loader:
+        state = loader.state_dict()
+    with DataLoader(data_dir="chunks/train", shuffle=True, seed=1) as loader:
+        loader.load_state_dict(state)
+
+
+def _broken_download():
+    Path("raw").mkdir()
+    import gzip
+
+    data = gzip.compress(Path("gsm8k_train.jsonl").read_bytes())
+    Path("raw/part-3.jsonl.gz").write_bytes(data[: len(data) // 2])
+    _next(data_dir="raw")
+
+
+DEEDS = {
+    '`DataLoader("chunks/")`': lambda: DataLoader("chunks/"),
+    "`drop_last=True`": lambda: DataLoader(data_dir="chunks/train", drop_last=True),
+    '`data_dir="chunks/"`': lambda: DataLoader(data_dir="chunks/"),
+    "a window too wide": lambda: DataLoader(data_dir="chunks/train", shuffle=True, shuffle_window=16),
+    "columns of different lengths": lambda: _next(datareader=Problems(), data_dir="chunks/train"),
+    "filtered in `batch_encode`": lambda: _next(dataset=Bytes(), data_dir="chunks/train"),
+    "rows of unequal length": lambda: _next(dataset=Ragged(), data_dir="chunks/train"),
+    "broken download": _broken_download,
+    "other settings on resume": _resume_with_another_seed,
+}
+
+
+def test_the_table_of_errors_is_complete():
+    assert list(ERRORS) == list(DEEDS)
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_an_error_reads_as_the_table_says(deed, place):
+    with pytest.raises(Exception) as caught:
+        DEEDS[deed]()
+    assert f"{type(caught.value).__name__}: {caught.value}" == ERRORS.get(deed)

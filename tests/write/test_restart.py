@@ -1,0 +1,228 @@
+"""A split killed at any moment goes on, and ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyloader.errors import SplitError
+from pyloader.write import atomic, split
+
+KILLED = 9
+CHANGES = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"}
+
+CASES: dict[str, dict[str, Any]] = {
+    "in order, cut while reading": {"chunk_bytes": 2000},
+    "in order, all put aside first": {"num_chunks": 7},
+    "shuffled, with a holdout": {"shuffle": True, "num_chunks": 5, "holdout": {"val": 0.2}},
+    "a holdout, cut while reading": {"chunk_samples": 40, "holdout": {"val": 0.2}, "workers": 2},
+}
+
+
+@pytest.fixture(autouse=True)
+def syncing_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has been written survives a kill without fsync; it is power failures that it is for."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+def in_a_child(work: Callable[[], object], *, kill_at: int) -> int:
+    """Run `work` in a forked process that dies before its `kill_at`-th change to the file system; return that many
+    changes, or how many there were when it came to its end."""
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        num_changes = 0
+
+        def count(event: str, arguments: tuple[Any, ...]) -> None:
+            nonlocal num_changes
+            if event in CHANGES:
+                if num_changes == kill_at:
+                    os._exit(KILLED)
+                num_changes += 1
+
+        status = 1
+        try:
+            sys.addaudithook(count)
+            work()
+            os.write(write_end, str(num_changes).encode())
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(write_end)
+    _, status = os.waitpid(child, 0)
+    answer = os.read(read_end, 20)
+    os.close(read_end)
+    assert os.waitstatus_to_exitcode(status) == (0 if answer else KILLED)
+    return int(answer) if answer else kill_at
+
+
+@pytest.mark.parametrize("options", CASES.values(), ids=CASES)
+def test_after_a_kill_at_any_moment_the_same_command_ends_with_the_same_bytes(
+    options: dict[str, Any], dump: Path, tmp_path: Path, tree: Any, small_steps: Any
+) -> None:
+    small_steps()
+    one_thread = {**options, "workers": 1}  # a forked child has only one
+    split(dump, tmp_path / "whole", **options)
+    expected = tree(tmp_path / "whole")
+    total = in_a_child(lambda: split(dump, tmp_path / "counted", **one_thread), kill_at=10**9)
+    assert total > 100
+    for moment in sorted({*range(0, total, max(1, total // 40)), *range(total - 12, total)}):
+        output = tmp_path / f"killed-{moment}"
+        assert in_a_child(lambda output=output: split(dump, output, **one_thread), kill_at=moment) == moment
+        split(dump, output, **options)
+        found = tree(output)
+        assert found.keys() == expected.keys(), f"killed before change {moment}"
+        for name in expected:
+            if not name.endswith("manifest.json"):  # which holds the name of the directory
+                assert found[name] == expected[name], f"{name}, killed before change {moment}"
+
+
+def test_a_split_killed_again_and_again_still_comes_to_its_end(
+    dump: Path, tmp_path: Path, tree: Any, small_steps: Any
+) -> None:
+    small_steps()
+    options: dict[str, Any] = {"shuffle": True, "chunk_samples": 30}
+    output = tmp_path / "chunks"
+    split(dump, output, **options)
+    expected = tree(output)
+    split(dump, output, **options, overwrite=True)
+    for path in sorted(output.iterdir()):
+        path.unlink()
+    kills = 0
+    while in_a_child(lambda: split(dump, output, **options), kill_at=130) == 130:
+        kills += 1
+        assert kills < 100
+    assert kills > 3
+    assert tree(output) == expected
+
+
+def test_going_on_does_not_read_again_what_is_put_aside(
+    dump: Path, tmp_path: Path, small_steps: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_steps()
+    output = tmp_path / "chunks"
+    in_a_child(lambda: split(dump, output, chunk_bytes=2000), kill_at=200)
+    asked: list[int] = []
+    whole = type(split_line_file()).blocks
+
+    def noted(self: Any, start: Any) -> Any:
+        asked.append(start.offset)
+        return whole(self, start)
+
+    monkeypatch.setattr(type(split_line_file()), "blocks", noted)
+    split(dump, output, chunk_bytes=2000)
+    assert asked[0] > 0
+
+
+def split_line_file() -> Any:
+    from pyloader.write.line_files import LineFile
+
+    return LineFile("", 0)
+
+
+def test_the_same_command_again_writes_nothing(dump: Path, tmp_path: Path) -> None:
+    assert split(dump, tmp_path / "chunks", num_chunks=5).num_written == 5
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "chunks").iterdir()}
+    assert split(dump, tmp_path / "chunks", num_chunks=5).num_written == 0
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "chunks").iterdir()} == before
+
+
+@pytest.mark.parametrize("options", CASES.values(), ids=CASES)
+def test_damaged_and_missing_chunks_are_written_again_and_no_others(
+    options: dict[str, Any], dump: Path, tmp_path: Path, tree: Any, small_steps: Any
+) -> None:
+    small_steps()
+    output = tmp_path / "chunks"
+    split(dump, output, **options)
+    expected = tree(output)
+    first, second, *others = sorted(output.rglob("chunk-*"))
+    flipped = bytearray(first.read_bytes())
+    flipped[len(flipped) // 2] ^= 1
+    first.write_bytes(flipped)
+    second.unlink()
+    before = {path: path.stat().st_mtime_ns for path in others}
+    assert split(dump, output, **options).num_written == 2
+    assert tree(output) == expected
+    assert {path: path.stat().st_mtime_ns for path in others} == before
+
+
+def test_a_stopped_split_of_another_dump_or_with_other_options_is_refused(
+    dump: Path, tmp_path: Path, small_steps: Any
+) -> None:
+    small_steps()
+    output = tmp_path / "chunks"
+    in_a_child(lambda: split(dump, output, chunk_bytes=2000), kill_at=200)
+    with pytest.raises(SplitError, match=r"was stopped, of another command: .*2000.*3000.*--overwrite"):
+        split(dump, output, chunk_bytes=3000)
+    dump.write_bytes(dump.read_bytes() + b'{"id": 9, "text": ""}\n')
+    with pytest.raises(SplitError, match=r"its dump has changed since"):
+        split(dump, output, chunk_bytes=2000)
+    assert split(dump, output, chunk_bytes=2000, overwrite=True).outputs[0].num_samples == 401
+
+
+def test_a_dump_that_changed_behind_our_back_does_not_mend_chunks(dump: Path, tmp_path: Path) -> None:
+    split(dump, tmp_path / "chunks", num_chunks=4)
+    times = dump.stat()
+    dump.write_bytes(dump.read_bytes().replace(b'"id": 7,', b'"id": 8,'))
+    os.utime(dump, ns=(times.st_atime_ns, times.st_mtime_ns))
+    (tmp_path / "chunks" / "chunk-00001.jsonl.zst").unlink()
+    with pytest.raises(SplitError, match="holds other rows than when"):
+        split(dump, tmp_path / "chunks", num_chunks=4)
+    assert not (tmp_path / "chunks" / ".split").exists()
+
+
+@pytest.mark.parametrize("options", CASES.values(), ids=CASES)
+def test_a_full_disk_is_an_error_that_leaves_no_half_files_and_can_be_gone_on_from(
+    options: dict[str, Any], dump: Path, tmp_path: Path, tree: Any, small_steps: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_steps()
+    output = tmp_path / "chunks"
+    split(dump, output, **options)
+    expected = tree(output)
+    split(dump, output, **options, overwrite=True)
+    for path in sorted(output.rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    num_syncs = 0
+    whole = atomic._sync
+
+    def full_after_some(path: Path) -> None:
+        nonlocal num_syncs
+        num_syncs += 1
+        if num_syncs == 20:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        whole(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(atomic, "_sync", full_after_some)
+        with pytest.raises(SplitError, match=r"no space left on device\. Make room, then give the same command again"):
+            split(dump, output, **options)
+    assert not list(output.rglob("*.writing"))
+    assert not list(output.rglob("manifest.json"))
+    split(dump, output, **options)
+    assert tree(output) == expected
+
+
+def test_ctrl_c_says_how_far_it_came_and_that_the_same_command_goes_on(
+    dump: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    num_syncs = 0
+    whole = atomic._sync
+
+    def interrupted(path: Path) -> None:
+        nonlocal num_syncs
+        num_syncs += 1
+        if num_syncs == 16:
+            raise KeyboardInterrupt
+        whole(path)
+
+    monkeypatch.setattr(atomic, "_sync", interrupted)
+    with pytest.raises(KeyboardInterrupt, match=r"stopped with \d of 9 chunks written. The same command goes on"):
+        split(dump, tmp_path / "chunks", num_chunks=9)
+    assert not list((tmp_path / "chunks").rglob("*.writing"))
+    assert split(dump, tmp_path / "chunks", num_chunks=9).outputs[0].num_samples == 400
