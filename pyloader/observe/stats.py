@@ -16,7 +16,7 @@ _STAGES = ("read", "shuffle", "encode", "collate")
 
 # What to do about a stage that the loop waits for.
 _ADVICE = {
-    "read": "num_readers=2 reads two chunks at a time; zstd and NumPy files read faster than text",
+    "read": "num_readers=2 reads two chunks at a time",
     "shuffle": "num_workers=2 gathers in two threads; a smaller shuffle_window mixes fewer chunks",
     "encode": "num_workers=4 helps where batch_encode releases the GIL (NumPy, tokenizers, image decoders)",
     "collate": "num_workers=4 helps where collate_batch releases the GIL, as NumPy does",
