@@ -84,7 +84,7 @@ def test_specs_tell_kind_dtype_and_shape_sorted_by_name():
         ({"a": [None]}, {"a": ["x"]}, ""),
         ({"a": [1]}, {"b": [1]}, "has columns ['a'], not ['b']"),
         ({"a": [1]}, {"a": ["x"]}, "has 'a' as a list of int, not 'a' as a list of str"),
-        ({"a": [None]}, {"a": np.zeros(1)}, "has 'a' as a list of nothing, not 'a' as float64 rows of shape []"),
+        ({"a": [None]}, {"a": np.zeros(1)}, "has 'a' as a list of nothing, not 'a' as float64"),
         (
             {"a": np.zeros((1, 2), np.float32)},
             {"a": np.zeros((1, 3), np.float32)},
