@@ -160,7 +160,8 @@ def _in_words(spec: ColumnSpec) -> str:
     if spec.kind == "array":
         shape = f" rows of shape {list(spec.item_shape)}" if spec.item_shape else ""
         return f"{spec.name!r} as {np.dtype(spec.dtype).name}{shape}"
-    return f"{spec.name!r} as a list of {spec.kind or 'nothing'}"
+    kind = {"": "nothing", "object": "values of several kinds"}.get(spec.kind, spec.kind)
+    return f"{spec.name!r} as a list of {kind}"
 
 
 def _list_bytes(values: Sequence[Any], sample_items: int) -> int:

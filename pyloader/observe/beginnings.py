@@ -13,9 +13,7 @@ import numpy as np
 from pyloader.columns import Columns, row_count, slice_columns
 from pyloader.datareader import DataReader, read_chunk
 from pyloader.errors import ChunkReadError
-from pyloader.files.compressors import packing_of
-from pyloader.files.opening import line_blocks, suffix_of
-from pyloader.files.scanning import chunk_bytes
+from pyloader.files import chunk_bytes, line_blocks, packing_of, suffix_of
 from pyloader.optional import import_optional
 from pyloader.options import format_bytes
 
