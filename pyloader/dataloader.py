@@ -187,7 +187,7 @@ class DataLoader:
         self._go_to(START)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what the loop has received, as small JSON; a fresh loader that loads it goes on with the next batch."""
+        """Return what the loop has received, as small JSON; a loader that loads it goes on with the next batch."""
         return state_of(self._position, self._options.order)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

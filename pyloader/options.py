@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 __all__ = ["checked_integer", "checked_seconds", "format_bytes", "parse_bytes", "with_new_names"]
@@ -35,7 +35,7 @@ _UNITS |= {f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", sta
 
 
 def with_new_names(
-    owner: str, given: Mapping[str, Any], extra: Mapping[str, Any], *, known: Collection[str] = ()
+    owner: str, given: Mapping[str, Any], extra: Mapping[str, Any], *, others: Iterable[str] = ()
 ) -> dict[str, Any]:
     """Return the options `given`, with the old spellings in `extra` taken in under their new names.
 
@@ -43,7 +43,7 @@ def with_new_names(
       owner: Who has the options, to be named in errors.
       given: The options and their values.
       extra: What was given beside them.
-      known: All options of the owner, for advice, when it has more than those given.
+      others: Further options that the owner has, to be advised.
 
     Raises:
       TypeError: `extra` has an option that `owner` does not know; the message says what to write.
@@ -53,7 +53,7 @@ def with_new_names(
         if name in _OLD_NAMES and _OLD_NAMES[name] in options:
             options[_OLD_NAMES[name]] = value
         else:
-            raise TypeError(f"{owner} has no option {name!r}. {_advice(name, known or options)}")
+            raise TypeError(f"{owner} has no option {name!r}. {_advice(name, [*dict.fromkeys([*options, *others])])}")
     return options
 
 
@@ -108,7 +108,7 @@ def format_bytes(num_bytes: float) -> str:
     return f"{num_bytes:,.{digits}f} {unit}"
 
 
-def _advice(name: str, options: Collection[str]) -> str:
+def _advice(name: str, options: Sequence[str]) -> str:
     if name in _ELSEWHERE:
         return _ELSEWHERE[name]
     import difflib

@@ -30,6 +30,7 @@ from pyloader.files import (
 )
 from pyloader.observe.counting import Count, count_samples
 from pyloader.options import format_bytes
+from pyloader.read import reader_for, reader_name
 
 __all__ = ["add_parser", "run"]
 
@@ -57,8 +58,6 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Count, write the manifest, and show what it says."""
-    from pyloader.read.registry import reader_name
-
     root = Path(arguments.directory)
     if not root.is_dir():
         raise no_such_place(arguments.directory) if not root.exists() else ValueError(f"{root} is not a directory")
@@ -72,9 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     chunks = chunks_of_scan(root, scan, arguments.directory)
     reader = _reader(chunks, arguments.reader)
-
     progress = progress_over_chunks("count", quiet=arguments.quiet)
-
     name = reader_name(reader)
     count = count_samples(chunks, reader, reader_name=name, checksums=arguments.checksums, progress=progress)
     manifest = Manifest(
@@ -107,8 +104,6 @@ def _is_same(directory: Path, other: Path) -> bool:
 
 
 def _reader(chunks: ChunkList, named: str | None) -> DataReader:
-    from pyloader.read.registry import reader_for, reader_name
-
     if named is not None:
         if ":" not in named:
             raise ValueError(f"--reader {named}: write it as package.module:Class")

@@ -58,9 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     for option, least in (("batch_size", 1), ("ranks", 1), ("samples", 0)):
         if getattr(arguments, option) < least:
             raise ValueError(f"--{option.replace('_', '-')} must be at least {least}, got {getattr(arguments, option)}")
-
     progress = progress_over_chunks("read", quiet=arguments.quiet)
-
     sight = look_at(list_chunks(arguments.path), read_all=arguments.all, progress=progress)
     chosen = _chosen([column.name for column in sight.columns], arguments.columns)
     if arguments.json:

@@ -42,9 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     if manifest is None:
         remedy = f"Make one: pyloader index {shlex.quote(arguments.place)}"
         raise DataDirError(arguments.place, f"has no {MANIFEST_NAME} to compare with.", remedy)
-
     progress = progress_over_chunks("verify", quiet=arguments.quiet)
-
     result = inspect_chunks(manifest, sizes_only=arguments.sizes_only, progress=progress)
     if arguments.json:
         print(as_json({**msgspec.to_builtins(result), "is_good": result.is_good}))

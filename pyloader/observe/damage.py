@@ -14,6 +14,7 @@ from pyloader.columns import Columns, column_specs, difference, row_count
 from pyloader.datareader import DataReader, read_chunk
 from pyloader.errors import FileError, ManifestError
 from pyloader.files import ChunkEntry, Manifest, Scan, checksum_of, chunk_bytes, form_of, read_manifest, scan_directory
+from pyloader.read import reader_for
 
 __all__ = ["Finding", "Inspection", "inspect_chunks"]
 
@@ -84,7 +85,7 @@ def inspect_chunks(path: Path, *, sizes_only: bool = False, progress: Progress =
     root = path.parent / manifest.root
     scan = scan_directory(root)
     all_checksums = all(chunk.checksum for chunk in manifest.chunks)
-    reader_of = cache(lambda: _reader_of(manifest, root))
+    reader_of = cache(lambda: reader_for(root / manifest.chunks[0].file, manifest=manifest))
     if not sizes_only and not all_checksums:
         reader_of()  # one that cannot be found is the manifest's fault, not the chunks'
     findings: list[Finding] = []
@@ -106,12 +107,6 @@ def inspect_chunks(path: Path, *, sizes_only: bool = False, progress: Progress =
         findings=(*findings, *_unlisted(manifest, scan)),
         made_by=manifest.made_by,
     )
-
-
-def _reader_of(manifest: Manifest, root: Path) -> DataReader:
-    from pyloader.read.registry import reader_for
-
-    return reader_for(os.path.join(root, manifest.chunks[0].file), manifest=manifest)
 
 
 def _size_finding(root: Path, chunk: ChunkEntry, scan: Scan) -> Finding | None:

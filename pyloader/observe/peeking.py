@@ -13,7 +13,7 @@ from pyloader.files import ChunkList
 from pyloader.observe.beginnings import first_rows
 from pyloader.observe.contents import ColumnSummary, is_sorted_by_class, tally_columns
 from pyloader.options import format_bytes
-from pyloader.read.registry import reader_for, reader_name
+from pyloader.read import reader_for, reader_name
 
 __all__ = ["Sight", "look_at"]
 

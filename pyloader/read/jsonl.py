@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import closing
@@ -34,7 +35,7 @@ class JsonlReader(DataReader):
         the first line.
       dtypes: The dtypes of number columns, {"score": "float32"}; object for a column that is to stay a list, whatever
         it holds.  A column of lists of numbers, all of the same length, becomes an array too when it is named here.  A
-        number that the dtype cannot hold is an error.
+        number that the dtype cannot hold is an error; null is NaN where the dtype is of floats, as JSON has no NaN.
 
     A file without lines gives ({}, 0), unless both `columns` and `dtypes` say what it would have had.
     """
@@ -94,8 +95,11 @@ class JsonlReader(DataReader):
             values = [self.fill[key] if value is None else value for value in values]
         if key in self.list_columns:
             return values
+        dtype = self.dtypes.get(key)
+        if dtype is not None and dtype.kind == "f" and None in values:
+            values = [math.nan if value is None else value for value in values]
         try:
-            return as_array(values, self.dtypes[key]) if key in self.dtypes else as_column(values)
+            return as_column(values) if dtype is None else as_array(values, dtype)
         except NumberError as exc:
             line = _line_of_row(path, exc.row)
             raise ChunkReadError(path, f"{key!r} {exc.what}", exc.hint, line=line) from exc

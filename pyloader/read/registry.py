@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import math
 import os
 from typing import Any
 
@@ -106,9 +105,7 @@ def _options(reader_class: type[DataReader], columns: tuple[ColumnSpec, ...]) ->
     arrays = {spec.name: np.dtype((spec.dtype, spec.item_shape)) for spec in columns if spec.kind == "array"}
     names = [spec.name for spec in columns]
     if reader_class is JsonlReader:
-        # JSON has no NaN: in a column that a manifest calls floats throughout, null is one.
-        nan = {name: math.nan for name, dtype in arrays.items() if dtype.base.kind == "f"}
-        return {"columns": names, "dtypes": {name: arrays.get(name, object) for name in names}, "fill": nan}
+        return {"columns": names, "dtypes": {name: arrays.get(name, object) for name in names}}
     if reader_class is DelimitedReader:
         return {"columns": names, "dtypes": {name: arrays.get(name, str) for name in names}}
     if reader_class is ParquetReader:

@@ -241,6 +241,7 @@ def test_data_sorted_by_class_is_warned_of(capsys, tmp_path, monkeypatch):
         "          Split again with --shuffle, or use shuffle_window=20, max_queue_size=21 ("
     )
     assert not any("x:" in line for line in lines[at:])
+    DataLoader(data_dir="chunks", shuffle=True, shuffle_window=20, max_queue_size=21).close()
 
 
 @pytest.mark.parametrize("labels", [[0] * 200, [0] * 190 + [1] * 10])
