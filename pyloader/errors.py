@@ -7,6 +7,7 @@
     │   ├── ChunkReadError       a chunk file could not be turned into samples
     │   ├── ReadFileError        read_file answered with something that is no set of columns
     │   └── SplitError           a dump could not be split
+    │       └── OutputDirError   the directory for the chunks holds something else, or cannot take them
     ├── BatchEncodeError         batch_encode answered with something that is no set of columns
     ├── CollateError             a batch could not be made into arrays
     ├── StateError               a saved state cannot be honoured by this loader
@@ -33,6 +34,7 @@ __all__ = [
     "ForkError",
     "ManifestError",
     "MissingDependencyError",
+    "OutputDirError",
     "PyLoaderError",
     "ReadFileError",
     "SplitError",
@@ -101,6 +103,12 @@ class ReadFileError(FileError):
 
 class SplitError(FileError):
     """A dump could not be split into chunks."""
+
+
+class OutputDirError(SplitError):
+    """The directory for the chunks holds something else, or cannot take them."""
+
+    _after_path = " "  # the same: "chunks/ holds 16 chunks of another dump"
 
 
 class BatchEncodeError(PyLoaderError):

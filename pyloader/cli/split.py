@@ -7,20 +7,21 @@ import math
 import os
 import re
 import shlex
-import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from pyloader.cli.main import GOOD
-from pyloader.cli.screens import as_block, counted
+from pyloader.cli.screens import as_block, counted, screen_width
+from pyloader.columns import ColumnSpec
+from pyloader.demo.peak import peak_bytes
 from pyloader.options import format_bytes, parse_bytes
-from pyloader.write import FORMATS, OutputReport, SplitReport, split
+from pyloader.write import FORMATS, INPUT_FORMATS, OutputReport, SplitReport, split
+from pyloader.write.request import fill_option
 
 __all__ = ["add_parser", "run"]
-
-_INPUTS = ("jsonl", "text", "csv", "tsv", "npy", "npz", "parquet")
 
 _EXAMPLES = """examples:
   pyloader split dump.jsonl chunks/
@@ -72,7 +73,7 @@ def add_parser(subparsers: Any) -> None:
     )
 
     what = parser.add_argument_group("what is read and written")
-    what.add_argument("--from", dest="input_format", choices=_INPUTS, help="what the inputs are (goes by the suffix)")
+    what.add_argument("--from", dest="input_format", choices=INPUT_FORMATS, help="what the inputs are (by the suffix)")
     what.add_argument("--to", dest="output_format", choices=list(FORMATS), help="columns for arrays, else jsonl.zst")
     what.add_argument("--columns", metavar="A,B", type=_names, help="the columns to keep")
     what.add_argument(
@@ -93,7 +94,6 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Split, and show what was made."""
     inputs, output_dir = _places(arguments.places)
-    sys.path.insert(0, os.getcwd())  # as `python -m` would: the user's module is likely there
     report = split(
         inputs,
         output_dir,
@@ -115,7 +115,7 @@ def run(arguments: argparse.Namespace) -> int:
         progress=not arguments.quiet,
     )
     if not arguments.quiet:
-        print(_screen(report))
+        print(_screen(report, dict(arguments.fill or ())))
     return GOOD
 
 
@@ -137,15 +137,26 @@ def _places(places: Sequence[str]) -> tuple[list[str] | dict[str, str], str]:
     return inputs, output_dir
 
 
-def _screen(report: SplitReport) -> str:
+def _screen(report: SplitReport, fill: Mapping[str, Any]) -> str:
     rows = [(output.directory, _about(output, report.format)) for output in report.outputs]
-    rows.append(("columns", ", ".join(map(str, report.columns))))
+    width = screen_width() - max(len("nothing to do"), *(len(label) for label, _ in rows)) - 3
+    columns = ", ".join(_column(spec, report.filled.get(spec.name, 0), fill) for spec in report.columns)
+    lines = textwrap.wrap(columns, max(40, width), break_long_words=False, break_on_hyphens=False)
+    rows += zip(["columns", *[""] * len(lines)], lines, strict=False)
     if not report.num_written:
         rows.append(("nothing to do", "all chunks were there already, and are as they should be"))
     else:
-        rows.append(("took", f"{report.seconds:,.1f} s" if report.seconds < 60 else _minutes(report.seconds)))
+        peak = peak_bytes()
+        rows.append(("took", _duration(report.seconds) + (f", at most {format_bytes(peak)} of memory" if peak else "")))
     rows.append(("next", f"pyloader peek {shlex.quote(report.outputs[0].directory)}"))
     return as_block(rows)
+
+
+def _column(spec: ColumnSpec, num_filled: int, fill: Mapping[str, Any]) -> str:
+    if not num_filled or spec.name not in fill:
+        return str(spec)
+    given = fill_option(spec.name, fill[spec.name])
+    return f"{spec} (missing in {counted(num_filled, 'sample')}: {given} was given)"
 
 
 def _about(output: OutputReport, chunks: str) -> str:
@@ -156,7 +167,9 @@ def _about(output: OutputReport, chunks: str) -> str:
     return f"{counted(output.num_samples, 'sample')}, {number}   {format_bytes(output.num_bytes)}  ({raw})"
 
 
-def _minutes(seconds: float) -> str:
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:,.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

@@ -1,8 +1,9 @@
 """Samples -> chunks: ChunkWriter, one sample after another; split, a dump of any size."""
 
 from pyloader.write.formats import FORMATS
+from pyloader.write.inputs import INPUT_FORMATS
 from pyloader.write.report import OutputReport, SplitReport
 from pyloader.write.splitter import split
 from pyloader.write.writer import ChunkWriter
 
-__all__ = ["FORMATS", "ChunkWriter", "OutputReport", "SplitReport", "split"]
+__all__ = ["FORMATS", "INPUT_FORMATS", "ChunkWriter", "OutputReport", "SplitReport", "split"]

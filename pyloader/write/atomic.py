@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pyloader.errors import SplitError
 
-__all__ = ["WRITING", "disk_full", "remove", "sync_directory", "written_whole"]
+__all__ = ["WRITING", "disk_full", "remove", "sync", "written_whole"]
 
 WRITING = ".writing"
 
@@ -30,12 +30,12 @@ def written_whole(path: Path) -> Iterator[Path]:
     try:
         yield beside
         for file in sorted(beside.iterdir()) if beside.is_dir() else [beside]:
-            _sync(file)
+            sync(file)
         if beside.is_dir():
-            sync_directory(beside)
+            sync(beside)
             remove(path)  # a directory cannot be renamed onto one that holds files
         os.replace(beside, path)
-        sync_directory(path.parent)
+        sync(path.parent)
     except BaseException as exc:
         remove(beside)
         if isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -52,11 +52,6 @@ def disk_full(path: Path, exc: OSError) -> SplitError:
     )
 
 
-def sync_directory(path: Path) -> None:
-    """Make the names in the directory `path` last through a power failure."""
-    _sync(path)
-
-
 def remove(path: Path) -> None:
     """Remove a file or a directory, if it is there."""
     if path.is_dir() and not path.is_symlink():
@@ -65,7 +60,8 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Make a file, or the names in a directory, last through a power failure."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

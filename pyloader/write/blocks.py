@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Generator, Iterator
+import sys
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, NamedTuple, Protocol
+from typing import IO, NamedTuple
 
 from pyloader.columns import Columns
 from pyloader.errors import ChunkReadError, SplitError
-from pyloader.files.compressors import open_packed, packing_of
+from pyloader.files import line_blocks, open_packed
 
-__all__ = ["BLOCK_BYTES", "Block", "Place", "Source", "ends_early", "is_damaged", "opened", "position_in", "skip_bytes"]
+__all__ = ["BLOCK_BYTES", "STANDARD_INPUT", "Block", "Place", "Source", "bytes_read", "ends_early", "opened"]
 
 # Large enough that calls are few, small enough to stay in the processor's cache.
 BLOCK_BYTES = 2**22
 
-_FETCH = "Fetch it again; nothing of it counts as complete"
+STANDARD_INPUT = "standard input"
 
 
 class Place(NamedTuple):
@@ -49,68 +49,57 @@ class Block:
     bytes_read: int
 
 
-class Source(Protocol):
+@dataclass(frozen=True, slots=True)
+class Source:
     """One input, read from any place where a block has begun.
 
     Attributes:
       name: As the user knows it.
       num_bytes: On disk; 0 for standard input.
+      blocks: Yields its blocks from a place on.  Raises SplitError when it is damaged, naming the line or row.
     """
 
     name: str
     num_bytes: int
-
-    def blocks(self, start: Place) -> Generator[Block, None, None]:
-        """Yield the blocks from `start` on.
-
-        Raises:
-          SplitError: the source is damaged; the message names the line or row.
-        """
+    blocks: Callable[[Place], Generator[Block, None, None]]
 
 
 @contextmanager
-def opened(path: str) -> Iterator[IO[bytes]]:
-    """Open a dump, packed or not; a missing one is a SplitError."""
+def opened(name: str, offset: int = 0) -> Iterator[IO[bytes]]:
+    """Open a dump, packed or not, at a byte: at once in a plain file, by reading up to it in a packed one.
+
+    Raises:
+      SplitError: it is missing, or shorter than that.
+    """
+    if name == STANDARD_INPUT:
+        yield sys.stdin.buffer
+        return
     try:
-        stream = open_packed(path)
+        stream = open_packed(name)
     except OSError as exc:
-        raise SplitError(path, f"cannot be opened ({(exc.strerror or str(exc)).lower()}).") from exc
+        raise SplitError(name, f"cannot be opened ({(exc.strerror or str(exc)).lower()}).") from exc
     with stream:
+        if stream.seekable():
+            stream.seek(offset)
+        while not stream.seekable() and offset:
+            passed = len(stream.read(min(offset, BLOCK_BYTES)))
+            if not passed:
+                raise SplitError(name, "is shorter than it was when it was first read.")
+            offset -= passed
         yield stream
 
 
-def skip_bytes(stream: IO[bytes], path: str, num_bytes: int) -> None:
-    """Go to `num_bytes` from the start of a stream just opened: at once in a plain file, by reading in a packed one."""
-    if not packing_of(path):
-        stream.seek(num_bytes)
-        return
-    while num_bytes:
-        got = len(stream.read(min(num_bytes, BLOCK_BYTES)))
-        if not got:
-            raise SplitError(path, "is shorter than it was when it was first read.")
-        num_bytes -= got
-
-
-def position_in(stream: IO[bytes], path: str, offset: int) -> int:
-    """Return how many bytes of the file on disk have been read, for the progress bar."""
+def bytes_read(stream: IO[bytes], otherwise: int) -> int:
+    """Return how many bytes of the file on disk have been read, for the progress bar; `otherwise` when unknown."""
     position = getattr(getattr(stream, "raw", None), "packed_position", None)
-    if position is not None:
-        return int(position())
-    return 0 if packing_of(path) else min(offset, os.path.getsize(path))
+    return otherwise if position is None else int(position())
 
 
 def ends_early(name: str, exc: ChunkReadError) -> SplitError:
-    """Return the error for a dump of lines whose packing is broken, with the line: nobody counts lines until then."""
-    line = 1
+    """Return the error for a dump whose packing is broken, with the line: nobody counts lines until then."""
     try:
-        with open_packed(name) as stream:
-            while block := stream.read1():  # type: ignore[attr-defined]
-                line += block.count(b"\n")
-    except ChunkReadError:
-        pass
-    return SplitError(name, f"{exc.what.rstrip('.')}, inside line {line:,}.", _FETCH)
-
-
-def is_damaged(name: str, row: int, exc: ChunkReadError) -> SplitError:
-    """Return the error for a dump of rows whose packing is broken."""
-    return SplitError(name, f"{exc.what.rstrip('.')}, inside row {row:,}.", _FETCH)
+        for _ in line_blocks(name):
+            pass
+    except ChunkReadError as found:
+        exc = found
+    return SplitError(name, exc.what, "Fetch it again; nothing of it counts as complete")

@@ -17,7 +17,7 @@ from pyloader.optional import import_optional
 from pyloader.write.forms import Form, UnfitColumnsError
 from pyloader.write.rows import Rows
 
-__all__ = ["FORMATS", "ChunkFormat", "chunk_format"]
+__all__ = ["FORMATS", "ChunkFormat"]
 
 _ZSTD_LEVEL = 3
 
@@ -43,17 +43,6 @@ class ChunkFormat:
     reader: str
     forms: tuple[str, ...]
     write: Callable[[Path, Rows, Form], None]
-
-
-def chunk_format(name: str) -> ChunkFormat:
-    """Return the format called `name`.
-
-    Raises:
-      ValueError: there is none; the message lists those that there are.
-    """
-    if name not in FORMATS:
-        raise ValueError(f"there is no chunk format {name!r}; there are {', '.join(FORMATS)}")
-    return FORMATS[name]
 
 
 def _write_jsonl(path: Path, rows: Rows, form: Form) -> None:

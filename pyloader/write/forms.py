@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
@@ -13,77 +14,45 @@ from pyloader.columns import Column, Columns, ColumnSpec, row_count
 from pyloader.write.kinds import KindsOfColumns, kind_of, specs_of_kinds
 from pyloader.write.rows import Rows
 
-__all__ = ["ArrayForm", "Form", "JsonForm", "PackedForm", "UnfitColumnsError"]
+__all__ = ["ArrayForm", "Form", "RecordForm", "UnfitColumnsError"]
 
 
 class UnfitColumnsError(ValueError):
     """These columns cannot be laid out like this; the text says which and why."""
 
 
-class Form(Protocol):
-    """Turns columns into rows and back."""
+class RecordForm:
+    """Each row a record: a JSON line, or packed as MessagePack, which holds bytes too.
 
-    name: str
+    A NaN is null in JSON; in a column of numbers null is read as NaN again.
+
+    Args:
+      name: "json" or "packed".
+      kinds: What is known of the columns; what is laid out adds to it.
+    """
+
+    def __init__(self, name: str, kinds: KindsOfColumns) -> None:
+        self.name, self.kinds = name, kinds
 
     @property
     def specs(self) -> tuple[ColumnSpec, ...]:
         """What the columns are, over everything laid out so far."""
+        return specs_of_kinds(self.kinds)
 
     def to_rows(self, columns: Columns) -> Rows:
         """Lay out the rows of `columns`.  Raises UnfitColumnsError."""
+        values = _learn(columns, self.kinds, allow_bytes=self.name == "packed")
+        names = list(values)
+        samples = [dict(zip(names, row, strict=True)) for row in zip(*values.values(), strict=True)]
+        if self.name == "json":
+            return Rows.of_lines(msgspec.json.Encoder().encode_lines(samples))
+        return Rows.of_pieces(list(map(msgspec.msgpack.Encoder().encode, samples)))
 
     def to_columns(self, rows: Rows) -> Columns:
         """Return the columns that `rows` were made of."""
-
-
-class JsonForm:
-    """Each row a JSON line.  Numbers of any kind, text, truth values, lists and dicts; no bytes.
-
-    A NaN is null in JSON; in a column of numbers null is read as NaN again.
-    """
-
-    name = "json"
-
-    def __init__(self, kinds: KindsOfColumns | None = None) -> None:
-        self.kinds: KindsOfColumns = {} if kinds is None else kinds
-
-    @property
-    def specs(self) -> tuple[ColumnSpec, ...]:
-        return specs_of_kinds(self.kinds)
-
-    def to_rows(self, columns: Columns) -> Rows:
-        values = _learn(columns, self.kinds, allow_bytes=False)
-        names = list(values)
-        samples = [dict(zip(names, row, strict=True)) for row in zip(*values.values(), strict=True)]
-        return Rows.of_lines(msgspec.json.Encoder().encode_lines(samples))
-
-    def to_columns(self, rows: Rows) -> Columns:
-        return _columns_of(msgspec.json.Decoder().decode_lines(rows.data), self.specs)
-
-
-class PackedForm:
-    """Each row packed as MessagePack: all that JSON holds, and bytes; exact."""
-
-    name = "packed"
-
-    def __init__(self, kinds: KindsOfColumns | None = None) -> None:
-        self.kinds: KindsOfColumns = {} if kinds is None else kinds
-
-    @property
-    def specs(self) -> tuple[ColumnSpec, ...]:
-        return specs_of_kinds(self.kinds)
-
-    def to_rows(self, columns: Columns) -> Rows:
-        values = _learn(columns, self.kinds, allow_bytes=True)
-        names = list(values)
-        encode = msgspec.msgpack.Encoder().encode
-        return Rows.of_pieces(
-            [encode(dict(zip(names, row, strict=True))) for row in zip(*values.values(), strict=True)]
-        )
-
-    def to_columns(self, rows: Rows) -> Columns:
-        decode = msgspec.msgpack.Decoder().decode
-        return _columns_of([decode(piece) for piece in rows.pieces()], self.specs)
+        if self.name == "json":
+            return _columns_of(msgspec.json.Decoder().decode_lines(rows.data), self.specs)
+        return _columns_of(list(map(msgspec.msgpack.Decoder().decode, rows.pieces())), self.specs)
 
 
 class ArrayForm:
@@ -96,34 +65,30 @@ class ArrayForm:
     name = "array"
 
     def __init__(self, specs: Sequence[ColumnSpec]) -> None:
-        native = [np.dtype(spec.dtype).newbyteorder("=").str for spec in specs]
-        self._specs = tuple(ColumnSpec(s.name, s.kind, d, s.item_shape) for s, d in zip(specs, native, strict=True))
-        self._widths = [np.dtype(spec.dtype).itemsize * math.prod(spec.item_shape) for spec in self._specs]
-        self.width = sum(self._widths)
-
-    @property
-    def specs(self) -> tuple[ColumnSpec, ...]:
-        return self._specs
+        self.specs = tuple(replace(spec, dtype=np.dtype(spec.dtype).newbyteorder("=").str) for spec in specs)
+        self._widths = [np.dtype(spec.dtype).itemsize * math.prod(spec.item_shape) for spec in self.specs]
+        self._width = sum(self._widths)
 
     def to_rows(self, columns: Columns) -> Rows:
-        if columns.keys() != {spec.name for spec in self._specs}:
-            known = sorted(spec.name for spec in self._specs)
+        if columns.keys() != {spec.name for spec in self.specs}:
+            known = sorted(spec.name for spec in self.specs)
             raise UnfitColumnsError(f"has columns {sorted(columns)}, but the rows before it have {known}")
         tables = []
-        for spec in self._specs:
-            values = _native(columns[spec.name])
-            dtype = np.dtype(spec.dtype)
+        for spec in self.specs:
+            values, dtype = columns[spec.name], np.dtype(spec.dtype)
+            if isinstance(values, np.ndarray):
+                values = values.astype(values.dtype.newbyteorder("="), copy=False)  # as readers give it
             if not isinstance(values, np.ndarray) or (values.dtype, values.shape[1:]) != (dtype, spec.item_shape):
                 raise UnfitColumnsError(f"has {_described(spec.name, values)}, but the rows before it are {spec}")
             flat = np.ascontiguousarray(values).reshape(len(values), -1)
             tables.append(flat.view(np.uint8).reshape(len(values), -1))
-        return Rows.of_width((tables[0] if len(tables) == 1 else np.concatenate(tables, axis=1)).tobytes(), self.width)
+        return Rows.of_width((tables[0] if len(tables) == 1 else np.concatenate(tables, axis=1)).tobytes(), self._width)
 
     def to_columns(self, rows: Rows) -> Columns:
-        table = np.frombuffer(rows.data, np.uint8).reshape(len(rows), self.width)
+        table = np.frombuffer(rows.data, np.uint8).reshape(len(rows), self._width)
         columns: Columns = {}
         start = 0
-        for spec, width in zip(self._specs, self._widths, strict=True):
+        for spec, width in zip(self.specs, self._widths, strict=True):
             part = np.ascontiguousarray(table[:, start : start + width])
             columns[spec.name] = part.reshape(-1).view(spec.dtype).reshape(len(rows), *spec.item_shape)
             start += width
@@ -191,12 +156,10 @@ def _columns_of(samples: Sequence[dict[str, Any]], specs: Sequence[ColumnSpec]) 
     return columns
 
 
-def _native(values: Column) -> Column:
-    """Return an array in the machine's byte order, as readers give it."""
-    return values.astype(values.dtype.newbyteorder("="), copy=False) if isinstance(values, np.ndarray) else values
-
-
 def _described(name: str, values: Column) -> str:
     if isinstance(values, np.ndarray):
         return str(ColumnSpec(name, "array", values.dtype.str, values.shape[1:]))
     return f"{name}: a list"
+
+
+Form: TypeAlias = RecordForm | ArrayForm

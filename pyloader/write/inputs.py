@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 from pyloader.errors import SplitError
-from pyloader.files.compressors import packing_of
-from pyloader.files.opening import suffix_of
-from pyloader.write.array_files import ArraysInColumns, array_file, npz_members
-from pyloader.write.blocks import Source
-from pyloader.write.line_files import LineFile, StandardInput
-from pyloader.write.tables import DelimitedFile, ParquetFile
+from pyloader.files import packing_of, suffix_of
+from pyloader.write.array_files import array_file, arrays_as_columns, npz_members
+from pyloader.write.blocks import STANDARD_INPUT, Block, Place, Source
+from pyloader.write.line_files import blocks_of_lines
+from pyloader.write.tables import blocks_of_fields, blocks_of_parquet
 
 __all__ = ["INPUT_FORMATS", "InputNames", "Inputs", "find_inputs"]
 
@@ -22,13 +22,21 @@ InputNames: TypeAlias = (
     "str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Mapping[str, str | os.PathLike[str]]"
 )
 
-INPUT_FORMATS = ("jsonl", "text", "csv", "tsv", "npy", "npz", "parquet")
 _SUFFIXES = {
-    ".jsonl": "jsonl", ".ndjson": "jsonl", ".jsonlines": "jsonl", ".txt": "text", ".text": "text", ".csv": "csv",
-    ".tsv": "tsv", ".npy": "npy", ".npz": "npz", ".parquet": "parquet", ".pq": "parquet",
+    "jsonl": (".jsonl", ".ndjson", ".jsonlines"), "text": (".txt", ".text"), "csv": (".csv",), "tsv": (".tsv",),
+    "npy": (".npy",), "npz": (".npz",), "parquet": (".parquet", ".pq"),
 }  # fmt: skip
+INPUT_FORMATS = tuple(_SUFFIXES)
 
-# What unpacked text comes to, in packed bytes; only an estimate, for the free space and the number of buckets.
+# Those that are streams of lines, with how their blocks are read.
+_STREAMS: dict[str, Callable[[str, Place], Generator[Block, None, None]]] = {
+    "jsonl": blocks_of_lines,
+    "text": blocks_of_lines,
+    "csv": partial(blocks_of_fields, delimiter=","),
+    "tsv": partial(blocks_of_fields, delimiter="\t"),
+}
+
+# What unpacked text comes to, in packed bytes; only an estimate, for the free space and the number of segments.
 _TYPICAL_RATIO = 4
 
 
@@ -40,15 +48,13 @@ class Inputs:
       format: One of INPUT_FORMATS.
       sources: In the order in which their rows come.
       files: (name, size, time of change in nanoseconds) of each file: what tells this dump from another.
-      num_bytes: Of all files on disk; 0 for standard input.
-      raw_bytes: Unpacked, an estimate where they are packed.
+      raw_bytes: Of all files unpacked, an estimate where they are packed; 0 for standard input.
     """
 
     format: str
     sources: tuple[Source, ...]
-    files: tuple[tuple[str, int, int], ...]
-    num_bytes: int
-    raw_bytes: int
+    files: tuple[tuple[str, int, int], ...] = ()
+    raw_bytes: int = 0
 
     @property
     def is_standard_input(self) -> bool:
@@ -81,17 +87,14 @@ def find_inputs(names: InputNames, *, input_format: str | None = None) -> Inputs
             raise SplitError(path, what, "Split them into directories of their own, or say --from")
     if formats[0] == "npy":
         return _arrays({"data": paths})
+    files = _files(paths)
     if formats[0] == "npz":
-        return _npz(paths)
-    sources = tuple(_source(path, formats[0]) for path in paths)
-    return _inputs(formats[0], sources, paths)
-
-
-def _source(path: str, kind: str) -> Source:
-    size = os.path.getsize(path)
-    if kind in ("csv", "tsv"):
-        return DelimitedFile(path, size, delimiter="," if kind == "csv" else "\t")
-    return ParquetFile(path, size) if kind == "parquet" else LineFile(path, size)
+        sources, sizes = zip(*(arrays_as_columns(path, npz_members(path)) for path in paths), strict=True)
+        return Inputs("npz", sources, files, sum(sizes))
+    blocks = _STREAMS.get(formats[0], blocks_of_parquet)
+    is_packed = [formats[0] == "parquet" or bool(packing_of(path)) for path in paths]
+    raw = sum(size * (_TYPICAL_RATIO if packed else 1) for packed, (_, size, _) in zip(is_packed, files, strict=True))
+    return Inputs(formats[0], tuple(Source(path, size, partial(blocks, path)) for path, size, _ in files), files, raw)
 
 
 def _standard_input(num_names: int, input_format: str | None) -> Inputs:
@@ -99,12 +102,9 @@ def _standard_input(num_names: int, input_format: str | None) -> Inputs:
         raise ValueError("- is standard input, and stands alone: name only -, or only files")
     if input_format is None:
         raise ValueError("standard input has no suffix to go by. Say what it is: --from jsonl (or text, csv, tsv)")
-    if input_format not in ("jsonl", "text", "csv", "tsv"):
+    if input_format not in _STREAMS:
         raise ValueError(f"standard input cannot be {input_format}. Write it to a file first")
-    source: Source = StandardInput()
-    if input_format in ("csv", "tsv"):
-        source = DelimitedFile("-", 0, delimiter="," if input_format == "csv" else "\t")
-    return Inputs(input_format, (source,), (), 0, 0)
+    return Inputs(input_format, (Source(STANDARD_INPUT, 0, partial(_STREAMS[input_format], STANDARD_INPUT)),))
 
 
 def _arrays(columns: Mapping[str, Sequence[str]]) -> Inputs:
@@ -112,27 +112,13 @@ def _arrays(columns: Mapping[str, Sequence[str]]) -> Inputs:
     for path in paths:
         if _format_of(path) != "npy":
             raise SplitError(path, "is no .npy file.", "Columns are given as image=x.npy label=y.npy")
-    size = sum(map(os.path.getsize, paths))
-    files = {column: [array_file(path) for path in group] for column, group in columns.items()}
-    return _inputs("npy", (ArraysInColumns(" ".join(paths), files, size),), paths)
+    arrays = {column: [array_file(path) for path in group] for column, group in columns.items()}
+    source, raw_bytes = arrays_as_columns(" ".join(paths), arrays)
+    return Inputs("npy", (source,), _files(paths), raw_bytes)
 
 
-def _npz(paths: Sequence[str]) -> Inputs:
-    sources = []
-    for path in paths:
-        members = {name: [member] for name, member in npz_members(path).items()}
-        sources.append(ArraysInColumns(path, members, os.path.getsize(path)))
-    return _inputs("npz", tuple(sources), paths)
-
-
-def _inputs(kind: str, sources: tuple[Source, ...], paths: Sequence[str]) -> Inputs:
-    files = tuple((path, os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in paths)
-    size = sum(size for _, size, _ in files)
-    if all(isinstance(source, ArraysInColumns) for source in sources):
-        raw = sum(source.raw_bytes for source in sources if isinstance(source, ArraysInColumns))
-    else:
-        raw = sum(size * (_TYPICAL_RATIO if packing_of(path) or kind == "parquet" else 1) for path, size, _ in files)
-    return Inputs(kind, sources, files, size, raw)
+def _files(paths: Sequence[str]) -> tuple[tuple[str, int, int], ...]:
+    return tuple((path, about.st_size, about.st_mtime_ns) for path in paths for about in [os.stat(path)])
 
 
 def _expand(names: Sequence[str | os.PathLike[str]]) -> list[str]:
@@ -141,21 +127,17 @@ def _expand(names: Sequence[str | os.PathLike[str]]) -> list[str]:
         if os.path.isdir(name):
             raise SplitError(name, "is a directory.", f"Name its files: {os.path.join(name, '*.jsonl')}")
         if os.path.exists(name):
-            paths.append(name)
-        elif glob.has_magic(name) and (found := sorted(glob.glob(name, recursive=True))):
-            paths += [path for path in found if not os.path.isdir(path)]
-        else:
+            found = [name]
+        elif not (found := sorted(filter(os.path.isfile, glob.glob(name, recursive=True)))):
             raise SplitError(name, "there is no such file.")
-    seen: set[str] = set()
-    for path in paths:
-        if path in seen:
-            raise SplitError(path, "is named twice.", "Name each file once")
-        seen.add(path)
+        if twice := set(paths).intersection(found):
+            raise SplitError(min(twice), "is named twice.", "Name each file once")
+        paths += found
     return paths
 
 
 def _format_of(path: str) -> str:
-    found = _SUFFIXES.get(suffix_of(path))
-    if found is None:
-        raise SplitError(path, "has no suffix to go by.", f"Say what it is: --from {', '.join(INPUT_FORMATS)}")
-    return found
+    for name, suffixes in _SUFFIXES.items():
+        if suffix_of(path) in suffixes:
+            return name
+    raise SplitError(path, "has no suffix to go by.", f"Say what it is: --from {', '.join(INPUT_FORMATS)}")

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from pyloader.errors import SplitError
 from pyloader.files.manifest import ChunkEntry
-from pyloader.write.atomic import remove, sync_directory, written_whole
+from pyloader.write.atomic import remove, sync, written_whole
 from pyloader.write.blocks import Place
+from pyloader.write.preparing import Learnt
 from pyloader.write.spool import Segment
 
 __all__ = ["JOB_NAME", "Job", "Progress"]
@@ -38,7 +38,7 @@ class Progress(msgspec.Struct, kw_only=True):
       content: The CRC-32 of all those rows, in hexadecimal.
       expected_content: What it must be in the end, when the dump was split before; "" otherwise.
       all_read: Whether the dump has been read to its end.
-      preparation: What `Preparation.state` returned.
+      learnt: What the rows so far have decided.
       segments: The rows put aside, for each output.
     """
 
@@ -52,7 +52,7 @@ class Progress(msgspec.Struct, kw_only=True):
     content: str = ""
     expected_content: str = ""
     all_read: bool = False
-    preparation: dict[str, Any] = msgspec.field(default_factory=dict)
+    learnt: Learnt
     segments: dict[str, list[Segment]] = msgspec.field(default_factory=dict)
     version: int = _VERSION
 
@@ -121,7 +121,7 @@ class Job:
         # The checkpoint first: without it, what is left is rubbish that the next split removes.
         remove(self.directory / "job.json")
         remove(self.directory)
-        sync_directory(self.directory.parent)
+        sync(self.directory.parent)
 
     def _read_journal(self) -> None:
         data = self._journal.read_bytes() if self._journal.exists() else b""

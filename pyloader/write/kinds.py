@@ -7,6 +7,7 @@ says holds for every chunk.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Annotated, Any, Union
 
 import msgspec
@@ -46,12 +47,12 @@ def type_of_kinds(kinds: Iterable[str]) -> Any:
 
 
 def specs_of_kinds(columns: Mapping[str, Iterable[str]]) -> tuple[ColumnSpec, ...]:
-    """Return what each column is for its reader, sorted by name.
+    """Return what each column is for its reader, in the same order.
 
     Whole numbers become an int64 array, numbers with any fraction a float64 array, truth values a bool array; text and
     bytes stay lists, and so does everything mixed or missing.
     """
-    return tuple(_spec(name, set(columns[name])) for name in sorted(columns))
+    return tuple(_spec(name, set(kinds)) for name, kinds in columns.items())
 
 
 def _spec(name: str, kinds: set[str]) -> ColumnSpec:
@@ -63,11 +64,12 @@ def _spec(name: str, kinds: set[str]) -> ColumnSpec:
 
 
 def joined_specs(before: Sequence[ColumnSpec], now: Sequence[ColumnSpec]) -> tuple[ColumnSpec, ...]:
-    """Return what the columns are over two sets of chunks, both sorted by name.
+    """Return what the columns are over two sets of chunks, sorted by name.
 
     Raises:
       ValueError: they do not fit together; the text says how.
     """
+    before, now = (sorted(specs, key=attrgetter("name")) for specs in (before, now))
     if [spec.name for spec in before] != [spec.name for spec in now]:
         raise ValueError(difference(now, before))
     joined = []

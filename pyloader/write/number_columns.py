@@ -2,58 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from pyloader.columns import Columns
+from pyloader.columns import Column, Columns
 from pyloader.write.kinds import INT64, KindsOfColumns
-from pyloader.write.rows import Rows
 
-__all__ = ["NumberColumns", "numbers_in"]
+__all__ = ["learn_fields", "number_kinds", "numbers_in"]
 
 _LARGEST_EXACT = 2**53  # in float64
 
 
-class NumberColumns:
-    """Learns which columns of text hold only numbers, as JSON spells them.
+def learn_fields(found: dict[str, set[str]], columns: Columns) -> None:
+    """Add to `found` what the fields of some rows are, by column.
 
-    Attributes:
-      found: Column -> what its fields were: "text", "int", "wide" (a whole number that float64 may round), "float".
+    "int" and "float" are numbers as JSON spells them, "wide" a whole number that float64 may round, "text" the others.
     """
-
-    def __init__(self) -> None:
-        self.found: dict[str, set[str]] = {}
-
-    def learn(self, columns: Columns) -> None:
-        """Look at some rows."""
-        for name, values in columns.items():
-            found = self.found.setdefault(name, set())
-            if "text" not in found and len(values):
-                found |= _kinds(values)  # type: ignore[arg-type]
-
-    def kinds(self) -> KindsOfColumns:
-        """Return the kinds of the columns that are numbers throughout."""
-        return {
-            name: {"float"} if "float" in found else {"int"}
-            for name, found in self.found.items()
-            if found and "text" not in found and not found >= {"wide", "float"}
-        }
-
-    def unquoted(self, rows: Rows) -> Rows:
-        """Return JSON rows with the fields of number columns as numbers, digit for digit as they were."""
-        names = list(self.kinds())
-        if not names:
-            return rows
-        samples = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode_lines(rows.data)
-        for sample in samples:
-            for name in names:
-                sample[name] = msgspec.Raw(bytes(sample[name])[1:-1])
-        return Rows.of_lines(msgspec.json.Encoder().encode_lines(samples))
+    for name, values in columns.items():
+        known = found.setdefault(name, set())
+        if "text" not in known and len(values):
+            known |= _kinds(values)
 
 
-def numbers_in(texts: Sequence[Any]) -> list[Any]:
+def number_kinds(found: Mapping[str, set[str]]) -> KindsOfColumns:
+    """Return the kinds of the columns that are numbers throughout."""
+    return {
+        name: {"float"} if "float" in known else {"int"}
+        for name, known in found.items()
+        if known and "text" not in known and not known >= {"wide", "float"}
+    }
+
+
+def numbers_in(texts: Column) -> list[Any]:
     """Return the numbers that `texts` are, as JSON spells them; `texts` when one of them is something else."""
     try:
         # One call for all of them.  The count tells "1,2" from two fields.
@@ -63,7 +45,7 @@ def numbers_in(texts: Sequence[Any]) -> list[Any]:
     return numbers if len(numbers) == len(texts) else list(texts)
 
 
-def _kinds(texts: list[Any]) -> set[str]:
+def _kinds(texts: Column) -> set[str]:
     numbers = numbers_in(texts)
     if type(numbers[0]) is str or any(text != text.strip() for text in texts):
         return {"text"}

@@ -26,28 +26,29 @@ class LineChecker:
     line by line, to learn a new kind of value or to name the line that is wrong.
 
     Args:
+      kinds: What is known of the columns from before; changed in place.
       columns: The keys to keep; None keeps all.
       fill: Key -> the value for rows without it.
-      kinds: What is known of the columns from before; changed in place.
+      filled: Key -> how many rows lacked it; changed in place.
     """
 
     def __init__(
         self,
+        kinds: KindsOfColumns,
         *,
-        columns: Sequence[str] | None = None,
-        fill: Mapping[str, Any] | None = None,
-        kinds: KindsOfColumns | None = None,
+        columns: Sequence[str] | None,
+        fill: Mapping[str, Any] | None,
+        filled: dict[str, int],
     ) -> None:
-        self.kinds: KindsOfColumns = {} if kinds is None else kinds
+        self.kinds, self._filled = kinds, filled
         self._chosen = None if columns is None else list(columns)
         self._fill = dict(fill or {})
         self._decoder: Any = None
         self._raw_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
         self._raw_fill = {key: msgspec.Raw(msgspec.json.encode(value)) for key, value in self._fill.items()}
-        if self.kinds:
-            self._build()
+        self._build()
 
-    def check(self, block: bytes, name: str, first_line: int = 1) -> Rows:
+    def check(self, block: bytes, name: str, first_line: int) -> Rows:
         """Return the rows of `block`, some whole lines; blank lines are none.
 
         Args:
@@ -70,6 +71,7 @@ class LineChecker:
             for sample in samples:
                 if bytes(sample.get(key, _NULL)) == b"null":
                     sample[key] = fill
+                    self._filled[key] = self._filled.get(key, 0) + 1
         chosen = [{key: sample[key] for key in self.kinds} for sample in samples]
         return Rows.of_lines(msgspec.json.Encoder().encode_lines(chosen))
 

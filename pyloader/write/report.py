@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pyloader.columns import ColumnSpec
-from pyloader.write.standing import look
+from pyloader.write.beginning import chunk_sets
 
 __all__ = ["OutputReport", "SplitReport", "report_of"]
 
@@ -40,10 +40,11 @@ class SplitReport:
 
     Attributes:
       outputs: The directories of chunks, the main one first.
-      columns: What each column is, sorted by name.
-      format: The chunks' format, one of pyloader.write.FORMATS.
+      columns: What each column is, in the order of the dump's first sample.
+      format: The registered name of the reader for the chunks: "jsonl", "columns", "arrayrecord" or "parquet".
       num_written: Chunks written this time; 0 when all of them were there already.
       seconds: How long it took this time.
+      filled: Column -> how many samples lacked it, and got the value given with `fill`.
     """
 
     outputs: tuple[OutputReport, ...]
@@ -51,27 +52,29 @@ class SplitReport:
     format: str
     num_written: int
     seconds: float
+    filled: Mapping[str, int] = field(default_factory=dict)
 
 
 def report_of(root: Path, outputs: Sequence[str], *, num_written: int, seconds: float) -> SplitReport:
     """Return what the manifests in `root` say, as a report."""
-    manifests = look(root).manifests
-    directories = []
-    for output in outputs:
-        chunks = manifests[output].chunks
-        directories.append(
-            OutputReport(
-                directory=str(root / output),
-                counts=tuple(chunk.num_samples for chunk in chunks),
-                num_bytes=sum(chunk.num_bytes for chunk in chunks),
-                raw_bytes=sum(chunk.raw_bytes for chunk in chunks),
-            )
+    found = chunk_sets(root)
+    directories = tuple(
+        OutputReport(
+            directory=str(root / output),
+            counts=tuple(chunk.num_samples for chunk in found[output].chunks),
+            num_bytes=sum(chunk.num_bytes for chunk in found[output].chunks),
+            raw_bytes=sum(chunk.raw_bytes for chunk in found[output].chunks),
         )
-    main = manifests[outputs[0]]
+        for output in outputs
+    )
+    main = found[outputs[0]]
+    order = main.made_by.get("order", [])
+    columns = sorted(main.columns, key=lambda spec: order.index(spec.name) if spec.name in order else len(order))
     return SplitReport(
-        outputs=tuple(directories),
-        columns=main.columns,
+        outputs=directories,
+        columns=tuple(columns),
         format=main.reader,
         num_written=num_written,
         seconds=seconds,
+        filled=main.made_by.get("filled", {}),
     )

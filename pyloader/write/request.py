@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -16,7 +18,7 @@ from pyloader.write.holdout import output_names
 from pyloader.write.inputs import InputNames, Inputs
 from pyloader.write.sizes import ChunkSizes
 
-__all__ = ["Request"]
+__all__ = ["Request", "fill_option"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,17 @@ class Request:
             raise ValueError(f"columns names one twice: {', '.join(self.columns)}")
         output_names(self.holdout)
 
+    @cached_property
+    def encoder(self) -> Dataset | None:
+        """The Dataset to apply."""
+        encode = _named_object(self.encode, "--encode") if isinstance(self.encode, str) else self.encode
+        return encode() if isinstance(encode, type) else encode
+
+    @cached_property
+    def keeps(self) -> Callable[[dict[str, Any]], Any] | None:
+        """What tells whether a sample is kept."""
+        return _named_object(self.where, "--where") if isinstance(self.where, str) else self.where
+
     @property
     def outputs(self) -> tuple[str, ...]:
         """The names of the outputs, the main one first."""
@@ -69,7 +82,7 @@ class Request:
         for name, share in (self.holdout or {}).items():
             words += ["--holdout", f"{name}={share}"]
         for name, value in (self.fill or {}).items():
-            words += ["--fill", f"{name}={_fill_word(value)}"]
+            words += fill_option(name, value).split(" ", 1)
         words += ["--columns", ",".join(self.columns)] if self.columns is not None else []
         words += ["--append"] if self.append else []
         return shlex.join(words)
@@ -98,7 +111,26 @@ def _name_of(named: Any) -> str | None:
     return f"{known.__module__}:{known.__qualname__}"
 
 
-def _fill_word(value: Any) -> str:
+def fill_option(name: str, value: Any) -> str:
+    """Return how a value for missing keys is given on the command line."""
     if isinstance(value, float) and value != value:
-        return "nan"
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        return f"--fill {name}=nan"
+    return f"--fill {name}={value if isinstance(value, str) else msgspec.json.encode(value).decode()}"
+
+
+def _named_object(name: str, option: str) -> Any:
+    """Return what "package.module:name" names.
+
+    Raises:
+      ValueError: there is no such thing; the message says what is missing.
+    """
+    module, _, attribute = name.partition(":")
+    if not module or not attribute:
+        raise ValueError(f"{option} wants package.module:name, got {name!r}")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as exc:
+        raise ValueError(f"{option} {name}: {exc}") from exc
+    return found

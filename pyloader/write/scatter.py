@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from pyloader.write.holdout import assignment
 from pyloader.write.inputs import Inputs
 from pyloader.write.job import Progress
 from pyloader.write.preparing import Preparation
+from pyloader.write.request import Request
 from pyloader.write.rows import Rows, join_rows
 from pyloader.write.sizes import ChunkSizes
 from pyloader.write.spool import Segment, Spool, row_keys, segment_of
@@ -25,6 +26,9 @@ PENDING_BYTES = 2**24
 SEGMENT_BYTES = 2**24
 _MAX_BITS = 14
 
+# What standard input is taken to hold.
+_UNKNOWN_BYTES = 2**32
+
 
 class Scatter:
     """Puts rows aside.
@@ -32,52 +36,38 @@ class Scatter:
     Args:
       directory: Where.
       progress: The checkpoint to go on from; kept up to date.
-      outputs: Names of the outputs, the main one first.
-      seed: Of the shuffle; None keeps the rows in order.
-      holdout: Shares of the other outputs.
+      request: What the user asked for.
+      raw_bytes: Of the dump, unpacked, about; 0 when unknown.
       cut: Where a segment ends, when segments are to become chunks one by one; None puts all rows aside first.
 
     Attributes:
-      spools: One for each output.
+      spools: One for each output, the main one first.
     """
 
     def __init__(
-        self,
-        directory: Path,
-        progress: Progress,
-        *,
-        outputs: tuple[str, ...],
-        seed: int | None,
-        holdout: Mapping[str, float] | None,
-        cut: ChunkSizes | None,
-        bits: int,
+        self, directory: Path, progress: Progress, request: Request, *, raw_bytes: int, cut: ChunkSizes | None
     ) -> None:
-        self._progress, self._seed, self._holdout, self._cut, self._bits = progress, seed, holdout, cut, bits
-        self.spools: dict[str, Spool] = {}
-        self._pending: dict[str, list[tuple[Rows, np.ndarray | None]]] = {name: [] for name in outputs}
+        self._progress, self._cut, self._holdout = progress, cut, request.holdout
+        self._seed = request.seed if request.shuffle else None
+        self._bits = segment_bits(raw_bytes or _UNKNOWN_BYTES)
+        self._limit = PENDING_BYTES * (4 if self._bits > 8 else 1)  # to many segments, much at a time
+        self._pending: dict[str, list[tuple[Rows, np.ndarray]]] = {name: [] for name in request.outputs}
         self._pending_bytes = 0
-        self._limit = PENDING_BYTES * (4 if bits > 8 else 1)
-        for name in outputs:
+        self.spools: dict[str, Spool] = {}
+        for name in request.outputs:
             place = directory / f"rows-{name}"
             place.mkdir(exist_ok=True)
             segments = progress.segments.setdefault(name, [])
-            if seed is not None and not segments:
-                segments += [Segment() for _ in range(2**bits)]
-            self.spools[name] = Spool(place, segments, is_keyed=seed is not None)
+            if request.shuffle and not segments:
+                segments += [Segment() for _ in range(2**self._bits)]
+            self.spools[name] = Spool(place, segments, is_keyed=request.shuffle)
 
-    def restore(self) -> bool:
-        """Go back to the checkpoint; False when rows put aside before it are lost."""
-        return all(spool.restore() for spool in self.spools.values())
-
-    def run(
-        self, inputs: Inputs, preparation: Preparation, *, checkpoint: Callable[[], None], seen: Callable[[int], None]
-    ) -> None:
-        """Read on to the end of the dump.
+    def run(self, inputs: Inputs, preparation: Preparation, seen: Callable[[int], None]) -> Iterator[None]:
+        """Read on to the end of the dump; yield whenever all rows up to `progress.place` are put aside.
 
         Args:
           inputs: The dump.
           preparation: Turns blocks into rows.
-          checkpoint: Called when all rows up to `progress.place` are put aside.
           seen: Called with the bytes of all sources read so far.
         """
         progress = self._progress
@@ -89,13 +79,13 @@ class Scatter:
                     self._take(block, preparation.rows(block, source.name))
                     seen(before + block.bytes_read)
                     if self._pending_bytes >= self._limit:
-                        self._put_aside(preparation)
-                        checkpoint()
+                        self._put_aside()
+                        yield
             before += source.num_bytes
             progress.source_index, progress.place = progress.source_index + 1, Place()
-        self._put_aside(preparation)
+        self._put_aside()
         progress.all_read = True
-        checkpoint()
+        yield
 
     def _take(self, block: Block, rows: Rows | None) -> None:
         progress = self._progress
@@ -104,7 +94,7 @@ class Scatter:
             return
         # CRC-32: the one digest that can be gone on with from its own value, wherever blocks begin.
         progress.content = f"{zlib.crc32(rows.data, int(progress.content or '0', 16)):08x}"
-        keys = None if self._seed is None else row_keys(self._seed, progress.num_rows, len(rows))
+        keys = np.empty(len(rows)) if self._seed is None else row_keys(self._seed, progress.num_rows, len(rows))
         progress.num_rows += len(rows)
         self._pending_bytes += len(rows.data) + 16 * len(rows)
         if not self._holdout:
@@ -114,9 +104,9 @@ class Scatter:
         for index, pending in enumerate(self._pending.values()):
             chosen = np.flatnonzero(output == index)
             if len(chosen):
-                pending.append((rows.take(chosen), None if keys is None else keys[chosen]))
+                pending.append((rows.take(chosen), keys[chosen]))
 
-    def _put_aside(self, preparation: Preparation) -> None:
+    def _put_aside(self) -> None:
         for name, pending in self._pending.items():
             if not pending:
                 continue
@@ -124,11 +114,9 @@ class Scatter:
             if self._seed is None:
                 self._append_in_order(self.spools[name], rows)
             else:
-                keys = np.concatenate([keys for _, keys in pending if keys is not None])
-                self._append_by_key(self.spools[name], rows, keys)
+                self._append_by_key(self.spools[name], rows, np.concatenate([keys for _, keys in pending]))
             pending.clear()
         self._pending_bytes = 0
-        self._progress.preparation = preparation.state()
 
     def _append_in_order(self, spool: Spool, rows: Rows) -> None:
         while len(rows):

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pyloader.columns import ColumnSpec
 from pyloader.dataset import Dataset
-from pyloader.deliver import map_ahead
-from pyloader.errors import SplitError
-from pyloader.files.manifest import MANIFEST_NAME, ChunkEntry, Manifest, write_manifest
 from pyloader.options import parse_bytes
-from pyloader.write.atomic import disk_full, sync_directory
 from pyloader.write.beginning import begin
-from pyloader.write.finishing import first_free_index, write_chunk
 from pyloader.write.inputs import InputNames, find_inputs
-from pyloader.write.job import Job, Progress
-from pyloader.write.kinds import joined_specs
-from pyloader.write.preparing import Preparation, named_object
+from pyloader.write.job import Job
+from pyloader.write.layout import Layout
+from pyloader.write.passes import Passes
+from pyloader.write.preparing import Learnt, is_settled_at_the_end
 from pyloader.write.report import SplitReport, report_of
 from pyloader.write.request import Request
-from pyloader.write.rows import Rows
-from pyloader.write.scatter import SEGMENT_BYTES, Scatter, segment_bits
 from pyloader.write.sizes import ChunkSizes
-from pyloader.write.spool import SpoolReader
-from pyloader.write.standing import look
 
 __all__ = ["split"]
 
@@ -109,260 +97,17 @@ def split(
         raise ValueError(f"workers must be at least 1, got {workers}")
     if overwrite and append:
         raise ValueError("overwrite and append were given; one says what happens to the chunks that are there")
-    return _Split(request, overwrite=overwrite, workers=workers, show=progress).run()
-
-
-@dataclass
-class _Chunk:
-    """A chunk to be written, and the segments of its output that nobody needs when it is."""
-
-    output: str
-    index: int
-    rows: Rows | None
-    done_with: tuple[int, ...] = ()
-
-
-class _Split:
-    """One run of a split.
-
-    Its course: look at what is there, read the dump and put its rows aside, write the chunks, write the manifests.
-    Where chunks can be cut without knowing the totals, they are written while the dump is read.
-    """
-
-    def __init__(self, request: Request, *, overwrite: bool, workers: int, show: bool) -> None:
-        self._request, self._overwrite, self._workers, self._show = request, overwrite, workers, show
-        self._root = Path(request.output_dir)
-        self._inputs = find_inputs(request.inputs, input_format=request.input_format)
-        encode, where = request.encode, request.where
-        if isinstance(encode, str):
-            encode = named_object(encode, "--encode")
-        self._preparation = Preparation(
-            input_format=self._inputs.format,
-            output_format=request.output_format,
-            columns=request.columns,
-            fill=request.fill,
-            where=named_object(where, "--where") if isinstance(where, str) else where,
-            encode=encode() if isinstance(encode, type) else encode,
-        )
-        known = request.sizes.are_known_while_reading(self._inputs.raw_bytes, shuffle=request.shuffle)
-        self._cut = request.sizes if known and not self._needs_final_kinds() else None
-        self._job = Job(self._root)
-        self._num_written = 0
-        self._num_planned: int | None = None
-
-    def run(self) -> SplitReport:
-        """Split, or go on."""
-        began = time.monotonic()
-        needs_all = self._cut is None
-        progress = begin(self._request, self._inputs, self._job, overwrite=self._overwrite, puts_all_aside=needs_all)
-        if progress is None:
-            return self._report(began)
-        try:
-            scatter = self._scatter(progress)
-            self._write_planned(progress, scatter)
-            self._write_manifests(progress)
-        except SplitError:
-            if not self._job.is_worth_keeping:
-                self._job.end()
-            raise
-        except KeyboardInterrupt as exc:
-            raise KeyboardInterrupt(self._stopped()) from exc
-        except OSError as exc:
-            if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise disk_full(self._job.directory, exc) from exc
-            raise
-        return self._report(began)
-
-    def _needs_final_kinds(self) -> bool:
-        """Tell whether a chunk's bytes depend on what the columns turn out to be over the whole dump."""
-        chunks, request = self._request.output_format, self._request
-        may_be_parquet = chunks == "parquet" or (
-            chunks is None and (request.encode is not None or self._inputs.format == "parquet")
-        )
-        return may_be_parquet or self._preparation.decides_at_the_end
-
-    # The dump
-
-    def _scatter(self, progress: Progress) -> Scatter:
-        request = self._request
-        scatter = Scatter(
-            self._job.directory,
-            progress,
-            outputs=request.outputs,
-            seed=request.seed if request.shuffle else None,
-            holdout=request.holdout,
-            cut=self._cut,
-            bits=segment_bits(self._inputs.raw_bytes),
-        )
-        if progress.preparation:
-            self._preparation.restore(progress.preparation)
-        if progress.all_read:
-            return scatter
-        if not scatter.restore():
-            raise SplitError(str(self._job.directory), "has lost rows put aside.", "Start afresh: --overwrite")
-
-        def checkpoint() -> None:
-            gone = self._write_full_segments(progress, scatter)
-            self._job.save(progress)
-            for output, index in gone:
-                scatter.spools[output].remove(index)
-
-        total = self._inputs.num_bytes or None
-        done = sum(source.num_bytes for source in self._inputs.sources[: progress.source_index])
-        with self._bar("read", total, unit="B", initial=done) as bar:
-
-            def seen(num_bytes: int) -> None:
-                bar.update(max(0, num_bytes - bar.n))
-                bar.set_postfix_str(f"{progress.num_rows:,} samples", refresh=False)
-
-            scatter.run(self._inputs, self._preparation, checkpoint=checkpoint, seen=seen)
-        if not progress.num_rows:
-            kept = " that --where keeps" if request.where else ""
-            raise SplitError(request.shown_inputs(), f"holds no samples{kept}.")
-        if progress.expected_content not in ("", progress.content):
-            self._job.end()  # what it has put aside is of no use, and the chunks stay as they were
-            what = f"holds other rows than when {self._root}/ was made of it."
-            raise SplitError(request.shown_inputs(), what, "Start afresh: --overwrite")
-        return scatter
-
-    def _write_full_segments(self, progress: Progress, scatter: Scatter) -> list[tuple[str, int]]:
-        """Write the segments that are whole chunks by now; return those that need not be kept."""
-        if self._cut is None:
-            return []
-        full = []
-        for output, spool in scatter.spools.items():
-            stop = len(spool.segments) - (not progress.all_read)
-            full += [(output, index) for index in range(stop) if not spool.segments[index].is_gone]
-        if len(full) < self._workers and not progress.all_read:
-            return []
-
-        def chunks() -> Iterator[_Chunk]:
-            for output, segment in full:
-                index = segment + first_free_index(progress.kept.get(output, ()))
-                if (output, index) not in self._job.finished:
-                    reader = SpoolReader(scatter.spools[output], max_bytes=SEGMENT_BYTES, segment=segment)
-                    yield _Chunk(output, index, reader.read(scatter.spools[output].segments[segment].num_rows))
-
-        for _ in self._written(chunks()):
-            pass
-        for output, index in full:
-            scatter.spools[output].segments[index].is_gone = True
-        return full
-
-    # The chunks
-
-    def _write_planned(self, progress: Progress, scatter: Scatter) -> None:
-        """Write the chunks whose sizes follow from the totals."""
-        if self._cut is not None:
-            return
-        spools = scatter.spools
-        main, *others = spools.values()
-        wanted = self._request.sizes.num_chunks
-        if wanted is not None and wanted > main.num_rows:
-            self._job.end()
-            what = f"holds {main.num_rows:,} samples, too few for {wanted:,} chunks."
-            raise SplitError(self._request.shown_inputs(), what, "Ask for fewer")
-        counts = self._request.sizes.counts((main.num_rows, main.raw_bytes), tuple(spool.num_rows for spool in others))
-        plan = dict(zip(spools, counts, strict=True))
-        self._num_planned = sum(map(len, counts))
-
-        def chunks() -> Iterator[_Chunk]:
-            for output, sizes in plan.items():
-                reader = SpoolReader(spools[output], max_bytes=4 * SEGMENT_BYTES)
-                first, behind = first_free_index(progress.kept.get(output, ())), 0
-                for index, size in enumerate(sizes, start=first):
-                    if (output, index) in self._job.finished:
-                        reader.skip(size)
-                        continue
-                    rows = reader.read(size)
-                    yield _Chunk(output, index, rows, tuple(range(behind, reader.segment)))
-                    behind = reader.segment
-
-        with self._bar("write", self._num_planned, unit=" chunks", initial=len(self._job.finished)) as bar:
-            for chunk in self._written(chunks()):
-                bar.update()
-                for segment in chunk.done_with:
-                    spools[chunk.output].remove(segment)
-
-    def _written(self, chunks: Iterable[_Chunk]) -> Iterator[_Chunk]:
-        """Yield each chunk when it is at its place and in the journal."""
-        form, chunk_format = self._preparation.completed_form(), self._preparation.layout.format
-        assert chunk_format is not None
-
-        def write(chunk: _Chunk) -> tuple[_Chunk, ChunkEntry]:
-            assert chunk.rows is not None
-            directory = self._root / chunk.output
-            directory.mkdir(exist_ok=True)
-            rows = self._preparation.completed(chunk.rows)
-            chunk.rows = None  # the chunk may wait for its turn; its rows need not
-            return chunk, write_chunk(directory, chunk.index, rows, chunks=chunk_format, form=form)
-
-        threads = self._workers if self._workers > 1 else 0
-        for chunk, entry in map_ahead(write, chunks, num_threads=threads, name="split", max_ahead=max(1, threads)):
-            self._job.add_chunk(chunk.output, chunk.index, entry)
-            self._num_written += 1
-            yield chunk
-
-    def _write_manifests(self, progress: Progress) -> None:
-        chunk_format = self._preparation.layout.format
-        assert chunk_format is not None
-        standing = look(self._root)
-        for output in self._request.outputs:
-            directory = self._root / output
-            directory.mkdir(exist_ok=True)
-            kept = progress.kept.get(output, [])
-            entries = [entry for (name, _), entry in sorted(self._job.finished.items()) if name == output]
-            specs = self._preparation.layout.written_specs(self._preparation.completed_form())
-            before = standing.manifests.get(output)
-            if kept and before is not None:
-                specs = self._joined(directory, before, specs)
-            made_by = {
-                "command": progress.command,
-                "dump": self._request.shown_inputs(),
-                "fingerprint": progress.fingerprint,
-                "content": progress.content,
-                "num_kept": len(kept),
-            }
-            manifest = Manifest(columns=specs, reader=chunk_format.reader, chunks=(*kept, *entries), made_by=made_by)
-            write_manifest(directory / MANIFEST_NAME, manifest)
-            sync_directory(directory)
-        self._job.end()
-
-    def _joined(self, directory: Path, before: Manifest, specs: Sequence[ColumnSpec]) -> tuple[ColumnSpec, ...]:
-        assert self._preparation.layout.format is not None
-        try:
-            if before.reader != self._preparation.layout.format.reader:
-                raise ValueError(f"are {self._preparation.layout.format.reader}, not {before.reader}")
-            return joined_specs(before.columns, specs)
-        except ValueError as exc:
-            what = f"cannot be added to: what comes {exc}."
-            raise SplitError(f"{directory}/", what, "Split it into another directory") from exc
-
-    # What is said
-
-    def _report(self, began: float) -> SplitReport:
-        seconds = time.monotonic() - began
-        return report_of(self._root, self._request.outputs, num_written=self._num_written, seconds=seconds)
-
-    def _stopped(self) -> str:
-        number = len(self._job.finished)
-        of = f" of {self._num_planned:,}" if self._num_planned else ""
-        return (
-            f"stopped with {number:,}{of} chunk{'s' * (number != 1)} written. "
-            "The same command goes on from there; --overwrite starts afresh."
-        )
-
-    @contextlib.contextmanager
-    def _bar(self, what: str, total: int | None, *, unit: str, initial: int) -> Iterator[Any]:
-        from tqdm import tqdm
-
-        with tqdm(
-            desc=what,
-            total=total,
-            initial=initial,
-            unit=unit,
-            unit_scale=unit == "B",
-            disable=None if self._show else True,
-            dynamic_ncols=True,
-        ) as bar:
-            yield bar
+    began = time.monotonic()
+    found = find_inputs(inputs, input_format=input_format)
+    if fill and found.format != "jsonl":
+        raise ValueError(f"fill is for JSON lines; {found.format} has no missing keys")
+    learnt = Learnt(layout=Layout(output_format))
+    waits = is_settled_at_the_end(found.format, learnt.layout, is_encoded=request.encoder is not None)
+    known = request.sizes.are_known_while_reading(found.raw_bytes, shuffle=shuffle)
+    cut = request.sizes if known and not waits else None
+    job, num_written = Job(Path(output_dir)), 0
+    checkpoint = begin(request, found, job, learnt, overwrite=overwrite, puts_all_aside=cut is None)
+    if checkpoint is not None:
+        num_written = Passes(request, found, job, checkpoint, cut=cut, workers=workers, show=progress).run()
+    seconds = time.monotonic() - began
+    return report_of(Path(output_dir), request.outputs, num_written=num_written, seconds=seconds)

@@ -6,9 +6,10 @@ segment holds one range of them, and so the order does not depend on how many se
 
 from __future__ import annotations
 
+import itertools
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -19,7 +20,7 @@ import xxhash
 from pyloader.errors import SplitError
 from pyloader.write.rows import Rows, join_rows
 
-__all__ = ["Segment", "Spool", "SpoolReader", "row_keys", "segment_of"]
+__all__ = ["Segment", "Spool", "cut", "row_keys", "segment_of"]
 
 _SHUFFLE = 16  # purpose of this randomness: apart from the orders of chunks and rows while training
 _HEAD = struct.Struct("<QQQ")  # rows, bytes that follow, their checksum
@@ -32,13 +33,11 @@ class Segment(msgspec.Struct):
       num_rows: Rows.
       raw_bytes: Their bytes.
       file_bytes: How much of the file is valid; what follows was written by a run that was killed.
-      is_gone: Whether all of it is in finished chunks.
     """
 
     num_rows: int = 0
     raw_bytes: int = 0
     file_bytes: int = 0
-    is_gone: bool = False
 
 
 def row_keys(seed: int, first_row: int, num_rows: int) -> np.ndarray:
@@ -68,7 +67,8 @@ class Spool:
     """
 
     def __init__(self, directory: Path, segments: list[Segment], *, is_keyed: bool) -> None:
-        self.directory, self.segments, self._is_keyed = directory, segments, is_keyed
+        self._directory, self.segments, self._is_keyed = directory, segments, is_keyed
+        self._num_removed = 0
 
     @property
     def num_rows(self) -> int:
@@ -80,10 +80,6 @@ class Spool:
         """Their bytes."""
         return sum(segment.raw_bytes for segment in self.segments)
 
-    def path(self, index: int) -> Path:
-        """Return the file of a segment."""
-        return self.directory / f"{index:06d}"
-
     def append(self, index: int, rows: Rows, keys: np.ndarray | None = None) -> None:
         """Add rows to a segment, as one frame."""
         parts: list[bytes | memoryview] = [] if keys is None else [keys.astype("<u8").tobytes()]
@@ -94,7 +90,7 @@ class Spool:
         for part in parts:
             digest.update(part)
         segment = self.segments[index]
-        with open(self.path(index), "ab") as file:
+        with open(self._path(index), "ab") as file:
             file.write(_HEAD.pack(len(rows), sum(map(len, parts)), digest.intdigest()))
             file.writelines(parts)
             end = file.tell()
@@ -102,10 +98,13 @@ class Spool:
         segment.raw_bytes += len(rows.data)
         segment.file_bytes = end
 
-    def restore(self) -> bool:
-        """Undo what was appended after the segments were recorded; return False when some of that is lost."""
-        known = {self.path(index): segment for index, segment in enumerate(self.segments) if not segment.is_gone}
-        for path in sorted(self.directory.iterdir()):
+    def restore(self, done: Container[int]) -> bool:
+        """Undo what was appended after the segments were recorded; return False when some of that is lost.
+
+        Segments that are `done` are in chunks already, and need not be there.
+        """
+        known = {self._path(index): segment for index, segment in enumerate(self.segments) if index not in done}
+        for path in sorted(self._directory.iterdir()):
             if path not in known:
                 path.unlink()
         for path, segment in known.items():
@@ -115,15 +114,31 @@ class Spool:
                 os.truncate(path, segment.file_bytes)
         return True
 
+    def rows_from(self, start: int, *, max_bytes: int) -> Iterator[Rows]:
+        """Yield all rows from row `start` on in their final order; segments before it are not opened, and may be gone.
+
+        At most about `max_bytes` of a segment are in memory at a time.
+        """
+        for index, segment in enumerate(self.segments):
+            left = segment.num_rows
+            if start >= left:
+                start -= left
+                continue
+            for rows in self.parts(index, max_bytes):
+                left -= len(rows)
+                if start < len(rows):
+                    yield rows.slice(start, len(rows))
+                start = max(0, start - len(rows))
+                if not left:
+                    break  # before the file is opened once more: it may be removed by now
+
     def parts(self, index: int, max_bytes: int) -> Iterator[Rows]:
         """Yield a segment's rows in their final order, at most about `max_bytes` of them in memory at a time."""
         if not self._is_keyed:
             yield from (rows for rows, _ in self._frames(index))
             return
         # An unusually large segment is read several times, for one range of its keys after the other.
-        if not self.segments[index].num_rows:
-            return
-        turns = max(1, -(-self.segments[index].raw_bytes // max_bytes))
+        turns = -(-self.segments[index].raw_bytes // max_bytes)
         for turn in range(turns):
             found = []
             for rows, keys in self._frames(index):
@@ -141,10 +156,23 @@ class Spool:
 
     def remove(self, index: int) -> None:
         """Remove a segment's file; its rows are in chunks."""
-        self.path(index).unlink(missing_ok=True)
+        self._path(index).unlink(missing_ok=True)
+
+    def remove_before(self, row: int) -> None:
+        """Remove the segments that end at `row` or before; called with larger and larger rows."""
+        ends = itertools.accumulate(segment.num_rows for segment in self.segments)
+        for index, end in enumerate(ends):
+            if end > row:
+                break
+            if index >= self._num_removed:
+                self.remove(index)
+                self._num_removed = index + 1
+
+    def _path(self, index: int) -> Path:
+        return self._directory / f"{index:06d}"
 
     def _frames(self, index: int) -> Iterator[tuple[Rows, np.ndarray]]:
-        path, left = self.path(index), self.segments[index].file_bytes
+        path, left = self._path(index), self.segments[index].file_bytes
         if not left:
             return
         with open(path, "rb") as file:
@@ -176,58 +204,18 @@ def _turn_of(keys: np.ndarray, turns: int, num_segments: int) -> np.ndarray:
     return ((within * np.uint64(turns)) >> np.uint64(32)).astype(np.int64)
 
 
-class SpoolReader:
-    """Reads a spool's rows in their final order, from front to back.
+def cut(parts: Iterator[Rows], counts: Iterable[int]) -> Iterator[Rows]:
+    """Yield the rows of `parts`, which must be enough, `counts` of them at a time."""
+    rest: list[Rows] = []
 
-    Args:
-      spool: All its rows are there, but for segments that are skipped.
-      max_bytes: About how much of a segment is in memory at a time.
-      segment: The one to begin with.
-
-    Attributes:
-      segment: The one it has come to; those before it are behind.
-    """
-
-    def __init__(self, spool: Spool, *, max_bytes: int, segment: int = 0) -> None:
-        self._spool, self._max_bytes, self.segment = spool, max_bytes, segment
-        self._num_passed = 0  # of this segment
-        self._num_to_skip = 0
-        self._parts: Iterator[Rows] | None = None
-        self._held: Rows | None = None
-
-    def skip(self, num_rows: int) -> None:
-        """Pass over rows.  Segments of which nothing is read are not even opened: they may be gone."""
-        self._num_to_skip += num_rows
-
-    def read(self, num_rows: int) -> Rows:
-        """Return the next rows, at least one; there must be as many."""
-        while (left := self._spool.segments[self.segment].num_rows - self._num_passed) <= self._num_to_skip:
-            self._num_to_skip -= left
-            self._go_on()
-        skipped, self._num_to_skip = self._num_to_skip, 0
-        for _ in self._pieces(skipped):
-            pass
-        return join_rows(list(self._pieces(num_rows)))
-
-    def _pieces(self, num_rows: int) -> Iterator[Rows]:
-        while num_rows:
-            if self._held is None:
-                self._held = self._next_part()
-            piece = self._held.slice(0, num_rows)
-            rest = self._held.slice(len(piece), len(self._held))
-            self._held = rest if len(rest) else None
-            num_rows -= len(piece)
-            self._num_passed += len(piece)
+    def pieces(count: int) -> Iterator[Rows]:
+        while count:
+            part = rest.pop() if rest else next(parts)
+            piece = part.slice(0, count)
+            if len(piece) < len(part):
+                rest.append(part.slice(len(piece), len(part)))
+            count -= len(piece)
             yield piece
 
-    def _next_part(self) -> Rows:
-        while True:
-            if self._parts is None:
-                self._parts = self._spool.parts(self.segment, self._max_bytes)
-            for part in self._parts:
-                if len(part):
-                    return part
-            self._go_on()
-
-    def _go_on(self) -> None:
-        self.segment, self._num_passed, self._parts, self._held = self.segment + 1, 0, None, None
+    for count in counts:
+        yield join_rows(list(pieces(count)))

@@ -10,18 +10,17 @@ from typing import Any
 import numpy as np
 
 from pyloader.columns import Columns, columns_bytes, problem_with_columns, row_count, slice_columns
-from pyloader.errors import SplitError
-from pyloader.files.manifest import MANIFEST_NAME, ChunkEntry, Manifest, write_manifest
+from pyloader.errors import OutputDirError, SplitError
+from pyloader.files import ChunkEntry
 from pyloader.options import parse_bytes
-from pyloader.write.atomic import remove, sync_directory
+from pyloader.write.atomic import remove
+from pyloader.write.beginning import chunk_sets, foreign_chunks, make_room
 from pyloader.write.blocks import BLOCK_BYTES
-from pyloader.write.finishing import first_free_index, write_chunk
+from pyloader.write.chunk_files import finish, first_free_index, write_chunk
 from pyloader.write.forms import UnfitColumnsError
-from pyloader.write.kinds import joined_specs
 from pyloader.write.layout import Layout
 from pyloader.write.rows import Rows, join_rows
 from pyloader.write.sizes import ChunkSizes
-from pyloader.write.standing import clear, foreign_manifest, look, refuse_strangers
 
 __all__ = ["ChunkWriter"]
 
@@ -74,8 +73,12 @@ class ChunkWriter:
         self._entries: list[ChunkEntry] = []
         self._is_closed = False
         self.num_samples = 0
-        self._kept = self._make_room(overwrite=overwrite, append=append)
-        self._first = first_free_index(self._kept.chunks if self._kept else ())
+        found = chunk_sets(self._directory)
+        if found and not overwrite and not (append and found.keys() == {""}):
+            raise foreign_chunks(self._directory, found, "")
+        make_room(self._directory, found, [""], overwrite=overwrite)
+        self._kept = found[""].chunks if append and found else ()
+        self._directory.mkdir(parents=True, exist_ok=True)
 
     def write(self, sample: Mapping[str, Any]) -> None:
         """Write one sample: name -> number, text, bytes, list, dict or array.  All samples have the same names."""
@@ -106,8 +109,10 @@ class ChunkWriter:
             if self._num_rows:
                 self._write_chunk()
             if not self._entries:
-                raise SplitError(str(self._directory), "was given no samples.")
-            self._write_manifest()
+                raise OutputDirError(f"{self._directory}/", "was given no samples.")
+            columns, chunks = self._layout.written_specs(self._layout.form), self._layout.format
+            made_by = {"command": "", "dump": "ChunkWriter"}
+            finish(self._directory, self._kept, self._entries, columns=columns, chunks=chunks, made_by=made_by)
         except BaseException:
             self._undo()
             raise
@@ -125,18 +130,6 @@ class ChunkWriter:
     def _check_open(self) -> None:
         if self._is_closed:
             raise ValueError("the ChunkWriter is closed")
-
-    def _make_room(self, *, overwrite: bool, append: bool) -> Manifest | None:
-        standing = look(self._directory)
-        if overwrite:
-            clear(standing, ("",))
-        elif standing.manifests and not (append and standing.manifests.keys() == {""}):
-            raise foreign_manifest(standing, "")
-        kept = standing.manifests.get("") if append else None
-        if kept is None:
-            refuse_strangers(self._directory, ("",))
-        self._directory.mkdir(parents=True, exist_ok=True)
-        return kept
 
     def _lay_out_samples(self) -> None:
         if self._samples:
@@ -171,30 +164,10 @@ class ChunkWriter:
                 self._write_chunk()
 
     def _write_chunk(self) -> None:
-        rows, index = join_rows(self._rows), self._first + len(self._entries)
+        rows, index = join_rows(self._rows), first_free_index(self._kept) + len(self._entries)
         self._rows, self._num_rows, self._num_bytes = [], 0, 0
-        assert self._layout.format is not None
-        assert self._layout.form is not None
         chunks, form = self._layout.format, self._layout.form
         self._entries.append(write_chunk(self._directory, index, rows, chunks=chunks, form=form))
-
-    def _write_manifest(self) -> None:
-        assert self._layout.format is not None
-        assert self._layout.form is not None
-        specs, reader = self._layout.written_specs(self._layout.form), self._layout.format.reader
-        before = self._kept.chunks if self._kept else ()
-        if self._kept is not None:
-            try:
-                if self._kept.reader != reader:
-                    raise ValueError(f"are {reader}, not {self._kept.reader}")
-                specs = joined_specs(self._kept.columns, specs)
-            except ValueError as exc:
-                what = f"cannot be added to: the samples {exc}."
-                raise SplitError(str(self._directory), what, "Write them into another directory") from exc
-        made_by = {"command": "", "dump": "ChunkWriter"}
-        manifest = Manifest(columns=specs, reader=reader, chunks=(*before, *self._entries), made_by=made_by)
-        write_manifest(self._directory / MANIFEST_NAME, manifest)
-        sync_directory(self._directory)
 
     def _undo(self) -> None:
         self._is_closed = True

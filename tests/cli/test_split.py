@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def test_a_dump_is_split_and_the_screen_says_what_came_of_it(capsys: pytest.Capt
     assert val.counts is not None
     assert f"chunks/train   {train.counts.sum()} samples, 8 chunks of " in shown.out
     assert f"chunks/val     {val.counts.sum()} samples, " in shown.out
-    assert "answer: int64, question: str" in shown.out
+    assert "question: str, answer: int64" in shown.out
     assert shown.out.rstrip().endswith("pyloader peek chunks/train")
     assert shown.err == ""
 
@@ -121,7 +122,7 @@ def test_other_chunks_are_not_mixed_in(capsys: pytest.CaptureFixture[str]) -> No
     assert main(["split", "dump.jsonl", "chunks/", "-q"]) == 0
     assert main(["split", "other.jsonl", "chunks/", "-q"]) == 2
     err = capsys.readouterr().err
-    assert "chunks/: holds 16 chunks of another dump (dump.jsonl, " in err
+    assert "chunks/ holds 16 chunks of another dump (dump.jsonl, " in err
     assert "Choose another directory, or --append, or --overwrite" in err
     assert main(["split", "other.jsonl", "chunks/", "-q", "--append"]) == 0
     chunks = list_chunks("chunks")
@@ -144,8 +145,16 @@ def test_fill_and_columns_make_uneven_lines_even(capsys: pytest.CaptureFixture[s
     )
     assert "--columns a" in complaint
     assert main(["split", "uneven.jsonl", "chunks/", "--columns", "a"]) == 0
-    assert main(["split", "uneven.jsonl", "filled/", "--fill", "score=0.5"]) == 0
-    assert "a: str, score: float64" in capsys.readouterr().out
+    for _ in range(2):  # the second time there is nothing to do, and it is still true
+        assert main(["split", "uneven.jsonl", "filled/", "--fill", "score=0.5"]) == 0
+        shown = " ".join(capsys.readouterr().out.split())
+        assert "a: str, score: float64 (missing in 1 sample: --fill score=0.5 was given)" in shown
+
+
+def test_no_line_is_wider_than_80_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("wide.jsonl").write_text(json.dumps({f"a_long_name_{i}": i for i in range(20)}) + "\n")
+    assert main(["split", "wide.jsonl", "chunks/"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
 
 def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,7 +24,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Make blocks, checkpoints and segments so small that a few kilobytes have many of each."""
 
     def shrink(*, block: int = 1000, pending: int = 4000, segment: int = 3000) -> None:
-        monkeypatch.setitem(line_files.LineFile.__init__.__kwdefaults__, "block_bytes", block)
+        monkeypatch.setitem(line_files.blocks_of_lines.__kwdefaults__, "block_bytes", block)
         monkeypatch.setattr(scatter, "PENDING_BYTES", pending)
         monkeypatch.setattr(scatter, "SEGMENT_BYTES", segment)
 

@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from pyloader.errors import SplitError
-from pyloader.write import atomic, split
-from pyloader.write.line_files import LineFile
+from pyloader.write import atomic, line_files, split
 
 CHANGES = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"}
 
@@ -136,13 +135,13 @@ def test_going_on_does_not_read_again_what_is_put_aside(
     output = tmp_path / "chunks"
     in_a_child(lambda: split(dump, output, chunk_bytes=2000), kill_at=200)
     asked: list[int] = []
-    whole = LineFile.blocks
+    whole = line_files.opened
 
-    def noted(self: Any, start: Any) -> Any:
-        asked.append(start.offset)
-        return whole(self, start)
+    def noted(name: str, offset: int = 0) -> Any:
+        asked.append(offset)
+        return whole(name, offset)
 
-    monkeypatch.setattr(LineFile, "blocks", noted)
+    monkeypatch.setattr(line_files, "opened", noted)
     split(dump, output, chunk_bytes=2000)
     assert asked[0] > 0
 
@@ -187,14 +186,17 @@ def test_a_stopped_split_of_another_dump_or_with_other_options_is_refused(
     assert split(dump, output, chunk_bytes=2000, overwrite=True).outputs[0].num_samples == 401
 
 
-def test_a_dump_that_changed_behind_our_back_does_not_mend_chunks(dump: Path, tmp_path: Path) -> None:
-    split(dump, tmp_path / "chunks", num_chunks=4)
+@pytest.mark.parametrize("options", [{"num_chunks": 4}, {"chunk_samples": 100, "workers": 2}], ids=str)
+def test_a_dump_that_changed_behind_our_back_does_not_mend_chunks(
+    options: dict[str, Any], dump: Path, tmp_path: Path
+) -> None:
+    split(dump, tmp_path / "chunks", **options)
     times = dump.stat()
     dump.write_bytes(dump.read_bytes().replace(b'"id": 7,', b'"id": 8,'))
     os.utime(dump, ns=(times.st_atime_ns, times.st_mtime_ns))
     (tmp_path / "chunks" / "chunk-00001.jsonl.zst").unlink()
     with pytest.raises(SplitError, match="holds other rows than when"):
-        split(dump, tmp_path / "chunks", num_chunks=4)
+        split(dump, tmp_path / "chunks", **options)
     assert not (tmp_path / "chunks" / ".split").exists()
 
 
@@ -210,7 +212,7 @@ def test_a_full_disk_is_an_error_that_leaves_no_half_files_and_can_be_gone_on_fr
     for path in sorted(output.rglob("*"), reverse=True):
         path.unlink() if path.is_file() else path.rmdir()
     num_syncs = 0
-    whole = atomic._sync
+    whole = atomic.sync
 
     def full_after_some(path: Path) -> None:
         nonlocal num_syncs
@@ -220,7 +222,7 @@ def test_a_full_disk_is_an_error_that_leaves_no_half_files_and_can_be_gone_on_fr
         whole(path)
 
     with monkeypatch.context() as patched:
-        patched.setattr(atomic, "_sync", full_after_some)
+        patched.setattr(atomic, "sync", full_after_some)
         with pytest.raises(SplitError, match=r"no space left on device\. Make room, then give the same command again"):
             split(dump, output, **options)
     assert not list(output.rglob("*.writing"))
@@ -233,7 +235,7 @@ def test_ctrl_c_says_how_far_it_came_and_that_the_same_command_goes_on(
     dump: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     num_syncs = 0
-    whole = atomic._sync
+    whole = atomic.sync
 
     def interrupted(path: Path) -> None:
         nonlocal num_syncs
@@ -242,7 +244,7 @@ def test_ctrl_c_says_how_far_it_came_and_that_the_same_command_goes_on(
             raise KeyboardInterrupt
         whole(path)
 
-    monkeypatch.setattr(atomic, "_sync", interrupted)
+    monkeypatch.setattr(atomic, "sync", interrupted)
     with pytest.raises(KeyboardInterrupt, match=r"stopped with \d of 9 chunks written. The same command goes on"):
         split(dump, tmp_path / "chunks", num_chunks=9)
     assert not list((tmp_path / "chunks").rglob("*.writing"))
