@@ -48,6 +48,9 @@ class DataLoader:
       last_batch: An epoch's last rows, when they make no whole batch: "keep" a short batch, "drop" them, "pad" it by
         repeating a row (every batch then has a bool "mask"), or "wrap": repeat the rows before them.
       num_workers: Threads that gather, encode and collate batches; 0 does everything in the caller's thread.
+      worker_kind: "thread" for user code that leaves the interpreter's lock (NumPy, decompression, most tokenizers);
+        "process" for code that is Python all through: reading, encoding and collating then happen in num_readers +
+        num_workers processes of their own, and the batches are the same.
       num_readers: Threads that read chunks.
       max_skipped: How many unreadable chunks are left out, and listed in stats(), before one is an error: a number, or
         a share of all chunks such as "1%".
@@ -77,6 +80,7 @@ class DataLoader:
         shuffle_window: int | None = None,
         last_batch: str = "keep",
         num_workers: int = 1,
+        worker_kind: str = "thread",
         num_readers: int = 1,
         max_skipped: int | str = 0,
         stall_timeout_seconds: float | None = None,

@@ -18,6 +18,7 @@ from pyloader.shuffle import CutRule
 __all__ = ["MAX_QUEUE_SIZE", "SHUFFLE_WINDOW", "LoaderOptions", "resolve"]
 
 MAX_QUEUE_SIZE = 10
+WORKER_KINDS = ("thread", "process")
 SHUFFLE_WINDOW = 4
 
 
@@ -66,6 +67,7 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
     _check_queue(queue_size, dealing)
     if given["last_batch"] not in LAST_BATCH_RULES:
         raise ValueError(f'last_batch must be "keep", "drop", "pad" or "wrap", not {given["last_batch"]!r}')
+    num_workers = checked_integer("num_workers", given["num_workers"], at_least=0)
     num_epochs = given["num_epochs"]
     if num_epochs is not None:
         checked_integer("num_epochs", num_epochs, at_least=1)
@@ -82,8 +84,10 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
         rule=CutRule(batch_size=batch_size, last_batch=given["last_batch"], several=slices),
         max_queue_size=queue_size,
         num_readers=checked_integer("num_readers", given["num_readers"], at_least=1),
-        num_workers=checked_integer("num_workers", given["num_workers"], at_least=0),
+        num_workers=num_workers,
+        worker_kind=_worker_kind(given["worker_kind"], num_workers),
         max_skipped=_max_skipped(given["max_skipped"], len(chunks)),
+        seed=seed,
         copy=bool(given["copy"]),
         stall_timeout_seconds=checked_seconds("stall_timeout_seconds", given["stall_timeout_seconds"]),
     )
@@ -139,6 +143,14 @@ def _check_queue(queue_size: int, dealing: Dealing) -> None:
             f"max_queue_size must be at least {needed}, got {queue_size}. Write max_queue_size={needed}, or "
             f"shuffle_window={max(1, queue_size - 1)}"
         )
+
+
+def _worker_kind(kind: Any, num_workers: int) -> str:
+    if kind not in WORKER_KINDS:
+        raise ValueError(f'worker_kind must be "thread" or "process", not {kind!r}')
+    if kind == "process" and num_workers == 0:
+        raise ValueError('worker_kind="process" needs num_workers of at least 1, one process each; 0 starts none')
+    return str(kind)
 
 
 def _max_skipped(value: int | str, num_chunks: int) -> int:

@@ -1,7 +1,7 @@
 """Who reads what, and when.  Pure: numbers in, numbers and arrays out; no files, no threads."""
 
 from pyloader.plan.dealing import Dealing
-from pyloader.plan.order import chunk_order, deal_phase, order_digest, row_order, segment_order
+from pyloader.plan.order import chunk_order, deal_phase, encode_generator, order_digest, row_order, segment_order
 from pyloader.plan.position import START, Position
 from pyloader.plan.reading import ReadTask, read_tasks
 from pyloader.plan.state import Order, position_from_state, state_of
@@ -16,6 +16,7 @@ __all__ = [
     "ReadTask",
     "chunk_order",
     "deal_phase",
+    "encode_generator",
     "order_digest",
     "position_from_state",
     "read_tasks",

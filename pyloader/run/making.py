@@ -5,19 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from pyloader.columns import Columns
-from pyloader.datacollator import DataCollator
-from pyloader.encode import encode_batch
 from pyloader.errors import BatchEncodeError, CollateError
 from pyloader.memory import RecycledMemory
 from pyloader.run.options import RunOptions
 from pyloader.shuffle import Piece, gather_piece, view_piece
 
-__all__ = ["Made", "batch_making"]
+__all__ = ["Encode", "Made", "batch_making"]
+
+# Columns, mask, epoch, step -> the batch, and the seconds that encoding and collating took.
+Encode: TypeAlias = "Callable[[Columns, np.ndarray | None, int, int], tuple[Any, tuple[float, float]]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,8 @@ class Made:
         return self.end if num_rows == self.num_rows else (self.origin[0], self.origin[1] + num_rows)
 
 
-def batch_making(options: RunOptions) -> Callable[[Piece], Made]:
-    """Return the function that makes what the loop receives of a piece.
+def batch_making(options: RunOptions, encode: Encode) -> Callable[[Piece], Made]:
+    """Return the function that makes what the loop receives of a piece; `encode` encodes and collates a batch.
 
     Where there is nothing to encode and every column is an array, the columns of the whole piece are left to be sliced.
     """
@@ -66,20 +67,17 @@ def batch_making(options: RunOptions) -> Callable[[Piece], Made]:
         if columns is None:
             columns = gather_piece(piece, memory)
         mask = _mask(columns, piece) if pads else None
-        gathered = encoded = collated = time.perf_counter()
+        gathered = time.perf_counter()
         is_batch = not options.rule.several or not all(isinstance(values, np.ndarray) for values in columns.values())
         content: Any = columns if mask is None else {**columns, "mask": mask}
+        busy = (0.0, 0.0)
         if is_batch:
             try:
-                rows = columns if options.dataset is None else encode_batch(options.dataset, columns)
-                encoded = time.perf_counter()
-                content = _collate(options.collator, rows, mask)
-                collated = time.perf_counter()
+                content, busy = encode(columns, mask, piece.epoch, piece.step)
             except Exception as exc:
                 _add_place(exc, f"epoch {piece.epoch}, step {piece.step}")
                 raise
-        seconds = (gathered - begun, encoded - gathered, collated - encoded)
-        return Made(piece.num_rows, content, is_batch, origin, piece.end, mixing, seconds, viewed)
+        return Made(piece.num_rows, content, is_batch, origin, piece.end, mixing, (gathered - begun, *busy), viewed)
 
     return make
 
@@ -89,17 +87,6 @@ def _mask(columns: Columns, piece: Piece) -> np.ndarray:
     if "mask" in columns:
         raise CollateError("last_batch='pad' adds a column 'mask', and the chunks have one.", "Rename it in read_file")
     return np.arange(piece.num_rows) < piece.num_rows - piece.num_filled
-
-
-def _collate(collator: DataCollator, columns: Columns, mask: np.ndarray | None) -> Any:
-    if mask is None:
-        return collator.collate_batch(columns)
-    batch = collator.collate_batch({**columns, "mask": mask})
-    if not isinstance(batch, dict):
-        what = f"{type(collator).__name__}.collate_batch returned a {type(batch).__name__}"
-        raise CollateError(f"last_batch='pad' adds 'mask' to each batch, and {what}.", "Return a dict")
-    batch.setdefault("mask", mask)
-    return batch
 
 
 def _add_place(error: Exception, place: str) -> None:

@@ -30,7 +30,9 @@ class RunOptions:
       max_queue_size: The most chunks resident at once.
       num_readers: Threads that read.
       num_workers: Threads that make batches; 0 does everything in the caller's thread.
+      worker_kind: Where the user's code runs: in these threads ("thread"), or in a process for each ("process").
       max_skipped: How many unreadable chunks are left out before one is an error.
+      seed: The seed that `batch_encode`'s `rng` is derived from.
       copy: Whether batches of rows in file order are copied out of the reader's arrays.
       stall_timeout_seconds: Seconds of silence before StallError; None waits for ever.
     """
@@ -46,9 +48,16 @@ class RunOptions:
     max_queue_size: int
     num_readers: int
     num_workers: int
+    worker_kind: str
     max_skipped: int
+    seed: int
     copy: bool
     stall_timeout_seconds: float | None
+
+    @property
+    def in_processes(self) -> bool:
+        """Whether the user's code runs in other processes."""
+        return self.worker_kind == "process" and self.num_workers > 0
 
     @property
     def piece_share(self) -> int:

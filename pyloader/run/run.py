@@ -21,6 +21,7 @@ from pyloader.plan import Position, read_tasks
 from pyloader.run.making import Made, batch_making
 from pyloader.run.options import RunOptions
 from pyloader.run.reading import ArrivalCheck, chunk_reading
+from pyloader.run.usercode import user_functions
 from pyloader.shuffle import EpochEnd, Piece, cut, deal
 
 __all__ = ["Run"]
@@ -54,9 +55,10 @@ class Run:
         self._piece_slots = Slots(options.piece_share, blocking=threaded)
         self._check = ArrivalCheck(options, counters.skipped)
 
+        read, encode = user_functions(options, self.steps)
         self._reading = self.steps.add(
             map_in_order(
-                chunk_reading(options, self._chunk_slots),
+                chunk_reading(options, self._chunk_slots, read),
                 read_tasks(options.dealing, seed=options.chunk_seed, start=start, end_epoch=end_epoch),
                 num_threads=options.num_readers if threaded else 0,
                 slots=self._chunk_slots,
@@ -68,7 +70,7 @@ class Run:
         # Without room for pieces, a batch is made when the loop asks for it.
         rule = options.rule if options.piece_share else replace(options.rule, several=False)
         pieces = cut(segments, rule, start=start.offset, step=start.step, num_segments=options.dealing.num_chunks)
-        make = batch_making(options)
+        make = batch_making(options, encode)
         # A piece is weighed once: by the time its slots are given back, a larger chunk may have been seen.
         self._making = self.steps.add(
             map_in_order(
