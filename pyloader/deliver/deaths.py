@@ -21,13 +21,13 @@ def account_of_death(who: str, exit_code: int | None, peak_bytes: int | None, do
     Args:
       who: The worker.
       exit_code: As `subprocess` counts, so that -9 is SIGKILL; None when nobody knows.
-      peak_bytes: The most memory that it had.
+      peak_bytes: It had no more memory than this.
       doing: What it did.
     """
     what = f"{who} {_ending(exit_code)} while {doing}."
     if peak_bytes is not None:
         limits = ", ".join(f"{name} {format_bytes(limit)}" for name, limit in _memory_limits().items())
-        what += f" It had {format_bytes(peak_bytes)} of memory at its peak; {limits}."
+        what += f" It had at most {format_bytes(peak_bytes)} of memory; {limits}."
     if exit_code == -signal.SIGKILL:
         return what, "Most often the system kills when memory runs out: use fewer workers, smaller chunks or batches"
     return what, "Its last words, if it had any, are on the standard error"

@@ -1,8 +1,8 @@
 """Processes: a function that is called in a thread, and runs in that thread's own worker process.
 
 The threads are those of a step, and keep what a step promises: order, bounds, errors in their place.  A thread that
-waits for its process leaves the interpreter's lock to others, so that user code which is Python all through uses several
-cores.
+waits for its process leaves the interpreter's lock to others, so that user code which is Python all through uses
+several cores.
 """
 
 from __future__ import annotations
@@ -176,5 +176,6 @@ class _Worker:
                 os.kill(self._process.pid, signal.SIGKILL)
                 _, status, usage = os.wait4(self._process.pid, 0)
                 exit_code = self._process.returncode = os.waitstatus_to_exitcode(status)
+                # A new process begins with its parent's peak: it is a bound, exact for a worker that outgrew us.
                 peak_bytes = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         raise WorkerDiedError(*account_of_death(str(self), exit_code, peak_bytes, doing)) from cause
