@@ -209,6 +209,7 @@ class DataLoader:
         return self._counters.snapshot(
             num_readers=run.num_readers,
             num_workers=run.num_workers,
+            worker_kind=run.worker_kind,
             max_queue_size=run.max_queue_size,
             shuffle_window=run.dealing.window,
             last_batch=run.rule.last_batch,

@@ -105,11 +105,10 @@ def pack_function(function: Callable[..., Any]) -> tuple[bytes, Known]:
     names: dict[type, str] = {}
     stream = io.BytesIO()
     try:
-        _Pickler(stream, {}, sent=names).dump(
-            (function, names)
-        )  # the dict fills while the function before it is pickled
+        # The dict fills while the function, which stands before it, is pickled.
+        _Pickler(stream, {}, sent=names).dump((function, names))
     except Exception as exc:
-        name, part = _culprit("", function)
+        name, part = _culprit(function)
         raise TypeError(
             f"worker_kind='process' sends the user's objects to other processes, and {name} cannot be pickled: it is a "
             f"{type(part).__qualname__} ({exc}). Make it in the method that uses it, on first use, or leave it out in "
@@ -146,14 +145,25 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         return reduced
 
 
-def _culprit(name: str, value: Any) -> tuple[str, Any]:
+def _culprit(value: Any) -> tuple[str, Any]:
     """Return the innermost part of `value` that cannot be pickled, and its name."""
-    for part_name, part in _parts(name, value):
-        try:
-            cloudpickle.dumps(part)
-        except Exception:
-            return _culprit(part_name, part)
-    return name, value
+    name, outer = "", [value]
+    while True:
+        for part_name, part in _parts(name, outer[-1]):
+            if not _can_be_pickled(part) and not any(part is seen for seen in outer):  # objects may refer in circles
+                name = part_name
+                outer.append(part)
+                break
+        else:
+            return name, outer[-1]
+
+
+def _can_be_pickled(value: Any) -> bool:
+    try:
+        cloudpickle.dumps(value)
+    except Exception:
+        return False
+    return True
 
 
 def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable
 from typing import Any, Generic, NoReturn, TypeVar
 
-from pyloader.deliver.deaths import account_of_death
 from pyloader.deliver.messages import Message, receive, send
 from pyloader.deliver.slots import SlotsClosed
 from pyloader.errors import WorkerDiedError
@@ -169,6 +168,8 @@ class _Worker:
 
     def raise_death(self, doing: str, cause: Exception) -> NoReturn:
         """Raise the error that says how the process ended, while it was `doing`."""
+        from pyloader.deliver.deaths import account_of_death  # it imports what only POSIX systems have
+
         exit_code = peak_bytes = None
         with self._reaping, contextlib.suppress(ChildProcessError, ProcessLookupError):  # reaped by somebody else
             if self._process.returncode is None:

@@ -61,7 +61,14 @@ class Counters:
         self.latest_batch = time.perf_counter()
 
     def snapshot(
-        self, *, num_readers: int, num_workers: int, max_queue_size: int, shuffle_window: int, last_batch: str
+        self,
+        *,
+        num_readers: int,
+        num_workers: int,
+        worker_kind: str,
+        max_queue_size: int,
+        shuffle_window: int,
+        last_batch: str,
     ) -> Stats:
         """Return what has been counted so far, with the options that explain it."""
         seconds = self.loop_seconds()
@@ -77,6 +84,7 @@ class Counters:
             busy_seconds=dict(self.busy_seconds),
             num_readers=num_readers,
             num_workers=num_workers,
+            worker_kind=worker_kind,
             resident_peak=self.resident_chunks,
             max_queue_size=max_queue_size,
             shuffle_window=shuffle_window,
@@ -119,8 +127,9 @@ class Stats:
       longest_wait_seconds: The longest wait after the first.
       longest_wait_step: The step of that wait.
       busy_seconds: How long each stage worked ("read", "shuffle", "encode", "collate"), over all its threads.
-      num_readers: Threads that read; 0 when all is done in the loop's own.
-      num_workers: Threads that shuffle, encode and collate; 0 likewise.
+      num_readers: Threads that read.
+      num_workers: Threads that shuffle, encode and collate; 0 when all is done in the loop's own.
+      worker_kind: "thread", or "process" when each of them has a process for the user's code.
       resident_peak: The most chunks' worth of rows that were resident at once.
       max_queue_size: The bound on it.
       shuffle_window: How many chunks are mixed.
@@ -142,6 +151,7 @@ class Stats:
     busy_seconds: dict[str, float]
     num_readers: int
     num_workers: int
+    worker_kind: str
     resident_peak: float
     max_queue_size: int
     shuffle_window: int
@@ -162,7 +172,8 @@ class Stats:
     def __str__(self) -> str:
         share = self.wait_seconds / self.loop_seconds if self.loop_seconds else 0.0
         rate = f"{self.samples_per_second:,.0f} samples/s"
-        threads = f"{self.num_readers} + {self.num_workers} threads" if self.num_workers else "in the loop's own thread"
+        kind = "processes" if self.worker_kind == "process" else "threads"
+        threads = f"{self.num_readers} + {self.num_workers} {kind}" if self.num_workers else "in the loop's own thread"
         busy = "   ".join(f"{stage} {seconds:.2f} s" for stage, seconds in self.busy_seconds.items())
         lines = [
             f"{self.num_steps:,} steps, {self.num_samples:,} samples in {self.loop_seconds:.2f} s: {rate}",

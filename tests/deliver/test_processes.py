@@ -188,7 +188,7 @@ class TestWhatCannotBePickled:
     def test_the_attribute_is_named(self):
         class Inner:
             def __init__(self):
-                self.lock = threading.Lock()
+                self.itself, self.lock = self, threading.Lock()
 
         class Tokens:
             def __init__(self):

@@ -59,6 +59,8 @@ class TestSameBatches:
         with DataLoader(*parts, directory, num_workers=2, **options, **PROCESS) as loader:
             found = list(loader)
             busy = loader.stats().busy_seconds
+            assert "(1 + 2 processes)" in str(loader.stats())
+            assert "worker_kind='process'" in repr(loader)
         np.testing.assert_equal(found, wanted)
         assert all(ids.flags.writeable for ids, _ in found)
         assert all(0 < busy[stage] < 5 for stage in ("read", "encode", "collate"))
@@ -67,7 +69,7 @@ class TestSameBatches:
         directory = write_chunks(tmp_path, COUNTS)
         with loader_of(directory, text=True, batch_size=50, shuffle=True, num_workers=0) as loader:
             wanted = ids_of(loader)
-        for step in range(len(wanted)):
+        for step in range(0, len(wanted) + 1, 2):
             with loader_of(directory, text=True, batch_size=50, shuffle=True, **PROCESS) as loader:
                 for _ in range(step):
                     next(loader)
