@@ -244,6 +244,11 @@ class TestDeath:
             with pytest.raises(WorkerDiedError, match=f"ended with exit code {code} while"):
                 remote(steps, os._exit)(code)
 
+    def test_what_it_has_printed_is_seen(self, steps, capfd):
+        with pytest.raises(WorkerDiedError):
+            remote(steps, lambda: (print("its last words"), os.kill(os.getpid(), signal.SIGKILL)))()
+        assert capfd.readouterr().out == "its last words\n"
+
     def test_one_that_was_killed_between_two_calls_is_an_error_of_the_second(self, steps):
         pid = remote(steps, os.getpid)
         os.kill(pid(), signal.SIGKILL)
@@ -287,15 +292,16 @@ class TestEnd:
     def test_close_wakes_a_thread_that_waits_and_ends_a_call_that_does_not(self, tmp_path):
         steps = Steps()
         begun = threading.Event()
-        function = remote(steps, lambda: threading.Event().wait(60))
+        function = remote(steps, lambda wanted: threading.Event().wait(wanted))
         caught = []
 
         def call():
+            function(0)  # the process is there
             begun.set()
             try:
-                function()
-            except SlotsClosed as exc:
-                caught.append(exc)
+                function(60)
+            except SlotsClosed:
+                caught.append(time.monotonic())
 
         thread = threading.Thread(target=call)
         thread.start()
@@ -303,7 +309,7 @@ class TestEnd:
         started = time.monotonic()
         steps.close()
         thread.join(timeout=5)
-        assert len(caught) == 1
+        assert caught[0] - started < 0.5
         assert time.monotonic() - started < 2.5
 
     def test_a_call_after_close_starts_nothing(self, steps):
