@@ -97,14 +97,14 @@ class DataLoader:
         self._is_over = False  # the run's end has been delivered, and no `for` has begun since
         self._is_closed = False
         self._failure: Exception | None = None
-        self._resumed_at: float | None = None
+        self._has_loaded = False  # a state, and delivered no batch since
         self._counters = Counters()
         self._bar = ProgressBar(self.steps_per_epoch) if progress else None
 
     def __iter__(self) -> Iterator[Any]:
         self._is_over = False
         position = self._position
-        if position.steps_done and not self._stands_at_run_start() and self._resumed_at is None:
+        if position.steps_done and not self._stands_at_run_start() and not self._has_loaded:
             _log.info("going on at epoch %d, step %d; reset() starts over", position.epoch, position.step)
         return self
 
@@ -191,7 +191,7 @@ class DataLoader:
         self._go_to(START)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what the loop has received, as small JSON; a fresh loader that loads it goes on with the next batch."""
+        """Return what the loop has received, as small JSON; a loader that loads it goes on with the next batch."""
         return state_of(self._position, self._options.order)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -201,7 +201,7 @@ class DataLoader:
           StateError: the state was saved with other chunks or another order; the message says what to write.
         """
         self._go_to(position_from_state(state, self._options.order))
-        self._resumed_at = time.perf_counter()
+        self._has_loaded = True
 
     def stats(self) -> Stats:
         """Return what has been delivered, what was left out, and where the time went."""
@@ -231,6 +231,7 @@ class DataLoader:
         if self._is_over:
             raise StopIteration
         self._counters.requested()
+        begun = time.perf_counter()
         run = self._run or self._begin_run()
         run.steps.check_process()
         try:
@@ -243,8 +244,8 @@ class DataLoader:
             self._failure = exc if isinstance(exc, Exception) else None
             self._stop_run()
             raise
-        if self._resumed_at is not None:
-            self._log_resumed(self._position, time.perf_counter() - self._resumed_at)
+        if self._has_loaded:
+            self._log_resumed(self._position, time.perf_counter() - begun)
         return delivery
 
     def _begin_run(self) -> Run:
@@ -261,7 +262,7 @@ class DataLoader:
 
     def _end_of_run(self, position: Position) -> None:
         self._stop_run()
-        self._position, self._is_over, self._resumed_at = position, True, None
+        self._position, self._is_over, self._has_loaded = position, True, False
         if self._bar is not None:
             self._bar.close()
 
@@ -272,8 +273,8 @@ class DataLoader:
 
     def _go_to(self, position: Position) -> None:
         self._stop_run()
-        self._position, self._peeked, self._failure, self._is_over = position, None, None, False
-        self._resumed_at = None
+        self._position, self._peeked, self._failure = position, None, None
+        self._is_over = self._has_loaded = False
 
     def _is_last_of_run(self, epoch: int) -> bool:
         num_epochs = self._options.num_epochs
@@ -284,7 +285,7 @@ class DataLoader:
         return position.step == 0 and num_epochs is not None and position.epoch % num_epochs == 0
 
     def _log_resumed(self, position: Position, seconds: float) -> None:
-        self._resumed_at = None
+        self._has_loaded = False
         dealing = self._options.run.dealing
         num_read = max(position.segment, dealing.first_segment) - dealing.first_arrival(position.segment) + 1
         _log.info(

@@ -244,7 +244,8 @@ class TestDeath:
             with pytest.raises(WorkerDiedError, match=f"ended with exit code {code} while"):
                 remote(steps, os._exit)(code)
 
-    def test_what_it_has_printed_is_seen(self, steps, capfd):
+    def test_what_it_has_printed_is_seen(self, steps, capfd, monkeypatch):
+        monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
         with pytest.raises(WorkerDiedError):
             remote(steps, lambda: (print("its last words"), os.kill(os.getpid(), signal.SIGKILL)))()
         assert capfd.readouterr().out == "its last words\n"
