@@ -247,7 +247,7 @@ class TestDeath:
     def test_what_it_has_printed_is_seen(self, steps, capfd, monkeypatch):
         monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
         with pytest.raises(WorkerDiedError):
-            remote(steps, lambda: (print("its last words"), os.kill(os.getpid(), signal.SIGKILL)))()
+            remote(steps, lambda: (sys.stdout.write("its last words\n"), os.kill(os.getpid(), signal.SIGKILL)))()
         assert capfd.readouterr().out == "its last words\n"
 
     def test_one_that_was_killed_between_two_calls_is_an_error_of_the_second(self, steps):

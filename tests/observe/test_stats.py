@@ -11,6 +11,7 @@ from pyloader.observe import Counters
 OPTIONS = {
     "num_readers": 1,
     "num_workers": 2,
+    "worker_kind": "thread",
     "max_queue_size": 10,
     "shuffle_window": 4,
     "last_batch": "keep",
