@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pyloader.collate import NumpyDataCollator
@@ -11,9 +12,11 @@ from pyloader.datareader import DataReader
 from pyloader.files import list_chunks
 from pyloader.options import checked_integer, checked_seconds, with_new_names
 from pyloader.parts import check_part, reader_of
-from pyloader.plan import LAST_BATCH_RULES, Dealing, Order
+from pyloader.plan import LAST_BATCH_RULES, Dealing, Order, Streams, steps_per_epoch
+from pyloader.ranks import check_queue, check_state_fits_ranks, counts_of, resolve_world, streams_served
 from pyloader.run import RunOptions
 from pyloader.shuffle import CutRule
+from pyloader.world import World
 
 __all__ = ["MAX_QUEUE_SIZE", "SHUFFLE_WINDOW", "LoaderOptions", "resolve"]
 
@@ -29,13 +32,64 @@ class LoaderOptions:
       run: What its runs are made of.
       order: All that the order of its samples depends on.
       num_epochs: How many epochs a run has; None never ends.
+      world: Which of the data-parallel ranks this is.
+      world_source: Who said so; "" where this process is alone.
       shown: The resolved options by name, for repr.
     """
 
     run: RunOptions
     order: Order
     num_epochs: int | None
+    world: World
+    world_source: str
     shown: dict[str, Any]
+
+    @property
+    def steps_per_epoch(self) -> int | None:
+        """How many batches an epoch has; None when the chunks' counts are unknown."""
+        counts = self.run.chunks.counts
+        if counts is None:
+            return None
+        return steps_per_epoch(int(counts.sum()), self.order.batch_size, self.order.last_batch)
+
+    def all_streams(self, purpose: str) -> Streams:
+        """Return the plan of an epoch, also where it is one stream.
+
+        Raises:
+          DataDirError: the chunks' counts are unknown; `purpose` says what needs them.
+          ValueError: chunks may be left out.
+        """
+        counts_of(self.run.chunks, purpose)
+        if self.run.max_skipped:
+            raise ValueError(f"max_skipped={self.run.max_skipped} may leave out chunks, and {purpose}")
+        return self.run.streams or streams_served(self.run, World(0, 1), 1)
+
+    def with_streams(self, num_streams: int) -> LoaderOptions:
+        """Return these options with an epoch cut into so many streams.
+
+        Raises:
+          DataDirError, ValueError: that cannot be.
+        """
+        streams = None if num_streams == 1 else streams_served(self.run, self.world, num_streams)
+        run = replace(self.run, streams=streams)
+        check_queue(run)
+        world = World(self.world.rank, self.world.size, None if num_streams == self.world.size else num_streams)
+        order = replace(self.order, num_streams=num_streams)
+        return replace(self, run=run, order=order, shown={**self.shown, "world": world})
+
+    def adapted_to(self, state: Any) -> LoaderOptions:
+        """Return these options with as many streams as `state` has.
+
+        Raises:
+          StateError: these ranks cannot serve them; the message says how many can.
+        """
+        if not isinstance(state, Mapping) or state.get("num_streams") == self.order.num_streams == self.world.size == 1:
+            return self
+        check_state_fits_ranks(state, self.order, self.world)
+        try:
+            return self.with_streams(state.get("num_streams", self.order.num_streams))
+        except ValueError as exc:
+            raise StateError(f"the state has {state['num_streams']} streams: {exc}.") from exc
 
     def __str__(self) -> str:
         return ", ".join(f"{name}={value!r}" for name, value in self.shown.items())
@@ -63,7 +117,7 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
     window = _window(given["shuffle_window"], shuffle)
     queue_size = checked_integer("max_queue_size", given["max_queue_size"], at_least=1)
     dealing = Dealing(len(chunks), window)
-    _check_queue(queue_size, dealing)
+    world, world_source = resolve_world(given["world"])
     if given["last_batch"] not in LAST_BATCH_RULES:
         raise ValueError(f'last_batch must be "keep", "drop", "pad" or "wrap", not {given["last_batch"]!r}')
     num_epochs = given["num_epochs"]
@@ -77,6 +131,7 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
         dataset=given["dataset"],
         collator=collator,
         dealing=dealing,
+        streams=None,
         chunk_seed=seed if shuffle == "all" else None,
         row_seed=None if shuffle == "none" else seed,
         rule=CutRule(batch_size=batch_size, last_batch=given["last_batch"], several=slices),
@@ -91,7 +146,7 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
         seed=seed,
         shuffle=shuffle,
         shuffle_window=window,
-        batch_size=batch_size,
+        batch_size=batch_size * world.size,
         last_batch=given["last_batch"],
         num_streams=1,
         fingerprint=chunks.fingerprint,
@@ -105,7 +160,10 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
         batch_size=batch_size,
         shuffle_window=window,
     )
-    return LoaderOptions(run=run, order=order, num_epochs=num_epochs, shown=shown)
+    options = LoaderOptions(
+        run=run, order=order, num_epochs=num_epochs, world=world, world_source=world_source, shown=shown
+    )
+    return options.with_streams(world.num_streams or world.size)
 
 
 def _shown(given: dict[str, Any], **resolved: Any) -> dict[str, Any]:
@@ -129,16 +187,6 @@ def _window(shuffle_window: int | None, shuffle: str) -> int:
     if shuffle != "all" and shuffle_window > 1:
         raise ValueError(f"shuffle_window={shuffle_window} needs shuffle=True, which mixes chunks and their rows")
     return shuffle_window
-
-
-def _check_queue(queue_size: int, dealing: Dealing) -> None:
-    needed = dealing.width + 1 if dealing.width > 1 else 1
-    if queue_size < needed:
-        raise ValueError(
-            f"shuffle_window={dealing.window} holds {dealing.width} chunks for mixing and one that is handed out: "
-            f"max_queue_size must be at least {needed}, got {queue_size}. Write max_queue_size={needed}, or "
-            f"shuffle_window={max(1, queue_size - 1)}"
-        )
 
 
 def _max_skipped(value: int | str, num_chunks: int) -> int:
