@@ -19,7 +19,7 @@ from pyloader.files.listing import DataDir
 from pyloader.loaderoptions import LoaderOptions, resolve
 from pyloader.observe import Counters, ProgressBar, Stats
 from pyloader.options import checked_integer
-from pyloader.plan import START, Position, position_from_state, rows_of_step, state_of
+from pyloader.plan import START, Position, rows_of_step, state_of
 from pyloader.run import Run
 from pyloader.world import World
 
@@ -205,8 +205,8 @@ class DataLoader:
         Raises:
           StateError: the state was saved with other chunks or another order; the message says what to write.
         """
-        options = self._options.adapted_to(state)
-        self._go_to(position_from_state(state, options.order))
+        options, position = self._options.resuming(state)
+        self._go_to(position)
         self._options = options
         self._resumed_at = time.perf_counter()
 
@@ -219,7 +219,8 @@ class DataLoader:
         """
         checked_integer("num_steps", num_steps, at_least=0)
         streams = self._options.all_streams("skipping steps needs to know their samples")
-        self._go_to(streams.position(self._position.steps_done + num_steps))
+        if num_steps:
+            self._go_to(streams.position(self._position.steps_done + num_steps))
 
     def locate(self, step: int) -> list[tuple[str, int]]:
         """Return where each row of a batch over all ranks comes from: (chunk, row in it), rank after rank.

@@ -9,10 +9,11 @@ from typing import Any
 
 from pyloader.collate import NumpyDataCollator
 from pyloader.datareader import DataReader
+from pyloader.errors import StateError
 from pyloader.files import list_chunks
 from pyloader.options import checked_integer, checked_seconds, with_new_names
 from pyloader.parts import check_part, reader_of
-from pyloader.plan import LAST_BATCH_RULES, Dealing, Order, Streams, steps_per_epoch
+from pyloader.plan import LAST_BATCH_RULES, Dealing, Order, Position, Streams, position_from_state, steps_per_epoch
 from pyloader.ranks import check_queue, check_state_fits_ranks, counts_of, resolve_world, streams_served
 from pyloader.run import RunOptions
 from pyloader.shuffle import CutRule
@@ -77,19 +78,21 @@ class LoaderOptions:
         order = replace(self.order, num_streams=num_streams)
         return replace(self, run=run, order=order, shown={**self.shown, "world": world})
 
-    def adapted_to(self, state: Any) -> LoaderOptions:
-        """Return these options with as many streams as `state` has.
+    def resuming(self, state: Any) -> tuple[LoaderOptions, Position]:
+        """Return these options with as many streams as `state` has, and where it stands.
 
         Raises:
-          StateError: these ranks cannot serve them; the message says how many can.
+          StateError: the state cannot be honoured here; the message says what to write.
         """
-        if not isinstance(state, Mapping) or state.get("num_streams") == self.order.num_streams == self.world.size == 1:
-            return self
+        num_streams = state.get("num_streams") if isinstance(state, Mapping) else None
+        if type(num_streams) is not int or num_streams < 1:
+            return self, position_from_state(state, self.order)
         check_state_fits_ranks(state, self.order, self.world)
+        position = position_from_state(state, replace(self.order, num_streams=num_streams))
         try:
-            return self.with_streams(state.get("num_streams", self.order.num_streams))
+            return self.with_streams(num_streams), position
         except ValueError as exc:
-            raise StateError(f"the state has {state['num_streams']} streams: {exc}.") from exc
+            raise StateError(f"the state was saved with {num_streams} streams. {exc}") from exc
 
     def __str__(self) -> str:
         return ", ".join(f"{name}={value!r}" for name, value in self.shown.items())

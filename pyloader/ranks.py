@@ -125,13 +125,13 @@ def check_state_fits_ranks(state: Mapping[str, Any], order: Order, world: World)
     Raises:
       StateError: they cannot; the message says how many can, and with which batch_size.
     """
-    num_streams, whole_batch = state.get("num_streams"), state.get("batch_size")
-    if type(num_streams) is not int or type(whole_batch) is not int or min(num_streams, whole_batch) < 1:
-        return  # it is no state, and will be refused as such
+    num_streams, whole_batch = state["num_streams"], state.get("batch_size")
+    if type(whole_batch) is not int:
+        return  # refused as any state that lacks something
     if num_streams == 1 and world.size > 1:
         raise StateError(
             f"the state was saved with one stream, which {world.size} ranks cannot share.",
-            f"Go on with one rank and batch_size={whole_batch}.  A run that begins with "
+            f"Go on with one rank and batch_size={whole_batch}. A run that begins with "
             f"world=World(rank, size, num_streams={world.size}) can go on on any number of ranks that divides that",
         )
     if num_streams % world.size:
@@ -146,11 +146,10 @@ def check_state_fits_ranks(state: Mapping[str, Any], order: Order, world: World)
             f"the state was saved with num_streams={num_streams}; this loader has num_streams={world.num_streams}.",
             f"Make it World({world.rank}, {world.size}), which takes the number from the state",
         )
-    if world.size > 1 or num_streams > 1:
-        here = order.batch_size // world.size
-        if whole_batch != order.batch_size and whole_batch % world.size == 0:
-            raise StateError(
-                f"the state was saved with batches of {whole_batch:,} samples over all ranks; batch_size={here} makes "
-                f"{order.batch_size:,} on {world.size} rank{'s' if world.size > 1 else ''}.",
-                f"Make it DataLoader(..., batch_size={whole_batch // world.size})",
-            )
+    if num_streams > 1 and whole_batch != order.batch_size:
+        raise StateError(
+            f"the state was saved with batches of {whole_batch:,} samples over all ranks; "
+            f"batch_size={order.batch_size // world.size} makes {order.batch_size:,} on {world.size} "
+            f"rank{'s' if world.size > 1 else ''}.",
+            f"Make it DataLoader(..., batch_size={whole_batch // world.size})",
+        )
