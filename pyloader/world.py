@@ -82,7 +82,8 @@ def _of_torch(distributed: Any) -> tuple[World, str] | None:
 
 def _of_jax(jax: Any) -> tuple[World, str] | None:
     # Asked only once it is initialised: process_count would choose and start the devices.
-    if jax is None or not jax.distributed.is_initialized():
+    is_initialized = getattr(getattr(jax, "distributed", None), "is_initialized", None)
+    if is_initialized is None or not is_initialized():
         return None
     return World(jax.process_index(), jax.process_count()), "jax.distributed"
 
