@@ -242,8 +242,11 @@ class DataLoader:
 
     def stats(self) -> Stats:
         """Return what has been delivered, what was left out, and where the time went."""
-        run = self._options.run
+        run, world = self._options.run, self._options.world
         return self._counters.snapshot(
+            rank=world.rank,
+            num_ranks=world.size,
+            num_streams=self._options.order.num_streams,
             num_readers=run.num_readers,
             num_workers=run.num_workers,
             max_queue_size=run.max_queue_size,

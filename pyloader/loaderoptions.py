@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from pyloader.collate import NumpyDataCollator
@@ -63,7 +64,11 @@ class LoaderOptions:
         counts_of(self.run.chunks, purpose)
         if self.run.max_skipped:
             raise ValueError(f"max_skipped={self.run.max_skipped} may leave out chunks, and {purpose}")
-        return self.run.streams or streams_served(self.run, World(0, 1), 1)
+        return self.run.streams or self._one_stream
+
+    @cached_property
+    def _one_stream(self) -> Streams:
+        return streams_served(self.run, self.world, 1)
 
     def with_streams(self, num_streams: int) -> LoaderOptions:
         """Return these options with an epoch cut into so many streams.

@@ -102,20 +102,21 @@ def check_queue(run: RunOptions) -> None:
     Raises:
       ValueError: it cannot; the message has the arithmetic.
     """
-    width, num_served = run.dealing.width, 1 if run.streams is None else len(run.streams.served)
-    per_chunk_wide = width > 1
-    needed = width * num_served + per_chunk_wide
-    queue_size = run.max_queue_size
+    width, queue_size = run.dealing.width, run.max_queue_size
+    num_served = 1 if run.streams is None else len(run.streams.served)
+    needed = width * num_served + (width > 1)
     if queue_size >= needed:
         return
-    for_mixing = f"holds {width} chunks for mixing"
-    if num_served > 1:
-        for_mixing = f"holds {width * num_served} chunks for mixing, {width} for each of the {num_served} streams here,"
+    for_mixing = f"shuffle_window={run.dealing.window} holds {width} chunks for mixing and one that is handed out"
     narrower = max(1, (queue_size - 1) // num_served)
+    if num_served > 1:
+        for_mixing = f"each of the {num_served} streams here holds a chunk"
+        if width > 1:
+            for_mixing = f"each of the {num_served} streams here holds {width} chunks for mixing, and one is handed out"
     or_narrower = f", or shuffle_window={narrower}" if narrower < width and narrower * num_served <= queue_size else ""
     raise ValueError(
-        f"shuffle_window={run.dealing.window} {for_mixing} and one that is handed out: max_queue_size must be at least "
-        f"{needed}, got {queue_size}. Write max_queue_size={needed}{or_narrower}"
+        f"{for_mixing}: max_queue_size must be at least {needed}, got {queue_size}. "
+        f"Write max_queue_size={needed}{or_narrower}"
     )
 
 

@@ -17,8 +17,8 @@ __all__ = ["World", "world_and_source"]
 class World:
     """One of `size` training processes that share an epoch.
 
-    The rank is the data-parallel one: processes that hold parts of the same model (tensor or pipeline parallel) want the
-    same batches, and give the same rank.
+    The rank is the data-parallel one: processes that hold parts of the same model (tensor or pipeline parallel) want
+    the same batches, and give the same rank.
 
     Attributes:
       rank: Which of them, from 0.
@@ -46,7 +46,8 @@ class World:
             below = self.num_streams // self.size * self.size
             wanted = f"{below} or {below + self.size}" if below else f"{self.size}"
             raise ValueError(
-                f"num_streams={self.num_streams} cannot be shared evenly by {self.size} ranks. Write num_streams={wanted}"
+                f"num_streams={self.num_streams} cannot be shared evenly by {self.size} ranks. "
+                f"Write num_streams={wanted}"
             )
 
     @classmethod

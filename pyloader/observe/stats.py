@@ -61,11 +61,23 @@ class Counters:
         self.latest_batch = time.perf_counter()
 
     def snapshot(
-        self, *, num_readers: int, num_workers: int, max_queue_size: int, shuffle_window: int, last_batch: str
+        self,
+        *,
+        rank: int,
+        num_ranks: int,
+        num_streams: int,
+        num_readers: int,
+        num_workers: int,
+        max_queue_size: int,
+        shuffle_window: int,
+        last_batch: str,
     ) -> Stats:
         """Return what has been counted so far, with the options that explain it."""
         seconds = self.loop_seconds()
         return Stats(
+            rank=rank,
+            num_ranks=num_ranks,
+            num_streams=num_streams,
             num_steps=self.num_steps,
             num_samples=self.num_samples,
             samples_per_second=self.num_samples / seconds if seconds else 0.0,
@@ -109,7 +121,12 @@ class Counters:
 class Stats:
     """What a loader has done since it was made; `print` it, or take the numbers.
 
+    Of several ranks each counts what it had itself.
+
     Attributes:
+      rank: Which data-parallel rank it is.
+      num_ranks: How many there are.
+      num_streams: How many streams an epoch is cut into, over all ranks.
       num_steps: Batches delivered.
       num_samples: Samples delivered, filling included.
       samples_per_second: From the first request to the latest batch, the loop's own work included.
@@ -131,6 +148,9 @@ class Stats:
       skipped: The chunks left out under max_skipped, with their reasons.
     """
 
+    rank: int
+    num_ranks: int
+    num_streams: int
     num_steps: int
     num_samples: int
     samples_per_second: float
@@ -172,8 +192,15 @@ class Stats:
             f"busy       {busy}   ({threads})",
             f"resident   at most {self.resident_peak:.1f} of {self.max_queue_size} chunks",
             f"shuffle    window {self.shuffle_window}; the average batch held samples of {self.mixing:.1f} chunks",
+            *self._rank_lines(),
             f"lost       {self.dropped:,} dropped and {self.filled:,} repeated by last_batch={self.last_batch!r}; "
             f"{len(self.skipped)} chunks skipped",
             *(f"           {path}: {reason}" for path, reason in self.skipped.items()),
         ]
         return "\n".join(lines)
+
+    def _rank_lines(self) -> list[str]:
+        if self.num_streams == 1:
+            return []
+        served = self.num_streams // self.num_ranks
+        return [f"rank       {self.rank} of {self.num_ranks}, with {served} of {self.num_streams} streams"]

@@ -63,7 +63,7 @@ class Dealing:
         return (np.arange(self.width + 1, dtype=np.int64) * num_rows + phase) // self.width
 
     def hands(self, arrival: int, rows: np.ndarray, phase: int) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield each segment that gets some of an arrival's `rows`, and which; hands of the same segment come as one."""
+        """Yield each segment that gets some of an arrival's `rows`, and which; hands of one segment come together."""
         cuts = self.cuts(len(rows), phase)
         for segment, together in itertools.groupby(range(self.width), lambda hand: self.segment_of(arrival, hand)):
             first, *others = together
@@ -86,7 +86,9 @@ class Dealing:
             sizes[-1] = counts.sum()
             return sizes
         before = np.zeros(self.num_chunks, np.int64)
-        for hand in range(self.width):  # one after another, so that a wide window takes no more memory than a narrow one
+        for hand in range(
+            self.width
+        ):  # one after another, so that a wide window takes no more memory than a narrow one
             after = ((hand + 1) * counts + phases) // self.width
             np.add.at(sizes, np.clip(arrivals + hand, self.first_segment, self.num_chunks - 1), after - before)
             before = after

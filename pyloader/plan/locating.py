@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from pyloader.plan.order import deal_phase, row_order, segment_order
@@ -42,13 +44,12 @@ def _segment(streams: Streams, stretch: Stretch, segment: int) -> np.ndarray:
     parts = []
     for number in range(dealing.first_arrival(segment), segment + 1):
         chunk, part = int(stretch.chunks[number]), slice(int(stretch.starts[number]), int(stretch.stops[number]))
-        if seed is None:
-            dealt = [(number, np.arange(part.start, part.stop))]
-        else:
+        dealt: Iterable[tuple[int, np.ndarray]] = [(number, np.arange(part.start, part.stop))]
+        if seed is not None:
             rows = row_order(int(streams.counts[chunk]), seed=seed, epoch=epoch, chunk=chunk)[part]
             dealt = dealing.hands(number, rows, deal_phase(dealing.width, seed=seed, epoch=epoch, chunk=chunk))
         parts += [np.stack([np.full(len(rows), chunk), rows], axis=1) for to, rows in dealt if to == segment]
-    joined = np.concatenate(parts)
-    if seed is None or dealing.width == 1:
-        return joined
-    return joined[segment_order(len(joined), seed=seed, epoch=epoch, segment=segment, stream=stretch.stream)]
+    joined: np.ndarray = np.concatenate(parts)
+    if seed is not None and dealing.width > 1:
+        joined = joined[segment_order(len(joined), seed=seed, epoch=epoch, segment=segment, stream=stretch.stream)]
+    return joined

@@ -1,7 +1,7 @@
 """State: a position as small JSON, with all that the order depends on, so that a loader can tell whether it fits.
 
-It says what the loop has received.  It holds nothing that the order does not depend on: no worker counts, no queue size,
-no num_epochs.
+It says what the loop has received.  It holds nothing that the order does not depend on: no worker counts, no queue
+size, no num_epochs, and no rank.
 """
 
 from __future__ import annotations

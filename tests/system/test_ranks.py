@@ -6,7 +6,6 @@ import itertools
 import json
 import logging
 import random
-import re
 from collections import Counter
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 from numbered import NumberedReader, ids_of, loader_of, write_chunks
 from ranks import global_batches, rank_loaders, real_ids, through_json, write_counted
 
-from pyloader import DataLoader, World
+from pyloader import World
 from pyloader.errors import DataDirError, StateError
 
 COUNTS = [30, 0, 17, 1, 44, 23, 8, 60, 5, 1]
@@ -91,9 +90,7 @@ def test_the_batches_over_all_ranks_are_the_same_on_every_number_of_them(
     directory = write_counted(tmp_path_factory.mktemp("chunks"), counts)
     options = {"seed": seed, "last_batch": last_batch, "shuffle": True, "shuffle_window": window, "num_epochs": 2}
     found = [
-        global_batches(
-            rank_loaders(directory, size, num_streams=num_streams, batch_size=whole // size, **options)
-        )
+        global_batches(rank_loaders(directory, size, num_streams=num_streams, batch_size=whole // size, **options))
         for size in divisors(num_streams)
     ]
     assert all(batches == found[0] for batches in found)
@@ -147,27 +144,31 @@ def test_a_run_that_changes_its_ranks_again_and_again_is_the_uninterrupted_run(t
     assert found[:120] == wanted
 
 
-@pytest.mark.parametrize("num_workers", [1, 3])
-@pytest.mark.parametrize("size", [1, 2, 4])
-@pytest.mark.parametrize("text", [False, True])
-def test_threads_and_a_queue_that_is_just_large_enough_change_nothing(tmp_path, size, num_workers, text):
-    directory = write_counted(tmp_path, COUNTS)
-    options = {"shuffle": True, "shuffle_window": 3, "last_batch": "pad", "num_epochs": 2, "batch_size": 24 // size}
-    inline = rank_loaders(directory, size, num_streams=4, **options)
-    threaded = rank_loaders(
-        directory,
-        size,
-        num_streams=4,
-        reader=NumberedReader(text=text),
-        num_workers=num_workers,
-        num_readers=3,
-        max_queue_size=3 * (4 // size) + 1,
-        **options,
-    )
-    assert global_batches(threaded) == global_batches(inline)
+@settings(max_examples=60)
+@given(
+    counts=counts,
+    per_rank=st.integers(1, 4),
+    share=st.integers(1, 20),
+    window=st.integers(1, 4),
+    last_batch=rules,
+    num_workers=st.integers(1, 3),
+    num_readers=st.integers(1, 3),
+    text=st.booleans(),
+)
+def test_threads_and_a_queue_that_is_just_large_enough_change_nothing(
+    tmp_path_factory, counts, per_rank, share, window, last_batch, text, **threads
+):
+    assume(sum(counts) >= (2 * per_rank * share if last_batch == "drop" else 2 * per_rank))
+    directory = write_counted(tmp_path_factory.mktemp("chunks"), counts)
+    options = {"shuffle": True, "shuffle_window": window, "last_batch": last_batch, "num_epochs": 2}
+    options |= {"num_streams": 2 * per_rank, "batch_size": share * per_rank}
+    width = min(window, len(counts))
+    needed = width * per_rank + (width > 1)
+    threaded = rank_loaders(directory, 2, reader=NumberedReader(text=text), max_queue_size=needed, **threads, **options)
+    assert global_batches(threaded) == global_batches(rank_loaders(directory, 2, **options))
     for loader in threaded:
         loader.close()
-        assert loader.stats().resident_peak <= 3 * (4 // size) + 1
+        assert loader.stats().resident_peak <= needed
 
 
 def test_the_batches_of_four_streams_are_those_that_were_pinned(tmp_path):
@@ -312,17 +313,30 @@ def test_keep_is_refused_with_what_the_others_cost_here(tmp_path):
         ({"world": (2, 2)}, r"rank counts from 0 and must be below size=2, got 2"),
         (
             {"batch_size": 8, "world": World(0, 1, 4), "shuffle": True, "shuffle_window": 4},
-            r"holds 16 chunks for mixing, 4 for each of the 4 streams here, and one that is handed out: "
+            r"each of the 4 streams here holds 4 chunks for mixing, and one is handed out: "
             r"max_queue_size must be at least 17, got 10. Write max_queue_size=17, or shuffle_window=2",
         ),
         ({"batch_size": 8, "world": World(0, 1, 16)}, r"batch_size=8 cannot be taken evenly"),
-        ({"batch_size": 16, "world": World(0, 1, 16)}, r"max_queue_size must be at least 16, got 10. Write max_queue"),
+        (
+            {"batch_size": 16, "world": World(0, 1, 16)},
+            r"each of the 16 streams here holds a chunk: max_queue_size must be at least 16, got 10",
+        ),
     ],
 )
 def test_options_that_do_not_go_with_ranks_say_what_does(tmp_path, options, message):
     directory = write_counted(tmp_path, [30] * 10)
     with pytest.raises((ValueError, TypeError), match=message):
         loader_of(directory, last_batch="drop", **options)
+
+
+def test_stats_say_which_rank_it_is(tmp_path):
+    directory = write_counted(tmp_path, COUNTS)
+    _, loader = rank_loaders(directory, 2, num_streams=6, batch_size=6, last_batch="drop")
+    list(loader)
+    stats = loader.stats()
+    assert (stats.rank, stats.num_ranks, stats.num_streams) == (1, 2, 6)
+    assert "rank       1 of 2, with 3 of 6 streams" in str(stats)
+    assert "rank" not in str(rank_loaders(directory, 1, batch_size=6)[0].stats())
 
 
 def test_too_few_samples_are_refused(tmp_path):
@@ -342,7 +356,9 @@ def saved_on(directory, size, num_streams=None, **options):
 def test_a_state_that_these_ranks_cannot_share_names_the_numbers_that_can(tmp_path):
     directory = write_counted(tmp_path, COUNTS)
     state = saved_on(directory, 4, batch_size=6)
-    message = r"4 streams, which 3 ranks cannot share.*can: 1 \(batch_size=24\), 2 \(batch_size=12\), 4 \(batch_size=6\)"
+    message = (
+        r"4 streams, which 3 ranks cannot share.*can: 1 \(batch_size=24\), 2 \(batch_size=12\), 4 \(batch_size=6\)"
+    )
     with pytest.raises(StateError, match=message):
         rank_loaders(directory, 3, batch_size=8, last_batch="drop")[0].load_state_dict(state)
 
@@ -373,7 +389,9 @@ def test_a_state_whose_streams_do_not_fit_the_queue_is_refused_with_the_arithmet
     directory = write_counted(tmp_path, COUNTS)
     state = saved_on(directory, 4, batch_size=6, shuffle=True)
     loader = rank_loaders(directory, 1, batch_size=24, last_batch="drop", shuffle=True, max_queue_size=10)[0]
-    with pytest.raises(StateError, match=r"the state was saved with 4 streams. .*max_queue_size must be at least 17, got 10"):
+    with pytest.raises(
+        StateError, match=r"the state was saved with 4 streams. .*max_queue_size must be at least 17, got 10"
+    ):
         loader.load_state_dict(state)
 
 
@@ -445,9 +463,9 @@ def test_skipping_is_receiving_without_reading(tmp_path_factory, counts, num_str
 
 def test_skipping_and_locating_need_counts(tmp_path):
     loader = loader_of(write_chunks(tmp_path, COUNTS), batch_size=6)
-    with pytest.raises(DataDirError, match="skipping steps needs.*pyloader index"):
+    with pytest.raises(DataDirError, match=r"skipping steps needs.*pyloader index"):
         loader.skip(3)
-    with pytest.raises(DataDirError, match="locating a step's samples needs.*pyloader index"):
+    with pytest.raises(DataDirError, match=r"locating a step's samples needs.*pyloader index"):
         loader.locate(3)
 
 
