@@ -59,13 +59,14 @@ def stream(root: Path, limit_mb: int, num_chunks: int) -> None:
     with DataLoader(data_dir=chunks, batch_size=256, shuffle=True, max_queue_size=5) as loader:
         for step, batch in enumerate(loader):
             samples += len(next(iter(batch.values())))
-            if step % 50 == 0:
+            if step % 20 == 0:
                 most = max(most, private_mb()["RssAnon"])
         stats = loader.stats()
     seconds = time.perf_counter() - begun
     print(
-        f"{num_chunks} chunks of 64 MB: {samples:,} samples in {seconds:.1f} s; at most {most - before['RssAnon']:,.0f} MB "
-        f"above the interpreter's {before['RssAnon']:,.0f}; {stats.resident_peak:.1f} of 5 chunks resident"
+        f"{num_chunks} chunks of 64 MB: {samples:,} samples in {seconds:.1f} s; "
+        f"at most {most - before['RssAnon']:,.0f} MB above the interpreter's {before['RssAnon']:,.0f}; "
+        f"{stats.resident_peak:.1f} of 5 chunks resident"
     )
 
 

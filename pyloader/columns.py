@@ -45,8 +45,8 @@ class ColumnSpec:
 
     Attributes:
       name: Its key.
-      kind: "array" for a NumPy array; for a list the type of its first value: "str", "bytes", "bool", "int", "float",
-        "list", "dict", or "object" for anything else; "" for a list with no value to tell by.
+      kind: "array" for a NumPy array; for a list the type of its values, apart from None: "str", "bytes", "bool",
+        "int", "float", "list", "dict", or "object" for any other, and for several; "" for a list without a value.
       dtype: An array's dtype as NumPy spells it, byte order included ("<f4"); "" for a list.
       item_shape: The shape of one row of an array; () for a list.
     """
@@ -152,14 +152,16 @@ def columns_bytes(columns: Columns, *, sample_rows: int = 64) -> int:
 def _spec(name: str, values: Column) -> ColumnSpec:
     if isinstance(values, np.ndarray):
         return ColumnSpec(name, "array", values.dtype.str, values.shape[1:])
-    first = next((value for value in values if value is not None), None)
-    return ColumnSpec(name, "" if first is None else _KINDS.get(type(first), "object"))
+    kinds = {_KINDS.get(kind, "object") for kind in set(map(type, values)) - {type(None)}}
+    return ColumnSpec(name, "object" if len(kinds) > 1 else "".join(kinds))
 
 
 def _in_words(spec: ColumnSpec) -> str:
     if spec.kind == "array":
-        return f"{spec.name!r} as {np.dtype(spec.dtype).name} rows of shape {list(spec.item_shape)}"
-    return f"{spec.name!r} as a list of {spec.kind or 'nothing'}"
+        shape = f" rows of shape {list(spec.item_shape)}" if spec.item_shape else ""
+        return f"{spec.name!r} as {np.dtype(spec.dtype).name}{shape}"
+    kind = {"": "nothing", "object": "values of several kinds"}.get(spec.kind, spec.kind)
+    return f"{spec.name!r} as a list of {kind}"
 
 
 def _list_bytes(values: Sequence[Any], sample_items: int) -> int:

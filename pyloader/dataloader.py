@@ -99,7 +99,7 @@ class DataLoader:
         self._is_over = False  # the run's end has been delivered, and no `for` has begun since
         self._is_closed = False
         self._failure: Exception | None = None
-        self._resumed_at: float | None = None
+        self._has_loaded = False  # a state, and delivered no batch since
         self._counters = Counters()
         self._bar = ProgressBar(self.steps_per_epoch) if progress else None
         self._log_world()
@@ -107,7 +107,7 @@ class DataLoader:
     def __iter__(self) -> Iterator[Any]:
         self._is_over = False
         position = self._position
-        if position.steps_done and not self._stands_at_run_start() and self._resumed_at is None:
+        if position.steps_done and not self._stands_at_run_start() and not self._has_loaded:
             _log.info("going on at epoch %d, step %d; reset() starts over", position.epoch, position.step)
         return self
 
@@ -208,7 +208,7 @@ class DataLoader:
         options, position = self._options.resuming(state)
         self._go_to(position)
         self._options = options
-        self._resumed_at = time.perf_counter()
+        self._has_loaded = True
 
     def skip(self, num_steps: int) -> None:
         """Leave out the next `num_steps` batches, without reading them; the state counts them as received.
@@ -270,6 +270,7 @@ class DataLoader:
         if self._is_over:
             raise StopIteration
         self._counters.requested()
+        begun = time.perf_counter()
         run = self._run or self._begin_run()
         run.steps.check_process()
         try:
@@ -282,8 +283,8 @@ class DataLoader:
             self._failure = exc if isinstance(exc, Exception) else None
             self._stop_run()
             raise
-        if self._resumed_at is not None:
-            self._log_resumed(self._position, time.perf_counter() - self._resumed_at)
+        if self._has_loaded:
+            self._log_resumed(self._position, time.perf_counter() - begun)
         return delivery
 
     def _begin_run(self) -> Run:
@@ -300,7 +301,7 @@ class DataLoader:
 
     def _end_of_run(self, position: Position) -> None:
         self._stop_run()
-        self._position, self._is_over, self._resumed_at = position, True, None
+        self._position, self._is_over, self._has_loaded = position, True, False
         if self._bar is not None:
             self._bar.close()
 
@@ -311,8 +312,8 @@ class DataLoader:
 
     def _go_to(self, position: Position) -> None:
         self._stop_run()
-        self._position, self._peeked, self._failure, self._is_over = position, None, None, False
-        self._resumed_at = None
+        self._position, self._peeked, self._failure = position, None, None
+        self._is_over = self._has_loaded = False
 
     def _is_whole(self, position: Position) -> bool:
         """Tell whether all batches of the position's epoch have been received."""
@@ -330,7 +331,7 @@ class DataLoader:
         return position.step == 0 and num_epochs is not None and position.epoch % num_epochs == 0
 
     def _log_resumed(self, position: Position, seconds: float) -> None:
-        self._resumed_at = None
+        self._has_loaded = False
         run = self._options.run
         num_read = run.dealing.num_reads(position.segment) if run.streams is None else run.streams.num_reads(position)
         _log.info(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from typing import Any
 
@@ -37,7 +38,9 @@ class DataReader:
 
     def __init__(self, batch_size: int = 16, shuffle: bool = False, seed: int = 42, **old_names: Any) -> None:
         given: dict[str, Any] = {"batch_size": batch_size, "shuffle": shuffle, "seed": seed}
-        given = with_new_names(type(self).__name__, given, old_names)
+        own = inspect.signature(type(self)).parameters.values() if old_names else ()
+        own_names = [option.name for option in own if option.kind not in (option.VAR_POSITIONAL, option.VAR_KEYWORD)]
+        given = with_new_names(type(self).__name__, given, old_names, others=own_names)
         self.batch_size, self.shuffle, self.seed = given["batch_size"], given["shuffle"], given["seed"]
 
     def read_file(self, path: str) -> tuple[Columns, int] | Columns:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 __all__ = ["checked_integer", "checked_seconds", "format_bytes", "parse_bytes", "with_new_names"]
@@ -34,8 +34,16 @@ _UNITS |= {f"{letter}b": 1000**power for power, letter in enumerate("kmgt", star
 _UNITS |= {f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", start=1)}
 
 
-def with_new_names(owner: str, given: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+def with_new_names(
+    owner: str, given: Mapping[str, Any], extra: Mapping[str, Any], *, others: Iterable[str] = ()
+) -> dict[str, Any]:
     """Return the options `given`, with the old spellings in `extra` taken in under their new names.
+
+    Args:
+      owner: Who has the options, to be named in errors.
+      given: The options and their values.
+      extra: What was given beside them.
+      others: Further options that the owner has, to be advised.
 
     Raises:
       TypeError: `extra` has an option that `owner` does not know; the message says what to write.
@@ -45,7 +53,7 @@ def with_new_names(owner: str, given: Mapping[str, Any], extra: Mapping[str, Any
         if name in _OLD_NAMES and _OLD_NAMES[name] in options:
             options[_OLD_NAMES[name]] = value
         else:
-            raise TypeError(f"{owner} has no option {name!r}. {_advice(name, options)}")
+            raise TypeError(f"{owner} has no option {name!r}. {_advice(name, [*dict.fromkeys([*options, *others])])}")
     return options
 
 
@@ -100,7 +108,7 @@ def format_bytes(num_bytes: float) -> str:
     return f"{num_bytes:,.{digits}f} {unit}"
 
 
-def _advice(name: str, options: Mapping[str, Any]) -> str:
+def _advice(name: str, options: Sequence[str]) -> str:
     if name in _ELSEWHERE:
         return _ELSEWHERE[name]
     import difflib

@@ -3,7 +3,7 @@
 
     python scripts/split_arrays.py chunks/ image=x.npy label=y.npy
 
-Copy this, and write your own `changed`.  To split arrays as they are, use `pyloader split image=x.npy label=y.npy chunks/`.
+Copy this, and write your own `changed`.  To split arrays as they are: `pyloader split image=x.npy label=y.npy chunks/`.
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
 
     python scripts/split_images.py photos/ chunks/          (photos/cat/1.jpg, photos/dog/7.png, ...)
 
-Nothing is decoded; do that in your Dataset.batch_encode.  The chunks are Parquet, which holds bytes as they are; without
-pyarrow they are JSON lines, and `image` is Base64 text.  labels.json has the subfolders' names, in order of their labels.
+Nothing is decoded; do that in your Dataset.batch_encode.  The chunks are Parquet, which holds bytes as they are;
+without pyarrow they are JSON lines, and `image` is Base64 text.  labels.json has the subfolders' names, in order of
+their labels.
 """
 
 from __future__ import annotations

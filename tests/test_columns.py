@@ -69,6 +69,10 @@ def test_specs_tell_kind_dtype_and_shape_sorted_by_name():
         ColumnSpec("text", "str"),
         ColumnSpec("x", "array", "<f4", (28, 28)),
     )
+    assert column_specs({"mixed": [None, 1, "a"], "fractions": [1, 0.5]}) == (
+        ColumnSpec("fractions", "object"),
+        ColumnSpec("mixed", "object"),
+    )
     assert [str(spec) for spec in column_specs(columns)] == [
         "ids: list",
         "none: empty",
@@ -82,9 +86,11 @@ def test_specs_tell_kind_dtype_and_shape_sorted_by_name():
     [
         ({"a": [1]}, {"a": [2, 3]}, ""),
         ({"a": [None]}, {"a": ["x"]}, ""),
+        ({"a": [1, None]}, {"a": [2]}, ""),
+        ({"a": [1, "x"]}, {"a": ["x", 1]}, ""),
         ({"a": [1]}, {"b": [1]}, "has columns ['a'], not ['b']"),
         ({"a": [1]}, {"a": ["x"]}, "has 'a' as a list of int, not 'a' as a list of str"),
-        ({"a": [None]}, {"a": np.zeros(1)}, "has 'a' as a list of nothing, not 'a' as float64 rows of shape []"),
+        ({"a": [None]}, {"a": np.zeros(1)}, "has 'a' as a list of nothing, not 'a' as float64"),
         (
             {"a": np.zeros((1, 2), np.float32)},
             {"a": np.zeros((1, 3), np.float32)},

@@ -11,6 +11,7 @@ from pyloader.datacollator import DataCollator
 from pyloader.datareader import DataReader, read_chunk
 from pyloader.dataset import Dataset
 from pyloader.errors import ReadFileError
+from pyloader.read import JsonlReader
 
 
 class Answers(DataReader):
@@ -45,6 +46,18 @@ def test_an_unknown_option_of_a_reader_is_refused_by_the_name_of_its_class(optio
 
     with pytest.raises(TypeError, match=f"Problems has no option '{option}'.*{advice}"):
         Problems(**{option: 1})
+
+
+def test_a_misspelt_option_of_a_readers_own_is_known(tmp_path):
+    class Problems(DataReader):
+        def __init__(self, language="en", **options):
+            super().__init__(**options)
+
+    with pytest.raises(TypeError, match=r"^JsonlReader has no option 'colums'\. Did you mean 'columns'\?"):
+        JsonlReader(colums=["text"])
+    with pytest.raises(TypeError, match=r"^Problems has no option 'langauge'\. Did you mean 'language'\?"):
+        Problems(langauge="de")
+    assert (Problems("de", seed=7).seed, Problems(random_seed=8).seed) == (7, 8)
 
 
 @pytest.mark.parametrize(

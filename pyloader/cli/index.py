@@ -12,14 +12,25 @@ from typing import Any
 import numpy as np
 
 from pyloader.cli.main import GOOD
-from pyloader.cli.screens import as_block, as_json, counted, progress_bar
+from pyloader.cli.screens import as_block, as_json, counted, progress_over_chunks
 from pyloader.datareader import DataReader
 from pyloader.errors import DataDirError, ManifestError
-from pyloader.files.listing import ChunkList, chunks_of_scan, form_of, manifest_below, no_such_place
-from pyloader.files.manifest import MANIFEST_NAME, Manifest, is_manifest_name, write_manifest
-from pyloader.files.scanning import Scan, scan_directory
+from pyloader.files import (
+    MANIFEST_NAME,
+    ChunkList,
+    Manifest,
+    Scan,
+    chunks_of_scan,
+    form_of,
+    is_manifest_name,
+    manifest_below,
+    no_such_place,
+    scan_directory,
+    write_manifest,
+)
 from pyloader.observe.counting import Count, count_samples
 from pyloader.options import format_bytes
+from pyloader.read import reader_for, reader_name
 
 __all__ = ["add_parser", "run"]
 
@@ -31,8 +42,8 @@ def add_parser(subparsers: Any) -> None:
     """Add `index` to the command line."""
     parser = subparsers.add_parser(
         "index",
-        description="Count the samples in each chunk of a directory, and write its manifest.json. Text chunks are only "
-        "counted; where columns hold numbers, all chunks are read, because the manifest must hold for each of them.",
+        description="Count the samples in each chunk of a directory, and write its manifest.json. Chunks are read, "
+        "because what the manifest says of the columns must hold for each of them; plain text is only counted.",
     )
     parser.add_argument("directory", metavar="DIR", help="a directory of chunks")
     parser.add_argument("--reader", metavar="PKG.MOD:CLASS", help="your DataReader, when the suffix does not tell")
@@ -47,8 +58,6 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Count, write the manifest, and show what it says."""
-    from pyloader.read.registry import reader_name
-
     root = Path(arguments.directory)
     if not root.is_dir():
         raise no_such_place(arguments.directory) if not root.exists() else ValueError(f"{root} is not a directory")
@@ -62,10 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     chunks = chunks_of_scan(root, scan, arguments.directory)
     reader = _reader(chunks, arguments.reader)
-
-    def progress(indices: Sequence[int]) -> Iterable[int]:
-        return progress_bar(indices, total=len(indices), what="count", unit="chunks", quiet=arguments.quiet)
-
+    progress = progress_over_chunks("count", quiet=arguments.quiet)
     name = reader_name(reader)
     count = count_samples(chunks, reader, reader_name=name, checksums=arguments.checksums, progress=progress)
     manifest = Manifest(
@@ -98,8 +104,6 @@ def _is_same(directory: Path, other: Path) -> bool:
 
 
 def _reader(chunks: ChunkList, named: str | None) -> DataReader:
-    from pyloader.read.registry import reader_for, reader_name
-
     if named is not None:
         if ":" not in named:
             raise ValueError(f"--reader {named}: write it as package.module:Class")
@@ -129,8 +133,7 @@ def _screen(arguments: argparse.Namespace, target: Path, manifest: Manifest, cou
     totals = f"{counted(len(manifest.chunks), 'chunk')}, {counted(manifest.num_samples, 'sample')}, {size}"
     how = f"{count.method}; {'with' if arguments.checksums else 'no'} checksums"
     yield f"{target}{' (not written)' if arguments.dry_run else ''}   {totals}   ({how})"
-    source = f"from {count.columns_from}" if count.columns_from else "hold for every chunk"
-    rows = [("columns", f"{', '.join(map(str, manifest.columns))}   ({source})")]
+    rows = [("columns", f"{', '.join(map(str, manifest.columns))}   (in every chunk)")]
     if ignored := [name for name in (*scan.ignored, *scan.unfinished) if name != target.name]:
         rows.append(("ignored", _some(ignored)))
     rows += [("warning", warning) for warning in _warnings(manifest, count)]

@@ -1,29 +1,36 @@
-"""`pyloader peek PATH`: what is inside of chunks, or of a dump, and what it takes to train on it."""
+"""`pyloader peek PATH`: what is inside of chunks, or of a dump."""
 
 from __future__ import annotations
 
 import argparse
 import difflib
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from pyloader.cli.expectations import expectations
 from pyloader.cli.main import GOOD
-from pyloader.cli.screens import as_block, as_json, as_table, counted, one_line, progress_bar, screen_width, shortened
-from pyloader.columns import Columns, column_specs, row_count
-from pyloader.files.listing import form_of, list_chunks
+from pyloader.cli.screens import (
+    as_block,
+    as_json,
+    as_table,
+    counted,
+    one_line,
+    progress_over_chunks,
+    screen_width,
+    shortened,
+)
+from pyloader.columns import Columns, row_count
+from pyloader.files import form_of, list_chunks
 from pyloader.observe.contents import ColumnSummary
 from pyloader.observe.peeking import Sight, look_at
 from pyloader.options import format_bytes
-from pyloader.plan.steps import steps_per_epoch
 
 __all__ = ["add_parser", "run"]
 
-_QUEUE_SIZE = 10  # chunks; what the DataLoader's max_queue_size is when it is not given
-_WINDOW, _WIDE_WINDOW = 4, 64  # chunks; its shuffle_window, and one that mixes much more
 _INDENT = "  "
 _LONGEST_LABEL = 24
 
@@ -51,10 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     for option, least in (("batch_size", 1), ("ranks", 1), ("samples", 0)):
         if getattr(arguments, option) < least:
             raise ValueError(f"--{option.replace('_', '-')} must be at least {least}, got {getattr(arguments, option)}")
-
-    def progress(indices: Sequence[int]) -> Iterable[int]:
-        return progress_bar(indices, total=len(indices), what="read", unit="chunks", quiet=arguments.quiet)
-
+    progress = progress_over_chunks("read", quiet=arguments.quiet)
     sight = look_at(list_chunks(arguments.path), read_all=arguments.all, progress=progress)
     chosen = _chosen([column.name for column in sight.columns], arguments.columns)
     if arguments.json:
@@ -76,7 +80,8 @@ def _chosen(names: Sequence[str], wanted: str | None) -> list[str]:
 
 
 def _screen(sight: Sight, arguments: argparse.Namespace, chosen: Sequence[str]) -> Iterator[str]:
-    (label, text), *rest = _head(sight, arguments.path.rstrip("/") or arguments.path)
+    path = arguments.path.rstrip("/") or arguments.path
+    (label, text), *rest = _head(sight, path)
     if not text:
         yield label
     yield as_block([*([(label, text)] if text else []), *rest], label_width=10)
@@ -92,7 +97,8 @@ def _screen(sight: Sight, arguments: argparse.Namespace, chosen: Sequence[str]) 
         for index in range(min(arguments.samples, row_count(sight.rows))):
             yield from _sample(sight.rows, index, chosen)
     yield ""
-    yield as_block(list(_advice(sight, arguments)))
+    expected = expectations(sight, path, batch_size=arguments.batch_size, ranks=arguments.ranks)
+    yield as_block(list(expected))
 
 
 def _head(sight: Sight, path: str) -> Iterator[tuple[str, str]]:
@@ -109,8 +115,7 @@ def _head(sight: Sight, path: str) -> Iterator[tuple[str, str]]:
         yield path, ""
     yield path if short else "holds", "   ".join([*parts, sizes])
     if manifest is not None and (command := manifest.made_by.get("command")):
-        seed = manifest.made_by.get("seed")
-        yield "made by", f"{command}{'' if seed is None else f'   (seed {seed})'}"
+        yield "made by", command
     if manifest is None and len(chunks) > 1:
         yield "not indexed", f"pyloader index {shlex.quote(path)} counts the samples"
 
@@ -199,71 +204,6 @@ def _cell(value: Any) -> str:
     if isinstance(value, bytes | list):
         value = value[:1000]
     return one_line(str(value))
-
-
-def _advice(sight: Sight, arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
-    path, batch_size = arguments.path.rstrip("/") or arguments.path, arguments.batch_size
-    split = f"pyloader split {shlex.quote(path)} chunks/{' --shuffle' if sight.sorted_columns else ''}"
-    if not _is_large_dump(sight):
-        yield "to read", f'DataLoader(data_dir="{path}", batch_size={batch_size}, shuffle=True)'
-        yield "", f"a batch: {'   '.join(_in_batch(sight.rows, batch_size))}"
-        if sight.num_samples is not None:
-            exact = sight.is_counted
-            yield "steps", "   ".join(_steps(sight.num_samples, batch_size, arguments.ranks, exact=exact))
-            resident = min(_QUEUE_SIZE, len(sight.chunks))
-            size = format_bytes(resident * _chunk_bytes(sight))
-            are = "is" if resident == 1 else "are"
-            yield "memory", f"{counted(resident, 'chunk')} (max_queue_size={_QUEUE_SIZE}) {are} about {size}"
-    yield from _warnings(sight)
-    if sight.chunks.manifest is None and len(sight.chunks) == 1:
-        yield "next" if _is_large_dump(sight) else "or split", split
-
-
-def _is_large_dump(sight: Sight) -> bool:
-    """Whether it is one file, too large to be a chunk that one would train on as it is."""
-    return sight.chunks.manifest is None and len(sight.chunks) == 1 and not sight.is_whole
-
-
-def _in_batch(rows: Columns, batch_size: int) -> Iterator[str]:
-    for spec in column_specs(rows):
-        if spec.kind == "array":
-            yield f"{one_line(spec.name)}: {np.dtype(spec.dtype).name} {[batch_size, *spec.item_shape]}"
-        else:
-            yield f"{one_line(spec.name)}: list of {batch_size} {spec.kind or 'None'}"
-
-
-def _steps(num_samples: int, batch_size: int, ranks: int, *, exact: bool) -> Iterator[str]:
-    about = "" if exact else "about "
-    if ranks == 1:
-        rest = num_samples % batch_size if exact else 0
-        last = f", the last one of {counted(rest, 'sample')}" if rest else ""
-        yield f"{about}{steps_per_epoch(num_samples, batch_size, 'keep'):,} an epoch{last}"
-        return
-    shortest, longest = num_samples // ranks, -(-num_samples // ranks)
-    dropped = steps_per_epoch(shortest, batch_size, "drop")
-    padded = steps_per_epoch(longest, batch_size, "pad")
-    yield f'{about}{dropped:,} an epoch on each of {ranks} ranks with last_batch="drop"'
-    if padded != dropped:
-        yield f'{about}{padded:,} with "pad" or "wrap"'
-
-
-def _chunk_bytes(sight: Sight) -> float:
-    return sight.row_bytes * (sight.num_samples or 0) / len(sight.chunks)
-
-
-def _warnings(sight: Sight) -> Iterator[tuple[str, str]]:
-    for column in sight.sorted_columns:
-        equal, chance = column.equal_neighbours or 0, column.equal_by_chance or 0
-        yield "warning", f"{column.name}: {equal:.0%} of neighbours are equal; in random order, {chance:.0%}."
-        if _is_large_dump(sight):
-            yield "", "Split with --shuffle, or batches will hold one class."
-            continue
-        window = min(_WIDE_WINDOW, len(sight.chunks))
-        needs = format_bytes((window + 1) * _chunk_bytes(sight))
-        wide = f", or use shuffle_window={window}, max_queue_size={window + 1} ({needs})" if window > _WINDOW else ""
-        mixed = min(column.num_different or 0, _WINDOW * len(set(sight.rows[column.name])))
-        yield "", f"A window of {_WINDOW} chunks mixes about {mixed:,} of its values."
-        yield "", f"Split again with --shuffle{wide}."
 
 
 def _as_dict(sight: Sight, arguments: argparse.Namespace, chosen: Sequence[str]) -> dict[str, Any]:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import shutil
 import unicodedata
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
-__all__ = ["as_block", "as_json", "as_table", "counted", "one_line", "progress_bar", "screen_width", "shortened"]
+__all__ = [
+    "as_block",
+    "as_json",
+    "as_table",
+    "counted",
+    "one_line",
+    "progress_over_chunks",
+    "screen_width",
+    "shortened",
+]
 
 T = TypeVar("T")
 
@@ -68,12 +77,13 @@ def as_block(rows: Sequence[tuple[str, str]], *, label_width: int = 0) -> str:
     return "\n".join(lines)
 
 
-def as_table(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> str:
-    """Return rows of texts in aligned columns; a line is cut at the screen's width.
+def as_table(rows: Sequence[Sequence[str]], *, right: Collection[int] = (), cut: bool = True) -> str:
+    """Return rows of texts in aligned columns.
 
     Args:
       rows: As many texts each; the first row may be titles.
       right: The columns to align at the right, counted from 0.
+      cut: Whether a line ends at the screen's width.
     """
     cells = [list(map(one_line, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -83,7 +93,8 @@ def as_table(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> s
             f"{text:>{width}}" if column in right else f"{text:{width}}"
             for column, (text, width) in enumerate(zip(row, widths, strict=True))
         )
-        lines.append(shortened("   ".join(padded).rstrip(), screen_width()))
+        line = "   ".join(padded).rstrip()
+        lines.append(shortened(line, screen_width()) if cut else line)
     return "\n".join(lines)
 
 
@@ -92,14 +103,16 @@ def as_json(value: Any) -> str:
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
-def progress_bar(items: Iterable[T], *, total: int, what: str, unit: str, quiet: bool = False) -> Iterable[T]:
-    """Return `items`, with a bar on stderr while they are walked; only on a terminal, and not when `quiet`."""
-    from tqdm import tqdm
+def progress_over_chunks(what: str, *, quiet: bool) -> Callable[[Sequence[T]], Iterable[T]]:
+    """Return what shows a bar on stderr while chunks are walked; only on a terminal, and not when `quiet`."""
 
-    bar: Iterable[T] = tqdm(
-        items, total=total, desc=f"{what}", unit=f" {unit}", disable=True if quiet else None, dynamic_ncols=True
-    )
-    return bar
+    def progress(chunks: Sequence[T]) -> Iterable[T]:
+        from tqdm import tqdm
+
+        bar: Iterable[T] = tqdm(chunks, desc=what, unit=" chunks", disable=True if quiet else None, dynamic_ncols=True)
+        return bar
+
+    return progress
 
 
 def _cells(character: str) -> int:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from pyloader.cli.main import GOOD, PROBLEMS
-from pyloader.cli.screens import as_block, as_json, as_table, counted, progress_bar
+from pyloader.cli.screens import as_block, as_json, as_table, counted, progress_over_chunks
 from pyloader.errors import DataDirError
-from pyloader.files.listing import find_manifest
-from pyloader.files.manifest import MANIFEST_NAME, ChunkEntry
+from pyloader.files import MANIFEST_NAME, find_manifest
 from pyloader.observe.damage import Inspection, inspect_chunks
 
 __all__ = ["add_parser", "run"]
@@ -43,10 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     if manifest is None:
         remedy = f"Make one: pyloader index {shlex.quote(arguments.place)}"
         raise DataDirError(arguments.place, f"has no {MANIFEST_NAME} to compare with.", remedy)
-
-    def progress(chunks: Sequence[ChunkEntry]) -> Iterable[ChunkEntry]:
-        return progress_bar(chunks, total=len(chunks), what="verify", unit="chunks", quiet=arguments.quiet)
-
+    progress = progress_over_chunks("verify", quiet=arguments.quiet)
     result = inspect_chunks(manifest, sizes_only=arguments.sizes_only, progress=progress)
     if arguments.json:
         print(as_json({**msgspec.to_builtins(result), "is_good": result.is_good}))
@@ -59,7 +55,7 @@ def _screen(result: Inspection, manifest: Path, place: str) -> Iterable[str]:
     findings = [finding for finding in result.findings if finding.state != "ignored"]
     ignored = [finding for finding in result.findings if finding.state == "ignored"]
     if shown := findings + ignored[:_SHOWN]:
-        yield as_table([(finding.file, finding.state, finding.what) for finding in shown])
+        yield as_table([(finding.file, finding.state, finding.what) for finding in shown], cut=False)
     if len(ignored) > _SHOWN:
         yield f"{len(ignored) - _SHOWN:,} more ignored, not in the manifest"
     num_good = result.num_chunks - result.num_bad_chunks

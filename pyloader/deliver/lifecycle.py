@@ -28,11 +28,7 @@ class _Step(Protocol):
 
 
 class Steps:
-    """The steps of one run, upstream first, closed together.
-
-    Args:
-      steps: Filled while the run is composed; each step is closed from then on.
-    """
+    """The steps of one run, upstream first, closed together."""
 
     def __init__(self) -> None:
         self._steps: list[_Step] = []

@@ -7,27 +7,21 @@ import glob
 import itertools
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
 import numpy as np
-import xxhash
 
 from pyloader.errors import DataDirError, ManifestError
-from pyloader.files.compressors import packing_of
+from pyloader.files.chunk_list import ChunkList, form_of
 from pyloader.files.manifest import MANIFEST_NAME, Manifest, is_manifest_name, read_manifest
-from pyloader.files.opening import suffix_of
 from pyloader.files.scanning import Scan, chunk_bytes, is_chunk_name, scan_directory
 
 __all__ = [
-    "ChunkList",
     "DataDir",
     "chunks_of_scan",
     "find_manifest",
-    "form_of",
     "list_chunks",
     "manifest_below",
     "no_such_place",
@@ -37,46 +31,6 @@ DataDir: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
 
 _MAKE_SOME = "Make some: pyloader split DUMP... DIR"
 _SPLITS = {"train", "training", "val", "valid", "validation", "dev", "eval", "test", "testing"}
-
-
-@dataclass(frozen=True, eq=False)
-class ChunkList:
-    """The chunks of a dataset, sorted by name.
-
-    Attributes:
-      root: The directory that the names are relative to.
-      names: The chunks' paths relative to `root`, with forward slashes, sorted.
-      sizes: int64 array of shape [len(names)]: bytes on disk.
-      manifest: What is known of them, one entry for each in the same order, or None.
-    """
-
-    root: Path
-    names: tuple[str, ...]
-    sizes: np.ndarray
-    manifest: Manifest | None = None
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def path(self, index: int) -> str:
-        """Return where chunk `index` is."""
-        return os.path.join(self.root, self.names[index])
-
-    @cached_property
-    def counts(self) -> np.ndarray | None:
-        """int64 array of shape [len(self)]: samples in each chunk; None without a manifest."""
-        if self.manifest is None:
-            return None
-        return np.array([chunk.num_samples for chunk in self.manifest.chunks], np.int64)
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """16 hexadecimal digits that change when names, sizes or counts do, but not when the directory moves."""
-        digest = xxhash.xxh3_64("\n".join(self.names).encode("utf-8", "surrogateescape"))
-        digest.update(self.sizes.astype("<i8").tobytes())
-        if self.counts is not None:
-            digest.update(self.counts.astype("<i8").tobytes())
-        return digest.hexdigest()
 
 
 def list_chunks(data_dir: DataDir) -> ChunkList:
@@ -145,11 +99,6 @@ def no_such_place(shown: str) -> DataDirError:
     if home != shown and os.path.exists(home):
         hint = f"Did you mean {home!r}?"
     return DataDirError(shown, "does not exist.", hint)
-
-
-def form_of(name: str) -> str:
-    """Return what the names of chunks of one form end with: ".jsonl.zst"."""
-    return suffix_of(name) + packing_of(name)
 
 
 def _list_place(shown: str) -> ChunkList:

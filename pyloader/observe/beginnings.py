@@ -13,11 +13,10 @@ import numpy as np
 from pyloader.columns import Columns, row_count, slice_columns
 from pyloader.datareader import DataReader, read_chunk
 from pyloader.errors import ChunkReadError
-from pyloader.files.compressors import packing_of
-from pyloader.files.opening import line_blocks, suffix_of
-from pyloader.files.scanning import chunk_bytes
+from pyloader.files import chunk_bytes, line_blocks, packing_of, suffix_of
 from pyloader.optional import import_optional
 from pyloader.options import format_bytes
+from pyloader.read import NumpyReader
 
 __all__ = ["first_rows", "header_reader"]
 
@@ -29,8 +28,6 @@ _NUM_ROWS = 10_000
 
 def header_reader(reader: DataReader, names: Iterable[str]) -> DataReader | None:
     """Return a reader that maps the arrays of these files instead of reading them; None when there is none."""
-    from pyloader.read.numpy_files import NumpyReader
-
     if type(reader) is not NumpyReader or any(packing_of(name) or suffix_of(name) == ".npz" for name in names):
         return None
     return NumpyReader(mmap=True, name=reader.name)

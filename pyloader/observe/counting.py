@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from pyloader.columns import ColumnSpec, column_specs, columns_bytes, difference, row_count
 from pyloader.datareader import DataReader, read_chunk
 from pyloader.errors import ChunkReadError, DataDirError, ReadFileError
-from pyloader.files.listing import ChunkList, form_of
-from pyloader.files.manifest import ChunkEntry, checksum_of
-from pyloader.files.opening import line_blocks
+from pyloader.files import ChunkEntry, ChunkList, checksum_of, line_blocks, suffix_of
 from pyloader.observe.beginnings import header_reader
 from pyloader.optional import import_optional
 
@@ -21,6 +20,13 @@ __all__ = ["Count", "common_specs", "count_samples"]
 
 Progress: TypeAlias = Callable[[Sequence[int]], Iterable[int]]
 _Specs: TypeAlias = tuple[ColumnSpec, ...]
+_Counter: TypeAlias = Callable[[str], int | None]
+
+_METHODS = {
+    "text": "lines counted",
+    "arrayrecord": "counted by their own index",
+    "parquet": "counted by their own index",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,14 +35,12 @@ class Count:
 
     Attributes:
       columns: What each column is in every chunk, sorted by name.
-      columns_from: The chunk they were learnt from; "" when all were read.
       chunks: One entry for each chunk.
       method: How samples were counted, in words.
       largest_bytes: About how many bytes of memory the largest chunk's columns take.
     """
 
     columns: _Specs
-    columns_from: str
     chunks: tuple[ChunkEntry, ...]
     method: str
     largest_bytes: int
@@ -45,12 +49,12 @@ class Count:
 def count_samples(
     chunks: ChunkList, reader: DataReader, *, reader_name: str, checksums: bool = False, progress: Progress = iter
 ) -> Count:
-    """Count the samples in each chunk, exactly.
+    """Count the samples in each chunk, exactly, and tell what its columns are.
 
-    The columns are learnt from the first chunk that has a sample.  When all of them are lists of text or bytes, nothing
-    more about them can differ, and the other chunks are only counted: lines, or what the file's own index says.  Arrays
-    in .npy files are judged by their headers.  Everything else is read: numbers that are whole in one chunk have
-    fractions in the next, and what the manifest says must hold for both.
+    What a manifest says must hold for every chunk.  So all are read: numbers that are whole in one have fractions in
+    the next, and a later one has another key.  Where nothing can differ from the first chunk, the others are only
+    counted: lines of plain text, ArrayRecords of raw bytes, Parquet files of text that have the first one's schema.
+    Arrays in .npy files are judged by their headers.
 
     Args:
       chunks: The chunks; what a manifest knows of them is not used.
@@ -64,23 +68,23 @@ def count_samples(
       ReadFileError: two chunks have columns that no manifest can describe together.
     """
     headers = header_reader(reader, chunks.names)
-    counter: Callable[[str], int] | None = None
+    count_unread: _Counter | None = None
     specs: _Specs = ()
     first, row_bytes = "", 0.0
     entries = []
     for index in progress(range(len(chunks))):
         name, path = chunks.names[index], chunks.path(index)
-        if counter is not None:
-            num_samples = counter(path)
-        else:
+        num_samples = None if count_unread is None else count_unread(path)
+        if num_samples is None:
             columns = read_chunk(headers or reader, path)
             num_samples = row_count(columns)
             if num_samples:
                 found = column_specs(columns)
                 row_bytes = max(row_bytes, columns_bytes(columns) / num_samples)
-                specs = _together(specs, found, path, first, reader_name) if first else found
-                first = first or name
-                counter = _counter(reader_name, specs, chunks.names)
+                if first:
+                    specs = _together(specs, found, path, first, reader_name)
+                else:
+                    specs, first, count_unread = found, name, _counter(reader_name, found, path)
         checksum = checksum_of(path) if checksums else ""
         size = int(chunks.sizes[index])
         entries.append(ChunkEntry(file=name, num_samples=num_samples, num_bytes=size, checksum=checksum))
@@ -88,9 +92,8 @@ def count_samples(
         raise DataDirError(str(chunks.root), "holds chunks, but not one sample.")
     return Count(
         columns=specs,
-        columns_from="" if counter is None else first,
         chunks=tuple(entries),
-        method=_METHODS[counter] if counter else "headers read" if headers else "all read",
+        method=_METHODS[reader_name] if count_unread else "headers read" if headers else "all read",
         largest_bytes=round(row_bytes * max(entry.num_samples for entry in entries)),
     )
 
@@ -138,31 +141,31 @@ def _kind_in_list(spec: ColumnSpec) -> str:
     """What the values would be in a list; "array" when they would be arrays there too."""
     if spec.kind != "array" or spec.item_shape:
         return spec.kind
-    return {"i": "int", "u": "int", "f": "float", "b": "bool"}.get(np.dtype(spec.dtype).kind, "array")
+    return {"i": "int", "u": "int", "f": "float", "b": "bool"}.get(np.dtype(spec.dtype).kind, "object")
 
 
 def _together(specs: _Specs, found: _Specs, path: str, first: str, reader_name: str) -> _Specs:
     common = common_specs(specs, found, numbers_can_be_text=reader_name == "csv")
     if common is None:
         what = f"{difference(found, specs)} as the chunks before it, from {first} on."
-        raise ReadFileError(path, what, "Chunks of one dataset have the same columns")
+        raise ReadFileError(path, what, "Move one kind elsewhere, or read both with a DataReader of your own")
     return common
 
 
-def _counter(reader_name: str, specs: _Specs, names: Sequence[str]) -> Callable[[str], int] | None:
-    """How to count without making samples, where that is exact and the columns are known from one chunk."""
+def _counter(reader_name: str, specs: _Specs, path: str) -> _Counter | None:
+    """Return what counts chunks like this one without making samples, and None for one that has to be read after all.
+
+    None when numbers could differ from chunk to chunk, or keys.
+    """
     if any(spec.kind not in ("str", "bytes") for spec in specs):
         return None
-    if reader_name == "parquet" and {form_of(name) for name in names} != {".parquet"}:
-        return None
-    return {"jsonl": _num_lines, "text": _num_text_lines, "arrayrecord": _num_records, "parquet": _num_rows}.get(
-        reader_name
-    )
-
-
-def _num_lines(path: str) -> int:
-    """Lines that are not blank, as the reader of JSON lines takes them."""
-    return sum(sum(map(bool, map(bytes.strip, block.split(b"\n")))) for block in line_blocks(path))
+    if reader_name == "text":
+        return _num_text_lines
+    if reader_name == "arrayrecord":
+        return _num_records
+    if reader_name == "parquet" and suffix_of(path) == ".parquet":
+        return partial(_num_rows, schema=_parquet_schema(path))
+    return None
 
 
 def _num_text_lines(path: str) -> int:
@@ -186,18 +189,15 @@ def _num_records(path: str) -> int:
     return num_records
 
 
-def _num_rows(path: str) -> int:
+def _num_rows(path: str, *, schema: Any) -> int | None:
+    if suffix_of(path) != ".parquet" or not _parquet_schema(path).equals(schema):
+        return None
+    return int(import_optional("pyarrow.parquet", wanted_by="ParquetReader").read_metadata(path).num_rows)
+
+
+def _parquet_schema(path: str) -> Any:
     arrow = import_optional("pyarrow", wanted_by="ParquetReader")
-    parquet = import_optional("pyarrow.parquet", wanted_by="ParquetReader")
     try:
-        return int(parquet.read_metadata(path).num_rows)
+        return import_optional("pyarrow.parquet", wanted_by="ParquetReader").read_schema(path)
     except arrow.ArrowException as exc:
         raise ChunkReadError(path, f"is damaged, or no Parquet file ({exc}).", "Fetch it again") from exc
-
-
-_METHODS: dict[Callable[[str], int], str] = {
-    _num_lines: "lines counted",
-    _num_text_lines: "lines counted",
-    _num_records: "counted by their own index",
-    _num_rows: "counted by their own index",
-}

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import msgspec
 
-from pyloader.columns import column_specs, difference, row_count
+from pyloader.columns import Columns, column_specs, difference, row_count
 from pyloader.datareader import DataReader, read_chunk
 from pyloader.errors import FileError, ManifestError
-from pyloader.files.listing import form_of
-from pyloader.files.manifest import ChunkEntry, Manifest, checksum_of, read_manifest
-from pyloader.files.scanning import Scan, chunk_bytes, scan_directory
+from pyloader.files import ChunkEntry, Manifest, Scan, checksum_of, chunk_bytes, form_of, read_manifest, scan_directory
+from pyloader.read import reader_for
 
 __all__ = ["Finding", "Inspection", "inspect_chunks"]
 
@@ -68,7 +68,8 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
 def inspect_chunks(path: Path, *, sizes_only: bool = False, progress: Progress = iter) -> Inspection:
     """Compare every chunk with what its manifest says, and go on after the first that differs.
 
-    Chunks with a checksum are read as bytes; without one they are read by their reader, and samples are counted.
+    Of chunks with a checksum the bytes are compared.  Chunks without one, and those whose bytes differ, are read by
+    their reader: samples are counted, and columns compared.
 
     Args:
       path: The manifest.
@@ -83,21 +84,22 @@ def inspect_chunks(path: Path, *, sizes_only: bool = False, progress: Progress =
         raise ManifestError(str(path), "lists no chunks.", "Make some: pyloader split DUMP... DIR")
     root = path.parent / manifest.root
     scan = scan_directory(root)
-    reader = None
-    if not sizes_only and not all(chunk.checksum for chunk in manifest.chunks):
-        reader = _reader_of(manifest, root)
+    all_checksums = all(chunk.checksum for chunk in manifest.chunks)
+    reader_of = cache(lambda: reader_for(root / manifest.chunks[0].file, manifest=manifest))
+    if not sizes_only and not all_checksums:
+        reader_of()  # one that cannot be found is the manifest's fault, not the chunks'
     findings: list[Finding] = []
     bad_samples = 0
     for chunk in progress(manifest.chunks):
         finding = _size_finding(root, chunk, scan)
         if finding is None and not sizes_only:
-            finding = _content_finding(root, chunk, manifest, reader)
+            finding = _content_finding(root, chunk, manifest, reader_of)
         if finding is not None:
             findings.append(finding)
             bad_samples += chunk.num_samples
     return Inspection(
         manifest=str(path),
-        compared="sizes" if sizes_only else "checksums" if reader is None else "contents",
+        compared="sizes" if sizes_only else "checksums" if all_checksums else "contents",
         num_chunks=len(manifest.chunks),
         num_samples=manifest.num_samples,
         num_bad_chunks=len(findings),
@@ -105,12 +107,6 @@ def inspect_chunks(path: Path, *, sizes_only: bool = False, progress: Progress =
         findings=(*findings, *_unlisted(manifest, scan)),
         made_by=manifest.made_by,
     )
-
-
-def _reader_of(manifest: Manifest, root: Path) -> DataReader:
-    from pyloader.read.registry import reader_for
-
-    return reader_for(os.path.join(root, manifest.chunks[0].file), manifest=manifest)
 
 
 def _size_finding(root: Path, chunk: ChunkEntry, scan: Scan) -> Finding | None:
@@ -130,36 +126,35 @@ def _size_finding(root: Path, chunk: ChunkEntry, scan: Scan) -> Finding | None:
     return Finding(chunk.file, state, f"{found:,} bytes, the manifest says {chunk.num_bytes:,}")
 
 
-def _content_finding(root: Path, chunk: ChunkEntry, manifest: Manifest, reader: DataReader | None) -> Finding | None:
+def _content_finding(
+    root: Path, chunk: ChunkEntry, manifest: Manifest, reader_of: Callable[[], DataReader]
+) -> Finding | None:
+    path = os.path.join(root, chunk.file)
+    state: State = "changed"
+    before = ""
     try:
         if chunk.checksum:
-            return _checksum_finding(root, chunk)
-        assert reader is not None
-        return _samples_finding(root, chunk, manifest, reader)
+            if checksum_of(path) == chunk.checksum:
+                return None
+            before = "the checksum differs; "
+        what = _what_differs(read_chunk(reader_of(), path), chunk, manifest)
     except FileError as exc:
         where = "" if exc.line is None else f"line {exc.line:,}: "
-        return Finding(chunk.file, "unreadable", f"{where}{exc.what}".rstrip("."))
+        state, what = "unreadable", f"{where}{exc.what}".rstrip(".")
     except OSError as exc:
-        return Finding(chunk.file, "unreadable", f"cannot be read ({exc.strerror or exc})")
+        state, what = "unreadable", f"cannot be read ({exc.strerror or exc})"
     except Exception as exc:  # the user's reader may raise anything, and the other chunks are still to be seen
-        return Finding(chunk.file, "unreadable", f"{type(exc).__name__}: {exc}")
+        state, what = "unreadable", f"{type(exc).__name__}: {exc}"
+    if before and not what:
+        what = "it reads well, so some values are others"
+    return Finding(chunk.file, state, before + what) if what else None
 
 
-def _checksum_finding(root: Path, chunk: ChunkEntry) -> Finding | None:
-    if checksum_of(root / chunk.file) == chunk.checksum:
-        return None
-    what = f"flipped bits: the checksum differs; {chunk.num_bytes:,} bytes as expected"
-    return Finding(chunk.file, "changed", what)
-
-
-def _samples_finding(root: Path, chunk: ChunkEntry, manifest: Manifest, reader: DataReader) -> Finding | None:
-    columns = read_chunk(reader, os.path.join(root, chunk.file))
+def _what_differs(columns: Columns, chunk: ChunkEntry, manifest: Manifest) -> str:
+    """Return how a chunk reads differently from what the manifest says, in words; "" when it does not."""
     if row_count(columns) != chunk.num_samples:
-        what = f"{row_count(columns):,} samples, the manifest says {chunk.num_samples:,}"
-        return Finding(chunk.file, "changed", what)
-    if columns and (what := difference(column_specs(columns), manifest.columns)):
-        return Finding(chunk.file, "changed", what)
-    return None
+        return f"{row_count(columns):,} samples, the manifest says {chunk.num_samples:,}"
+    return difference(column_specs(columns), manifest.columns) if columns else ""
 
 
 def _unlisted(manifest: Manifest, scan: Scan) -> list[Finding]:

@@ -9,11 +9,11 @@ from typing import TypeAlias
 from pyloader.columns import Columns, columns_bytes, row_count
 from pyloader.datareader import DataReader, read_chunk
 from pyloader.errors import ChunkReadError
-from pyloader.files.listing import ChunkList
+from pyloader.files import ChunkList
 from pyloader.observe.beginnings import first_rows
 from pyloader.observe.contents import ColumnSummary, is_sorted_by_class, tally_columns
 from pyloader.options import format_bytes
-from pyloader.read.registry import reader_for, reader_name
+from pyloader.read import reader_for, reader_name
 
 __all__ = ["Sight", "look_at"]
 

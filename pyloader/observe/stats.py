@@ -14,6 +14,14 @@ __all__ = ["Counters", "Stats"]
 
 _STAGES = ("read", "shuffle", "encode", "collate")
 
+# What to do about a stage that the loop waits for.
+_ADVICE = {
+    "read": "num_readers=2 reads two chunks at a time",
+    "shuffle": "num_workers=2 gathers in two threads; a smaller shuffle_window mixes fewer chunks",
+    "encode": "num_workers=4 helps where batch_encode releases the GIL (NumPy, tokenizers, image decoders)",
+    "collate": "num_workers=4 helps where collate_batch releases the GIL, as NumPy does",
+}
+
 
 @dataclass(slots=True)
 class Counters:
@@ -141,7 +149,8 @@ class Stats:
       resident_peak: The most chunks' worth of rows that were resident at once.
       max_queue_size: The bound on it.
       shuffle_window: How many chunks are mixed.
-      mixing: Of how many chunks the average batch held samples (the effective number); nan before the first.
+      mixing: Of how many chunks the average batch held samples (the effective number, measured on batches that lie in
+        one segment); nan when there were none.
       last_batch: The rule for an epoch's last rows.
       dropped: Samples that it left out.
       filled: Rows that it repeated.
@@ -171,6 +180,20 @@ class Stats:
     filled: int
     skipped: dict[str, str]
 
+    @property
+    def waiting_share(self) -> float:
+        """Which part of its time the loop waited for data."""
+        return self.wait_seconds / self.loop_seconds if self.loop_seconds else 0.0
+
+    @property
+    def bound_by(self) -> str:
+        """The stage that the loop waited for: the busiest for each of its threads; "" when it waited less than 5%."""
+        if self.waiting_share < 0.05 or not any(self.busy_seconds.values()):
+            return ""
+        threads = {stage: self.num_readers if stage == "read" else self.num_workers for stage in self.busy_seconds}
+        # Shuffling, encoding and collating share their threads, so each is compared by itself with reading.
+        return max(self.busy_seconds, key=lambda stage: self.busy_seconds[stage] / max(1, threads[stage]))
+
     def as_dict(self) -> dict[str, Any]:
         """Return the numbers, ready for JSON."""
         return asdict(self)
@@ -180,22 +203,23 @@ class Stats:
         Path(path).write_text(json.dumps(self.as_dict(), indent=1) + "\n")
 
     def __str__(self) -> str:
-        share = self.wait_seconds / self.loop_seconds if self.loop_seconds else 0.0
         rate = f"{self.samples_per_second:,.0f} samples/s"
         threads = f"{self.num_readers} + {self.num_workers} threads" if self.num_workers else "in the loop's own thread"
         busy = "   ".join(f"{stage} {seconds:.2f} s" for stage, seconds in self.busy_seconds.items())
+        mixing = "" if math.isnan(self.mixing) else f"; the average batch held samples of {self.mixing:.1f} chunks"
         lines = [
             f"{self.num_steps:,} steps, {self.num_samples:,} samples in {self.loop_seconds:.2f} s: {rate}",
-            f"the loop   waited for data {self.wait_seconds:.2f} s ({share:.0%})   first batch "
+            f"the loop   waited for data {self.wait_seconds:.2f} s ({self.waiting_share:.0%})   first batch "
             f"{self.first_wait_seconds:.2f} s   longest after it {self.longest_wait_seconds:.2f} s, step "
             f"{self.longest_wait_step:,}",
             f"busy       {busy}   ({threads})",
             f"resident   at most {self.resident_peak:.1f} of {self.max_queue_size} chunks",
-            f"shuffle    window {self.shuffle_window}; the average batch held samples of {self.mixing:.1f} chunks",
+            f"shuffle    window {self.shuffle_window}{mixing}",
             *self._rank_lines(),
             f"lost       {self.dropped:,} dropped and {self.filled:,} repeated by last_batch={self.last_batch!r}; "
             f"{len(self.skipped)} chunks skipped",
             *(f"           {path}: {reason}" for path, reason in self.skipped.items()),
+            *([f"bound by   {self.bound_by}: {_ADVICE[self.bound_by]}"] if self.bound_by else []),
         ]
         return "\n".join(lines)
 

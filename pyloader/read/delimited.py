@@ -15,8 +15,9 @@ import numpy.typing as npt
 from pyloader.columns import Column, Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
-from pyloader.files.opening import open_chunk, suffix_of
-from pyloader.read.numbers import NumberError, as_array, as_column, number_dtypes
+from pyloader.files import open_chunk, suffix_of
+from pyloader.read.numbers import NumberError, as_array, as_column
+from pyloader.read.options import column_names, number_dtypes
 
 __all__ = ["DelimitedReader"]
 
@@ -55,13 +56,9 @@ class DelimitedReader(DataReader):
         **old_names: Any,
     ) -> None:
         super().__init__(batch_size, shuffle, seed, **old_names)
-        if isinstance(columns, str):
-            raise TypeError(f"columns must be a list of names: columns=[{columns!r}]")
         self.delimiter, self.header = delimiter, header
-        self.columns = None if columns is None else tuple(columns)
-        given = dict(dtypes or {})
-        self.text_columns = frozenset(name for name, dtype in given.items() if np.dtype(dtype).kind == "U")
-        self.dtypes = number_dtypes({name: given[name] for name in given if name not in self.text_columns})
+        self.columns = column_names(columns)
+        self.dtypes, self.text_columns = number_dtypes(dtypes, stays_list=str)
         self._all_known = columns is not None and dtypes is not None
 
     def read_file(self, path: str) -> tuple[Columns, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import closing
@@ -14,8 +15,9 @@ import numpy.typing as npt
 from pyloader.columns import Column, Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
-from pyloader.files.opening import line_blocks, text_of
-from pyloader.read.numbers import NumberError, as_array, as_column, number_dtypes
+from pyloader.files import line_blocks, text_of
+from pyloader.read.numbers import NumberError, as_array, as_column
+from pyloader.read.options import column_names, number_dtypes
 
 __all__ = ["JsonLineDataReader", "JsonlReader"]
 
@@ -31,8 +33,9 @@ class JsonlReader(DataReader):
         and a line with other keys is an error.
       fill: What stands where a line has no such key, or null: {"score": float("nan")}.  It may add keys to those of
         the first line.
-      dtypes: The dtypes of number columns, {"score": "float32"}.  A column of lists of numbers, all of the same length,
-        becomes an array too when it is named here.  A number that the dtype cannot hold is an error.
+      dtypes: The dtypes of number columns, {"score": "float32"}; object for a column that is to stay a list, whatever
+        it holds.  A column of lists of numbers, all of the same length, becomes an array too when it is named here.  A
+        number that the dtype cannot hold is an error; null is NaN where the dtype is of floats, as JSON has no NaN.
 
     A file without lines gives ({}, 0), unless both `columns` and `dtypes` say what it would have had.
     """
@@ -51,11 +54,10 @@ class JsonlReader(DataReader):
         **old_names: Any,
     ) -> None:
         super().__init__(batch_size, shuffle, seed, **old_names)
-        if isinstance(columns, str):
-            raise TypeError(f"columns must be a list of names: columns=[{columns!r}]")
-        self.columns = None if columns is None else tuple(columns)
+        self.columns = column_names(columns)
         self.fill = dict(fill or {})
-        self.dtypes = None if dtypes is None else number_dtypes(dtypes)
+        self.dtypes, self.list_columns = number_dtypes(dtypes, stays_list=object)
+        self._all_known = columns is not None and dtypes is not None
 
     def read_file(self, path: str) -> tuple[Columns, int]:
         """Read one JSON object per line.
@@ -83,7 +85,7 @@ class JsonlReader(DataReader):
                 line += num_lines
         if rows_of is None:
             return self._no_rows(), 0
-        if unknown := set(self.dtypes or ()) - set(lists):
+        if unknown := {*self.dtypes, *self.list_columns} - set(lists):
             raise ChunkReadError(path, f"has keys {sorted(lists)}, and dtypes names {sorted(unknown)}.")
         num_samples = len(next(iter(lists.values())))
         return {key: self._column(path, key, lists.pop(key)) for key in rows_of.keys}, num_samples
@@ -91,16 +93,21 @@ class JsonlReader(DataReader):
     def _column(self, path: str, key: str, values: list[Any]) -> Column:
         if key in self.fill and None in values:
             values = [self.fill[key] if value is None else value for value in values]
+        if key in self.list_columns:
+            return values
+        dtype = self.dtypes.get(key)
+        if dtype is not None and dtype.kind == "f" and None in values:
+            values = [math.nan if value is None else value for value in values]
         try:
-            return as_array(values, self.dtypes[key]) if self.dtypes and key in self.dtypes else as_column(values)
+            return as_column(values) if dtype is None else as_array(values, dtype)
         except NumberError as exc:
             line = _line_of_row(path, exc.row)
             raise ChunkReadError(path, f"{key!r} {exc.what}", exc.hint, line=line) from exc
 
     def _no_rows(self) -> Columns:
-        if self.columns is None or self.dtypes is None:
+        if not self._all_known:
             return {}
-        return {key: as_array([], self.dtypes[key]) if key in self.dtypes else [] for key in self.columns}
+        return {key: as_array([], self.dtypes[key]) if key in self.dtypes else [] for key in self.columns or ()}
 
 
 class _RowDecoder:

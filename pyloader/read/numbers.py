@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from pyloader.columns import Column
 
-__all__ = ["NumberError", "as_array", "as_column", "number_dtypes"]
+__all__ = ["NumberError", "as_array", "as_column"]
 
 _LARGEST_EXACT = 2**53  # in float64
 _WIDER = "Name a wider dtype for it: dtypes={...}"
@@ -28,15 +26,6 @@ class NumberError(ValueError):
     def __init__(self, row: int, what: str, hint: str = "") -> None:
         super().__init__(row, what, hint)
         self.row, self.what, self.hint = row, what, hint
-
-
-def number_dtypes(dtypes: Mapping[str, npt.DTypeLike] | None) -> dict[str, np.dtype[Any]]:
-    """Return `dtypes` as NumPy's, checked to be of numbers.  A dtype with a shape, ("f4", (384,)), is that of a row."""
-    checked = {name: np.dtype(dtype) for name, dtype in (dtypes or {}).items()}
-    for name, dtype in checked.items():
-        if dtype.base.kind not in "biuf":
-            raise ValueError(f"dtypes[{name!r}] must be bool, an integer or a float, got {dtype}")
-    return checked
 
 
 def as_column(values: list[Any]) -> Column:

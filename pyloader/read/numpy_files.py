@@ -13,8 +13,7 @@ import numpy as np
 from pyloader.columns import Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
-from pyloader.files.compressors import packing_of
-from pyloader.files.opening import open_chunk, suffix_of
+from pyloader.files import open_chunk, packing_of, suffix_of
 from pyloader.memory import RecycledMemory
 
 __all__ = ["NumpyReader", "read_npy"]

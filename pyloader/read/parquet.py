@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pyloader.columns import Column, Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
-from pyloader.files.opening import suffix_of
+from pyloader.files import suffix_of
 from pyloader.optional import import_optional
+from pyloader.read.numbers import NumberError, as_array
+from pyloader.read.options import column_names, number_dtypes
 
 __all__ = ["ParquetReader"]
 
@@ -20,11 +23,13 @@ class ParquetReader(DataReader):
     """Parquet (.parquet) and Arrow (.arrow, .feather) files, by pyarrow.
 
     Numbers, booleans and dates come as arrays, lists of numbers of a fixed length as two-dimensional arrays; text,
-    bytes, other lists and nested values as lists of str, bytes, list, dict.  Where a list has a null, it has None.
+    bytes, other lists and nested values as lists of str, bytes, list, dict.  A column with a null is a list, with None.
 
     Args:
       columns: The columns to read; others are not touched on disk.  None: all.
-      fill: What stands for null, by column: {"score": 0.0}.  Without it, a null in an array column is an error.
+      fill: What stands for null, by column: {"score": 0.0}.
+      dtypes: The dtypes of number columns, {"score": "float32"}; object for a column that is to stay a list, whatever
+        it holds.  A null, or a number that the dtype cannot hold, is an error.
     """
 
     returns_new_arrays = True
@@ -37,13 +42,13 @@ class ParquetReader(DataReader):
         *,
         columns: Sequence[str] | None = None,
         fill: Mapping[str, Any] | None = None,
+        dtypes: Mapping[str, npt.DTypeLike] | None = None,
         **old_names: Any,
     ) -> None:
         super().__init__(batch_size, shuffle, seed, **old_names)
-        if isinstance(columns, str):
-            raise TypeError(f"columns must be a list of names: columns=[{columns!r}]")
-        self.columns = None if columns is None else list(columns)
+        self.columns = column_names(columns)
         self.fill = dict(fill or {})
+        self.dtypes, self.list_columns = number_dtypes(dtypes, stays_list=object)
 
     def read_file(self, path: str) -> tuple[Columns, int]:
         """Read the file.
@@ -52,7 +57,7 @@ class ParquetReader(DataReader):
           The columns, and how many rows there are.
 
         Raises:
-          ChunkReadError: the file is cut or damaged, has not all `columns`, or a null in an array column.
+          ChunkReadError: the file is cut or damaged, has not all `columns`, or a value that its dtype cannot hold.
           MissingDependencyError: pyarrow is not installed.
         """
         pyarrow = import_optional("pyarrow", wanted_by="ParquetReader")
@@ -67,6 +72,8 @@ class ParquetReader(DataReader):
                 what = f"is damaged, or of another format ({str(exc).strip().rstrip('.')})."
                 raise ChunkReadError(path, what, "Fetch it again, or max_skipped=1 to go on without it") from exc
         names = table.column_names
+        if unknown := {*self.dtypes, *self.list_columns} - set(names):
+            raise ChunkReadError(path, f"has columns {names}, and dtypes names {sorted(unknown)}.")
         return {name: self._column(path, name, table.column(name)) for name in names}, table.num_rows
 
     def _column(self, path: str, name: str, column: Any) -> Column:
@@ -76,21 +83,37 @@ class ParquetReader(DataReader):
             column = column.cast(column.type.value_type)
         if name in self.fill:
             column = column.fill_null(self.fill[name])
-        fixed = types.is_fixed_size_list(column.type)
-        if not _is_array(column.type.value_type if fixed else column.type):
-            return list(column.to_pylist())
-        chunks = column.combine_chunks()
-        values = chunks.flatten() if fixed else chunks
-        if num_nulls := chunks.null_count + (values.null_count if fixed else 0):
-            what = f"{name!r} has {num_nulls:,} nulls, which an array cannot hold."
-            raise ChunkReadError(path, what, f"Pass fill={{{name!r}: ...}}, or columns=[...] without it")
-        array: np.ndarray = values.to_numpy(zero_copy_only=False)
-        if not array.flags.writeable:  # it lies in Arrow's memory
-            array = array.copy()
-        return array.reshape(len(column), column.type.list_size) if fixed else array
+        array = None if name in self.list_columns else _array(column)
+        dtype = self.dtypes.get(name)
+        if dtype is None:
+            return list(column.to_pylist()) if array is None else array
+        if array is not None and (array.dtype, array.shape[1:]) == (dtype.base, dtype.shape):
+            return array
+        try:
+            return as_array(column.to_pylist(), dtype)
+        except NumberError as exc:
+            raise ChunkReadError(path, f"row {exc.row + 1:,}: {name!r} {exc.what}", exc.hint) from exc
 
 
-def _is_array(kind: Any) -> bool:
+def _array(column: Any) -> np.ndarray | None:
+    """Return a column of numbers as an array; None when it holds something else, or a null."""
+    from pyarrow import types
+
+    fixed = types.is_fixed_size_list(column.type)
+    if not _is_number(column.type.value_type if fixed else column.type):
+        return None
+    chunks = column.combine_chunks()
+    values = chunks.flatten() if fixed else chunks
+    if chunks.null_count or values.null_count:
+        return None
+    array: np.ndarray = values.to_numpy(zero_copy_only=False)
+    if not array.flags.writeable:  # it lies in Arrow's memory
+        array = array.copy()
+    return array.reshape(len(column), column.type.list_size) if fixed else array
+
+
+def _is_number(kind: Any) -> bool:
+    """Tell whether NumPy has a dtype for values of this kind: numbers, booleans, dates and times."""
     from pyarrow import types
 
     return bool(
@@ -103,15 +126,15 @@ def _is_array(kind: Any) -> bool:
     )
 
 
-def _read_parquet(file: Any, columns: list[str] | None) -> Any:
+def _read_parquet(file: Any, columns: tuple[str, ...] | None) -> Any:
     parquet = import_optional("pyarrow.parquet", wanted_by="ParquetReader")
     with parquet.ParquetFile(file) as opened:
         _check(columns, opened.schema_arrow.names)
         # In the calling thread: the loader's own readers work side by side already.
-        return opened.read(columns, use_threads=False)
+        return opened.read(columns and list(columns), use_threads=False)
 
 
-def _read_arrow(file: Any, columns: list[str] | None) -> Any:
+def _read_arrow(file: Any, columns: tuple[str, ...] | None) -> Any:
     ipc = import_optional("pyarrow.ipc", wanted_by="ParquetReader")
     import pyarrow
 
@@ -121,10 +144,10 @@ def _read_arrow(file: Any, columns: list[str] | None) -> Any:
         file.seek(0)
         table = ipc.open_stream(file).read_all()
     _check(columns, table.column_names)
-    return table if columns is None else table.select(columns)
+    return table if columns is None else table.select(list(columns))
 
 
-def _check(columns: list[str] | None, there: list[str]) -> None:
+def _check(columns: tuple[str, ...] | None, there: list[str]) -> None:
     for name in columns or ():
         if name not in there:
             raise KeyError(name, there)

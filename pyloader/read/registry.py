@@ -11,8 +11,7 @@ import numpy as np
 from pyloader.columns import ColumnSpec
 from pyloader.datareader import DataReader
 from pyloader.errors import DataDirError, ManifestError
-from pyloader.files.manifest import Manifest
-from pyloader.files.opening import suffix_of
+from pyloader.files import Manifest, suffix_of
 from pyloader.read.arrayrecord import ArrayRecordReader
 from pyloader.read.delimited import DelimitedReader
 from pyloader.read.jsonl import JsonlReader
@@ -99,15 +98,19 @@ def _named(path: str | os.PathLike[str], name: str) -> type[DataReader]:
 
 
 def _options(reader_class: type[DataReader], columns: tuple[ColumnSpec, ...]) -> dict[str, Any]:
-    """Return the options with which a reader of ours gives these columns, whatever a chunk holds."""
+    """Return the options with which a reader of ours gives these columns, whatever a chunk holds.
+
+    A column of numbers with gaps is a list in every chunk, also in one that has no gap.
+    """
     arrays = {spec.name: np.dtype((spec.dtype, spec.item_shape)) for spec in columns if spec.kind == "array"}
     names = [spec.name for spec in columns]
     if reader_class is JsonlReader:
-        return {"columns": names, "dtypes": arrays}
+        return {"columns": names, "dtypes": {name: arrays.get(name, object) for name in names}}
     if reader_class is DelimitedReader:
-        return {"columns": names, "dtypes": {name: arrays.get(name, np.dtype(str)) for name in names}}
+        return {"columns": names, "dtypes": {name: arrays.get(name, str) for name in names}}
     if reader_class is ParquetReader:
-        return {"columns": names}
+        dates = {name for name, dtype in arrays.items() if dtype.base.kind in "mM"}  # they are what the files say
+        return {"columns": names, "dtypes": {name: arrays.get(name, object) for name in names if name not in dates}}
     if reader_class is NumpyReader and len(names) == 1:
         return {"name": names[0]}
     if reader_class is ArrayRecordReader and arrays:

@@ -6,7 +6,7 @@ from contextlib import closing
 
 from pyloader.columns import Columns
 from pyloader.datareader import DataReader
-from pyloader.files.opening import line_blocks, text_of
+from pyloader.files import line_blocks, text_of
 
 __all__ = ["TextReader"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -61,6 +62,8 @@ class ArrivalCheck:
     def __init__(self, options: RunOptions, skipped: dict[str, str]) -> None:
         self._options, self._skipped = options, skipped
         self._first: tuple[str, tuple[ColumnSpec, ...]] | None = None
+        manifest = options.chunks.manifest
+        self._mixed = {spec.name for spec in manifest.columns if spec.kind == "object"} if manifest else set()
         counts = options.chunks.counts
         self.largest = 0 if counts is None else int(counts.max())
 
@@ -100,6 +103,9 @@ class ArrivalCheck:
             return
         specs = column_specs(columns)
         if self._first is None:
-            self._first = (path, specs)
+            # Of a column with values of several kinds, a chunk may hold one kind.
+            mixed = (replace(s, kind="object") if s.name in self._mixed and s.kind != "array" else s for s in specs)
+            self._first = (path, tuple(mixed))
         elif differs := difference(specs, self._first[1]):
-            raise ReadFileError(path, f"{differs} as {self._first[0]} has.", "All chunks must have the same columns")
+            hint = "Give all chunks the same columns; `pyloader index` gives those read from text the same dtypes"
+            raise ReadFileError(path, f"{differs} as {self._first[0]} has.", hint)

@@ -106,7 +106,7 @@ class ArraysInColumns:
         """Bytes of all rows, unpacked."""
         return self._num_rows * self._row_bytes
 
-    def blocks(self, start: Place = Place()) -> Iterator[Block]:  # noqa: B008 (a NamedTuple cannot change)
+    def blocks(self, start: Place = Place()) -> Generator[Block, None, None]:  # noqa: B008 (a NamedTuple cannot change)
         with ExitStack() as stack:
             readers = {}
             for column, files in self._columns.items():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pyloader.errors import SplitError
 
-__all__ = ["remove", "sync_directory", "written_whole"]
+__all__ = ["WRITING", "disk_full", "remove", "sync_directory", "written_whole"]
 
 WRITING = ".writing"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, NamedTuple, Protocol
@@ -60,7 +60,7 @@ class Source(Protocol):
     name: str
     num_bytes: int
 
-    def blocks(self, start: Place) -> Iterator[Block]:
+    def blocks(self, start: Place) -> Generator[Block, None, None]:
         """Yield the blocks from `start` on.
 
         Raises:

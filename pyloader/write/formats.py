@@ -85,7 +85,7 @@ def _write_arrayrecord(path: Path, rows: Rows, form: Form) -> None:
 def _records(rows: Rows, form: Form) -> Sequence[bytes]:
     if form.name == "packed":
         return list(next(iter(form.to_columns(rows).values())))
-    return rows.pieces() if form.name == "array" else rows.data.splitlines()
+    return rows.pieces() if form.name == "array" else bytes(rows.data).splitlines()
 
 
 def _write_parquet(path: Path, rows: Rows, form: Form) -> None:

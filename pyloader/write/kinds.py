@@ -13,7 +13,7 @@ import msgspec
 
 from pyloader.columns import ColumnSpec, difference
 
-__all__ = ["KindsOfColumns", "joined_specs", "kind_of", "specs_of_kinds", "type_of_kinds"]
+__all__ = ["INT64", "KindsOfColumns", "joined_specs", "kind_of", "specs_of_kinds", "type_of_kinds"]
 
 INT64 = range(-(2**63), 2**63)
 

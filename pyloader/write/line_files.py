@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import IO
 
@@ -27,7 +27,7 @@ class LineFile:
     def __init__(self, path: str, num_bytes: int, *, block_bytes: int = BLOCK_BYTES) -> None:
         self.name, self.num_bytes, self._block_bytes = path, num_bytes, block_bytes
 
-    def blocks(self, start: Place = Place()) -> Iterator[Block]:  # noqa: B008 (a NamedTuple cannot change)
+    def blocks(self, start: Place = Place()) -> Generator[Block, None, None]:  # noqa: B008 (a NamedTuple cannot change)
         with self._open(start) as stream:
             yield from self._blocks(stream, start)
 

@@ -15,12 +15,12 @@ class Rows:
     """Some rows, each a string of bytes.
 
     Attributes:
-      data: All rows, one after another.
+      data: All rows, one after another.  A slice of rows looks into the same memory: large blocks are dear to copy.
       ends: int64 array of shape [number of rows]: where in `data` each ends; ascending, the last is len(data).
       width: The bytes of every row when all have the same, as rows of arrays do; 0 when they differ.
     """
 
-    data: bytes
+    data: bytes | memoryview
     ends: np.ndarray
     width: int = 0
 
@@ -35,7 +35,7 @@ class Rows:
         return cls(b"".join(pieces), np.cumsum(np.fromiter(map(len, pieces), np.int64, len(pieces))))
 
     @classmethod
-    def of_width(cls, data: bytes, width: int) -> Rows:
+    def of_width(cls, data: bytes | memoryview, width: int) -> Rows:
         """Return the rows of `data`, each of `width` bytes, at least 1."""
         return cls(data, np.arange(width, len(data) + 1, width, dtype=np.int64), width)
 
@@ -48,7 +48,8 @@ class Rows:
             return self
         ends = self.ends[start:stop]
         first = int(self.ends[start - 1]) if start else 0
-        return Rows(self.data[first : int(ends[-1]) if len(ends) else first], ends - first, self.width)
+        last = int(ends[-1]) if len(ends) else first
+        return Rows(memoryview(self.data)[first:last], ends - first, self.width)
 
     def take(self, order: np.ndarray) -> Rows:
         """Return the rows that `order` (int64 array of row indices) names, in that order."""
@@ -58,7 +59,7 @@ class Rows:
         lengths = self.lengths()
         stops = self.ends[order]
         starts = stops - lengths[order]
-        data = self.data
+        data = bytes(self.data)  # no copy of bytes; and slices of bytes are made, and joined, faster than views
         pieces = [data[start:stop] for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)]
         return Rows(b"".join(pieces), np.cumsum(stops - starts))
 
@@ -68,8 +69,8 @@ class Rows:
 
     def pieces(self) -> list[bytes]:
         """Return each row's bytes."""
-        ends = self.ends.tolist()
-        return [self.data[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)] if ends else []
+        ends, data = self.ends.tolist(), bytes(self.data)
+        return [data[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)] if ends else []
 
 
 def join_rows(parts: Sequence[Rows]) -> Rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from pyloader.write.rows import Rows, join_rows
 from pyloader.write.sizes import ChunkSizes
 from pyloader.write.spool import Segment, Spool, row_keys, segment_of
 
-__all__ = ["Scatter", "segment_bits"]
+__all__ = ["PENDING_BYTES", "SEGMENT_BYTES", "Scatter", "segment_bits"]
 
 # Rows waiting in memory to be put aside, and about the size of a segment.
 PENDING_BYTES = 2**24
@@ -83,12 +84,13 @@ class Scatter:
         before = sum(source.num_bytes for source in inputs.sources[: progress.source_index])
         while progress.source_index < len(inputs.sources):
             source = inputs.sources[progress.source_index]
-            for block in source.blocks(progress.place):
-                self._take(block, preparation.rows(block, source.name))
-                seen(before + block.bytes_read)
-                if self._pending_bytes >= self._limit:
-                    self._put_aside(preparation)
-                    checkpoint()
+            with closing(source.blocks(progress.place)) as blocks:
+                for block in blocks:
+                    self._take(block, preparation.rows(block, source.name))
+                    seen(before + block.bytes_read)
+                    if self._pending_bytes >= self._limit:
+                        self._put_aside(preparation)
+                        checkpoint()
             before += source.num_bytes
             progress.source_index, progress.place = progress.source_index + 1, Place()
         self._put_aside(preparation)

@@ -65,8 +65,8 @@ class ChunkSizes:
         else:
             number = -(-num_bytes // (self.chunk_bytes or DEFAULT_CHUNK_BYTES))
             number = number if self.chunk_bytes is not None else max(number, MIN_CHUNKS)
-        number = max(1, min(number, num_samples))
-        size = max(1, num_samples / number)
+        number = min(number, num_samples)
+        size = num_samples / number if number else max(others, default=1) or 1
         return [even_counts(num_samples, number), *(even_counts(total, -int(-total // size)) for total in others)]
 
 

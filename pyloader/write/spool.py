@@ -86,7 +86,7 @@ class Spool:
 
     def append(self, index: int, rows: Rows, keys: np.ndarray | None = None) -> None:
         """Add rows to a segment, as one frame."""
-        parts = [] if keys is None else [keys.astype("<u8").tobytes()]
+        parts: list[bytes | memoryview] = [] if keys is None else [keys.astype("<u8").tobytes()]
         parts += [np.int64(rows.width).tobytes()]
         parts += [] if rows.width else [rows.lengths().astype("<i8").tobytes()]
         parts.append(rows.data)
@@ -164,9 +164,9 @@ class Spool:
         width = int(np.frombuffer(body, "<i8", 1, start)[0])
         start += 8
         if width:
-            return (Rows.of_width(body[start:], width), keys), len(head) + num_bytes
+            return (Rows.of_width(memoryview(body)[start:], width), keys), len(head) + num_bytes
         ends = np.cumsum(np.frombuffer(body, "<i8", num_rows, start))
-        return (Rows(body[start + 8 * num_rows :], ends), keys), len(head) + num_bytes
+        return (Rows(memoryview(body)[start + 8 * num_rows :], ends), keys), len(head) + num_bytes
 
 
 def _turn_of(keys: np.ndarray, turns: int, num_segments: int) -> np.ndarray:

@@ -6,8 +6,8 @@ import csv
 import io
 import itertools
 import sys
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Generator, Iterator
+from typing import IO, Any
 
 from pyloader.columns import Columns
 from pyloader.errors import ChunkReadError, SplitError
@@ -15,6 +15,9 @@ from pyloader.optional import import_optional
 from pyloader.write.blocks import BLOCK_BYTES, Block, Place, ends_early, opened, position_in
 
 __all__ = ["DelimitedFile", "ParquetFile"]
+
+# The csv module refuses fields of more than 128 KiB unless told; a document in a field is often longer.
+_LONGEST_FIELD = 2**30
 
 
 class DelimitedFile:
@@ -30,17 +33,20 @@ class DelimitedFile:
         self.name = "standard input" if path == "-" else path
         self.num_bytes, self._path, self._delimiter, self._block_bytes = num_bytes, path, delimiter, block_bytes
 
-    def blocks(self, start: Place = Place()) -> Iterator[Block]:  # noqa: B008 (a NamedTuple cannot change)
+    def blocks(self, start: Place = Place()) -> Generator[Block, None, None]:  # noqa: B008 (a NamedTuple cannot change)
         if self._path == "-":
-            yield from self._blocks(sys.stdin.buffer, start)
+            text = io.TextIOWrapper(sys.stdin.buffer, "utf-8-sig", newline="")
+            yield from self._blocks(text, start, sys.stdin.buffer)
+            text.detach()  # it would close standard input
             return
-        with opened(self._path) as stream:
-            yield from self._blocks(stream, start)
+        with opened(self._path) as stream, io.TextIOWrapper(stream, "utf-8-sig", newline="") as text:
+            yield from self._blocks(text, start, stream)
 
-    def _blocks(self, stream: Any, start: Place) -> Iterator[Block]:
-        reader = csv.reader(io.TextIOWrapper(stream, "utf-8-sig", newline=""), delimiter=self._delimiter, strict=True)
+    def _blocks(self, text: IO[str], start: Place, stream: IO[bytes]) -> Iterator[Block]:
+        csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))
+        reader = csv.reader(text, delimiter=self._delimiter, strict=True)
         try:
-            header = next(reader, None)
+            header = next((row for row in reader if row), None)
             if header is None:
                 return
             self._check_header(header)
@@ -48,10 +54,14 @@ class DelimitedFile:
             yield from self._in_blocks(rows, reader, header, start, stream)
         except ChunkReadError as exc:
             raise ends_early(self._path, exc) from exc
-        except (csv.Error, UnicodeDecodeError) as exc:
-            raise SplitError(self.name, f"cannot be read ({exc}).", "Mend the line", reader.line_num) from exc
+        except UnicodeDecodeError as exc:
+            hint = "Convert it: iconv -f LATIN1 -t UTF-8"
+            raise SplitError(self.name, f"is not UTF-8 ({exc.reason}).", hint, reader.line_num + 1) from exc
+        except csv.Error as exc:
+            hint = "A quote is not closed, or stands in a field without being doubled"
+            raise SplitError(self.name, f"is not well-formed ({exc}).", hint, reader.line_num) from exc
 
-    def _in_blocks(self, rows: Any, reader: Any, header: list[str], start: Place, stream: Any) -> Iterator[Block]:
+    def _in_blocks(self, rows: Any, reader: Any, header: list[str], start: Place, stream: IO[bytes]) -> Iterator[Block]:
         held: list[list[str]] = []
         size, count, read = 0, start.offset, 0
         for row in rows:
@@ -67,7 +77,7 @@ class DelimitedFile:
         if held:
             yield self._block(header, held, count + len(held), self.num_bytes, stream)
 
-    def _block(self, header: list[str], rows: list[list[str]], count: int, read: int, stream: Any) -> Block:
+    def _block(self, header: list[str], rows: list[list[str]], count: int, read: int, stream: IO[bytes]) -> Block:
         columns: Columns = {name: list(values) for name, values in zip(header, zip(*rows, strict=True), strict=True)}
         done = read if self._path == "-" else position_in(stream, self._path, read)
         return Block(columns, count - len(rows) + 1, Place(count, count + 1), done)
@@ -89,7 +99,7 @@ class ParquetFile:
     def __init__(self, path: str, num_bytes: int, *, block_bytes: int = BLOCK_BYTES) -> None:
         self.name, self.num_bytes, self._block_bytes = path, num_bytes, block_bytes
 
-    def blocks(self, start: Place = Place()) -> Iterator[Block]:  # noqa: B008 (a NamedTuple cannot change)
+    def blocks(self, start: Place = Place()) -> Generator[Block, None, None]:  # noqa: B008 (a NamedTuple cannot change)
         arrow = import_optional("pyarrow", wanted_by="Parquet input")
         parquet = import_optional("pyarrow.parquet", wanted_by="Parquet input")
         row = 0

@@ -79,6 +79,7 @@ class ChunkWriter:
 
     def write(self, sample: Mapping[str, Any]) -> None:
         """Write one sample: name -> number, text, bytes, list, dict or array.  All samples have the same names."""
+        self._check_open()
         if not isinstance(sample, Mapping) or not sample:
             raise TypeError(f"a sample is a dict, name -> value, got {sample!r:.60}")
         self._samples.append(dict(sample))
@@ -87,6 +88,7 @@ class ChunkWriter:
 
     def write_columns(self, columns: Columns) -> None:
         """Write several samples: name -> list or NumPy array, all of the same length."""
+        self._check_open()
         if problem := problem_with_columns(columns):
             raise TypeError(f"write_columns wants name -> list or array, got {problem}")
         self._lay_out_samples()
@@ -120,6 +122,10 @@ class ChunkWriter:
         else:
             self._undo()
 
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise ValueError("the ChunkWriter is closed")
+
     def _make_room(self, *, overwrite: bool, append: bool) -> Manifest | None:
         standing = look(self._directory)
         if overwrite:
@@ -149,8 +155,6 @@ class ChunkWriter:
         return columns
 
     def _lay_out(self, columns: Columns) -> None:
-        if self._is_closed:
-            raise ValueError("the ChunkWriter is closed")
         try:
             rows = self._layout.rows([columns])
         except UnfitColumnsError as exc:

@@ -12,6 +12,7 @@ from pyloader.columns import ColumnSpec, row_count
 from pyloader.datareader import DataReader, read_chunk
 from pyloader.files.listing import list_chunks
 from pyloader.files.manifest import checksum_of, read_manifest
+from pyloader.observe import counting
 from pyloader.observe.counting import common_specs
 from pyloader.read.registry import reader_for
 
@@ -50,12 +51,12 @@ def counts_in(place) -> list[int]:
     return [chunk.num_samples for chunk in read_manifest(place).chunks]
 
 
-def test_text_is_counted_by_its_lines_and_the_screen_says_all_of_it(capsys, tmp_path):
+def test_chunks_are_counted_and_the_screen_says_all_of_it(capsys, tmp_path):
     chunks = write_lines(tmp_path / "foreign", a=texts(3), b=texts(4))
     (chunks / "README.md").write_text("")
     assert index(capsys, chunks) == [
-        f"{chunks}/manifest.json   2 chunks, 7 samples, 126 B   (lines counted; no checksums)",
-        "columns    text: str   (from a.jsonl)",
+        f"{chunks}/manifest.json   2 chunks, 7 samples, 126 B   (all read; no checksums)",
+        "columns    text: str   (in every chunk)",
         "ignored    README.md",
         f'next       several ranks, len() and exact steps now work: DataLoader(data_dir="{chunks}", ...)',
     ]
@@ -96,7 +97,7 @@ def test_numbers_hold_for_every_chunk_though_some_are_whole(capsys, tmp_path):
     chunks = write_lines(tmp_path, a=[{"x": 1}, {"x": 2}], b=[{"x": 0.5}], c=[{"x": 3}])
     lines = index(capsys, chunks)
     assert "(all read; no checksums)" in lines[0]
-    assert lines[1] == "columns    x: float64   (hold for every chunk)"
+    assert lines[1] == "columns    x: float64   (in every chunk)"
     listed = list_chunks(chunks)
     reader = reader_for(listed.path(0), manifest=listed.manifest)
     assert {read_chunk(reader, listed.path(number))["x"].dtype for number in range(3)} == {np.dtype("f8")}
@@ -106,7 +107,7 @@ def test_numbers_hold_for_every_chunk_though_some_are_whole(capsys, tmp_path):
 def test_a_csv_column_that_is_text_somewhere_is_text_everywhere(capsys, tmp_path):
     (tmp_path / "a.csv").write_text("zip,n\n12345,1\n")
     (tmp_path / "b.csv").write_text("zip,n\n00745,2\n")
-    assert index(capsys, tmp_path)[1] == "columns    n: int64, zip: str   (hold for every chunk)"
+    assert index(capsys, tmp_path)[1] == "columns    n: int64, zip: str   (in every chunk)"
     assert main(["verify", str(tmp_path)]) == 0
 
 
@@ -116,11 +117,11 @@ def test_arrays_are_counted_by_their_headers(capsys, tmp_path):
         np.save(tmp_path / f"{number}.columns" / "x.npy", np.zeros((rows, 2, 3), np.float32))
     lines = index(capsys, tmp_path)
     assert "(headers read; no checksums)" in lines[0]
-    assert lines[1] == "columns    x: float32 [2, 3]   (hold for every chunk)"
+    assert lines[1] == "columns    x: float32 [2, 3]   (in every chunk)"
     assert counts_in(tmp_path / "manifest.json") == [5, 7]
 
 
-def test_parquet_and_arrayrecord_are_counted_by_their_own_index(capsys, tmp_path):
+def test_parquet_and_arrayrecord_are_counted_by_their_own_index(capsys, tmp_path, monkeypatch):
     arrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
     records = pytest.importorskip("array_record.python.array_record_module")
@@ -133,8 +134,17 @@ def test_parquet_and_arrayrecord_are_counted_by_their_own_index(capsys, tmp_path
             writer.write(b"x")
         writer.close()
     for name in ("p", "r"):
+        monkeypatch.setattr(counting, "read_chunk", only_the_first(tmp_path / name))
         assert "(counted by their own index; no checksums)" in index(capsys, tmp_path / name)[0]
         assert counts_in(tmp_path / name / "manifest.json") == [3, 4]
+
+
+def only_the_first(directory: Path):
+    def read(reader, path):
+        assert path == str(min(directory.iterdir()))
+        return read_chunk(reader, path)
+
+    return read
 
 
 def test_a_reader_of_the_users_own_counts_by_reading(capsys, tmp_path, monkeypatch):
@@ -170,7 +180,7 @@ def test_a_reader_that_is_none_is_refused(capsys, tmp_path, reader, answer):
 
 def test_checksums_are_computed_when_asked_for(capsys, tmp_path):
     chunks = write_lines(tmp_path, a=texts(3))
-    assert "(lines counted; with checksums)" in index(capsys, chunks, "--checksums")[0]
+    assert "(all read; with checksums)" in index(capsys, chunks, "--checksums")[0]
     assert read_manifest(chunks / "manifest.json").chunks[0].checksum == checksum_of(chunks / "a.jsonl")
     assert read_manifest(chunks / "manifest.json").made_by["command"] == f"pyloader index {chunks} --checksums"
 
@@ -241,8 +251,28 @@ def test_chunks_that_do_not_belong_together_are_named(capsys, tmp_path):
 def test_a_number_column_that_turns_into_text_names_both_chunks(capsys, tmp_path):
     write_lines(tmp_path, a=[{"x": 1}], b=[{"x": "one"}])
     answer = refusal(capsys, tmp_path)
-    assert f"{tmp_path}/b.jsonl: has 'x' as a list of str, not 'x' as int64 rows of shape []" in answer
-    assert "as the chunks before it, from a.jsonl on." in answer
+    assert f"{tmp_path}/b.jsonl: has 'x' as a list of str, not 'x' as int64 as the chunks before it, from a" in answer
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_chunks_with_other_keys_are_named(capsys, tmp_path, suffix):
+    for number in range(3):
+        samples = [{"text": "a", "more": "b"}] if number == 2 else texts(1)
+        write_table(tmp_path / f"{number}.{suffix}", samples)
+    answer = refusal(capsys, tmp_path)
+    assert f"{tmp_path}/2.{suffix}: has columns ['more', 'text'], not ['text']" in answer
+    assert f"as the chunks before it, from 0.{suffix} on. Move one kind elsewhere, or read both with" in answer
+
+
+def write_table(path: Path, samples: list[dict]) -> None:
+    names = list(samples[0])
+    if path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(sample) + "\n" for sample in samples))
+    elif path.suffix == ".csv":
+        path.write_text("".join(",".join(row) + "\n" for row in (names, *(sample.values() for sample in samples))))
+    else:
+        parquet = pytest.importorskip("pyarrow.parquet")
+        parquet.write_table(pytest.importorskip("pyarrow").Table.from_pylist(samples), path)
 
 
 def test_a_missing_directory_and_one_without_samples_are_refused(capsys, tmp_path):
@@ -259,6 +289,7 @@ def test_a_damaged_chunk_stops_the_count(capsys, tmp_path):
 
 
 INT, FLOAT, BOOL = (ColumnSpec("x", "array", dtype) for dtype in ("<i8", "<f8", "|b1"))
+DAY = ColumnSpec("x", "array", "<M8[D]")
 INTS, FLOATS, NOTHING, MIXED, TEXT = (ColumnSpec("x", kind) for kind in ("int", "float", "", "object", "str"))
 
 
@@ -272,6 +303,7 @@ INTS, FLOATS, NOTHING, MIXED, TEXT = (ColumnSpec("x", kind) for kind in ("int", 
         (FLOAT, INTS, MIXED),
         (TEXT, NOTHING, TEXT),
         (TEXT, MIXED, MIXED),
+        (DAY, ColumnSpec("x", "object"), MIXED),
         (INT, BOOL, None),
         (INT, TEXT, None),
         (INT, ColumnSpec("x", "array", "<i4"), None),

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pyloader import DataLoader
 from pyloader.cli.main import main
 from pyloader.files.manifest import read_manifest, write_manifest
 from pyloader.observe import beginnings
@@ -78,6 +79,33 @@ def test_steps_are_those_of_each_rank(capsys, chunks):
     assert line_that_begins(lines, "steps") == expected
 
 
+@pytest.mark.parametrize("batch_size", [1, 7, 43, 300, 301, 302])
+def test_steps_are_those_that_the_loader_counts(capsys, chunks, batch_size):
+    line = line_that_begins(peek(capsys, chunks, "--batch-size", batch_size), "steps")
+    with DataLoader(data_dir=chunks, batch_size=batch_size, num_workers=0) as loader:
+        assert line.split()[1] == str(loader.steps_per_epoch)
+        *_, last = loader
+    rest = len(last["text"])
+    ending = f", the last one of {rest} sample{'s' if rest > 1 else ''}" if rest < batch_size else " an epoch"
+    assert line.endswith(ending)
+
+
+def test_memory_is_what_the_loader_may_hold(capsys, tmp_path):
+    for number, rows in enumerate([10] * 11 + [1000]):
+        write_lines(tmp_path / f"{number:02}.jsonl", [{"n": row} for row in range(rows)])
+    assert main(["index", str(tmp_path), "-q"]) == 0
+    # Ten times the largest chunk: the bound is counted in chunks, whichever they are.
+    expected = "memory    10 chunks (max_queue_size=10) are about 80.0 kB"
+    assert line_that_begins(peek(capsys, tmp_path), "memory") == expected
+    assert line_that_begins(peek(capsys, tmp_path, "--ranks", 2), "memory") == f"{expected} on each rank"
+    assert DataLoader(data_dir=tmp_path).stats().max_queue_size == 10
+
+
+def test_what_is_advised_for_several_ranks_is_no_short_batch(capsys, chunks):
+    line = line_that_begins(peek(capsys, chunks, "--ranks", 4), "to read")
+    assert line == 'to read   DataLoader(data_dir="chunks", batch_size=256, shuffle=True, last_batch="drop")'
+
+
 def test_as_many_samples_and_columns_as_asked_for(capsys, chunks):
     lines = peek(capsys, chunks, "--samples", 2, "--columns", "text")
     assert [line for line in lines if line.startswith("  text")] == ["  text   row 0⏎of 0", "  text   row 1⏎of 0"]
@@ -113,11 +141,11 @@ def test_everything_comes_as_json(capsys, chunks):
     assert [sample["text"] for sample in found["samples"]] == ["row 0\nof 0", "row 1\nof 0"]
 
 
-def test_how_chunks_were_made_is_shown_with_the_seed(capsys, chunks):
+def test_how_chunks_were_made_is_shown(capsys, chunks):
     manifest = read_manifest("chunks/manifest.json")
-    manifest.made_by.update(command="pyloader split x.jsonl chunks/ --shuffle", seed=7)
+    manifest.made_by.update(command="pyloader split x.jsonl chunks/ --shuffle")
     write_manifest("chunks/manifest.json", manifest)
-    assert peek(capsys, chunks)[1] == "made by      pyloader split x.jsonl chunks/ --shuffle   (seed 7)"
+    assert peek(capsys, chunks)[1] == "made by      pyloader split x.jsonl chunks/ --shuffle"
 
 
 def test_without_a_manifest_the_count_is_an_estimate_and_says_so(capsys, chunks):
@@ -213,6 +241,7 @@ def test_data_sorted_by_class_is_warned_of(capsys, tmp_path, monkeypatch):
         "          Split again with --shuffle, or use shuffle_window=20, max_queue_size=21 ("
     )
     assert not any("x:" in line for line in lines[at:])
+    DataLoader(data_dir="chunks", shuffle=True, shuffle_window=20, max_queue_size=21).close()
 
 
 @pytest.mark.parametrize("labels", [[0] * 200, [0] * 190 + [1] * 10])

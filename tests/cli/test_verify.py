@@ -1,6 +1,7 @@
 """`pyloader verify`: every kind of damage is found, all of it at once, and the way out is shown."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,6 @@ def test_a_good_directory_is_good(capsys, chunks):
 
 
 def test_all_damage_is_shown_at_once(capsys, chunks):
-    num_bytes = (chunks / "chunk-0.jsonl").stat().st_size
     flip_a_bit(chunks / "chunk-0.jsonl")
     (chunks / "chunk-1.jsonl").write_bytes(b"{}\n")
     (chunks / "chunk-2.jsonl").unlink()
@@ -72,14 +72,41 @@ def test_all_damage_is_shown_at_once(capsys, chunks):
     code, lines = verify(capsys, chunks)
     assert code == 1
     assert lines == [
-        f"chunk-0.jsonl   changed     flipped bits: the checksum differs; {num_bytes:,} bytes as expected",
-        f"chunk-1.jsonl   truncated   3 bytes, the manifest says {expected_bytes}",
+        "chunk-0.jsonl   unreadable   the checksum differs; "
+        "line 6: is not JSON (JSON is malformed: invalid character (byte 0))",
+        f"chunk-1.jsonl   truncated    3 bytes, the manifest says {expected_bytes}",
         "chunk-2.jsonl   missing",
-        "notes.txt       ignored     not in the manifest",
+        "notes.txt       ignored      not in the manifest",
         "1 of 4 chunks is good; 30 of 40 samples are in the 3 bad ones.",
         f"next       {COMMAND}",
         "           (the command that made it) writes these 3 again and nothing else",
     ]
+
+
+@pytest.mark.parametrize("checksums", [True, False])
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ('{"id": 31, "text": "row 1"}\n', " " * 27 + "\n", "changed   9 samples, the manifest says 10"),
+        (r'"row \d"', "[1,2,3]", "changed   has 'text' as a list of list, not 'text' as a list of str"),
+        ('"id": 35', '"id":0.5', "unreadable   line 6: 'id' is 0.5, which int64 cannot hold"),
+        ('"text": "row 7"', '"txet": "row 7"', "unreadable   line 8: has keys ['id', 'txet'], and no 'text'"),
+        ("row 9", "wor 9", "changed   it reads well, so some values are others"),
+    ],
+)
+def test_what_differs_in_a_chunk_is_told(capsys, chunks, monkeypatch, checksums, old, new, found):
+    monkeypatch.setenv("COLUMNS", "40")  # what matters is not cut off
+    write_its_manifest(chunks, checksums=checksums)
+    path = chunks / "chunk-3.jsonl"
+    text = path.read_text()
+    path.write_text(re.sub(old, new, text))
+    assert len(path.read_text()) == len(text)
+    code, lines = verify(capsys, chunks)
+    if not checksums and "other" in found:
+        assert code == 0  # only a checksum can tell
+        return
+    state, _, what = found.partition("   ")
+    assert lines[0].startswith(f"chunk-3.jsonl   {state}   {'the checksum differs; ' if checksums else ''}{what}")
 
 
 def test_sizes_only_reads_nothing(capsys, chunks, monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 
 from pyloader.columns import ColumnSpec
 from pyloader.errors import DataDirError, ManifestError
-from pyloader.files.listing import find_manifest, form_of, list_chunks
+from pyloader.files import find_manifest, form_of, list_chunks
 from pyloader.files.manifest import ChunkEntry, Manifest, write_manifest
 
 
@@ -259,7 +259,8 @@ def test_the_fingerprint_is_pinned_and_does_not_know_where_the_directory_is(tmp_
         write_chunks(place, "a.jsonl", "more/b.jsonl")
         assert list_chunks(place).fingerprint == "98bc6b9362559e76"
         with_manifest(place, "a.jsonl", "more/b.jsonl")
-        assert list_chunks(place).fingerprint == "2598ca4a563f2f21"
+        assert list_chunks(place).counts is not None
+        assert list_chunks(place).fingerprint == "98bc6b9362559e76"  # counts have no part in it
 
 
 @pytest.mark.parametrize("change", ["size", "name", "more"])

@@ -241,10 +241,28 @@ def test_dtypes_are_kept(chunk, lines, dtype, expected):
 
 
 def test_dtypes_are_of_numbers_and_of_columns_that_are_there(chunk):
-    with pytest.raises(ValueError, match=r"dtypes\['a'\] must be bool, an integer or a float, got <U3"):
+    match = r"dtypes\['a'\] must be bool, an .* or object for a column that stays a list, got <U3"
+    with pytest.raises(ValueError, match=match):
         JsonlReader(dtypes={"a": "U3"})
     with pytest.raises(ChunkReadError, match=r"has keys \['a'\], and dtypes names \['scor'\]"):
         read(chunk('{"a": 1}\n'), dtypes={"scor": "f4"})
+
+
+def test_null_is_nan_where_the_dtype_is_of_floats(chunk):
+    column = read(chunk('{"a": 1}\n{"a": null}\n'), dtypes={"a": "float32"})["a"]
+    assert column.dtype == np.float32
+    np.testing.assert_equal(column, [1, np.nan])
+    with pytest.raises(ChunkReadError, match=r":2: has keys \['b'\], and no 'a'"):
+        read(chunk('{"a": 1}\n{"b": 1}\n'), columns=["a"], dtypes={"a": "float32"})
+
+
+def test_a_column_of_dtype_object_stays_a_list_whatever_it_holds(chunk):
+    for values in ("[1, 2, 3]", "[1, null, 0.5]", '["a", true, [1]]', "[null, null, null]"):
+        lines = "".join(f'{{"a": {json.dumps(value)}}}\n' for value in json.loads(values))
+        assert read(chunk(lines), columns=["a"], dtypes={"a": object}) == {"a": json.loads(values)}
+    assert read(chunk(""), columns=["a"], dtypes={"a": object}) == {"a": []}
+    with pytest.raises(ChunkReadError, match=r"has keys \['a'\], and dtypes names \['b'\]"):
+        read(chunk('{"a": 1}\n'), dtypes={"b": object})
 
 
 # Damage

@@ -70,20 +70,37 @@ def test_columns_are_those_named_in_that_order(tmp_path, suffix):
         ParquetReader(columns=["nn"]).read_file(path)
 
 
-def test_a_null_in_an_array_column_is_an_error_or_filled(tmp_path):
+def test_a_column_with_a_null_is_a_list_or_filled(tmp_path):
     path = write(pa.table({"n": [1, None, 3], "text": ["a", None, "c"]}), tmp_path / "a.parquet")
-    with pytest.raises(ChunkReadError, match=r"a\.parquet: 'n' has 1 nulls, .* Pass fill=\{'n': \.\.\.\}, or columns="):
-        ParquetReader().read_file(path)
+    columns = check_reader(ParquetReader(), path)
+    assert columns == {"n": [1, None, 3], "text": ["a", None, "c"]}
     columns, _ = ParquetReader(fill={"n": 7}).read_file(path)
     assert columns["n"].tolist() == [1, 7, 3]
-    assert columns["text"] == ["a", None, "c"]
+    with pytest.raises(ChunkReadError, match=r"a\.parquet: row 2: 'n' is null \(None\), not a number"):
+        ParquetReader(dtypes={"n": "int64"}).read_file(path)
 
 
-def test_a_null_in_a_vector_is_an_error(tmp_path):
-    for vector in ([[1, None]], [None]):
-        table = pa.table({"v": pa.array([[1, 2], *vector], pa.list_(pa.float32(), 2))})
-        with pytest.raises(ChunkReadError, match=r"'v' has \d nulls"):
-            ParquetReader().read_file(write(table, tmp_path / "a.parquet"))
+def test_a_vector_with_a_null_is_a_list(tmp_path):
+    for vector in ([1, None], None):
+        table = pa.table({"v": pa.array([[1, 2], vector], pa.list_(pa.float32(), 2))})
+        columns, _ = ParquetReader().read_file(write(table, tmp_path / "a.parquet"))
+        assert columns["v"] == [[1, 2], vector]
+
+
+def test_dtypes_are_those_named_and_object_stays_a_list(tmp_path):
+    path = write(TABLE, tmp_path / "a.parquet")
+    dtypes = {"n": "float64", "x": object, "vector": ("float64", 2), "good": "bool"}
+    columns = check_reader(ParquetReader(dtypes=dtypes), path)
+    assert (columns["n"].dtype, columns["n"].tolist()) == (np.float64, list(range(20)))
+    assert columns["x"] == TABLE["x"].to_pylist()
+    assert (columns["vector"].dtype, columns["good"].dtype) == (np.float64, np.bool_)
+    for name, dtype, match in (
+        ("x", "int64", r"row 2: 'x' is 0\.14285714285714285, which int64 cannot hold"),
+        ("text", "int64", r"row 1: 'text' is a str \('text 0 é'\), not a number"),
+        ("nn", "int64", r"has columns \['text', .*\], and dtypes names \['nn'\]"),
+    ):
+        with pytest.raises(ChunkReadError, match=r"a\.parquet: " + match):
+            ParquetReader(dtypes={name: dtype}).read_file(path)
 
 
 def test_a_file_without_rows_has_its_columns(tmp_path):

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from numbered import NumberedReader, ids_of, loader_of, write_chunks
+from numbered import NumberedReader, ids_of, write_chunks
 
 from pyloader import DataCollator, DataLoader, Dataset
 from pyloader.errors import BatchEncodeError, ChunkReadError, CollateError, ReadFileError, StallError

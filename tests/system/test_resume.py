@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numbered import NumberedReader, ids_of, loader_of, write_chunks
 
 from pyloader import DataLoader
+from pyloader.cli.main import main
 from pyloader.errors import StateError
 
 COUNTS = [30, 0, 17, 1, 44, 23, 8, 60, 5, 0]
@@ -51,6 +52,22 @@ def test_resuming_after_every_batch_continues_with_the_next(tmp_path_factory, co
             assert resumed.steps_done == k
             assert ids_of(resumed) == batches[k:]
             assert resumed.steps_done == len(batches)
+
+
+def test_a_state_saved_before_there_was_a_manifest_loads_afterwards(tmp_path):
+    for number in range(5):
+        lines = [f'{{"id": {10 * number + row}}}\n' for row in range(10)]
+        (tmp_path / f"chunk-{number}.jsonl").write_text("".join(lines))
+    options = {"data_dir": tmp_path, "batch_size": 7, "shuffle": True, "num_workers": 0}
+    with DataLoader(**options) as loader:
+        first = [next(loader)["id"].tolist() for _ in range(3)]
+        state = through_json(loader.state_dict())
+        rest = [batch["id"].tolist() for batch in loader]
+    assert main(["index", str(tmp_path), "-q"]) == 0
+    with DataLoader(**options) as resumed:
+        assert resumed.steps_per_epoch == len(first) + len(rest)
+        resumed.load_state_dict(state)
+        assert [batch["id"].tolist() for batch in resumed] == rest
 
 
 def test_resuming_again_and_again_is_the_uninterrupted_run(tmp_path):

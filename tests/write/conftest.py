@@ -33,9 +33,12 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 @pytest.fixture
 def samples() -> list[dict[str, Any]]:
-    """400 samples of uneven length."""
+    """400 samples of uneven length, with a column that turns out late to be of fractions."""
     uneven = random.Random(0)
-    return [{"id": index, "text": "é" * uneven.randrange(60)} for index in range(400)]
+    return [
+        {"id": index, "text": "é" * uneven.randrange(60), "late": index if index < 380 else index + 0.5}
+        for index in range(400)
+    ]
 
 
 @pytest.fixture

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +15,8 @@ import pytest
 
 from pyloader.errors import SplitError
 from pyloader.write import atomic, split
+from pyloader.write.line_files import LineFile
 
-KILLED = 9
 CHANGES = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"}
 
 CASES: dict[str, dict[str, Any]] = {
@@ -32,8 +34,10 @@ def syncing_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def in_a_child(work: Callable[[], object], *, kill_at: int) -> int:
-    """Run `work` in a forked process that dies before its `kill_at`-th change to the file system; return that many
-    changes, or how many there were when it came to its end."""
+    """Run `work` in a forked process that is killed before its `kill_at`-th change to the file system.
+
+    Returns that number, or how many changes there were when it came to its end.
+    """
     read_end, write_end = os.pipe()
     child = os.fork()
     if child == 0:
@@ -43,7 +47,7 @@ def in_a_child(work: Callable[[], object], *, kill_at: int) -> int:
             nonlocal num_changes
             if event in CHANGES:
                 if num_changes == kill_at:
-                    os._exit(KILLED)
+                    os.kill(os.getpid(), signal.SIGKILL)
                 num_changes += 1
 
         status = 1
@@ -58,7 +62,7 @@ def in_a_child(work: Callable[[], object], *, kill_at: int) -> int:
     _, status = os.waitpid(child, 0)
     answer = os.read(read_end, 20)
     os.close(read_end)
-    assert os.waitstatus_to_exitcode(status) == (0 if answer else KILLED)
+    assert os.waitstatus_to_exitcode(status) == (0 if answer else -signal.SIGKILL)
     return int(answer) if answer else kill_at
 
 
@@ -69,18 +73,22 @@ def test_after_a_kill_at_any_moment_the_same_command_ends_with_the_same_bytes(
     small_steps()
     one_thread = {**options, "workers": 1}  # a forked child has only one
     split(dump, tmp_path / "whole", **options)
-    expected = tree(tmp_path / "whole")
+    expected = without_commands(tree(tmp_path / "whole"))
     total = in_a_child(lambda: split(dump, tmp_path / "counted", **one_thread), kill_at=10**9)
     assert total > 100
     for moment in sorted({*range(0, total, max(1, total // 40)), *range(total - 12, total)}):
         output = tmp_path / f"killed-{moment}"
         assert in_a_child(lambda output=output: split(dump, output, **one_thread), kill_at=moment) == moment
         split(dump, output, **options)
-        found = tree(output)
-        assert found.keys() == expected.keys(), f"killed before change {moment}"
-        for name in expected:
-            if not name.endswith("manifest.json"):  # which holds the name of the directory
-                assert found[name] == expected[name], f"{name}, killed before change {moment}"
+        assert without_commands(tree(output)) == expected, f"killed before change {moment}"
+
+
+def without_commands(files: dict[str, bytes]) -> dict[str, Any]:
+    """Return `files`, with manifests decoded and without the commands, which name the directory."""
+    plain: dict[str, Any] = {name: data for name, data in files.items() if not name.endswith("manifest.json")}
+    for name in files.keys() - plain.keys():
+        plain[name] = {**json.loads(files[name]), "made_by": None}
+    return plain
 
 
 def test_a_split_killed_again_and_again_still_comes_to_its_end(
@@ -95,10 +103,29 @@ def test_a_split_killed_again_and_again_still_comes_to_its_end(
     for path in sorted(output.iterdir()):
         path.unlink()
     kills = 0
+    # More changes than lie between two checkpoints: each run comes a little further.
     while in_a_child(lambda: split(dump, output, **options), kill_at=130) == 130:
         kills += 1
         assert kills < 100
     assert kills > 3
+    assert tree(output) == expected
+
+
+def test_a_line_of_the_journal_that_was_cut_short_is_gone_on_from(
+    dump: Path, tmp_path: Path, tree: Any, small_steps: Any
+) -> None:
+    small_steps()
+    output = tmp_path / "chunks"
+    split(dump, output, num_chunks=9)
+    expected = tree(output)
+    for path in output.iterdir():
+        path.unlink()
+    in_a_child(lambda: split(dump, output, num_chunks=9), kill_at=200)
+    journal = output / ".split" / "chunks.jsonl"
+    assert journal.read_bytes().count(b"\n") > 1
+    journal.write_bytes(journal.read_bytes() + b'{"output":"","index":7,"en')
+    in_a_child(lambda: split(dump, output, num_chunks=9), kill_at=20)
+    split(dump, output, num_chunks=9)
     assert tree(output) == expected
 
 
@@ -109,21 +136,15 @@ def test_going_on_does_not_read_again_what_is_put_aside(
     output = tmp_path / "chunks"
     in_a_child(lambda: split(dump, output, chunk_bytes=2000), kill_at=200)
     asked: list[int] = []
-    whole = type(split_line_file()).blocks
+    whole = LineFile.blocks
 
     def noted(self: Any, start: Any) -> Any:
         asked.append(start.offset)
         return whole(self, start)
 
-    monkeypatch.setattr(type(split_line_file()), "blocks", noted)
+    monkeypatch.setattr(LineFile, "blocks", noted)
     split(dump, output, chunk_bytes=2000)
     assert asked[0] > 0
-
-
-def split_line_file() -> Any:
-    from pyloader.write.line_files import LineFile
-
-    return LineFile("", 0)
 
 
 def test_the_same_command_again_writes_nothing(dump: Path, tmp_path: Path) -> None:
@@ -160,7 +181,7 @@ def test_a_stopped_split_of_another_dump_or_with_other_options_is_refused(
     in_a_child(lambda: split(dump, output, chunk_bytes=2000), kill_at=200)
     with pytest.raises(SplitError, match=r"was stopped, of another command: .*2000.*3000.*--overwrite"):
         split(dump, output, chunk_bytes=3000)
-    dump.write_bytes(dump.read_bytes() + b'{"id": 9, "text": ""}\n')
+    dump.write_bytes(dump.read_bytes() + b'{"id": 9, "text": "", "late": 1}\n')
     with pytest.raises(SplitError, match=r"its dump has changed since"):
         split(dump, output, chunk_bytes=2000)
     assert split(dump, output, chunk_bytes=2000, overwrite=True).outputs[0].num_samples == 401

@@ -205,6 +205,16 @@ def test_columns_are_kept_with_their_digits(tmp_path: Path) -> None:
     assert b"".join(lines_of(tmp_path / "chunks")) == b'{"a":1.500,"b":"\\u00e9"}\n{"a":1e3,"b":"x"}\n'
 
 
+def test_filled_in_nan_and_nan_in_arrays_come_back_as_nan(tmp_path: Path, read_all: Any, values: Any) -> None:
+    (tmp_path / "dump.jsonl").write_text('{"a": 1, "s": 1.5}\n{"a": 2}\n{"a": 3, "s": null}\n')
+    report = split(tmp_path / "dump.jsonl", tmp_path / "chunks", fill={"s": float("nan")}, num_chunks=3)
+    assert list(map(str, report.columns)) == ["a: int64", "s: float64"]
+    np.testing.assert_array_equal(values(tmp_path / "chunks", "s"), [1.5, np.nan, np.nan])
+    np.save(tmp_path / "x.npy", np.array([np.nan, 2.0]))
+    split(tmp_path / "x.npy", tmp_path / "json", output_format="jsonl", num_chunks=2)
+    np.testing.assert_array_equal(values(tmp_path / "json", "data"), [np.nan, 2.0])
+
+
 # What must not change anything
 
 
@@ -264,7 +274,7 @@ def test_rows_are_uniformly_random_over_chunks(tmp_path: Path, small_steps: Any)
 def test_the_holdout_stays_when_the_dump_grows_and_changes_its_order(dump: Path, tmp_path: Path) -> None:
     lines = dump.read_bytes().splitlines(keepends=True)
     split(dump, tmp_path / "before", holdout={"val": 0.1, "test": 0.1})
-    more = [b'{"id": %d, "text": "more"}\n' % index for index in range(1000, 1300)]
+    more = [b'{"id": %d, "text": "more", "late": 1}\n' % index for index in range(1000, 1300)]
     (tmp_path / "grown.jsonl").write_bytes(b"".join([*more, *lines[::-1]]))
     split(tmp_path / "grown.jsonl", tmp_path / "after", holdout={"val": 0.1, "test": 0.1}, shuffle=True)
     for output in ("train", "val", "test"):
@@ -329,6 +339,22 @@ def test_a_bad_dump_is_an_error_that_names_the_line(content: bytes, complaint: s
     with pytest.raises(SplitError, match=complaint):
         split(tmp_path / "dump.jsonl", tmp_path / "chunks")
     assert not list((tmp_path / "chunks").rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        (b'{"a": 1}{"a": 2}', r":201: is not JSON"),
+        (b'{"a":\n1}', r":201: is not JSON"),
+        (b'{"b": 1}', r":201: lacks 'a'"),
+        (b'{"a": "\xff"}', r":201: is not JSON"),
+    ],
+)
+def test_a_bad_line_is_found_wherever_it_stands(line: bytes, complaint: str, tmp_path: Path, small_steps: Any) -> None:
+    small_steps(block=100)
+    (tmp_path / "dump.jsonl").write_bytes(b'{"a": 0}\n' * 200 + line + b'\n{"a": 3}\n')
+    with pytest.raises(SplitError, match=complaint):
+        split(tmp_path / "dump.jsonl", tmp_path / "chunks")
 
 
 @pytest.mark.parametrize("packing", [".gz", ".zst", ".xz", ".bz2"])
@@ -407,13 +433,5 @@ def test_memory_stays_far_below_the_dump(shuffle: bool, tmp_path: Path) -> None:
 
 
 def test_segments_follow_the_size_of_the_dump() -> None:
-    assert [scatter.segment_bits(n * scatter.SEGMENT_BYTES) for n in (0, 1, 2, 3, 4, 5, 16, 17)] == [
-        0,
-        0,
-        1,
-        2,
-        2,
-        3,
-        4,
-        5,
-    ]
+    sizes = [n * scatter.SEGMENT_BYTES for n in (0, 1, 2, 3, 4, 5, 16, 17)]
+    assert list(map(scatter.segment_bits, sizes)) == [0, 0, 1, 2, 2, 3, 4, 5]

@@ -1,0 +1,63 @@
+"""The chunks of a dataset: where they are, how large, and what is known of them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import xxhash
+
+from pyloader.files.compressors import packing_of
+from pyloader.files.manifest import Manifest
+from pyloader.files.opening import suffix_of
+
+__all__ = ["ChunkList", "form_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class ChunkList:
+    """The chunks of a dataset, sorted by name.
+
+    Attributes:
+      root: The directory that the names are relative to.
+      names: The chunks' paths relative to `root`, with forward slashes, sorted.
+      sizes: int64 array of shape [len(names)]: bytes on disk.
+      manifest: What is known of them, one entry for each in the same order, or None.
+    """
+
+    root: Path
+    names: tuple[str, ...]
+    sizes: np.ndarray
+    manifest: Manifest | None = None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def path(self, index: int) -> str:
+        """Return where chunk `index` is."""
+        return os.path.join(self.root, self.names[index])
+
+    @cached_property
+    def counts(self) -> np.ndarray | None:
+        """int64 array of shape [len(self)]: samples in each chunk; None without a manifest."""
+        if self.manifest is None:
+            return None
+        return np.array([chunk.num_samples for chunk in self.manifest.chunks], np.int64)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that change when names or sizes do, but not when the directory moves.
+
+        Counts have no part in it: a state that was saved before there was a manifest can be loaded afterwards.
+        """
+        digest = xxhash.xxh3_64("\n".join(self.names).encode("utf-8", "surrogateescape"))
+        digest.update(self.sizes.astype("<i8").tobytes())
+        return digest.hexdigest()
+
+
+def form_of(name: str) -> str:
+    """Return what the names of chunks of one form end with: ".jsonl.zst"."""
+    return suffix_of(name) + packing_of(name)

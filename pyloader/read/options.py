@@ -1,0 +1,44 @@
+"""Options that several readers have: which columns, and of which dtypes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["column_names", "number_dtypes"]
+
+
+def column_names(columns: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Return the names of the columns to read; None for all of them.
+
+    Raises:
+      TypeError: they are one str, whose letters would be taken for names.
+    """
+    if isinstance(columns, str):
+        raise TypeError(f"columns must be a list of names: columns=[{columns!r}]")
+    return None if columns is None else tuple(columns)
+
+
+def number_dtypes(
+    dtypes: Mapping[str, npt.DTypeLike] | None, *, stays_list: type
+) -> tuple[dict[str, np.dtype[Any]], frozenset[str]]:
+    """Return the dtypes of the columns that become arrays, and the names of those that stay lists.
+
+    Args:
+      dtypes: As the user gave them.  A dtype with a shape, ("f4", (384,)), is that of a row.
+      stays_list: What stands for a column that stays a list: object, or str.
+
+    Raises:
+      ValueError: a dtype is neither of numbers nor `stays_list`.
+    """
+    given = {name: np.dtype(dtype) for name, dtype in (dtypes or {}).items()}
+    lists = frozenset(name for name, dtype in given.items() if dtype.kind == np.dtype(stays_list).kind)
+    arrays = {name: dtype for name, dtype in given.items() if name not in lists}
+    for name, dtype in arrays.items():
+        if dtype.base.kind not in "biuf":
+            what = f"bool, an integer or a float, or {stays_list.__name__} for a column that stays a list"
+            raise ValueError(f"dtypes[{name!r}] must be {what}, got {dtype}")
+    return arrays, lists

@@ -1,0 +1,67 @@
+"""Stats: numbers that add up, and a text that says what to do."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from pyloader.observe import Counters
+
+OPTIONS = {
+    "num_readers": 1,
+    "num_workers": 2,
+    "max_queue_size": 10,
+    "shuffle_window": 4,
+    "last_batch": "keep",
+}
+
+
+def counters_of(*, wait, **busy):
+    counters = Counters(first_request=100.0, latest_batch=110.0, wait_seconds=wait, num_steps=5, num_samples=50)
+    counters.busy_seconds.update(busy)
+    return counters
+
+
+def test_rates_are_over_the_loops_own_time():
+    stats = counters_of(wait=2.5).snapshot(**OPTIONS)
+    assert (stats.loop_seconds, stats.samples_per_second, stats.waiting_share) == (10, 5, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("busy", "stage"),
+    [
+        ({"read": 9.0, "encode": 10.0}, "read"),  # one thread reads, two encode
+        ({"read": 4.0, "encode": 10.0}, "encode"),
+        ({"collate": 3.0}, "collate"),
+        ({"shuffle": 3.0}, "shuffle"),
+    ],
+)
+def test_a_waiting_loop_is_told_which_stage_it_waits_for(busy, stage):
+    stats = counters_of(wait=5.0, **busy).snapshot(**OPTIONS)
+    assert stats.bound_by == stage
+    assert f"bound by   {stage}: " in str(stats)
+
+
+def test_a_loop_that_does_not_wait_is_told_nothing():
+    stats = counters_of(wait=0.1, read=9.0).snapshot(**OPTIONS)
+    assert stats.bound_by == ""
+    assert "bound by" not in str(stats)
+
+
+def test_unknown_mixing_is_left_out_of_the_text():
+    stats = Counters().snapshot(**OPTIONS)
+    assert math.isnan(stats.mixing)
+    assert "nan" not in str(stats)
+
+
+def test_the_longest_wait_is_one_after_the_first_batch():
+    counters = Counters()
+    counters.waited(3.0)
+    counters.delivered(1)
+    counters.waited(0.5)
+    counters.delivered(1)
+    counters.waited(0.1)
+    stats = counters.snapshot(**OPTIONS)
+    assert (stats.first_wait_seconds, stats.longest_wait_seconds, stats.longest_wait_step) == (3.0, 0.5, 1)
+    assert stats.wait_seconds == pytest.approx(3.6)

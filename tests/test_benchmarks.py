@@ -1,0 +1,43 @@
+"""Every benchmark runs, on tiny data: none of them may rot."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.mark.parametrize(
+    ("command", "shows"),
+    [
+        (["arrays.py", "dense", "--samples", "9000", "--repeat", "1"], "pyloader, window 8, read, 2 workers"),
+        (["arrays.py", "small", "--samples", "9000", "--repeat", "1"], "pyloader, window 1, mmap, 0 workers"),
+        (["text.py", "--lines", "3000", "--repeat", "1"], "pyloader, strings to the loop"),
+        (["memory.py", "--gigabytes", "0.26", "--form", "columns"], "4 chunks of 64 MB"),
+        (["starting.py", "--samples", "9000"], "window 8: reading"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_it_runs_and_shows_its_figures(tmp_path, command, shows):
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=BENCHMARKS,
+        env={**os.environ, "PYLOADER_BENCH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert shows in done.stdout
+    assert done.stderr == ""
+
+
+def test_every_benchmark_is_run_here():
+    scripts = {path.name for path in BENCHMARKS.glob("*.py")} - {"making.py"}
+    assert scripts == {"arrays.py", "memory.py", "starting.py", "text.py"}
