@@ -102,7 +102,8 @@ class DataLoader:
         self._has_loaded = False  # a state, and delivered no batch since
         self._counters = Counters()
         self._bar = ProgressBar(self.steps_per_epoch) if progress else None
-        self._log_world()
+        if self._options.world_source:
+            _log.info(self._options.rank_in_words())
 
     def __iter__(self) -> Iterator[Any]:
         self._is_over = False
@@ -337,21 +338,3 @@ class DataLoader:
         _log.info(
             "resumed at epoch %d, step %d: read %d chunks in %.2f s", position.epoch, position.step, num_read, seconds
         )
-
-    def _log_world(self) -> None:
-        options = self._options
-        if not options.world_source:
-            return
-        rank = f"rank {options.world.rank} of {options.world.size} ({options.world_source})"
-        counts, batch_size, rule = options.run.chunks.counts, options.order.batch_size, options.order.last_batch
-        if counts is None:
-            _log.info(rank)
-            return
-        num_beyond = int(counts.sum()) % batch_size
-        rest = {
-            "drop": f"{num_beyond:,} samples dropped",
-            "pad": f"{-num_beyond % batch_size:,} rows padded",
-            "wrap": f"{-num_beyond % batch_size:,} samples repeated",
-            "keep": f"{num_beyond:,} samples in the last batch",
-        }
-        _log.info("%s, %s steps an epoch, %s", rank, f"{options.steps_per_epoch:,}", rest[rule])

@@ -54,6 +54,21 @@ class LoaderOptions:
             return None
         return steps_per_epoch(int(counts.sum()), self.order.batch_size, self.order.last_batch)
 
+    def rank_in_words(self) -> str:
+        """Return which rank this is, who said so, and what every epoch has on all ranks alike."""
+        rank = f"rank {self.world.rank} of {self.world.size} ({self.world_source})"
+        if self.run.chunks.counts is None:
+            return rank
+        remainder = int(self.run.chunks.counts.sum()) % self.order.batch_size
+        filling = -remainder % self.order.batch_size
+        ending = {
+            "keep": f"{remainder:,} samples in the last of them",
+            "drop": f"{remainder:,} samples dropped",
+            "pad": f"{filling:,} rows padded",
+            "wrap": f"{filling:,} samples repeated",
+        }
+        return f"{rank}, {self.steps_per_epoch:,} steps an epoch, {ending[self.order.last_batch]}"
+
     def all_streams(self, purpose: str) -> Streams:
         """Return the plan of an epoch, also where it is one stream.
 

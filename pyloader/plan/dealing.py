@@ -86,9 +86,7 @@ class Dealing:
             sizes[-1] = counts.sum()
             return sizes
         before = np.zeros(self.num_chunks, np.int64)
-        for hand in range(
-            self.width
-        ):  # one after another, so that a wide window takes no more memory than a narrow one
+        for hand in range(self.width):  # one by one: a wide window takes no more memory than a narrow one
             after = ((hand + 1) * counts + phases) // self.width
             np.add.at(sizes, np.clip(arrivals + hand, self.first_segment, self.num_chunks - 1), after - before)
             before = after

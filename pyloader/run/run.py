@@ -119,9 +119,7 @@ class Run:
             if made.viewed is not None:
                 made.viewed.let_go()
         self._delivered += stop - start
-        # With several streams the step says where each of them stands, on every rank alike.
-        place = made.after(stop) if self._options.streams is None else (0, 0)
-        self.position = self.position.after_batch(*place)
+        self.position = self.position.after_batch(*made.after(stop))
         return batch, stop - start
 
     def close(self) -> None:

@@ -244,6 +244,14 @@ def test_an_epoch_that_has_been_received_whole_ends_on_every_rank(tmp_path):
         assert len(list(loader)) == 3
 
 
+def test_epochs_and_steps_are_counted_as_they_are_received(tmp_path):
+    directory = write_counted(tmp_path, [10, 10])
+    _, loader = rank_loaders(directory, 2, batch_size=4, last_batch="pad", num_epochs=2)
+    seen = [(loader.get_epoch(), loader.epochs_done, loader.steps_done) for _ in loader]
+    assert seen == [(0, 0, 1), (0, 0, 2), (0, 1, 3), (1, 1, 4), (1, 1, 5), (1, 1, 6)]
+    assert (loader.epochs_done, loader.steps_done) == (2, 6)
+
+
 def test_peek_and_reset_keep_the_streams_of_the_state(tmp_path):
     directory = write_counted(tmp_path, COUNTS)
     options = {"shuffle": True, "last_batch": "drop"}
