@@ -44,7 +44,7 @@ class DataLoader:
         drained.  At least shuffle_window + 1 (1 with a window of 1).
       shuffle: Whether chunks and rows change places in every epoch.
       seed: The seed of the order, an integer >= 0; None takes the reader's, 42 unless given.
-      batch_size: Samples in a batch; None takes the reader's, 16 unless given.
+      batch_size: Samples in a batch of this rank; None takes the reader's, 16 unless given.
       shuffle_window: How many chunks are mixed at a time, 4 unless given; 1 mixes rows inside their chunk only, a
         window as long as the list of chunks is a full shuffle.
       last_batch: An epoch's last rows, when they make no whole batch: "keep" a short batch, "drop" them, "pad" it by
@@ -63,7 +63,7 @@ class DataLoader:
     Raises:
       TypeError: an argument of the wrong kind, or an option that does not exist; the message says what to write.
       ValueError: a number out of range, or a window that the queue cannot hold.
-      DataDirError: no chunks.
+      DataDirError: no chunks, or several ranks and no counts of their samples.
       ManifestError: the chunks differ from their manifest.
     """
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pyloader.collate import NumpyDataCollator
 from pyloader.datareader import DataReader
-from pyloader.errors import StateError
+from pyloader.errors import DataDirError, StateError
 from pyloader.files import list_chunks
 from pyloader.options import checked_integer, checked_seconds, with_new_names
 from pyloader.parts import check_part, reader_of
@@ -111,7 +111,7 @@ class LoaderOptions:
         position = position_from_state(state, replace(self.order, num_streams=num_streams))
         try:
             return self.with_streams(num_streams), position
-        except ValueError as exc:
+        except (DataDirError, ValueError) as exc:
             raise StateError(f"the state was saved with {num_streams} streams. {exc}") from exc
 
     def __str__(self) -> str:

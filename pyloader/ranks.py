@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -136,7 +137,8 @@ def check_state_fits_ranks(state: Mapping[str, Any], order: Order, world: World)
             f"world=World(rank, size, num_streams={world.size}) can go on on any number of ranks that divides that",
         )
     if num_streams % world.size:
-        sizes = [size for size in range(1, num_streams + 1) if num_streams % size == 0]
+        small = [size for size in range(1, math.isqrt(num_streams) + 1) if num_streams % size == 0]
+        sizes = sorted({*small, *(num_streams // size for size in small)})
         choices = ", ".join(f"{size} (batch_size={whole_batch // size})" for size in sizes)
         raise StateError(
             f"the state was saved with {num_streams} streams, which {world.size} ranks cannot share evenly.",

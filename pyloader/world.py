@@ -35,14 +35,13 @@ class World:
     num_streams: int | None = None
 
     def __post_init__(self) -> None:
-        checked_integer("size", self.size, at_least=1)
-        checked_integer("rank", self.rank, at_least=0)
+        for name, at_least in (("size", 1), ("rank", 0), ("num_streams", 1)):
+            if name != "num_streams" or self.num_streams is not None:
+                # NumPy's integers become Python's, which states can be written with.
+                object.__setattr__(self, name, checked_integer(name, getattr(self, name), at_least=at_least))
         if self.rank >= self.size:
             raise ValueError(f"rank counts from 0 and must be below size={self.size}, got {self.rank}")
-        if self.num_streams is None:
-            return
-        checked_integer("num_streams", self.num_streams, at_least=1)
-        if self.num_streams % self.size:
+        if self.num_streams is not None and self.num_streams % self.size:
             below = self.num_streams // self.size * self.size
             wanted = f"{below} or {below + self.size}" if below else f"{self.size}"
             raise ValueError(

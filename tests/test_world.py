@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from pyloader import World
@@ -94,6 +95,11 @@ def test_variables_that_name_no_rank_are_an_error(monkeypatch, rank, size):
 def test_numbers_that_make_no_world_are_refused(numbers, message):
     with pytest.raises(ValueError, match=message):
         World(*numbers)
+
+
+def test_numpy_integers_become_those_that_a_state_can_be_written_with():
+    world = World(np.int64(1), np.uint8(2), np.int32(4))
+    assert [type(number) for number in (world.rank, world.size, world.num_streams)] == [int] * 3
 
 
 def test_what_is_no_integer_is_refused():

@@ -252,6 +252,26 @@ def test_epochs_and_steps_are_counted_as_they_are_received(tmp_path):
     assert (loader.epochs_done, loader.steps_done) == (2, 6)
 
 
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_an_error_comes_after_the_good_batches_of_all_streams_and_the_state_stays(tmp_path, num_workers):
+    directory = write_counted(tmp_path, [12] * 12)
+    options = {"num_streams": 4, "batch_size": 8, "shuffle": True, "shuffle_window": 2, "last_batch": "drop"}
+    wanted = global_batches(rank_loaders(directory, 1, **options))
+    broken = directory / rank_loaders(directory, 1, **options)[0].locate(len(wanted) - 1)[0][0]
+    sound = broken.read_text()
+    broken.write_text("x" * len(sound))
+    (loader,) = rank_loaders(directory, 1, num_workers=num_workers, **options)
+    found = []
+    with loader, pytest.raises(ValueError, match=r"not enough values|invalid literal"):
+        for batch in loader:
+            found += ids_of([batch])
+    assert 0 < len(found) < len(wanted)
+    broken.write_text(sound)
+    (resumed,) = rank_loaders(directory, 1, **options)
+    resumed.load_state_dict(through_json(loader.state_dict()))
+    assert found + ids_of(resumed) == wanted
+
+
 def test_peek_and_reset_keep_the_streams_of_the_state(tmp_path):
     directory = write_counted(tmp_path, COUNTS)
     options = {"shuffle": True, "last_batch": "drop"}
@@ -408,6 +428,15 @@ def test_another_seed_is_refused_on_ranks_too(tmp_path):
     state = saved_on(directory, 2, batch_size=6, seed=0)
     with pytest.raises(StateError, match=r"saved with seed=0; this loader has seed=1"):
         rank_loaders(directory, 2, batch_size=6, seed=1, last_batch="drop")[0].load_state_dict(state)
+
+
+def test_a_state_with_more_streams_than_samples_is_refused(tmp_path):
+    directory = write_counted(tmp_path, COUNTS)
+    loader = rank_loaders(directory, 2, batch_size=6, last_batch="drop")[0]
+    with pytest.raises(StateError, match=r"saved with 1000000000000 streams"):
+        loader.load_state_dict({**loader.state_dict(), "num_streams": 10**12})
+    with pytest.raises(StateError, match=r"ranks cannot share evenly. .* 1000000000001 \("):
+        loader.load_state_dict({**loader.state_dict(), "num_streams": 10**12 + 1})
 
 
 @pytest.mark.parametrize("num_streams", [None, "4", -1, 1.5, 0])
