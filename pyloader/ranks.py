@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from pyloader.errors import DataDirError, StateError
 from pyloader.files import ChunkList
 from pyloader.plan import Order, Streams, steps_per_epoch
@@ -32,7 +34,7 @@ def resolve_world(value: Any) -> tuple[World, str]:
     return value, "as given"
 
 
-def counts_of(chunks: ChunkList, purpose: str) -> Any:
+def counts_of(chunks: ChunkList, purpose: str) -> np.ndarray:
     """Return how many samples each chunk has, int64 of shape [len(chunks)].
 
     Raises:

@@ -213,6 +213,17 @@ def test_without_shuffle_each_rank_has_its_stretch_in_file_order(tmp_path):
     assert runs == [[[0, 1, 2, 3], [4, 5, 6, 7]], [[8, 9, 10, 11], [12, 13, 14, 15]]]
 
 
+def test_the_readers_shuffle_mixes_the_rows_of_each_chunk_only(tmp_path):
+    directory = write_counted(tmp_path, [8, 8, 8])
+    loaders = rank_loaders(directory, 2, reader=NumberedReader(shuffle=True), batch_size=4, last_batch="drop")
+    batches = global_batches(loaders)
+    (first, middle, last) = batches
+    assert sorted(first[:4] + middle[:4]) == list(range(8)) != first[:4] + middle[:4]
+    assert sorted(middle[4:] + last[4:]) == list(range(16, 24))
+    assert sorted(last[:4] + first[4:]) == list(range(8, 16))
+    assert [[8 * int(chunk[6:10]) + row for chunk, row in loaders[1].locate(step)] for step in range(3)] == batches
+
+
 def test_a_stretch_has_other_rows_of_a_chunk_in_every_epoch(tmp_path):
     directory = write_counted(tmp_path, [1000])
     first, _ = rank_loaders(directory, 2, batch_size=100, shuffle=True, last_batch="drop")
