@@ -72,6 +72,9 @@ class Counters:
     def snapshot(
         self,
         *,
+        rank: int,
+        num_ranks: int,
+        num_streams: int,
         num_readers: int,
         num_workers: int,
         worker_kind: str,
@@ -82,6 +85,9 @@ class Counters:
         """Return what has been counted so far, with the options that explain it."""
         seconds = self.loop_seconds()
         return Stats(
+            rank=rank,
+            num_ranks=num_ranks,
+            num_streams=num_streams,
             num_steps=self.num_steps,
             num_samples=self.num_samples,
             samples_per_second=self.num_samples / seconds if seconds else 0.0,
@@ -126,7 +132,12 @@ class Counters:
 class Stats:
     """What a loader has done since it was made; `print` it, or take the numbers.
 
+    Of several ranks each counts what it had itself.
+
     Attributes:
+      rank: Which data-parallel rank it is.
+      num_ranks: How many there are.
+      num_streams: How many streams an epoch is cut into, over all ranks.
       num_steps: Batches delivered.
       num_samples: Samples delivered, filling included.
       samples_per_second: From the first request to the latest batch, the loop's own work included.
@@ -150,6 +161,9 @@ class Stats:
       skipped: The chunks left out under max_skipped, with their reasons.
     """
 
+    rank: int
+    num_ranks: int
+    num_streams: int
     num_steps: int
     num_samples: int
     samples_per_second: float
@@ -207,9 +221,16 @@ class Stats:
             f"busy       {busy}   ({threads})",
             f"resident   at most {self.resident_peak:.1f} of {self.max_queue_size} chunks",
             f"shuffle    window {self.shuffle_window}{mixing}",
+            *self._rank_lines(),
             f"lost       {self.dropped:,} dropped and {self.filled:,} repeated by last_batch={self.last_batch!r}; "
             f"{len(self.skipped)} chunks skipped",
             *(f"           {path}: {reason}" for path, reason in self.skipped.items()),
             *([f"bound by   {self.bound_by}: {_ADVICE[self.bound_by]}"] if self.bound_by else []),
         ]
         return "\n".join(lines)
+
+    def _rank_lines(self) -> list[str]:
+        if self.num_streams == 1:
+            return []
+        served = self.num_streams // self.num_ranks
+        return [f"rank       {self.rank} of {self.num_ranks}, with {served} of {self.num_streams} streams"]

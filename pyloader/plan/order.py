@@ -45,9 +45,13 @@ def deal_phase(window: int, *, seed: int, epoch: int, chunk: int) -> int:
     return int(_generator(seed, _DEAL_PHASE, epoch, chunk).integers(window))
 
 
-def segment_order(num_rows: int, *, seed: int, epoch: int, segment: int) -> np.ndarray:
-    """Return the joint permutation of a segment's rows, int64 of shape [num_rows]."""
-    return _generator(seed, _SEGMENT_ORDER, epoch, segment).permutation(num_rows)
+def segment_order(num_rows: int, *, seed: int, epoch: int, segment: int, stream: int | None = None) -> np.ndarray:
+    """Return the joint permutation of a segment's rows, int64 of shape [num_rows].
+
+    `stream` says whose segment it is; None where an epoch is one stream.
+    """
+    key = (epoch, segment) if stream is None else (epoch, segment, stream)
+    return _generator(seed, _SEGMENT_ORDER, *key).permutation(num_rows)
 
 
 def encode_generator(*, seed: int, epoch: int, step: int, stream: int = 0) -> np.random.Generator:

@@ -21,6 +21,7 @@ def encode_and_collate(
     dataset: Dataset | None,
     collator: DataCollator,
     seed: int | None,
+    stream: int,
     columns: Columns,
     mask: np.ndarray | None,
     epoch: int,
@@ -34,6 +35,7 @@ def encode_and_collate(
       dataset: Encodes the batch; None leaves it raw.
       collator: Collates it.
       seed: What `batch_encode`'s `rng` is derived from; None when it takes none.
+      stream: The first stream that this rank serves, so that ranks draw other numbers.
       columns: The batch's raw columns.
       mask: Which rows are samples, not padding: bool of shape [num_rows]; None when nothing is padded.
       epoch: The batch's epoch.
@@ -42,7 +44,7 @@ def encode_and_collate(
     begun = time.perf_counter()
     if dataset is not None:
         # Made anew for each batch: what one batch draws must not move the next one's numbers.
-        rng = None if seed is None else encode_generator(seed=seed, epoch=epoch, step=step)
+        rng = None if seed is None else encode_generator(seed=seed, epoch=epoch, step=step, stream=stream)
         columns = encode_batch(dataset, columns, rng)
     encoded = time.perf_counter()
     batch = _collate(collator, columns, mask)

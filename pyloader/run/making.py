@@ -13,7 +13,7 @@ from pyloader.columns import Columns
 from pyloader.errors import BatchEncodeError, CollateError
 from pyloader.memory import RecycledMemory
 from pyloader.run.options import RunOptions
-from pyloader.shuffle import Piece, gather_piece, view_piece
+from pyloader.shuffle import JoinedPiece, Piece, gather_joined, gather_piece, view_piece
 
 __all__ = ["Encode", "Made", "batch_making"]
 
@@ -50,7 +50,7 @@ class Made:
         return self.end if num_rows == self.num_rows else (self.origin[0], self.origin[1] + num_rows)
 
 
-def batch_making(options: RunOptions, encode: Encode) -> Callable[[Piece], Made]:
+def batch_making(options: RunOptions, encode: Encode) -> Callable[[Piece | JoinedPiece], Made]:
     """Return the function that makes what the loop receives of a piece; `encode` encodes and collates a batch.
 
     Where there is nothing to encode and every column is an array, the columns of the whole piece are left to be sliced.
@@ -58,14 +58,17 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[Piece], Made]
     memory = RecycledMemory()
     pads = options.rule.last_batch == "pad"
 
-    def make(piece: Piece) -> Made:
+    def make(piece: Piece | JoinedPiece) -> Made:
         begun = time.perf_counter()
         mixing = piece.effective_chunks(options.rule.batch_size)
-        origin = (0 if piece.segment is None else piece.segment.index, piece.start - piece.num_carried)
-        columns = None if options.copy else view_piece(piece)
-        viewed = None if columns is None else piece
-        if columns is None:
-            columns = gather_piece(piece, memory)
+        columns, viewed = None, None
+        if isinstance(piece, JoinedPiece):
+            columns = gather_joined(piece, memory)
+        else:
+            columns = None if options.copy else view_piece(piece)
+            viewed = None if columns is None else piece
+            if columns is None:
+                columns = gather_piece(piece, memory)
         mask = _mask(columns, piece) if pads else None
         gathered = time.perf_counter()
         is_batch = not options.rule.several or not all(isinstance(values, np.ndarray) for values in columns.values())
@@ -77,16 +80,17 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[Piece], Made]
             except Exception as exc:
                 _add_place(exc, f"epoch {piece.epoch}, step {piece.step}")
                 raise
-        return Made(piece.num_rows, content, is_batch, origin, piece.end, mixing, (gathered - begun, *busy), viewed)
+        seconds = (gathered - begun, *busy)
+        return Made(piece.num_rows, content, is_batch, piece.origin, piece.end, mixing, seconds, viewed)
 
     return make
 
 
-def _mask(columns: Columns, piece: Piece) -> np.ndarray:
+def _mask(columns: Columns, piece: Piece | JoinedPiece) -> np.ndarray:
     """Return which rows are samples, not padding: bool of shape [num_rows]."""
     if "mask" in columns:
         raise CollateError("last_batch='pad' adds a column 'mask', and the chunks have one.", "Rename it in read_file")
-    return np.arange(piece.num_rows) < piece.num_rows - piece.num_filled
+    return piece.samples()
 
 
 def _add_place(error: Exception, place: str) -> None:

@@ -8,7 +8,7 @@ from pyloader.datacollator import DataCollator
 from pyloader.datareader import DataReader
 from pyloader.dataset import Dataset
 from pyloader.files import ChunkList
-from pyloader.plan import Dealing
+from pyloader.plan import Dealing, Streams
 from pyloader.shuffle import CutRule
 
 __all__ = ["RunOptions"]
@@ -24,6 +24,7 @@ class RunOptions:
       dataset: Encodes a batch; None leaves it raw.
       collator: Collates a batch.
       dealing: The window.
+      streams: How an epoch is cut into streams, and which are delivered here; None where it is one stream.
       chunk_seed: The seed of the chunks' order; None keeps it.
       row_seed: The seed of the rows' order; None keeps it.
       rule: How batches are cut.
@@ -42,6 +43,7 @@ class RunOptions:
     dataset: Dataset | None
     collator: DataCollator
     dealing: Dealing
+    streams: Streams | None
     chunk_seed: int | None
     row_seed: int | None
     rule: CutRule
@@ -60,13 +62,18 @@ class RunOptions:
         return self.worker_kind == "process" and self.num_workers > 0
 
     @property
+    def mixed_chunks(self) -> int:
+        """How many chunks are held for mixing: as many as a segment mixes, for each stream served."""
+        return self.dealing.width * (1 if self.streams is None else len(self.streams.served))
+
+    @property
     def piece_share(self) -> int:
         """How many chunks' worth of the queue is kept for rows that have left their chunks.
 
         Half of what the window leaves, and at least one, so that rows are gathered while others are drained.  When the
         window leaves nothing, batches are made one at a time, each of them the loop's own.
         """
-        left = self.max_queue_size - self.dealing.width
+        left = self.max_queue_size - self.mixed_chunks
         return max(min(1, left), left // 2)
 
     @property

@@ -81,7 +81,7 @@ class ArrivalCheck:
                 self._skip(path, error)
             else:
                 self._check(path, task.chunk, chunk.value)
-            yield Arrival(task.epoch, task.number, task.chunk, chunk)
+            yield Arrival(task.epoch, task.number, task.chunk, chunk, task.part)
 
     def _skip(self, path: str, error: Exception) -> None:
         self._skipped.setdefault(path, f"{type(error).__name__}: {error}")

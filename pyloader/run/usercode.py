@@ -24,7 +24,8 @@ def user_functions(options: RunOptions, steps: Steps) -> tuple[Callable[[str], C
     """
     draws = options.dataset is not None and takes_rng(options.dataset)
     read = partial(read_chunk, options.reader)
-    encode = partial(encode_and_collate, options.dataset, options.collator, options.seed if draws else None)
+    stream = 0 if options.streams is None else options.streams.served[0]
+    encode = partial(encode_and_collate, options.dataset, options.collator, options.seed if draws else None, stream)
     if not options.in_processes:
         return read, encode
     reader = type(options.reader).__name__
