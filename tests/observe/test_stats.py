@@ -9,6 +9,9 @@ import pytest
 from pyloader.observe import Counters
 
 OPTIONS = {
+    "rank": 0,
+    "num_ranks": 1,
+    "num_streams": 1,
     "num_readers": 1,
     "num_workers": 2,
     "worker_kind": "thread",
