@@ -72,15 +72,15 @@ class Counters:
     def snapshot(
         self,
         *,
-        rank: int,
-        num_ranks: int,
-        num_streams: int,
         num_readers: int,
         num_workers: int,
         worker_kind: str,
         max_queue_size: int,
         shuffle_window: int,
         last_batch: str,
+        rank: int = 0,
+        num_ranks: int = 1,
+        num_streams: int = 1,
     ) -> Stats:
         """Return what has been counted so far, with the options that explain it."""
         seconds = self.loop_seconds()

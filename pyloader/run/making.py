@@ -61,14 +61,13 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[Piece | Joine
     def make(piece: Piece | JoinedPiece) -> Made:
         begun = time.perf_counter()
         mixing = piece.effective_chunks(options.rule.batch_size)
-        columns, viewed = None, None
+        viewed = None
         if isinstance(piece, JoinedPiece):
             columns = gather_joined(piece, memory)
+        elif options.copy or (view := view_piece(piece)) is None:
+            columns = gather_piece(piece, memory)
         else:
-            columns = None if options.copy else view_piece(piece)
-            viewed = None if columns is None else piece
-            if columns is None:
-                columns = gather_piece(piece, memory)
+            columns, viewed = view, piece
         mask = _mask(columns, piece) if pads else None
         gathered = time.perf_counter()
         is_batch = not options.rule.several or not all(isinstance(values, np.ndarray) for values in columns.values())

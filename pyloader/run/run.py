@@ -2,7 +2,8 @@
 
     plan -> read -> deal -> cut -> gather, encode, collate -> the loop
 
-With several streams each has a dealing and cutting of its own, and their pieces are joined.
+With several streams each has a dealing and a cutting of its own, and their pieces are joined.
+
 Two of the steps may run ahead, in threads: reading, and making batches.  The others are plain iterators between them.
 Together they hold at most `max_queue_size` chunks' worth of rows: `chunk_slots` of it in chunks, `piece_share` of it in
 rows that have left their chunks.
