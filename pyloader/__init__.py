@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         reader_for,
         register_reader,
     )
+    from pyloader.world import World
     from pyloader.write import ChunkWriter, split
 
 # Where each name comes from: imported when it is first used.
@@ -66,6 +67,7 @@ _HOMES = {
     "PyLoaderError": "errors",
     "TextDataset": "encode",
     "TextReader": "read",
+    "World": "world",
     "open_chunk": "files",
     "reader_for": "read",
     "register_reader": "read",
@@ -93,6 +95,7 @@ __all__ = [
     "PyLoaderError",
     "TextDataset",
     "TextReader",
+    "World",
     "__version__",
     "open_chunk",
     "reader_for",

@@ -18,8 +18,10 @@ from pyloader.errors import ClosedError
 from pyloader.files.listing import DataDir
 from pyloader.loaderoptions import LoaderOptions, resolve
 from pyloader.observe import Counters, ProgressBar, Stats
-from pyloader.plan import START, Position, position_from_state, state_of, steps_per_epoch
+from pyloader.options import checked_integer
+from pyloader.plan import START, Position, rows_of_step, state_of
 from pyloader.run import Run
+from pyloader.world import World
 
 __all__ = ["DataLoader"]
 
@@ -42,23 +44,29 @@ class DataLoader:
         drained.  At least shuffle_window + 1 (1 with a window of 1).
       shuffle: Whether chunks and rows change places in every epoch.
       seed: The seed of the order, an integer >= 0; None takes the reader's, 42 unless given.
-      batch_size: Samples in a batch; None takes the reader's, 16 unless given.
+      batch_size: Samples in a batch of this rank; None takes the reader's, 16 unless given.
       shuffle_window: How many chunks are mixed at a time, 4 unless given; 1 mixes rows inside their chunk only, a
         window as long as the list of chunks is a full shuffle.
       last_batch: An epoch's last rows, when they make no whole batch: "keep" a short batch, "drop" them, "pad" it by
         repeating a row (every batch then has a bool "mask"), or "wrap": repeat the rows before them.
       num_workers: Threads that gather, encode and collate batches; 0 does everything in the caller's thread.
+      worker_kind: "thread" for user code that leaves the interpreter's lock (NumPy, decompression, most tokenizers);
+        "process" for code that is Python all through: reading, encoding and collating then happen in num_readers +
+        num_workers processes of their own, and the batches are the same.
       num_readers: Threads that read chunks.
       max_skipped: How many unreadable chunks are left out, and listed in stats(), before one is an error: a number, or
         a share of all chunks such as "1%".
       stall_timeout_seconds: Seconds without a batch before StallError; None warns after 60, and waits.
       progress: Whether to show a progress bar.
       copy: Whether batches of unshuffled arrays are copied; False hands out parts of what the reader returned.
+      world: Which data-parallel rank this is: a World, or (rank, size), or None for the only one.  "auto" asks
+        torch.distributed, jax.distributed, and RANK and WORLD_SIZE, as World.detect does.  Each rank gets its own part
+        of every epoch, in the same number of batches; batch_size is per rank.
 
     Raises:
       TypeError: an argument of the wrong kind, or an option that does not exist; the message says what to write.
       ValueError: a number out of range, or a window that the queue cannot hold.
-      DataDirError: no chunks.
+      DataDirError: no chunks, or several ranks and no counts of their samples.
       ManifestError: the chunks differ from their manifest.
     """
 
@@ -77,11 +85,13 @@ class DataLoader:
         shuffle_window: int | None = None,
         last_batch: str = "keep",
         num_workers: int = 1,
+        worker_kind: str = "thread",
         num_readers: int = 1,
         max_skipped: int | str = 0,
         stall_timeout_seconds: float | None = None,
         progress: bool = False,
         copy: bool = True,
+        world: World | tuple[int, int] | str | None = "auto",
         **old_names: Any,
     ) -> None:
         given = {name: value for name, value in locals().items() if name not in ("self", "old_names")}
@@ -96,6 +106,8 @@ class DataLoader:
         self._has_loaded = False  # a state, and delivered no batch since
         self._counters = Counters()
         self._bar = ProgressBar(self.steps_per_epoch) if progress else None
+        if self._options.world_source:
+            _log.info(self._options.rank_in_words())
 
     def __iter__(self) -> Iterator[Any]:
         self._is_over = False
@@ -146,8 +158,7 @@ class DataLoader:
     def epochs_done(self) -> int:
         """How many epochs have been delivered to their end."""
         position = self._position
-        received_whole = position.segment >= self._options.run.dealing.num_chunks
-        return position.epoch + (received_whole and not self._is_last_of_run(position.epoch))
+        return position.epoch + (self._is_whole(position) and not self._is_last_of_run(position.epoch))
 
     @property
     def steps_done(self) -> int:
@@ -157,10 +168,7 @@ class DataLoader:
     @property
     def steps_per_epoch(self) -> int | None:
         """How many batches an epoch has; None when the chunks have no manifest."""
-        run = self._options.run
-        if run.chunks.counts is None:
-            return None
-        return steps_per_epoch(int(run.chunks.counts.sum()), run.rule.batch_size, run.rule.last_batch)
+        return self._options.steps_per_epoch
 
     def get_batch(self) -> Any:
         """Return the next batch, as `next` does."""
@@ -187,24 +195,66 @@ class DataLoader:
         self._go_to(START)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what the loop has received, as small JSON; a loader that loads it goes on with the next batch."""
+        """Return what the loop has received, as small JSON; a fresh loader that loads it goes on with the next batch.
+
+        It is the same on all ranks: save one.
+        """
         return state_of(self._position, self._options.order)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on with the batch after `state`.
 
+        On another number of ranks than it was saved on the batches over all ranks are the same, when that number
+        divides the state's num_streams, and batch_size is such that they have as many samples.
+
         Raises:
           StateError: the state was saved with other chunks or another order; the message says what to write.
         """
-        self._go_to(position_from_state(state, self._options.order))
+        options, position = self._options.resuming(state)
+        self._go_to(position)
+        self._options = options
         self._has_loaded = True
+
+    def skip(self, num_steps: int) -> None:
+        """Leave out the next `num_steps` batches, without reading them; the state counts them as received.
+
+        Raises:
+          DataDirError: the chunks' counts are unknown.
+          ValueError: `num_steps` is below 0, or chunks may be left out (max_skipped).
+        """
+        checked_integer("num_steps", num_steps, at_least=0)
+        streams = self._options.all_streams("skipping steps needs to know their samples")
+        if num_steps:
+            self._go_to(streams.position(self._position.steps_done + num_steps))
+
+    def locate(self, step: int) -> list[tuple[str, int]]:
+        """Return where each row of a batch over all ranks comes from: (chunk, row in it), rank after rank.
+
+        Nothing is read.  Rows that fill up an epoch's last batch are listed as the rows that they repeat.
+
+        Args:
+          step: Which batch, counted from 0 over all epochs: that of `steps_done` is the next.
+
+        Raises:
+          DataDirError: the chunks' counts are unknown.
+          ValueError: `step` is below 0, or chunks may be left out (max_skipped).
+        """
+        checked_integer("step", step, at_least=0)
+        streams = self._options.all_streams("locating a step's samples needs to know how many each holds")
+        epoch, step = divmod(step, streams.steps_per_epoch)
+        names = self._options.run.chunks.names
+        return [(names[chunk], row) for chunk, row in rows_of_step(streams, epoch, step).tolist()]
 
     def stats(self) -> Stats:
         """Return what has been delivered, what was left out, and where the time went."""
-        run = self._options.run
+        run, world = self._options.run, self._options.world
         return self._counters.snapshot(
+            rank=world.rank,
+            num_ranks=world.size,
+            num_streams=self._options.order.num_streams,
             num_readers=run.num_readers,
             num_workers=run.num_workers,
+            worker_kind=run.worker_kind,
             max_queue_size=run.max_queue_size,
             shuffle_window=run.dealing.window,
             last_batch=run.rule.last_batch,
@@ -245,7 +295,7 @@ class DataLoader:
 
     def _begin_run(self) -> Run:
         position, num_epochs = self._position, self._options.num_epochs
-        if position.segment >= self._options.run.dealing.num_chunks:
+        if self._is_whole(position):
             if self._is_last_of_run(position.epoch):
                 self._end_of_run(position.next_epoch())
                 raise StopIteration
@@ -271,6 +321,13 @@ class DataLoader:
         self._position, self._peeked, self._failure = position, None, None
         self._is_over = self._has_loaded = False
 
+    def _is_whole(self, position: Position) -> bool:
+        """Tell whether all batches of the position's epoch have been received."""
+        run = self._options.run
+        if run.streams is not None:
+            return position.step >= run.streams.steps_per_epoch
+        return position.segment >= run.dealing.num_chunks
+
     def _is_last_of_run(self, epoch: int) -> bool:
         num_epochs = self._options.num_epochs
         return num_epochs is not None and (epoch + 1) % num_epochs == 0
@@ -281,8 +338,8 @@ class DataLoader:
 
     def _log_resumed(self, position: Position, seconds: float) -> None:
         self._has_loaded = False
-        dealing = self._options.run.dealing
-        num_read = max(position.segment, dealing.first_segment) - dealing.first_arrival(position.segment) + 1
+        run = self._options.run
+        num_read = run.dealing.num_reads(position.segment) if run.streams is None else run.streams.num_reads(position)
         _log.info(
             "resumed at epoch %d, step %d: read %d chunks in %.2f s", position.epoch, position.step, num_read, seconds
         )

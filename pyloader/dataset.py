@@ -13,6 +13,9 @@ class Dataset:
     def batch_encode(self, columns: Columns) -> Columns:
         """Turn one batch's raw columns (text, bytes) into numbers.
 
+        For augmentation write `batch_encode(self, columns, rng)`: `rng` is a np.random.Generator that depends on the
+        seed, the epoch and the step alone, so that the same batch is augmented in the same way in every run.
+
         Returns:
           A dict, name -> list or NumPy array, with as many rows as came in.  To leave samples out, filter in
           `DataReader.read_file`, or when splitting.

@@ -13,6 +13,7 @@
     ├── StateError               a saved state cannot be honoured by this loader
     ├── CoverageError            an epoch delivered another number of samples than it has
     ├── StallError               nothing arrived within stall_timeout_seconds
+    ├── WorkerDiedError          a worker process was killed, or crashed
     ├── ForkError                the loader was used in a forked child process
     └── ClosedError              the loader was used after close()
 
@@ -40,6 +41,7 @@ __all__ = [
     "SplitError",
     "StallError",
     "StateError",
+    "WorkerDiedError",
 ]
 
 
@@ -129,6 +131,10 @@ class CoverageError(PyLoaderError):
 
 class StallError(PyLoaderError):
     """Nothing arrived within stall_timeout_seconds."""
+
+
+class WorkerDiedError(PyLoaderError):
+    """A worker process was killed, or crashed, while it read a chunk or made a batch."""
 
 
 class ForkError(PyLoaderError):

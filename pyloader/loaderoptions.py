@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from pyloader.collate import NumpyDataCollator
 from pyloader.datareader import DataReader
+from pyloader.errors import DataDirError, StateError
 from pyloader.files import list_chunks
 from pyloader.options import checked_integer, checked_seconds, with_new_names
 from pyloader.parts import check_part, reader_of
-from pyloader.plan import LAST_BATCH_RULES, Dealing, Order
+from pyloader.plan import LAST_BATCH_RULES, Dealing, Order, Position, Streams, position_from_state, steps_per_epoch
+from pyloader.ranks import check_queue, check_state_fits_ranks, counts_of, resolve_world, streams_served
 from pyloader.run import RunOptions
 from pyloader.shuffle import CutRule
+from pyloader.world import World
 
 __all__ = ["MAX_QUEUE_SIZE", "SHUFFLE_WINDOW", "LoaderOptions", "resolve"]
 
 MAX_QUEUE_SIZE = 10
+WORKER_KINDS = ("thread", "process")
 SHUFFLE_WINDOW = 4
 
 
@@ -29,13 +35,85 @@ class LoaderOptions:
       run: What its runs are made of.
       order: All that the order of its samples depends on.
       num_epochs: How many epochs a run has; None never ends.
+      world: Which of the data-parallel ranks this is.
+      world_source: Who said so; "" where this process is alone.
       shown: The resolved options by name, for repr.
     """
 
     run: RunOptions
     order: Order
     num_epochs: int | None
+    world: World
+    world_source: str
     shown: dict[str, Any]
+
+    @property
+    def steps_per_epoch(self) -> int | None:
+        """How many batches an epoch has; None when the chunks' counts are unknown."""
+        counts = self.run.chunks.counts
+        if counts is None:
+            return None
+        return steps_per_epoch(int(counts.sum()), self.order.batch_size, self.order.last_batch)
+
+    def rank_in_words(self) -> str:
+        """Return which rank this is, who said so, and what every epoch has on all ranks alike."""
+        rank = f"rank {self.world.rank} of {self.world.size} ({self.world_source})"
+        if self.run.chunks.counts is None:
+            return rank
+        remainder = int(self.run.chunks.counts.sum()) % self.order.batch_size
+        filling = -remainder % self.order.batch_size
+        ending = {
+            "keep": f"{remainder:,} samples in the last of them",
+            "drop": f"{remainder:,} samples dropped",
+            "pad": f"{filling:,} rows padded",
+            "wrap": f"{filling:,} samples repeated",
+        }
+        return f"{rank}, {self.steps_per_epoch:,} steps an epoch, {ending[self.order.last_batch]}"
+
+    def all_streams(self, purpose: str) -> Streams:
+        """Return the plan of an epoch, also where it is one stream.
+
+        Raises:
+          DataDirError: the chunks' counts are unknown; `purpose` says what needs them.
+          ValueError: chunks may be left out.
+        """
+        counts_of(self.run.chunks, purpose)
+        if self.run.max_skipped:
+            raise ValueError(f"max_skipped={self.run.max_skipped} may leave out chunks, and {purpose}")
+        return self.run.streams or self._one_stream
+
+    @cached_property
+    def _one_stream(self) -> Streams:
+        return streams_served(self.run, self.world, 1)
+
+    def with_streams(self, num_streams: int) -> LoaderOptions:
+        """Return these options with an epoch cut into so many streams.
+
+        Raises:
+          DataDirError, ValueError: that cannot be.
+        """
+        streams = None if num_streams == 1 else streams_served(self.run, self.world, num_streams)
+        run = replace(self.run, streams=streams)
+        check_queue(run)
+        world = World(self.world.rank, self.world.size, None if num_streams == self.world.size else num_streams)
+        order = replace(self.order, num_streams=num_streams)
+        return replace(self, run=run, order=order, shown={**self.shown, "world": world})
+
+    def resuming(self, state: Any) -> tuple[LoaderOptions, Position]:
+        """Return these options with as many streams as `state` has, and where it stands.
+
+        Raises:
+          StateError: the state cannot be honoured here; the message says what to write.
+        """
+        num_streams = state.get("num_streams") if isinstance(state, Mapping) else None
+        if type(num_streams) is not int or num_streams < 1:
+            return self, position_from_state(state, self.order)
+        check_state_fits_ranks(state, self.order, self.world)
+        position = position_from_state(state, replace(self.order, num_streams=num_streams))
+        try:
+            return self.with_streams(num_streams), position
+        except (DataDirError, ValueError) as exc:
+            raise StateError(f"the state was saved with {num_streams} streams. {exc}") from exc
 
     def __str__(self) -> str:
         return ", ".join(f"{name}={value!r}" for name, value in self.shown.items())
@@ -63,9 +141,10 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
     window = _window(given["shuffle_window"], shuffle)
     queue_size = checked_integer("max_queue_size", given["max_queue_size"], at_least=1)
     dealing = Dealing(len(chunks), window)
-    _check_queue(queue_size, dealing)
+    world, world_source = resolve_world(given["world"])
     if given["last_batch"] not in LAST_BATCH_RULES:
         raise ValueError(f'last_batch must be "keep", "drop", "pad" or "wrap", not {given["last_batch"]!r}')
+    num_workers = checked_integer("num_workers", given["num_workers"], at_least=0)
     num_epochs = given["num_epochs"]
     if num_epochs is not None:
         checked_integer("num_epochs", num_epochs, at_least=1)
@@ -77,13 +156,16 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
         dataset=given["dataset"],
         collator=collator,
         dealing=dealing,
+        streams=None,
         chunk_seed=seed if shuffle == "all" else None,
         row_seed=None if shuffle == "none" else seed,
         rule=CutRule(batch_size=batch_size, last_batch=given["last_batch"], several=slices),
         max_queue_size=queue_size,
         num_readers=checked_integer("num_readers", given["num_readers"], at_least=1),
-        num_workers=checked_integer("num_workers", given["num_workers"], at_least=0),
+        num_workers=num_workers,
+        worker_kind=_worker_kind(given["worker_kind"], num_workers),
         max_skipped=_max_skipped(given["max_skipped"], len(chunks)),
+        seed=seed,
         copy=bool(given["copy"]),
         stall_timeout_seconds=checked_seconds("stall_timeout_seconds", given["stall_timeout_seconds"]),
     )
@@ -91,7 +173,7 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
         seed=seed,
         shuffle=shuffle,
         shuffle_window=window,
-        batch_size=batch_size,
+        batch_size=batch_size * world.size,
         last_batch=given["last_batch"],
         num_streams=1,
         fingerprint=chunks.fingerprint,
@@ -105,7 +187,10 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
         batch_size=batch_size,
         shuffle_window=window,
     )
-    return LoaderOptions(run=run, order=order, num_epochs=num_epochs, shown=shown)
+    options = LoaderOptions(
+        run=run, order=order, num_epochs=num_epochs, world=world, world_source=world_source, shown=shown
+    )
+    return options.with_streams(world.num_streams or world.size)
 
 
 def _shown(given: dict[str, Any], **resolved: Any) -> dict[str, Any]:
@@ -131,14 +216,12 @@ def _window(shuffle_window: int | None, shuffle: str) -> int:
     return shuffle_window
 
 
-def _check_queue(queue_size: int, dealing: Dealing) -> None:
-    needed = dealing.width + 1 if dealing.width > 1 else 1
-    if queue_size < needed:
-        raise ValueError(
-            f"shuffle_window={dealing.window} holds {dealing.width} chunks for mixing and one that is handed out: "
-            f"max_queue_size must be at least {needed}, got {queue_size}. Write max_queue_size={needed}, or "
-            f"shuffle_window={max(1, queue_size - 1)}"
-        )
+def _worker_kind(kind: Any, num_workers: int) -> str:
+    if kind not in WORKER_KINDS:
+        raise ValueError(f'worker_kind must be "thread" or "process", not {kind!r}')
+    if kind == "process" and num_workers == 0:
+        raise ValueError('worker_kind="process" needs num_workers of at least 1, one process each; 0 starts none')
+    return str(kind)
 
 
 def _max_skipped(value: int | str, num_chunks: int) -> int:

@@ -19,14 +19,18 @@ _ELSEWHERE = {
     "persistent_workers": "Workers live as long as the run; leave it out",
     "sampler": "The order is a function of seed, shuffle and shuffle_window; leave it out",
     "batch_sampler": "The order is a function of seed, shuffle and shuffle_window; leave it out",
-    "worker_init_fn": "Workers are threads; set up what they need in the __init__ of your classes",
+    "worker_init_fn": "Set up what workers need in the __init__ of your classes, or when a method is first called",
     "generator": "Write seed=7",
     "timeout": "Write stall_timeout_seconds=60",
+    "rank": "Write world=(rank, size)",
+    "world_size": "Write world=(rank, size)",
+    "num_replicas": "Write world=(rank, size)",
+    "num_shards": "Write world=(rank, size)",
     "epochs": "Write num_epochs=5",
     "buffer_size": "Write shuffle_window=8, in chunks",
     "shuffle_buffer_size": "Write shuffle_window=8, in chunks",
     "transform": "Subclass Dataset and write batch_encode(columns)",
-    "multiprocessing_context": "Workers are threads; leave it out",
+    "multiprocessing_context": 'Write worker_kind="process"; processes are never forked',
 }
 
 _UNITS = {"": 1, "b": 1}

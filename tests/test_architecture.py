@@ -18,14 +18,14 @@ PATHS = sorted(PACKAGE.rglob("*.py"))
 
 # From the bottom to the top.  A module may import from its own layer and from those below.
 LAYERS = [
-    {"errors", "options", "optional", "columns", "memory", "version"},
+    {"errors", "options", "optional", "columns", "memory", "version", "world"},
     {"files", "plan"},
     {"datareader", "dataset", "datacollator", "read", "shuffle", "encode", "collate"},
     {"deliver"},
     {"write", "indexed"},
     {"observe"},  # no step knows it
     {"run"},
-    {"parts", "loaderoptions", "dataloader", "jax", "torch", "tensorflow"},
+    {"parts", "ranks", "loaderoptions", "dataloader", "jax", "torch", "tensorflow"},
     {"testing", "demo"},
     {"", "cli", "__main__"},  # "" is pyloader/__init__.py, the map
 ]

@@ -84,6 +84,7 @@ def test_the_readers_options_are_defaults_for_the_loaders(directory):
         ("collate_fn", "Subclass DataCollator"),
         ("num_worker", "Did you mean 'num_workers'"),
         ("sampler", "function of seed"),
+        ("num_replicas", r"Write world=\(rank, size\)"),
     ],
 )
 def test_options_from_elsewhere_are_told_what_to_write(directory, option, advice):

@@ -32,14 +32,14 @@ def test_an_old_spelling_of_an_option_that_the_owner_lacks_is_unknown():
         ("persistent_workers", "leave it out"),
         ("sampler", "shuffle_window"),
         ("batch_sampler", "shuffle_window"),
-        ("worker_init_fn", "threads"),
+        ("worker_init_fn", "Set up what workers need"),
         ("generator", "seed="),
         ("timeout", "stall_timeout_seconds="),
         ("epochs", "num_epochs="),
         ("buffer_size", "shuffle_window="),
         ("shuffle_buffer_size", "shuffle_window="),
         ("transform", "batch_encode"),
-        ("multiprocessing_context", "leave it out"),
+        ("multiprocessing_context", "never forked"),
     ],
 )
 def test_an_option_from_elsewhere_is_refused_with_what_to_write_here(foreign, advice):

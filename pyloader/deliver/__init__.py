@@ -1,6 +1,7 @@
-"""Ahead of time, in order, within limits: the only place with threads.
+"""Ahead of time, in order, within limits: the only place with threads and processes.
 
-Everything else in the package is ordinary, sequential iterators; `map_in_order` makes a step of them concurrent.
+Everything else in the package is ordinary, sequential iterators; `map_in_order` makes a step of them concurrent, and
+`RemoteFunction` takes what a step calls to other processes.
 """
 
 from __future__ import annotations
@@ -10,11 +11,22 @@ from typing import TypeVar
 
 from pyloader.deliver.inline import InlineMap
 from pyloader.deliver.lifecycle import Steps, end_with
+from pyloader.deliver.processes import RemoteFunction
 from pyloader.deliver.slots import Held, Slots, SlotsClosed
 from pyloader.deliver.stalls import StallWatch
 from pyloader.deliver.threads import ThreadedMap
 
-__all__ = ["Held", "Slots", "SlotsClosed", "StallWatch", "Steps", "end_with", "map_ahead", "map_in_order"]
+__all__ = [
+    "Held",
+    "RemoteFunction",
+    "Slots",
+    "SlotsClosed",
+    "StallWatch",
+    "Steps",
+    "end_with",
+    "map_ahead",
+    "map_in_order",
+]
 
 In = TypeVar("In")
 Out = TypeVar("Out")

@@ -27,17 +27,28 @@ class _Step(Protocol):
     def join(self, deadline: float) -> list[str]: ...
 
 
+class _Remote(Protocol):
+    def signal_close(self) -> None: ...
+    def join(self, deadline: float) -> list[str]: ...
+
+
 class Steps:
-    """The steps of one run, upstream first, closed together."""
+    """The steps of one run, upstream first, and the remote functions that they call, closed together."""
 
     def __init__(self) -> None:
         self._steps: list[_Step] = []
+        self._remotes: list[_Remote] = []
         self._process = os.getpid()
 
     def add(self, step: Any) -> Any:
         """Add a step downstream of the others, and return it."""
         self._steps.append(step)
         return step
+
+    def add_remote(self, remote: Any) -> Any:
+        """Add a function that steps call in other processes, and return it."""
+        self._remotes.append(remote)
+        return remote
 
     def check_process(self) -> None:
         """Raise in a forked child, where the threads do not exist.
@@ -60,19 +71,20 @@ class Steps:
         return [stack for step in self._steps for stack in step.stacks()]
 
     def close(self) -> None:
-        """End every thread, and wait until they have ended; after 5 seconds warn, and leave.
+        """End every thread and process, and wait until they have ended; after 5 seconds warn, and leave.
 
         May be called from any thread, any number of times.
         """
         if os.getpid() != self._process:
             return
         steps: Sequence[_Step] = self._steps[::-1]
-        for step in steps:
-            step.signal_close()
+        for each in (*steps, *self._remotes):
+            each.signal_close()
+        deadline = time.monotonic() + _CLOSE_SECONDS
+        running = [line for remote in self._remotes for line in remote.join(deadline)]
         if any(step.owns(threading.current_thread()) for step in steps):
             return  # a finaliser in one of our own threads: they end by themselves, and must not wait for each other
-        deadline = time.monotonic() + _CLOSE_SECONDS
-        running = [line for step in steps for line in step.join(deadline)]
+        running += [line for step in steps for line in step.join(deadline)]
         if running:
             _log.warning("close: after %g s still running, and left behind: %s", _CLOSE_SECONDS, "; ".join(running))
 

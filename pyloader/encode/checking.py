@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
+
+import numpy as np
+
 from pyloader.columns import Columns, problem_with_columns, row_count, with_tuples_as_lists
 from pyloader.dataset import Dataset
 from pyloader.errors import BatchEncodeError
 
-__all__ = ["encode_batch"]
+__all__ = ["encode_batch", "takes_rng"]
 
 
-def encode_batch(dataset: Dataset, columns: Columns) -> Columns:
-    """Return what `dataset` makes of one batch's `columns`, checked.
+def takes_rng(dataset: Dataset) -> bool:
+    """Tell whether `batch_encode` has a parameter `rng`, also behind a decorator that keeps to functools.wraps."""
+    try:
+        return "rng" in inspect.signature(dataset.batch_encode).parameters
+    except ValueError:  # compiled code may not tell its parameters
+        return False
+
+
+def encode_batch(dataset: Dataset, columns: Columns, rng: np.random.Generator | None = None) -> Columns:
+    """Return what `dataset` makes of one batch's `columns`, checked; `rng` is for a `batch_encode` that takes one.
 
     Raises:
       BatchEncodeError: the answer is no set of columns, or has another number of rows than came in.
@@ -18,8 +30,9 @@ def encode_batch(dataset: Dataset, columns: Columns) -> Columns:
     where = f"{type(dataset).__name__}.batch_encode"
     # Counted first: batch_encode may well change the dict that it is given.
     num_rows = row_count(columns)
+    given = {} if rng is None else {"rng": rng}
     try:
-        encoded = with_tuples_as_lists(dataset.batch_encode(columns))
+        encoded = with_tuples_as_lists(dataset.batch_encode(columns, **given))
     except StopIteration as exc:  # on its way up it would end the training loop, as if everything had been read
         raise RuntimeError(f"{where} raised StopIteration") from exc
     if problem := problem_with_columns(encoded):

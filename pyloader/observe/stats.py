@@ -18,7 +18,8 @@ _STAGES = ("read", "shuffle", "encode", "collate")
 _ADVICE = {
     "read": "num_readers=2 reads two chunks at a time",
     "shuffle": "num_workers=2 gathers in two threads; a smaller shuffle_window mixes fewer chunks",
-    "encode": "num_workers=4 helps where batch_encode releases the GIL (NumPy, tokenizers, image decoders)",
+    "encode": "num_workers=4 helps where batch_encode releases the GIL (NumPy, tokenizers, image decoders); "
+    "worker_kind='process' where it is Python",
     "collate": "num_workers=4 helps where collate_batch releases the GIL, as NumPy does",
 }
 
@@ -69,11 +70,24 @@ class Counters:
         self.latest_batch = time.perf_counter()
 
     def snapshot(
-        self, *, num_readers: int, num_workers: int, max_queue_size: int, shuffle_window: int, last_batch: str
+        self,
+        *,
+        num_readers: int,
+        num_workers: int,
+        worker_kind: str,
+        max_queue_size: int,
+        shuffle_window: int,
+        last_batch: str,
+        rank: int = 0,
+        num_ranks: int = 1,
+        num_streams: int = 1,
     ) -> Stats:
         """Return what has been counted so far, with the options that explain it."""
         seconds = self.loop_seconds()
         return Stats(
+            rank=rank,
+            num_ranks=num_ranks,
+            num_streams=num_streams,
             num_steps=self.num_steps,
             num_samples=self.num_samples,
             samples_per_second=self.num_samples / seconds if seconds else 0.0,
@@ -85,6 +99,7 @@ class Counters:
             busy_seconds=dict(self.busy_seconds),
             num_readers=num_readers,
             num_workers=num_workers,
+            worker_kind=worker_kind,
             resident_peak=self.resident_chunks,
             max_queue_size=max_queue_size,
             shuffle_window=shuffle_window,
@@ -117,7 +132,12 @@ class Counters:
 class Stats:
     """What a loader has done since it was made; `print` it, or take the numbers.
 
+    Of several ranks each counts what it had itself.
+
     Attributes:
+      rank: Which data-parallel rank it is.
+      num_ranks: How many there are.
+      num_streams: How many streams an epoch is cut into, over all ranks.
       num_steps: Batches delivered.
       num_samples: Samples delivered, filling included.
       samples_per_second: From the first request to the latest batch, the loop's own work included.
@@ -127,8 +147,9 @@ class Stats:
       longest_wait_seconds: The longest wait after the first.
       longest_wait_step: The step of that wait.
       busy_seconds: How long each stage worked ("read", "shuffle", "encode", "collate"), over all its threads.
-      num_readers: Threads that read; 0 when all is done in the loop's own.
-      num_workers: Threads that shuffle, encode and collate; 0 likewise.
+      num_readers: Threads that read.
+      num_workers: Threads that shuffle, encode and collate; 0 when all is done in the loop's own.
+      worker_kind: "thread", or "process" when each of them has a process for the user's code.
       resident_peak: The most chunks' worth of rows that were resident at once.
       max_queue_size: The bound on it.
       shuffle_window: How many chunks are mixed.
@@ -140,6 +161,9 @@ class Stats:
       skipped: The chunks left out under max_skipped, with their reasons.
     """
 
+    rank: int
+    num_ranks: int
+    num_streams: int
     num_steps: int
     num_samples: int
     samples_per_second: float
@@ -151,6 +175,7 @@ class Stats:
     busy_seconds: dict[str, float]
     num_readers: int
     num_workers: int
+    worker_kind: str
     resident_peak: float
     max_queue_size: int
     shuffle_window: int
@@ -184,7 +209,8 @@ class Stats:
 
     def __str__(self) -> str:
         rate = f"{self.samples_per_second:,.0f} samples/s"
-        threads = f"{self.num_readers} + {self.num_workers} threads" if self.num_workers else "in the loop's own thread"
+        kind = "processes" if self.worker_kind == "process" else "threads"
+        threads = f"{self.num_readers} + {self.num_workers} {kind}" if self.num_workers else "in the loop's own thread"
         busy = "   ".join(f"{stage} {seconds:.2f} s" for stage, seconds in self.busy_seconds.items())
         mixing = "" if math.isnan(self.mixing) else f"; the average batch held samples of {self.mixing:.1f} chunks"
         lines = [
@@ -195,9 +221,16 @@ class Stats:
             f"busy       {busy}   ({threads})",
             f"resident   at most {self.resident_peak:.1f} of {self.max_queue_size} chunks",
             f"shuffle    window {self.shuffle_window}{mixing}",
+            *self._rank_lines(),
             f"lost       {self.dropped:,} dropped and {self.filled:,} repeated by last_batch={self.last_batch!r}; "
             f"{len(self.skipped)} chunks skipped",
             *(f"           {path}: {reason}" for path, reason in self.skipped.items()),
             *([f"bound by   {self.bound_by}: {_ADVICE[self.bound_by]}"] if self.bound_by else []),
         ]
         return "\n".join(lines)
+
+    def _rank_lines(self) -> list[str]:
+        if self.num_streams == 1:
+            return []
+        served = self.num_streams // self.num_ranks
+        return [f"rank       {self.rank} of {self.num_ranks}, with {served} of {self.num_streams} streams"]

@@ -10,7 +10,8 @@ reads K chunks and needs no counts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +47,10 @@ class Dealing:
             return self.num_chunks
         return max(0, segment - self.width + 1)
 
+    def num_reads(self, segment: int) -> int:
+        """Return how many arrivals it takes, from `first_arrival` on, until rows of `segment` can be delivered."""
+        return max(segment, self.first_segment) - self.first_arrival(segment) + 1
+
     def segment_of(self, arrival: int, hand: int) -> int:
         """Return the segment that gets `hand` (counted from 0) of `arrival`."""
         return min(max(arrival + hand, self.first_segment), self.num_chunks - 1)
@@ -57,6 +62,13 @@ class Dealing:
         """
         return (np.arange(self.width + 1, dtype=np.int64) * num_rows + phase) // self.width
 
+    def hands(self, arrival: int, rows: np.ndarray, phase: int) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield each segment that gets some of an arrival's `rows`, and which; hands of one segment come together."""
+        cuts = self.cuts(len(rows), phase)
+        for segment, together in itertools.groupby(range(self.width), lambda hand: self.segment_of(arrival, hand)):
+            first, *others = together
+            yield segment, rows[cuts[first] : cuts[(others or [first])[-1] + 1]]
+
     def segment_sizes(self, counts: Sequence[int] | np.ndarray, phases: Sequence[int] | np.ndarray) -> np.ndarray:
         """Return how many rows each segment has.
 
@@ -67,10 +79,15 @@ class Dealing:
         Returns:
           int64 array of shape [S].
         """
-        arrivals = np.arange(self.num_chunks, dtype=np.int64)[:, None]
-        hands = np.arange(self.width + 1, dtype=np.int64)[None, :]
-        cuts = (hands * np.asarray(counts, np.int64)[:, None] + np.asarray(phases, np.int64)[:, None]) // self.width
-        segments = np.clip(arrivals + hands[:, :-1], self.first_segment, self.num_chunks - 1)
+        counts, phases = np.asarray(counts, np.int64), np.asarray(phases, np.int64)
+        arrivals = np.arange(self.num_chunks, dtype=np.int64)
         sizes = np.zeros(self.num_chunks, np.int64)
-        np.add.at(sizes, segments, np.diff(cuts, axis=1))
+        if self.width == self.num_chunks:  # a full shuffle
+            sizes[-1] = counts.sum()
+            return sizes
+        before = np.zeros(self.num_chunks, np.int64)
+        for hand in range(self.width):  # one by one: a wide window takes no more memory than a narrow one
+            after = ((hand + 1) * counts + phases) // self.width
+            np.add.at(sizes, np.clip(arrivals + hand, self.first_segment, self.num_chunks - 1), after - before)
+            before = after
         return sizes

@@ -10,13 +10,14 @@ from __future__ import annotations
 import numpy as np
 import xxhash
 
-__all__ = ["chunk_order", "deal_phase", "order_digest", "row_order", "segment_order"]
+__all__ = ["chunk_order", "deal_phase", "encode_generator", "order_digest", "row_order", "segment_order"]
 
 # Purposes: they keep the random streams apart.
 _CHUNK_ORDER = 1
 _ROW_ORDER = 2
 _DEAL_PHASE = 3
 _SEGMENT_ORDER = 4
+_ENCODE = 5
 
 
 def chunk_order(num_chunks: int, *, seed: int, epoch: int) -> np.ndarray:
@@ -44,9 +45,25 @@ def deal_phase(window: int, *, seed: int, epoch: int, chunk: int) -> int:
     return int(_generator(seed, _DEAL_PHASE, epoch, chunk).integers(window))
 
 
-def segment_order(num_rows: int, *, seed: int, epoch: int, segment: int) -> np.ndarray:
-    """Return the joint permutation of a segment's rows, int64 of shape [num_rows]."""
-    return _generator(seed, _SEGMENT_ORDER, epoch, segment).permutation(num_rows)
+def segment_order(num_rows: int, *, seed: int, epoch: int, segment: int, stream: int | None = None) -> np.ndarray:
+    """Return the joint permutation of a segment's rows, int64 of shape [num_rows].
+
+    `stream` says whose segment it is; None where an epoch is one stream.
+    """
+    key = (epoch, segment) if stream is None else (epoch, segment, stream)
+    return _generator(seed, _SEGMENT_ORDER, *key).permutation(num_rows)
+
+
+def encode_generator(*, seed: int, epoch: int, step: int, stream: int = 0) -> np.random.Generator:
+    """Return the generator that encodes one batch, for augmentation.
+
+    Args:
+      seed: The run's seed, an integer >= 0.
+      epoch: Counted from 0.
+      step: The batch's number in its epoch, from 0.
+      stream: The first stream that the batch's rank serves, so that ranks differ.
+    """
+    return _generator(seed, _ENCODE, epoch, step, stream)
 
 
 def order_digest() -> str:

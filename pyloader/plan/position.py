@@ -1,6 +1,7 @@
 """Position: where in the order a run stands.
 
-`segment` and `offset` say where the next row comes from; they need no counts.  `step` counts the epoch's batches so
+`segment` and `offset` say where the next row comes from; they need no counts.  With several streams each has a segment
+of its own, which the step and the counts say, and the two mean nothing.  `step` counts the epoch's batches so
 far, `steps_done` those of all epochs.  An epoch that has been received whole stands at (epoch, num_chunks, 0) until its
 end has been delivered, and at (epoch + 1, 0, 0) afterwards.
 """

@@ -21,11 +21,13 @@ class ReadTask:
       epoch: For this epoch.
       number: As the number-th of it, from 0.
       chunk: Its index in the sorted list of chunks.
+      part: Which of its rows are wanted, [first, last + 1) in the chunk's own permutation; None for all of them.
     """
 
     epoch: int
     number: int
     chunk: int
+    part: tuple[int, int] | None = None
 
 
 def read_tasks(dealing: Dealing, *, seed: int | None, start: Position, end_epoch: int | None) -> Iterator[ReadTask]:

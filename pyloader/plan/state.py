@@ -1,7 +1,7 @@
 """State: a position as small JSON, with all that the order depends on, so that a loader can tell whether it fits.
 
 It says what the loop has received.  It holds nothing that the order does not depend on: no worker counts, no queue
-size, no num_epochs.
+size, no num_epochs, and no rank.
 """
 
 from __future__ import annotations
@@ -43,8 +43,12 @@ class Order:
 
 
 def state_of(position: Position, order: Order) -> dict[str, Any]:
-    """Return the state after the batches that `position` has behind it: JSON of less than 2 KB."""
-    return {"version": STATE_VERSION, **asdict(position), **asdict(order), "order_digest": order_digest()}
+    """Return the state after the batches that `position` has behind it: JSON of less than 2 KB.
+
+    With several streams it is the same on every rank: the step says where each stream stands.
+    """
+    numbers = {name: getattr(position, name) for name in _numbers(order)}
+    return {"version": STATE_VERSION, **numbers, **asdict(order), "order_digest": order_digest()}
 
 
 def position_from_state(state: Mapping[str, Any], order: Order) -> Position:
@@ -56,14 +60,19 @@ def position_from_state(state: Mapping[str, Any], order: Order) -> Position:
     if not isinstance(state, Mapping) or state.get("version") != STATE_VERSION:
         found = f"version {state.get('version')!r}" if isinstance(state, Mapping) else f"a {type(state).__name__}"
         raise StateError(f"this is no state of version {STATE_VERSION} but {found}.", "Give what state_dict() returned")
-    names = [*Position.__slots__, *Order.__slots__, "order_digest"]
+    names = [*_numbers(order), *Order.__slots__, "order_digest"]
     if missing := [name for name in names if name not in state]:
         raise StateError(f"the state lacks {missing[0]!r}.", "Give what state_dict() returned, unchanged")
     _check_order(state, order)
-    numbers = {name: state[name] for name in Position.__slots__}
+    numbers = {name: state[name] for name in _numbers(order)}
     if wrong := [name for name, value in numbers.items() if type(value) is not int or value < 0]:
         raise StateError(f"the state has {wrong[0]}={state[wrong[0]]!r}.", "Give what state_dict() returned, unchanged")
     return Position(**numbers)
+
+
+def _numbers(order: Order) -> tuple[str, ...]:
+    """Return what a position is made of; of several streams each has a segment of its own, told by the step."""
+    return Position.__slots__ if order.num_streams == 1 else ("epoch", "step", "steps_done")
 
 
 def _check_order(state: Mapping[str, Any], order: Order) -> None:

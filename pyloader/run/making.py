@@ -5,19 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from pyloader.columns import Columns
-from pyloader.datacollator import DataCollator
-from pyloader.encode import encode_batch
 from pyloader.errors import BatchEncodeError, CollateError
 from pyloader.memory import RecycledMemory
 from pyloader.run.options import RunOptions
-from pyloader.shuffle import Piece, gather_piece, view_piece
+from pyloader.shuffle import JoinedPiece, Piece, gather_joined, gather_piece, view_piece
 
-__all__ = ["Made", "batch_making"]
+__all__ = ["Encode", "Made", "batch_making"]
+
+# Columns, mask, epoch, step -> the batch, and the seconds that encoding and collating took.
+Encode: TypeAlias = "Callable[[Columns, np.ndarray | None, int, int], tuple[Any, tuple[float, float]]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,57 +50,46 @@ class Made:
         return self.end if num_rows == self.num_rows else (self.origin[0], self.origin[1] + num_rows)
 
 
-def batch_making(options: RunOptions) -> Callable[[Piece], Made]:
-    """Return the function that makes what the loop receives of a piece.
+def batch_making(options: RunOptions, encode: Encode) -> Callable[[Piece | JoinedPiece], Made]:
+    """Return the function that makes what the loop receives of a piece; `encode` encodes and collates a batch.
 
     Where there is nothing to encode and every column is an array, the columns of the whole piece are left to be sliced.
     """
     memory = RecycledMemory()
     pads = options.rule.last_batch == "pad"
 
-    def make(piece: Piece) -> Made:
+    def make(piece: Piece | JoinedPiece) -> Made:
         begun = time.perf_counter()
         mixing = piece.effective_chunks(options.rule.batch_size)
-        origin = (0 if piece.segment is None else piece.segment.index, piece.start - piece.num_carried)
-        columns = None if options.copy else view_piece(piece)
-        viewed = None if columns is None else piece
-        if columns is None:
+        viewed = None
+        if isinstance(piece, JoinedPiece):
+            columns = gather_joined(piece, memory)
+        elif options.copy or (view := view_piece(piece)) is None:
             columns = gather_piece(piece, memory)
+        else:
+            columns, viewed = view, piece
         mask = _mask(columns, piece) if pads else None
-        gathered = encoded = collated = time.perf_counter()
+        gathered = time.perf_counter()
         is_batch = not options.rule.several or not all(isinstance(values, np.ndarray) for values in columns.values())
         content: Any = columns if mask is None else {**columns, "mask": mask}
+        busy = (0.0, 0.0)
         if is_batch:
             try:
-                rows = columns if options.dataset is None else encode_batch(options.dataset, columns)
-                encoded = time.perf_counter()
-                content = _collate(options.collator, rows, mask)
-                collated = time.perf_counter()
+                content, busy = encode(columns, mask, piece.epoch, piece.step)
             except Exception as exc:
                 _add_place(exc, f"epoch {piece.epoch}, step {piece.step}")
                 raise
-        seconds = (gathered - begun, encoded - gathered, collated - encoded)
-        return Made(piece.num_rows, content, is_batch, origin, piece.end, mixing, seconds, viewed)
+        seconds = (gathered - begun, *busy)
+        return Made(piece.num_rows, content, is_batch, piece.origin, piece.end, mixing, seconds, viewed)
 
     return make
 
 
-def _mask(columns: Columns, piece: Piece) -> np.ndarray:
+def _mask(columns: Columns, piece: Piece | JoinedPiece) -> np.ndarray:
     """Return which rows are samples, not padding: bool of shape [num_rows]."""
     if "mask" in columns:
         raise CollateError("last_batch='pad' adds a column 'mask', and the chunks have one.", "Rename it in read_file")
-    return np.arange(piece.num_rows) < piece.num_rows - piece.num_filled
-
-
-def _collate(collator: DataCollator, columns: Columns, mask: np.ndarray | None) -> Any:
-    if mask is None:
-        return collator.collate_batch(columns)
-    batch = collator.collate_batch({**columns, "mask": mask})
-    if not isinstance(batch, dict):
-        what = f"{type(collator).__name__}.collate_batch returned a {type(batch).__name__}"
-        raise CollateError(f"last_batch='pad' adds 'mask' to each batch, and {what}.", "Return a dict")
-    batch.setdefault("mask", mask)
-    return batch
+    return piece.samples()
 
 
 def _add_place(error: Exception, place: str) -> None:

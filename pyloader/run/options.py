@@ -8,7 +8,7 @@ from pyloader.datacollator import DataCollator
 from pyloader.datareader import DataReader
 from pyloader.dataset import Dataset
 from pyloader.files import ChunkList
-from pyloader.plan import Dealing
+from pyloader.plan import Dealing, Streams
 from pyloader.shuffle import CutRule
 
 __all__ = ["RunOptions"]
@@ -24,13 +24,16 @@ class RunOptions:
       dataset: Encodes a batch; None leaves it raw.
       collator: Collates a batch.
       dealing: The window.
+      streams: How an epoch is cut into streams, and which are delivered here; None where it is one stream.
       chunk_seed: The seed of the chunks' order; None keeps it.
       row_seed: The seed of the rows' order; None keeps it.
       rule: How batches are cut.
       max_queue_size: The most chunks resident at once.
       num_readers: Threads that read.
       num_workers: Threads that make batches; 0 does everything in the caller's thread.
+      worker_kind: Where the user's code runs: in these threads ("thread"), or in a process for each ("process").
       max_skipped: How many unreadable chunks are left out before one is an error.
+      seed: The seed that `batch_encode`'s `rng` is derived from.
       copy: Whether batches of rows in file order are copied out of the reader's arrays.
       stall_timeout_seconds: Seconds of silence before StallError; None waits for ever.
     """
@@ -40,15 +43,28 @@ class RunOptions:
     dataset: Dataset | None
     collator: DataCollator
     dealing: Dealing
+    streams: Streams | None
     chunk_seed: int | None
     row_seed: int | None
     rule: CutRule
     max_queue_size: int
     num_readers: int
     num_workers: int
+    worker_kind: str
     max_skipped: int
+    seed: int
     copy: bool
     stall_timeout_seconds: float | None
+
+    @property
+    def in_processes(self) -> bool:
+        """Whether the user's code runs in other processes."""
+        return self.worker_kind == "process" and self.num_workers > 0
+
+    @property
+    def mixed_chunks(self) -> int:
+        """How many chunks are held for mixing: as many as a segment mixes, for each stream served."""
+        return self.dealing.width * (1 if self.streams is None else len(self.streams.served))
 
     @property
     def piece_share(self) -> int:
@@ -57,7 +73,7 @@ class RunOptions:
         Half of what the window leaves, and at least one, so that rows are gathered while others are drained.  When the
         window leaves nothing, batches are made one at a time, each of them the loop's own.
         """
-        left = self.max_queue_size - self.dealing.width
+        left = self.max_queue_size - self.mixed_chunks
         return max(min(1, left), left // 2)
 
     @property

@@ -9,9 +9,8 @@ from typing import TypeAlias
 import numpy as np
 
 from pyloader.columns import Columns, ColumnSpec, column_specs, difference, row_count
-from pyloader.datareader import read_chunk
 from pyloader.deliver import Held, Slots
-from pyloader.errors import ReadFileError
+from pyloader.errors import ReadFileError, WorkerDiedError
 from pyloader.plan import ReadTask
 from pyloader.run.options import RunOptions
 from pyloader.shuffle import Arrival
@@ -22,8 +21,10 @@ __all__ = ["ArrivalCheck", "chunk_reading"]
 Reading: TypeAlias = "tuple[ReadTask, Held[Columns], Exception | None]"
 
 
-def chunk_reading(options: RunOptions, slots: Slots) -> Callable[[ReadTask], Reading]:
-    """Return the function that reads a chunk into the slot that was taken for it.
+def chunk_reading(
+    options: RunOptions, slots: Slots, read_path: Callable[[str], Columns]
+) -> Callable[[ReadTask], Reading]:
+    """Return the function that reads a chunk, by `read_path`, into the slot that was taken for it.
 
     With `max_skipped` an unreadable chunk is answered as an empty one, and why.
     """
@@ -32,10 +33,10 @@ def chunk_reading(options: RunOptions, slots: Slots) -> Callable[[ReadTask], Rea
     def read(task: ReadTask) -> Reading:
         path = options.chunks.path(task.chunk)
         try:
-            columns = read_chunk(reader, path)
+            columns = read_path(path)
         except Exception as exc:
             exc.add_note(f"pyloader: while {type(reader).__name__} read {path} (epoch {task.epoch})")
-            if options.max_skipped == 0:
+            if options.max_skipped == 0 or isinstance(exc, WorkerDiedError):  # that is no fault of the chunk
                 raise
             return task, slots.hold({}), exc
         # Taking rows from an array that is not contiguous would copy it whole each time.
@@ -80,7 +81,7 @@ class ArrivalCheck:
                 self._skip(path, error)
             else:
                 self._check(path, task.chunk, chunk.value)
-            yield Arrival(task.epoch, task.number, task.chunk, chunk)
+            yield Arrival(task.epoch, task.number, task.chunk, chunk, task.part)
 
     def _skip(self, path: str, error: Exception) -> None:
         self._skipped.setdefault(path, f"{type(error).__name__}: {error}")

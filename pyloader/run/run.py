@@ -2,6 +2,8 @@
 
     plan -> read -> deal -> cut -> gather, encode, collate -> the loop
 
+With several streams each has a dealing and a cutting of its own, and their pieces are joined.
+
 Two of the steps may run ahead, in threads: reading, and making batches.  The others are plain iterators between them.
 Together they hold at most `max_queue_size` chunks' worth of rows: `chunk_slots` of it in chunks, `piece_share` of it in
 rows that have left their chunks.
@@ -10,8 +12,9 @@ rows that have left their chunks.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from pyloader.columns import slice_columns
 from pyloader.deliver import Slots, StallWatch, Steps, map_in_order
@@ -21,9 +24,13 @@ from pyloader.plan import Position, read_tasks
 from pyloader.run.making import Made, batch_making
 from pyloader.run.options import RunOptions
 from pyloader.run.reading import ArrivalCheck, chunk_reading
-from pyloader.shuffle import EpochEnd, Piece, cut, deal
+from pyloader.run.streaming import pieces_of_streams
+from pyloader.run.usercode import user_functions
+from pyloader.shuffle import EpochEnd, JoinedPiece, Piece, cut, deal
 
 __all__ = ["Run"]
+
+_Cut: TypeAlias = "Piece | JoinedPiece | EpochEnd"
 
 
 class Run:
@@ -54,21 +61,32 @@ class Run:
         self._piece_slots = Slots(options.piece_share, blocking=threaded)
         self._check = ArrivalCheck(options, counters.skipped)
 
+        read, encode = user_functions(options, self.steps)
+        streams = options.streams
+        if streams is None:
+            tasks = read_tasks(options.dealing, seed=options.chunk_seed, start=start, end_epoch=end_epoch)
+        else:
+            tasks = streams.read_tasks(start=start, end_epoch=end_epoch)
         self._reading = self.steps.add(
             map_in_order(
-                chunk_reading(options, self._chunk_slots),
-                read_tasks(options.dealing, seed=options.chunk_seed, start=start, end_epoch=end_epoch),
+                chunk_reading(options, self._chunk_slots, read),
+                tasks,
                 num_threads=options.num_readers if threaded else 0,
                 slots=self._chunk_slots,
                 name="read",
                 describe=lambda task: options.chunks.names[task.chunk],
             )
         )
-        segments = deal(self._check.arrivals(self._reading), options.dealing, seed=options.row_seed, start=start)
+        arrivals = self._check.arrivals(self._reading)
         # Without room for pieces, a batch is made when the loop asks for it.
         rule = options.rule if options.piece_share else replace(options.rule, several=False)
-        pieces = cut(segments, rule, start=start.offset, step=start.step, num_segments=options.dealing.num_chunks)
-        make = batch_making(options)
+        pieces: Iterator[_Cut]
+        if streams is None:
+            segments = deal(arrivals, options.dealing, seed=options.row_seed, start=start)
+            pieces = cut(segments, rule, start=start.offset, step=start.step, num_segments=options.dealing.num_chunks)
+        else:
+            pieces = pieces_of_streams(arrivals, streams, rule, start=start, end_epoch=end_epoch)
+        make = batch_making(options, encode)
         # A piece is weighed once: by the time its slots are given back, a larger chunk may have been seen.
         self._making = self.steps.add(
             map_in_order(
@@ -150,7 +168,7 @@ class Run:
         self._delivered = 0
         self.position = self.position.next_epoch()
 
-    def _weighed(self, piece: Piece | EpochEnd) -> tuple[Piece | EpochEnd, float]:
+    def _weighed(self, piece: _Cut) -> tuple[_Cut, float]:
         """Return a piece with how much of the queue it takes, in chunks' worth of rows."""
         if isinstance(piece, EpochEnd):
             return piece, 0.0
@@ -159,5 +177,5 @@ class Run:
         return piece, max(piece.num_rows / max(1, self._check.largest), at_least)
 
 
-def _place(piece: Piece | EpochEnd) -> str:
+def _place(piece: _Cut) -> str:
     return f"epoch {piece.epoch}" if isinstance(piece, EpochEnd) else f"epoch {piece.epoch}, step {piece.step}"

@@ -2,6 +2,21 @@
 
 from pyloader.shuffle.cut import CutRule, Piece, cut, gather_piece, view_piece
 from pyloader.shuffle.deal import Arrival, EpochEnd, deal
+from pyloader.shuffle.join import JoinedPiece, gather_joined, join
 from pyloader.shuffle.segment import Chunk, Segment
 
-__all__ = ["Arrival", "Chunk", "CutRule", "EpochEnd", "Piece", "Segment", "cut", "deal", "gather_piece", "view_piece"]
+__all__ = [
+    "Arrival",
+    "Chunk",
+    "CutRule",
+    "EpochEnd",
+    "JoinedPiece",
+    "Piece",
+    "Segment",
+    "cut",
+    "deal",
+    "gather_joined",
+    "gather_piece",
+    "join",
+    "view_piece",
+]

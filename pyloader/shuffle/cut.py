@@ -13,6 +13,7 @@ import numpy as np
 
 from pyloader.columns import Columns, concatenate_columns, row_count, slice_columns
 from pyloader.memory import RecycledMemory
+from pyloader.plan import filling_rows
 from pyloader.shuffle.deal import EpochEnd
 from pyloader.shuffle.segment import Segment, gather_rows
 
@@ -31,11 +32,13 @@ class CutRule:
       last_batch: What becomes of an epoch's last rows when they make no whole batch: "keep" (a short batch), "drop",
         "pad" (the last row repeated) or "wrap" (the rows before them repeated).
       several: Whether a piece of arrays may have several batches.
+      num_steps: How many batches an epoch has, where all streams must have as many; None lets its rows say.
     """
 
     batch_size: int
     last_batch: str = "keep"
     several: bool = False
+    num_steps: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,15 @@ class Piece:
         counts = np.bincount(self.segment.chunk_of[self.start : min(self.stop, self.start + batch_size)])
         return float(counts.sum() ** 2 / np.square(counts).sum())
 
+    @property
+    def origin(self) -> tuple[int, int]:
+        """Segment, and offset in it, of the first row: before the segment's start when rows are carried."""
+        return (0 if self.segment is None else self.segment.index, self.start - self.num_carried)
+
+    def samples(self) -> np.ndarray:
+        """Return which rows are samples and not filling, bool of shape [num_rows]."""
+        return np.arange(self.num_rows) < self.num_rows - self.num_filled
+
     def let_go(self) -> None:
         """Let go of the chunks that the piece's rows are in."""
         if self.segment is not None:
@@ -106,8 +118,8 @@ def cut(
             num_filled = num_dropped = 0
             if num_carried and rule.last_batch == "drop":
                 num_dropped = num_carried
-            elif num_carried:
-                filling = _filling(rule, carried, latest, num_carried)
+            elif num_carried or step < (rule.num_steps or 0):
+                filling = _filling(rule, latest, num_carried)
                 num_filled = row_count(filling)
                 num_rows = num_carried + num_filled
                 end = (num_segments, 0)
@@ -118,7 +130,7 @@ def cut(
             continue
         if segment.num_rows == 0:
             continue
-        while (whole := (num_carried + segment.num_rows - start) // rule.batch_size) > 0:
+        while (whole := _whole_batches(rule, num_carried + segment.num_rows - start, step)) > 0:
             num_batches = min(whole, _batches_in_piece(segment, rule))
             num_rows = num_batches * rule.batch_size
             stop = start + num_rows - num_carried
@@ -128,8 +140,8 @@ def cut(
             carried, num_carried, start, step = [], 0, stop, step + num_batches
         if start < segment.num_rows:
             carried = [*carried, gather_rows(segment, start, segment.num_rows, memory)]
-        if rule.last_batch == "wrap":
-            latest = gather_rows(segment, max(0, segment.num_rows - rule.batch_size), segment.num_rows, memory)
+        if num_latest := {"pad": 1, "wrap": rule.batch_size}.get(rule.last_batch):
+            latest = gather_rows(segment, max(0, segment.num_rows - num_latest), segment.num_rows, memory)
         segment.let_go()
         start = 0
 
@@ -156,6 +168,11 @@ def view_piece(piece: Piece) -> Columns | None:
     return slice_columns(piece.segment.chunks[0].value, piece.start, piece.stop)
 
 
+def _whole_batches(rule: CutRule, num_rows: int, step: int) -> int:
+    whole = num_rows // rule.batch_size
+    return whole if rule.num_steps is None else min(whole, rule.num_steps - step)
+
+
 def _batches_in_piece(segment: Segment, rule: CutRule) -> int:
     """Return how many batches a piece of this segment has at most."""
     columns = segment.chunks[0].value.values()
@@ -165,17 +182,12 @@ def _batches_in_piece(segment: Segment, rule: CutRule) -> int:
     return max(1, _PIECE_BYTES // max(1, row_bytes * rule.batch_size))
 
 
-def _filling(rule: CutRule, carried: list[Columns], latest: Columns, num_carried: int) -> Columns:
+def _filling(rule: CutRule, latest: Columns, num_carried: int) -> Columns:
     """Return the rows that fill an epoch's last batch: none, or as many as it lacks."""
-    if rule.last_batch == "pad":
-        source = carried[-1]
-        rows = np.full(rule.batch_size - num_carried, row_count(source) - 1)
-    elif rule.last_batch == "wrap":
-        source = latest
-        rows = np.arange(row_count(source) - rule.batch_size, row_count(source) - num_carried) % row_count(source)
-    else:
+    if rule.last_batch == "keep":
         return {}
+    rows = filling_rows(rule.last_batch, row_count(latest), rule.batch_size, num_carried)
     return {
         name: values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows.tolist()]
-        for name, values in source.items()
+        for name, values in latest.items()
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -25,12 +24,14 @@ class Arrival:
       number: It is the number-th to arrive in that epoch, from 0.
       index: Its index in the list of chunks.
       chunk: Its rows.
+      part: Which of its rows are dealt, [first, last + 1) in the chunk's own permutation; None for all of them.
     """
 
     epoch: int
     number: int
     index: int
     chunk: Chunk
+    part: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class EpochEnd:
 
 
 def deal(
-    arrivals: Iterable[Arrival], dealing: Dealing, *, seed: int | None, start: Position
+    arrivals: Iterable[Arrival], dealing: Dealing, *, seed: int | None, start: Position, stream: int | None = None
 ) -> Iterator[Segment | EpochEnd]:
     """Yield the segments of each epoch from `start` on, then its end.
 
@@ -60,6 +61,7 @@ def deal(
       dealing: The window.
       seed: The seed of the rows' order; None keeps the order (then the window is 1).
       start: Where to begin; the segments of its epoch before `start.segment` are left out.
+      stream: Which stream the segments are of; None where an epoch is one stream.
     """
     first = start.segment
     hands: dict[int, list[Hand]] = defaultdict(list)
@@ -68,7 +70,12 @@ def deal(
         _deal_out(arrival, hands, dealing, seed, first)
         epoch, number = arrival.epoch, arrival.number
         if number >= max(first, dealing.first_segment):
-            complete = _segment(epoch, number, hands.pop(number, []), dealing, seed)
+            mine = hands.pop(number, [])
+            order = None
+            if seed is not None and dealing.width > 1:
+                size = sum(hand.num_rows for hand in mine)
+                order = segment_order(size, seed=seed, epoch=epoch, segment=number, stream=stream)
+            complete = join_hands(epoch, number, mine, order)
             num_rows += complete.num_rows
             yield complete
         if number == dealing.num_chunks - 1:
@@ -77,7 +84,7 @@ def deal(
 
 
 def _deal_out(arrival: Arrival, hands: dict[int, list[Hand]], dealing: Dealing, seed: int | None, first: int) -> None:
-    for segment, rows in _parts(arrival, dealing, seed):
+    for segment, rows in _dealt(arrival, dealing, seed):
         hand = Hand(arrival.chunk, rows)
         if segment >= first and hand.num_rows:
             arrival.chunk.hold()
@@ -85,24 +92,13 @@ def _deal_out(arrival: Arrival, hands: dict[int, list[Hand]], dealing: Dealing, 
     arrival.chunk.let_go()
 
 
-def _parts(arrival: Arrival, dealing: Dealing, seed: int | None) -> Iterator[tuple[int, np.ndarray | None]]:
-    """Yield each segment that gets rows of a chunk, and which; hands that go to the same one are put together."""
+def _dealt(arrival: Arrival, dealing: Dealing, seed: int | None) -> Iterable[tuple[int, np.ndarray | None]]:
+    """Return each segment that gets rows of a chunk, and which; None for all of them as they are."""
     if seed is None:
-        yield arrival.number, None
-        return
+        return [(arrival.number, None if arrival.part is None else np.arange(*arrival.part))]
     num_rows = row_count(arrival.chunk.value)
     rows = row_order(num_rows, seed=seed, epoch=arrival.epoch, chunk=arrival.index)
+    if arrival.part is not None:
+        rows = rows[slice(*arrival.part)]
     phase = deal_phase(dealing.width, seed=seed, epoch=arrival.epoch, chunk=arrival.index)
-    cuts = dealing.cuts(num_rows, phase)
-    hands = range(dealing.width)
-    for segment, together in itertools.groupby(hands, lambda hand: dealing.segment_of(arrival.number, hand)):
-        first, *others = together
-        yield segment, rows[cuts[first] : cuts[(others or [first])[-1] + 1]]
-
-
-def _segment(epoch: int, index: int, hands: list[Hand], dealing: Dealing, seed: int | None) -> Segment:
-    order = None
-    if seed is not None and dealing.width > 1:
-        num_rows = sum(hand.num_rows for hand in hands)
-        order = segment_order(num_rows, seed=seed, epoch=epoch, segment=index)
-    return join_hands(epoch, index, hands, order)
+    return dealing.hands(arrival.number, rows, phase)

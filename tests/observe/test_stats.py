@@ -9,8 +9,12 @@ import pytest
 from pyloader.observe import Counters
 
 OPTIONS = {
+    "rank": 0,
+    "num_ranks": 1,
+    "num_streams": 1,
     "num_readers": 1,
     "num_workers": 2,
+    "worker_kind": "thread",
     "max_queue_size": 10,
     "shuffle_window": 4,
     "last_batch": "keep",

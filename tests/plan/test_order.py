@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pyloader.plan import chunk_order, deal_phase, order_digest, row_order, segment_order
+from pyloader.plan import chunk_order, deal_phase, encode_generator, order_digest, row_order, segment_order
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "order.json"
 
@@ -20,6 +20,9 @@ def test_the_order_is_the_one_that_was_pinned():
         "row_order(10, seed=7, epoch=3, chunk=5)": row_order(10, seed=7, epoch=3, chunk=5).tolist(),
         "segment_order(10, seed=7, epoch=3, segment=5)": segment_order(10, seed=7, epoch=3, segment=5).tolist(),
         "deal_phase(1000, seed=7, epoch=3, chunk=5)": deal_phase(1000, seed=7, epoch=3, chunk=5),
+        "encode_generator(seed=7, epoch=3, step=5)": encode_generator(seed=7, epoch=3, step=5)
+        .integers(1000, size=4)
+        .tolist(),
         "order_digest()": order_digest(),
     }
     assert found == json.loads(GOLDEN.read_text())
@@ -44,6 +47,12 @@ def test_the_purposes_have_random_streams_of_their_own():
         tuple(segment_order(100, seed=1, epoch=2, segment=0)),
     }
     assert len(permutations) == 3
+
+
+def test_each_place_of_a_batch_has_a_generator_of_its_own():
+    places = [{}, {"seed": 8}, {"epoch": 4}, {"step": 6}, {"stream": 1}]
+    draws = [encode_generator(**{"seed": 7, "epoch": 3, "step": 5, **place}).integers(2**60) for place in places]
+    assert len(set(draws)) == len(places)
 
 
 def test_nothing_depends_on_the_global_random_state():

@@ -41,6 +41,13 @@ def test_a_state_holds_nothing_that_the_order_does_not_depend_on():
     assert not {"num_workers", "num_readers", "max_queue_size", "num_epochs"} & set(state_of(POSITION, ORDER))
 
 
+def test_with_several_streams_the_step_says_where_each_stands():
+    order = replace(ORDER, num_streams=4)
+    state = state_of(POSITION, order)
+    assert not {"segment", "offset"} & set(state)
+    assert position_from_state(state, order) == Position(epoch=2, step=41, steps_done=141)
+
+
 def test_other_settings_are_refused_with_what_to_write():
     state = state_of(POSITION, ORDER)
     message = (

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numbered import NumberedReader, loader_of, write_chunks
+from ranks import write_counted
 
-from pyloader import DataLoader
+from pyloader import DataLoader, World
 
 
 class WatchedReader(NumberedReader):
@@ -59,6 +60,40 @@ def test_no_more_chunks_are_alive_than_the_queue_holds(
         num_workers=num_workers,
         num_readers=num_readers,
         num_epochs=2,
+    ) as loader:
+        for _ in loader:
+            pass
+        assert reader.most <= max_queue_size
+        assert loader.stats().resident_peak <= max_queue_size
+
+
+@settings(max_examples=25)
+@given(
+    window=st.integers(1, 4),
+    per_rank=st.integers(1, 4),
+    extra=st.integers(0, 4),
+    num_workers=st.integers(0, 3),
+    num_readers=st.integers(1, 3),
+    share=st.sampled_from([1, 8, 30]),
+)
+def test_no_more_chunks_are_alive_than_the_queue_holds_for_several_streams(
+    tmp_path_factory, window, per_rank, extra, num_workers, num_readers, share
+):
+    directory = write_counted(tmp_path_factory.mktemp("chunks"), [20] * 15)
+    max_queue_size = window * per_rank + extra + (window > 1)
+    reader = WatchedReader()
+    with DataLoader(
+        reader,
+        data_dir=directory,
+        batch_size=share * per_rank,
+        shuffle=True,
+        shuffle_window=window,
+        max_queue_size=max_queue_size,
+        last_batch="pad",
+        num_workers=num_workers,
+        num_readers=num_readers,
+        num_epochs=2,
+        world=World(1, 2, num_streams=2 * per_rank),
     ) as loader:
         for _ in loader:
             pass

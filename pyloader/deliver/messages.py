@@ -1,0 +1,61 @@
+"""Messages: objects from one process to another, over a socket, with large buffers beside the pickle and not in it."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from pyloader.memory import RecycledMemory
+
+__all__ = ["Message", "receive", "send"]
+
+# A pickle, and the buffers that stand outside it.
+Message: TypeAlias = "tuple[bytes | memoryview, Sequence[memoryview]]"
+
+_HEAD = struct.Struct("=QQ")  # bytes of the pickle, number of buffers
+_SIZE = struct.Struct("=Q")  # bytes of one buffer
+_PARTS_AT_ONCE = 64  # far below any system's limit of parts in one sendmsg
+
+
+def send(connection: socket.socket, message: Message) -> None:
+    """Send a message, waiting until it has left.
+
+    Raises:
+      OSError: the other side is gone.
+    """
+    pickled, buffers = message
+    head = _HEAD.pack(len(pickled), len(buffers)) + b"".join(_SIZE.pack(buffer.nbytes) for buffer in buffers)
+    parts = [memoryview(head), memoryview(pickled), *buffers]
+    while parts:
+        sent = connection.sendmsg(parts[:_PARTS_AT_ONCE])
+        while parts and sent >= parts[0].nbytes:
+            sent -= parts.pop(0).nbytes
+        if sent:
+            parts[0] = parts[0][sent:]
+
+
+def receive(connection: socket.socket, memory: RecycledMemory) -> Message:
+    """Wait for a message, and return it; it lies in `memory`, writable.
+
+    Raises:
+      EOFError, OSError: the other side is gone.
+    """
+    pickle_size, num_buffers = _HEAD.unpack(_received(connection, memory, _HEAD.size))
+    sizes = _received(connection, memory, num_buffers * _SIZE.size)
+    pickled = _received(connection, memory, pickle_size)
+    return pickled, [_received(connection, memory, size) for (size,) in _SIZE.iter_unpack(sizes)]
+
+
+def _received(connection: socket.socket, memory: RecycledMemory, size: int) -> memoryview:
+    block = memory.empty((size,), np.dtype(np.uint8))
+    received = rest = block.data
+    while rest.nbytes:
+        got = connection.recv_into(rest, 0, socket.MSG_WAITALL)
+        if not got:
+            raise EOFError("the other side has ended")
+        rest = rest[got:]
+    return received

@@ -1,0 +1,182 @@
+"""Processes: a function that is called in a thread, and runs in that thread's own worker process.
+
+The threads are those of a step, and keep what a step promises: order, bounds, errors in their place.  A thread that
+waits for its process leaves the interpreter's lock to others, so that user code which is Python all through uses
+several cores.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Generic, NoReturn, TypeVar
+
+from pyloader.deliver.messages import Message, receive, send
+from pyloader.deliver.slots import SlotsClosed
+from pyloader.errors import WorkerDiedError
+from pyloader.memory import RecycledMemory
+from pyloader.optional import import_optional
+
+__all__ = ["RemoteFunction"]
+
+Out = TypeVar("Out")
+
+_GRACE_SECONDS = 1.0
+
+# Nothing is forked: whatever threads and devices this process has, the worker begins as a new interpreter.  It has our
+# sys.path from its first import on, and neither imports nor runs the user's script again.
+_PROGRAM = "import sys; sys.path[:] = {path!r}; from pyloader.deliver.worker import serve; serve({descriptor})"
+
+
+class RemoteFunction(Generic[Out]):
+    """`fn`, run in worker processes: one for each thread that calls, started by its first call.
+
+    An exception arrives as itself, with the worker's traceback in a note.
+
+    Args:
+      fn: What the workers run; a `functools.partial` of the user's objects, say.
+      doing: What a call is called in reports, by its arguments: "Problems read chunk-0003".
+
+    Raises:
+      TypeError: `fn` cannot be pickled; the message says why.
+      MissingDependencyError: cloudpickle is not installed.
+    """
+
+    def __init__(self, fn: Callable[..., Out], *, doing: Callable[..., str]) -> None:
+        import_optional("cloudpickle", wanted_by="worker_kind='process'")
+        from pyloader.deliver import pickling  # it imports cloudpickle
+
+        self._pickling, self._doing = pickling, doing
+        self._function, self._known = pickling.pack_function(fn)
+        self._memory = RecycledMemory()
+        # Re-entrant: a finaliser may run in a thread that is inside one of these methods.
+        self._lock = threading.RLock()
+        self._workers: dict[int, _Worker] = {}
+        self._closed = False
+
+    def __call__(self, *args: Any) -> Out:
+        try:
+            message = self._pickling.pack(args, self._known)
+        except Exception as exc:
+            hint = "Arrays, numbers and strings can; or write worker_kind='thread'"
+            raise TypeError(f"columns cannot be sent to a worker process: {exc}. {hint}") from exc
+        worker = self._own_worker()
+        try:
+            answer = worker.ask(message, self._memory)
+        except (EOFError, OSError) as exc:
+            if self._closed:
+                raise SlotsClosed from None
+            worker.raise_death(self._doing(*args), exc)
+        failure, value = self._pickling.unpack(answer)
+        if failure is not None:
+            raise failure.as_error()
+        result: Out = value
+        return result
+
+    def signal_close(self) -> None:
+        """Tell the processes to end, and the threads not to wait for them."""
+        with self._lock:
+            self._closed = True
+            for worker in self._workers.values():
+                worker.hang_up()
+
+    def join(self, deadline: float) -> list[str]:
+        """Wait for the processes to end, until `deadline` (as `time.monotonic` counts); after a second, kill them.
+
+        Returns:
+          Those that could not even be killed.
+        """
+        patience = min(deadline, time.monotonic() + _GRACE_SECONDS)
+        with self._lock:
+            return [str(worker) for worker in self._workers.values() if not worker.end(patience, deadline)]
+
+    def _own_worker(self) -> _Worker:
+        with self._lock:
+            worker = None if self._closed else self._workers.get(threading.get_ident())
+            if worker is None and not self._closed:
+                worker = self._workers[threading.get_ident()] = _Worker(self._function)
+            if self._closed:  # perhaps only now, by a finaliser that ran in this thread
+                self.signal_close()
+                self.join(time.monotonic() + _GRACE_SECONDS)
+                raise SlotsClosed
+        assert worker is not None
+        return worker
+
+
+class _Worker:
+    """One process, and the connection to it."""
+
+    def __init__(self, function: bytes) -> None:
+        self._function: bytes | None = function
+        self._connection, theirs = socket.socketpair()
+        path = [entry for entry in sys.path if isinstance(entry, str)]
+        program = _PROGRAM.format(path=path, descriptor=theirs.fileno())
+        try:
+            # In a process group of its own: the terminal's Ctrl-C is for the parent.
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", program],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                process_group=0,
+            )
+        except BaseException:
+            self._connection.close()
+            raise
+        finally:
+            theirs.close()
+        self._reaping = threading.RLock()
+
+    def __str__(self) -> str:
+        return f"worker process {self._process.pid}"
+
+    def ask(self, message: Message, memory: RecycledMemory) -> Message:
+        """Send the arguments of a call, and wait for the answer.
+
+        Raises:
+          EOFError, OSError: the process has ended, or has been told to.
+        """
+        if self._function is not None:
+            send(self._connection, (self._function, ()))
+            self._function = None
+        send(self._connection, message)
+        return receive(self._connection, memory)
+
+    def hang_up(self) -> None:
+        """Tell the process to end, and wake the thread that waits for it."""
+        with contextlib.suppress(OSError):  # it has ended already
+            self._connection.shutdown(socket.SHUT_RDWR)
+
+    def end(self, patience: float, deadline: float) -> bool:
+        """Wait for the process to end, kill it after `patience`, and tell whether it has ended at `deadline`."""
+        with self._reaping:
+            for until in (patience, deadline):
+                try:
+                    self._process.wait(max(0.0, until - time.monotonic()))
+                except subprocess.TimeoutExpired:
+                    self._process.kill()
+                else:
+                    self._connection.close()
+                    return True
+        return False
+
+    def raise_death(self, doing: str, cause: Exception) -> NoReturn:
+        """Raise the error that says how the process ended, while it was `doing`."""
+        from pyloader.deliver.deaths import account_of_death  # it imports what only POSIX systems have
+
+        exit_code = peak_bytes = None
+        with self._reaping, contextlib.suppress(ChildProcessError, ProcessLookupError):  # reaped by somebody else
+            if self._process.returncode is None:
+                # It is ending, which this cannot change, unless the user's code has closed the connection.
+                os.kill(self._process.pid, signal.SIGKILL)
+                _, status, usage = os.wait4(self._process.pid, 0)
+                exit_code = self._process.returncode = os.waitstatus_to_exitcode(status)
+                # A new process begins with its parent's peak: it is a bound, exact for a worker that outgrew us.
+                peak_bytes = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        raise WorkerDiedError(*account_of_death(str(self), exit_code, peak_bytes, doing)) from cause

@@ -1,0 +1,160 @@
+"""Ranks: which streams this process delivers, and how many steps all have; refused with advice where it cannot be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pyloader.errors import DataDirError, StateError
+from pyloader.files import ChunkList
+from pyloader.plan import Order, Streams, steps_per_epoch
+from pyloader.run import RunOptions
+from pyloader.world import World, world_and_source
+
+__all__ = ["check_queue", "check_state_fits_ranks", "counts_of", "resolve_world", "streams_served"]
+
+
+def resolve_world(value: Any) -> tuple[World, str]:
+    """Return the world that DataLoader's `world` names, and who said so; "" where this process is alone.
+
+    Raises:
+      TypeError, ValueError: it names none.
+    """
+    if isinstance(value, str) and value == "auto":
+        return world_and_source()
+    if value is None:
+        return World(0, 1), ""
+    if isinstance(value, tuple) and len(value) == 2:
+        value = World(*value)
+    if not isinstance(value, World):
+        raise TypeError(f'world must be "auto", None, (rank, size) or a World, got {value!r}')
+    return value, "as given"
+
+
+def counts_of(chunks: ChunkList, purpose: str) -> np.ndarray:
+    """Return how many samples each chunk has, int64 of shape [len(chunks)].
+
+    Raises:
+      DataDirError: that is unknown.
+    """
+    if chunks.counts is None:
+        what = f"has no manifest that says how many samples each chunk holds, and {purpose}."
+        raise DataDirError(str(chunks.root), what, f"Count them once with: pyloader index {chunks.root}")
+    return chunks.counts
+
+
+def streams_served(run: RunOptions, world: World, num_streams: int) -> Streams:
+    """Return how an epoch is cut, with the streams that this rank serves.
+
+    Args:
+      run: The run's options, with the batch size of this rank.
+      world: Which rank this is; its size divides `num_streams`.
+      num_streams: How many streams there are.
+
+    Raises:
+      DataDirError: the chunks' counts are unknown, or too small.
+      ValueError: the options do not go together with several streams.
+    """
+    batch_size, rule = run.rule.batch_size, run.rule.last_batch
+    per_rank = num_streams // world.size
+    counts = counts_of(run.chunks, "several ranks or streams need it to have equal steps")
+    num_samples, whole_batch = int(counts.sum()), batch_size * world.size
+    if batch_size % per_rank:
+        below = batch_size // per_rank * per_rank
+        wanted = f"{below} or {below + per_rank}" if below else f"{per_rank}"
+        raise ValueError(
+            f"batch_size={batch_size} cannot be taken evenly from the {per_rank} streams of each rank. "
+            f"Write batch_size={wanted}"
+        )
+    if run.max_skipped:
+        raise ValueError(
+            f"max_skipped={run.max_skipped} would leave one rank with fewer steps than the others. "
+            "Leave it out, and find damaged chunks beforehand: pyloader verify"
+        )
+    if rule == "keep" and num_streams > 1:
+        raise ValueError(
+            'last_batch="keep" would make a short batch, which ranks and streams cannot share evenly. Of '
+            f"{num_samples:,} samples in batches of {whole_batch:,} over all ranks, each epoch "
+            f'"drop" leaves out {num_samples % whole_batch:,}, "pad" adds {-num_samples % whole_batch:,} masked rows, '
+            f'and "wrap" repeats {-num_samples % whole_batch:,}. Write last_batch="drop", "pad" or "wrap"'
+        )
+    if num_samples < num_streams:
+        what = f"has {num_samples:,} samples, too few for {num_streams:,} streams."
+        raise DataDirError(str(run.chunks.root), what, "Each must have at least one")
+    if steps_per_epoch(num_samples, whole_batch, rule) == 0:
+        what = f"has {num_samples:,} samples, which make no batch of {whole_batch:,} over all ranks"
+        raise DataDirError(str(run.chunks.root), f"{what} with last_batch={rule!r}.")
+    return Streams(
+        counts=counts,
+        num_streams=num_streams,
+        share=batch_size // per_rank,
+        served=range(world.rank * per_rank, (world.rank + 1) * per_rank),
+        window=run.dealing.window,
+        last_batch=rule,
+        chunk_seed=run.chunk_seed,
+        row_seed=run.row_seed,
+    )
+
+
+def check_queue(run: RunOptions) -> None:
+    """Raise unless the queue can hold what the window mixes.
+
+    Raises:
+      ValueError: it cannot; the message has the arithmetic.
+    """
+    width, queue_size = run.dealing.width, run.max_queue_size
+    num_served = 1 if run.streams is None else len(run.streams.served)
+    needed = width * num_served + (width > 1)
+    if queue_size >= needed:
+        return
+    for_mixing = f"shuffle_window={run.dealing.window} holds {width} chunks for mixing and one that is handed out"
+    narrower = max(1, (queue_size - 1) // num_served)
+    if num_served > 1:
+        for_mixing = f"each of the {num_served} streams here holds a chunk"
+        if width > 1:
+            for_mixing = f"each of the {num_served} streams here holds {width} chunks for mixing, and one is handed out"
+    or_narrower = f", or shuffle_window={narrower}" if narrower < width and narrower * num_served <= queue_size else ""
+    raise ValueError(
+        f"{for_mixing}: max_queue_size must be at least {needed}, got {queue_size}. "
+        f"Write max_queue_size={needed}{or_narrower}"
+    )
+
+
+def check_state_fits_ranks(state: Mapping[str, Any], order: Order, world: World) -> None:
+    """Raise unless as many ranks as `world` has can go on where `state` stands.
+
+    Raises:
+      StateError: they cannot; the message says how many can, and with which batch_size.
+    """
+    num_streams, whole_batch = state["num_streams"], state.get("batch_size")
+    if type(whole_batch) is not int:
+        return  # refused as any state that lacks something
+    if num_streams == 1 and world.size > 1:
+        raise StateError(
+            f"the state was saved with one stream, which {world.size} ranks cannot share.",
+            f"Go on with one rank and batch_size={whole_batch}. A run that begins with "
+            f"world=World(rank, size, num_streams={world.size}) can go on on any number of ranks that divides that",
+        )
+    if num_streams % world.size:
+        small = [size for size in range(1, math.isqrt(num_streams) + 1) if num_streams % size == 0]
+        sizes = sorted({*small, *(num_streams // size for size in small)})
+        choices = ", ".join(f"{size} (batch_size={whole_batch // size})" for size in sizes)
+        raise StateError(
+            f"the state was saved with {num_streams} streams, which {world.size} ranks cannot share evenly.",
+            f"Numbers of ranks that can: {choices}",
+        )
+    if world.num_streams not in (None, num_streams):
+        raise StateError(
+            f"the state was saved with num_streams={num_streams}; this loader has num_streams={world.num_streams}.",
+            f"Make it World({world.rank}, {world.size}), which takes the number from the state",
+        )
+    if num_streams > 1 and whole_batch != order.batch_size:
+        raise StateError(
+            f"the state was saved with batches of {whole_batch:,} samples over all ranks; "
+            f"batch_size={order.batch_size // world.size} makes {order.batch_size:,} on {world.size} "
+            f"rank{'s' if world.size > 1 else ''}.",
+            f"Make it DataLoader(..., batch_size={whole_batch // world.size})",
+        )

@@ -1,0 +1,46 @@
+"""Streaming: several streams, each dealt and cut for itself, and joined into batches."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+
+from pyloader.plan import Position, Streams, Stretch
+from pyloader.shuffle import Arrival, CutRule, EpochEnd, JoinedPiece, Piece, cut, deal, join
+
+__all__ = ["pieces_of_streams"]
+
+
+def pieces_of_streams(
+    arrivals: Iterator[Arrival], streams: Streams, rule: CutRule, *, start: Position, end_epoch: int | None
+) -> Iterator[Piece | JoinedPiece | EpochEnd]:
+    """Yield the pieces of every epoch, of all the streams served, then its end.
+
+    All streams take their chunks from the same line of arrivals.  Each finds its own there, because
+    `Streams.read_tasks` orders the reads as the steps come to need them.
+
+    Args:
+      arrivals: The chunks that `streams.read_tasks` asks for.
+      streams: The plan.
+      rule: How to cut; its batch size is that of the batches delivered, all streams' shares together.
+      start: Where to begin, by its epoch and step.
+      end_epoch: The first epoch that is not delivered; None never ends.
+    """
+    several = rule.several and len(streams.served) == 1
+    rule = replace(rule, batch_size=streams.share, num_steps=streams.steps_per_epoch, several=several)
+    step = start.step
+    for epoch in itertools.count(start.epoch) if end_epoch is None else range(start.epoch, end_epoch):
+        stretches = [streams.stretch(stream, epoch) for stream in streams.served]
+        yield from join([_pieces(arrivals, stretch, streams, rule, step) for stretch in stretches])
+        step = 0
+
+
+def _pieces(
+    arrivals: Iterator[Arrival], stretch: Stretch, streams: Streams, rule: CutRule, step: int
+) -> Iterator[Piece | EpochEnd]:
+    start = streams.start(stretch, step)
+    dealing = stretch.dealing
+    mine = itertools.islice(arrivals, dealing.num_chunks - dealing.first_arrival(start.segment))
+    segments = deal(mine, dealing, seed=streams.row_seed, start=start, stream=stretch.stream)
+    return cut(segments, rule, start=start.offset, step=step, num_segments=dealing.num_chunks)

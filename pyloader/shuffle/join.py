@@ -1,0 +1,86 @@
+"""Join: the pieces of several streams become one, a batch that has as many rows of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from pyloader.columns import Columns, concatenate_columns
+from pyloader.memory import RecycledMemory
+from pyloader.shuffle.cut import Piece, gather_piece
+from pyloader.shuffle.deal import EpochEnd
+
+__all__ = ["JoinedPiece", "gather_joined", "join"]
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedPiece:
+    """A batch made of one piece of each stream, one after another.
+
+    Attributes:
+      parts: The pieces, all of the same epoch and step.
+      origin: With several streams the step alone says where a batch is.
+      end: The same.
+    """
+
+    parts: tuple[Piece, ...]
+    origin: ClassVar[tuple[int, int]] = (0, 0)
+    end: ClassVar[tuple[int, int]] = (0, 0)
+
+    @property
+    def epoch(self) -> int:
+        """Counted from 0."""
+        return self.parts[0].epoch
+
+    @property
+    def step(self) -> int:
+        """Which batch of the epoch it is."""
+        return self.parts[0].step
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows all parts have."""
+        return sum(part.num_rows for part in self.parts)
+
+    def effective_chunks(self, batch_size: int) -> float:
+        """Return of how many chunks the batch holds samples, as `Piece.effective_chunks` does; 0 if unknown."""
+        found = [part.effective_chunks(batch_size) for part in self.parts]
+        if not all(found):
+            return 0.0
+        squares = sum(part.num_rows**2 / chunks for part, chunks in zip(self.parts, found, strict=True))
+        return self.num_rows**2 / squares
+
+    def samples(self) -> np.ndarray:
+        """Return which rows are samples and not filling, bool of shape [num_rows]."""
+        return np.concatenate([part.samples() for part in self.parts])
+
+
+def join(streams: Sequence[Iterable[Piece | EpochEnd]]) -> Iterator[Piece | JoinedPiece | EpochEnd]:
+    """Yield a piece of every stream as one, step after step, asking one stream after the other; then the epoch's end.
+
+    Args:
+      streams: What `cut` yields of an epoch, one batch a piece, for each stream; all have the same number of steps.
+        Of one stream alone the pieces are passed on as they are, of several batches or of one.
+    """
+    if len(streams) == 1:
+        yield from streams[0]
+        return
+    for met in zip(*streams, strict=True):
+        ends = [end for end in met if isinstance(end, EpochEnd)]
+        parts = tuple(piece for piece in met if isinstance(piece, Piece))
+        if not ends:
+            yield JoinedPiece(parts)
+        else:
+            assert not parts, "the streams of an epoch have different numbers of steps"
+            rows, dropped, filled = (
+                sum(getattr(end, name) for end in ends) for name in ("num_rows", "num_dropped", "num_filled")
+            )
+            yield EpochEnd(ends[0].epoch, rows, dropped, filled)
+
+
+def gather_joined(piece: JoinedPiece, memory: RecycledMemory) -> Columns:
+    """Return the rows of every part, one part after another, and let go of the chunks they were in."""
+    return concatenate_columns([gather_piece(part, memory) for part in piece.parts])

@@ -1,0 +1,101 @@
+"""World: which of the data-parallel training processes this one is."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pyloader.options import checked_integer
+
+__all__ = ["World", "world_and_source"]
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """One of `size` training processes that share an epoch.
+
+    The rank is the data-parallel one: processes that hold parts of the same model (tensor or pipeline parallel) want
+    the same batches, and give the same rank.
+
+    Attributes:
+      rank: Which of them, from 0.
+      size: How many there are, at least 1.
+      num_streams: How many streams an epoch is cut into, a multiple of `size`; None is one for each rank.  A run can
+        later go on, with the same batches, on any number of ranks that divides it.
+
+    Raises:
+      TypeError, ValueError: a number that makes no sense.
+    """
+
+    rank: int
+    size: int
+    num_streams: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, at_least in (("size", 1), ("rank", 0), ("num_streams", 1)):
+            if name != "num_streams" or self.num_streams is not None:
+                # NumPy's integers become Python's, which states can be written with.
+                object.__setattr__(self, name, checked_integer(name, getattr(self, name), at_least=at_least))
+        if self.rank >= self.size:
+            raise ValueError(f"rank counts from 0 and must be below size={self.size}, got {self.rank}")
+        if self.num_streams is not None and self.num_streams % self.size:
+            below = self.num_streams // self.size * self.size
+            wanted = f"{below} or {below + self.size}" if below else f"{self.size}"
+            raise ValueError(
+                f"num_streams={self.num_streams} cannot be shared evenly by {self.size} ranks. "
+                f"Write num_streams={wanted}"
+            )
+
+    @classmethod
+    def detect(cls) -> World:
+        """Return the world that the training framework or launcher has set up; World(0, 1) if none has.
+
+        Asked in this order, without importing anything: torch.distributed and jax.distributed, when the program has
+        initialised them; RANK and WORLD_SIZE, when both are set, as torchrun does.  SLURM's variables say nothing about
+        the program: an interactive shell has them too.
+        """
+        return world_and_source()[0]
+
+
+def world_and_source() -> tuple[World, str]:
+    """Return what `World.detect` returns, and who said so; "" if nobody did.
+
+    Raises:
+      ValueError: RANK and WORLD_SIZE make no sense.
+    """
+    return (
+        _of_torch(sys.modules.get("torch.distributed"))
+        or _of_jax(sys.modules.get("jax"))
+        or _of_environment(os.environ)
+        or (World(0, 1), "")
+    )
+
+
+def _of_torch(distributed: Any) -> tuple[World, str] | None:
+    if distributed is None or not distributed.is_available() or not distributed.is_initialized():
+        return None
+    return World(distributed.get_rank(), distributed.get_world_size()), "torch.distributed"
+
+
+def _of_jax(jax: Any) -> tuple[World, str] | None:
+    # Asked only once it is initialised: process_count would choose and start the devices.
+    is_initialized = getattr(getattr(jax, "distributed", None), "is_initialized", None)
+    if is_initialized is None or not is_initialized():
+        return None
+    return World(jax.process_index(), jax.process_count()), "jax.distributed"
+
+
+def _of_environment(environment: Mapping[str, str]) -> tuple[World, str] | None:
+    if not {"RANK", "WORLD_SIZE"} <= environment.keys():
+        return None
+    rank, size = environment["RANK"], environment["WORLD_SIZE"]
+    try:
+        return World(int(rank), int(size)), "RANK, WORLD_SIZE"
+    except ValueError as exc:
+        raise ValueError(
+            f"the environment has RANK={rank} and WORLD_SIZE={size}, which name no rank ({exc}). "
+            "Set both, or neither, or give world="
+        ) from exc

@@ -1,0 +1,422 @@
+"""The laws hold with worker_kind="process": the same batches, the same ends, and deaths that are told."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import os
+import select
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numbered import NumberedReader, ids_of, loader_of, write_chunks
+
+from pyloader import DataCollator, DataLoader, Dataset
+from pyloader.errors import ChunkReadError, StallError, WorkerDiedError
+from scripts import finished, start_script
+
+COUNTS = [30, 0, 17, 1, 44, 23, 8, 60, 5, 5]
+PROCESS = {"worker_kind": "process"}
+KINDS = pytest.mark.parametrize("options", [{"num_workers": 0}, {"num_workers": 2}, {"num_workers": 2, **PROCESS}])
+
+
+def children(of="self"):
+    lists = Path(f"/proc/{of}/task").glob("*/children")
+    return {int(pid) for listed in lists for pid in listed.read_text().split()}
+
+
+class TestSameBatches:
+    @pytest.mark.parametrize("text", [False, True])
+    @pytest.mark.parametrize(("num_workers", "num_readers"), [(1, 2), (3, 1)])
+    @pytest.mark.parametrize("last_batch", ["keep", "pad"])
+    def test_they_are_those_of_the_inline_loader(self, tmp_path, text, num_workers, num_readers, last_batch):
+        directory = write_chunks(tmp_path, COUNTS)
+        options = {"batch_size": 16, "shuffle": True, "shuffle_window": 3, "last_batch": last_batch, "num_epochs": 2}
+        wanted = ids_of(loader_of(directory, text=text, num_workers=0, **options))
+        with loader_of(
+            directory, text=text, num_workers=num_workers, num_readers=num_readers, **options, **PROCESS
+        ) as loader:
+            assert ids_of(loader) == wanted
+            assert loader.stats().resident_peak <= 10
+
+    def test_so_are_those_of_the_users_own_encoder_and_collator(self, tmp_path):
+        class Lengths(Dataset):
+            def batch_encode(self, columns):
+                return {"length": [len(text) for text in columns["text"]], "id": columns["id"]}
+
+        class Tuples(DataCollator):
+            def collate_batch(self, columns):
+                return columns["id"].astype(np.int32), np.array(columns["length"])
+
+        directory = write_chunks(tmp_path, COUNTS)
+        parts = NumberedReader(text=True), Lengths(), Tuples()
+        options = {"batch_size": 16, "shuffle": True}
+        wanted = list(DataLoader(*parts, directory, num_workers=0, **options))
+        with DataLoader(*parts, directory, num_workers=2, **options, **PROCESS) as loader:
+            found = list(loader)
+            busy = loader.stats().busy_seconds
+            assert "(1 + 2 processes)" in str(loader.stats())
+            assert "worker_kind='process'" in repr(loader)
+        np.testing.assert_equal(found, wanted)
+        assert all(ids.flags.writeable for ids, _ in found)
+        assert all(0 < busy[stage] < 5 for stage in ("read", "encode", "collate"))
+
+    def test_each_state_goes_on_with_the_next_batch(self, tmp_path):
+        directory = write_chunks(tmp_path, COUNTS)
+        with loader_of(directory, text=True, batch_size=50, shuffle=True, num_workers=0) as loader:
+            wanted = ids_of(loader)
+        for step in range(0, len(wanted) + 1, 2):
+            with loader_of(directory, text=True, batch_size=50, shuffle=True, **PROCESS) as loader:
+                for _ in range(step):
+                    next(loader)
+                state = loader.state_dict()
+            with loader_of(directory, text=True, batch_size=50, shuffle=True, **PROCESS) as loader:
+                loader.load_state_dict(state)
+                assert ids_of(loader) == wanted[step:]
+
+
+class TestRandomNumbers:
+    """`batch_encode(columns, rng)`: augmentation is a function of seed, epoch and step."""
+
+    class Noise(Dataset):
+        def batch_encode(self, columns, rng):
+            return {"noise": rng.integers(10**9, size=len(columns["id"]))}
+
+    def batches(self, directory, *, dataset=None, seed=5, **options):
+        parts = NumberedReader(), dataset or self.Noise(), None, directory
+        with DataLoader(*parts, batch_size=16, shuffle=True, seed=seed, num_epochs=2, **options) as loader:
+            return [batch["noise"].tolist() for batch in loader]
+
+    @KINDS
+    def test_they_are_the_same_for_any_number_and_kind_of_workers(self, tmp_path, options):
+        directory = write_chunks(tmp_path, COUNTS)
+        wanted = self.batches(directory, num_workers=1)
+        assert self.batches(directory, **options) == wanted
+        assert len({tuple(batch) for batch in wanted}) == len(wanted)
+        assert self.batches(directory, seed=6, **options) != wanted
+
+    def test_a_decorated_method_gets_them_too(self, tmp_path):
+        def checked(method):
+            @functools.wraps(method)
+            def wrapper(*args, **kwargs):
+                return method(*args, **kwargs)
+
+            return wrapper
+
+        class Decorated(self.Noise):
+            batch_encode = checked(self.Noise.batch_encode)
+
+        directory = write_chunks(tmp_path, COUNTS)
+        assert self.batches(directory, dataset=Decorated()) == self.batches(directory)
+
+    def test_a_resumed_run_has_those_of_the_unbroken_one(self, tmp_path):
+        directory = write_chunks(tmp_path, COUNTS)
+        options = {"batch_size": 16, "shuffle": True, "seed": 5, "num_epochs": 2}
+        with DataLoader(NumberedReader(), self.Noise(), None, directory, **options) as loader:
+            for _ in range(7):
+                next(loader)
+            state = loader.state_dict()
+        with DataLoader(NumberedReader(), self.Noise(), None, directory, **options) as loader:
+            loader.load_state_dict(state)
+            assert next(loader)["noise"].tolist() == self.batches(directory)[7]
+
+
+class TestDeath:
+    @pytest.mark.parametrize("max_skipped", [0, 5])
+    def test_a_reader_that_is_killed_is_an_error_naming_the_file_after_the_batches_before_it(
+        self, tmp_path, max_skipped
+    ):
+        class Dies(NumberedReader):
+            def read_file(self, path):
+                if path.endswith("0003.numbered"):
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return super().read_file(path)
+
+        directory = write_chunks(tmp_path, [10] * 6)
+        with DataLoader(Dies(), data_dir=directory, batch_size=10, max_skipped=max_skipped, **PROCESS) as loader:
+            assert [next(loader)["id"][0] for _ in range(3)] == [0, 10, 20]
+            state = loader.state_dict()
+            begun = time.monotonic()
+            for _ in range(2):
+                with pytest.raises(
+                    WorkerDiedError, match=r"SIGKILL while Dies read .*chunk-0003.numbered\. It had at most .*MB"
+                ):
+                    next(loader)
+            assert time.monotonic() - begun < 2
+            assert not children()
+            assert loader.state_dict() == state
+
+    def test_an_encoder_that_is_killed_is_an_error_naming_the_step(self, tmp_path):
+        class Dies(Dataset):
+            def batch_encode(self, columns):
+                if 42 in columns["id"]:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return columns
+
+        parts = NumberedReader(), Dies(), None, write_chunks(tmp_path, [10] * 6)
+        with DataLoader(*parts, batch_size=10, num_workers=2, **PROCESS) as loader:
+            for _ in range(4):
+                next(loader)
+            with pytest.raises(WorkerDiedError, match="while Dies and NumpyDataCollator made epoch 0, step 4"):
+                next(loader)
+
+
+class TestErrors:
+    def test_a_readers_error_is_skipped_where_the_user_says_so(self, tmp_path):
+        class Damaged(NumberedReader):
+            def read_file(self, path):
+                if path.endswith("0001.numbered"):
+                    raise ChunkReadError(path, "ends early.", line=7)
+                return super().read_file(path)
+
+        directory = write_chunks(tmp_path, [10] * 4)
+        with DataLoader(Damaged(), data_dir=directory, batch_size=10, max_skipped=1, **PROCESS) as loader:
+            assert len(list(loader)) == 3
+            assert "chunk-0001.numbered:7: ends early" in str(loader.stats())
+
+    def test_a_dataset_that_cannot_be_sent_is_refused_at_the_start_naming_the_attribute(self, tmp_path):
+        class Guarded(Dataset):
+            def __init__(self):
+                self.lock = threading.Lock()
+
+        loader = DataLoader(NumberedReader(), Guarded(), None, write_chunks(tmp_path, [10]), **PROCESS)
+        with pytest.raises(TypeError, match=r"Guarded\.lock cannot be pickled"):
+            next(loader)
+        assert not children()
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"worker_kind": "fork"}, 'worker_kind must be "thread" or "process", not \'fork\''),
+            ({"worker_kind": "process", "num_workers": 0}, 'worker_kind="process" needs num_workers of at least 1'),
+        ],
+    )
+    def test_options_that_cannot_be_are_refused(self, tmp_path, options, message):
+        with pytest.raises(ValueError, match=message):
+            loader_of(write_chunks(tmp_path, [10]), **options)
+
+    def test_a_stall_names_stage_and_file_and_the_stuck_process_is_ended(self, tmp_path):
+        class Stuck(NumberedReader):
+            def read_file(self, path):
+                if path.endswith("0002.numbered"):
+                    threading.Event().wait(60)
+                return super().read_file(path)
+
+        directory = write_chunks(tmp_path, [10] * 6)
+        loader = DataLoader(Stuck(), data_dir=directory, batch_size=10, stall_timeout_seconds=0.5, **PROCESS)
+        next(loader)
+        next(loader)
+        begun = time.monotonic()
+        with pytest.raises(StallError, match=r"stall_timeout_seconds=0.5.*read: chunk-0002.numbered for"):
+            next(loader)
+        assert time.monotonic() - begun < 3
+        assert not children()
+
+
+class TestEnds:
+    def test_break_keeps_the_processes_and_close_ends_them(self, tmp_path):
+        with loader_of(write_chunks(tmp_path, [10] * 40), text=True, batch_size=5, **PROCESS) as loader:
+            for _ in loader:
+                break
+            before = children()
+            assert len(before) == 2
+            next(loader)
+            assert children() == before
+        assert not children()
+
+    def test_a_finished_run_leaves_none(self, tmp_path):
+        loader = loader_of(write_chunks(tmp_path, [10] * 4), text=True, batch_size=5, **PROCESS)
+        list(loader)
+        assert not children()
+
+    def test_a_loader_that_is_dropped_half_read_ends_them(self, tmp_path):
+        loader = loader_of(write_chunks(tmp_path, [10] * 40), text=True, batch_size=5, **PROCESS)
+        next(loader)
+        del loader
+        gc.collect()
+        assert not children()
+
+    def test_a_loader_may_be_collected_in_one_of_its_own_threads(self, tmp_path):
+        loader = loader_of(write_chunks(tmp_path, [10] * 40), text=True, batch_size=5, **PROCESS)
+        next(loader)
+        mine = [thread for thread in threading.enumerate() if thread.name.startswith("pyloader-")]
+        steps = loader._run.steps
+        asked = threading.Event()
+        original = steps._steps[0]._items
+
+        def collecting():
+            asked.wait(timeout=10)
+            steps.close()  # as a finaliser does
+            yield from original
+
+        steps._steps[0]._items = collecting()
+        for _ in range(10):
+            next(loader)
+        asked.set()
+        for thread in mine:
+            thread.join(timeout=5)
+            assert not thread.is_alive()
+        assert not children()
+        del loader
+
+    @pytest.mark.parametrize("busy", [True, False])
+    def test_a_parent_that_is_killed_leaves_no_orphan(self, tmp_path, busy):
+        write_chunks(tmp_path / "chunks", [10] * 40)
+        process = start_script(
+            tmp_path,
+            f"""
+            import sys, threading
+            from numbered import NumberedReader
+            from pyloader import DataLoader, Dataset
+
+            class Encoder(Dataset):
+                def batch_encode(self, columns):
+                    if 25 in columns["id"]:
+                        print("ready", flush=True)
+                        while {busy}:
+                            pass
+                    return columns
+
+            loader = DataLoader(NumberedReader(), Encoder(), None, sys.argv[1], batch_size=20, worker_kind="process")
+            next(loader)
+            threading.Event().wait(60)
+            """,
+        )
+        assert process.stdout.readline() == "ready\n"
+        workers = [os.pidfd_open(pid) for pid in children(process.pid)]
+        assert len(workers) == 2
+        process.kill()
+        deadline = time.monotonic() + 2
+        for worker in workers:
+            ended = select.poll()
+            ended.register(worker, select.POLLIN)
+            assert ended.poll(max(0, deadline - time.monotonic()) * 1000), "a worker outlived its parent"
+            os.close(worker)
+        finished(process)
+
+
+SCRIPT = """
+import atexit, dataclasses, enum, logging, os, sys, threading
+from numbered import NumberedReader
+from pyloader import DataCollator, DataLoader, Dataset
+
+print("the script runs")
+forks = []
+os.register_at_fork(before=lambda: forks.append(1))
+threading.Thread(target=threading.Event().wait, args=(5,), daemon=True).start()
+VOCABULARY = {"sample": 1}
+
+class Kind(enum.Enum):
+    EVEN = 0
+    ODD = 1
+
+@dataclasses.dataclass
+class Batch:
+    ids: list
+    kinds: list
+
+class Odd(ValueError):
+    def __init__(self, number):
+        super().__init__(number)
+        self.number = number
+
+class Reader(NumberedReader):
+    def read_file(self, path):
+        print("reads", os.path.basename(path))
+        return super().read_file(path)
+
+class Encoder(Dataset):
+    def batch_encode(self, columns):
+        if 35 in columns["id"]:
+            logging.warning("soon")
+            raise Odd(35)
+        return {"id": columns["id"], "word": [VOCABULARY[text.split()[0]] for text in columns["text"]]}
+
+class Collator(DataCollator):
+    collate_batch = lambda self, columns: Batch(columns["id"].tolist(), [Kind(i % 2) for i in columns["id"].tolist()])
+
+method = Encoder.batch_encode
+loader = DataLoader(Reader(text=True), Encoder(), Collator(), sys.argv[1], batch_size=10, worker_kind="process")
+try:
+    for batch in loader:
+        assert type(batch) is Batch and batch.kinds[0] is Kind.EVEN, batch
+        print(batch.ids[0])
+except Odd as error:
+    print("odd", error.number, type(error) is Odd)
+assert Encoder.batch_encode is method
+print("forks", len(forks))
+"""
+
+
+def test_an_unguarded_script_with_classes_of_its_own_runs_once_and_is_seen_and_heard(tmp_path):
+    write_chunks(tmp_path / "chunks", [10] * 4)
+    code, output, errors = finished(start_script(tmp_path, SCRIPT))
+    assert code == 0, errors
+    lines = output.splitlines()
+    assert [line for line in lines if not line.startswith("reads")] == [
+        "the script runs",
+        *("0", "10", "20"),
+        "odd 35 True",
+        "forks 0",
+    ]
+    assert sorted(line for line in lines if line.startswith("reads")) == [
+        f"reads chunk-000{i}.numbered" for i in range(4)
+    ]
+    assert errors == "WARNING:root:soon\n"
+
+
+def test_ctrl_c_stops_everything_once_without_a_shower_of_tracebacks(tmp_path):
+    write_chunks(tmp_path / "chunks", [10] * 40)
+    process = start_script(
+        tmp_path,
+        """
+        import os, sys, threading
+        from numbered import NumberedReader
+        from pyloader import DataLoader, Dataset
+
+        class Slow(Dataset):
+            def batch_encode(self, columns):
+                threading.Event().wait(0.05)
+                return columns
+
+        loader = DataLoader(NumberedReader(), Slow(), None, sys.argv[1], batch_size=5, worker_kind="process")
+        try:
+            for batch in loader:
+                print("batch", flush=True)
+        except KeyboardInterrupt:
+            print("interrupted")
+        print("on it goes", len(next(loader)["id"]))
+        """,
+    )
+    assert process.stdout.readline() == "batch\n"
+    # A terminal sends it to the whole group; somebody may send it to the workers as well.
+    for pid in [*children(process.pid), process.pid]:
+        os.kill(pid, signal.SIGINT)
+    code, output, errors = finished(process)
+    assert code == 0
+    assert output.splitlines()[-2:] == ["interrupted", "on it goes 5"]
+    assert errors == ""
+
+
+@pytest.mark.parametrize("ending", ["", "sys.exit(3)", "raise KeyError('stop')"])
+def test_a_script_with_a_module_level_loader_exits_at_once(tmp_path, ending):
+    write_chunks(tmp_path / "chunks", [10] * 40)
+    begun = time.monotonic()
+    process = start_script(
+        tmp_path,
+        f"""
+        import sys
+        from numbered import loader_of
+        loader = loader_of(sys.argv[1], text=True, batch_size=5, num_workers=2, num_readers=2, worker_kind="process")
+        next(loader)
+        {ending}
+        """,
+    )
+    code, _, errors = finished(process)
+    assert code == {"": 0, "sys.exit(3)": 3}.get(ending, 1)
+    assert "pyloader" not in errors
+    assert time.monotonic() - begun < 5
