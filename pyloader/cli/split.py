@@ -16,7 +16,7 @@ import msgspec
 from pyloader.cli.main import GOOD
 from pyloader.cli.screens import as_block, counted, screen_width
 from pyloader.columns import ColumnSpec
-from pyloader.demo.peak import peak_bytes
+from pyloader.observe.peak import peak_bytes
 from pyloader.options import format_bytes, parse_bytes
 from pyloader.write import FORMATS, INPUT_FORMATS, OutputReport, SplitReport, split
 from pyloader.write.request import fill_option

@@ -167,13 +167,13 @@ class ThreadedMap(Generic[In, Out]):
                 return self._finish(place, _Outcome(error=exc))
             self._num_pulled += 1
         begun = time.monotonic()
-        self._doing[number] = (self._describe(item), begun)
         try:
+            self._doing[number] = (self._describe(item), begun)
             outcome = _Outcome(self._fn(item))
         except BaseException as exc:
             return self._finish(place, _Outcome(error=not_a_stop(exc)))
         finally:
-            del self._doing[number]
+            self._doing.pop(number, None)
         with self._changed:
             self._busy_seconds += time.monotonic() - begun
             self._outcomes[place] = outcome

@@ -50,6 +50,18 @@ def test_a_failure_is_repeated():
     steps.close()
 
 
+def test_a_failure_to_say_what_an_item_is_arrives_too():
+    steps = Steps()
+
+    def describe(number):
+        raise LookupError(f"no name for {number}")
+
+    step = steps.add(map_in_order(str, [7], num_threads=1, slots=Slots(1), name="t", describe=describe))
+    with pytest.raises(LookupError, match="no name for 7"):
+        next(step)
+    steps.close()
+
+
 def test_results_come_in_order_even_when_the_first_is_the_slowest():
     others_done = threading.Semaphore(0)
 
