@@ -50,7 +50,7 @@ def torch_getitem(root: Path, num_samples: int = 50_000) -> int:
 
     class Rows(torch.utils.data.Dataset):  # type: ignore[type-arg]
         def __len__(self) -> int:
-            return num_samples
+            return min(num_samples, len(image))
 
         def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
             return np.array(image[index]), int(label[index])

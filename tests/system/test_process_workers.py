@@ -374,7 +374,8 @@ def test_ctrl_c_stops_everything_once_without_a_shower_of_tracebacks(tmp_path):
     process = start_script(
         tmp_path,
         """
-        import os, sys, threading
+        import os, signal, sys, threading
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored where a shell runs us in the background
         from numbered import NumberedReader
         from pyloader import DataLoader, Dataset
 
