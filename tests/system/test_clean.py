@@ -198,7 +198,7 @@ def test_ctrl_c_in_a_waiting_loop_stops_it_once(tmp_path):
         tmp_path,
         """
         import os, signal, threading
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored where a shell runs us in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell had it ignored
         from numbered import NumberedReader
         from pyloader import DataLoader
 

@@ -375,7 +375,7 @@ def test_ctrl_c_stops_everything_once_without_a_shower_of_tracebacks(tmp_path):
         tmp_path,
         """
         import os, signal, sys, threading
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored where a shell runs us in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell had it ignored
         from numbered import NumberedReader
         from pyloader import DataLoader, Dataset
 
