@@ -6,7 +6,8 @@
     │   ├── ManifestError        manifest.json is damaged, or the chunks differ from it
     │   ├── ChunkReadError       a chunk file could not be turned into samples
     │   ├── ReadFileError        read_file answered with something that is no set of columns
-    │   └── SplitError           a dump could not be split
+    │   ├── SplitError           a dump could not be split
+    │   └── DatasetError         what a random-access dataset is made of cannot be opened or read
     ├── BatchEncodeError         batch_encode answered with something that is no set of columns
     ├── CollateError             a batch could not be made into arrays
     ├── StateError               a saved state cannot be honoured by this loader
@@ -29,6 +30,7 @@ __all__ = [
     "CollateError",
     "CoverageError",
     "DataDirError",
+    "DatasetError",
     "FileError",
     "ForkError",
     "ManifestError",
@@ -101,6 +103,10 @@ class ReadFileError(FileError):
 
 class SplitError(FileError):
     """A dump could not be split into chunks."""
+
+
+class DatasetError(FileError):
+    """What a random-access dataset is made of cannot be opened or read."""
 
 
 class BatchEncodeError(PyLoaderError):

@@ -173,7 +173,7 @@ class Dataset(ABC, Generic[Item]):
         """Return the same items, each taken from here only once and kept in memory."""
         return _made("CachedDataset", self)
 
-    def split(
+    def train_test_split(
         self, fraction: float = 0.1, *, seed: int = 42, key: Callable[[Item], str | int | bytes] | None = None
     ) -> tuple[Dataset[Item], Dataset[Item]]:
         """Return (train, test), decided for each item by a hash, so that growing the dataset moves no item across.
