@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from pyloader.indexed.dataset import Dataset
+from pyloader.indexed.gathering import gathered
 from pyloader.indexed.rows import Rows, num_rows
+from pyloader.memory import RecycledMemory
 
 __all__ = ["InMemoryDataset", "RangeDataset", "SimpleDataset", "as_dataset"]
 
@@ -35,12 +37,13 @@ class InMemoryDataset(Dataset[Item]):
             what = f"items must be a list, an array or a dict of them, got {type(items).__name__}"
             raise TypeError(f"{what}; write InMemoryDataset(list(items))")
         self.items = items
+        self._memory = RecycledMemory()
 
     def __len__(self) -> int:
         return num_rows(self.items) if isinstance(self.items, dict) else len(self.items)
 
     def take(self, indices: np.ndarray) -> Rows:
-        return _taken(self.items, indices)
+        return _taken(self.items, indices, self._memory)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self):,} items)"
@@ -70,13 +73,8 @@ class RangeDataset(Dataset[int]):
     def __len__(self) -> int:
         return len(self._range)
 
-    def take(self, indices: np.ndarray) -> np.ndarray:
-        """Return the numbers at `indices`: int64 array of shape [n]."""
-        return self._range.start + indices * self._range.step
-
-    def __getitem__(self, index: Any) -> Any:
-        item = super().__getitem__(index)
-        return int(item) if isinstance(item, np.integer) else item  # an item is an int, as of a range
+    def take(self, indices: np.ndarray) -> list[int]:
+        return (self._range.start + indices * self._range.step).tolist()
 
     def __repr__(self) -> str:
         return f"RangeDataset({self._range.start}, {self._range.stop}, {self._range.step})"
@@ -87,9 +85,9 @@ def as_dataset(source: Any) -> Dataset[Any]:
     return source if isinstance(source, Dataset) else InMemoryDataset(source)
 
 
-def _taken(items: Any, indices: np.ndarray) -> Rows:
+def _taken(items: Any, indices: np.ndarray, memory: RecycledMemory) -> Rows:
     if isinstance(items, dict):
-        return {name: _taken(column, indices) for name, column in items.items()}
+        return {name: _taken(column, indices, memory) for name, column in items.items()}
     if isinstance(items, np.ndarray):
-        return items.take(indices, axis=0)
+        return gathered(items, indices, memory)
     return [items[index] for index in indices.tolist()]
