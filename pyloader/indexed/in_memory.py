@@ -74,7 +74,8 @@ class RangeDataset(Dataset[int]):
         return len(self._range)
 
     def take(self, indices: np.ndarray) -> list[int]:
-        return (self._range.start + indices * self._range.step).tolist()
+        numbers: list[int] = (self._range.start + indices * self._range.step).tolist()
+        return numbers
 
     def __repr__(self) -> str:
         return f"RangeDataset({self._range.start}, {self._range.stop}, {self._range.step})"
