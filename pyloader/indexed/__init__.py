@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pyloader.indexed.array_records import META_NAME, ARDataset, Meta
+    from pyloader.indexed.array_records import ARDataset
     from pyloader.indexed.arrays import NPDataset
     from pyloader.indexed.batches import Batches, Progress
     from pyloader.indexed.builder import Batcher, DataLoaderBuilder
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pyloader.indexed.dataloader import DataLoader
     from pyloader.indexed.dataset import BaseDataset, Dataset
     from pyloader.indexed.filtering import FilteredDataset
+    from pyloader.indexed.gathering import gathered
     from pyloader.indexed.in_memory import InMemoryDataset, RangeDataset, SimpleDataset
     from pyloader.indexed.mapping import MappedBatchDataset, MappedDataset
     from pyloader.indexed.mixing import MixedDataset
@@ -61,10 +62,8 @@ _HOMES = {
     "IIDSampler": "samplers",
     "InMemoryDataset": "in_memory",
     "IndexBatches": "samplers",
-    "META_NAME": "array_records",
     "MappedBatchDataset": "mapping",
     "MappedDataset": "mapping",
-    "Meta": "array_records",
     "MixedDataset": "mixing",
     "NPDataset": "arrays",
     "NamedStreams": "named",
@@ -86,13 +85,13 @@ _HOMES = {
     "ZippedDataset": "zipping",
     "compute_shard_boundaries": "sharding",
     "converter": "converting",
+    "gathered": "gathering",
     "split_dataset": "slicing",
     "split_dataset_by_node": "sharding",
     "train_test_split": "splitting",
 }
 
 __all__ = [
-    "META_NAME",
     "ARDataset",
     "BaseDataset",
     "Batcher",
@@ -108,7 +107,6 @@ __all__ = [
     "IndexBatches",
     "MappedBatchDataset",
     "MappedDataset",
-    "Meta",
     "MixedDataset",
     "NPDataset",
     "NamedStreams",
@@ -130,6 +128,7 @@ __all__ = [
     "ZippedDataset",
     "compute_shard_boundaries",
     "converter",
+    "gathered",
     "split_dataset",
     "split_dataset_by_node",
     "train_test_split",
