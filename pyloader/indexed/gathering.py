@@ -21,7 +21,8 @@ def gathered(array: np.ndarray, indices: np.ndarray, memory: RecycledMemory) -> 
       IndexError: an index is outside of the array.
     """
     if array.dtype.hasobject or not (array.flags.c_contiguous and array.flags.aligned):
-        return array[indices]  # np.take would first copy the whole array
+        copy: np.ndarray = array[indices]  # np.take would first copy the whole array
+        return copy
     # In the other modes np.take makes its copy twice; this one takes whatever index for one that is there.
     if len(indices) and not 0 <= indices.min() <= indices.max() < len(array):
         raise IndexError(f"an index is outside of an array of {len(array):,} rows")

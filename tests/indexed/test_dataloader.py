@@ -163,9 +163,11 @@ def test_transform_of_a_pair_can_be_spelled_in_each_way(transform):
 
 
 def test_a_transform_that_returns_no_pair_is_told_so():
-    with DataLoader(np.arange(20), np.arange(20), transform=lambda pair: pair[0]) as loader:
-        with pytest.raises(TypeError, match=r"must return the pair \(data, label\), or a dict; it returned a ndarray"):
-            next(loader)
+    with (
+        DataLoader(np.arange(20), np.arange(20), transform=lambda pair: pair[0]) as loader,
+        pytest.raises(TypeError, match=r"must return the pair \(data, label\), or a dict; it returned a ndarray"),
+    ):
+        next(loader)
 
 
 def test_a_datacollator_makes_the_batch_of_the_columns():
@@ -305,18 +307,24 @@ def test_a_take_that_loses_rows_is_an_error():
         def take(self, indices):
             return indices[1:]
 
-    with DataLoader(Losing(20), batch_size=4) as loader:
-        with pytest.raises(CoverageError, match="was asked for 4 rows and returned 3"):
-            next(loader)
+    with (
+        DataLoader(Losing(20), batch_size=4) as loader,
+        pytest.raises(CoverageError, match="was asked for 4 rows and returned 3"),
+    ):
+        next(loader)
 
 
 def test_padding_needs_names():
-    with DataLoader(np.arange(10), batch_size=4, last_batch="pad") as loader:
-        with pytest.raises(CollateError, match=r'Give the dataset a name: DataLoader\({"data": dataset}'):
-            next(loader)
-    with DataLoader({"mask": np.arange(10)}, batch_size=4, last_batch="pad") as loader:
-        with pytest.raises(CollateError, match="'mask', and the dataset has one"):
-            next(loader)
+    with (
+        DataLoader(np.arange(10), batch_size=4, last_batch="pad") as loader,
+        pytest.raises(CollateError, match=r'Give the dataset a name: DataLoader\({"data": dataset}'),
+    ):
+        next(loader)
+    with (
+        DataLoader({"mask": np.arange(10)}, batch_size=4, last_batch="pad") as loader,
+        pytest.raises(CollateError, match="'mask', and the dataset has one"),
+    ):
+        next(loader)
 
 
 # Law 3: the same seed, the same batches
