@@ -16,17 +16,20 @@ if TYPE_CHECKING:
     from pyloader.indexed.batches import Batches, Progress
     from pyloader.indexed.builder import Batcher, DataLoaderBuilder
     from pyloader.indexed.caching import CachedDataset
+    from pyloader.indexed.chunked import ChunkedDataset
     from pyloader.indexed.concatenation import CombinedDataset
     from pyloader.indexed.converting import converter
     from pyloader.indexed.dataloader import DataLoader
     from pyloader.indexed.dataset import BaseDataset, Dataset
     from pyloader.indexed.filtering import FilteredDataset
     from pyloader.indexed.gathering import gathered
+    from pyloader.indexed.huggingface import HuggingFaceDataset
     from pyloader.indexed.in_memory import InMemoryDataset, RangeDataset, SimpleDataset
     from pyloader.indexed.mapping import MappedBatchDataset, MappedDataset
     from pyloader.indexed.mixing import MixedDataset
     from pyloader.indexed.named import NamedStreams
     from pyloader.indexed.permutation import Permutation
+    from pyloader.indexed.polars_frames import PolarsDataset
     from pyloader.indexed.repeating import RepeatedDataset
     from pyloader.indexed.samplers import (
         IIDSampler,
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from pyloader.indexed.shuffling import ShuffledDataset
     from pyloader.indexed.slicing import PartialDataset, split_dataset
     from pyloader.indexed.splitting import train_test_split
+    from pyloader.indexed.sqlite import SQLiteDataset
     from pyloader.indexed.zipping import ZippedDataset
 
 # Where each name comes from: imported when it is first used.
@@ -54,11 +58,13 @@ _HOMES = {
     "Batcher": "builder",
     "Batches": "batches",
     "CachedDataset": "caching",
+    "ChunkedDataset": "chunked",
     "CombinedDataset": "concatenation",
     "DataLoader": "dataloader",
     "DataLoaderBuilder": "builder",
     "Dataset": "dataset",
     "FilteredDataset": "filtering",
+    "HuggingFaceDataset": "huggingface",
     "IIDSampler": "samplers",
     "InMemoryDataset": "in_memory",
     "IndexBatches": "samplers",
@@ -70,12 +76,14 @@ _HOMES = {
     "PartialDataset": "slicing",
     "Permutation": "permutation",
     "PermutationSampler": "samplers",
+    "PolarsDataset": "polars_frames",
     "Progress": "batches",
     "RangeDataset": "in_memory",
     "RepeatedDataset": "repeating",
     "SampledDataset": "sampling",
     "SampledDatasetWithReplacement": "sampling",
     "SampledDatasetWithoutReplacement": "sampling",
+    "SQLiteDataset": "sqlite",
     "Sampler": "samplers",
     "SequentialSampler": "samplers",
     "ShardedDataset": "sharding",
@@ -97,11 +105,13 @@ __all__ = [
     "Batcher",
     "Batches",
     "CachedDataset",
+    "ChunkedDataset",
     "CombinedDataset",
     "DataLoader",
     "DataLoaderBuilder",
     "Dataset",
     "FilteredDataset",
+    "HuggingFaceDataset",
     "IIDSampler",
     "InMemoryDataset",
     "IndexBatches",
@@ -113,9 +123,11 @@ __all__ = [
     "PartialDataset",
     "Permutation",
     "PermutationSampler",
+    "PolarsDataset",
     "Progress",
     "RangeDataset",
     "RepeatedDataset",
+    "SQLiteDataset",
     "SampledDataset",
     "SampledDatasetWithReplacement",
     "SampledDatasetWithoutReplacement",

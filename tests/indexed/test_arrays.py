@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -62,6 +63,23 @@ def test_arrays_stored_by_columns_have_the_same_rows(tmp_path):
     np.testing.assert_array_equal(NPDataset(tmp_path / "x.npy")[[9, 0]], ROWS[[9, 0]])
 
 
+@pytest.mark.parametrize("form", ["by columns", "unaligned"])
+def test_a_few_rows_never_cost_the_whole_array(tmp_path, form):
+    array = np.arange(2_000_000, dtype=np.float64).reshape(200_000, 10)
+    if form == "by columns":
+        np.save(tmp_path / "x.npy", np.asfortranarray(array))
+        dataset = NPDataset(tmp_path / "x.npy")
+    else:
+        np.savez(tmp_path / "x.npz", odd=np.zeros(3, np.uint8), array=array)
+        dataset = NPDataset(tmp_path / "x.npz", "array")
+    tracemalloc.start()
+    rows = dataset[[199_999, 3]]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    np.testing.assert_array_equal(rows, array[[199_999, 3]])
+    assert peak < 100_000
+
+
 def test_an_array_without_rows_is_an_empty_dataset(tmp_path):
     np.save(tmp_path / "x.npy", np.empty((0, 3)))
     assert len(NPDataset(tmp_path / "x.npy")) == 0
@@ -71,7 +89,7 @@ def test_a_member_of_an_npz_is_mapped_where_it_stands(tmp_path):
     np.savez(tmp_path / "x.npz", data=ROWS, label=np.arange(10))
     np.testing.assert_array_equal(NPDataset(tmp_path / "x.npz", "data")[[7, 2]], ROWS[[7, 2]])
     np.testing.assert_array_equal(NPDataset(tmp_path / "x.npz", "label")[0:10], np.arange(10))
-    with pytest.raises(DatasetError, match="holds several arrays, data, label. Name one: member='data'"):
+    with pytest.raises(DatasetError, match=r"holds several arrays, data, label. Name one: member='data'"):
         NPDataset(tmp_path / "x.npz")
     with pytest.raises(DatasetError, match="holds no 'labels'; it has data, label"):
         NPDataset(tmp_path / "x.npz", "labels")
@@ -112,5 +130,5 @@ def test_objects_single_numbers_and_missing_files_are_refused(tmp_path):
         NPDataset(tmp_path / "one.npy")
     with pytest.raises(FileNotFoundError, match=r"none.npy"):
         NPDataset(tmp_path / "none.npy")
-    with pytest.raises(DatasetError, match="is no .npz, and has no member 'x'"):
+    with pytest.raises(DatasetError, match=r"is no .npz, and has no member 'x'"):
         NPDataset(tmp_path / "one.npy", "x")

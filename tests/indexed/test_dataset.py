@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -154,3 +156,13 @@ def test_what_cannot_be_indexed_is_refused():
         InMemoryDataset(x for x in range(3))
     with pytest.raises(ValueError, match=r"columns must be of one length, got \{'x': 2, 'y': 1\}"):
         InMemoryDataset({"x": [1, 2], "y": [1]})
+
+
+def test_a_chain_can_be_sent_to_another_process():
+    chain = RangeDataset(100).filter(is_even).shuffle(1).sample(20, replacement=True).cache().repeat(2)
+    expected = list(chain)
+    assert list(pickle.loads(pickle.dumps(chain))) == expected
+
+
+def is_even(number):
+    return number % 2 == 0
