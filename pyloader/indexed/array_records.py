@@ -32,6 +32,9 @@ _MODULE = "array_record.python.array_record_module"
 _OPTIONS = "readahead_buffer_size:0,max_parallelism:0"
 _BUFFER_BYTES = 4096
 
+# A list of records is shared out to array_record's threads, which costs more than it gains for so many.
+_FEW = 64
+
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -136,10 +139,12 @@ class ARDataset(Dataset[np.ndarray]):
 
     def _records(self, reader: Any, file: int, indices: np.ndarray) -> list[bytes]:
         try:
-            if self._group_sizes[file] == 1:
-                found: list[bytes] = reader.read(indices.tolist())
-                return found
-            return _in_ranges(reader, indices, self._group_sizes[file])
+            if self._group_sizes[file] > 1:
+                return _in_ranges(reader, indices, self._group_sizes[file])
+            if len(indices) <= _FEW:
+                return [reader.read(index, index + 1)[0] for index in indices.tolist()]
+            found: list[bytes] = reader.read(indices.tolist())
+            return found
         except (RuntimeError, ValueError) as exc:
             what = f"cannot be read ({str(exc).partition(';')[0]})."
             raise DatasetError(self._paths[file], what, "Fetch it again, or convert the array again") from exc

@@ -66,6 +66,11 @@ def test_any_rows_in_any_order_are_those_of_the_array(forms, indices):
         np.testing.assert_array_equal(dataset[indices], ROWS[np.array(indices, int)])
 
 
+def test_many_rows_of_one_file_come_in_the_order_asked_for(forms):
+    for dataset in forms:
+        np.testing.assert_array_equal(dataset[::-1], ROWS[::-1])
+
+
 def test_rows_are_writable_and_outlive_close(converted):
     dataset = ARDataset(converted)
     rows = dataset[0:100]
