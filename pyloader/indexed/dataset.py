@@ -42,9 +42,17 @@ class Dataset(ABC, Generic[Item]):
 
         Returns:
           n rows: an array of shape [n, ...], a list of n items, or a dict, name -> such.  They belong to the caller.
+        Unless written, what __getitems__ gives, or else a list of what __getitem__, or get, does.
         """
-        item_at = self._item_at()
-        return [item_at(index) for index in indices.tolist()]
+        kind = type(self)
+        if kind.__getitems__ is not Dataset.__getitems__:
+            rows: Rows = self.__getitems__(indices)
+            return rows
+        if kind.__getitem__ is not Dataset.__getitem__:
+            return [self[index] for index in indices.tolist()]
+        if kind.get is not Dataset.get:
+            return [self.get(index) for index in indices.tolist()]
+        raise NotImplementedError(f"{kind.__name__} has neither take(indices) nor __getitem__(index): write one")
 
     @overload
     def __getitem__(self, index: int | np.integer[Any]) -> Item: ...
@@ -185,14 +193,6 @@ class Dataset(ABC, Generic[Item]):
         """
         parts: tuple[Dataset[Item], Dataset[Item]] = _operation("train_test_split")(self, fraction, seed=seed, key=key)
         return parts
-
-    def _item_at(self) -> Callable[[int], Any]:
-        """Return what a subclass wrote in place of `take`."""
-        if type(self).__getitem__ is not Dataset.__getitem__:
-            return self.__getitem__
-        if type(self).get is not Dataset.get:
-            return self.get
-        raise NotImplementedError(f"{type(self).__name__} has neither take(indices) nor __getitem__(index): write one")
 
     def _integers(self, indices: Any) -> np.ndarray:
         """Return what a user gave as indices as int64."""

@@ -91,4 +91,6 @@ def _taken(items: Any, indices: np.ndarray, memory: RecycledMemory) -> Rows:
         return {name: _taken(column, indices, memory) for name, column in items.items()}
     if isinstance(items, np.ndarray):
         return gathered(items, indices, memory)
+    if hasattr(items, "__getitems__"):  # as datasets of PyTorch and of loaderx have it
+        return items.__getitems__(indices.tolist())  # type: ignore[no-any-return]
     return [items[index] for index in indices.tolist()]

@@ -9,6 +9,10 @@ import pytest
 
 from pyloader.indexed.dataset import BaseDataset, Dataset
 from pyloader.indexed.in_memory import InMemoryDataset, RangeDataset
+from pyloader.indexed.mapping import MappedDataset
+from pyloader.indexed.permutation import Permutation
+from pyloader.indexed.seeds import SHUFFLE
+from pyloader.indexed.shuffling import ShuffledDataset
 
 
 class Counted(Dataset[int]):
@@ -34,6 +38,17 @@ class ByGetitem(Dataset[str]):
 
     def __getitem__(self, index):
         return "abc"[index]
+
+
+class ByGetitems(Dataset[str]):
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        raise AssertionError("slow")
+
+    def __getitems__(self, indices):
+        return ["abc"[index] for index in indices]
 
 
 class ByGet(Dataset[str]):
@@ -80,7 +95,7 @@ def test_an_item_may_be_none_and_get_outside_is_none():
     assert (dataset.get(-1), dataset.get(3), dataset.get(-4)) == (3, None, None)
 
 
-@pytest.mark.parametrize("written", [ByGetitem, ByGet])
+@pytest.mark.parametrize("written", [ByGetitem, ByGetitems, ByGet])
 def test_a_dataset_may_be_written_one_item_at_a_time(written):
     dataset = written()
     assert list(dataset) == ["a", "b", "c"]
@@ -149,6 +164,22 @@ def test_what_is_in_memory_keeps_its_form():
     rows = InMemoryDataset({"x": array, "y": [1, 2, 3]}).take(indices)
     np.testing.assert_equal(rows, {"x": array[[2, 0]], "y": [3, 1]})
     assert not np.shares_memory(InMemoryDataset(array)[0:3], array)
+
+
+def test_what_has_items_by_index_can_be_used_as_it_is():
+    class Foreign:
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, index):
+            return "abc"[index]
+
+    class Faster(Foreign):
+        def __getitems__(self, indices):
+            return np.array(indices) * 10
+
+    assert list(MappedDataset(Foreign(), str.upper)) == ["A", "B", "C"]
+    np.testing.assert_array_equal(ShuffledDataset(Faster(), 1)[0:3], Permutation(3, 1, SHUFFLE)(np.arange(3)) * 10)
 
 
 def test_what_cannot_be_indexed_is_refused():
