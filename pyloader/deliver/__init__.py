@@ -10,11 +10,24 @@ from typing import TypeVar
 
 from pyloader.deliver.inline import InlineMap
 from pyloader.deliver.lifecycle import Steps, end_with
+from pyloader.deliver.once import Once
+from pyloader.deliver.per_thread import PerThread
 from pyloader.deliver.slots import Held, Slots, SlotsClosed
 from pyloader.deliver.stalls import StallWatch
 from pyloader.deliver.threads import ThreadedMap
 
-__all__ = ["Held", "Slots", "SlotsClosed", "StallWatch", "Steps", "end_with", "map_ahead", "map_in_order"]
+__all__ = [
+    "Held",
+    "Once",
+    "PerThread",
+    "Slots",
+    "SlotsClosed",
+    "StallWatch",
+    "Steps",
+    "end_with",
+    "map_ahead",
+    "map_in_order",
+]
 
 In = TypeVar("In")
 Out = TypeVar("Out")

@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 import tqdm
 
-from pyloader.deliver.once import Once
+from pyloader.deliver import Once
 from pyloader.indexed.dataset import Dataset
 from pyloader.indexed.rows import items_of
 from pyloader.indexed.views import View

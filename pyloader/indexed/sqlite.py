@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from pyloader.deliver.per_thread import PerThread
+from pyloader.deliver import PerThread
 from pyloader.errors import DatasetError
 from pyloader.indexed.dataset import Dataset
 from pyloader.indexed.rows import Rows
