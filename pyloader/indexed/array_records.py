@@ -61,6 +61,8 @@ class ARDataset(Dataset[np.ndarray]):
     groups each row that is read alone costs its whole group, which is said once, with the cost; rows of one group that
     are read together are decoded once.
 
+    All files stay open: for more than the system allows (often 1,024) convert with a larger blocksize.
+
     Args:
       path: A directory with meta.json; or one file, or several, with dtype and shape.
       dtype: Of the numbers in a record.

@@ -132,7 +132,15 @@ def test_rows_of_one_group_are_asked_for_together(tmp_path):
     assert asked == [(1, 4), (17, 21)]
 
 
-def test_a_file_that_was_not_closed_or_is_cut_is_refused(tmp_path):
+def test_a_file_whose_writer_was_not_closed_is_refused(tmp_path):
+    writer = module.ArrayRecordWriter(str(tmp_path / "a.ar"), "group_size:1")
+    writer.write(ROWS[0].tobytes())
+    with pytest.raises(DatasetError, match=r"a.ar: is damaged, or no ArrayRecord file \(.*was the writer closed\?\)"):
+        ARDataset(tmp_path / "a.ar", np.float32, (2, 3))
+    writer.close()
+
+
+def test_a_file_that_is_cut_or_missing_is_refused(tmp_path):
     path = write(tmp_path / "a.ar", ROWS)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(DatasetError, match=r"a.ar: is damaged, or no ArrayRecord file"):
