@@ -22,13 +22,11 @@ if TYPE_CHECKING:
     from pyloader.indexed.dataloader import DataLoader
     from pyloader.indexed.dataset import BaseDataset, Dataset
     from pyloader.indexed.filtering import FilteredDataset
-    from pyloader.indexed.gathering import gathered
     from pyloader.indexed.huggingface import HuggingFaceDataset
     from pyloader.indexed.in_memory import InMemoryDataset, RangeDataset, SimpleDataset
     from pyloader.indexed.mapping import MappedBatchDataset, MappedDataset
     from pyloader.indexed.mixing import MixedDataset
     from pyloader.indexed.named import NamedStreams
-    from pyloader.indexed.permutation import Permutation
     from pyloader.indexed.polars_frames import PolarsDataset
     from pyloader.indexed.repeating import RepeatedDataset
     from pyloader.indexed.samplers import (
@@ -74,16 +72,15 @@ _HOMES = {
     "NPDataset": "arrays",
     "NamedStreams": "named",
     "PartialDataset": "slicing",
-    "Permutation": "permutation",
     "PermutationSampler": "samplers",
     "PolarsDataset": "polars_frames",
     "Progress": "batches",
     "RangeDataset": "in_memory",
     "RepeatedDataset": "repeating",
+    "SQLiteDataset": "sqlite",
     "SampledDataset": "sampling",
     "SampledDatasetWithReplacement": "sampling",
     "SampledDatasetWithoutReplacement": "sampling",
-    "SQLiteDataset": "sqlite",
     "Sampler": "samplers",
     "SequentialSampler": "samplers",
     "ShardedDataset": "sharding",
@@ -93,7 +90,6 @@ _HOMES = {
     "ZippedDataset": "zipping",
     "compute_shard_boundaries": "sharding",
     "converter": "converting",
-    "gathered": "gathering",
     "split_dataset": "slicing",
     "split_dataset_by_node": "sharding",
     "train_test_split": "splitting",
@@ -121,7 +117,6 @@ __all__ = [
     "NPDataset",
     "NamedStreams",
     "PartialDataset",
-    "Permutation",
     "PermutationSampler",
     "PolarsDataset",
     "Progress",
@@ -140,7 +135,6 @@ __all__ = [
     "ZippedDataset",
     "compute_shard_boundaries",
     "converter",
-    "gathered",
     "split_dataset",
     "split_dataset_by_node",
     "train_test_split",
