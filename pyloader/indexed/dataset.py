@@ -37,12 +37,13 @@ class Dataset(ABC, Generic[Item]):
     def take(self, indices: np.ndarray) -> Rows:
         """Return the items at `indices`, in that order.
 
+        A subclass without it has what its __getitems__ gives, or a list of what its __getitem__ or get does.
+
         Args:
           indices: int64 array of shape [n]; each at least 0 and below len(self), in any order, also several times.
 
         Returns:
           n rows: an array of shape [n, ...], a list of n items, or a dict, name -> such.  They belong to the caller.
-        Unless written, what __getitems__ gives, or else a list of what __getitem__, or get, does.
         """
         kind = type(self)
         if kind.__getitems__ is not Dataset.__getitems__:
