@@ -6,8 +6,9 @@
     │   ├── ManifestError        manifest.json is damaged, or the chunks differ from it
     │   ├── ChunkReadError       a chunk file could not be turned into samples
     │   ├── ReadFileError        read_file answered with something that is no set of columns
-    │   └── SplitError           a dump could not be split
-    │       └── OutputDirError   the directory for the chunks holds something else, or cannot take them
+    │   ├── SplitError           a dump could not be split
+    │   │   └── OutputDirError   the directory for the chunks holds something else, or cannot take them
+    │   └── DatasetError         what a random-access dataset is made of cannot be opened or read
     ├── BatchEncodeError         batch_encode answered with something that is no set of columns
     ├── CollateError             a batch could not be made into arrays
     ├── StateError               a saved state cannot be honoured by this loader
@@ -31,6 +32,7 @@ __all__ = [
     "CollateError",
     "CoverageError",
     "DataDirError",
+    "DatasetError",
     "FileError",
     "ForkError",
     "ManifestError",
@@ -111,6 +113,10 @@ class OutputDirError(SplitError):
     """The directory for the chunks holds something else, or cannot take them."""
 
     _after_path = " "  # the same: "chunks/ holds 16 chunks of another dump"
+
+
+class DatasetError(FileError):
+    """What a random-access dataset is made of cannot be opened or read."""
 
 
 class BatchEncodeError(PyLoaderError):

@@ -17,6 +17,8 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
     [
         (["arrays.py", "dense", "--samples", "9000", "--repeat", "1"], "pyloader, window 8, read, 2 workers"),
         (["arrays.py", "small", "--samples", "9000", "--repeat", "1"], "pyloader, window 1, mmap, 0 workers"),
+        (["indexed.py", "dense", "--samples", "9000", "--repeat", "1"], "pyloader.indexed, as it comes"),
+        (["indexed.py", "start"], "first batch of a shuffled shard of 10^9 items"),
         (["text.py", "--lines", "3000", "--repeat", "1"], "pyloader, strings to the loop"),
         (["memory.py", "--gigabytes", "0.26", "--form", "columns"], "4 chunks of 64 MB"),
         (["processes.py", "--lines", "3000", "--repeat", "1", "--rounds", "40"], "2 processes"),
@@ -41,4 +43,4 @@ def test_it_runs_and_shows_its_figures(tmp_path, command, shows):
 
 def test_every_benchmark_is_run_here():
     scripts = {path.name for path in BENCHMARKS.glob("*.py")} - {"making.py"}
-    assert scripts == {"arrays.py", "memory.py", "processes.py", "starting.py", "text.py"}
+    assert scripts == {"arrays.py", "indexed.py", "memory.py", "processes.py", "starting.py", "text.py"}

@@ -11,6 +11,8 @@ from typing import TypeVar
 
 from pyloader.deliver.inline import InlineMap
 from pyloader.deliver.lifecycle import Steps, end_with
+from pyloader.deliver.once import Once
+from pyloader.deliver.per_thread import PerThread
 from pyloader.deliver.processes import RemoteFunction
 from pyloader.deliver.slots import Held, Slots, SlotsClosed
 from pyloader.deliver.stalls import StallWatch
@@ -18,6 +20,8 @@ from pyloader.deliver.threads import ThreadedMap
 
 __all__ = [
     "Held",
+    "Once",
+    "PerThread",
     "RemoteFunction",
     "Slots",
     "SlotsClosed",

@@ -1,0 +1,151 @@
+"""Random access: datasets whose items are reached by index, lazy operations on them, and batches in any order.
+
+dataset      items by index: len(ds), ds[i], ds[2:5], ds.take(indices); map, filter, shuffle, shard ... compose it
+sampler      which index comes where: an endless line, a function of the seed and the place
+DataLoader   batches along that line, made ahead of the training loop
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pyloader.indexed.array_records import ARDataset
+    from pyloader.indexed.arrays import NPDataset
+    from pyloader.indexed.batches import Batches, Progress
+    from pyloader.indexed.builder import Batcher, DataLoaderBuilder
+    from pyloader.indexed.caching import CachedDataset
+    from pyloader.indexed.chunked import ChunkedDataset
+    from pyloader.indexed.concatenation import CombinedDataset
+    from pyloader.indexed.converting import converter
+    from pyloader.indexed.dataloader import DataLoader
+    from pyloader.indexed.dataset import BaseDataset, Dataset
+    from pyloader.indexed.filtering import FilteredDataset
+    from pyloader.indexed.huggingface import HuggingFaceDataset
+    from pyloader.indexed.in_memory import InMemoryDataset, RangeDataset, SimpleDataset
+    from pyloader.indexed.mapping import MappedBatchDataset, MappedDataset
+    from pyloader.indexed.mixing import MixedDataset
+    from pyloader.indexed.named import NamedStreams
+    from pyloader.indexed.polars_frames import PolarsDataset
+    from pyloader.indexed.repeating import RepeatedDataset
+    from pyloader.indexed.samplers import (
+        IIDSampler,
+        IndexBatches,
+        PermutationSampler,
+        Sampler,
+        SequentialSampler,
+        WeightedSampler,
+    )
+    from pyloader.indexed.sampling import (
+        SampledDataset,
+        SampledDatasetWithoutReplacement,
+        SampledDatasetWithReplacement,
+    )
+    from pyloader.indexed.sharding import ShardedDataset, compute_shard_boundaries, split_dataset_by_node
+    from pyloader.indexed.shuffling import ShuffledDataset
+    from pyloader.indexed.slicing import PartialDataset, split_dataset
+    from pyloader.indexed.splitting import train_test_split
+    from pyloader.indexed.sqlite import SQLiteDataset
+    from pyloader.indexed.zipping import ZippedDataset
+
+# Where each name comes from: imported when it is first used.
+_HOMES = {
+    "ARDataset": "array_records",
+    "BaseDataset": "dataset",
+    "Batcher": "builder",
+    "Batches": "batches",
+    "CachedDataset": "caching",
+    "ChunkedDataset": "chunked",
+    "CombinedDataset": "concatenation",
+    "DataLoader": "dataloader",
+    "DataLoaderBuilder": "builder",
+    "Dataset": "dataset",
+    "FilteredDataset": "filtering",
+    "HuggingFaceDataset": "huggingface",
+    "IIDSampler": "samplers",
+    "InMemoryDataset": "in_memory",
+    "IndexBatches": "samplers",
+    "MappedBatchDataset": "mapping",
+    "MappedDataset": "mapping",
+    "MixedDataset": "mixing",
+    "NPDataset": "arrays",
+    "NamedStreams": "named",
+    "PartialDataset": "slicing",
+    "PermutationSampler": "samplers",
+    "PolarsDataset": "polars_frames",
+    "Progress": "batches",
+    "RangeDataset": "in_memory",
+    "RepeatedDataset": "repeating",
+    "SQLiteDataset": "sqlite",
+    "SampledDataset": "sampling",
+    "SampledDatasetWithReplacement": "sampling",
+    "SampledDatasetWithoutReplacement": "sampling",
+    "Sampler": "samplers",
+    "SequentialSampler": "samplers",
+    "ShardedDataset": "sharding",
+    "ShuffledDataset": "shuffling",
+    "SimpleDataset": "in_memory",
+    "WeightedSampler": "samplers",
+    "ZippedDataset": "zipping",
+    "compute_shard_boundaries": "sharding",
+    "converter": "converting",
+    "split_dataset": "slicing",
+    "split_dataset_by_node": "sharding",
+    "train_test_split": "splitting",
+}
+
+__all__ = [
+    "ARDataset",
+    "BaseDataset",
+    "Batcher",
+    "Batches",
+    "CachedDataset",
+    "ChunkedDataset",
+    "CombinedDataset",
+    "DataLoader",
+    "DataLoaderBuilder",
+    "Dataset",
+    "FilteredDataset",
+    "HuggingFaceDataset",
+    "IIDSampler",
+    "InMemoryDataset",
+    "IndexBatches",
+    "MappedBatchDataset",
+    "MappedDataset",
+    "MixedDataset",
+    "NPDataset",
+    "NamedStreams",
+    "PartialDataset",
+    "PermutationSampler",
+    "PolarsDataset",
+    "Progress",
+    "RangeDataset",
+    "RepeatedDataset",
+    "SQLiteDataset",
+    "SampledDataset",
+    "SampledDatasetWithReplacement",
+    "SampledDatasetWithoutReplacement",
+    "Sampler",
+    "SequentialSampler",
+    "ShardedDataset",
+    "ShuffledDataset",
+    "SimpleDataset",
+    "WeightedSampler",
+    "ZippedDataset",
+    "compute_shard_boundaries",
+    "converter",
+    "split_dataset",
+    "split_dataset_by_node",
+    "train_test_split",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pyloader.indexed' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"pyloader.indexed.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

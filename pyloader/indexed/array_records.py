@@ -1,0 +1,242 @@
+"""ArrayRecord files: the rows of arrays, one record each."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from pyloader.errors import ClosedError, DatasetError
+from pyloader.indexed.dataset import Dataset
+from pyloader.indexed.rows import Rows
+from pyloader.optional import import_optional
+
+__all__ = ["META_NAME", "ARDataset", "Meta"]
+
+_log = logging.getLogger("pyloader")
+
+META_NAME = "meta.json"
+_MODULE = "array_record.python.array_record_module"
+
+# In the calling thread, without readahead.  With a buffer of 4 KiB scattered records of 3 KiB come 1.6 times as fast as
+# with the 32 KiB of array_record's own data source.
+_OPTIONS = "readahead_buffer_size:0,max_parallelism:0"
+_BUFFER_BYTES = 4096
+
+# A list of records is shared out to array_record's threads, which costs more than it gains for so many.
+_FEW = 64
+
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Meta(msgspec.Struct, frozen=True, kw_only=True):
+    """What meta.json says, as `converter` writes it.
+
+    Attributes:
+      length: How many rows there are.
+      shape: The shape of a row.
+      dtype: The dtype of its numbers, "float32".
+      blocks: The files, beside it, in the order of their rows.
+    """
+
+    length: _Count
+    shape: tuple[_Count, ...]
+    dtype: str
+    blocks: tuple[str, ...]
+
+
+class ARDataset(Dataset[np.ndarray]):
+    """The rows of an array, each a record of ArrayRecord files.
+
+    Rows are reached fastest where records are in groups of one, as `converter` writes them (group_size:1).  With larger
+    groups each row that is read alone costs its whole group, which is said once, with the cost; rows of one group that
+    are read together are decoded once.
+
+    All files stay open: for more than the system allows (often 1,024) convert with a larger blocksize.
+
+    Args:
+      path: A directory with meta.json; or one file, or several, with dtype and shape.
+      dtype: Of the numbers in a record.
+      shape: Of a row, () for a single number.
+
+    Raises:
+      DatasetError: dtype or shape is missing; a file is damaged; records have another length than they say.
+      FileNotFoundError: there is no such file.
+      MissingDependencyError: array_record is not installed.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        dtype: npt.DTypeLike | None = None,
+        shape: Sequence[int] | None = None,
+    ) -> None:
+        self._arguments = path, dtype, shape
+        paths, meta = _files(path)
+        if meta is None and (dtype is None or shape is None):
+            lacking = " and ".join(name for name, value in (("dtype", dtype), ("shape", shape)) if value is None)
+            what = f"does not say what its records are; {lacking} must be given."
+            raise DatasetError(paths[0], what, f"Write ARDataset({paths[0]!r}, dtype='float32', shape=(28, 28))")
+        self.dtype = np.dtype(meta.dtype if meta is not None and dtype is None else dtype)
+        self.shape = tuple(meta.shape if meta is not None and shape is None else shape or ())
+        if self.dtype.hasobject:
+            raise DatasetError(paths[0], f"cannot hold {self.dtype}.", "Give a dtype of numbers")
+        self._row_bytes = self.dtype.itemsize * math.prod(self.shape)
+        self._paths = paths
+        self._readers: list[Any] | None = [_reader(file) for file in paths]
+        counts = [reader.num_records() for reader in self._readers]
+        self._starts = np.cumsum([0, *counts])
+        if meta is not None and meta.length != self._starts[-1]:
+            what = f"says {meta.length:,} rows, and the files hold {self._starts[-1]:,}."
+            raise DatasetError(os.path.dirname(paths[0]), f"{META_NAME} {what}", "Convert the array again")
+        self._group_sizes = [_group_size(reader) for reader in self._readers]
+        self._warn_of_groups()
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def take(self, indices: np.ndarray) -> Rows:
+        """Return the rows at `indices`: a new array of shape [n, *self.shape], writable.
+
+        Raises:
+          ClosedError: after close().
+          DatasetError: a record has another length than dtype and shape say, or cannot be read.
+        """
+        readers = self._readers
+        if readers is None:
+            raise ClosedError(f"{self!r} is closed.", "Make another one")
+        records: list[bytes] = []
+        files = np.searchsorted(self._starts, indices, side="right") - 1
+        order = np.argsort(files, kind="stable")
+        used, first = np.unique(files[order], return_index=True)
+        for file, positions in zip(used.tolist(), np.split(order, first[1:]), strict=False):
+            within = indices[positions] - self._starts[file]
+            records += self._records(readers[file], file, within)
+        joined = bytearray().join(records)
+        if len(joined) != len(records) * self._row_bytes or any(len(record) != self._row_bytes for record in records):
+            raise self._wrong_length(indices[order], records)
+        rows = np.frombuffer(joined, self.dtype).reshape(len(records), *self.shape)
+        if len(used) > 1:
+            rows = rows.take(np.argsort(order), axis=0)
+        return rows.astype(self.dtype.newbyteorder("="), copy=False)
+
+    def close(self) -> None:
+        """Let go of the files; a `take` that is under way in another thread is not disturbed."""
+        self._readers = None
+
+    def __reduce__(self) -> Any:
+        return type(self), self._arguments  # another process opens the files for itself
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._paths[0]!r}, {len(self):,} rows of {self.dtype} {list(self.shape)})"
+
+    def _records(self, reader: Any, file: int, indices: np.ndarray) -> list[bytes]:
+        try:
+            if self._group_sizes[file] > 1:
+                return _in_ranges(reader, indices, self._group_sizes[file])
+            if len(indices) <= _FEW:
+                return [reader.read(index, index + 1)[0] for index in indices.tolist()]
+            found: list[bytes] = reader.read(indices.tolist())
+            return found
+        except (RuntimeError, ValueError) as exc:
+            what = f"cannot be read ({str(exc).partition(';')[0]})."
+            raise DatasetError(self._paths[file], what, "Fetch it again, or convert the array again") from exc
+
+    def _wrong_length(self, indices: np.ndarray, records: list[bytes]) -> DatasetError:
+        index, length = next(
+            (index, len(record))
+            for index, record in zip(indices.tolist(), records, strict=True)
+            if len(record) != self._row_bytes
+        )
+        file = int(np.searchsorted(self._starts, index, side="right")) - 1
+        record = index - int(self._starts[file])
+        row = f"{self.dtype} {list(self.shape)}"
+        what = f"record {record:,} has {length:,} bytes; {row} takes {self._row_bytes:,}."
+        return DatasetError(self._paths[file], what, "Give the dtype and shape it was written with")
+
+    def _warn_of_groups(self) -> None:
+        file = int(np.argmax(self._group_sizes))
+        size = self._group_sizes[file]
+        if size == 1 or not len(self) or self._readers is None:
+            return
+        count = int(self._starts[file + 1] - self._starts[file])
+        alone = _seconds(lambda: self._records(self._readers[file], file, np.array([count // 2])))
+        together = _seconds(lambda: self._records(self._readers[file], file, np.arange(min(size, count))))
+        _log.warning(
+            "%s has its records in groups of %d: a row read alone takes %.0f us here, a row of a whole group %.1f us. "
+            "For random access write it with group_size:1, as pyloader.indexed.converter does",
+            self._paths[file],
+            size,
+            alone * 1e6,
+            together / min(size, count) * 1e6,
+        )
+
+
+def _files(path: Any) -> tuple[list[str], Meta | None]:
+    """Return the files, and what a directory's meta.json says of them."""
+    if not isinstance(path, str | os.PathLike):
+        paths = [os.fspath(file) for file in path]
+        if not paths:
+            raise ValueError("ARDataset needs at least one file, got an empty list")
+        return paths, None
+    if not os.path.isdir(path):
+        return [os.fspath(path)], None
+    meta_path = Path(path, META_NAME)
+    if not meta_path.exists():
+        what = f"has no {META_NAME}, which pyloader.indexed.converter writes."
+        raise DatasetError(os.fspath(path), what, "Name its files, with dtype= and shape=")
+    try:
+        meta = msgspec.json.decode(meta_path.read_bytes(), type=Meta)
+        np.dtype(meta.dtype)
+    except (msgspec.DecodeError, UnicodeDecodeError, TypeError) as exc:
+        raise DatasetError(str(meta_path), f"is damaged ({exc}).", "Convert the array again") from exc
+    if not meta.blocks or any(Path(block).name != block for block in meta.blocks):
+        raise DatasetError(str(meta_path), "must list files beside it, at least one.", "Convert the array again")
+    return [os.path.join(path, block) for block in meta.blocks], meta
+
+
+def _reader(path: str) -> Any:
+    module = import_optional(_MODULE, wanted_by="ARDataset")
+    with open(path, "rb"):
+        pass  # so that a file that is missing or forbidden is an OSError, as everywhere
+    try:
+        reader = module.ArrayRecordReader(path, _OPTIONS, file_reader_buffer_size=_BUFFER_BYTES)
+        if not reader.ok():
+            raise RuntimeError("its footer is missing: was the writer closed?")
+    except (RuntimeError, ValueError) as exc:
+        what = f"is damaged, or no ArrayRecord file ({str(exc).partition(';')[0]})."
+        raise DatasetError(path, what, "Fetch it again, or write it again and close the writer") from exc
+    return reader
+
+
+def _group_size(reader: Any) -> int:
+    found = re.search(r"group_size:(\d+)", reader.writer_options_string() or "")
+    return int(found[1]) if found else 1  # files from before October 2022 do not say
+
+
+def _in_ranges(reader: Any, indices: np.ndarray, group_size: int) -> list[bytes]:
+    """Read with one request for the wanted rows of each group, so that it is decoded once."""
+    wanted, places = np.unique(indices, return_inverse=True)
+    ends_a_group = np.flatnonzero(np.diff(wanted // group_size)) + 1
+    records: list[bytes] = []
+    for group in np.split(wanted, ends_a_group):
+        first = int(group[0])
+        found = reader.read(first, int(group[-1]) + 1)
+        records += [found[index - first] for index in group.tolist()]
+    return [records[place] for place in places.tolist()]
+
+
+def _seconds(work: Any) -> float:
+    work()
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start

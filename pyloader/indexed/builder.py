@@ -1,0 +1,90 @@
+"""DataLoaderBuilder: a DataLoader, said step by step, whose batches are of the type that its Batcher makes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from pyloader.indexed.dataloader import DataLoader
+from pyloader.indexed.dataset import Dataset
+from pyloader.indexed.rows import Rows, items_of
+from pyloader.options import checked_integer
+
+__all__ = ["Batcher", "DataLoaderBuilder"]
+
+Item = TypeVar("Item")
+Batch = TypeVar("Batch")
+
+
+@dataclass(frozen=True, slots=True)
+class Batcher(Generic[Item, Batch]):
+    """Makes a batch of a list of items.
+
+    Attributes:
+      fn: Called with the items of one batch, in a worker.
+    """
+
+    fn: Callable[[list[Item]], Batch]
+
+    def batch(self, items: list[Item]) -> Batch:
+        """Return the batch of `items`."""
+        return self.fn(items)
+
+
+@dataclass(frozen=True, slots=True)
+class DataLoaderBuilder(Generic[Item, Batch]):
+    """What a DataLoader is to be.  Each method returns a new builder, and leaves this one as it is.
+
+    What it builds is a definition: every `iter(loader)` begins at the first batch and delivers each item once, in the
+    order of the dataset, the last batch short; `len(loader)` counts it too.
+
+    Args:
+      batcher: Makes each batch.
+    """
+
+    batcher: Batcher[Item, Batch]
+    options: tuple[tuple[str, Any], ...] = (("batch_size", 1), ("num_workers", 1), ("prefetch_size", 2))
+
+    def batch_size(self, batch_size: int) -> DataLoaderBuilder[Item, Batch]:
+        """Set how many items a batch has; 1 unless set."""
+        return self._with(batch_size=checked_integer("batch_size", batch_size, at_least=1))
+
+    def workers(self, num_workers: int) -> DataLoaderBuilder[Item, Batch]:
+        """Set how many threads make batches; 1 unless set, and 0 for the caller's own."""
+        return self._with(num_workers=checked_integer("num_workers", num_workers, at_least=0))
+
+    def prefetch(self, prefetch_size: int) -> DataLoaderBuilder[Item, Batch]:
+        """Set how many batches may wait for the loop; 2 unless set."""
+        return self._with(prefetch_size=checked_integer("prefetch_size", prefetch_size, at_least=0))
+
+    def shard(
+        self, world: tuple[int, int] | None = None, *, shard_id: int | None = None, num_shards: int | None = None
+    ) -> DataLoaderBuilder[Item, Batch]:
+        """Set which share of each global batch this process gets; an epoch's last, short batch is dropped.
+
+        Args:
+          world: (rank, world_size).
+          shard_id: The rank, in other words; together with `num_shards`.
+          num_shards: The world_size.
+        """
+        if (world is None) == (shard_id is None) or (shard_id is None) != (num_shards is None):
+            raise TypeError("shard takes (rank, world_size), or both shard_id= and num_shards=")
+        return self._with(world=(shard_id, num_shards) if world is None else world, last_batch="drop")
+
+    def build(self, dataset: Dataset[Item]) -> DataLoader[Batch]:
+        """Return the loader of `dataset`."""
+        batcher = self.batcher
+
+        def batch_of(rows: Rows) -> Batch:
+            # The items of an array of numbers are Python's numbers.
+            return batcher.batch(rows.tolist() if isinstance(rows, np.ndarray) and rows.ndim == 1 else items_of(rows))
+
+        return DataLoader(
+            dataset, shuffle=False, transform=batch_of, num_epochs=1, starts_over=True, **dict(self.options)
+        )
+
+    def _with(self, **options: Any) -> DataLoaderBuilder[Item, Batch]:
+        return replace(self, options=tuple({**dict(self.options), **options}.items()))

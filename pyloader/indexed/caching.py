@@ -1,0 +1,70 @@
+"""Caching: what has been read once stays in memory."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import numpy as np
+
+from pyloader.indexed.dataset import Dataset
+from pyloader.indexed.in_memory import as_dataset
+from pyloader.indexed.rows import Rows
+
+__all__ = ["CachedDataset"]
+
+Item = TypeVar("Item")
+
+
+class CachedDataset(Dataset[Item]):
+    """The same items, each taken from `dataset` when it is first read, and kept.
+
+    In the end it takes the memory of all items that were read.
+    """
+
+    def __init__(self, dataset: Dataset[Item]) -> None:
+        self.dataset: Dataset[Any] = as_dataset(dataset)
+        self._is_kept = np.zeros(len(self.dataset), bool)
+        self._kept: dict[str, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def take(self, indices: np.ndarray) -> Rows:
+        missing = np.unique(indices[~self._is_kept[indices]])
+        if missing.size or not self._kept:
+            rows = self.dataset.take(missing)
+            # setdefault: of several threads that come first, all go on with the same.
+            kept = self._kept.setdefault("rows", _room_for(rows, len(self)))
+            _put(kept, missing, rows)
+            self._is_kept[missing] = True  # after the rows: another thread that sees it finds them
+        return _taken(self._kept["rows"], indices)
+
+    def close(self) -> None:
+        self.dataset.close()
+
+
+def _room_for(rows: Rows, length: int) -> Any:
+    if isinstance(rows, dict):
+        return {name: _room_for(column, length) for name, column in rows.items()}
+    if isinstance(rows, np.ndarray):
+        return np.empty((length, *rows.shape[1:]), rows.dtype)  # takes memory where it is written to, only
+    return [None] * length
+
+
+def _put(kept: Any, indices: np.ndarray, rows: Any) -> None:
+    if isinstance(kept, dict):
+        for name, column in kept.items():
+            _put(column, indices, rows[name])
+    elif isinstance(kept, np.ndarray):
+        kept[indices] = rows
+    else:
+        for index, row in zip(indices.tolist(), rows, strict=True):
+            kept[index] = row
+
+
+def _taken(kept: Any, indices: np.ndarray) -> Rows:
+    if isinstance(kept, dict):
+        return {name: _taken(column, indices) for name, column in kept.items()}
+    if isinstance(kept, np.ndarray):
+        return kept.take(indices, axis=0)
+    return [kept[index] for index in indices.tolist()]

@@ -1,0 +1,245 @@
+"""Dataset: a number of items, each reached by its index.
+
+`take(indices)` is the road for many at once; everything else is built on it.  Every operation is lazy and composes
+`take`: a batch of 256 through shuffle, map and shard is one `take` of 256 on the source.
+
+To make one of your own, subclass `Dataset` and write `__len__` and `take(indices)`, or, simpler and slower, `__len__`
+and `__getitem__(index)`.  Either may be called from several threads at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from pyloader.indexed.rows import Rows, items_of, row_at
+
+__all__ = ["BaseDataset", "Dataset"]
+
+Item = TypeVar("Item")
+Out = TypeVar("Out")
+
+_ITERATED_TOGETHER = 256  # rows for each take of a plain `for`
+
+
+class Dataset(ABC, Generic[Item]):
+    """Items, each reached by its index, 0 to len - 1; -1 is the last."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    def take(self, indices: np.ndarray) -> Rows:
+        """Return the items at `indices`, in that order.
+
+        A subclass without it has what its __getitems__ gives, or a list of what its __getitem__ or get does.
+
+        Args:
+          indices: int64 array of shape [n]; each at least 0 and below len(self), in any order, also several times.
+
+        Returns:
+          n rows: an array of shape [n, ...], a list of n items, or a dict, name -> such.  They belong to the caller.
+        """
+        kind = type(self)
+        if kind.__getitems__ is not Dataset.__getitems__:
+            rows: Rows = self.__getitems__(indices)
+            return rows
+        if kind.__getitem__ is not Dataset.__getitem__:
+            return [self[index] for index in indices.tolist()]
+        if kind.get is not Dataset.get:
+            return [self.get(index) for index in indices.tolist()]
+        raise NotImplementedError(f"{kind.__name__} has neither take(indices) nor __getitem__(index): write one")
+
+    @overload
+    def __getitem__(self, index: int | np.integer[Any]) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice | Sequence[int] | npt.NDArray[Any]) -> Any: ...
+    def __getitem__(self, index: Any) -> Any:
+        """Return one item; for a slice, a list of indices or an array of them, rows as `take` gives them.
+
+        Negative indices count from the end.  An array of bools, one for each item, chooses those that are True.
+
+        Raises:
+          IndexError: an index is outside of the dataset.
+          TypeError: it is no index.
+        """
+        if isinstance(index, slice):
+            return self.take(np.arange(*index.indices(len(self)), dtype=np.int64))
+        if hasattr(index, "__index__") and np.ndim(index) == 0 and not isinstance(index, bool):
+            return row_at(self.take(self._checked(np.array([index.__index__()], np.int64))), 0)
+        return self.take(self._checked(self._integers(index)))
+
+    def __getitems__(self, indices: Sequence[int] | npt.NDArray[Any]) -> Any:
+        """Return the items at `indices` as a list or an array of them: what PyTorch's DataLoader asks for."""
+        rows = self.take(self._checked(self._integers(indices)))
+        return items_of(rows) if isinstance(rows, dict) else rows
+
+    def get(self, index: int) -> Item | None:
+        """Return the item at `index`, or None where there is none."""
+        return self[index] if -len(self) <= index < len(self) else None
+
+    def __iter__(self) -> Iterator[Item]:
+        for start in range(0, len(self), _ITERATED_TOGETHER):
+            yield from items_of(self.take(np.arange(start, min(start + _ITERATED_TOGETHER, len(self)), dtype=np.int64)))
+
+    def is_empty(self) -> bool:
+        """Tell whether there is no item."""
+        return len(self) == 0
+
+    def close(self) -> None:
+        """Let go of files.  What was taken before stays valid.  May be called several times."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def map(self, fn: Callable[[Item], Out]) -> Dataset[Out]:
+        """Return the dataset of fn(item)."""
+        return _made("MappedDataset", self, fn)
+
+    def map_batch(self, fn: Callable[[Any], Out], batch_size: int = 32) -> Dataset[Out]:
+        """Return the dataset of fn(rows) over consecutive batches of `batch_size` rows; the last may be shorter.
+
+        `fn` gets rows as `take` gives them: an array where the source has arrays.
+        """
+        return _made("MappedBatchDataset", self, fn, batch_size)
+
+    def filter(self, pred: Callable[[Item], bool], *, progress: bool | None = None) -> Dataset[Item]:
+        """Return the dataset of the items for which `pred(item)` is true; it reads everything once, when first used.
+
+        Args:
+          pred: Called once for each item.
+          progress: Whether a bar is shown meanwhile; None for on terminals only.
+        """
+        return _made("FilteredDataset", self, pred, progress=progress)
+
+    def shuffle(self, seed: int = 42) -> Dataset[Item]:
+        """Return the items in an order that `seed`, an integer >= 0, decides; it takes no memory."""
+        return _made("ShuffledDataset", self, seed)
+
+    def shard(self, *, rank: int, world_size: int, drop_remainder: bool = True) -> Dataset[Item]:
+        """Return the `rank`-th of `world_size` contiguous parts.
+
+        Args:
+          rank: Counted from 0.
+          world_size: How many parts there are.
+          drop_remainder: Whether all parts get the same number of items, and the last len % world_size are left out;
+            otherwise the first parts get one more.
+        """
+        return _made("ShardedDataset", self, world_size, rank, drop_remainder=drop_remainder)
+
+    def split_dataset_by_node(self, world_size: int, rank: int, *, drop_remainder: bool = True) -> Dataset[Item]:
+        """Return the same as `shard`."""
+        return self.shard(rank=rank, world_size=world_size, drop_remainder=drop_remainder)
+
+    def slice(self, start: int, stop: int) -> Dataset[Item]:
+        """Return items [start, stop)."""
+        return _made("PartialDataset", self, start, stop)
+
+    def concatenate(self, *others: Dataset[Item]) -> Dataset[Item]:
+        """Return these items, then those of `others`."""
+        return _made("CombinedDataset", self, *others)
+
+    def sample(self, num_samples: int, seed: int = 42, *, replacement: bool = False) -> Dataset[Item]:
+        """Return `num_samples` items drawn at random: the same index is always the same item.
+
+        Args:
+          num_samples: How many; without replacement at most len(self).
+          seed: An integer >= 0.
+          replacement: Whether an item may come several times.
+        """
+        name = "SampledDatasetWithReplacement" if replacement else "SampledDatasetWithoutReplacement"
+        return _made(name, self, num_samples, seed)
+
+    def mix(self, *others: Dataset[Item], weights: Sequence[float], length: int | None = None) -> Dataset[Item]:
+        """Return this dataset and `others`, interleaved in the ratio of `weights`; each starts over at its end.
+
+        Args:
+          others: The other datasets.
+          weights: One for each dataset, this one first; only their ratio counts.
+          length: How many items; None for as many as it takes until the first dataset has been given out once.
+        """
+        return _made("MixedDataset", [self, *others], weights, length=length)
+
+    def zip(self, *others: Dataset[Any]) -> Dataset[tuple[Any, ...]]:
+        """Return the dataset of tuples, of one item from each; all must have the same length."""
+        return _made("ZippedDataset", self, *others)
+
+    def repeat(self, times: int) -> Dataset[Item]:
+        """Return the items `times` over."""
+        return _made("RepeatedDataset", self, times)
+
+    def cache(self) -> Dataset[Item]:
+        """Return the same items, each taken from here only once and kept in memory."""
+        return _made("CachedDataset", self)
+
+    def train_test_split(
+        self, fraction: float = 0.1, *, seed: int = 42, key: Callable[[Item], str | int | bytes] | None = None
+    ) -> tuple[Dataset[Item], Dataset[Item]]:
+        """Return (train, test), decided for each item by a hash, so that growing the dataset moves no item across.
+
+        Args:
+          fraction: About how much goes to test, in (0, 1).
+          seed: An integer >= 0.
+          key: What is hashed of an item, so that items with equal keys stay together; None for its index.
+        """
+        parts: tuple[Dataset[Item], Dataset[Item]] = _operation("train_test_split")(self, fraction, seed=seed, key=key)
+        return parts
+
+    def _integers(self, indices: Any) -> np.ndarray:
+        """Return what a user gave as indices as int64."""
+        array = np.asarray(indices)
+        if array.ndim == 1 and array.dtype == bool and len(array) == len(self):
+            return np.flatnonzero(array)
+        if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
+            what = f"an array of {array.dtype}, shape {list(array.shape)}" if array.shape else repr(indices)
+            raise TypeError(f"{type(self).__name__} is indexed by integers, slices, and lists of integers, not {what}")
+        return array.astype(np.int64, copy=False)
+
+    def _checked(self, indices: np.ndarray) -> np.ndarray:
+        """Return `indices` counted from the start."""
+        length = len(self)
+        outside = (indices < -length) | (indices >= length)
+        if outside.any():
+            first = indices[outside][0]
+            raise IndexError(f"index {first} is outside of {type(self).__name__}, which has {length:,} items")
+        return np.where(indices < 0, indices + length, indices)
+
+
+BaseDataset = Dataset
+
+# Where each operation is.  They derive from Dataset, and so are imported when first used.
+_HOMES: Mapping[str, str] = {
+    "CachedDataset": "caching",
+    "CombinedDataset": "concatenation",
+    "FilteredDataset": "filtering",
+    "MappedBatchDataset": "mapping",
+    "MappedDataset": "mapping",
+    "MixedDataset": "mixing",
+    "PartialDataset": "slicing",
+    "RepeatedDataset": "repeating",
+    "SampledDatasetWithReplacement": "sampling",
+    "SampledDatasetWithoutReplacement": "sampling",
+    "ShardedDataset": "sharding",
+    "ShuffledDataset": "shuffling",
+    "ZippedDataset": "zipping",
+    "train_test_split": "splitting",
+}
+
+
+def _operation(name: str) -> Any:
+    return getattr(importlib.import_module(f"pyloader.indexed.{_HOMES[name]}"), name)
+
+
+def _made(name: str, *args: Any, **options: Any) -> Dataset[Any]:
+    made: Dataset[Any] = _operation(name)(*args, **options)
+    return made

@@ -1,0 +1,67 @@
+"""Mapping: a function of each item, or of each batch of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from pyloader.indexed.dataset import Dataset
+from pyloader.indexed.in_memory import as_dataset
+from pyloader.indexed.rows import items_of, sliced_rows
+from pyloader.options import checked_integer
+
+__all__ = ["MappedBatchDataset", "MappedDataset"]
+
+Item = TypeVar("Item")
+Out = TypeVar("Out")
+
+
+class MappedDataset(Dataset[Out], Generic[Item, Out]):
+    """fn(item) for every item, computed when it is read."""
+
+    def __init__(self, dataset: Dataset[Item], fn: Callable[[Item], Out]) -> None:
+        self.dataset: Dataset[Any] = as_dataset(dataset)
+        self._fn = fn
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def take(self, indices: np.ndarray) -> list[Any]:
+        return list(map(self._fn, items_of(self.dataset.take(indices))))
+
+    def close(self) -> None:
+        self.dataset.close()
+
+
+class MappedBatchDataset(Dataset[Out]):
+    """fn(rows) for every batch of consecutive rows, computed when it is read.
+
+    Args:
+      dataset: Whose items.
+      fn: Gets rows as `take` gives them: an array, a list, or a dict of them.
+      batch_size: How many rows a batch has; the last may have fewer.
+    """
+
+    def __init__(self, dataset: Dataset[Any], fn: Callable[[Any], Out], batch_size: int = 32) -> None:
+        self.dataset: Dataset[Any] = as_dataset(dataset)
+        self._fn = fn
+        self._batch_size = checked_integer("batch_size", batch_size, at_least=1)
+
+    def __len__(self) -> int:
+        return -(-len(self.dataset) // self._batch_size)
+
+    def take(self, indices: np.ndarray) -> list[Any]:
+        starts = indices * self._batch_size
+        sizes = np.minimum(self._batch_size, len(self.dataset) - starts)
+        ends = np.cumsum(sizes)
+        # All rows of all batches at once: the start of each, repeated, and the place within it.
+        rows = self.dataset.take(np.repeat(starts - ends + sizes, sizes) + np.arange(sizes.sum()))
+        return [
+            self._fn(sliced_rows(rows, end - size, end))
+            for size, end in zip(sizes.tolist(), ends.tolist(), strict=True)
+        ]
+
+    def close(self) -> None:
+        self.dataset.close()

@@ -1,0 +1,168 @@
+"""Planning: which stretch of a sampler's line makes which batch.  Pure: numbers in, numbers and arrays out.
+
+A batch is a function of its step.  Each global batch is a stretch of the line, and rank r of R takes its r-th part, so
+that the global batches are the same for every number of ranks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from pyloader.indexed.samplers import Sampler
+from pyloader.plan import steps_per_epoch
+
+__all__ = ["LAST_BATCH_RULES", "BatchPlan", "Piece", "pieces"]
+
+LAST_BATCH_RULES = ("keep", "drop", "pad", "wrap", "span")
+
+_PLANNED_TOGETHER = 4096  # indices: computing a few at a time costs as much as a few thousand
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchPlan:
+    """How a line is cut into batches.
+
+    Attributes:
+      sampler: Whose line it is.
+      batch_size: Samples in a batch of one rank.
+      last_batch: "keep", "drop", "pad" or "wrap" an epoch's last rows when they make no whole batch; or "span": an
+        epoch begins in the batch in which the one before it ends.
+      rank: Which rank's batches, from 0.
+      world_size: How many ranks there are.
+    """
+
+    sampler: Sampler
+    batch_size: int
+    last_batch: str
+    rank: int = 0
+    world_size: int = 1
+
+    @property
+    def global_batch_size(self) -> int:
+        """Samples in a batch over all ranks."""
+        return self.batch_size * self.world_size
+
+    @property
+    def steps_per_epoch(self) -> int | None:
+        """How many batches an epoch has; None when batches span epochs."""
+        if self.last_batch == "span":
+            return None
+        return steps_per_epoch(self.sampler.length, self.global_batch_size, self.last_batch)
+
+    def epoch_and_step(self, step: int) -> tuple[int, int]:
+        """Return in which epoch a batch begins, and as which of its steps."""
+        if self.last_batch == "span":
+            epoch, place = divmod(step * self.global_batch_size, self.sampler.length)
+            return epoch, -(-place // self.global_batch_size)
+        return divmod(step, self._steps())
+
+    def place(self, step: int) -> str:
+        """Return where a batch is, in words."""
+        return "epoch {}, step {}".format(*self.epoch_and_step(step))
+
+    def rows_before(self, step: int) -> int:
+        """Return how many rows this rank's batches before `step` have."""
+        if self.last_batch != "keep":
+            return step * self.batch_size
+        epoch, place = divmod(step, self._steps())
+        return epoch * self.sampler.length + place * self.batch_size
+
+    def indices(self, step: int) -> tuple[np.ndarray, int]:
+        """Return a batch's indices, int64 of shape [rows], and how many of them are samples, not filling."""
+        start, size, length = self._line_start(step), self.batch_size, self.sampler.length
+        if self._is_whole(step):
+            return self.sampler.indices(start, start + size), size
+        epoch_start = step // self._steps() * length
+        places = np.arange(start, start + size) - epoch_start
+        num_samples = max(0, min(length - int(places[0]), size))
+        if self.last_batch == "keep":
+            places = places[:num_samples]
+        elif self.last_batch == "pad":
+            places = np.minimum(places, length - 1)
+        else:  # "wrap": the rows before this global batch
+            places = np.where(places < length, places, (places - self.global_batch_size) % length)
+        low, high = int(places.min()), int(places.max()) + 1
+        return self.sampler.indices(epoch_start + low, epoch_start + high)[places - low], num_samples
+
+    def batches(self, step: int, end_step: int | None) -> Iterator[tuple[int, np.ndarray, int]]:
+        """Yield (step, indices, number of samples among them) for the batches from `step` on."""
+        together = max(1, _PLANNED_TOGETHER // self.batch_size) if self.world_size == 1 else 1
+        while end_step is None or step < end_step:
+            last = step + together - 1
+            if together > 1 and (end_step is None or last < end_step) and self._are_one_stretch(step, last):
+                start = self._line_start(step)
+                stretch = self.sampler.indices(start, start + together * self.batch_size)
+                for place in range(0, len(stretch), self.batch_size):
+                    yield step, stretch[place : place + self.batch_size], self.batch_size
+                    step += 1
+            else:
+                yield step, *self.indices(step)
+                step += 1
+
+    def _steps(self) -> int:
+        steps = self.steps_per_epoch
+        assert steps is not None
+        return steps
+
+    def _line_start(self, step: int) -> int:
+        place = self.rank * self.batch_size
+        if self.last_batch == "span":
+            return step * self.global_batch_size + place
+        epoch, step_of_epoch = divmod(step, self._steps())
+        return epoch * self.sampler.length + step_of_epoch * self.global_batch_size + place
+
+    def _is_whole(self, step: int) -> bool:
+        """Tell whether this rank's batch needs no filling, and lacks nothing."""
+        if self.last_batch == "span":
+            return True
+        epoch_end = (step // self._steps() + 1) * self.sampler.length
+        return self._line_start(step) + self.batch_size <= epoch_end
+
+    def _are_one_stretch(self, step: int, last: int) -> bool:
+        if self.last_batch == "span":
+            return True
+        return step // self._steps() == last // self._steps() and self._is_whole(last)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Consecutive batches that are taken together.
+
+    Attributes:
+      step: Of the first.
+      indices: Of all their rows, int64 of shape [rows].
+      sizes: How many rows each batch has.
+      num_samples: How many of each batch's rows are samples, not filling.
+    """
+
+    step: int
+    indices: np.ndarray
+    sizes: list[int]
+    num_samples: list[int]
+
+    def split(self) -> list[Piece]:
+        """Return its batches, each as a piece of its own."""
+        stops = np.cumsum(self.sizes)[:-1]
+        parts = zip(np.split(self.indices, stops), self.sizes, self.num_samples, strict=True)
+        return [Piece(self.step + k, part, [size], [number]) for k, (part, size, number) in enumerate(parts)]
+
+
+def pieces(plan: BatchPlan, step: int, end_step: int | None, *, num_together: Callable[[], int]) -> Iterator[Piece]:
+    """Yield the batches from `step` to `end_step`, `num_together()` at a time; it may answer otherwise each time."""
+    waiting: list[tuple[int, np.ndarray, int]] = []
+    for batch in plan.batches(step, end_step):
+        waiting.append(batch)
+        if len(waiting) >= num_together():
+            yield _together(waiting)
+            waiting = []
+    if waiting:
+        yield _together(waiting)
+
+
+def _together(batches: list[tuple[int, np.ndarray, int]]) -> Piece:
+    parts = [indices for _, indices, _ in batches]
+    joined = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return Piece(batches[0][0], joined, [len(part) for part in parts], [number for _, _, number in batches])

@@ -1,0 +1,53 @@
+"""Mapping: a function of each item, or of each batch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pyloader.indexed.dataset import Dataset
+from pyloader.indexed.in_memory import InMemoryDataset, RangeDataset
+from pyloader.indexed.mapping import MappedBatchDataset, MappedDataset
+
+LETTERS = InMemoryDataset(list("abcdefghij"))
+
+
+class Counted(Dataset[int]):
+    """An array dataset that keeps what it was asked for."""
+
+    def __init__(self, rows):
+        self.rows, self.taken = rows, []
+
+    def __len__(self):
+        return len(self.rows)
+
+    def take(self, indices):
+        self.taken.append(indices.tolist())
+        return self.rows.take(indices, axis=0)
+
+
+def test_a_map_is_computed_when_an_item_is_read():
+    called = []
+    dataset = MappedDataset(RangeDataset(0, 10), lambda x: called.append(x) or x * 2)
+    assert len(dataset) == 10 and called == []
+    assert dataset[-1] == 18 and called == [9]
+    assert list(dataset) == list(range(0, 20, 2))
+
+
+def test_an_error_in_a_mapped_function_arrives_as_itself():
+    with pytest.raises(ZeroDivisionError):
+        RangeDataset(10).map(lambda x: 1 / (x - 3))[0:5]
+
+
+def test_a_batched_map_gets_rows_in_one_take_and_the_last_batch_is_short():
+    source = Counted(np.arange(70))
+    dataset = source.map_batch(np.sum)
+    assert len(dataset) == 3 and isinstance(dataset, MappedBatchDataset)
+    assert dataset[0:3] == [sum(range(32)), sum(range(32, 64)), sum(range(64, 70))]
+    assert len(source.taken) == 1
+    assert source.map_batch(list, batch_size=4)[[17, 0]] == [[68, 69], [0, 1, 2, 3]]
+    assert LETTERS.map_batch("".join, batch_size=4)[:] == ["abcd", "efgh", "ij"]
+    columns = InMemoryDataset({"x": np.arange(5)})
+    assert [batch["x"].tolist() for batch in columns.map_batch(lambda rows: rows, batch_size=3)] == [[0, 1, 2], [3, 4]]
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        LETTERS.map_batch(len, batch_size=0)

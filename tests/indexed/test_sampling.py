@@ -1,0 +1,39 @@
+"""Sampling: an index is the same item however it is read."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyloader.indexed.in_memory import InMemoryDataset, RangeDataset
+from pyloader.indexed.sampling import SampledDataset, SampledDatasetWithoutReplacement, SampledDatasetWithReplacement
+
+LETTERS = InMemoryDataset(list("abcdefghij"))
+
+
+@given(st.lists(st.integers(-30, 29), max_size=20))
+def test_a_sampled_index_is_the_same_item_however_it_is_read(indices):
+    for replacement in (False, True):
+        sample = RangeDataset(100).sample(30, seed=5, replacement=replacement)
+        everything = list(sample)
+        assert sample[indices] == [everything[index] for index in indices]
+        assert [sample[index] for index in indices] == [everything[index] for index in indices]
+
+
+def test_without_replacement_no_item_comes_twice():
+    assert len(set(RangeDataset(100).sample(100, seed=1))) == 100
+    assert SampledDataset is SampledDatasetWithoutReplacement
+    with pytest.raises(ValueError, match="sample_size=11 is more than the 10 items; sample with replacement=True"):
+        LETTERS.sample(11)
+
+
+def test_with_replacement_every_item_comes_about_equally_often():
+    counts = np.bincount(RangeDataset(10).sample(100_000, seed=3, replacement=True)[:], minlength=10)
+    assert ((counts - 10_000) ** 2 / 10_000).sum() < 35
+    assert list(RangeDataset(10).sample(50, seed=3, replacement=True)) != list(
+        RangeDataset(10).sample(50, seed=4, replacement=True)
+    )
+    with pytest.raises(ValueError, match="no items to draw from"):
+        SampledDatasetWithReplacement(InMemoryDataset([]), 1)
