@@ -232,11 +232,11 @@ class TestDeath:
         function = remote(steps, lambda place: os.kill(os.getpid(), number))
         begun = time.monotonic()
         message = (
-            rf"process \d+ was killed by {number.name} while it did .'row 7',.*It had at most .*MB of memory; the mach"
+            rf"process \d+ was killed by {number.name} while it did .'row 7',.*It had at most .*[MG]B of memory; the mach"
         )
         with pytest.raises(WorkerDiedError, match=message):
             function("row 7")
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 10
         assert ("in <lambda>" in capfd.readouterr().err) == (number == signal.SIGSEGV)  # it shows where it crashed
 
     def test_its_exit_code_is_told_however_it_ends(self, steps):
@@ -263,14 +263,14 @@ class TestDeath:
     def test_a_child_of_its_own_does_not_keep_it_from_being_missed(self, steps):
         def forks():
             if os.fork() == 0:
-                threading.Event().wait(3)
+                threading.Event().wait(15)
                 os._exit(0)
             os.kill(os.getpid(), signal.SIGKILL)
 
         begun = time.monotonic()
         with pytest.raises(WorkerDiedError, match="SIGKILL"):
             remote(steps, forks)()
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 10
 
 
 class TestEnd:

@@ -131,7 +131,7 @@ def test_close_waits_for_the_call_in_progress_and_then_gives_up(tmp_path, caplog
     begun = time.monotonic()
     with caplog.at_level(logging.WARNING, "pyloader"):
         loader.close()
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 10
     assert "still running, and left behind: read: chunk-0003.numbered for 0 s" in caplog.text
     release.set()
     for thread in mine:
