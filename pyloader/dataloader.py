@@ -22,13 +22,14 @@ from pyloader.options import checked_integer
 from pyloader.plan import START, Position, rows_of_step, state_of
 from pyloader.run import Run
 from pyloader.world import World
+from pyloader.wrapping import Received, Wrappable
 
 __all__ = ["DataLoader"]
 
 _log = logging.getLogger("pyloader")
 
 
-class DataLoader:
+class DataLoader(Wrappable):
     """Streams chunk files to a training loop: one stream of batches, with a position.
 
     A `for` goes on where the last one stopped, also after `break`.  It ends when `num_epochs` epochs are complete; the
@@ -110,6 +111,7 @@ class DataLoader:
             _log.info(self._options.rank_in_words())
 
     def __iter__(self) -> Iterator[Any]:
+        self._unwrap_if_left()
         self._is_over = False
         position = self._position
         if position.steps_done and not self._stands_at_run_start() and not self._has_loaded:
@@ -194,27 +196,6 @@ class DataLoader:
         """Go back to the start of epoch 0."""
         self._go_to(START)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return what the loop has received, as small JSON; a fresh loader that loads it goes on with the next batch.
-
-        It is the same on all ranks: save one.
-        """
-        return state_of(self._position, self._options.order)
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on with the batch after `state`.
-
-        On another number of ranks than it was saved on the batches over all ranks are the same, when that number
-        divides the state's num_streams, and batch_size is such that they have as many samples.
-
-        Raises:
-          StateError: the state was saved with other chunks or another order; the message says what to write.
-        """
-        options, position = self._options.resuming(state)
-        self._go_to(position)
-        self._options = options
-        self._has_loaded = True
-
     def skip(self, num_steps: int) -> None:
         """Leave out the next `num_steps` batches, without reading them; the state counts them as received.
 
@@ -266,6 +247,16 @@ class DataLoader:
         self._stop_run()
         if self._bar is not None:
             self._bar.close()
+
+    def _received(self) -> Received:
+        state, counters = state_of(self._position, self._options.order), self._counters
+        return Received(state, self.steps_done, self.epochs_done, counters.num_steps, counters.num_samples)
+
+    def _load(self, state: dict[str, Any]) -> None:
+        options, position = self._options.resuming(state)
+        self._go_to(position)
+        self._options = options
+        self._has_loaded = True
 
     def _next_batch(self) -> tuple[Any, int]:
         """Return the next batch and its rows; `self._position` stays where the loop is."""

@@ -48,7 +48,8 @@ def state_of(position: Position, order: Order) -> dict[str, Any]:
     With several streams it is the same on every rank: the step says where each stream stands.
     """
     numbers = {name: getattr(position, name) for name in _numbers(order)}
-    return {"version": STATE_VERSION, **numbers, **asdict(order), "order_digest": order_digest()}
+    options = {name: getattr(order, name) for name in Order.__slots__}
+    return {"version": STATE_VERSION, **numbers, **options, "order_digest": order_digest()}
 
 
 def position_from_state(state: Mapping[str, Any], order: Order) -> Position:
