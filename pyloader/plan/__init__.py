@@ -1,11 +1,11 @@
 """Who reads what, and when.  Pure: numbers in, numbers and arrays out; no files, no threads."""
 
 from pyloader.plan.dealing import Dealing
-from pyloader.plan.locating import rows_of_step
+from pyloader.plan.locating import is_filling, located_streams, rows_between, rows_of_step
 from pyloader.plan.order import chunk_order, deal_phase, encode_generator, order_digest, row_order, segment_order
 from pyloader.plan.position import START, Position
 from pyloader.plan.reading import ReadTask, read_tasks
-from pyloader.plan.state import Order, position_from_state, state_of
+from pyloader.plan.state import Order, order_from_state, position_from_state, state_of
 from pyloader.plan.steps import LAST_BATCH_RULES, filling_rows, steps_per_epoch
 from pyloader.plan.streams import Streams, Stretch
 
@@ -22,10 +22,14 @@ __all__ = [
     "deal_phase",
     "encode_generator",
     "filling_rows",
+    "is_filling",
+    "located_streams",
     "order_digest",
+    "order_from_state",
     "position_from_state",
     "read_tasks",
     "row_order",
+    "rows_between",
     "rows_of_step",
     "segment_order",
     "state_of",
