@@ -165,6 +165,7 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
         num_workers=num_workers,
         worker_kind=_worker_kind(given["worker_kind"], num_workers),
         max_skipped=_max_skipped(given["max_skipped"], len(chunks)),
+        traced=False,
         seed=seed,
         copy=bool(given["copy"]),
         stall_timeout_seconds=checked_seconds("stall_timeout_seconds", given["stall_timeout_seconds"]),

@@ -13,6 +13,7 @@ from pyloader.columns import Columns
 from pyloader.errors import BatchEncodeError, CollateError
 from pyloader.memory import RecycledMemory
 from pyloader.run.options import RunOptions
+from pyloader.run.tracing import STAND_IN, take_off
 from pyloader.shuffle import JoinedPiece, Piece, gather_joined, gather_piece, view_piece
 
 __all__ = ["Encode", "Made", "batch_making"]
@@ -33,6 +34,8 @@ class Made:
       end: Segment and offset of the row after the piece.
       mixing: Of how many chunks its first batch holds samples; 0 if unknown.
       seconds: How long gathering, encoding and collating took.
+      samples: The numbers of its rows' samples, uint64 of shape [num_rows], STAND_IN set in those of rows that fill up;
+        None unless traced.
       viewed: The piece, when `content` is a part of its chunk, which must stay held; else None.
     """
 
@@ -43,6 +46,7 @@ class Made:
     end: tuple[int, int]
     mixing: float
     seconds: tuple[float, float, float]
+    samples: np.ndarray | None
     viewed: Piece | None
 
     def after(self, num_rows: int) -> tuple[int, int]:
@@ -68,6 +72,9 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[Piece | Joine
             columns = gather_piece(piece, memory)
         else:
             columns, viewed = view, piece
+        numbers = take_off(columns)
+        if numbers is not None:
+            numbers[~piece.samples()] |= STAND_IN
         mask = _mask(columns, piece) if pads else None
         gathered = time.perf_counter()
         is_batch = not options.rule.several or not all(isinstance(values, np.ndarray) for values in columns.values())
@@ -80,7 +87,7 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[Piece | Joine
                 _add_place(exc, f"epoch {piece.epoch}, step {piece.step}")
                 raise
         seconds = (gathered - begun, *busy)
-        return Made(piece.num_rows, content, is_batch, piece.origin, piece.end, mixing, seconds, viewed)
+        return Made(piece.num_rows, content, is_batch, piece.origin, piece.end, mixing, seconds, numbers, viewed)
 
     return make
 

@@ -33,6 +33,7 @@ class RunOptions:
       num_workers: Threads that make batches; 0 does everything in the caller's thread.
       worker_kind: Where the user's code runs: in these threads ("thread"), or in a process for each ("process").
       max_skipped: How many unreadable chunks are left out before one is an error.
+      traced: Whether rows carry the numbers of their samples.
       seed: The seed that `batch_encode`'s `rng` is derived from.
       copy: Whether batches of rows in file order are copied out of the reader's arrays.
       stall_timeout_seconds: Seconds of silence before StallError; None waits for ever.
@@ -52,6 +53,7 @@ class RunOptions:
     num_workers: int
     worker_kind: str
     max_skipped: int
+    traced: bool
     seed: int
     copy: bool
     stall_timeout_seconds: float | None

@@ -13,6 +13,7 @@ from pyloader.deliver import Held, Slots
 from pyloader.errors import ReadFileError, WorkerDiedError
 from pyloader.plan import ReadTask
 from pyloader.run.options import RunOptions
+from pyloader.run.tracing import with_sample_numbers
 from pyloader.shuffle import Arrival
 
 __all__ = ["ArrivalCheck", "chunk_reading"]
@@ -81,6 +82,8 @@ class ArrivalCheck:
                 self._skip(path, error)
             else:
                 self._check(path, task.chunk, chunk.value)
+                if self._options.traced:
+                    chunk.value = with_sample_numbers(chunk.value, task.chunk)
             yield Arrival(task.epoch, task.number, task.chunk, chunk, task.part)
 
     def _skip(self, path: str, error: Exception) -> None:
