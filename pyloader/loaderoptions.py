@@ -165,7 +165,7 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
         num_workers=num_workers,
         worker_kind=_worker_kind(given["worker_kind"], num_workers),
         max_skipped=_max_skipped(given["max_skipped"], len(chunks)),
-        traced=False,
+        traced=given["audit_dir"] is not None,
         seed=seed,
         copy=bool(given["copy"]),
         stall_timeout_seconds=checked_seconds("stall_timeout_seconds", given["stall_timeout_seconds"]),
@@ -191,7 +191,10 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
     options = LoaderOptions(
         run=run, order=order, num_epochs=num_epochs, world=world, world_source=world_source, shown=shown
     )
-    return options.with_streams(world.num_streams or world.size)
+    options = options.with_streams(world.num_streams or world.size)
+    if run.traced:
+        options.all_streams("an audit needs to know what an epoch holds")
+    return options
 
 
 def _shown(given: dict[str, Any], **resolved: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from pyloader.plan.dealing import Dealing
 from pyloader.plan.locating import is_filling, located_streams, rows_between, rows_of_step
+from pyloader.plan.numbering import STAND_IN, sample_numbers
 from pyloader.plan.order import chunk_order, deal_phase, encode_generator, order_digest, row_order, segment_order
 from pyloader.plan.position import START, Position
 from pyloader.plan.reading import ReadTask, read_tasks
@@ -11,6 +12,7 @@ from pyloader.plan.streams import Streams, Stretch
 
 __all__ = [
     "LAST_BATCH_RULES",
+    "STAND_IN",
     "START",
     "Dealing",
     "Order",
@@ -31,6 +33,7 @@ __all__ = [
     "row_order",
     "rows_between",
     "rows_of_step",
+    "sample_numbers",
     "segment_order",
     "state_of",
     "steps_per_epoch",

@@ -9,11 +9,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from pyloader.audit import digest_batches
 from pyloader.columns import Columns
 from pyloader.errors import BatchEncodeError, CollateError
 from pyloader.memory import RecycledMemory
+from pyloader.plan import STAND_IN
 from pyloader.run.options import RunOptions
-from pyloader.run.tracing import STAND_IN, take_off
+from pyloader.run.tracing import take_off
 from pyloader.shuffle import JoinedPiece, Piece, gather_joined, gather_piece, view_piece
 
 __all__ = ["Encode", "Made", "batch_making"]
@@ -36,6 +38,7 @@ class Made:
       seconds: How long gathering, encoding and collating took.
       samples: The numbers of its rows' samples, uint64 of shape [num_rows], STAND_IN set in those of rows that fill up;
         None unless traced.
+      digests: Those of its batches, uint64 of shape [num_batches, 4]; None unless traced.
       viewed: The piece, when `content` is a part of its chunk, which must stay held; else None.
     """
 
@@ -47,6 +50,7 @@ class Made:
     mixing: float
     seconds: tuple[float, float, float]
     samples: np.ndarray | None
+    digests: np.ndarray | None
     viewed: Piece | None
 
     def after(self, num_rows: int) -> tuple[int, int]:
@@ -75,6 +79,7 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[Piece | Joine
         numbers = take_off(columns)
         if numbers is not None:
             numbers[~piece.samples()] |= STAND_IN
+        digests = None if numbers is None else digest_batches(numbers, options.rule.batch_size)
         mask = _mask(columns, piece) if pads else None
         gathered = time.perf_counter()
         is_batch = not options.rule.several or not all(isinstance(values, np.ndarray) for values in columns.values())
@@ -87,7 +92,9 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[Piece | Joine
                 _add_place(exc, f"epoch {piece.epoch}, step {piece.step}")
                 raise
         seconds = (gathered - begun, *busy)
-        return Made(piece.num_rows, content, is_batch, piece.origin, piece.end, mixing, seconds, numbers, viewed)
+        return Made(
+            piece.num_rows, content, is_batch, piece.origin, piece.end, mixing, seconds, numbers, digests, viewed
+        )
 
     return make
 

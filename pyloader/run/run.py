@@ -49,12 +49,14 @@ class Run:
       position: After the latest batch; at the start of the next epoch once an epoch's end has come.
       samples: The numbers of the latest batch's samples, uint64 of shape [rows], STAND_IN set where a row fills up;
         None unless traced.
+      digest: The digest of them, uint64 of shape [4]; None unless traced.
     """
 
     def __init__(self, options: RunOptions, start: Position, end_epoch: int | None, counters: Counters) -> None:
         self._options, self._counters = options, counters
         self.position = start
         self.samples: np.ndarray | None = None
+        self.digest: np.ndarray | None = None
         self.steps = Steps()
         self._made: Made | None = None
         self._weight = 0.0  # what self._made has taken of the slots for pieces
@@ -120,8 +122,9 @@ class Run:
         assert made is not None
         start, stop = self._cursor, min(self._cursor + self._options.rule.batch_size, made.num_rows)
         batch = made.content if made.is_batch else slice_columns(made.content, start, stop)
-        if made.samples is not None:
+        if made.samples is not None and made.digests is not None:
             self.samples = made.samples[start:stop]
+            self.digest = made.digests[start // self._options.rule.batch_size]
         self._cursor = stop
         if stop == made.num_rows:  # from here on the rows are the loop's
             self._made, self._cursor = None, 0

@@ -1,0 +1,175 @@
+"""History: which receipts count, when runs were killed, resumed, and resumed on other numbers of ranks.
+
+A run that goes on at step j takes back what earlier runs delivered from step j on: the model does not know of it any
+more.  So of each stream the later run counts, from its first step on.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from pyloader.audit.receipts import Receipt, are_whole
+
+__all__ = ["Deliveries", "Part", "Span", "Twice", "history_of", "spans_of"]
+
+_CLOCK_SECONDS = 0.02  # what is rounded off the times in receipts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Span:
+    """Consecutive steps that one rank received.
+
+    Attributes:
+      receipt: Where it says so.
+      record: Its first record there.
+      first: The first step, counted over all epochs.
+      stop: The step after the last.
+      begun: When the first was received, or before: seconds since 1970.
+      ended: When the last was, or a little before.
+    """
+
+    receipt: Receipt
+    record: int
+    first: int
+    stop: int
+    begun: float
+    ended: float
+
+    def streams(self) -> range:
+        """Return the streams that the rank served."""
+        header = self.receipt.header
+        share = header.order.num_streams // header.size
+        return range(header.rank * share, (header.rank + 1) * share)
+
+    def digests(self, first: int, stop: int) -> np.ndarray:
+        """Return the digests of steps [first, stop), uint64 of shape [stop - first, 4]."""
+        start = self.record + first - self.first
+        return self.receipt.digests(start, start + stop - first)
+
+
+@dataclass(frozen=True, slots=True)
+class Twice:
+    """Steps [first, stop) of a stream that two processes delivered at the same time."""
+
+    first: int
+    stop: int
+    one: Receipt
+    other: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Steps [first, stop), in which every stream is told of by the same receipt, or by none.
+
+    Attributes:
+      first: The first step.
+      stop: The step after the last.
+      spans: Those that tell of all streams of their rank.
+      absent: The streams that nothing tells of.
+    """
+
+    first: int
+    stop: int
+    spans: tuple[Span, ...]
+    absent: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Deliveries:
+    """What counts.
+
+    Attributes:
+      streams: For each stream the steps that are told of, in order: (first, stop, span).
+      twice: What came from two processes at once.
+      num_replaced: How many steps were delivered again by a run that resumed before them.
+    """
+
+    streams: tuple[list[tuple[int, int, Span]], ...]
+    twice: list[Twice] = field(default_factory=list)
+    num_replaced: int = 0
+
+    @property
+    def first(self) -> int:
+        """The first step that any receipt tells of."""
+        return min(held[0][0] for held in self.streams if held)
+
+    @property
+    def stop(self) -> int:
+        """The step after the last that any receipt tells of."""
+        return max(held[-1][1] for held in self.streams if held)
+
+    def parts(self, first: int, stop: int) -> Iterator[Part]:
+        """Yield steps [first, stop) in parts."""
+        ends = {first, stop}
+        for held in self.streams:
+            ends.update(end for start, behind, _ in held for end in (start, behind) if first < end < stop)
+        for start, behind in itertools.pairwise(sorted(ends)):
+            told: dict[Span, set[int]] = {}
+            for stream, held in enumerate(self.streams):
+                span = next((span for begin, end, span in held if begin <= start < end), None)
+                if span is not None:
+                    told.setdefault(span, set()).add(stream)
+            spans = tuple(span for span, streams in told.items() if streams == set(span.streams()))
+            present = {stream for span in spans for stream in span.streams()}
+            absent = tuple(stream for stream in range(len(self.streams)) if stream not in present)
+            yield Part(start, behind, spans, absent)
+
+
+def spans_of(receipt: Receipt, steps_per_epoch: int) -> tuple[list[Span], int]:
+    """Return the spans of a receipt, and how many of its records are damaged, less those at its end.
+
+    Records that were not written to their end, when the machine failed, stand at the end.
+    """
+    spans: list[Span] = []
+    num_damaged = num_since = at = 0
+    for records in receipt.blocks():
+        whole = are_whole(records)
+        steps = records["epoch"].astype(np.int64) * steps_per_epoch + records["step"]
+        seconds = receipt.header.begun_ns / 1e9 + records["centiseconds"] / 100
+        follows = np.diff(steps, prepend=steps[:1] - 2) == 1
+        follows[1:] &= whole[1:] & whole[:-1]
+        starts = np.flatnonzero(~follows)
+        for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(records)], strict=True):
+            if not whole[start]:
+                num_since += 1
+                continue
+            num_damaged, num_since = num_damaged + num_since, 0
+            first, ended = int(steps[start]), float(seconds[stop - 1])
+            last = spans[-1] if spans else None
+            if (
+                last and last.stop == first and last.record + last.stop - last.first == at + start
+            ):  # from block to block
+                spans[-1] = replace(last, stop=first + stop - start, ended=ended)
+            else:
+                begun = receipt.header.begun_ns / 1e9 if at + start == 0 else float(seconds[start])
+                spans.append(Span(receipt, at + start, first, first + stop - start, begun, ended))
+        at += len(records)
+    return spans, num_damaged
+
+
+def history_of(spans: Iterable[Span], num_streams: int) -> Deliveries:
+    """Return what counts of the spans of all ranks and runs."""
+    streams: tuple[list[tuple[int, int, Span]], ...] = tuple([] for _ in range(num_streams))
+    num_replaced = [0] * num_streams
+    twice: dict[tuple[int, int], Twice] = {}
+    for span in sorted(spans, key=lambda span: (span.begun, span.record)):
+        for stream in span.streams():
+            held = streams[stream]
+            while held and held[-1][1] > span.first:
+                first, stop, earlier = held.pop()
+                num_replaced[stream] += stop - max(first, span.first)
+                if earlier.receipt is not span.receipt and earlier.ended > span.begun + _CLOCK_SECONDS:
+                    both = Twice(max(first, span.first), min(stop, span.stop), earlier.receipt, span.receipt)
+                    twice.setdefault((id(earlier), id(span)), both)
+                if first < span.first:
+                    held.append((first, span.first, earlier))
+            held.append((span.first, span.stop, span))
+    return Deliveries(streams, _longest_first(twice.values()), max(num_replaced))
+
+
+def _longest_first(twice: Iterable[Twice]) -> list[Twice]:
+    return sorted((both for both in twice if both.first < both.stop), key=lambda both: both.first - both.stop)
