@@ -76,18 +76,19 @@ class Comparison:
     def _missing(self, epoch: int, begin: int, parts: Sequence[Part]) -> Iterator[Finding]:
         is_last = self._deliveries.stop <= parts[-1].stop
         ends = [held[-1][1] if held else 0 for held in self._deliveries.streams]
-        gaps: list[tuple[int, int, str]] = []
+        gaps: list[tuple[int, int, str, str]] = []
         for part in parts:
             # What a stream has not delivered yet is not missing.
             missing = [stream for stream in part.absent if not (is_last and 0 < ends[stream] <= part.first)]
             if not missing:
                 continue
             who, first = self._ranks(missing, part), part.first
-            if gaps and gaps[-1][1:] == (first, who):
+            what = "no receipt" if part.spans else "no receipt: left out by skip(), or lost"
+            if gaps and gaps[-1][1:] == (first, who, what):
                 first = gaps.pop()[0]
-            gaps.append((first, part.stop, who))
-        for first, stop, who in gaps:
-            yield _finding("missing", epoch, first - begin, stop - begin, who, "no receipt")
+            gaps.append((first, part.stop, who, what))
+        for first, stop, who, what in gaps:
+            yield _finding("missing", epoch, first - begin, stop - begin, who, what)
 
     def _differing(self, epoch: int, begin: int, parts: Sequence[Part]) -> Iterator[Finding]:
         num_named = 0

@@ -104,16 +104,17 @@ class Deliveries:
 
     def parts(self, first: int, stop: int) -> Iterator[Part]:
         """Yield steps [first, stop) in parts."""
+        streams = [[item for item in held if item[0] < stop and item[1] > first] for held in self.streams]
         ends = {first, stop}
-        for held in self.streams:
-            ends.update(end for start, behind, _ in held for end in (start, behind) if first < end < stop)
+        for held in streams:
+            ends.update(end for begin, behind, _ in held for end in (begin, behind) if first < end < stop)
         for start, behind in itertools.pairwise(sorted(ends)):
             told: dict[Span, set[int]] = {}
-            for stream, held in enumerate(self.streams):
-                span = next((span for begin, end, span in held if begin <= start < end), None)
-                if span is not None:
+            for stream, held in enumerate(streams):
+                for span in (span for begin, end, span in held if begin <= start < end):
                     told.setdefault(span, set()).add(stream)
-            spans = tuple(span for span, streams in told.items() if streams == set(span.streams()))
+            # A record tells of all streams of its rank together: when a later run has some of them, it cannot count.
+            spans = tuple(span for span, mine in told.items() if mine == set(span.streams()))
             present = {stream for span in spans for stream in span.streams()}
             absent = tuple(stream for stream in range(len(self.streams)) if stream not in present)
             yield Part(start, behind, spans, absent)

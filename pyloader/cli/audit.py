@@ -69,7 +69,7 @@ def _epochs(epochs: Sequence[EpochAudit]) -> Iterator[tuple[str, ...]]:
             f"{first.epoch:,} to {others[-1].epoch:,}" if others else f"{first.epoch:,}",
             f"{first.steps_done:,} of {first.num_steps:,}",
             f"{first.delivered:,}",
-            f"{first.dropped:,}",
+            f"{first.dropped:,}" if first.state in ("complete", "bad") else "",
             f"{first.repeated:,}",
             ", then ".join(map(str, first.ranks)),
             _state(first),

@@ -51,12 +51,14 @@ def is_filling(streams: Streams, epoch: int, step: int) -> np.ndarray:
 
 
 def rows_between(streams: Streams, stretch: Stretch, start: int, stop: int) -> Iterator[np.ndarray]:
-    """Yield rows [start, stop) of a stretch as they are delivered, a segment at a time, int64 of shape [rows, 2]."""
+    """Yield rows [start, stop) of a stretch as they are delivered, segment by segment, none empty: int64 [rows, 2]."""
     if start >= stop:
         return
     first, last = (int(np.searchsorted(stretch.bounds, row, side="right")) - 1 for row in (start, stop - 1))
     for segment in range(first, last + 1):
         before = int(stretch.bounds[segment])
+        if before == stretch.bounds[segment + 1]:
+            continue
         yield _segment(streams, stretch, segment)[max(0, start - before) : stop - before]
 
 
