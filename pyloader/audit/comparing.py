@@ -47,7 +47,7 @@ class Comparison:
         planned = epoch_digest(streams, epoch)
         if not is_whole or (total != planned).any():
             findings += self._differing(epoch, begin, parts)
-        self.findings += findings
+        self.findings += sorted(findings, key=lambda finding: finding.first_step)
         told_to = next((part.first for part in parts if part.absent), end)
         behind = {stream for part in parts if part.spans for stream in part.absent}
         return EpochAudit(
@@ -75,11 +75,11 @@ class Comparison:
 
     def _missing(self, epoch: int, begin: int, parts: Sequence[Part]) -> Iterator[Finding]:
         is_last = self._deliveries.stop <= parts[-1].stop
-        ends = [held[-1][1] if held else 0 for held in self._deliveries.streams]
+        ends = [held[-1][1] if held else self._deliveries.stop for held in self._deliveries.streams]
         gaps: list[tuple[int, int, str, str]] = []
         for part in parts:
             # What a stream has not delivered yet is not missing.
-            missing = [stream for stream in part.absent if not (is_last and 0 < ends[stream] <= part.first)]
+            missing = [stream for stream in part.absent if not (is_last and ends[stream] <= part.first)]
             if not missing:
                 continue
             who, first = self._ranks(missing, part), part.first
@@ -113,8 +113,10 @@ class Comparison:
         found = culprits(planned, others, excess)
         if found is None:
             more = int(excess[0].astype(np.int64))
-            number = f"{abs(more):,} {'more' if more > 0 else 'fewer'}" if more else "other"
-            return f"{number} samples than the {len(planned):,} planned"
+            if more == 0:
+                return f"other samples than the {len(planned):,} planned"
+            number = f"{abs(more):,} sample{'' if abs(more) == 1 else 's'}"
+            return f"{number} {'more' if more > 0 else 'fewer'} than the {len(planned):,} planned"
         lacking, coming = found
         parts = [f"{self._name(planned[index])} did not come" for index in lacking]
         for row in others[coming]:

@@ -1,14 +1,17 @@
 """History: which receipts count, when runs were killed, resumed, and resumed on other numbers of ranks.
 
-A run that goes on at step j takes back what earlier runs delivered from step j on: the model does not know of it any
-more.  So of each stream the later run counts, from its first step on.
+What counts is what led to where the latest run stands.  It began at some step j, from a state that the run before it
+left behind there; what that one delivered from step j on was taken back, and so was all of a run that nobody resumed.
+Each stream has such a line of runs, and it is told backwards: before the step at which a run began comes the latest
+earlier run that got that far.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -85,12 +88,12 @@ class Deliveries:
     Attributes:
       streams: For each stream the steps that are told of, in order: (first, stop, span).
       twice: What came from two processes at once.
-      num_replaced: How many steps were delivered again by a run that resumed before them.
+      num_replaced: How many steps were delivered and taken back.
     """
 
     streams: tuple[list[tuple[int, int, Span]], ...]
-    twice: list[Twice] = field(default_factory=list)
-    num_replaced: int = 0
+    twice: tuple[Twice, ...]
+    num_replaced: int
 
     @property
     def first(self) -> int:
@@ -154,23 +157,40 @@ def spans_of(receipt: Receipt, steps_per_epoch: int) -> tuple[list[Span], int]:
 
 def history_of(spans: Iterable[Span], num_streams: int) -> Deliveries:
     """Return what counts of the spans of all ranks and runs."""
-    streams: tuple[list[tuple[int, int, Span]], ...] = tuple([] for _ in range(num_streams))
-    num_replaced = [0] * num_streams
-    twice: dict[tuple[int, int], Twice] = {}
+    streams: list[list[Span]] = [[] for _ in range(num_streams)]
     for span in sorted(spans, key=lambda span: (span.begun, span.record)):
         for stream in span.streams():
-            held = streams[stream]
-            while held and held[-1][1] > span.first:
-                first, stop, earlier = held.pop()
-                num_replaced[stream] += stop - max(first, span.first)
-                if earlier.receipt is not span.receipt and earlier.ended > span.begun + _CLOCK_SECONDS:
-                    both = Twice(max(first, span.first), min(stop, span.stop), earlier.receipt, span.receipt)
-                    twice.setdefault((id(earlier), id(span)), both)
-                if first < span.first:
-                    held.append((first, span.first, earlier))
-            held.append((span.first, span.stop, span))
-    return Deliveries(streams, _longest_first(twice.values()), max(num_replaced))
+            streams[stream].append(span)
+    lines = tuple(map(_line_of_runs, streams))
+    num_replaced = (
+        sum(span.stop - span.first for span in mine) - sum(stop - first for first, stop, _ in line)
+        for mine, line in zip(streams, lines, strict=True)
+    )
+    twice = {(id(both.one), id(both.other)): both for mine in streams for both in _twice(mine)}
+    return Deliveries(lines, tuple(twice.values()), max(num_replaced))
 
 
-def _longest_first(twice: Iterable[Twice]) -> list[Twice]:
-    return sorted((both for both in twice if both.first < both.stop), key=lambda both: both.first - both.stop)
+def _line_of_runs(spans: Sequence[Span]) -> list[tuple[int, int, Span]]:
+    """Return what counts of one stream's spans, which are given in the order of time, in the order of steps."""
+    line: list[tuple[int, int, Span]] = []
+    limit, earlier = sys.maxsize, list(spans)
+    while earlier:
+        # The one that began last is where the line ends.  Before it comes the latest that got as far.
+        index = max(range(len(earlier)), key=lambda index: (min(earlier[index].stop, limit) if line else 0, index))
+        span = earlier[index]
+        line.append((span.first, min(span.stop, limit), span))
+        limit = span.first
+        earlier = [other for other in earlier[:index] if other.first < limit]
+    return line[::-1]
+
+
+def _twice(spans: Sequence[Span]) -> Iterator[Twice]:
+    """Yield the steps of one stream that several processes delivered while each of them was at work."""
+    last: Span | None = None
+    for span in spans:
+        if last is not None and last.receipt is not span.receipt and last.ended > span.begun + _CLOCK_SECONDS:
+            first, stop = max(last.first, span.first), min(last.stop, span.stop)
+            if first < stop:
+                yield Twice(first, stop, last.receipt, span.receipt)
+        if last is None or span.ended > last.ended:
+            last = span

@@ -73,7 +73,7 @@ class Audit:
       findings: What is not as it must be.
       damaged: The receipts with damaged records, and how many; their steps are missing.
       num_receipts: How many receipts there are.
-      num_replaced: How many steps were delivered again by a run that resumed before them.
+      num_replaced: How many steps were delivered and taken back, when a run resumed before them.
       order: Of the samples.
     """
 

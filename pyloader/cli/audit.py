@@ -56,7 +56,8 @@ def _screen(result: Audit, arguments: argparse.Namespace) -> Iterator[str]:
     for path, number in result.damaged.items():
         yield f"{path}: {counted(number, 'record')} in its middle cannot be read"
     if result.num_replaced:
-        yield f"{counted(result.num_replaced, 'step')} came once more after a resume before them; the later run counts."
+        were = "step was" if result.num_replaced == 1 else "steps were"
+        yield f"{result.num_replaced:,} {were} delivered and taken back, when a run resumed before; they do not count."
     yield _summary(result)
     yield as_block(list(_next_step(result, arguments)), label_width=8)
 
@@ -84,13 +85,10 @@ def _state(epoch: EpochAudit) -> str:
     begun = f"the receipts begin at step {epoch.first_step:,}: " if epoch.first_step else ""
     if epoch.state == "partial":
         return f"{begun}all is well from there on"
-    last = epoch.first_step + epoch.steps_done - 1
-    behind = f"; {epoch.behind} is not as far as the others" if epoch.behind else ""
-    return (
-        f"{begun}incomplete, all is well up to step {last:,}{behind}"
-        if epoch.steps_done
-        else f"{begun}just begun{behind}"
-    )
+    behind = f" ({epoch.behind} {'are' if epoch.behind.startswith('ranks') else 'is'} behind)" if epoch.behind else ""
+    if not epoch.steps_done:
+        return f"{begun}just begun{behind}"
+    return f"{begun}incomplete, all is well up to step {epoch.first_step + epoch.steps_done - 1:,}{behind}"
 
 
 def _finding(finding: Finding) -> tuple[str, ...]:

@@ -49,7 +49,8 @@ def test_complete_epochs_are_proven_in_a_line(capsys, tmp_path):
             "epoch     steps   samples   dropped   repeated   ranks",
             "0 to 2   7 of 7       168        21          0   2       every sample exactly once, but those dropped",
             "3 complete epochs, each sample exactly once (2 receipts).",
-            f"next       pyloader locate STATE.json {tmp_path}/chunks --step N   shows which samples a step had",
+            f"next       pyloader locate STATE.json {tmp_path}/chunks --step N",
+            "           shows which samples a step had",
         ],
     )
     assert audit(capsys, tmp_path, "-q") == (0, [])
@@ -58,11 +59,19 @@ def test_complete_epochs_are_proven_in_a_line(capsys, tmp_path):
 def test_an_epoch_that_is_running_is_well_up_to_a_step(capsys, tmp_path):
     state = received(tmp_path, 4, 11, last_batch="pad")
     received(tmp_path, 4, 3, last_batch="pad")
-    received(tmp_path, 2, 6, state=state, last_batch="pad")
-    assert audit(capsys, tmp_path)[1][:-1] == [
+    received(tmp_path, 2, 7, state=state, last_batch="pad")
+    (path,) = tmp_path.glob("receipts/rank-1-of-2*")
+    path.write_bytes(path.read_bytes()[:-1])  # it is killed while it writes
+    code, lines = audit(capsys, tmp_path)
+    assert code == 0
+    assert lines[:-2] == [
         "epoch    steps   samples   dropped   repeated   ranks",
-        "0       3 of 8        72                    0   4       incomplete, all is well up to step 2;"
-        " ranks 0, 1, 2, 3 of 4 is not as far as the others",
+        "0       8 of 8       189         0          3   4           every sample exactly once",
+        "1       8 of 8       189         0          3   4, then 2   every sample exactly once",
+        "2       1 of 8        36                    0   2           incomplete, all is well up to step 0 "
+        "(rank 1 of 2 is behind)",
+        "3 steps were delivered and taken back, when a run resumed before; they do not count.",
+        "2 complete epochs, each sample exactly once; epoch 2 is running (10 receipts).",
     ]
 
 
@@ -70,12 +79,20 @@ def test_what_is_missing_is_listed(capsys, tmp_path):
     received(tmp_path, 2, 17)
     (path,) = tmp_path.glob("receipts/rank-1-of-2*")
     path.unlink()
-    code, lines = audit(capsys, tmp_path)
-    assert code == 1
-    assert lines == [
-        "epoch    steps   samples   dropped   repeated   ranks",
-        "0 to 1  0 of 7        84        21          0   2       NOT exactly once",
-    ]
+    assert audit(capsys, tmp_path) == (
+        1,
+        [
+            "epoch     steps   samples   dropped   repeated   ranks",
+            "0 to 1   0 of 7        84        21          0   2       NOT exactly once",
+            "2        0 of 7        36        21          0   2       NOT exactly once",
+            "epoch 0, steps 0 to 6   rank 1 of 2   no receipt",
+            "epoch 1, steps 0 to 6   rank 1 of 2   no receipt",
+            "epoch 2, steps 0 to 2   rank 1 of 2   no receipt",
+            "3 of 3 epochs are bad (1 receipt).",
+            f"next       put the receipts of every rank into {tmp_path}/receipts, then pyloader audit "
+            f"{tmp_path}/receipts {tmp_path}/chunks",
+        ],
+    )
 
 
 def test_what_differs_is_listed_and_many_findings_are_cut_short(capsys, tmp_path, monkeypatch):
@@ -88,7 +105,19 @@ def test_what_differs_is_listed_and_many_findings_are_cut_short(capsys, tmp_path
     received(tmp_path, 2, 70)
     code, lines = audit(capsys, tmp_path)
     assert code == 1
-    assert lines == []
+    assert lines[:5] == [
+        "epoch     steps   samples   dropped   repeated   ranks",
+        "0 to 9   7 of 7       174        21          0   2       NOT exactly once",
+        "epoch 0, step 1   rank 0 of 2   1 sample more than the 12 planned",
+        "epoch 0, step 1   rank 1 of 2   1 sample more than the 12 planned",
+        "epoch 0, step 3   rank 0 of 2   1 sample more than the 12 planned",
+    ]
+    assert lines[22:] == [
+        "40 more findings: --json lists them all",
+        "10 of 10 epochs are bad (2 receipts).",
+        f"next       pyloader verify {tmp_path}/chunks",
+        "           and, if that is well, report it: pyloader delivered other samples",
+    ]
 
 
 def test_the_findings_come_as_json(capsys, tmp_path):
