@@ -111,17 +111,20 @@ class Comparison:
         mine = np.isin(np.arange(len(rows)) // self._streams.share, span.streams())
         planned, others = rows[mine & ~filling], rows[~filling]
         found = culprits(planned, others, excess)
-        if found is None:
-            more = int(excess[0].astype(np.int64))
-            if more == 0:
-                return f"other samples than the {len(planned):,} planned"
+        more, stand_ins = excess[:2].astype(np.int64).tolist()
+        if found is not None:
+            lacking, coming = found
+            parts = [f"{self._name(planned[index])} did not come" for index in lacking]
+            for row in others[coming]:
+                times = "came twice" if (planned == row).all(axis=1).any() else "came, which was not planned here"
+                parts.append(f"{self._name(row)} {times}")
+        elif more == 0:
+            parts = [f"other samples than the {len(planned):,} planned"]
+        else:
             number = f"{abs(more):,} sample{'' if abs(more) == 1 else 's'}"
-            return f"{number} {'more' if more > 0 else 'fewer'} than the {len(planned):,} planned"
-        lacking, coming = found
-        parts = [f"{self._name(planned[index])} did not come" for index in lacking]
-        for row in others[coming]:
-            times = "came twice" if (planned == row).all(axis=1).any() else "came, which was not planned here"
-            parts.append(f"{self._name(row)} {times}")
+            parts = [f"{number} {'more' if more > 0 else 'fewer'} than the {len(planned):,} planned"]
+        if stand_ins > 0:
+            parts.append("another row stands in" if stand_ins == 1 else f"{stand_ins:,} rows stand in")
         return ", ".join(parts)
 
     def _name(self, row: np.ndarray) -> str:

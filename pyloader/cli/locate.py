@@ -19,6 +19,7 @@ from pyloader.plan import (
     Order,
     Streams,
     is_filling,
+    left_out_in_state,
     located_streams,
     order_from_state,
     position_from_state,
@@ -49,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     state = _read_state(arguments.state)
     order = order_from_state(state)
     steps_done = position_from_state(state, order).steps_done
+    left_out = set(left_out_in_state(state))
     chunks = list_chunks(arguments.data_dir)
     streams = _streams(arguments, order, chunks)
     total = steps_done if arguments.step is None else arguments.step
@@ -58,7 +60,13 @@ def run(arguments: argparse.Namespace) -> int:
     rows, filling = rows_of_step(streams, epoch, step), is_filling(streams, epoch, step)
     stream_of = np.repeat(np.arange(streams.num_streams), len(rows) // streams.num_streams)
     samples = [
-        {"stream": stream, "chunk": chunks.names[chunk], "row": row, "repeated": repeated}
+        {
+            "stream": stream,
+            "chunk": chunks.names[chunk],
+            "row": row,
+            "repeated": repeated,
+            "left_out": chunk in left_out,
+        }
         for stream, (chunk, row), repeated in zip(stream_of.tolist(), rows.tolist(), filling.tolist(), strict=True)
     ]
     if arguments.json:
@@ -73,6 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _line(sample: Mapping[str, Any]) -> tuple[str, ...]:
     note = "repeated, to fill up the batch" if sample["repeated"] else ""
+    if sample["left_out"]:
+        note = "the chunk is left out: another row stands in"
     return (str(sample["stream"]), sample["chunk"], str(sample["row"]), note)
 
 

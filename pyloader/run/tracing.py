@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from pyloader.columns import Columns, row_count
-from pyloader.plan import sample_numbers
+from pyloader.columns import Columns
+from pyloader.plan import STAND_IN
 
-__all__ = ["take_off", "with_sample_numbers"]
+__all__ = ["place_of", "put_on", "take_off"]
 
 _COLUMN = "\0sample"  # no column of the user's begins so
 
 
-def with_sample_numbers(columns: Columns, chunk: int) -> Columns:
-    """Return a chunk's columns and the numbers of its samples; an empty one as it is."""
-    return columns and {**columns, _COLUMN: sample_numbers(chunk, np.arange(row_count(columns)))}
+def place_of(number: int) -> tuple[int, int]:
+    """Return the chunk and the row of the sample with this number, whether or not it stands in for another."""
+    return (number & ~int(STAND_IN)) >> 32, number & (2**32 - 1)
+
+
+def put_on(columns: Columns, numbers: np.ndarray | None) -> Columns:
+    """Return columns and the numbers of their samples, where they have some."""
+    return columns if numbers is None else {**columns, _COLUMN: numbers}
 
 
 def take_off(columns: Columns) -> np.ndarray | None:

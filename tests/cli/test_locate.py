@@ -92,6 +92,16 @@ def test_rows_that_fill_up_the_last_batch_are_told_apart(capsys, tmp_path, last_
     assert capsys.readouterr().out.count("   repeated, to fill up the batch") == len(repeated)
 
 
+def test_rows_of_a_chunk_that_is_left_out_are_told_apart(capsys, tmp_path):
+    directory = write_counted(tmp_path / "chunks", COUNTS)
+    state = a_state(directory, shuffle=False)
+    state.write_text(json.dumps({**json.loads(state.read_text()), "skipped_chunks": [2]}))
+    samples = located(capsys, state, directory, "--step", 1)["samples"]
+    assert [sample["row"] for sample in samples if sample["left_out"]] == [0, 1, 2, 3, 4]
+    assert main(["locate", str(state), str(directory), "--step", "1"]) == 0
+    assert capsys.readouterr().out.count("the chunk is left out: another row stands in") == 5
+
+
 def test_nothing_is_read(capsys, tmp_path):
     directory = write_counted(tmp_path / "chunks", COUNTS)
     state = a_state(directory)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numbered import NumberedReader, loader_of, write_chunks
 from ranks import PLENTY, global_batches, rank_loaders, through_json, write_counted
 
-from pyloader import World
+from pyloader import DataLoader, Dataset, World
 from pyloader.audit import ReceiptWriter, audit_epochs, receipts
 from pyloader.errors import DataDirError, ReceiptError
 from pyloader.files import list_chunks
@@ -327,10 +327,27 @@ def test_chunks_without_counts_are_refused_at_once_with_the_way_to_count(tmp_pat
     chunks = write_chunks(tmp_path / "chunks", COUNTS)
     with pytest.raises(DataDirError, match=r"an audit needs to know what an epoch holds. .*pyloader index"):
         loader_of(chunks, audit_dir=tmp_path / "receipts")
-    write_counted(chunks, COUNTS)
-    with pytest.raises(ValueError, match="max_skipped=1 may leave out chunks, and an audit needs to know"):
-        loader_of(chunks, max_skipped=1, audit_dir=tmp_path / "receipts")
     assert not (tmp_path / "receipts").exists()
+
+
+def test_what_max_skipped_leaves_out_is_named(tmp_path):
+    class Refusing(Dataset):
+        def batch_encode(self, columns):
+            assert not set(columns["id"].tolist()) & {32, 70, 71}
+            return columns
+
+    chunks = write_counted(tmp_path / "chunks", COUNTS)
+    options = {"batch_size": 8, "max_skipped": 3, "num_workers": 0, "world": None}
+    with DataLoader(
+        NumberedReader(), Refusing(), data_dir=chunks, audit_dir=tmp_path / "receipts", **options
+    ) as loader:
+        assert sum(len(batch["id"]) for batch in loader) == 189
+    audit = audited(tmp_path)
+    assert [(finding.first_step, finding.what) for finding in audit.findings] == [
+        (4, "chunk-0002.numbered row 2 did not come, another row stands in"),
+        (8, "2 samples fewer than the 8 planned, 2 rows stand in"),
+    ]
+    assert (audit.epochs[0].delivered, audit.epochs[0].repeated) == (186, 3)
 
 
 def test_a_receipt_that_cannot_be_written_ends_the_run_after_the_batches_before_it(tmp_path, monkeypatch):
