@@ -49,7 +49,6 @@ class Comparison:
             findings += self._differing(epoch, begin, parts)
         self.findings += sorted(findings, key=lambda finding: finding.first_step)
         told_to = next((part.first for part in parts if part.absent), end)
-        behind = {stream for part in parts if part.spans for stream in part.absent}
         return EpochAudit(
             epoch=epoch,
             state="bad" if findings else "complete" if is_whole else "running" if told_to < end else "partial",
@@ -61,7 +60,7 @@ class Comparison:
             dropped=int(streams.counts.sum()) - int(planned[0]),
             repeated=int(total[1]),
             ranks=tuple(dict.fromkeys(span.receipt.header.size for _, span in _told(parts))),
-            behind=self._ranks(behind, next(part for part in parts if part.spans)) if behind else "",
+            behind=next((self._ranks(part.absent, part) for part in parts if part.absent and part.spans), ""),
         )
 
     def _twice(self, epoch: int, begin: int, end: int) -> Iterator[Finding]:
@@ -75,7 +74,10 @@ class Comparison:
 
     def _missing(self, epoch: int, begin: int, parts: Sequence[Part]) -> Iterator[Finding]:
         is_last = self._deliveries.stop <= parts[-1].stop
-        ends = [held[-1][1] if held else self._deliveries.stop for held in self._deliveries.streams]
+        ends = [parts[0].first if line else self._deliveries.stop for line in self._deliveries.streams]
+        for part in parts:
+            for stream in set(range(len(ends))).difference(part.absent):
+                ends[stream] = part.stop
         gaps: list[tuple[int, int, str, str]] = []
         for part in parts:
             # What a stream has not delivered yet is not missing.

@@ -212,6 +212,28 @@ def test_a_rank_that_is_not_as_far_as_the_others_is_named_and_no_fault(tmp_path)
     close(loaders)
 
 
+def test_a_rank_that_was_split_up_does_not_speak_for_one_that_has_not_begun(tmp_path):
+    chunks = write_counted(tmp_path / "chunks", COUNTS)
+    options = {"last_batch": "drop", "audit_dir": tmp_path / "receipts"}
+    (only,) = rank_loaders(chunks, 1, num_streams=2, batch_size=8, **options)
+    global_batches([only], 5)
+    state = only.state_dict()
+    global_batches([only], 5)
+    loaders = rank_loaders(chunks, 2, batch_size=4, **options)
+    for loader in loaders:
+        loader.load_state_dict(state)
+    for _ in range(3):
+        next(loaders[0])
+    audit = audited(tmp_path)
+    (epoch,) = audit.epochs
+    assert found(audit) == []
+    assert (epoch.state, epoch.steps_done, epoch.behind) == ("running", 5, "rank 1 of 2")
+    for _ in range(4):
+        next(loaders[1])
+    assert audited(tmp_path).epochs[0].steps_done == 8
+    close(loaders)
+
+
 def test_an_epoch_that_ended_early_is_missing_steps_once_another_has_begun(tmp_path):
     chunks = write_counted(tmp_path / "chunks", COUNTS)
     with loader_of(
