@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 from pyloader.audit.comparing import Comparison
 from pyloader.audit.history import history_of, spans_of
+from pyloader.audit.planned import streams_of_order
 from pyloader.audit.receipts import Receipt, read_receipts
 from pyloader.audit.report import Audit
-from pyloader.errors import DataDirError, ReceiptError
+from pyloader.errors import ReceiptError
 from pyloader.files import ChunkList
-from pyloader.plan import Order, located_streams, order_digest
+from pyloader.plan import Order, order_digest
 
 __all__ = ["audit_epochs"]
 
@@ -30,14 +31,8 @@ def audit_epochs(audit_dir: str | os.PathLike[str], chunks: ChunkList) -> Audit:
       DataDirError: the chunks' counts are unknown.
     """
     receipts = read_receipts(audit_dir)
-    order = _only_order(os.fspath(audit_dir), receipts, chunks)
-    if chunks.counts is None:
-        what = "has no manifest that says how many samples each chunk holds, and an audit needs to know."
-        raise DataDirError(str(chunks.root), what, f"Count them once: pyloader index {chunks.root}")
-    streams = located_streams(order, chunks.counts)
-    if streams.steps_per_epoch == 0:
-        what = f"holds {int(chunks.counts.sum()):,} samples, which make no batch of {order.batch_size:,}."
-        raise DataDirError(str(chunks.root), what, "Is its manifest that of these chunks?")
+    order = _only_order(receipts, chunks)
+    streams = streams_of_order(order, chunks)
     spans, damaged = [], {}
     for receipt in receipts:
         found, num_damaged = spans_of(receipt, streams.steps_per_epoch)
@@ -60,7 +55,7 @@ def audit_epochs(audit_dir: str | os.PathLike[str], chunks: ChunkList) -> Audit:
     )
 
 
-def _only_order(audit_dir: str, receipts: Sequence[Receipt], chunks: ChunkList) -> Order:
+def _only_order(receipts: Sequence[Receipt], chunks: ChunkList) -> Order:
     for receipt in receipts:
         header = receipt.header
         if header.order.fingerprint != chunks.fingerprint:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from pyloader.audit.blaming import culprits
-from pyloader.audit.digests import WIDTH
+from pyloader.audit.digests import WIDTH, dataset_digest
 from pyloader.audit.history import Deliveries, Part, Span
 from pyloader.audit.planned import epoch_digest, step_digests
 from pyloader.audit.report import EpochAudit, Finding
@@ -32,6 +32,7 @@ class Comparison:
 
     def __init__(self, streams: Streams, deliveries: Deliveries, names: Sequence[str]) -> None:
         self._streams, self._deliveries, self._names = streams, deliveries, names
+        self._dataset = dataset_digest(streams.counts)
         self.findings: list[Finding] = []
 
     def epoch(self, epoch: int) -> EpochAudit:
@@ -44,7 +45,7 @@ class Comparison:
         total = np.zeros(WIDTH, np.uint64)
         for part, span in _told(parts):
             total += span.digests(part.first, part.stop).sum(axis=0)
-        planned = epoch_digest(streams, epoch)
+        planned = epoch_digest(streams, epoch, self._dataset)
         if not is_whole or (total != planned).any():
             findings += self._differing(epoch, begin, parts)
         self.findings += sorted(findings, key=lambda finding: finding.first_step)

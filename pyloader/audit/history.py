@@ -144,9 +144,7 @@ def spans_of(receipt: Receipt, steps_per_epoch: int) -> tuple[list[Span], int]:
             num_damaged, num_since = num_damaged + num_since, 0
             first, ended = int(steps[start]), float(seconds[stop - 1])
             last = spans[-1] if spans else None
-            if (
-                last and last.stop == first and last.record + last.stop - last.first == at + start
-            ):  # from block to block
+            if start == 0 and last and last.stop == first and last.record + last.stop - last.first == at:
                 spans[-1] = replace(last, stop=first + stop - start, ended=ended)
             else:
                 begun = receipt.header.begun_ns / 1e9 if at + start == 0 else float(seconds[start])

@@ -2,22 +2,49 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 
 import numpy as np
 
-from pyloader.audit.digests import WIDTH, dataset_digest, digest_groups
-from pyloader.plan import Streams, rows_between, sample_numbers
+from pyloader.audit.digests import WIDTH, digest_groups
+from pyloader.errors import DataDirError
+from pyloader.files import ChunkList
+from pyloader.plan import Order, Streams, located_streams, rows_between, sample_numbers
 
-__all__ = ["epoch_digest", "step_digests"]
+__all__ = ["epoch_digest", "step_digests", "streams_of_order"]
 
 
-def epoch_digest(streams: Streams, epoch: int) -> np.ndarray:
+def streams_of_order(order: Order, chunks: ChunkList) -> Streams:
+    """Return the plan that an order has for these chunks, over all ranks.
+
+    Raises:
+      DataDirError: the chunks' counts are unknown, or others than those that the order was made for.
+    """
+    if chunks.counts is None:
+        what = "has no manifest that says how many samples each chunk holds, and their places depend on it."
+        raise DataDirError(str(chunks.root), what, f"Count them once: pyloader index {shlex.quote(str(chunks.root))}")
+    streams = located_streams(order, chunks.counts)
+    num_samples = int(chunks.counts.sum())
+    if num_samples < order.num_streams or streams.steps_per_epoch == 0:
+        what = f"holds {num_samples:,} samples by its manifest, which make no batch of {order.batch_size:,}."
+        raise DataDirError(
+            str(chunks.root), what, f"See what is wrong: pyloader verify {shlex.quote(str(chunks.root))}"
+        )
+    return streams
+
+
+def epoch_digest(streams: Streams, epoch: int, dataset: np.ndarray) -> np.ndarray:
     """Return the digest of an epoch over all ranks, uint64 of shape [4].
 
     Every sample once, less those that last_batch="drop" leaves out, which the order says.
+
+    Args:
+      streams: The plan.
+      epoch: Which epoch.
+      dataset: The digest of all samples.
     """
-    digest = dataset_digest(streams.counts)
+    digest = dataset.copy()
     num_rows = int(streams.counts.sum())
     whole = streams.steps_per_epoch * streams.num_streams * streams.share
     if streams.last_batch == "drop":

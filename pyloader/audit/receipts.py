@@ -35,7 +35,7 @@ _RECORD = np.dtype(
         ("epoch", "<u4"),
         ("step", "<u4"),
         ("samples", "<u4"),
-        ("filling", "<u4"),
+        ("stand_ins", "<u4"),
         ("sums", "<u8", 2),
         ("centiseconds", "<u4"),  # since the receipt was begun
         ("checksum", "<u4"),  # CRC-32 of what is before it
@@ -178,7 +178,7 @@ class Receipt:
         """Return the digests in records [start, stop), uint64 of shape [stop - start, 4]."""
         records = self._records(start, stop)
         digests = np.empty((len(records), WIDTH), np.uint64)
-        digests[:, 0], digests[:, 1], digests[:, 2:] = records["samples"], records["filling"], records["sums"]
+        digests[:, 0], digests[:, 1], digests[:, 2:] = records["samples"], records["stand_ins"], records["sums"]
         return digests
 
     def _records(self, start: int, stop: int) -> np.ndarray:
@@ -188,14 +188,20 @@ class Receipt:
 def read_receipts(directory: str | os.PathLike[str]) -> list[Receipt]:
     """Return the receipts in a directory and those below it, less those of loaders that delivered nothing.
 
+    Of several copies of one, the longest.
+
     Raises:
       ReceiptError: there are none, or one is none of this version.
     """
-    found = [receipt for path in sorted(Path(directory).rglob(f"*{_SUFFIX}")) if (receipt := _read(path)) is not None]
+    found: dict[ReceiptHeader, Receipt] = {}
+    for path in sorted(Path(directory).rglob(f"*{_SUFFIX}")):
+        receipt = _read(path)
+        if receipt is not None and found.get(receipt.header, receipt).num_records <= receipt.num_records:
+            found[receipt.header] = receipt
     if not found:
         what = "holds no receipts." if os.path.isdir(directory) else "is no directory of receipts."
         raise ReceiptError(os.fspath(directory), what, "Have them written: DataLoader(..., audit_dir='receipts')")
-    return found
+    return list(found.values())
 
 
 def are_whole(records: np.ndarray) -> np.ndarray:
@@ -219,5 +225,8 @@ def _read(path: Path) -> Receipt | None:
     if (header.format, header.version) != (_FORMAT, _VERSION):
         what = f"is of format {header.format!r}, version {header.version}; this pyloader reads {_FORMAT!r}, {_VERSION}."
         raise ReceiptError(str(path), what)
+    if not 0 <= header.rank < header.size or header.order.num_streams % header.size:
+        whose = f"rank {header.rank} of {header.size}, with {header.order.num_streams} streams"
+        raise ReceiptError(str(path), f"is of {whose}: its header is damaged.", "Fetch it again")
     num_records = (num_bytes - len(line)) // _RECORD.itemsize
     return Receipt(path, header, len(line), num_records) if num_records else None

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pyloader.audit.planned import streams_of_order
 from pyloader.cli.main import GOOD
 from pyloader.cli.screens import as_json, as_table, counted
-from pyloader.errors import DataDirError, FileError
-from pyloader.files import ChunkList, list_chunks
+from pyloader.errors import FileError
+from pyloader.files import list_chunks
 from pyloader.plan import (
-    Order,
-    Streams,
     is_filling,
     left_out_in_state,
-    located_streams,
     order_from_state,
     position_from_state,
     rows_of_step,
@@ -52,7 +49,10 @@ def run(arguments: argparse.Namespace) -> int:
     steps_done = position_from_state(state, order).steps_done
     left_out = set(left_out_in_state(state))
     chunks = list_chunks(arguments.data_dir)
-    streams = _streams(arguments, order, chunks)
+    if chunks.fingerprint != order.fingerprint:
+        what = f"was saved on other chunks: their names or sizes differ from those of {arguments.data_dir}."
+        raise FileError(arguments.state, what, "Name the chunks it was saved on")
+    streams = streams_of_order(order, chunks)
     total = steps_done if arguments.step is None else arguments.step
     if total < 0:
         raise ValueError(f"--step must be at least 0, got {total}")
@@ -89,23 +89,7 @@ def _line(sample: Mapping[str, Any]) -> tuple[str, ...]:
 def _since(steps: int) -> str:
     if steps == 0:
         return "the next after the state"
-    return (
-        f"{abs(steps):,} {'steps' if abs(steps) > 1 else 'step'} {'after the next' if steps > 0 else 'before the next'}"
-    )
-
-
-def _streams(arguments: argparse.Namespace, order: Order, chunks: ChunkList) -> Streams:
-    if chunks.fingerprint != order.fingerprint:
-        what = f"was saved on other chunks: their names or sizes differ from those of {arguments.data_dir}."
-        raise FileError(arguments.state, what, "Name the chunks it was saved on")
-    if chunks.counts is None:
-        what = "has no manifest that says how many samples each chunk holds, and locating them needs to know."
-        raise DataDirError(str(chunks.root), what, f"Count them once: pyloader index {shlex.quote(str(chunks.root))}")
-    streams = located_streams(order, chunks.counts)
-    if int(chunks.counts.sum()) < order.num_streams or streams.steps_per_epoch == 0:
-        what = f"holds {counted(int(chunks.counts.sum()), 'sample')}, which make no batch of {order.batch_size:,}."
-        raise DataDirError(str(chunks.root), what, "Is its manifest that of these chunks?")
-    return streams
+    return f"{counted(abs(steps), 'step')} {'after' if steps > 0 else 'before'} the next"
 
 
 def _read_state(path: str) -> Mapping[str, Any]:

@@ -156,17 +156,27 @@ def test_a_full_disk_is_an_error_and_what_was_written_stays(tmp_path, monkeypatc
     [
         ("{}", "is no receipt"),
         ("not JSON", "is no receipt"),
+        (json.dumps({"rank": 2}), "is of rank 2 of 2, with 4 streams: its header is damaged"),
+        (json.dumps({"size": 3}), "is of rank 1 of 3, with 4 streams: its header is damaged"),
         (json.dumps({"version": 2}), "version 2; this pyloader reads 'pyloader-receipt', 1"),
     ],
 )
 def test_what_is_no_receipt_is_refused(tmp_path, line, found):
     path = written(tmp_path, range(3))
     header, _, records = path.read_bytes().partition(b"\n")
-    if "version" in line:
+    if line.startswith('{"'):
         line = json.dumps({**json.loads(header), **json.loads(line)})
     path.write_bytes(line.encode() + b"\n" + records)
     with pytest.raises(ReceiptError, match=found):
         read_receipts(tmp_path)
+
+
+def test_of_copies_the_longest_counts(tmp_path):
+    path = written(tmp_path, range(6))
+    for name, size in (("a", 80), ("z", 120)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / path.name).write_bytes(path.read_bytes()[:-size])
+    assert told(tmp_path) == ([[0, 1, 2, 3, 4, 5]], 0)
 
 
 def test_a_directory_without_receipts_is_refused_with_how_to_get_some(tmp_path):

@@ -151,6 +151,16 @@ def test_chunks_without_counts_are_refused_with_the_way_to_count(capsys, tmp_pat
     assert f"Count them once: pyloader index {directory}" in complaint(capsys, state, directory)
 
 
+def test_a_manifest_that_lacks_the_samples_is_refused(capsys, tmp_path):
+    directory = write_counted(tmp_path / "chunks", COUNTS)
+    state = a_state(directory)
+    manifest = json.loads((directory / "manifest.json").read_text())
+    for chunk in manifest["chunks"]:
+        chunk["num_samples"] = 0
+    (directory / "manifest.json").write_text(json.dumps(manifest))
+    assert f"make no batch of 7. See what is wrong: pyloader verify {directory}" in complaint(capsys, state, directory)
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("seed", -1), ("shuffle", "some"), ("batch_size", 0), ("num_streams", "2"), ("last_batch", 3)]
 )
