@@ -68,6 +68,8 @@ class DataLoader(Wrappable):
       world: Which data-parallel rank this is: a World, or (rank, size), or None for the only one.  "auto" asks
         torch.distributed, jax.distributed, and RANK and WORLD_SIZE, as World.detect does.  Each rank gets its own part
         of every epoch, in the same number of batches; batch_size is per rank.
+      audit_dir: Where receipts of what was delivered are written, 40 bytes a batch, for `pyloader audit`: a directory,
+        the same for all ranks and for runs that resume.  None writes none.
 
     Raises:
       TypeError: an argument of the wrong kind, or an option that does not exist; the message says what to write.

@@ -148,6 +148,15 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
     max_skipped, max_skipped_rows = _max_skipped(given["max_skipped"], chunks)
     collator = NumpyDataCollator() if given["datacollator"] is None else given["datacollator"]
     slices = given["dataset"] is None and type(collator) is NumpyDataCollator and not collator.dtypes
+    order = Order(
+        seed=seed,
+        shuffle=shuffle,
+        shuffle_window=window,
+        batch_size=batch_size * world.size,
+        last_batch=given["last_batch"],
+        num_streams=1,
+        fingerprint=chunks.fingerprint,
+    )
     audited = given["audit_dir"] is not None
     run = RunOptions(
         chunks=chunks,
@@ -156,8 +165,8 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
         collator=collator,
         dealing=dealing,
         streams=None,
-        chunk_seed=seed if shuffle == "all" else None,
-        row_seed=None if shuffle == "none" else seed,
+        chunk_seed=order.chunk_seed,
+        row_seed=order.row_seed,
         rule=CutRule(batch_size=batch_size, last_batch=given["last_batch"], several=slices),
         max_queue_size=queue_size,
         num_readers=checked_integer("num_readers", given["num_readers"], at_least=1),
@@ -170,15 +179,6 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
         seed=seed,
         copy=bool(given["copy"]),
         stall_timeout_seconds=checked_seconds("stall_timeout_seconds", given["stall_timeout_seconds"]),
-    )
-    order = Order(
-        seed=seed,
-        shuffle=shuffle,
-        shuffle_window=window,
-        batch_size=batch_size * world.size,
-        last_batch=given["last_batch"],
-        num_streams=1,
-        fingerprint=chunks.fingerprint,
     )
     shown = _shown(
         {**given, "data_dir": f"{chunks.root} ({len(chunks):,} chunks)"},
