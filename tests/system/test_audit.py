@@ -20,6 +20,7 @@ from pyloader.audit import ReceiptWriter, audit_epochs, receipts
 from pyloader.errors import DataDirError, ReceiptError
 from pyloader.files import list_chunks
 from pyloader.run import making
+from pyloader.wrapping import Wrapper
 
 COUNTS = [30, 0, 17, 1, 44, 23, 8, 60, 5, 1]
 
@@ -289,6 +290,21 @@ def test_a_run_that_was_begun_anew_by_mistake_and_given_up_does_not_count(tmp_pa
     assert audit.is_good
     assert [(epoch.state, epoch.delivered) for epoch in audit.epochs] == [("complete", 189)]
     assert audit.num_replaced == 4
+
+
+def test_what_a_wrapper_took_ahead_of_the_loop_is_taken_back_on_resuming(tmp_path):
+    chunks = write_counted(tmp_path / "chunks", COUNTS)
+    options = {"batch_size": 8, "world": None, "audit_dir": tmp_path / "receipts"}
+    with Wrapper(loader_of(chunks, **options), lambda batch: batch, size=3) as batches:
+        for _ in range(10):
+            next(batches)
+        state = batches.state_dict()
+    assert audited(tmp_path).epochs[0].steps_done == 12  # as far as the wrapper is
+    with loader_of(chunks, **options) as loader:
+        loader.load_state_dict(state)
+        assert len(list(loader)) == 14
+    audit = audited(tmp_path)
+    assert (audit.is_good, audit.epochs[0].state, audit.num_replaced) == (True, "complete", 2)
 
 
 def test_starting_over_takes_back_what_was_delivered(tmp_path):
