@@ -14,6 +14,7 @@
     ├── StateError               a saved state cannot be honoured by this loader
     ├── CoverageError            an epoch delivered another number of samples than it has
     ├── StallError               nothing arrived within stall_timeout_seconds
+    ├── MemoryBoundError         max_bytes cannot hold what must be resident at once
     ├── WorkerDiedError          a worker process was killed, or crashed
     ├── ForkError                the loader was used in a forked child process
     └── ClosedError              the loader was used after close()
@@ -36,6 +37,7 @@ __all__ = [
     "FileError",
     "ForkError",
     "ManifestError",
+    "MemoryBoundError",
     "MissingDependencyError",
     "OutputDirError",
     "PyLoaderError",
@@ -137,6 +139,10 @@ class CoverageError(PyLoaderError):
 
 class StallError(PyLoaderError):
     """Nothing arrived within stall_timeout_seconds."""
+
+
+class MemoryBoundError(PyLoaderError):
+    """max_bytes cannot hold what must be resident at once."""
 
 
 class WorkerDiedError(PyLoaderError):

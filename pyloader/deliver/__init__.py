@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from pyloader.deliver.inline import InlineMap
+from pyloader.deliver.ledger import Claim, Ledger, Size
 from pyloader.deliver.lifecycle import Steps, end_with
 from pyloader.deliver.once import Once
 from pyloader.deliver.per_thread import PerThread
@@ -19,10 +20,13 @@ from pyloader.deliver.stalls import StallWatch
 from pyloader.deliver.threads import ThreadedMap
 
 __all__ = [
+    "Claim",
     "Held",
+    "Ledger",
     "Once",
     "PerThread",
     "RemoteFunction",
+    "Size",
     "Slots",
     "SlotsClosed",
     "StallWatch",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 __all__ = ["Held", "Slots", "SlotsClosed"]
 
@@ -12,6 +12,10 @@ T = TypeVar("T")
 
 class SlotsClosed(Exception):
     """Nobody will give anything back any more: the run is being closed."""
+
+
+class _Claim(Protocol):
+    def give_back(self) -> None: ...
 
 
 class Slots:
@@ -87,8 +91,13 @@ class Held(Generic[T]):
 
     def __init__(self, slots: Slots, value: T) -> None:
         self._slots = slots
+        self._claim: _Claim | None = None
         self._holders = 1
         self.value = value
+
+    def charge(self, claim: _Claim) -> None:
+        """Give `claim` back together with the slot."""
+        self._claim = claim
 
     def hold(self) -> None:
         """Count one holder more."""
@@ -102,3 +111,5 @@ class Held(Generic[T]):
             if self._holders == 0:
                 del self.value
                 self._slots.give_back()
+                if self._claim is not None:
+                    self._claim.give_back()

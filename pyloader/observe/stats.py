@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pyloader.options import format_bytes
+
 __all__ = ["Counters", "Stats"]
 
 _STAGES = ("read", "shuffle", "encode", "collate")
@@ -42,6 +44,7 @@ class Counters:
       busy_seconds: How long each stage worked, over all its threads.
       mixing: Sum and number of the chunks that batches held samples of.
       resident_chunks: The most chunks' worth of rows that were resident at once.
+      resident_bytes: The most bytes of columns that were; 0 without max_bytes.
     """
 
     num_steps: int = 0
@@ -57,6 +60,7 @@ class Counters:
     busy_seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_STAGES, 0.0))
     mixing: tuple[float, int] = (0.0, 0)
     resident_chunks: float = 0.0
+    resident_bytes: int = 0
 
     def requested(self) -> None:
         """Note the time of the loop's first request."""
@@ -78,6 +82,7 @@ class Counters:
         max_queue_size: int,
         shuffle_window: int,
         last_batch: str,
+        max_bytes: int | None = None,
         rank: int = 0,
         num_ranks: int = 1,
         num_streams: int = 1,
@@ -102,6 +107,8 @@ class Counters:
             worker_kind=worker_kind,
             resident_peak=self.resident_chunks,
             max_queue_size=max_queue_size,
+            resident_bytes_peak=None if max_bytes is None else self.resident_bytes,
+            max_bytes=max_bytes,
             shuffle_window=shuffle_window,
             mixing=self.mixing[0] / self.mixing[1] if self.mixing[1] else math.nan,
             last_batch=last_batch,
@@ -152,6 +159,8 @@ class Stats:
       worker_kind: "thread", or "process" when each of them has a process for the user's code.
       resident_peak: The most chunks' worth of rows that were resident at once.
       max_queue_size: The bound on it.
+      resident_bytes_peak: The most bytes of columns that were resident at once; None without max_bytes.
+      max_bytes: The bound on it, or None.
       shuffle_window: How many chunks are mixed.
       mixing: Of how many chunks the average batch held samples (the effective number, measured on batches that lie in
         one segment); nan when there were none.
@@ -178,6 +187,8 @@ class Stats:
     worker_kind: str
     resident_peak: float
     max_queue_size: int
+    resident_bytes_peak: int | None
+    max_bytes: int | None
     shuffle_window: int
     mixing: float
     last_batch: str
@@ -219,7 +230,7 @@ class Stats:
             f"{self.first_wait_seconds:.2f} s   longest after it {self.longest_wait_seconds:.2f} s, step "
             f"{self.longest_wait_step:,}",
             f"busy       {busy}   ({threads})",
-            f"resident   at most {self.resident_peak:.1f} of {self.max_queue_size} chunks",
+            f"resident   at most {self.resident_peak:.1f} of {self.max_queue_size} chunks{self._bytes_in_words()}",
             f"shuffle    window {self.shuffle_window}{mixing}",
             *self._rank_lines(),
             f"lost       {self.dropped:,} dropped and {self.filled:,} repeated by last_batch={self.last_batch!r}; "
@@ -228,6 +239,11 @@ class Stats:
             *([f"bound by   {self.bound_by}: {_ADVICE[self.bound_by]}"] if self.bound_by else []),
         ]
         return "\n".join(lines)
+
+    def _bytes_in_words(self) -> str:
+        if self.max_bytes is None or self.resident_bytes_peak is None:
+            return ""
+        return f", {format_bytes(self.resident_bytes_peak)} of {format_bytes(self.max_bytes)}"
 
     def _rank_lines(self) -> list[str]:
         if self.num_streams == 1:

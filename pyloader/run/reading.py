@@ -15,7 +15,7 @@ from pyloader.plan import ReadTask
 from pyloader.run.options import RunOptions
 from pyloader.shuffle import Arrival
 
-__all__ = ["ArrivalCheck", "chunk_reading"]
+__all__ = ["ArrivalCheck", "Reading", "chunk_reading"]
 
 # What was asked for, what came of it in its place within the bound, and why nothing did where nothing did.
 Reading: TypeAlias = "tuple[ReadTask, Held[Columns], Exception | None]"
