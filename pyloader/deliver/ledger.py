@@ -144,7 +144,7 @@ class Ledger:
             f"max_bytes={self._limit:,} cannot hold what must be resident at once: {num_chunks} chunks with rows still "
         )
         what += f"to come take {others:,} bytes, rows left over between batches {self._aside:,}, and "
-        what += f"{'a batch in the making' if is_piece else 'the next chunk'} {num_bytes:,}"
+        what += f"{'rows being handed out' if is_piece else 'the next chunk'} {num_bytes:,}"
         return MemoryBoundError(f"{what}: together {self.taken + num_bytes:,}.", self._hint)
 
 

@@ -68,8 +68,10 @@ class ResidentBytes:
             self._units = options.chunks.counts
             self._per_unit.learn(options.row_bytes, 1)
             self._learn_rows(options.row_bytes, 1)
-        self._is_sliced = False  # whether batches are slices of gathered pieces; known from the first chunk on
-        self._rows_in_piece = 0
+        known = options.chunks.counts is not None
+        self._rows_in_window = int(_rows_as_held(options)[: options.mixed_chunks].sum()) if known else 0
+        # Whether batches are slices of gathered pieces, as far as is known by now.
+        self._is_sliced = options.rule.several and options.row_bytes is not None
         self._claims: dict[ReadTask, Claim] = {}  # of the chunks that are being read
 
     def claimed(self, tasks: Iterable[ReadTask]) -> Iterator[ReadTask]:
@@ -102,7 +104,6 @@ class ResidentBytes:
 
     def claim_piece(self, piece: Piece | JoinedPiece) -> Claim:
         """Return the place of a piece, and of what is made of it, when there is room for it."""
-        self._rows_in_piece = max(self._rows_in_piece, piece.num_rows)
         return self.ledger.claim_piece(partial(self._size_of_piece, piece.num_rows))
 
     def has_made(self, made: Made, claim: Claim) -> None:
@@ -122,9 +123,11 @@ class ResidentBytes:
         with self.ledger.changed:
             self._per_unit.learn(num_bytes, int(self._units[task.chunk]))
             self._learn_rows(num_bytes, num_rows)
-        if num_rows:
-            are_arrays = all(isinstance(values, np.ndarray) for values in chunk.value.values())
-            self._is_sliced = self._options.rule.several and are_arrays
+            if self._options.chunks.counts is None:
+                self._rows_in_window = max(self._rows_in_window, num_rows * self._options.mixed_chunks)
+            if num_rows:
+                are_arrays = all(isinstance(values, np.ndarray) for values in chunk.value.values())
+                self._is_sliced = self._options.rule.several and are_arrays
         claim = self._claims.pop(task)
         chunk.charge(claim)
         claim.correct(num_bytes)
@@ -143,9 +146,11 @@ class ResidentBytes:
 
     def _for_pieces(self) -> float:
         """Return how many bytes reading ahead leaves to pieces: one that is drained, and one for each worker."""
-        if self._rows_in_piece == 0:
-            return math.inf
-        return (1 + self._options.num_workers) * self._size_of_piece(self._rows_in_piece)[1]
+        options = self._options
+        rows = options.rule.batch_size
+        if self._is_sliced:
+            rows = _rows_in_piece(options, max(1, int(self._per_row.of(1)[0])), self._rows_in_window)
+        return (1 + options.num_workers) * self._size_of_piece(rows)[1]
 
 
 def check_bytes(options: RunOptions) -> None:
@@ -154,44 +159,49 @@ def check_bytes(options: RunOptions) -> None:
     Raises:
       ValueError: it cannot; the message has the arithmetic.
     """
-    counts, row_bytes, limit = options.chunks.counts, options.row_bytes, options.max_bytes
-    if limit is None or counts is None or row_bytes is None:
+    limit, row_bytes = options.max_bytes, options.row_bytes
+    if limit is None or row_bytes is None or options.chunks.counts is None:
         return
-    num_served = 1 if options.streams is None else len(options.streams.served)
-    largest = np.sort(_as_held(options, counts, num_served))[::-1]
-    batch_rows = options.rule.batch_size
-    batches = 1
-    if options.rule.several and num_served == 1:
-        batches = max(1, PIECE_BYTES // max(1, row_bytes * batch_rows))
+    as_held = _rows_as_held(options)
     mask = 1 if options.rule.last_batch == "pad" else 0
     aside = _rows_aside(options.rule) * row_bytes
 
-    def needed(width: int) -> tuple[int, int, int]:
-        rows = int(largest[: width * num_served].sum())
-        piece = max(batch_rows, min(batches * batch_rows, rows)) * (row_bytes * _copies(options) + mask)
+    def needed(num_chunks: int) -> tuple[int, int, int]:
+        rows = int(as_held[:num_chunks].sum())
+        piece = _rows_in_piece(options, row_bytes, rows) * (row_bytes * _copies(options) + mask)
         return rows * row_bytes, piece, rows * row_bytes + piece + aside
 
-    width = options.dealing.width
-    chunks, piece, total = needed(width)
+    num_served = options.mixed_chunks // options.dealing.width
+    chunks, piece, total = needed(options.mixed_chunks)
     if total <= limit:
         return
-    narrower = next((less for less in range(width - 1, 0, -1) if needed(less)[2] <= limit), 0)
+    narrower = next((k for k in range(options.dealing.width - 1, 0, -1) if needed(k * num_served)[2] <= limit), 0)
     or_narrower = f", or shuffle_window={narrower}" if narrower else ""
     raise ValueError(
-        f"max_bytes={limit:,} cannot hold what must be resident at once: the {width * num_served:,} largest chunks, "
-        f"mixed with each other, take {chunks:,} bytes, a batch in the making {piece:,}, rows left over between batches "
+        f"max_bytes={limit:,} cannot hold what must be resident at once: the {options.mixed_chunks:,} largest chunks, "
+        f"to be mixed, take {chunks:,} bytes, rows being handed out {piece:,}, rows left over between batches "
         f"{aside:,}: together {total:,}. Write max_bytes={total}{or_narrower}, or split into smaller chunks: "
         "pyloader split --chunk-bytes"
     )
 
 
-def _as_held(options: RunOptions, counts: np.ndarray, num_served: int) -> np.ndarray:
-    """Return the rows of each chunk, once for each stream served that may hold it."""
-    if options.streams is None or num_served == 1:
-        return counts
-    # The borders of streams lie this far apart; a chunk is read by every stream that has a part of it.
-    stretch = max(1, int(counts.sum()) // options.streams.num_streams)
-    return np.repeat(counts, np.minimum(counts // stretch + 2, num_served))
+def _rows_as_held(options: RunOptions) -> np.ndarray:
+    """Return the rows of each chunk, largest first, once for each stream served that may hold it; counts are known."""
+    counts = options.chunks.counts
+    assert counts is not None
+    if options.streams is not None and len(options.streams.served) > 1:
+        # The borders of streams lie this far apart; a chunk is read by every stream that has a part of it.
+        stretch = max(1, int(counts.sum()) // options.streams.num_streams)
+        counts = np.repeat(counts, np.minimum(counts // stretch + 2, len(options.streams.served)))
+    return np.sort(counts)[::-1]
+
+
+def _rows_in_piece(options: RunOptions, row_bytes: int, rows_in_window: int) -> int:
+    """Return how many rows a piece may have, as `cut` makes them."""
+    batch_rows = options.rule.batch_size
+    if not options.rule.several or _copies(options) > 1:
+        return batch_rows
+    return min(max(1, PIECE_BYTES // max(1, row_bytes * batch_rows)), -(-rows_in_window // batch_rows)) * batch_rows
 
 
 def _rows_aside(rule: CutRule) -> int:
