@@ -24,6 +24,7 @@ from typing import TypeAlias
 
 from pyloader.deliver.slots import SlotsClosed
 from pyloader.errors import MemoryBoundError
+from pyloader.memory import unused_bytes
 from pyloader.options import format_bytes
 
 __all__ = ["Claim", "Ledger", "Size"]
@@ -128,6 +129,8 @@ class Ledger:
             raise self._error(math.ceil(least), is_piece, self._num_chunks)
         amount = math.ceil(max(least, min(most, room)))
         self.taken += amount
+        if self.taken + unused_bytes() > self._limit:
+            unused_bytes(forget=True)  # what could be used again is memory too
         self._num_entered += 1
         self._num_pieces += is_piece
         self._num_chunks += not is_piece
