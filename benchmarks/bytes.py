@@ -1,4 +1,4 @@
-"""Bytes: with one chunk that is far larger than the others, does max_bytes hold where max_queue_size alone lets in more?
+"""Bytes: where one chunk is far larger than the others, does max_bytes hold what max_queue_size alone does not?
 
     python benchmarks/bytes.py [--megabytes 20] [--max-bytes 300MB]
 

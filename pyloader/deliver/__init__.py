@@ -17,6 +17,7 @@ from pyloader.deliver.per_thread import PerThread
 from pyloader.deliver.processes import RemoteFunction
 from pyloader.deliver.slots import Held, Slots, SlotsClosed
 from pyloader.deliver.stalls import StallWatch
+from pyloader.deliver.tally import Tally
 from pyloader.deliver.threads import ThreadedMap
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "SlotsClosed",
     "StallWatch",
     "Steps",
+    "Tally",
     "end_with",
     "map_ahead",
     "map_in_order",
