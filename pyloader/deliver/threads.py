@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from pyloader.deliver.inline import close_items, not_a_stop
 from pyloader.deliver.slots import Slots, SlotsClosed
 from pyloader.deliver.stalls import StallWatch
-from pyloader.deliver.tally import Tally
+from pyloader.deliver.tally import SAMPLED, Tally
 
 __all__ = ["ThreadedMap"]
 
@@ -173,7 +173,9 @@ class ThreadedMap(Generic[In, Out]):
             except BaseException as exc:  # the consumer's thread must see everything
                 return self._finish(place, _Outcome(error=exc))
             self._num_pulled += 1
-        begun, processor_begun = time.monotonic(), time.thread_time()
+        is_sampled = place % SAMPLED == 0
+        processor_begun = time.thread_time() if is_sampled else 0.0
+        begun = time.monotonic()
         try:
             self._doing[number] = (self._describe(item), begun)
             outcome = _Outcome(self._fn(item))
@@ -183,9 +185,10 @@ class ThreadedMap(Generic[In, Out]):
             self._doing.pop(number, None)
         outcome.ready_at = time.monotonic()
         outcome.seconds = outcome.ready_at - begun
-        processor_seconds = time.thread_time() - processor_begun
+        processor_seconds = time.thread_time() - processor_begun if is_sampled else 0.0
         with self._changed:
             self._tally.busy_seconds += outcome.seconds
+            self._tally.sampled_seconds += outcome.seconds * is_sampled
             self._tally.processor_seconds += processor_seconds
             self._outcomes[place] = outcome
             self._changed.notify_all()

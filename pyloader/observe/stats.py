@@ -47,7 +47,7 @@ class Counters:
       first_request: When the loop asked for its first batch, as `time.perf_counter` counts.
       latest_batch: When it got the latest.
       busy_seconds: How long each stage worked, over all its threads.
-      making_seconds: How long threads made batches, all stages together.
+      sampled_seconds: How long threads made some of the batches, all stages together.
       processor_seconds: For how much of that they had a processor.
       num_waits: How often the loop waited for a batch in the making, as `Stats` says.
       num_held_up: How often the interpreter's lock held it up then.
@@ -67,7 +67,7 @@ class Counters:
     first_request: float | None = None
     latest_batch: float = 0.0
     busy_seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_STAGES, 0.0))
-    making_seconds: float = 0.0
+    sampled_seconds: float = 0.0
     processor_seconds: float = 0.0
     num_waits: int = 0
     num_held_up: int = 0
@@ -115,8 +115,7 @@ class Counters:
             longest_wait_seconds=self.longest_wait[0],
             longest_wait_step=self.longest_wait[1],
             busy_seconds=dict(self.busy_seconds),
-            making_seconds=self.making_seconds,
-            processor_seconds=self.processor_seconds,
+            processor_share=self.processor_seconds / self.sampled_seconds if self.sampled_seconds else 0.0,
             num_waits=self.num_waits,
             num_held_up=self.num_held_up,
             num_readers=num_readers,
@@ -145,7 +144,7 @@ class Counters:
 
     def count_making(self, tally: Tally) -> None:
         """Count what threads did that make batches."""
-        self.making_seconds += tally.busy_seconds
+        self.sampled_seconds += tally.sampled_seconds
         self.processor_seconds += tally.processor_seconds
         self.num_waits += tally.num_waits
         self.num_held_up += tally.num_held_up
@@ -178,10 +177,9 @@ class Stats:
       longest_wait_seconds: The longest wait after the first.
       longest_wait_step: The step of that wait.
       busy_seconds: How long each stage worked ("read", "shuffle", "encode", "collate"), over all its threads.
-      making_seconds: How long other threads made batches, the stages after reading together.
-      processor_seconds: For how much of that they had a processor: not while they waited for a disk, the interpreter's
-        lock (the GIL), or other programs.
-      num_waits: How often the loop waited for such a thread to make a batch, in at least 0.2 ms.
+      processor_share: For which part of the time in which threads made batches they had a processor: not while they
+        waited for a disk, the interpreter's lock (the GIL), or other programs.  0 without threads.
+      num_waits: How often the loop waited for a thread to make a batch, in at least 0.2 ms.
       num_held_up: How often it was held up then: the batch was ready, and the loop had it only after more than half the
         time that making it took, as happens where that is Python and holds the interpreter's lock.
       num_readers: Threads that read.
@@ -212,8 +210,7 @@ class Stats:
     longest_wait_seconds: float
     longest_wait_step: int
     busy_seconds: dict[str, float]
-    making_seconds: float
-    processor_seconds: float
+    processor_share: float
     num_waits: int
     num_held_up: int
     num_readers: int
@@ -258,7 +255,7 @@ class Stats:
         if share < 0.25:
             return False
         # Threads that hold the lock in turns have one processor together; less, and they were late for want of that.
-        processors = self.processor_seconds / self.making_seconds * self.num_workers
+        processors = self.processor_share * self.num_workers
         return True if share - by_reading >= 0.5 and processors >= _ONE_PROCESSOR else None
 
     def as_dict(self) -> dict[str, Any]:

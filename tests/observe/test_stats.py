@@ -75,7 +75,7 @@ def test_the_longest_wait_is_one_after_the_first_batch():
 def waits_of(*, held_up, waits=100, cpu=6.0, read=0.0, encode=6.0, samples=10_000, **options):
     counters = counters_of(wait=5.0, encode=encode, read=read)
     counters.num_samples = samples
-    counters.making_seconds, counters.processor_seconds = 6.0, cpu
+    counters.sampled_seconds, counters.processor_seconds = 6.0, cpu
     counters.num_waits, counters.num_held_up = waits, held_up
     return counters.snapshot(**{**OPTIONS, "num_workers": 1, **options})
 
