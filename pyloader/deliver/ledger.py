@@ -143,11 +143,9 @@ class Ledger:
 
     def _error(self, num_bytes: int, is_piece: bool, num_chunks: int) -> MemoryBoundError:
         others = self.taken - self._aside
-        what = (
-            f"max_bytes={self._limit:,} cannot hold what must be resident at once: {num_chunks} chunks with rows still "
-        )
-        what += f"to come take {others:,} bytes, rows left over between batches {self._aside:,}, and "
-        what += f"{'rows being handed out' if is_piece else 'the next chunk'} {num_bytes:,}"
+        what = f"{num_chunks} chunks with rows still to come take {others:,} bytes, rows left over between batches "
+        what += f"{self._aside:,}, and {'rows being handed out' if is_piece else 'the next chunk'} {num_bytes:,}"
+        what = f"max_bytes={self._limit:,} cannot hold what must be resident at once: {what}"
         return MemoryBoundError(f"{what}: together {self.taken + num_bytes:,}.", self._hint)
 
 

@@ -13,8 +13,8 @@ from functools import partial
 
 import numpy as np
 
-from pyloader.columns import Columns, columns_bytes, content_bytes, row_count
-from pyloader.deliver import Claim, Held, Ledger, Size
+from pyloader.columns import columns_bytes, content_bytes, row_count
+from pyloader.deliver import Claim, Ledger, Size
 from pyloader.plan import ReadTask
 from pyloader.run.making import Made
 from pyloader.run.options import RunOptions
@@ -27,6 +27,9 @@ _HINT = (
     "Write a larger max_bytes, a smaller shuffle_window or batch_size, or split into smaller chunks: "
     "pyloader split --chunk-bytes"
 )
+
+
+_NUMBER_BYTES = 8  # of a sample that is traced
 
 
 class _BytesPer:
@@ -64,14 +67,14 @@ class ResidentBytes:
         self._options = options
         self._per_unit, self._per_row, self._per_made_row = _BytesPer(), _BytesPer(), _BytesPer()
         self._units = options.chunks.sizes  # by which the sizes of chunks are estimated
-        if options.row_bytes is not None and options.chunks.counts is not None:
-            self._units = options.chunks.counts
-            self._per_unit.learn(options.row_bytes, 1)
-            self._learn_rows(options.row_bytes, 1)
-        known = options.chunks.counts is not None
-        self._rows_in_window = int(_rows_as_held(options)[: options.mixed_chunks].sum()) if known else 0
+        row_bytes, counts = _row_bytes(options), options.chunks.counts
+        if row_bytes is not None and counts is not None:
+            self._units = counts
+            self._per_unit.learn(row_bytes, 1)
+            self._learn_rows(row_bytes, 1)
+        self._rows_in_window = 0 if counts is None else int(_rows_as_held(options)[: options.mixed_chunks].sum())
         # Whether batches are slices of gathered pieces, as far as is known by now.
-        self._is_sliced = options.rule.several and options.row_bytes is not None
+        self._is_sliced = options.rule.several and row_bytes is not None
         self._claims: dict[ReadTask, Claim] = {}  # of the chunks that are being read
 
     def claimed(self, tasks: Iterable[ReadTask]) -> Iterator[ReadTask]:
@@ -86,7 +89,7 @@ class ResidentBytes:
 
         def read_into_place(task: ReadTask) -> Reading:
             reading = read(task)
-            self._has_arrived(task, reading[1])
+            self._has_arrived(reading)
             return reading
 
         return read_into_place
@@ -111,15 +114,17 @@ class ResidentBytes:
         if made.viewed is not None:
             claim.correct(0)  # its rows are counted where they are, in their chunk
         elif made.is_batch:
-            num_bytes = content_bytes(made.content)
+            num_bytes = content_bytes(made.content) + _traced_bytes(made.samples)
             with self.ledger.changed:
                 self._per_made_row.learn(num_bytes, made.num_rows)
             claim.correct(num_bytes)
         else:
-            claim.correct(columns_bytes(made.content))
+            claim.correct(columns_bytes(made.content) + _traced_bytes(made.samples))
 
-    def _has_arrived(self, task: ReadTask, chunk: Held[Columns]) -> None:
-        num_bytes, num_rows = columns_bytes(chunk.value), row_count(chunk.value)
+    def _has_arrived(self, reading: Reading) -> None:
+        task, chunk = reading.task, reading.chunk
+        num_rows = row_count(chunk.value)
+        num_bytes = columns_bytes(chunk.value) + _traced_bytes(reading.numbers)
         with self.ledger.changed:
             self._per_unit.learn(num_bytes, int(self._units[task.chunk]))
             self._learn_rows(num_bytes, num_rows)
@@ -159,8 +164,8 @@ def check_bytes(options: RunOptions) -> None:
     Raises:
       ValueError: it cannot; the message has the arithmetic.
     """
-    limit, row_bytes = options.max_bytes, options.row_bytes
-    if limit is None or row_bytes is None or options.chunks.counts is None:
+    limit, row_bytes = options.max_bytes, _row_bytes(options)
+    if limit is None or row_bytes is None:
         return
     as_held = _rows_as_held(options)
     mask = 1 if options.rule.last_batch == "pad" else 0
@@ -171,7 +176,7 @@ def check_bytes(options: RunOptions) -> None:
         piece = _rows_in_piece(options, row_bytes, rows) * (row_bytes * _copies(options) + mask)
         return rows * row_bytes, piece, rows * row_bytes + piece + aside
 
-    num_served = options.mixed_chunks // options.dealing.width
+    num_served = _num_served(options)
     chunks, piece, total = needed(options.mixed_chunks)
     if total <= limit:
         return
@@ -185,21 +190,32 @@ def check_bytes(options: RunOptions) -> None:
     )
 
 
+def _row_bytes(options: RunOptions) -> int | None:
+    """Return what a row takes, with the number that traces it; None where that is not known beforehand."""
+    if options.row_bytes is None or options.chunks.counts is None:
+        return None
+    return options.row_bytes + (_NUMBER_BYTES if options.traced else 0)
+
+
+def _traced_bytes(numbers: np.ndarray | None) -> int:
+    return 0 if numbers is None else numbers.nbytes
+
+
 def _rows_as_held(options: RunOptions) -> np.ndarray:
     """Return the rows of each chunk, largest first, once for each stream served that may hold it; counts are known."""
     counts = options.chunks.counts
     assert counts is not None
-    if options.streams is not None and len(options.streams.served) > 1:
+    if options.streams is not None and _num_served(options) > 1:
         # The borders of streams lie this far apart; a chunk is read by every stream that has a part of it.
         stretch = max(1, int(counts.sum()) // options.streams.num_streams)
-        counts = np.repeat(counts, np.minimum(counts // stretch + 2, len(options.streams.served)))
+        counts = np.repeat(counts, np.minimum(counts // stretch + 2, _num_served(options)))
     return np.sort(counts)[::-1]
 
 
 def _rows_in_piece(options: RunOptions, row_bytes: int, rows_in_window: int) -> int:
     """Return how many rows a piece may have, as `cut` makes them."""
     batch_rows = options.rule.batch_size
-    if not options.rule.several or _copies(options) > 1:
+    if not options.rule.several or _num_served(options) > 1:
         return batch_rows
     return min(max(1, PIECE_BYTES // max(1, row_bytes * batch_rows)), -(-rows_in_window // batch_rows)) * batch_rows
 
@@ -209,6 +225,10 @@ def _rows_aside(rule: CutRule) -> int:
     return rule.batch_size * (2 if rule.last_batch == "wrap" else 1)
 
 
+def _num_served(options: RunOptions) -> int:
+    return 1 if options.streams is None else len(options.streams.served)
+
+
 def _copies(options: RunOptions) -> int:
-    """Return how often the rows of a piece are there while they are gathered: those of several streams are joined."""
-    return 2 if options.streams is not None and len(options.streams.served) > 1 else 1
+    """Return how often the rows of a piece are there while it is made: joined of several streams, kept to try again."""
+    return 1 + (_num_served(options) > 1) + (options.max_skipped_rows > 0)

@@ -16,16 +16,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeAlias, TypeVar
 
+import numpy as np
+
 from pyloader.columns import slice_columns
 from pyloader.deliver import Claim, Slots, StallWatch, Steps, map_in_order
 from pyloader.errors import CoverageError, DataDirError
-from pyloader.observe import Counters
+from pyloader.observe import Counters, Quarantine
 from pyloader.plan import Position, read_tasks
 from pyloader.run.making import Made, batch_making
 from pyloader.run.options import RunOptions
 from pyloader.run.reading import ArrivalCheck, chunk_reading
 from pyloader.run.resident import ResidentBytes
 from pyloader.run.streaming import pieces_of_streams
+from pyloader.run.tracing import place_of
 from pyloader.run.usercode import user_functions
 from pyloader.shuffle import EpochEnd, JoinedPiece, Piece, cut, deal
 
@@ -56,15 +59,26 @@ class Run:
       start: Where to begin.
       end_epoch: The first epoch that is not delivered; None never ends.
       counters: What is counted along the way.
+      quarantine: What is left out.
 
     Attributes:
       steps: The steps that may have threads, to be closed.
       position: After the latest batch; at the start of the next epoch once an epoch's end has come.
+      samples: The numbers of the latest batch's samples, uint64 of shape [rows], STAND_IN set where a row fills up;
+        None unless traced.
     """
 
-    def __init__(self, options: RunOptions, start: Position, end_epoch: int | None, counters: Counters) -> None:
-        self._options, self._counters = options, counters
+    def __init__(
+        self,
+        options: RunOptions,
+        start: Position,
+        end_epoch: int | None,
+        counters: Counters,
+        quarantine: Quarantine,
+    ) -> None:
+        self._options, self._counters, self._quarantine = options, counters, quarantine
         self.position = start
+        self.samples: np.ndarray | None = None
         self.steps = Steps()
         self._made: _Weighed[Made] | None = None
         self._cursor = 0  # its rows that have been delivered
@@ -74,10 +88,10 @@ class Run:
         self._chunk_slots = Slots(options.chunk_slots, blocking=threaded)
         self._piece_slots = Slots(options.piece_share, blocking=threaded)
         self._bytes = None if options.max_bytes is None else ResidentBytes(options)
-        self._check = ArrivalCheck(options, counters.skipped)
+        self._check = ArrivalCheck(options, quarantine)
 
         read_path, encode = user_functions(options, self.steps)
-        read = chunk_reading(options, self._chunk_slots, read_path)
+        read = chunk_reading(options, self._chunk_slots, read_path, quarantine)
         streams = options.streams
         if streams is None:
             tasks = read_tasks(options.dealing, seed=options.chunk_seed, start=start, end_epoch=end_epoch)
@@ -134,6 +148,8 @@ class Run:
         made = weighed.content
         start, stop = self._cursor, min(self._cursor + self._options.rule.batch_size, made.num_rows)
         batch = made.content if made.is_batch else slice_columns(made.content, start, stop)
+        if made.samples is not None:
+            self.samples = made.samples[start:stop]
         self._cursor = stop
         if stop == made.num_rows:  # from here on the rows are the loop's
             self._made, self._cursor = None, 0
@@ -158,14 +174,18 @@ class Run:
             if not isinstance(weighed.content, EpochEnd):
                 break
             self._end_epoch(weighed.content)
+        made = weighed.content
+        for number, error in made.bad_samples.items():
+            self._quarantine.note_row(*place_of(number), error, stage="encode", epoch=self.position.epoch)
         self._made = weighed
-        self._count(weighed.content, time.perf_counter() - begun)
+        self._count(made, time.perf_counter() - begun)
 
     def _count(self, made: Made, waited: float) -> None:
         counters = self._counters
         counters.waited(waited)
         for stage, seconds in zip(("shuffle", "encode", "collate"), made.seconds, strict=True):
             counters.busy_seconds[stage] += seconds
+        counters.num_stand_ins += made.num_stand_ins
         counters.busy_seconds["read"] += self._reading.take_tally().busy_seconds
         if self._options.num_workers:
             counters.count_making(self._making.take_tally())

@@ -19,6 +19,7 @@ OPTIONS = {
     "max_queue_size": 10,
     "shuffle_window": 4,
     "last_batch": "keep",
+    "skipped": {},
 }
 
 
