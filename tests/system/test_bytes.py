@@ -108,9 +108,10 @@ counts_of_chunks = st.lists(st.integers(0, 400), min_size=3, max_size=9).filter(
     batch_size=st.sampled_from([3, 16, 50]),
     shuffle=st.booleans(),
     last_batch=st.sampled_from(["keep", "drop", "pad", "wrap"]),
+    max_skipped=st.integers(0, 1),
 )
 def test_what_was_not_refused_stays_within_its_bytes_and_delivers_the_same_batches(
-    tmp_path_factory, counts, window, spare, num_workers, num_readers, batch_size, shuffle, last_batch
+    tmp_path_factory, counts, window, spare, num_workers, num_readers, batch_size, shuffle, last_batch, max_skipped
 ):
     directory = write_arrays(tmp_path_factory.mktemp("chunks"), counts)
     options = {
@@ -118,6 +119,7 @@ def test_what_was_not_refused_stays_within_its_bytes_and_delivers_the_same_batch
         "shuffle": shuffle,
         "shuffle_window": window if shuffle else 1,
         "last_batch": last_batch,
+        "max_skipped": max_skipped,
         "num_epochs": 2,
     }
     bound = least_that_works(directory, **options) + spare
@@ -266,6 +268,17 @@ def test_batches_that_turn_out_too_large_are_an_error_with_the_arithmetic(tmp_pa
         pytest.raises(MemoryBoundError, match=r"rows being handed out 4,00\d,\d+"),
     ):
         next(loader)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_what_a_batch_is_made_of_counts_while_it_is_made(tmp_path, num_workers):
+    directory = write_arrays(tmp_path, [1000] * 8)
+    options = {"batch_size": 1000, "num_workers": num_workers, "dataset": Bigger(100)}
+    # 16 kB a chunk, 16 kB carried, and 408 kB a batch would fit, the 16 kB that it is made of beside it do not.
+    with DataLoader(data_dir=directory, max_bytes="445kB", **options) as loader:
+        next(loader)  # nobody knew how much it becomes
+        with pytest.raises(MemoryBoundError, match="rows being handed out 424,"):
+            next(loader)
 
 
 @pytest.mark.parametrize("num_workers", [0, 1, 3])
