@@ -20,6 +20,8 @@ __all__ = ["ThreadedMap"]
 In = TypeVar("In")
 Out = TypeVar("Out")
 
+_NOTHING = Tally()
+
 
 @dataclass(slots=True)
 class _Outcome:
@@ -105,6 +107,8 @@ class ThreadedMap(Generic[In, Out]):
 
     def take_tally(self) -> Tally:
         """Return what has been counted since this was last asked."""
+        if not self._tally.busy_seconds:  # as for most batches of a chunk nothing is read
+            return _NOTHING
         with self._changed:
             tally, self._tally = self._tally, Tally()
         return tally
