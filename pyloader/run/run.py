@@ -39,7 +39,7 @@ T = TypeVar("T")
 _Cut: TypeAlias = "Piece | JoinedPiece | EpochEnd"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Weighed(Generic[T]):
     """A piece, or what came of it, and what it takes of the bounds.
 
