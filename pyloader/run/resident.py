@@ -122,16 +122,16 @@ class ResidentBytes:
             claim.correct(columns_bytes(made.content) + _traced_bytes(made.samples))
 
     def _has_arrived(self, reading: Reading) -> None:
-        task, chunk = reading.task, reading.chunk
-        num_rows = row_count(chunk.value)
-        num_bytes = columns_bytes(chunk.value) + _traced_bytes(reading.numbers)
+        task, chunk, columns = reading.task, reading.chunk, reading.chunk.value.columns
+        num_rows = row_count(columns)
+        num_bytes = columns_bytes(columns) + _traced_bytes(reading.numbers)
         with self.ledger.changed:
             self._per_unit.learn(num_bytes, int(self._units[task.chunk]))
             self._learn_rows(num_bytes, num_rows)
             if self._options.chunks.counts is None:
                 self._rows_in_window = max(self._rows_in_window, num_rows * self._options.mixed_chunks)
             if num_rows:
-                are_arrays = all(isinstance(values, np.ndarray) for values in chunk.value.values())
+                are_arrays = all(isinstance(values, np.ndarray) for values in columns.values())
                 self._is_sliced = self._options.rule.several and are_arrays
         claim = self._claims.pop(task)
         chunk.charge(claim)
