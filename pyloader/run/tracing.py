@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from pyloader.columns import Columns, row_count
+from pyloader.columns import Columns
 
-__all__ = ["STAND_IN", "sample_numbers", "take_off", "with_sample_numbers"]
+__all__ = ["STAND_IN", "place_of", "put_on", "sample_numbers", "take_off"]
 
 _COLUMN = "\0sample"  # no column of the user's begins so
 
@@ -26,9 +26,14 @@ def sample_numbers(chunk: int, rows: np.ndarray) -> np.ndarray:
     return rows.astype(np.uint64) | np.uint64(chunk << 32)
 
 
-def with_sample_numbers(columns: Columns, chunk: int) -> Columns:
-    """Return a chunk's columns and the numbers of its samples; an empty one as it is."""
-    return columns and {**columns, _COLUMN: sample_numbers(chunk, np.arange(row_count(columns)))}
+def place_of(number: int) -> tuple[int, int]:
+    """Return the chunk and the row of the sample with this number, whether or not it stands in for another."""
+    return (number & ~int(STAND_IN)) >> 32, number & (2**32 - 1)
+
+
+def put_on(columns: Columns, numbers: np.ndarray | None) -> Columns:
+    """Return columns and the numbers of their samples, where they have some."""
+    return columns if numbers is None else {**columns, _COLUMN: numbers}
 
 
 def take_off(columns: Columns) -> np.ndarray | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from pyloader.columns import Columns, concatenate_columns, row_count, slice_columns
+from pyloader.columns import Columns, concatenate_columns, row_count, slice_columns, take_rows
 from pyloader.memory import RecycledMemory
 from pyloader.plan import filling_rows
 from pyloader.shuffle.deal import EpochEnd
@@ -187,7 +187,4 @@ def _filling(rule: CutRule, latest: Columns, num_carried: int) -> Columns:
     if rule.last_batch == "keep":
         return {}
     rows = filling_rows(rule.last_batch, row_count(latest), rule.batch_size, num_carried)
-    return {
-        name: values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows.tolist()]
-        for name, values in latest.items()
-    }
+    return take_rows(latest, rows)
