@@ -10,6 +10,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from pyloader.optional import import_optional
+
 if TYPE_CHECKING:
     from pyloader.jax.mesh import (
         HybridMeshShape,
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
         global_to_host_array,
         host_to_global_device_array,
     )
+
+import_optional("jax", wanted_by="pyloader.jax")
 
 # Where each name comes from: imported when it is first used.
 _HOMES = {

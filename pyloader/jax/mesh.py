@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
+import jax
 import numpy as np
-
-from pyloader.optional import import_optional
-
-if TYPE_CHECKING:
-    import jax
-    from jax.sharding import Mesh
+from jax.experimental import mesh_utils
+from jax.sharding import AxisType, Mesh
 
 __all__ = [
     "HybridMeshShape",
@@ -81,16 +78,12 @@ class MeshConfig:
         Raises:
           ValueError: their number does not go with the shape.
         """
-        jax = import_optional("jax", wanted_by="MeshConfig")
         devices = jax.devices() if devices is None else list(np.ravel(np.asarray(devices, dtype=object)))
         axis_names = tuple(self.mesh_axis_names)
-        mesh: Mesh
         if isinstance(self.mesh_shape, HybridMeshShape):
-            mesh = jax.sharding.Mesh(_hybrid_layout(self.mesh_shape, devices), axis_names)
-        else:
-            shape = infer_mesh_shape(self.mesh_shape, num_devices=len(devices))
-            mesh = jax.make_mesh(shape, axis_names, (jax.sharding.AxisType.Auto,) * len(shape), devices=devices)
-        return mesh
+            return Mesh(_hybrid_layout(self.mesh_shape, devices), axis_names)
+        shape = infer_mesh_shape(self.mesh_shape, num_devices=len(devices))
+        return jax.make_mesh(shape, axis_names, (AxisType.Auto,) * len(shape), devices=devices)
 
 
 def infer_mesh_shape(mesh_shape: MeshShape, *, num_devices: int) -> tuple[int, ...]:
@@ -114,7 +107,6 @@ def _needed(shape: tuple[int, ...], known: int) -> str:
 
 def _hybrid_layout(shape: HybridMeshShape, devices: Sequence[Any]) -> np.ndarray:
     """Return the devices as the mesh has them: groups along dcn_mesh_shape, the devices of each along the other."""
-    mesh_utils = import_optional("jax.experimental.mesh_utils", wanted_by="HybridMeshShape")
     num_slices = len({getattr(device, "slice_index", None) for device in devices})
     num_groups = num_slices if num_slices > 1 else len({device.process_index for device in devices})
     layout: np.ndarray = mesh_utils.create_hybrid_device_mesh(

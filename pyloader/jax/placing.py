@@ -8,28 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
+import jax
 import numpy as np
 
-from pyloader.optional import import_optional
 from pyloader.options import checked_integer
 from pyloader.wrapping import Wrapper
 
-if TYPE_CHECKING:
-    import jax
-
-    Target: TypeAlias = jax.Device | jax.sharding.Sharding | None
-    Targets: TypeAlias = Target | Callable[[Any], Target] | Any
-
 __all__ = ["DevicePrefetch", "place_batch", "prefetch_to_device"]
+
+Target: TypeAlias = jax.Device | jax.sharding.Sharding | None
+Targets: TypeAlias = Target | Callable[[Any], Target] | Any  # or a pytree of them
 
 
 class DevicePrefetch(Wrapper[Any]):
     """A loader whose batches are on devices; what `prefetch_to_device` returns, with the same arguments."""
 
     def __init__(self, loader: Any, size: int = 2, sharding: Targets = None) -> None:
-        import_optional("jax", wanted_by="prefetch_to_device")
         checked_integer("size", size, at_least=1)
         super().__init__(loader, partial(place_batch, sharding=sharding), size=size)
 
@@ -46,7 +42,6 @@ def prefetch_to_device(loader: Any, size: int = 2, sharding: Targets = None) -> 
       sharding: Where arrays go, as `place_batch` has it.
 
     Raises:
-      MissingDependencyError: JAX is not installed.
       TypeError, ValueError: an argument that makes no sense.  What `place_batch` raises comes with its batch, after the
         good ones before it.
     """
@@ -71,17 +66,16 @@ def place_batch(batch: Any, sharding: Targets = None) -> Any:
       ValueError: an array that `sharding` cannot cut evenly, an integer that is too large for JAX's dtype, or a dict
         `sharding` that leaves out a name of the batch.
     """
-    jax = import_optional("jax", wanted_by="place_batch")
     leaves, structure = jax.tree_util.tree_flatten_with_path(batch, is_leaf=_is_host_list)
-    targets = _targets(jax, sharding, batch, [leaf for _, leaf in leaves])
+    targets = _targets(sharding, batch, [leaf for _, leaf in leaves])
     placed = [
-        _placed(jax, path, leaf, target) if _is_array(jax, leaf) else leaf
+        _placed(path, leaf, target) if _is_array(leaf) else leaf
         for (path, leaf), target in zip(leaves, targets, strict=True)
     ]
     return jax.tree_util.tree_unflatten(structure, placed)
 
 
-def _is_array(jax: Any, leaf: Any) -> bool:
+def _is_array(leaf: Any) -> bool:
     return isinstance(leaf, np.ndarray | np.generic | jax.Array)
 
 
@@ -90,12 +84,12 @@ def _is_host_list(node: Any) -> bool:
     return isinstance(node, list) and bool(node) and isinstance(node[0], str | bytes | int | float)
 
 
-def _targets(jax: Any, sharding: Targets, batch: Any, leaves: Sequence[Any]) -> list[Target]:
+def _targets(sharding: Targets, batch: Any, leaves: Sequence[Any]) -> list[Target]:
     """Return where each leaf goes, should it be an array."""
     if sharding is None or isinstance(sharding, jax.Device | jax.sharding.Sharding):
         return [sharding] * len(leaves)
     if callable(sharding):
-        return [sharding(leaf) if _is_array(jax, leaf) else None for leaf in leaves]
+        return [sharding(leaf) if _is_array(leaf) else None for leaf in leaves]
     targets: list[Target] = []
     try:
         jax.tree_util.tree_map(
@@ -118,10 +112,10 @@ def _difference(sharding: Any, batch: Any) -> str:
     return f"it has {', '.join(map(repr, sharding))}, and the batch has {', '.join(map(repr, batch))}"
 
 
-def _placed(jax: Any, path: Any, value: Any, target: Target) -> Any:
+def _placed(path: Any, value: Any, target: Target) -> Any:
     name = f"batch{jax.tree_util.keystr(path)}"
     if not isinstance(value, jax.Array):
-        _check_dtype(jax, name, value)
+        _check_dtype(name, value)
     try:
         if getattr(target, "is_fully_addressable", True):
             return jax.device_put(value, target)
@@ -133,7 +127,7 @@ def _placed(jax: Any, path: Any, value: Any, target: Target) -> Any:
         ) from exc
 
 
-def _check_dtype(jax: Any, name: str, value: Any) -> None:
+def _check_dtype(name: str, value: Any) -> None:
     """Raise unless JAX has a dtype for the array, and all its integers fit in that."""
     if value.dtype.kind in "OSUVMm" and not jax.numpy.issubdtype(value.dtype, np.number):
         raise TypeError(

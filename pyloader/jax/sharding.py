@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import jax
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from pyloader.jax.placing import place_batch
-from pyloader.optional import import_optional
 from pyloader.world import World
-
-if TYPE_CHECKING:
-    from jax.sharding import Mesh, NamedSharding
 
 __all__ = ["DataPartitionType", "MeshShard", "global_to_host_array", "host_to_global_device_array"]
 
@@ -61,9 +59,7 @@ class MeshShard(World):
 
     def named_sharding(self, *axis_names: str | tuple[str, ...] | None) -> NamedSharding:
         """Return the sharding of the mesh that cuts an array's dimensions along these axes; None cuts it along none."""
-        jax = import_optional("jax", wanted_by="MeshShard")
-        sharding: NamedSharding = jax.sharding.NamedSharding(self.mesh, jax.sharding.PartitionSpec(*axis_names))
-        return sharding
+        return NamedSharding(self.mesh, PartitionSpec(*axis_names))
 
     def distribute_global_batch(self, local_batch: Any) -> Any:
         """Return the batch over all processes; each gives the part that it loaded, and keeps it.
@@ -106,13 +102,12 @@ def host_to_global_device_array(
     Raises:
       TypeError, ValueError: as `place_batch` does: the rows cannot be cut evenly; or there is no mesh.
     """
-    jax = import_optional("jax", wanted_by="host_to_global_device_array")
     mesh = jax.sharding.get_mesh() if mesh is None else mesh
     if mesh.empty:
         raise ValueError("there is no mesh: give mesh=, or call it within `with jax.set_mesh(mesh):`")
     is_full = DataPartitionType(partition) is DataPartitionType.FULL
-    spec = jax.sharding.PartitionSpec(mesh.axis_names) if is_full else jax.sharding.PartitionSpec()
-    return place_batch(host_arrays, jax.sharding.NamedSharding(mesh, spec))
+    spec = PartitionSpec(mesh.axis_names) if is_full else PartitionSpec()
+    return place_batch(host_arrays, NamedSharding(mesh, spec))
 
 
 def global_to_host_array(global_arrays: Any) -> Any:
@@ -126,7 +121,6 @@ def global_to_host_array(global_arrays: Any) -> Any:
     Raises:
       ValueError: this process's part is no whole block of rows and columns.
     """
-    jax = import_optional("jax", wanted_by="global_to_host_array")
     return jax.tree_util.tree_map(lambda leaf: _part_here(leaf) if isinstance(leaf, jax.Array) else leaf, global_arrays)
 
 

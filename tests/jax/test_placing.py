@@ -15,10 +15,11 @@ from numbered import ids_of, loader_of, write_chunks
 from pyloader import DataLoader, DataReader
 from pyloader.columns import Columns
 from pyloader.errors import StateError
-from pyloader.jax import place_batch, prefetch_to_device
 from pyloader.wrapping import Wrapper
 
 jax = pytest.importorskip("jax")
+from pyloader.jax import place_batch, prefetch_to_device  # noqa: E402  (it needs JAX)
+
 pytestmark = pytest.mark.frameworks
 
 
