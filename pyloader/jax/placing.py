@@ -62,7 +62,7 @@ def place_batch(batch: Any, sharding: Targets = None) -> Any:
         Sharding over the devices of several processes each process gives its own rows, and gets the global array.
 
     Raises:
-      TypeError: an array of strings, objects or dates, which no device can hold.
+      TypeError: an array of strings, objects or dates, which no device can hold; or a place that is none.
       ValueError: an array that `sharding` cannot cut evenly, an integer that is too large for JAX's dtype, or a dict
         `sharding` that leaves out a name of the batch.
     """
@@ -91,13 +91,12 @@ def _targets(sharding: Targets, batch: Any, leaves: Sequence[Any]) -> list[Targe
     if callable(sharding):
         return [sharding(leaf) if _is_array(leaf) else None for leaf in leaves]
     targets: list[Target] = []
+
+    def add(target: Target, node: Any) -> None:
+        targets.extend([target] * len(jax.tree_util.tree_leaves(node, is_leaf=_is_host_list)))
+
     try:
-        jax.tree_util.tree_map(
-            lambda target, node: targets.extend([target] * len(jax.tree_util.tree_leaves(node, is_leaf=_is_host_list))),
-            sharding,
-            batch,
-            is_leaf=lambda node: node is None,
-        )
+        jax.tree_util.tree_map(add, sharding, batch, is_leaf=lambda node: node is None)
     except ValueError as exc:
         raise ValueError(
             f"sharding is not shaped like the batch: {_difference(sharding, batch) or exc}. Give an entry for each of "
@@ -114,6 +113,11 @@ def _difference(sharding: Any, batch: Any) -> str:
 
 def _placed(path: Any, value: Any, target: Target) -> Any:
     name = f"batch{jax.tree_util.keystr(path)}"
+    if not isinstance(target, jax.Device | jax.sharding.Sharding | None):
+        raise TypeError(
+            f"{name} cannot go to {target!r}: sharding takes a jax.Device, or a Sharding, which a MeshShard has as its "
+            "`sharding`"
+        )
     if not isinstance(value, jax.Array):
         _check_dtype(name, value)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from jax.sharding import PartitionSpec as P
 from numbered import loader_of, write_chunks
 from ranks import write_counted
 
-from pyloader import World, indexed
+from pyloader import ChunkWriter, World, indexed
 from pyloader.jax import (
     DataPartitionType,
     HybridMeshShape,
@@ -33,6 +34,7 @@ from pyloader.jax import (
     prefetch_to_device,
 )
 
+PAGE = Path(__file__).parents[2] / "docs" / "jax-devices.md"
 ROWS = np.arange(16 * 3, dtype=np.float32).reshape(16, 3)
 
 
@@ -90,6 +92,28 @@ def test_a_name_that_a_dict_of_shardings_leaves_out_is_said() -> None:
     sharding = NamedSharding(mesh_of((8,), "data"), P("data"))
     with pytest.raises(ValueError, match=r"it has 'id', and the batch has 'id', 'mask'\. Give an entry for each"):
         place_batch({"id": ROWS, "mask": ROWS}, {"id": sharding})
+
+
+def test_what_is_no_place_for_an_array_is_said() -> None:
+    mesh = mesh_of((8,), "data")
+    for place in (MeshShard(mesh), P("data"), "cpu", {"x": 3}):
+        with pytest.raises(
+            TypeError, match=r"batch\['x'\] cannot go to .*: sharding takes a jax.Device, or a Sharding"
+        ):
+            place_batch({"x": ROWS}, place)
+
+
+def test_every_python_block_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for part, num_samples in (("train", 2000), ("val", 300)):
+        with ChunkWriter(f"chunks/{part}", chunk_samples=500) as writer:
+            for number in range(num_samples):
+                writer.write({"id": number, "image": np.full((4, 4), number, np.float32), "label": number % 10})
+    names: dict[str, Any] = {}
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) > 3
+    for block in blocks:
+        exec(compile(block, PAGE.name, "exec"), names)
 
 
 def test_a_batch_that_shares_the_hosts_memory_is_kept_alive_by_its_parts_alone() -> None:
