@@ -83,7 +83,7 @@ class MeshConfig:
         if isinstance(self.mesh_shape, HybridMeshShape):
             return Mesh(_hybrid_layout(self.mesh_shape, devices), axis_names)
         shape = infer_mesh_shape(self.mesh_shape, num_devices=len(devices))
-        return jax.make_mesh(shape, axis_names, (AxisType.Auto,) * len(shape), devices=devices)
+        return jax.make_mesh(shape, axis_names, axis_types=(AxisType.Auto,) * len(shape), devices=devices)
 
 
 def infer_mesh_shape(mesh_shape: MeshShape, *, num_devices: int) -> tuple[int, ...]:
