@@ -102,8 +102,9 @@ def host_to_global_device_array(
     Raises:
       TypeError, ValueError: as `place_batch` does: the rows cannot be cut evenly; or there is no mesh.
     """
-    mesh = jax.sharding.get_mesh() if mesh is None else mesh
-    if mesh.empty:
+    if mesh is None and hasattr(jax.sharding, "get_mesh"):  # JAX up to 0.8 does not tell
+        mesh = jax.sharding.get_mesh()
+    if mesh is None or mesh.empty:
         raise ValueError("there is no mesh: give mesh=, or call it within `with jax.set_mesh(mesh):`")
     is_full = DataPartitionType(partition) is DataPartitionType.FULL
     spec = PartitionSpec(mesh.axis_names) if is_full else PartitionSpec()
