@@ -80,11 +80,10 @@ class World:
             if name not in mesh.axis_names:
                 axes = ", ".join(map(repr, mesh.axis_names))
                 raise ValueError(f"the mesh has no axis {name!r}; it has {axes}. Write data_axis_name={axes}")
-        process = sys.modules["jax"].process_index()  # who has a mesh has JAX
         places = _places_of_processes(mesh, names)
-        if process not in places:
+        if not mesh.local_devices:
             raise ValueError(
-                f"process {process} has no device in the mesh, whose devices are those of process "
+                "this process has no device in the mesh, whose devices are those of process "
                 f"{', '.join(map(str, sorted(places)))}. Make it of jax.devices(), or load there alone"
             )
         parts = sorted(set(places.values()))
@@ -95,7 +94,7 @@ class World:
                 f"along {', '.join(map(repr, names))} the processes have unequal parts, or parts in common: {stand}. "
                 "Lay out the mesh so that any two have the same places or none in common"
             )
-        return World(parts.index(places[process]), len(parts))
+        return World(parts.index(places[mesh.local_devices[0].process_index]), len(parts))
 
 
 def world_and_source() -> tuple[World, str]:
@@ -110,18 +109,6 @@ def world_and_source() -> tuple[World, str]:
         or _of_environment(os.environ)
         or (World(0, 1), "")
     )
-
-
-def _places_of_processes(mesh: Any, names: Sequence[str]) -> dict[int, tuple[int, ...]]:
-    """Return where each process's devices stand along axes of a mesh, counted row by row over several."""
-    axes = [mesh.axis_names.index(name) for name in names]
-    devices = np.moveaxis(mesh.devices, axes, range(len(axes)))
-    by_place = devices.reshape(math.prod(devices.shape[: len(axes)]), -1)
-    places: dict[int, list[int]] = {}
-    for place, across in enumerate(by_place):
-        for process in {device.process_index for device in across}:
-            places.setdefault(process, []).append(place)
-    return {process: tuple(held) for process, held in places.items()}
 
 
 def _of_torch(distributed: Any) -> tuple[World, str] | None:
@@ -149,3 +136,15 @@ def _of_environment(environment: Mapping[str, str]) -> tuple[World, str] | None:
             f"the environment has RANK={rank} and WORLD_SIZE={size}, which name no rank ({exc}). "
             "Set both, or neither, or give world="
         ) from exc
+
+
+def _places_of_processes(mesh: Any, names: Sequence[str]) -> dict[int, tuple[int, ...]]:
+    """Return where each process's devices stand along axes of a mesh, counted row by row over several."""
+    axes = [mesh.axis_names.index(name) for name in names]
+    devices = np.moveaxis(mesh.devices, axes, range(len(axes)))
+    by_place = devices.reshape(math.prod(devices.shape[: len(axes)]), -1)
+    places: dict[int, list[int]] = {}
+    for place, across in enumerate(by_place):
+        for process in {device.process_index for device in across}:
+            places.setdefault(process, []).append(place)
+    return {process: tuple(held) for process, held in places.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
@@ -12,7 +12,6 @@ from pyloader.indexed.dataloader import DataLoader
 from pyloader.indexed.dataset import Dataset
 from pyloader.indexed.rows import Rows, items_of
 from pyloader.options import checked_integer
-from pyloader.world import World
 
 __all__ = ["Batcher", "DataLoaderBuilder"]
 
@@ -62,25 +61,17 @@ class DataLoaderBuilder(Generic[Item, Batch]):
         return self._with(prefetch_size=checked_integer("prefetch_size", prefetch_size, at_least=0))
 
     def shard(
-        self,
-        world: Any = None,
-        *,
-        data_axis_name: str | Sequence[str] = "data",
-        shard_id: int | None = None,
-        num_shards: int | None = None,
+        self, world: tuple[int, int] | None = None, *, shard_id: int | None = None, num_shards: int | None = None
     ) -> DataLoaderBuilder[Item, Batch]:
         """Set which share of each global batch this process gets; an epoch's last, short batch is dropped.
 
         Args:
-          world: (rank, world_size), or a World; or a jax.sharding.Mesh, which cuts batches along `data_axis_name`.
-          data_axis_name: The axis of the mesh, or the axes.
+          world: (rank, world_size).
           shard_id: The rank, in other words; together with `num_shards`.
           num_shards: The world_size.
         """
         if (world is None) == (shard_id is None) or (shard_id is None) != (num_shards is None):
-            raise TypeError("shard takes (rank, world_size), a mesh, or both shard_id= and num_shards=")
-        if hasattr(world, "axis_names"):
-            world = World.of_mesh(world, data_axis_name)
+            raise TypeError("shard takes (rank, world_size), or both shard_id= and num_shards=")
         return self._with(world=(shard_id, num_shards) if world is None else world, last_batch="drop")
 
     def build(self, dataset: Dataset[Item]) -> DataLoader[Batch]:

@@ -18,7 +18,6 @@ from pyloader.indexed.planning import LAST_BATCH_RULES, BatchPlan
 from pyloader.indexed.positions import Position, position_from_state
 from pyloader.indexed.samplers import PermutationSampler, Sampler, SequentialSampler
 from pyloader.options import checked_integer, checked_seconds
-from pyloader.world import World
 
 __all__ = ["DataLoader"]
 
@@ -52,8 +51,7 @@ class DataLoader(Generic[Batch]):
         repeating a row (every batch then has a bool "mask"), "wrap": repeat the rows before them, or "span": the batch
         takes the first rows of the next epoch, so that all are whole, and none is lost or repeated.  None is "span" for
         an endless loader and "keep" for one that ends.
-      world: (rank, world_size) of this process among all that train together, or a World: each global batch is shared
-        out.
+      world: (rank, world_size) of this process among all that train together: each global batch is shared out.
       progress: Whether to show a progress bar.
       stall_timeout_seconds: Seconds without a batch before StallError; None warns after 60, and waits.
       starts_over: Whether each `iter(loader)` begins at the first batch, instead of where the loader stands.
@@ -78,7 +76,7 @@ class DataLoader(Generic[Batch]):
         sampler: Sampler | None = None,
         datacollator: DataCollator | None = None,
         last_batch: str | None = None,
-        world: World | tuple[int, int] = (0, 1),
+        world: tuple[int, int] = (0, 1),
         progress: bool = False,
         stall_timeout_seconds: float | None = None,
         starts_over: bool = False,
@@ -265,9 +263,7 @@ def _checked_rule(last_batch: str | None, num_epochs: int | None, world_size: in
     return rule
 
 
-def _checked_world(world: World | tuple[int, int]) -> tuple[int, int]:
-    if isinstance(world, World):
-        return world.rank, world.size
+def _checked_world(world: tuple[int, int]) -> tuple[int, int]:
     try:
         rank, world_size = world
     except (TypeError, ValueError):
