@@ -79,7 +79,9 @@ class World:
         for name in names:
             if name not in mesh.axis_names:
                 axes = ", ".join(map(repr, mesh.axis_names))
-                raise ValueError(f"the mesh has no axis {name!r}; it has {axes}. Write data_axis_name={axes}")
+                raise ValueError(
+                    f"the mesh has no axis {name!r}; it has {axes}. Write data_axis_name={mesh.axis_names[0]!r}"
+                )
         places = _places_of_processes(mesh, names)
         if not mesh.local_devices:
             raise ValueError(

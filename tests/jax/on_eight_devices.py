@@ -166,7 +166,7 @@ def test_a_mesh_shard_is_the_world_of_a_loader(tmp_path: Path) -> None:
 
 
 def test_an_axis_that_the_mesh_does_not_have_is_said() -> None:
-    with pytest.raises(ValueError, match=r"no axis 'batch'; it has 'data', 'model'\. Write data_axis_name='data', '"):
+    with pytest.raises(ValueError, match=r"no axis 'batch'; it has 'data', 'model'\. Write data_axis_name='data'"):
         MeshShard(mesh_of((4, 2), "data", "model"), "batch")
 
 
