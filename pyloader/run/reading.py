@@ -6,6 +6,7 @@ Where chunks or rows may be left out, others stand in for them, so that there ar
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -15,11 +16,11 @@ from pyloader.columns import Columns, ColumnSpec, column_specs, difference, row_
 from pyloader.deliver import Held, Slots
 from pyloader.errors import ChunkReadError, ReadFileError, WorkerDiedError
 from pyloader.observe import Quarantine
-from pyloader.plan import ReadTask
+from pyloader.plan import STAND_IN, ReadTask, sample_numbers
 from pyloader.run.holes import stand_ins
 from pyloader.run.options import RunOptions
-from pyloader.run.tracing import STAND_IN, put_on, sample_numbers
-from pyloader.shuffle import Arrival
+from pyloader.run.tracing import put_on
+from pyloader.shuffle import Arena, Arrival, ChunkRows
 
 __all__ = ["ArrivalCheck", "Read", "Reading", "chunk_reading"]
 
@@ -33,7 +34,7 @@ class Reading:
 
     Attributes:
       task: What was asked for.
-      chunk: The columns, in their place within the bound.
+      chunk: The rows, in their place within the bound.
       numbers: The numbers of their samples, uint64 of shape [rows]; None unless traced.
       bad_rows: The rows that could not be read, each with the reason; others stand in for them.
       error: Why the chunk is left out; None unless it is.  Then rows of another stand in for all of its own, or, when
@@ -41,7 +42,7 @@ class Reading:
     """
 
     task: ReadTask
-    chunk: Held[Columns]
+    chunk: Held[ChunkRows]
     numbers: np.ndarray | None
     bad_rows: dict[int, str] = field(default_factory=dict)
     error: Exception | None = None
@@ -52,20 +53,29 @@ def chunk_reading(
 ) -> Callable[[ReadTask], Reading]:
     """Return the function that reads a chunk, by `read_path`, into the slot that was taken for it."""
     counts = options.chunks.counts
+    arena = _arena(options)
 
     def read(task: ReadTask) -> Reading:
+        part = None if arena is None else arena.take_part()
         try:
             if quarantine.has_chunk(task.chunk):
                 raise ChunkReadError(options.chunks.path(task.chunk), "is left out.")
-            columns, numbers, bad_rows = read_chunk(task.chunk)
+            with part.allocating() if part else nullcontext():
+                columns, numbers, bad_rows = read_chunk(task.chunk)
         except Exception as exc:
+            if part:
+                part.give_back()
             path = options.chunks.path(task.chunk)
             exc.add_note(f"pyloader: while {type(options.reader).__name__} read {path} (epoch {task.epoch})")
             if not options.max_skipped or isinstance(exc, WorkerDiedError):  # that is no fault of the chunk
                 raise
             columns, numbers = read_another(task.chunk, exc)
-            return Reading(task, slots.hold(columns), numbers, error=exc)
-        return Reading(task, slots.hold(columns), numbers, bad_rows)
+            return Reading(task, slots.hold(ChunkRows(columns)), numbers, error=exc)
+        rows = ChunkRows(columns, part)
+        if part and rows.part is None:
+            part.give_back()
+        drop = None if rows.part is None else rows.part.give_back
+        return Reading(task, slots.hold(rows, drop=drop), numbers, bad_rows)
 
     def read_chunk(index: int) -> tuple[Columns, np.ndarray | None, dict[int, str]]:
         columns, bad_rows = read_path(options.chunks.path(index))
@@ -112,6 +122,15 @@ def chunk_reading(
     return read
 
 
+def _arena(options: RunOptions) -> Arena | None:
+    """Return where chunks that are mixed lie together; None where none are, or their sizes are unknown."""
+    counts = options.chunks.counts
+    if counts is None or options.dealing.width == 1 or options.in_processes:
+        return None
+    # At an epoch's border a chunk may be there twice.
+    return Arena(min(options.chunk_slots, 2 * len(counts)), int(counts.max()))
+
+
 class ArrivalCheck:
     """Checks chunks as they arrive: against the first of them.
 
@@ -144,8 +163,8 @@ class ArrivalCheck:
                 self._quarantine.note_chunk(task.chunk, reading.error, epoch=task.epoch, number=task.number)
             for row, reason in reading.bad_rows.items():
                 self._quarantine.note_row(task.chunk, row, reason, stage="read", epoch=task.epoch)
-            self._check(self._options.chunks.path(task.chunk), chunk.value)
-            chunk.value = put_on(chunk.value, reading.numbers)
+            self._check(self._options.chunks.path(task.chunk), chunk.value.columns)
+            chunk.value.columns = put_on(chunk.value.columns, reading.numbers)
             yield Arrival(task.epoch, task.number, task.chunk, chunk, task.part)
 
     def _check(self, path: str, columns: Columns) -> None:
