@@ -129,7 +129,9 @@ def make_ddp_mesh_config(
 def make_fsdp_mesh_config(
     mesh_axis_names: Sequence[str] = ("data", "model"), batch_axis_names: str | Sequence[str] | None = None
 ) -> MeshConfig:
-    """Return the mesh for fully sharded training: a model is cut along the last axis, among the devices of a process.
+    """Return the mesh for fully sharded training: each process has a whole model, cut among its devices.
+
+    Where devices form slices (as TPUs do) and there are several, it is each slice.
 
     Args:
       mesh_axis_names: The first axis is that of the processes, the last that of the devices of each.
