@@ -244,7 +244,7 @@ class DataLoader(Wrappable):
 
     def close(self) -> None:
         """End the threads.  The state stays; batches cannot be had any more."""
-        self._is_closed = True
+        self._is_closed, self._peeked = True, None
         self._stop_run()
         if self._receipts is not None:
             self._receipts.close()
