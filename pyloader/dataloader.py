@@ -212,23 +212,6 @@ class DataLoader(Wrappable):
                 return Run(inline, after_end, after_end.epoch + 1, Counters(), self._quarantine).next_batch()[0]
         return self._peeked[0]
 
-    def reset(self) -> None:
-        """Go back to the start of epoch 0."""
-        self._go_to(START)
-        self._quarantine.leave_out([])
-
-    def skip(self, num_steps: int) -> None:
-        """Leave out the next `num_steps` batches, without reading them; the state counts them as received.
-
-        Raises:
-          DataDirError: the chunks' counts are unknown.
-          ValueError: `num_steps` is below 0.
-        """
-        checked_integer("num_steps", num_steps, at_least=0)
-        streams = self._options.all_streams("skipping steps needs to know their samples")
-        if num_steps:
-            self._go_to(streams.position(self._position.steps_done + num_steps))
-
     def locate(self, step: int) -> list[tuple[str, int]]:
         """Return where each row of a batch over all ranks comes from: (chunk, row in it), rank after rank.
 
@@ -292,6 +275,16 @@ class DataLoader(Wrappable):
         self._quarantine.leave_out(left_out)
         self._options = options
         self._has_loaded = True
+
+    def _reset(self) -> None:
+        self._go_to(START)
+        self._quarantine.leave_out([])
+
+    def _skip(self, num_steps: int) -> None:
+        checked_integer("num_steps", num_steps, at_least=0)
+        streams = self._options.all_streams("skipping steps needs to know their samples")
+        if num_steps:
+            self._go_to(streams.position(self._position.steps_done + num_steps))
 
     def _next_batch(self) -> tuple[Any, int]:
         """Return the next batch and its rows; `self._position` stays where the loop is."""

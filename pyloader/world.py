@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from pyloader.options import checked_integer
 
@@ -59,6 +62,42 @@ class World:
         """
         return world_and_source()[0]
 
+    @classmethod
+    def of_mesh(cls, mesh: Any, data_axis_name: str | Sequence[str] = "data") -> World:
+        """Return the share of a batch that this process loads when JAX cuts batches along axes of a mesh.
+
+        Processes whose devices stand at the same places along those axes have the same rank.
+
+        Args:
+          mesh: A jax.sharding.Mesh.
+          data_axis_name: The axis, or the axes.
+
+        Raises:
+          ValueError: the mesh has no such axis or none of this process's devices, or its processes overlap in part.
+        """
+        names = (data_axis_name,) if isinstance(data_axis_name, str) else tuple(data_axis_name)
+        for name in names:
+            if name not in mesh.axis_names:
+                axes = ", ".join(map(repr, mesh.axis_names))
+                raise ValueError(
+                    f"the mesh has no axis {name!r}; it has {axes}. Write data_axis_name={mesh.axis_names[0]!r}"
+                )
+        places = _places_of_processes(mesh, names)
+        if not mesh.local_devices:
+            raise ValueError(
+                "this process has no device in the mesh, whose devices are those of process "
+                f"{', '.join(map(str, sorted(places)))}. Make it of jax.devices(), or load there alone"
+            )
+        parts = sorted(set(places.values()))
+        length = sum(map(len, parts))
+        if length > len(set().union(*parts)) or len({*map(len, parts)}) > 1:
+            stand = "; ".join(f"process {number} at {list(held)}" for number, held in sorted(places.items()))
+            raise ValueError(
+                f"along {', '.join(map(repr, names))} the processes have unequal parts, or parts in common: {stand}. "
+                "Lay out the mesh so that any two have the same places or none in common"
+            )
+        return World(parts.index(places[mesh.local_devices[0].process_index]), len(parts))
+
 
 def world_and_source() -> tuple[World, str]:
     """Return what `World.detect` returns, and who said so; "" if nobody did.
@@ -99,3 +138,15 @@ def _of_environment(environment: Mapping[str, str]) -> tuple[World, str] | None:
             f"the environment has RANK={rank} and WORLD_SIZE={size}, which name no rank ({exc}). "
             "Set both, or neither, or give world="
         ) from exc
+
+
+def _places_of_processes(mesh: Any, names: Sequence[str]) -> dict[int, tuple[int, ...]]:
+    """Return where each process's devices stand along axes of a mesh, counted row by row over several."""
+    axes = [mesh.axis_names.index(name) for name in names]
+    devices = np.moveaxis(mesh.devices, axes, range(len(axes)))
+    by_place = devices.reshape(math.prod(devices.shape[: len(axes)]), -1)
+    places: dict[int, list[int]] = {}
+    for place, across in enumerate(by_place):
+        for process in {device.process_index for device in across}:
+            places.setdefault(process, []).append(place)
+    return {process: tuple(held) for process, held in places.items()}

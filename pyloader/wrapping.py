@@ -85,6 +85,26 @@ class Wrappable(ABC):
         self._check_outermost("load_state_dict(state)")
         self._load(state)
 
+    def reset(self) -> None:
+        """Go back to the start of epoch 0.
+
+        Raises:
+          StateError: this loader is wrapped; its wrapper has batches that come before.
+        """
+        self._check_outermost("reset()")
+        self._reset()
+
+    def skip(self, num_steps: int) -> None:
+        """Leave out the next `num_steps` batches, without reading them; the state counts them as received.
+
+        Raises:
+          DataDirError: the chunks' counts are unknown.
+          ValueError: `num_steps` is below 0.
+          StateError: this loader is wrapped; its wrapper knows which batches are next.
+        """
+        self._check_outermost("skip(num_steps)")
+        self._skip(num_steps)
+
     def _check_outermost(self, call: str) -> None:
         self._unwrap_if_left()
         if self._handover is not None:
@@ -108,6 +128,12 @@ class Wrappable(ABC):
 
     @abstractmethod
     def _load(self, state: dict[str, Any]) -> None: ...
+
+    @abstractmethod
+    def _reset(self) -> None: ...
+
+    @abstractmethod
+    def _skip(self, num_steps: int) -> None: ...
 
 
 class Wrapper(Wrappable, Generic[Batch]):
@@ -194,11 +220,6 @@ class Wrapper(Wrappable, Generic[Batch]):
         rate = handed.num_samples / stats.loop_seconds if stats.loop_seconds else 0.0
         return replace(stats, num_steps=handed.num_steps, num_samples=handed.num_samples, samples_per_second=rate)
 
-    def reset(self) -> None:
-        """Go back to the start of epoch 0."""
-        self._loader.reset()
-        self._drop_ahead()
-
     def close(self) -> None:
         """Close the loader, and drop what was taken from it."""
         self._ahead.clear()
@@ -235,4 +256,13 @@ class Wrapper(Wrappable, Generic[Batch]):
 
     def _load(self, state: dict[str, Any]) -> None:
         self._loader._load(state)
+        self._drop_ahead()
+
+    def _reset(self) -> None:
+        self._loader._reset()
+        self._drop_ahead()
+
+    def _skip(self, num_steps: int) -> None:
+        self._load(self._received().state)
+        self._loader._skip(num_steps)
         self._drop_ahead()

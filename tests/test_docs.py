@@ -42,6 +42,8 @@ def test_every_python_block_of_the_docs_runs(monkeypatch):
     for document in sorted(PROJECT.glob("docs/**/*.md")):
         if document.name == "indexed.md":
             continue  # it needs files: tests/indexed/test_docs.py makes them
+        if document.name.startswith("jax"):
+            continue  # they need JAX, and are run in tests/jax
         names = {"np": np, "pyloader": pyloader}
         for block in re.findall(r"```python\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL):
             exec(compile(block, str(document), "exec"), names)

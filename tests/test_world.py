@@ -105,3 +105,48 @@ def test_numpy_integers_become_those_that_a_state_can_be_written_with():
 def test_what_is_no_integer_is_refused():
     with pytest.raises(TypeError, match="size must be an integer, got '2'"):
         World(0, "2")
+
+
+def mesh_of(processes, *axis_names, me=0):
+    """Return what looks like a jax.sharding.Mesh, of devices that belong to these processes."""
+    devices = np.empty(np.shape(processes), object)
+    for place, process in np.ndenumerate(processes):
+        devices[place] = SimpleNamespace(process_index=int(process))
+    mine = [device for device in devices.flat if device.process_index == me]
+    return SimpleNamespace(devices=devices, axis_names=axis_names, local_devices=mine)
+
+
+@pytest.mark.parametrize(
+    ("processes", "ranks"),
+    [
+        ([[0, 0], [0, 0], [1, 1], [1, 1]], [0, 1]),
+        ([[1, 1], [0, 0]], [1, 0]),  # where the devices stand decides, not the process's number
+        ([[0, 1], [0, 1], [2, 3], [2, 3]], [0, 0, 1, 1]),  # two processes hold a model together
+        ([[0, 0], [1, 1], [0, 0], [1, 1]], [0, 1]),  # they take turns
+        ([[0, 1, 2]], [0, 0, 0]),
+    ],
+)
+def test_the_rank_on_a_mesh_is_the_place_along_its_data_axis(processes, ranks):
+    found = [World.of_mesh(mesh_of(processes, "data", "model", me=process)) for process in range(len(ranks))]
+    assert found == [World(rank, max(ranks) + 1) for rank in ranks]
+    turned = [World.of_mesh(mesh_of(np.transpose(processes), "model", "data", me=p)) for p in range(len(ranks))]
+    assert turned == found
+
+
+def test_a_batch_can_be_cut_along_several_axes_of_a_mesh():
+    cube = [[[0, 1], [0, 1]], [[2, 3], [2, 3]]]
+    along = {axes: World.of_mesh(mesh_of(cube, "a", "b", "c", me=2), axes) for axes in ("a", "b", "c", ("a", "c"))}
+    assert along == {"a": World(1, 2), "b": World(0, 1), "c": World(0, 2), ("a", "c"): World(2, 4)}
+
+
+@pytest.mark.parametrize("processes", [[[0, 0], [0, 1], [1, 1]], [[0], [0], [1]]])
+def test_a_mesh_whose_processes_overlap_in_part_or_have_unequal_parts_is_refused(processes):
+    with pytest.raises(ValueError, match="unequal parts, or parts in common: process 0 at "):
+        World.of_mesh(mesh_of(processes, "data", "model"))
+
+
+def test_a_mesh_without_the_axis_or_without_a_device_of_this_process_is_refused():
+    with pytest.raises(ValueError, match=r"no axis 'batch'; it has 'data'\. Write data_axis_name='data'"):
+        World.of_mesh(mesh_of([0, 1], "data"), "batch")
+    with pytest.raises(ValueError, match=r"no device in the mesh, whose devices are those of process 0, 1\."):
+        World.of_mesh(mesh_of([0, 1], "data", me=2))

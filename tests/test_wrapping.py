@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from numbered import ids_of, loader_of, write_chunks
+from ranks import write_counted
 
 from pyloader.errors import ClosedError, StateError
 from pyloader.wrapping import Wrapper
@@ -148,6 +149,34 @@ def test_ctrl_c_while_converting_loses_no_batch(chunks: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         next(wrapper)
     assert list(wrapper) == ids_of(shuffled(chunks))
+
+
+def test_a_loader_whose_wrapper_is_gone_can_start_over_or_skip(chunks: Path) -> None:
+    everything = ids_of(loader_of(chunks, batch_size=4, num_workers=0))
+    loader = loader_of(write_counted(chunks.parent / "counted", [10, 7, 12, 9]), batch_size=4, num_workers=0)
+    for _ in zip(range(2), Ids(loader), strict=False):
+        pass
+    loader.skip(3)
+    assert next(Ids(loader)) == everything[5]
+    gc.collect()
+    loader.reset()
+    assert list(Ids(loader)) == everything
+
+
+def test_a_wrapped_loader_is_reset_and_skips_through_its_wrapper(chunks: Path) -> None:
+    everything = ids_of(loader_of(chunks, batch_size=4, num_workers=0))
+    loader = loader_of(write_counted(chunks.parent / "counted", [10, 7, 12, 9]), batch_size=4, num_workers=0)
+    wrapper = Ids(Wrapper(loader, lambda batch: batch, size=2))
+    assert next(wrapper) == everything[0]
+    for act, call in ((loader.reset, "reset"), (lambda: loader.skip(1), "skip")):
+        with pytest.raises(StateError, match=rf"Ask the outermost: the Wrapper's {call}\("):
+            act()
+    wrapper.skip(2)
+    assert wrapper.steps_done == 3
+    assert next(wrapper) == everything[3]
+    wrapper.reset()
+    assert wrapper.steps_done == 0
+    assert list(wrapper) == everything
 
 
 def test_its_stats_count_what_the_loop_has_had(chunks: Path) -> None:

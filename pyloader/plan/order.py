@@ -7,6 +7,8 @@ added (seed + epoch would make epoch 1 of seed 7 equal epoch 0 of seed 8), never
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import xxhash
 
@@ -66,6 +68,7 @@ def encode_generator(*, seed: int, epoch: int, step: int, stream: int = 0) -> np
     return _generator(seed, _ENCODE, epoch, step, stream)
 
 
+@functools.cache  # a wrapper takes the state after every batch
 def order_digest() -> str:
     """Return 16 hexadecimal digits that change when NumPy's random streams do.
 
