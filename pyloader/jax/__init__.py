@@ -1,0 +1,121 @@
+"""JAX: pipelines inside jit.
+
+source       samples by pure functions of a state: from arrays, from files, from chunks, from an environment
+transforms   batches of them, and what is done with those
+DataLoader   the whole as next(state), scan_epoch and a loop
+datasets     small well-known datasets to try things on
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from pyloader.optional import import_optional
+
+if TYPE_CHECKING:
+    from pyloader.jax.array_source import ArraySampleSource, ArraySource
+    from pyloader.jax.chunk_source import ChunkSource
+    from pyloader.jax.dataloader import DataLoader, LoaderIterator
+    from pyloader.jax.datasets import (
+        CIFAR10Dataset,
+        CIFAR100Dataset,
+        DailyMinTemperaturesDataset,
+        EMNISTDataset,
+        FashionMNISTDataset,
+        KMNISTDataset,
+        MNISTDataset,
+        SunspotsDataset,
+    )
+    from pyloader.jax.disk_source import DiskSampleSource, DiskSource
+    from pyloader.jax.gymnax_source import GymnaxSource, set_loader_policy_state, set_source_policy_state
+    from pyloader.jax.source import Source
+    from pyloader.jax.state import LoaderState
+    from pyloader.jax.transforms import (
+        BatchTransform,
+        BufferTransform,
+        DevicePutTransform,
+        FlattenTransform,
+        HostCallbackTransform,
+        MapTransform,
+        NormalizeImageTransform,
+        RenameTransform,
+        TimeSeriesBatchTransform,
+    )
+
+import_optional("jax", wanted_by="pyloader.jax")
+
+# Where each name comes from: imported when it is first used.
+_HOMES = {
+    "ArraySampleSource": "array_source",
+    "ArraySource": "array_source",
+    "BatchTransform": "transforms",
+    "BufferTransform": "transforms",
+    "CIFAR10Dataset": "datasets",
+    "CIFAR100Dataset": "datasets",
+    "ChunkSource": "chunk_source",
+    "DailyMinTemperaturesDataset": "datasets",
+    "DataLoader": "dataloader",
+    "DevicePutTransform": "transforms",
+    "DiskSampleSource": "disk_source",
+    "DiskSource": "disk_source",
+    "EMNISTDataset": "datasets",
+    "FashionMNISTDataset": "datasets",
+    "FlattenTransform": "transforms",
+    "GymnaxSource": "gymnax_source",
+    "HostCallbackTransform": "transforms",
+    "KMNISTDataset": "datasets",
+    "LoaderIterator": "dataloader",
+    "LoaderState": "state",
+    "MNISTDataset": "datasets",
+    "MapTransform": "transforms",
+    "NormalizeImageTransform": "transforms",
+    "RenameTransform": "transforms",
+    "Source": "source",
+    "SunspotsDataset": "datasets",
+    "TimeSeriesBatchTransform": "transforms",
+    "set_loader_policy_state": "gymnax_source",
+    "set_source_policy_state": "gymnax_source",
+}
+
+__all__ = [
+    "ArraySampleSource",
+    "ArraySource",
+    "BatchTransform",
+    "BufferTransform",
+    "CIFAR10Dataset",
+    "CIFAR100Dataset",
+    "ChunkSource",
+    "DailyMinTemperaturesDataset",
+    "DataLoader",
+    "DevicePutTransform",
+    "DiskSampleSource",
+    "DiskSource",
+    "EMNISTDataset",
+    "FashionMNISTDataset",
+    "FlattenTransform",
+    "GymnaxSource",
+    "HostCallbackTransform",
+    "KMNISTDataset",
+    "LoaderIterator",
+    "LoaderState",
+    "MNISTDataset",
+    "MapTransform",
+    "NormalizeImageTransform",
+    "RenameTransform",
+    "Source",
+    "SunspotsDataset",
+    "TimeSeriesBatchTransform",
+    "set_loader_policy_state",
+    "set_source_policy_state",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pyloader.jax' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"pyloader.jax.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

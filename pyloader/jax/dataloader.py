@@ -1,0 +1,226 @@
+"""DataLoader: a pipeline as pure functions of a state, for jit and scan, and as a loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import cached_property
+from types import TracebackType
+from typing import Any
+
+import jax
+
+from pyloader.jax.host import own_errors
+from pyloader.jax.source import PyTree, Source, stages
+from pyloader.jax.state import LoaderState, is_traced, json_from_state, state_from_json
+
+__all__ = ["DataLoader", "LoaderIterator"]
+
+
+class DataLoader:
+    """A pipeline: a source, then transforms, each made of the one before.
+
+    `next` and `scan_epoch` are pure functions of a state, a dict of plain arrays: under jit they become part of your
+    compiled step; called outside they compile themselves, once.  `iterate` is the loop for everything else, and moves
+    the state that it is given.
+
+    Args:
+      pipeline: A source, or a list: a source, then stages that are called with what they stand on and return a source.
+
+    Attributes:
+      steps_per_epoch: How many batches an epoch has.
+
+    Raises:
+      ValueError: an empty list.
+      TypeError: a head that is no source, or a stage that does not make one.
+    """
+
+    def __init__(self, pipeline: Source | Sequence[Any]) -> None:
+        self._source = _composed(pipeline)
+        self.steps_per_epoch = self._source.steps_per_epoch
+        self._calls_host = any(hasattr(stage, "host_calls") for stage in stages(self._source))
+        self._compiled_next = jax.jit(self._next)
+        self._compiled_epoch = jax.jit(self._epoch, static_argnames=("body_fn", "unroll"))
+
+    def __repr__(self) -> str:
+        return f"DataLoader([{self._source!r}])"
+
+    def __enter__(self) -> DataLoader:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def element_spec(self) -> PyTree:
+        """Return the shapes and dtypes of a batch, a tree of jax.ShapeDtypeStruct."""
+        return self._source.element_spec()
+
+    def init_state(self, key: Any) -> LoaderState:
+        """Return the state before the first batch.
+
+        Args:
+          key: A key of jax.random, or an integer seed >= 0: what shuffles and draws are derived from.
+        """
+        state: LoaderState = self._source.init_state(key)
+        return state
+
+    @cached_property
+    def next(self) -> Callable[[LoaderState], tuple[PyTree, LoaderState, Any]]:
+        """`next(state)` returns (batch, state after it, mask).
+
+        It leaves `state` as it is.  It is one function object for the life of the loader, so that `jax.jit(loader.next)`
+        compiles once.
+        """
+
+        def next(state: LoaderState) -> tuple[PyTree, LoaderState, Any]:
+            if is_traced(state):
+                return self._next(state)
+            with self.own_errors():
+                batch, state, mask = self._compiled_next(state)
+                if self._calls_host:  # an error on the host is known when the state is
+                    jax.block_until_ready(state)
+            return batch, state, mask
+
+        return next
+
+    def iterate(self, state: LoaderState, *, steps: int | None = None) -> LoaderIterator:
+        """Return an iterator over (batch, mask), which moves `state` along: it always stands after the latest batch.
+
+        So the next `iterate(state)` goes on with the next epoch, in another order, and a state saved within the loop
+        is the right one.  To walk the same batches twice, give it a copy, `dict(state)`, each time.
+
+        Args:
+          state: Where to begin.
+          steps: How many batches; None is an epoch.
+
+        Raises:
+          ValueError: `steps` is below 0.
+        """
+        if steps is not None and steps < 0:
+            raise ValueError(f"steps must be at least 0, or None for an epoch, got {steps}")
+        return LoaderIterator(self, state, self.steps_per_epoch if steps is None else steps)
+
+    def scan_epoch(
+        self,
+        state: LoaderState,
+        carry: PyTree,
+        body_fn: Callable[[PyTree, PyTree, Any], tuple[PyTree, PyTree]],
+        unroll: bool | int = False,
+    ) -> tuple[LoaderState, PyTree, PyTree]:
+        """Run `body_fn` over an epoch's batches in one `jax.lax.scan`.
+
+        Outside jit it is compiled when first called with a `body_fn`, and again for another one: define it once,
+        outside your loop.
+
+        Args:
+          state: Where to begin.
+          carry: What goes from batch to batch: parameters, an optimiser's state.
+          body_fn: (carry, batch, mask) -> (carry, output).
+          unroll: As for jax.lax.scan.
+
+        Returns:
+          (state, carry, outputs), the outputs of all batches stacked.
+        """
+        if is_traced((state, carry)):
+            return self._epoch(state, carry, body_fn=body_fn, unroll=unroll)
+        with self.own_errors():
+            answer: tuple[LoaderState, PyTree, PyTree] = self._compiled_epoch(
+                state, carry, body_fn=body_fn, unroll=unroll
+            )
+            if self._calls_host:
+                jax.block_until_ready(answer)
+        return answer
+
+    def state_dict(self, state: LoaderState) -> dict[str, Any]:
+        """Return `state` as JSON, with what is needed to know it again; of a ChunkSource its loader's state, too."""
+        return json_from_state(self._source, state)
+
+    def load_state_dict(self, saved: dict[str, Any]) -> LoaderState:
+        """Return the state that `state_dict` saved; the next batch is the one that came after it.
+
+        Raises:
+          StateError: it was saved from another pipeline, over other data, or in another order.
+        """
+        return state_from_json(self._source, saved)
+
+    def own_errors(self) -> AbstractContextManager[None]:
+        """Return a `with` in which an error in reading arrives as itself.
+
+        `next`, `iterate` and `scan_epoch` do that themselves.  Around a jitted function of your own, JAX would make
+        a JaxRuntimeError of it: `with loader.own_errors(): jax.block_until_ready(train_epoch(...))`.
+        """
+        return own_errors(call for stage in stages(self._source) for call in getattr(stage, "host_calls", ()))
+
+    def close(self) -> None:
+        """End the threads that read ahead, where there are any."""
+        for stage in stages(self._source):
+            if hasattr(stage, "close"):
+                stage.close()
+
+    def _next(self, state: LoaderState) -> tuple[PyTree, LoaderState, Any]:
+        batch, mask, state = self._source.next(state)
+        return batch, state, mask
+
+    def _epoch(
+        self,
+        state: LoaderState,
+        carry: PyTree,
+        *,
+        body_fn: Callable[[PyTree, PyTree, Any], tuple[PyTree, PyTree]],
+        unroll: bool | int,
+    ) -> tuple[LoaderState, PyTree, PyTree]:
+        def body(loop: tuple[LoaderState, PyTree], _: None) -> tuple[tuple[LoaderState, PyTree], PyTree]:
+            batch, state, mask = self._next(loop[0])
+            carry, output = body_fn(loop[1], batch, mask)
+            return (state, carry), output
+
+        (state, carry), outputs = jax.lax.scan(body, (state, carry), length=self.steps_per_epoch, unroll=unroll)
+        return state, carry, outputs
+
+
+class LoaderIterator(Iterator[tuple[PyTree, Any]]):
+    """The batches of `DataLoader.iterate`: (batch, mask).
+
+    Attributes:
+      state: The state that was given, moved along.
+    """
+
+    def __init__(self, loader: DataLoader, state: LoaderState, steps: int) -> None:
+        self._loader, self.state, self._left = loader, state, steps
+
+    def __next__(self) -> tuple[PyTree, Any]:
+        if self._left == 0:
+            raise StopIteration
+        batch, after, mask = self._loader.next(self.state)
+        self._left -= 1
+        self.state.update(after)
+        return batch, mask
+
+    def __len__(self) -> int:
+        return self._left
+
+
+def _composed(pipeline: Source | Sequence[Any]) -> Source:
+    if _is_source(pipeline):
+        return pipeline  # type: ignore[return-value]
+    if not isinstance(pipeline, Sequence):
+        raise TypeError(f"pipeline must be a source, or a list of a source and transforms, got {pipeline!r}")
+    if not pipeline:
+        raise ValueError("pipeline must have at least a source, got an empty list")
+    source, *transforms = pipeline
+    if not _is_source(source):
+        raise TypeError(f"pipeline must begin with a source, such as ArraySource(data), got {source!r}")
+    for transform in transforms:
+        make = getattr(transform, "__radd__", None) or transform
+        if not callable(make):
+            raise TypeError(f"a stage after the source must be a transform, got {transform!r}")
+        made = make(source)
+        if not _is_source(made):
+            raise TypeError(f"{transform!r} made {made!r} of a source, which is no source")
+        source = made
+    return source  # type: ignore[no-any-return]
+
+
+def _is_source(candidate: Any) -> bool:
+    needed = ("init_state", "next", "steps_per_epoch", "element_spec")
+    return not isinstance(candidate, type) and all(hasattr(candidate, name) for name in needed)
