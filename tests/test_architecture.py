@@ -143,6 +143,8 @@ def test_every_module_lists_what_is_public_and_has_it(name, tree):
     listed = exported(tree)
     assert listed is not None, "no __all__"
     assert len(listed) == len(set(listed))
+    if name.startswith("pyloader.jax"):
+        pytest.importorskip("jax")
     module = importlib.import_module(name)
     assert not [entry for entry in listed if not hasattr(module, entry)]
 

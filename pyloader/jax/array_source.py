@@ -37,8 +37,8 @@ class ArraySource:
         leaves = jax.tree.leaves(data)
         if not leaves:
             raise ValueError("ArraySource needs at least one array, got a tree without any")
-        lengths = {np.shape(leaf)[0] if np.ndim(leaf) else None for leaf in leaves}
-        if len(lengths) > 1 or None in lengths:
+        lengths = {np.shape(leaf)[0] if np.ndim(leaf) else -1 for leaf in leaves}
+        if len(lengths) > 1 or -1 in lengths:
             shapes = ", ".join(str(list(np.shape(leaf))) for leaf in leaves)
             raise ValueError(f"ArraySource needs arrays with equally many rows, got the shapes {shapes}")
         self.num_samples = checked_length("ArraySource", lengths.pop())

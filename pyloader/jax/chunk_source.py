@@ -23,7 +23,7 @@ class ChunkSource:
     the number of batches received; a step that asks for another than the next one is answered too, at the price of
     resuming there.
 
-    The loader belongs to this source from now on.  Give it num_epochs=None: it then reads on across the end of an epoch.
+    The loader belongs to this source from now on.  Give it num_epochs=None: it then reads on across an epoch's end.
 
     Args:
       loader: Its chunks have a manifest, its batches are dicts of arrays of numbers, all of one shape; with

@@ -68,8 +68,8 @@ class DataLoader:
     def next(self) -> Callable[[LoaderState], tuple[PyTree, LoaderState, Any]]:
         """`next(state)` returns (batch, state after it, mask).
 
-        It leaves `state` as it is.  It is one function object for the life of the loader, so that `jax.jit(loader.next)`
-        compiles once.
+        It leaves `state` as it is.  It is one function object for the life of the loader, so that
+        `jax.jit(loader.next)` compiles once.
         """
 
         def next(state: LoaderState) -> tuple[PyTree, LoaderState, Any]:

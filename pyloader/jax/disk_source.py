@@ -89,7 +89,9 @@ class DiskSource:
         """Return the next `count` samples, which of them are real, and the state after them."""
         if (count, last_batch) not in self._readers:
             steps_ahead = -(-self._prefetch_size // count)
-            reader = _ReadAhead(self._reading, count, last_batch, steps_ahead=steps_ahead, num_threads=self._num_workers)
+            reader = _ReadAhead(
+                self._reading, count, last_batch, steps_ahead=steps_ahead, num_threads=self._num_workers
+            )
             self._readers[count, last_batch] = reader
             self.host_calls.append(reader.call)
         number = jax.ShapeDtypeStruct((), jnp.uint32)
@@ -154,9 +156,7 @@ class _ReadAhead:
       call: What compiled code calls: (key, epoch, position) -> (rows, mask, epoch, position).
     """
 
-    def __init__(
-        self, reading: _Reading, count: int, last_batch: str, *, steps_ahead: int, num_threads: int
-    ) -> None:
+    def __init__(self, reading: _Reading, count: int, last_batch: str, *, steps_ahead: int, num_threads: int) -> None:
         self._reading, self._count, self._last_batch = reading, count, last_batch
         self._steps_ahead, self._num_threads = steps_ahead, num_threads
         self._answers: Iterator[Any] | None = None
@@ -229,4 +229,5 @@ def _padded(rows: Any, like: Any, mask: np.ndarray) -> np.ndarray:
     rows = as_dtype(rows, like.dtype)
     if num_rows == len(mask):
         return rows
-    return np.concatenate([rows, np.zeros((len(mask) - num_rows, *like.shape), rows.dtype)])
+    padded: np.ndarray = np.concatenate([rows, np.zeros((len(mask) - num_rows, *like.shape), rows.dtype)])
+    return padded

@@ -79,7 +79,8 @@ class GymnaxSource:
         """Return the next transition, True, and the state after it."""
         if state["policy_state"] is None:
             raise ValueError(
-                "the policy has no state yet. Before the first step: state = set_loader_policy_state(state, policy_state)"
+                "the policy has no state yet. Write before the first step: "
+                "state = set_loader_policy_state(state, policy_state)"
             )
         key, policy_key, step_key, reset_key = jax.random.split(_key(state["key"]), 4)
         observation = state["observation"]

@@ -74,7 +74,7 @@ def as_dtype(array: np.ndarray, dtype: Any) -> np.ndarray:
         limits, low, high = np.iinfo(dtype), array.min(), array.max()
         if low < limits.min or high > limits.max:
             raise ValueError(
-                f"an array of {array.dtype} holds values from {low} to {high}, which do not fit into {np.dtype(dtype)}. "
-                'Write jax.config.update("jax_enable_x64", True), or give smaller numbers'
+                f"an array of {array.dtype} holds values from {low} to {high}, which do not fit into {np.dtype(dtype)} "
+                '(what JAX makes of it). Write jax.config.update("jax_enable_x64", True), or give smaller numbers'
             )
-    return array.astype(dtype)
+    return array.astype(np.dtype(dtype))

@@ -27,8 +27,8 @@ class BatchTransform:
       "span"  the batch goes on with the first rows of the next epoch; the mask is True.  An epoch's
               `steps_per_epoch` batches then have more rows than the epoch, and the next one begins as many rows later
 
-    Over a source whose elements are themselves several rows (BufferTransform with sample_size > 1, ChunkSource) the rows
-    are cut anew, `batch_size` at a time.
+    Over a source whose elements are themselves several rows (BufferTransform with sample_size > 1, ChunkSource) the
+    rows are cut anew, `batch_size` at a time.
 
     Args:
       batch_size: Rows in a batch.
@@ -128,7 +128,11 @@ class _Stacked(_Batches):
             inner_state, rows, mask = carry
             row, real, inner_state = self.inner.next(inner_state)
             real = jnp.asarray(real) if inner_mask_shape else jnp.all(jnp.asarray(real))
-            return inner_state, jax.tree.map(lambda many, one: many.at[number].set(one), rows, row), mask.at[number].set(real)
+            return (
+                inner_state,
+                jax.tree.map(lambda many, one: many.at[number].set(one), rows, row),
+                mask.at[number].set(real),
+            )
 
         empty = self._empty_rows(), jnp.zeros(self.mask_shape, bool)
         stacked: tuple[Any, PyTree, Any] = jax.lax.fori_loop(jnp.uint32(0), count, add, (inner_state, *empty))
@@ -138,9 +142,7 @@ class _Stacked(_Batches):
         """Return the state and position after an epoch's rest that makes no batch."""
         left = jnp.uint32(self.inner.steps_per_epoch) - position
         dropped = jnp.where(left < self.batch_size, left, jnp.uint32(0))
-        inner_state = jax.lax.fori_loop(
-            jnp.uint32(0), dropped, lambda _, state: self.inner.next(state)[2], inner_state
-        )
+        inner_state = jax.lax.fori_loop(jnp.uint32(0), dropped, lambda _, state: self.inner.next(state)[2], inner_state)
         return inner_state, jnp.where(dropped > 0, jnp.uint32(0), position)
 
     def _empty_rows(self) -> PyTree:
