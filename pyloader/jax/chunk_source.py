@@ -10,9 +10,13 @@ import numpy as np
 
 from pyloader.dataloader import DataLoader
 from pyloader.jax.host import HostCall, as_dtype
-from pyloader.jax.source import PyTree
+from pyloader.jax.source import PyTree, with_rows
 
 __all__ = ["ChunkSource"]
+
+# What scan_epoch takes in one call: enough for the call to cost little, and little beside a chunk.
+_MOST_STEPS = 64
+_BLOCK_BYTES = 8 * 2**20
 
 
 class ChunkSource:
@@ -54,8 +58,10 @@ class ChunkSource:
         self._spec, self._has_mask = _spec_of(batch)
         self.rows_per_element = len(next(iter(batch.values())))
         self.mask_shape = (self.rows_per_element,)
-        self._call = HostCall(self._batch_at)
-        self.host_calls = [self._call]
+        batch_bytes = sum(column.nbytes for column in batch.values())
+        self.block_steps = max(1, min(_MOST_STEPS, _BLOCK_BYTES // batch_bytes))
+        self._call, self._call_for_block = HostCall(self._batch_at), HostCall(self._block_at)
+        self.host_calls = [self._call, self._call_for_block]
 
     def __repr__(self) -> str:
         return f"ChunkSource({self.loader!r})"
@@ -76,6 +82,13 @@ class ChunkSource:
         batch, mask, step = self._call(answer_spec, state["step"])
         return batch, mask, {"step": step}
 
+    def next_block(self, state: dict[str, Any], count: int) -> tuple[PyTree, Any, dict[str, Any]]:
+        """Return the next `count` batches, stacked, their masks, and the state after them."""
+        mask_spec = jax.ShapeDtypeStruct((count, *self.mask_shape), jnp.bool_)
+        answer_spec = (with_rows(self._spec, count), mask_spec, jax.ShapeDtypeStruct((), jnp.uint32))
+        batches, masks, step = self._call_for_block(answer_spec, state["step"], np.uint32(count))
+        return batches, masks, {"step": step}
+
     def order_of(self, state: dict[str, Any]) -> dict[str, Any]:
         """Return the loader's own state after the batches that `state` has behind it."""
         self._go_to(int(state["step"]))
@@ -95,13 +108,28 @@ class ChunkSource:
 
     def _batch_at(self, step: np.ndarray) -> Any:
         self._go_to(int(step))
-        try:
-            batch = next(self.loader)
-        except StopIteration:  # num_epochs are over; a new `for` begins the next ones
-            batch = next(iter(self.loader))
+        batch = self._next_batch()
         mask = batch["mask"] if self._has_mask else np.ones(self.mask_shape, bool)
         columns = {name: as_dtype(batch[name], like.dtype) for name, like in self._spec.items()}
         return columns, mask, np.uint32(self.loader.steps_done)
+
+    def _block_at(self, step: np.ndarray, count: np.ndarray) -> Any:
+        self._go_to(int(step))
+        block = {name: np.empty((int(count), *like.shape), like.dtype) for name, like in self._spec.items()}
+        masks = np.ones((int(count), *self.mask_shape), bool)
+        for place in range(int(count)):
+            batch = self._next_batch()
+            for name, column in block.items():
+                column[place] = as_dtype(batch[name], column.dtype)
+            if self._has_mask:
+                masks[place] = batch["mask"]
+        return block, masks, np.uint32(self.loader.steps_done)
+
+    def _next_batch(self) -> Any:
+        try:
+            return next(self.loader)
+        except StopIteration:  # num_epochs are over; a new `for` begins the next ones
+            return next(iter(self.loader))
 
     def _go_to(self, step: int) -> None:
         if self.loader.steps_done != step:

@@ -13,6 +13,7 @@ import jax
 from pyloader.jax.host import own_errors
 from pyloader.jax.source import PyTree, Source, stages
 from pyloader.jax.state import LoaderState, is_traced, json_from_state, state_from_json
+from pyloader.jax.transforms.elementwise import Elementwise
 
 __all__ = ["DataLoader", "LoaderIterator"]
 
@@ -39,6 +40,9 @@ class DataLoader:
         self._source = _composed(pipeline)
         self.steps_per_epoch = self._source.steps_per_epoch
         self._calls_host = any(hasattr(stage, "host_calls") for stage in stages(self._source))
+        *transforms, head = stages(self._source)
+        plain = all(isinstance(stage, Elementwise) for stage in transforms)
+        self._block_steps = min(getattr(head, "block_steps", 1), self.steps_per_epoch) if plain else 1
         self._compiled_next = jax.jit(self._next)
         self._compiled_epoch = jax.jit(self._epoch, static_argnames=("body_fn", "unroll"))
 
@@ -169,6 +173,9 @@ class DataLoader:
         body_fn: Callable[[PyTree, PyTree, Any], tuple[PyTree, PyTree]],
         unroll: bool | int,
     ) -> tuple[LoaderState, PyTree, PyTree]:
+        if self._block_steps > 1:
+            return self._epoch_in_blocks(state, carry, body_fn=body_fn, unroll=unroll)
+
         def body(loop: tuple[LoaderState, PyTree], _: None) -> tuple[tuple[LoaderState, PyTree], PyTree]:
             batch, state, mask = self._next(loop[0])
             carry, output = body_fn(loop[1], batch, mask)
@@ -176,6 +183,35 @@ class DataLoader:
 
         (state, carry), outputs = jax.lax.scan(body, (state, carry), length=self.steps_per_epoch, unroll=unroll)
         return state, carry, outputs
+
+    def _epoch_in_blocks(
+        self, state: LoaderState, carry: PyTree, *, body_fn: Callable[..., Any], unroll: bool | int
+    ) -> tuple[LoaderState, PyTree, PyTree]:
+        """Do the same with one call to the host for several steps: such calls cost more than many a batch."""
+        *transforms, head = stages(self._source)
+
+        def step(carry: PyTree, given: tuple[PyTree, Any]) -> tuple[PyTree, PyTree]:
+            batch, mask = given
+            for transform in reversed(transforms):
+                batch, mask = transform.apply(batch, mask)  # type: ignore[attr-defined]
+            answer: tuple[PyTree, PyTree] = body_fn(carry, batch, mask)
+            return answer
+
+        def block(count: int) -> Callable[..., Any]:
+            def body(loop: tuple[LoaderState, PyTree], _: None) -> tuple[tuple[LoaderState, PyTree], PyTree]:
+                batches, masks, state = head.next_block(loop[0], count)  # type: ignore[attr-defined]
+                carry, outputs = jax.lax.scan(step, loop[1], (batches, masks), unroll=unroll)
+                return (state, carry), outputs
+
+            return body
+
+        num_blocks, rest = divmod(self.steps_per_epoch, self._block_steps)
+        loop, outputs = jax.lax.scan(block(self._block_steps), (state, carry), length=num_blocks)
+        outputs = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), outputs)
+        if rest:
+            loop, more = block(rest)(loop, None)
+            outputs = jax.tree.map(lambda *leaves: jax.numpy.concatenate(leaves), outputs, more)
+        return *loop, outputs
 
 
 class LoaderIterator(Iterator[tuple[PyTree, Any]]):

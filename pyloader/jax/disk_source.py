@@ -218,8 +218,8 @@ def _spec_of_first(read: Callable[[np.ndarray], PyTree]) -> PyTree:
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), first)
 
 
-def _padded(rows: Any, like: Any, mask: np.ndarray) -> np.ndarray:
-    rows = np.asarray(rows)
+def _padded(answer: Any, like: Any, mask: np.ndarray) -> np.ndarray:
+    rows: np.ndarray = np.asarray(answer)
     num_rows = int(mask.sum())
     if rows.shape != (num_rows, *like.shape):
         raise ValueError(

@@ -30,10 +30,15 @@ _RULES = ("pad", "drop", "wrap", "span")
 class Source(Protocol):
     """A stream of elements, as pure functions of a state that jit can trace.
 
-    A source may have more: `next_rows(state, count, last_batch)`, several rows in one go, which BatchTransform uses
-    instead of calling `next` for every row; `mask_shape`, where the mask is not one bool; `rows_per_element`, where an
-    element is that many rows for BatchTransform to cut anew; `host_calls`, what it calls in Python while a compiled
-    function runs; `close()`, where there are threads to end.
+    A source may have more:
+
+      next_rows(state, count, last_batch)  several rows in one go: BatchTransform uses it instead of many `next`
+      next_block(state, count)             several elements for one call to the host, at most `block_steps`
+      mask_shape                           where the mask is not one bool
+      rows_per_element                     where an element is that many rows, for BatchTransform to cut anew
+      host_calls                           what it calls in Python while compiled code runs
+      order_of(state)                      what its order depends on beside the state
+      close()                              where there are threads to end
 
     Attributes:
       steps_per_epoch: How many elements an epoch has.

@@ -55,7 +55,11 @@ class Elementwise:
     def next(self, state: Any) -> tuple[PyTree, Any, Any]:
         """Return what the function makes of the next element, its mask, and the state after it."""
         element, mask, state = self.inner.next(state)
-        return self._function(element, mask), mask, state
+        return *self.apply(element, mask), state
+
+    def apply(self, element: PyTree, mask: Any) -> tuple[PyTree, Any]:
+        """Return what the function makes of one element, and its mask."""
+        return self._function(element, mask), mask
 
     def _next_rows(self, state: Any, count: int, last_batch: str) -> tuple[PyTree, Any, Any]:
         next_rows = rows_function(self.inner)

@@ -69,6 +69,6 @@ class _Packed(Elementwise):
         self.mask_shape = (num_points,)
         self.next_rows = None
 
-    def next(self, state: Any) -> tuple[PyTree, Any, Any]:
-        packed, mask, state = super().next(state)
-        return packed, jnp.repeat(mask, self._num_times), state
+    def apply(self, element: PyTree, mask: Any) -> tuple[PyTree, Any]:
+        packed, mask = super().apply(element, mask)
+        return packed, jnp.repeat(mask, self._num_times)
