@@ -153,7 +153,9 @@ class DataLoader:
         `next`, `iterate` and `scan_epoch` do that themselves.  Around a jitted function of your own, JAX would make
         a JaxRuntimeError of it: `with loader.own_errors(): jax.block_until_ready(train_epoch(...))`.
         """
-        return own_errors(call for stage in stages(self._source) for call in getattr(stage, "host_calls", ()))
+        return own_errors(
+            lambda: [call for stage in stages(self._source) for call in getattr(stage, "host_calls", ())]
+        )
 
     def close(self) -> None:
         """End the threads that read ahead, where there are any."""
@@ -247,10 +249,11 @@ def _composed(pipeline: Source | Sequence[Any]) -> Source:
     if not _is_source(source):
         raise TypeError(f"pipeline must begin with a source, such as ArraySource(data), got {source!r}")
     for transform in transforms:
-        make = getattr(transform, "__radd__", None) or transform
-        if not callable(make):
-            raise TypeError(f"a stage after the source must be a transform, got {transform!r}")
-        made = make(source)
+        made = transform.__radd__(source) if hasattr(transform, "__radd__") else NotImplemented
+        if made is NotImplemented:
+            if not callable(transform):
+                raise TypeError(f"a stage after the source must be a transform, got {transform!r}")
+            made = transform(source)
         if not _is_source(made):
             raise TypeError(f"{transform!r} made {made!r} of a source, which is no source")
         source = made

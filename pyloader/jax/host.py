@@ -48,15 +48,18 @@ class HostCall:
 
 
 @contextmanager
-def own_errors(calls: Iterable[HostCall]) -> Iterator[None]:
-    """Raise what one of `calls` raised as itself, instead of the JaxRuntimeError that JAX makes of it."""
-    calls = list(calls)
-    for call in calls:
+def own_errors(calls: Callable[[], Iterable[HostCall]]) -> Iterator[None]:
+    """Raise what a HostCall raised as itself, instead of the JaxRuntimeError that JAX makes of it.
+
+    Args:
+      calls: Returns the HostCalls that there are: some are only made while JAX traces.
+    """
+    for call in calls():
         call.failure = None
     try:
         yield
     except jax.errors.JaxRuntimeError:
-        for call in calls:
+        for call in calls():
             if call.failure is not None:
                 raise call.failure from None  # the JaxRuntimeError has the same traceback once more, as text
         raise

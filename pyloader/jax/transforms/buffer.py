@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from pyloader.jax.order import key_words
 from pyloader.jax.source import PyTree, Source, with_rows
@@ -14,7 +15,7 @@ from pyloader.options import checked_integer
 
 __all__ = ["BufferTransform"]
 
-_MOST = 2**32 - 1
+_MOST = np.uint32(2**32 - 1)
 
 
 @dataclass(frozen=True)
