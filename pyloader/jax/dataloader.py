@@ -153,9 +153,7 @@ class DataLoader:
         `next`, `iterate` and `scan_epoch` do that themselves.  Around a jitted function of your own, JAX would make
         a JaxRuntimeError of it: `with loader.own_errors(): jax.block_until_ready(train_epoch(...))`.
         """
-        return own_errors(
-            lambda: [call for stage in stages(self._source) for call in getattr(stage, "host_calls", ())]
-        )
+        return own_errors(lambda: [call for stage in stages(self._source) for call in getattr(stage, "host_calls", ())])
 
     def close(self) -> None:
         """End the threads that read ahead, where there are any."""

@@ -6,8 +6,10 @@ exception, and `own_errors` raises that one instead.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import jax
@@ -35,9 +37,11 @@ class HostCall:
 
     def __call__(self, answer_spec: PyTree, *arguments: Any) -> PyTree:
         """Return what the function answers, as arrays of `answer_spec`, to be computed when the compiled code runs."""
-        return io_callback(self._run, answer_spec, *arguments)
+        # JAX keeps compiled code, and what it calls, longer than anyone can use it: not the files that are open here.
+        return io_callback(partial(_run, weakref.ref(self)), answer_spec, *arguments)
 
-    def _run(self, *arguments: Any) -> PyTree:
+    def run(self, *arguments: Any) -> PyTree:
+        """Return what the function answers, now."""
         try:
             answer = self._fn(*jax.tree.map(np.asarray, arguments))
         except BaseException as exc:  # it is raised again where the loop is: see own_errors
@@ -45,6 +49,13 @@ class HostCall:
             raise
         self.failure = None
         return answer
+
+
+def _run(call: weakref.ref[HostCall], *arguments: Any) -> PyTree:
+    alive = call()
+    if alive is None:
+        raise ReferenceError("the DataLoader that this was compiled for is gone: keep it while you use the function")
+    return alive.run(*arguments)
 
 
 @contextmanager

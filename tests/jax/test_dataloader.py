@@ -94,7 +94,9 @@ def test_a_scan_has_the_batches_of_the_loop(unroll):
     loader = make_loader()
     looped, state = batches_of(loader, loader.init_state(5), 3)
     scanned_state, total, (rows, masks) = loader.scan_epoch(loader.init_state(5), 0, collect, unroll)
-    np.testing.assert_equal(jax.device_get((rows, masks)), (np.stack([b["y"] for b, _ in looped]), np.stack([m for _, m in looped])))
+    np.testing.assert_equal(
+        jax.device_get((rows, masks)), (np.stack([b["y"] for b, _ in looped]), np.stack([m for _, m in looped]))
+    )
     np.testing.assert_equal(jax.device_get(scanned_state), jax.device_get(state))
     assert int(total) == 45
 

@@ -1,5 +1,6 @@
 """DiskSource: read ahead in threads, the batches still a function of the state."""
 
+import gc
 import threading
 
 import numpy as np
@@ -89,7 +90,9 @@ def test_two_epochs_under_scan_have_every_sample_twice():
     with DataLoader([DiskSource(10, sample), BatchTransform(4)]) as loader:
         state = loader.init_state(0)
         for _ in range(2):
-            state, _, (values, masks) = loader.scan_epoch(state, 0, lambda total, batch, mask: (total, (batch["y"], mask)))
+            state, _, (values, masks) = loader.scan_epoch(
+                state, 0, lambda total, batch, mask: (total, (batch["y"], mask))
+            )
             assert sorted(values[masks].tolist()) == list(range(10))
 
 
@@ -133,6 +136,15 @@ def test_samples_of_another_shape_are_an_error():
     ):
         for _ in loader.iterate(loader.init_state(0)):
             pass
+
+
+def test_a_loader_that_is_dropped_leaves_no_thread():
+    loader = DataLoader([DiskSource(10, sample), BatchTransform(4)])
+    loader.next(loader.init_state(0))
+    loader.scan_epoch(loader.init_state(0), 0, lambda total, batch, mask: (total, None))
+    del loader
+    gc.collect()
+    assert not any(thread.name.startswith("pyloader-disk") for thread in threading.enumerate())
 
 
 def test_closing_ends_the_threads_and_a_later_step_starts_anew():

@@ -40,7 +40,9 @@ def test_numpy_and_jax_agree(length):
 
 def test_the_longest_order_there_is_does_not_wrap():
     places = np.arange(order.MAX_LENGTH - 1000, order.MAX_LENGTH, dtype=np.uint32)
-    found = order.places_in_order(np.array([1, 2], np.uint32), np.zeros(1, np.uint32), places, order.MAX_LENGTH, "shuffle")
+    found = order.places_in_order(
+        np.array([1, 2], np.uint32), np.zeros(1, np.uint32), places, order.MAX_LENGTH, "shuffle"
+    )
     assert found.max() < order.MAX_LENGTH
     assert len(np.unique(found)) == 1000
 

@@ -139,7 +139,9 @@ class _Buffered:
         available = jnp.maximum(count, jnp.uint32(1))
         if self._options.mode == "sequential":
             places = (state["read"] + jnp.arange(size, dtype=jnp.uint32)) % available
-            state = {**state, "read": (state["read"] + jnp.uint32(size)) % available}
+            read = state["read"] + jnp.uint32(size)
+            # Not wrapped where it is the end: by the next step the buffer may have grown there.
+            state = {**state, "read": jnp.where(read > available, read % available, read)}
         else:
             key, mine = jax.random.split(_key(state["key"]))
             places = jax.random.randint(mine, (size,), jnp.uint32(0), available, dtype=jnp.uint32)
