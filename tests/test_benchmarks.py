@@ -19,6 +19,12 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
         (["arrays.py", "small", "--samples", "9000", "--repeat", "1"], "pyloader, window 1, mmap, 0 workers"),
         (["indexed.py", "dense", "--samples", "9000", "--repeat", "1"], "pyloader.indexed, as it comes"),
         (["indexed.py", "start"], "first batch of a shuffled shard of 10^9 items"),
+        pytest.param(["jit.py", "arrays", "--repeat", "1"], "scan_epoch, pyloader.jax", marks=pytest.mark.frameworks),
+        pytest.param(
+            ["jit.py", "chunks", "--repeat", "1", "--samples", "9000"],
+            "ChunkSource, next",
+            marks=pytest.mark.frameworks,
+        ),
         (["text.py", "--lines", "3000", "--repeat", "1"], "pyloader, strings to the loop"),
         (["memory.py", "--gigabytes", "0.26", "--form", "columns"], "4 chunks of 64 MB"),
         (["processes.py", "--lines", "3000", "--repeat", "1", "--rounds", "40"], "2 processes"),
@@ -27,6 +33,8 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
 def test_it_runs_and_shows_its_figures(tmp_path, command, shows):
+    if command[0] == "jit.py":
+        pytest.importorskip("jax")
     done = subprocess.run(
         [sys.executable, *command],
         cwd=BENCHMARKS,
@@ -43,4 +51,4 @@ def test_it_runs_and_shows_its_figures(tmp_path, command, shows):
 
 def test_every_benchmark_is_run_here():
     scripts = {path.name for path in BENCHMARKS.glob("*.py")} - {"making.py"}
-    assert scripts == {"arrays.py", "indexed.py", "memory.py", "processes.py", "starting.py", "text.py"}
+    assert scripts == {"arrays.py", "indexed.py", "jit.py", "memory.py", "processes.py", "starting.py", "text.py"}

@@ -1,5 +1,6 @@
 """ChunkSource: the batches of a chunk loader, in the loader's order, resumed exactly."""
 
+import itertools
 import json
 
 import numpy as np
@@ -39,7 +40,7 @@ def make_loader(chunks, *more, **options):
 def direct(chunks, num_steps, **options):
     """Return what the chunk loader itself delivers: (number, mask) of each batch."""
     with chunk_loader(chunks, **options) as loader:
-        return [(batch["number"].tolist(), batch["mask"].tolist()) for _, batch in zip(range(num_steps), loader)]
+        return [(batch["number"].tolist(), batch["mask"].tolist()) for batch in itertools.islice(loader, num_steps)]
 
 
 def taken(loader, state, num_steps):
@@ -168,7 +169,7 @@ def test_text_is_refused_by_name(tmp_path):
             writer.write({"text": str(number)})
     with (
         pyloader.DataLoader(data_dir=tmp_path / "text") as loader,
-        pytest.raises(TypeError, match="'text' is none. Make numbers of it in batch_encode"),
+        pytest.raises(TypeError, match=r"'text' is none\. Make numbers of it in batch_encode"),
     ):
         ChunkSource(loader)
 
@@ -179,7 +180,7 @@ def test_chunks_without_counts_and_chunks_that_may_be_left_out_are_refused(chunk
         ChunkSource(loader)
     with chunk_loader(chunks, max_skipped=1) as loader, pytest.raises(ValueError, match="max_skipped=1"):
         ChunkSource(loader)
-    with pytest.raises(TypeError, match="needs a pyloader.DataLoader, got a str"):
+    with pytest.raises(TypeError, match=r"needs a pyloader\.DataLoader, got a str"):
         ChunkSource("chunks/")
 
 

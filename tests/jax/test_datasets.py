@@ -99,7 +99,7 @@ def test_a_truncated_gzip_file_is_refused_and_leaves_nothing_half_unpacked(tmp_p
 
 
 def test_missing_files_and_splits_are_named(tmp_path):
-    with pytest.raises(DatasetError, match="has no file train-images-idx3-ubyte.*Looked for"):
+    with pytest.raises(DatasetError, match=r"has no file train-images-idx3-ubyte.*Looked for"):
         MNISTDataset(data_dir=tmp_path)
     with pytest.raises(ValueError, match='split must be "train" or "test", not \'val\''):
         MNISTDataset("val", data_dir=tmp_path)
