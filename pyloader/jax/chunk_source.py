@@ -11,6 +11,7 @@ import numpy as np
 from pyloader.dataloader import DataLoader
 from pyloader.jax.host import HostCall, as_dtype
 from pyloader.jax.source import PyTree, with_rows
+from pyloader.jax.stacking import stacked
 
 __all__ = ["ChunkSource"]
 
@@ -82,6 +83,11 @@ class ChunkSource:
         batch, mask, step = self._call(answer_spec, state["step"])
         return batch, mask, {"step": step}
 
+    def next_on_host(self, state: dict[str, Any]) -> tuple[PyTree, Any, dict[str, Any]]:
+        """Return the same as `next`, as NumPy arrays, without compiled code in between."""
+        batch, mask, step = self._batch_at(state["step"])
+        return batch, mask, {"step": step}
+
     def next_block(self, state: dict[str, Any], count: int) -> tuple[PyTree, Any, dict[str, Any]]:
         """Return the next `count` batches, stacked, their masks, and the state after them."""
         mask_spec = jax.ShapeDtypeStruct((count, *self.mask_shape), jnp.bool_)
@@ -108,28 +114,22 @@ class ChunkSource:
 
     def _batch_at(self, step: np.ndarray) -> Any:
         self._go_to(int(step))
-        batch = self._next_batch()
-        mask = batch["mask"] if self._has_mask else np.ones(self.mask_shape, bool)
-        columns = {name: as_dtype(batch[name], like.dtype) for name, like in self._spec.items()}
-        return columns, mask, np.uint32(self.loader.steps_done)
+        batch, mask = self._next_batch()
+        return batch, mask, np.array(self.loader.steps_done, np.uint32)
 
     def _block_at(self, step: np.ndarray, count: np.ndarray) -> Any:
         self._go_to(int(step))
-        block = {name: np.empty((int(count), *like.shape), like.dtype) for name, like in self._spec.items()}
-        masks = np.ones((int(count), *self.mask_shape), bool)
-        for place in range(int(count)):
-            batch = self._next_batch()
-            for name, column in block.items():
-                column[place] = as_dtype(batch[name], column.dtype)
-            if self._has_mask:
-                masks[place] = batch["mask"]
-        return block, masks, np.uint32(self.loader.steps_done)
+        batches, masks = zip(*[self._next_batch() for _ in range(int(count))], strict=True)
+        block = {name: stacked([batch[name] for batch in batches]) for name in self._spec}
+        return block, np.stack(masks), np.array(self.loader.steps_done, np.uint32)
 
-    def _next_batch(self) -> Any:
+    def _next_batch(self) -> tuple[dict[str, np.ndarray], np.ndarray]:
         try:
-            return next(self.loader)
+            batch = next(self.loader)
         except StopIteration:  # num_epochs are over; a new `for` begins the next ones
-            return next(iter(self.loader))
+            batch = next(iter(self.loader))
+        mask = batch["mask"] if self._has_mask else np.ones(self.mask_shape, bool)
+        return {name: as_dtype(batch[name], like.dtype) for name, like in self._spec.items()}, mask
 
     def _go_to(self, step: int) -> None:
         if self.loader.steps_done != step:

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from pyloader.jax.host import own_errors
 from pyloader.jax.source import PyTree, Source, stages
@@ -39,11 +40,17 @@ class DataLoader:
     def __init__(self, pipeline: Source | Sequence[Any]) -> None:
         self._source = _composed(pipeline)
         self.steps_per_epoch = self._source.steps_per_epoch
-        self._calls_host = any(hasattr(stage, "host_calls") for stage in stages(self._source))
-        *transforms, head = stages(self._source)
-        plain = all(isinstance(stage, Elementwise) for stage in transforms)
-        self._block_steps = min(getattr(head, "block_steps", 1), self.steps_per_epoch) if plain else 1
-        self._compiled_next = jax.jit(self._next)
+        self._transforms: list[Any] = stages(self._source)
+        self._head: Any = self._transforms.pop()
+        # What stands on the head is a function of its elements alone: these may come in blocks, or from outside of jit.
+        plain = all(isinstance(stage, Elementwise) for stage in self._transforms)
+        self._is_fed_by_host = plain and hasattr(self._head, "next_on_host")
+        self._block_steps = min(getattr(self._head, "block_steps", 1), self.steps_per_epoch) if plain else 1
+        compiled = self._transforms if self._is_fed_by_host else stages(self._source)
+        self._waits_for_host = any(hasattr(stage, "host_calls") for stage in compiled)
+        self._has_host_calls = any(hasattr(stage, "host_calls") for stage in stages(self._source))
+        self._finished = jax.jit(self._transform)
+        self._compiled_next = jax.jit(self._source.next)
         self._compiled_epoch = jax.jit(self._epoch, static_argnames=("body_fn", "unroll"))
 
     def __repr__(self) -> str:
@@ -78,11 +85,17 @@ class DataLoader:
 
         def next(state: LoaderState) -> tuple[PyTree, LoaderState, Any]:
             if is_traced(state):
-                return self._next(state)
+                batch, mask, state = self._source.next(state)
+                return batch, state, mask
             with self.own_errors():
-                batch, state, mask = self._compiled_next(state)
-                if self._calls_host:  # an error on the host is known when the state is
-                    jax.block_until_ready(state)
+                if self._is_fed_by_host and not is_traced(jnp.uint32(0)):  # under jit numbers are traced, too
+                    batch, mask, state = self._head.next_on_host(state)
+                    answer = (*self._finished(batch, mask), state)
+                else:
+                    answer = self._compiled_next(state)
+                if self._waits_for_host and not is_traced(answer):  # an error there is known when its answer is
+                    jax.block_until_ready(answer)
+            batch, mask, state = answer
             return batch, state, mask
 
         return next
@@ -131,7 +144,7 @@ class DataLoader:
             answer: tuple[LoaderState, PyTree, PyTree] = self._compiled_epoch(
                 state, carry, body_fn=body_fn, unroll=unroll
             )
-            if self._calls_host:
+            if self._has_host_calls and not is_traced(answer):
                 jax.block_until_ready(answer)
         return answer
 
@@ -161,9 +174,11 @@ class DataLoader:
             if hasattr(stage, "close"):
                 stage.close()
 
-    def _next(self, state: LoaderState) -> tuple[PyTree, LoaderState, Any]:
-        batch, mask, state = self._source.next(state)
-        return batch, state, mask
+    def _transform(self, element: PyTree, mask: Any) -> tuple[PyTree, Any]:
+        """Return what the transforms make of an element of the head."""
+        for transform in reversed(self._transforms):
+            element, mask = transform.apply(element, mask)
+        return element, mask
 
     def _epoch(
         self,
@@ -177,7 +192,7 @@ class DataLoader:
             return self._epoch_in_blocks(state, carry, body_fn=body_fn, unroll=unroll)
 
         def body(loop: tuple[LoaderState, PyTree], _: None) -> tuple[tuple[LoaderState, PyTree], PyTree]:
-            batch, state, mask = self._next(loop[0])
+            batch, mask, state = self._source.next(loop[0])
             carry, output = body_fn(loop[1], batch, mask)
             return (state, carry), output
 
@@ -188,18 +203,14 @@ class DataLoader:
         self, state: LoaderState, carry: PyTree, *, body_fn: Callable[..., Any], unroll: bool | int
     ) -> tuple[LoaderState, PyTree, PyTree]:
         """Do the same with one call to the host for several steps: such calls cost more than many a batch."""
-        *transforms, head = stages(self._source)
 
         def step(carry: PyTree, given: tuple[PyTree, Any]) -> tuple[PyTree, PyTree]:
-            batch, mask = given
-            for transform in reversed(transforms):
-                batch, mask = transform.apply(batch, mask)  # type: ignore[attr-defined]
-            answer: tuple[PyTree, PyTree] = body_fn(carry, batch, mask)
+            answer: tuple[PyTree, PyTree] = body_fn(carry, *self._transform(*given))
             return answer
 
         def block(count: int) -> Callable[..., Any]:
             def body(loop: tuple[LoaderState, PyTree], _: None) -> tuple[tuple[LoaderState, PyTree], PyTree]:
-                batches, masks, state = head.next_block(loop[0], count)  # type: ignore[attr-defined]
+                batches, masks, state = self._head.next_block(loop[0], count)
                 carry, outputs = jax.lax.scan(step, loop[1], (batches, masks), unroll=unroll)
                 return (state, carry), outputs
 
@@ -210,7 +221,7 @@ class DataLoader:
         outputs = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), outputs)
         if rest:
             loop, more = block(rest)(loop, None)
-            outputs = jax.tree.map(lambda *leaves: jax.numpy.concatenate(leaves), outputs, more)
+            outputs = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), outputs, more)
         return *loop, outputs
 
 

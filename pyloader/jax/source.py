@@ -34,6 +34,7 @@ class Source(Protocol):
 
       next_rows(state, count, last_batch)  several rows in one go: BatchTransform uses it instead of many `next`
       next_block(state, count)             several elements for one call to the host, at most `block_steps`
+      next_on_host(state)                  the same as `next`, as NumPy arrays: what a loop outside of jit uses
       mask_shape                           where the mask is not one bool
       rows_per_element                     where an element is that many rows, for BatchTransform to cut anew
       host_calls                           what it calls in Python while compiled code runs

@@ -207,3 +207,18 @@ def test_the_key_changes_nothing(chunks):
     with make_loader(chunks) as loader:
         assert taken(loader, loader.init_state(jax.random.key(1)), 2) == taken(loader, loader.init_state(2), 2)
         assert loader.element_spec()["square"].dtype == jnp.float32
+
+
+@pytest.mark.parametrize("make", ["next", "scan"])
+def test_a_state_that_a_jitted_function_closes_over_is_read_when_it_runs(chunks, make):
+    def collect(total, batch, mask):
+        return total, batch["number"]
+
+    with make_loader(chunks) as loader:
+        state = loader.init_state(0)
+        if make == "next":
+            step = jax.jit(lambda zero: loader.next(state)[0]["number"] + zero)
+        else:
+            step = jax.jit(lambda zero: loader.scan_epoch(state, zero, collect)[2][0])
+        assert step(0).tolist() == step(0).tolist() == direct(chunks, 1)[0][0]
+        assert loader._head.loader.steps_done == (1 if make == "next" else 13)
