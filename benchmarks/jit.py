@@ -107,6 +107,15 @@ def chunks(root: Path, repeat: int) -> None:
                 batch[name][0].sum()
             return samples
 
+        step = jax.jit(lambda total, batch: body(total, batch, None)[0])
+
+        def run_steps() -> int:
+            total = jnp.float32(0)
+            for batch in alone:
+                total = step(total, batch)
+            total.block_until_ready()
+            return samples
+
         def run_scan() -> int:
             nonlocal state
             state, _, _ = loader.scan_epoch(state, jnp.float32(0), body)
@@ -120,6 +129,7 @@ def chunks(root: Path, repeat: int) -> None:
 
         runs = {
             "pyloader.DataLoader alone": run_alone,
+            "pyloader.DataLoader, jitted step": run_steps,
             "ChunkSource, scan_epoch": run_scan,
             "ChunkSource, next": run_next,
         }
@@ -127,16 +137,24 @@ def chunks(root: Path, repeat: int) -> None:
 
 
 def compare(runs: dict[str, Callable[[], int]], repeat: int, unit: str) -> None:
-    """Run all in turn, and print a table; the first run of each, which compiles, is not counted."""
+    """Run all in turn, and print a table; the first run of each, which compiles, is not counted.
+
+    Processor time is that of all threads together: other programs on the machine change it little.
+    """
     rates: dict[str, list[float]] = {name: [] for name in runs}
+    costs: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(repeat + 1):
         for name, run in runs.items():
-            begun = time.perf_counter()
+            begun, busy = time.perf_counter(), time.process_time()
             done = run()
             if turn:
                 rates[name].append(done / (time.perf_counter() - begun))
+                costs[name].append((time.process_time() - busy) / done * 1e6)
     for name, values in rates.items():
-        print(f"{name:32} {statistics.median(values):12,.0f} {unit}   ({min(values):,.0f} to {max(values):,.0f})")
+        cost = f"{statistics.median(costs[name]):8.2f} µs of processor time each"
+        print(
+            f"{name:34} {statistics.median(values):12,.0f} {unit}   ({min(values):,.0f} to {max(values):,.0f}) {cost}"
+        )
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ __all__ = ["ChunkSource"]
 
 # What scan_epoch takes in one call: enough for the call to cost little, and little beside a chunk.
 _MOST_STEPS = 64
-_BLOCK_BYTES = 8 * 2**20
+_BLOCK_BYTES = 4 * 2**20
 
 
 class ChunkSource:

@@ -220,5 +220,7 @@ def test_a_state_that_a_jitted_function_closes_over_is_read_when_it_runs(chunks,
             step = jax.jit(lambda zero: loader.next(state)[0]["number"] + zero)
         else:
             step = jax.jit(lambda zero: loader.scan_epoch(state, zero, collect)[2][0])
+        step.lower(0)
+        assert loader._head.loader.steps_done == 0
         assert step(0).tolist() == step(0).tolist() == direct(chunks, 1)[0][0]
         assert loader._head.loader.steps_done == (1 if make == "next" else 13)

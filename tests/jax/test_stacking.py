@@ -20,6 +20,7 @@ WHOLE = np.arange(48.0).reshape(12, 4)
         ([WHOLE[0:3], WHOLE[6:9]], False),
         ([WHOLE[3:6], WHOLE[0:3]], False),
         ([WHOLE[0:3], WHOLE.copy()[3:6]], False),
+        ([WHOLE[0:3], WHOLE[3:9:2]], False),
         ([WHOLE[0:6:2], WHOLE[6:12:2]], False),
         ([WHOLE[0:3].copy(), WHOLE[3:6].copy()], False),
         ([WHOLE[:, 0:2], WHOLE[:, 2:4]], False),
