@@ -114,21 +114,24 @@ class ChunkSource:
 
     def _batch_at(self, step: np.ndarray) -> Any:
         self._go_to(int(step))
-        batch, mask = self._next_batch()
-        return batch, mask, np.array(self.loader.steps_done, np.uint32)
+        return *self._as_announced(self._next_batch(), ()), np.array(self.loader.steps_done, np.uint32)
 
     def _block_at(self, step: np.ndarray, count: np.ndarray) -> Any:
         self._go_to(int(step))
-        batches, masks = zip(*[self._next_batch() for _ in range(int(count))], strict=True)
-        block = {name: stacked([batch[name] for batch in batches]) for name in self._spec}
-        return block, np.stack(masks), np.array(self.loader.steps_done, np.uint32)
+        batches = [self._next_batch() for _ in range(int(count))]
+        block = {name: stacked([batch[name] for batch in batches]) for name in batches[0]}
+        return *self._as_announced(block, (len(batches),)), np.array(self.loader.steps_done, np.uint32)
 
-    def _next_batch(self) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    def _next_batch(self) -> dict[str, np.ndarray]:
         try:
-            batch = next(self.loader)
+            batch: dict[str, np.ndarray] = next(self.loader)
         except StopIteration:  # num_epochs are over; a new `for` begins the next ones
             batch = next(iter(self.loader))
-        mask = batch["mask"] if self._has_mask else np.ones(self.mask_shape, bool)
+        return batch
+
+    def _as_announced(self, batch: dict[str, np.ndarray], axes: tuple[int, ...]) -> tuple[PyTree, np.ndarray]:
+        """Return the columns in JAX's dtypes, and the mask."""
+        mask = batch["mask"] if self._has_mask else np.ones((*axes, *self.mask_shape), bool)
         return {name: as_dtype(batch[name], like.dtype) for name, like in self._spec.items()}, mask
 
     def _go_to(self, step: int) -> None:
