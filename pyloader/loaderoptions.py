@@ -11,7 +11,7 @@ from typing import Any
 from pyloader.collate import NumpyDataCollator
 from pyloader.datareader import DataReader
 from pyloader.errors import DataDirError, StateError
-from pyloader.files import list_chunks
+from pyloader.files import ChunkList, list_chunks
 from pyloader.options import checked_integer, checked_seconds, with_new_names
 from pyloader.parts import check_part, reader_of
 from pyloader.plan import LAST_BATCH_RULES, Dealing, Order, Position, Streams, position_from_state, steps_per_epoch
@@ -75,11 +75,8 @@ class LoaderOptions:
 
         Raises:
           DataDirError: the chunks' counts are unknown; `purpose` says what needs them.
-          ValueError: chunks may be left out.
         """
         counts_of(self.run.chunks, purpose)
-        if self.run.max_skipped:
-            raise ValueError(f"max_skipped={self.run.max_skipped} may leave out chunks, and {purpose}")
         return self.run.streams or self._one_stream
 
     @cached_property
@@ -148,27 +145,9 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
     num_epochs = given["num_epochs"]
     if num_epochs is not None:
         checked_integer("num_epochs", num_epochs, at_least=1)
+    max_skipped, max_skipped_rows = _max_skipped(given["max_skipped"], chunks)
     collator = NumpyDataCollator() if given["datacollator"] is None else given["datacollator"]
     slices = given["dataset"] is None and type(collator) is NumpyDataCollator and not collator.dtypes
-    run = RunOptions(
-        chunks=chunks,
-        reader=reader,
-        dataset=given["dataset"],
-        collator=collator,
-        dealing=dealing,
-        streams=None,
-        chunk_seed=seed if shuffle == "all" else None,
-        row_seed=None if shuffle == "none" else seed,
-        rule=CutRule(batch_size=batch_size, last_batch=given["last_batch"], several=slices),
-        max_queue_size=queue_size,
-        num_readers=checked_integer("num_readers", given["num_readers"], at_least=1),
-        num_workers=num_workers,
-        worker_kind=_worker_kind(given["worker_kind"], num_workers),
-        max_skipped=_max_skipped(given["max_skipped"], len(chunks)),
-        seed=seed,
-        copy=bool(given["copy"]),
-        stall_timeout_seconds=checked_seconds("stall_timeout_seconds", given["stall_timeout_seconds"]),
-    )
     order = Order(
         seed=seed,
         shuffle=shuffle,
@@ -177,6 +156,29 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
         last_batch=given["last_batch"],
         num_streams=1,
         fingerprint=chunks.fingerprint,
+    )
+    audited = given["audit_dir"] is not None
+    run = RunOptions(
+        chunks=chunks,
+        reader=reader,
+        dataset=given["dataset"],
+        collator=collator,
+        dealing=dealing,
+        streams=None,
+        chunk_seed=order.chunk_seed,
+        row_seed=order.row_seed,
+        rule=CutRule(batch_size=batch_size, last_batch=given["last_batch"], several=slices),
+        max_queue_size=queue_size,
+        num_readers=checked_integer("num_readers", given["num_readers"], at_least=1),
+        num_workers=num_workers,
+        worker_kind=_worker_kind(given["worker_kind"], num_workers),
+        max_skipped=max_skipped,
+        max_skipped_rows=max_skipped_rows,
+        traced=max_skipped_rows > 0 or audited,
+        audited=audited,
+        seed=seed,
+        copy=bool(given["copy"]),
+        stall_timeout_seconds=checked_seconds("stall_timeout_seconds", given["stall_timeout_seconds"]),
     )
     shown = _shown(
         {**given, "data_dir": f"{chunks.root} ({len(chunks):,} chunks)"},
@@ -190,7 +192,10 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
     options = LoaderOptions(
         run=run, order=order, num_epochs=num_epochs, world=world, world_source=world_source, shown=shown
     )
-    return options.with_streams(world.num_streams or world.size)
+    options = options.with_streams(world.num_streams or world.size)
+    if audited:
+        options.all_streams("an audit needs to know what an epoch holds")
+    return options
 
 
 def _shown(given: dict[str, Any], **resolved: Any) -> dict[str, Any]:
@@ -224,7 +229,8 @@ def _worker_kind(kind: Any, num_workers: int) -> str:
     return str(kind)
 
 
-def _max_skipped(value: int | str, num_chunks: int) -> int:
+def _max_skipped(value: int | str, chunks: ChunkList) -> tuple[int, int]:
+    """Return how many chunks, and how many rows, may be left out; a share is of either."""
     if isinstance(value, str):
         number, percent, rest = value.partition("%")
         try:
@@ -232,7 +238,10 @@ def _max_skipped(value: int | str, num_chunks: int) -> int:
                 raise ValueError
         except ValueError:
             raise ValueError(
-                f'max_skipped must be a number of chunks or a share of them such as "1%", not {value!r}'
+                f'max_skipped must be a number of chunks and rows, or a share of them such as "1%", not {value!r}'
             ) from None
-        return math.floor(float(number) / 100 * num_chunks)
-    return checked_integer("max_skipped", value, at_least=0)
+        share, num_chunks = float(number) / 100, len(chunks)
+        num_rows = num_chunks if chunks.counts is None else int(chunks.counts.sum())
+        return math.floor(share * num_chunks), math.floor(share * num_rows)
+    number_of_each = checked_integer("max_skipped", value, at_least=0)
+    return number_of_each, number_of_each

@@ -1,0 +1,32 @@
+"""Tracing: each row carries the number of its sample, so that what is delivered can be told from what was planned.
+
+The numbers are one more column.  It goes the way that the others go, and is taken off before anything is encoded.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pyloader.columns import Columns
+from pyloader.plan import STAND_IN
+
+__all__ = ["place_of", "put_on", "take_off"]
+
+_COLUMN = "\0sample"  # no column of the user's begins so
+
+
+def place_of(number: int) -> tuple[int, int]:
+    """Return the chunk and the row of the sample with this number, whether or not it stands in for another."""
+    return (number & ~int(STAND_IN)) >> 32, number & (2**32 - 1)
+
+
+def put_on(columns: Columns, numbers: np.ndarray | None) -> Columns:
+    """Return columns and the numbers of their samples, where they have some."""
+    return columns if numbers is None else {**columns, _COLUMN: numbers}
+
+
+def take_off(columns: Columns) -> np.ndarray | None:
+    """Take the samples' numbers out of `columns`, and return them; None where there are none."""
+    numbers = columns.pop(_COLUMN, None)
+    assert numbers is None or isinstance(numbers, np.ndarray)
+    return numbers
