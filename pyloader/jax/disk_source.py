@@ -65,6 +65,7 @@ class DiskSource:
         leaves = jax.tree.leaves(self._spec)
         if not leaves or not all(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in leaves):
             raise TypeError(f"sample_spec must be a tree of jax.ShapeDtypeStruct, got {sample_spec!r}")
+        self._spec = jax.tree.map(_as_jax_has_it, self._spec)
         self._reading = _Reading(read, self._spec, length, self.ordering)
         self._readers: dict[tuple[int, str], _ReadAhead] = {}
         self.host_calls: list[HostCall] = []
@@ -214,8 +215,13 @@ def _one_by_one(sample_fn: Callable[[int], PyTree] | None) -> Callable[[np.ndarr
 
 
 def _spec_of_first(read: Callable[[np.ndarray], PyTree]) -> PyTree:
-    first = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), read(np.zeros(1, np.int64)))
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), first)
+    first = jax.tree.map(np.asarray, read(np.zeros(1, np.int64)))
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), first)
+
+
+def _as_jax_has_it(spec: Any) -> Any:
+    dtype = jnp.asarray(np.zeros(0, spec.dtype)).dtype  # int32 for int64, unless 64 bits are switched on
+    return jax.ShapeDtypeStruct(spec.shape, dtype)
 
 
 def _padded(answer: Any, like: Any, mask: np.ndarray) -> np.ndarray:

@@ -177,3 +177,12 @@ def test_what_makes_no_source_is_refused(options, error, message):
 
 def test_the_older_name_is_the_same_class():
     assert DiskSampleSource is DiskSource
+
+
+def test_a_spec_of_64_bits_means_what_jax_has_instead():
+    spec = {"y": jax.ShapeDtypeStruct((), np.int64)}
+    with DataLoader([DiskSource(10, lambda index: {"y": np.int64(index)}, spec), BatchTransform(4)]) as loader:
+        assert loader.element_spec()["y"].dtype == jnp.int32
+        assert sorted(int(y) for batch, mask in loader.iterate(loader.init_state(0)) for y in batch["y"][mask]) == [
+            *range(10)
+        ]
