@@ -38,7 +38,9 @@ class DataLoader:
     """
 
     def __init__(self, pipeline: Source | Sequence[Any]) -> None:
-        self._source = _composed(pipeline)
+        source = _composed(pipeline)
+        has_dict = isinstance(jax.eval_shape(lambda: source.init_state(jax.random.key(0))), dict)
+        self._source = source if has_dict else _InDict(source)
         self.steps_per_epoch = self._source.steps_per_epoch
         self._transforms: list[Any] = stages(self._source)
         self._head: Any = self._transforms.pop()
@@ -245,6 +247,25 @@ class LoaderIterator(Iterator[tuple[PyTree, Any]]):
 
     def __len__(self) -> int:
         return self._left
+
+
+class _InDict:
+    """A source of somebody else's whose state is no dict: `iterate` needs one, to move it along."""
+
+    def __init__(self, inner: Source) -> None:
+        self.inner = inner
+        self.steps_per_epoch = inner.steps_per_epoch
+        self.element_spec = inner.element_spec
+
+    def __repr__(self) -> str:
+        return repr(self.inner)
+
+    def init_state(self, key: Any) -> LoaderState:
+        return {"inner": self.inner.init_state(key)}
+
+    def next(self, state: LoaderState) -> tuple[PyTree, Any, LoaderState]:
+        element, mask, inner_state = self.inner.next(state["inner"])
+        return element, mask, {"inner": inner_state}
 
 
 def _composed(pipeline: Source | Sequence[Any]) -> Source:

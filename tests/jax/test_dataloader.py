@@ -266,3 +266,24 @@ def test_loaders_can_be_compared_and_collected():
     del loader
     gc.collect()
     assert gone() is None
+
+
+def test_a_source_of_ones_own_may_have_a_state_of_any_kind():
+    class Counter:
+        steps_per_epoch = 4
+
+        def init_state(self, key):
+            return jnp.int32(0)
+
+        def next(self, state):
+            return {"y": state}, jnp.array(True), state + 1
+
+        def element_spec(self):
+            return {"y": jax.ShapeDtypeStruct((), jnp.int32)}
+
+    for pipeline in (Counter(), [Counter(), MapTransform(lambda sample, mask: sample)]):
+        loader = DataLoader(pipeline)
+        state = loader.init_state(0)
+        assert [int(sample["y"]) for _ in range(2) for sample, _ in loader.iterate(state)] == list(range(8))
+        restored = loader.load_state_dict(loader.state_dict(state))
+        assert int(loader.next(restored)[0]["y"]) == 8
