@@ -39,7 +39,7 @@ class ChunkSource:
 
     Raises:
       TypeError: `loader` is no pyloader.DataLoader, or its batches are something else.
-      ValueError: its last batch is short, or it may leave out chunks.
+      ValueError: its last batch is short.
       DataDirError: its chunks' counts are unknown.
     """
 
@@ -141,7 +141,7 @@ class ChunkSource:
 
 
 def _ends_of_epoch(loader: DataLoader) -> tuple[int, int]:
-    loader.skip(0)  # raises where the counts are unknown, or change
+    loader.skip(0)  # raises where the counts are unknown
     return int(loader.steps_per_epoch or 1) - 1, 0
 
 

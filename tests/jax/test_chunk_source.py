@@ -131,6 +131,21 @@ def test_rows_are_cut_anew_by_a_batch_transform(chunks):
     assert {len(rows) for rows in numbers[:-1]} == {5}
 
 
+def test_rows_that_stand_in_for_unreadable_ones_are_masked(tmp_path):
+    with pyloader.ChunkWriter(tmp_path / "lines", chunk_samples=16, format="jsonl") as writer:
+        for number in range(64):
+            writer.write({"number": number})
+    chunk = min((tmp_path / "lines").glob("*.jsonl"))
+    chunk.write_text(
+        chunk.read_text().replace('{"number":5}', '{"number":?}').replace('{"number": 5}', '{"number": ?}')
+    )
+    options = {"data_dir": tmp_path / "lines", "batch_size": 8, "last_batch": "pad", "max_skipped": 1}
+    with DataLoader(ChunkSource(pyloader.DataLoader(**options))) as loader:
+        state = loader.init_state(0)
+        real = [n for batch, mask in loader.iterate(state) for n in batch["number"][mask].tolist()]
+    assert sorted(real) == [n for n in range(64) if n != 5]
+
+
 def test_an_error_in_reading_arrives_as_itself(chunks, tmp_path):
     class Broken(pyloader.Dataset):
         calls = 0
@@ -174,11 +189,9 @@ def test_text_is_refused_by_name(tmp_path):
         ChunkSource(loader)
 
 
-def test_chunks_without_counts_and_chunks_that_may_be_left_out_are_refused(chunks, tmp_path):
+def test_chunks_without_counts_are_refused(chunks, tmp_path):
     (tmp_path / "a.csv").write_text("x\n1\n2\n")
     with pyloader.DataLoader(data_dir=tmp_path) as loader, pytest.raises(DataDirError, match="pyloader index"):
-        ChunkSource(loader)
-    with chunk_loader(chunks, max_skipped=1) as loader, pytest.raises(ValueError, match="max_skipped=1"):
         ChunkSource(loader)
     with pytest.raises(TypeError, match=r"needs a pyloader\.DataLoader, got a str"):
         ChunkSource("chunks/")
