@@ -160,3 +160,11 @@ def test_arrays_that_make_no_samples_are_refused(data, message):
 def test_an_ordering_that_does_not_exist_is_refused_at_once():
     with pytest.raises(ValueError, match='"shuffle" or "sequential"'):
         ArraySource({"x": np.zeros(3)}, ordering="random")
+
+
+def test_filling_with_the_rows_before_keeps_what_they_are_masked_with():
+    inner = [ArraySource(numbers(5), "sequential"), BatchTransform(2), BatchTransform(2, last_batch="wrap")]
+    (_, first), (rows, second) = epochs_of(inner, 1)[0]
+    assert first == [[True, True], [True, True]]
+    assert rows == [[104, 0], [102, 103]]
+    assert second == [[True, False], [True, True]]

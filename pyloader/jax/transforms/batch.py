@@ -100,7 +100,7 @@ class _Stacked(_Batches):
     def init_state(self, key: Any) -> dict[str, Any]:
         state = {"inner": self.inner.init_state(key), "position": jnp.uint32(0)}
         if self.last_batch == "wrap":
-            state["latest"] = self._empty_rows()
+            state["latest"] = {"rows": self._empty_rows(), "mask": jnp.zeros(self.mask_shape, bool)}
         return state
 
     def next(self, state: dict[str, Any]) -> tuple[PyTree, Any, dict[str, Any]]:
@@ -115,9 +115,9 @@ class _Stacked(_Batches):
         after = after % length if self.last_batch == "span" else jnp.where(after >= length, jnp.uint32(0), after)
         state_after = {"inner": inner_state, "position": after}
         if self.last_batch == "wrap":
-            rows = _filled(rows, count, before=state["latest"], has_before=position >= size)
-            mask = jnp.ones_like(mask)
-            state_after["latest"] = rows
+            found = {"rows": rows, "mask": mask}
+            state_after["latest"] = _filled(found, count, before=state["latest"], has_before=position >= size)
+            rows, mask = state_after["latest"]["rows"], state_after["latest"]["mask"]
         return rows, mask, state_after
 
     def _stacked(self, inner_state: Any, count: Any) -> tuple[Any, PyTree, Any]:
