@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 if [[ ${1:-} == all ]]; then
     shift
-    bin=$(scripts/venv frameworks '[test,polars,hf]' torch==2.13.0 jax flax optax orbax-checkpoint scikit-learn)
+    bin=$(scripts/venv frameworks '[test,polars,hf]' torch==2.13.0 jax flax optax orbax-checkpoint scikit-learn cyreal==0.2.1)
     exec "$bin/python" -m pytest -q "$@"
 fi
 bin=$(scripts/venv test '[test]')

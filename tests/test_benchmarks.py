@@ -19,6 +19,12 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
         (["arrays.py", "small", "--samples", "9000", "--repeat", "1"], "pyloader, window 1, mmap, 0 workers"),
         (["indexed.py", "dense", "--samples", "9000", "--repeat", "1"], "pyloader.indexed, as it comes"),
         (["indexed.py", "start"], "first batch of a shuffled shard of 10^9 items"),
+        pytest.param(["jit.py", "arrays", "--repeat", "1"], "scan_epoch, pyloader.jax", marks=pytest.mark.frameworks),
+        pytest.param(
+            ["jit.py", "chunks", "--repeat", "1", "--samples", "9000"],
+            "ChunkSource, next",
+            marks=pytest.mark.frameworks,
+        ),
         (["text.py", "--lines", "3000", "--repeat", "1"], "pyloader, strings to the loop"),
         (["memory.py", "--gigabytes", "0.26", "--form", "columns"], "4 chunks of 64 MB"),
         (["bytes.py", "--megabytes", "1", "--max-bytes", "40MB"], "images   max_bytes=40MB"),
@@ -28,6 +34,8 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
 def test_it_runs_and_shows_its_figures(tmp_path, command, shows):
+    if command[0] == "jit.py":
+        pytest.importorskip("jax")
     check_runs(tmp_path, command, shows)
 
 

@@ -63,6 +63,16 @@ def test_the_torch_classifier_tells_python_from_python_in_rot13(tmp_path):
     assert float(re.findall(r"([\d.]+)% of", screen)[-1]) > 90
 
 
+@pytest.mark.frameworks
+def test_a_classifier_that_is_trained_inside_one_compiled_function_learns_digits():
+    for package in ("jax", "sklearn"):
+        pytest.importorskip(package)
+    screen = run_example("jit_scan_epoch.py")  # it asserts its own accuracy, with a margin
+    losses_of_run = losses(screen)
+    assert list(losses_of_run) == list(range(20))
+    assert float(losses_of_run[19]) < 0.2 < 0.5 < float(losses_of_run[0])
+
+
 @pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
 def test_an_example_is_under_a_hundred_lines(example):
     assert len(example.read_text(encoding="utf-8").splitlines()) < 100

@@ -1,8 +1,13 @@
-"""The loop on JAX's side: batches placed on devices, and shared out over a mesh.
+"""JAX: pipelines inside jit, and batches of any loader on devices.
 
-placing    batches of a loader -> arrays on devices, ahead of the loop
-sharding   each process loads its part; the parts make one global array
-mesh       how the devices are laid out: data parallel, fully sharded, hybrid
+source       samples by pure functions of a state: from arrays, from files, from chunks, from an environment
+transforms   batches of them, and what is done with those
+DataLoader   the whole as next(state), scan_epoch and a loop
+datasets     small well-known datasets to try things on
+
+placing      batches of a loader -> arrays on devices, ahead of the loop
+sharding     each process loads its part; the parts make one global array
+mesh         how the devices are laid out: data parallel, fully sharded, hybrid
 """
 
 from __future__ import annotations
@@ -13,6 +18,21 @@ from typing import TYPE_CHECKING, Any
 from pyloader.optional import import_optional
 
 if TYPE_CHECKING:
+    from pyloader.jax.array_source import ArraySampleSource, ArraySource
+    from pyloader.jax.chunk_source import ChunkSource
+    from pyloader.jax.dataloader import DataLoader, LoaderIterator
+    from pyloader.jax.datasets import (
+        CIFAR10Dataset,
+        CIFAR100Dataset,
+        DailyMinTemperaturesDataset,
+        EMNISTDataset,
+        FashionMNISTDataset,
+        KMNISTDataset,
+        MNISTDataset,
+        SunspotsDataset,
+    )
+    from pyloader.jax.disk_source import DiskSampleSource, DiskSource
+    from pyloader.jax.gymnax_source import GymnaxSource, set_loader_policy_state, set_source_policy_state
     from pyloader.jax.mesh import (
         HybridMeshShape,
         MeshConfig,
@@ -30,16 +50,56 @@ if TYPE_CHECKING:
         global_to_host_array,
         host_to_global_device_array,
     )
+    from pyloader.jax.source import Source
+    from pyloader.jax.state import LoaderState
+    from pyloader.jax.transforms import (
+        BatchTransform,
+        BufferTransform,
+        DevicePutTransform,
+        FlattenTransform,
+        HostCallbackTransform,
+        MapTransform,
+        NormalizeImageTransform,
+        RenameTransform,
+        TimeSeriesBatchTransform,
+    )
 
 import_optional("jax", wanted_by="pyloader.jax")
 
 # Where each name comes from: imported when it is first used.
 _HOMES = {
+    "ArraySampleSource": "array_source",
+    "ArraySource": "array_source",
+    "BatchTransform": "transforms",
+    "BufferTransform": "transforms",
+    "CIFAR100Dataset": "datasets",
+    "CIFAR10Dataset": "datasets",
+    "ChunkSource": "chunk_source",
+    "DailyMinTemperaturesDataset": "datasets",
+    "DataLoader": "dataloader",
     "DataPartitionType": "sharding",
     "DevicePrefetch": "placing",
+    "DevicePutTransform": "transforms",
+    "DiskSampleSource": "disk_source",
+    "DiskSource": "disk_source",
+    "EMNISTDataset": "datasets",
+    "FashionMNISTDataset": "datasets",
+    "FlattenTransform": "transforms",
+    "GymnaxSource": "gymnax_source",
+    "HostCallbackTransform": "transforms",
     "HybridMeshShape": "mesh",
+    "KMNISTDataset": "datasets",
+    "LoaderIterator": "dataloader",
+    "LoaderState": "state",
+    "MNISTDataset": "datasets",
+    "MapTransform": "transforms",
     "MeshConfig": "mesh",
     "MeshShard": "sharding",
+    "NormalizeImageTransform": "transforms",
+    "RenameTransform": "transforms",
+    "Source": "source",
+    "SunspotsDataset": "datasets",
+    "TimeSeriesBatchTransform": "transforms",
     "ddp_sharding": "mesh",
     "fsdp_sharding": "mesh",
     "global_to_host_array": "sharding",
@@ -50,14 +110,43 @@ _HOMES = {
     "make_hybrid_mesh_config": "mesh",
     "place_batch": "placing",
     "prefetch_to_device": "placing",
+    "set_loader_policy_state": "gymnax_source",
+    "set_source_policy_state": "gymnax_source",
 }
 
 __all__ = [
+    "ArraySampleSource",
+    "ArraySource",
+    "BatchTransform",
+    "BufferTransform",
+    "CIFAR10Dataset",
+    "CIFAR100Dataset",
+    "ChunkSource",
+    "DailyMinTemperaturesDataset",
+    "DataLoader",
     "DataPartitionType",
     "DevicePrefetch",
+    "DevicePutTransform",
+    "DiskSampleSource",
+    "DiskSource",
+    "EMNISTDataset",
+    "FashionMNISTDataset",
+    "FlattenTransform",
+    "GymnaxSource",
+    "HostCallbackTransform",
     "HybridMeshShape",
+    "KMNISTDataset",
+    "LoaderIterator",
+    "LoaderState",
+    "MNISTDataset",
+    "MapTransform",
     "MeshConfig",
     "MeshShard",
+    "NormalizeImageTransform",
+    "RenameTransform",
+    "Source",
+    "SunspotsDataset",
+    "TimeSeriesBatchTransform",
     "ddp_sharding",
     "fsdp_sharding",
     "global_to_host_array",
@@ -68,6 +157,8 @@ __all__ = [
     "make_hybrid_mesh_config",
     "place_batch",
     "prefetch_to_device",
+    "set_loader_policy_state",
+    "set_source_policy_state",
 ]
 
 

@@ -1,0 +1,160 @@
+"""CIFAR-10 and CIFAR-100: small photographs, 32 x 32, from the binary version: nothing is unpickled."""
+
+from __future__ import annotations
+
+import tarfile
+import zlib
+from pathlib import Path
+from typing import Any, ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+
+from pyloader.errors import DatasetError
+from pyloader.jax.datasets.download import RemoteFile, cache_place, downloaded
+from pyloader.jax.disk_source import DiskSource
+from pyloader.write.atomic import written_whole
+
+__all__ = ["CIFAR10Dataset", "CIFAR100Dataset"]
+
+_PIXELS = 3 * 32 * 32
+
+
+class CIFAR10Dataset:
+    """CIFAR-10: 50,000 and 10,000 photographs of ten kinds of things.
+
+    Args:
+      split: "train" or "test".
+      cache_dir: Where downloads are kept; ~/.cache/pyloader/cifar10 unless given.
+      data_dir: A directory that has cifar-10-binary.tar.gz, or its .bin files.
+
+    Raises:
+      ValueError: another split.
+      DatasetError: a file is missing, damaged, or cannot be downloaded.
+    """
+
+    _name: ClassVar[str] = "cifar10"
+    _remote: ClassVar[RemoteFile] = RemoteFile(
+        "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+        "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+    )
+    _folder: ClassVar[str] = "cifar-10-batches-bin"
+    _files: ClassVar[dict[str, list[str]]] = {
+        "train": [f"data_batch_{number}.bin" for number in range(1, 6)],
+        "test": ["test_batch.bin"],
+    }
+    _labels: ClassVar[list[str]] = ["label"]  # a byte each, before the pixels
+
+    def __init__(
+        self, split: str = "train", cache_dir: str | Path | None = None, data_dir: str | Path | None = None
+    ) -> None:
+        self._records = np.concatenate(self._mapped(split, cache_dir, data_dir))
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        rows = self._rows(self._records[index][None])
+        return {name: values[0] for name, values in rows.items()}
+
+    def as_array_dict(self) -> dict[str, Any]:
+        """Return all samples: {"image": uint8 [n, 32, 32, 3], "label": int32 [n]}, as JAX arrays.
+
+        Of CIFAR-100 also "coarse_label", int32 [n].
+        """
+        return {name: jnp.asarray(values) for name, values in self._rows(self._records).items()}
+
+    @classmethod
+    def make_disk_source(
+        cls,
+        *,
+        split: str = "train",
+        cache_dir: str | Path | None = None,
+        data_dir: str | Path | None = None,
+        ordering: str = "shuffle",
+        prefetch_size: int = 64,
+    ) -> DiskSource:
+        """Return a source that reads the samples from the .bin files."""
+        files = cls._mapped(split, cache_dir, data_dir)
+        ends = np.cumsum([len(records) for records in files])
+
+        def read(indices: np.ndarray) -> dict[str, np.ndarray]:
+            records = np.empty((len(indices), files[0].shape[1]), np.uint8)
+            holders = np.searchsorted(ends, indices, side="right")
+            for number, (mapped, end) in enumerate(zip(files, ends, strict=True)):
+                here = holders == number
+                records[here] = mapped[indices[here] - (end - len(mapped))]
+            return cls._rows(records)
+
+        return DiskSource(int(ends[-1]), rows_fn=read, ordering=ordering, prefetch_size=prefetch_size)
+
+    @classmethod
+    def _rows(cls, records: np.ndarray) -> dict[str, np.ndarray]:
+        images = records[:, len(cls._labels) :].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+        labels = {name: records[:, place].astype(np.int32) for place, name in enumerate(cls._labels)}
+        return {"image": np.ascontiguousarray(images), **dict(sorted(labels.items(), reverse=True))}
+
+    @classmethod
+    def _mapped(cls, split: str, cache_dir: str | Path | None, data_dir: str | Path | None) -> list[np.ndarray]:
+        if split not in cls._files:
+            raise ValueError(f'split must be "train" or "test", not {split!r}')
+        cache = cache_place(cache_dir, cls._name)
+        paths = cls._paths(cls._files[split], cache, None if data_dir is None else Path(data_dir))
+        return [cls._mapped_file(path) for path in paths]
+
+    @classmethod
+    def _paths(cls, names: list[str], cache: Path, data_dir: Path | None) -> list[Path]:
+        if data_dir is None:
+            archive = downloaded(cls._remote, cache)
+        else:
+            for place in (data_dir, data_dir / cls._folder):
+                if all((place / name).is_file() for name in names):
+                    return [place / name for name in names]
+            archive = data_dir / cls._remote.name
+            if not archive.is_file():
+                raise DatasetError(
+                    str(data_dir),
+                    f"has neither {', '.join(names)} nor {cls._remote.name}.",
+                    "The version for Python is not read: opening it would run code that it holds",
+                )
+        return [_member(archive, f"{cls._folder}/{name}", cache / cls._folder / name) for name in names]
+
+    @classmethod
+    def _mapped_file(cls, path: Path) -> np.ndarray:
+        width = len(cls._labels) + _PIXELS
+        size = path.stat().st_size
+        if not size or size % width:
+            raise DatasetError(str(path), f"has {size:,} bytes, not whole records of {width:,}.", "Fetch it again")
+        return np.memmap(path, np.uint8, mode="r", shape=(size // width, width))
+
+
+class CIFAR100Dataset(CIFAR10Dataset):
+    """CIFAR-100: as CIFAR-10, of a hundred kinds; a sample also has its "coarse_label", one of twenty."""
+
+    _name = "cifar100"
+    _remote = RemoteFile(
+        "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
+        "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+    )
+    _folder = "cifar-100-binary"
+    _files: ClassVar[dict[str, list[str]]] = {"train": ["train.bin"], "test": ["test.bin"]}
+    _labels: ClassVar[list[str]] = ["coarse_label", "label"]
+
+
+def _member(archive: Path, member: str, path: Path) -> Path:
+    """Return one regular file of a tar archive, copied to `path`: nothing else of it is written anywhere."""
+    if path.is_file():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with tarfile.open(archive, "r:gz") as packed:
+            content = packed.extractfile(packed.getmember(member))
+            if content is None:
+                raise DatasetError(str(archive), f"has {member}, which is no file.")
+            with written_whole(path) as beside:
+                beside.write_bytes(content.read())
+    except KeyError as exc:
+        raise DatasetError(str(archive), f"has no file {member}.") from exc
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as exc:
+        raise DatasetError(str(archive), f"is damaged ({exc}).", "Fetch it again") from exc
+    return path

@@ -1,0 +1,20 @@
+"""Transforms: what stands on a source, and is one itself."""
+
+from pyloader.jax.transforms.batch import BatchTransform
+from pyloader.jax.transforms.buffer import BufferTransform
+from pyloader.jax.transforms.device import DevicePutTransform
+from pyloader.jax.transforms.host_callback import HostCallbackTransform
+from pyloader.jax.transforms.mapping import FlattenTransform, MapTransform, NormalizeImageTransform, RenameTransform
+from pyloader.jax.transforms.time_series import TimeSeriesBatchTransform
+
+__all__ = [
+    "BatchTransform",
+    "BufferTransform",
+    "DevicePutTransform",
+    "FlattenTransform",
+    "HostCallbackTransform",
+    "MapTransform",
+    "NormalizeImageTransform",
+    "RenameTransform",
+    "TimeSeriesBatchTransform",
+]
