@@ -12,18 +12,17 @@ from pyloader.collate import NumpyDataCollator
 from pyloader.datareader import DataReader
 from pyloader.errors import DataDirError, StateError
 from pyloader.files import list_chunks
-from pyloader.options import checked_integer, checked_seconds, with_new_names
+from pyloader.options import checked_integer, checked_seconds, checked_worker_kind, with_new_names
 from pyloader.parts import check_part, reader_of
 from pyloader.plan import LAST_BATCH_RULES, Dealing, Order, Position, Streams, position_from_state, steps_per_epoch
-from pyloader.ranks import check_queue, check_state_fits_ranks, counts_of, resolve_world, streams_served
+from pyloader.ranks import check_queue, check_state_fits_ranks, counts_of, streams_served
 from pyloader.run import RunOptions
 from pyloader.shuffle import CutRule
-from pyloader.world import World
+from pyloader.world import World, resolve_world
 
 __all__ = ["MAX_QUEUE_SIZE", "SHUFFLE_WINDOW", "LoaderOptions", "resolve"]
 
 MAX_QUEUE_SIZE = 10
-WORKER_KINDS = ("thread", "process")
 SHUFFLE_WINDOW = 4
 
 
@@ -163,7 +162,7 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
         max_queue_size=queue_size,
         num_readers=checked_integer("num_readers", given["num_readers"], at_least=1),
         num_workers=num_workers,
-        worker_kind=_worker_kind(given["worker_kind"], num_workers),
+        worker_kind=checked_worker_kind(given["worker_kind"], num_workers),
         max_skipped=_max_skipped(given["max_skipped"], len(chunks)),
         seed=seed,
         copy=bool(given["copy"]),
@@ -214,14 +213,6 @@ def _window(shuffle_window: int | None, shuffle: str) -> int:
     if shuffle != "all" and shuffle_window > 1:
         raise ValueError(f"shuffle_window={shuffle_window} needs shuffle=True, which mixes chunks and their rows")
     return shuffle_window
-
-
-def _worker_kind(kind: Any, num_workers: int) -> str:
-    if kind not in WORKER_KINDS:
-        raise ValueError(f'worker_kind must be "thread" or "process", not {kind!r}')
-    if kind == "process" and num_workers == 0:
-        raise ValueError('worker_kind="process" needs num_workers of at least 1, one process each; 0 starts none')
-    return str(kind)
 
 
 def _max_skipped(value: int | str, num_chunks: int) -> int:

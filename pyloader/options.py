@@ -6,11 +6,20 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["checked_integer", "checked_seconds", "format_bytes", "parse_bytes", "with_new_names"]
+__all__ = [
+    "ELSEWHERE",
+    "checked_integer",
+    "checked_seconds",
+    "checked_worker_kind",
+    "format_bytes",
+    "parse_bytes",
+    "with_new_names",
+]
 
 _OLD_NAMES = {"num_epoch": "num_epochs", "random_seed": "seed", "root_dir": "data_dir"}
 
-_ELSEWHERE = {
+# What people bring from elsewhere, and what to write here.
+ELSEWHERE = {
     "drop_last": 'Write last_batch="drop" (or "keep", "pad", "wrap")',
     "collate_fn": "Subclass DataCollator, write collate_batch(columns), and give it as datacollator=",
     "pin_memory": "A DataCollator that makes tensors can pin them in collate_batch",
@@ -39,7 +48,12 @@ _UNITS |= {f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", sta
 
 
 def with_new_names(
-    owner: str, given: Mapping[str, Any], extra: Mapping[str, Any], *, others: Iterable[str] = ()
+    owner: str,
+    given: Mapping[str, Any],
+    extra: Mapping[str, Any],
+    *,
+    others: Iterable[str] = (),
+    elsewhere: Mapping[str, str] = ELSEWHERE,
 ) -> dict[str, Any]:
     """Return the options `given`, with the old spellings in `extra` taken in under their new names.
 
@@ -48,6 +62,7 @@ def with_new_names(
       given: The options and their values.
       extra: What was given beside them.
       others: Further options that the owner has, to be advised.
+      elsewhere: What to write for options that people bring from elsewhere.
 
     Raises:
       TypeError: `extra` has an option that `owner` does not know; the message says what to write.
@@ -57,7 +72,8 @@ def with_new_names(
         if name in _OLD_NAMES and _OLD_NAMES[name] in options:
             options[_OLD_NAMES[name]] = value
         else:
-            raise TypeError(f"{owner} has no option {name!r}. {_advice(name, [*dict.fromkeys([*options, *others])])}")
+            advice = elsewhere.get(name) or _nearest(name, [*dict.fromkeys([*options, *others])])
+            raise TypeError(f"{owner} has no option {name!r}. {advice}")
     return options
 
 
@@ -88,6 +104,19 @@ def checked_seconds(name: str, value: Any) -> float | None:
     return float(value)
 
 
+def checked_worker_kind(kind: Any, num_workers: int) -> str:
+    """Return `kind`, which is "thread" or "process".
+
+    Raises:
+      ValueError: it is neither, or there is no worker to be a process.
+    """
+    if kind not in ("thread", "process"):
+        raise ValueError(f'worker_kind must be "thread" or "process", not {kind!r}')
+    if kind == "process" and num_workers == 0:
+        raise ValueError('worker_kind="process" needs num_workers of at least 1, one process each; 0 starts none')
+    return str(kind)
+
+
 def parse_bytes(text: str | int) -> int:
     """Return a size in bytes: 4096, "64MiB" (2**20 each), "64MB" (10**6 each), "1.5 GB".
 
@@ -112,9 +141,7 @@ def format_bytes(num_bytes: float) -> str:
     return f"{num_bytes:,.{digits}f} {unit}"
 
 
-def _advice(name: str, options: Sequence[str]) -> str:
-    if name in _ELSEWHERE:
-        return _ELSEWHERE[name]
+def _nearest(name: str, options: Sequence[str]) -> str:
     import difflib
 
     close = difflib.get_close_matches(name, options, n=1)

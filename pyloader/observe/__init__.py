@@ -1,6 +1,6 @@
 """What happened, and where the time went."""
 
 from pyloader.observe.progress import ProgressBar
-from pyloader.observe.stats import Counters, Stats
+from pyloader.observe.stats import ChunkStats, Counters, Stats
 
-__all__ = ["Counters", "ProgressBar", "Stats"]
+__all__ = ["ChunkStats", "Counters", "ProgressBar", "Stats"]
