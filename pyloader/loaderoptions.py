@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,7 +11,13 @@ from pyloader.collate import NumpyDataCollator
 from pyloader.datareader import DataReader
 from pyloader.errors import DataDirError, StateError
 from pyloader.files import list_chunks
-from pyloader.options import checked_integer, checked_seconds, checked_worker_kind, with_new_names
+from pyloader.options import (
+    checked_integer,
+    checked_max_skipped,
+    checked_seconds,
+    checked_worker_kind,
+    with_new_names,
+)
 from pyloader.parts import check_part, reader_of
 from pyloader.plan import LAST_BATCH_RULES, Dealing, Order, Position, Streams, position_from_state, steps_per_epoch
 from pyloader.ranks import check_queue, check_state_fits_ranks, counts_of, streams_served
@@ -163,7 +168,7 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
         num_readers=checked_integer("num_readers", given["num_readers"], at_least=1),
         num_workers=num_workers,
         worker_kind=checked_worker_kind(given["worker_kind"], num_workers),
-        max_skipped=_max_skipped(given["max_skipped"], len(chunks)),
+        max_skipped=checked_max_skipped(given["max_skipped"], len(chunks), "chunks"),
         seed=seed,
         copy=bool(given["copy"]),
         stall_timeout_seconds=checked_seconds("stall_timeout_seconds", given["stall_timeout_seconds"]),
@@ -213,17 +218,3 @@ def _window(shuffle_window: int | None, shuffle: str) -> int:
     if shuffle != "all" and shuffle_window > 1:
         raise ValueError(f"shuffle_window={shuffle_window} needs shuffle=True, which mixes chunks and their rows")
     return shuffle_window
-
-
-def _max_skipped(value: int | str, num_chunks: int) -> int:
-    if isinstance(value, str):
-        number, percent, rest = value.partition("%")
-        try:
-            if not percent or rest or not 0 <= float(number) <= 100:
-                raise ValueError
-        except ValueError:
-            raise ValueError(
-                f'max_skipped must be a number of chunks or a share of them such as "1%", not {value!r}'
-            ) from None
-        return math.floor(float(number) / 100 * num_chunks)
-    return checked_integer("max_skipped", value, at_least=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 __all__ = [
     "ELSEWHERE",
     "checked_integer",
+    "checked_max_skipped",
     "checked_seconds",
     "checked_worker_kind",
     "format_bytes",
@@ -89,6 +91,30 @@ def checked_integer(name: str, value: Any, *, at_least: int) -> int:
     if value < at_least:
         raise ValueError(f"{name} must be at least {at_least}, got {value}")
     return int(value)
+
+
+def checked_max_skipped(value: Any, total: int, kind: str) -> int:
+    """Return how many of `total` may be skipped: an integer, or a share such as "1%", rounded down.
+
+    Args:
+      value: What the user gave.
+      total: How many there are.
+      kind: Of what, for errors: "chunks".
+
+    Raises:
+      TypeError, ValueError: it is neither.
+    """
+    if not isinstance(value, str):
+        return checked_integer("max_skipped", value, at_least=0)
+    number, percent, rest = value.partition("%")
+    try:
+        if not percent or rest or not 0 <= float(number) <= 100:
+            raise ValueError
+    except ValueError:
+        raise ValueError(
+            f'max_skipped must be a number of {kind} or a share of them such as "1%", not {value!r}'
+        ) from None
+    return math.floor(float(number) / 100 * total)
 
 
 def checked_seconds(name: str, value: Any) -> float | None:

@@ -21,10 +21,10 @@ _ADVICE = {
     "encode": "num_workers=4 helps where batch_encode releases the GIL (NumPy, tokenizers, image decoders); "
     "worker_kind='process' where it is Python",
     "collate": "num_workers=4 helps where collate_batch releases the GIL, as NumPy does",
-    "take": "num_workers=4 helps where the dataset waits for a disk or releases the GIL; worker_kind='process' where it "
-    "is Python, as the functions given to map are",
-    "transform": "num_workers=4 helps where transform releases the GIL, as NumPy does; worker_kind='process' where it is "
-    "Python",
+    "take": "num_workers=4 helps where the dataset waits for a disk or releases the GIL; worker_kind='process' where "
+    "it is Python, as the functions given to map are",
+    "transform": "num_workers=4 helps where transform releases the GIL, as NumPy does; worker_kind='process' where it "
+    "is Python",
 }
 
 

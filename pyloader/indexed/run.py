@@ -1,0 +1,134 @@
+"""A run: batches from a step on, made ahead by workers, and handed over one by one."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from pyloader.deliver import RemoteFunction, Slots, StallWatch, Steps, map_in_order
+from pyloader.errors import PyLoaderError
+from pyloader.indexed.making import STAGES, Made, MakeBatches, Pace, made_batches, piece_making
+from pyloader.indexed.options import Recipe
+from pyloader.indexed.planning import pieces
+
+__all__ = ["Run"]
+
+
+class Run:
+    """Batches from `step` on, until `end_step`.
+
+    Args:
+      recipe: What the loader was told.
+      step: Of the first batch.
+      end_step: The step after the last; None never ends.
+
+    Attributes:
+      steps: What may have threads and processes, to be closed.
+    """
+
+    def __init__(self, recipe: Recipe, step: int, end_step: int | None) -> None:
+        self._recipe = recipe
+        # So many batches are made, or in making, beside the one that the loop has.
+        limit = recipe.prefetch_size + max(1, recipe.num_workers)
+        threaded = recipe.num_workers > 0
+        # Half of them at a time, so that a piece is made while another is handed out.
+        pace = Pace(limit // 2 if threaded else 1)
+        plan = recipe.plan
+        self.steps = Steps()
+        self._slots = Slots(limit, blocking=threaded)
+        self._made: Made | None = None
+        self._ready: deque[Any] = deque()
+        self._making = self.steps.add(
+            map_in_order(
+                piece_making(self._maker(), place=plan.place, pace=pace),
+                pieces(plan, step, end_step, num_together=pace.num_together),
+                num_threads=recipe.num_workers,
+                slots=self._slots,
+                weight=lambda piece: len(piece.sizes),
+                name="batch",
+                describe=lambda piece: plan.place(piece.step),
+                watch=StallWatch(
+                    fail_after=recipe.stall_timeout_seconds, activity=self.steps.activity, stacks=self.steps.stacks
+                ),
+            )
+        )
+
+    def next_batch(self) -> Any:
+        """Return the next batch.
+
+        Raises:
+          StopIteration: there is none.
+          Exception: what making it failed with.
+        """
+        if not self._ready:
+            self._await_piece()
+        made = self._made
+        assert made is not None
+        place = len(made.batches) - len(self._ready)
+        if made.skipped[place]:
+            self._skip(made.skipped[place], made.piece.step + place)
+        batch = self._ready.popleft()
+        if not self._ready:  # all of the piece is the loop's from here on
+            self._slots.give_back(len(made.piece.sizes))
+        counters, size = self._recipe.counters, made.piece.sizes[place]
+        counters.num_dropped += self._recipe.plan.num_dropped(made.piece.step + place)
+        counters.num_filled += size - made.piece.num_samples[place] + len(made.skipped[place])
+        counters.delivered(size)
+        return batch
+
+    def _maker(self) -> MakeBatches:
+        recipe = self._recipe
+        make = partial(
+            made_batches,
+            recipe.source,
+            recipe.transform,
+            recipe.collate,
+            recipe.plan.last_batch == "pad",
+            recipe.max_skipped > 0,
+        )
+        if not recipe.in_processes:
+            return make
+        names = recipe.shown["dataset"]
+        remote: MakeBatches = self.steps.add_remote(
+            RemoteFunction(make, doing=lambda piece: f"it made a batch of {names} ({recipe.plan.place(piece.step)})")
+        )
+        return remote
+
+    def _await_piece(self) -> None:
+        self.steps.check_process()
+        if self._made is not None and self._made.error is not None:
+            raise self._made.error
+        begun = time.perf_counter()
+        made: Made = next(self._making)
+        counters = self._recipe.counters
+        counters.waited(time.perf_counter() - begun)
+        for stage, seconds in zip(STAGES, made.seconds, strict=True):
+            counters.busy_seconds[stage] += seconds
+        self._made = made
+        self._ready.extend(made.batches)
+        if not self._ready and made.error is not None:
+            raise made.error
+
+    def _skip(self, reasons: dict[int, str], step: int) -> None:
+        """Note what is left out of a batch.
+
+        Raises:
+          Exception: what the first item beyond `max_skipped` fails with.
+        """
+        recipe, skipped = self._recipe, self._recipe.counters.skipped
+        for index, reason in reasons.items():
+            skipped.setdefault(f"item {index:,}", reason)
+            if len(skipped) <= recipe.max_skipped:
+                continue
+            what = f"item {index:,} cannot be loaded ({reason}); it is the {len(skipped)}th"
+            note = f"{what}, and max_skipped={recipe.max_skipped} ({recipe.plan.place(step)})"
+            try:
+                recipe.source.take(np.array([index]))  # the error as itself, also where a worker process met it
+            except Exception as exc:
+                exc.add_note(f"pyloader: {note}")
+                raise
+            raise PyLoaderError(f"{note}.", "Now it can: try again")
