@@ -122,9 +122,14 @@ class Dataset(ABC, Generic[Item]):
         """
         return _made("FilteredDataset", self, pred, progress=progress)
 
-    def shuffle(self, seed: int = 42) -> Dataset[Item]:
-        """Return the items in an order that `seed`, an integer >= 0, decides; it takes no memory."""
-        return _made("ShuffledDataset", self, seed)
+    def shuffle(self, seed: Any = 42, *, key: Any = None) -> Dataset[Item]:
+        """Return the items in an order that `seed` decides; it takes no memory.
+
+        Args:
+          seed: An integer >= 0, or a JAX key.
+          key: The same, as loadax called it.
+        """
+        return _made("ShuffledDataset", self, seed, key=key)
 
     def shard(self, *, rank: int, world_size: int, drop_remainder: bool = True) -> Dataset[Item]:
         """Return the `rank`-th of `world_size` contiguous parts.

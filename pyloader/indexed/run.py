@@ -35,8 +35,9 @@ class Run:
         # So many batches are made, or in making, beside the one that the loop has.
         limit = recipe.prefetch_size + max(1, recipe.num_workers)
         threaded = recipe.num_workers > 0
-        # Half of them at a time, so that a piece is made while another is handed out.
-        pace = Pace(limit // 2 if threaded else 1)
+        # Half of them at a time, so that a piece is made while another is handed out.  From processes one by one: what
+        # is Python takes its time, and a process that dies takes no good batch with it.
+        pace = Pace(limit // 2 if threaded and not recipe.in_processes else 1)
         plan = recipe.plan
         self.steps = Steps()
         self._slots = Slots(limit, blocking=threaded)
@@ -124,8 +125,8 @@ class Run:
             skipped.setdefault(f"item {index:,}", reason)
             if len(skipped) <= recipe.max_skipped:
                 continue
-            what = f"item {index:,} cannot be loaded ({reason}); it is the {len(skipped)}th"
-            note = f"{what}, and max_skipped={recipe.max_skipped} ({recipe.plan.place(step)})"
+            what = f"item {index:,} cannot be loaded ({reason}, {recipe.plan.place(step)})"
+            note = f"{what}: one more than max_skipped={recipe.max_skipped}"
             try:
                 recipe.source.take(np.array([index]))  # the error as itself, also where a worker process met it
             except Exception as exc:

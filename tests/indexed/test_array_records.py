@@ -127,7 +127,7 @@ def test_rows_of_one_group_are_asked_for_together(tmp_path):
             asked.append((start, stop))
             return [ROWS[index].tobytes() for index in range(start, stop)]
 
-    dataset._readers = [Reader()]
+    dataset._open = lambda file: Reader()
     np.testing.assert_array_equal(dataset[[17, 3, 20, 1, 3]], ROWS[[17, 3, 20, 1, 3]])
     assert asked == [(1, 4), (17, 21)]
 
