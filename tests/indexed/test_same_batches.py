@@ -1,0 +1,54 @@
+"""Law 3 over random access: the batches are a function of dataset, seed and batch size, and of nothing else."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from item_numbers import RULES, ids_of
+
+from pyloader.indexed import (
+    DataLoader,
+    IIDSampler,
+    WeightedSampler,
+)
+
+
+@settings(max_examples=60)
+@given(
+    num_workers=st.integers(0, 4),
+    prefetch_size=st.integers(0, 9),
+    rule=st.sampled_from([*RULES, "span"]),
+    sampler=st.sampled_from([None, IIDSampler(53, 3), WeightedSampler(range(53), 3)]),
+)
+def test_threads_and_prefetching_change_nothing(num_workers, prefetch_size, rule, sampler):
+    def batches_of(num_workers, prefetch_size):
+        with DataLoader(
+            {"data": np.arange(53)},
+            None,
+            num_workers,
+            7,
+            prefetch_size,
+            sampler=sampler,
+            last_batch=rule,
+            num_epochs=None if rule == "span" else 9,
+        ) as loader:
+            return ids_of(islice(loader, 60))
+
+    assert batches_of(num_workers, prefetch_size) == batches_of(0, 4)
+
+
+def test_without_shuffle_the_order_is_that_of_the_dataset():
+    with DataLoader(np.arange(10), batch_size=4, shuffle=False, num_epochs=1) as loader:
+        assert ids_of(loader) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+def test_seeds_and_epochs_have_orders_of_their_own():
+    def epochs(seed):
+        with DataLoader(np.arange(100), batch_size=100, seed=seed, num_epochs=2) as loader:
+            return ids_of(loader)
+
+    assert epochs(7) == epochs(7)
+    assert len({tuple(epoch) for seed in (7, 8) for epoch in epochs(seed)}) == 4
