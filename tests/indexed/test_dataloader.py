@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from itertools import islice
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from item_numbers import ENGINES, flat, ids_of
 
-from pyloader import DataCollator, PaddingDataCollator
+from pyloader import DataCollator, PaddingDataCollator, World
 from pyloader.indexed import (
     DataLoader,
     InMemoryDataset,
@@ -225,3 +226,97 @@ def test_a_progress_bar_shows_batches(monkeypatch, capsys):
     with DataLoader(np.arange(21), batch_size=8, num_epochs=1, progress=True) as loader:
         list(loader)
     assert "3/3" in capsys.readouterr().err
+
+
+# Options, as in every loader here
+
+
+@pytest.mark.parametrize(
+    ("foreign", "advice"),
+    [
+        ("drop_last", 'Write last_batch="drop"'),
+        ("collate_fn", "Write transform="),
+        ("pin_memory", "A DataCollator that makes tensors can pin them"),
+        ("prefetch_factor", "Write prefetch_size=4, in batches"),
+        ("max_queue_size", "Write prefetch_size=4, in batches"),
+        ("shuffle_window", "Every epoch is shuffled whole; leave it out"),
+        ("batch_sampler", "Write sampler=, and batch_size="),
+        ("data_dir", r"Write DataLoader\(ChunkedDataset\(data_dir\)\)"),
+        ("strides", "Every epoch has an order of its own"),
+        ("monitor", r"Write progress=True, or look at loader.stats\(\)"),
+        ("key", "Write seed=7"),
+        ("timeout", "Write stall_timeout_seconds=60"),
+        ("batchsize", "Did you mean 'batch_size'?"),
+    ],
+)
+def test_an_option_from_elsewhere_is_refused_with_what_to_write_here(foreign, advice):
+    with pytest.raises(TypeError, match=f"^DataLoader has no option '{foreign}'. {advice}"):
+        DataLoader(np.arange(10), **{foreign: 1})
+
+
+def test_old_spellings_are_taken_in_under_their_new_names():
+    with DataLoader(np.arange(10), batch_size=4, num_epoch=1, random_seed=7) as loader:
+        found = ids_of(loader)
+    with DataLoader(np.arange(10), batch_size=4, num_epochs=1, seed=7) as loader:
+        assert ids_of(loader) == found
+
+
+@pytest.mark.parametrize(("world", "rank"), [(World(1, 2), 1), ((0, 2), 0), (World(1, 2, num_streams=8), 1)])
+def test_a_world_can_be_given_in_each_form(world, rank):
+    with DataLoader(np.arange(8), None, 0, 2, shuffle=False, world=world) as loader:
+        assert ids_of([next(loader)]) == [[2 * rank, 2 * rank + 1]]
+
+
+def test_auto_finds_the_rank_and_none_is_the_only_one(monkeypatch, caplog):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    options = {"num_workers": 0, "batch_size": 2, "shuffle": False, "num_epochs": 1, "last_batch": "drop"}
+    with caplog.at_level(logging.INFO, "pyloader"), DataLoader(np.arange(9), **options) as loader:
+        assert ids_of(loader) == [[2, 3], [6, 7]]
+    assert [record.message for record in caplog.records] == ["rank 1 of 2 (RANK, WORLD_SIZE), 2 steps an epoch"]
+    with DataLoader(np.arange(8), world=None, **options) as loader:
+        assert ids_of(loader) == [[0, 1], [2, 3], [4, 5], [6, 7]]
+
+
+def test_a_shard_is_not_shared_out_once_more(monkeypatch):
+    shard = {"x": RangeDataset(0, 100).shard(rank=1, world_size=2).map(str), "y": np.arange(50)}
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match=r"one of its shards, and world='auto' found rank 1 of 2.*Write world=None"):
+        DataLoader(shard)
+    for world in (None, (1, 2)):
+        DataLoader(shard, world=world)
+
+
+def test_stats_say_what_was_delivered_left_out_and_repeated():
+    with DataLoader({"x": np.arange(22)}, batch_size=8, num_epochs=2, last_batch="wrap") as loader:
+        assert loader.stats().num_steps == 0
+        list(loader)
+        next(iter(loader))
+        stats = loader.stats()
+    assert (stats.num_steps, stats.num_samples, stats.dropped, stats.filled) == (7, 56, 0, 4)
+    assert list(stats.busy_seconds) == ["take", "transform", "collate"]
+    assert "2 ranks" not in str(stats)
+    assert "0 dropped and 4 repeated by last_batch='wrap'; 0 items skipped" in str(stats)
+
+
+@pytest.mark.parametrize("length", [12, 13, 20, 23])
+def test_what_ranks_drop_adds_up(length):
+    dropped = []
+    for rank in range(3):
+        options = {"world": (rank, 3), "last_batch": "drop", "num_epochs": 2}
+        with DataLoader(np.arange(length), None, 0, 4, **options) as loader:
+            list(loader)
+            dropped.append(loader.stats().dropped)
+    assert sum(dropped) == length % 12 * 2
+
+
+def test_a_slow_transform_is_named_as_what_the_loop_waits_for():
+    def slow(rows):
+        sum(range(100_000))
+        return rows
+
+    with DataLoader(np.arange(100), None, 1, 10, transform=slow, num_epochs=1) as loader:
+        list(loader)
+        assert loader.stats().bound_by == "transform"
+    assert "bound by   transform: num_workers=4 helps where transform releases the GIL" in str(loader.stats())
