@@ -94,10 +94,11 @@ class ARDataset(Dataset[np.ndarray]):
             raise DatasetError(paths[0], f"cannot hold {self.dtype}.", "Give a dtype of numbers")
         self._row_bytes = self.dtype.itemsize * math.prod(self.shape)
         self._paths = paths
-        # A reader may be used by several threads; one that is dropped while a thread uses it lives as long as that.
-        self._open = functools.lru_cache(_most_open_files())(lambda file: _reader(paths[file]))
+        # A reader may be used by several threads; one that is dropped while a thread uses it lives as long as that.  A
+        # forked process opens its own: the position in an open file is shared with the parent.
+        self._opened = functools.lru_cache(_most_open_files())(lambda file, process: _reader(paths[file]))
         self._is_closed = False
-        readers = map(self._open, range(len(paths)))
+        readers = map(self._reader_of, range(len(paths)))
         counts, group_sizes = zip(*((reader.num_records(), _group_size(reader)) for reader in readers), strict=True)
         self._starts = np.cumsum([0, *counts])
         if meta is not None and meta.length != self._starts[-1]:
@@ -136,7 +137,7 @@ class ARDataset(Dataset[np.ndarray]):
     def close(self) -> None:
         """Let go of the files; a `take` that is under way in another thread is not disturbed."""
         self._is_closed = True
-        self._open.cache_clear()
+        self._opened.cache_clear()
 
     def __reduce__(self) -> Any:
         return type(self), self._arguments  # another process opens the files for itself
@@ -144,8 +145,11 @@ class ARDataset(Dataset[np.ndarray]):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._paths[0]!r}, {len(self):,} rows of {self.dtype} {list(self.shape)})"
 
+    def _reader_of(self, file: int) -> Any:
+        return self._opened(file, os.getpid())
+
     def _records(self, file: int, indices: np.ndarray) -> list[bytes]:
-        reader = self._open(file)
+        reader = self._reader_of(file)
         try:
             if self._group_sizes[file] > 1:
                 return _in_ranges(reader, indices, self._group_sizes[file])

@@ -12,6 +12,7 @@ from pyloader.errors import StallError
 from pyloader.indexed import (
     DataLoader,
 )
+from scripts import finished, start_script
 
 
 @ENGINES
@@ -109,3 +110,38 @@ def test_silence_becomes_an_error_that_names_the_step():
     finally:
         release.set()
         loader.close()
+
+
+@pytest.mark.parametrize("kind", ["thread", "process"])
+def test_ctrl_c_ends_the_run_and_the_next_call_goes_on_from_the_position(tmp_path, kind):
+    process = start_script(
+        tmp_path,
+        f"""
+        import os, signal, threading
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell had it ignored
+        from item_numbers import Numbers
+        from pyloader.indexed import DataLoader
+        from watching import children, threads
+
+        def interrupt(indices, parent=os.getpid(), flag={str(tmp_path / "interrupted")!r}):
+            if 155 in indices and not os.path.exists(flag):
+                open(flag, "w").close()
+                os.kill(parent, signal.SIGINT)
+                threading.Event().wait(0.5)
+
+        loader = DataLoader(
+            Numbers(300, interrupt), None, 2, 10, 1, shuffle=False, num_epochs=1, worker_kind={kind!r}
+        )
+        seen, interrupted = [], 0
+        while loader.epochs_done == 0:
+            try:
+                for batch in loader:
+                    seen += batch.tolist()
+            except KeyboardInterrupt:
+                interrupted += 1
+                print("left running:", len(threads()), len(children()))
+        print(interrupted, seen == list(range(300)))
+        loader.close()
+        """,
+    )
+    assert finished(process) == (0, "left running: 0 0\n1 True\n", "")
