@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import pickle
 import subprocess
 import sys
 import textwrap
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from watching import error_in_forked_child
 
 from pyloader.errors import ClosedError, DatasetError
 from pyloader.indexed.array_records import ARDataset
@@ -267,3 +270,17 @@ def test_more_files_than_may_be_open_are_read_all_the_same(tmp_path):
         [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_forked_child_uses_nothing_that_its_parent_has_open(converted):
+    """Both would move the one position in the file."""
+    dataset = ARDataset(converted)
+
+    def read_without_the_parents_files():
+        for link in Path("/proc/self/fd").iterdir():
+            if link.exists() and link.readlink().suffix == ".ar":
+                os.close(int(link.name))
+        np.testing.assert_array_equal(dataset[5:95], ROWS[5:95])
+
+    assert error_in_forked_child(read_without_the_parents_files, Exception) == ""
+    dataset.close()
