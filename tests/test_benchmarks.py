@@ -18,6 +18,8 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
         (["arrays.py", "dense", "--samples", "9000", "--repeat", "1"], "pyloader, window 8, read, 2 workers"),
         (["arrays.py", "small", "--samples", "9000", "--repeat", "1"], "pyloader, window 1, mmap, 0 workers"),
         (["indexed.py", "dense", "--samples", "9000", "--repeat", "1"], "pyloader.indexed, as it comes"),
+        (["indexed.py", "records", "--samples", "9000", "--repeat", "1"], "bare __getitems__"),
+        (["indexed.py", "parquet", "--samples", "9000"], "Parquet, 32 row groups, 4 kept, in order"),
         (["indexed.py", "start"], "first batch of a shuffled shard of 10^9 items"),
         (["text.py", "--lines", "3000", "--repeat", "1"], "pyloader, strings to the loop"),
         (["memory.py", "--gigabytes", "0.26", "--form", "columns"], "4 chunks of 64 MB"),

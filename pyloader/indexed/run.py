@@ -35,9 +35,10 @@ class Run:
         # So many batches are made, or in making, beside the one that the loop has.
         limit = recipe.prefetch_size + max(1, recipe.num_workers)
         threaded = recipe.num_workers > 0
-        # Half of them at a time, so that a piece is made while another is handed out.  From processes one by one: what
-        # is Python takes its time, and a process that dies takes no good batch with it.
-        pace = Pace(limit // 2 if threaded and not recipe.in_processes else 1)
+        # Not quite half of them at a time, so that a piece is made while another is handed out; more and smaller ones
+        # would have more threads at work than processors, where all are quick.  From processes one by one: what is
+        # Python takes its time, and a process that dies takes no good batch with it.
+        pace = Pace((limit - 1) // 2 if threaded and not recipe.in_processes else 1)
         plan = recipe.plan
         self.steps = Steps()
         self._slots = Slots(limit, blocking=threaded)
