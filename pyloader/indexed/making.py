@@ -134,13 +134,11 @@ def piece_making(make: MakeBatches, *, place: Callable[[int], str], pace: Pace) 
     def make_single(piece: Piece) -> Made:
         try:
             return make(piece)
+        except StopIteration as exc:  # it would end the run without a word
+            raise RuntimeError(f"StopIteration was raised while a batch was made ({place(piece.step)})") from exc
         except Exception as exc:
-            # A StopIteration of the user's would end the run without a word.
-            error = RuntimeError("StopIteration was raised") if isinstance(exc, StopIteration) else exc
-            error.add_note(f"pyloader: while a batch was made ({place(piece.step)})")
-            if error is exc:
-                raise
-            raise error from exc
+            exc.add_note(f"pyloader: while a batch was made ({place(piece.step)})")
+            raise
 
     def make_piece(piece: Piece) -> Made:
         if len(piece.sizes) == 1:
@@ -153,13 +151,16 @@ def piece_making(make: MakeBatches, *, place: Callable[[int], str], pace: Pace) 
 
     def one_by_one(piece: Piece) -> Made:
         made = Made(piece)
-        for single in piece.split():
-            try:
-                made.extend(make_single(single))
-            except Exception as exc:
-                made.error = exc
-                break
-        return made
+        try:
+            for single in piece.split():
+                try:
+                    made.extend(make_single(single))
+                except Exception as exc:
+                    made.error = exc
+                    break
+            return made
+        finally:
+            del made  # the error's traceback holds this frame, which must not hold the error
 
     def make_and_tell(piece: Piece) -> Made:
         begun = time.perf_counter()
