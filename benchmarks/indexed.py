@@ -13,8 +13,10 @@ and over, and the medians are compared: these are ratios of one run on one machi
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
@@ -92,9 +94,8 @@ def of_arrays(root: Path) -> Contenders:
     if there("loaderx"):
         import loaderx
 
-        # Its close() does not return, so one loader serves all runs, and lives as long as the program.
-        theirs = loaderx.DataLoader(*(loaderx.NPDataset(path) for path in paths), batch_size=BATCH_SIZE)
-        found["loaderx DataLoader"] = lambda: islice(theirs, 4 * FEW)
+        parts = [loaderx.NPDataset(path) for path in paths]
+        found["loaderx DataLoader"] = loaderx_batches(loaderx.DataLoader(*parts, batch_size=BATCH_SIZE), 4 * FEW)
     if there("grain"):
 
         class Source:
@@ -127,8 +128,7 @@ def of_records(root: Path) -> Contenders:
         import loaderx
 
         parts = loaderx.ARDataset(str(directory)), loaderx.NPDataset(root / "label.npy")
-        theirs = loaderx.DataLoader(*parts, batch_size=BATCH_SIZE)
-        found["loaderx DataLoader"] = lambda: islice(theirs, FEW)
+        found["loaderx DataLoader"] = loaderx_batches(loaderx.DataLoader(*parts, batch_size=BATCH_SIZE), FEW)
     if there("grain"):
 
         def decoded(record: bytes) -> np.ndarray:
@@ -136,6 +136,20 @@ def of_records(root: Path) -> Contenders:
 
         found["grain MapDataset"] = lambda: grain_batches(source, decoded)
     return found
+
+
+def loaderx_batches(loader: Any, count: int) -> Callable[[], Iterator[Any]]:
+    """Return what yields so many batches of loaderx, none of them made beforehand.
+
+    Its close() does not return, so one loader serves all runs, and lives as long as the program.
+    """
+
+    def batches() -> Iterator[Any]:
+        for _ in islice(loader, 24):  # what it has made ahead: three queues of four, and what its threads hold
+            pass
+        return islice(loader, count)
+
+    return batches
 
 
 def grain_batches(source: Any, decode: Callable[[Any], Any] | None = None) -> Iterator[Any]:
@@ -157,11 +171,9 @@ def there(package: str) -> bool:
 
 
 def rate(batches: Iterable[Any]) -> float:
-    """Return how many batches a second there are after the first, which starts what there is to start."""
-    iterator = iter(batches)
-    next(iterator)
+    """Return how many batches a second there are, from the request for the first."""
     begun = time.perf_counter()
-    count = sum(1 for _ in iterator)
+    count = sum(1 for _ in batches)
     return count / (time.perf_counter() - begun)
 
 
@@ -228,6 +240,9 @@ def main() -> None:
     form = "small" if arguments.case == "small" else "dense"
     root = make_arrays(place() / f"{form}-{case['num_samples']}", **case)  # type: ignore[arg-type]
     compare(of_records(root) if arguments.case == "records" else of_arrays(root), arguments.repeat)
+    sys.stdout.flush()
+    if "loaderx" in sys.modules:
+        os._exit(0)  # its threads run on, and would fail one after another
 
 
 if __name__ == "__main__":

@@ -79,11 +79,8 @@ class LoaderOptions:
 
         Raises:
           DataDirError: the chunks' counts are unknown; `purpose` says what needs them.
-          ValueError: chunks may be left out.
         """
         counts_of(self.run.chunks, purpose)
-        if self.run.max_skipped:
-            raise ValueError(f"max_skipped={self.run.max_skipped} may leave out chunks, and {purpose}")
         return self.run.streams or self._one_stream
 
     @cached_property
@@ -152,6 +149,10 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
     num_epochs = given["num_epochs"]
     if num_epochs is not None:
         checked_integer("num_epochs", num_epochs, at_least=1)
+    num_rows = len(chunks) if chunks.counts is None else int(chunks.counts.sum())
+    max_skipped, max_skipped_rows = checked_max_skipped(
+        given["max_skipped"], [len(chunks), num_rows], of="chunks and rows"
+    )
     collator = NumpyDataCollator() if given["datacollator"] is None else given["datacollator"]
     slices = given["dataset"] is None and type(collator) is NumpyDataCollator and not collator.dtypes
     run = RunOptions(
@@ -168,7 +169,9 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
         num_readers=checked_integer("num_readers", given["num_readers"], at_least=1),
         num_workers=num_workers,
         worker_kind=checked_worker_kind(given["worker_kind"], num_workers),
-        max_skipped=checked_max_skipped(given["max_skipped"], len(chunks), "chunks"),
+        max_skipped=max_skipped,
+        max_skipped_rows=max_skipped_rows,
+        traced=max_skipped_rows > 0,
         seed=seed,
         copy=bool(given["copy"]),
         stall_timeout_seconds=checked_seconds("stall_timeout_seconds", given["stall_timeout_seconds"]),

@@ -93,28 +93,28 @@ def checked_integer(name: str, value: Any, *, at_least: int) -> int:
     return int(value)
 
 
-def checked_max_skipped(value: Any, total: int, kind: str) -> int:
-    """Return how many of `total` may be skipped: an integer, or a share such as "1%", rounded down.
+def checked_max_skipped(value: Any, totals: Sequence[int], *, of: str) -> list[int]:
+    """Return how many of each of `totals` may be skipped: an integer, or a share such as "1%", rounded down.
 
     Args:
       value: What the user gave.
-      total: How many there are.
-      kind: Of what, for errors: "chunks".
+      totals: How many there are of each kind.
+      of: The kinds, for errors: "chunks and rows".
 
     Raises:
       TypeError, ValueError: it is neither.
     """
     if not isinstance(value, str):
-        return checked_integer("max_skipped", value, at_least=0)
+        return [checked_integer("max_skipped", value, at_least=0)] * len(totals)
     number, percent, rest = value.partition("%")
     try:
         if not percent or rest or not 0 <= float(number) <= 100:
             raise ValueError
     except ValueError:
         raise ValueError(
-            f'max_skipped must be a number of {kind} or a share of them such as "1%", not {value!r}'
+            f'max_skipped must be a number of {of}, or a share of them such as "1%", not {value!r}'
         ) from None
-    return math.floor(float(number) / 100 * total)
+    return [math.floor(float(number) / 100 * total) for total in totals]
 
 
 def checked_seconds(name: str, value: Any) -> float | None:

@@ -12,11 +12,13 @@ from pyloader.datacollator import DataCollator
 from pyloader.errors import ClosedError
 from pyloader.indexed.batches import Batches, Progress
 from pyloader.indexed.options import resolve
+from pyloader.indexed.planning import pieces
 from pyloader.indexed.positions import Position, position_from_state
 from pyloader.indexed.samplers import Sampler
 from pyloader.observe import Stats
 from pyloader.options import checked_integer
 from pyloader.world import World
+from pyloader.wrapping import Received, Wrappable
 
 __all__ = ["DataLoader"]
 
@@ -25,7 +27,7 @@ _log = logging.getLogger("pyloader")
 Batch = TypeVar("Batch")
 
 
-class DataLoader(Generic[Batch]):
+class DataLoader(Wrappable, Generic[Batch]):
     """Streams batches of random-access datasets to a training loop, endless unless `num_epochs` is given.
 
     A `for` goes on where the last one stopped, also after `break`.  Each `iter(loader)` is an iterator of its own: it
@@ -104,6 +106,7 @@ class DataLoader(Generic[Batch]):
             _log.info(self._recipe.rank_in_words())
 
     def __iter__(self) -> Batches[Batch]:
+        self._unwrap_if_left()
         self._check_open()
         if not self._is_fresh:
             self._latest = self._at(Position() if self._starts_over else self._latest.position)
@@ -169,6 +172,7 @@ class DataLoader(Generic[Batch]):
             num_workers=recipe.num_workers,
             worker_kind=recipe.worker_kind,
             last_batch=recipe.plan.last_batch,
+            skipped=dict(recipe.skipped),
         )
 
     def reset(self) -> None:
@@ -179,23 +183,26 @@ class DataLoader(Generic[Batch]):
         """Go to the batch of a step, counted from 0 over all epochs, in no time."""
         self._go_on_from(Position(checked_integer("step", step, at_least=0), ended=True))
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return what the loop has received, as small JSON; a loader that loads it goes on with the next batch."""
-        return self._latest.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on with the batch after `state`.
-
-        Raises:
-          StateError: the state was saved with another dataset or order; the message says what to write.
-        """
-        self._go_on_from(position_from_state(state, self._recipe.plan))
+    def peek(self) -> Batch:
+        """Return the batch that comes next, without using it up; at a run's end, the first of the next run."""
+        recipe, step = self._recipe, self._latest.steps_done
+        piece = next(pieces(recipe.plan, step, step + 1, num_together=lambda: 1))
+        batch: Batch = recipe.make(piece).batches[0]  # a function of the step: it is made once more when it comes
+        return batch
 
     def close(self) -> None:
         """End the threads of all iterators.  Positions stay; batches cannot be had any more.  Datasets stay open."""
         self._is_closed = True
         for batches in list(self._iterators):
             batches.close()
+
+    def _received(self) -> Received:
+        latest, counters = self._latest, self._recipe.counters
+        state = latest.state_dict()
+        return Received(state, latest.steps_done, latest.epochs_done, counters.num_steps, counters.num_samples)
+
+    def _load(self, state: Mapping[str, Any]) -> None:
+        self._go_on_from(position_from_state(state, self._recipe.plan))
 
     def _at(self, position: Position) -> Batches[Batch]:
         batches: Batches[Batch] = Batches(self._recipe, position)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from pyloader.datacollator import DataCollator
 from pyloader.indexed.dataset import Dataset
 from pyloader.indexed.finishing import Finish, finishing
 from pyloader.indexed.in_memory import as_dataset
-from pyloader.indexed.making import STAGES
+from pyloader.indexed.making import STAGES, MakeBatches, made_batches
 from pyloader.indexed.named import NamedStreams
 from pyloader.indexed.planning import LAST_BATCH_RULES, BatchPlan
 from pyloader.indexed.positions import Position
@@ -42,6 +43,7 @@ _ELSEWHERE = {
     "shuffle_buffer_size": "Every epoch is shuffled whole; leave it out",
     "data_dir": "Write DataLoader(ChunkedDataset(data_dir)), or use pyloader.DataLoader",
     "datareader": "Write DataLoader(ChunkedDataset(data_dir, datareader=...)), or use pyloader.DataLoader",
+    "quarantine": "loader.stats().skipped lists what was left out",
     "copy": "Batches are always copies; leave it out",
     "strides": "Every epoch has an order of its own; leave it out",
     "monitor": "Write progress=True, or look at loader.stats()",
@@ -68,6 +70,7 @@ class Recipe:
       world_source: Who said which rank this is; "" where this process is alone.
       shown: The resolved options by name, for repr.
       counters: What the iterators count, all together.
+      skipped: The items that they left out, and why.
     """
 
     source: Dataset[Any]
@@ -84,6 +87,13 @@ class Recipe:
     world_source: str
     shown: dict[str, Any]
     counters: Counters = field(default_factory=lambda: Counters(busy_seconds=dict.fromkeys(STAGES, 0.0)))
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def make(self) -> MakeBatches:
+        """What makes the batches of a piece; it can be sent to another process if the user's objects can."""
+        adds_mask, skips = self.plan.last_batch == "pad", self.max_skipped > 0
+        return partial(made_batches, self.source, self.transform, self.collate, adds_mask, skips)
 
     @property
     def in_processes(self) -> bool:
@@ -160,7 +170,7 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> Recipe:
         num_workers=num_workers,
         worker_kind=checked_worker_kind(given["worker_kind"], num_workers),
         prefetch_size=checked_integer("prefetch_size", given["prefetch_size"], at_least=0),
-        max_skipped=checked_max_skipped(given["max_skipped"], len(source), "items"),
+        max_skipped=checked_max_skipped(given["max_skipped"], [len(source)], of="items")[0],
         stall_timeout_seconds=checked_seconds("stall_timeout_seconds", given["stall_timeout_seconds"]),
         progress=given["progress"],
         world_source=world_source,

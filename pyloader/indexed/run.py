@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from pyloader.deliver import RemoteFunction, Slots, StallWatch, Steps, map_in_order
 from pyloader.errors import PyLoaderError
-from pyloader.indexed.making import STAGES, Made, MakeBatches, Pace, made_batches, piece_making
+from pyloader.indexed.making import STAGES, Made, MakeBatches, Pace, piece_making
 from pyloader.indexed.options import Recipe
 from pyloader.indexed.planning import pieces
 
@@ -78,25 +77,18 @@ class Run:
             self._slots.give_back(len(made.piece.sizes))
         counters, size = self._recipe.counters, made.piece.sizes[place]
         counters.num_dropped += self._recipe.plan.num_dropped(made.piece.step + place)
-        counters.num_filled += size - made.piece.num_samples[place] + len(made.skipped[place])
+        counters.num_filled += size - made.piece.num_samples[place]
+        counters.num_stand_ins += len(made.skipped[place])
         counters.delivered(size)
         return batch
 
     def _maker(self) -> MakeBatches:
         recipe = self._recipe
-        make = partial(
-            made_batches,
-            recipe.source,
-            recipe.transform,
-            recipe.collate,
-            recipe.plan.last_batch == "pad",
-            recipe.max_skipped > 0,
-        )
         if not recipe.in_processes:
-            return make
-        names = recipe.shown["dataset"]
+            return recipe.make
+        dataset, plan = recipe.shown["dataset"], recipe.plan
         remote: MakeBatches = self.steps.add_remote(
-            RemoteFunction(make, doing=lambda piece: f"it made a batch of {names} ({recipe.plan.place(piece.step)})")
+            RemoteFunction(recipe.make, doing=lambda piece: f"it made a batch of {dataset} ({plan.place(piece.step)})")
         )
         return remote
 
@@ -121,7 +113,7 @@ class Run:
         Raises:
           Exception: what the first item beyond `max_skipped` fails with.
         """
-        recipe, skipped = self._recipe, self._recipe.counters.skipped
+        recipe, skipped = self._recipe, self._recipe.skipped
         for index, reason in reasons.items():
             skipped.setdefault(f"item {index:,}", reason)
             if len(skipped) <= recipe.max_skipped:

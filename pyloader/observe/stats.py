@@ -37,7 +37,7 @@ class Counters:
       num_samples: Samples delivered, filling included.
       num_dropped: Samples that last_batch="drop" left out.
       num_filled: Rows that last_batch="pad" or "wrap" repeated.
-      skipped: The chunks left out, with their reasons.
+      num_stand_ins: Rows that stood in for samples left out by max_skipped.
       wait_seconds: How long the loop waited for data.
       first_wait_seconds: How long it waited for its first batch.
       longest_wait: The longest wait after the first: seconds and step.
@@ -52,7 +52,7 @@ class Counters:
     num_samples: int = 0
     num_dropped: int = 0
     num_filled: int = 0
-    skipped: dict[str, str] = field(default_factory=dict)
+    num_stand_ins: int = 0
     wait_seconds: float = 0.0
     first_wait_seconds: float = 0.0
     longest_wait: tuple[float, int] = (0.0, 0)
@@ -88,7 +88,7 @@ class Counters:
             "busy_seconds": dict(self.busy_seconds),
             "dropped": self.num_dropped,
             "filled": self.num_filled,
-            "skipped": dict(self.skipped),
+            "stand_ins": self.num_stand_ins,
         }
 
     def snapshot(self, **options: Any) -> ChunkStats:
@@ -137,7 +137,9 @@ class Stats:
       last_batch: The rule for an epoch's last rows.
       dropped: Samples that it left out.
       filled: Rows that it repeated.
-      skipped: What was left out under max_skipped, with the reasons.
+      stand_ins: Rows that stood in for samples left out.
+      skipped: What was left out under max_skipped, with the reasons: chunks by path, rows as "path, row 7", items as
+        "item 7".
     """
 
     rank: int
@@ -156,6 +158,7 @@ class Stats:
     last_batch: str
     dropped: int
     filled: int
+    stand_ins: int
     skipped: dict[str, str]
 
     @property
@@ -230,7 +233,7 @@ class ChunkStats(Stats):
     shuffle_window: int
     mixing: float
 
-    _skipped_kind = "chunks"
+    _skipped_kind = "chunks or rows"
 
     def _num_threads(self, stage: str) -> int:
         return self.num_readers if stage == "read" else self.num_workers

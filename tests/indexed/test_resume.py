@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from item_numbers import Numbers, ids_of
+from item_numbers import Numbers, flat, ids_of
 
 from pyloader.errors import StateError
 from pyloader.indexed import (
     DataLoader,
 )
+from pyloader.wrapping import Wrapper
 
 
 @settings(max_examples=25)
@@ -144,3 +145,37 @@ def test_workers_ranks_and_epochs_may_change():
         with DataLoader(np.arange(50), None, 0, 4, last_batch="wrap", world=(rank, 2)) as resumed:
             resumed.load_state_dict(state)
             assert ids_of([next(resumed)]) == [wanted[4 * rank : 4 * rank + 4]]
+
+
+def test_a_wrapper_that_takes_batches_ahead_answers_for_the_loop():
+    def wrapped(loader):
+        return Wrapper(loader, lambda batch: batch.tolist(), size=3)
+
+    with DataLoader(np.arange(40), batch_size=7, num_epochs=2) as loader:
+        wanted = ids_of(loader)
+        loader.reset()
+        batches = wrapped(loader)
+        assert list(islice(batches, 4)) == wanted[:4]
+        assert (batches.steps_done, loader.steps_done) == (4, 6)
+        with pytest.raises(StateError, match="this DataLoader is wrapped in a Wrapper"):
+            loader.state_dict()
+        state = json.loads(json.dumps(batches.state_dict()))
+        assert list(batches) == wanted[4:]
+    with DataLoader(np.arange(40), batch_size=7, num_epochs=2) as loader:
+        batches = wrapped(loader)
+        batches.load_state_dict(state)
+        assert list(batches) == wanted[4:]
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_peeking_uses_nothing_up(num_workers):
+    with DataLoader(np.arange(20), batch_size=8, num_epochs=1, num_workers=num_workers) as loader:
+        found = []
+        for _ in range(3):
+            found.append(loader.peek().tolist())
+            assert ids_of([next(loader)]) == found[-1:]
+        after = loader.peek().tolist()
+        with pytest.raises(StopIteration):
+            next(loader)
+        assert sorted(flat(found)) == list(range(20))
+        assert ids_of(loader)[0] == after

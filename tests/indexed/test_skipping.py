@@ -42,7 +42,7 @@ def test_another_item_of_the_batch_stands_in_its_place_and_it_is_listed(kind):
     assert found[1] == [*range(10, 19), 18]
     assert found[2:] == [list(range(20, 30)), *found[:2], list(range(20, 30))]
     assert stats.skipped == {f"item {index}": f"DiskGone: sector {index}" for index in (0, 7, 19)}
-    assert stats.filled == 6
+    assert (stats.stand_ins, stats.filled) == (6, 0)
     assert "item 19: DiskGone: sector 19" in str(stats)
 
 
@@ -98,5 +98,5 @@ def test_without_it_the_first_is_an_error_and_a_dataset_that_loses_rows_always_i
 
 
 def test_a_share_is_of_the_items():
-    with pytest.raises(ValueError, match="must be a number of items or a share of them such as \"1%\", not '1'"):
+    with pytest.raises(ValueError, match="must be a number of items, or a share of them such as \"1%\", not '1'"):
         DataLoader(np.arange(10), max_skipped="1")
