@@ -42,7 +42,8 @@ class Run:
         self.steps = Steps()
         self._slots = Slots(limit, blocking=threaded)
         self._made: Made | None = None
-        self._ready: deque[Any] = deque()
+        self._ready: deque[Any] = deque()  # its batches that have not been delivered: nothing holds the others
+        self._place = 0  # which of its batches comes next
         self._making = self.steps.add(
             map_in_order(
                 piece_making(self._maker(), place=plan.place, pace=pace),
@@ -69,10 +70,11 @@ class Run:
             self._await_piece()
         made = self._made
         assert made is not None
-        place = len(made.batches) - len(self._ready)
+        place = self._place
         if made.skipped[place]:
             self._skip(made.skipped[place], made.piece.step + place)
         batch = self._ready.popleft()
+        self._place += 1
         if not self._ready:  # all of the piece is the loop's from here on
             self._slots.give_back(len(made.piece.sizes))
         counters, size = self._recipe.counters, made.piece.sizes[place]
@@ -102,8 +104,9 @@ class Run:
         counters.waited(time.perf_counter() - begun)
         for stage, seconds in zip(STAGES, made.seconds, strict=True):
             counters.busy_seconds[stage] += seconds
-        self._made = made
+        self._made, self._place = made, 0
         self._ready.extend(made.batches)
+        made.batches.clear()
         if not self._ready and made.error is not None:
             raise made.error
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import weakref
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -47,3 +48,15 @@ def test_a_shuffled_shard_of_1e9_items_starts_at_once_in_little_memory():
     command = [sys.executable, "-c", textwrap.dedent(script)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert int(done.stdout) * 1024 < 100e6
+
+
+def test_a_batch_that_the_loop_has_let_go_of_is_gone():
+    class Batch(list):
+        """A list that can be watched."""
+
+    with DataLoader(Numbers(200), None, 2, 4, 8, transform=lambda rows: Batch(rows.tolist())) as loader:
+        for _ in range(10):
+            next(loader)
+        for _ in range(10):
+            gone = weakref.ref(next(loader))
+            assert gone() is None
