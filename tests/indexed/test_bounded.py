@@ -60,3 +60,12 @@ def test_a_batch_that_the_loop_has_let_go_of_is_gone():
         for _ in range(10):
             gone = weakref.ref(next(loader))
             assert gone() is None
+
+
+def test_batches_are_made_ahead_while_the_loop_is_busy_with_one():
+    """loadax made none but inside next."""
+    made = threading.Semaphore(0)
+    with DataLoader(Numbers(1000, lambda indices: made.release(len(indices) // 10)), None, 2, 10, 5) as loader:
+        next(loader)
+        for _ in range(1 + 5):
+            assert made.acquire(timeout=10)

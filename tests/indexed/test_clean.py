@@ -138,3 +138,12 @@ def test_a_script_that_stops_an_endless_loop_exits_at_once(ending):
     assert done.stdout == "delivered\n"
     assert done.returncode == {"": 0, "sys.exit(3)": 3}.get(ending, 1)
     assert "pyloader" not in done.stderr
+
+
+def test_waiting_for_a_slow_item_uses_no_cpu():
+    """loadax asked whether it was there, again and again."""
+    nothing = threading.Event()
+    with DataLoader(Numbers(100, lambda indices: nothing.wait(0.3)), None, 1, 10) as loader:
+        before = time.process_time()
+        next(loader)
+        assert time.process_time() - before < 0.15

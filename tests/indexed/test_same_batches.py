@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from itertools import islice
 from pathlib import Path
 
@@ -95,3 +96,19 @@ def test_lazy_operations_give_the_items_of_every_earlier_version():
         "test": test,
     }
     assert {name: list(dataset) for name, dataset in made.items()} == json.loads(GOLDEN.read_text())["operations"]
+
+
+def test_the_global_random_state_is_neither_read_nor_changed():
+    """loaderx 0.0.5 seeded it, and loadax shuffled by it."""
+
+    def everything():
+        with DataLoader(RangeDataset(0, 50).shuffle(1).sample(40, replacement=True), batch_size=9) as loader:
+            return ids_of(islice(loader, 12))
+
+    np.random.seed(1)
+    random.seed(1)
+    before, found = (np.random.get_state()[1].tolist(), random.getstate()), everything()
+    assert (np.random.get_state()[1].tolist(), random.getstate()) == before
+    np.random.seed(2)
+    random.seed(2)
+    assert everything() == found
