@@ -89,7 +89,7 @@ class Run:
         if not recipe.in_processes:
             return recipe.make
         dataset, plan = recipe.shown["dataset"], recipe.plan
-        remote: MakeBatches = self.steps.add_remote(
+        remote: MakeBatches = self.steps.add_awaited(
             RemoteFunction(recipe.make, doing=lambda piece: f"it made a batch of {dataset} ({plan.place(piece.step)})")
         )
         return remote
@@ -104,6 +104,8 @@ class Run:
         counters.waited(time.perf_counter() - begun)
         for stage, seconds in zip(STAGES, made.seconds, strict=True):
             counters.busy_seconds[stage] += seconds
+        if self._recipe.num_workers:
+            counters.count_making(self._making.take_tally())
         self._made, self._place = made, 0
         self._ready.extend(made.batches)
         made.batches.clear()
