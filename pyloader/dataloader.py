@@ -19,7 +19,7 @@ from pyloader.deliver import end_with
 from pyloader.errors import ClosedError, ReceiptError
 from pyloader.files.listing import DataDir
 from pyloader.loaderoptions import LoaderOptions, resolve
-from pyloader.observe import Counters, ProgressBar, Quarantine, Stats
+from pyloader.observe import ChunkStats, Counters, ProgressBar, Quarantine
 from pyloader.options import checked_integer
 from pyloader.plan import START, Position, left_out_in_state, rows_of_step, state_of
 from pyloader.run import Run
@@ -147,7 +147,7 @@ class DataLoader(Wrappable):
             self._position = self._run.position
         self._counters.delivered(num_rows)
         if self._bar is not None:
-            self._bar.step(self._position, self._counters)
+            self._bar.step(self._position.epoch, self._position.step, self._counters)
         return batch
 
     def __len__(self) -> int:
@@ -230,7 +230,7 @@ class DataLoader(Wrappable):
         names = self._options.run.chunks.names
         return [(names[chunk], row) for chunk, row in rows_of_step(streams, epoch, step).tolist()]
 
-    def stats(self) -> Stats:
+    def stats(self) -> ChunkStats:
         """Return what has been delivered, what was left out, and where the time went."""
         run, world = self._options.run, self._options.world
         return self._counters.snapshot(

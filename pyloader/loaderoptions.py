@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,19 +10,25 @@ from typing import Any
 from pyloader.collate import NumpyDataCollator
 from pyloader.datareader import DataReader
 from pyloader.errors import DataDirError, StateError
-from pyloader.files import ChunkList, list_chunks
-from pyloader.options import checked_integer, checked_seconds, parse_memory, with_new_names
+from pyloader.files import list_chunks
+from pyloader.options import (
+    checked_integer,
+    checked_max_skipped,
+    checked_seconds,
+    checked_worker_kind,
+    parse_memory,
+    with_new_names,
+)
 from pyloader.parts import check_part, reader_of
 from pyloader.plan import LAST_BATCH_RULES, Dealing, Order, Position, Streams, position_from_state, steps_per_epoch
-from pyloader.ranks import check_queue, check_state_fits_ranks, counts_of, resolve_world, streams_served
+from pyloader.ranks import check_queue, check_state_fits_ranks, counts_of, streams_served
 from pyloader.run import RunOptions, check_bytes
 from pyloader.shuffle import CutRule
-from pyloader.world import World
+from pyloader.world import World, resolve_world
 
 __all__ = ["MAX_QUEUE_SIZE", "SHUFFLE_WINDOW", "LoaderOptions", "resolve"]
 
 MAX_QUEUE_SIZE = 10
-WORKER_KINDS = ("thread", "process")
 SHUFFLE_WINDOW = 4
 
 
@@ -147,7 +152,10 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
     num_epochs = given["num_epochs"]
     if num_epochs is not None:
         checked_integer("num_epochs", num_epochs, at_least=1)
-    max_skipped, max_skipped_rows = _max_skipped(given["max_skipped"], chunks)
+    num_rows = len(chunks) if chunks.counts is None else int(chunks.counts.sum())
+    max_skipped, max_skipped_rows = checked_max_skipped(
+        given["max_skipped"], [len(chunks), num_rows], of="chunks and rows"
+    )
     collator = NumpyDataCollator() if given["datacollator"] is None else given["datacollator"]
     slices = given["dataset"] is None and type(collator) is NumpyDataCollator and not collator.dtypes
     order = Order(
@@ -175,7 +183,7 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
         row_bytes=chunks.row_bytes if given["datareader"] is None else None,
         num_readers=checked_integer("num_readers", given["num_readers"], at_least=1),
         num_workers=num_workers,
-        worker_kind=_worker_kind(given["worker_kind"], num_workers),
+        worker_kind=checked_worker_kind(given["worker_kind"], num_workers),
         max_skipped=max_skipped,
         max_skipped_rows=max_skipped_rows,
         traced=max_skipped_rows > 0 or audited,
@@ -224,29 +232,3 @@ def _window(shuffle_window: int | None, shuffle: str) -> int:
     if shuffle != "all" and shuffle_window > 1:
         raise ValueError(f"shuffle_window={shuffle_window} needs shuffle=True, which mixes chunks and their rows")
     return shuffle_window
-
-
-def _worker_kind(kind: Any, num_workers: int) -> str:
-    if kind not in WORKER_KINDS:
-        raise ValueError(f'worker_kind must be "thread" or "process", not {kind!r}')
-    if kind == "process" and num_workers == 0:
-        raise ValueError('worker_kind="process" needs num_workers of at least 1, one process each; 0 starts none')
-    return str(kind)
-
-
-def _max_skipped(value: int | str, chunks: ChunkList) -> tuple[int, int]:
-    """Return how many chunks, and how many rows, may be left out; a share is of either."""
-    if isinstance(value, str):
-        number, percent, rest = value.partition("%")
-        try:
-            if not percent or rest or not 0 <= float(number) <= 100:
-                raise ValueError
-        except ValueError:
-            raise ValueError(
-                f'max_skipped must be a number of chunks and rows, or a share of them such as "1%", not {value!r}'
-            ) from None
-        share, num_chunks = float(number) / 100, len(chunks)
-        num_rows = num_chunks if chunks.counts is None else int(chunks.counts.sum())
-        return math.floor(share * num_chunks), math.floor(share * num_rows)
-    number_of_each = checked_integer("max_skipped", value, at_least=0)
-    return number_of_each, number_of_each

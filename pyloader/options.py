@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pyloader.limits import available_bytes
 
-__all__ = ["checked_integer", "checked_seconds", "format_bytes", "parse_bytes", "parse_memory", "with_new_names"]
+__all__ = [
+    "ELSEWHERE",
+    "checked_integer",
+    "checked_max_skipped",
+    "checked_seconds",
+    "checked_worker_kind",
+    "format_bytes",
+    "parse_bytes",
+    "parse_memory",
+    "with_new_names",
+]
 
 _OLD_NAMES = {"num_epoch": "num_epochs", "random_seed": "seed", "root_dir": "data_dir"}
 
-_ELSEWHERE = {
+# What people bring from elsewhere, and what to write here.
+ELSEWHERE = {
     "drop_last": 'Write last_batch="drop" (or "keep", "pad", "wrap")',
     "collate_fn": "Subclass DataCollator, write collate_batch(columns), and give it as datacollator=",
     "pin_memory": "A DataCollator that makes tensors can pin them in collate_batch",
@@ -41,7 +53,12 @@ _UNITS |= {f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", sta
 
 
 def with_new_names(
-    owner: str, given: Mapping[str, Any], extra: Mapping[str, Any], *, others: Iterable[str] = ()
+    owner: str,
+    given: Mapping[str, Any],
+    extra: Mapping[str, Any],
+    *,
+    others: Iterable[str] = (),
+    elsewhere: Mapping[str, str] = ELSEWHERE,
 ) -> dict[str, Any]:
     """Return the options `given`, with the old spellings in `extra` taken in under their new names.
 
@@ -50,6 +67,7 @@ def with_new_names(
       given: The options and their values.
       extra: What was given beside them.
       others: Further options that the owner has, to be advised.
+      elsewhere: What to write for options that people bring from elsewhere.
 
     Raises:
       TypeError: `extra` has an option that `owner` does not know; the message says what to write.
@@ -59,7 +77,8 @@ def with_new_names(
         if name in _OLD_NAMES and _OLD_NAMES[name] in options:
             options[_OLD_NAMES[name]] = value
         else:
-            raise TypeError(f"{owner} has no option {name!r}. {_advice(name, [*dict.fromkeys([*options, *others])])}")
+            advice = elsewhere.get(name) or _nearest(name, [*dict.fromkeys([*options, *others])])
+            raise TypeError(f"{owner} has no option {name!r}. {advice}")
     return options
 
 
@@ -77,6 +96,30 @@ def checked_integer(name: str, value: Any, *, at_least: int) -> int:
     return int(value)
 
 
+def checked_max_skipped(value: Any, totals: Sequence[int], *, of: str) -> list[int]:
+    """Return how many of each of `totals` may be skipped: an integer, or a share such as "1%", rounded down.
+
+    Args:
+      value: What the user gave.
+      totals: How many there are of each kind.
+      of: The kinds, for errors: "chunks and rows".
+
+    Raises:
+      TypeError, ValueError: it is neither.
+    """
+    if not isinstance(value, str):
+        return [checked_integer("max_skipped", value, at_least=0)] * len(totals)
+    number, percent, rest = value.partition("%")
+    try:
+        if not percent or rest or not 0 <= float(number) <= 100:
+            raise ValueError
+    except ValueError:
+        raise ValueError(
+            f'max_skipped must be a number of {of}, or a share of them such as "1%", not {value!r}'
+        ) from None
+    return [math.floor(float(number) / 100 * total) for total in totals]
+
+
 def checked_seconds(name: str, value: Any) -> float | None:
     """Return `value` as a number of seconds, or None.
 
@@ -88,6 +131,19 @@ def checked_seconds(name: str, value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise ValueError(f"{name} must be a number of seconds above 0, got {value!r}")
     return float(value)
+
+
+def checked_worker_kind(kind: Any, num_workers: int) -> str:
+    """Return `kind`, which is "thread" or "process".
+
+    Raises:
+      ValueError: it is neither, or there is no worker to be a process.
+    """
+    if kind not in ("thread", "process"):
+        raise ValueError(f'worker_kind must be "thread" or "process", not {kind!r}')
+    if kind == "process" and num_workers == 0:
+        raise ValueError('worker_kind="process" needs num_workers of at least 1, one process each; 0 starts none')
+    return str(kind)
 
 
 def parse_bytes(text: str | int) -> int:
@@ -144,9 +200,7 @@ def format_bytes(num_bytes: float) -> str:
     return f"{num_bytes:,.{digits}f} {unit}"
 
 
-def _advice(name: str, options: Sequence[str]) -> str:
-    if name in _ELSEWHERE:
-        return _ELSEWHERE[name]
+def _nearest(name: str, options: Sequence[str]) -> str:
     import difflib
 
     close = difflib.get_close_matches(name, options, n=1)

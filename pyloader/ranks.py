@@ -12,26 +12,9 @@ from pyloader.errors import DataDirError, StateError
 from pyloader.files import ChunkList
 from pyloader.plan import Order, Streams, steps_per_epoch
 from pyloader.run import RunOptions
-from pyloader.world import World, world_and_source
+from pyloader.world import World
 
-__all__ = ["check_queue", "check_state_fits_ranks", "counts_of", "resolve_world", "streams_served"]
-
-
-def resolve_world(value: Any) -> tuple[World, str]:
-    """Return the world that DataLoader's `world` names, and who said so; "" where this process is alone.
-
-    Raises:
-      TypeError, ValueError: it names none.
-    """
-    if isinstance(value, str) and value == "auto":
-        return world_and_source()
-    if value is None:
-        return World(0, 1), ""
-    if isinstance(value, tuple) and len(value) == 2:
-        value = World(*value)
-    if not isinstance(value, World):
-        raise TypeError(f'world must be "auto", None, (rank, size) or a World, got {value!r}')
-    return value, "as given"
+__all__ = ["check_queue", "check_state_fits_ranks", "counts_of", "streams_served"]
 
 
 def counts_of(chunks: ChunkList, purpose: str) -> np.ndarray:

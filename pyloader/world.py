@@ -13,7 +13,7 @@ import numpy as np
 
 from pyloader.options import checked_integer
 
-__all__ = ["World", "world_and_source"]
+__all__ = ["World", "resolve_world", "world_and_source"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +111,23 @@ def world_and_source() -> tuple[World, str]:
         or _of_environment(os.environ)
         or (World(0, 1), "")
     )
+
+
+def resolve_world(value: Any) -> tuple[World, str]:
+    """Return the world that a DataLoader's `world` names, and who said so; "" where this process is alone.
+
+    Raises:
+      TypeError, ValueError: it names none.
+    """
+    if isinstance(value, str) and value == "auto":
+        return world_and_source()
+    if value is None:
+        return World(0, 1), ""
+    if isinstance(value, tuple) and len(value) == 2:
+        value = World(*value)
+    if not isinstance(value, World):
+        raise TypeError(f'world must be "auto", None, (rank, size) or a World, got {value!r}')
+    return value, "as given"
 
 
 def _of_torch(distributed: Any) -> tuple[World, str] | None:

@@ -22,9 +22,9 @@ LAYERS = [
     {"files", "plan"},
     {"datareader", "dataset", "datacollator", "read", "shuffle", "encode", "collate"},
     {"deliver"},
-    {"write", "indexed"},
+    {"write"},
     {"observe", "audit"},  # no step knows them
-    {"run"},
+    {"run", "indexed"},
     {"parts", "ranks", "loaderoptions", "dataloader", "jax", "torch", "tensorflow"},
     {"testing", "demo"},
     {"", "cli", "__main__"},  # "" is pyloader/__init__.py, the map

@@ -18,6 +18,8 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
         (["arrays.py", "dense", "--samples", "9000", "--repeat", "1"], "pyloader, window 8, read, 2 workers"),
         (["arrays.py", "small", "--samples", "9000", "--repeat", "1"], "pyloader, window 1, mmap, 0 workers"),
         (["indexed.py", "dense", "--samples", "9000", "--repeat", "1"], "pyloader.indexed, as it comes"),
+        (["indexed.py", "records", "--samples", "9000", "--repeat", "1"], "bare __getitems__"),
+        (["indexed.py", "parquet", "--samples", "9000"], "Parquet, 32 row groups, 4 kept, in order"),
         (["indexed.py", "start"], "first batch of a shuffled shard of 10^9 items"),
         pytest.param(["jit.py", "arrays", "--repeat", "1"], "scan_epoch, pyloader.jax", marks=pytest.mark.frameworks),
         pytest.param(

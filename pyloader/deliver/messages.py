@@ -45,9 +45,11 @@ def receive(connection: socket.socket, memory: RecycledMemory) -> Message:
       EOFError, OSError: the other side is gone.
     """
     pickle_size, num_buffers = _HEAD.unpack(_received(connection, memory, _HEAD.size))
-    sizes = _received(connection, memory, num_buffers * _SIZE.size)
+    # A list, not an iterator: that would hold the memory it unpacks while we wait, and when the wait ends in an error
+    # that is part of a cycle, collecting it crashes CPython, which clears a memoryview that is in use.
+    sizes = [size for (size,) in _SIZE.iter_unpack(_received(connection, memory, num_buffers * _SIZE.size))]
     pickled = _received(connection, memory, pickle_size)
-    return pickled, [_received(connection, memory, size) for (size,) in _SIZE.iter_unpack(sizes)]
+    return pickled, [_received(connection, memory, size) for size in sizes]
 
 
 def _received(connection: socket.socket, memory: RecycledMemory, size: int) -> memoryview:

@@ -87,7 +87,8 @@ def pack(value: Any, known: Known) -> Message:
 
     stream = io.BytesIO()
     _Pickler(stream, known, buffer_callback=keep_inside).dump(value)
-    return stream.getbuffer(), buffers
+    # Not getbuffer(): collecting a cycle that it is part of crashes CPython before 3.11.7.
+    return stream.getvalue(), buffers
 
 
 def unpack(message: Message) -> Any:

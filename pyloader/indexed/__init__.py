@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pyloader.indexed.mapping import MappedBatchDataset, MappedDataset
     from pyloader.indexed.mixing import MixedDataset
     from pyloader.indexed.named import NamedStreams
+    from pyloader.indexed.parquet_files import ParquetDataset
     from pyloader.indexed.polars_frames import PolarsDataset
     from pyloader.indexed.repeating import RepeatedDataset
     from pyloader.indexed.samplers import (
@@ -71,6 +72,7 @@ _HOMES = {
     "MixedDataset": "mixing",
     "NPDataset": "arrays",
     "NamedStreams": "named",
+    "ParquetDataset": "parquet_files",
     "PartialDataset": "slicing",
     "PermutationSampler": "samplers",
     "PolarsDataset": "polars_frames",
@@ -116,6 +118,7 @@ __all__ = [
     "MixedDataset",
     "NPDataset",
     "NamedStreams",
+    "ParquetDataset",
     "PartialDataset",
     "PermutationSampler",
     "PolarsDataset",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import os
@@ -61,7 +62,8 @@ class ARDataset(Dataset[np.ndarray]):
     groups each row that is read alone costs its whole group, which is said once, with the cost; rows of one group that
     are read together are decoded once.
 
-    All files stay open: for more than the system allows (often 1,024) convert with a larger blocksize.
+    Of many files those used last stay open, a quarter of what the system allows this process (often 1,024).  Rows in
+    random order are read from all files alike: where they cannot all stay open, convert with a larger blocksize.
 
     Args:
       path: A directory with meta.json; or one file, or several, with dtype and shape.
@@ -92,13 +94,17 @@ class ARDataset(Dataset[np.ndarray]):
             raise DatasetError(paths[0], f"cannot hold {self.dtype}.", "Give a dtype of numbers")
         self._row_bytes = self.dtype.itemsize * math.prod(self.shape)
         self._paths = paths
-        self._readers: list[Any] | None = [_reader(file) for file in paths]
-        counts = [reader.num_records() for reader in self._readers]
+        # A reader may be used by several threads; one that is dropped while a thread uses it lives as long as that.  A
+        # forked process opens its own: the position in an open file is shared with the parent.
+        self._opened = functools.lru_cache(_most_open_files())(lambda file, process: _reader(paths[file]))
+        self._is_closed = False
+        readers = map(self._reader_of, range(len(paths)))
+        counts, group_sizes = zip(*((reader.num_records(), _group_size(reader)) for reader in readers), strict=True)
         self._starts = np.cumsum([0, *counts])
         if meta is not None and meta.length != self._starts[-1]:
             what = f"says {meta.length:,} rows, and the files hold {self._starts[-1]:,}."
             raise DatasetError(os.path.dirname(paths[0]), f"{META_NAME} {what}", "Convert the array again")
-        self._group_sizes = [_group_size(reader) for reader in self._readers]
+        self._group_sizes: list[int] = list(group_sizes)
         self._warn_of_groups()
 
     def __len__(self) -> int:
@@ -111,8 +117,7 @@ class ARDataset(Dataset[np.ndarray]):
           ClosedError: after close().
           DatasetError: a record has another length than dtype and shape say, or cannot be read.
         """
-        readers = self._readers
-        if readers is None:
+        if self._is_closed:
             raise ClosedError(f"{self!r} is closed.", "Make another one")
         records: list[bytes] = []
         files = np.searchsorted(self._starts, indices, side="right") - 1
@@ -120,7 +125,7 @@ class ARDataset(Dataset[np.ndarray]):
         used, first = np.unique(files[order], return_index=True)
         for file, positions in zip(used.tolist(), np.split(order, first[1:]), strict=False):
             within = indices[positions] - self._starts[file]
-            records += self._records(readers[file], file, within)
+            records += self._records(file, within)
         joined = bytearray().join(records)
         if len(joined) != len(records) * self._row_bytes or any(len(record) != self._row_bytes for record in records):
             raise self._wrong_length(indices[order], records)
@@ -131,7 +136,8 @@ class ARDataset(Dataset[np.ndarray]):
 
     def close(self) -> None:
         """Let go of the files; a `take` that is under way in another thread is not disturbed."""
-        self._readers = None
+        self._is_closed = True
+        self._opened.cache_clear()
 
     def __reduce__(self) -> Any:
         return type(self), self._arguments  # another process opens the files for itself
@@ -139,7 +145,11 @@ class ARDataset(Dataset[np.ndarray]):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._paths[0]!r}, {len(self):,} rows of {self.dtype} {list(self.shape)})"
 
-    def _records(self, reader: Any, file: int, indices: np.ndarray) -> list[bytes]:
+    def _reader_of(self, file: int) -> Any:
+        return self._opened(file, os.getpid())
+
+    def _records(self, file: int, indices: np.ndarray) -> list[bytes]:
+        reader = self._reader_of(file)
         try:
             if self._group_sizes[file] > 1:
                 return _in_ranges(reader, indices, self._group_sizes[file])
@@ -166,11 +176,11 @@ class ARDataset(Dataset[np.ndarray]):
     def _warn_of_groups(self) -> None:
         file = int(np.argmax(self._group_sizes))
         size = self._group_sizes[file]
-        if size == 1 or not len(self) or self._readers is None:
+        if size == 1 or not len(self):
             return
         count = int(self._starts[file + 1] - self._starts[file])
-        alone = _seconds(lambda: self._records(self._readers[file], file, np.array([count // 2])))
-        together = _seconds(lambda: self._records(self._readers[file], file, np.arange(min(size, count))))
+        alone = _seconds(lambda: self._records(file, np.array([count // 2])))
+        together = _seconds(lambda: self._records(file, np.arange(min(size, count))))
         _log.warning(
             "%s has its records in groups of %d: a row read alone takes %.0f us here, a row of a whole group %.1f us. "
             "For random access write it with group_size:1, as pyloader.indexed.converter does",
@@ -202,6 +212,13 @@ def _files(path: Any) -> tuple[list[str], Meta | None]:
     if not meta.blocks or any(Path(block).name != block for block in meta.blocks):
         raise DatasetError(str(meta_path), "must list files beside it, at least one.", "Convert the array again")
     return [os.path.join(path, block) for block in meta.blocks], meta
+
+
+def _most_open_files() -> int:
+    import resource  # array_record is for systems that have it
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, (4096 if soft == resource.RLIM_INFINITY else soft) // 4)
 
 
 def _reader(path: str) -> Any:

@@ -1,26 +1,21 @@
-"""Batches: one iterator over a loader's batches, with a position and threads of its own."""
+"""Batches: one iterator over a loader's batches, with a position and workers of its own."""
 
 from __future__ import annotations
 
 import weakref
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, TypeVar
 
-import numpy as np
-import tqdm
-
-from pyloader.deliver import Slots, StallWatch, Steps, end_with, map_in_order
+from pyloader.deliver import end_with
 from pyloader.errors import ClosedError
-from pyloader.indexed.making import Made, Pace, piece_making
-from pyloader.indexed.planning import BatchPlan, Piece, pieces
+from pyloader.indexed.options import Recipe
 from pyloader.indexed.positions import Position, position_from_state, state_of
-from pyloader.indexed.rows import Rows
+from pyloader.indexed.run import Run
+from pyloader.observe import ProgressBar
 from pyloader.options import checked_integer
 
-__all__ = ["Batches", "Progress", "Recipe"]
+__all__ = ["Batches", "Progress"]
 
 Batch = TypeVar("Batch")
 
@@ -37,46 +32,6 @@ class Progress(NamedTuple):
     items_total: int | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """What a loader's iterators have in common.
-
-    Attributes:
-      plan: Which rows make which batch.
-      take: Takes rows.
-      finish: Makes a batch of its rows.
-      num_epochs: How many epochs a run has; None never ends.
-      num_workers: Threads; 0 does everything in the caller's.
-      prefetch_size: How many batches may wait for the loop.
-      stall_timeout_seconds: Seconds of silence before StallError; None waits for ever.
-      progress: Whether to show a bar.
-    """
-
-    plan: BatchPlan
-    take: Callable[[np.ndarray], Rows]
-    finish: Callable[[Rows], Any]
-    num_epochs: int | None
-    num_workers: int
-    prefetch_size: int
-    stall_timeout_seconds: float | None
-    progress: bool
-
-    @property
-    def run_steps(self) -> int | None:
-        """How many batches a run has; None when it is endless."""
-        steps = self.plan.steps_per_epoch
-        return None if steps is None or self.num_epochs is None else steps * self.num_epochs
-
-    def run_around(self, position: Position) -> tuple[int, int | None]:
-        """Return the first step, and the step after the last, of the run that goes on at `position`."""
-        if self.run_steps is None:
-            return 0, None
-        number, place = divmod(position.step, self.run_steps)
-        if place == 0 and number and not position.ended:
-            number -= 1  # its last batch has been received, and its end has not
-        return number * self.run_steps, (number + 1) * self.run_steps
-
-
 class Batches(Iterator[Batch], Generic[Batch]):
     """Batches from a position on, to the end of the run.  `iter(loader)` makes one.  Use it from one thread at a time.
 
@@ -87,9 +42,9 @@ class Batches(Iterator[Batch], Generic[Batch]):
 
     def __init__(self, recipe: Recipe, position: Position) -> None:
         self._recipe, self._position = recipe, position
-        self._run: _Run | None = None
+        self._run: Run | None = None
         self._end_run: weakref.finalize[Any, Any] | None = None
-        self._bar: tqdm.tqdm | None = None
+        self._bar = ProgressBar(recipe.plan.steps_per_epoch) if recipe.progress else None
         self._failure: Exception | None = None
         self._is_closed = False
         self._first_step, self._end_step = recipe.run_around(position)
@@ -107,6 +62,7 @@ class Batches(Iterator[Batch], Generic[Batch]):
             self._position = Position(step, ended=True)
             self._stop_run()
             raise StopIteration
+        self._recipe.counters.requested()
         run = self._run or self._begin_run()
         try:
             batch: Batch = run.next_batch()
@@ -116,8 +72,9 @@ class Batches(Iterator[Batch], Generic[Batch]):
             self._stop_run()
             raise
         self._position = Position(step + 1)
-        if self._recipe.progress:
-            self._show_progress()
+        if self._bar is not None:
+            epoch, step_of_epoch = self._recipe.plan.epoch_and_step(step)
+            self._bar.step(epoch, step_of_epoch + 1, self._recipe.counters)
         return batch
 
     def __enter__(self) -> Batches[Batch]:
@@ -165,12 +122,12 @@ class Batches(Iterator[Batch], Generic[Batch]):
         self._go_to(Position(checked_integer("step", step, at_least=0), ended=True))
 
     def close(self) -> None:
-        """End the threads.  The position stays; batches cannot be had any more."""
+        """End the workers.  The position stays; batches cannot be had any more."""
         self._is_closed = True
         self._stop_run()
 
-    def _begin_run(self) -> _Run:
-        self._run = _Run(self._recipe, self._position.step, self._end_step)
+    def _begin_run(self) -> Run:
+        self._run = Run(self._recipe, self._position.step, self._end_step)
         self._end_run = end_with(self, self._run.steps)
         return self._run
 
@@ -180,71 +137,8 @@ class Batches(Iterator[Batch], Generic[Batch]):
         self._run = self._end_run = None
         if self._bar is not None:
             self._bar.close()
-            self._bar = None
 
     def _go_to(self, position: Position) -> None:
         self._stop_run()
         self._position, self._failure = position, None
         self._first_step, self._end_step = self._recipe.run_around(position)
-
-    def _show_progress(self) -> None:
-        done = self._position.step - self._first_step
-        if self._bar is None:
-            total = None if self._end_step is None else self._end_step - self._first_step
-            self._bar = tqdm.tqdm(total=total, initial=done - 1, unit=" batches", disable=None)
-        self._bar.update()
-
-
-class _Run:
-    """The threads that make batches ahead, and those that are made."""
-
-    def __init__(self, recipe: Recipe, step: int, end_step: int | None) -> None:
-        # So many batches are made, or in making, beside the one that the loop has.
-        limit = recipe.prefetch_size + max(1, recipe.num_workers)
-        threaded = recipe.num_workers > 0
-        # Half of them at a time, so that a piece is made while another is handed out.
-        pace = Pace(limit // 2 if threaded else 1)
-        plan = recipe.plan
-        self.steps = Steps()
-        self._slots = Slots(limit, blocking=threaded)
-        self._ready: deque[Any] = deque()
-        self._piece_size = 0
-        self._error: Exception | None = None
-        self._making = self.steps.add(
-            map_in_order(
-                piece_making(
-                    recipe.take, recipe.finish, adds_mask=plan.last_batch == "pad", place=plan.place, pace=pace
-                ),
-                pieces(plan, step, end_step, num_together=pace.num_together),
-                num_threads=recipe.num_workers,
-                slots=self._slots,
-                weight=_num_batches,
-                name="batch",
-                describe=lambda piece: plan.place(piece.step),
-                watch=StallWatch(
-                    fail_after=recipe.stall_timeout_seconds, activity=self.steps.activity, stacks=self.steps.stacks
-                ),
-            )
-        )
-
-    def next_batch(self) -> Any:
-        if not self._ready:
-            self._await_piece()
-        batch = self._ready.popleft()
-        if not self._ready:  # all of the piece is the loop's from here on
-            self._slots.give_back(self._piece_size)
-        return batch
-
-    def _await_piece(self) -> None:
-        self.steps.check_process()
-        if self._error is not None:
-            raise self._error
-        made: Made = next(self._making)
-        self._ready.extend(made.batches)
-        self._piece_size, self._error = len(made.batches), made.error
-        if not self._ready and self._error is not None:
-            raise self._error
-
-
-def _num_batches(piece: Piece) -> int:
-    return len(piece.sizes)

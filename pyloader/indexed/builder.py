@@ -10,8 +10,10 @@ import numpy as np
 
 from pyloader.indexed.dataloader import DataLoader
 from pyloader.indexed.dataset import Dataset
+from pyloader.indexed.meshes import world_of_mesh
 from pyloader.indexed.rows import Rows, items_of
 from pyloader.options import checked_integer
+from pyloader.world import World, resolve_world
 
 __all__ = ["Batcher", "DataLoaderBuilder"]
 
@@ -46,7 +48,12 @@ class DataLoaderBuilder(Generic[Item, Batch]):
     """
 
     batcher: Batcher[Item, Batch]
-    options: tuple[tuple[str, Any], ...] = (("batch_size", 1), ("num_workers", 1), ("prefetch_size", 2))
+    options: tuple[tuple[str, Any], ...] = (
+        ("batch_size", 1),
+        ("num_workers", 1),
+        ("prefetch_size", 2),
+        ("world", None),
+    )
 
     def batch_size(self, batch_size: int) -> DataLoaderBuilder[Item, Batch]:
         """Set how many items a batch has; 1 unless set."""
@@ -61,18 +68,34 @@ class DataLoaderBuilder(Generic[Item, Batch]):
         return self._with(prefetch_size=checked_integer("prefetch_size", prefetch_size, at_least=0))
 
     def shard(
-        self, world: tuple[int, int] | None = None, *, shard_id: int | None = None, num_shards: int | None = None
+        self,
+        world: Any = None,
+        data_axis_name: str | None = None,
+        num_shards: int | None = None,
+        shard_id: int | None = None,
     ) -> DataLoaderBuilder[Item, Batch]:
         """Set which share of each global batch this process gets; an epoch's last, short batch is dropped.
 
         Args:
-          world: (rank, world_size).
-          shard_id: The rank, in other words; together with `num_shards`.
-          num_shards: The world_size.
+          world: A World, (rank, size), anything with `rank` and `size`; or a jax.sharding.Mesh, of which the processes
+            along its data axis share each batch.
+          data_axis_name: Of a mesh, that axis; None is "data" where there is one, else the first.
+          num_shards: The size, in other words; together with `shard_id`, also in place of what a mesh says.
+          shard_id: The rank.
+
+        Raises:
+          TypeError, ValueError: that names no share.
         """
-        if (world is None) == (shard_id is None) or (shard_id is None) != (num_shards is None):
-            raise TypeError("shard takes (rank, world_size), or both shard_id= and num_shards=")
-        return self._with(world=(shard_id, num_shards) if world is None else world, last_batch="drop")
+        is_mesh = hasattr(world, "axis_names")
+        if shard_id is not None and num_shards is not None and (world is None or is_mesh):
+            world = World(shard_id, num_shards)
+        elif world is None or shard_id is not None or num_shards is not None:
+            raise TypeError("shard takes a World, (rank, size) or a mesh; or both shard_id= and num_shards=")
+        elif is_mesh:
+            world = world_of_mesh(world, data_axis_name)
+        elif not isinstance(world, World) and hasattr(world, "rank") and hasattr(world, "size"):
+            world = World(world.rank, world.size)
+        return self._with(world=resolve_world(world)[0], last_batch="drop")
 
     def build(self, dataset: Dataset[Item]) -> DataLoader[Batch]:
         """Return the loader of `dataset`."""

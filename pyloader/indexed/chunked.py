@@ -6,21 +6,18 @@ import functools
 import os
 from typing import Any
 
-import numpy as np
-
 from pyloader.columns import Columns, row_count
 from pyloader.datareader import DataReader, read_chunk
 from pyloader.errors import DataDirError, DatasetError
 from pyloader.files import list_chunks, packing_of, suffix_of
-from pyloader.indexed.dataset import Dataset
-from pyloader.indexed.rows import Rows, assembled_rows
+from pyloader.indexed.blocks import BlockDataset
 from pyloader.options import checked_integer
 from pyloader.read import NumpyReader, reader_for
 
 __all__ = ["ChunkedDataset"]
 
 
-class ChunkedDataset(Dataset[dict[str, Any]]):
+class ChunkedDataset(BlockDataset):
     """The samples of the chunks that `pyloader split` writes, in the order of the chunks' names; each is a dict.
 
     Chunks of arrays (.columns, .npy) are mapped, and a row costs what it weighs.  Of other forms the chunk of every row
@@ -53,53 +50,30 @@ class ChunkedDataset(Dataset[dict[str, Any]]):
         self._reader = datareader or reader_for(self._chunks.path(0), manifest=self._chunks.manifest)
         if datareader is None and isinstance(self._reader, NumpyReader):
             self._reader.mmap = all(map(_can_be_mapped, map(self._chunks.path, range(len(self._chunks)))))
-        self._starts = np.concatenate([[0], np.cumsum(self._chunks.counts)])
-        self._kept = functools.lru_cache(checked_integer("cached_chunks", cached_chunks, at_least=1))(self._read)
+        super().__init__(self._chunks.counts, num_kept=checked_integer("cached_chunks", cached_chunks, at_least=1))
 
-    def __len__(self) -> int:
-        return int(self._starts[-1])
+    @property
+    def origin(self) -> str:
+        """The chunks' directory."""
+        return str(self._chunks.root)
 
-    def take(self, indices: np.ndarray) -> Rows:
-        """Return the samples at `indices`, as columns.
+    def read_block(self, block: int) -> Columns:
+        """Return the columns of a chunk.
 
         Raises:
-          ChunkReadError: a chunk is damaged.
-          DatasetError: a chunk has another number of samples than the manifest says.
+          ChunkReadError: it is damaged.
+          DatasetError: it has another number of samples than the manifest says.
         """
-        chunks = np.searchsorted(self._starts, indices, side="right") - 1
-        parts = []
-        for chunk in np.unique(chunks).tolist() or [0]:
-            positions = np.flatnonzero(chunks == chunk)
-            parts.append((positions, _picked(self._kept(chunk), indices[positions] - self._starts[chunk])))
-        return assembled_rows(parts)
-
-    def close(self) -> None:
-        """Forget the chunks that are kept."""
-        self._kept.cache_clear()
-
-    def __reduce__(self) -> Any:
-        data_dir, datareader, cached_chunks = self._arguments
-        return functools.partial(type(self), datareader=datareader, cached_chunks=cached_chunks), (data_dir,)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({str(self._chunks.root)!r}, {len(self):,} samples)"
-
-    def _read(self, chunk: int) -> Columns:
-        path, expected = self._chunks.path(chunk), int(self._starts[chunk + 1] - self._starts[chunk])
+        path, expected = self._chunks.path(block), int(self.starts[block + 1] - self.starts[block])
         columns = read_chunk(self._reader, path)
         if row_count(columns) != expected:
             what = f"has {row_count(columns):,} samples, and the manifest says {expected:,}."
             raise DatasetError(path, what, "Make the manifest again: pyloader index --overwrite")
         return columns
 
-
-def _picked(columns: Columns, indices: np.ndarray) -> Columns:
-    return {
-        name: values.take(indices, axis=0)
-        if isinstance(values, np.ndarray)
-        else [values[index] for index in indices.tolist()]
-        for name, values in columns.items()
-    }
+    def __reduce__(self) -> Any:
+        data_dir, datareader, cached_chunks = self._arguments
+        return functools.partial(type(self), datareader=datareader, cached_chunks=cached_chunks), (data_dir,)
 
 
 def _can_be_mapped(path: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -9,22 +10,24 @@ from typing import Any, Generic, TypeVar
 
 from pyloader.datacollator import DataCollator
 from pyloader.errors import ClosedError
-from pyloader.indexed.batches import Batches, Progress, Recipe
-from pyloader.indexed.dataset import Dataset
-from pyloader.indexed.finishing import finishing
-from pyloader.indexed.in_memory import as_dataset
-from pyloader.indexed.named import NamedStreams
-from pyloader.indexed.planning import LAST_BATCH_RULES, BatchPlan
+from pyloader.indexed.batches import Batches, Progress
+from pyloader.indexed.options import resolve
+from pyloader.indexed.planning import pieces
 from pyloader.indexed.positions import Position, position_from_state
-from pyloader.indexed.samplers import PermutationSampler, Sampler, SequentialSampler
-from pyloader.options import checked_integer, checked_seconds
+from pyloader.indexed.samplers import Sampler
+from pyloader.observe import Stats
+from pyloader.options import checked_integer
+from pyloader.world import World
+from pyloader.wrapping import Received, Wrappable
 
 __all__ = ["DataLoader"]
+
+_log = logging.getLogger("pyloader")
 
 Batch = TypeVar("Batch")
 
 
-class DataLoader(Generic[Batch]):
+class DataLoader(Wrappable, Generic[Batch]):
     """Streams batches of random-access datasets to a training loop, endless unless `num_epochs` is given.
 
     A `for` goes on where the last one stopped, also after `break`.  Each `iter(loader)` is an iterator of its own: it
@@ -35,7 +38,7 @@ class DataLoader(Generic[Batch]):
       dataset: A `Dataset`, an array, a list, or any object with `__len__` and `__getitem__`; or a dict of them by name,
         of equal lengths, whose batches are dicts with the same names.
       labelset: Labels for `dataset`; then batches are {"data": ..., "label": ...}.
-      num_workers: Threads that make batches; 0 does everything in the caller's thread.
+      num_workers: Threads that take rows and make batches; 0 does everything in the caller's thread.
       batch_size: Samples in a batch (of one rank).
       prefetch_size: How many batches may wait for the loop; num_workers more are being made.
       shuffle: Whether every epoch has another order; False keeps that of the dataset.
@@ -51,13 +54,21 @@ class DataLoader(Generic[Batch]):
         repeating a row (every batch then has a bool "mask"), "wrap": repeat the rows before them, or "span": the batch
         takes the first rows of the next epoch, so that all are whole, and none is lost or repeated.  None is "span" for
         an endless loader and "keep" for one that ends.
-      world: (rank, world_size) of this process among all that train together: each global batch is shared out.
-      progress: Whether to show a progress bar.
+      worker_kind: "thread" for what leaves the interpreter's lock (NumPy, decompression, most decoders and tokenizers);
+        "process" for code that is Python all through: the dataset, transform and datacollator are then sent to
+        num_workers processes of their own, which open its files anew, and the batches are the same.
+      max_skipped: How many items that cannot be loaded are left out before one is an error: a number, or a share of all
+        items such as "1%".  Another item of the batch stands in the place of each, a "mask" is False there, and
+        stats() counts and lists them.
       stall_timeout_seconds: Seconds without a batch before StallError; None warns after 60, and waits.
+      progress: Whether to show a progress bar.
+      world: Which data-parallel rank this is: a World, or (rank, size), or None for the only one.  "auto" asks
+        torch.distributed, jax.distributed, and RANK and WORLD_SIZE, as World.detect does.  Each global batch is shared
+        out among the ranks; batch_size is per rank.
       starts_over: Whether each `iter(loader)` begins at the first batch, instead of where the loader stands.
 
     Raises:
-      TypeError: an argument of the wrong kind.
+      TypeError: an argument of the wrong kind, or an option that does not exist; the message says what to write.
       ValueError: a number out of range, datasets of unequal lengths or without items, or rules that exclude each other.
     """
 
@@ -76,45 +87,26 @@ class DataLoader(Generic[Batch]):
         sampler: Sampler | None = None,
         datacollator: DataCollator | None = None,
         last_batch: str | None = None,
-        world: tuple[int, int] = (0, 1),
-        progress: bool = False,
+        worker_kind: str = "thread",
+        max_skipped: int | str = 0,
         stall_timeout_seconds: float | None = None,
+        progress: bool = False,
+        world: World | tuple[int, int] | str | None = "auto",
         starts_over: bool = False,
+        **old_names: Any,
     ) -> None:
-        source = _source(dataset, labelset)
-        if num_epochs is not None:
-            checked_integer("num_epochs", num_epochs, at_least=1)
-        rank, world_size = _checked_world(world)
-        plan = BatchPlan(
-            sampler=_checked_sampler(sampler, len(source), shuffle, seed),
-            batch_size=checked_integer("batch_size", batch_size, at_least=1),
-            last_batch=_checked_rule(last_batch, num_epochs, world_size),
-            rank=rank,
-            world_size=world_size,
-        )
-        if plan.steps_per_epoch == 0:
-            raise ValueError(
-                f"{len(source):,} items make no batch of {plan.global_batch_size:,} with last_batch='drop': "
-                f"make batch_size smaller, or write last_batch='wrap'"
-            )
-        self._recipe = Recipe(
-            plan=plan,
-            take=source.take,
-            finish=finishing(transform, datacollator, is_pair=labelset is not None),
-            num_epochs=num_epochs,
-            num_workers=checked_integer("num_workers", num_workers, at_least=0),
-            prefetch_size=checked_integer("prefetch_size", prefetch_size, at_least=0),
-            stall_timeout_seconds=checked_seconds("stall_timeout_seconds", stall_timeout_seconds),
-            progress=progress,
-        )
-        self._described = _described(dataset if labelset is None else (dataset, labelset))
+        given = {name: value for name, value in locals().items() if name not in ("self", "old_names")}
+        self._recipe = resolve(given, old_names)
         self._starts_over = starts_over
         self._is_closed = False
         self._iterators: weakref.WeakSet[Batches[Batch]] = weakref.WeakSet()
         self._latest = self._at(Position())
         self._is_fresh = True  # the latest iterator has been given to nobody
+        if self._recipe.world_source:
+            _log.info(self._recipe.rank_in_words())
 
     def __iter__(self) -> Batches[Batch]:
+        self._unwrap_if_left()
         self._check_open()
         if not self._is_fresh:
             self._latest = self._at(Position() if self._starts_over else self._latest.position)
@@ -143,13 +135,7 @@ class DataLoader(Generic[Batch]):
         return True  # an endless one has no len() to go by
 
     def __repr__(self) -> str:
-        recipe, plan = self._recipe, self._recipe.plan
-        world = f", world=({plan.rank}, {plan.world_size})" if plan.world_size > 1 else ""
-        return (
-            f"DataLoader({self._described}, num_workers={recipe.num_workers}, batch_size={plan.batch_size}, "
-            f"prefetch_size={recipe.prefetch_size}, num_epochs={recipe.num_epochs}, sampler={plan.sampler.identity}, "
-            f"last_batch={plan.last_batch!r}{world})"
-        )
+        return f"DataLoader({self._recipe})"
 
     def __enter__(self) -> DataLoader[Batch]:
         return self
@@ -176,31 +162,56 @@ class DataLoader(Generic[Batch]):
         """Return how many rows of this run the loop has received, and of how many."""
         return self._latest.progress()
 
-    def reset(self) -> None:
-        """Go back to the first batch."""
-        self._go_on_from(Position())
+    def stats(self) -> Stats:
+        """Return what all iterators have delivered since the loader was made, and where the time went."""
+        recipe = self._recipe
+        return Stats(
+            **recipe.counters.totals(),
+            rank=recipe.plan.rank,
+            num_ranks=recipe.plan.world_size,
+            num_workers=recipe.num_workers,
+            worker_kind=recipe.worker_kind,
+            last_batch=recipe.plan.last_batch,
+            skipped=dict(recipe.skipped),
+        )
 
     def seek(self, step: int) -> None:
-        """Go to the batch of a step, counted from 0 over all epochs, in no time."""
-        self._go_on_from(Position(checked_integer("step", step, at_least=0), ended=True))
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what the loop has received, as small JSON; a loader that loads it goes on with the next batch."""
-        return self._latest.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on with the batch after `state`.
+        """Go to the batch of a step, counted from 0 over all epochs, in no time.
 
         Raises:
-          StateError: the state was saved with another dataset or order; the message says what to write.
+          StateError: this loader is wrapped; its wrapper has batches that come before.
         """
-        self._go_on_from(position_from_state(state, self._recipe.plan))
+        self._check_outermost("load_state_dict(state)")
+        self._go_on_from(Position(checked_integer("step", step, at_least=0), ended=True))
+
+    def peek(self) -> Batch:
+        """Return the batch that comes next, without using it up; at a run's end, the first of the next run."""
+        recipe, step = self._recipe, self._latest.steps_done
+        piece = next(pieces(recipe.plan, step, step + 1, num_together=lambda: 1))
+        batch: Batch = recipe.make(piece).batches[0]  # a function of the step: it is made once more when it comes
+        return batch
 
     def close(self) -> None:
         """End the threads of all iterators.  Positions stay; batches cannot be had any more.  Datasets stay open."""
         self._is_closed = True
         for batches in list(self._iterators):
             batches.close()
+
+    def _received(self) -> Received:
+        latest, counters = self._latest, self._recipe.counters
+        state = latest.state_dict()
+        return Received(state, latest.steps_done, latest.epochs_done, counters.num_steps, counters.num_samples)
+
+    def _load(self, state: Mapping[str, Any]) -> None:
+        self._go_on_from(position_from_state(state, self._recipe.plan))
+
+    def _reset(self) -> None:
+        self._go_on_from(Position())
+
+    def _skip(self, num_steps: int) -> None:
+        checked_integer("num_steps", num_steps, at_least=0)
+        if num_steps:
+            self._go_on_from(Position(self._latest.steps_done + num_steps, ended=True))
 
     def _at(self, position: Position) -> Batches[Batch]:
         batches: Batches[Batch] = Batches(self._recipe, position)
@@ -214,62 +225,3 @@ class DataLoader(Generic[Batch]):
     def _check_open(self) -> None:
         if self._is_closed:
             raise ClosedError("this DataLoader is closed.", "Make a new one, and give it the state_dict() of this one")
-
-
-def _source(dataset: Any, labelset: Any) -> Dataset[Any]:
-    """Return what batches are taken from, as one dataset."""
-    if labelset is not None:
-        if isinstance(dataset, Mapping):
-            raise TypeError("labelset goes with one dataset; beside several by name, give it a name: {..., 'label': y}")
-        source: Dataset[Any] = NamedStreams({"data": dataset, "label": labelset})
-    else:
-        source = NamedStreams(dataset) if isinstance(dataset, Mapping) else as_dataset(dataset)
-    if len(source) == 0:
-        raise ValueError(f"{_described(dataset)} has no items: there is nothing to load")
-    return source
-
-
-def _described(dataset: Any) -> str:
-    if isinstance(dataset, tuple):
-        return ", ".join(map(_described, dataset))
-    if isinstance(dataset, Mapping):
-        return f"{{{', '.join(f'{name!r}: {_described(one)}' for name, one in dataset.items())}}}"
-    return f"{type(dataset).__name__} of {len(dataset):,}"
-
-
-def _checked_sampler(sampler: Sampler | None, length: int, shuffle: bool, seed: int) -> Sampler:
-    if sampler is None:
-        return PermutationSampler(length, seed) if shuffle else SequentialSampler(length)
-    if not isinstance(sampler, Sampler):
-        what = f"sampler must be a pyloader.indexed.Sampler, got a {type(sampler).__name__}."
-        raise TypeError(f"{what} Subclass it and write indices(start, stop)")
-    if sampler.length != length:
-        raise ValueError(f"sampler chooses from {sampler.length:,} items; the dataset has {length:,}")
-    return sampler
-
-
-def _checked_rule(last_batch: str | None, num_epochs: int | None, world_size: int) -> str:
-    rule = ("span" if num_epochs is None else "keep") if last_batch is None else last_batch
-    if rule not in LAST_BATCH_RULES:
-        names = ", ".join(map('"{}"'.format, LAST_BATCH_RULES[:-1]))
-        raise ValueError(f'last_batch must be {names} or "{LAST_BATCH_RULES[-1]}", not {last_batch!r}')
-    if rule == "span" and num_epochs is not None:
-        raise ValueError('last_batch="span" needs num_epochs=None: its epochs do not end between two batches')
-    if rule == "keep" and world_size > 1:
-        raise ValueError(
-            f'last_batch="keep" would give {world_size} ranks short batches of different sizes: write "drop", "pad" or '
-            f'"wrap"'
-        )
-    return rule
-
-
-def _checked_world(world: tuple[int, int]) -> tuple[int, int]:
-    try:
-        rank, world_size = world
-    except (TypeError, ValueError):
-        raise TypeError(f"world must be (rank, world_size), got {world!r}") from None
-    world_size = checked_integer("world_size", world_size, at_least=1)
-    rank = checked_integer("rank", rank, at_least=0)
-    if rank >= world_size:
-        raise ValueError(f"rank must be below world_size={world_size}, got {rank}: ranks count from 0")
-    return rank, world_size

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, overload
 
@@ -122,9 +122,14 @@ class Dataset(ABC, Generic[Item]):
         """
         return _made("FilteredDataset", self, pred, progress=progress)
 
-    def shuffle(self, seed: int = 42) -> Dataset[Item]:
-        """Return the items in an order that `seed`, an integer >= 0, decides; it takes no memory."""
-        return _made("ShuffledDataset", self, seed)
+    def shuffle(self, seed: Any = 42, *, key: Any = None) -> Dataset[Item]:
+        """Return the items in an order that `seed` decides; it takes no memory.
+
+        Args:
+          seed: An integer >= 0, or a JAX key.
+          key: The same, as loadax called it.
+        """
+        return _made("ShuffledDataset", self, seed, key=key)
 
     def shard(self, *, rank: int, world_size: int, drop_remainder: bool = True) -> Dataset[Item]:
         """Return the `rank`-th of `world_size` contiguous parts.
@@ -217,27 +222,10 @@ class Dataset(ABC, Generic[Item]):
 
 BaseDataset = Dataset
 
-# Where each operation is.  They derive from Dataset, and so are imported when first used.
-_HOMES: Mapping[str, str] = {
-    "CachedDataset": "caching",
-    "CombinedDataset": "concatenation",
-    "FilteredDataset": "filtering",
-    "MappedBatchDataset": "mapping",
-    "MappedDataset": "mapping",
-    "MixedDataset": "mixing",
-    "PartialDataset": "slicing",
-    "RepeatedDataset": "repeating",
-    "SampledDatasetWithReplacement": "sampling",
-    "SampledDatasetWithoutReplacement": "sampling",
-    "ShardedDataset": "sharding",
-    "ShuffledDataset": "shuffling",
-    "ZippedDataset": "zipping",
-    "train_test_split": "splitting",
-}
-
 
 def _operation(name: str) -> Any:
-    return getattr(importlib.import_module(f"pyloader.indexed.{_HOMES[name]}"), name)
+    # They derive from Dataset: the package imports each when it is first used.
+    return getattr(importlib.import_module("pyloader.indexed"), name)
 
 
 def _made(name: str, *args: Any, **options: Any) -> Dataset[Any]:

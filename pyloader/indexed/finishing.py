@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 from pyloader.collate import NumpyDataCollator
 from pyloader.datacollator import DataCollator
-from pyloader.indexed.rows import Rows
 
-__all__ = ["finishing"]
+__all__ = ["Finish", "finishing"]
+
+Finish: TypeAlias = "Callable[[Any], Any]"
 
 
 def finishing(
     transform: Callable[..., Any] | None, datacollator: DataCollator | None, *, is_pair: bool
-) -> Callable[[Rows], Any]:
-    """Return the function that makes a batch of its rows: `transform`, then `datacollator`.
+) -> tuple[Finish, Finish]:
+    """Return two functions of a batch's rows, called one after the other: what transforms, and what collates.
 
-    With neither, lists of numbers become arrays, and all else stays what it is.
+    With neither argument lists of numbers become arrays, and all else stays what it is.
 
     Raises:
       TypeError: one of them cannot be called so.
@@ -28,27 +30,27 @@ def finishing(
     if datacollator is not None and not isinstance(datacollator, DataCollator):
         what = f"datacollator must be a pyloader.DataCollator, got a {type(datacollator).__name__}."
         raise TypeError(f"{what} Subclass it and write collate_batch(columns); a function can be given as transform=")
-    change = _of_pair(transform) if transform is not None and is_pair else transform
-    if datacollator is None:
-        return change or _numbers_as_arrays
-    collate = _collating(datacollator)
-    return collate if change is None else lambda rows: collate(change(rows))
+    change: Finish = _unchanged
+    if transform is not None:
+        change = partial(_pair_changed, transform, _takes_two(transform)) if is_pair else transform
+    if datacollator is not None:
+        return change, partial(_collated, datacollator)
+    return change, _numbers_as_arrays if transform is None else _unchanged
 
 
-def _of_pair(transform: Callable[..., Any]) -> Callable[[Any], Any]:
-    """Return a transform of {"data": ..., "label": ...} that calls one of the pair."""
-    takes_two = _takes_two(transform)
+def _unchanged(rows: Any) -> Any:
+    return rows
 
-    def change(rows: dict[str, Any]) -> Any:
-        data, label = rows["data"], rows["label"]
-        answer = transform(data, label) if takes_two else transform((data, label))
-        if isinstance(answer, dict):
-            return answer
-        if not isinstance(answer, tuple | list) or len(answer) != 2:
-            raise TypeError(f"transform must return the pair (data, label), or a dict; it returned {_kind(answer)}")
-        return {**rows, "data": answer[0], "label": answer[1]}
 
-    return change
+def _pair_changed(transform: Callable[..., Any], takes_two: bool, rows: dict[str, Any]) -> Any:
+    """Return {"data": ..., "label": ...} with the two changed by a transform of the pair."""
+    data, label = rows["data"], rows["label"]
+    answer = transform(data, label) if takes_two else transform((data, label))
+    if isinstance(answer, dict):
+        return answer
+    if not isinstance(answer, tuple | list) or len(answer) != 2:
+        raise TypeError(f"transform must return the pair (data, label), or a dict; it returned {_kind(answer)}")
+    return {**rows, "data": answer[0], "label": answer[1]}
 
 
 def _takes_two(function: Callable[..., Any]) -> bool:
@@ -64,8 +66,8 @@ def _takes_two(function: Callable[..., Any]) -> bool:
     return False
 
 
-def _collating(collator: DataCollator) -> Callable[[Any], Any]:
-    return lambda rows: collator.collate_batch(rows if isinstance(rows, dict) else {"data": rows})
+def _collated(collator: DataCollator, rows: Any) -> Any:
+    return collator.collate_batch(rows if isinstance(rows, dict) else {"data": rows})
 
 
 def _numbers_as_arrays(rows: Any) -> Any:

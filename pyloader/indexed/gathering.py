@@ -24,7 +24,8 @@ def gathered(array: np.ndarray, indices: np.ndarray, memory: RecycledMemory) -> 
         copy: np.ndarray = array[indices]  # np.take would first copy the whole array
         return copy
     # In the other modes np.take makes its copy twice; this one takes whatever index for one that is there.
-    if len(indices) and not 0 <= indices.min() <= indices.max() < len(array):
+    # Read without their sign, negative ones are larger than any length.
+    if len(indices) and indices.view(np.uint64).max() >= len(array):
         raise IndexError(f"an index is outside of an array of {len(array):,} rows")
     out = memory.empty((len(indices), *array.shape[1:]), array.dtype)
     return np.take(array, indices, axis=0, out=out, mode="clip")

@@ -3,33 +3,52 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from pyloader.errors import CollateError, CoverageError
+from pyloader.indexed.dataset import Dataset
 from pyloader.indexed.planning import Piece
 from pyloader.indexed.rows import Rows, num_rows, sliced_rows
 
-__all__ = ["Made", "Pace", "piece_making"]
+__all__ = ["STAGES", "Made", "MakeBatches", "Pace", "made_batches", "piece_making"]
+
+STAGES = ("take", "transform", "collate")
 
 # A piece is to take about this long, in seconds: far above what handing it over costs, far below what anyone waits for.
 _PIECE_SECONDS = 0.002
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Made:
     """What came of a piece.
 
     Attributes:
+      piece: What it was made of.
       batches: In order.
-      error: What the batch after them failed with, and with it the piece; None when all were made.
+      seconds: How long each of the `STAGES` took.
+      skipped: For each batch, the items that could not be taken, by index, and why; others stand in their places.
+      error: What the batch after the last failed with, and with it the piece; None when all were made.
     """
 
-    batches: list[Any]
+    piece: Piece
+    batches: list[Any] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=lambda: [0.0] * len(STAGES))
+    skipped: list[dict[int, str]] = field(default_factory=list)
     error: Exception | None = None
+
+    def extend(self, other: Made) -> None:
+        """Take in what came of the batches that follow."""
+        self.batches += other.batches
+        self.seconds = [mine + theirs for mine, theirs in zip(self.seconds, other.seconds, strict=True)]
+        self.skipped += other.skipped
+
+
+# Makes all batches of a piece, or raises.
+MakeBatches: TypeAlias = "Callable[[Piece], Made]"
 
 
 class Pace:
@@ -55,71 +74,134 @@ class Pace:
         self._num_together = max(1, min(self._at_most, fitting))
 
 
-def piece_making(
-    take: Callable[[np.ndarray], Rows],
-    finish: Callable[[Rows], Any],
-    *,
+def made_batches(
+    source: Dataset[Any],
+    transform: Callable[[Rows], Any],
+    collate: Callable[[Any], Any],
     adds_mask: bool,
-    place: Callable[[int], str],
-    pace: Pace,
-) -> Callable[[Piece], Made]:
-    """Return the function that makes batches of a piece.
+    skips: bool,
+    piece: Piece,
+) -> Made:
+    """Make all batches of a piece, here or in another process.
 
     Args:
-      take: Takes rows.
-      finish: Makes a batch of its rows.
+      source: Rows are taken from it.
+      transform: Changes a batch's rows.
+      collate: Makes the batch of them.
       adds_mask: Whether each batch gets a bool "mask", which is False on filling.
+      skips: Whether an item that cannot be taken is left out, where the piece is a single batch.
+      piece: Which rows make which batches.
+
+    Raises:
+      CoverageError: `source` returned another number of rows.
+      Exception: whatever one of them raised.
+    """
+    made = Made(piece, skipped=[{} for _ in piece.sizes])
+    begun = time.perf_counter()
+    fills = np.zeros(len(piece.indices), bool)
+    try:
+        rows = _taken(source, piece.indices)
+    except Exception as exc:
+        if not skips or len(piece.sizes) > 1 or isinstance(exc, CoverageError):
+            raise
+        rows = _taken_with_gaps(source, piece.indices, made.skipped[0], fills)
+    made.seconds[0] = time.perf_counter() - begun
+    start = 0
+    for size, num_samples in zip(piece.sizes, piece.num_samples, strict=True):
+        begun = time.perf_counter()
+        stop = start + size
+        mine = rows if len(piece.sizes) == 1 else sliced_rows(rows, start, stop)
+        if adds_mask:
+            mine = _with_mask(mine, (np.arange(size) < num_samples) & ~fills[start:stop])
+        changed = transform(mine)
+        transformed = time.perf_counter()
+        made.batches.append(collate(changed))
+        made.seconds[1] += transformed - begun
+        made.seconds[2] += time.perf_counter() - transformed
+        start = stop
+    return made
+
+
+def piece_making(make: MakeBatches, *, place: Callable[[int], str], pace: Pace) -> Callable[[Piece], Made]:
+    """Return the function that makes the batches of a piece as far as they can be made.
+
+    Args:
+      make: Makes all of them.
       place: Says where in the run a step is, for errors.
       pace: Is told how long pieces take.
     """
 
-    def batches_of(piece: Piece) -> Iterator[Any]:
-        # A StopIteration of the user's leaves a generator as RuntimeError, and cannot end the run without a word.
-        step, doing = piece.step, "taken"
+    def make_single(piece: Piece) -> Made:
         try:
-            rows, start = take(piece.indices), 0
-            if (found := num_rows(rows)) != len(piece.indices):
-                wanted = f"{len(piece.indices):,} rows"
-                raise CoverageError(f"take was asked for {wanted} and returned {found:,}.", "It must return every row")
-            doing = "made"
-            for size, num_samples in zip(piece.sizes, piece.num_samples, strict=True):
-                mine = rows if len(piece.sizes) == 1 else sliced_rows(rows, start, start + size)
-                yield finish(_with_mask(mine, size, num_samples) if adds_mask else mine)
-                start += size
-                step += 1
+            return make(piece)
+        except StopIteration as exc:  # it would end the run without a word
+            raise RuntimeError(f"StopIteration was raised while a batch was made ({place(piece.step)})") from exc
         except Exception as exc:
-            exc.add_note(f"pyloader: while a batch was {doing} ({place(step)})")
+            exc.add_note(f"pyloader: while a batch was made ({place(piece.step)})")
             raise
 
-    def make(piece: Piece) -> Made:
-        begun = time.perf_counter()
+    def make_piece(piece: Piece) -> Made:
+        if len(piece.sizes) == 1:
+            return make_single(piece)
         try:
-            made = Made(list(batches_of(piece)))
+            return make(piece)
         except Exception:
-            if len(piece.sizes) == 1:
-                raise
-            return _one_by_one(piece, batches_of)
+            # One of them failed.  Those before it are good, and are to come before the error.
+            return one_by_one(piece)
+
+    def one_by_one(piece: Piece) -> Made:
+        made = Made(piece)
+        try:
+            for single in piece.split():
+                try:
+                    made.extend(make_single(single))
+                except Exception as exc:
+                    made.error = exc
+                    break
+            return made
+        finally:
+            del made  # the error's traceback holds this frame, which must not hold the error
+
+    def make_and_tell(piece: Piece) -> Made:
+        begun = time.perf_counter()
+        made = make_piece(piece)
         pace.made(len(piece.sizes), time.perf_counter() - begun)
         return made
 
-    return make
+    return make_and_tell
 
 
-def _one_by_one(piece: Piece, batches_of: Callable[[Piece], Iterator[Any]]) -> Made:
-    """Make a piece again, of which one batch failed: those before it are good, and are to come before the error."""
-    batches: list[Any] = []
-    for single in piece.split():
+def _taken(source: Dataset[Any], indices: np.ndarray) -> Rows:
+    rows = source.take(indices)
+    if (found := num_rows(rows)) != len(indices):
+        what = f"take was asked for {len(indices):,} rows and returned {found:,}."
+        raise CoverageError(what, "It must return every row")
+    return rows
+
+
+def _taken_with_gaps(source: Dataset[Any], indices: np.ndarray, skipped: dict[int, str], fills: np.ndarray) -> Rows:
+    """Take rows one by one, and in the place of each that fails the one before it in the batch that does not.
+
+    Raises:
+      Exception: none can be taken; the error of the last.
+    """
+    for place, index in enumerate(indices.tolist()):
         try:
-            batches += batches_of(single)
+            _taken(source, indices[place : place + 1])
         except Exception as exc:
-            return Made(batches, exc)
-    return Made(batches)
+            fills[place] = True
+            skipped[index] = f"{type(exc).__name__}: {exc}"
+            if fills.all():
+                raise
+    good = np.flatnonzero(~fills)
+    before = np.searchsorted(good, np.arange(len(indices)), side="right") - 1  # -1, the last good one, for the first
+    return _taken(source, indices[good[before]])
 
 
-def _with_mask(rows: Rows, size: int, num_samples: int) -> Rows:
+def _with_mask(rows: Rows, is_sample: np.ndarray) -> Rows:
     if not isinstance(rows, dict):
         what = "last_batch='pad' adds a column 'mask', and the batches have no columns."
         raise CollateError(what, 'Give the dataset a name: DataLoader({"data": dataset}, ...)')
     if "mask" in rows:
         raise CollateError("last_batch='pad' adds a column 'mask', and the dataset has one.", "Give it another name")
-    return {**rows, "mask": np.arange(size) < num_samples}
+    return {**rows, "mask": is_sample}

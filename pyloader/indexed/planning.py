@@ -70,6 +70,13 @@ class BatchPlan:
         epoch, place = divmod(step, self._steps())
         return epoch * self.sampler.length + place * self.batch_size
 
+    def num_dropped(self, step: int) -> int:
+        """Return how many rows that would be this rank's are left out after a batch: none but after an epoch's last."""
+        if self.last_batch != "drop" or (step + 1) % self._steps():
+            return 0
+        left_out = self.sampler.length % self.global_batch_size
+        return min(max(0, left_out - self.rank * self.batch_size), self.batch_size)
+
     def indices(self, step: int) -> tuple[np.ndarray, int]:
         """Return a batch's indices, int64 of shape [rows], and how many of them are samples, not filling."""
         start, size, length = self._line_start(step), self.batch_size, self.sampler.length

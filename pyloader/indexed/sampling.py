@@ -24,18 +24,19 @@ class SampledDatasetWithoutReplacement(View[Item]):
       dataset: Whose items.
       sample_size: How many, at most len(dataset).
       seed: An integer >= 0, or a JAX key.
+      key: The same, as loadax called it.
 
     Raises:
       ValueError: sample_size is below 0, or more than there are.
     """
 
-    def __init__(self, dataset: Dataset[Item], sample_size: int, seed: Any = 42) -> None:
+    def __init__(self, dataset: Dataset[Item], sample_size: int, seed: Any = 42, *, key: Any = None) -> None:
         super().__init__(dataset)
         self._size = checked_integer("sample_size", sample_size, at_least=0)
         if self._size > len(self.dataset):
             what = f"sample_size={sample_size:,} is more than the {len(self.dataset):,} items"
             raise ValueError(f"{what}; sample with replacement=True, or fewer")
-        self._permutation = Permutation(len(self.dataset), seed, SAMPLE)
+        self._permutation = Permutation(len(self.dataset), seed if key is None else key, SAMPLE)
 
     def __len__(self) -> int:
         return self._size
@@ -54,15 +55,16 @@ class SampledDatasetWithReplacement(View[Item]):
       dataset: Whose items; at least one.
       sample_size: How many.
       seed: An integer >= 0, or a JAX key.
+      key: The same, as loadax called it.
 
     Raises:
       ValueError: sample_size is below 0, or there is nothing to draw from.
     """
 
-    def __init__(self, dataset: Dataset[Item], sample_size: int, seed: Any = 42) -> None:
+    def __init__(self, dataset: Dataset[Item], sample_size: int, seed: Any = 42, *, key: Any = None) -> None:
         super().__init__(dataset)
         self._size = checked_integer("sample_size", sample_size, at_least=0)
-        self._seed = seed_number(seed)
+        self._seed = seed_number(seed if key is None else key)
         if self._size and not len(self.dataset):
             raise ValueError("the dataset has no items to draw from")
 

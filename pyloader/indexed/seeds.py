@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["MIX", "SAMPLE", "SHUFFLE", "SPLIT", "derived_generator", "mixed_bits", "seed_number"]
+__all__ = ["SAMPLE", "SHUFFLE", "SPLIT", "derived_generator", "mixed_bits", "seed_number"]
 
 # Purposes: they keep the random streams apart, from each other and from those of pyloader.plan.order.
 SHUFFLE = 101
 SAMPLE = 102
 SPLIT = 103
-MIX = 104
 
 
 def seed_number(seed: Any) -> int:

@@ -22,11 +22,12 @@ class ShuffledDataset(View[Item]):
     Args:
       dataset: Whose items.
       seed: An integer >= 0, or a JAX key.
+      key: The same, as loadax called it.
     """
 
-    def __init__(self, dataset: Dataset[Item], seed: Any = 42) -> None:
+    def __init__(self, dataset: Dataset[Item], seed: Any = 42, *, key: Any = None) -> None:
         super().__init__(dataset)
-        self._permutation = Permutation(len(self.dataset), seed, SHUFFLE)
+        self._permutation = Permutation(len(self.dataset), seed if key is None else key, SHUFFLE)
 
     def __len__(self) -> int:
         return len(self.dataset)

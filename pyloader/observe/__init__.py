@@ -2,6 +2,6 @@
 
 from pyloader.observe.progress import ProgressBar
 from pyloader.observe.quarantine import Quarantine
-from pyloader.observe.stats import Counters, Stats
+from pyloader.observe.stats import ChunkStats, Counters, Stats
 
-__all__ = ["Counters", "ProgressBar", "Quarantine", "Stats"]
+__all__ = ["ChunkStats", "Counters", "ProgressBar", "Quarantine", "Stats"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tqdm
 
 from pyloader.observe.stats import Counters
-from pyloader.plan import Position
 
 __all__ = ["ProgressBar"]
 
@@ -22,15 +21,15 @@ class ProgressBar:
         self._bar: tqdm.tqdm | None = None
         self._epoch = -1
 
-    def step(self, position: Position, counters: Counters) -> None:
-        """Show that a batch has been delivered."""
-        if self._bar is None or position.epoch != self._epoch:
+    def step(self, epoch: int, step: int, counters: Counters) -> None:
+        """Show that the batch before `step` of an epoch has been delivered."""
+        if self._bar is None or epoch != self._epoch:
             self.close()
-            self._epoch = position.epoch
+            self._epoch = epoch
             self._bar = tqdm.tqdm(
-                desc=f"epoch {position.epoch}",
+                desc=f"epoch {epoch}",
                 total=self._steps_per_epoch,
-                initial=position.step - 1,
+                initial=step - 1,
                 unit=" batches",
                 disable=None,
             )

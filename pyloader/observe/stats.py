@@ -8,12 +8,12 @@ import os
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pyloader.deliver import Tally
 from pyloader.options import format_bytes
 
-__all__ = ["Counters", "Stats"]
+__all__ = ["ChunkStats", "Counters", "Stats"]
 
 _FEWEST_WAITS = 10  # that tell who holds the interpreter's lock
 _ONE_PROCESSOR = 0.8  # nearly
@@ -28,6 +28,10 @@ _ADVICE = {
     "encode": "num_workers=4 helps where batch_encode releases the GIL (NumPy, tokenizers, image decoders); "
     "worker_kind='process' where it is Python",
     "collate": "num_workers=4 helps where collate_batch releases the GIL; worker_kind='process' where it is Python",
+    "take": "num_workers=4 helps where the dataset waits for a disk or releases the GIL; worker_kind='process' where "
+    "it is Python, as the functions given to map are",
+    "transform": "num_workers=4 helps where transform releases the GIL, as NumPy does; worker_kind='process' where it "
+    "is Python",
 }
 
 
@@ -86,53 +90,36 @@ class Counters:
         self.num_samples += num_samples
         self.latest_batch = time.perf_counter()
 
-    def snapshot(
-        self,
-        *,
-        num_readers: int,
-        num_workers: int,
-        worker_kind: str,
-        max_queue_size: int,
-        shuffle_window: int,
-        last_batch: str,
-        skipped: dict[str, str],
-        max_bytes: int | None = None,
-        rank: int = 0,
-        num_ranks: int = 1,
-        num_streams: int = 1,
-    ) -> Stats:
-        """Return what has been counted so far, with the options that explain it."""
+    def totals(self) -> dict[str, Any]:
+        """Return what has been counted so far, as `Stats` has it."""
         seconds = self.loop_seconds()
-        return Stats(
-            rank=rank,
-            num_ranks=num_ranks,
-            num_streams=num_streams,
-            num_steps=self.num_steps,
-            num_samples=self.num_samples,
-            samples_per_second=self.num_samples / seconds if seconds else 0.0,
-            loop_seconds=seconds,
-            wait_seconds=self.wait_seconds,
-            first_wait_seconds=self.first_wait_seconds,
-            longest_wait_seconds=self.longest_wait[0],
-            longest_wait_step=self.longest_wait[1],
-            busy_seconds=dict(self.busy_seconds),
-            processor_share=self.processor_seconds / self.sampled_seconds if self.sampled_seconds else 0.0,
-            num_waits=self.num_waits,
-            num_held_up=self.num_held_up,
-            num_readers=num_readers,
-            num_workers=num_workers,
-            worker_kind=worker_kind,
+        return {
+            "num_steps": self.num_steps,
+            "num_samples": self.num_samples,
+            "samples_per_second": self.num_samples / seconds if seconds else 0.0,
+            "loop_seconds": seconds,
+            "wait_seconds": self.wait_seconds,
+            "first_wait_seconds": self.first_wait_seconds,
+            "longest_wait_seconds": self.longest_wait[0],
+            "longest_wait_step": self.longest_wait[1],
+            "busy_seconds": dict(self.busy_seconds),
+            "processor_share": self.processor_seconds / self.sampled_seconds if self.sampled_seconds else 0.0,
+            "num_waits": self.num_waits,
+            "num_held_up": self.num_held_up,
+            "dropped": self.num_dropped,
+            "filled": self.num_filled,
+            "stand_ins": self.num_stand_ins,
+        }
+
+    def snapshot(self, *, max_bytes: int | None = None, **options: Any) -> ChunkStats:
+        """Return what has been counted so far of chunks, with the options that explain it."""
+        return ChunkStats(
+            **self.totals(),
+            **options,
             resident_peak=self.resident_chunks,
-            max_queue_size=max_queue_size,
             resident_bytes_peak=None if max_bytes is None else self.resident_bytes,
             max_bytes=max_bytes,
-            shuffle_window=shuffle_window,
             mixing=self.mixing[0] / self.mixing[1] if self.mixing[1] else math.nan,
-            last_batch=last_batch,
-            dropped=self.num_dropped,
-            filled=self.num_filled,
-            stand_ins=self.num_stand_ins,
-            skipped=skipped,
         )
 
     def waiting_share(self) -> float:
@@ -160,7 +147,7 @@ class Counters:
         self.wait_seconds += seconds
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Stats:
     """What a loader has done since it was made; `print` it, or take the numbers.
 
@@ -169,7 +156,6 @@ class Stats:
     Attributes:
       rank: Which data-parallel rank it is.
       num_ranks: How many there are.
-      num_streams: How many streams an epoch is cut into, over all ranks.
       num_steps: Batches delivered.
       num_samples: Samples delivered, filling included.
       samples_per_second: From the first request to the latest batch, the loop's own work included.
@@ -178,32 +164,25 @@ class Stats:
       first_wait_seconds: How long the first batch took.
       longest_wait_seconds: The longest wait after the first.
       longest_wait_step: The step of that wait.
-      busy_seconds: How long each stage worked ("read", "shuffle", "encode", "collate"), over all its threads.
+      busy_seconds: How long each stage worked, over all its threads: "read", "shuffle", "encode" and "collate" of
+        chunks; "take", "transform" and "collate" of a dataset with random access.
       processor_share: For which part of the time in which threads made batches they had a processor: not while they
         waited for a disk, the interpreter's lock (the GIL), or other programs.  0 without threads.
       num_waits: How often the loop waited for a thread to make a batch, in at least 0.2 ms.
       num_held_up: How often it was held up then: the batch was ready, and the loop had it only after more than half the
         time that making it took, as happens where that is Python and holds the interpreter's lock.
-      num_readers: Threads that read.
-      num_workers: Threads that shuffle, encode and collate; 0 when all is done in the loop's own.
+      num_workers: Threads that make batches; 0 when all is done in the loop's own.
       worker_kind: "thread", or "process" when each of them has a process for the user's code.
-      resident_peak: The most chunks' worth of rows that were resident at once.
-      max_queue_size: The bound on it.
-      resident_bytes_peak: The most bytes of columns that were resident at once; None without max_bytes.
-      max_bytes: The bound on it, or None.
-      shuffle_window: How many chunks are mixed.
-      mixing: Of how many chunks the average batch held samples (the effective number, measured on batches that lie in
-        one segment); nan when there were none.
       last_batch: The rule for an epoch's last rows.
       dropped: Samples that it left out.
       filled: Rows that it repeated.
       stand_ins: Rows that stood in for samples left out.
-      skipped: The chunks and rows left out under max_skipped, with their reasons: by path, rows as "path, row 7".
+      skipped: What was left out under max_skipped, with the reasons: chunks by path, rows as "path, row 7", items as
+        "item 7".
     """
 
     rank: int
     num_ranks: int
-    num_streams: int
     num_steps: int
     num_samples: int
     samples_per_second: float
@@ -216,15 +195,8 @@ class Stats:
     processor_share: float
     num_waits: int
     num_held_up: int
-    num_readers: int
     num_workers: int
     worker_kind: str
-    resident_peak: float
-    max_queue_size: int
-    resident_bytes_peak: int | None
-    max_bytes: int | None
-    shuffle_window: int
-    mixing: float
     last_batch: str
     dropped: int
     filled: int
@@ -241,9 +213,8 @@ class Stats:
         """The stage that the loop waited for: the busiest for each of its threads; "" when it waited less than 5%."""
         if self.waiting_share < 0.05 or not any(self.busy_seconds.values()):
             return ""
-        threads = {stage: self.num_readers if stage == "read" else self.num_workers for stage in self.busy_seconds}
-        # Shuffling, encoding and collating share their threads, so each is compared by itself with reading.
-        return max(self.busy_seconds, key=lambda stage: self.busy_seconds[stage] / max(1, threads[stage]))
+        # Stages that share their threads are compared one by one with those that have their own.
+        return max(self.busy_seconds, key=lambda stage: self.busy_seconds[stage] / max(1, self._num_threads(stage)))
 
     @property
     def holds_lock(self) -> bool | None:
@@ -255,7 +226,7 @@ class Stats:
         if self.worker_kind != "thread" or self.num_waits < _FEWEST_WAITS or not self.loop_seconds:
             return None
         share = self.num_held_up / self.num_waits
-        by_reading = min(1.0, self.busy_seconds["read"] / self.loop_seconds)
+        by_reading = min(1.0, self.busy_seconds.get("read", 0.0) / self.loop_seconds)
         if share < 0.25:
             return False
         # Threads that hold the lock in turns have one processor together; less, and they were late for want of that.
@@ -272,46 +243,95 @@ class Stats:
 
     def __str__(self) -> str:
         rate = f"{self.samples_per_second:,.0f} samples/s"
-        kind = "processes" if self.worker_kind == "process" else "threads"
-        threads = f"{self.num_readers} + {self.num_workers} {kind}" if self.num_workers else "in the loop's own thread"
         busy = "   ".join(f"{stage} {seconds:.2f} s" for stage, seconds in self.busy_seconds.items())
-        mixing = "" if math.isnan(self.mixing) else f"; the average batch held samples of {self.mixing:.1f} chunks"
         lines = [
             f"{self.num_steps:,} steps, {self.num_samples:,} samples in {self.loop_seconds:.2f} s: {rate}",
             f"the loop   waited for data {self.wait_seconds:.2f} s ({self.waiting_share:.0%})   first batch "
             f"{self.first_wait_seconds:.2f} s   longest after it {self.longest_wait_seconds:.2f} s, step "
             f"{self.longest_wait_step:,}",
-            f"busy       {busy}   ({threads})",
-            f"resident   at most {self.resident_peak:.1f} of {self.max_queue_size} chunks{self._bytes_in_words()}",
-            f"shuffle    window {self.shuffle_window}{mixing}",
-            *self._rank_lines(),
+            f"busy       {busy}   ({self._threads_in_words()})",
+            *self._own_lines(),
             f"lost       {self.dropped:,} dropped and {self.filled:,} repeated by last_batch={self.last_batch!r}; "
-            f"{len(self.skipped)} chunks or rows skipped",
-            *(f"           {path}: {reason}" for path, reason in self.skipped.items()),
+            f"{len(self.skipped)} {self._skipped_kind} skipped",
+            *(f"           {what}: {reason}" for what, reason in self.skipped.items()),
             *([f"bound by   {self.bound_by}: {self._advice()}"] if self.bound_by else []),
         ]
         return "\n".join(lines)
 
+    _skipped_kind = "items"
+    _made_in_workers: ClassVar[tuple[str, ...]] = ("take", "transform", "collate")
+
+    def _num_threads(self, stage: str) -> int:
+        return self.num_workers
+
+    def _threads_in_words(self) -> str:
+        kind = "processes" if self.worker_kind == "process" else "threads"
+        return f"{self.num_workers} {kind}" if self.num_workers else "in the loop's own thread"
+
+    def _own_lines(self) -> list[str]:
+        return [f"rank       {self.rank} of {self.num_ranks}"] if self.num_ranks > 1 else []
+
     def _advice(self) -> str:
         stage = self.bound_by
-        if stage not in ("encode", "collate") or self.holds_lock is None:
+        if stage not in self._made_in_workers or self.holds_lock is None:
             return _ADVICE[stage]
         if not self.holds_lock:
             return f"it leaves the interpreter's lock (GIL) to others, so num_workers={self.num_workers + 1} helps"
         # Threads that wait for the lock are busy too: of several, one at a time gets on.
-        cost = sum(self.busy_seconds[name] for name in ("encode", "collate")) / self.num_samples / self.num_workers
+        cost = sum(self.busy_seconds[name] for name in self._made_in_workers) / self.num_samples / self.num_workers
         held = f"Python that holds the interpreter's lock (GIL), {cost * 1e6:.0f} µs a sample"
         if cost < _PROCESSES_PAY:
             return f"{held}; num_workers=1 is best, since processes pay from 5 µs a sample on"
         return f"{held}; worker_kind='process', num_workers={max(2, self.num_workers)} uses more cores"
 
+
+@dataclass(frozen=True, kw_only=True)
+class ChunkStats(Stats):
+    """What a loader of chunks has done.
+
+    Attributes:
+      num_streams: How many streams an epoch is cut into, over all ranks.
+      num_readers: Threads that read.
+      resident_peak: The most chunks' worth of rows that were resident at once.
+      max_queue_size: The bound on it.
+      resident_bytes_peak: The most bytes of columns that were resident at once; None without max_bytes.
+      max_bytes: The bound on it, or None.
+      shuffle_window: How many chunks are mixed.
+      mixing: Of how many chunks the average batch held samples (the effective number, measured on batches that lie in
+        one segment); nan when there were none.
+    """
+
+    num_streams: int
+    num_readers: int
+    resident_peak: float
+    max_queue_size: int
+    resident_bytes_peak: int | None
+    max_bytes: int | None
+    shuffle_window: int
+    mixing: float
+
+    _skipped_kind = "chunks or rows"
+    _made_in_workers: ClassVar[tuple[str, ...]] = ("encode", "collate")
+
+    def _num_threads(self, stage: str) -> int:
+        return self.num_readers if stage == "read" else self.num_workers
+
+    def _threads_in_words(self) -> str:
+        words = super()._threads_in_words()
+        return f"{self.num_readers} + {words}" if self.num_workers else words
+
+    def _own_lines(self) -> list[str]:
+        mixing = "" if math.isnan(self.mixing) else f"; the average batch held samples of {self.mixing:.1f} chunks"
+        lines = [
+            f"resident   at most {self.resident_peak:.1f} of {self.max_queue_size} chunks{self._bytes_in_words()}",
+            f"shuffle    window {self.shuffle_window}{mixing}",
+        ]
+        if self.num_streams > 1:
+            served = self.num_streams // self.num_ranks
+            lines.append(f"rank       {self.rank} of {self.num_ranks}, with {served} of {self.num_streams} streams")
+        return lines
+
     def _bytes_in_words(self) -> str:
         if self.max_bytes is None or self.resident_bytes_peak is None:
             return ""
         return f", {format_bytes(self.resident_bytes_peak)} of {format_bytes(self.max_bytes)}"
-
-    def _rank_lines(self) -> list[str]:
-        if self.num_streams == 1:
-            return []
-        served = self.num_streams // self.num_ranks
-        return [f"rank       {self.rank} of {self.num_ranks}, with {served} of {self.num_streams} streams"]

@@ -71,10 +71,18 @@ class ParquetReader(DataReader):
             except (pyarrow.ArrowException, OSError) as exc:
                 what = f"is damaged, or of another format ({str(exc).strip().rstrip('.')})."
                 raise ChunkReadError(path, what, "Fetch it again, or max_skipped=1 to go on without it") from exc
+        return self.columns_of(path, table), table.num_rows
+
+    def columns_of(self, path: str, table: Any) -> Columns:
+        """Return the columns of a table, or of a part of it, that was read from `path`.
+
+        Raises:
+          ChunkReadError: it lacks a column that `dtypes` names, or has a value that its dtype cannot hold.
+        """
         names = table.column_names
         if unknown := {*self.dtypes, *self.list_columns} - set(names):
             raise ChunkReadError(path, f"has columns {names}, and dtypes names {sorted(unknown)}.")
-        return {name: self._column(path, name, table.column(name)) for name in names}, table.num_rows
+        return {name: self._column(path, name, table.column(name)) for name in names}
 
     def _column(self, path: str, name: str, column: Any) -> Column:
         from pyarrow import types

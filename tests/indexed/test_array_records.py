@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import pickle
+import subprocess
+import sys
+import textwrap
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from watching import error_in_forked_child
 
 from pyloader.errors import ClosedError, DatasetError
 from pyloader.indexed.array_records import ARDataset
@@ -127,7 +133,7 @@ def test_rows_of_one_group_are_asked_for_together(tmp_path):
             asked.append((start, stop))
             return [ROWS[index].tobytes() for index in range(start, stop)]
 
-    dataset._readers = [Reader()]
+    dataset._reader_of = lambda file: Reader()
     np.testing.assert_array_equal(dataset[[17, 3, 20, 1, 3]], ROWS[[17, 3, 20, 1, 3]])
     assert asked == [(1, 4), (17, 21)]
 
@@ -231,3 +237,50 @@ def test_objects_and_bad_block_sizes_are_refused(tmp_path):
         converter(np.array([{}], object), tmp_path / "x")
     with pytest.raises(ValueError, match="blocksize must be at least 1, got 0"):
         converter(ROWS, tmp_path / "x", blocksize=0)
+
+
+def test_more_files_than_may_be_open_are_read_all_the_same(tmp_path):
+    converter(np.arange(400, dtype=np.float32), tmp_path / "x", blocksize=4)
+    script = f"""
+    import os, resource, threading
+    import numpy as np
+    import array_record.python.array_record_module  # its own libraries are open only while they are loaded
+    from pyloader.indexed import ARDataset
+    resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48))
+    before = len(os.listdir("/proc/self/fd"))
+    dataset = ARDataset({str(tmp_path / "x")!r})
+    found = []
+
+    def read(seed):
+        for some in np.random.Generator(np.random.PCG64(seed)).integers(400, size=(20, 64)):
+            assert dataset.take(some).tolist() == some.tolist()
+        found.append(seed)
+
+    threads = [threading.Thread(target=read, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    assert len(os.listdir("/proc/self/fd")) - before <= 12  # a quarter
+    dataset.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_forked_child_uses_nothing_that_its_parent_has_open(converted):
+    """Both would move the one position in the file."""
+    dataset = ARDataset(converted)
+
+    def read_without_the_parents_files():
+        for link in Path("/proc/self/fd").iterdir():
+            if link.exists() and link.readlink().suffix == ".ar":
+                os.close(int(link.name))
+        np.testing.assert_array_equal(dataset[5:95], ROWS[5:95])
+
+    assert error_in_forked_child(read_without_the_parents_files, Exception) == ""
+    dataset.close()

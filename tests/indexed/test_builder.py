@@ -106,7 +106,9 @@ def test_shards_share_out_each_batch_and_shard_0_is_shard_0(spelled):
     ids=lambda options: ", ".join(options) or "nothing",
 )
 def test_half_a_shard_is_refused(options):
-    with pytest.raises(TypeError, match=r"shard takes \(rank, world_size\), or both shard_id= and num_shards="):
+    with pytest.raises(
+        TypeError, match=r"shard takes a World, \(rank, size\) or a mesh; or both shard_id= and num_shards="
+    ):
         BUILDER.shard(**options)
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pyloader.indexed.in_memory import InMemoryDataset, RangeDataset
 from pyloader.indexed.sampling import SampledDataset, SampledDatasetWithoutReplacement, SampledDatasetWithReplacement
+from pyloader.indexed.shuffling import ShuffledDataset
 
 LETTERS = InMemoryDataset(list("abcdefghij"))
 
@@ -37,3 +38,11 @@ def test_with_replacement_every_item_comes_about_equally_often():
     )
     with pytest.raises(ValueError, match="no items to draw from"):
         SampledDatasetWithReplacement(InMemoryDataset([]), 1)
+
+
+def test_what_loadax_called_key_is_the_seed():
+    key = np.array([0, 7], np.uint32)  # as jax.random.PRNGKey(7) is
+    numbers = RangeDataset(0, 20)
+    for kind in (SampledDatasetWithReplacement, SampledDatasetWithoutReplacement):
+        assert list(kind(numbers, 9, key=key)) == list(kind(numbers, 9, 7)) != list(kind(numbers, 9))
+    assert list(ShuffledDataset(numbers, key=key)) == list(numbers.shuffle(key=key)) == list(numbers.shuffle(7))

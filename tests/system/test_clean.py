@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 import subprocess
 import sys
 import textwrap
@@ -15,13 +14,10 @@ from pathlib import Path
 
 import pytest
 from numbered import NumberedReader, ids_of, loader_of, write_chunks
+from watching import error_in_forked_child, threads
 
 from pyloader import DataLoader
 from pyloader.errors import ClosedError, ForkError
-
-
-def threads():
-    return {thread for thread in threading.enumerate() if thread.name.startswith("pyloader-")}
 
 
 def test_break_keeps_the_position_and_the_threads_and_uses_no_cpu(tmp_path):
@@ -141,20 +137,7 @@ def test_close_waits_for_the_call_in_progress_and_then_gives_up(tmp_path, caplog
 def test_a_loader_used_in_a_forked_child_raises_there(tmp_path):
     with loader_of(write_chunks(tmp_path, [10] * 40), batch_size=5) as loader:
         next(loader)
-        reader, writer = os.pipe()
-        # The child does nothing but try, and leaves at once.
-        child = os.fork()
-        if child == 0:
-            try:
-                next(loader)
-            except ForkError as exc:
-                os.write(writer, str(exc).encode())
-            loader.close()
-            os._exit(0)
-        os.close(writer)
-        assert os.waitpid(child, 0)[1] == 0
-        with os.fdopen(reader) as answer:
-            assert "Make one in each process, after the fork" in answer.read()
+        assert "Make one in each process, after the fork" in error_in_forked_child(lambda: next(loader), ForkError)
         assert len(ids_of(loader)) == 79
 
 

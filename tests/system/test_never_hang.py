@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from numbered import NumberedReader, ids_of, write_chunks
+from watching import until_error
 
 from pyloader import DataCollator, DataLoader, Dataset
 from pyloader.errors import BatchEncodeError, ChunkReadError, CollateError, ReadFileError, StallError
@@ -32,11 +33,8 @@ class FailsAt(NumberedReader):
 
 def drain(loader):
     """Return the batches before the error, and the error."""
-    batches = []
-    with pytest.raises(BaseException) as caught:
-        for batch in loader:
-            batches += ids_of([batch])
-    return batches, caught.value
+    batches, error = until_error(loader)
+    return ids_of(batches), error
 
 
 @ENGINES

@@ -9,11 +9,11 @@ import select
 import signal
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 from numbered import NumberedReader, ids_of, loader_of, write_chunks
+from watching import children
 
 from pyloader import DataCollator, DataLoader, Dataset
 from pyloader.errors import ChunkReadError, StallError, WorkerDiedError
@@ -22,11 +22,6 @@ from scripts import finished, start_script
 COUNTS = [30, 0, 17, 1, 44, 23, 8, 60, 5, 5]
 PROCESS = {"worker_kind": "process"}
 KINDS = pytest.mark.parametrize("options", [{"num_workers": 0}, {"num_workers": 2}, {"num_workers": 2, **PROCESS}])
-
-
-def children(of="self"):
-    lists = Path(f"/proc/{of}/task").glob("*/children")
-    return {int(pid) for listed in lists for pid in listed.read_text().split()}
 
 
 class TestSameBatches:

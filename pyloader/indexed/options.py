@@ -1,0 +1,263 @@
+"""The options of the random-access DataLoader: checked, and resolved into what its iterators are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from pyloader.datacollator import DataCollator
+from pyloader.indexed.dataset import Dataset
+from pyloader.indexed.finishing import Finish, finishing
+from pyloader.indexed.in_memory import as_dataset
+from pyloader.indexed.making import STAGES, MakeBatches, made_batches
+from pyloader.indexed.named import NamedStreams
+from pyloader.indexed.planning import LAST_BATCH_RULES, BatchPlan
+from pyloader.indexed.positions import Position
+from pyloader.indexed.samplers import PermutationSampler, Sampler, SequentialSampler
+from pyloader.indexed.sharding import ShardedDataset
+from pyloader.observe import Counters
+from pyloader.options import (
+    ELSEWHERE,
+    checked_integer,
+    checked_max_skipped,
+    checked_seconds,
+    checked_worker_kind,
+    with_new_names,
+)
+from pyloader.world import World, resolve_world
+
+__all__ = ["Recipe", "resolve"]
+
+_ELSEWHERE = {
+    **ELSEWHERE,
+    "collate_fn": "Write transform=, a function of a batch's rows, or subclass DataCollator for datacollator=",
+    "prefetch_factor": "Write prefetch_size=4, in batches",
+    "prefetch": "Write prefetch_size=4, in batches",
+    "max_queue_size": "Write prefetch_size=4, in batches",
+    "num_readers": "Workers read and make batches both: write num_workers=4",
+    "batch_sampler": "Write sampler=, and batch_size=",
+    "shuffle_window": "Every epoch is shuffled whole; leave it out",
+    "buffer_size": "Every epoch is shuffled whole; leave it out",
+    "shuffle_buffer_size": "Every epoch is shuffled whole; leave it out",
+    "data_dir": "Write DataLoader(ChunkedDataset(data_dir)), or use pyloader.DataLoader",
+    "datareader": "Write DataLoader(ChunkedDataset(data_dir, datareader=...)), or use pyloader.DataLoader",
+    "quarantine": "loader.stats().skipped lists what was left out",
+    "copy": "Batches are always copies; leave it out",
+    "strides": "Every epoch has an order of its own; leave it out",
+    "monitor": "Write progress=True, or look at loader.stats()",
+    "key": "Write seed=7",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What a loader was told, resolved: what its iterators have in common.
+
+    Attributes:
+      source: Rows are taken from it.
+      transform: Changes a batch's rows.
+      collate: Makes the batch of them.
+      plan: Which rows make which batch.
+      num_epochs: How many epochs a run has; None never ends.
+      num_workers: Threads; 0 does everything in the caller's.
+      worker_kind: Where the user's code runs: in these threads ("thread"), or in a process for each ("process").
+      prefetch_size: How many batches may wait for the loop.
+      max_skipped: How many items that cannot be taken are left out before one is an error.
+      stall_timeout_seconds: Seconds of silence before StallError; None waits for ever.
+      progress: Whether to show a bar.
+      world_source: Who said which rank this is; "" where this process is alone.
+      shown: The resolved options by name, for repr.
+      counters: What the iterators count, all together.
+      skipped: The items that they left out, and why.
+    """
+
+    source: Dataset[Any]
+    transform: Finish
+    collate: Finish
+    plan: BatchPlan
+    num_epochs: int | None
+    num_workers: int
+    worker_kind: str
+    prefetch_size: int
+    max_skipped: int
+    stall_timeout_seconds: float | None
+    progress: bool
+    world_source: str
+    shown: dict[str, Any]
+    counters: Counters = field(default_factory=lambda: Counters(busy_seconds=dict.fromkeys(STAGES, 0.0)))
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def make(self) -> MakeBatches:
+        """What makes the batches of a piece; it can be sent to another process if the user's objects can."""
+        adds_mask, skips = self.plan.last_batch == "pad", self.max_skipped > 0
+        return partial(made_batches, self.source, self.transform, self.collate, adds_mask, skips)
+
+    @property
+    def in_processes(self) -> bool:
+        """Whether the user's code runs in other processes."""
+        return self.worker_kind == "process"
+
+    @property
+    def run_steps(self) -> int | None:
+        """How many batches a run has; None when it is endless."""
+        steps = self.plan.steps_per_epoch
+        return None if steps is None or self.num_epochs is None else steps * self.num_epochs
+
+    def run_around(self, position: Position) -> tuple[int, int | None]:
+        """Return the first step, and the step after the last, of the run that goes on at `position`."""
+        if self.run_steps is None:
+            return 0, None
+        number, place = divmod(position.step, self.run_steps)
+        if place == 0 and number and not position.ended:
+            number -= 1  # its last batch has been received, and its end has not
+        return number * self.run_steps, (number + 1) * self.run_steps
+
+    def rank_in_words(self) -> str:
+        """Return which rank this is, who said so, and how long an epoch is on all ranks alike."""
+        rank = f"rank {self.plan.rank} of {self.plan.world_size} ({self.world_source})"
+        steps = self.plan.steps_per_epoch
+        return rank if steps is None else f"{rank}, {steps:,} steps an epoch"
+
+    def __str__(self) -> str:
+        source, options = self.shown["dataset"], {**self.shown}
+        del options["dataset"]
+        return ", ".join([source, *(f"{name}={value!r}" for name, value in options.items())])
+
+
+def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> Recipe:
+    """Check the options of a DataLoader, and fill in what they leave open.
+
+    Raises:
+      TypeError, ValueError: as DataLoader says.
+    """
+    given = with_new_names("DataLoader", given, old_names, elsewhere=_ELSEWHERE)
+    dataset, labelset, num_epochs = given["dataset"], given["labelset"], given["num_epochs"]
+    source = _source(dataset, labelset)
+    if num_epochs is not None:
+        checked_integer("num_epochs", num_epochs, at_least=1)
+    world, world_source = resolve_world(given["world"])
+    _check_shared_out_once(source, world, world_source)
+    plan = BatchPlan(
+        sampler=_checked_sampler(given["sampler"], len(source), given["shuffle"], given["seed"]),
+        batch_size=checked_integer("batch_size", given["batch_size"], at_least=1),
+        last_batch=_checked_rule(given["last_batch"], num_epochs, world.size),
+        rank=world.rank,
+        world_size=world.size,
+    )
+    if plan.steps_per_epoch == 0:
+        raise ValueError(
+            f"{len(source):,} items make no batch of {plan.global_batch_size:,} with last_batch='drop': "
+            f"make batch_size smaller, or write last_batch='wrap'"
+        )
+    transform, collate = finishing(given["transform"], given["datacollator"], is_pair=labelset is not None)
+    num_workers = checked_integer("num_workers", given["num_workers"], at_least=0)
+    shown = {**given, "dataset": _described(dataset if labelset is None else (dataset, labelset))}
+    shown |= {"sampler": _Shown(plan.sampler.identity), "last_batch": plan.last_batch, "world": world}
+    for name in ("labelset", "shuffle", "seed"):  # told by the dataset and the sampler
+        del shown[name]
+    for name in ("transform", "datacollator"):
+        if given[name] is not None:
+            shown[name] = _Shown(_name_of(given[name]))
+    return Recipe(
+        source=source,
+        transform=transform,
+        collate=collate,
+        plan=plan,
+        num_epochs=num_epochs,
+        num_workers=num_workers,
+        worker_kind=checked_worker_kind(given["worker_kind"], num_workers),
+        prefetch_size=checked_integer("prefetch_size", given["prefetch_size"], at_least=0),
+        max_skipped=checked_max_skipped(given["max_skipped"], [len(source)], of="items")[0],
+        stall_timeout_seconds=checked_seconds("stall_timeout_seconds", given["stall_timeout_seconds"]),
+        progress=given["progress"],
+        world_source=world_source,
+        shown=shown,
+    )
+
+
+class _Shown(str):
+    """A text that repr shows as it is."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _name_of(part: Any) -> str:
+    return f"{type(part).__name__}()" if isinstance(part, DataCollator) else getattr(part, "__name__", repr(part))
+
+
+def _source(dataset: Any, labelset: Any) -> Dataset[Any]:
+    """Return what batches are taken from, as one dataset."""
+    if labelset is not None:
+        if isinstance(dataset, Mapping):
+            raise TypeError("labelset goes with one dataset; beside several by name, give it a name: {..., 'label': y}")
+        source: Dataset[Any] = NamedStreams({"data": dataset, "label": labelset})
+    else:
+        source = NamedStreams(dataset) if isinstance(dataset, Mapping) else as_dataset(dataset)
+    if len(source) == 0:
+        raise ValueError(f"{_described(dataset)} has no items: there is nothing to load")
+    return source
+
+
+def _described(dataset: Any) -> str:
+    if isinstance(dataset, tuple):
+        return ", ".join(map(_described, dataset))
+    if isinstance(dataset, Mapping):
+        return f"{{{', '.join(f'{name!r}: {_described(one)}' for name, one in dataset.items())}}}"
+    return f"{type(dataset).__name__} of {len(dataset):,}"
+
+
+def _checked_sampler(sampler: Any, length: int, shuffle: bool, seed: int) -> Sampler:
+    if sampler is None:
+        return PermutationSampler(length, seed) if shuffle else SequentialSampler(length)
+    if not isinstance(sampler, Sampler):
+        what = f"sampler must be a pyloader.indexed.Sampler, got a {type(sampler).__name__}."
+        raise TypeError(f"{what} Subclass it and write indices(start, stop)")
+    if sampler.length != length:
+        raise ValueError(f"sampler chooses from {sampler.length:,} items; the dataset has {length:,}")
+    return sampler
+
+
+def _checked_rule(last_batch: str | None, num_epochs: int | None, world_size: int) -> str:
+    rule = ("span" if num_epochs is None else "keep") if last_batch is None else last_batch
+    if rule not in LAST_BATCH_RULES:
+        names = ", ".join(map('"{}"'.format, LAST_BATCH_RULES[:-1]))
+        raise ValueError(f'last_batch must be {names} or "{LAST_BATCH_RULES[-1]}", not {last_batch!r}')
+    if rule == "span" and num_epochs is not None:
+        raise ValueError('last_batch="span" needs num_epochs=None: its epochs do not end between two batches')
+    if rule == "keep" and world_size > 1:
+        raise ValueError(
+            f'last_batch="keep" would give {world_size} ranks short batches of different sizes: write "drop", "pad" or '
+            f'"wrap"'
+        )
+    return rule
+
+
+def _check_shared_out_once(source: Dataset[Any], world: World, world_source: str) -> None:
+    """Raise where a rank's own part of a dataset would be shared out among the ranks once more.
+
+    Raises:
+      ValueError: it would; the message says what to write.
+    """
+    if world.size == 1 or world_source == "as given":
+        return
+    for dataset in _within(source):
+        if isinstance(dataset, ShardedDataset):
+            raise ValueError(
+                f"the dataset is one of its shards, and world='auto' found rank {world.rank} of {world.size} "
+                f"({world_source}): that shard would be shared out once more. Write world=None, or give the whole "
+                "dataset"
+            )
+
+
+def _within(dataset: Any) -> Iterator[Any]:
+    """Yield a dataset and those that it is made of."""
+    yield dataset
+    parts = [getattr(dataset, "dataset", None), *getattr(dataset, "datasets", ())]
+    streams = getattr(dataset, "streams", None)
+    for part in [*parts, *(streams.values() if isinstance(streams, Mapping) else ())]:
+        if isinstance(part, Dataset):
+            yield from _within(part)

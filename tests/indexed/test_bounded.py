@@ -1,0 +1,71 @@
+"""Law 1 over random access: so many batches ahead, and nothing that grows with the dataset."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+import threading
+import weakref
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from item_numbers import Numbers
+
+from pyloader.indexed import (
+    DataLoader,
+)
+
+
+@settings(max_examples=15)
+@given(num_workers=st.integers(0, 4), prefetch_size=st.integers(0, 9))
+def test_no_more_batches_are_ahead_than_prefetch_size_and_workers(num_workers, prefetch_size):
+    rows, lock = [0], threading.Lock()
+
+    def count(indices):
+        with lock:
+            rows[0] += len(indices)
+
+    with DataLoader(Numbers(1000, count), None, num_workers, 10, prefetch_size) as loader:
+        for step in range(60):
+            next(loader)
+            assert rows[0] <= 10 * (step + 1 + prefetch_size + max(1, num_workers) + max(1, num_workers))
+
+
+def test_a_shuffled_shard_of_1e9_items_starts_at_once_in_little_memory():
+    script = """
+    import resource
+    from pyloader.indexed import DataLoader, RangeDataset
+    dataset = RangeDataset(0, 10**9)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    shard = dataset.shuffle(1).shard(rank=63, world_size=64)
+    with DataLoader(shard) as loader:
+        assert len(set(next(loader).tolist())) == 256
+    with DataLoader(dataset, world=(63, 64)) as loader:
+        assert len(set(next(loader).tolist())) == 256
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert int(done.stdout) * 1024 < 100e6
+
+
+def test_a_batch_that_the_loop_has_let_go_of_is_gone():
+    class Batch(list):
+        """A list that can be watched."""
+
+    with DataLoader(Numbers(200), None, 2, 4, 8, transform=lambda rows: Batch(rows.tolist())) as loader:
+        for _ in range(10):
+            next(loader)
+        for _ in range(10):
+            gone = weakref.ref(next(loader))
+            assert gone() is None
+
+
+def test_batches_are_made_ahead_while_the_loop_is_busy_with_one():
+    """loadax made none but inside next."""
+    made = threading.Semaphore(0)
+    with DataLoader(Numbers(1000, lambda indices: made.release(len(indices) // 10)), None, 2, 10, 5) as loader:
+        next(loader)
+        for _ in range(1 + 5):
+            assert made.acquire(timeout=10)
