@@ -55,6 +55,10 @@ class DataLoader(Wrappable):
         "process" for code that is Python all through: reading, encoding and collating then happen in num_readers +
         num_workers processes of their own, and the batches are the same.
       num_readers: Threads that read chunks.
+      verify: Whether a chunk is compared with its checksum in the manifest before it is read: "never", the "first" time
+        this loader reads it, or "always".  A chunk that differs is an unreadable one.
+      read_retries: How often a read is tried again that failed for a reason that may pass (EIO, a timeout, a broken
+        connection, a stale handle); after half a second, then twice as long each time.  Counted in stats().
       max_skipped: How many unreadable chunks are left out, and listed in stats(), before one is an error: a number, or
         a share of all chunks such as "1%".
       stall_timeout_seconds: Seconds without a batch before StallError; None warns after 60, and waits.
@@ -88,6 +92,8 @@ class DataLoader(Wrappable):
         num_workers: int = 1,
         worker_kind: str = "thread",
         num_readers: int = 1,
+        verify: str = "never",
+        read_retries: int = 2,
         max_skipped: int | str = 0,
         stall_timeout_seconds: float | None = None,
         progress: bool = False,

@@ -11,7 +11,7 @@ from typing import Any
 from pyloader.collate import NumpyDataCollator
 from pyloader.datareader import DataReader
 from pyloader.errors import DataDirError, StateError
-from pyloader.files import list_chunks
+from pyloader.files import list_chunks, verification_of
 from pyloader.options import checked_integer, checked_seconds, with_new_names
 from pyloader.parts import check_part, reader_of
 from pyloader.plan import LAST_BATCH_RULES, Dealing, Order, Position, Streams, position_from_state, steps_per_epoch
@@ -164,6 +164,8 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
         num_readers=checked_integer("num_readers", given["num_readers"], at_least=1),
         num_workers=num_workers,
         worker_kind=_worker_kind(given["worker_kind"], num_workers),
+        verification=verification_of(chunks, given["verify"]),
+        read_retries=checked_integer("read_retries", given["read_retries"], at_least=0),
         max_skipped=_max_skipped(given["max_skipped"], len(chunks)),
         seed=seed,
         copy=bool(given["copy"]),

@@ -14,6 +14,7 @@ from pyloader.deliver.lifecycle import Steps, end_with
 from pyloader.deliver.once import Once
 from pyloader.deliver.per_thread import PerThread
 from pyloader.deliver.processes import RemoteFunction
+from pyloader.deliver.retries import Retried
 from pyloader.deliver.slots import Held, Slots, SlotsClosed
 from pyloader.deliver.stalls import StallWatch
 from pyloader.deliver.threads import ThreadedMap
@@ -23,6 +24,7 @@ __all__ = [
     "Once",
     "PerThread",
     "RemoteFunction",
+    "Retried",
     "Slots",
     "SlotsClosed",
     "StallWatch",

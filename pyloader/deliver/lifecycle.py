@@ -27,17 +27,17 @@ class _Step(Protocol):
     def join(self, deadline: float) -> list[str]: ...
 
 
-class _Remote(Protocol):
+class _Function(Protocol):
     def signal_close(self) -> None: ...
     def join(self, deadline: float) -> list[str]: ...
 
 
 class Steps:
-    """The steps of one run, upstream first, and the remote functions that they call, closed together."""
+    """The steps of one run, upstream first, and those functions they call that wait, closed together."""
 
     def __init__(self) -> None:
         self._steps: list[_Step] = []
-        self._remotes: list[_Remote] = []
+        self._functions: list[_Function] = []
         self._process = os.getpid()
 
     def add(self, step: Any) -> Any:
@@ -45,10 +45,10 @@ class Steps:
         self._steps.append(step)
         return step
 
-    def add_remote(self, remote: Any) -> Any:
-        """Add a function that steps call in other processes, and return it."""
-        self._remotes.append(remote)
-        return remote
+    def add_function(self, function: Any) -> Any:
+        """Add a function that steps call, and that waits for something: a process, a better time; and return it."""
+        self._functions.append(function)
+        return function
 
     def check_process(self) -> None:
         """Raise in a forked child, where the threads do not exist.
@@ -78,10 +78,10 @@ class Steps:
         if os.getpid() != self._process:
             return
         steps: Sequence[_Step] = self._steps[::-1]
-        for each in (*steps, *self._remotes):
+        for each in (*steps, *self._functions):
             each.signal_close()
         deadline = time.monotonic() + _CLOSE_SECONDS
-        running = [line for remote in self._remotes for line in remote.join(deadline)]
+        running = [line for function in self._functions for line in function.join(deadline)]
         if any(step.owns(threading.current_thread()) for step in steps):
             return  # a finaliser in one of our own threads: they end by themselves, and must not wait for each other
         running += [line for step in steps for line in step.join(deadline)]

@@ -33,6 +33,7 @@ class Counters:
       num_samples: Samples delivered, filling included.
       num_dropped: Samples that last_batch="drop" left out.
       num_filled: Rows that last_batch="pad" or "wrap" repeated.
+      num_retries: Reads that were tried again after an error that may pass.
       skipped: The chunks left out, with their reasons.
       wait_seconds: How long the loop waited for data.
       first_wait_seconds: How long it waited for its first batch.
@@ -48,6 +49,7 @@ class Counters:
     num_samples: int = 0
     num_dropped: int = 0
     num_filled: int = 0
+    num_retries: int = 0
     skipped: dict[str, str] = field(default_factory=dict)
     wait_seconds: float = 0.0
     first_wait_seconds: float = 0.0
@@ -107,6 +109,7 @@ class Counters:
             last_batch=last_batch,
             dropped=self.num_dropped,
             filled=self.num_filled,
+            num_retries=self.num_retries,
             skipped=dict(self.skipped),
         )
 
@@ -158,6 +161,7 @@ class Stats:
       last_batch: The rule for an epoch's last rows.
       dropped: Samples that it left out.
       filled: Rows that it repeated.
+      num_retries: How often a read was tried again, after an error that may pass.
       skipped: The chunks left out under max_skipped, with their reasons.
     """
 
@@ -183,6 +187,7 @@ class Stats:
     last_batch: str
     dropped: int
     filled: int
+    num_retries: int
     skipped: dict[str, str]
 
     @property
@@ -225,6 +230,7 @@ class Stats:
             f"lost       {self.dropped:,} dropped and {self.filled:,} repeated by last_batch={self.last_batch!r}; "
             f"{len(self.skipped)} chunks skipped",
             *(f"           {path}: {reason}" for path, reason in self.skipped.items()),
+            *([f"retried    {self.num_retries:,} reads, after errors that may pass"] if self.num_retries else []),
             *([f"bound by   {self.bound_by}: {_ADVICE[self.bound_by]}"] if self.bound_by else []),
         ]
         return "\n".join(lines)

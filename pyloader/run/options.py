@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pyloader.datacollator import DataCollator
 from pyloader.datareader import DataReader
 from pyloader.dataset import Dataset
-from pyloader.files import ChunkList
+from pyloader.files import ChunkList, Verification
 from pyloader.plan import Dealing, Streams
 from pyloader.shuffle import CutRule
 
@@ -32,6 +32,8 @@ class RunOptions:
       num_readers: Threads that read.
       num_workers: Threads that make batches; 0 does everything in the caller's thread.
       worker_kind: Where the user's code runs: in these threads ("thread"), or in a process for each ("process").
+      verification: Compares chunks with their checksums before they are read; None trusts them.
+      read_retries: How often a read that failed for a reason that may pass is tried again.
       max_skipped: How many unreadable chunks are left out before one is an error.
       seed: The seed that `batch_encode`'s `rng` is derived from.
       copy: Whether batches of rows in file order are copied out of the reader's arrays.
@@ -51,6 +53,8 @@ class RunOptions:
     num_readers: int
     num_workers: int
     worker_kind: str
+    verification: Verification | None
+    read_retries: int
     max_skipped: int
     seed: int
     copy: bool

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from pyloader.columns import Columns, ColumnSpec, column_specs, difference, row_count
-from pyloader.deliver import Held, Slots
+from pyloader.deliver import Held, Slots, SlotsClosed
 from pyloader.errors import ReadFileError, WorkerDiedError
 from pyloader.plan import ReadTask
 from pyloader.run.options import RunOptions
@@ -22,9 +22,9 @@ Reading: TypeAlias = "tuple[ReadTask, Held[Columns], Exception | None]"
 
 
 def chunk_reading(
-    options: RunOptions, slots: Slots, read_path: Callable[[str], Columns]
+    options: RunOptions, slots: Slots, read_index: Callable[[int], Columns]
 ) -> Callable[[ReadTask], Reading]:
-    """Return the function that reads a chunk, by `read_path`, into the slot that was taken for it.
+    """Return the function that reads a chunk, by `read_index`, into the slot that was taken for it.
 
     With `max_skipped` an unreadable chunk is answered as an empty one, and why.
     """
@@ -33,10 +33,10 @@ def chunk_reading(
     def read(task: ReadTask) -> Reading:
         path = options.chunks.path(task.chunk)
         try:
-            columns = read_path(path)
+            columns = read_index(task.chunk)
         except Exception as exc:
             exc.add_note(f"pyloader: while {type(reader).__name__} read {path} (epoch {task.epoch})")
-            if options.max_skipped == 0 or isinstance(exc, WorkerDiedError):  # that is no fault of the chunk
+            if options.max_skipped == 0 or isinstance(exc, WorkerDiedError | SlotsClosed):  # no fault of the chunk
                 raise
             return task, slots.hold({}), exc
         # Taking rows from an array that is not contiguous would copy it whole each time.

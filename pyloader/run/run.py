@@ -61,7 +61,7 @@ class Run:
         self._piece_slots = Slots(options.piece_share, blocking=threaded)
         self._check = ArrivalCheck(options, counters.skipped)
 
-        read, encode = user_functions(options, self.steps)
+        read, encode = user_functions(options, self.steps, counters)
         streams = options.streams
         if streams is None:
             tasks = read_tasks(options.dealing, seed=options.chunk_seed, start=start, end_epoch=end_epoch)

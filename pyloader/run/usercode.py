@@ -1,4 +1,4 @@
-"""User code: the functions of a run that call the user's methods, here or in other processes."""
+"""User code: the functions of a run that call the user's methods, here or in other processes, and again if need be."""
 
 from __future__ import annotations
 
@@ -7,34 +7,57 @@ from functools import partial
 
 from pyloader.columns import Columns
 from pyloader.datareader import read_chunk
-from pyloader.deliver import RemoteFunction, Steps
+from pyloader.deliver import RemoteFunction, Retried, Steps
 from pyloader.encode import takes_rng
+from pyloader.observe import Counters
 from pyloader.run.encoding import encode_and_collate
 from pyloader.run.making import Encode
 from pyloader.run.options import RunOptions
+from pyloader.run.transient import is_transient, waits_before_retries
 
 __all__ = ["user_functions"]
 
 
-def user_functions(options: RunOptions, steps: Steps) -> tuple[Callable[[str], Columns], Encode]:
-    """Return the functions that read a chunk, and that encode and collate a batch; `steps` ends what they start.
+def user_functions(options: RunOptions, steps: Steps, counters: Counters) -> tuple[Callable[[int], Columns], Encode]:
+    """Return the functions that read a chunk, by its index, and that encode and collate a batch.
+
+    `steps` ends what they start.
 
     Raises:
       TypeError: the user's objects cannot be sent to other processes; the message names the part that cannot.
     """
     draws = options.dataset is not None and takes_rng(options.dataset)
-    read = partial(read_chunk, options.reader)
+    read: Callable[[str], Columns] = partial(read_chunk, options.reader)
     stream = 0 if options.streams is None else options.streams.served[0]
-    encode = partial(encode_and_collate, options.dataset, options.collator, options.seed if draws else None, stream)
-    if not options.in_processes:
-        return read, encode
-    reader = type(options.reader).__name__
-    makers = " and ".join(type(part).__name__ for part in (options.dataset, options.collator) if part is not None)
-    return (
-        steps.add_remote(RemoteFunction(read, doing=lambda path: f"{reader} read {path}")),
-        steps.add_remote(
+    seed = options.seed if draws else None
+    encode: Encode = partial(encode_and_collate, options.dataset, options.collator, seed, stream)
+    if options.in_processes:
+        reader = type(options.reader).__name__
+        makers = " and ".join(type(part).__name__ for part in (options.dataset, options.collator) if part is not None)
+        read = steps.add_function(RemoteFunction(read, doing=lambda path: f"{reader} read {path}"))
+        encode = steps.add_function(
             RemoteFunction(
                 encode, doing=lambda _columns, _mask, epoch, step: f"{makers} made epoch {epoch}, step {step}"
             )
-        ),
+        )
+    return steps.add_function(_careful(options, read, counters)), encode
+
+
+def _careful(options: RunOptions, read: Callable[[str], Columns], counters: Counters) -> Retried[Columns]:
+    """Return the function that compares a chunk with its checksum, reads it, and tries again what may pass."""
+
+    def verify_and_read(index: int) -> Columns:
+        if options.verification is not None:
+            options.verification.check(index)
+        return read(options.chunks.path(index))
+
+    def count() -> None:
+        counters.num_retries += 1
+
+    return Retried(
+        verify_and_read,
+        waits=waits_before_retries(options.read_retries),
+        may_pass=is_transient,
+        doing=lambda index: f"reading {options.chunks.path(index)}",
+        count=count,
     )
