@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import TracebackType
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 from pyloader.datacollator import DataCollator
 from pyloader.datareader import DataReader
 from pyloader.dataset import Dataset
-from pyloader.deliver import end_with
+from pyloader.deliver import Steps, end_with
 from pyloader.errors import ClosedError
 from pyloader.files.listing import DataDir
 from pyloader.loaderoptions import LoaderOptions, resolve
@@ -105,7 +104,7 @@ class DataLoader(Wrappable):
         self._options: LoaderOptions = resolve(given, old_names)
         self._position = START
         self._run: Run | None = None
-        self._end_run: weakref.finalize[Any, Any] | None = None
+        self._end_run: Callable[[], None] | None = None
         self._peeked: tuple[Any, int] | None = None  # a batch that was looked at, and its rows
         self._is_over = False  # the run's end has been delivered, and no `for` has begun since
         self._is_closed = False
@@ -125,16 +124,20 @@ class DataLoader(Wrappable):
         return self
 
     def __next__(self) -> Any:
-        if self._peeked is None:
-            batch, num_rows = self._next_batch()
-        else:
-            (batch, num_rows), self._peeked = self._peeked, None
-        if self._run is not None:
-            self._position = self._run.position
-        self._counters.delivered(num_rows)
-        if self._bar is not None:
-            self._bar.step(self._position, self._counters)
-        return batch
+        position = self._position
+        try:
+            batch, num_rows = self._next_batch() if self._peeked is None else self._peeked
+            if self._run is not None:
+                self._position = self._run.position
+            self._peeked = None
+            self._counters.delivered(num_rows)
+            if self._bar is not None:
+                self._bar.step(self._position, self._counters)
+            return batch
+        except BaseException as exc:
+            if not isinstance(exc, Exception):  # Ctrl-C, wherever it came: the batch has not been received
+                self._go_to(position)
+            raise
 
     def __len__(self) -> int:
         """Return how many batches a `for` has from its start on.
@@ -195,7 +198,7 @@ class DataLoader(Wrappable):
             except StopIteration:
                 after_end, self._position, self._is_over = self._position, position, False
                 inline = replace(self._options.run, num_workers=0)
-                return Run(inline, after_end, after_end.epoch + 1, Counters()).next_batch()[0]
+                return Run(inline, after_end, after_end.epoch + 1, Counters(), Steps()).next_batch()[0]
         return self._peeked[0]
 
     def reset(self) -> None:
@@ -274,12 +277,12 @@ class DataLoader(Wrappable):
             raise StopIteration
         self._counters.requested()
         begun = time.perf_counter()
-        run = self._run or self._begin_run()
-        run.steps.check_process()
         try:
+            run = self._run or self._begin_run()
+            run.steps.check_process()
             delivery = run.next_batch()
         except StopIteration:
-            self._end_of_run(run.position)
+            self._end_of_run(self._position.next_epoch() if self._run is None else self._run.position)
             raise
         except BaseException as exc:
             # After Ctrl-C the next call begins a new run from the same position; after an error it repeats the error.
@@ -294,12 +297,13 @@ class DataLoader(Wrappable):
         position, num_epochs = self._position, self._options.num_epochs
         if self._is_whole(position):
             if self._is_last_of_run(position.epoch):
-                self._end_of_run(position.next_epoch())
                 raise StopIteration
             position = position.next_epoch()
         end_epoch = None if num_epochs is None else (position.epoch // num_epochs + 1) * num_epochs
-        self._run = Run(self._options.run, position, end_epoch, self._counters)
-        self._end_run = end_with(self, self._run.steps)
+        self._stop_run()  # one that Ctrl-C has kept from being stopped
+        steps = Steps()
+        self._end_run = end_with(self, steps)  # before anything starts, since Ctrl-C may come at any moment
+        self._run = Run(self._options.run, position, end_epoch, self._counters, steps)
         return self._run
 
     def _end_of_run(self, position: Position) -> None:
@@ -309,9 +313,10 @@ class DataLoader(Wrappable):
             self._bar.close()
 
     def _stop_run(self) -> None:
+        self._run = None
         if self._end_run is not None:
             self._end_run()
-        self._run = self._end_run = None
+        self._end_run = None
 
     def _go_to(self, position: Position) -> None:
         self._stop_run()

@@ -37,6 +37,9 @@ class InlineMap(Generic[In, Out]):
         finally:
             self._busy_seconds += time.perf_counter() - begun
 
+    def start(self) -> None:
+        """Nothing runs on its own."""
+
     def take_busy_seconds(self) -> float:
         """Return how long `fn` has run, over all threads, since this was last asked."""
         busy, self._busy_seconds = self._busy_seconds, 0.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -88,7 +87,7 @@ class Batches(Iterator[Batch], Generic[Batch]):
     def __init__(self, recipe: Recipe, position: Position) -> None:
         self._recipe, self._position = recipe, position
         self._run: _Run | None = None
-        self._end_run: weakref.finalize[Any, Any] | None = None
+        self._end_run: Callable[[], None] | None = None
         self._bar: tqdm.tqdm | None = None
         self._failure: Exception | None = None
         self._is_closed = False
@@ -107,8 +106,8 @@ class Batches(Iterator[Batch], Generic[Batch]):
             self._position = Position(step, ended=True)
             self._stop_run()
             raise StopIteration
-        run = self._run or self._begin_run()
         try:
+            run = self._run or self._begin_run()
             batch: Batch = run.next_batch()
         except BaseException as exc:
             # After Ctrl-C the next call begins a new run from the same position; after an error it repeats the error.
@@ -170,14 +169,16 @@ class Batches(Iterator[Batch], Generic[Batch]):
         self._stop_run()
 
     def _begin_run(self) -> _Run:
-        self._run = _Run(self._recipe, self._position.step, self._end_step)
-        self._end_run = end_with(self, self._run.steps)
+        steps = Steps()
+        self._end_run = end_with(self, steps)  # before anything starts, since Ctrl-C may come at any moment
+        self._run = _Run(self._recipe, self._position.step, self._end_step, steps)
         return self._run
 
     def _stop_run(self) -> None:
+        self._run = None
         if self._end_run is not None:
             self._end_run()
-        self._run = self._end_run = None
+        self._end_run = None
         if self._bar is not None:
             self._bar.close()
             self._bar = None
@@ -198,14 +199,14 @@ class Batches(Iterator[Batch], Generic[Batch]):
 class _Run:
     """The threads that make batches ahead, and those that are made."""
 
-    def __init__(self, recipe: Recipe, step: int, end_step: int | None) -> None:
+    def __init__(self, recipe: Recipe, step: int, end_step: int | None, steps: Steps) -> None:
         # So many batches are made, or in making, beside the one that the loop has.
         limit = recipe.prefetch_size + max(1, recipe.num_workers)
         threaded = recipe.num_workers > 0
         # Half of them at a time, so that a piece is made while another is handed out.
         pace = Pace(limit // 2 if threaded else 1)
         plan = recipe.plan
-        self.steps = Steps()
+        self.steps = steps
         self._slots = Slots(limit, blocking=threaded)
         self._ready: deque[Any] = deque()
         self._piece_size = 0

@@ -41,16 +41,19 @@ class Run:
       start: Where to begin.
       end_epoch: The first epoch that is not delivered; None never ends.
       counters: What is counted along the way.
+      steps: Takes the steps that may have threads.  Whoever made it closes it.
 
     Attributes:
-      steps: The steps that may have threads, to be closed.
+      steps: The same.
       position: After the latest batch; at the start of the next epoch once an epoch's end has come.
     """
 
-    def __init__(self, options: RunOptions, start: Position, end_epoch: int | None, counters: Counters) -> None:
+    def __init__(
+        self, options: RunOptions, start: Position, end_epoch: int | None, counters: Counters, steps: Steps
+    ) -> None:
         self._options, self._counters = options, counters
         self.position = start
-        self.steps = Steps()
+        self.steps = steps
         self._made: Made | None = None
         self._weight = 0.0  # what self._made has taken of the slots for pieces
         self._cursor = 0  # its rows that have been delivered
@@ -124,10 +127,6 @@ class Run:
         self._delivered += stop - start
         self.position = self.position.after_batch(*made.after(stop))
         return batch, stop - start
-
-    def close(self) -> None:
-        """End the threads."""
-        self.steps.close()
 
     def _await_made(self) -> None:
         self.steps.check_process()
