@@ -59,9 +59,10 @@ def compared(monkeypatch):
 def test_a_flipped_bit_is_an_error_that_names_the_file_after_the_good_batches(chunks, options, verify):
     flip(chunks / "chunk-3.jsonl")
     seen = []
-    with DataLoader(data_dir=chunks, batch_size=5, verify=verify, **options) as loader, pytest.raises(
-        ChunkReadError, match=r"(?s)chunk-3\.jsonl: is not what .*: the checksum differs\."
-    ) as caught:
+    with (
+        DataLoader(data_dir=chunks, batch_size=5, verify=verify, **options) as loader,
+        pytest.raises(ChunkReadError, match=r"(?s)chunk-3\.jsonl: is not what .*: the checksum differs\.") as caught,
+    ):
         for batch in loader:
             seen += batch["id"].tolist()
     assert seen == list(range(30))
