@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+
 from scripts import ROOT
 
 RUNS = int(os.environ.get("PYLOADER_FAULT_RUNS", "30"))  # 1000 takes a quarter of an hour
