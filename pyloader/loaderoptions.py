@@ -16,7 +16,7 @@ from pyloader.options import checked_integer, checked_seconds, with_new_names
 from pyloader.parts import check_part, reader_of
 from pyloader.plan import LAST_BATCH_RULES, Dealing, Order, Position, Streams, position_from_state, steps_per_epoch
 from pyloader.ranks import check_queue, check_state_fits_ranks, counts_of, resolve_world, streams_served
-from pyloader.run import RunOptions
+from pyloader.run import RunOptions, waits_before_retries
 from pyloader.shuffle import CutRule
 from pyloader.world import World
 
@@ -165,7 +165,7 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
         num_workers=num_workers,
         worker_kind=_worker_kind(given["worker_kind"], num_workers),
         verification=verification_of(chunks, given["verify"]),
-        read_retries=checked_integer("read_retries", given["read_retries"], at_least=0),
+        retry_waits=waits_before_retries(checked_integer("read_retries", given["read_retries"], at_least=0)),
         max_skipped=_max_skipped(given["max_skipped"], len(chunks)),
         seed=seed,
         copy=bool(given["copy"]),

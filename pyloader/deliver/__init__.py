@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+from pyloader.deliver.belongings import belongings, loader_cpu_seconds, pause
+from pyloader.deliver.children import Ending, run_child
 from pyloader.deliver.inline import InlineMap
 from pyloader.deliver.lifecycle import Steps, end_with
 from pyloader.deliver.once import Once
@@ -20,6 +22,7 @@ from pyloader.deliver.stalls import StallWatch
 from pyloader.deliver.threads import ThreadedMap
 
 __all__ = [
+    "Ending",
     "Held",
     "Once",
     "PerThread",
@@ -29,9 +32,13 @@ __all__ = [
     "SlotsClosed",
     "StallWatch",
     "Steps",
+    "belongings",
     "end_with",
+    "loader_cpu_seconds",
     "map_ahead",
     "map_in_order",
+    "pause",
+    "run_child",
 ]
 
 In = TypeVar("In")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from pyloader.deliver.slots import SlotsClosed
@@ -31,12 +31,12 @@ class Retried(Generic[Out]):
         self,
         fn: Callable[..., Out],
         *,
-        waits: Iterable[float],
+        waits: tuple[float, ...],
         may_pass: Callable[[Exception], bool],
         doing: Callable[..., str],
         count: Callable[[], None],
     ) -> None:
-        self._fn, self._waits, self._may_pass, self._doing, self._count = fn, tuple(waits), may_pass, doing, count
+        self._fn, self._waits, self._may_pass, self._doing, self._count = fn, waits, may_pass, doing, count
         # Re-entrant: a finaliser may run in a thread that is inside one of these methods.
         self._changed = threading.Condition(threading.RLock())
         self._closed = False

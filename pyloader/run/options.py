@@ -33,7 +33,7 @@ class RunOptions:
       num_workers: Threads that make batches; 0 does everything in the caller's thread.
       worker_kind: Where the user's code runs: in these threads ("thread"), or in a process for each ("process").
       verification: Compares chunks with their checksums before they are read; None trusts them.
-      read_retries: How often a read that failed for a reason that may pass is tried again.
+      retry_waits: Seconds before each further try of a read that failed for a reason that may pass.
       max_skipped: How many unreadable chunks are left out before one is an error.
       seed: The seed that `batch_encode`'s `rng` is derived from.
       copy: Whether batches of rows in file order are copied out of the reader's arrays.
@@ -54,7 +54,7 @@ class RunOptions:
     num_workers: int
     worker_kind: str
     verification: Verification | None
-    read_retries: int
+    retry_waits: tuple[float, ...]
     max_skipped: int
     seed: int
     copy: bool

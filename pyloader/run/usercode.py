@@ -13,7 +13,7 @@ from pyloader.observe import Counters
 from pyloader.run.encoding import encode_and_collate
 from pyloader.run.making import Encode
 from pyloader.run.options import RunOptions
-from pyloader.run.transient import is_transient, waits_before_retries
+from pyloader.run.transient import is_transient
 
 __all__ = ["user_functions"]
 
@@ -56,7 +56,7 @@ def _careful(options: RunOptions, read: Callable[[str], Columns], counters: Coun
 
     return Retried(
         verify_and_read,
-        waits=waits_before_retries(options.read_retries),
+        waits=options.retry_waits,
         may_pass=is_transient,
         doing=lambda index: f"reading {options.chunks.path(index)}",
         count=count,

@@ -52,5 +52,5 @@ def test_causes_that_go_in_a_circle_have_an_end():
 
 
 def test_waits_double_up_to_half_a_minute():
-    assert waits_before_retries(0) == []
-    assert waits_before_retries(9) == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+    assert waits_before_retries(0) == ()
+    assert waits_before_retries(9) == (0.5, 1, 2, 4, 8, 16, 30, 30, 30)

@@ -31,7 +31,8 @@ def children(of: int | str = "self") -> set[int]:
 
 
 def _threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name.startswith("pyloader-")]
+    # Those that Ctrl-C kept from being started are listed for ever, and are none.
+    return [thread for thread in threading.enumerate() if thread.name.startswith("pyloader-") and thread.is_alive()]
 
 
 def _open_temporary_files() -> set[str]:

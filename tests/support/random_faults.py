@@ -181,7 +181,8 @@ def ctrl_c(case: Case, received: list[Any]) -> dict[str, Any]:
         signal.setitimer(signal.ITIMER_REAL, case.chance.random() ** 3 * 0.03 + 1e-6)
         for batch in islice(loader, 200):
             received.append(batch)
-        signal.pause()
+        time.sleep(0.2)
+        raise AssertionError("Ctrl-C was swallowed")
     except KeyboardInterrupt:
         pass
     state = loader.state_dict()
@@ -288,6 +289,8 @@ def run_many(runs: int, seed: int) -> tuple[collections.Counter[str], float]:
     longest = 0.0
     for number in range(seed, seed + runs):
         faulthandler.dump_traceback_later(2 * SECONDS, exit=True)
+        if number % 100 == 0:
+            print(f"at seed {number}", flush=True)
         with tempfile.TemporaryDirectory() as directory:
             try:
                 case, seconds = run_case(number, Path(directory))
@@ -305,8 +308,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    parser.add_argument("--fault", help="only this one")
     arguments = parser.parse_args()
     print(f"{arguments.runs} runs from seed {arguments.seed}", flush=True)
+    FAULTS[:] = [fault for fault in FAULTS if arguments.fault in (None, fault.__name__)]
     begun = time.monotonic()
     met, longest = run_many(arguments.runs, arguments.seed)
     print(f"all well in {time.monotonic() - begun:.0f} s, the longest run {longest:.2f} s")
