@@ -2,7 +2,7 @@
 
     python tests/support/random_faults.py --runs 1000 --seed 0
 
-Whatever happens, a run ends within 10 s, nothing is left behind, the loop has received the batches of an undisturbed
+Whatever happens, a run ends within `--seconds`, 10 on a machine that is idle; nothing is left behind, the loop has received the batches of an undisturbed
 run up to some step, and a fresh loader that is given the state goes on with the next.
 """
 
@@ -32,8 +32,6 @@ from numbered import NumberedReader, ids_of, write_chunks  # noqa: E402
 
 from pyloader import DataCollator, DataLoader, Dataset, NumpyDataCollator  # noqa: E402
 from pyloader.errors import WorkerDiedError  # noqa: E402
-
-SECONDS = 10
 
 
 class Disturbed(Exception):
@@ -268,7 +266,6 @@ def run_case(seed: int, directory: Path) -> tuple[Case, float]:
     left = left_since(before)
     assert not left, f"left behind: {sorted(left)}"
     seconds = time.monotonic() - begun
-    assert seconds < SECONDS, f"it took {seconds:.1f} s"
 
     found = [batch if batch is None or isinstance(batch, list) else ids_of([batch])[0] for batch in received]
     with case.calm_loader() as undisturbed:
@@ -282,25 +279,26 @@ def run_case(seed: int, directory: Path) -> tuple[Case, float]:
     return case, seconds
 
 
-def run_many(runs: int, seed: int) -> tuple[collections.Counter[str], float]:
-    """Run so many cases, and return how often each fault was met, and the longest time in seconds."""
+def run_many(runs: int, seed: int, most_seconds: float) -> tuple[collections.Counter[str], list[float]]:
+    """Run so many cases, and return how often each fault was met, and how long they took, in seconds, sorted."""
     faulthandler.enable()
     met: collections.Counter[str] = collections.Counter()
-    longest = 0.0
+    took = []
     for number in range(seed, seed + runs):
-        faulthandler.dump_traceback_later(2 * SECONDS, exit=True)
+        faulthandler.dump_traceback_later(2 * most_seconds, exit=True)
         if number % 100 == 0:
             print(f"at seed {number}", flush=True)
         with tempfile.TemporaryDirectory() as directory:
             try:
                 case, seconds = run_case(number, Path(directory))
+                assert seconds < most_seconds, f"it took {seconds:.1f} s"
             except BaseException:
                 print(f"the case of seed {number}: {Case(number, Path(directory) / 'again')}", flush=True)
                 raise
         met[case.fault.__name__] += 1
-        longest = max(longest, seconds)
+        took.append(seconds)
     faulthandler.cancel_dump_traceback_later()
-    return met, longest
+    return met, sorted(took)
 
 
 def main() -> None:
@@ -308,13 +306,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    parser.add_argument("--seconds", type=float, default=10.0, help="the most that a run may take")
     parser.add_argument("--fault", help="only this one")
     arguments = parser.parse_args()
     print(f"{arguments.runs} runs from seed {arguments.seed}", flush=True)
     FAULTS[:] = [fault for fault in FAULTS if arguments.fault in (None, fault.__name__)]
     begun = time.monotonic()
-    met, longest = run_many(arguments.runs, arguments.seed)
-    print(f"all well in {time.monotonic() - begun:.0f} s, the longest run {longest:.2f} s")
+    met, took = run_many(arguments.runs, arguments.seed, arguments.seconds)
+    print(
+        f"all well in {time.monotonic() - begun:.0f} s, a run {took[len(took) // 2]:.2f} s, the longest {took[-1]:.2f} s"
+    )
     print("\n".join(f"{number:5}  {fault}" for fault, number in met.most_common()))
 
 

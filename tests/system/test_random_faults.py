@@ -19,7 +19,7 @@ def test_whatever_goes_wrong_the_run_ends_clean_and_can_be_gone_on_with():
     seed = random.randrange(10**6)
     script = ROOT / "tests" / "support" / "random_faults.py"
     done = subprocess.run(
-        [sys.executable, "-W", "error", str(script), "--runs", str(RUNS), "--seed", str(seed)],
+        [sys.executable, "-W", "error", str(script), "--runs", str(RUNS), "--seed", str(seed), "--seconds", "60"],
         capture_output=True,
         text=True,
         check=False,
