@@ -2,8 +2,9 @@
 
     python tests/support/random_faults.py --runs 1000 --seed 0
 
-Whatever happens, a run ends within `--seconds`, 10 on a machine that is idle; nothing is left behind, the loop has received the batches of an undisturbed
-run up to some step, and a fresh loader that is given the state goes on with the next.
+Whatever happens, a run ends within `--seconds`, 10 unless the machine is busy; nothing is left behind, the loop has
+received the batches of an undisturbed run up to some step, and a fresh loader that is given the state goes on with the
+next.
 """
 
 from __future__ import annotations
@@ -313,9 +314,8 @@ def main() -> None:
     FAULTS[:] = [fault for fault in FAULTS if arguments.fault in (None, fault.__name__)]
     begun = time.monotonic()
     met, took = run_many(arguments.runs, arguments.seed, arguments.seconds)
-    print(
-        f"all well in {time.monotonic() - begun:.0f} s, a run {took[len(took) // 2]:.2f} s, the longest {took[-1]:.2f} s"
-    )
+    middle, longest = took[len(took) // 2], took[-1]
+    print(f"all well in {time.monotonic() - begun:.0f} s; the median run {middle:.2f} s, the longest {longest:.2f} s")
     print("\n".join(f"{number:5}  {fault}" for fault, number in met.most_common()))
 
 
