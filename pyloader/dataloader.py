@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,9 +17,9 @@ from pyloader.deliver import Steps, end_with
 from pyloader.errors import ClosedError
 from pyloader.files.listing import DataDir
 from pyloader.loaderoptions import LoaderOptions, resolve
-from pyloader.observe import Counters, ProgressBar, Stats
+from pyloader.observe import Counters, ProgressBar, Quarantine, Stats
 from pyloader.options import checked_integer
-from pyloader.plan import START, Position, rows_of_step, state_of
+from pyloader.plan import START, Position, left_out_in_state, rows_of_step, state_of
 from pyloader.run import Run
 from pyloader.world import World
 from pyloader.wrapping import Received, Wrappable
@@ -58,8 +59,11 @@ class DataLoader(Wrappable):
         this loader reads it, or "always".  A chunk that differs is an unreadable one.
       read_retries: How often a read is tried again that failed for a reason that may pass (EIO, a timeout, a broken
         connection, a stale handle); after half a second, then twice as long each time.  Counted in stats().
-      max_skipped: How many unreadable chunks are left out, and listed in stats(), before one is an error: a number, or
-        a share of all chunks such as "1%".
+      max_skipped: How many unreadable chunks, and how many rows that cannot be read or encoded, are left out and listed
+        in stats() before one is an error: a number of each, or a share such as "1%".  Other rows stand in for them,
+        False in the mask of last_batch="pad", so that an epoch has all its steps; a chunk whose samples nobody has
+        counted is left out without.
+      quarantine: A file that gets a line of JSON for each that is left out: file, row, error.
       stall_timeout_seconds: Seconds without a batch before StallError; None warns after 60, and waits.
       progress: Whether to show a progress bar.
       copy: Whether batches of unshuffled arrays are copied; False hands out parts of what the reader returned.
@@ -94,6 +98,7 @@ class DataLoader(Wrappable):
         verify: str = "never",
         read_retries: int = 2,
         max_skipped: int | str = 0,
+        quarantine: str | os.PathLike[str] | None = None,
         stall_timeout_seconds: float | None = None,
         progress: bool = False,
         copy: bool = True,
@@ -111,6 +116,10 @@ class DataLoader(Wrappable):
         self._failure: Exception | None = None
         self._has_loaded = False  # a state, and delivered no batch since
         self._counters = Counters()
+        run = self._options.run
+        self._quarantine = Quarantine(
+            run.chunks, max_chunks=run.max_skipped, max_rows=run.max_skipped_rows, path=quarantine
+        )
         self._bar = ProgressBar(self.steps_per_epoch) if progress else None
         if self._options.world_source:
             _log.info(self._options.rank_in_words())
@@ -198,19 +207,22 @@ class DataLoader(Wrappable):
             except StopIteration:
                 after_end, self._position, self._is_over = self._position, position, False
                 inline = replace(self._options.run, num_workers=0)
-                return Run(inline, after_end, after_end.epoch + 1, Counters(), Steps()).next_batch()[0]
+                return Run(inline, after_end, after_end.epoch + 1, Counters(), self._quarantine, Steps()).next_batch()[
+                    0
+                ]
         return self._peeked[0]
 
     def reset(self) -> None:
         """Go back to the start of epoch 0."""
         self._go_to(START)
+        self._quarantine.leave_out([])
 
     def skip(self, num_steps: int) -> None:
         """Leave out the next `num_steps` batches, without reading them; the state counts them as received.
 
         Raises:
           DataDirError: the chunks' counts are unknown.
-          ValueError: `num_steps` is below 0, or chunks may be left out (max_skipped).
+          ValueError: `num_steps` is below 0.
         """
         checked_integer("num_steps", num_steps, at_least=0)
         streams = self._options.all_streams("skipping steps needs to know their samples")
@@ -227,7 +239,7 @@ class DataLoader(Wrappable):
 
         Raises:
           DataDirError: the chunks' counts are unknown.
-          ValueError: `step` is below 0, or chunks may be left out (max_skipped).
+          ValueError: `step` is below 0.
         """
         checked_integer("step", step, at_least=0)
         streams = self._options.all_streams("locating a step's samples needs to know how many each holds")
@@ -248,6 +260,7 @@ class DataLoader(Wrappable):
             max_queue_size=run.max_queue_size,
             shuffle_window=run.dealing.window,
             last_batch=run.rule.last_batch,
+            skipped=self._quarantine.reasons(),
         )
 
     def close(self) -> None:
@@ -258,12 +271,22 @@ class DataLoader(Wrappable):
             self._bar.close()
 
     def _received(self) -> Received:
-        state, counters = state_of(self._position, self._options.order), self._counters
+        position, order, counters = self._position, self._options.order, self._counters
+        # What was read ahead of the loop is not in the state.  Of several ranks each knows its own chunks alone, and
+        # the state is the same on all.
+        left_out = (
+            self._quarantine.chunks_before(position.epoch, position.segment + (position.offset > 0))
+            if order.num_streams == 1
+            else []
+        )
+        state = state_of(position, order, left_out)
         return Received(state, self.steps_done, self.epochs_done, counters.num_steps, counters.num_samples)
 
     def _load(self, state: dict[str, Any]) -> None:
         options, position = self._options.resuming(state)
+        left_out = left_out_in_state(state)
         self._go_to(position)
+        self._quarantine.leave_out(left_out)
         self._options = options
         self._has_loaded = True
 
@@ -303,7 +326,7 @@ class DataLoader(Wrappable):
         self._stop_run()  # one that Ctrl-C has kept from being stopped
         steps = Steps()
         self._end_run = end_with(self, steps)  # before anything starts, since Ctrl-C may come at any moment
-        self._run = Run(self._options.run, position, end_epoch, self._counters, steps)
+        self._run = Run(self._options.run, position, end_epoch, self._counters, self._quarantine, steps)
         return self._run
 
     def _end_of_run(self, position: Position) -> None:

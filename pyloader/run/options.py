@@ -35,6 +35,8 @@ class RunOptions:
       verification: Compares chunks with their checksums before they are read; None trusts them.
       retry_waits: Seconds before each further try of a read that failed for a reason that may pass.
       max_skipped: How many unreadable chunks are left out before one is an error.
+      max_skipped_rows: How many bad rows; with either of them other rows stand in for those that are left out.
+      traced: Whether rows carry the numbers of their samples.
       seed: The seed that `batch_encode`'s `rng` is derived from.
       copy: Whether batches of rows in file order are copied out of the reader's arrays.
       stall_timeout_seconds: Seconds of silence before StallError; None waits for ever.
@@ -56,6 +58,8 @@ class RunOptions:
     verification: Verification | None
     retry_waits: tuple[float, ...]
     max_skipped: int
+    max_skipped_rows: int
+    traced: bool
     seed: int
     copy: bool
     stall_timeout_seconds: float | None
@@ -64,6 +68,11 @@ class RunOptions:
     def in_processes(self) -> bool:
         """Whether the user's code runs in other processes."""
         return self.worker_kind == "process" and self.num_workers > 0
+
+    @property
+    def skips(self) -> bool:
+        """Whether anything may be left out."""
+        return self.max_skipped > 0 or self.max_skipped_rows > 0
 
     @property
     def mixed_chunks(self) -> int:

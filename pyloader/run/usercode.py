@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TypeAlias
 
 from pyloader.columns import Columns
-from pyloader.datareader import read_chunk
+from pyloader.datareader import DataReader, read_chunk, read_good_rows
 from pyloader.deliver import RemoteFunction, Retried, Steps
 from pyloader.encode import takes_rng
 from pyloader.observe import Counters
 from pyloader.run.encoding import encode_and_collate
 from pyloader.run.making import Encode
 from pyloader.run.options import RunOptions
+from pyloader.run.reading import Read
 from pyloader.run.transient import is_transient
 
 __all__ = ["user_functions"]
 
+_RowsRead: TypeAlias = "tuple[Columns, dict[int, str]]"
 
-def user_functions(options: RunOptions, steps: Steps, counters: Counters) -> tuple[Callable[[int], Columns], Encode]:
+
+def user_functions(options: RunOptions, steps: Steps, counters: Counters) -> tuple[Read, Encode]:
     """Return the functions that read a chunk, by its index, and that encode and collate a batch.
 
     `steps` ends what they start.
@@ -27,7 +31,7 @@ def user_functions(options: RunOptions, steps: Steps, counters: Counters) -> tup
       TypeError: the user's objects cannot be sent to other processes; the message names the part that cannot.
     """
     draws = options.dataset is not None and takes_rng(options.dataset)
-    read: Callable[[str], Columns] = partial(read_chunk, options.reader)
+    read: Callable[[str], _RowsRead] = partial(read_good_rows if options.skips else _read_all_rows, options.reader)
     stream = 0 if options.streams is None else options.streams.served[0]
     seed = options.seed if draws else None
     encode: Encode = partial(encode_and_collate, options.dataset, options.collator, seed, stream)
@@ -43,10 +47,10 @@ def user_functions(options: RunOptions, steps: Steps, counters: Counters) -> tup
     return steps.add_function(_careful(options, read, counters)), encode
 
 
-def _careful(options: RunOptions, read: Callable[[str], Columns], counters: Counters) -> Retried[Columns]:
+def _careful(options: RunOptions, read: Callable[[str], _RowsRead], counters: Counters) -> Retried[_RowsRead]:
     """Return the function that compares a chunk with its checksum, reads it, and tries again what may pass."""
 
-    def verify_and_read(index: int) -> Columns:
+    def verify_and_read(index: int) -> _RowsRead:
         if options.verification is not None:
             options.verification.check(index)
         return read(options.chunks.path(index))
@@ -61,3 +65,7 @@ def _careful(options: RunOptions, read: Callable[[str], Columns], counters: Coun
         doing=lambda index: f"reading {options.chunks.path(index)}",
         count=count,
     )
+
+
+def _read_all_rows(reader: DataReader, path: str) -> _RowsRead:
+    return read_chunk(reader, path), {}

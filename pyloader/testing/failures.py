@@ -13,7 +13,6 @@ from types import FrameType, TracebackType
 from typing import Any
 from unittest import SkipTest
 
-import pyloader
 from pyloader.dataloader import DataLoader
 from pyloader.files import Verification
 from pyloader.testing.faults import FailingReads, FlakyReads, altered, flip_bit, truncate
@@ -28,7 +27,7 @@ _ENGINES: tuple[dict[str, Any], ...] = (
     {"num_workers": 2, "num_readers": 2, "worker_kind": "thread"},
 )
 _MOST_LINES = 300
-_PACKAGE = str(Path(pyloader.__file__).parent) + os.sep
+_PACKAGE = str(Path(__file__).resolve().parents[1]) + os.sep
 
 
 class _Fault(Exception):

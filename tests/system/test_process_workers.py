@@ -207,7 +207,7 @@ class TestErrors:
                 return super().read_file(path)
 
         directory = write_chunks(tmp_path, [10] * 6)
-        loader = DataLoader(Stuck(), data_dir=directory, batch_size=10, stall_timeout_seconds=2.0, **PROCESS)
+        loader = DataLoader(Stuck(), data_dir=directory, batch_size=10, stall_timeout_seconds=2, **PROCESS)
         next(loader)
         next(loader)
         begun = time.monotonic()
