@@ -18,6 +18,7 @@ import json
 import os
 import random
 import signal
+import statistics
 import sys
 import tempfile
 import time
@@ -280,11 +281,10 @@ def run_case(seed: int, directory: Path) -> tuple[Case, float]:
     return case, seconds
 
 
-def run_many(runs: int, seed: int, most_seconds: float) -> tuple[collections.Counter[str], list[float]]:
-    """Run so many cases, and return how often each fault was met, and how long they took, in seconds, sorted."""
+def run_many(runs: int, seed: int, most_seconds: float) -> dict[str, list[float]]:
+    """Run so many cases, and return how long those of each fault took, in seconds."""
     faulthandler.enable()
-    met: collections.Counter[str] = collections.Counter()
-    took = []
+    took = collections.defaultdict(list)
     for number in range(seed, seed + runs):
         faulthandler.dump_traceback_later(2 * most_seconds, exit=True)
         if number % 100 == 0:
@@ -296,10 +296,9 @@ def run_many(runs: int, seed: int, most_seconds: float) -> tuple[collections.Cou
             except BaseException:
                 print(f"the case of seed {number}: {Case(number, Path(directory) / 'again')}", flush=True)
                 raise
-        met[case.fault.__name__] += 1
-        took.append(seconds)
+        took[case.fault.__name__].append(seconds)
     faulthandler.cancel_dump_traceback_later()
-    return met, sorted(took)
+    return took
 
 
 def main() -> None:
@@ -313,10 +312,10 @@ def main() -> None:
     print(f"{arguments.runs} runs from seed {arguments.seed}", flush=True)
     FAULTS[:] = [fault for fault in FAULTS if arguments.fault in (None, fault.__name__)]
     begun = time.monotonic()
-    met, took = run_many(arguments.runs, arguments.seed, arguments.seconds)
-    middle, longest = took[len(took) // 2], took[-1]
-    print(f"all well in {time.monotonic() - begun:.0f} s; the median run {middle:.2f} s, the longest {longest:.2f} s")
-    print("\n".join(f"{number:5}  {fault}" for fault, number in met.most_common()))
+    took = run_many(arguments.runs, arguments.seed, arguments.seconds)
+    print(f"all well in {time.monotonic() - begun:.0f} s")
+    for fault, seconds in sorted(took.items()):
+        print(f"{len(seconds):5}  {fault}: median {statistics.median(seconds):.2f} s, longest {max(seconds):.2f} s")
 
 
 if __name__ == "__main__":
