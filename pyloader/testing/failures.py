@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import shutil
 import sys
 import tempfile
 from dataclasses import replace
@@ -30,6 +31,10 @@ _MOST_LINES = 300
 _PACKAGE = str(Path(__file__).resolve().parents[1]) + os.sep
 
 
+# What a user's loader may leave out is to be an error here.
+_NO_SKIPS = {"max_skipped": 0, "max_skipped_rows": 0}
+
+
 class _Fault(Exception):
     """What the checks raise in user code."""
 
@@ -52,7 +57,7 @@ def check_errors(make_loader: MakeLoader) -> None:
             reader = FailingReads(loader._options.run.reader, file, _Fault(f"at {file}"))
             faults.append(numbered(altered(loader, reader=reader)))
         for loader in faults:
-            _assert_fails_well(loader, make_loader, wanted, f"with {engine}")
+            _assert_fails_well(altered(loader, **_NO_SKIPS), make_loader, wanted, f"with {engine}")
 
 
 def check_ctrl_c(make_loader: MakeLoader) -> None:
@@ -113,7 +118,8 @@ def check_damage(make_loader: MakeLoader) -> None:
             _copy(chunks.path(victim), copies.path(victim))
             damage(copies.path(victim))
             verification = Verification(copies, always=False)
-            with altered(make_loader(num_workers=0), chunks=copies, verification=verification, max_skipped=0) as loader:
+            parts = {"chunks": copies, "verification": verification, **_NO_SKIPS}
+            with altered(make_loader(num_workers=0), **parts) as loader:
                 _assert_names(loader, chunks.names[victim], f"a chunk was damaged ({damage.__name__})")
 
 
@@ -163,7 +169,8 @@ def _assert_fails_well(loader: DataLoader, make_loader: MakeLoader, wanted: list
     with loader:
         error = None
         try:
-            found += _until_error(loader, found)
+            for batch in islice(loader, MAX_STEPS):
+                found.append(batch)
         except _Fault as exc:
             error = exc
         except Exception as exc:
@@ -185,12 +192,6 @@ def _assert_fails_well(loader: DataLoader, make_loader: MakeLoader, wanted: list
     assert_same_batches(rest, wanted[len(rows) :], 4, f"A fresh loader went on after an error, {how}", first=len(rows))
 
 
-def _until_error(loader: DataLoader, found: list[Any]) -> list[Any]:
-    for batch in islice(loader, MAX_STEPS):
-        found.append(batch)
-    return []
-
-
 def _assert_names(loader: DataLoader, file: str, what: str) -> None:
     try:
         for _ in loader:
@@ -203,8 +204,6 @@ def _assert_names(loader: DataLoader, file: str, what: str) -> None:
 
 
 def _copy(source: str, target: str) -> None:
-    import shutil
-
     os.unlink(target)
     if os.path.isdir(source):
         shutil.copytree(source, target)

@@ -391,3 +391,8 @@ def test_what_needs_a_manifest_is_left_out_without_one_and_says_how_to_make_it(c
     with pytest.raises(SkipTest, match="pyloader index"):
         check(loaders(chunks))
     assert check_loader(loaders(chunks), checks=[check])[check.__name__].startswith("left out: ")
+
+
+def test_a_loader_that_may_leave_out_chunks_is_checked_without_that(chunks):
+    checks = [failures.check_errors, failures.check_damage]
+    assert set(check_loader(loaders(chunks, max_skipped=2), checks=checks).values()) == {"kept"}
