@@ -10,11 +10,12 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
+from pyloader.audit import ReceiptWriter
 from pyloader.datacollator import DataCollator
 from pyloader.datareader import DataReader
 from pyloader.dataset import Dataset
 from pyloader.deliver import Steps, end_with
-from pyloader.errors import ClosedError
+from pyloader.errors import ClosedError, ReceiptError
 from pyloader.files.listing import DataDir
 from pyloader.loaderoptions import LoaderOptions, resolve
 from pyloader.observe import Counters, ProgressBar, Quarantine, Stats
@@ -70,12 +71,15 @@ class DataLoader(Wrappable):
       world: Which data-parallel rank this is: a World, or (rank, size), or None for the only one.  "auto" asks
         torch.distributed, jax.distributed, and RANK and WORLD_SIZE, as World.detect does.  Each rank gets its own part
         of every epoch, in the same number of batches; batch_size is per rank.
+      audit_dir: Where receipts of what was delivered are written, 40 bytes a batch, for `pyloader audit`: a directory,
+        the same for all ranks and for runs that resume.  None writes none.
 
     Raises:
       TypeError: an argument of the wrong kind, or an option that does not exist; the message says what to write.
       ValueError: a number out of range, or a window that the queue cannot hold.
       DataDirError: no chunks, or several ranks and no counts of their samples.
       ManifestError: the chunks differ from their manifest.
+      ReceiptError: nothing can be written in audit_dir.
     """
 
     def __init__(
@@ -103,6 +107,7 @@ class DataLoader(Wrappable):
         progress: bool = False,
         copy: bool = True,
         world: World | tuple[int, int] | str | None = "auto",
+        audit_dir: str | os.PathLike[str] | None = None,
         **old_names: Any,
     ) -> None:
         given = {name: value for name, value in locals().items() if name not in ("self", "old_names")}
@@ -116,10 +121,11 @@ class DataLoader(Wrappable):
         self._failure: Exception | None = None
         self._has_loaded = False  # a state, and delivered no batch since
         self._counters = Counters()
-        run = self._options.run
+        run, world = self._options.run, self._options.world
         self._quarantine = Quarantine(
             run.chunks, max_chunks=run.max_skipped, max_rows=run.max_skipped_rows, path=quarantine
         )
+        self._receipts = None if audit_dir is None else ReceiptWriter(audit_dir, rank=world.rank, size=world.size)
         self._bar = ProgressBar(self.steps_per_epoch) if progress else None
         if self._options.world_source:
             _log.info(self._options.rank_in_words())
@@ -137,6 +143,7 @@ class DataLoader(Wrappable):
         try:
             batch, num_rows = self._next_batch() if self._peeked is None else self._peeked
             if self._run is not None:
+                self._write_receipt(self._run)
                 self._position = self._run.position
             self._peeked = None
             self._counters.delivered(num_rows)
@@ -207,9 +214,8 @@ class DataLoader(Wrappable):
             except StopIteration:
                 after_end, self._position, self._is_over = self._position, position, False
                 inline = replace(self._options.run, num_workers=0)
-                return Run(inline, after_end, after_end.epoch + 1, Counters(), self._quarantine, Steps()).next_batch()[
-                    0
-                ]
+                run = Run(inline, after_end, after_end.epoch + 1, Counters(), self._quarantine, Steps())
+                return run.next_batch()[0]
         return self._peeked[0]
 
     def reset(self) -> None:
@@ -267,6 +273,8 @@ class DataLoader(Wrappable):
         """End the threads.  The state stays; batches cannot be had any more."""
         self._is_closed = True
         self._stop_run()
+        if self._receipts is not None:
+            self._receipts.close()
         if self._bar is not None:
             self._bar.close()
 
@@ -315,6 +323,17 @@ class DataLoader(Wrappable):
         if self._has_loaded:
             self._log_resumed(self._position, time.perf_counter() - begun)
         return delivery
+
+    def _write_receipt(self, run: Run) -> None:
+        """Write down that the loop gets the run's latest batch, before it does."""
+        if self._receipts is None or run.digest is None:
+            return
+        try:
+            self._receipts.write(self._options.order, run.position.epoch, run.position.step - 1, run.digest)
+        except ReceiptError as exc:
+            self._failure = exc
+            self._stop_run()
+            raise
 
     def _begin_run(self) -> Run:
         position, num_epochs = self._position, self._options.num_epochs

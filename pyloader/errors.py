@@ -8,6 +8,7 @@
     │   ├── ReadFileError        read_file answered with something that is no set of columns
     │   ├── SplitError           a dump could not be split
     │   │   └── OutputDirError   the directory for the chunks holds something else, or cannot take them
+    │   ├── ReceiptError         a receipt for `pyloader audit` could not be written, or is damaged
     │   └── DatasetError         what a random-access dataset is made of cannot be opened or read
     ├── BatchEncodeError         batch_encode answered with something that is no set of columns
     ├── CollateError             a batch could not be made into arrays
@@ -40,6 +41,7 @@ __all__ = [
     "OutputDirError",
     "PyLoaderError",
     "ReadFileError",
+    "ReceiptError",
     "SplitError",
     "StallError",
     "StateError",
@@ -113,6 +115,10 @@ class OutputDirError(SplitError):
     """The directory for the chunks holds something else, or cannot take them."""
 
     _after_path = " "  # the same: "chunks/ holds 16 chunks of another dump"
+
+
+class ReceiptError(FileError):
+    """A receipt for `pyloader audit` could not be written, or is damaged."""
 
 
 class DatasetError(FileError):

@@ -148,6 +148,16 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
     max_skipped, max_skipped_rows = _max_skipped(given["max_skipped"], chunks)
     collator = NumpyDataCollator() if given["datacollator"] is None else given["datacollator"]
     slices = given["dataset"] is None and type(collator) is NumpyDataCollator and not collator.dtypes
+    order = Order(
+        seed=seed,
+        shuffle=shuffle,
+        shuffle_window=window,
+        batch_size=batch_size * world.size,
+        last_batch=given["last_batch"],
+        num_streams=1,
+        fingerprint=chunks.fingerprint,
+    )
+    audited = given["audit_dir"] is not None
     run = RunOptions(
         chunks=chunks,
         reader=reader,
@@ -155,8 +165,8 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
         collator=collator,
         dealing=dealing,
         streams=None,
-        chunk_seed=seed if shuffle == "all" else None,
-        row_seed=None if shuffle == "none" else seed,
+        chunk_seed=order.chunk_seed,
+        row_seed=order.row_seed,
         rule=CutRule(batch_size=batch_size, last_batch=given["last_batch"], several=slices),
         max_queue_size=queue_size,
         num_readers=checked_integer("num_readers", given["num_readers"], at_least=1),
@@ -166,19 +176,11 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
         retry_waits=waits_before_retries(checked_integer("read_retries", given["read_retries"], at_least=0)),
         max_skipped=max_skipped,
         max_skipped_rows=max_skipped_rows,
-        traced=max_skipped_rows > 0,
+        traced=max_skipped_rows > 0 or audited,
+        audited=audited,
         seed=seed,
         copy=bool(given["copy"]),
         stall_timeout_seconds=checked_seconds("stall_timeout_seconds", given["stall_timeout_seconds"]),
-    )
-    order = Order(
-        seed=seed,
-        shuffle=shuffle,
-        shuffle_window=window,
-        batch_size=batch_size * world.size,
-        last_batch=given["last_batch"],
-        num_streams=1,
-        fingerprint=chunks.fingerprint,
     )
     shown = _shown(
         {**given, "data_dir": f"{chunks.root} ({len(chunks):,} chunks)"},
@@ -192,7 +194,10 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
     options = LoaderOptions(
         run=run, order=order, num_epochs=num_epochs, world=world, world_source=world_source, shown=shown
     )
-    return options.with_streams(world.num_streams or world.size)
+    options = options.with_streams(world.num_streams or world.size)
+    if audited:
+        options.all_streams("an audit needs to know what an epoch holds")
+    return options
 
 
 def _shown(given: dict[str, Any], **resolved: Any) -> dict[str, Any]:

@@ -23,7 +23,7 @@ LAYERS = [
     {"datareader", "dataset", "datacollator", "read", "shuffle", "encode", "collate"},
     {"deliver"},
     {"write", "indexed"},
-    {"observe"},  # no step knows it
+    {"observe", "audit"},  # no step knows them
     {"run"},
     {"parts", "ranks", "loaderoptions", "dataloader", "jax", "torch", "tensorflow"},
     {"testing", "demo"},

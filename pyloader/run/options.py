@@ -37,6 +37,7 @@ class RunOptions:
       max_skipped: How many unreadable chunks are left out before one is an error.
       max_skipped_rows: How many bad rows; with either of them other rows stand in for those that are left out.
       traced: Whether rows carry the numbers of their samples.
+      audited: Whether batches have digests of them, for receipts.
       seed: The seed that `batch_encode`'s `rng` is derived from.
       copy: Whether batches of rows in file order are copied out of the reader's arrays.
       stall_timeout_seconds: Seconds of silence before StallError; None waits for ever.
@@ -60,6 +61,7 @@ class RunOptions:
     max_skipped: int
     max_skipped_rows: int
     traced: bool
+    audited: bool
     seed: int
     copy: bool
     stall_timeout_seconds: float | None

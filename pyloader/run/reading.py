@@ -16,10 +16,10 @@ from pyloader.columns import Columns, ColumnSpec, column_specs, difference, row_
 from pyloader.deliver import Held, Slots, SlotsClosed
 from pyloader.errors import ChunkReadError, ReadFileError, WorkerDiedError
 from pyloader.observe import Quarantine
-from pyloader.plan import ReadTask
+from pyloader.plan import STAND_IN, ReadTask, sample_numbers
 from pyloader.run.holes import stand_ins
 from pyloader.run.options import RunOptions
-from pyloader.run.tracing import STAND_IN, put_on, sample_numbers
+from pyloader.run.tracing import put_on
 from pyloader.shuffle import Arena, Arrival, ChunkRows
 
 __all__ = ["ArrivalCheck", "Read", "Reading", "chunk_reading"]

@@ -52,6 +52,7 @@ class Run:
       position: After the latest batch; at the start of the next epoch once an epoch's end has come.
       samples: The numbers of the latest batch's samples, uint64 of shape [rows], STAND_IN set where a row fills up;
         None unless traced.
+      digest: The digest of them, uint64 of shape [4]; None unless audited.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Run:
         self._options, self._counters, self._quarantine = options, counters, quarantine
         self.position = start
         self.samples: np.ndarray | None = None
+        self.digest: np.ndarray | None = None
         self.steps = steps
         self._made: Made | None = None
         self._weight = 0.0  # what self._made has taken of the slots for pieces
@@ -133,6 +135,8 @@ class Run:
         batch = made.content if made.is_batch else slice_columns(made.content, start, stop)
         if made.samples is not None:
             self.samples = made.samples[start:stop]
+        if made.digests is not None:
+            self.digest = made.digests[start // self._options.rule.batch_size]
         self._cursor = stop
         if stop == made.num_rows:  # from here on the rows are the loop's
             self._made, self._cursor = None, 0
