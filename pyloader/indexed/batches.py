@@ -101,7 +101,8 @@ class Batches(Iterator[Batch], Generic[Batch]):
             raise ClosedError("this iterator is closed.", "Make a new one with iter(loader)")
         if self._failure is not None:
             raise self._failure
-        step = self._position.step
+        position = self._position
+        step = position.step
         if step == self._end_step:
             self._position = Position(step, ended=True)
             self._stop_run()
@@ -109,15 +110,16 @@ class Batches(Iterator[Batch], Generic[Batch]):
         try:
             run = self._run or self._begin_run()
             batch: Batch = run.next_batch()
+            self._position = Position(step + 1)
+            if self._recipe.progress:
+                self._show_progress()
+            return batch
         except BaseException as exc:
             # After Ctrl-C the next call begins a new run from the same position; after an error it repeats the error.
             self._failure = exc if isinstance(exc, Exception) else None
+            self._position = position
             self._stop_run()
             raise
-        self._position = Position(step + 1)
-        if self._recipe.progress:
-            self._show_progress()
-        return batch
 
     def __enter__(self) -> Batches[Batch]:
         return self

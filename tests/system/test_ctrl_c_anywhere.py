@@ -7,10 +7,12 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 from numbered import ids_of, loader_of, write_chunks
 
 import pyloader
+import pyloader.indexed
 
 PACKAGE = str(Path(pyloader.__file__).parent)
 
@@ -97,3 +99,32 @@ def test_closing_that_is_interrupted_is_ended_by_collection(tmp_path, num_worker
             break
         at += 1
     assert at > 10
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_loader_of_items_goes_on_with_the_batch_that_it_did_not_get(num_workers):
+    def fresh():
+        options = {"batch_size": 4, "num_epochs": 1, "num_workers": num_workers}
+        return iter(pyloader.indexed.DataLoader({"x": np.arange(50)}, **options))
+
+    wanted = [batch["x"].tolist() for batch in fresh()]
+    at = 0
+    while True:
+        batches, interrupting, found = fresh(), Interrupting(at), []
+        try:
+            with interrupting:
+                for batch in batches:
+                    found.append(batch)
+        except KeyboardInterrupt:
+            pass
+        if interrupting.place is None:
+            batches.close()
+            break
+        if len(found) < len(wanted):
+            assert batches.steps_done == len(found), interrupting.place
+            found += batches
+        assert [batch["x"].tolist() for batch in found] == wanted, interrupting.place
+        batches.close()
+        assert not threads(), interrupting.place
+        at += 1
+    assert at > 30
