@@ -67,7 +67,7 @@ def show_ways() -> None:
     """Print how long a worker takes to start, and a message to go there and back."""
     steps = Steps()
     begun = time.perf_counter()
-    echo = steps.add_function(RemoteFunction(lambda value: value, doing=str))
+    echo = steps.add_awaited(RemoteFunction(lambda value: value, doing=str))
     echo(None)
     print(f"a worker starts in {time.perf_counter() - begun:.2f} s")
     for name, size in (("64 KiB", 2**16), ("16 MiB", 2**24)):

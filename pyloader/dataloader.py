@@ -51,6 +51,9 @@ class DataLoader(Wrappable):
         window as long as the list of chunks is a full shuffle.
       last_batch: An epoch's last rows, when they make no whole batch: "keep" a short batch, "drop" them, "pad" it by
         repeating a row (every batch then has a bool "mask"), or "wrap": repeat the rows before them.
+      max_bytes: The most bytes of columns in memory at once, beside max_queue_size: a number, a size such as "2GB"
+        (10^9) or "1.5GiB" (2^30), or a share such as "25%" of the memory (the control group's limit where there is one,
+        else the machine's).  None sets no bound, and counts nothing.
       num_workers: Threads that gather, encode and collate batches; 0 does everything in the caller's thread.
       worker_kind: "thread" for user code that leaves the interpreter's lock (NumPy, decompression, most tokenizers);
         "process" for code that is Python all through: reading, encoding and collating then happen in num_readers +
@@ -76,7 +79,7 @@ class DataLoader(Wrappable):
 
     Raises:
       TypeError: an argument of the wrong kind, or an option that does not exist; the message says what to write.
-      ValueError: a number out of range, or a window that the queue cannot hold.
+      ValueError: a number out of range, or a window that the queue or max_bytes cannot hold.
       DataDirError: no chunks, or several ranks and no counts of their samples.
       ManifestError: the chunks differ from their manifest.
       ReceiptError: nothing can be written in audit_dir.
@@ -96,6 +99,7 @@ class DataLoader(Wrappable):
         batch_size: int | None = None,
         shuffle_window: int | None = None,
         last_batch: str = "keep",
+        max_bytes: int | str | None = None,
         num_workers: int = 1,
         worker_kind: str = "thread",
         num_readers: int = 1,
@@ -264,6 +268,7 @@ class DataLoader(Wrappable):
             num_workers=run.num_workers,
             worker_kind=run.worker_kind,
             max_queue_size=run.max_queue_size,
+            max_bytes=run.max_bytes,
             shuffle_window=run.dealing.window,
             last_batch=run.rule.last_batch,
             skipped=self._quarantine.reasons(),
@@ -271,7 +276,7 @@ class DataLoader(Wrappable):
 
     def close(self) -> None:
         """End the threads.  The state stays; batches cannot be had any more."""
-        self._is_closed = True
+        self._is_closed, self._peeked = True, None
         self._stop_run()
         if self._receipts is not None:
             self._receipts.close()

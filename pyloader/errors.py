@@ -15,6 +15,7 @@
     ├── StateError               a saved state cannot be honoured by this loader
     ├── CoverageError            an epoch delivered another number of samples than it has
     ├── StallError               nothing arrived within stall_timeout_seconds
+    ├── MemoryBoundError         max_bytes cannot hold what must be resident at once
     ├── WorkerDiedError          a worker process was killed, or crashed
     ├── ForkError                the loader was used in a forked child process
     └── ClosedError              the loader was used after close()
@@ -37,6 +38,7 @@ __all__ = [
     "FileError",
     "ForkError",
     "ManifestError",
+    "MemoryBoundError",
     "MissingDependencyError",
     "OutputDirError",
     "PyLoaderError",
@@ -143,6 +145,10 @@ class CoverageError(PyLoaderError):
 
 class StallError(PyLoaderError):
     """Nothing arrived within stall_timeout_seconds."""
+
+
+class MemoryBoundError(PyLoaderError):
+    """max_bytes cannot hold what must be resident at once."""
 
 
 class WorkerDiedError(PyLoaderError):

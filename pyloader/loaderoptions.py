@@ -12,11 +12,11 @@ from pyloader.collate import NumpyDataCollator
 from pyloader.datareader import DataReader
 from pyloader.errors import DataDirError, StateError
 from pyloader.files import ChunkList, list_chunks, verification_of
-from pyloader.options import checked_integer, checked_seconds, with_new_names
+from pyloader.options import checked_integer, checked_seconds, parse_memory, with_new_names
 from pyloader.parts import check_part, reader_of
 from pyloader.plan import LAST_BATCH_RULES, Dealing, Order, Position, Streams, position_from_state, steps_per_epoch
 from pyloader.ranks import check_queue, check_state_fits_ranks, counts_of, resolve_world, streams_served
-from pyloader.run import RunOptions, waits_before_retries
+from pyloader.run import RunOptions, check_bytes, waits_before_retries
 from pyloader.shuffle import CutRule
 from pyloader.world import World
 
@@ -92,6 +92,7 @@ class LoaderOptions:
         streams = None if num_streams == 1 else streams_served(self.run, self.world, num_streams)
         run = replace(self.run, streams=streams)
         check_queue(run)
+        check_bytes(run)
         world = World(self.world.rank, self.world.size, None if num_streams == self.world.size else num_streams)
         order = replace(self.order, num_streams=num_streams)
         return replace(self, run=run, order=order, shown={**self.shown, "world": world})
@@ -137,6 +138,7 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
     shuffle = "all" if given["shuffle"] else "rows" if reader.shuffle else "none"
     window = _window(given["shuffle_window"], shuffle)
     queue_size = checked_integer("max_queue_size", given["max_queue_size"], at_least=1)
+    max_bytes = parse_memory("max_bytes", given["max_bytes"])
     dealing = Dealing(len(chunks), window)
     world, world_source = resolve_world(given["world"])
     if given["last_batch"] not in LAST_BATCH_RULES:
@@ -169,6 +171,8 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
         row_seed=order.row_seed,
         rule=CutRule(batch_size=batch_size, last_batch=given["last_batch"], several=slices),
         max_queue_size=queue_size,
+        max_bytes=max_bytes,
+        row_bytes=chunks.row_bytes if given["datareader"] is None else None,
         num_readers=checked_integer("num_readers", given["num_readers"], at_least=1),
         num_workers=num_workers,
         worker_kind=_worker_kind(given["worker_kind"], num_workers),
@@ -190,6 +194,7 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
         seed=seed,
         batch_size=batch_size,
         shuffle_window=window,
+        max_bytes=max_bytes,
     )
     options = LoaderOptions(
         run=run, order=order, num_epochs=num_epochs, world=world, world_source=world_source, shown=shown

@@ -21,6 +21,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
         (["indexed.py", "start"], "first batch of a shuffled shard of 10^9 items"),
         (["text.py", "--lines", "3000", "--repeat", "1"], "pyloader, strings to the loop"),
         (["memory.py", "--gigabytes", "0.26", "--form", "columns"], "4 chunks of 64 MB"),
+        (["bytes.py", "--megabytes", "1", "--max-bytes", "40MB"], "images   max_bytes=40MB"),
         (["processes.py", "--lines", "3000", "--repeat", "1", "--rounds", "40"], "2 processes"),
         (["starting.py", "--samples", "9000"], "window 8: reading"),
     ],
@@ -43,4 +44,4 @@ def test_it_runs_and_shows_its_figures(tmp_path, command, shows):
 
 def test_every_benchmark_is_run_here():
     scripts = {path.name for path in BENCHMARKS.glob("*.py")} - {"making.py"}
-    assert scripts == {"arrays.py", "indexed.py", "memory.py", "processes.py", "starting.py", "text.py"}
+    assert scripts == {"arrays.py", "bytes.py", "indexed.py", "memory.py", "processes.py", "starting.py", "text.py"}

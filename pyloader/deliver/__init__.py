@@ -12,6 +12,7 @@ from typing import TypeVar
 from pyloader.deliver.belongings import belongings, loader_cpu_seconds, pause
 from pyloader.deliver.children import Ending, run_child
 from pyloader.deliver.inline import InlineMap
+from pyloader.deliver.ledger import Claim, Ledger, Size
 from pyloader.deliver.lifecycle import Steps, end_with
 from pyloader.deliver.once import Once
 from pyloader.deliver.per_thread import PerThread
@@ -19,19 +20,24 @@ from pyloader.deliver.processes import RemoteFunction
 from pyloader.deliver.retries import Retried
 from pyloader.deliver.slots import Held, Slots, SlotsClosed
 from pyloader.deliver.stalls import StallWatch
+from pyloader.deliver.tally import Tally
 from pyloader.deliver.threads import ThreadedMap
 
 __all__ = [
+    "Claim",
     "Ending",
     "Held",
+    "Ledger",
     "Once",
     "PerThread",
     "RemoteFunction",
     "Retried",
+    "Size",
     "Slots",
     "SlotsClosed",
     "StallWatch",
     "Steps",
+    "Tally",
     "belongings",
     "end_with",
     "loader_cpu_seconds",

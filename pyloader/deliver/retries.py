@@ -64,6 +64,10 @@ class Retried(Generic[Out]):
                 exc.add_note(f"pyloader: the last of {num_tries} tries")
             raise
 
+    def activity(self) -> list[str]:
+        """Return nothing: the step that calls says which item it is at."""
+        return []
+
     def signal_close(self) -> None:
         """End every wait, now and from now on."""
         with self._changed:

@@ -29,6 +29,8 @@ class RunOptions:
       row_seed: The seed of the rows' order; None keeps it.
       rule: How batches are cut.
       max_queue_size: The most chunks resident at once.
+      max_bytes: The most bytes of columns resident at once; None sets no bound.
+      row_bytes: What a row takes, where the manifest says so: all its columns are arrays, read as it says; else None.
       num_readers: Threads that read.
       num_workers: Threads that make batches; 0 does everything in the caller's thread.
       worker_kind: Where the user's code runs: in these threads ("thread"), or in a process for each ("process").
@@ -53,6 +55,8 @@ class RunOptions:
     row_seed: int | None
     rule: CutRule
     max_queue_size: int
+    max_bytes: int | None
+    row_bytes: int | None
     num_readers: int
     num_workers: int
     worker_kind: str

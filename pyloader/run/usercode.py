@@ -38,13 +38,13 @@ def user_functions(options: RunOptions, steps: Steps, counters: Counters) -> tup
     if options.in_processes:
         reader = type(options.reader).__name__
         makers = " and ".join(type(part).__name__ for part in (options.dataset, options.collator) if part is not None)
-        read = steps.add_function(RemoteFunction(read, doing=lambda path: f"{reader} read {path}"))
-        encode = steps.add_function(
+        read = steps.add_awaited(RemoteFunction(read, doing=lambda path: f"{reader} read {path}"))
+        encode = steps.add_awaited(
             RemoteFunction(
                 encode, doing=lambda _columns, _mask, epoch, step: f"{makers} made epoch {epoch}, step {step}"
             )
         )
-    return steps.add_function(_careful(options, read, counters)), encode
+    return steps.add_awaited(_careful(options, read, counters)), encode
 
 
 def _careful(options: RunOptions, read: Callable[[str], _RowsRead], counters: Counters) -> Retried[_RowsRead]:
