@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import TracebackType
 from typing import Any
@@ -15,7 +14,7 @@ from pyloader.audit import ReceiptWriter
 from pyloader.datacollator import DataCollator
 from pyloader.datareader import DataReader
 from pyloader.dataset import Dataset
-from pyloader.deliver import end_with
+from pyloader.deliver import Steps, end_with
 from pyloader.errors import ClosedError, ReceiptError
 from pyloader.files.listing import DataDir
 from pyloader.loaderoptions import LoaderOptions, resolve
@@ -60,6 +59,10 @@ class DataLoader(Wrappable):
         "process" for code that is Python all through: reading, encoding and collating then happen in num_readers +
         num_workers processes of their own, and the batches are the same.
       num_readers: Threads that read chunks.
+      verify: Whether a chunk is compared with its checksum in the manifest before it is read: "never", the "first" time
+        this loader reads it, or "always".  A chunk that differs is an unreadable one.
+      read_retries: How often a read is tried again that failed for a reason that may pass (EIO, a timeout, a broken
+        connection, a stale handle); after half a second, then twice as long each time.  Counted in stats().
       max_skipped: How many unreadable chunks, and how many rows that cannot be read or encoded, are left out and listed
         in stats() before one is an error: a number of each, or a share such as "1%".  Other rows stand in for them,
         False in the mask of last_batch="pad", so that an epoch has all its steps; a chunk whose samples nobody has
@@ -100,6 +103,8 @@ class DataLoader(Wrappable):
         num_workers: int = 1,
         worker_kind: str = "thread",
         num_readers: int = 1,
+        verify: str = "never",
+        read_retries: int = 2,
         max_skipped: int | str = 0,
         quarantine: str | os.PathLike[str] | None = None,
         stall_timeout_seconds: float | None = None,
@@ -113,7 +118,7 @@ class DataLoader(Wrappable):
         self._options: LoaderOptions = resolve(given, old_names)
         self._position = START
         self._run: Run | None = None
-        self._end_run: weakref.finalize[Any, Any] | None = None
+        self._end_run: Callable[[], None] | None = None
         self._peeked: tuple[Any, int] | None = None  # a batch that was looked at, and its rows
         self._is_over = False  # the run's end has been delivered, and no `for` has begun since
         self._is_closed = False
@@ -138,17 +143,21 @@ class DataLoader(Wrappable):
         return self
 
     def __next__(self) -> Any:
-        if self._peeked is None:
-            batch, num_rows = self._next_batch()
-        else:
-            (batch, num_rows), self._peeked = self._peeked, None
-        if self._run is not None:
-            self._write_receipt(self._run)
-            self._position = self._run.position
-        self._counters.delivered(num_rows)
-        if self._bar is not None:
-            self._bar.step(self._position.epoch, self._position.step, self._counters)
-        return batch
+        position = self._position
+        try:
+            batch, num_rows = self._next_batch() if self._peeked is None else self._peeked
+            if self._run is not None:
+                self._write_receipt(self._run)
+                self._position = self._run.position
+            self._peeked = None
+            self._counters.delivered(num_rows)
+            if self._bar is not None:
+                self._bar.step(self._position.epoch, self._position.step, self._counters)
+            return batch
+        except BaseException as exc:
+            if not isinstance(exc, Exception):  # Ctrl-C, wherever it came: the batch has not been received
+                self._go_to(position)
+            raise
 
     def __len__(self) -> int:
         """Return how many batches a `for` has from its start on.
@@ -209,7 +218,8 @@ class DataLoader(Wrappable):
             except StopIteration:
                 after_end, self._position, self._is_over = self._position, position, False
                 inline = replace(self._options.run, num_workers=0)
-                return Run(inline, after_end, after_end.epoch + 1, Counters(), self._quarantine).next_batch()[0]
+                run = Run(inline, after_end, after_end.epoch + 1, Counters(), self._quarantine, Steps())
+                return run.next_batch()[0]
         return self._peeked[0]
 
     def locate(self, step: int) -> list[tuple[str, int]]:
@@ -296,12 +306,12 @@ class DataLoader(Wrappable):
             raise StopIteration
         self._counters.requested()
         begun = time.perf_counter()
-        run = self._run or self._begin_run()
-        run.steps.check_process()
         try:
+            run = self._run or self._begin_run()
+            run.steps.check_process()
             delivery = run.next_batch()
         except StopIteration:
-            self._end_of_run(run.position)
+            self._end_of_run(self._position.next_epoch() if self._run is None else self._run.position)
             raise
         except BaseException as exc:
             # After Ctrl-C the next call begins a new run from the same position; after an error it repeats the error.
@@ -327,12 +337,13 @@ class DataLoader(Wrappable):
         position, num_epochs = self._position, self._options.num_epochs
         if self._is_whole(position):
             if self._is_last_of_run(position.epoch):
-                self._end_of_run(position.next_epoch())
                 raise StopIteration
             position = position.next_epoch()
         end_epoch = None if num_epochs is None else (position.epoch // num_epochs + 1) * num_epochs
-        self._run = Run(self._options.run, position, end_epoch, self._counters, self._quarantine)
-        self._end_run = end_with(self, self._run.steps)
+        self._stop_run()  # one that Ctrl-C has kept from being stopped
+        steps = Steps()
+        self._end_run = end_with(self, steps)  # before anything starts, since Ctrl-C may come at any moment
+        self._run = Run(self._options.run, position, end_epoch, self._counters, self._quarantine, steps)
         return self._run
 
     def _end_of_run(self, position: Position) -> None:
@@ -342,9 +353,10 @@ class DataLoader(Wrappable):
             self._bar.close()
 
     def _stop_run(self) -> None:
+        self._run = None
         if self._end_run is not None:
             self._end_run()
-        self._run = self._end_run = None
+        self._end_run = None
 
     def _go_to(self, position: Position) -> None:
         self._stop_run()

@@ -10,7 +10,7 @@ from typing import Any
 from pyloader.collate import NumpyDataCollator
 from pyloader.datareader import DataReader
 from pyloader.errors import DataDirError, StateError
-from pyloader.files import list_chunks
+from pyloader.files import list_chunks, verification_of
 from pyloader.options import (
     checked_integer,
     checked_max_skipped,
@@ -22,7 +22,7 @@ from pyloader.options import (
 from pyloader.parts import check_part, reader_of
 from pyloader.plan import LAST_BATCH_RULES, Dealing, Order, Position, Streams, position_from_state, steps_per_epoch
 from pyloader.ranks import check_queue, check_state_fits_ranks, counts_of, streams_served
-from pyloader.run import RunOptions, check_bytes
+from pyloader.run import RunOptions, check_bytes, waits_before_retries
 from pyloader.shuffle import CutRule
 from pyloader.world import World, resolve_world
 
@@ -184,6 +184,8 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
         num_readers=checked_integer("num_readers", given["num_readers"], at_least=1),
         num_workers=num_workers,
         worker_kind=checked_worker_kind(given["worker_kind"], num_workers),
+        verification=verification_of(chunks, given["verify"]),
+        retry_waits=waits_before_retries(checked_integer("read_retries", given["read_retries"], at_least=0)),
         max_skipped=max_skipped,
         max_skipped_rows=max_skipped_rows,
         traced=max_skipped_rows > 0 or audited,

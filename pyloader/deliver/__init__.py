@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+from pyloader.deliver.belongings import belongings, loader_cpu_seconds, pause
+from pyloader.deliver.children import Ending, run_child
 from pyloader.deliver.inline import InlineMap
 from pyloader.deliver.ledger import Claim, Ledger, Size
 from pyloader.deliver.lifecycle import Steps, end_with
 from pyloader.deliver.once import Once
 from pyloader.deliver.per_thread import PerThread
 from pyloader.deliver.processes import RemoteFunction
+from pyloader.deliver.retries import Retried
 from pyloader.deliver.slots import Held, Slots, SlotsClosed
 from pyloader.deliver.stalls import StallWatch
 from pyloader.deliver.tally import Tally
@@ -22,20 +25,26 @@ from pyloader.deliver.threads import ThreadedMap
 
 __all__ = [
     "Claim",
+    "Ending",
     "Held",
     "Ledger",
     "Once",
     "PerThread",
     "RemoteFunction",
+    "Retried",
     "Size",
     "Slots",
     "SlotsClosed",
     "StallWatch",
     "Steps",
     "Tally",
+    "belongings",
     "end_with",
+    "loader_cpu_seconds",
     "map_ahead",
     "map_in_order",
+    "pause",
+    "run_child",
 ]
 
 In = TypeVar("In")

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from pyloader.errors import ForkError
@@ -20,6 +20,7 @@ _CLOSE_SECONDS = 5.0
 
 
 class _Step(Protocol):
+    def start(self) -> None: ...
     def activity(self) -> list[str]: ...
     def stacks(self) -> list[str]: ...
     def owns(self, thread: threading.Thread) -> bool: ...
@@ -42,8 +43,9 @@ class Steps:
         self._process = os.getpid()
 
     def add(self, step: Any) -> Any:
-        """Add a step downstream of the others, and return it."""
-        self._steps.append(step)
+        """Add a step downstream of the others, start it, and return it."""
+        self._steps.append(step)  # first: Ctrl-C may come while it starts, and it must be known to whoever closes
+        step.start()
         return step
 
     def add_awaited(self, awaited: Any) -> Any:
@@ -90,9 +92,15 @@ class Steps:
             _log.warning("close: after %g s still running, and left behind: %s", _CLOSE_SECONDS, "; ".join(running))
 
 
-def end_with(owner: object, steps: Steps) -> weakref.finalize[Any, Any]:
+def end_with(owner: object, steps: Steps) -> Callable[[], None]:
     """Close `steps` when `owner` is collected, at the latest when the interpreter exits.
 
     Calling the answer closes them at once.
     """
-    return weakref.finalize(owner, steps.close)
+    finalizer = weakref.finalize(owner, steps.close)
+
+    def end() -> None:
+        steps.close()
+        finalizer.detach()  # only now: a Ctrl-C that came meanwhile leaves something to be closed
+
+    return end

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import io
+import itertools
 import pickle
 import traceback
 import uuid
@@ -26,6 +27,7 @@ from pyloader.deliver.messages import Message
 __all__ = ["Failure", "Known", "load_function", "pack", "pack_function", "unpack"]
 
 _LARGE = 2**14  # bytes; a smaller buffer costs more beside the pickle than in it
+_LONGEST_CHAIN = 8  # exceptions can be made to go in circles
 
 # The classes that both sides know, each with a name of its own.
 Known: TypeAlias = "Mapping[type, str]"
@@ -38,12 +40,12 @@ class Failure:
     """What a call raised, on its way to another process.
 
     Attributes:
-      pickled: The exception; None when it cannot be pickled.
+      pickled: The exception, then those that it was raised from, as far as they can be pickled.
       text: The same in one line.
       trace: Its traceback.
     """
 
-    pickled: bytes | None
+    pickled: tuple[bytes, ...]
     text: str
     trace: str
 
@@ -52,21 +54,27 @@ class Failure:
         """Return the failure that tells of `error`, to a process that knows the `known` classes."""
         text = traceback.format_exception_only(error)[-1].strip()
         trace = "".join(traceback.format_exception(error))
-        try:
-            stream = io.BytesIO()
-            _Pickler(stream, known).dump(error)
-        except Exception:
-            return cls(None, text, trace)
-        return cls(stream.getvalue(), text, trace)
+        chain: list[bytes] = []
+        cause: BaseException | None = error
+        with contextlib.suppress(Exception):
+            while cause is not None and len(chain) < _LONGEST_CHAIN:
+                stream = io.BytesIO()
+                _Pickler(stream, known).dump(cause)
+                chain.append(stream.getvalue())
+                cause = cause.__cause__
+        return cls(tuple(chain), text, trace)
 
     def as_error(self) -> BaseException:
         """Return the exception, with its traceback in a note; a RuntimeError when it cannot be had."""
-        error = None
-        if self.pickled is not None:
-            with contextlib.suppress(Exception):  # many exceptions can be pickled, and not unpickled
-                error = pickle.loads(self.pickled)
-        if not isinstance(error, BaseException):
-            error = RuntimeError(f"{self.text} (in a worker process, from which this exception cannot be sent)")
+        chain: list[BaseException] = []
+        with contextlib.suppress(Exception):  # many exceptions can be pickled, and not unpickled
+            for pickled in self.pickled:
+                chain.append(pickle.loads(pickled))
+        if not chain or not isinstance(chain[0], BaseException):
+            chain = [RuntimeError(f"{self.text} (in a worker process, from which this exception cannot be sent)")]
+        for raised, cause in itertools.pairwise(chain):
+            raised.__cause__ = cause
+        error = chain[0]
         error.add_note(f"pyloader: in a worker process:\n{self.trace.rstrip()}")
         return error
 

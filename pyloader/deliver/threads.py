@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -78,6 +79,9 @@ class ThreadedMap(Generic[In, Out]):
             threading.Thread(target=self._work, args=(number,), name=f"pyloader-{name}-{number}", daemon=True)
             for number in range(num_threads)
         ]
+
+    def start(self) -> None:
+        """Begin."""
         for thread in self._threads:
             thread.start()
 
@@ -146,7 +150,8 @@ class ThreadedMap(Generic[In, Out]):
           What those that are still running are doing.
         """
         for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+            with contextlib.suppress(RuntimeError):  # Ctrl-C came before it was started
+                thread.join(max(0.0, deadline - time.monotonic()))
         if any(thread.is_alive() for thread in self._threads):
             return self.activity()
         close_items(self._items)

@@ -21,6 +21,7 @@ from pyloader.files.manifest import (
 )
 from pyloader.files.opening import line_blocks, open_chunk, suffix_of, text_of
 from pyloader.files.scanning import Scan, chunk_bytes, is_chunk_name, scan_directory
+from pyloader.files.verification import Verification, byte_difference, size_difference, verification_of
 
 __all__ = [
     "MANIFEST_NAME",
@@ -29,6 +30,8 @@ __all__ = [
     "DataDir",
     "Manifest",
     "Scan",
+    "Verification",
+    "byte_difference",
     "checksum_of",
     "chunk_bytes",
     "chunks_of_scan",
@@ -45,7 +48,9 @@ __all__ = [
     "packing_of",
     "read_manifest",
     "scan_directory",
+    "size_difference",
     "suffix_of",
     "text_of",
+    "verification_of",
     "write_manifest",
 ]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from pyloader.deliver import end_with
+from pyloader.deliver import Steps, end_with
 from pyloader.errors import ClosedError
 from pyloader.indexed.options import Recipe
 from pyloader.indexed.positions import Position, position_from_state, state_of
@@ -43,7 +42,7 @@ class Batches(Iterator[Batch], Generic[Batch]):
     def __init__(self, recipe: Recipe, position: Position) -> None:
         self._recipe, self._position = recipe, position
         self._run: Run | None = None
-        self._end_run: weakref.finalize[Any, Any] | None = None
+        self._end_run: Callable[[], None] | None = None
         self._bar = ProgressBar(recipe.plan.steps_per_epoch) if recipe.progress else None
         self._failure: Exception | None = None
         self._is_closed = False
@@ -57,25 +56,27 @@ class Batches(Iterator[Batch], Generic[Batch]):
             raise ClosedError("this iterator is closed.", "Make a new one with iter(loader)")
         if self._failure is not None:
             raise self._failure
-        step = self._position.step
+        position = self._position
+        step = position.step
         if step == self._end_step:
             self._position = Position(step, ended=True)
             self._stop_run()
             raise StopIteration
         self._recipe.counters.requested()
-        run = self._run or self._begin_run()
         try:
+            run = self._run or self._begin_run()
             batch: Batch = run.next_batch()
+            self._position = Position(step + 1)
+            if self._bar is not None:
+                epoch, step_of_epoch = self._recipe.plan.epoch_and_step(step)
+                self._bar.step(epoch, step_of_epoch + 1, self._recipe.counters)
+            return batch
         except BaseException as exc:
             # After Ctrl-C the next call begins a new run from the same position; after an error it repeats the error.
             self._failure = exc if isinstance(exc, Exception) else None
+            self._position = position
             self._stop_run()
             raise
-        self._position = Position(step + 1)
-        if self._bar is not None:
-            epoch, step_of_epoch = self._recipe.plan.epoch_and_step(step)
-            self._bar.step(epoch, step_of_epoch + 1, self._recipe.counters)
-        return batch
 
     def __enter__(self) -> Batches[Batch]:
         return self
@@ -127,14 +128,16 @@ class Batches(Iterator[Batch], Generic[Batch]):
         self._stop_run()
 
     def _begin_run(self) -> Run:
-        self._run = Run(self._recipe, self._position.step, self._end_step)
-        self._end_run = end_with(self, self._run.steps)
+        steps = Steps()
+        self._end_run = end_with(self, steps)  # before anything starts, since Ctrl-C may come at any moment
+        self._run = Run(self._recipe, self._position.step, self._end_step, steps)
         return self._run
 
     def _stop_run(self) -> None:
+        self._run = None
         if self._end_run is not None:
             self._end_run()
-        self._run = self._end_run = None
+        self._end_run = None
         if self._bar is not None:
             self._bar.close()
 

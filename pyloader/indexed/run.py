@@ -25,11 +25,13 @@ class Run:
       step: Of the first batch.
       end_step: The step after the last; None never ends.
 
-    Attributes:
       steps: What may have threads and processes, to be closed.
+
+    Attributes:
+      steps: The same.
     """
 
-    def __init__(self, recipe: Recipe, step: int, end_step: int | None) -> None:
+    def __init__(self, recipe: Recipe, step: int, end_step: int | None, steps: Steps) -> None:
         self._recipe = recipe
         # So many batches are made, or in making, beside the one that the loop has.
         limit = recipe.prefetch_size + max(1, recipe.num_workers)
@@ -39,7 +41,7 @@ class Run:
         # Python takes its time, and a process that dies takes no good batch with it.
         pace = Pace((limit - 1) // 2 if threaded and not recipe.in_processes else 1)
         plan = recipe.plan
-        self.steps = Steps()
+        self.steps = steps
         self._slots = Slots(limit, blocking=threaded)
         self._made: Made | None = None
         self._ready: deque[Any] = deque()  # its batches that have not been delivered: nothing holds the others

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
@@ -162,7 +161,7 @@ class _ReadAhead:
         self._steps_ahead, self._num_threads = steps_ahead, num_threads
         self._answers: Iterator[Any] | None = None
         self._slots = Slots(steps_ahead, blocking=num_threads > 0)
-        self._end: weakref.finalize[Any, Any] | None = None
+        self._end: Callable[[], None] | None = None
         self._expected: _Place | None = None
         self.call = HostCall(self._answer)
 

@@ -13,7 +13,17 @@ import msgspec
 from pyloader.columns import Columns, column_specs, difference, row_count
 from pyloader.datareader import DataReader, read_chunk
 from pyloader.errors import FileError, ManifestError
-from pyloader.files import ChunkEntry, Manifest, Scan, checksum_of, chunk_bytes, form_of, read_manifest, scan_directory
+from pyloader.files import (
+    ChunkEntry,
+    Manifest,
+    Scan,
+    byte_difference,
+    chunk_bytes,
+    form_of,
+    read_manifest,
+    scan_directory,
+    size_difference,
+)
 from pyloader.read import reader_for
 
 __all__ = ["Finding", "Inspection", "inspect_chunks"]
@@ -120,10 +130,9 @@ def _size_finding(root: Path, chunk: ChunkEntry, scan: Scan) -> Finding | None:
             return Finding(chunk.file, "missing", "")
         except OSError as exc:
             return Finding(chunk.file, "unreadable", f"cannot be read ({exc.strerror})")
-    if found == chunk.num_bytes:
-        return None
     state: State = "truncated" if found < chunk.num_bytes else "changed"
-    return Finding(chunk.file, state, f"{found:,} bytes, the manifest says {chunk.num_bytes:,}")
+    what = size_difference(found, chunk)
+    return Finding(chunk.file, state, what) if what else None
 
 
 def _content_finding(
@@ -134,9 +143,9 @@ def _content_finding(
     before = ""
     try:
         if chunk.checksum:
-            if checksum_of(path) == chunk.checksum:
+            if not (differs := byte_difference(path, chunk)):
                 return None
-            before = "the checksum differs; "
+            before = f"{differs}; "
         what = _what_differs(read_chunk(reader_of(), path), chunk, manifest)
     except FileError as exc:
         where = "" if exc.line is None else f"line {exc.line:,}: "

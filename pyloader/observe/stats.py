@@ -44,6 +44,7 @@ class Counters:
       num_samples: Samples delivered, filling included.
       num_dropped: Samples that last_batch="drop" left out.
       num_filled: Rows that last_batch="pad" or "wrap" repeated.
+      num_retries: Reads that were tried again after an error that may pass.
       num_stand_ins: Rows that stood in for samples left out by max_skipped.
       wait_seconds: How long the loop waited for data.
       first_wait_seconds: How long it waited for its first batch.
@@ -64,6 +65,7 @@ class Counters:
     num_samples: int = 0
     num_dropped: int = 0
     num_filled: int = 0
+    num_retries: int = 0
     num_stand_ins: int = 0
     wait_seconds: float = 0.0
     first_wait_seconds: float = 0.0
@@ -116,6 +118,7 @@ class Counters:
         return ChunkStats(
             **self.totals(),
             **options,
+            num_retries=self.num_retries,
             resident_peak=self.resident_chunks,
             resident_bytes_peak=None if max_bytes is None else self.resident_bytes,
             max_bytes=max_bytes,
@@ -292,6 +295,7 @@ class ChunkStats(Stats):
     Attributes:
       num_streams: How many streams an epoch is cut into, over all ranks.
       num_readers: Threads that read.
+      num_retries: How often a read was tried again, after an error that may pass.
       resident_peak: The most chunks' worth of rows that were resident at once.
       max_queue_size: The bound on it.
       resident_bytes_peak: The most bytes of columns that were resident at once; None without max_bytes.
@@ -303,6 +307,7 @@ class ChunkStats(Stats):
 
     num_streams: int
     num_readers: int
+    num_retries: int
     resident_peak: float
     max_queue_size: int
     resident_bytes_peak: int | None
@@ -329,6 +334,8 @@ class ChunkStats(Stats):
         if self.num_streams > 1:
             served = self.num_streams // self.num_ranks
             lines.append(f"rank       {self.rank} of {self.num_ranks}, with {served} of {self.num_streams} streams")
+        if self.num_retries:
+            lines.append(f"retried    {self.num_retries:,} reads, after errors that may pass")
         return lines
 
     def _bytes_in_words(self) -> str:

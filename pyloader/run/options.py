@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pyloader.datacollator import DataCollator
 from pyloader.datareader import DataReader
 from pyloader.dataset import Dataset
-from pyloader.files import ChunkList
+from pyloader.files import ChunkList, Verification
 from pyloader.plan import Dealing, Streams
 from pyloader.shuffle import CutRule
 
@@ -34,6 +34,8 @@ class RunOptions:
       num_readers: Threads that read.
       num_workers: Threads that make batches; 0 does everything in the caller's thread.
       worker_kind: Where the user's code runs: in these threads ("thread"), or in a process for each ("process").
+      verification: Compares chunks with their checksums before they are read; None trusts them.
+      retry_waits: Seconds before each further try of a read that failed for a reason that may pass.
       max_skipped: How many unreadable chunks are left out before one is an error.
       max_skipped_rows: How many bad rows; with either of them other rows stand in for those that are left out.
       traced: Whether rows carry the numbers of their samples.
@@ -58,6 +60,8 @@ class RunOptions:
     num_readers: int
     num_workers: int
     worker_kind: str
+    verification: Verification | None
+    retry_waits: tuple[float, ...]
     max_skipped: int
     max_skipped_rows: int
     traced: bool

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 
 from pyloader.columns import Columns, ColumnSpec, column_specs, difference, row_count, take_rows
-from pyloader.deliver import Held, Slots
+from pyloader.deliver import Held, Slots, SlotsClosed
 from pyloader.errors import ChunkReadError, ReadFileError, WorkerDiedError
 from pyloader.observe import Quarantine
 from pyloader.plan import STAND_IN, ReadTask, sample_numbers
@@ -24,8 +24,8 @@ from pyloader.shuffle import Arena, Arrival, ChunkRows
 
 __all__ = ["ArrivalCheck", "Read", "Reading", "chunk_reading"]
 
-# A path -> the columns there, and the rows that could not be read, each with the reason.
-Read: TypeAlias = "Callable[[str], tuple[Columns, dict[int, str]]]"
+# A chunk's index -> its columns, and the rows that could not be read, each with the reason.
+Read: TypeAlias = "Callable[[int], tuple[Columns, dict[int, str]]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,9 @@ class Reading:
 
 
 def chunk_reading(
-    options: RunOptions, slots: Slots, read_path: Read, quarantine: Quarantine
+    options: RunOptions, slots: Slots, read_index: Read, quarantine: Quarantine
 ) -> Callable[[ReadTask], Reading]:
-    """Return the function that reads a chunk, by `read_path`, into the slot that was taken for it."""
+    """Return the function that reads a chunk, by `read_index`, into the slot that was taken for it."""
     counts = options.chunks.counts
     arena = _arena(options)
 
@@ -67,7 +67,7 @@ def chunk_reading(
                 part.give_back()
             path = options.chunks.path(task.chunk)
             exc.add_note(f"pyloader: while {type(options.reader).__name__} read {path} (epoch {task.epoch})")
-            if not options.max_skipped or isinstance(exc, WorkerDiedError):  # that is no fault of the chunk
+            if not options.max_skipped or isinstance(exc, WorkerDiedError | SlotsClosed):  # no fault of the chunk
                 raise
             columns, numbers = read_another(task.chunk, exc)
             return Reading(task, slots.hold(ChunkRows(columns)), numbers, error=exc)
@@ -78,7 +78,7 @@ def chunk_reading(
         return Reading(task, slots.hold(rows, drop=drop), numbers, bad_rows)
 
     def read_chunk(index: int) -> tuple[Columns, np.ndarray | None, dict[int, str]]:
-        columns, bad_rows = read_path(options.chunks.path(index))
+        columns, bad_rows = read_index(index)
         # Taking rows from an array that is not contiguous would copy it whole each time.
         columns = {
             name: np.ascontiguousarray(values) if isinstance(values, np.ndarray) else values
@@ -108,7 +108,7 @@ def chunk_reading(
                 continue
             try:
                 columns, numbers, _ = read_chunk(other)
-            except WorkerDiedError:
+            except (WorkerDiedError, SlotsClosed):
                 raise
             except Exception:
                 num_failed += 1

@@ -60,9 +60,10 @@ class Run:
       end_epoch: The first epoch that is not delivered; None never ends.
       counters: What is counted along the way.
       quarantine: What is left out.
+      steps: Takes the steps that may have threads.  Whoever made it closes it.
 
     Attributes:
-      steps: The steps that may have threads, to be closed.
+      steps: The same.
       position: After the latest batch; at the start of the next epoch once an epoch's end has come.
       samples: The numbers of the latest batch's samples, uint64 of shape [rows], STAND_IN set where a row fills up;
         None unless traced.
@@ -76,12 +77,13 @@ class Run:
         end_epoch: int | None,
         counters: Counters,
         quarantine: Quarantine,
+        steps: Steps,
     ) -> None:
         self._options, self._counters, self._quarantine = options, counters, quarantine
         self.position = start
         self.samples: np.ndarray | None = None
         self.digest: np.ndarray | None = None
-        self.steps = Steps()
+        self.steps = steps
         self._made: _Weighed[Made] | None = None
         self._cursor = 0  # its rows that have been delivered
         self._delivered = 0  # rows of this epoch, since the run began
@@ -92,8 +94,8 @@ class Run:
         self._bytes = None if options.max_bytes is None else ResidentBytes(options)
         self._check = ArrivalCheck(options, quarantine)
 
-        read_path, encode = user_functions(options, self.steps)
-        read = chunk_reading(options, self._chunk_slots, read_path, quarantine)
+        read_index, encode = user_functions(options, self.steps, counters)
+        read = chunk_reading(options, self._chunk_slots, read_index, quarantine)
         streams = options.streams
         if streams is None:
             tasks = read_tasks(options.dealing, seed=options.chunk_seed, start=start, end_epoch=end_epoch)
@@ -165,10 +167,6 @@ class Run:
         self._delivered += stop - start
         self.position = self.position.after_batch(*made.after(stop))
         return batch, stop - start
-
-    def close(self) -> None:
-        """End the threads."""
-        self.steps.close()
 
     def _await_made(self) -> None:
         self.steps.check_process()

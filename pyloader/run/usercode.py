@@ -1,44 +1,71 @@
-"""User code: the functions of a run that call the user's methods, here or in other processes."""
+"""User code: the functions of a run that call the user's methods, here or in other processes, and again if need be."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import TypeAlias
 
 from pyloader.columns import Columns
 from pyloader.datareader import DataReader, read_chunk, read_good_rows
-from pyloader.deliver import RemoteFunction, Steps
+from pyloader.deliver import RemoteFunction, Retried, Steps
 from pyloader.encode import takes_rng
+from pyloader.observe import Counters
 from pyloader.run.encoding import encode_and_collate
 from pyloader.run.making import Encode
 from pyloader.run.options import RunOptions
 from pyloader.run.reading import Read
+from pyloader.run.transient import is_transient
 
 __all__ = ["user_functions"]
 
+_RowsRead: TypeAlias = "tuple[Columns, dict[int, str]]"
 
-def user_functions(options: RunOptions, steps: Steps) -> tuple[Read, Encode]:
-    """Return the functions that read a chunk, and that encode and collate a batch; `steps` ends what they start.
+
+def user_functions(options: RunOptions, steps: Steps, counters: Counters) -> tuple[Read, Encode]:
+    """Return the functions that read a chunk, by its index, and that encode and collate a batch.
+
+    `steps` ends what they start.
 
     Raises:
       TypeError: the user's objects cannot be sent to other processes; the message names the part that cannot.
     """
     draws = options.dataset is not None and takes_rng(options.dataset)
-    read: Read = partial(read_good_rows if options.skips else _read_all_rows, options.reader)
+    read: Callable[[str], _RowsRead] = partial(read_good_rows if options.skips else _read_all_rows, options.reader)
     stream = 0 if options.streams is None else options.streams.served[0]
-    encode = partial(encode_and_collate, options.dataset, options.collator, options.seed if draws else None, stream)
-    if not options.in_processes:
-        return read, encode
-    reader = type(options.reader).__name__
-    makers = " and ".join(type(part).__name__ for part in (options.dataset, options.collator) if part is not None)
-    return (
-        steps.add_awaited(RemoteFunction(read, doing=lambda path: f"{reader} read {path}")),
-        steps.add_awaited(
+    seed = options.seed if draws else None
+    encode: Encode = partial(encode_and_collate, options.dataset, options.collator, seed, stream)
+    if options.in_processes:
+        reader = type(options.reader).__name__
+        makers = " and ".join(type(part).__name__ for part in (options.dataset, options.collator) if part is not None)
+        read = steps.add_awaited(RemoteFunction(read, doing=lambda path: f"{reader} read {path}"))
+        encode = steps.add_awaited(
             RemoteFunction(
                 encode, doing=lambda _columns, _mask, epoch, step: f"{makers} made epoch {epoch}, step {step}"
             )
-        ),
+        )
+    return steps.add_awaited(_careful(options, read, counters)), encode
+
+
+def _careful(options: RunOptions, read: Callable[[str], _RowsRead], counters: Counters) -> Retried[_RowsRead]:
+    """Return the function that compares a chunk with its checksum, reads it, and tries again what may pass."""
+
+    def verify_and_read(index: int) -> _RowsRead:
+        if options.verification is not None:
+            options.verification.check(index)
+        return read(options.chunks.path(index))
+
+    def count() -> None:
+        counters.num_retries += 1
+
+    return Retried(
+        verify_and_read,
+        waits=options.retry_waits,
+        may_pass=is_transient,
+        doing=lambda index: f"reading {options.chunks.path(index)}",
+        count=count,
     )
 
 
-def _read_all_rows(reader: DataReader, path: str) -> tuple[Columns, dict[int, str]]:
+def _read_all_rows(reader: DataReader, path: str) -> _RowsRead:
     return read_chunk(reader, path), {}

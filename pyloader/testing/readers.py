@@ -10,7 +10,7 @@ import numpy as np
 from pyloader.columns import Column, Columns, column_specs, difference
 from pyloader.datareader import DataReader, read_chunk
 
-__all__ = ["check_reader"]
+__all__ = ["assert_same_columns", "check_reader"]
 
 
 def check_reader(reader: DataReader, path: str | os.PathLike[str]) -> Columns:
@@ -27,18 +27,19 @@ def check_reader(reader: DataReader, path: str | os.PathLike[str]) -> Columns:
     name, place = type(reader).__name__, os.fspath(path)
     first = read_chunk(reader, place)
     second = read_chunk(reader, place)
-    _assert_equal(first, second, f"{name} read {place} twice")
+    assert_same_columns(first, second, f"{name} read {place} twice")
     if reader.returns_new_arrays:
         _assert_new(first, second, name)
     try:
         copy = pickle.loads(pickle.dumps(reader))
     except Exception as exc:
         raise AssertionError(f"{name} cannot be pickled, so it cannot go to another process: {exc}") from exc
-    _assert_equal(first, read_chunk(copy, place), f"{name} and its copy by pickle read {place}")
+    assert_same_columns(first, read_chunk(copy, place), f"{name} and its copy by pickle read {place}")
     return first
 
 
-def _assert_equal(columns: Columns, others: Columns, what_happened: str) -> None:
+def assert_same_columns(columns: Columns, others: Columns, what_happened: str) -> None:
+    """Assert that two answers are the same, to the last value and dtype; the message begins with what happened."""
     found = difference(column_specs(others), column_specs(columns))
     assert not found, f"{what_happened}, and the second answer {found}"
     assert list(columns) == list(others), f"{what_happened}: columns {list(columns)}, then {list(others)}"

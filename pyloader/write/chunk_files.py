@@ -9,7 +9,16 @@ from typing import Any
 
 from pyloader.columns import ColumnSpec
 from pyloader.errors import OutputDirError, SplitError
-from pyloader.files import MANIFEST_NAME, ChunkEntry, Manifest, checksum_of, chunk_bytes, read_manifest, write_manifest
+from pyloader.files import (
+    MANIFEST_NAME,
+    ChunkEntry,
+    Manifest,
+    byte_difference,
+    checksum_of,
+    chunk_bytes,
+    read_manifest,
+    write_manifest,
+)
 from pyloader.write.atomic import WRITING, remove, sync, written_whole
 from pyloader.write.formats import ChunkFormat
 from pyloader.write.forms import Form, UnfitColumnsError
@@ -81,9 +90,7 @@ def finish(
 def is_whole(directory: Path, entry: ChunkEntry) -> bool:
     """Tell whether a chunk is as its entry says, to the last bit."""
     path = directory / entry.file
-    if not path.exists() or chunk_bytes(path) != entry.num_bytes:
-        return False
-    return not entry.checksum or checksum_of(path) == entry.checksum
+    return path.exists() and not byte_difference(path, entry)
 
 
 def first_free_index(entries: Sequence[ChunkEntry]) -> int:

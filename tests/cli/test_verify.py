@@ -111,7 +111,7 @@ def test_what_differs_in_a_chunk_is_told(capsys, chunks, monkeypatch, checksums,
 
 def test_sizes_only_reads_nothing(capsys, chunks, monkeypatch):
     flip_a_bit(chunks / "chunk-0.jsonl")
-    monkeypatch.setattr("pyloader.observe.damage.checksum_of", lambda path: pytest.fail(f"{path} was read"))
+    monkeypatch.setattr("pyloader.files.verification.checksum_of", lambda path: pytest.fail(f"{path} was read"))
     assert verify(capsys, chunks, "--sizes-only")[1][0] == "4 chunks, 40 samples: all sizes agree."
     (chunks / "chunk-1.jsonl").write_bytes(b"")
     assert verify(capsys, chunks, "--sizes-only")[0] == 1
@@ -157,7 +157,7 @@ def test_a_link_to_nothing_and_a_disk_that_fails_are_unreadable(capsys, chunks, 
     def failing(path):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("pyloader.observe.damage.checksum_of", failing)
+    monkeypatch.setattr("pyloader.files.verification.checksum_of", failing)
     _, lines = verify(capsys, chunks)
     assert lines[0] == "chunk-0.jsonl   unreadable   is a link to gone, which does not exist"
     assert lines[1] == "chunk-1.jsonl   unreadable   cannot be read (Input/output error)"

@@ -1,0 +1,92 @@
+"""Verification: whether a chunk's bytes are those that its manifest was made of."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from pyloader.errors import ChunkReadError
+from pyloader.files.chunk_list import ChunkList
+from pyloader.files.manifest import ChunkEntry, checksum_of
+from pyloader.files.scanning import chunk_bytes
+
+__all__ = ["VERIFY_MODES", "Verification", "byte_difference", "size_difference", "verification_of"]
+
+VERIFY_MODES = ("never", "first", "always")
+
+
+def size_difference(num_bytes: int, entry: ChunkEntry) -> str:
+    """Return how a chunk of `num_bytes` differs from what its manifest says, in words; "" when it does not."""
+    return "" if num_bytes == entry.num_bytes else f"{num_bytes:,} bytes, the manifest says {entry.num_bytes:,}"
+
+
+def byte_difference(path: str | os.PathLike[str], entry: ChunkEntry) -> str:
+    """Return how a chunk's bytes differ from what its manifest says, in words; "" when they do not.
+
+    The checksum, where there is one, is computed only when the size is right.
+
+    Raises:
+      OSError: it cannot be read.
+    """
+    if differs := size_difference(chunk_bytes(path), entry):
+        return differs
+    return "the checksum differs" if entry.checksum and checksum_of(path) != entry.checksum else ""
+
+
+class Verification:
+    """Compares a chunk with its checksum in the manifest before it is read: the first time, or each time.
+
+    The bytes are read from the disk by this, and then by the reader out of the system's cache.
+
+    Args:
+      chunks: The chunks, with a manifest that has their checksums.
+      always: Whether also those are compared that have been found well before.
+    """
+
+    def __init__(self, chunks: ChunkList, *, always: bool) -> None:
+        assert chunks.manifest is not None
+        self._chunks, self._manifest, self._always = chunks, chunks.manifest, always
+        self._is_well = np.zeros(len(chunks), bool)
+
+    def check(self, index: int) -> None:
+        """Compare chunk `index`.
+
+        Raises:
+          ChunkReadError: its bytes are not those that the manifest was made of.
+          OSError: it cannot be read.
+        """
+        if self._is_well[index] and not self._always:
+            return
+        path = self._chunks.path(index)
+        if differs := byte_difference(path, self._manifest.chunks[index]):
+            raise ChunkReadError(path, f"is not what the manifest was made of: {differs}.", self._remedy())
+        self._is_well[index] = True
+
+    def _remedy(self) -> str:
+        command = str(self._manifest.made_by.get("command", ""))
+        if command and not command.startswith("pyloader index"):
+            return f"Write it again, by the command that made it: {command}"
+        return f"Fetch it again; what else is damaged says: pyloader verify {self._chunks.root}"
+
+
+def verification_of(chunks: ChunkList, mode: str) -> Verification | None:
+    """Return what verifies `chunks` as DataLoader's `verify` says; None for "never".
+
+    Raises:
+      ValueError: there is no such mode, or there are no checksums to compare with.
+    """
+    if mode not in VERIFY_MODES:
+        raise ValueError(f'verify must be "never", "first" or "always", not {mode!r}')
+    if mode == "never":
+        return None
+    entries = () if chunks.manifest is None else chunks.manifest.chunks
+    without = next((entry.file for entry in entries if not entry.checksum), None)
+    if chunks.manifest is None or without is not None:
+        lacking = "has no manifest" if without is None else f"has a manifest without a checksum of {without}"
+        again = "" if without is None else " --overwrite"
+        raise ValueError(
+            f"verify={mode!r} compares chunks with their checksums, and {chunks.root} {lacking}. "
+            f"Make them: pyloader index {chunks.root} --checksums{again}"
+        )
+    return Verification(chunks, always=mode == "always")

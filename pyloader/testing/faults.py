@@ -1,0 +1,116 @@
+"""Faults to put into a loader: parts that are slow or fail, files that are damaged, a run that is killed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pyloader.columns import Columns
+from pyloader.dataloader import DataLoader
+from pyloader.datareader import DataReader, read_chunk
+from pyloader.deliver import pause
+
+__all__ = ["FailingReads", "FlakyReads", "SlowReads", "altered", "flip_bit", "kill_at_step", "truncate"]
+
+Batch = TypeVar("Batch")
+
+
+class _OtherReads(DataReader):
+    """A reader around another."""
+
+    def __init__(self, reader: DataReader) -> None:
+        super().__init__(reader.batch_size, reader.shuffle, reader.seed)
+        self.reader = reader
+        self.returns_new_arrays = reader.returns_new_arrays
+
+
+class SlowReads(_OtherReads):
+    """Reads as `reader` does, `seconds` later: a slow disk."""
+
+    def __init__(self, reader: DataReader, seconds: float = 0.01) -> None:
+        super().__init__(reader)
+        self.seconds = seconds
+
+    def read_file(self, path: str) -> Columns:
+        """Wait, and read."""
+        pause(self.seconds)
+        return read_chunk(self.reader, path)
+
+
+class FlakyReads(_OtherReads):
+    """Reads as `reader` does, but fails with EIO the first time that it reads a chunk: a disk or network that recovers.
+
+    What it has read is forgotten in another process.
+    """
+
+    def __init__(self, reader: DataReader) -> None:
+        super().__init__(reader)
+        self.tried: set[str] = set()
+
+    def read_file(self, path: str) -> Columns:
+        """Fail, or read."""
+        if path not in self.tried:
+            self.tried.add(path)
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        return read_chunk(self.reader, path)
+
+
+class FailingReads(_OtherReads):
+    """Reads as `reader` does, but raises `error` at each chunk whose path ends with `file`."""
+
+    def __init__(self, reader: DataReader, file: str, error: BaseException) -> None:
+        super().__init__(reader)
+        self.file, self.error = file, error
+
+    def read_file(self, path: str) -> Columns:
+        """Fail, or read."""
+        if path.endswith(self.file):
+            raise self.error
+        return read_chunk(self.reader, path)
+
+
+def altered(loader: DataLoader, **parts: Any) -> DataLoader:
+    """Return the `loader`, which has not been used yet, with other parts of its run.
+
+    >>> altered(make_loader(), reader=SlowReads(reader))  # doctest: +SKIP
+
+    Args:
+      loader: A new one.
+      parts: `reader`, `dataset`, `collator`, or another attribute of `pyloader.run.RunOptions`.
+    """
+    run = replace(loader._options.run, **parts)
+    if parts.keys() & {"dataset", "collator"}:  # batches are made one by one, since there is something to make
+        run = replace(run, rule=replace(run.rule, several=False))
+    loader._options = replace(loader._options, run=run)
+    return loader
+
+
+def truncate(path: str | os.PathLike[str], share: float = 0.5) -> None:
+    """Cut a file short, to this share of its bytes; of a directory of arrays, its largest file."""
+    file = _largest_file(Path(path))
+    os.truncate(file, int(file.stat().st_size * share))
+
+
+def flip_bit(path: str | os.PathLike[str], share: float = 0.5) -> None:
+    """Flip one bit of a file, after this share of its bytes; of a directory of arrays, in its largest file."""
+    file = _largest_file(Path(path))
+    data = bytearray(file.read_bytes())
+    data[min(int(len(data) * share), len(data) - 1)] ^= 1
+    file.write_bytes(data)
+
+
+def kill_at_step(batches: Iterable[Batch], step: int) -> Iterator[Batch]:
+    """Yield `batches`, and kill this process, by SIGKILL, when `step` of them have been used."""
+    for number, batch in enumerate(batches):
+        if number == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield batch
+
+
+def _largest_file(path: Path) -> Path:
+    return max(path.iterdir(), key=lambda file: file.stat().st_size) if path.is_dir() else path
