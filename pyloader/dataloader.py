@@ -96,8 +96,15 @@ class DataLoader(Wrappable):
         **old_names: Any,
     ) -> None:
         given = {name: value for name, value in locals().items() if name not in ("self", "old_names")}
-        self._options: LoaderOptions = resolve(given, old_names)
-        self._position = START
+        self._stand_at(START, resolve(given, old_names))
+        self._bar = ProgressBar(self.steps_per_epoch) if progress else None
+        if self._options.world_source:
+            _log.info(self._options.rank_in_words())
+
+    def _stand_at(self, position: Position, options: LoaderOptions) -> None:
+        """Begin to be, with nothing read yet."""
+        self._options = options
+        self._position = position
         self._run: Run | None = None
         self._end_run: weakref.finalize[Any, Any] | None = None
         self._peeked: tuple[Any, int] | None = None  # a batch that was looked at, and its rows
@@ -106,9 +113,14 @@ class DataLoader(Wrappable):
         self._failure: Exception | None = None
         self._has_loaded = False  # a state, and delivered no batch since
         self._counters = Counters()
-        self._bar = ProgressBar(self.steps_per_epoch) if progress else None
-        if self._options.world_source:
-            _log.info(self._options.rank_in_words())
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"options": self._options, "position": self._position, "is_over": self._is_over}
+
+    def __setstate__(self, pickled: dict[str, Any]) -> None:
+        # A copy in another process stands where this one does, and has read nothing.
+        self._stand_at(pickled["position"], pickled["options"])
+        self._is_over, self._bar = pickled["is_over"], None
 
     def __iter__(self) -> Iterator[Any]:
         self._unwrap_if_left()

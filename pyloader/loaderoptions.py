@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from pyloader.collate import NumpyDataCollator
+from pyloader.collate import NumpyDataCollator, two_steps
 from pyloader.datareader import DataReader
 from pyloader.errors import DataDirError, StateError
 from pyloader.files import list_chunks
@@ -149,12 +149,14 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
     if num_epochs is not None:
         checked_integer("num_epochs", num_epochs, at_least=1)
     collator = NumpyDataCollator() if given["datacollator"] is None else given["datacollator"]
-    slices = given["dataset"] is None and type(collator) is NumpyDataCollator and not collator.dtypes
+    arrays, convert, by_views = two_steps(collator)
+    slices = given["dataset"] is None and type(arrays) is NumpyDataCollator and not arrays.dtypes and by_views
     run = RunOptions(
         chunks=chunks,
         reader=reader,
         dataset=given["dataset"],
-        collator=collator,
+        collator=arrays,
+        convert=convert,
         dealing=dealing,
         streams=None,
         chunk_seed=seed if shuffle == "all" else None,

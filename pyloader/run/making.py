@@ -15,7 +15,7 @@ from pyloader.memory import RecycledMemory
 from pyloader.run.options import RunOptions
 from pyloader.shuffle import JoinedPiece, Piece, gather_joined, gather_piece, view_piece
 
-__all__ = ["Encode", "Made", "batch_making"]
+__all__ = ["Encode", "Made", "add_place", "batch_making"]
 
 # Columns, mask, epoch, step -> the batch, and the seconds that encoding and collating took.
 Encode: TypeAlias = "Callable[[Columns, np.ndarray | None, int, int], tuple[Any, tuple[float, float]]]"
@@ -77,7 +77,7 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[Piece | Joine
             try:
                 content, busy = encode(columns, mask, piece.epoch, piece.step)
             except Exception as exc:
-                _add_place(exc, f"epoch {piece.epoch}, step {piece.step}")
+                add_place(exc, f"epoch {piece.epoch}, step {piece.step}")
                 raise
         seconds = (gathered - begun, *busy)
         return Made(piece.num_rows, content, is_batch, piece.origin, piece.end, mixing, seconds, viewed)
@@ -92,7 +92,8 @@ def _mask(columns: Columns, piece: Piece | JoinedPiece) -> np.ndarray:
     return piece.samples()
 
 
-def _add_place(error: Exception, place: str) -> None:
+def add_place(error: Exception, place: str) -> None:
+    """Say in `error`, which user code raised, which batch it was at."""
     if isinstance(error, BatchEncodeError | CollateError):
         error.what = f"{error.what.rstrip('.')} ({place})."
         error.args = (error.what, error.hint)

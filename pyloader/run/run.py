@@ -16,12 +16,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from pyloader.columns import slice_columns
+from pyloader.columns import Columns, slice_columns
 from pyloader.deliver import Slots, StallWatch, Steps, map_in_order
 from pyloader.errors import CoverageError, DataDirError
 from pyloader.observe import Counters
 from pyloader.plan import Position, read_tasks
-from pyloader.run.making import Made, batch_making
+from pyloader.run.making import Made, add_place, batch_making
 from pyloader.run.options import RunOptions
 from pyloader.run.reading import ArrivalCheck, chunk_reading
 from pyloader.run.streaming import pieces_of_streams
@@ -114,7 +114,7 @@ class Run:
         made = self._made
         assert made is not None
         start, stop = self._cursor, min(self._cursor + self._options.rule.batch_size, made.num_rows)
-        batch = made.content if made.is_batch else slice_columns(made.content, start, stop)
+        batch = made.content if made.is_batch else self._slice(made.content, start, stop)
         self._cursor = stop
         if stop == made.num_rows:  # from here on the rows are the loop's
             self._made, self._cursor = None, 0
@@ -128,6 +128,16 @@ class Run:
     def close(self) -> None:
         """End the threads."""
         self.steps.close()
+
+    def _slice(self, columns: Columns, start: int, stop: int) -> Any:
+        batch, convert = slice_columns(columns, start, stop), self._options.convert
+        if convert is None:
+            return batch
+        try:
+            return convert(batch)
+        except Exception as exc:
+            add_place(exc, f"epoch {self.position.epoch}, step {self.position.step}")
+            raise
 
     def _await_made(self) -> None:
         self.steps.check_process()
