@@ -6,16 +6,18 @@ is taken where the loop is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from pyloader.collate.numpy_arrays import NumpyDataCollator
+from pyloader.collate.conversion import as_dtype
+from pyloader.collate.numpy_arrays import NumpyDataCollator, check_names
 from pyloader.columns import Columns
 from pyloader.datacollator import DataCollator
+from pyloader.errors import CollateError
 
-__all__ = ["ConvertingCollator", "map_leaves", "two_steps"]
+__all__ = ["ConvertingCollator", "map_leaves", "two_steps", "with_dtypes"]
 
 
 class ConvertingCollator(DataCollator):
@@ -55,6 +57,20 @@ def two_steps(collator: DataCollator) -> tuple[DataCollator, Callable[[Any], Any
         return collator, None, True
     assert isinstance(collator, ConvertingCollator)
     return collator.arrays, collator.convert_batch, collator.makes_views
+
+
+def with_dtypes(batch: Any, dtypes: Mapping[str, np.dtype]) -> Any:
+    """Return `batch`, a dict of arrays, with the columns that `dtypes` names as those.
+
+    Raises:
+      CollateError: it is no dict, has no such column, or one that the dtype cannot hold.
+    """
+    if not dtypes:
+        return batch
+    if not isinstance(batch, dict):
+        raise CollateError(f"dtypes goes by column, and the batch is a {type(batch).__name__}.", "Collate to a dict")
+    check_names("dtypes", dtypes, batch)
+    return {name: as_dtype(name, values, dtypes[name]) if name in dtypes else values for name, values in batch.items()}
 
 
 def map_leaves(convert: Callable[[str, Any], Any], batch: Any, name: str = "") -> Any:

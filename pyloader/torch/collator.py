@@ -9,9 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import DTypeLike
 
-from pyloader.collate import ConvertingCollator, map_leaves
-from pyloader.collate.conversion import as_dtype
-from pyloader.collate.numpy_arrays import check_names
+from pyloader.collate import ConvertingCollator, map_leaves, with_dtypes
 from pyloader.datacollator import DataCollator
 from pyloader.errors import CollateError
 
@@ -56,16 +54,10 @@ class TorchDataCollator(ConvertingCollator):
           CollateError: an array that torch has no dtype for, or `dtypes` names a column that is not there, or a dtype
             that cannot hold its numbers.
         """
-        if self.dtypes:
-            if not isinstance(batch, dict):
-                what = f"dtypes goes by column, and the batch is a {type(batch).__name__}."
-                raise CollateError(what, f"Let {type(self.arrays).__name__} return a dict")
-            check_names("dtypes", self.dtypes, batch)
+        batch = with_dtypes(batch, self._numpy_dtypes)
         pins = self.pin_memory and torch.cuda.is_available()
 
         def convert(name: str, leaf: Any) -> Any:
-            if name in self._numpy_dtypes:
-                leaf = as_dtype(name, leaf, self._numpy_dtypes[name])
             tensor = as_tensor(leaf, name)
             if not isinstance(tensor, torch.Tensor):
                 return tensor
