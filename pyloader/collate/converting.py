@@ -77,7 +77,7 @@ def map_leaves(convert: Callable[[str, Any], Any], batch: Any, name: str = "") -
     """Return `batch` with every array, tensor or other leaf as `convert(name, leaf)` makes it.
 
     Dicts, lists and tuples (named ones too) are gone through; the name is that of the dict entry a leaf is in, or its
-    place.  Lists of strings, numbers or None stay the objects they are.
+    place.  A list of strings, numbers or None is one leaf.
     """
     if isinstance(batch, np.ndarray):
         return convert(name, batch)
@@ -85,7 +85,7 @@ def map_leaves(convert: Callable[[str, Any], Any], batch: Any, name: str = "") -
         return {key: map_leaves(convert, value, str(key)) for key, value in batch.items()}
     if isinstance(batch, list | tuple):
         if batch and isinstance(batch[0], str | bytes | int | float | None):
-            return batch
+            return convert(name, batch)
         values = [map_leaves(convert, value, name or str(place)) for place, value in enumerate(batch)]
         if isinstance(batch, list):
             return values

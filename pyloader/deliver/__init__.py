@@ -17,6 +17,7 @@ from pyloader.deliver.processes import RemoteFunction
 from pyloader.deliver.slots import Held, Slots, SlotsClosed
 from pyloader.deliver.stalls import StallWatch
 from pyloader.deliver.threads import ThreadedMap
+from pyloader.deliver.turns import turns
 
 __all__ = [
     "Held",
@@ -30,6 +31,7 @@ __all__ = [
     "end_with",
     "map_ahead",
     "map_in_order",
+    "turns",
 ]
 
 In = TypeVar("In")
