@@ -1,8 +1,8 @@
 """The loop on TensorFlow's side: batches as tensors, or as a tf.data.Dataset for Keras.
 
-    collator   numbers -> tensors
-    feed       what tf.data has taken from a loader, and what of it the loop has received
-    dataset    a loader -> a tf.data.Dataset
+collator   numbers -> tensors
+feed       what tf.data has taken from a loader, and what of it the loop has received
+dataset    a loader -> a tf.data.Dataset
 """
 
 from pyloader.optional import import_optional

@@ -62,7 +62,9 @@ def as_array(value: Any, name: str = "") -> np.ndarray:
             return value
         except TypeError:
             found = str(value.dtype)
-    raise CollateError(f"{name!r} is {found}, which TensorFlow has no tensors of.", "Make numbers of it in batch_encode")
+    raise CollateError(
+        f"{name!r} is {found}, which TensorFlow has no tensors of.", "Make numbers of it in batch_encode"
+    )
 
 
 def _tensor(name: str, leaf: Any) -> Any:

@@ -32,6 +32,7 @@ class Feed(Wrapper[Any]):
 
     def __init__(self, loader: Any) -> None:
         super().__init__(loader, self._checked)
+        self._handed_over.name = "LoaderDataset"  # what the user knows
         self.signature: Any = None
         self._first = 0  # the number of the first batch that is kept
         self._iterator = 0  # only the newest is given batches
