@@ -22,6 +22,12 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
         (["text.py", "--lines", "3000", "--repeat", "1"], "pyloader, strings to the loop"),
         (["memory.py", "--gigabytes", "0.26", "--form", "columns"], "4 chunks of 64 MB"),
         (["processes.py", "--lines", "3000", "--repeat", "1", "--rounds", "40"], "2 processes"),
+        (["overlap.py", "--steps", "5", "--repeat", "1"], "numpy, 1 x 5 steps"),
+        pytest.param(
+            ["overlap.py", "--framework", "torch", "--steps", "5", "--repeat", "1"],
+            "torch, 1 x 5 steps",
+            marks=pytest.mark.frameworks,
+        ),
         (["starting.py", "--samples", "9000"], "window 8: reading"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
@@ -43,4 +49,4 @@ def test_it_runs_and_shows_its_figures(tmp_path, command, shows):
 
 def test_every_benchmark_is_run_here():
     scripts = {path.name for path in BENCHMARKS.glob("*.py")} - {"making.py"}
-    assert scripts == {"arrays.py", "indexed.py", "memory.py", "processes.py", "starting.py", "text.py"}
+    assert scripts == {"arrays.py", "indexed.py", "memory.py", "overlap.py", "processes.py", "starting.py", "text.py"}
