@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 import weakref
@@ -109,6 +110,7 @@ class DataLoader(Wrappable):
         self._end_run: weakref.finalize[Any, Any] | None = None
         self._peeked: tuple[Any, int] | None = None  # a batch that was looked at, and its rows
         self._is_over = False  # the run's end has been delivered, and no `for` has begun since
+        self._has_for = False  # one has begun in this run
         self._is_closed = False
         self._failure: Exception | None = None
         self._has_loaded = False  # a state, and delivered no batch since
@@ -124,8 +126,12 @@ class DataLoader(Wrappable):
 
     def __iter__(self) -> Iterator[Any]:
         self._unwrap_if_left()
-        self._is_over = False
-        position = self._position
+        position, steps = self._position, self.steps_per_epoch
+        if self._has_for and self._is_last_of_run(position.epoch) and steps is not None and position.step >= steps:
+            with contextlib.suppress(StopIteration):  # that `for` counted its batches, and did not ask for the end
+                self._next_batch()
+            position = self._position
+        self._is_over, self._has_for = False, True
         if position.steps_done and not self._stands_at_run_start() and not self._has_loaded:
             _log.info("going on at epoch %d, step %d; reset() starts over", position.epoch, position.step)
         return self
@@ -204,21 +210,17 @@ class DataLoader(Wrappable):
                 return Run(inline, after_end, after_end.epoch + 1, Counters()).next_batch()[0]
         return self._peeked[0]
 
-    def reset(self) -> None:
-        """Go back to the start of epoch 0."""
-        self._go_to(START)
-
     def skip(self, num_steps: int) -> None:
         """Leave out the next `num_steps` batches, without reading them; the state counts them as received.
 
         Raises:
           DataDirError: the chunks' counts are unknown.
           ValueError: `num_steps` is below 0, or chunks may be left out (max_skipped).
+          StateError: this loader is wrapped.
         """
         checked_integer("num_steps", num_steps, at_least=0)
-        streams = self._options.all_streams("skipping steps needs to know their samples")
-        if num_steps:
-            self._go_to(streams.position(self._position.steps_done + num_steps))
+        self._check_outermost("steps cannot be skipped here")
+        self._skip(num_steps)
 
     def locate(self, step: int) -> list[tuple[str, int]]:
         """Return where each row of a batch over all ranks comes from: (chunk, row in it), rank after rank.
@@ -270,6 +272,14 @@ class DataLoader(Wrappable):
         self._options = options
         self._has_loaded = True
 
+    def _skip(self, num_steps: int) -> None:
+        streams = self._options.all_streams("skipping steps needs to know their samples")
+        if num_steps:
+            self._go_to(streams.position(self._position.steps_done + num_steps))
+
+    def _start_over(self) -> None:
+        self._go_to(START)
+
     def _next_batch(self) -> tuple[Any, int]:
         """Return the next batch and its rows; `self._position` stays where the loop is."""
         if self._is_closed:
@@ -310,7 +320,7 @@ class DataLoader(Wrappable):
 
     def _end_of_run(self, position: Position) -> None:
         self._stop_run()
-        self._position, self._is_over, self._has_loaded = position, True, False
+        self._position, self._is_over, self._has_loaded, self._has_for = position, True, False, False
         if self._bar is not None:
             self._bar.close()
 
@@ -322,7 +332,7 @@ class DataLoader(Wrappable):
     def _go_to(self, position: Position) -> None:
         self._stop_run()
         self._position, self._peeked, self._failure = position, None, None
-        self._is_over = self._has_loaded = False
+        self._is_over = self._has_loaded = self._has_for = False
 
     def _is_whole(self, position: Position) -> bool:
         """Tell whether all batches of the position's epoch have been received."""

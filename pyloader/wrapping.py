@@ -85,6 +85,15 @@ class Wrappable(ABC):
         self._check_outermost("load_state_dict(state)")
         self._load(state)
 
+    def reset(self) -> None:
+        """Go back to the start of epoch 0.
+
+        Raises:
+          StateError: this loader is wrapped.
+        """
+        self._check_outermost("reset()")
+        self._start_over()
+
     def _check_outermost(self, call: str) -> None:
         self._unwrap_if_left()
         if self._handover is not None:
@@ -108,6 +117,9 @@ class Wrappable(ABC):
 
     @abstractmethod
     def _load(self, state: dict[str, Any]) -> None: ...
+
+    @abstractmethod
+    def _start_over(self) -> None: ...
 
 
 class Wrapper(Wrappable, Generic[Batch]):
@@ -148,6 +160,8 @@ class Wrapper(Wrappable, Generic[Batch]):
         if not self._ahead:
             assert self._end is not None
             error, self._handed_over.received = self._end
+            if isinstance(error, StopIteration):
+                raise StopIteration
             raise error
         batch, self._handed_over.received = self._ahead.popleft()
         return batch
@@ -194,11 +208,6 @@ class Wrapper(Wrappable, Generic[Batch]):
         rate = handed.num_samples / stats.loop_seconds if stats.loop_seconds else 0.0
         return replace(stats, num_steps=handed.num_steps, num_samples=handed.num_samples, samples_per_second=rate)
 
-    def reset(self) -> None:
-        """Go back to the start of epoch 0."""
-        self._loader.reset()
-        self._drop_ahead()
-
     def close(self) -> None:
         """Close the loader, and drop what was taken from it."""
         self._ahead.clear()
@@ -220,8 +229,8 @@ class Wrapper(Wrappable, Generic[Batch]):
             if self._taken is None:
                 self._taken = (next(self._loader),)
             batch = self._convert(self._taken[0])
-        except StopIteration as exc:
-            self._end = (exc, self._loader._received())
+        except StopIteration:  # not kept itself: its traceback leads here, and this object would keep itself alive
+            self._end = (StopIteration(), self._loader._received())
         except Exception as exc:  # comes after the batches before it
             self._end = (exc, self._ahead[-1][1] if self._ahead else self._received())
         else:
@@ -238,4 +247,8 @@ class Wrapper(Wrappable, Generic[Batch]):
 
     def _load(self, state: dict[str, Any]) -> None:
         self._loader._load(state)
+        self._drop_ahead()
+
+    def _start_over(self) -> None:
+        self._loader._start_over()
         self._drop_ahead()

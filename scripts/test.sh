@@ -5,7 +5,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 if [[ ${1:-} == all ]]; then
     shift
-    bin=$(scripts/venv frameworks '[test,polars,hf]' torch==2.13.0 jax)
+    packages=(torch==2.13.0 torchdata jax flax optax orbax-checkpoint tensorflow-cpu scikit-learn)
+    bin=$(scripts/venv frameworks '[test,polars,hf]' "${packages[@]}")
     exec "$bin/python" -m pytest -q "$@"
 fi
 bin=$(scripts/venv test '[test]')

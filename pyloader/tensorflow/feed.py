@@ -83,10 +83,9 @@ class Feed(Wrapper[Any]):
         with self._taking:
             super().close()
 
-    def reset(self) -> None:
-        """Go back to the start of epoch 0."""
+    def _start_over(self) -> None:
         with self._taking:
-            super().reset()
+            super()._start_over()
 
     def _load(self, state: dict[str, Any]) -> None:
         with self._taking:

@@ -53,10 +53,7 @@ class LoaderDataset(Wrapper[Any], IterableDataset[Any]):
                 "Write num_workers=0, or give the loader num_epochs= and its chunks a manifest: pyloader index DIR",
             )
         if start != _WHERE_IT_STANDS:
-            self._loader.reset()
-            self._loader.skip(start)
-            next(self._loader, None)  # the end of the run before
-            self._drop_ahead()
+            self._go_to_run_end(start)
         self._next_start.fill_(_WHERE_IT_STANDS if worker is None else self._run_end())
         super().__iter__()
         return self if worker is None else self._batches()
@@ -84,16 +81,20 @@ class LoaderDataset(Wrapper[Any], IterableDataset[Any]):
             )
         return super().state_dict()
 
-    def reset(self) -> None:
-        """Go back to the start of epoch 0."""
-        self._next_start.fill_(_WHERE_IT_STANDS)
-        super().reset()
-
     def _load(self, state: dict[str, Any]) -> None:
         worker = get_worker_info()
         if worker is None or worker.id == 0:
             self._next_start.fill_(_WHERE_IT_STANDS)
         super()._load(state)
+
+    def _start_over(self) -> None:
+        self._next_start.fill_(_WHERE_IT_STANDS)
+        super()._start_over()
+
+    def _go_to_run_end(self, num_steps: int) -> None:
+        super()._start_over()
+        self._loader._skip(num_steps)
+        self._drop_ahead()
 
     def _batches(self) -> Iterator[Any]:
         while (batch := next(self, self)) is not self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,7 +22,9 @@ class DevicePrefetch(Wrapper[Any]):
         checked_integer("size", size, at_least=1)
         self._device = _checked_device(device)
         self._copies = CudaCopies(self._device) if self._device.type == "cuda" else None
-        super().__init__(loader, self._begin if self._copies is None else self._copies.begin, size=size)
+        # Not a method of this object: it would keep itself alive.
+        begin = partial(_tensors_to, device=self._device) if self._copies is None else self._copies.begin
+        super().__init__(loader, begin, size=size)
 
     def __next__(self) -> Any:
         batch = super().__next__()
@@ -31,9 +34,6 @@ class DevicePrefetch(Wrapper[Any]):
         """Return the batch that comes next, without using it up; at a run's end, the first of the next run."""
         batch = super().peek()
         return batch if self._copies is None else self._copies.arrived(batch)
-
-    def _begin(self, batch: Any) -> Any:
-        return _tensors_to(batch, self._device)
 
 
 def prefetch_to_device(loader: Any, device: torch.device | str | int = "cuda", size: int = 2) -> DevicePrefetch:
