@@ -94,6 +94,7 @@ class LoaderDataset(Wrapper[Any], IterableDataset[Any]):
     def _go_to_run_end(self, num_steps: int) -> None:
         super()._start_over()
         self._loader._skip(num_steps)
+        next(self._loader, None)  # the end of that run
         self._drop_ahead()
 
     def _batches(self) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""A loader as an IterableDataset: under torch's DataLoader, its workers, and torchdata's; test_iterable.py runs this."""
+"""A loader as an IterableDataset, under the loaders of torch and torchdata; test_iterable.py runs this."""
 
 from __future__ import annotations
 
