@@ -132,7 +132,7 @@ def test_dicts_lists_and_tuples_are_gone_through_by_name() -> None:
     assert torch.is_tensor(made["a"].y[0])
     assert made["a"].y[1] == "text"
     assert made["texts"] is batch["texts"]
-    assert seen == ["a", "a", "a"]
+    assert seen == ["a", "a", "a", "texts"]
 
 
 @pytest.mark.parametrize("text", [False, True], ids=["sliced", "one by one"])
