@@ -2,18 +2,28 @@
 
     python examples/torch_text_classifier.py DUMP.jsonl WORK_DIR [--epochs 3]
 
-DUMP.jsonl has one {"text": "...", "label": 0} per line.
+DUMP.jsonl has one {"text": "...", "label": 0} per line.  The three classes are what one writes for data of one's own.
 """
 
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
 import torch
 
 import pyloader
-from pyloader import DataCollator, DataLoader, Dataset
+from pyloader import DataCollator, DataLoader, DataReader, Dataset, open_chunk
 from pyloader.columns import Columns
+
+
+class LabelledTexts(DataReader):
+    """A chunk of JSON lines -> texts and labels."""
+
+    def read_file(self, path: str) -> tuple[Columns, int]:
+        with open_chunk(path) as lines:
+            rows = [json.loads(line) for line in lines]
+        return {"text": [row["text"] for row in rows], "label": [row["label"] for row in rows]}, len(rows)
 
 
 class ByteShares(Dataset):
@@ -26,7 +36,7 @@ class ByteShares(Dataset):
 
 
 class Tensors(DataCollator):
-    """Columns of numbers -> tensors."""
+    """Columns of numbers -> tensors.  `pyloader.torch.TorchDataCollator` does this, and more."""
 
     def collate_batch(self, columns: Columns) -> dict[str, torch.Tensor]:
         return {name: torch.as_tensor(values) for name, values in columns.items()}
@@ -42,8 +52,10 @@ def main() -> None:
     chunks = arguments.work_dir / "chunks"
     if not chunks.exists():
         pyloader.split([arguments.dump], chunks, num_chunks=16, shuffle=True, holdout={"val": 0.1}, progress=True)
-    train = DataLoader(None, ByteShares(), Tensors(), chunks / "train", batch_size=64, shuffle=True, last_batch="drop")
-    val = DataLoader(None, ByteShares(), Tensors(), chunks / "val", batch_size=256)
+    train = DataLoader(
+        LabelledTexts(), ByteShares(), Tensors(), chunks / "train", batch_size=64, shuffle=True, last_batch="drop"
+    )
+    val = DataLoader(LabelledTexts(), ByteShares(), Tensors(), chunks / "val", batch_size=256)
 
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Linear(256, 64), torch.nn.ReLU(), torch.nn.Linear(64, 2))
@@ -56,8 +68,13 @@ def main() -> None:
             optimizer.step()
         val.reset()
         with torch.no_grad():
-            right = torch.cat([model(batch["shares"]).argmax(dim=1) == batch["label"] for batch in val])
-        print(f"epoch {epoch}: {right.float().mean():.1%} of {len(right)} held-out texts told right")
+            tests = [(model(batch["shares"]).argmax(dim=1), batch["label"]) for batch in val]
+        guessed, labels = (torch.cat(parts) for parts in zip(*tests, strict=True))
+        right, by_guessing = (guessed == labels).float().mean(), labels.bincount().max() / len(labels)
+        print(
+            f"epoch {epoch}: {right:.1%} of {len(labels)} held-out texts told right; guessing gives {by_guessing:.1%}"
+        )
+    assert right > by_guessing + 0.1, "nothing was learned"
 
 
 if __name__ == "__main__":

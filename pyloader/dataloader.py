@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
@@ -115,30 +116,54 @@ class DataLoader(Wrappable):
         **old_names: Any,
     ) -> None:
         given = {name: value for name, value in locals().items() if name not in ("self", "old_names")}
-        self._options: LoaderOptions = resolve(given, old_names)
-        self._position = START
-        self._run: Run | None = None
-        self._end_run: Callable[[], None] | None = None
-        self._peeked: tuple[Any, int] | None = None  # a batch that was looked at, and its rows
-        self._is_over = False  # the run's end has been delivered, and no `for` has begun since
-        self._is_closed = False
-        self._failure: Exception | None = None
-        self._has_loaded = False  # a state, and delivered no batch since
-        self._counters = Counters()
-        run, world = self._options.run, self._options.world
-        self._quarantine = Quarantine(
-            run.chunks, max_chunks=run.max_skipped, max_rows=run.max_skipped_rows, path=quarantine
-        )
-        self._receipts = None if audit_dir is None else ReceiptWriter(audit_dir, rank=world.rank, size=world.size)
+        self._stand_at(START, resolve(given, old_names))
         self._bar = ProgressBar(self.steps_per_epoch) if progress else None
         if self._options.world_source:
             _log.info(self._options.rank_in_words())
 
+    def _stand_at(self, position: Position, options: LoaderOptions) -> None:
+        """Begin to be, with nothing read yet."""
+        self._options = options
+        self._position = position
+        self._run: Run | None = None
+        self._end_run: Callable[[], None] | None = None
+        self._peeked: tuple[Any, int] | None = None  # a batch that was looked at, and its rows
+        self._is_over = False  # the run's end has been delivered, and no `for` has begun since
+        self._has_for = False  # one has begun in this run
+        self._is_closed = False
+        self._failure: Exception | None = None
+        self._has_loaded = False  # a state, and delivered no batch since
+        self._counters = Counters()
+        run, world, shown = options.run, options.world, options.shown
+        self._quarantine = Quarantine(
+            run.chunks, max_chunks=run.max_skipped, max_rows=run.max_skipped_rows, path=shown["quarantine"]
+        )
+        audit_dir = shown["audit_dir"]
+        self._receipts = None if audit_dir is None else ReceiptWriter(audit_dir, rank=world.rank, size=world.size)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"options": self._options, "state": self._received().state, "is_over": self._is_over}
+
+    def __setstate__(self, pickled: dict[str, Any]) -> None:
+        # A copy in another process stands where this one does, and has read nothing.
+        self._stand_at(START, pickled["options"])
+        self._load(pickled["state"])
+        self._is_over, self._bar = pickled["is_over"], None
+
     def __iter__(self) -> Iterator[Any]:
         self._unwrap_if_left()
-        self._is_over = False
-        position = self._position
-        if position.steps_done and not self._stands_at_run_start() and not self._has_loaded:
+        position, steps = self._position, self.steps_per_epoch
+        if (
+            self._has_for
+            and self._options.is_last_of_run(position.epoch)
+            and steps is not None
+            and position.step >= steps
+        ):
+            with contextlib.suppress(StopIteration):  # that `for` counted its batches, and did not ask for the end
+                self._next_batch()
+            position = self._position
+        self._is_over, self._has_for = False, True
+        if position.steps_done and not self._options.begins_run(position) and not self._has_loaded:
             _log.info("going on at epoch %d, step %d; reset() starts over", position.epoch, position.step)
         return self
 
@@ -189,7 +214,9 @@ class DataLoader(Wrappable):
     def epochs_done(self) -> int:
         """How many epochs have been delivered to their end."""
         position = self._position
-        return position.epoch + (self._is_whole(position) and not self._is_last_of_run(position.epoch))
+        return position.epoch + (
+            self._options.ends_epoch(position) and not self._options.is_last_of_run(position.epoch)
+        )
 
     @property
     def steps_done(self) -> int:
@@ -335,8 +362,8 @@ class DataLoader(Wrappable):
 
     def _begin_run(self) -> Run:
         position, num_epochs = self._position, self._options.num_epochs
-        if self._is_whole(position):
-            if self._is_last_of_run(position.epoch):
+        if self._options.ends_epoch(position):
+            if self._options.is_last_of_run(position.epoch):
                 raise StopIteration
             position = position.next_epoch()
         end_epoch = None if num_epochs is None else (position.epoch // num_epochs + 1) * num_epochs
@@ -348,7 +375,7 @@ class DataLoader(Wrappable):
 
     def _end_of_run(self, position: Position) -> None:
         self._stop_run()
-        self._position, self._is_over, self._has_loaded = position, True, False
+        self._position, self._is_over, self._has_loaded, self._has_for = position, True, False, False
         if self._bar is not None:
             self._bar.close()
 
@@ -361,22 +388,7 @@ class DataLoader(Wrappable):
     def _go_to(self, position: Position) -> None:
         self._stop_run()
         self._position, self._peeked, self._failure = position, None, None
-        self._is_over = self._has_loaded = False
-
-    def _is_whole(self, position: Position) -> bool:
-        """Tell whether all batches of the position's epoch have been received."""
-        run = self._options.run
-        if run.streams is not None:
-            return position.step >= run.streams.steps_per_epoch
-        return position.segment >= run.dealing.num_chunks
-
-    def _is_last_of_run(self, epoch: int) -> bool:
-        num_epochs = self._options.num_epochs
-        return num_epochs is not None and (epoch + 1) % num_epochs == 0
-
-    def _stands_at_run_start(self) -> bool:
-        position, num_epochs = self._position, self._options.num_epochs
-        return position.step == 0 and num_epochs is not None and position.epoch % num_epochs == 0
+        self._is_over = self._has_loaded = self._has_for = False
 
     def _log_resumed(self, position: Position, seconds: float) -> None:
         self._has_loaded = False

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from pyloader.collate import NumpyDataCollator
+from pyloader.collate import NumpyDataCollator, two_steps
 from pyloader.datareader import DataReader
 from pyloader.errors import DataDirError, StateError
 from pyloader.files import list_chunks, verification_of
@@ -59,6 +59,21 @@ class LoaderOptions:
         if counts is None:
             return None
         return steps_per_epoch(int(counts.sum()), self.order.batch_size, self.order.last_batch)
+
+    def ends_epoch(self, position: Position) -> bool:
+        """Tell whether all batches of the position's epoch have been received."""
+        streams = self.run.streams
+        if streams is not None:
+            return position.step >= streams.steps_per_epoch
+        return position.segment >= self.run.dealing.num_chunks
+
+    def is_last_of_run(self, epoch: int) -> bool:
+        """Tell whether a run ends with this epoch."""
+        return self.num_epochs is not None and (epoch + 1) % self.num_epochs == 0
+
+    def begins_run(self, position: Position) -> bool:
+        """Tell whether a run begins where `position` stands."""
+        return position.step == 0 and self.num_epochs is not None and position.epoch % self.num_epochs == 0
 
     def rank_in_words(self) -> str:
         """Return which rank this is, who said so, and what every epoch has on all ranks alike."""
@@ -157,7 +172,8 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
         given["max_skipped"], [len(chunks), num_rows], of="chunks and rows"
     )
     collator = NumpyDataCollator() if given["datacollator"] is None else given["datacollator"]
-    slices = given["dataset"] is None and type(collator) is NumpyDataCollator and not collator.dtypes
+    arrays, convert, by_views = two_steps(collator)
+    slices = given["dataset"] is None and type(arrays) is NumpyDataCollator and not arrays.dtypes and by_views
     order = Order(
         seed=seed,
         shuffle=shuffle,
@@ -172,7 +188,8 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
         chunks=chunks,
         reader=reader,
         dataset=given["dataset"],
-        collator=collator,
+        collator=arrays,
+        convert=convert,
         dealing=dealing,
         streams=None,
         chunk_seed=order.chunk_seed,

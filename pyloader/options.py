@@ -27,7 +27,7 @@ _OLD_NAMES = {"num_epoch": "num_epochs", "random_seed": "seed", "root_dir": "dat
 ELSEWHERE = {
     "drop_last": 'Write last_batch="drop" (or "keep", "pad", "wrap")',
     "collate_fn": "Subclass DataCollator, write collate_batch(columns), and give it as datacollator=",
-    "pin_memory": "A DataCollator that makes tensors can pin them in collate_batch",
+    "pin_memory": "Write datacollator=pyloader.torch.TorchDataCollator(pin_memory=True)",
     "prefetch_factor": "What is read ahead is bounded by max_queue_size, in chunks",
     "prefetch": "What is read ahead is bounded by max_queue_size, in chunks",
     "persistent_workers": "Workers live as long as the run; leave it out",

@@ -174,6 +174,8 @@ class Wrapper(Wrappable, Generic[Batch]):
         if not self._ahead:
             assert self._end is not None
             error, self._handed_over.received = self._end
+            if isinstance(error, StopIteration):
+                raise StopIteration
             raise error
         batch, self._handed_over.received = self._ahead.popleft()
         return batch
@@ -233,16 +235,19 @@ class Wrapper(Wrappable, Generic[Batch]):
             what = f"the {loader} of this {type(self).__name__} has been wrapped anew, or iterated without it."
             raise StateError(what, "Use the newest, or keep one over all epochs")
         while len(self._ahead) < size and self._end is None:
-            try:
-                if self._taken is None:
-                    self._taken = (next(self._loader),)
-                batch = self._convert(self._taken[0])
-            except StopIteration as exc:
-                self._end = (exc, self._loader._received())
-                return
-            except Exception as exc:  # comes after the batches before it
-                self._end = (exc, self._ahead[-1][1] if self._ahead else self._received())
-                return
+            self._take()
+
+    def _take(self) -> None:
+        """Take one batch from the loader, or its end."""
+        try:
+            if self._taken is None:
+                self._taken = (next(self._loader),)
+            batch = self._convert(self._taken[0])
+        except StopIteration:  # not kept itself: its traceback leads here, and this object would keep itself alive
+            self._end = (StopIteration(), self._loader._received())
+        except Exception as exc:  # comes after the batches before it
+            self._end = (exc, self._ahead[-1][1] if self._ahead else self._received())
+        else:
             self._ahead.append((batch, self._loader._received()))
             self._taken = None
 

@@ -5,7 +5,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 if [[ ${1:-} == all ]]; then
     shift
-    bin=$(scripts/venv frameworks '[test,polars,hf]' torch==2.13.0 jax flax optax orbax-checkpoint scikit-learn cyreal==0.2.1)
+    packages=(torch==2.13.0 torchdata jax flax optax orbax-checkpoint tensorflow-cpu scikit-learn cyreal==0.2.1)
+    packages+=(lightning accelerate transformers) # the recipes of docs/torch.md
+    bin=$(scripts/venv frameworks '[test,polars,hf]' "${packages[@]}")
     exec "$bin/python" -m pytest -q "$@"
 fi
 bin=$(scripts/venv test '[test]')

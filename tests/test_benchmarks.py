@@ -31,6 +31,12 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
         (["memory.py", "--gigabytes", "0.26", "--form", "columns"], "4 chunks of 64 MB"),
         (["bytes.py", "--megabytes", "1", "--max-bytes", "40MB"], "images   max_bytes=40MB"),
         (["processes.py", "--lines", "3000", "--repeat", "1", "--rounds", "40"], "2 processes"),
+        (["overlap.py", "--steps", "5", "--repeat", "1"], "numpy, 1 x 5 steps"),
+        pytest.param(
+            ["overlap.py", "--framework", "torch", "--steps", "5", "--repeat", "1"],
+            "torch, 1 x 5 steps",
+            marks=pytest.mark.frameworks,
+        ),
         (["starting.py", "--samples", "9000"], "window 8: reading"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -251,6 +252,16 @@ def test_reset_starts_over_in_the_first_epochs_order(directory):
         next(iter(loader))
         loader.reset()
         assert ids_of(loader) == first
+
+
+def test_a_for_that_counted_its_batches_has_come_to_its_end(counted):
+    """As Lightning's and Hugging Face's loops do: they take len(loader) batches, and no more."""
+    with loader_of(counted, batch_size=10, shuffle=True) as loader:
+        taken = [ids_of(islice(loader, len(loader))) for _ in range(3)]
+    assert sum(map(len, taken)) == 9
+    assert [ids for epoch in taken for ids in epoch] == ids_of(
+        loader_of(counted, batch_size=10, shuffle=True, num_epochs=3)
+    )
 
 
 def test_zip_and_enumerate_work(directory):

@@ -17,8 +17,8 @@ from pyloader.demo.text_dump import library_texts, write_text_dump
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 
-def run_example(name, *arguments):
-    command = [sys.executable, "-W", "error", EXAMPLES / name, *map(str, arguments)]
+def run_example(name, *arguments, options=()):
+    command = [sys.executable, "-W", "error", *options, EXAMPLES / name, *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=100)
     assert done.returncode == 0, done.stderr
@@ -60,7 +60,35 @@ def test_the_torch_classifier_tells_python_from_python_in_rot13(tmp_path):
             text = text[:1000] if number % 2 else codecs.encode(text[:1000], "rot13")
             file.write(json.dumps({"text": text, "label": number % 2}) + "\n")
     screen = run_example("torch_text_classifier.py", tmp_path / "dump.jsonl", tmp_path / "work", "--epochs", 3)
-    assert float(re.findall(r"([\d.]+)% of", screen)[-1]) > 90
+    right, by_guessing = map(float, re.findall(r"([\d.]+)%", screen)[-2:])
+    assert right > 90 > 60 > by_guessing
+
+
+@pytest.mark.frameworks
+def test_two_processes_train_the_model_that_one_trains(tmp_path):
+    pytest.importorskip("torch")
+    pytest.importorskip("sklearn")
+    numbers = []
+    for num_processes in (1, 2):
+        torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={num_processes}"]
+        screen = run_example("torch_ddp.py", tmp_path, options=["-W", "ignore", *torchrun])
+        numbers.append([float(number) for number in re.findall(r"\d+\.\d+", screen)])
+    assert numbers[0] == pytest.approx(numbers[1], rel=1e-3)
+    *losses, right, _ = numbers[0]
+    assert losses[-1] < 0.2 * losses[0]
+    assert right > 90
+
+
+@pytest.mark.frameworks
+def test_keras_reads_digits_and_goes_on_after_a_stop(tmp_path):
+    for package in ("tensorflow", "sklearn"):
+        pytest.importorskip(package)
+    deprecations = ["-W", "ignore::DeprecationWarning"]  # Keras' own
+    assert "stopped after step 50" in run_example("keras_fit.py", tmp_path, options=deprecations)
+    screen = run_example("keras_fit.py", tmp_path, options=deprecations)
+    assert "going on after step 50" in screen
+    assert "of 110 steps" in screen
+    assert float(re.search(r"([\d.]+)% of", screen)[1]) > 90
 
 
 @pytest.mark.frameworks

@@ -26,7 +26,7 @@ def test_an_old_spelling_of_an_option_that_the_owner_lacks_is_unknown():
     [
         ("drop_last", 'last_batch="drop"'),
         ("collate_fn", "DataCollator"),
-        ("pin_memory", "collate_batch"),
+        ("pin_memory", "TorchDataCollator"),
         ("prefetch", "max_queue_size"),
         ("prefetch_factor", "max_queue_size"),
         ("persistent_workers", "leave it out"),

@@ -89,6 +89,19 @@ def test_a_loader_whose_wrapper_is_gone_goes_on_where_the_loop_was(chunks: Path)
     assert ids_of(loader) == everything[2:]
 
 
+def test_a_loader_is_reset_by_its_wrapper_or_after_it(chunks: Path) -> None:
+    loader = shuffled(chunks)
+    wrapper = Ids(loader)
+    everything = list(wrapper)
+    with pytest.raises(StateError, match=r"Ask the outermost: the Ids's reset\(\)"):
+        loader.reset()
+    wrapper.reset()
+    assert list(wrapper) == everything
+    del wrapper
+    loader.reset()
+    assert list(Ids(loader)) == everything
+
+
 def test_peek_shows_the_next_batch_and_leaves_it(chunks: Path) -> None:
     everything, wrapper = ids_of(shuffled(chunks, num_epochs=2)), Ids(shuffled(chunks))
     for batch in everything[:10]:

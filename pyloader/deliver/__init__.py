@@ -22,6 +22,7 @@ from pyloader.deliver.slots import Held, Slots, SlotsClosed
 from pyloader.deliver.stalls import StallWatch
 from pyloader.deliver.tally import Tally
 from pyloader.deliver.threads import ThreadedMap
+from pyloader.deliver.turns import turns
 
 __all__ = [
     "Claim",
@@ -45,6 +46,7 @@ __all__ = [
     "map_in_order",
     "pause",
     "run_child",
+    "turns",
 ]
 
 In = TypeVar("In")

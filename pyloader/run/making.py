@@ -19,7 +19,7 @@ from pyloader.run.options import RunOptions
 from pyloader.run.tracing import take_off
 from pyloader.shuffle import JoinedPiece, Piece, gather_joined, gather_piece, view_piece
 
-__all__ = ["Encode", "Made", "batch_making"]
+__all__ = ["Encode", "Made", "add_place", "batch_making"]
 
 # Columns, mask, epoch, step -> the batch, and the seconds that encoding and collating took.
 Encode: TypeAlias = "Callable[[Columns, np.ndarray | None, int, int], tuple[Any, tuple[float, float]]]"
@@ -97,7 +97,7 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[Piece | Joine
                 else:
                     content, busy = encode(columns, mask, piece.epoch, piece.step)
             except Exception as exc:
-                _add_place(exc, f"epoch {piece.epoch}, step {piece.step}")
+                add_place(exc, f"epoch {piece.epoch}, step {piece.step}")
                 raise
         bad_samples = {}
         if numbers is not None and bad_rows:
@@ -163,7 +163,8 @@ def _mask(columns: Columns, piece: Piece | JoinedPiece, numbers: np.ndarray | No
     return piece.samples() if numbers is None else (numbers & STAND_IN) == 0
 
 
-def _add_place(error: Exception, place: str) -> None:
+def add_place(error: Exception, place: str) -> None:
+    """Say in `error`, which user code raised, which batch it was at."""
     if isinstance(error, BatchEncodeError | CollateError):
         error.what = f"{error.what.rstrip('.')} ({place})."
         error.args = (error.what, error.hint)

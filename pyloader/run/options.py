@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from pyloader.datacollator import DataCollator
 from pyloader.datareader import DataReader
@@ -23,6 +25,7 @@ class RunOptions:
       reader: Reads one.
       dataset: Encodes a batch; None leaves it raw.
       collator: Collates a batch.
+      convert: Makes of that what the loop receives, in this process; None when it is that.
       dealing: The window.
       streams: How an epoch is cut into streams, and which are delivered here; None where it is one stream.
       chunk_seed: The seed of the chunks' order; None keeps it.
@@ -49,6 +52,7 @@ class RunOptions:
     reader: DataReader
     dataset: Dataset | None
     collator: DataCollator
+    convert: Callable[[Any], Any] | None
     dealing: Dealing
     streams: Streams | None
     chunk_seed: int | None

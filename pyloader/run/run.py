@@ -18,12 +18,12 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 
-from pyloader.columns import slice_columns
+from pyloader.columns import Columns, slice_columns
 from pyloader.deliver import Claim, Slots, StallWatch, Steps, map_in_order
 from pyloader.errors import CoverageError, DataDirError
 from pyloader.observe import Counters, Quarantine
 from pyloader.plan import Position, read_tasks
-from pyloader.run.making import Made, batch_making
+from pyloader.run.making import Made, add_place, batch_making
 from pyloader.run.options import RunOptions
 from pyloader.run.reading import ArrivalCheck, chunk_reading
 from pyloader.run.resident import ResidentBytes
@@ -151,7 +151,7 @@ class Run:
         assert weighed is not None
         made = weighed.content
         start, stop = self._cursor, min(self._cursor + self._options.rule.batch_size, made.num_rows)
-        batch = made.content if made.is_batch else slice_columns(made.content, start, stop)
+        batch = made.content if made.is_batch else self._slice(made.content, start, stop)
         if made.samples is not None:
             self.samples = made.samples[start:stop]
         if made.digests is not None:
@@ -167,6 +167,16 @@ class Run:
         self._delivered += stop - start
         self.position = self.position.after_batch(*made.after(stop))
         return batch, stop - start
+
+    def _slice(self, columns: Columns, start: int, stop: int) -> Any:
+        batch, convert = slice_columns(columns, start, stop), self._options.convert
+        if convert is None:
+            return batch
+        try:
+            return convert(batch)
+        except Exception as exc:
+            add_place(exc, f"epoch {self.position.epoch}, step {self.position.step}")
+            raise
 
     def _await_made(self) -> None:
         self.steps.check_process()

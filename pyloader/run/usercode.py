@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+import numpy as np
 
 from pyloader.columns import Columns
 from pyloader.datareader import DataReader, read_chunk, read_good_rows
@@ -44,7 +47,7 @@ def user_functions(options: RunOptions, steps: Steps, counters: Counters) -> tup
                 encode, doing=lambda _columns, _mask, epoch, step: f"{makers} made epoch {epoch}, step {step}"
             )
         )
-    return steps.add_awaited(_careful(options, read, counters)), encode
+    return steps.add_awaited(_careful(options, read, counters)), _converting(encode, options.convert)
 
 
 def _careful(options: RunOptions, read: Callable[[str], _RowsRead], counters: Counters) -> Retried[_RowsRead]:
@@ -69,3 +72,18 @@ def _careful(options: RunOptions, read: Callable[[str], _RowsRead], counters: Co
 
 def _read_all_rows(reader: DataReader, path: str) -> _RowsRead:
     return read_chunk(reader, path), {}
+
+
+def _converting(encode: Encode, convert: Callable[[Any], Any] | None) -> Encode:
+    """Return `encode`, with `convert` done here to what it answers."""
+    if convert is None:
+        return encode
+
+    def encode_and_convert(
+        columns: Columns, mask: np.ndarray | None, epoch: int, step: int
+    ) -> tuple[Any, tuple[float, float]]:
+        batch, (encoding, collating) = encode(columns, mask, epoch, step)
+        begun = time.perf_counter()
+        return convert(batch), (encoding, collating + time.perf_counter() - begun)
+
+    return encode_and_convert
