@@ -16,7 +16,7 @@ from pyloader.errors import ChunkReadError
 from pyloader.files import chunk_bytes, line_blocks, packing_of, suffix_of
 from pyloader.optional import import_optional
 from pyloader.options import format_bytes
-from pyloader.read import NumpyReader
+from pyloader.read import NumpyReader, TokenReader
 
 __all__ = ["first_rows", "header_reader"]
 
@@ -28,9 +28,11 @@ _NUM_ROWS = 10_000
 
 def header_reader(reader: DataReader, names: Iterable[str]) -> DataReader | None:
     """Return a reader that maps the arrays of these files instead of reading them; None when there is none."""
-    if type(reader) is not NumpyReader or any(packing_of(name) or suffix_of(name) == ".npz" for name in names):
+    if any(packing_of(name) or suffix_of(name) == ".npz" for name in names):
         return None
-    return NumpyReader(mmap=True, name=reader.name)
+    if type(reader) is NumpyReader:
+        return NumpyReader(mmap=True, name=reader.name)
+    return reader.mapping() if type(reader) is TokenReader else None
 
 
 def first_rows(path: str, reader: DataReader, *, reader_name: str) -> tuple[Columns, float | None]:

@@ -39,12 +39,10 @@ def chunk_reading(
             if options.max_skipped == 0 or isinstance(exc, WorkerDiedError):  # that is no fault of the chunk
                 raise
             return task, slots.hold({}), exc
-        # Taking rows from an array that is not contiguous would copy it whole each time.
-        contiguous: Columns = {
-            name: np.ascontiguousarray(values) if isinstance(values, np.ndarray) else values
-            for name, values in columns.items()
+        gatherable: Columns = {
+            name: _gatherable(values) if isinstance(values, np.ndarray) else values for name, values in columns.items()
         }
-        return task, slots.hold(contiguous), None
+        return task, slots.hold(gatherable), None
 
     return read
 
@@ -110,3 +108,12 @@ class ArrivalCheck:
         elif differs := difference(specs, self._first[1]):
             hint = "Give all chunks the same columns; `pyloader index` gives those read from text the same dtypes"
             raise ReadFileError(path, f"{differs} as {self._first[0]} has.", hint)
+
+
+def _gatherable(values: np.ndarray) -> np.ndarray:
+    """Return the array in C order, from which rows are taken fastest; itself when its rows overlap.
+
+    Overlapping rows, windows of one sequence say, would take many times their memory.
+    """
+    overlaps = values.ndim > 1 and 0 <= values.strides[0] < values[:1].nbytes
+    return values if overlaps and values[:1].flags.c_contiguous else np.ascontiguousarray(values)

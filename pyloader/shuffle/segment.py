@@ -119,14 +119,18 @@ def _gather_array(segment: Segment, start: int, stop: int, sources: list[np.ndar
         return
     rows = segment.rows[start:stop]
     if segment.chunk_of is None:
-        # Without mode="clip", take fills a temporary array first, to leave `out` alone should an index be out of range.
-        np.take(sources[0], rows, axis=0, out=out, mode="clip")
+        if sources[0].flags.c_contiguous:
+            # Without mode="clip", take fills a temporary array first, to leave `out` alone should an index be wrong.
+            np.take(sources[0], rows, axis=0, out=out, mode="clip")
+        else:
+            out[:] = sources[0][rows]  # take would copy the whole array first
         return
     chunk_of = segment.chunk_of[start:stop]
     for number, source in enumerate(sources):
         places = np.flatnonzero(chunk_of == number)
         if len(places):
-            out[places] = source.take(rows[places], axis=0)
+            mine = rows[places]
+            out[places] = source.take(mine, axis=0) if source.flags.c_contiguous else source[mine]
 
 
 def _gather_list(segment: Segment, start: int, stop: int, sources: list[list[object]]) -> list[object]:

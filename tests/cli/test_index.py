@@ -169,7 +169,7 @@ def test_a_reader_of_the_users_own_counts_by_reading(capsys, tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("reader", "answer"),
     [
-        ("jsonl", "--reader jsonl: write it as package.module:Class"),
+        ("jsonlines", "--reader jsonlines: no reader is called so; or write package.module:Class"),
         ("no_such_module:X", "--reader no_such_module:X is no DataReader that can be imported (No module named"),
         ("json:JSONDecoder", "--reader json:JSONDecoder is no DataReader that can be imported"),
     ],
