@@ -14,7 +14,7 @@ _OURS, _BARE, _OTHERS, _INK = "#2563eb", "#64748b", "#cbd5e1", "#334155"
 
 
 def draw(results: Sequence[Result], path: Path) -> None:
-    """Draw the rates of each workload's contenders, as SVG; limits and the bare loop's variants are left out.
+    """Draw the rates of each workload's contenders, as SVG; the limits are left out.
 
     The axis is logarithmic: the slowest and the fastest are a factor of hundreds apart.
     """
@@ -26,7 +26,7 @@ def draw(results: Sequence[Result], path: Path) -> None:
     from matplotlib import pyplot
 
     shown = [result for result in results if result.case.contender != "limits"]
-    workloads = [name for name in dict.fromkeys(result.case.workload for result in shown) if name != "dense cold"]
+    workloads = list(dict.fromkeys(result.case.workload for result in shown))
     panels = [best_of_each(result for result in shown if result.case.workload == name)[::-1] for name in workloads]
     heights = [max(map(len, panels[start : start + 2])) for start in range(0, len(panels), 2)]
     figure, axes = pyplot.subplots(

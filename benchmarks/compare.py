@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
@@ -75,6 +76,8 @@ def _arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.rounds, arguments.seconds = 1, 0.1
+    if arguments.write and importlib.util.find_spec("matplotlib") is None:
+        parser.error("--write draws a picture, and needs matplotlib: pip install matplotlib")
     return arguments
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import json
 import os
 import subprocess
 import sys
@@ -41,6 +43,65 @@ def test_it_runs_and_shows_its_figures(tmp_path, command, shows):
     assert done.stderr == ""
 
 
+def compare(tmp_path, *words) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(BENCHMARKS / "compare.py"), *words],
+        env={**os.environ, "PYLOADER_BENCH": str(tmp_path / "data")},
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("workload", ["dense", "small", "text", "tokens", "dense cold"])
+def test_every_contender_that_is_installed_delivers_every_sample_once(tmp_path, workload):
+    pytest.importorskip("cloudpickle")
+    done = compare(tmp_path, "--quick", "--workload", workload, "--output", str(tmp_path), "--write")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "**Tiny data**: these figures show that it works, not how fast it is." in done.stdout
+    figures = json.loads((tmp_path / "benchmarks" / "results.json").read_text())
+    assert {result["name"] for result in figures["results"]} >= {"bare loop", "pyloader"}
+    for result in figures["results"]:
+        (run,) = result["runs"]
+        assert run["rate"] > 0
+        if result["name"] == "pyloader":
+            assert run["coverage"] == "once", result
+    assert done.stdout.strip() in (tmp_path / "benchmarks" / "README.md").read_text()
+    assert f"{workload}, samples/s" in (tmp_path / "img" / "benchmarks.svg").read_text()
+
+
+def test_contenders_that_are_not_installed_are_named(tmp_path):
+    listed = compare(tmp_path, "--list").stdout
+    for package, name in (("torch", "torch DataLoader"), ("litdata", "litdata"), ("loaderx", "loaderx 0.1.7")):
+        try:
+            importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            assert f"skipped: {name}, {package}" in listed
+        else:
+            assert f"dense: {name}" in listed
+
+
+def test_a_case_that_fails_is_told_with_its_reason_and_the_others_go_on(tmp_path):
+    (tmp_path / "data" / "arrays-4100").mkdir(parents=True)
+    (tmp_path / "data" / "arrays-4100" / "done").touch()  # and nothing else is
+    done = compare(tmp_path, "--quick", "--only", "bare loop", "--workload", "dense", "--workload", "text")
+    assert done.returncode == 1
+    assert "- dense: bare loop: FileNotFoundError" in done.stdout
+    assert "| bare loop |" in done.stdout
+
+
+def test_every_contender_has_its_module_and_its_place_in_the_table(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    from contenders import CONTENDERS
+
+    modules = {path.stem for path in (BENCHMARKS / "contenders").glob("*.py")} - {"__init__"}
+    assert modules == set(CONTENDERS)
+    for contender in CONTENDERS.values():
+        assert all(contender.measured(workload, all_cases=False) for workload in contender.cases)
+
+
 def test_every_benchmark_is_run_here():
-    scripts = {path.name for path in BENCHMARKS.glob("*.py")} - {"making.py"}
-    assert scripts == {"arrays.py", "indexed.py", "memory.py", "processes.py", "starting.py", "text.py"}
+    scripts = {path.name for path in BENCHMARKS.glob("*.py") if "__main__" in path.read_text()}
+    single = {"arrays.py", "indexed.py", "memory.py", "processes.py", "starting.py", "text.py"}
+    assert scripts == single | {"compare.py", "measuring.py"}

@@ -57,7 +57,7 @@ def test_the_version_names_the_distribution(capsys):
 
 @pytest.mark.parametrize(
     ("typed", "answer"),
-    [("verfy", "Did you mean pyloader verify?"), ("xyzzy", "There are: split, peek, verify, index, demo")],
+    [("verfy", "Did you mean pyloader verify?"), ("xyzzy", "There are: split, peek, verify, index, bench, demo")],
 )
 def test_an_unknown_command_is_answered_with_the_one_meant(capsys, typed, answer):
     assert main([typed]) == 2
