@@ -31,6 +31,14 @@ from tables import as_tables, with_tables
 from tqdm import tqdm
 from workloads import WORKLOADS
 
+_PICTURE_SECTION = """## How fast?
+
+<p align="center"><img src="img/benchmarks.svg" width="95%" alt="samples a second: pyloader, NumPy alone, other loaders"/></p>
+
+Medians of one run on {cores} cores, {date}; the axis is logarithmic, and a window of 4 mixes 4 chunks in every batch.
+[benchmarks/](benchmarks/README.md) has method, memory, mixing and coverage of each, and where we lose; `scripts/bench --install --write`
+repeats it on your machine."""
+
 PROJECT = Path(__file__).resolve().parents[1]
 BUSY = 0.5  # processes that want to run, on average: from there on others use the machine
 
@@ -140,11 +148,16 @@ def _caption(machine: dict[str, Any], arguments: argparse.Namespace) -> str:
     return "\n".join(lines)
 
 
+def _picture_section(machine: dict[str, Any], tables: str) -> str:
+    """What the project's README shows: the picture, and the warnings that the tables have."""
+    warnings = "".join(f"\n{line}" for line in tables.splitlines() if line.startswith("**"))
+    return _PICTURE_SECTION.format(**machine) + f"{warnings}\n"
+
+
 def _write(tables: str, results: list[Result], machine: dict[str, Any], skipped: dict[str, str], output: Path) -> None:
-    readme = output / "benchmarks" / "README.md"
-    text = with_tables((PROJECT / "benchmarks" / "README.md").read_text(), tables)
-    readme.parent.mkdir(parents=True, exist_ok=True)
-    readme.write_text(text)
+    (output / "benchmarks").mkdir(parents=True, exist_ok=True)
+    for name, figures_of in (("benchmarks/README.md", tables), ("README.md", _picture_section(machine, tables))):
+        (output / name).write_text(with_tables((PROJECT / name).read_text(), figures_of))
     figures = {"machine": machine, "results": [result.as_dict() for result in results], "skipped": skipped}
     (output / "benchmarks" / "results.json").write_text(json.dumps(figures, indent=1) + "\n")
     draw([result for result in results if not result.error], output / "img" / "benchmarks.svg")
