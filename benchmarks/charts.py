@@ -14,7 +14,7 @@ _OURS, _BARE, _OTHERS, _INK = "#2563eb", "#64748b", "#cbd5e1", "#334155"
 
 
 def draw(results: Sequence[Result], path: Path) -> None:
-    """Draw the rates of each workload's contenders, as SVG; the limits are left out.
+    """Draw the rates of each workload's contenders, as SVG; limits, our other forms and plain strings are left out.
 
     The axis is logarithmic: the slowest and the fastest are a factor of hundreds apart.
     """
@@ -22,10 +22,10 @@ def draw(results: Sequence[Result], path: Path) -> None:
 
     matplotlib.use("svg")
     matplotlib.rcParams["svg.hashsalt"] = "pyloader"  # the same figures, the same file
-    matplotlib.rcParams["font.family"] = "sans-serif"
+    matplotlib.rcParams["svg.fonttype"] = "none"  # text stays text
     from matplotlib import pyplot
 
-    shown = [result for result in results if result.case.contender != "limits"]
+    shown = [result for result in results if result.case.contender != "limits" and not _is_aside(result)]
     workloads = list(dict.fromkeys(result.case.workload for result in shown))
     panels = [best_of_each(result for result in shown if result.case.workload == name)[::-1] for name in workloads]
     heights = [max(map(len, panels[start : start + 2])) for start in range(0, len(panels), 2)]
@@ -55,6 +55,10 @@ def draw(results: Sequence[Result], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
+
+
+def _is_aside(result: Result) -> bool:
+    return bool({"form", "strings"} & result.case.options.keys())
 
 
 def _label(result: Result) -> str:

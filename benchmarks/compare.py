@@ -33,11 +33,11 @@ from workloads import WORKLOADS
 
 _PICTURE_SECTION = """## How fast?
 
-<p align="center"><img src="img/benchmarks.svg" width="95%" alt="samples a second: pyloader, NumPy alone, other loaders"/></p>
+<p align="center"><img src="img/benchmarks.svg" width="95%" alt="samples a second of pyloader and other loaders"/></p>
 
 Medians of one run on {cores} cores, {date}; the axis is logarithmic, and a window of 4 mixes 4 chunks in every batch.
-[benchmarks/](benchmarks/README.md) has method, memory, mixing and coverage of each, and where we lose; `scripts/bench --install --write`
-repeats it on your machine."""
+[benchmarks/](benchmarks/README.md) has method, memory, mixing and coverage of each, and where we lose;
+`scripts/bench --install --write` repeats it on your machine."""
 
 PROJECT = Path(__file__).resolve().parents[1]
 BUSY = 0.5  # processes that want to run, on average: from there on others use the machine

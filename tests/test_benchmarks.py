@@ -49,11 +49,12 @@ def compare(tmp_path, *words) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "PYLOADER_BENCH": str(tmp_path / "data")},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
         check=False,
     )
 
 
+@pytest.mark.timeout(300)  # a process for each case; seconds on an idle machine
 @pytest.mark.parametrize("workload", ["dense", "small", "text", "tokens", "dense cold"])
 def test_every_contender_that_is_installed_delivers_every_sample_once(tmp_path, workload):
     pytest.importorskip("cloudpickle")
