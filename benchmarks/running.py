@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,24 +48,13 @@ class Case:
     @property
     def configuration(self) -> str:
         """The options in words."""
-        words = []
-        for option, value in self.options.items():
-            if option in ("num_workers", "num_threads"):
-                words.append(f"{value} {option[4:] if value != 1 else option[4:-1]}")
-            elif isinstance(value, bool):
-                words += [option.removeprefix("as_")] if value else []
-            elif isinstance(value, str):
-                words.append(value)
-            else:
-                words.append(f"{option.replace('_', ' ')} {value}")
-        return ", ".join(words)
+        return _in_words(self.options)
 
     @property
     def group(self) -> tuple[str, str]:
         """Cases of one group differ in how many workers they have, and how much they buffer; the best one counts."""
-        chosen = {"num_workers", "num_threads", "buffer_chunks"}
-        kept = {option: value for option, value in self.options.items() if option not in chosen}
-        return self.name, Case(workload="", contender="", name="", options=kept).configuration
+        tuned = {"num_workers", "num_threads", "buffer_chunks"}
+        return self.name, _in_words({option: value for option, value in self.options.items() if option not in tuned})
 
     def __str__(self) -> str:
         return f"{self.workload}: {self.name}{f', {self.configuration}' if self.configuration else ''}"
@@ -225,3 +215,17 @@ def _is_installed(package: str) -> bool:
     except importlib.metadata.PackageNotFoundError:
         return False
     return True
+
+
+def _in_words(options: Mapping[str, Any]) -> str:
+    words = []
+    for option, value in options.items():
+        if option in ("num_workers", "num_threads"):
+            words.append(f"{value} {option[4:] if value != 1 else option[4:-1]}")
+        elif isinstance(value, bool):
+            words += [option.removeprefix("as_")] if value else []
+        elif isinstance(value, str):
+            words.append(value)
+        else:
+            words.append(f"{option.replace('_', ' ')} {value}")
+    return ", ".join(words)
