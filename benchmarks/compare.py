@@ -76,7 +76,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", default=[], metavar="WORD", help="only cases with this word")
     parser.add_argument("--all-cases", action="store_true", help="not only each contender's best configuration")
     parser.add_argument("--rounds", type=int, default=3, help="how often each case is run (3); medians are shown")
-    parser.add_argument("--seconds", type=float, default=1.5, help="how long each run is measured (1.5)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="how long each run is measured (1)")
     parser.add_argument("--quick", action="store_true", help="tiny data, one round, 0.1 seconds a case")
     parser.add_argument("--list", action="store_true", help="show the cases, and run none")
     parser.add_argument("--write", action="store_true", help="write README, results.json and the picture")

@@ -23,7 +23,7 @@ from workloads import Data, make
 
 __all__ = ["chunks_per_batch", "private_bytes"]
 
-WARM_SECONDS = 0.4
+WARM_SECONDS = 0.3
 _NO_ID = -1
 
 
