@@ -23,6 +23,7 @@ __all__ = [
     "problem_with_columns",
     "row_count",
     "slice_columns",
+    "take_rows",
     "with_tuples_as_lists",
 ]
 
@@ -123,6 +124,14 @@ def difference(specs: Sequence[ColumnSpec], others: Sequence[ColumnSpec]) -> str
 def slice_columns(columns: Columns, start: int, stop: int) -> Columns:
     """Return rows [start, stop): views of arrays, copies of lists."""
     return {name: values[start:stop] for name, values in columns.items()}
+
+
+def take_rows(columns: Columns, rows: np.ndarray) -> Columns:
+    """Return copies of some rows, in the order of `rows` (int64)."""
+    return {
+        name: values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows.tolist()]
+        for name, values in columns.items()
+    }
 
 
 def concatenate_columns(parts: Sequence[Columns]) -> Columns:

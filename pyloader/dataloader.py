@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 import weakref
 from collections.abc import Iterator
@@ -17,18 +18,19 @@ from pyloader.deliver import end_with
 from pyloader.errors import ClosedError
 from pyloader.files.listing import DataDir
 from pyloader.loaderoptions import LoaderOptions, resolve
-from pyloader.observe import Counters, ProgressBar, Stats
+from pyloader.observe import Counters, ProgressBar, Quarantine, Stats
 from pyloader.options import checked_integer
-from pyloader.plan import START, Position, rows_of_step, state_of
+from pyloader.plan import START, Position, left_out_in_state, rows_of_step, state_of
 from pyloader.run import Run
 from pyloader.world import World
+from pyloader.wrapping import Received, Wrappable
 
 __all__ = ["DataLoader"]
 
 _log = logging.getLogger("pyloader")
 
 
-class DataLoader:
+class DataLoader(Wrappable):
     """Streams chunk files to a training loop: one stream of batches, with a position.
 
     A `for` goes on where the last one stopped, also after `break`.  It ends when `num_epochs` epochs are complete; the
@@ -54,8 +56,11 @@ class DataLoader:
         "process" for code that is Python all through: reading, encoding and collating then happen in num_readers +
         num_workers processes of their own, and the batches are the same.
       num_readers: Threads that read chunks.
-      max_skipped: How many unreadable chunks are left out, and listed in stats(), before one is an error: a number, or
-        a share of all chunks such as "1%".
+      max_skipped: How many unreadable chunks, and how many rows that cannot be read or encoded, are left out and listed
+        in stats() before one is an error: a number of each, or a share such as "1%".  Other rows stand in for them,
+        False in the mask of last_batch="pad", so that an epoch has all its steps; a chunk whose samples nobody has
+        counted is left out without.
+      quarantine: A file that gets a line of JSON for each that is left out: file, row, error.
       stall_timeout_seconds: Seconds without a batch before StallError; None warns after 60, and waits.
       progress: Whether to show a progress bar.
       copy: Whether batches of unshuffled arrays are copied; False hands out parts of what the reader returned.
@@ -88,6 +93,7 @@ class DataLoader:
         worker_kind: str = "thread",
         num_readers: int = 1,
         max_skipped: int | str = 0,
+        quarantine: str | os.PathLike[str] | None = None,
         stall_timeout_seconds: float | None = None,
         progress: bool = False,
         copy: bool = True,
@@ -105,11 +111,16 @@ class DataLoader:
         self._failure: Exception | None = None
         self._has_loaded = False  # a state, and delivered no batch since
         self._counters = Counters()
+        run = self._options.run
+        self._quarantine = Quarantine(
+            run.chunks, max_chunks=run.max_skipped, max_rows=run.max_skipped_rows, path=quarantine
+        )
         self._bar = ProgressBar(self.steps_per_epoch) if progress else None
         if self._options.world_source:
             _log.info(self._options.rank_in_words())
 
     def __iter__(self) -> Iterator[Any]:
+        self._unwrap_if_left()
         self._is_over = False
         position = self._position
         if position.steps_done and not self._stands_at_run_start() and not self._has_loaded:
@@ -187,40 +198,20 @@ class DataLoader:
             except StopIteration:
                 after_end, self._position, self._is_over = self._position, position, False
                 inline = replace(self._options.run, num_workers=0)
-                return Run(inline, after_end, after_end.epoch + 1, Counters()).next_batch()[0]
+                return Run(inline, after_end, after_end.epoch + 1, Counters(), self._quarantine).next_batch()[0]
         return self._peeked[0]
 
     def reset(self) -> None:
         """Go back to the start of epoch 0."""
         self._go_to(START)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what the loop has received, as small JSON; a fresh loader that loads it goes on with the next batch.
-
-        It is the same on all ranks: save one.
-        """
-        return state_of(self._position, self._options.order)
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on with the batch after `state`.
-
-        On another number of ranks than it was saved on the batches over all ranks are the same, when that number
-        divides the state's num_streams, and batch_size is such that they have as many samples.
-
-        Raises:
-          StateError: the state was saved with other chunks or another order; the message says what to write.
-        """
-        options, position = self._options.resuming(state)
-        self._go_to(position)
-        self._options = options
-        self._has_loaded = True
+        self._quarantine.leave_out([])
 
     def skip(self, num_steps: int) -> None:
         """Leave out the next `num_steps` batches, without reading them; the state counts them as received.
 
         Raises:
           DataDirError: the chunks' counts are unknown.
-          ValueError: `num_steps` is below 0, or chunks may be left out (max_skipped).
+          ValueError: `num_steps` is below 0.
         """
         checked_integer("num_steps", num_steps, at_least=0)
         streams = self._options.all_streams("skipping steps needs to know their samples")
@@ -237,7 +228,7 @@ class DataLoader:
 
         Raises:
           DataDirError: the chunks' counts are unknown.
-          ValueError: `step` is below 0, or chunks may be left out (max_skipped).
+          ValueError: `step` is below 0.
         """
         checked_integer("step", step, at_least=0)
         streams = self._options.all_streams("locating a step's samples needs to know how many each holds")
@@ -258,6 +249,7 @@ class DataLoader:
             max_queue_size=run.max_queue_size,
             shuffle_window=run.dealing.window,
             last_batch=run.rule.last_batch,
+            skipped=self._quarantine.reasons(),
         )
 
     def close(self) -> None:
@@ -266,6 +258,26 @@ class DataLoader:
         self._stop_run()
         if self._bar is not None:
             self._bar.close()
+
+    def _received(self) -> Received:
+        position, order, counters = self._position, self._options.order, self._counters
+        # What was read ahead of the loop is not in the state.  Of several ranks each knows its own chunks alone, and
+        # the state is the same on all.
+        left_out = (
+            self._quarantine.chunks_before(position.epoch, position.segment + (position.offset > 0))
+            if order.num_streams == 1
+            else []
+        )
+        state = state_of(position, order, left_out)
+        return Received(state, self.steps_done, self.epochs_done, counters.num_steps, counters.num_samples)
+
+    def _load(self, state: dict[str, Any]) -> None:
+        options, position = self._options.resuming(state)
+        left_out = left_out_in_state(state)
+        self._go_to(position)
+        self._quarantine.leave_out(left_out)
+        self._options = options
+        self._has_loaded = True
 
     def _next_batch(self) -> tuple[Any, int]:
         """Return the next batch and its rows; `self._position` stays where the loop is."""
@@ -301,7 +313,7 @@ class DataLoader:
                 raise StopIteration
             position = position.next_epoch()
         end_epoch = None if num_epochs is None else (position.epoch // num_epochs + 1) * num_epochs
-        self._run = Run(self._options.run, position, end_epoch, self._counters)
+        self._run = Run(self._options.run, position, end_epoch, self._counters, self._quarantine)
         self._end_run = end_with(self, self._run.steps)
         return self._run
 

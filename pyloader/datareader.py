@@ -12,7 +12,7 @@ from pyloader.columns import Columns, problem_with_columns, row_count, with_tupl
 from pyloader.errors import ReadFileError
 from pyloader.options import with_new_names
 
-__all__ = ["DataReader", "read_chunk"]
+__all__ = ["DataReader", "read_chunk", "read_good_rows"]
 
 _HINT = "Return (columns, num_samples), or columns alone, a dict of lists and arrays"
 
@@ -55,6 +55,17 @@ class DataReader:
         """
         raise NotImplementedError(f"{type(self).__name__} has no read_file(path): write one")
 
+    def read_damaged_file(self, path: str) -> tuple[Columns, int, dict[int, str]]:
+        """Read what can be read of a chunk file that `read_file` failed on; asked for under `max_skipped` alone.
+
+        Write it where a file may have some bad rows among many good ones.  Without it the whole chunk is left out.
+
+        Returns:
+          The columns and the number of samples, those that cannot be read among them, with anything in their places;
+          and for each of these its row and the reason.
+        """
+        raise NotImplementedError
+
 
 def read_chunk(reader: DataReader, path: str | os.PathLike[str]) -> Columns:
     """Return what `reader` reads at `path`, checked; {} for the answer ({}, 0) of a file without samples.
@@ -67,6 +78,25 @@ def read_chunk(reader: DataReader, path: str | os.PathLike[str]) -> Columns:
         answer: Any = reader.read_file(path)
     except StopIteration as exc:  # on its way up it would end the training loop, as if everything had been read
         raise RuntimeError(f"{where} raised StopIteration at {path}") from exc
+    return _checked(answer, path, where)
+
+
+def read_good_rows(reader: DataReader, path: str | os.PathLike[str]) -> tuple[Columns, dict[int, str]]:
+    """Return what `reader` reads at `path`, and the rows that it cannot read, each with the reason.
+
+    Raises:
+      Exception: what `read_file` raised, when nothing can be read in spite of it.
+    """
+    try:
+        return read_chunk(reader, path), {}
+    except Exception:
+        if type(reader).read_damaged_file is DataReader.read_damaged_file:
+            raise
+        *answer, bad_rows = reader.read_damaged_file(os.fspath(path))
+        return _checked(tuple(answer), os.fspath(path), f"{type(reader).__name__}.read_damaged_file"), bad_rows
+
+
+def _checked(answer: Any, path: str, where: str) -> Columns:
     columns, said = answer if isinstance(answer, tuple) and len(answer) == 2 else (answer, None)
     columns = with_tuples_as_lists(columns)
     if said is not None and not isinstance(said, int | np.integer):

@@ -11,7 +11,7 @@ from typing import Any
 from pyloader.collate import NumpyDataCollator
 from pyloader.datareader import DataReader
 from pyloader.errors import DataDirError, StateError
-from pyloader.files import list_chunks
+from pyloader.files import ChunkList, list_chunks
 from pyloader.options import checked_integer, checked_seconds, with_new_names
 from pyloader.parts import check_part, reader_of
 from pyloader.plan import LAST_BATCH_RULES, Dealing, Order, Position, Streams, position_from_state, steps_per_epoch
@@ -75,11 +75,8 @@ class LoaderOptions:
 
         Raises:
           DataDirError: the chunks' counts are unknown; `purpose` says what needs them.
-          ValueError: chunks may be left out.
         """
         counts_of(self.run.chunks, purpose)
-        if self.run.max_skipped:
-            raise ValueError(f"max_skipped={self.run.max_skipped} may leave out chunks, and {purpose}")
         return self.run.streams or self._one_stream
 
     @cached_property
@@ -148,6 +145,7 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
     num_epochs = given["num_epochs"]
     if num_epochs is not None:
         checked_integer("num_epochs", num_epochs, at_least=1)
+    max_skipped, max_skipped_rows = _max_skipped(given["max_skipped"], chunks)
     collator = NumpyDataCollator() if given["datacollator"] is None else given["datacollator"]
     slices = given["dataset"] is None and type(collator) is NumpyDataCollator and not collator.dtypes
     run = RunOptions(
@@ -164,7 +162,9 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
         num_readers=checked_integer("num_readers", given["num_readers"], at_least=1),
         num_workers=num_workers,
         worker_kind=_worker_kind(given["worker_kind"], num_workers),
-        max_skipped=_max_skipped(given["max_skipped"], len(chunks)),
+        max_skipped=max_skipped,
+        max_skipped_rows=max_skipped_rows,
+        traced=max_skipped_rows > 0,
         seed=seed,
         copy=bool(given["copy"]),
         stall_timeout_seconds=checked_seconds("stall_timeout_seconds", given["stall_timeout_seconds"]),
@@ -224,7 +224,8 @@ def _worker_kind(kind: Any, num_workers: int) -> str:
     return str(kind)
 
 
-def _max_skipped(value: int | str, num_chunks: int) -> int:
+def _max_skipped(value: int | str, chunks: ChunkList) -> tuple[int, int]:
+    """Return how many chunks, and how many rows, may be left out; a share is of either."""
     if isinstance(value, str):
         number, percent, rest = value.partition("%")
         try:
@@ -232,7 +233,10 @@ def _max_skipped(value: int | str, num_chunks: int) -> int:
                 raise ValueError
         except ValueError:
             raise ValueError(
-                f'max_skipped must be a number of chunks or a share of them such as "1%", not {value!r}'
+                f'max_skipped must be a number of chunks and rows, or a share of them such as "1%", not {value!r}'
             ) from None
-        return math.floor(float(number) / 100 * num_chunks)
-    return checked_integer("max_skipped", value, at_least=0)
+        share, num_chunks = float(number) / 100, len(chunks)
+        num_rows = num_chunks if chunks.counts is None else int(chunks.counts.sum())
+        return math.floor(share * num_chunks), math.floor(share * num_rows)
+    number_of_each = checked_integer("max_skipped", value, at_least=0)
+    return number_of_each, number_of_each

@@ -9,13 +9,31 @@ from __future__ import annotations
 import math
 import sys
 from collections import deque
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeAlias
 
 import numpy as np
 
-__all__ = ["RecycledMemory"]
+__all__ = ["Allocate", "RecycledMemory", "allocating"]
 
 _SMALLEST = 2**16  # below this many bytes, malloc is as fast
+
+# Shape, dtype -> an uninitialised array, or None for one from elsewhere.
+Allocate: TypeAlias = "Callable[[tuple[int, ...], np.dtype[Any]], np.ndarray | None]"
+
+_allocate: ContextVar[Allocate | None] = ContextVar("allocate", default=None)
+
+
+@contextmanager
+def allocating(allocate: Allocate) -> Iterator[None]:
+    """Have every `RecycledMemory` ask `allocate` first, for this thread and as long as the context lasts."""
+    token = _allocate.set(allocate)
+    try:
+        yield
+    finally:
+        _allocate.reset(token)
 
 
 class RecycledMemory:
@@ -36,6 +54,9 @@ class RecycledMemory:
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
         """Return an uninitialised, writable array that shares memory with no other living array."""
+        allocate = _allocate.get()
+        if allocate is not None and (array := allocate(shape, dtype)) is not None:
+            return array
         num_bytes = math.prod(shape) * dtype.itemsize
         if num_bytes < _SMALLEST or dtype.hasobject:
             return np.empty(shape, dtype)

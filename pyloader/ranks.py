@@ -69,11 +69,6 @@ def streams_served(run: RunOptions, world: World, num_streams: int) -> Streams:
             f"batch_size={batch_size} cannot be taken evenly from the {per_rank} streams of each rank. "
             f"Write batch_size={wanted}"
         )
-    if run.max_skipped:
-        raise ValueError(
-            f"max_skipped={run.max_skipped} would leave one rank with fewer steps than the others. "
-            "Leave it out, and find damaged chunks beforehand: pyloader verify"
-        )
     if rule == "keep" and num_streams > 1:
         raise ValueError(
             'last_batch="keep" would make a short batch, which ranks and streams cannot share evenly. Of '

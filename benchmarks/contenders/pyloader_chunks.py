@@ -24,6 +24,7 @@ class Words(Dataset):
 
 
 def prepare(data: Data) -> None:
+    """Make our other forms of the chunks, and the manifests, as `pyloader split` would have."""
     if data.kind == "text":
         _make(data, "jsonl.zst", lambda chunk, path: path.write_bytes(zstandard.compress(chunk.read_bytes(), 3)))
     elif data.shape == (28, 28):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 __all__ = ["Held", "Slots", "SlotsClosed"]
@@ -63,9 +64,9 @@ class Slots:
             self._closed = True
             self.changed.notify_all()
 
-    def hold(self, value: T) -> Held[T]:
-        """Return the holder of one slot that has been taken, and of what fills it."""
-        return Held(self, value)
+    def hold(self, value: T, *, drop: Callable[[], None] | None = None) -> Held[T]:
+        """Return the holder of a slot that has been taken, and of what fills it; `drop` is called once that is gone."""
+        return Held(self, value, drop)
 
     def __str__(self) -> str:
         return f"{self.taken:g} of {self._limit:g} slots taken"
@@ -85,8 +86,8 @@ class Held(Generic[T]):
       value: What fills the slot.
     """
 
-    def __init__(self, slots: Slots, value: T) -> None:
-        self._slots = slots
+    def __init__(self, slots: Slots, value: T, drop: Callable[[], None] | None = None) -> None:
+        self._slots, self._drop = slots, drop
         self._holders = 1
         self.value = value
 
@@ -101,4 +102,6 @@ class Held(Generic[T]):
             self._holders -= 1
             if self._holders == 0:
                 del self.value
+                if self._drop is not None:
+                    self._drop()
                 self._slots.give_back()

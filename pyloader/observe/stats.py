@@ -33,7 +33,7 @@ class Counters:
       num_samples: Samples delivered, filling included.
       num_dropped: Samples that last_batch="drop" left out.
       num_filled: Rows that last_batch="pad" or "wrap" repeated.
-      skipped: The chunks left out, with their reasons.
+      num_stand_ins: Rows that stood in for samples left out by max_skipped.
       wait_seconds: How long the loop waited for data.
       first_wait_seconds: How long it waited for its first batch.
       longest_wait: The longest wait after the first: seconds and step.
@@ -48,7 +48,7 @@ class Counters:
     num_samples: int = 0
     num_dropped: int = 0
     num_filled: int = 0
-    skipped: dict[str, str] = field(default_factory=dict)
+    num_stand_ins: int = 0
     wait_seconds: float = 0.0
     first_wait_seconds: float = 0.0
     longest_wait: tuple[float, int] = (0.0, 0)
@@ -78,6 +78,7 @@ class Counters:
         max_queue_size: int,
         shuffle_window: int,
         last_batch: str,
+        skipped: dict[str, str],
         rank: int = 0,
         num_ranks: int = 1,
         num_streams: int = 1,
@@ -107,7 +108,8 @@ class Counters:
             last_batch=last_batch,
             dropped=self.num_dropped,
             filled=self.num_filled,
-            skipped=dict(self.skipped),
+            stand_ins=self.num_stand_ins,
+            skipped=skipped,
         )
 
     def waiting_share(self) -> float:
@@ -158,7 +160,8 @@ class Stats:
       last_batch: The rule for an epoch's last rows.
       dropped: Samples that it left out.
       filled: Rows that it repeated.
-      skipped: The chunks left out under max_skipped, with their reasons.
+      stand_ins: Rows that stood in for samples left out.
+      skipped: The chunks and rows left out under max_skipped, with their reasons: by path, rows as "path, row 7".
     """
 
     rank: int
@@ -183,6 +186,7 @@ class Stats:
     last_batch: str
     dropped: int
     filled: int
+    stand_ins: int
     skipped: dict[str, str]
 
     @property
@@ -223,7 +227,7 @@ class Stats:
             f"shuffle    window {self.shuffle_window}{mixing}",
             *self._rank_lines(),
             f"lost       {self.dropped:,} dropped and {self.filled:,} repeated by last_batch={self.last_batch!r}; "
-            f"{len(self.skipped)} chunks skipped",
+            f"{len(self.skipped)} chunks or rows skipped",
             *(f"           {path}: {reason}" for path, reason in self.skipped.items()),
             *([f"bound by   {self.bound_by}: {_ADVICE[self.bound_by]}"] if self.bound_by else []),
         ]

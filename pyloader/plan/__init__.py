@@ -5,7 +5,7 @@ from pyloader.plan.locating import rows_of_step
 from pyloader.plan.order import chunk_order, deal_phase, encode_generator, order_digest, row_order, segment_order
 from pyloader.plan.position import START, Position
 from pyloader.plan.reading import ReadTask, read_tasks
-from pyloader.plan.state import Order, position_from_state, state_of
+from pyloader.plan.state import Order, left_out_in_state, position_from_state, state_of
 from pyloader.plan.steps import LAST_BATCH_RULES, filling_rows, steps_per_epoch
 from pyloader.plan.streams import Streams, Stretch
 
@@ -22,6 +22,7 @@ __all__ = [
     "deal_phase",
     "encode_generator",
     "filling_rows",
+    "left_out_in_state",
     "order_digest",
     "position_from_state",
     "read_tasks",

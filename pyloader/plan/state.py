@@ -6,7 +6,7 @@ size, no num_epochs, and no rank.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from pyloader.errors import StateError
 from pyloader.plan.order import order_digest
 from pyloader.plan.position import Position
 
-__all__ = ["STATE_VERSION", "Order", "position_from_state", "state_of"]
+__all__ = ["STATE_VERSION", "Order", "left_out_in_state", "position_from_state", "state_of"]
 
 STATE_VERSION = 1
 
@@ -42,13 +42,32 @@ class Order:
     fingerprint: str
 
 
-def state_of(position: Position, order: Order) -> dict[str, Any]:
+def state_of(position: Position, order: Order, left_out: Sequence[int] = ()) -> dict[str, Any]:
     """Return the state after the batches that `position` has behind it: JSON of less than 2 KB.
 
     With several streams it is the same on every rank: the step says where each stream stands.
+
+    Args:
+      position: Where it stands.
+      order: What the order depends on.
+      left_out: The chunks that could not be read until then; 200 of them still fit.
     """
     numbers = {name: getattr(position, name) for name in _numbers(order)}
-    return {"version": STATE_VERSION, **numbers, **asdict(order), "order_digest": order_digest()}
+    options = {name: getattr(order, name) for name in Order.__slots__}
+    skipped = {"skipped_chunks": list(left_out)} if left_out else {}
+    return {"version": STATE_VERSION, **numbers, **options, "order_digest": order_digest(), **skipped}
+
+
+def left_out_in_state(state: Mapping[str, Any]) -> list[int]:
+    """Return the chunks that `state` says are left out.
+
+    Raises:
+      StateError: it says something else there.
+    """
+    chunks = state.get("skipped_chunks", [])
+    if not isinstance(chunks, list) or not all(type(chunk) is int for chunk in chunks):
+        raise StateError(f"the state has skipped_chunks={chunks!r}.", "Give what state_dict() returned, unchanged")
+    return chunks
 
 
 def position_from_state(state: Mapping[str, Any], order: Order) -> Position:

@@ -71,6 +71,20 @@ class DelimitedReader(DataReader):
           ChunkReadError: a row has another number of fields than the first; a quote is not closed; a field of a column
             in `dtypes` is no such number; the file is cut, damaged or not UTF-8.
         """
+        return self._read(path, None)
+
+    def read_damaged_file(self, path: str) -> tuple[Columns, int, dict[int, str]]:
+        """Read one sample per row, less the rows that have another number of fields than the first.
+
+        Raises:
+          ChunkReadError: no row is left; a quote is not closed; a field of a column in `dtypes` is no such number; the
+            file is cut, damaged or not UTF-8.
+        """
+        bad_rows: dict[int, str] = {}
+        return *self._read(path, bad_rows), bad_rows
+
+    def _read(self, path: str, bad_rows: dict[int, str] | None) -> tuple[Columns, int]:
+        """Read the rows; a bad one is an error, or goes to `bad_rows` and has the fields of another."""
         with closing(self._rows(path)) as rows:
             first = next(rows, None)
             if first is None:
@@ -83,7 +97,11 @@ class DelimitedReader(DataReader):
             for number, row in rows:
                 if len(row) != len(names):
                     what = f"has {len(row):,} fields, but there are {len(names):,} columns, {names}."
-                    raise ChunkReadError(path, what, "Quote fields that hold the delimiter", line=number)
+                    error = ChunkReadError(path, what, "Quote fields that hold the delimiter", line=number)
+                    if bad_rows is None:
+                        raise error
+                    bad_rows[len(fields)] = str(error)
+                    row = fields[-1] if fields else [""] * len(names)
                 fields.append(row)
         if not fields:
             return self._no_rows(), 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import closing
 from operator import attrgetter, itemgetter
 from typing import Any
@@ -69,20 +69,58 @@ class JsonlReader(DataReader):
           ChunkReadError: a line is not a JSON object, or has other keys; a number does not fit its column; the file is
             cut, damaged or not UTF-8.
         """
+        with closing(line_blocks(path)) as blocks:
+            return self._read(path, blocks)
+
+    def read_damaged_file(self, path: str) -> tuple[Columns, int, dict[int, str]]:
+        """Read one JSON object per line, less the lines that are none or have other keys than the first that is one.
+
+        Raises:
+          ChunkReadError: no line can be read; a number does not fit its column; the file is cut or damaged.
+        """
+        bad_rows: dict[int, str] = {}
+        with closing(line_blocks(path)) as blocks:
+            columns, num_samples = self._read(path, self._mended(path, blocks, bad_rows))
+        return columns, num_samples, bad_rows
+
+    def _mended(self, path: str, blocks: Iterable[bytes], bad_rows: dict[int, str]) -> Iterator[bytes]:
+        """Yield the lines that are not blank, the last good one again for each that is bad, which `bad_rows` gets."""
+        rows_of: _RowDecoder | None = None
+        good, row, line, error = b"", 0, 1, None
+        for block in blocks:
+            mended = []
+            for number, text in _lines(block, line):
+                try:
+                    if rows_of is None:
+                        rows_of = _RowDecoder(path, number, text, columns=self.columns, fill=self.fill)
+                        mended += [text] * row  # in place of the bad lines before it
+                    rows_of(text, number, 1)
+                    good = text
+                except ChunkReadError as exc:
+                    bad_rows[row] = str(exc)
+                    error = error or exc
+                if rows_of is not None:
+                    mended.append(good)
+                row += 1
+            line += block.count(b"\n")
+            yield b"".join(text + b"\n" for text in mended)
+        if rows_of is None and error is not None:
+            raise error
+
+    def _read(self, path: str, blocks: Iterable[bytes]) -> tuple[Columns, int]:
         rows_of: _RowDecoder | None = None
         lists: dict[str, list[Any]] = {}
         line = 1
-        with closing(line_blocks(path)) as blocks:
-            for block in blocks:
-                num_lines = block.count(b"\n") + (not block.endswith(b"\n"))
-                if rows_of is None and (first := next(_lines(block, line), None)) is not None:
-                    rows_of = _RowDecoder(path, *first, columns=self.columns, fill=self.fill)
-                    lists = {key: [] for key in rows_of.keys}
-                if rows_of is not None:
-                    rows = rows_of(block, line, num_lines)
-                    for values, value_of in zip(lists.values(), rows_of.getters, strict=True):
-                        values.extend(map(value_of, rows))
-                line += num_lines
+        for block in blocks:
+            num_lines = block.count(b"\n") + (not block.endswith(b"\n"))
+            if rows_of is None and (first := next(_lines(block, line), None)) is not None:
+                rows_of = _RowDecoder(path, *first, columns=self.columns, fill=self.fill)
+                lists = {key: [] for key in rows_of.keys}
+            if rows_of is not None:
+                rows = rows_of(block, line, num_lines)
+                for values, value_of in zip(lists.values(), rows_of.getters, strict=True):
+                    values.extend(map(value_of, rows))
+            line += num_lines
         if rows_of is None:
             return self._no_rows(), 0
         if unknown := {*self.dtypes, *self.list_columns} - set(lists):

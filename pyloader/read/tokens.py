@@ -79,6 +79,9 @@ class TokenReader(DataReader):
         Raises:
           ChunkReadError: a file is cut, its tokens are not of one dimension, of another dtype, or of none.
         """
+        if self.stride == self.window and self._can_be_read_as_windows(path):
+            windows = self._windows(path)
+            return {self.name: windows}, len(windows)
         tokens = self._tokens(path)
         num_windows = self._num_windows(len(tokens))
         if self.stride == self.window or num_windows == 0:
@@ -96,6 +99,18 @@ class TokenReader(DataReader):
         num_tokens = len(self._tokens(path))
         num_windows = self._num_windows(num_tokens)
         return num_tokens - ((num_windows - 1) * self.stride + self.window if num_windows else 0)
+
+    def _can_be_read_as_windows(self, path: str) -> bool:
+        return self.dtype is not None and suffix_of(path) != ".npy" and not self.mmap and not packing_of(path)
+
+    def _windows(self, path: str) -> np.ndarray:
+        """Read windows that lie back to back as rows, which the loader can have lie beside those of other chunks."""
+        assert self.dtype is not None
+        num_bytes = os.path.getsize(path)
+        self._check_size(path, num_bytes)
+        windows = self._memory.empty((self._num_windows(num_bytes // self.dtype.itemsize), self.window), self.dtype)
+        _fill(windows.reshape(-1), path)
+        return windows.astype(self.dtype.newbyteorder("="), copy=False)
 
     def _num_windows(self, num_tokens: int) -> int:
         return max(0, (num_tokens - self.window) // self.stride + 1)

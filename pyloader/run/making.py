@@ -9,10 +9,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from pyloader.columns import Columns
-from pyloader.errors import BatchEncodeError, CollateError
+from pyloader.columns import Columns, row_count, take_rows
+from pyloader.errors import BatchEncodeError, CollateError, WorkerDiedError
 from pyloader.memory import RecycledMemory
+from pyloader.run.holes import find_bad_rows, stand_ins, unchanged_copy
 from pyloader.run.options import RunOptions
+from pyloader.run.tracing import STAND_IN, take_off
 from pyloader.shuffle import JoinedPiece, Piece, gather_joined, gather_piece, view_piece
 
 __all__ = ["Encode", "Made", "batch_making"]
@@ -33,6 +35,10 @@ class Made:
       end: Segment and offset of the row after the piece.
       mixing: Of how many chunks its first batch holds samples; 0 if unknown.
       seconds: How long gathering, encoding and collating took.
+      samples: The numbers of its rows' samples, uint64 of shape [num_rows], STAND_IN set in those of rows that fill up;
+        None unless traced.
+      num_stand_ins: How many of its rows stand in for samples that are left out; 0 unless traced.
+      bad_samples: Those that could not be encoded, by their numbers, with their errors; others stand in for them.
       viewed: The piece, when `content` is a part of its chunk, which must stay held; else None.
     """
 
@@ -43,6 +49,9 @@ class Made:
     end: tuple[int, int]
     mixing: float
     seconds: tuple[float, float, float]
+    samples: np.ndarray | None
+    num_stand_ins: int
+    bad_samples: dict[int, Exception]
     viewed: Piece | None
 
     def after(self, num_rows: int) -> tuple[int, int]:
@@ -68,28 +77,82 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[Piece | Joine
             columns = gather_piece(piece, memory)
         else:
             columns, viewed = view, piece
-        mask = _mask(columns, piece) if pads else None
+        numbers = take_off(columns)
+        if numbers is not None:
+            numbers[~piece.samples()] |= STAND_IN
+        mask = _mask(columns, piece, numbers) if pads else None
         gathered = time.perf_counter()
         is_batch = not options.rule.several or not all(isinstance(values, np.ndarray) for values in columns.values())
         content: Any = columns if mask is None else {**columns, "mask": mask}
         busy = (0.0, 0.0)
+        bad_rows: dict[int, Exception] = {}
         if is_batch:
             try:
-                content, busy = encode(columns, mask, piece.epoch, piece.step)
+                if options.max_skipped_rows:
+                    content, busy, bad_rows = _encode_good_rows(encode, columns, mask, piece.epoch, piece.step)
+                else:
+                    content, busy = encode(columns, mask, piece.epoch, piece.step)
             except Exception as exc:
                 _add_place(exc, f"epoch {piece.epoch}, step {piece.step}")
                 raise
+        bad_samples = {}
+        if numbers is not None and bad_rows:
+            bad_samples = {int(numbers[row]): error for row, error in bad_rows.items()}
+            numbers = numbers[stand_ins(len(numbers), bad_rows)]
+            numbers[list(bad_rows)] |= STAND_IN
+        num_stand_ins = 0 if numbers is None else int(((numbers & STAND_IN) != 0)[piece.samples()].sum())
         seconds = (gathered - begun, *busy)
-        return Made(piece.num_rows, content, is_batch, piece.origin, piece.end, mixing, seconds, viewed)
+        return Made(
+            piece.num_rows,
+            content,
+            is_batch,
+            piece.origin,
+            piece.end,
+            mixing,
+            seconds,
+            numbers,
+            num_stand_ins,
+            bad_samples,
+            viewed,
+        )
 
     return make
 
 
-def _mask(columns: Columns, piece: Piece | JoinedPiece) -> np.ndarray:
-    """Return which rows are samples, not padding: bool of shape [num_rows]."""
+def _encode_good_rows(
+    encode: Encode, columns: Columns, mask: np.ndarray | None, epoch: int, step: int
+) -> tuple[Any, tuple[float, float], dict[int, Exception]]:
+    """Encode and collate a batch, other rows standing in for those that cannot be; return these too, with their errors.
+
+    Raises:
+      Exception: the batch's own error, when no row can be encoded, or every row by itself: then it is no row's fault.
+    """
+
+    def encode_rows(some: Columns, rows: np.ndarray) -> tuple[Any, tuple[float, float]]:
+        return encode(some, None if mask is None else mask[rows], epoch, step)
+
+    num_rows = row_count(columns)
+    everything = np.arange(num_rows)
+    try:
+        return *encode_rows(unchanged_copy(columns), everything), {}
+    except WorkerDiedError:
+        raise
+    except Exception:
+        bad = find_bad_rows(encode_rows, columns)
+        if len(bad) in (0, num_rows):
+            raise
+    rows = stand_ins(num_rows, bad)
+    if mask is not None:
+        mask = mask.copy()
+        mask[list(bad)] = False
+    return *encode_rows(take_rows(columns, rows), everything), bad
+
+
+def _mask(columns: Columns, piece: Piece | JoinedPiece, numbers: np.ndarray | None) -> np.ndarray:
+    """Return which rows are samples, and not padding or standing in for others: bool of shape [num_rows]."""
     if "mask" in columns:
         raise CollateError("last_batch='pad' adds a column 'mask', and the chunks have one.", "Rename it in read_file")
-    return piece.samples()
+    return piece.samples() if numbers is None else (numbers & STAND_IN) == 0
 
 
 def _add_place(error: Exception, place: str) -> None:

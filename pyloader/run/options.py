@@ -33,6 +33,8 @@ class RunOptions:
       num_workers: Threads that make batches; 0 does everything in the caller's thread.
       worker_kind: Where the user's code runs: in these threads ("thread"), or in a process for each ("process").
       max_skipped: How many unreadable chunks are left out before one is an error.
+      max_skipped_rows: How many bad rows; with either of them other rows stand in for those that are left out.
+      traced: Whether rows carry the numbers of their samples.
       seed: The seed that `batch_encode`'s `rng` is derived from.
       copy: Whether batches of rows in file order are copied out of the reader's arrays.
       stall_timeout_seconds: Seconds of silence before StallError; None waits for ever.
@@ -52,6 +54,8 @@ class RunOptions:
     num_workers: int
     worker_kind: str
     max_skipped: int
+    max_skipped_rows: int
+    traced: bool
     seed: int
     copy: bool
     stall_timeout_seconds: float | None
@@ -60,6 +64,11 @@ class RunOptions:
     def in_processes(self) -> bool:
         """Whether the user's code runs in other processes."""
         return self.worker_kind == "process" and self.num_workers > 0
+
+    @property
+    def skips(self) -> bool:
+        """Whether anything may be left out."""
+        return self.max_skipped > 0 or self.max_skipped_rows > 0
 
     @property
     def mixed_chunks(self) -> int:

@@ -1,65 +1,156 @@
-"""Reading: one chunk after another, checked as they arrive."""
+"""Reading: one chunk after another, checked as they arrive.
+
+Where chunks or rows may be left out, others stand in for them, so that there are as many rows as the manifest says.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
 
-from pyloader.columns import Columns, ColumnSpec, column_specs, difference, row_count
+from pyloader.columns import Columns, ColumnSpec, column_specs, difference, row_count, take_rows
 from pyloader.deliver import Held, Slots
-from pyloader.errors import ReadFileError, WorkerDiedError
+from pyloader.errors import ChunkReadError, ReadFileError, WorkerDiedError
+from pyloader.observe import Quarantine
 from pyloader.plan import ReadTask
+from pyloader.run.holes import stand_ins
 from pyloader.run.options import RunOptions
-from pyloader.shuffle import Arrival
+from pyloader.run.tracing import STAND_IN, put_on, sample_numbers
+from pyloader.shuffle import Arena, Arrival, ChunkRows
 
-__all__ = ["ArrivalCheck", "chunk_reading"]
+__all__ = ["ArrivalCheck", "Read", "Reading", "chunk_reading"]
 
-# What was asked for, what came of it in its place within the bound, and why nothing did where nothing did.
-Reading: TypeAlias = "tuple[ReadTask, Held[Columns], Exception | None]"
+# A path -> the columns there, and the rows that could not be read, each with the reason.
+Read: TypeAlias = "Callable[[str], tuple[Columns, dict[int, str]]]"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What came of a task.
+
+    Attributes:
+      task: What was asked for.
+      chunk: The rows, in their place within the bound.
+      numbers: The numbers of their samples, uint64 of shape [rows]; None unless traced.
+      bad_rows: The rows that could not be read, each with the reason; others stand in for them.
+      error: Why the chunk is left out; None unless it is.  Then rows of another stand in for all of its own, or, when
+        nobody knows how many it has, it is empty.
+    """
+
+    task: ReadTask
+    chunk: Held[ChunkRows]
+    numbers: np.ndarray | None
+    bad_rows: dict[int, str] = field(default_factory=dict)
+    error: Exception | None = None
 
 
 def chunk_reading(
-    options: RunOptions, slots: Slots, read_path: Callable[[str], Columns]
+    options: RunOptions, slots: Slots, read_path: Read, quarantine: Quarantine
 ) -> Callable[[ReadTask], Reading]:
-    """Return the function that reads a chunk, by `read_path`, into the slot that was taken for it.
-
-    With `max_skipped` an unreadable chunk is answered as an empty one, and why.
-    """
-    reader = options.reader
+    """Return the function that reads a chunk, by `read_path`, into the slot that was taken for it."""
+    counts = options.chunks.counts
+    arena = _arena(options)
 
     def read(task: ReadTask) -> Reading:
-        path = options.chunks.path(task.chunk)
+        part = None if arena is None else arena.take_part()
         try:
-            columns = read_path(path)
+            if quarantine.has_chunk(task.chunk):
+                raise ChunkReadError(options.chunks.path(task.chunk), "is left out.")
+            with part.allocating() if part else nullcontext():
+                columns, numbers, bad_rows = read_chunk(task.chunk)
         except Exception as exc:
-            exc.add_note(f"pyloader: while {type(reader).__name__} read {path} (epoch {task.epoch})")
-            if options.max_skipped == 0 or isinstance(exc, WorkerDiedError):  # that is no fault of the chunk
+            if part:
+                part.give_back()
+            path = options.chunks.path(task.chunk)
+            exc.add_note(f"pyloader: while {type(options.reader).__name__} read {path} (epoch {task.epoch})")
+            if not options.max_skipped or isinstance(exc, WorkerDiedError):  # that is no fault of the chunk
                 raise
-            return task, slots.hold({}), exc
-        gatherable: Columns = {
+            columns, numbers = read_another(task.chunk, exc)
+            return Reading(task, slots.hold(ChunkRows(columns)), numbers, error=exc)
+        rows = ChunkRows(columns, part)
+        if part and rows.part is None:
+            part.give_back()
+        drop = None if rows.part is None else rows.part.give_back
+        return Reading(task, slots.hold(rows, drop=drop), numbers, bad_rows)
+
+    def read_chunk(index: int) -> tuple[Columns, np.ndarray | None, dict[int, str]]:
+        columns, bad_rows = read_path(options.chunks.path(index))
+        columns = {
             name: _gatherable(values) if isinstance(values, np.ndarray) else values for name, values in columns.items()
         }
-        return task, slots.hold(gatherable), None
+        num_rows = row_count(columns)
+        _check_count(options, index, num_rows)
+        numbers = sample_numbers(index, np.arange(num_rows)) if options.traced else None
+        if bad_rows:
+            if len(bad_rows) == num_rows:
+                raise ChunkReadError(options.chunks.path(index), f"has no good row: {next(iter(bad_rows.values()))}")
+            rows = stand_ins(num_rows, bad_rows)
+            columns = take_rows(columns, rows)
+            if numbers is not None:
+                numbers = numbers[rows]
+                numbers[list(bad_rows)] |= STAND_IN
+        return columns, numbers, bad_rows
+
+    def read_another(index: int, error: Exception) -> tuple[Columns, np.ndarray | None]:
+        """Return as many rows of the next readable chunk as chunk `index` has."""
+        if counts is None or counts[index] == 0:
+            return {}, None
+        others = ((index + step) % len(counts) for step in range(1, len(counts)))
+        num_failed = 0
+        for other in others:
+            if counts[other] == 0 or quarantine.has_chunk(other):
+                continue
+            try:
+                columns, numbers, _ = read_chunk(other)
+            except WorkerDiedError:
+                raise
+            except Exception:
+                num_failed += 1
+                if num_failed > options.max_skipped:  # at its own turn that chunk is an error
+                    raise error from None
+                continue
+            rows = np.arange(counts[index]) % counts[other]
+            return take_rows(columns, rows), None if numbers is None else numbers[rows] | STAND_IN
+        raise error
 
     return read
 
 
+def _arena(options: RunOptions) -> Arena | None:
+    """Return where chunks that are mixed lie together; None where none are, or their sizes are unknown."""
+    counts = options.chunks.counts
+    if counts is None or options.dealing.width == 1 or options.in_processes:
+        return None
+    # At an epoch's border a chunk may be there twice.
+    return Arena(min(options.chunk_slots, 2 * len(counts)), int(counts.max()))
+
+
+def _gatherable(values: np.ndarray) -> np.ndarray:
+    """Return the array in C order, from which rows are taken fastest; itself when its rows overlap.
+
+    Overlapping rows, windows of one sequence say, would take many times their memory.
+    """
+    overlaps = values.ndim > 1 and 0 <= values.strides[0] < values[:1].nbytes
+    return values if overlaps and values[:1].flags.c_contiguous else np.ascontiguousarray(values)
+
+
 class ArrivalCheck:
-    """Checks chunks as they arrive: against the manifest, and against the first of them.
+    """Checks chunks as they arrive: against the first of them.
 
     Args:
       options: The run's.
-      skipped: Where unreadable chunks are noted, with their reasons.
+      quarantine: Where is noted what is left out.
 
     Attributes:
       largest: The rows of the largest chunk: from the manifest, or of those seen so far.
     """
 
-    def __init__(self, options: RunOptions, skipped: dict[str, str]) -> None:
-        self._options, self._skipped = options, skipped
+    def __init__(self, options: RunOptions, quarantine: Quarantine) -> None:
+        self._options, self._quarantine = options, quarantine
         self._first: tuple[str, tuple[ColumnSpec, ...]] | None = None
         manifest = options.chunks.manifest
         self._mixed = {spec.name for spec in manifest.columns if spec.kind == "object"} if manifest else set()
@@ -67,36 +158,24 @@ class ArrivalCheck:
         self.largest = 0 if counts is None else int(counts.max())
 
     def arrivals(self, readings: Iterable[Reading]) -> Iterator[Arrival]:
-        """Yield the chunks, unreadable ones empty.
+        """Yield the chunks.
 
         Raises:
-          ReadFileError: a chunk has other columns than the first, or another count than the manifest says.
-          Exception: the error of one unreadable chunk more than `max_skipped`.
+          ReadFileError: a chunk has other columns than the first.
+          Exception: the error of one chunk or row more than may be left out.
         """
-        for task, chunk, error in readings:
-            path = self._options.chunks.path(task.chunk)
-            if error is not None:
-                self._skip(path, error)
-            else:
-                self._check(path, task.chunk, chunk.value)
+        for reading in readings:
+            task, chunk = reading.task, reading.chunk
+            if reading.error is not None:
+                self._quarantine.note_chunk(task.chunk, reading.error, epoch=task.epoch, number=task.number)
+            for row, reason in reading.bad_rows.items():
+                self._quarantine.note_row(task.chunk, row, reason, stage="read", epoch=task.epoch)
+            self._check(self._options.chunks.path(task.chunk), chunk.value.columns)
+            chunk.value.columns = put_on(chunk.value.columns, reading.numbers)
             yield Arrival(task.epoch, task.number, task.chunk, chunk, task.part)
 
-    def _skip(self, path: str, error: Exception) -> None:
-        self._skipped.setdefault(path, f"{type(error).__name__}: {error}")
-        if len(self._skipped) > self._options.max_skipped:
-            error.add_note(f"pyloader: the {len(self._skipped)}th; max_skipped={self._options.max_skipped}")
-            raise error
-
-    def _check(self, path: str, index: int, columns: Columns) -> None:
+    def _check(self, path: str, columns: Columns) -> None:
         num_rows = row_count(columns)
-        counts = self._options.chunks.counts
-        if counts is not None and num_rows != counts[index]:
-            where = f"{type(self._options.reader).__name__}.read_file"
-            raise ReadFileError(
-                path,
-                f"{where} returned {num_rows:,} samples; the manifest says {counts[index]:,}.",
-                "If it filters on purpose, name the chunks without their manifest: data_dir='DIR/*'",
-            )
         self.largest = max(self.largest, num_rows)
         if num_rows == 0:
             return
@@ -110,10 +189,12 @@ class ArrivalCheck:
             raise ReadFileError(path, f"{differs} as {self._first[0]} has.", hint)
 
 
-def _gatherable(values: np.ndarray) -> np.ndarray:
-    """Return the array in C order, from which rows are taken fastest; itself when its rows overlap.
-
-    Overlapping rows, windows of one sequence say, would take many times their memory.
-    """
-    overlaps = values.ndim > 1 and 0 <= values.strides[0] < values[:1].nbytes
-    return values if overlaps and values[:1].flags.c_contiguous else np.ascontiguousarray(values)
+def _check_count(options: RunOptions, index: int, num_rows: int) -> None:
+    counts = options.chunks.counts
+    if counts is not None and num_rows != counts[index]:
+        where = f"{type(options.reader).__name__}.read_file"
+        raise ReadFileError(
+            options.chunks.path(index),
+            f"{where} returned {num_rows:,} samples; the manifest says {counts[index]:,}.",
+            "If it filters on purpose, name the chunks without their manifest: data_dir='DIR/*'",
+        )

@@ -16,15 +16,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from pyloader.columns import slice_columns
 from pyloader.deliver import Slots, StallWatch, Steps, map_in_order
 from pyloader.errors import CoverageError, DataDirError
-from pyloader.observe import Counters
+from pyloader.observe import Counters, Quarantine
 from pyloader.plan import Position, read_tasks
 from pyloader.run.making import Made, batch_making
 from pyloader.run.options import RunOptions
 from pyloader.run.reading import ArrivalCheck, chunk_reading
 from pyloader.run.streaming import pieces_of_streams
+from pyloader.run.tracing import place_of
 from pyloader.run.usercode import user_functions
 from pyloader.shuffle import EpochEnd, JoinedPiece, Piece, cut, deal
 
@@ -41,15 +44,26 @@ class Run:
       start: Where to begin.
       end_epoch: The first epoch that is not delivered; None never ends.
       counters: What is counted along the way.
+      quarantine: What is left out.
 
     Attributes:
       steps: The steps that may have threads, to be closed.
       position: After the latest batch; at the start of the next epoch once an epoch's end has come.
+      samples: The numbers of the latest batch's samples, uint64 of shape [rows], STAND_IN set where a row fills up;
+        None unless traced.
     """
 
-    def __init__(self, options: RunOptions, start: Position, end_epoch: int | None, counters: Counters) -> None:
-        self._options, self._counters = options, counters
+    def __init__(
+        self,
+        options: RunOptions,
+        start: Position,
+        end_epoch: int | None,
+        counters: Counters,
+        quarantine: Quarantine,
+    ) -> None:
+        self._options, self._counters, self._quarantine = options, counters, quarantine
         self.position = start
+        self.samples: np.ndarray | None = None
         self.steps = Steps()
         self._made: Made | None = None
         self._weight = 0.0  # what self._made has taken of the slots for pieces
@@ -59,7 +73,7 @@ class Run:
         threaded = options.num_workers > 0
         self._chunk_slots = Slots(options.chunk_slots, blocking=threaded)
         self._piece_slots = Slots(options.piece_share, blocking=threaded)
-        self._check = ArrivalCheck(options, counters.skipped)
+        self._check = ArrivalCheck(options, quarantine)
 
         read, encode = user_functions(options, self.steps)
         streams = options.streams
@@ -69,7 +83,7 @@ class Run:
             tasks = streams.read_tasks(start=start, end_epoch=end_epoch)
         self._reading = self.steps.add(
             map_in_order(
-                chunk_reading(options, self._chunk_slots, read),
+                chunk_reading(options, self._chunk_slots, read, quarantine),
                 tasks,
                 num_threads=options.num_readers if threaded else 0,
                 slots=self._chunk_slots,
@@ -115,6 +129,8 @@ class Run:
         assert made is not None
         start, stop = self._cursor, min(self._cursor + self._options.rule.batch_size, made.num_rows)
         batch = made.content if made.is_batch else slice_columns(made.content, start, stop)
+        if made.samples is not None:
+            self.samples = made.samples[start:stop]
         self._cursor = stop
         if stop == made.num_rows:  # from here on the rows are the loop's
             self._made, self._cursor = None, 0
@@ -137,6 +153,8 @@ class Run:
             if not isinstance(made, EpochEnd):
                 break
             self._end_epoch(made)
+        for number, error in made.bad_samples.items():
+            self._quarantine.note_row(*place_of(number), error, stage="encode", epoch=self.position.epoch)
         self._made = made
         self._count(made, time.perf_counter() - begun)
 
@@ -145,6 +163,7 @@ class Run:
         counters.waited(waited)
         for stage, seconds in zip(("shuffle", "encode", "collate"), made.seconds, strict=True):
             counters.busy_seconds[stage] += seconds
+        counters.num_stand_ins += made.num_stand_ins
         counters.busy_seconds["read"] += self._reading.take_busy_seconds()
         if made.mixing:
             counters.mixing = (counters.mixing[0] + made.mixing, counters.mixing[1] + 1)

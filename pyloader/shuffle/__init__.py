@@ -1,13 +1,16 @@
 """Samples change places (deal, gather), and are cut into batches."""
 
+from pyloader.shuffle.arena import Arena
 from pyloader.shuffle.cut import CutRule, Piece, cut, gather_piece, view_piece
 from pyloader.shuffle.deal import Arrival, EpochEnd, deal
 from pyloader.shuffle.join import JoinedPiece, gather_joined, join
-from pyloader.shuffle.segment import Chunk, Segment
+from pyloader.shuffle.segment import Chunk, ChunkRows, Segment
 
 __all__ = [
+    "Arena",
     "Arrival",
     "Chunk",
+    "ChunkRows",
     "CutRule",
     "EpochEnd",
     "JoinedPiece",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from pyloader.columns import Columns, concatenate_columns, row_count, slice_columns
+from pyloader.columns import Columns, concatenate_columns, row_count, slice_columns, take_rows
 from pyloader.memory import RecycledMemory
 from pyloader.plan import filling_rows
 from pyloader.shuffle.deal import EpochEnd
@@ -75,9 +75,11 @@ class Piece:
         """Return of how many chunks its first batch holds samples: (sum of counts)^2 / sum of squares; 0 if unknown."""
         if self.segment is None or self.carried:
             return 0.0
-        if self.segment.chunk_of is None:
+        if len(self.segment.chunks) == 1:
             return 1.0
-        counts = np.bincount(self.segment.chunk_of[self.start : min(self.stop, self.start + batch_size)])
+        _, chunk_of = self.segment.sources(self.start, min(self.stop, self.start + batch_size))
+        assert chunk_of is not None
+        counts = np.bincount(chunk_of)
         return float(counts.sum() ** 2 / np.square(counts).sum())
 
     @property
@@ -163,9 +165,9 @@ def gather_piece(piece: Piece, memory: RecycledMemory) -> Columns:
 
 def view_piece(piece: Piece) -> Columns | None:
     """Return a piece's rows as a part of their chunk, which stays held, or None where that cannot be."""
-    if piece.segment is None or piece.carried or piece.segment.rows is not None:
+    if piece.segment is None or piece.carried or not piece.segment.keeps_order:
         return None
-    return slice_columns(piece.segment.chunks[0].value, piece.start, piece.stop)
+    return slice_columns(piece.segment.chunks[0].value.columns, piece.start, piece.stop)
 
 
 def _whole_batches(rule: CutRule, num_rows: int, step: int) -> int:
@@ -175,7 +177,7 @@ def _whole_batches(rule: CutRule, num_rows: int, step: int) -> int:
 
 def _batches_in_piece(segment: Segment, rule: CutRule) -> int:
     """Return how many batches a piece of this segment has at most."""
-    columns = segment.chunks[0].value.values()
+    columns = segment.chunks[0].value.columns.values()
     if not rule.several or not all(isinstance(values, np.ndarray) for values in columns):
         return 1
     row_bytes = sum(values[:1].nbytes for values in columns if isinstance(values, np.ndarray))
@@ -187,7 +189,4 @@ def _filling(rule: CutRule, latest: Columns, num_carried: int) -> Columns:
     if rule.last_batch == "keep":
         return {}
     rows = filling_rows(rule.last_batch, row_count(latest), rule.batch_size, num_carried)
-    return {
-        name: values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows.tolist()]
-        for name, values in latest.items()
-    }
+    return take_rows(latest, rows)

@@ -96,7 +96,7 @@ def _dealt(arrival: Arrival, dealing: Dealing, seed: int | None) -> Iterable[tup
     """Return each segment that gets rows of a chunk, and which; None for all of them as they are."""
     if seed is None:
         return [(arrival.number, None if arrival.part is None else np.arange(*arrival.part))]
-    num_rows = row_count(arrival.chunk.value)
+    num_rows = row_count(arrival.chunk.value.columns)
     rows = row_order(num_rows, seed=seed, epoch=arrival.epoch, chunk=arrival.index)
     if arrival.part is not None:
         rows = rows[slice(*arrival.part)]

@@ -4,20 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from pyloader.columns import Columns, row_count
 from pyloader.memory import RecycledMemory
+from pyloader.shuffle.arena import ArenaPart
 
-__all__ = ["Chunk", "Hand", "Segment", "gather_rows", "join_hands"]
+__all__ = ["Chunk", "ChunkRows", "Hand", "Segment", "gather_rows", "join_hands"]
+
+
+class ChunkRows:
+    """A chunk's rows.
+
+    Args:
+      columns: The rows.
+      part: Where in an arena they were to be read into.
+
+    Attributes:
+      columns: The same.
+      part: The same; None when no column lies there.
+      whole_arrays: Of the columns that lie there, the arena's arrays.
+    """
+
+    __slots__ = ("columns", "part", "whole_arrays")
+
+    def __init__(self, columns: Columns, part: ArenaPart | None = None) -> None:
+        self.columns = columns
+        self.whole_arrays = {} if part is None else part.whole_arrays(columns)
+        self.part = part if self.whole_arrays else None
 
 
 class Chunk(Protocol):
     """A chunk that has been read, and its place within the bound: dropped when its last holder has let go."""
 
-    value: Columns
+    value: ChunkRows
 
     def hold(self) -> None:
         """Count one holder more."""
@@ -41,7 +63,7 @@ class Hand:
     @property
     def num_rows(self) -> int:
         """How many rows it has."""
-        return row_count(self.chunk.value) if self.rows is None else len(self.rows)
+        return row_count(self.chunk.value.columns) if self.rows is None else len(self.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +71,7 @@ class Segment:
     """Rows in the order in which they are delivered.
 
     Row i is row `rows[i]` of chunk `chunks[chunk_of[i]]`; with one chunk `chunk_of` is None, and `rows` too when the
-    chunk's own order is kept.
+    chunk's own order is kept.  Where all chunks lie in an arena, `places` says both.
 
     Attributes:
       epoch: Counted from 0.
@@ -58,6 +80,8 @@ class Segment:
       chunks: Where they are; the segment holds each chunk once.
       rows: int64 array of shape [num_rows], or None.
       chunk_of: int64 array of shape [num_rows], or None.
+      places: Where the rows are in the arena's arrays, int64 of shape [num_rows]; None when not all chunks are there.
+        Otherwise `rows` and `chunk_of` are None.
     """
 
     epoch: int
@@ -66,6 +90,23 @@ class Segment:
     chunks: Sequence[Chunk] = ()
     rows: np.ndarray | None = None
     chunk_of: np.ndarray | None = None
+    places: np.ndarray | None = None
+
+    @property
+    def keeps_order(self) -> bool:
+        """Whether its rows are those of one chunk, as they are."""
+        return self.rows is None and self.places is None
+
+    def sources(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return `rows` and `chunk_of` of the rows [start, stop), which do not keep their chunk's order."""
+        if self.places is None:
+            assert self.rows is not None
+            return self.rows[start:stop], None if self.chunk_of is None else self.chunk_of[start:stop]
+        places = self.places[start:stop]
+        firsts = np.array([0 if chunk.value.part is None else chunk.value.part.first for chunk in self.chunks])
+        by_first = np.argsort(firsts)
+        chunk_of = by_first[np.searchsorted(firsts[by_first], places, side="right") - 1]
+        return places - firsts[chunk_of], chunk_of
 
     def hold(self) -> None:
         """Hold the chunks once more."""
@@ -88,9 +129,13 @@ def join_hands(epoch: int, index: int, hands: Sequence[Hand], order: np.ndarray 
             rows = rows[order]
         return Segment(epoch, index, num_rows, chunks, rows)
     assert order is not None
-    all_rows = np.concatenate([hand.rows for hand in hands if hand.rows is not None])
+    rows_of = [hand.rows for hand in hands if hand.rows is not None]
+    parts = [chunk.value.part for chunk in chunks if chunk.value.part is not None]
+    if len(parts) == len(chunks):
+        places = np.concatenate([rows + part.first for rows, part in zip(rows_of, parts, strict=True)])
+        return Segment(epoch, index, num_rows, chunks, places=places[order])
     chunk_of = np.repeat(np.arange(len(hands)), [hand.num_rows for hand in hands])
-    return Segment(epoch, index, num_rows, chunks, all_rows[order], chunk_of[order])
+    return Segment(epoch, index, num_rows, chunks, np.concatenate(rows_of)[order], chunk_of[order])
 
 
 def gather_rows(segment: Segment, start: int, stop: int, memory: RecycledMemory, *, before: int = 0) -> Columns:
@@ -100,44 +145,58 @@ def gather_rows(segment: Segment, start: int, stop: int, memory: RecycledMemory,
       Columns of `before` + stop - start rows; the first `before` of an array are uninitialised, of a list None.
     """
     gathered: Columns = {}
-    for name, first in segment.chunks[0].value.items():
-        sources = [chunk.value[name] for chunk in segment.chunks]
-        if isinstance(first, np.ndarray):
-            shape = (before + stop - start, *first.shape[1:])
-            out = memory.empty(shape, first.dtype)
-            _gather_array(segment, start, stop, sources, out[before:])  # type: ignore[arg-type]
-            gathered[name] = out
-        else:
-            values = _gather_list(segment, start, stop, sources)  # type: ignore[arg-type]
+    sources: tuple[np.ndarray, np.ndarray | None] | None = None  # wanted only where a column lies outside the arena
+    for name, first in segment.chunks[0].value.columns.items():
+        whole = _whole_array(segment, name)
+        if whole is None and sources is None and not segment.keeps_order:
+            sources = segment.sources(start, stop)
+        columns: list[Any] = [chunk.value.columns[name] for chunk in segment.chunks]
+        if not isinstance(first, np.ndarray):
+            values = _gather_list(columns, sources) if sources else first[start:stop]
             gathered[name] = [None] * before + values if before else values
+            continue
+        made = memory.empty((before + stop - start, *first.shape[1:]), first.dtype)
+        gathered[name], out = made, made[before:]
+        if whole is not None and segment.places is not None:
+            _take(whole, segment.places[start:stop], out)
+        elif sources:
+            _gather_array(columns, sources, out)
+        else:
+            out[:] = first[start:stop]
     return gathered
 
 
-def _gather_array(segment: Segment, start: int, stop: int, sources: list[np.ndarray], out: np.ndarray) -> None:
-    if segment.rows is None:
-        out[:] = sources[0][start:stop]
+def _whole_array(segment: Segment, name: str) -> np.ndarray | None:
+    """Return the arena's array that holds a column of all chunks of a segment; None when there is none."""
+    if segment.places is None:
+        return None
+    found = [chunk.value.whole_arrays.get(name) for chunk in segment.chunks]
+    return found[0] if all(array is found[0] for array in found) else None
+
+
+def _take(source: np.ndarray, rows: np.ndarray, out: np.ndarray) -> None:
+    if source.flags.c_contiguous:
+        # Without mode="clip", take fills a temporary array first, to leave `out` alone should an index be out of range.
+        np.take(source, rows, axis=0, out=out, mode="clip")
+    else:
+        out[:] = source[rows]  # take would copy the whole source first
+
+
+def _gather_array(columns: list[np.ndarray], sources: tuple[np.ndarray, np.ndarray | None], out: np.ndarray) -> None:
+    rows, chunk_of = sources
+    if chunk_of is None:
+        _take(columns[0], rows, out)
         return
-    rows = segment.rows[start:stop]
-    if segment.chunk_of is None:
-        if sources[0].flags.c_contiguous:
-            # Without mode="clip", take fills a temporary array first, to leave `out` alone should an index be wrong.
-            np.take(sources[0], rows, axis=0, out=out, mode="clip")
-        else:
-            out[:] = sources[0][rows]  # take would copy the whole array first
-        return
-    chunk_of = segment.chunk_of[start:stop]
-    for number, source in enumerate(sources):
+    for number, column in enumerate(columns):
         places = np.flatnonzero(chunk_of == number)
         if len(places):
             mine = rows[places]
-            out[places] = source.take(mine, axis=0) if source.flags.c_contiguous else source[mine]
+            out[places] = column.take(mine, axis=0) if column.flags.c_contiguous else column[mine]
 
 
-def _gather_list(segment: Segment, start: int, stop: int, sources: list[list[object]]) -> list[object]:
-    if segment.rows is None:
-        return sources[0][start:stop]
-    rows = segment.rows[start:stop].tolist()
-    if segment.chunk_of is None:
-        only = sources[0]
-        return [only[row] for row in rows]
-    return [sources[chunk][row] for chunk, row in zip(segment.chunk_of[start:stop].tolist(), rows, strict=True)]
+def _gather_list(columns: list[list[object]], sources: tuple[np.ndarray, np.ndarray | None]) -> list[object]:
+    rows, chunk_of = sources
+    if chunk_of is None:
+        only = columns[0]
+        return [only[row] for row in rows.tolist()]
+    return [columns[chunk][row] for chunk, row in zip(chunk_of.tolist(), rows.tolist(), strict=True)]

@@ -18,6 +18,7 @@ OPTIONS = {
     "max_queue_size": 10,
     "shuffle_window": 4,
     "last_batch": "keep",
+    "skipped": {},
 }
 
 

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 from pyloader.memory import RecycledMemory
 from pyloader.plan import START, Dealing, Position
-from pyloader.shuffle import Arrival, CutRule, EpochEnd, cut, deal, gather_piece
+from pyloader.shuffle import Arrival, ChunkRows, CutRule, EpochEnd, cut, deal, gather_piece
 
 
 class Chunk:
     """A chunk that counts its holders."""
 
     def __init__(self, columns):
-        self.value, self.holders = columns, 1
+        self.value, self.holders = ChunkRows(columns), 1
 
     def hold(self):
         self.holders += 1

@@ -207,11 +207,11 @@ class TestErrors:
                 return super().read_file(path)
 
         directory = write_chunks(tmp_path, [10] * 6)
-        loader = DataLoader(Stuck(), data_dir=directory, batch_size=10, stall_timeout_seconds=0.5, **PROCESS)
+        loader = DataLoader(Stuck(), data_dir=directory, batch_size=10, stall_timeout_seconds=2, **PROCESS)
         next(loader)
         next(loader)
         begun = time.monotonic()
-        with pytest.raises(StallError, match=r"stall_timeout_seconds=0.5.*read: chunk-0002.numbered for"):
+        with pytest.raises(StallError, match=r"stall_timeout_seconds=2.*read: chunk-0002.numbered for"):
             next(loader)
         assert time.monotonic() - begun < 10
         assert not children()

@@ -347,7 +347,6 @@ def test_keep_is_refused_with_what_the_others_cost_here(tmp_path):
     [
         ({"batch_size": 10, "world": World(0, 2, 8)}, r"the 4 streams of each rank. Write batch_size=8 or 12"),
         ({"batch_size": 2, "world": World(0, 2, 8)}, r"the 4 streams of each rank. Write batch_size=4"),
-        ({"max_skipped": 1, "world": (0, 2)}, r"max_skipped=1 would leave one rank with fewer steps"),
         ({"world": "all"}, r'world must be "auto", None, \(rank, size\) or a World'),
         ({"world": (2, 2)}, r"rank counts from 0 and must be below size=2, got 2"),
         (
@@ -517,10 +516,8 @@ def test_skipping_and_locating_need_counts(tmp_path):
         loader.locate(3)
 
 
-def test_skipping_and_locating_are_refused_where_chunks_may_be_left_out(tmp_path):
-    loader = loader_of(write_counted(tmp_path, COUNTS), max_skipped=1)
+def test_steps_before_the_first_cannot_be_skipped_or_located(tmp_path):
+    loader = loader_of(write_counted(tmp_path, COUNTS))
     for call in (loader.skip, loader.locate):
-        with pytest.raises(ValueError, match="max_skipped=1 may leave out chunks"):
-            call(1)
         with pytest.raises(ValueError, match="must be at least 0"):
             call(-1)

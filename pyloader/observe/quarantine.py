@@ -1,0 +1,116 @@
+"""Quarantine: what was left out because it could not be read or encoded: counted, bounded, listed, written down."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pyloader.errors import ChunkReadError, FileError
+from pyloader.files import ChunkList
+
+__all__ = ["Quarantine"]
+
+_log = logging.getLogger("pyloader")
+
+
+@dataclass(frozen=True, slots=True)
+class _LeftOutChunk:
+    epoch: int
+    number: int
+    reason: str
+
+
+class Quarantine:
+    """What was left out, from a loader's first batch on.
+
+    A chunk that is left out stays so in later epochs, whether or not it could be read again: the order depends on it.
+
+    Args:
+      chunks: The list of chunks.
+      max_chunks: How many chunks may be left out.
+      max_rows: How many rows may be left out in reading, and as many in encoding.
+      path: A file that gets a line of JSON for each; None writes none.
+    """
+
+    def __init__(
+        self, chunks: ChunkList, *, max_chunks: int, max_rows: int, path: str | os.PathLike[str] | None = None
+    ) -> None:
+        self._files, self._path = chunks, path
+        self._max_chunks, self._max_rows = max_chunks, max_rows
+        self._chunks: dict[int, _LeftOutChunk] = {}
+        self._rows: dict[str, dict[tuple[int, int], str]] = {"read": {}, "encode": {}}
+
+    def has_chunk(self, chunk: int) -> bool:
+        """Tell whether the chunk of this index is left out."""
+        return chunk in self._chunks
+
+    def note_chunk(self, chunk: int, error: Exception, *, epoch: int, number: int) -> None:
+        """Note that a chunk is left out, as the number-th to arrive in its epoch.
+
+        Raises:
+          Exception: `error`, when it is one too many.
+        """
+        if chunk in self._chunks:
+            return
+        if len(self._chunks) >= self._max_chunks:
+            error.add_note(f"pyloader: chunk number {self._max_chunks + 1} to be left out; max_skipped allows no more")
+            raise error
+        reason = _in_words(error)
+        self._chunks[chunk] = _LeftOutChunk(epoch, number, reason)
+        self._write(chunk, None, reason, stage="read", epoch=epoch)
+
+    def note_row(self, chunk: int, row: int, error: Exception | str, *, stage: str, epoch: int) -> None:
+        """Note that a row is left out, in the stage "read" or "encode".
+
+        Raises:
+          Exception: `error`, when it is one too many; a ChunkReadError when it is given in words.
+        """
+        rows = self._rows[stage]
+        if (chunk, row) in rows:
+            return
+        path = self._files.path(chunk)
+        if len(rows) >= self._max_rows:
+            raised = error if isinstance(error, Exception) else ChunkReadError(path, f"row {row:,}: {error}")
+            note = f"pyloader: row number {self._max_rows + 1} to be left out, {path} row {row}"
+            raised.add_note(f"{note}; max_skipped allows no more")
+            raise raised
+        reason = _in_words(error) if isinstance(error, Exception) else error
+        rows[chunk, row] = reason
+        self._write(chunk, row, reason, stage=stage, epoch=epoch)
+
+    def chunks_before(self, epoch: int, number: int) -> list[int]:
+        """Return which chunks were left out before the number-th arrival of an epoch, sorted."""
+        return sorted(chunk for chunk, at in dict(self._chunks).items() if (at.epoch, at.number) < (epoch, number))
+
+    def leave_out(self, chunks: Iterable[int]) -> None:
+        """Leave out these chunks and no others, from the start."""
+        reason = "it was left out when the state was saved"
+        self._chunks = {chunk: self._chunks.get(chunk) or _LeftOutChunk(-1, 0, reason) for chunk in chunks}
+
+    def reasons(self) -> dict[str, str]:
+        """Return why each was left out: by its path, rows by path and row."""
+        found = {self._files.path(chunk): at.reason for chunk, at in dict(self._chunks).items()}
+        for rows in self._rows.values():
+            found |= {f"{self._files.path(chunk)}, row {row}": reason for (chunk, row), reason in dict(rows).items()}
+        return found
+
+    def _write(self, chunk: int, row: int | None, reason: str, **place: Any) -> None:
+        file = self._files.path(chunk)
+        _log.warning("left out %s%s: %s", file, "" if row is None else f", row {row}", reason)
+        if self._path is None:
+            return
+        line = json.dumps({"file": file, "row": row, "error": reason, **place})
+        try:
+            with open(self._path, "a", encoding="utf-8") as written:
+                written.write(line + "\n")
+        except OSError as exc:
+            what = f"what is left out cannot be written down here ({exc.strerror})."
+            raise FileError(os.fspath(self._path), what, "Give quarantine= a file that can be written") from exc
+
+
+def _in_words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

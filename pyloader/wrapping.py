@@ -1,0 +1,238 @@
+"""Wrapping: what stands between a loader and the loop hands its batches on, and answers for its position.
+
+A wrapper may take batches from the loader before the loop wants them.  Only the outermost of several knows what the
+loop has received, so it alone has a state.
+"""
+
+from __future__ import annotations
+
+import weakref
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from pyloader.errors import StateError
+
+__all__ = ["Received", "Wrappable", "Wrapper"]
+
+Batch = TypeVar("Batch")
+Self = TypeVar("Self", bound="Wrapper[Any]")
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What had been handed over by some batch.
+
+    Attributes:
+      state: For `load_state_dict`.
+      steps_done: Batches, over all epochs; counted on by a loader that resumes.
+      epochs_done: Epochs delivered to their end.
+      num_steps: Batches since the loader was made.
+      num_samples: Their samples.
+    """
+
+    state: dict[str, Any]
+    steps_done: int
+    epochs_done: int
+    num_steps: int
+    num_samples: int
+
+
+@dataclass(slots=True)
+class _Handover:
+    """What a wrapped loader knows of its wrapper, also when that is gone.
+
+    Attributes:
+      wrapper: The wrapper.
+      name: Its class.
+      received: What it has handed to the loop.
+    """
+
+    wrapper: weakref.ref[Any]
+    name: str
+    received: Received
+
+
+class Wrappable(ABC):
+    """A source of batches that knows what it has handed over, and lets a wrapper know in its place."""
+
+    _handover: _Handover | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the loop has received, as small JSON; a fresh loader that loads it goes on with the next batch.
+
+        It is the same on all ranks: save one.
+
+        Raises:
+          StateError: this loader is wrapped; its wrapper knows what the loop has received.
+        """
+        self._check_outermost("state_dict()")
+        return self._received().state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on with the batch after `state`.
+
+        On another number of ranks than it was saved on the batches over all ranks are the same, when that number
+        divides the state's num_streams, and batch_size is such that they have as many samples.
+
+        Raises:
+          StateError: the state was saved with other chunks or another order, and the message says what to write; or
+            this loader is wrapped.
+        """
+        self._check_outermost("load_state_dict(state)")
+        self._load(state)
+
+    def _check_outermost(self, call: str) -> None:
+        self._unwrap_if_left()
+        if self._handover is not None:
+            name = self._handover.name
+            what = f"this {type(self).__name__} is wrapped in a {name}, which takes batches before the loop gets them."
+            raise StateError(what, f"Ask the outermost: the {name}'s {call}")
+
+    def _unwrap_if_left(self) -> None:
+        """Go on without a wrapper that nobody has any more."""
+        if self._handover is not None and self._handover.wrapper() is None:
+            self._unwrap()
+
+    def _unwrap(self) -> None:
+        """Go back to what the loop has received, should a wrapper have taken more."""
+        handover, self._handover = self._handover, None
+        if handover is not None and handover.received.state != self._received().state:
+            self._load(handover.received.state)
+
+    @abstractmethod
+    def _received(self) -> Received: ...
+
+    @abstractmethod
+    def _load(self, state: dict[str, Any]) -> None: ...
+
+
+class Wrapper(Wrappable, Generic[Batch]):
+    """Hands on the batches of a loader, each as `convert` makes it, some of them ahead of the loop.
+
+    `state_dict`, `steps_done`, `epochs_done`, `peek` and `stats` are those of the batch last handed to the loop.  A
+    loader that is wrapped anew, in every epoch say, goes on where the loop is; the wrapper before has no more to give.
+
+    Args:
+      loader: A DataLoader, or another wrapper; from now on this one is asked for its state.
+      convert: Makes what the loop receives of a batch; called as soon as the batch is there.
+      size: How many batches are converted before the loop asks: with 2, one is on its way while one is worked on.
+    """
+
+    def __init__(self, loader: Any, convert: Callable[[Any], Batch], *, size: int = 1) -> None:
+        name = type(self).__name__
+        if not isinstance(loader, Wrappable):
+            raise TypeError(f"{name} wraps a pyloader DataLoader or another wrapper, not a {type(loader).__name__}")
+        loader._unwrap()
+        self._handed_over = _Handover(weakref.ref(self), name, loader._received())
+        loader._handover = self._handed_over
+        self._loader: Any = loader
+        self._convert, self._size = convert, size
+        self._ahead: deque[tuple[Batch, Received]] = deque()
+        self._taken: tuple[Any] | None = None  # kept, should Ctrl-C come before it is converted
+        self._end: tuple[Exception, Received] | None = None
+
+    def __iter__(self: Self) -> Self:
+        self._unwrap_if_left()
+        if not self._ahead:
+            self._end = None
+        if self._end is None:
+            iter(self._loader)
+        return self
+
+    def __next__(self) -> Batch:
+        self._fill(self._size)
+        if not self._ahead:
+            assert self._end is not None
+            error, self._handed_over.received = self._end
+            raise error
+        batch, self._handed_over.received = self._ahead.popleft()
+        return batch
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._loader!r})"
+
+    @property
+    def steps_done(self) -> int:
+        """How many batches the loop has received, over all epochs; counted on by a loader that resumes."""
+        return self._received().steps_done
+
+    @property
+    def epochs_done(self) -> int:
+        """How many epochs the loop has received to their end."""
+        return self._received().epochs_done
+
+    @property
+    def steps_per_epoch(self) -> int | None:
+        """How many batches an epoch has; None when the chunks have no manifest."""
+        steps: int | None = self._loader.steps_per_epoch
+        return steps
+
+    def peek(self) -> Batch:
+        """Return the batch that comes next, without using it up; at a run's end, the first of the next run."""
+        self._fill(1)
+        return self._ahead[0][0] if self._ahead else self._convert(self._loader.peek())
+
+    def stats(self) -> Any:
+        """Return the loader's stats, counted up to the batch last handed to the loop."""
+        stats, handed = self._loader.stats(), self._received()
+        rate = handed.num_samples / stats.loop_seconds if stats.loop_seconds else 0.0
+        return replace(stats, num_steps=handed.num_steps, num_samples=handed.num_samples, samples_per_second=rate)
+
+    def reset(self) -> None:
+        """Go back to the start of epoch 0."""
+        self._loader.reset()
+        self._drop_ahead()
+
+    def close(self) -> None:
+        """Close the loader, and drop what was taken from it."""
+        self._ahead.clear()
+        self._end = self._taken = None
+        self._loader.close()
+
+    def _fill(self, size: int) -> None:
+        """Take batches from the loader until `size` are there, or it has no more to give for now."""
+        if self._loader._handover is not self._handed_over:
+            loader = type(self._loader).__name__
+            what = f"the {loader} of this {type(self).__name__} has been wrapped anew, or iterated without it."
+            raise StateError(what, "Use the newest, or keep one over all epochs")
+        while len(self._ahead) < size and self._end is None:
+            try:
+                if self._taken is None:
+                    self._taken = (next(self._loader),)
+                batch = self._convert(self._taken[0])
+            except StopIteration as exc:
+                self._end = (exc, self._loader._received())
+                return
+            except Exception as exc:  # comes after the batches before it
+                self._end = (exc, self._ahead[-1][1] if self._ahead else self._received())
+                return
+            self._ahead.append((batch, self._loader._received()))
+            self._taken = None
+
+    def _drop_ahead(self) -> None:
+        self._ahead.clear()
+        self._taken = self._end = None
+        self._handed_over.received = self._loader._received()
+
+    def _received(self) -> Received:
+        return self._handed_over.received
+
+    def _load(self, state: dict[str, Any]) -> None:
+        self._loader._load(state)
+        self._drop_ahead()
