@@ -11,6 +11,9 @@ import zstandard
 from workloads import TEXT_LENGTH, WINDOW, Data, encode_text, window_ids
 
 from pyloader import ArrayRecordReader, Columns, DataLoader, Dataset, JsonlReader, NumpyReader, TokenReader
+from pyloader.cli.main import main as pyloader_command
+
+_FORMS = ("jsonl.zst", "npz", "npy.zst", "arrayrecord")
 
 
 class Words(Dataset):
@@ -31,6 +34,9 @@ def prepare(data: Data) -> None:
         _make(data, "npz", _write_npz)
         _make(data, "npy.zst", _write_packed_columns)
         _make(data, "arrayrecord", _write_records)
+    for form in ("chunks", *_FORMS):
+        if (data.root / form).is_dir():
+            _index(data, form)
 
 
 def epochs(
@@ -46,7 +52,7 @@ def epochs(
     loader = DataLoader(
         _reader(data, mmap, form),
         Words() if data.kind == "text" and not strings else None,
-        data_dir=data.root / form if form else data.chunks,
+        data_dir=_manifest(data, form or "chunks"),
         num_epochs=None,
         shuffle=True,
         batch_size=data.batch_size,
@@ -96,6 +102,19 @@ def _make(data: Data, form: str, write: Callable[[Path, Path], Any]) -> None:
     for chunk in sorted(data.chunks.iterdir()):
         write(chunk, directory / f"{chunk.stem}{suffix}")
     (data.root / f"{form}.done").touch()
+
+
+def _index(data: Data, form: str) -> None:
+    """Count what the chunks hold; the manifest lies beside their directory, where no other contender meets it."""
+    options = [f"--option={option}" for option in (f"window={WINDOW}", "dtype=uint16")]
+    reader = ["--reader", "tokens", *options] if data.kind == "tokens" else []
+    if not _manifest(data, form).exists():
+        code = pyloader_command(["index", str(data.root / form), "--output", str(_manifest(data, form)), "-q", *reader])
+        assert code == 0
+
+
+def _manifest(data: Data, form: str) -> Path:
+    return data.root / f"{form}.manifest.json"
 
 
 def _columns(chunk: Path) -> dict[str, np.ndarray]:
