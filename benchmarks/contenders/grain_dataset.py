@@ -56,8 +56,8 @@ def epochs(data: Data, *, source: str, num_threads: int, num_workers: int = 0) -
         windows = data.tokens().reshape(-1, WINDOW)
         dataset = grain.MapDataset.source(Rows(windows, np.arange(len(windows))))
     else:
-        dataset = grain.MapDataset.source(Rows(data.array("image")[: data.num_samples], data.array("label")))
-        assert len(dataset) >= data.num_samples
+        image, label = (data.array(name)[: data.num_samples] for name in ("image", "label"))
+        dataset = grain.MapDataset.source(Rows(image, label))
     dataset = dataset.shuffle(seed=0)
     if source == "ArrayRecord":
         decode = _decode_line if data.kind == "text" else _Decode(data.shape)

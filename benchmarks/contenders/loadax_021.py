@@ -15,7 +15,7 @@ class Rows(loadax.Dataset):  # type: ignore[misc]
     """Rows of memory-mapped arrays."""
 
     def __init__(self, data: Data) -> None:
-        self.image, self.label = data.array("image"), data.array("label")
+        self.image, self.label = (data.array(name)[: data.num_samples] for name in ("image", "label"))
 
     def __len__(self) -> int:
         return len(self.label)
