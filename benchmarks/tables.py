@@ -60,13 +60,16 @@ def with_tables(document: str, tables: str) -> str:
 
 def _table(results: Sequence[Result]) -> str:
     bare = next((result.rate for result in best_of_each(results) if result.case.contender == "bare_loop"), None)
-    rows = [_row(result, bare) for result in best_of_each(results)]
+    most = max((run["num_samples"] for result in results for run in result.runs), default=0)
+    rows = [_row(result, bare, most) for result in best_of_each(results)]
     return "\n".join([_HEAD, f"|---{'|---' * 6}|", *rows])
 
 
-def _row(result: Result, bare: float | None) -> str:
+def _row(result: Result, bare: float | None, most_samples: int) -> str:
     case = result.case
     name = f"{case.name}{f', {case.configuration}' if case.configuration else ''}"
+    if (num_samples := result.runs[0]["num_samples"]) < most_samples:
+        name += f" (the first {num_samples:,} samples)"
     cells = [
         f"**{name}**" if case.contender == "pyloader_chunks" else name,
         _in_three_digits(result.rate),
