@@ -6,7 +6,8 @@
     scripts/bench --only pyloader --only torch --workload dense
     scripts/bench --write                 put the figures into benchmarks/README.md, benchmarks/results.json and img/
 
-Data are made first, in $PYLOADER_BENCH or benchmarks/data (about 12 GB for everything).
+Data are made first, in $PYLOADER_BENCH or benchmarks/data (about 12 GB for everything); each run is noted in runs.jsonl
+there.  Ctrl-C ends it, and shows what there is.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any
 
 from charts import draw
 from contenders import CONTENDERS
+from making import place
 from running import Result, find_cases, make_data, run
 from tables import as_tables, with_tables
 from tqdm import tqdm
@@ -57,11 +59,16 @@ def main() -> None:
     results = [Result(case=case) for case in cases]
     _make(results, tiny=arguments.quick)
     machine["load_before"] = os.getloadavg()[0]
-    for round_index in range(arguments.rounds):  # in turn, so that a machine that slows down slows all of them down
-        is_last = round_index == arguments.rounds - 1
-        for result in tqdm(results, desc=f"round {round_index + 1}", unit=" cases", disable=None):
-            if not result.error:
-                _run(result, tiny=arguments.quick, seconds=arguments.seconds, check=is_last)
+    try:
+        for round_index in range(arguments.rounds):  # in turn, so that a machine that slows down slows all of them down
+            is_last = round_index == arguments.rounds - 1
+            for result in tqdm(results, desc=f"round {round_index + 1}", unit=" cases", disable=None):
+                if not result.error:
+                    _run(result, tiny=arguments.quick, seconds=arguments.seconds, check=is_last)
+    except KeyboardInterrupt:
+        print("stopped: these are the figures until then", file=sys.stderr)
+        for result in results:
+            result.error = result.error or ("" if result.runs else "stopped before it ran")
     machine["minutes"] = (time.monotonic() - begun) / 60
     tables = _caption(machine, arguments) + "\n\n" + as_tables(results, skipped)
     print(tables)
@@ -106,6 +113,8 @@ def _run(result: Result, *, tiny: bool, seconds: float, check: bool) -> None:
         result.runs.append(run(result.case, tiny=tiny, seconds=seconds, check=check))
     except Exception as exc:  # one contender's fault is no reason to lose the figures of all
         result.error = str(exc) or type(exc).__name__
+    with open(place() / "runs.jsonl", "a") as journal:  # whatever happens to this process, what was measured is kept
+        journal.write(json.dumps(result.as_dict()) + "\n")
 
 
 def _machine() -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+COMPARE = str(BENCHMARKS / "compare.py")
 
 
 @pytest.mark.parametrize(
@@ -45,7 +47,7 @@ def test_it_runs_and_shows_its_figures(tmp_path, command, shows):
 
 def compare(tmp_path, *words) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(BENCHMARKS / "compare.py"), *words],
+        [sys.executable, COMPARE, *words],
         env={**os.environ, "PYLOADER_BENCH": str(tmp_path / "data")},
         capture_output=True,
         text=True,
@@ -68,6 +70,7 @@ def test_every_contender_that_is_installed_delivers_every_sample_once(tmp_path, 
         assert run["rate"] > 0
         if result["name"] == "pyloader":
             assert run["coverage"] == "once", result
+    assert len((tmp_path / "data" / "runs.jsonl").read_text().splitlines()) == len(figures["results"])
     assert done.stdout.strip() in (tmp_path / "benchmarks" / "README.md").read_text()
     assert f"{workload}, samples/s" in (tmp_path / "img" / "benchmarks.svg").read_text()
 
@@ -90,6 +93,25 @@ def test_a_case_that_fails_is_told_with_its_reason_and_the_others_go_on(tmp_path
     assert done.returncode == 1
     assert "- dense: bare loop: FileNotFoundError" in done.stdout
     assert "| bare loop |" in done.stdout
+
+
+def test_what_was_measured_before_ctrl_c_is_shown(tmp_path):
+    (tmp_path / "data").mkdir()
+    os.mkfifo(tmp_path / "data" / "runs.jsonl")  # so that we hear of the first run
+    begin = (
+        f"import signal, runpy; signal.signal(signal.SIGINT, signal.default_int_handler); runpy.run_path({COMPARE!r}, "
+    )
+    words = [sys.executable, "-c", begin + "run_name='__main__')", "--quick", "--only", "bare", "--workload", "tokens"]
+    environment = {**os.environ, "PYLOADER_BENCH": str(tmp_path / "data"), "PYTHONPATH": str(BENCHMARKS)}
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        with open(tmp_path / "data" / "runs.jsonl") as journal:
+            first = json.loads(journal.readline())
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=100)
+    assert first["name"] == "bare loop"
+    assert "stopped: these are the figures until then" in errors
+    assert "| bare loop |" in out
+    assert "- tokens: bare loop, nanogpt: stopped before it ran" in out
 
 
 def test_every_contender_has_its_module_and_its_place_in_the_table(monkeypatch):
