@@ -19,6 +19,7 @@ __all__ = [
     "column_specs",
     "columns_bytes",
     "concatenate_columns",
+    "content_bytes",
     "difference",
     "problem_with_columns",
     "row_count",
@@ -158,6 +159,14 @@ def columns_bytes(columns: Columns, *, sample_rows: int = 64) -> int:
     return total
 
 
+def content_bytes(content: Any) -> int:
+    """Return about how many bytes of memory a batch takes, whatever it is made of.
+
+    Arrays and tensors are counted by their `nbytes`, lists and tuples are measured on about 16 of their values.
+    """
+    return sum(map(content_bytes, content.values())) if isinstance(content, dict) else _value_bytes(content)
+
+
 def _spec(name: str, values: Column) -> ColumnSpec:
     if isinstance(values, np.ndarray):
         return ColumnSpec(name, "array", values.dtype.str, values.shape[1:])
@@ -182,8 +191,8 @@ def _list_bytes(values: Sequence[Any], sample_items: int) -> int:
 def _value_bytes(value: Any) -> int:
     if value is None or (isinstance(value, int) and -5 <= value <= 256):
         return 0  # these exist once in an interpreter, however many lists hold them; so do True and False
-    if isinstance(value, np.ndarray):
-        return _ARRAY_BYTES + value.nbytes
+    if isinstance(num_bytes := getattr(value, "nbytes", None), int):  # an array, or a tensor of any framework
+        return _ARRAY_BYTES + num_bytes
     if isinstance(value, list | tuple):
         return _list_bytes(value, _SAMPLE_ITEMS)
     if isinstance(value, dict):

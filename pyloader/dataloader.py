@@ -11,11 +11,12 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
+from pyloader.audit import ReceiptWriter
 from pyloader.datacollator import DataCollator
 from pyloader.datareader import DataReader
 from pyloader.dataset import Dataset
 from pyloader.deliver import end_with
-from pyloader.errors import ClosedError
+from pyloader.errors import ClosedError, ReceiptError
 from pyloader.files.listing import DataDir
 from pyloader.loaderoptions import LoaderOptions, resolve
 from pyloader.observe import Counters, ProgressBar, Quarantine, Stats
@@ -51,6 +52,9 @@ class DataLoader(Wrappable):
         window as long as the list of chunks is a full shuffle.
       last_batch: An epoch's last rows, when they make no whole batch: "keep" a short batch, "drop" them, "pad" it by
         repeating a row (every batch then has a bool "mask"), or "wrap": repeat the rows before them.
+      max_bytes: The most bytes of columns in memory at once, beside max_queue_size: a number, a size such as "2GB"
+        (10^9) or "1.5GiB" (2^30), or a share such as "25%" of the memory (the control group's limit where there is one,
+        else the machine's).  None sets no bound, and counts nothing.
       num_workers: Threads that gather, encode and collate batches; 0 does everything in the caller's thread.
       worker_kind: "thread" for user code that leaves the interpreter's lock (NumPy, decompression, most tokenizers);
         "process" for code that is Python all through: reading, encoding and collating then happen in num_readers +
@@ -67,12 +71,15 @@ class DataLoader(Wrappable):
       world: Which data-parallel rank this is: a World, or (rank, size), or None for the only one.  "auto" asks
         torch.distributed, jax.distributed, and RANK and WORLD_SIZE, as World.detect does.  Each rank gets its own part
         of every epoch, in the same number of batches; batch_size is per rank.
+      audit_dir: Where receipts of what was delivered are written, 40 bytes a batch, for `pyloader audit`: a directory,
+        the same for all ranks and for runs that resume.  None writes none.
 
     Raises:
       TypeError: an argument of the wrong kind, or an option that does not exist; the message says what to write.
-      ValueError: a number out of range, or a window that the queue cannot hold.
+      ValueError: a number out of range, or a window that the queue or max_bytes cannot hold.
       DataDirError: no chunks, or several ranks and no counts of their samples.
       ManifestError: the chunks differ from their manifest.
+      ReceiptError: nothing can be written in audit_dir.
     """
 
     def __init__(
@@ -89,6 +96,7 @@ class DataLoader(Wrappable):
         batch_size: int | None = None,
         shuffle_window: int | None = None,
         last_batch: str = "keep",
+        max_bytes: int | str | None = None,
         num_workers: int = 1,
         worker_kind: str = "thread",
         num_readers: int = 1,
@@ -98,6 +106,7 @@ class DataLoader(Wrappable):
         progress: bool = False,
         copy: bool = True,
         world: World | tuple[int, int] | str | None = "auto",
+        audit_dir: str | os.PathLike[str] | None = None,
         **old_names: Any,
     ) -> None:
         given = {name: value for name, value in locals().items() if name not in ("self", "old_names")}
@@ -111,10 +120,11 @@ class DataLoader(Wrappable):
         self._failure: Exception | None = None
         self._has_loaded = False  # a state, and delivered no batch since
         self._counters = Counters()
-        run = self._options.run
+        run, world = self._options.run, self._options.world
         self._quarantine = Quarantine(
             run.chunks, max_chunks=run.max_skipped, max_rows=run.max_skipped_rows, path=quarantine
         )
+        self._receipts = None if audit_dir is None else ReceiptWriter(audit_dir, rank=world.rank, size=world.size)
         self._bar = ProgressBar(self.steps_per_epoch) if progress else None
         if self._options.world_source:
             _log.info(self._options.rank_in_words())
@@ -133,6 +143,7 @@ class DataLoader(Wrappable):
         else:
             (batch, num_rows), self._peeked = self._peeked, None
         if self._run is not None:
+            self._write_receipt(self._run)
             self._position = self._run.position
         self._counters.delivered(num_rows)
         if self._bar is not None:
@@ -247,6 +258,7 @@ class DataLoader(Wrappable):
             num_workers=run.num_workers,
             worker_kind=run.worker_kind,
             max_queue_size=run.max_queue_size,
+            max_bytes=run.max_bytes,
             shuffle_window=run.dealing.window,
             last_batch=run.rule.last_batch,
             skipped=self._quarantine.reasons(),
@@ -254,8 +266,10 @@ class DataLoader(Wrappable):
 
     def close(self) -> None:
         """End the threads.  The state stays; batches cannot be had any more."""
-        self._is_closed = True
+        self._is_closed, self._peeked = True, None
         self._stop_run()
+        if self._receipts is not None:
+            self._receipts.close()
         if self._bar is not None:
             self._bar.close()
 
@@ -304,6 +318,17 @@ class DataLoader(Wrappable):
         if self._has_loaded:
             self._log_resumed(self._position, time.perf_counter() - begun)
         return delivery
+
+    def _write_receipt(self, run: Run) -> None:
+        """Write down that the loop gets the run's latest batch, before it does."""
+        if self._receipts is None or run.digest is None:
+            return
+        try:
+            self._receipts.write(self._options.order, run.position.epoch, run.position.step - 1, run.digest)
+        except ReceiptError as exc:
+            self._failure = exc
+            self._stop_run()
+            raise
 
     def _begin_run(self) -> Run:
         position, num_epochs = self._position, self._options.num_epochs

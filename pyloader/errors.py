@@ -8,12 +8,14 @@
     │   ├── ReadFileError        read_file answered with something that is no set of columns
     │   ├── SplitError           a dump could not be split
     │   │   └── OutputDirError   the directory for the chunks holds something else, or cannot take them
+    │   ├── ReceiptError         a receipt for `pyloader audit` could not be written, or is damaged
     │   └── DatasetError         what a random-access dataset is made of cannot be opened or read
     ├── BatchEncodeError         batch_encode answered with something that is no set of columns
     ├── CollateError             a batch could not be made into arrays
     ├── StateError               a saved state cannot be honoured by this loader
     ├── CoverageError            an epoch delivered another number of samples than it has
     ├── StallError               nothing arrived within stall_timeout_seconds
+    ├── MemoryBoundError         max_bytes cannot hold what must be resident at once
     ├── WorkerDiedError          a worker process was killed, or crashed
     ├── ForkError                the loader was used in a forked child process
     └── ClosedError              the loader was used after close()
@@ -36,10 +38,12 @@ __all__ = [
     "FileError",
     "ForkError",
     "ManifestError",
+    "MemoryBoundError",
     "MissingDependencyError",
     "OutputDirError",
     "PyLoaderError",
     "ReadFileError",
+    "ReceiptError",
     "SplitError",
     "StallError",
     "StateError",
@@ -115,6 +119,10 @@ class OutputDirError(SplitError):
     _after_path = " "  # the same: "chunks/ holds 16 chunks of another dump"
 
 
+class ReceiptError(FileError):
+    """A receipt for `pyloader audit` could not be written, or is damaged."""
+
+
 class DatasetError(FileError):
     """What a random-access dataset is made of cannot be opened or read."""
 
@@ -137,6 +145,10 @@ class CoverageError(PyLoaderError):
 
 class StallError(PyLoaderError):
     """Nothing arrived within stall_timeout_seconds."""
+
+
+class MemoryBoundError(PyLoaderError):
+    """max_bytes cannot hold what must be resident at once."""
 
 
 class WorkerDiedError(PyLoaderError):

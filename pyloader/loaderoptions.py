@@ -12,11 +12,11 @@ from pyloader.collate import NumpyDataCollator
 from pyloader.datareader import DataReader
 from pyloader.errors import DataDirError, StateError
 from pyloader.files import ChunkList, list_chunks
-from pyloader.options import checked_integer, checked_seconds, with_new_names
+from pyloader.options import checked_integer, checked_seconds, parse_memory, with_new_names
 from pyloader.parts import check_part, reader_of
 from pyloader.plan import LAST_BATCH_RULES, Dealing, Order, Position, Streams, position_from_state, steps_per_epoch
 from pyloader.ranks import check_queue, check_state_fits_ranks, counts_of, resolve_world, streams_served
-from pyloader.run import RunOptions
+from pyloader.run import RunOptions, check_bytes
 from pyloader.shuffle import CutRule
 from pyloader.world import World
 
@@ -92,6 +92,7 @@ class LoaderOptions:
         streams = None if num_streams == 1 else streams_served(self.run, self.world, num_streams)
         run = replace(self.run, streams=streams)
         check_queue(run)
+        check_bytes(run)
         world = World(self.world.rank, self.world.size, None if num_streams == self.world.size else num_streams)
         order = replace(self.order, num_streams=num_streams)
         return replace(self, run=run, order=order, shown={**self.shown, "world": world})
@@ -137,6 +138,7 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
     shuffle = "all" if given["shuffle"] else "rows" if reader.shuffle else "none"
     window = _window(given["shuffle_window"], shuffle)
     queue_size = checked_integer("max_queue_size", given["max_queue_size"], at_least=1)
+    max_bytes = parse_memory("max_bytes", given["max_bytes"])
     dealing = Dealing(len(chunks), window)
     world, world_source = resolve_world(given["world"])
     if given["last_batch"] not in LAST_BATCH_RULES:
@@ -148,27 +150,6 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
     max_skipped, max_skipped_rows = _max_skipped(given["max_skipped"], chunks)
     collator = NumpyDataCollator() if given["datacollator"] is None else given["datacollator"]
     slices = given["dataset"] is None and type(collator) is NumpyDataCollator and not collator.dtypes
-    run = RunOptions(
-        chunks=chunks,
-        reader=reader,
-        dataset=given["dataset"],
-        collator=collator,
-        dealing=dealing,
-        streams=None,
-        chunk_seed=seed if shuffle == "all" else None,
-        row_seed=None if shuffle == "none" else seed,
-        rule=CutRule(batch_size=batch_size, last_batch=given["last_batch"], several=slices),
-        max_queue_size=queue_size,
-        num_readers=checked_integer("num_readers", given["num_readers"], at_least=1),
-        num_workers=num_workers,
-        worker_kind=_worker_kind(given["worker_kind"], num_workers),
-        max_skipped=max_skipped,
-        max_skipped_rows=max_skipped_rows,
-        traced=max_skipped_rows > 0,
-        seed=seed,
-        copy=bool(given["copy"]),
-        stall_timeout_seconds=checked_seconds("stall_timeout_seconds", given["stall_timeout_seconds"]),
-    )
     order = Order(
         seed=seed,
         shuffle=shuffle,
@@ -178,6 +159,31 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
         num_streams=1,
         fingerprint=chunks.fingerprint,
     )
+    audited = given["audit_dir"] is not None
+    run = RunOptions(
+        chunks=chunks,
+        reader=reader,
+        dataset=given["dataset"],
+        collator=collator,
+        dealing=dealing,
+        streams=None,
+        chunk_seed=order.chunk_seed,
+        row_seed=order.row_seed,
+        rule=CutRule(batch_size=batch_size, last_batch=given["last_batch"], several=slices),
+        max_queue_size=queue_size,
+        max_bytes=max_bytes,
+        row_bytes=chunks.row_bytes if given["datareader"] is None else None,
+        num_readers=checked_integer("num_readers", given["num_readers"], at_least=1),
+        num_workers=num_workers,
+        worker_kind=_worker_kind(given["worker_kind"], num_workers),
+        max_skipped=max_skipped,
+        max_skipped_rows=max_skipped_rows,
+        traced=max_skipped_rows > 0 or audited,
+        audited=audited,
+        seed=seed,
+        copy=bool(given["copy"]),
+        stall_timeout_seconds=checked_seconds("stall_timeout_seconds", given["stall_timeout_seconds"]),
+    )
     shown = _shown(
         {**given, "data_dir": f"{chunks.root} ({len(chunks):,} chunks)"},
         datareader=reader,
@@ -186,11 +192,15 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
         seed=seed,
         batch_size=batch_size,
         shuffle_window=window,
+        max_bytes=max_bytes,
     )
     options = LoaderOptions(
         run=run, order=order, num_epochs=num_epochs, world=world, world_source=world_source, shown=shown
     )
-    return options.with_streams(world.num_streams or world.size)
+    options = options.with_streams(world.num_streams or world.size)
+    if audited:
+        options.all_streams("an audit needs to know what an epoch holds")
+    return options
 
 
 def _shown(given: dict[str, Any], **resolved: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,9 +17,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-__all__ = ["Allocate", "RecycledMemory", "allocating"]
+__all__ = ["Allocate", "RecycledMemory", "allocating", "unused_bytes"]
 
 _SMALLEST = 2**16  # below this many bytes, malloc is as fast
+
+_memories: list[weakref.ref[RecycledMemory]] = []  # all that this process has
 
 # Shape, dtype -> an uninitialised array, or None for one from elsewhere.
 Allocate: TypeAlias = "Callable[[tuple[int, ...], np.dtype[Any]], np.ndarray | None]"
@@ -48,6 +51,8 @@ class RecycledMemory:
 
     def __init__(self, max_blocks: int = 32) -> None:
         self._blocks: deque[np.ndarray] = deque(maxlen=max_blocks)
+        _memories[:] = [known for known in _memories if known() is not None]
+        _memories.append(weakref.ref(self))
 
     def __reduce__(self) -> tuple[type[RecycledMemory], tuple[int | None]]:
         return RecycledMemory, (self._blocks.maxlen,)
@@ -68,6 +73,19 @@ class RecycledMemory:
         self._blocks.append(block)
         return array
 
+    def unused_bytes(self, *, forget: bool = False) -> int:
+        """Return how many bytes are kept for arrays to come, and with `forget` free them."""
+        num_bytes = 0
+        for _ in range(len(self._blocks)):
+            block, references = _take(self._blocks)
+            if block is None:
+                break
+            if references == _UNUSED:
+                num_bytes += block.nbytes
+            if references != _UNUSED or not forget:
+                self._blocks.append(block)
+        return num_bytes
+
     def _unused_block(self, num_bytes: int) -> np.ndarray | None:
         replaced = False
         for _ in range(len(self._blocks)):
@@ -82,6 +100,12 @@ class RecycledMemory:
                     continue
             self._blocks.append(block)
         return None
+
+
+def unused_bytes(*, forget: bool = False) -> int:
+    """Return how many bytes all of this process keeps for arrays to come, and with `forget` free them."""
+    memories = [known() for known in list(_memories)]
+    return sum(memory.unused_bytes(forget=forget) for memory in memories if memory is not None)
 
 
 def _take(blocks: deque[np.ndarray]) -> tuple[np.ndarray | None, int]:

@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["checked_integer", "checked_seconds", "format_bytes", "parse_bytes", "with_new_names"]
+from pyloader.limits import available_bytes
+
+__all__ = ["checked_integer", "checked_seconds", "format_bytes", "parse_bytes", "parse_memory", "with_new_names"]
 
 _OLD_NAMES = {"num_epoch": "num_epochs", "random_seed": "seed", "root_dir": "data_dir"}
 
@@ -100,6 +102,36 @@ def parse_bytes(text: str | int) -> int:
     if match is None or match[2] not in _UNITS:
         raise ValueError(f"{text!r} is not a size; write 64MiB (powers of two) or 64MB (powers of ten)")
     return round(float(match[1]) * _UNITS[match[2]])
+
+
+def parse_memory(name: str, value: Any) -> int | None:
+    """Return an amount of memory in bytes, or None.
+
+    Args:
+      name: What it is called in errors.
+      value: A number of bytes, a size such as "2GB" or "1.5GiB", or a share such as "25%": of the control group's limit
+        where one is set, else of the machine's memory.
+
+    Raises:
+      TypeError: it is neither a number nor a str.
+      ValueError: it is no size, or none above 0.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not (isinstance(value, str) or hasattr(value, "__index__")):
+        raise TypeError(
+            f"{name} must be a number of bytes, a size such as '2GB', or a share such as '25%', got {value!r}"
+        )
+    share = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*%\s*", value) if isinstance(value, str) else None
+    if share is None:
+        num_bytes = parse_bytes(value if isinstance(value, str) else int(value))
+    elif 0 < float(share[1]) <= 100:
+        num_bytes = int(available_bytes() * float(share[1]) / 100)
+    else:
+        raise ValueError(f"{name} must be a share of the memory above 0% and up to 100%, got {value!r}")
+    if num_bytes < 1:
+        raise ValueError(f"{name} must be at least 1 byte, got {value!r}")
+    return num_bytes
 
 
 def format_bytes(num_bytes: float) -> str:

@@ -18,12 +18,12 @@ PATHS = sorted(PACKAGE.rglob("*.py"))
 
 # From the bottom to the top.  A module may import from its own layer and from those below.
 LAYERS = [
-    {"errors", "options", "optional", "columns", "memory", "version", "world", "wrapping"},
+    {"errors", "options", "optional", "columns", "limits", "memory", "version", "world", "wrapping"},
     {"files", "plan"},
     {"datareader", "dataset", "datacollator", "read", "shuffle", "encode", "collate"},
     {"deliver"},
     {"write", "indexed"},
-    {"observe"},  # no step knows it
+    {"observe", "audit"},  # no step knows them
     {"run"},
     {"parts", "ranks", "loaderoptions", "dataloader", "jax", "torch", "tensorflow"},
     {"testing", "demo"},

@@ -25,6 +25,7 @@ COMPARE = str(BENCHMARKS / "compare.py")
         (["indexed.py", "start"], "first batch of a shuffled shard of 10^9 items"),
         (["text.py", "--lines", "3000", "--repeat", "1"], "pyloader, strings to the loop"),
         (["memory.py", "--gigabytes", "0.26", "--form", "columns"], "4 chunks of 64 MB"),
+        (["bytes.py", "--megabytes", "1", "--max-bytes", "40MB"], "images   max_bytes=40MB"),
         (["processes.py", "--lines", "3000", "--repeat", "1", "--rounds", "40"], "2 processes"),
         (["starting.py", "--samples", "9000"], "window 8: reading"),
     ],
@@ -126,5 +127,5 @@ def test_every_contender_has_its_module_and_its_place_in_the_table(monkeypatch):
 
 def test_every_benchmark_is_run_here():
     scripts = {path.name for path in BENCHMARKS.glob("*.py") if "__main__" in path.read_text()}
-    single = {"arrays.py", "indexed.py", "memory.py", "processes.py", "starting.py", "text.py"}
+    single = {"arrays.py", "bytes.py", "indexed.py", "memory.py", "processes.py", "starting.py", "text.py"}
     assert scripts == single | {"compare.py", "measuring.py"}

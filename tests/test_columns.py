@@ -17,6 +17,7 @@ from pyloader.columns import (
     column_specs,
     columns_bytes,
     concatenate_columns,
+    content_bytes,
     difference,
     problem_with_columns,
     row_count,
@@ -184,3 +185,14 @@ def test_a_list_is_measured_on_a_few_rows_only():
 
     columns_bytes({"x": [Counted(row) for row in range(10_000)]}, sample_rows=64)
     assert Counted.asked <= 128
+
+
+def test_a_batch_is_measured_whatever_it_is_made_of():
+    class Tensor:
+        nbytes = 4000
+
+    array = np.zeros((10, 100), np.float32)
+    assert content_bytes({"a": array, "b": (Tensor(), array)}) == pytest.approx(12_000, rel=0.1)
+    assert content_bytes([array] * 100) == pytest.approx(400_000, rel=0.1)
+    assert content_bytes({"text": ["x" * 1000] * 300}) == pytest.approx(300_000, rel=0.1)
+    assert content_bytes(7) < 100

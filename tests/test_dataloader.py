@@ -11,7 +11,7 @@ import pytest
 from numbered import NumberedReader, ids_of, loader_of, write_chunks
 
 from pyloader import DataCollator, DataLoader, Dataset, NumpyDataCollator
-from pyloader.errors import DataDirError
+from pyloader.errors import ClosedError, DataDirError
 from pyloader.files import ChunkEntry, Manifest, write_manifest
 
 COUNTS = [10, 5, 9]
@@ -293,6 +293,14 @@ def test_a_share_of_chunks_may_be_skipped(tmp_path):
         path.write_text("damaged")
     with loader_of(directory, max_skipped="1%") as loader:
         assert sum(len(batch) for batch in ids_of(loader)) == 4 * 198
+
+
+def test_a_batch_that_was_peeked_is_not_had_after_close(directory):
+    loader = loader_of(directory)
+    loader.peek()
+    loader.close()
+    with pytest.raises(ClosedError):
+        next(loader)
 
 
 def test_stats_are_numbers_and_a_text(directory, tmp_path):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import gc
 import pickle
 import sys
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from pyloader.memory import RecycledMemory
+from pyloader.memory import RecycledMemory, unused_bytes
 
 SHAPE, DTYPE = (1024, 64), np.dtype(np.float32)  # 256 KiB
 
@@ -103,3 +104,16 @@ def test_threads_never_get_the_same_block():
             assert all(threads.map(work, range(8)))
     finally:
         sys.setswitchinterval(interval)
+
+
+def test_memory_that_is_kept_for_reuse_can_be_counted_and_freed():
+    memory = RecycledMemory()
+    kept = memory.empty((100_000,), np.dtype(np.uint8))
+    gone = weakref.ref(memory.empty((200_000,), np.dtype(np.uint8)).base)
+    assert memory.unused_bytes() == 200_000
+    assert unused_bytes() >= 200_000  # of all memories that this process has
+    unused_bytes(forget=True)
+    assert gone() is None
+    assert memory.unused_bytes() == 0
+    kept[:] = 7
+    assert (memory.empty((100_000,), np.dtype(np.uint8)) is not kept) and (kept == 7).all()

@@ -57,16 +57,39 @@ def test_splitting_gsm8k_looks_as_shown(tmp_path, monkeypatch, capsys):
     assert words(capsys.readouterr().out) == words(shown)
 
 
+def without_numbers(text):
+    return re.sub(r"\d[\d.,]*", "0", text).split()
+
+
 def test_the_statistics_look_as_shown(place):
     shown = re.search(r"```\n(\d+ steps, .*?)```", README, re.DOTALL)[1]
     with DataLoader(data_dir="chunks/train", batch_size=16, shuffle=True) as loader:
         for _ in loader:
             pass
 
-    def without_numbers(text):
-        return re.sub(r"\d[\d.,]*", "0", text).split()
-
     assert without_numbers(str(loader.stats())) == without_numbers(shown)
+
+
+def test_the_audit_looks_as_shown(place, monkeypatch, capsys):
+    """Two ranks are stopped in epoch 1; one goes on from a state saved before, and is in epoch 2."""
+    monkeypatch.setenv("COLUMNS", "120")
+    shown = re.search(r"^\$ (pyloader audit .*)\n((?:.+\n)+?)```", README, re.M)
+    options = {"data_dir": "chunks/train", "shuffle": True, "last_batch": "drop", "num_epochs": None}
+    for rank in range(2):
+        with DataLoader(batch_size=128, world=(rank, 2), audit_dir="receipts", **options) as loader:
+            for _ in range(10):
+                next(loader)
+            state = loader.state_dict()
+            next(loader)
+            next(loader)
+    with DataLoader(batch_size=256, world=None, audit_dir="receipts", max_queue_size=99, **options) as loader:
+        loader.load_state_dict(state)
+        for _ in range(7):
+            next(loader)
+    capsys.readouterr()
+    assert main(shlex.split(shown[1])[1:]) == 0
+
+    assert without_numbers(capsys.readouterr().out) == without_numbers(shown[2])
 
 
 def _next(**options):

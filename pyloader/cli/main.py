@@ -25,6 +25,8 @@ COMMANDS = {
     "split": ("pyloader.cli.split", "split a dump that does not fit in memory into chunk files"),
     "peek": ("pyloader.cli.peek", "show what is inside of chunks, or of a dump, and what it takes to train on it"),
     "verify": ("pyloader.cli.verify", "find chunks that are damaged, missing or not in the manifest"),
+    "locate": ("pyloader.cli.locate", "show chunk and row of every sample of a training step"),
+    "audit": ("pyloader.cli.audit", "prove that a training run received every sample exactly once"),
     "index": ("pyloader.cli.index", "count chunks that others wrote, and write their manifest"),
     "bench": ("pyloader.cli.bench", "measure how fast chunks come, and which options would make it faster"),
     "demo": ("pyloader.cli.demo", "see it all at work in a minute: split, train, stop, resume"),

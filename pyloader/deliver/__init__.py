@@ -10,23 +10,29 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from pyloader.deliver.inline import InlineMap
+from pyloader.deliver.ledger import Claim, Ledger, Size
 from pyloader.deliver.lifecycle import Steps, end_with
 from pyloader.deliver.once import Once
 from pyloader.deliver.per_thread import PerThread
 from pyloader.deliver.processes import RemoteFunction
 from pyloader.deliver.slots import Held, Slots, SlotsClosed
 from pyloader.deliver.stalls import StallWatch
+from pyloader.deliver.tally import Tally
 from pyloader.deliver.threads import ThreadedMap
 
 __all__ = [
+    "Claim",
     "Held",
+    "Ledger",
     "Once",
     "PerThread",
     "RemoteFunction",
+    "Size",
     "Slots",
     "SlotsClosed",
     "StallWatch",
     "Steps",
+    "Tally",
     "end_with",
     "map_ahead",
     "map_in_order",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 from pyloader.deliver.slots import Slots
+from pyloader.deliver.tally import Tally
 
 __all__ = ["InlineMap", "close_items", "not_a_stop"]
 
@@ -21,7 +22,7 @@ class InlineMap(Generic[In, Out]):
         self, fn: Callable[[In], Out], items: Iterable[In], *, slots: Slots, weight: Callable[[In], float]
     ) -> None:
         self._fn, self._items, self._slots, self._weight = fn, iter(items), slots, weight
-        self._busy_seconds = 0.0
+        self._tally = Tally()
 
     def __iter__(self) -> Iterator[Out]:
         return self
@@ -35,12 +36,12 @@ class InlineMap(Generic[In, Out]):
         except StopIteration as exc:
             raise not_a_stop(exc) from exc
         finally:
-            self._busy_seconds += time.perf_counter() - begun
+            self._tally.busy_seconds += time.perf_counter() - begun
 
-    def take_busy_seconds(self) -> float:
-        """Return how long `fn` has run, over all threads, since this was last asked."""
-        busy, self._busy_seconds = self._busy_seconds, 0.0
-        return busy
+    def take_tally(self) -> Tally:
+        """Return what has been counted since this was last asked."""
+        tally, self._tally = self._tally, Tally()
+        return tally
 
     def activity(self) -> list[str]:
         """Return what is being done: nothing that could be told from outside."""

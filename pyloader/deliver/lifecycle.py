@@ -27,17 +27,18 @@ class _Step(Protocol):
     def join(self, deadline: float) -> list[str]: ...
 
 
-class _Remote(Protocol):
+class _Awaited(Protocol):
+    def activity(self) -> list[str]: ...
     def signal_close(self) -> None: ...
     def join(self, deadline: float) -> list[str]: ...
 
 
 class Steps:
-    """The steps of one run, upstream first, and the remote functions that they call, closed together."""
+    """A run's steps, upstream first, and what else their threads wait for (processes, a bound), closed together."""
 
     def __init__(self) -> None:
         self._steps: list[_Step] = []
-        self._remotes: list[_Remote] = []
+        self._awaited: list[_Awaited] = []
         self._process = os.getpid()
 
     def add(self, step: Any) -> Any:
@@ -45,10 +46,10 @@ class Steps:
         self._steps.append(step)
         return step
 
-    def add_remote(self, remote: Any) -> Any:
-        """Add a function that steps call in other processes, and return it."""
-        self._remotes.append(remote)
-        return remote
+    def add_awaited(self, awaited: Any) -> Any:
+        """Add something that threads of the steps wait for, to be closed with them, and return it."""
+        self._awaited.append(awaited)
+        return awaited
 
     def check_process(self) -> None:
         """Raise in a forked child, where the threads do not exist.
@@ -64,7 +65,7 @@ class Steps:
 
     def activity(self) -> list[str]:
         """Return what every step is doing."""
-        return [line for step in self._steps for line in step.activity()]
+        return [line for each in (*self._steps, *self._awaited) for line in each.activity()]
 
     def stacks(self) -> list[str]:
         """Return the stacks of the steps' threads."""
@@ -78,10 +79,10 @@ class Steps:
         if os.getpid() != self._process:
             return
         steps: Sequence[_Step] = self._steps[::-1]
-        for each in (*steps, *self._remotes):
+        for each in (*steps, *self._awaited):
             each.signal_close()
         deadline = time.monotonic() + _CLOSE_SECONDS
-        running = [line for remote in self._remotes for line in remote.join(deadline)]
+        running = [line for awaited in self._awaited for line in awaited.join(deadline)]
         if any(step.owns(threading.current_thread()) for step in steps):
             return  # a finaliser in one of our own threads: they end by themselves, and must not wait for each other
         running += [line for step in steps for line in step.join(deadline)]

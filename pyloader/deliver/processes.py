@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Generic, NoReturn, TypeVar
 
+from pyloader.deliver.deaths import account_of_death
 from pyloader.deliver.messages import Message, receive, send
 from pyloader.deliver.slots import SlotsClosed
 from pyloader.errors import WorkerDiedError
@@ -79,6 +80,10 @@ class RemoteFunction(Generic[Out]):
             raise failure.as_error()
         result: Out = value
         return result
+
+    def activity(self) -> list[str]:
+        """Return nothing: what the processes do is told by the threads that wait for them."""
+        return []
 
     def signal_close(self) -> None:
         """Tell the processes to end, and the threads not to wait for them."""
@@ -168,8 +173,6 @@ class _Worker:
 
     def raise_death(self, doing: str, cause: Exception) -> NoReturn:
         """Raise the error that says how the process ended, while it was `doing`."""
-        from pyloader.deliver.deaths import account_of_death  # it imports what only POSIX systems have
-
         exit_code = peak_bytes = None
         with self._reaping, contextlib.suppress(ChildProcessError, ProcessLookupError):  # reaped by somebody else
             if self._process.returncode is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 __all__ = ["Held", "Slots", "SlotsClosed"]
 
@@ -13,6 +13,10 @@ T = TypeVar("T")
 
 class SlotsClosed(Exception):
     """Nobody will give anything back any more: the run is being closed."""
+
+
+class _Claim(Protocol):
+    def give_back(self) -> None: ...
 
 
 class Slots:
@@ -88,8 +92,13 @@ class Held(Generic[T]):
 
     def __init__(self, slots: Slots, value: T, drop: Callable[[], None] | None = None) -> None:
         self._slots, self._drop = slots, drop
+        self._claim: _Claim | None = None
         self._holders = 1
         self.value = value
+
+    def charge(self, claim: _Claim) -> None:
+        """Give `claim` back together with the slot."""
+        self._claim = claim
 
     def hold(self) -> None:
         """Count one holder more."""
@@ -105,3 +114,5 @@ class Held(Generic[T]):
                 if self._drop is not None:
                     self._drop()
                 self._slots.give_back()
+                if self._claim is not None:
+                    self._claim.give_back()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -46,6 +47,14 @@ class ChunkList:
         if self.manifest is None:
             return None
         return np.array([chunk.num_samples for chunk in self.manifest.chunks], np.int64)
+
+    @property
+    def row_bytes(self) -> int | None:
+        """Bytes of memory that a row takes, where all columns are arrays; None where they are not, or nobody knows."""
+        columns = () if self.manifest is None else self.manifest.columns
+        if not columns or any(spec.kind != "array" or np.dtype(spec.dtype).hasobject for spec in columns):
+            return None
+        return sum(np.dtype(spec.dtype).itemsize * math.prod(spec.item_shape) for spec in columns)
 
     @cached_property
     def fingerprint(self) -> str:

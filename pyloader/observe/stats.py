@@ -10,7 +10,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pyloader.deliver import Tally
+from pyloader.options import format_bytes
+
 __all__ = ["Counters", "Stats"]
+
+_FEWEST_WAITS = 10  # that tell who holds the interpreter's lock
+_ONE_PROCESSOR = 0.8  # nearly
+_PROCESSES_PAY = 5e-6  # seconds a sample; measured, docs/performance.md
 
 _STAGES = ("read", "shuffle", "encode", "collate")
 
@@ -20,7 +27,7 @@ _ADVICE = {
     "shuffle": "num_workers=2 gathers in two threads; a smaller shuffle_window mixes fewer chunks",
     "encode": "num_workers=4 helps where batch_encode releases the GIL (NumPy, tokenizers, image decoders); "
     "worker_kind='process' where it is Python",
-    "collate": "num_workers=4 helps where collate_batch releases the GIL, as NumPy does",
+    "collate": "num_workers=4 helps where collate_batch releases the GIL; worker_kind='process' where it is Python",
 }
 
 
@@ -40,8 +47,13 @@ class Counters:
       first_request: When the loop asked for its first batch, as `time.perf_counter` counts.
       latest_batch: When it got the latest.
       busy_seconds: How long each stage worked, over all its threads.
+      sampled_seconds: How long threads made some of the batches, all stages together.
+      processor_seconds: For how much of that they had a processor.
+      num_waits: How often the loop waited for a batch in the making, as `Stats` says.
+      num_held_up: How often the interpreter's lock held it up then.
       mixing: Sum and number of the chunks that batches held samples of.
       resident_chunks: The most chunks' worth of rows that were resident at once.
+      resident_bytes: The most bytes of columns that were; 0 without max_bytes.
     """
 
     num_steps: int = 0
@@ -55,8 +67,13 @@ class Counters:
     first_request: float | None = None
     latest_batch: float = 0.0
     busy_seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_STAGES, 0.0))
+    sampled_seconds: float = 0.0
+    processor_seconds: float = 0.0
+    num_waits: int = 0
+    num_held_up: int = 0
     mixing: tuple[float, int] = (0.0, 0)
     resident_chunks: float = 0.0
+    resident_bytes: int = 0
 
     def requested(self) -> None:
         """Note the time of the loop's first request."""
@@ -79,6 +96,7 @@ class Counters:
         shuffle_window: int,
         last_batch: str,
         skipped: dict[str, str],
+        max_bytes: int | None = None,
         rank: int = 0,
         num_ranks: int = 1,
         num_streams: int = 1,
@@ -98,11 +116,16 @@ class Counters:
             longest_wait_seconds=self.longest_wait[0],
             longest_wait_step=self.longest_wait[1],
             busy_seconds=dict(self.busy_seconds),
+            processor_share=self.processor_seconds / self.sampled_seconds if self.sampled_seconds else 0.0,
+            num_waits=self.num_waits,
+            num_held_up=self.num_held_up,
             num_readers=num_readers,
             num_workers=num_workers,
             worker_kind=worker_kind,
             resident_peak=self.resident_chunks,
             max_queue_size=max_queue_size,
+            resident_bytes_peak=None if max_bytes is None else self.resident_bytes,
+            max_bytes=max_bytes,
             shuffle_window=shuffle_window,
             mixing=self.mixing[0] / self.mixing[1] if self.mixing[1] else math.nan,
             last_batch=last_batch,
@@ -120,6 +143,13 @@ class Counters:
     def loop_seconds(self) -> float:
         """Return the time from the first request to the latest batch."""
         return max(0.0, self.latest_batch - self.first_request) if self.first_request is not None else 0.0
+
+    def count_making(self, tally: Tally) -> None:
+        """Count what threads did that make batches."""
+        self.sampled_seconds += tally.sampled_seconds
+        self.processor_seconds += tally.processor_seconds
+        self.num_waits += tally.num_waits
+        self.num_held_up += tally.num_held_up
 
     def waited(self, seconds: float) -> None:
         """Count a wait of the loop's."""
@@ -149,11 +179,18 @@ class Stats:
       longest_wait_seconds: The longest wait after the first.
       longest_wait_step: The step of that wait.
       busy_seconds: How long each stage worked ("read", "shuffle", "encode", "collate"), over all its threads.
+      processor_share: For which part of the time in which threads made batches they had a processor: not while they
+        waited for a disk, the interpreter's lock (the GIL), or other programs.  0 without threads.
+      num_waits: How often the loop waited for a thread to make a batch, in at least 0.2 ms.
+      num_held_up: How often it was held up then: the batch was ready, and the loop had it only after more than half the
+        time that making it took, as happens where that is Python and holds the interpreter's lock.
       num_readers: Threads that read.
       num_workers: Threads that shuffle, encode and collate; 0 when all is done in the loop's own.
       worker_kind: "thread", or "process" when each of them has a process for the user's code.
       resident_peak: The most chunks' worth of rows that were resident at once.
       max_queue_size: The bound on it.
+      resident_bytes_peak: The most bytes of columns that were resident at once; None without max_bytes.
+      max_bytes: The bound on it, or None.
       shuffle_window: How many chunks are mixed.
       mixing: Of how many chunks the average batch held samples (the effective number, measured on batches that lie in
         one segment); nan when there were none.
@@ -176,11 +213,16 @@ class Stats:
     longest_wait_seconds: float
     longest_wait_step: int
     busy_seconds: dict[str, float]
+    processor_share: float
+    num_waits: int
+    num_held_up: int
     num_readers: int
     num_workers: int
     worker_kind: str
     resident_peak: float
     max_queue_size: int
+    resident_bytes_peak: int | None
+    max_bytes: int | None
     shuffle_window: int
     mixing: float
     last_batch: str
@@ -203,6 +245,23 @@ class Stats:
         # Shuffling, encoding and collating share their threads, so each is compared by itself with reading.
         return max(self.busy_seconds, key=lambda stage: self.busy_seconds[stage] / max(1, threads[stage]))
 
+    @property
+    def holds_lock(self) -> bool | None:
+        """Whether making batches holds the interpreter's lock (the GIL), so that more threads do not make it faster.
+
+        None when that cannot be told: with processes, without threads, after fewer than 10 waits, when the lock was
+        sometimes held, or might have been by the threads that read, and when other programs had the processors.
+        """
+        if self.worker_kind != "thread" or self.num_waits < _FEWEST_WAITS or not self.loop_seconds:
+            return None
+        share = self.num_held_up / self.num_waits
+        by_reading = min(1.0, self.busy_seconds["read"] / self.loop_seconds)
+        if share < 0.25:
+            return False
+        # Threads that hold the lock in turns have one processor together; less, and they were late for want of that.
+        processors = self.processor_share * self.num_workers
+        return True if share - by_reading >= 0.5 and processors >= _ONE_PROCESSOR else None
+
     def as_dict(self) -> dict[str, Any]:
         """Return the numbers, ready for JSON."""
         return asdict(self)
@@ -223,15 +282,33 @@ class Stats:
             f"{self.first_wait_seconds:.2f} s   longest after it {self.longest_wait_seconds:.2f} s, step "
             f"{self.longest_wait_step:,}",
             f"busy       {busy}   ({threads})",
-            f"resident   at most {self.resident_peak:.1f} of {self.max_queue_size} chunks",
+            f"resident   at most {self.resident_peak:.1f} of {self.max_queue_size} chunks{self._bytes_in_words()}",
             f"shuffle    window {self.shuffle_window}{mixing}",
             *self._rank_lines(),
             f"lost       {self.dropped:,} dropped and {self.filled:,} repeated by last_batch={self.last_batch!r}; "
             f"{len(self.skipped)} chunks or rows skipped",
             *(f"           {path}: {reason}" for path, reason in self.skipped.items()),
-            *([f"bound by   {self.bound_by}: {_ADVICE[self.bound_by]}"] if self.bound_by else []),
+            *([f"bound by   {self.bound_by}: {self._advice()}"] if self.bound_by else []),
         ]
         return "\n".join(lines)
+
+    def _advice(self) -> str:
+        stage = self.bound_by
+        if stage not in ("encode", "collate") or self.holds_lock is None:
+            return _ADVICE[stage]
+        if not self.holds_lock:
+            return f"it leaves the interpreter's lock (GIL) to others, so num_workers={self.num_workers + 1} helps"
+        # Threads that wait for the lock are busy too: of several, one at a time gets on.
+        cost = sum(self.busy_seconds[name] for name in ("encode", "collate")) / self.num_samples / self.num_workers
+        held = f"Python that holds the interpreter's lock (GIL), {cost * 1e6:.0f} µs a sample"
+        if cost < _PROCESSES_PAY:
+            return f"{held}; num_workers=1 is best, since processes pay from 5 µs a sample on"
+        return f"{held}; worker_kind='process', num_workers={max(2, self.num_workers)} uses more cores"
+
+    def _bytes_in_words(self) -> str:
+        if self.max_bytes is None or self.resident_bytes_peak is None:
+            return ""
+        return f", {format_bytes(self.resident_bytes_peak)} of {format_bytes(self.max_bytes)}"
 
     def _rank_lines(self) -> list[str]:
         if self.num_streams == 1:

@@ -1,16 +1,18 @@
 """Who reads what, and when.  Pure: numbers in, numbers and arrays out; no files, no threads."""
 
 from pyloader.plan.dealing import Dealing
-from pyloader.plan.locating import rows_of_step
+from pyloader.plan.locating import is_filling, located_streams, rows_between, rows_of_step
+from pyloader.plan.numbering import STAND_IN, sample_numbers
 from pyloader.plan.order import chunk_order, deal_phase, encode_generator, order_digest, row_order, segment_order
 from pyloader.plan.position import START, Position
 from pyloader.plan.reading import ReadTask, read_tasks
-from pyloader.plan.state import Order, left_out_in_state, position_from_state, state_of
+from pyloader.plan.state import Order, left_out_in_state, order_from_state, position_from_state, state_of
 from pyloader.plan.steps import LAST_BATCH_RULES, filling_rows, steps_per_epoch
 from pyloader.plan.streams import Streams, Stretch
 
 __all__ = [
     "LAST_BATCH_RULES",
+    "STAND_IN",
     "START",
     "Dealing",
     "Order",
@@ -22,12 +24,17 @@ __all__ = [
     "deal_phase",
     "encode_generator",
     "filling_rows",
+    "is_filling",
     "left_out_in_state",
+    "located_streams",
     "order_digest",
+    "order_from_state",
     "position_from_state",
     "read_tasks",
     "row_order",
+    "rows_between",
     "rows_of_step",
+    "sample_numbers",
     "segment_order",
     "state_of",
     "steps_per_epoch",

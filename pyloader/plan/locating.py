@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from pyloader.plan.order import deal_phase, row_order, segment_order
+from pyloader.plan.state import Order
 from pyloader.plan.steps import filling_rows
 from pyloader.plan.streams import Streams, Stretch
 
-__all__ = ["rows_of_step"]
+__all__ = ["is_filling", "located_streams", "rows_between", "rows_of_step"]
+
+
+def located_streams(order: Order, counts: np.ndarray) -> Streams:
+    """Return the plan of an epoch over all ranks, for chunks of so many rows, int64 of shape [num_chunks]."""
+    return Streams(
+        counts=counts,
+        num_streams=order.num_streams,
+        share=order.batch_size // order.num_streams,
+        served=range(order.num_streams),
+        window=order.shuffle_window,
+        last_batch=order.last_batch,
+        chunk_seed=order.chunk_seed,
+        row_seed=order.row_seed,
+    )
 
 
 def rows_of_step(streams: Streams, epoch: int, step: int) -> np.ndarray:
@@ -25,12 +40,32 @@ def rows_of_step(streams: Streams, epoch: int, step: int) -> np.ndarray:
     )
 
 
+def is_filling(streams: Streams, epoch: int, step: int) -> np.ndarray:
+    """Return which rows of a step only fill up its batch, bool of shape [rows], in the order of `rows_of_step`."""
+    parts = []
+    for stream in range(streams.num_streams):
+        num_left = max(0, streams.stretch(stream, epoch).num_rows - step * streams.share)
+        num_rows = min(num_left, streams.share) if streams.last_batch == "keep" else streams.share
+        parts.append(np.arange(num_rows) >= num_left)
+    return np.concatenate(parts)
+
+
+def rows_between(streams: Streams, stretch: Stretch, start: int, stop: int) -> Iterator[np.ndarray]:
+    """Yield rows [start, stop) of a stretch as they are delivered, segment by segment, none empty: int64 [rows, 2]."""
+    if start >= stop:
+        return
+    first, last = (int(np.searchsorted(stretch.bounds, row, side="right")) - 1 for row in (start, stop - 1))
+    for segment in range(first, last + 1):
+        before = int(stretch.bounds[segment])
+        if before == stretch.bounds[segment + 1]:
+            continue
+        yield _segment(streams, stretch, segment)[max(0, start - before) : stop - before]
+
+
 def _share(streams: Streams, stretch: Stretch, step: int) -> np.ndarray:
     start = step * streams.share
     stop = min(start + streams.share, stretch.num_rows)
-    first, last = (int(np.searchsorted(stretch.bounds, row, side="right")) - 1 for row in (start, stop - 1))
-    parts = [_segment(streams, stretch, segment) for segment in range(first, last + 1)] if stop > start else []
-    rows = np.concatenate([np.zeros((0, 2), np.int64), *parts])[start - int(stretch.bounds[first]) :][: stop - start]
+    rows = np.concatenate([np.zeros((0, 2), np.int64), *rows_between(streams, stretch, start, stop)])
     if len(rows) == streams.share or streams.last_batch == "keep":
         return rows
     segment, size = stretch.place(stretch.num_rows)

@@ -13,10 +13,12 @@ from typing import Any
 from pyloader.errors import StateError
 from pyloader.plan.order import order_digest
 from pyloader.plan.position import Position
+from pyloader.plan.steps import LAST_BATCH_RULES
 
-__all__ = ["STATE_VERSION", "Order", "left_out_in_state", "position_from_state", "state_of"]
+__all__ = ["STATE_VERSION", "Order", "left_out_in_state", "order_from_state", "position_from_state", "state_of"]
 
 STATE_VERSION = 1
+_UNCHANGED = "Give what state_dict() returned, unchanged"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,28 @@ class Order:
     last_batch: str
     num_streams: int
     fingerprint: str
+
+    @property
+    def chunk_seed(self) -> int | None:
+        """The seed of the chunks' order; None keeps it."""
+        return self.seed if self.shuffle == "all" else None
+
+    @property
+    def row_seed(self) -> int | None:
+        """The seed of the rows' order; None keeps it."""
+        return None if self.shuffle == "none" else self.seed
+
+
+# What an order is made of: the least that a number can be, or the words that there are; of None any text will do.
+_ORDERS: dict[str, int | tuple[str, ...] | None] = {
+    "seed": 0,
+    "shuffle": ("all", "rows", "none"),
+    "shuffle_window": 1,
+    "batch_size": 1,
+    "last_batch": LAST_BATCH_RULES,
+    "num_streams": 1,
+    "fingerprint": None,
+}
 
 
 def state_of(position: Position, order: Order, left_out: Sequence[int] = ()) -> dict[str, Any]:
@@ -66,7 +90,7 @@ def left_out_in_state(state: Mapping[str, Any]) -> list[int]:
     """
     chunks = state.get("skipped_chunks", [])
     if not isinstance(chunks, list) or not all(type(chunk) is int for chunk in chunks):
-        raise StateError(f"the state has skipped_chunks={chunks!r}.", "Give what state_dict() returned, unchanged")
+        raise StateError(f"the state has skipped_chunks={chunks!r}.", _UNCHANGED)
     return chunks
 
 
@@ -76,17 +100,44 @@ def position_from_state(state: Mapping[str, Any], order: Order) -> Position:
     Raises:
       StateError: the state was saved under another order, or is none.
     """
+    _check_complete(state, [*_numbers(order), *Order.__slots__, "order_digest"])
+    _check_order(state, order)
+    numbers = {name: state[name] for name in _numbers(order)}
+    for name, value in numbers.items():
+        _check_value(name, value, 0)
+    return Position(**numbers)
+
+
+def order_from_state(state: Mapping[str, Any]) -> Order:
+    """Return the order that `state` was saved under.
+
+    Raises:
+      StateError: it is no state.
+    """
+    _check_complete(state, [*Order.__slots__, "order_digest"])
+    for name, allowed in _ORDERS.items():
+        _check_value(name, state[name], allowed)
+    if state["batch_size"] % state["num_streams"]:
+        what = f"the state has batch_size={state['batch_size']} and num_streams={state['num_streams']}."
+        raise StateError(what, _UNCHANGED)
+    return Order(**{name: state[name] for name in Order.__slots__})
+
+
+def _check_complete(state: Any, names: list[str]) -> None:
     if not isinstance(state, Mapping) or state.get("version") != STATE_VERSION:
         found = f"version {state.get('version')!r}" if isinstance(state, Mapping) else f"a {type(state).__name__}"
         raise StateError(f"this is no state of version {STATE_VERSION} but {found}.", "Give what state_dict() returned")
-    names = [*_numbers(order), *Order.__slots__, "order_digest"]
     if missing := [name for name in names if name not in state]:
-        raise StateError(f"the state lacks {missing[0]!r}.", "Give what state_dict() returned, unchanged")
-    _check_order(state, order)
-    numbers = {name: state[name] for name in _numbers(order)}
-    if wrong := [name for name, value in numbers.items() if type(value) is not int or value < 0]:
-        raise StateError(f"the state has {wrong[0]}={state[wrong[0]]!r}.", "Give what state_dict() returned, unchanged")
-    return Position(**numbers)
+        raise StateError(f"the state lacks {missing[0]!r}.", _UNCHANGED)
+
+
+def _check_value(name: str, value: Any, allowed: int | tuple[str, ...] | None) -> None:
+    if isinstance(allowed, int):
+        good = type(value) is int and value >= allowed
+    else:
+        good = isinstance(value, str) and (allowed is None or value in allowed)
+    if not good:
+        raise StateError(f"the state has {name}={value!r}.", _UNCHANGED)
 
 
 def _numbers(order: Order) -> tuple[str, ...]:

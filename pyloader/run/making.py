@@ -9,12 +9,14 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from pyloader.audit import digest_batches
 from pyloader.columns import Columns, row_count, take_rows
 from pyloader.errors import BatchEncodeError, CollateError, WorkerDiedError
 from pyloader.memory import RecycledMemory
+from pyloader.plan import STAND_IN
 from pyloader.run.holes import find_bad_rows, stand_ins, unchanged_copy
 from pyloader.run.options import RunOptions
-from pyloader.run.tracing import STAND_IN, take_off
+from pyloader.run.tracing import take_off
 from pyloader.shuffle import JoinedPiece, Piece, gather_joined, gather_piece, view_piece
 
 __all__ = ["Encode", "Made", "batch_making"]
@@ -37,6 +39,7 @@ class Made:
       seconds: How long gathering, encoding and collating took.
       samples: The numbers of its rows' samples, uint64 of shape [num_rows], STAND_IN set in those of rows that fill up;
         None unless traced.
+      digests: Those of its batches, uint64 of shape [num_batches, 4]; None unless audited.
       num_stand_ins: How many of its rows stand in for samples that are left out; 0 unless traced.
       bad_samples: Those that could not be encoded, by their numbers, with their errors; others stand in for them.
       viewed: The piece, when `content` is a part of its chunk, which must stay held; else None.
@@ -50,6 +53,7 @@ class Made:
     mixing: float
     seconds: tuple[float, float, float]
     samples: np.ndarray | None
+    digests: np.ndarray | None
     num_stand_ins: int
     bad_samples: dict[int, Exception]
     viewed: Piece | None
@@ -101,6 +105,9 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[Piece | Joine
             numbers = numbers[stand_ins(len(numbers), bad_rows)]
             numbers[list(bad_rows)] |= STAND_IN
         num_stand_ins = 0 if numbers is None else int(((numbers & STAND_IN) != 0)[piece.samples()].sum())
+        digests = None
+        if numbers is not None and options.audited:
+            digests = digest_batches(numbers, options.rule.batch_size)
         seconds = (gathered - begun, *busy)
         return Made(
             piece.num_rows,
@@ -111,6 +118,7 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[Piece | Joine
             mixing,
             seconds,
             numbers,
+            digests,
             num_stand_ins,
             bad_samples,
             viewed,

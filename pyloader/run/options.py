@@ -29,12 +29,15 @@ class RunOptions:
       row_seed: The seed of the rows' order; None keeps it.
       rule: How batches are cut.
       max_queue_size: The most chunks resident at once.
+      max_bytes: The most bytes of columns resident at once; None sets no bound.
+      row_bytes: What a row takes, where the manifest says so: all its columns are arrays, read as it says; else None.
       num_readers: Threads that read.
       num_workers: Threads that make batches; 0 does everything in the caller's thread.
       worker_kind: Where the user's code runs: in these threads ("thread"), or in a process for each ("process").
       max_skipped: How many unreadable chunks are left out before one is an error.
       max_skipped_rows: How many bad rows; with either of them other rows stand in for those that are left out.
       traced: Whether rows carry the numbers of their samples.
+      audited: Whether batches have digests of them, for receipts.
       seed: The seed that `batch_encode`'s `rng` is derived from.
       copy: Whether batches of rows in file order are copied out of the reader's arrays.
       stall_timeout_seconds: Seconds of silence before StallError; None waits for ever.
@@ -50,12 +53,15 @@ class RunOptions:
     row_seed: int | None
     rule: CutRule
     max_queue_size: int
+    max_bytes: int | None
+    row_bytes: int | None
     num_readers: int
     num_workers: int
     worker_kind: str
     max_skipped: int
     max_skipped_rows: int
     traced: bool
+    audited: bool
     seed: int
     copy: bool
     stall_timeout_seconds: float | None

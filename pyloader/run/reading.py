@@ -16,10 +16,10 @@ from pyloader.columns import Columns, ColumnSpec, column_specs, difference, row_
 from pyloader.deliver import Held, Slots
 from pyloader.errors import ChunkReadError, ReadFileError, WorkerDiedError
 from pyloader.observe import Quarantine
-from pyloader.plan import ReadTask
+from pyloader.plan import STAND_IN, ReadTask, sample_numbers
 from pyloader.run.holes import stand_ins
 from pyloader.run.options import RunOptions
-from pyloader.run.tracing import STAND_IN, put_on, sample_numbers
+from pyloader.run.tracing import put_on
 from pyloader.shuffle import Arena, Arrival, ChunkRows
 
 __all__ = ["ArrivalCheck", "Read", "Reading", "chunk_reading"]
@@ -121,9 +121,12 @@ def chunk_reading(
 
 
 def _arena(options: RunOptions) -> Arena | None:
-    """Return where chunks that are mixed lie together; None where none are, or their sizes are unknown."""
+    """Return where chunks that are mixed lie together; None where none are, or their sizes are unknown.
+
+    It has room for the largest chunk many times over, and keeps what was once filled: not with a bound on bytes.
+    """
     counts = options.chunks.counts
-    if counts is None or options.dealing.width == 1 or options.in_processes:
+    if counts is None or options.dealing.width == 1 or options.in_processes or options.max_bytes is not None:
         return None
     # At an epoch's border a chunk may be there twice.
     return Arena(min(options.chunk_slots, 2 * len(counts)), int(counts.max()))

@@ -13,19 +13,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 
 from pyloader.columns import slice_columns
-from pyloader.deliver import Slots, StallWatch, Steps, map_in_order
+from pyloader.deliver import Claim, Slots, StallWatch, Steps, map_in_order
 from pyloader.errors import CoverageError, DataDirError
 from pyloader.observe import Counters, Quarantine
 from pyloader.plan import Position, read_tasks
 from pyloader.run.making import Made, batch_making
 from pyloader.run.options import RunOptions
 from pyloader.run.reading import ArrivalCheck, chunk_reading
+from pyloader.run.resident import ResidentBytes
 from pyloader.run.streaming import pieces_of_streams
 from pyloader.run.tracing import place_of
 from pyloader.run.usercode import user_functions
@@ -33,7 +34,21 @@ from pyloader.shuffle import EpochEnd, JoinedPiece, Piece, cut, deal
 
 __all__ = ["Run"]
 
+T = TypeVar("T")
+
 _Cut: TypeAlias = "Piece | JoinedPiece | EpochEnd"
+
+
+@dataclass(slots=True)
+class _Weighed(Generic[T]):
+    """A piece, or what came of it, and what it takes of the bounds.
+
+    A piece is weighed once: by the time its share is given back, a larger chunk may have been seen.
+    """
+
+    content: T
+    weight: float
+    claim: Claim | None = None
 
 
 class Run:
@@ -51,6 +66,7 @@ class Run:
       position: After the latest batch; at the start of the next epoch once an epoch's end has come.
       samples: The numbers of the latest batch's samples, uint64 of shape [rows], STAND_IN set where a row fills up;
         None unless traced.
+      digest: The digest of them, uint64 of shape [4]; None unless audited.
     """
 
     def __init__(
@@ -64,26 +80,31 @@ class Run:
         self._options, self._counters, self._quarantine = options, counters, quarantine
         self.position = start
         self.samples: np.ndarray | None = None
+        self.digest: np.ndarray | None = None
         self.steps = Steps()
-        self._made: Made | None = None
-        self._weight = 0.0  # what self._made has taken of the slots for pieces
+        self._made: _Weighed[Made] | None = None
         self._cursor = 0  # its rows that have been delivered
         self._delivered = 0  # rows of this epoch, since the run began
 
         threaded = options.num_workers > 0
         self._chunk_slots = Slots(options.chunk_slots, blocking=threaded)
         self._piece_slots = Slots(options.piece_share, blocking=threaded)
+        self._bytes = None if options.max_bytes is None else ResidentBytes(options)
         self._check = ArrivalCheck(options, quarantine)
 
-        read, encode = user_functions(options, self.steps)
+        read_path, encode = user_functions(options, self.steps)
+        read = chunk_reading(options, self._chunk_slots, read_path, quarantine)
         streams = options.streams
         if streams is None:
             tasks = read_tasks(options.dealing, seed=options.chunk_seed, start=start, end_epoch=end_epoch)
         else:
             tasks = streams.read_tasks(start=start, end_epoch=end_epoch)
+        if self._bytes is not None:
+            self.steps.add_awaited(self._bytes.ledger)
+            tasks, read = self._bytes.claimed(tasks), self._bytes.measured(read)
         self._reading = self.steps.add(
             map_in_order(
-                chunk_reading(options, self._chunk_slots, read, quarantine),
+                read,
                 tasks,
                 num_threads=options.num_readers if threaded else 0,
                 slots=self._chunk_slots,
@@ -91,7 +112,7 @@ class Run:
                 describe=lambda task: options.chunks.names[task.chunk],
             )
         )
-        arrivals = self._check.arrivals(self._reading)
+        arrivals = self._check.arrivals(self._reading if self._bytes is None else self._bytes.asked(self._reading))
         # Without room for pieces, a batch is made when the loop asks for it.
         rule = options.rule if options.piece_share else replace(options.rule, several=False)
         pieces: Iterator[_Cut]
@@ -100,17 +121,16 @@ class Run:
             pieces = cut(segments, rule, start=start.offset, step=start.step, num_segments=options.dealing.num_chunks)
         else:
             pieces = pieces_of_streams(arrivals, streams, rule, start=start, end_epoch=end_epoch)
-        make = batch_making(options, encode)
-        # A piece is weighed once: by the time its slots are given back, a larger chunk may have been seen.
+        self._make = batch_making(options, encode)
         self._making = self.steps.add(
             map_in_order(
-                lambda weighed: (weighed[0] if isinstance(weighed[0], EpochEnd) else make(weighed[0]), weighed[1]),
+                self._made_of,
                 map(self._weighed, pieces),
                 num_threads=options.num_workers,
                 slots=self._piece_slots,
-                weight=lambda weighed: weighed[1],
+                weight=lambda weighed: weighed.weight,
                 name="batch",
-                describe=lambda weighed: _place(weighed[0]),
+                describe=lambda weighed: _place(weighed.content),
                 watch=StallWatch(
                     fail_after=options.stall_timeout_seconds, activity=self.steps.activity, stacks=self.steps.stacks
                 ),
@@ -125,16 +145,21 @@ class Run:
         """
         if self._made is None:
             self._await_made()
-        made = self._made
-        assert made is not None
+        weighed = self._made
+        assert weighed is not None
+        made = weighed.content
         start, stop = self._cursor, min(self._cursor + self._options.rule.batch_size, made.num_rows)
         batch = made.content if made.is_batch else slice_columns(made.content, start, stop)
         if made.samples is not None:
             self.samples = made.samples[start:stop]
+        if made.digests is not None:
+            self.digest = made.digests[start // self._options.rule.batch_size]
         self._cursor = stop
         if stop == made.num_rows:  # from here on the rows are the loop's
             self._made, self._cursor = None, 0
-            self._piece_slots.give_back(self._weight)
+            self._piece_slots.give_back(weighed.weight)
+            if weighed.claim is not None:
+                weighed.claim.give_back()
             if made.viewed is not None:
                 made.viewed.let_go()
         self._delivered += stop - start
@@ -149,13 +174,14 @@ class Run:
         self.steps.check_process()
         begun = time.perf_counter()
         while True:
-            made, self._weight = next(self._making)
-            if not isinstance(made, EpochEnd):
+            weighed = next(self._making)
+            if not isinstance(weighed.content, EpochEnd):
                 break
-            self._end_epoch(made)
+            self._end_epoch(weighed.content)
+        made = weighed.content
         for number, error in made.bad_samples.items():
             self._quarantine.note_row(*place_of(number), error, stage="encode", epoch=self.position.epoch)
-        self._made = made
+        self._made = weighed
         self._count(made, time.perf_counter() - begun)
 
     def _count(self, made: Made, waited: float) -> None:
@@ -164,12 +190,16 @@ class Run:
         for stage, seconds in zip(("shuffle", "encode", "collate"), made.seconds, strict=True):
             counters.busy_seconds[stage] += seconds
         counters.num_stand_ins += made.num_stand_ins
-        counters.busy_seconds["read"] += self._reading.take_busy_seconds()
+        counters.busy_seconds["read"] += self._reading.take_tally().busy_seconds
+        if self._options.num_workers:
+            counters.count_making(self._making.take_tally())
         if made.mixing:
             counters.mixing = (counters.mixing[0] + made.mixing, counters.mixing[1] + 1)
         # A batch larger than its share of the queue is made alone; what is beyond the share is the loop's.
         pieces = min(self._piece_slots.peak, self._options.piece_share)
         counters.resident_chunks = max(counters.resident_chunks, self._chunk_slots.peak + pieces)
+        if self._bytes is not None:
+            counters.resident_bytes = max(counters.resident_bytes, self._bytes.ledger.peak)
 
     def _end_epoch(self, end: EpochEnd) -> None:
         wanted = end.num_rows - end.num_dropped + end.num_filled
@@ -187,13 +217,23 @@ class Run:
         self._delivered = 0
         self.position = self.position.next_epoch()
 
-    def _weighed(self, piece: _Cut) -> tuple[_Cut, float]:
-        """Return a piece with how much of the queue it takes, in chunks' worth of rows."""
+    def _weighed(self, piece: _Cut) -> _Weighed[_Cut]:
+        """Return a piece with how much of the queue it takes, in chunks' worth of rows, and of the bytes."""
         if isinstance(piece, EpochEnd):
-            return piece, 0.0
+            return _Weighed(piece, 0.0)
         # What waits is bounded by number too: more than a few batches ahead of each worker help nobody.
         at_least = self._options.piece_share / (2 * self._options.num_workers + 2)
-        return piece, max(piece.num_rows / max(1, self._check.largest), at_least)
+        weight = max(piece.num_rows / max(1, self._check.largest), at_least)
+        return _Weighed(piece, weight, None if self._bytes is None else self._bytes.claim_piece(piece))
+
+    def _made_of(self, weighed: _Weighed[_Cut]) -> _Weighed[Made | EpochEnd]:
+        piece, claim = weighed.content, weighed.claim
+        if isinstance(piece, EpochEnd):
+            return _Weighed(piece, weighed.weight)
+        made = self._make(piece)
+        if self._bytes is not None and claim is not None:
+            self._bytes.has_made(made, claim)
+        return _Weighed(made, weighed.weight, claim)
 
 
 def _place(piece: _Cut) -> str:

@@ -8,22 +8,11 @@ from __future__ import annotations
 import numpy as np
 
 from pyloader.columns import Columns
+from pyloader.plan import STAND_IN
 
-__all__ = ["STAND_IN", "place_of", "put_on", "sample_numbers", "take_off"]
+__all__ = ["place_of", "put_on", "take_off"]
 
 _COLUMN = "\0sample"  # no column of the user's begins so
-
-# Set in the number of a row that is delivered in place of another, or beyond an epoch's samples.
-STAND_IN = np.uint64(1 << 63)
-
-
-def sample_numbers(chunk: int, rows: np.ndarray) -> np.ndarray:
-    """Return the numbers of some rows of a chunk: its index in the upper 32 bits, the row in the lower.
-
-    Returns:
-      uint64 array of the shape of `rows`.
-    """
-    return rows.astype(np.uint64) | np.uint64(chunk << 32)
 
 
 def place_of(number: int) -> tuple[int, int]:

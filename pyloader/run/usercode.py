@@ -31,8 +31,8 @@ def user_functions(options: RunOptions, steps: Steps) -> tuple[Read, Encode]:
     reader = type(options.reader).__name__
     makers = " and ".join(type(part).__name__ for part in (options.dataset, options.collator) if part is not None)
     return (
-        steps.add_remote(RemoteFunction(read, doing=lambda path: f"{reader} read {path}")),
-        steps.add_remote(
+        steps.add_awaited(RemoteFunction(read, doing=lambda path: f"{reader} read {path}")),
+        steps.add_awaited(
             RemoteFunction(
                 encode, doing=lambda _columns, _mask, epoch, step: f"{makers} made epoch {epoch}, step {step}"
             )

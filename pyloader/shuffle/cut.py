@@ -17,10 +17,10 @@ from pyloader.plan import filling_rows
 from pyloader.shuffle.deal import EpochEnd
 from pyloader.shuffle.segment import Segment, gather_rows
 
-__all__ = ["CutRule", "Piece", "cut", "gather_piece", "view_piece"]
+__all__ = ["PIECE_BYTES", "CutRule", "Piece", "cut", "gather_piece", "view_piece"]
 
 # Large enough that a piece costs little beside its rows, small enough that it stays in the processor's cache.
-_PIECE_BYTES = 2 * 2**20
+PIECE_BYTES = 2 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +181,7 @@ def _batches_in_piece(segment: Segment, rule: CutRule) -> int:
     if not rule.several or not all(isinstance(values, np.ndarray) for values in columns):
         return 1
     row_bytes = sum(values[:1].nbytes for values in columns if isinstance(values, np.ndarray))
-    return max(1, _PIECE_BYTES // max(1, row_bytes * rule.batch_size))
+    return max(1, PIECE_BYTES // max(1, row_bytes * rule.batch_size))
 
 
 def _filling(rule: CutRule, latest: Columns, num_carried: int) -> Columns:

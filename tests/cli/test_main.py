@@ -57,14 +57,17 @@ def test_the_version_names_the_distribution(capsys):
 
 @pytest.mark.parametrize(
     ("typed", "answer"),
-    [("verfy", "Did you mean pyloader verify?"), ("xyzzy", "There are: split, peek, verify, index, bench, demo")],
+    [
+        ("verfy", "Did you mean pyloader verify?"),
+        ("xyzzy", "There are: split, peek, verify, locate, audit, index, bench, demo"),
+    ],
 )
 def test_an_unknown_command_is_answered_with_the_one_meant(capsys, typed, answer):
     assert main([typed]) == 2
     assert capsys.readouterr().err == f"pyloader: error: there is no command {typed!r}. {answer}\n"
 
 
-@pytest.mark.parametrize("command", ["peek", "verify", "index"])
+@pytest.mark.parametrize("command", ["peek", "verify", "locate", "audit", "index"])
 def test_each_command_explains_itself(capsys, command):
     assert main([command, "--help"]) == 0
     assert f"usage: pyloader {command}" in capsys.readouterr().out

@@ -25,7 +25,7 @@ def steps():
 
 
 def remote(steps, fn):
-    return steps.add_remote(RemoteFunction(fn, doing=lambda *args: f"it did {args!r}"[:40]))
+    return steps.add_awaited(RemoteFunction(fn, doing=lambda *args: f"it did {args!r}"[:40]))
 
 
 def is_running(pid):

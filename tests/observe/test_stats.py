@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 
@@ -70,3 +71,42 @@ def test_the_longest_wait_is_one_after_the_first_batch():
     stats = counters.snapshot(**OPTIONS)
     assert (stats.first_wait_seconds, stats.longest_wait_seconds, stats.longest_wait_step) == (3.0, 0.5, 1)
     assert stats.wait_seconds == pytest.approx(3.6)
+
+
+def waits_of(*, held_up, waits=100, cpu=6.0, read=0.0, encode=6.0, samples=10_000, **options):
+    counters = counters_of(wait=5.0, encode=encode, read=read)
+    counters.num_samples = samples
+    counters.sampled_seconds, counters.processor_seconds = 6.0, cpu
+    counters.num_waits, counters.num_held_up = waits, held_up
+    return counters.snapshot(**{**OPTIONS, "num_workers": 1, **options})
+
+
+@pytest.mark.parametrize(
+    ("case", "holds"),
+    [
+        ({"held_up": 95}, True),
+        ({"held_up": 95, "cpu": 3.0, "num_workers": 2}, True),  # two threads that take turns
+        ({"held_up": 5}, False),
+        ({"held_up": 5, "cpu": 0.1}, False),  # waiting for a disk
+        ({"held_up": 40}, None),
+        ({"held_up": 9, "waits": 9}, None),
+        ({"held_up": 95, "cpu": 2.0}, None),  # other programs had the processors
+        ({"held_up": 95, "read": 6.0}, None),  # it may be the reading threads that hold it
+        ({"held_up": 5, "worker_kind": "process"}, None),
+    ],
+)
+def test_who_holds_the_interpreters_lock_is_said_only_when_it_can_be_told(case, holds):
+    assert waits_of(**case).holds_lock is holds
+
+
+@pytest.mark.parametrize(
+    ("case", "advice"),
+    [
+        ({"held_up": 95}, r"600 µs a sample; worker_kind='process', num_workers=2 uses more cores"),
+        ({"held_up": 95, "samples": 3_000_000}, r"2 µs a sample; num_workers=1 is best, since processes pay from 5 µs"),
+        ({"held_up": 5}, r"leaves the interpreter's lock \(GIL\) to others, so num_workers=2 helps"),
+        ({"held_up": 40}, r"num_workers=4 helps where batch_encode releases the GIL"),
+    ],
+)
+def test_encoding_that_the_loop_waits_for_is_advised_by_who_holds_the_lock(case, advice):
+    assert re.search(f"bound by   encode: .*{advice}", str(waits_of(**case)))

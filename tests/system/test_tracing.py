@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numbered import loader_of, write_chunks
 
-from pyloader.run.tracing import STAND_IN, sample_numbers
+from pyloader.plan import STAND_IN, sample_numbers
 
 COUNTS = [9, 0, 14, 1, 23, 8]
 STARTS = np.cumsum([0, *COUNTS])
@@ -47,3 +47,4 @@ def test_every_row_carries_the_number_of_its_sample(
 
 def test_a_number_holds_the_chunk_and_the_row() -> None:
     assert sample_numbers(7, np.array([0, 5])).tolist() == [7 << 32, (7 << 32) + 5]
+    assert sample_numbers(np.array([1, 7]), np.array([0, 5])).tolist() == [1 << 32, (7 << 32) + 5]

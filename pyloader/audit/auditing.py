@@ -1,0 +1,80 @@
+"""Auditing: the receipts of all ranks and runs are joined, and each epoch is compared with what it must have."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from pyloader.audit.comparing import Comparison
+from pyloader.audit.history import history_of, spans_of
+from pyloader.audit.planned import streams_of_order
+from pyloader.audit.receipts import Receipt, read_receipts
+from pyloader.audit.report import Audit
+from pyloader.errors import ReceiptError
+from pyloader.files import ChunkList
+from pyloader.plan import Order, order_digest
+
+__all__ = ["audit_epochs"]
+
+
+def audit_epochs(audit_dir: str | os.PathLike[str], chunks: ChunkList) -> Audit:
+    """Join the receipts of all ranks and runs, and compare each epoch with what it must have.
+
+    It takes memory for the steps of an epoch of one rank, and none for the samples.
+
+    Args:
+      audit_dir: What the loaders were given as `audit_dir`; of several machines, with the files of all of them in it.
+      chunks: The chunks that they read.
+
+    Raises:
+      ReceiptError: there are no receipts, or they are of other chunks, or of runs in different orders.
+      DataDirError: the chunks' counts are unknown.
+    """
+    receipts = read_receipts(audit_dir)
+    order = _only_order(receipts, chunks)
+    streams = streams_of_order(order, chunks)
+    spans, damaged = [], {}
+    for receipt in receipts:
+        found, num_damaged = spans_of(receipt, streams.steps_per_epoch)
+        spans += found
+        if num_damaged:
+            damaged[str(receipt.path)] = num_damaged
+    if not spans:
+        raise ReceiptError(os.fspath(audit_dir), "holds receipts without a whole record.", "Fetch them again")
+    history = history_of(spans, order.num_streams)
+    comparison = Comparison(streams, history, chunks.names)
+    first, last = history.first // streams.steps_per_epoch, (history.stop - 1) // streams.steps_per_epoch
+    epochs = tuple(map(comparison.epoch, range(first, last + 1)))
+    return Audit(
+        epochs=epochs,
+        findings=tuple(comparison.findings),
+        damaged=damaged,
+        num_receipts=len(receipts),
+        num_replaced=history.num_replaced,
+        order=order,
+    )
+
+
+def _only_order(receipts: Sequence[Receipt], chunks: ChunkList) -> Order:
+    for receipt in receipts:
+        header = receipt.header
+        if header.order.fingerprint != chunks.fingerprint:
+            what = f"is of other chunks: their names or sizes differ from those of {chunks.root}."
+            raise ReceiptError(
+                str(receipt.path), what, "Give each dataset an audit_dir of its own, and audit it with it"
+            )
+        if header.order_digest != order_digest():
+            what = "was written under a NumPy whose random numbers differ from this one's."
+            raise ReceiptError(str(receipt.path), what, "Audit under the NumPy that the run had")
+    first, *others = receipts
+    for other in others:
+        if other.header.order != first.header.order:
+            what = f"was written with {_options(other, first)}, and {first.path.name} with {_options(first, other)}."
+            raise ReceiptError(str(other.path), what, "Move the receipts of other runs out of this directory")
+    return first.header.order
+
+
+def _options(receipt: Receipt, other: Receipt) -> str:
+    mine, theirs = receipt.header.order, other.header.order
+    differing = (name for name in Order.__slots__ if getattr(mine, name) != getattr(theirs, name))
+    return ", ".join(f"{name}={getattr(mine, name)!r}" for name in differing)

@@ -1,0 +1,194 @@
+"""History: which receipts count, when runs were killed, resumed, and resumed on other numbers of ranks.
+
+What counts is what led to where the latest run stands.  It began at some step j, from a state that the run before it
+left behind there; what that one delivered from step j on was taken back, and so was all of a run that nobody resumed.
+Each stream has such a line of runs, and it is told backwards: before the step at which a run began comes the latest
+earlier run that got that far.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pyloader.audit.receipts import Receipt, are_whole
+
+__all__ = ["Deliveries", "Part", "Span", "Twice", "history_of", "spans_of"]
+
+_CLOCK_SECONDS = 0.02  # what is rounded off the times in receipts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Span:
+    """Consecutive steps that one rank received.
+
+    Attributes:
+      receipt: Where it says so.
+      record: Its first record there.
+      first: The first step, counted over all epochs.
+      stop: The step after the last.
+      begun: When the first was received, or before: seconds since 1970.
+      ended: When the last was, or a little before.
+    """
+
+    receipt: Receipt
+    record: int
+    first: int
+    stop: int
+    begun: float
+    ended: float
+
+    def streams(self) -> range:
+        """Return the streams that the rank served."""
+        header = self.receipt.header
+        share = header.order.num_streams // header.size
+        return range(header.rank * share, (header.rank + 1) * share)
+
+    def digests(self, first: int, stop: int) -> np.ndarray:
+        """Return the digests of steps [first, stop), uint64 of shape [stop - first, 4]."""
+        start = self.record + first - self.first
+        return self.receipt.digests(start, start + stop - first)
+
+
+@dataclass(frozen=True, slots=True)
+class Twice:
+    """Steps [first, stop) of a stream that two processes delivered at the same time."""
+
+    first: int
+    stop: int
+    one: Receipt
+    other: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Steps [first, stop), in which every stream is told of by the same receipt, or by none.
+
+    Attributes:
+      first: The first step.
+      stop: The step after the last.
+      spans: Those that tell of all streams of their rank.
+      absent: The streams that nothing tells of.
+    """
+
+    first: int
+    stop: int
+    spans: tuple[Span, ...]
+    absent: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Deliveries:
+    """What counts.
+
+    Attributes:
+      streams: For each stream the steps that are told of, in order: (first, stop, span).
+      twice: What came from two processes at once.
+      num_replaced: How many steps were delivered and taken back.
+    """
+
+    streams: tuple[list[tuple[int, int, Span]], ...]
+    twice: tuple[Twice, ...]
+    num_replaced: int
+
+    @property
+    def first(self) -> int:
+        """The first step that any receipt tells of."""
+        return min(held[0][0] for held in self.streams if held)
+
+    @property
+    def stop(self) -> int:
+        """The step after the last that any receipt tells of."""
+        return max(held[-1][1] for held in self.streams if held)
+
+    def parts(self, first: int, stop: int) -> Iterator[Part]:
+        """Yield steps [first, stop) in parts."""
+        streams = [[item for item in held if item[0] < stop and item[1] > first] for held in self.streams]
+        ends = {first, stop}
+        for held in streams:
+            ends.update(end for begin, behind, _ in held for end in (begin, behind) if first < end < stop)
+        for start, behind in itertools.pairwise(sorted(ends)):
+            told: dict[Span, set[int]] = {}
+            for stream, held in enumerate(streams):
+                for span in (span for begin, end, span in held if begin <= start < end):
+                    told.setdefault(span, set()).add(stream)
+            # A record tells of all streams of its rank together: when a later run has some of them, it cannot count.
+            spans = tuple(span for span, mine in told.items() if mine == set(span.streams()))
+            present = {stream for span in spans for stream in span.streams()}
+            absent = tuple(stream for stream in range(len(self.streams)) if stream not in present)
+            yield Part(start, behind, spans, absent)
+
+
+def spans_of(receipt: Receipt, steps_per_epoch: int) -> tuple[list[Span], int]:
+    """Return the spans of a receipt, and how many of its records are damaged, less those at its end.
+
+    Records that were not written to their end, when the machine failed, stand at the end.
+    """
+    spans: list[Span] = []
+    num_damaged = num_since = at = 0
+    for records in receipt.blocks():
+        whole = are_whole(records)
+        steps = records["epoch"].astype(np.int64) * steps_per_epoch + records["step"]
+        seconds = receipt.header.begun_ns / 1e9 + records["centiseconds"] / 100
+        follows = np.diff(steps, prepend=steps[:1] - 2) == 1
+        follows[1:] &= whole[1:] & whole[:-1]
+        starts = np.flatnonzero(~follows)
+        for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(records)], strict=True):
+            if not whole[start]:
+                num_since += 1
+                continue
+            num_damaged, num_since = num_damaged + num_since, 0
+            first, ended = int(steps[start]), float(seconds[stop - 1])
+            last = spans[-1] if spans else None
+            if start == 0 and last and last.stop == first and last.record + last.stop - last.first == at:
+                spans[-1] = replace(last, stop=first + stop - start, ended=ended)
+            else:
+                begun = receipt.header.begun_ns / 1e9 if at + start == 0 else float(seconds[start])
+                spans.append(Span(receipt, at + start, first, first + stop - start, begun, ended))
+        at += len(records)
+    return spans, num_damaged
+
+
+def history_of(spans: Iterable[Span], num_streams: int) -> Deliveries:
+    """Return what counts of the spans of all ranks and runs."""
+    streams: list[list[Span]] = [[] for _ in range(num_streams)]
+    for span in sorted(spans, key=lambda span: (span.begun, span.record)):
+        for stream in span.streams():
+            streams[stream].append(span)
+    lines = tuple(map(_line_of_runs, streams))
+    num_replaced = (
+        sum(span.stop - span.first for span in mine) - sum(stop - first for first, stop, _ in line)
+        for mine, line in zip(streams, lines, strict=True)
+    )
+    twice = {(id(both.one), id(both.other)): both for mine in streams for both in _twice(mine)}
+    return Deliveries(lines, tuple(twice.values()), max(num_replaced))
+
+
+def _line_of_runs(spans: Sequence[Span]) -> list[tuple[int, int, Span]]:
+    """Return what counts of one stream's spans, which are given in the order of time, in the order of steps."""
+    line: list[tuple[int, int, Span]] = []
+    limit, earlier = sys.maxsize, list(spans)
+    while earlier:
+        # The one that began last is where the line ends.  Before it comes the latest that got as far.
+        index = max(range(len(earlier)), key=lambda index: (min(earlier[index].stop, limit) if line else 0, index))
+        span = earlier[index]
+        line.append((span.first, min(span.stop, limit), span))
+        limit = span.first
+        earlier = [other for other in earlier[:index] if other.first < limit]
+    return line[::-1]
+
+
+def _twice(spans: Sequence[Span]) -> Iterator[Twice]:
+    """Yield the steps of one stream that several processes delivered while each of them was at work."""
+    last: Span | None = None
+    for span in spans:
+        if last is not None and last.receipt is not span.receipt and last.ended > span.begun + _CLOCK_SECONDS:
+            first, stop = max(last.first, span.first), min(last.stop, span.stop)
+            if first < stop:
+                yield Twice(first, stop, last.receipt, span.receipt)
+        if last is None or span.ended > last.ended:
+            last = span

@@ -1,0 +1,75 @@
+"""Planned: the digests that an epoch must have, of the whole and of each step, by arithmetic."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+
+import numpy as np
+
+from pyloader.audit.digests import WIDTH, digest_groups
+from pyloader.errors import DataDirError
+from pyloader.files import ChunkList
+from pyloader.plan import Order, Streams, located_streams, rows_between, sample_numbers
+
+__all__ = ["epoch_digest", "step_digests", "streams_of_order"]
+
+
+def streams_of_order(order: Order, chunks: ChunkList) -> Streams:
+    """Return the plan that an order has for these chunks, over all ranks.
+
+    Raises:
+      DataDirError: the chunks' counts are unknown, or others than those that the order was made for.
+    """
+    if chunks.counts is None:
+        what = "has no manifest that says how many samples each chunk holds, and their places depend on it."
+        raise DataDirError(str(chunks.root), what, f"Count them once: pyloader index {shlex.quote(str(chunks.root))}")
+    streams = located_streams(order, chunks.counts)
+    num_samples = int(chunks.counts.sum())
+    if num_samples < order.num_streams or streams.steps_per_epoch == 0:
+        what = f"holds {num_samples:,} samples by its manifest, which make no batch of {order.batch_size:,}."
+        raise DataDirError(
+            str(chunks.root), what, f"See what is wrong: pyloader verify {shlex.quote(str(chunks.root))}"
+        )
+    return streams
+
+
+def epoch_digest(streams: Streams, epoch: int, dataset: np.ndarray) -> np.ndarray:
+    """Return the digest of an epoch over all ranks, uint64 of shape [4].
+
+    Every sample once, less those that last_batch="drop" leaves out, which the order says.
+
+    Args:
+      streams: The plan.
+      epoch: Which epoch.
+      dataset: The digest of all samples.
+    """
+    digest = dataset.copy()
+    num_rows = int(streams.counts.sum())
+    whole = streams.steps_per_epoch * streams.num_streams * streams.share
+    if streams.last_batch == "drop":
+        for stream in range(streams.num_streams):
+            stretch = streams.stretch(stream, epoch)
+            for rows in rows_between(streams, stretch, streams.steps_per_epoch * streams.share, stretch.num_rows):
+                digest -= digest_groups(sample_numbers(*rows.T), np.zeros(1, np.int64))[0]
+    elif streams.last_batch != "keep":
+        digest[1] = whole - num_rows
+    return digest
+
+
+def step_digests(streams: Streams, epoch: int, served: Iterable[int], first: int, stop: int) -> np.ndarray:
+    """Return the digests of some streams' shares of an epoch's steps [first, stop), uint64 of shape [steps, 4]."""
+    share = streams.share
+    digests = np.zeros((stop - first, WIDTH), np.uint64)
+    for stream in served:
+        stretch = streams.stretch(stream, epoch)
+        at = first * share
+        for rows in rows_between(streams, stretch, at, min(stop * share, stretch.num_rows)):
+            steps = np.arange(at // share, (at + len(rows) - 1) // share + 1)
+            groups = digest_groups(sample_numbers(*rows.T), np.maximum(steps * share - at, 0))
+            digests[steps[0] - first : steps[-1] + 1 - first] += groups
+            at += len(rows)
+        if streams.last_batch in ("pad", "wrap"):
+            behind = (np.arange(first, stop) + 1) * share - stretch.num_rows
+            digests[:, 1] += np.clip(behind, 0, share).astype(np.uint64)
+    return digests

@@ -1,0 +1,125 @@
+"""`pyloader audit AUDIT_DIR DATA_DIR`: prove that every sample was delivered exactly once, or say what was not."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import Any
+
+import msgspec
+
+from pyloader.audit import Audit, EpochAudit, Finding, audit_epochs
+from pyloader.cli.main import GOOD, PROBLEMS
+from pyloader.cli.screens import as_block, as_json, as_table, counted
+from pyloader.files import list_chunks
+
+__all__ = ["add_parser", "run"]
+
+_SHOWN = 20  # findings
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `audit` to the command line."""
+    parser = subparsers.add_parser(
+        "audit",
+        description="Join the receipts that DataLoader(..., audit_dir=...) had written on all ranks, and compare each "
+        "epoch with what the manifest says that there is. Ends with 0 when every sample was delivered exactly once in "
+        "every complete epoch, and as planned in one that is still running; with 1 when something was not.",
+    )
+    parser.add_argument("audit_dir", metavar="AUDIT_DIR", help="the receipts of all ranks")
+    parser.add_argument("data_dir", metavar="DATA_DIR", help="the chunks that were read")
+    parser.add_argument("--json", action="store_true", help="the findings as JSON")
+    parser.add_argument("-q", "--quiet", action="store_true", help="nothing to say when all is well")
+    parser.set_defaults(func=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Audit, show what was found, and return 0 when all is well and 1 when something is not."""
+    result = audit_epochs(arguments.audit_dir, list_chunks(arguments.data_dir))
+    if arguments.json:
+        print(as_json({**msgspec.to_builtins(result), "is_good": result.is_good}))
+    elif not (arguments.quiet and result.is_good):
+        print("\n".join(_screen(result, arguments)))
+    return GOOD if result.is_good else PROBLEMS
+
+
+def _screen(result: Audit, arguments: argparse.Namespace) -> Iterator[str]:
+    titles = ("epoch", "steps", "samples", "dropped", "repeated", "ranks", "")
+    yield as_table([titles, *_epochs(result.epochs)], right={1, 2, 3, 4}, cut=False)
+    if result.findings:
+        yield as_table([_finding(finding) for finding in result.findings[:_SHOWN]], cut=False)
+    if len(result.findings) > _SHOWN:
+        yield f"{len(result.findings) - _SHOWN:,} more findings: --json lists them all"
+    for path, number in result.damaged.items():
+        yield f"{path}: {counted(number, 'record')} in its middle cannot be read"
+    if result.num_replaced:
+        were = "step was" if result.num_replaced == 1 else "steps were"
+        yield f"{result.num_replaced:,} {were} delivered and taken back, when a run resumed before; they do not count."
+    yield _summary(result)
+    yield as_block(list(_next_step(result, arguments)), label_width=8)
+
+
+def _epochs(epochs: Sequence[EpochAudit]) -> Iterator[tuple[str, ...]]:
+    """Yield the lines of the table, epochs of which the same is to be said in one."""
+    for _, group in groupby(epochs, key=lambda epoch: replace(epoch, epoch=0)):
+        first, *others = group
+        yield (
+            f"{first.epoch:,} to {others[-1].epoch:,}" if others else f"{first.epoch:,}",
+            f"{first.steps_done:,} of {first.num_steps:,}",
+            f"{first.delivered:,}",
+            f"{first.dropped:,}" if first.state in ("complete", "bad") else "",
+            f"{first.repeated:,}",
+            ", then ".join(map(str, first.ranks)),
+            _state(first),
+        )
+
+
+def _state(epoch: EpochAudit) -> str:
+    if epoch.state == "complete":
+        return "every sample exactly once" if not epoch.dropped else "every sample exactly once, but those dropped"
+    if epoch.state == "bad":
+        return "NOT exactly once"
+    begun = f"the receipts begin at step {epoch.first_step:,}: " if epoch.first_step else ""
+    if epoch.state == "partial":
+        return f"{begun}all is well from there on"
+    behind = f" ({epoch.behind} {'are' if epoch.behind.startswith('ranks') else 'is'} behind)" if epoch.behind else ""
+    if not epoch.steps_done:
+        return f"{begun}just begun{behind}"
+    return f"{begun}incomplete, all is well up to step {epoch.first_step + epoch.steps_done - 1:,}{behind}"
+
+
+def _finding(finding: Finding) -> tuple[str, ...]:
+    first, last = finding.first_step, finding.last_step
+    steps = f"step {first:,}" if first == last else f"steps {first:,} to {last:,}"
+    return (f"epoch {finding.epoch:,}, {steps}", finding.who, finding.what)
+
+
+def _summary(result: Audit) -> str:
+    num_complete = sum(epoch.state == "complete" for epoch in result.epochs)
+    num_bad = sum(epoch.state == "bad" for epoch in result.epochs)
+    receipts = counted(result.num_receipts, "receipt")
+    if num_bad:
+        return (
+            f"{num_bad:,} of {counted(len(result.epochs), 'epoch')} {'is' if num_bad == 1 else 'are'} bad ({receipts})."
+        )
+    others = ", ".join(
+        f"epoch {epoch.epoch:,} is {epoch.state}" for epoch in result.epochs if epoch.state != "complete"
+    )
+    proven = f"{counted(num_complete, 'complete epoch')}, each sample exactly once" if num_complete else ""
+    return f"{'; '.join(filter(None, (proven, others)))} ({receipts})."
+
+
+def _next_step(result: Audit, arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
+    audit_dir, data_dir = shlex.quote(arguments.audit_dir), shlex.quote(arguments.data_dir)
+    kinds = {finding.kind for finding in result.findings}
+    if "missing" in kinds or result.damaged:
+        yield "next", f"put the receipts of every rank into {audit_dir}, then pyloader audit {audit_dir} {data_dir}"
+    if "twice" in kinds:
+        yield "next", "set RANK and WORLD_SIZE, or give DataLoader(..., world=(rank, size)), and begin again"
+    if "differs" in kinds:
+        yield "next", f"pyloader verify {data_dir}   and, if that is well, report it: pyloader delivered other samples"
+    if not kinds and not result.damaged:
+        yield "next", f"pyloader locate STATE.json {data_dir} --step N   shows which samples a step had"

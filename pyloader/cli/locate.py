@@ -1,0 +1,121 @@
+"""`pyloader locate STATE.json DATA_DIR`: which sample of which chunk was in a step, without reading any."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pyloader.audit.planned import streams_of_order
+from pyloader.cli.main import GOOD
+from pyloader.cli.screens import as_json, as_table, counted
+from pyloader.errors import FileError
+from pyloader.files import list_chunks
+from pyloader.plan import (
+    is_filling,
+    left_out_in_state,
+    order_from_state,
+    position_from_state,
+    rows_of_step,
+)
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `locate` to the command line."""
+    parser = subparsers.add_parser(
+        "locate",
+        description="Show chunk and row of every sample of one step, over all ranks. Nothing is read but the state and "
+        "the chunks' manifest.",
+    )
+    parser.add_argument("state", metavar="STATE.json", help="what state_dict() returned, or JSON with it somewhere in")
+    parser.add_argument("data_dir", metavar="DATA_DIR", help="the chunks it was saved on")
+    parser.add_argument(
+        "--step", metavar="N", type=int, help="which, counted from 0 over all epochs; without it, the next"
+    )
+    parser.add_argument("--json", action="store_true", help="the samples as JSON")
+    parser.set_defaults(func=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Show where the samples of a step are."""
+    state = _read_state(arguments.state)
+    order = order_from_state(state)
+    steps_done = position_from_state(state, order).steps_done
+    left_out = set(left_out_in_state(state))
+    chunks = list_chunks(arguments.data_dir)
+    if chunks.fingerprint != order.fingerprint:
+        what = f"was saved on other chunks: their names or sizes differ from those of {arguments.data_dir}."
+        raise FileError(arguments.state, what, "Name the chunks it was saved on")
+    streams = streams_of_order(order, chunks)
+    total = steps_done if arguments.step is None else arguments.step
+    if total < 0:
+        raise ValueError(f"--step must be at least 0, got {total}")
+    epoch, step = divmod(total, streams.steps_per_epoch)
+    rows, filling = rows_of_step(streams, epoch, step), is_filling(streams, epoch, step)
+    stream_of = np.repeat(np.arange(streams.num_streams), len(rows) // streams.num_streams)
+    samples = [
+        {
+            "stream": stream,
+            "chunk": chunks.names[chunk],
+            "row": row,
+            "repeated": repeated,
+            "left_out": chunk in left_out,
+        }
+        for stream, (chunk, row), repeated in zip(stream_of.tolist(), rows.tolist(), filling.tolist(), strict=True)
+    ]
+    if arguments.json:
+        print(as_json({"step": total, "epoch": epoch, "step_of_epoch": step, "samples": samples}))
+        return GOOD
+    size = counted(len(rows), "sample")
+    place = f"epoch {epoch:,}, step {step:,} of {streams.steps_per_epoch:,}"
+    print(f"step {total:,}   {place}   {size}, {_since(total - steps_done)}")
+    print(as_table([("stream", "chunk", "row", ""), *map(_line, samples)], right={0, 2}, cut=False))
+    return GOOD
+
+
+def _line(sample: Mapping[str, Any]) -> tuple[str, ...]:
+    note = "repeated, to fill up the batch" if sample["repeated"] else ""
+    if sample["left_out"]:
+        note = "the chunk is left out: another row stands in"
+    return (str(sample["stream"]), sample["chunk"], str(sample["row"]), note)
+
+
+def _since(steps: int) -> str:
+    if steps == 0:
+        return "the next after the state"
+    return f"{counted(abs(steps), 'step')} {'after' if steps > 0 else 'before'} the next"
+
+
+def _read_state(path: str) -> Mapping[str, Any]:
+    """Return the state in a JSON file: all of it, or the only one somewhere in it, as in a checkpoint.
+
+    Raises:
+      FileError: it holds none, or several.
+    """
+    try:
+        content = json.loads(Path(path).read_bytes())
+    except ValueError as exc:
+        raise FileError(path, f"is not JSON ({exc}).", "Write json.dump(loader.state_dict(), file)") from exc
+    found = dict(_states_in(content, ""))
+    if len(found) > 1:
+        places = " and ".join(sorted(found))
+        raise FileError(
+            path, f"holds {len(found)} states, under {places}.", "Put the one that is meant into a file of its own"
+        )
+    if not found:
+        raise FileError(path, "holds no state of a DataLoader.", "Write json.dump(loader.state_dict(), file)")
+    return next(iter(found.values()))
+
+
+def _states_in(content: Any, place: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if isinstance(content, dict) and {"version", "fingerprint", "order_digest"} <= content.keys():
+        yield place, content
+    elif isinstance(content, dict | list):
+        for key, value in content.items() if isinstance(content, dict) else enumerate(content):
+            yield from _states_in(value, f"{place}.{key}" if place else str(key))

@@ -1,0 +1,188 @@
+"""Ledger: the bound on bytes.  What comes to be is entered before, at what it may take, and corrected once measured.
+
+Chunks are let in in the order of their reads, pieces in the order of the batches.  Whatever is ahead of need waits for
+room.  Nobody waits for ever:
+
+* A piece that has been let in asks for nothing more; it is made, waits, and goes when the loop has it.  So as long as
+  there are pieces, the loop's next call to `next` brings them nearer to having gone, and waiting is right.
+* When there is none, the loop has had every piece before, and waits for the next one (or does not ask, and nobody
+  minds).  Then that piece is let in, and so is the chunk that is asked for in order to cut it: at once, whatever has
+  been read ahead.
+* If it does not fit even so, waiting would not help, since all that is left are chunks whose rows have not been
+  delivered: that is an error, with the arithmetic.
+
+What was not known beforehand may turn out larger than it was entered at.  Then the ledger is above its bound until
+enough has gone, and nothing is let in ahead of need; when nothing is there that could go, it is the same error.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from typing import TypeAlias
+
+from pyloader.deliver.slots import SlotsClosed
+from pyloader.errors import MemoryBoundError
+from pyloader.memory import unused_bytes
+from pyloader.options import format_bytes
+
+__all__ = ["Claim", "Ledger", "Size"]
+
+# The least and the most bytes that something may take; the most is infinite where nothing is known yet.
+Size: TypeAlias = "tuple[float, float]"
+
+
+class Ledger:
+    """How many bytes of columns are resident, and at most may be.
+
+    Args:
+      limit: The bound, in bytes.
+      hint: What to do when it is too small.
+
+    Attributes:
+      changed: Guards every field, and those of the claims.
+      taken: Bytes entered now: measured, or reserved for what is being read or made.
+      peak: The most bytes that have been measured at once.
+    """
+
+    def __init__(self, limit: int, *, hint: str) -> None:
+        # Re-entrant: a finaliser may run in a thread that is inside one of these methods.
+        self.changed = threading.Condition(threading.RLock())
+        self.taken = self.peak = 0
+        self._limit, self._hint, self._closed = limit, hint, False
+        self._measured = self._aside = 0
+        self._ahead = 0  # chunks let in, less those asked for: below 0 while one is waited for
+        self._num_chunks = self._num_pieces = 0  # there are now
+        self._num_entered = 0  # chunks and pieces, ever
+
+    def ask_for_chunk(self) -> None:
+        """Say that the next chunk is needed now."""
+        with self.changed:
+            self._ahead -= 1
+            self.changed.notify_all()
+
+    def claim_chunk(self, size: Callable[[], Size], beside: Callable[[], float]) -> Claim:
+        """Enter the next chunk, before it is read, waiting until there is room or it is needed.
+
+        Args:
+          size: Says what it may take; asked again whenever something has changed.
+          beside: Says how many bytes a chunk that is not needed yet must leave free.
+
+        Raises:
+          SlotsClosed: closed, before or meanwhile.
+          MemoryBoundError: it does not fit, and nothing could go.
+        """
+
+        def may_enter() -> bool:
+            is_needed = self._ahead < 0
+            most = size()[1] + (0 if is_needed else beside())
+            return most <= self._limit - self.taken or (is_needed and not self._num_pieces)
+
+        with self.changed:
+            self._wait_until(may_enter)
+            self._ahead += 1
+            return self._entered(size(), is_piece=False)
+
+    def claim_piece(self, size: Callable[[], Size]) -> Claim:
+        """Enter the next piece, before it is gathered, waiting until there is room or it is needed.
+
+        Raises:
+          SlotsClosed: closed, before or meanwhile.
+          MemoryBoundError: it does not fit, and nothing could go.
+        """
+        with self.changed:
+            self._wait_until(lambda: size()[1] <= self._limit - self.taken or not self._num_pieces)
+            return self._entered(size(), is_piece=True)
+
+    def set_aside(self, num_bytes: int) -> None:
+        """Count so many bytes as always resident, beside chunks and pieces."""
+        with self.changed:
+            more, self._aside = num_bytes - self._aside, num_bytes
+            self.taken += more
+            self._count(more)
+
+    def activity(self) -> list[str]:
+        """Return how much is taken."""
+        return [f"bytes: {format_bytes(self.taken)} of {format_bytes(self._limit)} taken"]
+
+    def signal_close(self) -> None:
+        """End every wait, now and from now on."""
+        with self.changed:
+            self._closed = True
+            self.changed.notify_all()
+
+    def join(self, deadline: float) -> list[str]:
+        """Nothing runs on its own."""
+        return []
+
+    def _wait_until(self, may_enter: Callable[[], bool]) -> None:
+        self.changed.wait_for(lambda: self._closed or may_enter())
+        if self._closed:
+            raise SlotsClosed
+
+    def _entered(self, size: Size, *, is_piece: bool) -> Claim:
+        least, most = size
+        room = self._limit - self.taken
+        # A chunk that does not fit is let in only when nothing else is there that could go.
+        if least > room and not (is_piece and self._ahead > 0):
+            raise self._error(math.ceil(least), is_piece, self._num_chunks)
+        amount = math.ceil(max(least, min(most, room)))
+        self.taken += amount
+        if self.taken + unused_bytes() > self._limit:
+            unused_bytes(forget=True)  # what could be used again is memory too
+        self._num_entered += 1
+        self._num_pieces += is_piece
+        self._num_chunks += not is_piece
+        return Claim(self, amount, is_piece, self._num_entered)
+
+    def _count(self, num_bytes: int) -> None:
+        self._measured += num_bytes
+        self.peak = max(self.peak, self._measured)
+        self.changed.notify_all()
+
+    def _error(self, num_bytes: int, is_piece: bool, num_chunks: int) -> MemoryBoundError:
+        others = self.taken - self._aside
+        what = f"{num_chunks} chunks with rows still to come take {others:,} bytes, rows left over between batches "
+        what += f"{self._aside:,}, and {'rows being handed out' if is_piece else 'the next chunk'} {num_bytes:,}"
+        what = f"max_bytes={self._limit:,} cannot hold what must be resident at once: {what}"
+        return MemoryBoundError(f"{what}: together {self.taken + num_bytes:,}.", self._hint)
+
+
+class Claim:
+    """The place of one chunk or piece in a ledger.
+
+    Attributes:
+      amount: Its bytes: an estimate until they are measured.
+    """
+
+    def __init__(self, ledger: Ledger, amount: int, is_piece: bool, number: int) -> None:
+        self._ledger, self._is_piece, self._number = ledger, is_piece, number
+        self._measured = 0
+        self.amount = amount
+
+    def correct(self, num_bytes: int) -> None:
+        """Say what it really takes.
+
+        Raises:
+          MemoryBoundError: that is too much, although nothing has come in since, and nothing could go.
+        """
+        ledger = self._ledger
+        with ledger.changed:
+            ledger.taken += num_bytes - self.amount
+            self.amount = self._measured = num_bytes
+            ledger._count(num_bytes)
+            is_newest = ledger._num_entered == self._number and ledger._ahead <= 0
+            others_may_go = ledger._num_pieces > (1 if self._is_piece else 0)
+            if ledger.taken > ledger._limit and is_newest and not others_may_go:
+                ledger.taken -= num_bytes
+                raise ledger._error(num_bytes, self._is_piece, ledger._num_chunks - (not self._is_piece))
+
+    def give_back(self) -> None:
+        """Say that it is gone."""
+        ledger = self._ledger
+        with ledger.changed:
+            ledger.taken -= self.amount
+            ledger._num_pieces -= self._is_piece
+            ledger._num_chunks -= not self._is_piece
+            ledger._count(-self._measured)

@@ -1,0 +1,63 @@
+"""Limits: how much memory there is, for this machine and for this process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["available_bytes", "memory_limits"]
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_OWN_CGROUPS = Path("/proc/self/cgroup")
+
+MACHINE, CGROUP = "the machine has", "its cgroup may have"
+
+
+def available_bytes() -> int:
+    """Return the memory that this process may use: its control group's limit, where that is set, or the machine's.
+
+    Of control groups both versions count, and of nested groups the smallest limit.
+
+    Raises:
+      OSError: the system does not say.
+    """
+    limits = memory_limits()
+    if MACHINE not in limits:
+        raise OSError("this system does not say how much memory it has")
+    return limits.get(CGROUP, limits[MACHINE])
+
+
+def memory_limits() -> dict[str, int]:
+    """Return the bounds on memory, in bytes, by what is to be said of them: "the machine has"."""
+    try:
+        import resource
+    except ImportError:  # no POSIX system
+        return {}
+    limits = {MACHINE: os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")}
+    cgroup = [int(text) for text in map(_text, _cgroup_files()) if text.isdecimal()]
+    if cgroup and min(cgroup) < limits[MACHINE]:
+        limits[CGROUP] = min(cgroup)
+    address_space, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if address_space != resource.RLIM_INFINITY:
+        limits["ulimit -v allows"] = address_space
+    return limits
+
+
+def _cgroup_files() -> Iterator[Path]:
+    """Yield where the limits of this process's control groups, and of those around them, would stand."""
+    for line in _text(_OWN_CGROUPS).splitlines():
+        _, controllers, group = line.split(":", 2)
+        if controllers in ("", "memory"):
+            root = _CGROUPS / controllers
+            name = "memory.limit_in_bytes" if controllers else "memory.max"
+            own = root / group.lstrip("/")
+            # In a container, the path is often that of the host, and the limit stands at the root.
+            yield from (directory / name for directory in (own, *own.parents) if directory.is_relative_to(root))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
