@@ -135,7 +135,7 @@ def _leftover(chunks: ChunkList, reader: DataReader) -> int:
     """How many tokens are in no window."""
     if not isinstance(reader, TokenReader):
         return 0
-    mapping = header_reader(reader, chunks.names)
+    mapping = header_reader(reader, map(chunks.path, range(len(chunks))))
     counting = mapping if isinstance(mapping, TokenReader) else reader
     return sum(counting.leftover_tokens(chunks.path(index)) for index in range(len(chunks)))
 
