@@ -61,13 +61,15 @@ _TORCH_ROWS: list[Options] = [
     {"fetch": "__getitems__", "num_workers": 2},
     {"fetch": "__getitem__", "num_workers": 2},
 ]
+_GRAIN_RECORDS: list[Options] = [
+    {"source": "ArrayRecord", "num_threads": 0, "num_workers": 2},
+    {"source": "ArrayRecord", "num_threads": 16},
+    {"source": "ArrayRecord", "num_threads": 0},
+]
 _GRAIN_ROWS: list[Options] = [
     {"source": "memmap", "num_threads": 0},
-    {"source": "ArrayRecord", "num_threads": 0},
     {"source": "memmap", "num_threads": 16},
-    {"source": "ArrayRecord", "num_threads": 16},
     {"source": "memmap", "num_threads": 0, "num_workers": 2},
-    {"source": "ArrayRecord", "num_threads": 0, "num_workers": 2},
 ]
 
 CONTENDERS = {
@@ -113,7 +115,7 @@ CONTENDERS = {
         remark="only what must be done before anything else: nothing is shuffled, nothing made into batches",
         cases={
             "dense": [{"only": "read_all of ArrayRecord"}, {"only": "zstd decompression on 2 threads"}],
-            "dense cold": [{"only": "dd"}],
+            "dense cold": [{"only": "reading as dd does"}],
             "text": [{"only": "JSON lines to strings"}],
         },
         num_measured=_ALL,
@@ -146,10 +148,10 @@ CONTENDERS = {
         packages=("grain",),
         remark="MapDataset with its shuffle, which is a whole one; ArrayRecord in groups of 1, as grain asks for",
         cases={
-            "dense": _GRAIN_ROWS,
-            "small": _GRAIN_ROWS,
-            "tokens": _GRAIN_ROWS[::2],
-            "text": [_GRAIN_ROWS[5], _GRAIN_ROWS[1], _GRAIN_ROWS[3]],
+            "dense": [_GRAIN_ROWS[0], *_GRAIN_RECORDS, *_GRAIN_ROWS[1:]],
+            "small": [_GRAIN_ROWS[0], *_GRAIN_RECORDS, *_GRAIN_ROWS[1:]],
+            "tokens": _GRAIN_ROWS,
+            "text": _GRAIN_RECORDS,
         },
         num_measured={"dense": 2, "small": 2},
         most_samples={"small": 500_000},

@@ -13,10 +13,18 @@ from workloads import WINDOW, Data, encode_lines
 
 
 class Rows:
-    """A random-access source over arrays."""
+    """A random-access source over memory-mapped arrays, which worker processes map for themselves."""
 
-    def __init__(self, values: np.ndarray, ids: np.ndarray) -> None:
-        self.values, self.ids = values, ids
+    def __init__(self, data: Data) -> None:
+        self.data = data
+        if data.kind == "tokens":
+            self.values = data.tokens().reshape(-1, WINDOW)
+            self.ids = np.arange(len(self.values))
+        else:
+            self.values, self.ids = (data.array(name)[: data.num_samples] for name in ("image", "label"))
+
+    def __reduce__(self) -> Any:
+        return Rows, (self.data,)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -52,12 +60,8 @@ def epochs(data: Data, *, source: str, num_threads: int, num_workers: int = 0) -
     dataset: Any
     if source == "ArrayRecord":
         dataset = grain.MapDataset.source(grain.sources.ArrayRecordDataSource(str(_records(data))))
-    elif data.kind == "tokens":
-        windows = data.tokens().reshape(-1, WINDOW)
-        dataset = grain.MapDataset.source(Rows(windows, np.arange(len(windows))))
     else:
-        image, label = (data.array(name)[: data.num_samples] for name in ("image", "label"))
-        dataset = grain.MapDataset.source(Rows(image, label))
+        dataset = grain.MapDataset.source(Rows(data))
     dataset = dataset.shuffle(seed=0)
     if source == "ArrayRecord":
         decode = _decode_line if data.kind == "text" else _Decode(data.shape)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -21,7 +20,7 @@ def epochs(data: Data, *, only: str) -> Iterator[Any]:
         yield {
             "read_all of ArrayRecord": _records,
             "zstd decompression on 2 threads": _unpacked,
-            "dd": _copied,
+            "reading as dd does": _copied,
             "JSON lines to strings": _lines,
         }[only](data)
 
@@ -54,9 +53,12 @@ def _unpacked(data: Data) -> Iterator[Any]:
 
 
 def _copied(data: Data) -> Iterator[Any]:
+    buffer = bytearray(4 * 2**20)
     for index, chunk in enumerate(sorted(data.chunks.iterdir())):
         for path in chunk.iterdir():
-            subprocess.run(["dd", f"if={path}", "of=/dev/null", "bs=4M", "status=none"], check=True)
+            with open(path, "rb", buffering=0) as file:  # as dd would, without a process for each file
+                while file.readinto(buffer):
+                    pass
         yield _samples(data, index)
 
 
