@@ -58,7 +58,6 @@ def main() -> None:
     begun = time.monotonic()
     results = [Result(case=case) for case in cases]
     _make(results, tiny=arguments.quick)
-    machine["load_before"] = os.getloadavg()[0]
     try:
         for round_index in range(arguments.rounds):  # in turn, so that a machine that slows down slows all of them down
             is_last = round_index == arguments.rounds - 1
@@ -120,6 +119,7 @@ def _run(result: Result, *, tiny: bool, seconds: float, check: bool) -> None:
 def _machine() -> dict[str, Any]:
     packages = sorted({package for contender in CONTENDERS.values() for package in contender.packages} | {"numpy"})
     return {
+        "load_before": os.getloadavg()[0],
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -150,7 +150,7 @@ def _caption(machine: dict[str, Any], arguments: argparse.Namespace) -> str:
         f"Medians of {arguments.rounds} rounds, {arguments.seconds} s each; {machine['minutes']:.0f} minutes in all.",
     ]
     if machine["load_before"] > BUSY:
-        busy = f"**Other programs used the machine** (load {machine['load_before']:.1f} before the first round): "
+        busy = f"**Other programs used the machine** (load {machine['load_before']:.1f} when it began): "
         lines.append(f"{busy}these figures show that it works, not how fast it is.")
     if arguments.quick:
         lines.append("**Tiny data**: these figures show that it works, not how fast it is.")
