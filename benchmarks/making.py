@@ -48,6 +48,23 @@ def make_lines(root: Path, *, num_lines: int, chunk_lines: int = 8192) -> Path:
     return root
 
 
+def make_tokens(root: Path, *, num_windows: int, window: int, chunk_windows: int) -> Path:
+    """Make uint16 tokens, as one tokens.bin and as .bin chunks; each window begins with its number, in two tokens."""
+    if (root / "done").exists():
+        return root
+    root.joinpath("chunks").mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    with open(root / "tokens.bin", "wb") as whole:
+        for start in range(0, num_windows, chunk_windows):
+            numbers = np.arange(start, min(num_windows, start + chunk_windows))
+            tokens = rng.integers(0, 50_000, (len(numbers), window), np.uint16)
+            tokens[:, 0], tokens[:, 1] = numbers >> 16, numbers & 0xFFFF
+            tokens.tofile(whole)
+            tokens.tofile(root / "chunks" / f"chunk-{start // chunk_windows:05d}.bin")
+    (root / "done").touch()
+    return root
+
+
 def place() -> Path:
     """Return where the data are: $PYLOADER_BENCH, or a directory beside this file."""
     return Path(os.environ.get("PYLOADER_BENCH", Path(__file__).parent / "data"))

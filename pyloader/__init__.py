@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         NumpyReader,
         ParquetReader,
         TextReader,
+        TokenReader,
         reader_for,
         register_reader,
     )
@@ -67,6 +68,7 @@ _HOMES = {
     "PyLoaderError": "errors",
     "TextDataset": "encode",
     "TextReader": "read",
+    "TokenReader": "read",
     "World": "world",
     "open_chunk": "files",
     "reader_for": "read",
@@ -95,6 +97,7 @@ __all__ = [
     "PyLoaderError",
     "TextDataset",
     "TextReader",
+    "TokenReader",
     "World",
     "__version__",
     "open_chunk",

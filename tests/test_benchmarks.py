@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +13,7 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+COMPARE = str(BENCHMARKS / "compare.py")
 
 
 @pytest.mark.parametrize(
@@ -68,8 +72,86 @@ def check_runs(tmp_path, command, shows):
     assert done.stderr == ""
 
 
+def compare(tmp_path, *words) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, COMPARE, *words],
+        env={**os.environ, "PYLOADER_BENCH": str(tmp_path / "data")},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+
+
+@pytest.mark.timeout(300)  # a process for each case; seconds on an idle machine
+@pytest.mark.parametrize("workload", ["dense", "small", "text", "tokens", "dense cold"])
+def test_every_contender_that_is_installed_delivers_every_sample_once(tmp_path, workload):
+    pytest.importorskip("cloudpickle")
+    done = compare(tmp_path, "--quick", "--workload", workload, "--output", str(tmp_path), "--write")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "**Tiny data**: these figures show that it works, not how fast it is." in done.stdout
+    figures = json.loads((tmp_path / "benchmarks" / "results.json").read_text())
+    assert {result["name"] for result in figures["results"]} >= {"bare loop", "pyloader"}
+    for result in figures["results"]:
+        (run,) = result["runs"]
+        assert run["rate"] > 0
+        if result["name"] == "pyloader":
+            assert run["coverage"] == "once", result
+    assert len((tmp_path / "data" / "runs.jsonl").read_text().splitlines()) == len(figures["results"])
+    assert done.stdout.strip() in (tmp_path / "benchmarks" / "README.md").read_text()
+    assert f"{workload}, samples/s" in (tmp_path / "img" / "benchmarks.svg").read_text()
+
+
+def test_contenders_that_are_not_installed_are_named(tmp_path):
+    listed = compare(tmp_path, "--list").stdout
+    for package, name in (("torch", "torch DataLoader"), ("litdata", "litdata"), ("loaderx", "loaderx 0.1.7")):
+        try:
+            importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            assert f"skipped: {name}, {package}" in listed
+        else:
+            assert f"dense: {name}" in listed
+
+
+def test_a_case_that_fails_is_told_with_its_reason_and_the_others_go_on(tmp_path):
+    (tmp_path / "data" / "arrays-4100").mkdir(parents=True)
+    (tmp_path / "data" / "arrays-4100" / "done").touch()  # and nothing else is
+    done = compare(tmp_path, "--quick", "--only", "bare loop", "--workload", "dense", "--workload", "text")
+    assert done.returncode == 1
+    assert "- dense: bare loop: FileNotFoundError" in done.stdout
+    assert "| bare loop |" in done.stdout
+
+
+def test_what_was_measured_before_ctrl_c_is_shown(tmp_path):
+    (tmp_path / "data").mkdir()
+    os.mkfifo(tmp_path / "data" / "runs.jsonl")  # so that we hear of the first run
+    begin = (
+        f"import signal, runpy; signal.signal(signal.SIGINT, signal.default_int_handler); runpy.run_path({COMPARE!r}, "
+    )
+    words = [sys.executable, "-c", begin + "run_name='__main__')", "--quick", "--only", "bare", "--workload", "tokens"]
+    environment = {**os.environ, "PYLOADER_BENCH": str(tmp_path / "data"), "PYTHONPATH": str(BENCHMARKS)}
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        with open(tmp_path / "data" / "runs.jsonl") as journal:
+            first = json.loads(journal.readline())
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=100)
+    assert first["name"] == "bare loop"
+    assert "stopped: these are the figures until then" in errors
+    assert "| bare loop |" in out
+    assert "- tokens: bare loop, nanogpt: stopped before it ran" in out
+
+
+def test_every_contender_has_its_module_and_its_place_in_the_table(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    from contenders import CONTENDERS
+
+    modules = {path.stem for path in (BENCHMARKS / "contenders").glob("*.py")} - {"__init__"}
+    assert modules == set(CONTENDERS)
+    for contender in CONTENDERS.values():
+        assert all(contender.measured(workload, all_cases=False) for workload in contender.cases)
+
+
 def test_every_benchmark_is_run_here():
     tests = Path(__file__).read_text()
-    assert not [
-        path.name for path in BENCHMARKS.glob("*.py") if path.name != "making.py" and f'"{path.name}"' not in tests
-    ]
+    scripts = {path.name for path in BENCHMARKS.glob("*.py") if "__main__" in path.read_text()}
+    assert not [name for name in scripts - {"measuring.py"} if f'"{name}"' not in tests]

@@ -95,3 +95,28 @@ def test_split_images_keeps_bytes_and_labels(
             assert base64.b64decode(image) == data
         assert labels[label] == name.split("/")[0]
     assert len(columns["image"]) == 20
+
+
+@pytest.mark.parametrize("stride", [64, 63, 20])
+def test_split_tokens_keeps_every_window(run: Any, tmp_path: Path, capsys: Any, stride: int) -> None:
+    tokens = np.arange(10_000, dtype=np.uint16)
+    tokens.tofile(tmp_path / "train.bin")
+    options = ["--dtype", "uint16", "--window", "64", "--stride", str(stride), "--chunk-bytes", "2000"]
+    run("split_tokens.py", tmp_path / "train.bin", tmp_path / "chunks", *options)
+    windows = read_all(tmp_path / "chunks")["tokens"]
+    assert len(list_chunks(tmp_path / "chunks")) > 5
+    np.testing.assert_array_equal(windows, np.lib.stride_tricks.sliding_window_view(tokens, 64)[::stride])
+    leftover = 10_000 - (int(windows[-1, -1]) + 1)
+    assert (f"the last {leftover:,} tokens" in capsys.readouterr().out) == bool(leftover)
+
+
+def test_split_tokens_refuses_what_it_cannot_do(run: Any, tmp_path: Path, capsys: Any) -> None:
+    np.save(tmp_path / "a.npy", np.arange(10))
+    for words, answer in (
+        ([tmp_path], "is not empty"),
+        ([tmp_path / "chunks", "--window", "11"], "has less than one window of 11 tokens"),
+        ([tmp_path / "chunks", "--stride", "9"], "stride=9 is longer than window=4"),
+    ):
+        with pytest.raises(SystemExit):
+            run("split_tokens.py", tmp_path / "a.npy", "--window", "4", *words)
+        assert answer in capsys.readouterr().err

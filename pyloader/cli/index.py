@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import os
 import shlex
 from collections.abc import Iterable, Sequence
@@ -28,9 +29,10 @@ from pyloader.files import (
     scan_directory,
     write_manifest,
 )
+from pyloader.observe.beginnings import header_reader
 from pyloader.observe.counting import Count, count_samples
 from pyloader.options import format_bytes
-from pyloader.read import reader_for, reader_name
+from pyloader.read import TokenReader, reader_for, reader_name
 
 __all__ = ["add_parser", "run"]
 
@@ -46,7 +48,16 @@ def add_parser(subparsers: Any) -> None:
         "because what the manifest says of the columns must hold for each of them; plain text is only counted.",
     )
     parser.add_argument("directory", metavar="DIR", help="a directory of chunks")
-    parser.add_argument("--reader", metavar="PKG.MOD:CLASS", help="your DataReader, when the suffix does not tell")
+    parser.add_argument(
+        "--reader", metavar="NAME", help="the reader, when the suffix does not tell: tokens, or package.module:Class"
+    )
+    parser.add_argument(
+        "--option",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="what that reader is made with: --reader tokens --option window=1025 --option dtype=uint16",
+    )
     parser.add_argument("--output", metavar="FILE", help="where the manifest goes, when DIR must stay as it is")
     parser.add_argument("--checksums", action="store_true", help="compute them too, for pyloader verify")
     parser.add_argument("--overwrite", action="store_true", help="replace the manifest that is there")
@@ -70,13 +81,15 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.directory, f"holds a chunk set, {below.parent.name}/, with its manifest.", "Name it"
         )
     chunks = chunks_of_scan(root, scan, arguments.directory)
-    reader = _reader(chunks, arguments.reader)
+    options = _reader_options(arguments.option, arguments.reader)
+    reader = _reader(chunks, arguments.reader, options)
     progress = progress_over_chunks("count", quiet=arguments.quiet)
     name = reader_name(reader)
     count = count_samples(chunks, reader, reader_name=name, checksums=arguments.checksums, progress=progress)
     manifest = Manifest(
         columns=count.columns,
         reader=name,
+        reader_options=options,
         chunks=count.chunks,
         made_by={"command": shlex.join(_command(arguments))},
         root="" if _is_same(target.parent, root) else str(root.resolve()),
@@ -86,7 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(as_json(manifest))
     elif not arguments.quiet:
-        print("\n".join(_screen(arguments, target, manifest, count, scan)))
+        print("\n".join(_screen(arguments, target, manifest, count, scan, _leftover(chunks, reader))))
     return GOOD
 
 
@@ -103,13 +116,40 @@ def _is_same(directory: Path, other: Path) -> bool:
     return directory.resolve() == other.resolve()
 
 
-def _reader(chunks: ChunkList, named: str | None) -> DataReader:
-    if named is not None:
-        if ":" not in named:
-            raise ValueError(f"--reader {named}: write it as package.module:Class")
+def _reader_options(words: Sequence[str], reader: str | None) -> dict[str, Any]:
+    if words and reader is None:
+        raise ValueError("--option says what a reader is made with: name it, --reader tokens")
+    options: dict[str, Any] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals:
+            raise ValueError(f"--option {word}: write it as NAME=VALUE")
         try:
-            return reader_for(chunks.path(0), manifest=Manifest(columns=(), reader=named, chunks=()))
+            options[name] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):  # a plain word
+            options[name] = text
+    return options
+
+
+def _leftover(chunks: ChunkList, reader: DataReader) -> int:
+    """How many tokens are in no window."""
+    if not isinstance(reader, TokenReader):
+        return 0
+    mapping = header_reader(reader, map(chunks.path, range(len(chunks))))
+    counting = mapping if isinstance(mapping, TokenReader) else reader
+    return sum(counting.leftover_tokens(chunks.path(index)) for index in range(len(chunks)))
+
+
+def _reader(chunks: ChunkList, named: str | None, options: dict[str, Any]) -> DataReader:
+    if named is not None:
+        manifest = Manifest(columns=(), reader=named, reader_options=options, chunks=())
+        try:
+            return reader_for(chunks.path(0), manifest=manifest)
         except ManifestError as exc:
+            if isinstance(exc.__cause__, TypeError | ValueError):
+                raise ValueError(f"--reader {named}: {exc.__cause__}. Say it with --option NAME=VALUE") from exc
+            if ":" not in named:
+                raise ValueError(f"--reader {named}: no reader is called so; or write package.module:Class") from exc
             raise ValueError(f"--reader {named} is no DataReader that can be imported ({exc.__cause__})") from exc
     one_of_each = {form_of(name): index for index, name in reversed(list(enumerate(chunks.names)))}
     readers = {index: reader_for(chunks.path(index)) for index in one_of_each.values()}
@@ -124,11 +164,14 @@ def _reader(chunks: ChunkList, named: str | None) -> DataReader:
 def _command(arguments: argparse.Namespace) -> list[str]:
     words = ["pyloader", "index", arguments.directory]
     words += ["--reader", arguments.reader] if arguments.reader else []
+    words += [word for option in arguments.option for word in ("--option", option)]
     words += ["--output", arguments.output] if arguments.output else []
     return words + (["--checksums"] if arguments.checksums else [])
 
 
-def _screen(arguments: argparse.Namespace, target: Path, manifest: Manifest, count: Count, scan: Scan) -> Iterable[str]:
+def _screen(
+    arguments: argparse.Namespace, target: Path, manifest: Manifest, count: Count, scan: Scan, leftover: int
+) -> Iterable[str]:
     size = format_bytes(sum(chunk.num_bytes for chunk in manifest.chunks))
     totals = f"{counted(len(manifest.chunks), 'chunk')}, {counted(manifest.num_samples, 'sample')}, {size}"
     how = f"{count.method}; {'with' if arguments.checksums else 'no'} checksums"
@@ -137,6 +180,8 @@ def _screen(arguments: argparse.Namespace, target: Path, manifest: Manifest, cou
     if ignored := [name for name in (*scan.ignored, *scan.unfinished) if name != target.name]:
         rows.append(("ignored", _some(ignored)))
     rows += [("warning", warning) for warning in _warnings(manifest, count)]
+    if leftover:
+        rows.append(("warning", f"{leftover:,} tokens at the chunks' ends make no whole window, and are left out"))
     place = shlex.quote(arguments.directory)
     if arguments.dry_run:
         rows.append(("next", f"pyloader index {place} writes it"))

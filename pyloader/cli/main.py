@@ -28,6 +28,7 @@ COMMANDS = {
     "locate": ("pyloader.cli.locate", "show chunk and row of every sample of a training step"),
     "audit": ("pyloader.cli.audit", "prove that a training run received every sample exactly once"),
     "index": ("pyloader.cli.index", "count chunks that others wrote, and write their manifest"),
+    "bench": ("pyloader.cli.bench", "measure how fast chunks come, and which options would make it faster"),
     "demo": ("pyloader.cli.demo", "see it all at work in a minute: split, train, stop, resume"),
 }
 

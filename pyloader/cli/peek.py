@@ -200,7 +200,8 @@ def _cell(value: Any) -> str:
     if isinstance(value, str):
         return one_line(value[:1000])
     if isinstance(value, np.ndarray):
-        return f"{value.dtype.name} {list(value.shape)}: {' '.join(f'{number:.4g}' for number in value.flat[:100])}"
+        numbers = (f"{number:.4g}" if value.dtype.kind == "f" else str(number) for number in value.flat[:100])
+        return f"{value.dtype.name} {list(value.shape)}: {' '.join(numbers)}"
     if isinstance(value, bytes | list):
         value = value[:1000]
     return one_line(str(value))

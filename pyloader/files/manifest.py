@@ -61,6 +61,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
       version: The version of this format, 1.
       columns: What each column is, sorted by name.
       reader: The registered name of the reader ("jsonl"), or "package.module:Class" for another.
+      reader_options: What that reader is made with, besides what `columns` say: {"window": 1025}.
       chunks: The chunks, sorted by file.
       made_by: How they were made: the command to type again under "command", and what else the maker wants to keep.
       root: The chunks' directory; "" is the manifest's own.  Another one is followed only when the user names the
@@ -71,6 +72,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     version: int = FORMAT_VERSION
     columns: tuple[ColumnSpec, ...]
     reader: str
+    reader_options: dict[str, Any] = msgspec.field(default_factory=dict)
     chunks: tuple[ChunkEntry, ...]
     made_by: dict[str, Any] = msgspec.field(default_factory=dict)
     root: str = ""

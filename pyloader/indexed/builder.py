@@ -10,7 +10,6 @@ import numpy as np
 
 from pyloader.indexed.dataloader import DataLoader
 from pyloader.indexed.dataset import Dataset
-from pyloader.indexed.meshes import world_of_mesh
 from pyloader.indexed.rows import Rows, items_of
 from pyloader.options import checked_integer
 from pyloader.world import World, resolve_world
@@ -92,7 +91,8 @@ class DataLoaderBuilder(Generic[Item, Batch]):
         elif world is None or shard_id is not None or num_shards is not None:
             raise TypeError("shard takes a World, (rank, size) or a mesh; or both shard_id= and num_shards=")
         elif is_mesh:
-            world = world_of_mesh(world, data_axis_name)
+            names = world.axis_names
+            world = World.of_mesh(world, data_axis_name or ("data" if "data" in names else names[0]))
         elif not isinstance(world, World) and hasattr(world, "rank") and hasattr(world, "size"):
             world = World(world.rank, world.size)
         return self._with(world=resolve_world(world)[0], last_batch="drop")

@@ -16,7 +16,7 @@ from pyloader.errors import ChunkReadError
 from pyloader.files import chunk_bytes, line_blocks, packing_of, suffix_of
 from pyloader.optional import import_optional
 from pyloader.options import format_bytes
-from pyloader.read import NumpyReader
+from pyloader.read import NumpyReader, TokenReader
 
 __all__ = ["first_rows", "header_reader"]
 
@@ -26,11 +26,19 @@ _LARGEST_BYTES = 2**30  # of a form that is read whole or not at all
 _NUM_ROWS = 10_000
 
 
-def header_reader(reader: DataReader, names: Iterable[str]) -> DataReader | None:
-    """Return a reader that maps the arrays of these files instead of reading them; None when there is none."""
-    if type(reader) is not NumpyReader or any(packing_of(name) or suffix_of(name) == ".npz" for name in names):
+def header_reader(reader: DataReader, paths: Iterable[str]) -> DataReader | None:
+    """Return a reader that maps the arrays at these paths instead of reading them; None when there is none."""
+    if type(reader) not in (NumpyReader, TokenReader) or not all(map(_can_be_mapped, paths)):
         return None
-    return NumpyReader(mmap=True, name=reader.name)
+    if type(reader) is NumpyReader:
+        return NumpyReader(mmap=True, name=reader.name)
+    return reader.mapping() if isinstance(reader, TokenReader) else None
+
+
+def _can_be_mapped(path: str) -> bool:
+    """Tell whether a chunk is not packed, and neither is a column of it."""
+    files = os.listdir(path) if os.path.isdir(path) else [path]
+    return suffix_of(path) != ".npz" and not any(map(packing_of, files))
 
 
 def first_rows(path: str, reader: DataReader, *, reader_name: str) -> tuple[Columns, float | None]:

@@ -67,7 +67,7 @@ def count_samples(
       DataDirError: no chunk has a sample.
       ReadFileError: two chunks have columns that no manifest can describe together.
     """
-    headers = header_reader(reader, chunks.names)
+    headers = header_reader(reader, map(chunks.path, range(len(chunks))))
     count_unread: _Counter | None = None
     specs: _Specs = ()
     first, row_bytes = "", 0.0

@@ -7,6 +7,7 @@ from pyloader.read.numpy_files import NumpyReader
 from pyloader.read.parquet import ParquetReader
 from pyloader.read.registry import reader_for, reader_name, register_reader
 from pyloader.read.text import TextReader
+from pyloader.read.tokens import TokenReader
 
 __all__ = [
     "ArrayRecordReader",
@@ -16,6 +17,7 @@ __all__ = [
     "NumpyReader",
     "ParquetReader",
     "TextReader",
+    "TokenReader",
     "reader_for",
     "reader_name",
     "register_reader",

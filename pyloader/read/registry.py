@@ -18,6 +18,7 @@ from pyloader.read.jsonl import JsonlReader
 from pyloader.read.numpy_files import NumpyReader
 from pyloader.read.parquet import ParquetReader
 from pyloader.read.text import TextReader
+from pyloader.read.tokens import TokenReader
 
 __all__ = ["reader_for", "reader_name", "register_reader"]
 
@@ -57,15 +58,22 @@ def reader_for(path: str | os.PathLike[str], *, manifest: Manifest | None = None
 
     Raises:
       DataDirError: no reader is known for the suffix.
-      ManifestError: the manifest's reader cannot be found.
+      ManifestError: the manifest's reader cannot be found, or made with the manifest's options.
     """
     if manifest is not None:
         reader_class = _named(path, manifest.reader)
-        return reader_class(**_options(reader_class, manifest.columns) if manifest.columns else {})
+        known = _options(reader_class, manifest.columns) if manifest.columns else {}
+        try:
+            return reader_class(**known | manifest.reader_options)
+        except (TypeError, ValueError) as exc:
+            what = f"is read by {manifest.reader!r} with {manifest.reader_options}, says the manifest: {exc}."
+            raise ManifestError(os.fspath(path), what) from exc
     suffix = suffix_of(path)
     if suffix not in _NAMES:
         what = f"ends in {suffix!r}, which no reader knows." if suffix else "has no suffix to choose a reader by."
         hint = f"Known: {', '.join(_NAMES)}. For others subclass DataReader, and pass it, or register_reader() it"
+        if suffix == ".bin":
+            hint = "For tokens, pass TokenReader(window=1025, dtype='uint16'), with the numbers that are yours"
         raise DataDirError(os.fspath(path), what, hint)
     return _CLASSES[_NAMES[suffix]]()
 
@@ -113,6 +121,8 @@ def _options(reader_class: type[DataReader], columns: tuple[ColumnSpec, ...]) ->
         return {"columns": names, "dtypes": {name: arrays.get(name, object) for name in names if name not in dates}}
     if reader_class is NumpyReader and len(names) == 1:
         return {"name": names[0]}
+    if reader_class is TokenReader:
+        return {"name": names[0]}
     if reader_class is ArrayRecordReader and arrays:
         (spec,) = columns
         return {"dtype": spec.dtype, "shape": spec.item_shape, "name": spec.name}
@@ -122,6 +132,7 @@ def _options(reader_class: type[DataReader], columns: tuple[ColumnSpec, ...]) ->
 register_reader("jsonl", JsonlReader, suffixes=(".jsonl", ".ndjson"))
 register_reader("csv", DelimitedReader, suffixes=(".csv", ".tsv"))
 register_reader("text", TextReader, suffixes=(".txt",))
+register_reader("tokens", TokenReader)  # without a suffix: its window must be said, by hand or by a manifest
 register_reader("npy", NumpyReader, suffixes=(".npy",))
 register_reader("npz", NumpyReader, suffixes=(".npz",))
 register_reader("columns", NumpyReader, suffixes=(".columns",))

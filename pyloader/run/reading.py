@@ -79,10 +79,8 @@ def chunk_reading(
 
     def read_chunk(index: int) -> tuple[Columns, np.ndarray | None, dict[int, str]]:
         columns, bad_rows = read_index(index)
-        # Taking rows from an array that is not contiguous would copy it whole each time.
         columns = {
-            name: np.ascontiguousarray(values) if isinstance(values, np.ndarray) else values
-            for name, values in columns.items()
+            name: _gatherable(values) if isinstance(values, np.ndarray) else values for name, values in columns.items()
         }
         num_rows = row_count(columns)
         _check_count(options, index, num_rows)
@@ -132,6 +130,15 @@ def _arena(options: RunOptions) -> Arena | None:
         return None
     # At an epoch's border a chunk may be there twice.
     return Arena(min(options.chunk_slots, 2 * len(counts)), int(counts.max()))
+
+
+def _gatherable(values: np.ndarray) -> np.ndarray:
+    """Return the array in C order, from which rows are taken fastest; itself when its rows overlap.
+
+    Overlapping rows, windows of one sequence say, would take many times their memory.
+    """
+    overlaps = values.ndim > 1 and 0 <= values.strides[0] < values[:1].nbytes
+    return values if overlaps and values[:1].flags.c_contiguous else np.ascontiguousarray(values)
 
 
 class ArrivalCheck:

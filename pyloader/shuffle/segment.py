@@ -175,8 +175,11 @@ def _whole_array(segment: Segment, name: str) -> np.ndarray | None:
 
 
 def _take(source: np.ndarray, rows: np.ndarray, out: np.ndarray) -> None:
-    # Without mode="clip", take fills a temporary array first, to leave `out` alone should an index be out of range.
-    np.take(source, rows, axis=0, out=out, mode="clip")
+    if source.flags.c_contiguous:
+        # Without mode="clip", take fills a temporary array first, to leave `out` alone should an index be out of range.
+        np.take(source, rows, axis=0, out=out, mode="clip")
+    else:
+        out[:] = source[rows]  # take would copy the whole source first
 
 
 def _gather_array(columns: list[np.ndarray], sources: tuple[np.ndarray, np.ndarray | None], out: np.ndarray) -> None:
@@ -187,7 +190,8 @@ def _gather_array(columns: list[np.ndarray], sources: tuple[np.ndarray, np.ndarr
     for number, column in enumerate(columns):
         places = np.flatnonzero(chunk_of == number)
         if len(places):
-            out[places] = column.take(rows[places], axis=0)
+            mine = rows[places]
+            out[places] = column.take(mine, axis=0) if column.flags.c_contiguous else column[mine]
 
 
 def _gather_list(columns: list[list[object]], sources: tuple[np.ndarray, np.ndarray | None]) -> list[object]:

@@ -10,6 +10,7 @@ import pytest
 from pyloader.cli.main import main
 from pyloader.columns import ColumnSpec, row_count
 from pyloader.datareader import DataReader, read_chunk
+from pyloader.files.compressors import open_packed
 from pyloader.files.listing import list_chunks
 from pyloader.files.manifest import checksum_of, read_manifest
 from pyloader.observe import counting
@@ -169,7 +170,7 @@ def test_a_reader_of_the_users_own_counts_by_reading(capsys, tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("reader", "answer"),
     [
-        ("jsonl", "--reader jsonl: write it as package.module:Class"),
+        ("jsonlines", "--reader jsonlines: no reader is called so; or write package.module:Class"),
         ("no_such_module:X", "--reader no_such_module:X is no DataReader that can be imported (No module named"),
         ("json:JSONDecoder", "--reader json:JSONDecoder is no DataReader that can be imported"),
     ],
@@ -314,3 +315,12 @@ INTS, FLOATS, NOTHING, MIXED, TEXT = (ColumnSpec("x", kind) for kind in ("int", 
 def test_what_holds_for_two_chunks(one, other, both):
     expected = None if both is None else (both,)
     assert common_specs((one,), (other,)) == common_specs((other,), (one,)) == expected
+
+
+def test_directories_of_packed_columns_are_read_to_be_counted(capsys, tmp_path):
+    for name, rows in (("a", 3), ("b", 4)):
+        (tmp_path / f"{name}.columns").mkdir()
+        with open_packed(tmp_path / f"{name}.columns" / "x.npy.zst", "wb") as file:
+            np.save(file, np.zeros(rows))
+    assert index(capsys, tmp_path)[0].endswith("(all read; no checksums)")
+    assert counts_in(tmp_path / "manifest.json") == [3, 4]

@@ -9,7 +9,6 @@ import pytest
 
 from pyloader import World
 from pyloader.indexed import Batcher, DataLoaderBuilder, RangeDataset
-from pyloader.indexed.meshes import world_of_mesh
 
 
 def mesh(processes, axis_names=("data", "model"), *, me=0):
@@ -21,33 +20,19 @@ def mesh(processes, axis_names=("data", "model"), *, me=0):
     return SimpleNamespace(devices=devices, axis_names=axis_names, local_devices=mine)
 
 
-@pytest.mark.parametrize(
-    ("processes", "ranks", "size"),
-    [
-        ([[0, 0], [1, 1], [2, 2], [3, 3]], [0, 1, 2, 3], 4),  # each process has a model of its own
-        ([[0, 0], [0, 0], [1, 1], [1, 1]], [0, 1], 2),  # or two
-        ([[0, 1], [0, 1], [2, 3], [2, 3]], [0, 0, 1, 1], 2),  # two processes share two models
-        ([[0, 1, 2, 3]], [0, 0, 0, 0], 1),  # all share one
-        ([[1, 1], [0, 0]], [1, 0], 2),  # the mesh, not the number of the process, says which part is whose
-    ],
-)
-def test_the_rank_is_the_place_along_the_data_axis(processes, ranks, size):
-    found = [world_of_mesh(mesh(processes, me=process)) for process in range(len(ranks))]
-    assert found == [World(rank, size) for rank in ranks]
-
-
 def test_the_axis_is_the_one_named_else_data_else_the_first():
-    crossed = [[0, 1], [0, 1]]
-    assert world_of_mesh(mesh(crossed, me=1), "model") == World(1, 2)
-    assert world_of_mesh(mesh(crossed, ("model", "data"), me=1)) == World(1, 2)
-    assert world_of_mesh(mesh(crossed, ("x", "y"), me=1)) == World(0, 1)
+    def first_batch(axis_names, name=None):
+        crossed = mesh([[0, 1], [0, 1]], axis_names, me=1)
+        builder = DataLoaderBuilder(Batcher(list)).batch_size(2).shard(crossed, name)
+        with builder.build(RangeDataset(0, 20)) as loader:
+            return next(iter(loader))
+
+    assert first_batch(("data", "model")) == [0, 1]
+    assert first_batch(("data", "model"), "model") == [2, 3]
+    assert first_batch(("model", "data")) == [2, 3]
+    assert first_batch(("x", "y")) == [0, 1]
     with pytest.raises(ValueError, match="the mesh has no axis 'batch'; it has 'data', 'model'"):
-        world_of_mesh(mesh(crossed), "batch")
-
-
-def test_processes_that_overlap_in_part_are_refused():
-    with pytest.raises(ValueError, match="some processes share a part of what others have"):
-        world_of_mesh(mesh([[0, 0], [0, 1], [1, 1]]))
+        first_batch(("data", "model"), "batch")
 
 
 def test_a_builder_takes_a_mesh_a_world_and_what_is_like_one():
@@ -76,4 +61,6 @@ def test_built_loaders_are_alone_until_they_are_sharded(monkeypatch):
 def test_a_mesh_of_jax_is_one():
     jax = pytest.importorskip("jax")
     devices = np.array(jax.devices()).reshape(-1, 1)
-    assert world_of_mesh(jax.sharding.Mesh(devices, ("data", "model"))) == World(0, 1)
+    builder = DataLoaderBuilder(Batcher(list)).batch_size(2).shard(jax.sharding.Mesh(devices, ("data", "model")))
+    with builder.build(RangeDataset(0, 4)) as loader:
+        assert list(loader) == [[0, 1], [2, 3]]

@@ -1,0 +1,256 @@
+"""`pyloader bench DIR`: how fast chunks come to a loop that does nothing, and which options would make it faster."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pyloader.cli.main import GOOD
+from pyloader.cli.screens import as_block, as_json, as_table, counted
+from pyloader.dataloader import DataLoader
+from pyloader.files import list_chunks
+from pyloader.observe import ChunkStats
+from pyloader.observe.measuring import Measurement, measure
+from pyloader.options import format_bytes
+
+__all__ = ["add_parser", "run"]
+
+_FASTER = 1.1  # times; less may be chance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One loader, and what was measured of it.
+
+    Attributes:
+      options: What its DataLoader was given; None for a loader of the user's own.
+      name: What it differs by, as one would write it.
+      measurement: The figures.
+      stats: Where the time went; None where the loader does not tell.
+    """
+
+    options: dict[str, Any] | None
+    name: str
+    measurement: Measurement
+    stats: ChunkStats | None
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `bench` to the command line."""
+    parser = subparsers.add_parser(
+        "bench",
+        description="Stream chunks to a loop that does nothing, and show how fast they come, what that takes, where "
+        "the time goes, and whether other options, or a loader of your own, are faster.",
+    )
+    parser.add_argument("data_dir", metavar="DIR", nargs="?", help="the chunks: a directory, a pattern, or a manifest")
+    parser.add_argument("--batch-size", type=int, default=256, metavar="N", help="samples a batch (default: 256)")
+    parser.add_argument("--no-shuffle", action="store_true", help="in the chunks' order (default: shuffled)")
+    parser.add_argument("--shuffle-window", type=int, metavar="N", help="chunks that are mixed at a time (default: 4)")
+    parser.add_argument("--max-queue-size", type=int, metavar="N", help="chunks in memory (default: 10)")
+    parser.add_argument("--num-readers", type=int, metavar="N", help="threads that read (default: 1)")
+    parser.add_argument("--num-workers", type=int, metavar="N", help="threads that make batches (default: 1)")
+    parser.add_argument("--worker-kind", choices=["thread", "process"], help="what a worker is (default: thread)")
+    parser.add_argument(
+        "--loader",
+        metavar="MOD:FUNCTION",
+        help="measure a loader of your own, too: what the function returns gives batches, each a dict, tuple or array",
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=3.0, metavar="S", help="how long each is measured (default: 3)"
+    )
+    parser.add_argument("--alone", action="store_true", help="try no other options")
+    parser.add_argument("--json", action="store_true", help="everything as JSON")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no bar")
+    parser.set_defaults(func=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure, and show."""
+    if arguments.data_dir is None and arguments.loader is None:
+        raise ValueError("name a directory of chunks, or a loader of your own: --loader module:function")
+    if not arguments.seconds > 0:
+        raise ValueError(f"--seconds must be above 0, got {arguments.seconds}")
+    trials = list(_trials(arguments))
+    if arguments.json:
+        print(as_json([_as_dict(trial) for trial in trials]))
+    else:
+        print("\n".join(_screen(arguments, trials)))
+    return GOOD
+
+
+def _trials(arguments: argparse.Namespace) -> Iterator[Trial]:
+    own = None if arguments.loader is None else _imported(arguments.loader)
+    if arguments.data_dir is not None:
+        given = _given(arguments)
+        first = _measured(arguments, "as it is", options=given)
+        yield first
+        for changed in [] if arguments.alone else _alternatives(given):
+            name = ", ".join(f"{option}={value!r}" for option, value in changed.items())
+            yield _measured(arguments, name, options={**given, **changed})
+    if own is not None:
+        yield _measured(arguments, arguments.loader, make=own)
+
+
+def _given(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of a DataLoader that were given, and those that are always shown."""
+    given: dict[str, Any] = {
+        "data_dir": arguments.data_dir,
+        "batch_size": arguments.batch_size,
+        "shuffle": not arguments.no_shuffle,
+    }
+    for option in ("shuffle_window", "max_queue_size", "num_readers", "num_workers", "worker_kind"):
+        if (value := getattr(arguments, option)) is not None:
+            given[option] = value
+    return given
+
+
+def _alternatives(given: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield what else to try: first what leaves the batches as they are."""
+    mine = given.get("num_workers", 1)
+    if given.get("worker_kind") != "process":
+        yield from ({"num_workers": number} for number in (0, 1, 2, 4) if number != mine)
+    if given.get("num_readers", 1) == 1 and mine:
+        yield {"num_readers": 2}
+    if given["shuffle"] and given.get("shuffle_window") != 1:
+        yield {"shuffle_window": 1}
+
+
+def _measured(
+    arguments: argparse.Namespace,
+    name: str,
+    *,
+    options: dict[str, Any] | None = None,
+    make: Callable[[], Iterable[Any]] | None = None,
+) -> Trial:
+    loaders: list[Any] = []
+
+    def made() -> Iterable[Any]:
+        loader = DataLoader(num_epochs=None, **options) if make is None else make()  # type: ignore[arg-type]
+        loaders.append(loader)
+        return loader
+
+    def progress(batches: Iterable[Any]) -> Iterable[Any]:
+        from tqdm import tqdm
+
+        hidden = True if arguments.quiet or arguments.json else None
+        bar: Iterable[Any] = tqdm(
+            batches, desc=name, total=None, unit=" batches", disable=hidden, leave=False, dynamic_ncols=True
+        )
+        return bar
+
+    try:
+        measurement = measure(made, seconds=arguments.seconds, progress=progress)
+        stats = loaders[0].stats() if isinstance(loaders[0], DataLoader) else None
+    finally:
+        for loader in loaders:
+            if isinstance(loader, DataLoader):
+                loader.close()
+    return Trial(options=options, name=name, measurement=measurement, stats=stats)
+
+
+def _imported(name: str) -> Callable[[], Iterable[Any]]:
+    module, colon, function = name.partition(":")
+    if not colon:
+        raise ValueError(f"--loader {name}: write it as package.module:function")
+    try:
+        found: Any = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as exc:
+        raise ValueError(f"--loader {name} cannot be imported ({exc})") from exc
+    if not callable(found):
+        raise ValueError(f"--loader {name} is a {type(found).__name__}, not a function that returns a loader")
+    make: Callable[[], Iterable[Any]] = found
+    return make
+
+
+def _screen(arguments: argparse.Namespace, trials: list[Trial]) -> Iterator[str]:
+    first = trials[0]
+    yield as_block(list(_first_rows(arguments, first)), label_width=11)
+    if len(trials) > 1:
+        yield ""
+        yield as_table(list(_comparison(trials)), right=(1, 2, 3, 4))
+    yield ""
+    yield as_block([("next", _advice(trials))], label_width=11)
+
+
+def _first_rows(arguments: argparse.Namespace, trial: Trial) -> Iterator[tuple[str, str]]:
+    found = trial.measurement
+    if trial.options is not None:
+        chunks = list_chunks(arguments.data_dir)
+        samples = "" if chunks.counts is None else f"{counted(int(chunks.counts.sum()), 'sample')}, "
+        size = format_bytes(int(chunks.sizes.sum()))
+        yield "chunks", f"{arguments.data_dir}   {samples}{counted(len(chunks), 'chunk')}, {size} on disk"
+        yield "loader", _call(trial.options)
+    else:
+        yield "loader", arguments.loader
+    batches = found.num_batches / found.num_samples * found.samples_per_second
+    yield "rate", f"{found.samples_per_second:,.0f} samples/s   {batches:,.0f} batches/s"
+    yield "", f"a training step of {1000 / batches:,.2g} ms or more does not wait for data"
+    yield "first batch", f"{found.first_batch_seconds * 1000:,.0f} ms"
+    memory = (
+        f"{format_bytes(found.memory_bytes)} above what the process had" if found.memory_bytes else "not known here"
+    )
+    if trial.stats is None:
+        yield "memory", memory
+        return
+    resident = f"{trial.stats.resident_peak:.1f} of {trial.stats.max_queue_size} chunks"
+    yield "memory", f"{memory}   at most {resident}"
+    seconds = max(trial.stats.loop_seconds, 1e-9)
+    shares = (f"{stage} {busy / seconds:.0%}" for stage, busy in trial.stats.busy_seconds.items())
+    yield "busy", f"{'   '.join(shares)}   of the time, all threads together"
+    mixing = trial.stats.mixing
+    if mixing == mixing:  # not nan
+        yield "mixing", f"the average batch holds samples of {mixing:.1f} chunks"
+
+
+def _comparison(trials: list[Trial]) -> Iterator[tuple[str, ...]]:
+    first = trials[0].measurement
+    yield "tried", "samples/s", "", "first batch", "memory"
+    for trial in trials:
+        found = trial.measurement
+        ratio = found.samples_per_second / first.samples_per_second
+        yield (
+            trial.name,
+            f"{found.samples_per_second:,.0f}",
+            f"{ratio:.2f}",
+            f"{found.first_batch_seconds * 1000:,.0f} ms",
+            format_bytes(found.memory_bytes) if found.memory_bytes > 0 else "-",
+        )
+
+
+def _advice(trials: list[Trial]) -> str:
+    """What to write, or to do."""
+    first, *others = trials
+    same_batches = [t for t in others if t.options and t.options.get("shuffle_window") == _window(first)]
+    best = max(same_batches, key=lambda trial: trial.measurement.samples_per_second, default=first)
+    ratio = best.measurement.samples_per_second / first.measurement.samples_per_second
+    if best.options is not None and ratio > _FASTER:
+        return f"{_call(best.options)}   {ratio:.1f} times as fast, and the same batches"
+    if first.options is None:
+        return "pyloader bench DIR --loader ... compares it with pyloader's own, over chunks"
+    if len(trials) == 1:
+        return "without --alone, other options are tried"
+    narrow = next((t for t in others if t.options and t.options.get("shuffle_window") != _window(first)), None)
+    text = "nothing tried is faster with the same batches"
+    if narrow is not None:
+        ratio = narrow.measurement.samples_per_second / first.measurement.samples_per_second
+        text += f"   {narrow.name} is {ratio:.1f} times as fast, and mixes less" if ratio > _FASTER else ""
+    return f"{text}   forms of chunks: docs/performance.md"
+
+
+def _window(trial: Trial) -> Any:
+    return None if trial.options is None else trial.options.get("shuffle_window")
+
+
+def _call(options: dict[str, Any]) -> str:
+    words = [f"{name}={value!r}" if name != "data_dir" else f'data_dir="{value}"' for name, value in options.items()]
+    return f"DataLoader({', '.join(words)})"
+
+
+def _as_dict(trial: Trial) -> dict[str, Any]:
+    stats = None if trial.stats is None else trial.stats.as_dict()
+    if stats is not None and stats["mixing"] != stats["mixing"]:
+        stats["mixing"] = None  # nan is no JSON
+    return {"name": trial.name, "options": trial.options, **asdict(trial.measurement), "stats": stats}

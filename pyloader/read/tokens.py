@@ -1,0 +1,170 @@
+"""Flat files of tokens -> windows of a fixed length, as views: nothing is copied until a batch is gathered."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyloader.columns import Columns
+from pyloader.datareader import DataReader
+from pyloader.errors import ChunkReadError
+from pyloader.files import open_chunk, packing_of, suffix_of
+from pyloader.memory import RecycledMemory
+from pyloader.options import checked_integer
+from pyloader.read.numpy_files import NumpyReader
+
+__all__ = ["TokenReader"]
+
+
+class TokenReader(DataReader):
+    """Chunk files of tokens, one after another: .npy of one dimension, and flat files (.bin) of one dtype.
+
+    A sample is a window of `window` tokens, and the next window begins `stride` tokens later: back to back, unless a
+    smaller stride lets them overlap.  The column is an array of shape [windows, window], a view of the tokens in the
+    dtype that they are stored in, so a chunk takes the memory of its tokens, however far its windows overlap.
+
+    Windows do not reach from chunk to chunk.  The tokens after a chunk's last whole window are in none:
+    `leftover_tokens` counts them, `pyloader index` shows the count, and scripts/split_tokens.py makes chunks that have
+    none, but for the very last.
+
+    Args:
+      window: Tokens in a sample; to predict each token from those before it, the context and one more.
+      stride: Tokens from the beginning of a window to that of the next, 1 to `window`; None is `window`.  With
+        stride=window - 1 every token but the first is predicted once.
+      dtype: Of the tokens, "uint16" or "<u2".  Flat files do not say it; .npy files do, and theirs must be this one
+        where one is given.
+      mmap: Whether files are mapped instead of read: for local disks, as NumpyReader says.
+      name: What the column is called.
+
+    Raises:
+      ValueError: a number is out of range, or the dtype is not of integers.
+    """
+
+    def __init__(
+        self,
+        batch_size: int = 16,
+        shuffle: bool = False,
+        seed: int = 42,
+        *,
+        window: int,
+        stride: int | None = None,
+        dtype: npt.DTypeLike | None = None,
+        mmap: bool = False,
+        name: str = "tokens",
+        **old_names: Any,
+    ) -> None:
+        super().__init__(batch_size, shuffle, seed, **old_names)
+        self.window = checked_integer("window", window, at_least=1)
+        self.stride = self.window if stride is None else checked_integer("stride", stride, at_least=1)
+        if self.stride > self.window:
+            what = f"stride={stride} is longer than window={window}: the tokens between two windows would be in none"
+            raise ValueError(what)
+        self.dtype = None if dtype is None else np.dtype(dtype)
+        if self.dtype is not None and self.dtype.kind not in "iu":
+            raise ValueError(f"dtype must be of integers, 'uint16' say, got {self.dtype}")
+        self.mmap, self.name = mmap, name
+        self.returns_new_arrays = not mmap and self.stride == self.window
+        self._arrays = NumpyReader(mmap=mmap, name=name)
+        self._memory = RecycledMemory()
+
+    def read_file(self, path: str) -> tuple[Columns, int]:
+        """Read, or map, the tokens.
+
+        Returns:
+          {name: array of shape [windows, window]}, read-only where windows overlap, and how many windows there are.
+
+        Raises:
+          ChunkReadError: a file is cut, its tokens are not of one dimension, of another dtype, or of none.
+        """
+        if self.stride == self.window and self._can_be_read_as_windows(path):
+            windows = self._windows(path)
+            return {self.name: windows}, len(windows)
+        tokens = self._tokens(path)
+        num_windows = self._num_windows(len(tokens))
+        if self.stride == self.window or num_windows == 0:
+            windows = tokens[: num_windows * self.window].reshape(num_windows, self.window)
+        else:
+            windows = np.lib.stride_tricks.sliding_window_view(tokens, self.window)[:: self.stride]
+        return {self.name: windows}, num_windows
+
+    def mapping(self) -> TokenReader:
+        """Return a reader of the same windows that maps the files."""
+        return TokenReader(window=self.window, stride=self.stride, dtype=self.dtype, mmap=True, name=self.name)
+
+    def leftover_tokens(self, path: str) -> int:
+        """Return how many tokens at a chunk's end are in no window."""
+        num_tokens = len(self._tokens(path))
+        num_windows = self._num_windows(num_tokens)
+        return num_tokens - ((num_windows - 1) * self.stride + self.window if num_windows else 0)
+
+    def _can_be_read_as_windows(self, path: str) -> bool:
+        return self.dtype is not None and suffix_of(path) != ".npy" and not self.mmap and not packing_of(path)
+
+    def _windows(self, path: str) -> np.ndarray:
+        """Read windows that lie back to back as rows, which the loader can have lie beside those of other chunks."""
+        assert self.dtype is not None
+        num_bytes = os.path.getsize(path)
+        self._check_size(path, num_bytes)
+        windows = self._memory.empty((self._num_windows(num_bytes // self.dtype.itemsize), self.window), self.dtype)
+        _fill(windows.reshape(-1), path)
+        return windows.astype(self.dtype.newbyteorder("="), copy=False)
+
+    def _num_windows(self, num_tokens: int) -> int:
+        return max(0, (num_tokens - self.window) // self.stride + 1)
+
+    def _tokens(self, path: str) -> np.ndarray:
+        tokens = self._array(path) if suffix_of(path) == ".npy" else self._flat(path)
+        if tokens.ndim != 1:
+            what = f"holds an array of shape {list(tokens.shape)}; tokens are one after another, in one dimension."
+            raise ChunkReadError(path, what, "Arrays whose rows are samples are read by NumpyReader")
+        return tokens
+
+    def _array(self, path: str) -> np.ndarray:
+        tokens = self._arrays.read_file(path)[0][self.name]
+        assert isinstance(tokens, np.ndarray)
+        wanted = tokens.dtype if self.dtype is None else self.dtype.newbyteorder("=")
+        if tokens.dtype != wanted or tokens.dtype.kind not in "iu":
+            kind = "integers" if self.dtype is None else f"{wanted.name}, as dtype says"
+            raise ChunkReadError(path, f"holds {tokens.dtype.name}, not {kind}.", "Leave dtype out, or name this one")
+        return tokens
+
+    def _flat(self, path: str) -> np.ndarray:
+        if self.dtype is None:
+            hint = "Pass dtype='uint16', or what they were written with"
+            raise ChunkReadError(path, "does not say of which dtype its tokens are.", hint)
+        if packing_of(path):
+            if self.mmap:
+                raise ChunkReadError(path, "is packed, and cannot be mapped.", "Pass mmap=False")
+            with open_chunk(path, "rb") as file:
+                data = bytearray(file.read())
+            self._check_size(path, len(data))
+            tokens = np.frombuffer(data, self.dtype)
+        else:
+            num_bytes = os.path.getsize(path)
+            self._check_size(path, num_bytes)
+            shape = (num_bytes // self.dtype.itemsize,)
+            if self.mmap and num_bytes:
+                tokens = np.asarray(np.memmap(path, self.dtype, "r", shape=shape))
+            else:
+                tokens = self._memory.empty(shape, self.dtype)
+                _fill(tokens, path)
+        return tokens.astype(self.dtype.newbyteorder("="), copy=False)
+
+    def _check_size(self, path: str, num_bytes: int) -> None:
+        assert self.dtype is not None
+        if num_bytes % self.dtype.itemsize:
+            what = f"has {num_bytes:,} bytes, which is no whole number of {self.dtype.name} tokens."
+            raise ChunkReadError(path, what, "It was cut, or written with another dtype")
+
+
+def _fill(tokens: np.ndarray, path: str) -> None:
+    with open(path, "rb", buffering=0) as file:
+        rest = tokens.view(np.uint8).data
+        while len(rest):
+            count = file.readinto(rest)
+            if not count:
+                raise ChunkReadError(path, "became shorter while it was read.", "Fetch it again, or make it again")
+            rest = rest[count:]
