@@ -236,7 +236,7 @@ def test_a_progress_bar_shows_batches(monkeypatch, capsys):
     [
         ("drop_last", 'Write last_batch="drop"'),
         ("collate_fn", "Write transform="),
-        ("pin_memory", "A DataCollator that makes tensors can pin them"),
+        ("pin_memory", "Write datacollator=pyloader.torch.TorchDataCollator"),
         ("prefetch_factor", "Write prefetch_size=4, in batches"),
         ("max_queue_size", "Write prefetch_size=4, in batches"),
         ("shuffle_window", "Every epoch is shuffled whole; leave it out"),

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -194,13 +193,13 @@ def assert_engines_agree(directory: Any, case: Drawn, data: Any, *, kind: str) -
     rank = data.draw(st.integers(0, case.sizes[0] - 1), label="rank")
     inline = rank_loaders(directory, case.sizes[0], reader=reader, **options)[rank]
     stop = data.draw(st.integers(0, case.steps * case.num_epochs), label="stop")
-    received = [batch["id"].tolist() for batch in islice(inline, stop)]
+    received = [next(inline)["id"].tolist() for _ in range(stop)]
     state = through_json(inline.state_dict())
     rest = [batch["id"].tolist() for batch in inline]
     queue = needed + data.draw(st.integers(0, 3), label="extra queue")
     options |= engine_options(data.draw, kind=kind) | {"max_queue_size": queue}
     with rank_loaders(directory, case.sizes[0], reader=reader, **options)[rank] as loader:
-        assert [batch["id"].tolist() for batch in islice(loader, stop)] == received
+        assert [next(loader)["id"].tolist() for _ in range(stop)] == received
         assert through_json(loader.state_dict()) == state
     with rank_loaders(directory, case.sizes[0], reader=reader, **options)[rank] as resumed:
         resumed.load_state_dict(state)
