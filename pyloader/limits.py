@@ -1,4 +1,4 @@
-"""Limits: how much memory there is, for this machine and for this process."""
+"""Limits: how much memory there is, and how many processors, for this machine and for this process."""
 
 from __future__ import annotations
 
@@ -6,12 +6,20 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["available_bytes", "memory_limits"]
+__all__ = ["available_bytes", "memory_limits", "num_processors"]
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUPS = Path("/proc/self/cgroup")
 
 MACHINE, CGROUP = "the machine has", "its cgroup may have"
+
+
+def num_processors() -> int:
+    """Return how many processors this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS and Windows have no such call
+        return os.cpu_count() or 1
 
 
 def available_bytes() -> int:

@@ -38,7 +38,8 @@ class DataLoader(Wrappable, Generic[Batch]):
       dataset: A `Dataset`, an array, a list, or any object with `__len__` and `__getitem__`; or a dict of them by name,
         of equal lengths, whose batches are dicts with the same names.
       labelset: Labels for `dataset`; then batches are {"data": ..., "label": ...}.
-      num_workers: Threads that take rows and make batches; 0 does everything in the caller's thread.
+      num_workers: Threads that take rows and make batches; 0 does everything in the caller's thread.  None is 4, or the
+        number of processors where there are fewer.
       batch_size: Samples in a batch (of one rank).
       prefetch_size: How many batches may wait for the loop; num_workers more are being made.
       shuffle: Whether every epoch has another order; False keeps that of the dataset.
@@ -76,7 +77,7 @@ class DataLoader(Wrappable, Generic[Batch]):
         self,
         dataset: Any,
         labelset: Any = None,
-        num_workers: int = 4,
+        num_workers: int | None = None,
         batch_size: int = 256,
         prefetch_size: int = 4,
         shuffle: bool = True,

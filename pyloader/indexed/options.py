@@ -17,6 +17,7 @@ from pyloader.indexed.planning import LAST_BATCH_RULES, BatchPlan
 from pyloader.indexed.positions import Position
 from pyloader.indexed.samplers import PermutationSampler, Sampler, SequentialSampler
 from pyloader.indexed.sharding import ShardedDataset
+from pyloader.limits import num_processors
 from pyloader.observe import Counters
 from pyloader.options import (
     ELSEWHERE,
@@ -29,6 +30,8 @@ from pyloader.options import (
 from pyloader.world import World, resolve_world
 
 __all__ = ["Recipe", "resolve"]
+
+_NUM_WORKERS = 4
 
 _ELSEWHERE = {
     **ELSEWHERE,
@@ -153,8 +156,15 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> Recipe:
             f"make batch_size smaller, or write last_batch='wrap'"
         )
     transform, collate = finishing(given["transform"], given["datacollator"], is_pair=labelset is not None)
-    num_workers = checked_integer("num_workers", given["num_workers"], at_least=0)
-    shown = {**given, "dataset": _described(dataset if labelset is None else (dataset, labelset))}
+    num_workers = given["num_workers"]
+    if num_workers is None:  # more threads than processors gather no faster, and get into each other's way
+        num_workers = min(_NUM_WORKERS, num_processors())
+    checked_integer("num_workers", num_workers, at_least=0)
+    shown = {
+        **given,
+        "num_workers": num_workers,
+        "dataset": _described(dataset if labelset is None else (dataset, labelset)),
+    }
     shown |= {"sampler": _Shown(plan.sampler.identity), "last_batch": plan.last_batch, "world": world}
     for name in ("labelset", "shuffle", "seed"):  # told by the dataset and the sampler
         del shown[name]

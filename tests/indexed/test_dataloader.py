@@ -159,13 +159,20 @@ def test_len_is_the_batches_of_a_run(rule, batches):
 
 
 def test_repr_shows_what_was_resolved():
-    shown = repr(DataLoader(np.arange(10), np.arange(10), seed=3, world=(1, 2), transform=abs))
+    shown = repr(DataLoader(np.arange(10), np.arange(10), 4, seed=3, world=(1, 2), transform=abs))
     assert shown == (
         "DataLoader(ndarray of 10, ndarray of 10, num_workers=4, batch_size=256, prefetch_size=4, transform=abs, "
         "num_epochs=None, sampler=PermutationSampler(seed=3), datacollator=None, last_batch='span', "
         "worker_kind='thread', max_skipped=0, stall_timeout_seconds=None, progress=False, "
         "world=World(rank=1, size=2, num_streams=None), starts_over=False)"
     )
+
+
+def test_there_are_no_more_workers_than_processors_unless_they_are_asked_for(monkeypatch):
+    for processors, workers in [(1, 1), (3, 3), (64, 4)]:
+        monkeypatch.setattr("pyloader.indexed.options.num_processors", lambda processors=processors: processors)
+        assert f"num_workers={workers}, " in repr(DataLoader(np.arange(10)))
+    assert "num_workers=100, " in repr(DataLoader(np.arange(10), num_workers=100))
 
 
 def test_two_iterators_over_one_loader_are_independent():
