@@ -17,6 +17,7 @@ import gc
 import json
 import os
 import random
+import select
 import signal
 import statistics
 import sys
@@ -181,7 +182,8 @@ def ctrl_c(case: Case, received: list[Any]) -> dict[str, Any]:
         signal.setitimer(signal.ITIMER_REAL, case.chance.random() ** 3 * 0.03 + 1e-6)
         for batch in islice(loader, 200):
             received.append(batch)
-        time.sleep(0.2)
+        if signal.setitimer(signal.ITIMER_REAL, 0)[0] > 0:  # the batches were over before it came
+            signal.raise_signal(signal.SIGALRM)
         raise AssertionError("Ctrl-C was swallowed")
     except KeyboardInterrupt:
         pass
@@ -227,14 +229,17 @@ def kill_the_process(case: Case, received: list[Any]) -> dict[str, Any]:
                     file.write(json.dumps([ids_of([batch])[0], loader.state_dict()]) + "\n")
         finally:
             os._exit(0)
+    # Nothing to wait for: any moment will do, from before its first batch to after its last.
     time.sleep(case.chance.random() ** 2 * (0.6 if case.options["worker_kind"] == "process" else 0.1))
-    orphans = children(child)
+    orphans = []
+    for pid in children(child):
+        with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+            orphans.append(os.pidfd_open(pid))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    deadline = time.monotonic() + 5
-    while any(Path(f"/proc/{pid}").exists() for pid in orphans):
-        assert time.monotonic() < deadline, "worker processes outlived their killed parent"
-        time.sleep(0.01)
+    for orphan in orphans:  # readable once the process has ended
+        assert select.select([orphan], [], [], 5)[0], "worker processes outlived their killed parent"
+        os.close(orphan)
     state = case.calm_loader().state_dict()
     for line in log.read_text().splitlines(keepends=True) if log.exists() else []:
         if line.endswith("\n"):
