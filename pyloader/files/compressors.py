@@ -9,34 +9,22 @@ import os
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import IO, Any, Protocol, cast
 
 import zstandard
 
 from pyloader.errors import ChunkReadError
+from pyloader.files.unpacking import Unpacked, UnpackedMembers
+from pyloader.files.zstd_frames import UnpackedFrames
 
 __all__ = ["COMPRESSORS", "Compressor", "open_packed", "packing_of"]
 
-# One call gets this many packed bytes.  They become at most 128 MiB (zstd's limit is 32,768 to 1), whatever
-# the file holds; larger is not faster.
-_FEED_BYTES = 2**12
-
 _BUFFER_BYTES = 2**17
-_REMEDY = "Fetch it again, or max_skipped=1 to go on without it"
-
-
-class Unpacker(Protocol):
-    """Unpacks one member (gzip), frame (zstd) or stream (xz, bzip2)."""
-
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, /) -> bytes: ...
 
 
 class Packer(Protocol):
-    """Packs one of them."""
+    """Packs one member."""
 
     def compress(self, data: bytes, /) -> bytes: ...
     def flush(self) -> bytes: ...
@@ -48,15 +36,13 @@ class Compressor:
 
     Attributes:
       name: As people call it.
-      unpacker: Makes what unpacks one member.  It belongs to one open file and one thread.
-      packer: Makes what packs one, likewise.
-      failure: What an unpacker raises when the data are damaged.
+      unpacked: Makes what reads one open file, whose path it is told.
+      packer: Makes what packs one member (gzip), frame (zstd) or stream (xz, bzip2).
     """
 
     name: str
-    unpacker: Callable[[], Unpacker]
+    unpacked: Callable[[IO[bytes], str], Unpacked]
     packer: Callable[[], Packer]
-    failure: type[Exception]
 
 
 def packing_of(path: str | os.PathLike[str]) -> str:
@@ -88,7 +74,7 @@ def open_packed(path: str | os.PathLike[str], mode: str = "rb", *, packing: str 
         plain = open(name, "wb")  # noqa: SIM115  # the caller's to close
         return plain if compressor is None else io.BufferedWriter(_Packing(plain, compressor.packer()), _BUFFER_BYTES)
     file = io.BufferedReader(_NamedFile(name), _BUFFER_BYTES)
-    return file if compressor is None else io.BufferedReader(_Unpacked(file, name, compressor), _BUFFER_BYTES)
+    return file if compressor is None else io.BufferedReader(compressor.unpacked(file, name), _BUFFER_BYTES)
 
 
 class _NamedFile(io.FileIO):
@@ -105,72 +91,6 @@ class _NamedFile(io.FileIO):
             return super().readall()
         except OSError as exc:
             raise _unreadable(self.name, exc) from exc
-
-
-class _Unpacked(io.RawIOBase):
-    """What a packed file holds, member after member, to its very end.
-
-    The libraries' own readers stop silently at a cut (zstandard), at an empty file (gzip), or before what is not theirs
-    (bz2, lzma).
-    """
-
-    def __init__(self, packed: IO[bytes], path: str, compressor: Compressor) -> None:
-        self._packed, self._path, self._compressor = packed, path, compressor
-        self._member = compressor.unpacker()
-        self._num_members = 0
-        self._member_began = False
-        self._ready = memoryview(b"")
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        self._packed.close()
-        super().close()
-
-    def packed_position(self) -> int:
-        """Return how many bytes of the file on disk have been unpacked, for a progress bar."""
-        return self._packed.tell()
-
-    def tell(self) -> int:
-        return self._position
-
-    def readinto(self, buffer: Any, /) -> int:
-        while not self._ready:
-            if not self._unpack_more():
-                return 0
-        target = memoryview(buffer).cast("B")
-        count = min(len(target), len(self._ready))
-        target[:count] = self._ready[:count]
-        self._ready = self._ready[count:]
-        self._position += count
-        return count
-
-    def _unpack_more(self) -> bool:
-        """Make some bytes ready, perhaps none; return whether the file goes on."""
-        left = self._member.unused_data if self._member.eof else b""
-        data = left or self._packed.read(_FEED_BYTES)
-        if self._member.eof:
-            if not data:
-                return False
-            self._member, self._member_began = self._compressor.unpacker(), False
-            self._num_members += 1
-        if not data:
-            raise ChunkReadError(self._path, "ends early.", _REMEDY)
-        try:
-            self._ready = memoryview(self._member.decompress(data))
-        except self._compressor.failure as exc:
-            raise ChunkReadError(self._path, self._failure(exc), _REMEDY) from exc
-        self._member_began = True
-        return True
-
-    def _failure(self, exc: Exception) -> str:
-        if self._member_began:
-            return f"is damaged ({exc})."
-        if self._num_members:
-            return "goes on after its end with something else."
-        return f"is not packed with {self._compressor.name} ({exc})."
 
 
 def _unreadable(path: Any, exc: OSError) -> ChunkReadError:
@@ -201,13 +121,36 @@ class _Packing(io.RawIOBase):
 
 
 COMPRESSORS = {
-    ".gz": Compressor("gzip", lambda: zlib.decompressobj(31), lambda: zlib.compressobj(6, wbits=31), zlib.error),
+    ".gz": Compressor(
+        "gzip",
+        partial(
+            UnpackedMembers,
+            packing="gzip",
+            magic=b"\x1f\x8b",
+            unpacker=lambda: zlib.decompressobj(31),
+            failure=zlib.error,
+        ),
+        lambda: zlib.compressobj(6, wbits=31),
+    ),
     ".zst": Compressor(
         "zstd",
-        lambda: zstandard.ZstdDecompressor(max_window_size=2**31).decompressobj(),
+        UnpackedFrames,
         lambda: zstandard.ZstdCompressor(level=3, write_checksum=True, threads=0).compressobj(),
-        zstandard.ZstdError,
     ),
-    ".xz": Compressor("xz", lzma.LZMADecompressor, lzma.LZMACompressor, lzma.LZMAError),
-    ".bz2": Compressor("bzip2", bz2.BZ2Decompressor, bz2.BZ2Compressor, OSError),
+    ".xz": Compressor(
+        "xz",
+        partial(
+            UnpackedMembers,
+            packing="xz",
+            magic=b"\xfd7zXZ\0",
+            unpacker=lzma.LZMADecompressor,
+            failure=lzma.LZMAError,
+        ),
+        lzma.LZMACompressor,
+    ),
+    ".bz2": Compressor(
+        "bzip2",
+        partial(UnpackedMembers, packing="bzip2", magic=b"BZh", unpacker=bz2.BZ2Decompressor, failure=OSError),
+        bz2.BZ2Compressor,
+    ),
 }

@@ -1,0 +1,100 @@
+"""Zstandard files, unpacked straight into the caller's memory, and followed frame by frame to their very end.
+
+zstandard's reader does the unpacking.  What it does not tell is whether a file ends where a frame ends, so that a cut
+would look like an end: that is found here, by the headers of frames and blocks (RFC 8878, section 3.1).
+"""
+
+from __future__ import annotations
+
+from typing import IO, cast
+
+import zstandard
+
+from pyloader.errors import ChunkReadError
+from pyloader.files.unpacking import Unpacked, foreign_bytes, unpacking_error
+
+__all__ = ["UnpackedFrames"]
+
+_PACKED_BYTES = 2**17  # read at once
+_LONGEST_HEADER = 18
+_MAGIC = b"\x28\xb5\x2f\xfd"
+_SKIPPABLE_MAGICS = [bytes([first]) + b"\x2a\x4d\x18" for first in range(0x50, 0x60)]
+_RLE = 1  # the type of the blocks that are one byte, many times
+
+
+class UnpackedFrames(Unpacked):
+    """A file of frames, written by anyone: one or several (pzstd), skippable ones, with checksums or without."""
+
+    def __init__(self, packed: IO[bytes], path: str) -> None:
+        super().__init__(packed, path)
+        source = cast("IO[bytes]", _Frames(packed, path))
+        decompressor = zstandard.ZstdDecompressor(max_window_size=2**31)
+        self._reader = decompressor.stream_reader(source, read_across_frames=True)
+
+    def unpack_into(self, target: memoryview) -> int:
+        try:
+            return self._reader.readinto1(target)
+        except zstandard.ZstdError as exc:
+            raise unpacking_error(self._path, f"is damaged ({exc}).") from exc
+
+
+class _Frames:
+    """The packed bytes, as zstandard's reader asks for them, up to the end of the last frame."""
+
+    def __init__(self, packed: IO[bytes], path: str) -> None:
+        self._packed, self._path = packed, path
+        self._held = b""  # read already; begins with a header that may go on behind them
+        self._skip = 0  # bytes before the next header
+        self._in_frame = self._has_checksum = False
+        self._num_frames = 0
+        self._trouble: Exception | None = None
+
+    def read(self, _size: int) -> bytes:
+        """Return the bytes that come next, b"" after the last frame's end."""
+        if self._trouble is not None:
+            raise self._trouble
+        packed = self._packed.read(_PACKED_BYTES)
+        data, place = self._held + packed, self._skip
+        if not data and (place or self._in_frame or not self._num_frames):
+            raise self._cut()
+        last_header = len(data) - (_LONGEST_HEADER if len(packed) == _PACKED_BYTES else 1)
+        while place <= last_header:
+            header = data[place : place + _LONGEST_HEADER]
+            try:
+                place += self._block_bytes(header) if self._in_frame else self._frame_start_bytes(header)
+            except (ChunkReadError, zstandard.ZstdError) as exc:
+                if not place:
+                    raise
+                self._trouble = exc  # what is before it is unpacked first
+                break
+        data, self._held = data[:place], data[place:]
+        self._skip = place - len(data)
+        return data
+
+    def _block_bytes(self, header: bytes) -> int:
+        """Return how long the block is that begins here, with the checksum where that follows it."""
+        if len(header) < 3:
+            raise self._cut()
+        block = int.from_bytes(header[:3], "little")
+        is_last, kind, size = block & 1, block >> 1 & 3, block >> 3
+        self._in_frame = not is_last
+        return 3 + (1 if kind == _RLE else size) + (4 if is_last and self._has_checksum else 0)
+
+    def _frame_start_bytes(self, header: bytes) -> int:
+        """Return how long the header is of the frame that begins here; of a skippable one, how long all of it is."""
+        magic = header[:4]
+        if not any(known.startswith(magic) for known in (_MAGIC, *_SKIPPABLE_MAGICS)):
+            raise foreign_bytes(self._path, "zstd", after_end=self._num_frames > 0)
+        is_skippable = magic in _SKIPPABLE_MAGICS
+        length = 8 if is_skippable else zstandard.frame_header_size(header) if len(header) > 4 else 5
+        if len(header) < length:
+            raise self._cut()
+        self._num_frames += 1
+        if is_skippable:
+            return length + int.from_bytes(header[4:8], "little")
+        self._has_checksum = zstandard.get_frame_parameters(header).has_checksum
+        self._in_frame = True
+        return length
+
+    def _cut(self) -> ChunkReadError:
+        return unpacking_error(self._path, "ends early.")
