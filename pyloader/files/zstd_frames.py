@@ -15,7 +15,7 @@ from pyloader.files.unpacking import Unpacked, foreign_bytes, unpacking_error
 
 __all__ = ["UnpackedFrames"]
 
-_PACKED_BYTES = 2**17  # read at once
+_PACKED_BYTES = 2**20  # read at once: with few steps, few waits for the interpreter's lock
 _LONGEST_HEADER = 18
 _MAGIC = b"\x28\xb5\x2f\xfd"
 _SKIPPABLE_MAGICS = [bytes([first]) + b"\x2a\x4d\x18" for first in range(0x50, 0x60)]

@@ -6,7 +6,6 @@ import functools
 import logging
 import math
 import os
-import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from pyloader.errors import ClosedError, DatasetError
 from pyloader.indexed.dataset import Dataset
 from pyloader.indexed.rows import Rows
 from pyloader.optional import import_optional
+from pyloader.read.arrayrecord import group_size
 
 __all__ = ["META_NAME", "ARDataset", "Meta"]
 
@@ -99,7 +99,7 @@ class ARDataset(Dataset[np.ndarray]):
         self._opened = functools.lru_cache(_most_open_files())(lambda file, process: _reader(paths[file]))
         self._is_closed = False
         readers = map(self._reader_of, range(len(paths)))
-        counts, group_sizes = zip(*((reader.num_records(), _group_size(reader)) for reader in readers), strict=True)
+        counts, group_sizes = zip(*((reader.num_records(), group_size(reader)) for reader in readers), strict=True)
         self._starts = np.cumsum([0, *counts])
         if meta is not None and meta.length != self._starts[-1]:
             what = f"says {meta.length:,} rows, and the files hold {self._starts[-1]:,}."
@@ -233,11 +233,6 @@ def _reader(path: str) -> Any:
         what = f"is damaged, or no ArrayRecord file ({str(exc).partition(';')[0]})."
         raise DatasetError(path, what, "Fetch it again, or write it again and close the writer") from exc
     return reader
-
-
-def _group_size(reader: Any) -> int:
-    found = re.search(r"group_size:(\d+)", reader.writer_options_string() or "")
-    return int(found[1]) if found else 1  # files from before October 2022 do not say
 
 
 def _in_ranges(reader: Any, indices: np.ndarray, group_size: int) -> list[bytes]:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,11 +18,13 @@ from pyloader.errors import ChunkReadError
 from pyloader.memory import RecycledMemory
 from pyloader.optional import import_optional
 
-__all__ = ["ArrayRecordReader"]
+__all__ = ["ArrayRecordReader", "group_size"]
 
 # In the calling thread: the loader's own readers work side by side already.  (array_record starts its
 # pool of 64 threads, idle then, whatever one asks for.)
 _OPTIONS = "readahead_buffer_size:1M,max_parallelism:0"
+
+_RANGE_BYTES = 2**20  # on disk
 
 
 class ArrayRecordReader(DataReader):
@@ -65,32 +71,61 @@ class ArrayRecordReader(DataReader):
           ChunkReadError: the file is cut or damaged; a record has another length than dtype and shape say.
           MissingDependencyError: array_record is not installed.
         """
-        records = _read_records(path)
-        if self.dtype is None:
-            return {"record": records}, len(records)
-        array = self._memory.empty((len(records), *self.shape), self.dtype)
-        row_bytes = self.dtype.itemsize * math.prod(self.shape)
-        view = array.reshape(-1).view(np.uint8).data
-        for index, record in enumerate(records):
-            if len(record) != row_bytes:
-                row = f"{self.dtype} {list(self.shape)}"
-                what = f"record {index:,} has {len(record):,} bytes; {row} takes {row_bytes:,}."
-                raise ChunkReadError(path, what, "Name the dtype and shape it was written with")
-            view[index * row_bytes : (index + 1) * row_bytes] = record
-        return {self.name: array.astype(self.dtype.newbyteorder("="), copy=False)}, len(records)
+        with _opened(path) as reader:
+            num_records = reader.num_records()
+            if self.dtype is None:
+                return {
+                    "record": [record for _, records in _in_ranges(reader, path) for record in records]
+                }, num_records
+            array = self._memory.empty((num_records, *self.shape), self.dtype)
+            row_bytes = self.dtype.itemsize * math.prod(self.shape)
+            view = array.reshape(-1).view(np.uint8).data
+            for start, records in _in_ranges(reader, path):
+                if set(map(len, records)) != {row_bytes}:
+                    raise self._wrong_length(path, start, records, row_bytes)
+                view[start * row_bytes : (start + len(records)) * row_bytes] = b"".join(records)
+        return {self.name: array.astype(self.dtype.newbyteorder("="), copy=False)}, num_records
+
+    def _wrong_length(self, path: str, start: int, records: list[bytes], row_bytes: int) -> ChunkReadError:
+        index, length = next((i, len(r)) for i, r in enumerate(records, start) if len(r) != row_bytes)
+        row = f"{self.dtype} {list(self.shape)}"
+        what = f"record {index:,} has {length:,} bytes; {row} takes {row_bytes:,}."
+        return ChunkReadError(path, what, "Name the dtype and shape it was written with")
 
 
-def _read_records(path: str) -> list[bytes]:
+def group_size(reader: Any) -> int:
+    """Return how many records an open file has in a group, which is unpacked as a whole."""
+    found = re.search(r"group_size:(\d+)", reader.writer_options_string() or "")
+    return max(1, int(found[1])) if found else 1  # files from before October 2022 do not say
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[Any]:
     module = import_optional("array_record.python.array_record_module", wanted_by="ArrayRecordReader")
     with open(path, "rb"):
         pass  # so that a file that is missing or forbidden is an OSError, as for any other reader
     try:
         reader = module.ArrayRecordReader(path, _OPTIONS)
-        records: list[bytes] = reader.read_all()
         if not reader.ok():  # all that tells when a cut file looks like an empty one
             raise RuntimeError("its footer is missing")
+        yield reader
         reader.close()
     except (RuntimeError, ValueError) as exc:
         what = f"is damaged, or no ArrayRecord file ({str(exc).partition(';')[0]})."
         raise ChunkReadError(path, what, "Fetch it again, or max_skipped=1 to go on without it") from exc
-    return records
+
+
+def _in_ranges(reader: Any, path: str) -> Iterator[tuple[int, list[bytes]]]:
+    """Yield all records, some whole groups at a time, each time with the first one's index.
+
+    What becomes of them is still in the processor's cache then, and their memory is used again for the next: reading
+    all at once takes twice the time, for fresh memory.
+    """
+    num_records, group = reader.num_records(), group_size(reader)
+    step = group * max(1, round(_RANGE_BYTES * num_records / (group * os.path.getsize(path))))
+    for start in range(0, num_records, step):
+        stop = min(num_records, start + step)
+        records: list[bytes] = reader.read(start, stop)
+        if len(records) != stop - start:
+            raise RuntimeError(f"{len(records):,} records where {stop - start:,} should be")
+        yield start, records
