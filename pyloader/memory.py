@@ -6,6 +6,7 @@ uses it: a batch that the user keeps keeps its block, and a new one is made.
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 import weakref
@@ -17,7 +18,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-__all__ = ["Allocate", "RecycledMemory", "allocating", "unused_bytes"]
+__all__ = ["Allocate", "RecycledMemory", "allocating", "keep_freed_memory", "unused_bytes"]
 
 _SMALLEST = 2**16  # below this many bytes, malloc is as fast
 
@@ -106,6 +107,17 @@ def unused_bytes(*, forget: bool = False) -> int:
     """Return how many bytes all of this process keeps for arrays to come, and with `forget` free them."""
     memories = [known() for known in list(_memories)]
     return sum(memory.unused_bytes(forget=forget) for memory in memories if memory is not None)
+
+
+@functools.cache
+def keep_freed_memory() -> None:
+    """Have the C library keep what libraries free, for what they take next: for those that take much in small parts.
+
+    By default glibc gives it back to the system at once, and every next chunk costs page faults again.  It keeps as
+    much as twice the largest block that it has seen freed, up to 64 MiB a thread (mallopt(3), M_TRIM_THRESHOLD), so it
+    is shown the largest that counts.  Nothing is ever written to that one, so it takes no memory.
+    """
+    np.empty(2**25 - 2**16, np.uint8)
 
 
 def _take(blocks: deque[np.ndarray]) -> tuple[np.ndarray | None, int]:

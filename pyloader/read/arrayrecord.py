@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pyloader.columns import Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
-from pyloader.memory import RecycledMemory
+from pyloader.memory import RecycledMemory, keep_freed_memory
 from pyloader.optional import import_optional
 
 __all__ = ["ArrayRecordReader", "group_size"]
@@ -25,6 +25,7 @@ __all__ = ["ArrayRecordReader", "group_size"]
 _OPTIONS = "readahead_buffer_size:1M,max_parallelism:0"
 
 _RANGE_BYTES = 2**20  # on disk
+_JOINED_BYTES = 2**16
 
 
 class ArrayRecordReader(DataReader):
@@ -71,6 +72,7 @@ class ArrayRecordReader(DataReader):
           ChunkReadError: the file is cut or damaged; a record has another length than dtype and shape say.
           MissingDependencyError: array_record is not installed.
         """
+        keep_freed_memory()
         with _opened(path) as reader:
             num_records = reader.num_records()
             if self.dtype is None:
@@ -80,10 +82,14 @@ class ArrayRecordReader(DataReader):
             array = self._memory.empty((num_records, *self.shape), self.dtype)
             row_bytes = self.dtype.itemsize * math.prod(self.shape)
             view = array.reshape(-1).view(np.uint8).data
+            step = max(1, _JOINED_BYTES // max(1, row_bytes))
             for start, records in _in_ranges(reader, path):
                 if set(map(len, records)) != {row_bytes}:
                     raise self._wrong_length(path, start, records, row_bytes)
-                view[start * row_bytes : (start + len(records)) * row_bytes] = b"".join(records)
+                for first in range(0, len(records), step):
+                    rows = b"".join(records[first : first + step])
+                    begin = (start + first) * row_bytes
+                    view[begin : begin + len(rows)] = rows
         return {self.name: array.astype(self.dtype.newbyteorder("="), copy=False)}, num_records
 
     def _wrong_length(self, path: str, start: int, records: list[bytes], row_bytes: int) -> ChunkReadError:
