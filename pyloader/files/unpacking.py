@@ -104,7 +104,7 @@ class UnpackedMembers(Unpacked):
 
     def unpack_into(self, target: memoryview) -> int:
         while True:
-            data = self._left
+            data, at_end = self._left, False
             if self._member is None or self._member.eof:
                 data = b"" if self._member is None else self._member.unused_data
                 data = data or self._packed.read(_PACKED_BYTES)
@@ -115,6 +115,7 @@ class UnpackedMembers(Unpacked):
                 self._member = self._unpacker()
             elif not data and getattr(self._member, "needs_input", True):
                 data = self._packed.read(_PACKED_BYTES)
+                at_end = not data
             try:
                 unpacked = self._member.decompress(data, len(target))  # perhaps of what it took before
             except self._failure as exc:
@@ -123,5 +124,5 @@ class UnpackedMembers(Unpacked):
             if unpacked:
                 target[: len(unpacked)] = unpacked
                 return len(unpacked)
-            if not data and not self._member.eof:
+            if at_end and not self._member.eof:
                 raise unpacking_error(self._path, "ends early.")

@@ -8,6 +8,9 @@ import gzip
 import io
 import lzma
 import pickle
+import subprocess
+import sys
+import textwrap
 
 import pytest
 import zstandard
@@ -15,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyloader.errors import ChunkReadError
+from pyloader.files import unpacking, zstd_frames
 from pyloader.files.compressors import COMPRESSORS, open_packed, packing_of
 
 DATA = b"".join(b"line %d of a file that is packed\n" % number for number in range(300))
@@ -75,6 +79,53 @@ def test_all_members_are_read(tmp_path, packing):
     assert read(path) == b"".join(parts)
 
 
+@contextlib.contextmanager
+def read_at_once(num_bytes: int):
+    """Packed files are read so many bytes at a time, so that a small file has what a large one has."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(unpacking, "_PACKED_BYTES", num_bytes)
+        patch.setattr(zstd_frames, "_PACKED_BYTES", max(num_bytes, 18))
+        yield
+
+
+@given(parts=st.lists(st.binary(max_size=300), max_size=4), at_once=st.integers(1, 100), size=st.integers(1, 400))
+@every_packing
+def test_how_much_is_read_at_once_changes_nothing(tmp_path_factory, packing, parts, at_once, size):
+    path = tmp_path_factory.mktemp("steps") / f"a{packing}"
+    path.write_bytes(b"".join(PACK[packing](part * 40) for part in parts or [b""]))
+    with read_at_once(at_once), open_packed(path) as file:
+        assert b"".join(iter(lambda: file.raw.read(size), b"")) == b"".join(part * 40 for part in parts)
+
+
+SKIPPED = b"\x57\x2a\x4d\x18" + (5).to_bytes(4, "little") + b"index"
+
+
+@st.composite
+def frames(draw) -> tuple[bytes, bytes]:
+    """A frame as anyone may write one, and what it holds."""
+    blocks = draw(st.lists(st.tuples(st.binary(max_size=60), st.integers(1, 50)), max_size=5))
+    content = [part * times for part, times in blocks]
+    checksum, sized = draw(st.booleans()), draw(st.booleans())
+    compressor = zstandard.ZstdCompressor(write_checksum=checksum, write_content_size=sized)
+    packer = compressor.compressobj(size=sum(map(len, content)) if sized else -1)
+    packed = b"".join(packer.compress(part) + packer.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK) for part in content)
+    return draw(st.sampled_from([b"", SKIPPED])) + packed + packer.flush(), b"".join(content)
+
+
+@given(written=st.lists(frames(), min_size=1, max_size=3), at_once=st.integers(18, 60), data=st.data())
+def test_zstd_files_of_all_kinds_are_read_whole_and_never_cut(tmp_path_factory, written, at_once, data):
+    path, whole = tmp_path_factory.mktemp("frames") / "a.zst", b"".join(packed for packed, _ in written)
+    path.write_bytes(whole)
+    with read_at_once(at_once):
+        assert read(path) == b"".join(content for _, content in written)
+        borders = {sum(len(packed) for packed, _ in written[:number]) for number in range(1, len(written))}
+        borders |= {border + len(SKIPPED) for border in {0, *borders}}  # perhaps the end of a skippable frame
+        cut = data.draw(st.sampled_from([length for length in range(len(whole)) if length not in borders]))
+        path.write_bytes(whole[:cut])
+        with pytest.raises(ChunkReadError, match=r"ends early\."):
+            read(path)
+
+
 def test_skippable_frames_of_zstd_are_passed_over(tmp_path):
     path = tmp_path / "a.zst"
     skipped = b"\x50\x2a\x4d\x18" + (5).to_bytes(4, "little") + b"index"
@@ -126,6 +177,24 @@ def test_flipped_bits_are_an_error_and_never_other_bytes(tmp_path, packing):
             assert read(path) == DATA[:2000], place  # a bit without meaning, as gzip's time is
 
 
+@every_packing
+def test_damage_near_the_start_is_damage_and_not_another_packing(tmp_path, packing):
+    path, whole = tmp_path / f"a{packing}", PACK[packing](DATA)
+    path.write_bytes(whole[:40] + bytes([whole[40] ^ 0xFF]) + whole[41:])
+    with pytest.raises(ChunkReadError, match=r"is damaged \(.+\)\."):
+        read(path)
+
+
+@every_packing
+def test_what_lies_before_damage_is_read(tmp_path, packing):
+    path = tmp_path / f"a{packing}"
+    path.write_bytes(PACK[packing](DATA) + b"<html>")
+    with open_packed(path) as file:
+        assert file.read(len(DATA)) == DATA
+        with pytest.raises(ChunkReadError, match="goes on after its end"):
+            file.read()
+
+
 @given(parts=st.lists(st.binary(max_size=3000), max_size=4), size=st.integers(1, 5000))
 @every_packing
 def test_reading_in_pieces_gives_the_same(tmp_path_factory, packing, parts, size):
@@ -135,16 +204,27 @@ def test_reading_in_pieces_gives_the_same(tmp_path_factory, packing, parts, size
         assert b"".join(iter(lambda: file.read(size), b"")) == b"".join(parts)
 
 
-def test_what_unpacks_to_far_more_is_streamed(tmp_path):
-    path = tmp_path / "zeros.zst"
-    with open_packed(path, "wb") as file:
-        for _ in range(64):
-            file.write(bytes(2**20))
-    num_bytes, buffer = 0, bytearray(2**16)
-    with open_packed(path) as file:
-        while count := file.readinto(buffer):
-            num_bytes += count
-    assert num_bytes == 64 * 2**20
+# The worst there is: a block of 4 bytes becomes 128 KiB, and 64 KiB of them 2 GiB.
+ZSTD_BOMB = b"\x28\xb5\x2f\xfd\0\x58" + (2**17 << 3 | 1 << 1).to_bytes(3, "little").join([b"", *[b"\0"] * 2**15])
+ZSTD_BOMB += (1).to_bytes(3, "little")
+
+
+@every_packing
+def test_what_unpacks_to_gigabytes_takes_little_memory(tmp_path, packing):
+    path = tmp_path / f"bomb{packing}"
+    path.write_bytes(ZSTD_BOMB if packing == ".zst" else PACK[packing](bytes(2**24)) * 256)
+    script = f"""
+        import resource
+        from pyloader.files import open_packed
+        with open_packed({str(path)!r}) as file:
+            file.read(1)
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            buffer = bytearray(2**20)
+            assert sum(file.readinto(buffer) for _ in range(64)) == 2**26
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    """
+    out = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True)
+    assert int(out.stdout) < 16_000  # KB
 
 
 def test_the_place_on_disk_is_known_for_progress(tmp_path):

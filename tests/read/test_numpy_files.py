@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
+import textwrap
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -154,6 +158,28 @@ def test_bytes_missing_or_left_over_in_a_whole_file_are_an_error(tmp_path, packi
             file.write(content)
         with pytest.raises(ChunkReadError, match=match):
             read(tmp_path / f"b.npy{packing}")
+
+
+def test_a_file_that_promises_little_and_unpacks_to_gigabytes_is_an_error_that_takes_little_memory(tmp_path):
+    path = tmp_path / "a.npy.zst"
+    np.save(tmp_path / "a.npy", np.zeros(128))
+    zeros = zstandard.compress(bytes(2**24))
+    path.write_bytes(zstandard.compress((tmp_path / "a.npy").read_bytes()) + zeros * 256)
+    script = f"""
+        import resource
+        from pyloader.errors import ChunkReadError
+        from pyloader.read import NumpyReader
+        reader = NumpyReader()
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        try:
+            reader.read_file({str(path)!r})
+        except ChunkReadError as exc:
+            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, exc.what)
+    """
+    out = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True)
+    num_kilobytes, what = out.stdout.strip().split(" ", 1)
+    assert what == "goes on after its end: 1,152 bytes expected."
+    assert int(num_kilobytes) < 16_000
 
 
 def test_an_npz_cut_anywhere_or_damaged_is_an_error(tmp_path):
