@@ -70,6 +70,7 @@ _OUR_PACKED: list[Options] = [
     for form in ("npz", "npy.zst", "arrayrecord")
     for num_workers, num_readers in ((0, 1), (1, 1), (1, 2), (2, 2))
 ]
+_LIMITS: list[Options] = [{"window": window, "num_threads": num_threads} for window in (1, 8) for num_threads in (1, 2)]
 _TORCH_ROWS: list[Options] = [
     {"fetch": "__getitems__", "num_workers": 0},
     {"fetch": "__getitem__", "num_workers": 0},
@@ -111,7 +112,7 @@ CONTENDERS = {
                 {"num_workers": 0, "form": "jsonl.zst"},
                 {"num_workers": 1, "strings": True},
             ],
-            "tokens": [{"window": window, "num_workers": workers} for window in (1, 4, 8) for workers in (0, 1, 2)],
+            "tokens": _OUR_WINDOWS,
             "dense cold": [{"window": window, "num_workers": workers} for window in (1, 4) for workers in (1, 2)],
         },
         num_measured=_ALL,
@@ -119,9 +120,12 @@ CONTENDERS = {
     "limits": Contender(
         name="limit",
         packages=("pyloader-stream",),
-        remark="only what must be done before anything else: nothing is shuffled, nothing made into batches",
+        remark="only what must be done: window 1 or 8: chunks are read, so many into one array, and its rows taken in random "
+        "order, 2 MiB at a time, labels left out; the others: nothing is shuffled; none makes batches",
         cases={
-            "dense": [{"only": "read_all of ArrayRecord"}, {"only": "zstd decompression on 2 threads"}],
+            "dense": [*_LIMITS, {"only": "read_all of ArrayRecord"}, {"only": "zstd decompression on 2 threads"}],
+            "small": _LIMITS,
+            "tokens": _LIMITS,
             "dense cold": [{"only": "reading as dd does"}],
             "text": [{"only": "JSON lines to strings"}],
         },
