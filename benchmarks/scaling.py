@@ -4,8 +4,8 @@
 
 Samples are float32 [4] and a label: chunks of 655,360 (16 MB) with a manifest, and two .npy for random access; 10^8 of
 them are 5 GB on disk.  Batches of 256, shuffled, epoch after epoch, for about an epoch and some seconds at least; each
-case in a fresh process, all in turn, files in the page cache, and medians are shown.  "bare" takes rows by random numbers from the mapped .npy:
-what the machine's caches make of arrays that grow.
+case in a fresh process, all in turn, files in the page cache, and medians are shown.  "bare" takes rows by random
+numbers from the mapped .npy: what the machine's caches make of arrays that grow.
 """
 
 from __future__ import annotations
