@@ -44,6 +44,7 @@ COMPARE = str(BENCHMARKS / "compare.py")
             marks=pytest.mark.frameworks,
         ),
         (["starting.py", "--samples", "9000"], "window 8: reading"),
+        (["scaling.py", "--most", "5", "--repeat", "1", "--seconds", "0.1"], "10^5   pyloader.indexed"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
