@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -81,7 +81,7 @@ class CudaCopies:
 
     def __init__(self, device: torch.device, size: int) -> None:
         self._device, self._size = device, size
-        self._stream = torch.cuda.Stream(device)
+        self._stream = _copying_stream(device)
         self._steps: deque[torch.cuda.Event] = deque()  # each comes when the kernels of all steps before it are done
 
     def wait_for_kernels(self) -> None:
@@ -110,6 +110,16 @@ class CudaCopies:
             return leaf
 
         return map_leaves(in_use, batch)
+
+
+@cache
+def _copying_stream(device: torch.device) -> torch.cuda.Stream:
+    """Return the stream of all copies to a device.
+
+    One is enough, and torch keeps freed memory for the stream that it was taken on: with a stream for each epoch's
+    prefetcher, what earlier ones have left would be of no use.
+    """
+    return torch.cuda.Stream(device)
 
 
 def _tensors_to(batch: Any, device: torch.device, *, pinned: bool = False) -> Any:

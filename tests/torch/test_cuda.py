@@ -244,12 +244,15 @@ def test_a_loop_that_breaks_or_fails_goes_on_where_it_was(chunks) -> None:
     assert loop.ids() == 2 * ids_of(loader_of(chunks, num_epochs=1))
 
 
-def test_a_loader_that_is_wrapped_anew_in_every_epoch_gives_all_batches(chunks) -> None:
-    loop = Loop()
+def test_a_loader_that_is_wrapped_anew_in_every_epoch_gives_all_batches_in_the_same_memory(chunks) -> None:
+    loop, reserved = Loop(), []
     with loader_of(chunks, num_epochs=None) as loader:
         for _ in range(4):
             loop.run(itertools.islice(prefetch_to_device(loader), 50))
+            torch.cuda.synchronize()
+            reserved.append(torch.cuda.memory_reserved())
     assert loop.ids() == ids_of(itertools.islice(loader_of(chunks, num_epochs=None), 200))
+    assert reserved[3] == reserved[1]
 
 
 class Half(Dataset):

@@ -64,6 +64,7 @@ class Log:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.current = "loop"
+        self.made_on: list[Any] = []
         self.num_steps = 0
 
     def stream(self, name: str) -> Any:
@@ -81,6 +82,10 @@ class Log:
                 return name
 
         return Stream()
+
+    def new_stream(self, device: Any) -> Any:
+        self.made_on.append(device)
+        return self.stream("side")
 
     def step_event(self, blocking: bool) -> Any:
         assert blocking, "the loop would wait with a processor at full speed"
@@ -127,12 +132,14 @@ def log(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "Event", log.step_event)
-    monkeypatch.setattr(torch.cuda, "Stream", lambda device: log.stream("side"))
+    monkeypatch.setattr(torch.cuda, "Stream", log.new_stream)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: log.stream("loop"))
     monkeypatch.setattr(torch.cuda, "stream", log.within)
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)
     monkeypatch.setattr(torch.Tensor, "to", to_device)
-    return log
+    placing._copying_stream.cache_clear()
+    yield log
+    placing._copying_stream.cache_clear()
 
 
 def test_the_loops_stream_waits_for_a_batch_and_is_known_to_use_it(log) -> None:
@@ -174,3 +181,10 @@ def test_the_loop_is_at_most_so_many_steps_ahead_of_its_kernels(log, chunks, siz
             assert log.lines[: len(waits) + 1] == [*waits, f"loop records step {number}"], "before more is copied"
             assert not any(line.startswith("host waits") for line in log.lines[len(waits) + 1 :])
             batches.peek()
+
+
+def test_all_prefetchers_of_a_device_copy_on_one_stream(log, chunks) -> None:
+    for device in ("cuda:0", "cuda:1", "cuda:0"):
+        with prefetch_to_device(shuffled(chunks), device) as batches:
+            next(batches)
+    assert log.made_on == [torch.device("cuda", 0), torch.device("cuda", 1)]
