@@ -43,14 +43,20 @@ COMPARE = str(BENCHMARKS / "compare.py")
             "torch, 1 x 5 steps",
             marks=pytest.mark.frameworks,
         ),
+        pytest.param(
+            ["placing.py", "--tiny", "--device", "cpu", "--repeat", "1", "--workers", "1"],
+            "pyloader, window 4, pin_memory, 1 workers, prefetch_to_device",
+            marks=pytest.mark.frameworks,
+        ),
         (["starting.py", "--samples", "9000"], "window 8: reading"),
         (["scaling.py", "--most", "5", "--repeat", "1", "--seconds", "0.1"], "10^5   pyloader.indexed"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
 def test_it_runs_and_shows_its_figures(tmp_path, command, shows):
-    if command[0] == "jit.py":
-        pytest.importorskip("jax")
+    for script, package in (("jit.py", "jax"), ("placing.py", "torch")):
+        if command[0] == script:
+            pytest.importorskip(package)
     check_runs(tmp_path, command, shows)
 
 
