@@ -155,6 +155,7 @@ class TokenReader(DataReader):
         return tokens.astype(self.dtype.newbyteorder("="), copy=False)
 
     def _map(self, path: str) -> np.ndarray:
+        assert self.dtype is not None
         return np.asarray(np.memmap(path, self.dtype, "r"))
 
     def _check_size(self, path: str, num_bytes: int) -> None:
