@@ -120,8 +120,8 @@ CONTENDERS = {
     "limits": Contender(
         name="limit",
         packages=("pyloader-stream",),
-        remark="only what must be done: window 1 or 8: chunks are read, so many into one array, and its rows taken in random "
-        "order, 2 MiB at a time, labels left out; the others: nothing is shuffled; none makes batches",
+        remark="only what must be done: window 1 or 8: chunks are read, so many into one array, and its rows taken in "
+        "random order, 2 MiB at a time, labels left out; the others: nothing is shuffled; none makes batches",
         cases={
             "dense": [*_LIMITS, {"only": "read_all of ArrayRecord"}, {"only": "zstd decompression on 2 threads"}],
             "small": _LIMITS,
