@@ -68,3 +68,13 @@ def make_tokens(root: Path, *, num_windows: int, window: int, chunk_windows: int
 def place() -> Path:
     """Return where the data are: $PYLOADER_BENCH, or a directory beside this file."""
     return Path(os.environ.get("PYLOADER_BENCH", Path(__file__).parent / "data"))
+
+
+def read_files(root: Path) -> None:
+    """Have the files below a directory in the page cache: some systems take from it what was not used for a while."""
+    buffer = bytearray(2**22)
+    for path in root.rglob("*"):
+        if path.is_file():
+            with open(path, "rb", buffering=0) as file:
+                while file.readinto(buffer):
+                    pass

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from making import place
+from making import place, read_files
 
 from pyloader import DataLoader, indexed
 from pyloader.observe.measuring import measure
@@ -49,15 +49,6 @@ def make_data(num_samples: int) -> Path:
     np.save(root / "label.npy", np.arange(num_samples))
     (root / "done").touch()
     return root
-
-
-def warm(root: Path) -> None:
-    """Have all files in the page cache, from which some systems take what was not read for a while."""
-    buffer = bytearray(2**20)
-    for path in root.rglob("*.npy"):
-        with open(path, "rb", buffering=0) as file:
-            while file.readinto(buffer):
-                pass
 
 
 def window(root: Path, num_chunks: int) -> Iterable[Any]:
@@ -94,7 +85,7 @@ def measure_here(case: str, num_samples: int, seconds: float) -> dict[str, float
     make = CASES[case]
     next(iter(make(make_data(10**SMALLEST))))  # what is imported when first used
     root, making = make_data(num_samples), 0.0
-    warm(root)
+    read_files(root)
 
     def timed() -> Iterable[Any]:
         nonlocal making
