@@ -1,6 +1,6 @@
 """Arrays: how fast do shuffled batches come, beside the loop one would write with NumPy, and beside PyTorch?
 
-    python benchmarks/arrays.py dense|small [--repeat 5]
+    python benchmarks/arrays.py dense|small [--repeat 5] [--workers 0 1 2] [--readers 1]
 
 The bare loop takes `x[permutation[i : i + 256]]` from one memory-mapped .npy, in one thread.  Every contender runs in
 turn, over and over, and the medians are compared: these are ratios of one run on one machine, page cache warm.
@@ -59,13 +59,14 @@ def torch_getitem(root: Path, num_samples: int = 50_000) -> int:
     return sum(len(labels) for _, labels in batches)
 
 
-def contenders(root: Path) -> dict[str, Callable[[], int]]:
+def contenders(root: Path, all_workers: list[int], readers: int) -> dict[str, Callable[[], int]]:
     """Return what is compared, the bare loop first."""
     found: dict[str, Callable[[], int]] = {"bare loop": lambda: bare_loop(root)}
-    for workers in (0, 1, 2):
+    for workers in all_workers:
         for window, mmap in ((1, True), (1, False), (4, False), (8, False)):
             name = f"pyloader, window {window}, {'mmap' if mmap else 'read'}, {workers} workers"
-            options = {"shuffle_window": window, "num_workers": workers, "max_queue_size": 4 if window == 1 else 10}
+            options = {"shuffle_window": window, "num_workers": workers, "num_readers": readers}
+            options["max_queue_size"] = (4 if window == 1 else 10) + readers - 1
             found[name] = lambda mmap=mmap, options=options: loader(root, mmap=mmap, **options)  # type: ignore[misc]
     try:
         import torch.utils.data  # noqa: F401
@@ -81,6 +82,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("case", choices=["dense", "small"])
     parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--readers", type=int, default=1)
     parser.add_argument("--samples", type=int, help="fewer samples, to try it out")
     arguments = parser.parse_args()
     case = {**(DENSE if arguments.case == "dense" else SMALL)}
@@ -89,7 +92,7 @@ def main() -> None:
     root = make_arrays(place() / f"{arguments.case}-{case['num_samples']}", **case)  # type: ignore[arg-type]
     rates: dict[str, list[float]] = {}
     for _ in range(arguments.repeat):
-        for name, run in contenders(root).items():
+        for name, run in contenders(root, arguments.workers, arguments.readers).items():
             begun = time.perf_counter()
             total = run()
             rates.setdefault(name, []).append(total / (time.perf_counter() - begun))

@@ -6,7 +6,7 @@
     scripts/bench --only pyloader --only torch --workload dense
     scripts/bench --write                 put the figures into benchmarks/README.md, benchmarks/results.json and img/
 
-Data are made first, in $PYLOADER_BENCH or benchmarks/data (about 12 GB for everything); each run is noted in runs.jsonl
+Data are made first, in $PYLOADER_BENCH or benchmarks/data (about 15 GB for everything); each run is noted in runs.jsonl
 there.  Ctrl-C ends it, and shows what there is.
 """
 

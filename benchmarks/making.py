@@ -33,7 +33,7 @@ def make_arrays(root: Path, *, num_samples: int, shape: tuple[int, ...], chunk_s
 
 
 def make_lines(root: Path, *, num_lines: int, chunk_lines: int = 8192) -> Path:
-    """Make JSON lines of about 430 bytes, as .jsonl chunks."""
+    """Make JSON lines of about 400 bytes, as .jsonl chunks."""
     if (root / "done").exists():
         return root
     root.joinpath("chunks").mkdir(parents=True, exist_ok=True)
@@ -41,9 +41,9 @@ def make_lines(root: Path, *, num_lines: int, chunk_lines: int = 8192) -> Path:
     words = np.array(["data", "loader", "chunk", "the", "a", "shuffle", "of", "training", "sample", "window", "queue"])
     for start in range(0, num_lines, chunk_lines):
         with open(root / "chunks" / f"chunk-{start // chunk_lines:05d}.jsonl", "w") as file:
-            for number in range(start, min(num_lines, start + chunk_lines)):
-                text = " ".join(rng.choice(words, 64))
-                file.write(json.dumps({"id": number, "text": text}) + "\n")
+            numbers = range(start, min(num_lines, start + chunk_lines))
+            for number, text in zip(numbers, rng.choice(words, (len(numbers), 64)).tolist(), strict=True):
+                file.write(json.dumps({"id": number, "text": " ".join(text)}) + "\n")
     (root / "done").touch()
     return root
 
@@ -68,3 +68,13 @@ def make_tokens(root: Path, *, num_windows: int, window: int, chunk_windows: int
 def place() -> Path:
     """Return where the data are: $PYLOADER_BENCH, or a directory beside this file."""
     return Path(os.environ.get("PYLOADER_BENCH", Path(__file__).parent / "data"))
+
+
+def read_files(root: Path) -> None:
+    """Have the files below a directory in the page cache: some systems take from it what was not used for a while."""
+    buffer = bytearray(2**22)
+    for path in root.rglob("*"):
+        if path.is_file():
+            with open(path, "rb", buffering=0) as file:
+                while file.readinto(buffer):
+                    pass

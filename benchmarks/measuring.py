@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from contenders import CONTENDERS
+from making import read_files
 from workloads import Data, make
 
 __all__ = ["chunks_per_batch", "private_bytes"]
@@ -30,8 +31,8 @@ _NO_ID = -1
 def main() -> None:
     """Measure the case that the command line describes."""
     case = json.loads(sys.argv[1])
-    contender = importlib.import_module(f"contenders.{case['contender']}")  # brings its framework with it
     data = make(case["workload"], tiny=case["tiny"])
+    contender = importlib.import_module(f"contenders.{case['contender']}")  # brings its framework with it
     most = CONTENDERS[case["contender"]].most_samples.get(case["workload"], data.num_samples)
     data = replace(data, num_samples=min(data.num_samples, most))
     if hasattr(contender, "prepare"):
@@ -40,6 +41,7 @@ def main() -> None:
         return
     epochs: Callable[..., Iterator[Any]] = contender.epochs
     recorder = _Recorder(data)
+    read_files(data.root)
     before = private_bytes(os.getpid())
     print(json.dumps({"ready": before}), flush=True)
     if case["workload"].endswith("cold"):

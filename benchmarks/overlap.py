@@ -1,8 +1,9 @@
 """Overlap: what does a step of 5 ms take, when its batch costs the loader 4 ms?
 
-python benchmarks/overlap.py [--framework numpy|torch]
+python benchmarks/overlap.py [--framework numpy|torch] [--device cuda]
 
 Step and loader are each held to one thread.  Without overlap a step would take the sum; with it, the longer of the two.
+With --framework torch the step may be on a GPU; the loop reads each loss, and so waits for it.
 """
 
 from __future__ import annotations
@@ -59,26 +60,29 @@ def times_for(seconds: float, work: Callable[[int], None]) -> int:
     return max(1, round(seconds / min(tries)))
 
 
-def with_numpy(step_seconds: float) -> Road:
+def with_numpy(step_seconds: float, _device: str) -> Road:
     times = times_for(step_seconds, compute)
     return lambda loader: loader, lambda batch: compute(times)
 
 
-def with_torch(step_seconds: float) -> Road:
+def with_torch(step_seconds: float, device: str) -> Road:
     import torch
 
     from pyloader.torch import prefetch_to_device
 
     torch.set_num_threads(1)
-    weights = torch.randn(WIDTH, 1024)
+    # Wide on a GPU, so that it computes for longer than the interpreter takes to tell it to.
+    weights = torch.randn(WIDTH, 1024 if device == "cpu" else 2**20, device=device)
 
     def step(batch: Any, times: int) -> None:
         rows = batch["row"]
         for _ in range(times):
             rows = torch.tanh(rows @ weights) @ weights.T
+        rows.sum().item()
 
-    times = times_for(step_seconds, lambda times: step({"row": torch.ones(BATCH, WIDTH)}, times))
-    return lambda loader: prefetch_to_device(loader, "cpu"), lambda batch: step(batch, times)
+    batch = {"row": torch.ones(BATCH, WIDTH, device=device)}
+    times = times_for(step_seconds, lambda times: step(batch, times))
+    return lambda loader: prefetch_to_device(loader, device), lambda batch: step(batch, times)
 
 
 FRAMEWORKS = {"numpy": with_numpy, "torch": with_torch}
@@ -109,13 +113,14 @@ def main() -> None:
     """Measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--framework", choices=FRAMEWORKS, default="numpy")
+    parser.add_argument("--device", default="cpu", help="where torch's step is")
     parser.add_argument("--steps", type=int, default=200, help="steps measured each time")
     parser.add_argument("--repeat", type=int, default=5, help="how many times, in turn; medians are shown")
     parser.add_argument("--step-ms", type=float, default=5)
     parser.add_argument("--batch-ms", type=float, default=4)
     arguments = parser.parse_args()
 
-    wrap, step = FRAMEWORKS[arguments.framework](arguments.step_ms / 1000)
+    wrap, step = FRAMEWORKS[arguments.framework](arguments.step_ms / 1000, arguments.device)
     work = Work(times_for(arguments.batch_ms / 1000, compute))
     found: dict[str, list[float]] = {"the step alone": [], "the batch alone": [], "inline": [], "ahead": []}
     for _ in range(arguments.repeat):

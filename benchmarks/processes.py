@@ -1,6 +1,6 @@
 """Processes: from which cost of a Python `batch_encode` on do worker processes pay, and what does the way there cost?
 
-python benchmarks/processes.py [--lines 100000] [--repeat 5] [--rounds 0 40 150 600]
+python benchmarks/processes.py [--lines 100000] [--repeat 5] [--rounds 0 40 150 600] [--workers 2]
 """
 
 from __future__ import annotations
@@ -20,11 +20,7 @@ from pyloader.deliver import RemoteFunction, Steps
 
 BATCH_SIZE = 256
 STEPS = 100
-ENGINES: dict[str, dict[str, Any]] = {
-    "inline": {"num_workers": 0},
-    "1 thread": {"num_workers": 1},
-    "2 processes": {"num_workers": 2, "worker_kind": "process"},
-}
+ENGINES: dict[str, dict[str, Any]] = {"inline": {"num_workers": 0}, "1 thread": {"num_workers": 1}}
 
 
 class Hash(Dataset):
@@ -86,12 +82,15 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=100_000)
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--rounds", type=int, nargs="+", default=[0, 40, 150, 600])
+    parser.add_argument("--workers", type=int, nargs="+", default=[2], help="numbers of processes")
     arguments = parser.parse_args()
+    processes = {f"{n} processes": {"num_workers": n, "worker_kind": "process"} for n in arguments.workers}
+    engines = {**ENGINES, **processes}
     show_ways()
     root = make_lines(place() / f"lines-{arguments.lines}", num_lines=arguments.lines)
     for rounds in arguments.rounds:
-        rates: dict[str, list[float]] = {name: [] for name in ENGINES}
-        for _, (name, options) in itertools.product(range(arguments.repeat), ENGINES.items()):
+        rates: dict[str, list[float]] = {name: [] for name in engines}
+        for _, (name, options) in itertools.product(range(arguments.repeat), engines.items()):
             rates[name].append(rate(root, rounds, options))
         medians = {name: statistics.median(values) for name, values in rates.items()}
         shown = "   ".join(f"{name} {value:,.0f} ({value / medians['inline']:.2f})" for name, value in medians.items())

@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from contenders import CONTENDERS
+from contenders import CONTENDERS, Contender
 from measuring import private_bytes
 from workloads import make
 
-__all__ = ["Case", "Result", "find_cases", "make_data", "run"]
+__all__ = ["Case", "Result", "find_cases", "make_data", "module_path", "run"]
 
 HERE = Path(__file__).parent
 WATCH_SECONDS = 0.25
@@ -53,8 +53,8 @@ class Case:
 
     @property
     def group(self) -> tuple[str, str]:
-        """Cases of one group differ in how many workers they have, and how much they buffer; the best one counts."""
-        tuned = {"num_workers", "num_threads", "buffer_chunks"}
+        """Cases of one group differ in how many threads they have, and how much they buffer; the best one counts."""
+        tuned = {"num_workers", "num_readers", "num_threads", "buffer_chunks"}
         return self.name, _in_words({option: value for option, value in self.options.items() if option not in tuned})
 
     def __str__(self) -> str:
@@ -121,7 +121,7 @@ def find_cases(*, workloads: list[str], only: list[str], all_cases: bool) -> tup
                 for options in contender.measured(workload, all_cases=all_cases)
             ]
             found = [case for case in found if not only or any(word in str(case).lower() for word in only)]
-            if found and (missing := [package for package in contender.packages if not _is_installed(package)]):
+            if found and (missing := _missing(contender)):
                 skipped[contender.name] = f"{' and '.join(missing)} not installed"
             else:
                 cases += found
@@ -148,6 +148,12 @@ def make_data(case: Case, *, tiny: bool) -> None:
             made.touch()
 
 
+def module_path(contender: Contender) -> str:
+    """Return the PYTHONPATH of its processes: a version apart comes before all others."""
+    paths = [*([str(contender.folder)] if contender.folder else []), os.environ.get("PYTHONPATH", "")]
+    return os.pathsep.join(path for path in paths if path)  # an empty one would be the working directory
+
+
 def _asked(case: Case, *, tiny: bool) -> dict[str, Any]:
     return {"contender": case.contender, "workload": case.workload, "options": case.options, "tiny": tiny}
 
@@ -161,7 +167,12 @@ def _in_a_process(asked: dict[str, Any], patience: float) -> dict[str, Any]:
             stderr=complaints,
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # so that the workers it leaves behind can be ended with it
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"},
+            env={
+                **os.environ,
+                "PYTHONPATH": module_path(CONTENDERS[asked["contender"]]),
+                "TF_CPP_MIN_LOG_LEVEL": "3",
+                "PYTHONWARNINGS": "ignore",
+            },
         )
         with process:
             try:
@@ -213,6 +224,12 @@ def _tree_bytes(pid: int) -> int:
     return total
 
 
+def _missing(contender: Contender) -> list[str]:
+    """What a contender needs, and is not installed."""
+    missing = [package for package in contender.packages if not _is_installed(package)]
+    return missing if contender.folder is None or contender.folder.is_dir() else [*missing, contender.folder.name]
+
+
 def _is_installed(package: str) -> bool:
     try:
         importlib.metadata.version(package)
@@ -224,7 +241,7 @@ def _is_installed(package: str) -> bool:
 def _in_words(options: Mapping[str, Any]) -> str:
     words = []
     for option, value in options.items():
-        if option in ("num_workers", "num_threads"):
+        if option in ("num_workers", "num_readers", "num_threads"):
             words.append(f"{value} {option[4:] if value != 1 else option[4:-1]}")
         elif isinstance(value, bool):
             words += [option.removeprefix("as_")] if value else []

@@ -60,7 +60,7 @@ WORKLOADS: dict[str, tuple[dict[str, object], dict[str, object]]] = {
         {"kind": "arrays", "num_samples": 8_200, "shape": (16,), "chunk_samples": 1024},
     ),
     "text": (
-        {"kind": "text", "num_samples": 200_000, "chunk_samples": 8192},
+        {"kind": "text", "num_samples": 1_000_000, "chunk_samples": 8192},
         {"kind": "text", "num_samples": 2_100, "chunk_samples": 256},
     ),
     "tokens": (

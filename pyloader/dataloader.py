@@ -280,6 +280,7 @@ class DataLoader(Wrappable):
             max_queue_size=run.max_queue_size,
             max_bytes=run.max_bytes,
             shuffle_window=run.dealing.window,
+            has_counts=run.chunks.counts is not None,
             last_batch=run.rule.last_batch,
             skipped=self._quarantine.reasons(),
         )

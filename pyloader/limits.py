@@ -1,4 +1,4 @@
-"""Limits: how much memory there is, and how many processors, for this machine and for this process."""
+"""Limits: how much memory there is, how many processors and open files, for this machine and for this process."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["available_bytes", "memory_limits", "num_processors"]
+__all__ = ["available_bytes", "memory_limits", "num_processors", "open_files_share"]
 
+_USUAL_OPEN_FILES = 256  # where the system sets no limit, or does not tell
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUPS = Path("/proc/self/cgroup")
 
@@ -20,6 +21,16 @@ def num_processors() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # macOS and Windows have no such call
         return os.cpu_count() or 1
+
+
+def open_files_share() -> int:
+    """Return a quarter of the files that this process may have open: what one part of it may keep open."""
+    try:
+        import resource
+    except ImportError:  # no POSIX system
+        return _USUAL_OPEN_FILES
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _USUAL_OPEN_FILES if soft == resource.RLIM_INFINITY else max(1, soft // 4)
 
 
 def available_bytes() -> int:

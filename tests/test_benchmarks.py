@@ -8,6 +8,8 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -41,13 +43,20 @@ COMPARE = str(BENCHMARKS / "compare.py")
             "torch, 1 x 5 steps",
             marks=pytest.mark.frameworks,
         ),
+        pytest.param(
+            ["placing.py", "--tiny", "--device", "cpu", "--repeat", "1", "--workers", "1"],
+            "pyloader, window 4, pin_memory, 1 workers, prefetch_to_device",
+            marks=pytest.mark.frameworks,
+        ),
         (["starting.py", "--samples", "9000"], "window 8: reading"),
+        (["scaling.py", "--most", "5", "--repeat", "1", "--seconds", "0.1"], "10^5   pyloader.indexed"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
 def test_it_runs_and_shows_its_figures(tmp_path, command, shows):
-    if command[0] == "jit.py":
-        pytest.importorskip("jax")
+    for word, package in (("jit.py", "jax"), ("placing.py", "torch"), ("torch", "torch")):
+        if word in command:
+            pytest.importorskip(package)
     check_runs(tmp_path, command, shows)
 
 
@@ -149,6 +158,23 @@ def test_every_contender_has_its_module_and_its_place_in_the_table(monkeypatch):
     assert modules == set(CONTENDERS)
     for contender in CONTENDERS.values():
         assert all(contender.measured(workload, all_cases=False) for workload in contender.cases)
+        assert contender.apart in (BENCHMARKS.parent / "scripts" / "bench").read_text()
+
+
+def test_a_version_apart_is_imported_from_its_folder_and_by_its_own_processes_alone(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.setenv("PYTHONPATH", "elsewhere")
+    from contenders import CONTENDERS
+    from running import find_cases, module_path
+
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setitem(CONTENDERS, "loaderx_2819", replace(CONTENDERS["loaderx_2819"], packages=()))
+    find = partial(find_cases, workloads=["dense"], only=["loaderx 2"], all_cases=False)
+    assert find() == ([], {"loaderx 2.8.19": "loaderx-2.8.19 not installed"})
+    (tmp_path / "loaderx-2.8.19").mkdir()
+    assert [str(case) for case in find()[0]] == ["dense: loaderx 2.8.19, 0 workers"]
+    assert module_path(CONTENDERS["loaderx_2819"]) == f"{tmp_path / 'loaderx-2.8.19'}{os.pathsep}elsewhere"
+    assert module_path(CONTENDERS["loaderx_017"]) == "elsewhere"
 
 
 def test_every_benchmark_is_run_here():

@@ -8,8 +8,10 @@ This table imports none of them, so that it can be read without what they need.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeAlias
 
 __all__ = ["CONTENDERS", "Contender"]
@@ -29,6 +31,8 @@ class Contender:
       num_measured: Workload -> how many of them are always run, where that is not one.
       most_samples: Workload -> the most samples it is given, where its form of all of them would take very long to
         make; its rate does not depend on how many there are.
+      apart: A version that cannot be in one environment with the others is in a folder of this name in it, which
+        scripts/bench makes; only its own processes import from there.
     """
 
     name: str
@@ -37,6 +41,12 @@ class Contender:
     cases: Mapping[str, Sequence[Options]]
     num_measured: Mapping[str, int] = field(default_factory=dict)
     most_samples: Mapping[str, int] = field(default_factory=dict)
+    apart: str = ""
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder that `apart` names."""
+        return Path(sys.prefix, self.apart) if self.apart else None
 
     def measured(self, workload: str, *, all_cases: bool) -> Sequence[Options]:
         """Return the configurations to run."""
@@ -53,8 +63,14 @@ def _workers(*workloads: str, best: int, other: int, option: str = "num_workers"
 _OUR_WINDOWS: list[Options] = [
     {"window": window, "mmap": mmap, "num_workers": num_workers}
     for window, mmap in ((1, True), (1, False), (4, False), (8, False))
-    for num_workers in (0, 2)
+    for num_workers in (0, 1, 2)
 ]
+_OUR_PACKED: list[Options] = [
+    {"window": 1, "form": form, "num_workers": num_workers, "num_readers": num_readers}
+    for form in ("npz", "npy.zst", "arrayrecord")
+    for num_workers, num_readers in ((0, 1), (1, 1), (1, 2), (2, 2))
+]
+_LIMITS: list[Options] = [{"window": window, "num_threads": num_threads} for window in (1, 8) for num_threads in (1, 2)]
 _TORCH_ROWS: list[Options] = [
     {"fetch": "__getitems__", "num_workers": 0},
     {"fetch": "__getitem__", "num_workers": 0},
@@ -87,34 +103,29 @@ CONTENDERS = {
         remark="`.columns`, `.jsonl` and `.bin` chunks unless another form is named, read unless mapped; "
         "max_queue_size is 4 at window 1, else 10",
         cases={
-            "dense": [
-                *_OUR_WINDOWS,
-                *(
-                    {"window": 1, "form": form, "num_workers": num_workers}
-                    for form in ("npz", "npy.zst", "arrayrecord")
-                    for num_workers in (0, 2)
-                ),
-            ],
+            "dense": [*_OUR_WINDOWS, *_OUR_PACKED],
             "small": _OUR_WINDOWS,
             "text": [
-                {"num_workers": 0},
-                {"num_workers": 2},
+                *({"num_workers": num_workers} for num_workers in (0, 1, 2)),
                 {"num_workers": 2, "worker_kind": "process"},
                 {"num_workers": 2, "worker_kind": "process", "form": "jsonl.zst"},
                 {"num_workers": 0, "form": "jsonl.zst"},
                 {"num_workers": 1, "strings": True},
             ],
-            "tokens": [{"window": window, "num_workers": workers} for window in (1, 4, 8) for workers in (0, 2)],
-            "dense cold": [{"window": window, "num_workers": 2} for window in (1, 4)],
+            "tokens": _OUR_WINDOWS,
+            "dense cold": [{"window": window, "num_workers": workers} for window in (1, 4) for workers in (1, 2)],
         },
         num_measured=_ALL,
     ),
     "limits": Contender(
         name="limit",
         packages=("pyloader-stream",),
-        remark="only what must be done before anything else: nothing is shuffled, nothing made into batches",
+        remark="only what must be done: window 1 or 8: chunks are read, so many into one array, and its rows taken in "
+        "random order, 2 MiB at a time, labels left out; the others: nothing is shuffled; none makes batches",
         cases={
-            "dense": [{"only": "read_all of ArrayRecord"}, {"only": "zstd decompression on 2 threads"}],
+            "dense": [*_LIMITS, {"only": "read_all of ArrayRecord"}, {"only": "zstd decompression on 2 threads"}],
+            "small": _LIMITS,
+            "tokens": _LIMITS,
             "dense cold": [{"only": "reading as dd does"}],
             "text": [{"only": "JSON lines to strings"}],
         },
@@ -206,6 +217,14 @@ CONTENDERS = {
         packages=("loaderx",),
         remark="its defaults over memory-mapped .npy; endless, so an epoch is as many batches as one would have",
         cases={"dense": [{}], "small": [{}], "dense cold": [{}]},
+    ),
+    "loaderx_2819": Contender(
+        name="loaderx 2.8.19",
+        packages=("ml_dtypes",),
+        apart="loaderx-2.8.19",
+        remark="zrecord stores, raw, on the CPU; text: the lines' bytes, parsed and encoded in `transform`; endless, "
+        "CYCLIC, which leaves out what would be an epoch's short batch",
+        cases=_workers("dense", "small", "text", "tokens", "dense cold", best=0, other=4),
     ),
     "cyreal_021": Contender(
         name="cyreal 0.2.1",

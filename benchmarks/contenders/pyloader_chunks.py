@@ -46,6 +46,7 @@ def epochs(
     mmap: bool = False,
     form: str = "",
     num_workers: int,
+    num_readers: int = 1,
     worker_kind: str = "thread",
     strings: bool = False,
 ) -> Iterator[Any]:
@@ -59,6 +60,7 @@ def epochs(
         shuffle_window=window,
         max_queue_size=4 if window == 1 else 10,
         num_workers=num_workers,
+        num_readers=num_readers,
         worker_kind=worker_kind,
     )
     with loader:

@@ -15,6 +15,7 @@ from pyloader.files import list_chunks
 from pyloader.observe import ChunkStats
 from pyloader.observe.measuring import Measurement, measure
 from pyloader.options import format_bytes
+from pyloader.read import NumpyReader, reader_for
 
 __all__ = ["add_parser", "run"]
 
@@ -182,6 +183,9 @@ def _first_rows(arguments: argparse.Namespace, trial: Trial) -> Iterator[tuple[s
         samples = "" if chunks.counts is None else f"{counted(int(chunks.counts.sum()), 'sample')}, "
         size = format_bytes(int(chunks.sizes.sum()))
         yield "chunks", f"{arguments.data_dir}   {samples}{counted(len(chunks), 'chunk')}, {size} on disk"
+        holds_arrays = chunks.manifest is None and isinstance(reader_for(chunks.path(0)), NumpyReader)
+        if holds_arrays and trial.stats is not None and trial.stats.wants_manifest:
+            yield "", f"no manifest: arrays are mixed faster with one. Make it:  pyloader index {arguments.data_dir}"
         yield "loader", _call(trial.options)
     else:
         yield "loader", arguments.loader

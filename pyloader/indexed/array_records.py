@@ -18,6 +18,7 @@ import numpy.typing as npt
 from pyloader.errors import ClosedError, DatasetError
 from pyloader.indexed.dataset import Dataset
 from pyloader.indexed.rows import Rows
+from pyloader.limits import open_files_share
 from pyloader.optional import import_optional
 from pyloader.read.arrayrecord import group_size
 
@@ -96,7 +97,7 @@ class ARDataset(Dataset[np.ndarray]):
         self._paths = paths
         # A reader may be used by several threads; one that is dropped while a thread uses it lives as long as that.  A
         # forked process opens its own: the position in an open file is shared with the parent.
-        self._opened = functools.lru_cache(_most_open_files())(lambda file, process: _reader(paths[file]))
+        self._opened = functools.lru_cache(open_files_share())(lambda file, process: _reader(paths[file]))
         self._is_closed = False
         readers = map(self._reader_of, range(len(paths)))
         counts, group_sizes = zip(*((reader.num_records(), group_size(reader)) for reader in readers), strict=True)
@@ -212,13 +213,6 @@ def _files(path: Any) -> tuple[list[str], Meta | None]:
     if not meta.blocks or any(Path(block).name != block for block in meta.blocks):
         raise DatasetError(str(meta_path), "must list files beside it, at least one.", "Convert the array again")
     return [os.path.join(path, block) for block in meta.blocks], meta
-
-
-def _most_open_files() -> int:
-    import resource  # array_record is for systems that have it
-
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(1, (4096 if soft == resource.RLIM_INFINITY else soft) // 4)
 
 
 def _reader(path: str) -> Any:

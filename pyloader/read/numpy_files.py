@@ -14,6 +14,7 @@ from pyloader.columns import Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
 from pyloader.files import open_chunk, packing_of, suffix_of
+from pyloader.files.mapping import MappedFiles
 from pyloader.memory import RecycledMemory
 
 __all__ = ["NumpyReader", "read_npy"]
@@ -52,7 +53,7 @@ class NumpyReader(DataReader):
         super().__init__(batch_size, shuffle, seed, **old_names)
         self.mmap, self.name = mmap, name
         self.returns_new_arrays = not mmap
-        self._memory = RecycledMemory()
+        self._memory, self._mapped = RecycledMemory(), MappedFiles()
 
     def read_file(self, path: str) -> tuple[Columns, int]:
         """Read, or map, the arrays.
@@ -85,7 +86,7 @@ class NumpyReader(DataReader):
                 return read_npy(file, path, self._memory, num_bytes=size)
         if packing_of(path):
             raise ChunkReadError(path, "is packed, and cannot be mapped.", "Pass mmap=False")
-        return _map_npy(path)
+        return _usual(self._mapped.array(path, _map_npy))
 
     def _members(self, path: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         if self.mmap:
@@ -177,9 +178,9 @@ def _map_npy(path: str) -> np.ndarray:
     if size != expected:
         raise _wrong_size(path, size, expected)
     if size == start:
-        return np.empty(shape, dtype.newbyteorder("="))
+        return np.empty(shape, dtype)
     order: Any = "F" if fortran_order else "C"
-    return _usual(np.asarray(np.memmap(path, dtype, "r", start, shape, order)))
+    return np.asarray(np.memmap(path, dtype, "r", start, shape, order))
 
 
 def _usual(array: np.ndarray) -> np.ndarray:

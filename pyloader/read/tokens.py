@@ -12,6 +12,7 @@ from pyloader.columns import Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
 from pyloader.files import open_chunk, packing_of, suffix_of
+from pyloader.files.mapping import MappedFiles
 from pyloader.memory import RecycledMemory
 from pyloader.options import checked_integer
 from pyloader.read.numpy_files import NumpyReader
@@ -68,7 +69,7 @@ class TokenReader(DataReader):
         self.mmap, self.name = mmap, name
         self.returns_new_arrays = not mmap and self.stride == self.window
         self._arrays = NumpyReader(mmap=mmap, name=name)
-        self._memory = RecycledMemory()
+        self._memory, self._mapped = RecycledMemory(), MappedFiles()
 
     def read_file(self, path: str) -> tuple[Columns, int]:
         """Read, or map, the tokens.
@@ -147,11 +148,15 @@ class TokenReader(DataReader):
             self._check_size(path, num_bytes)
             shape = (num_bytes // self.dtype.itemsize,)
             if self.mmap and num_bytes:
-                tokens = np.asarray(np.memmap(path, self.dtype, "r", shape=shape))
+                tokens = self._mapped.array(path, self._map)
             else:
                 tokens = self._memory.empty(shape, self.dtype)
                 _fill(tokens, path)
         return tokens.astype(self.dtype.newbyteorder("="), copy=False)
+
+    def _map(self, path: str) -> np.ndarray:
+        assert self.dtype is not None
+        return np.asarray(np.memmap(path, self.dtype, "r"))
 
     def _check_size(self, path: str, num_bytes: int) -> None:
         assert self.dtype is not None

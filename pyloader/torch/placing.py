@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections import deque
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -21,14 +22,16 @@ class DevicePrefetch(Wrapper[Any]):
     def __init__(self, loader: Any, device: torch.device | str | int = "cuda", size: int = 2) -> None:
         checked_integer("size", size, at_least=1)
         self._device = _checked_device(device)
-        self._copies = CudaCopies(self._device) if self._device.type == "cuda" else None
+        self._copies = CudaCopies(self._device, size) if self._device.type == "cuda" else None
         # Not a method of this object: it would keep itself alive.
         begin = partial(_tensors_to, device=self._device) if self._copies is None else self._copies.begin
         super().__init__(loader, begin, size=size)
 
     def __next__(self) -> Any:
-        batch = super().__next__()
-        return batch if self._copies is None else self._copies.arrived(batch)
+        if self._copies is None:
+            return super().__next__()
+        self._copies.wait_for_kernels()
+        return self._copies.arrived(super().__next__())
 
     def peek(self) -> Any:
         """Return the batch that comes next, without using it up; at a run's end, the first of the next run."""
@@ -43,7 +46,9 @@ def prefetch_to_device(loader: Any, device: torch.device | str | int = "cuda", s
     `reset` and `close` are those of the batch last handed to the loop.
 
     To CUDA, copies run on a stream of their own, from page-locked memory; TorchDataCollator(pin_memory=True) moves the
-    locking to the loader's workers.  On the CPU arrays become tensors that share their memory.
+    locking to the loader's workers.  The loop may be `size` steps ahead of its kernels, and waits for them beyond: at
+    most 2 * size batches, give or take one, are on the device.  On the CPU arrays become tensors that share their
+    memory.
 
     Args:
       loader: A DataLoader, or a wrapper of one; its batches are arrays or tensors in dicts, lists or tuples.  Lists of
@@ -52,7 +57,7 @@ def prefetch_to_device(loader: Any, device: torch.device | str | int = "cuda", s
       size: How many batches are on the device before the loop gets the first of them: 2 is double buffering.
 
     Raises:
-      TypeError, ValueError: an argument that makes no sense, or CUDA where torch sees none.
+      TypeError, ValueError: an argument that makes no sense, or a CUDA device that torch does not see.
     """
     return DevicePrefetch(loader, device, size)
 
@@ -64,11 +69,28 @@ class CudaCopies:
     kernel reads what has not arrived.  `record_stream` tells the allocator, which knows the memory as the copying
     stream's, that the loop's stream uses it too: freed memory is not copied into while a kernel may still read it.  And
     page-locked memory is given out again by torch only after the copies from it are done, so nothing must be kept here.
+
+    One thing keeps it small.  Freed memory is not used again before the loop's kernels have reached the end of the
+    batch's step, and a loop that never asks for a number is ahead of them without limit; so it waits in
+    `wait_for_kernels`, as torch's FSDP waits before it gathers once more.
+
+    Args:
+      device: Where batches go.
+      size: How many steps the loop may be ahead of its kernels.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._stream = torch.cuda.Stream(device)
+    def __init__(self, device: torch.device, size: int) -> None:
+        self._device, self._size = device, size
+        self._stream = _copying_stream(device)
+        self._steps: deque[torch.cuda.Event] = deque()  # each comes when the kernels of all steps before it are done
+
+    def wait_for_kernels(self) -> None:
+        """Wait, without using the processor, until the loop's kernels are within `size` steps of it."""
+        if len(self._steps) == self._size:
+            self._steps.popleft().synchronize()
+        step = torch.cuda.Event(blocking=True)
+        step.record(torch.cuda.current_stream(self._device))
+        self._steps.append(step)
 
     def begin(self, batch: Any) -> tuple[Any, torch.cuda.Event]:
         """Return the batch on the device, and the event that comes when it has arrived there."""
@@ -90,6 +112,16 @@ class CudaCopies:
         return map_leaves(in_use, batch)
 
 
+@cache
+def _copying_stream(device: torch.device) -> torch.cuda.Stream:
+    """Return the stream of all copies to a device.
+
+    One is enough, and torch keeps freed memory for the stream that it was taken on: with a stream for each epoch's
+    prefetcher, what earlier ones have left would be of no use.
+    """
+    return torch.cuda.Stream(device)
+
+
 def _tensors_to(batch: Any, device: torch.device, *, pinned: bool = False) -> Any:
     def place(name: str, leaf: Any) -> Any:
         tensor = as_tensor(leaf, name)
@@ -108,4 +140,7 @@ def _checked_device(device: Any) -> torch.device:
         return checked
     if not torch.cuda.is_available():
         raise ValueError(f"prefetch_to_device to {device!r}: torch sees no CUDA device here. Write device='cpu'")
-    return torch.device("cuda", torch.cuda.current_device() if checked.index is None else checked.index)
+    index = torch.cuda.current_device() if checked.index is None else checked.index
+    if index >= (num_devices := torch.cuda.device_count()):
+        raise ValueError(f"prefetch_to_device to {device!r}: the last CUDA device here is 'cuda:{num_devices - 1}'")
+    return torch.device("cuda", index)

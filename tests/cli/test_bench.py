@@ -67,6 +67,24 @@ def test_options_are_those_of_the_loader_and_alone_tries_no_others(capsys):
     assert out.endswith("next          without --alone, other options are tried\n")
 
 
+def test_where_a_manifest_would_make_mixing_faster_the_screen_says_so(chunks, capsys):
+    def first_lines(*words) -> str:
+        return screen(capsys, "chunks", "--alone", *words).partition("loader  ")[0]
+
+    assert "manifest" not in first_lines()
+    (chunks / "manifest.json").unlink()
+    said = "\n              no manifest: arrays are mixed faster with one. Make it:  pyloader index chunks\n"
+    assert said in first_lines()
+    for words in (["--shuffle-window", "1"], ["--no-shuffle"]):
+        assert "manifest" not in first_lines(*words)
+
+
+def test_of_lines_of_text_a_manifest_makes_no_array(tmp_path, capsys):
+    for name in "abcdef":
+        (tmp_path / f"{name}.jsonl").write_text('{"text": "one"}\n' * 20)
+    assert "manifest" not in screen(capsys, str(tmp_path), "--alone")
+
+
 @pytest.mark.usefixtures("chunks")
 def test_json_has_every_trial_with_its_figures(capsys):
     trials = json.loads(screen(capsys, "chunks", "--shuffle-window", "1", "--json"))

@@ -22,6 +22,8 @@ from pyloader.jax import place_batch, prefetch_to_device  # noqa: E402  (it need
 
 pytestmark = pytest.mark.frameworks
 
+CPU = jax.devices("cpu")[0]  # where JAX may take over a batch without a copy, also on a machine with a GPU
+
 
 @pytest.fixture
 def chunks(tmp_path: Path) -> Path:
@@ -87,10 +89,10 @@ def expected(directory: Path) -> list[np.ndarray]:
 def test_batches_that_are_kept_stay_what_they_were_though_they_share_the_loaders_memory(tmp_path: Path) -> None:
     wanted = expected(tmp_path)
     loader, addresses = aliasing_loader(tmp_path)
-    kept = list(islice(prefetch_to_device(loader, sharding=jax.devices()[0]), 40))
+    kept = list(islice(prefetch_to_device(loader, sharding=CPU), 40))
     shared = {batch["x"].unsafe_buffer_pointer() for batch in kept} & set(addresses)
     assert len(shared) >= 4, "no batch shares the loader's memory: this test shows nothing"
-    for batch in prefetch_to_device(loader):  # all the memory that can be recycled is
+    for batch in prefetch_to_device(loader, sharding=CPU):  # all the memory that can be recycled is
         del batch
     assert len(set(addresses)) < len(addresses), "no memory was recycled: this test shows nothing"
     for batch, values in zip(kept, wanted, strict=False):
@@ -102,7 +104,7 @@ def test_batches_that_are_donated_leave_results_that_stay_what_they_were(tmp_pat
     loader, addresses = aliasing_loader(tmp_path)
     negative = jax.jit(lambda x: -x, donate_argnums=0)
     results = []
-    for batch in prefetch_to_device(loader):
+    for batch in prefetch_to_device(loader, sharding=CPU):
         results.append(negative(batch["x"]))
         del batch
         gc.collect(0)
@@ -122,7 +124,7 @@ def test_batches_that_a_running_step_reads_are_not_overwritten(tmp_path: Path) -
         return weights, x.sum(axis=1) + 0 * weights[0, 0]
 
     weights, sums = jax.numpy.ones((300, 300)), []
-    for batch in prefetch_to_device(loader):
+    for batch in prefetch_to_device(loader, sharding=CPU):
         weights, of_rows = step(weights, batch["x"])
         sums.append(of_rows)
         del batch

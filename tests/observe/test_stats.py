@@ -18,6 +18,7 @@ OPTIONS = {
     "worker_kind": "thread",
     "max_queue_size": 10,
     "shuffle_window": 4,
+    "has_counts": True,
     "last_batch": "keep",
     "skipped": {},
 }
@@ -47,6 +48,15 @@ def test_a_waiting_loop_is_told_which_stage_it_waits_for(busy, stage):
     stats = counters_of(wait=5.0, **busy).snapshot(**OPTIONS)
     assert stats.bound_by == stage
     assert f"bound by   {stage}: " in str(stats)
+
+
+def test_a_loop_that_waits_for_mixing_is_told_what_a_manifest_would_change():
+    def text(**options) -> str:
+        return str(counters_of(wait=5.0, shuffle=3.0).snapshot(**{**OPTIONS, "has_counts": False, **options}))
+
+    assert "bound by   shuffle: arrays are mixed faster when there is a manifest (pyloader index DIR); " in text()
+    for other in ({"has_counts": True}, {"shuffle_window": 1}, {"worker_kind": "process"}, {"max_bytes": 10**9}):
+        assert "manifest" not in text(**other)
 
 
 def test_a_loop_that_does_not_wait_is_told_nothing():

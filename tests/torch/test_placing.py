@@ -44,6 +44,11 @@ def test_its_state_is_the_loops_and_goes_on_exactly(chunks) -> None:
         assert ids_of(resumed) == everything[4:]
 
 
+def test_a_device_beyond_the_last_is_an_error_at_once(log, chunks) -> None:
+    with pytest.raises(ValueError, match=r"to 'cuda:2': the last CUDA device here is 'cuda:1'"):
+        prefetch_to_device(shuffled(chunks), "cuda:2")
+
+
 def test_a_device_that_is_not_there_is_an_error_at_once(chunks) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is CUDA")
@@ -59,7 +64,8 @@ class Log:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.current = "loop"
-        self.num_streams = 0
+        self.made_on: list[Any] = []
+        self.num_steps = 0
 
     def stream(self, name: str) -> Any:
         log = self
@@ -76,6 +82,24 @@ class Log:
                 return name
 
         return Stream()
+
+    def new_stream(self, device: Any) -> Any:
+        self.made_on.append(device)
+        return self.stream("side")
+
+    def step_event(self, blocking: bool) -> Any:
+        assert blocking, "the loop would wait with a processor at full speed"
+        self.num_steps += 1
+        log, name = self, f"step {self.num_steps}"
+
+        class Event:
+            def record(self, stream: Any) -> None:
+                log.lines.append(f"{stream!r} records {name}")
+
+            def synchronize(self) -> None:
+                log.lines.append(f"host waits for {name}")
+
+        return Event()
 
     def copied(self) -> int:
         return sum(line.startswith("copy") for line in self.lines)
@@ -106,17 +130,21 @@ def log(monkeypatch):
         return moved
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "Stream", lambda device: log.stream("side"))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "Event", log.step_event)
+    monkeypatch.setattr(torch.cuda, "Stream", log.new_stream)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: log.stream("loop"))
     monkeypatch.setattr(torch.cuda, "stream", log.within)
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)
     monkeypatch.setattr(torch.Tensor, "to", to_device)
-    return log
+    placing._copying_stream.cache_clear()
+    yield log
+    placing._copying_stream.cache_clear()
 
 
 def test_the_loops_stream_waits_for_a_batch_and_is_known_to_use_it(log) -> None:
     """What is told to the streams, and when; that CUDA then does right is for a machine with a GPU to show."""
-    copies = placing.CudaCopies(torch.device("cuda", 0))
+    copies = placing.CudaCopies(torch.device("cuda", 0), 2)
     begun = [copies.begin({"x": np.array([number]), "nested": (np.array([number + 10]), "text")}) for number in (1, 2)]
     assert log.lines == [
         "copy of [1] on side asynchronously",
@@ -141,3 +169,22 @@ def test_a_batch_is_copied_before_the_loop_has_the_one_before_it(log, chunks) ->
             assert f"{batch['id'].tolist()} used by loop" in log.lines
         batches.peek()
         assert f"{batches.peek()['id'].tolist()} used by loop" in log.lines
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_the_loop_is_at_most_so_many_steps_ahead_of_its_kernels(log, chunks, size: int) -> None:
+    with prefetch_to_device(shuffled(chunks), "cuda:0", size=size) as batches:
+        for number in range(1, 8):
+            log.lines.clear()
+            next(batches)
+            waits = [f"host waits for step {number - size}"] if number > size else []
+            assert log.lines[: len(waits) + 1] == [*waits, f"loop records step {number}"], "before more is copied"
+            assert not any(line.startswith("host waits") for line in log.lines[len(waits) + 1 :])
+            batches.peek()
+
+
+def test_all_prefetchers_of_a_device_copy_on_one_stream(log, chunks) -> None:
+    for device in ("cuda:0", "cuda:1", "cuda:0"):
+        with prefetch_to_device(shuffled(chunks), device) as batches:
+            next(batches)
+    assert log.made_on == [torch.device("cuda", 0), torch.device("cuda", 1)]
