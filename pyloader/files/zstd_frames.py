@@ -19,7 +19,7 @@ _PACKED_BYTES = 2**20  # read at once: with few steps, few waits for the interpr
 _LONGEST_HEADER = 18
 _MAGIC = b"\x28\xb5\x2f\xfd"
 _SKIPPABLE_MAGICS = [bytes([first]) + b"\x2a\x4d\x18" for first in range(0x50, 0x60)]
-_RLE = 1  # the type of the blocks that are one byte, many times
+_LAST, _TYPE, _RLE = 0b001, 0b110, 0b010  # in a block's header; RLE is one byte, many times
 
 
 class UnpackedFrames(Unpacked):
@@ -59,9 +59,11 @@ class _Frames:
             raise self._cut()
         last_header = len(data) - (_LONGEST_HEADER if len(packed) == _PACKED_BYTES else 1)
         while place <= last_header:
-            header = data[place : place + _LONGEST_HEADER]
             try:
-                place += self._block_bytes(header) if self._in_frame else self._frame_start_bytes(header)
+                if self._in_frame:
+                    place += self._block_bytes(data[place : place + 3])
+                else:
+                    place += self._frame_start_bytes(data[place : place + _LONGEST_HEADER])
             except (ChunkReadError, zstandard.ZstdError) as exc:
                 if not place:
                     raise
@@ -75,10 +77,12 @@ class _Frames:
         """Return how long the block is that begins here, with the checksum where that follows it."""
         if len(header) < 3:
             raise self._cut()
-        block = int.from_bytes(header[:3], "little")
-        is_last, kind, size = block & 1, block >> 1 & 3, block >> 3
-        self._in_frame = not is_last
-        return 3 + (1 if kind == _RLE else size) + (4 if is_last and self._has_checksum else 0)
+        block = int.from_bytes(header, "little")
+        num_bytes = 4 if block & _TYPE == _RLE else 3 + (block >> 3)
+        if block & _LAST:
+            self._in_frame = False
+            num_bytes += 4 * self._has_checksum
+        return num_bytes
 
     def _frame_start_bytes(self, header: bytes) -> int:
         """Return how long the header is of the frame that begins here; of a skippable one, how long all of it is."""

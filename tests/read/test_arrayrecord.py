@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from pyloader.errors import ChunkReadError
+from pyloader.read import arrayrecord
 from pyloader.read.arrayrecord import ArrayRecordReader
 from pyloader.testing import check_reader
 
@@ -19,8 +21,8 @@ ROWS = np.arange(300 * 6, dtype=np.float32).reshape(300, 2, 3)
 
 @pytest.fixture
 def chunk(tmp_path):
-    def write(records: list[bytes]) -> str:
-        writer = module.ArrayRecordWriter(str(tmp_path / "a.arrayrecord"), "group_size:16")
+    def write(records: list[bytes], group_size: int = 16) -> str:
+        writer = module.ArrayRecordWriter(str(tmp_path / "a.arrayrecord"), f"group_size:{group_size}")
         for record in records:
             writer.write(record)
         writer.close()
@@ -43,6 +45,29 @@ def test_with_a_dtype_records_are_rows_of_an_array(chunk, dtype):
     assert column.dtype.isnative
 
 
+@pytest.mark.parametrize("group_size", [1, 7, 16, 299, 300, 301, 65536])
+@pytest.mark.parametrize("range_bytes", [1, 20_000, 2**20])
+def test_groups_and_ranges_of_any_size_give_all_records_in_order(chunk, monkeypatch, group_size, range_bytes):
+    monkeypatch.setattr(arrayrecord, "_RANGE_BYTES", range_bytes)
+    path = chunk([row.tobytes() for row in ROWS], group_size)
+    assert ArrayRecordReader().read_file(path) == ({"record": [row.tobytes() for row in ROWS]}, 300)
+    column = ArrayRecordReader(dtype="f4", shape=(2, 3)).read_file(path)[0]["data"]
+    np.testing.assert_array_equal(column, ROWS)
+
+
+@pytest.mark.parametrize("joined_bytes", [1, 100, 2**16])
+def test_how_many_rows_are_copied_at_once_changes_nothing(chunk, monkeypatch, joined_bytes):
+    monkeypatch.setattr(arrayrecord, "_JOINED_BYTES", joined_bytes)
+    path = chunk([row.tobytes() for row in ROWS])
+    column = ArrayRecordReader(dtype="f4", shape=(2, 3)).read_file(path)[0]["data"]
+    np.testing.assert_array_equal(column, ROWS)
+
+
+def test_rows_of_no_bytes_are_rows(chunk):
+    columns, num_samples = ArrayRecordReader(dtype="f4", shape=(0,)).read_file(chunk([b""] * 20))
+    assert (columns["data"].shape, num_samples) == ((20, 0), 20)
+
+
 def test_without_a_shape_a_record_is_one_number(chunk):
     path = chunk([np.int64(value).tobytes() for value in range(20)])
     assert check_reader(ArrayRecordReader(dtype=np.int64), path)["data"].tolist() == list(range(20))
@@ -60,6 +85,38 @@ def test_a_record_of_another_length_is_an_error_that_names_it(chunk):
     match = r"a\.arrayrecord: record 2 has 20 bytes; float32 \[2, 3\] takes 24\. Name the dtype and shape"
     with pytest.raises(ChunkReadError, match=match):
         ArrayRecordReader(dtype="f4", shape=(2, 3)).read_file(path)
+
+
+def test_a_record_of_another_length_is_named_also_beyond_the_first_range(chunk, monkeypatch):
+    monkeypatch.setattr(arrayrecord, "_RANGE_BYTES", 1)
+    path = chunk([bytes(24)] * 200 + [bytes(28)] + [bytes(24)] * 10)
+    with pytest.raises(ChunkReadError, match=r"record 200 has 28 bytes; float32 \[2, 3\] takes 24\."):
+        ArrayRecordReader(dtype="f4", shape=(2, 3)).read_file(path)
+
+
+FAULTS = """
+import resource, sys, threading
+from pyloader.read.arrayrecord import ArrayRecordReader
+
+reader, path = ArrayRecordReader(dtype="f4", shape=(1024,)), sys.argv[1]
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    reader.read_file(path)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+counts = []
+thread = threading.Thread(target=lambda: counts.extend(faults() for _ in range(6)))
+thread.start()
+thread.join()
+print(min(counts[2:]))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries keep freed memory in their own way")
+def test_memory_is_used_again_for_the_next_chunk(chunk):
+    rows = np.random.default_rng(0).random((4096, 1024), np.float32)  # 16 MiB
+    path = chunk([row.tobytes() for row in rows], 1024)
+    ended = subprocess.run([sys.executable, "-c", FAULTS, path], capture_output=True, text=True, timeout=60, check=True)
+    assert int(ended.stdout) < 1024  # pages; 15,000 where it is given back
 
 
 def test_a_shape_needs_a_dtype():
