@@ -56,14 +56,15 @@ class _Frames:
         packed = self._packed.read(_PACKED_BYTES)
         data, place = self._held + packed, self._skip
         if not data and (place or self._in_frame or not self._num_frames):
-            raise self._cut()
-        last_header = len(data) - (_LONGEST_HEADER if len(packed) == _PACKED_BYTES else 1)
-        while place <= last_header:
+            raise unpacking_error(self._path, "ends early.")
+        # A header that is cut says, whatever it says, that the file goes on behind its end.
+        last_place = len(data) - (_LONGEST_HEADER if len(packed) == _PACKED_BYTES else 1)
+        while place <= last_place:
+            if self._in_frame:
+                place = self._after_blocks(data, place, last_place)
+                continue
             try:
-                if self._in_frame:
-                    place += self._block_bytes(data[place : place + 3])
-                else:
-                    place += self._frame_start_bytes(data[place : place + _LONGEST_HEADER])
+                place += self._start_bytes(data[place : place + _LONGEST_HEADER])
             except (ChunkReadError, zstandard.ZstdError) as exc:
                 if not place:
                     raise
@@ -73,32 +74,26 @@ class _Frames:
         self._skip = place - len(data)
         return data
 
-    def _block_bytes(self, header: bytes) -> int:
-        """Return how long the block is that begins here, with the checksum where that follows it."""
-        if len(header) < 3:
-            raise self._cut()
-        block = int.from_bytes(header, "little")
-        num_bytes = 4 if block & _TYPE == _RLE else 3 + (block >> 3)
-        if block & _LAST:
-            self._in_frame = False
-            num_bytes += 4 * self._has_checksum
-        return num_bytes
+    def _after_blocks(self, data: bytes, place: int, last_place: int) -> int:
+        """Return where the frame ends, or its first block that begins after `last_place`."""
+        while place <= last_place:
+            header = int.from_bytes(data[place : place + 3], "little")
+            place += 4 if header & _TYPE == _RLE else 3 + (header >> 3)
+            if header & _LAST:
+                self._in_frame = False
+                return place + 4 * self._has_checksum
+        return place
 
-    def _frame_start_bytes(self, header: bytes) -> int:
+    def _start_bytes(self, header: bytes) -> int:
         """Return how long the header is of the frame that begins here; of a skippable one, how long all of it is."""
         magic = header[:4]
         if not any(known.startswith(magic) for known in (_MAGIC, *_SKIPPABLE_MAGICS)):
             raise foreign_bytes(self._path, "zstd", after_end=self._num_frames > 0)
-        is_skippable = magic in _SKIPPABLE_MAGICS
-        length = 8 if is_skippable else zstandard.frame_header_size(header) if len(header) > 4 else 5
-        if len(header) < length:
-            raise self._cut()
         self._num_frames += 1
-        if is_skippable:
-            return length + int.from_bytes(header[4:8], "little")
-        self._has_checksum = zstandard.get_frame_parameters(header).has_checksum
-        self._in_frame = True
-        return length
-
-    def _cut(self) -> ChunkReadError:
-        return unpacking_error(self._path, "ends early.")
+        if magic in _SKIPPABLE_MAGICS:
+            return 8 + int.from_bytes(header[4:8], "little")
+        num_bytes = zstandard.frame_header_size(header) if len(header) > 4 else 5
+        if len(header) >= num_bytes:
+            self._has_checksum = zstandard.get_frame_parameters(header).has_checksum
+            self._in_frame = True
+        return num_bytes
