@@ -107,8 +107,11 @@ CONTENDERS = {
             "small": _OUR_WINDOWS,
             "text": [
                 *({"num_workers": num_workers} for num_workers in (0, 1, 2)),
-                {"num_workers": 2, "worker_kind": "process"},
-                {"num_workers": 2, "worker_kind": "process", "form": "jsonl.zst"},
+                *(
+                    {"num_workers": num_workers, "worker_kind": "process", **form}
+                    for form in ({}, {"form": "jsonl.zst"})
+                    for num_workers in (2, 3)
+                ),
                 {"num_workers": 0, "form": "jsonl.zst"},
                 {"num_workers": 1, "strings": True},
             ],
