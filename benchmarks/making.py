@@ -78,3 +78,12 @@ def read_files(root: Path) -> None:
             with open(path, "rb", buffering=0) as file:
                 while file.readinto(buffer):
                     pass
+
+
+def forget_files(root: Path) -> None:
+    """Ask the kernel to forget what it has cached of the files below a directory."""
+    os.sync()  # what is not on disk yet cannot be forgotten
+    for path in root.rglob("*"):
+        if path.is_file():
+            with open(path, "rb") as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

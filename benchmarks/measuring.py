@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from contenders import CONTENDERS
-from making import read_files
+from making import forget_files, read_files
 from workloads import Data, make
 
 __all__ = ["chunks_per_batch", "private_bytes"]
@@ -143,15 +143,6 @@ def private_bytes(pid: int) -> int:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
         return sum(int(kb) * 1024 for kb in re.findall(r"Pss_(?:Anon|Shmem):\s+(\d+) kB", text))
     return 0
-
-
-def forget_files(root: Path) -> None:
-    """Ask the kernel to forget what it has cached of the files below a directory."""
-    os.sync()  # what is not on disk yet cannot be forgotten
-    for path in root.rglob("*"):
-        if path.is_file():
-            with open(path, "rb") as file:
-                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 if __name__ == "__main__":
