@@ -36,11 +36,16 @@ class Feed(Wrapper[Any]):
         self.signature: Any = None
         self._first = 0  # the number of the first batch that is kept
         self._iterator = 0  # only the newest is given batches
+        self._is_closed = False
         self._taking = turns()
         self._counting = turns()  # never held for long: the loop waits for it
 
     def numbered(self) -> Iterator[tuple[int, Any]]:
-        """Yield (number, batch), from the first that the loop has not received to the run's end."""
+        """Yield (number, batch), from the first that the loop has not received to the run's end.
+
+        It ends when the dataset is closed meanwhile: tf.data, which asks ahead of the loop, would print an error.
+        """
+        was_closed = self._is_closed
         with self._taking:
             self._fill(0)  # raises when the loader has been wrapped anew
             iter(self)
@@ -48,6 +53,8 @@ class Feed(Wrapper[Any]):
             mine, number = self._iterator, self._first
         while True:
             with self._taking:
+                if self._is_closed and not was_closed:
+                    return
                 if mine != self._iterator:
                     raise StateError("another iterator of this tf.data.Dataset has begun.", "Use one at a time")
                 # One more than goes out now, so that with a run's last batch its end is known.
@@ -59,6 +66,8 @@ class Feed(Wrapper[Any]):
             yield number, batch[0]
             number += 1
         assert self._end is not None
+        if self._is_closed and not was_closed:
+            return
         if not isinstance(self._end[0], StopIteration):
             raise self._end[0]
 
@@ -79,6 +88,7 @@ class Feed(Wrapper[Any]):
 
     def close(self) -> None:
         """Close the loader, and drop what was taken from it."""
+        self._is_closed = True
         self._loader.close()  # first, so that nobody is in _take for long
         with self._taking:
             super().close()

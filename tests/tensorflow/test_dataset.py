@@ -229,6 +229,16 @@ def test_a_program_that_leaves_its_loop_ends(chunks: Path, leave: str) -> None:
     assert "Traceback" not in errors
 
 
+def test_an_iterator_ends_when_its_dataset_is_closed_and_the_next_one_says_that_it_is(chunks: Path) -> None:
+    dataset = as_tf_dataset(loader_of(chunks, batch_size=4, num_epochs=None))
+    taken = dataset._feed.numbered()  # what tf.data's thread asks, ahead of the loop
+    next(taken)
+    dataset.close()
+    assert list(taken) == []
+    with pytest.raises(tf.errors.OpError, match="this DataLoader is closed"):
+        next(iter(dataset))
+
+
 def test_the_memory_of_a_batch_that_is_kept_is_not_used_again(tmp_path: Path) -> None:
     chunks = write_chunks(tmp_path / "chunks", [20_000] * 6)
     dataset = as_tf_dataset(loader_of(chunks, batch_size=5_000, shuffle=True))
