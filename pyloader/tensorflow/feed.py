@@ -6,8 +6,10 @@ the pipeline, which runs when the loop asks for a batch, says which number goes 
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Iterator
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import tensorflow as tf
@@ -18,6 +20,18 @@ from pyloader.tensorflow.collator import as_array
 from pyloader.wrapping import Wrapper
 
 __all__ = ["Feed"]
+
+_feeds: WeakSet[Feed] = WeakSet()
+
+
+@atexit.register
+def _close_feeds() -> None:
+    """Close what a program has left open, while the interpreter still runs.
+
+    TensorFlow's threads go on asking; one that asks while the interpreter is being taken down can hang the process.
+    """
+    for feed in list(_feeds):
+        feed.close()
 
 
 class Feed(Wrapper[Any]):
@@ -39,6 +53,7 @@ class Feed(Wrapper[Any]):
         self._is_closed = False
         self._taking = turns()
         self._counting = turns()  # never held for long: the loop waits for it
+        _feeds.add(self)
 
     def numbered(self) -> Iterator[tuple[int, Any]]:
         """Yield (number, batch), from the first that the loop has not received to the run's end.

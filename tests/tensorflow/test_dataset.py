@@ -229,6 +229,22 @@ def test_a_program_that_leaves_its_loop_ends(chunks: Path, leave: str) -> None:
     assert "Traceback" not in errors
 
 
+def test_the_end_of_a_program_ends_what_tensorflow_goes_on_asking_for(chunks: Path) -> None:
+    script = """
+        import atexit, sys
+        taken = iter([])
+        atexit.register(lambda: print(next(taken, "ended")))  # runs after those that are registered later
+        from numbered import loader_of
+        from pyloader.tensorflow import as_tf_dataset
+
+        dataset = as_tf_dataset(loader_of(sys.argv[1], batch_size=4, num_epochs=None))
+        taken = dataset._feed.numbered()
+        next(taken)
+    """
+    code, output, errors = finished(start_script(chunks.parent, script), timeout=60)
+    assert (code, output) == (0, "ended\n"), errors
+
+
 def test_an_iterator_ends_when_its_dataset_is_closed_and_the_next_one_says_that_it_is(chunks: Path) -> None:
     dataset = as_tf_dataset(loader_of(chunks, batch_size=4, num_epochs=None))
     taken = dataset._feed.numbered()  # what tf.data's thread asks, ahead of the loop
