@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -14,6 +16,8 @@ __all__ = ["MappedFiles"]
 
 _Identity = tuple[int, int, int, int]
 
+_all_mapped: list[weakref.ref[MappedFiles]] = []  # of this process
+
 
 class MappedFiles:
     """Mappings of files, by path; those that were used longest ago are let go of first.
@@ -23,12 +27,18 @@ class MappedFiles:
     A copy made by pickle begins with none.
 
     Args:
-      max_files: How many are kept, each an open file; None keeps a quarter of what the process may have open.
+      max_files: How many are kept, each an open file, by all of the process together; None keeps a quarter of what it
+        may have open.
     """
 
     def __init__(self, max_files: int | None = None) -> None:
         self._max_files = open_files_share() if max_files is None else max_files
         self._kept: OrderedDict[str, tuple[_Identity, np.ndarray]] = OrderedDict()
+        for known in list(_all_mapped):
+            if known() is None:
+                with contextlib.suppress(ValueError):  # another thread has removed it
+                    _all_mapped.remove(known)
+        _all_mapped.append(weakref.ref(self))
 
     def __reduce__(self) -> tuple[type[MappedFiles], tuple[int]]:
         return MappedFiles, (self._max_files,)
@@ -41,6 +51,12 @@ class MappedFiles:
         if kept is None or kept[0] != identity:
             kept = identity, map_file(path)
         self._kept[path] = kept
-        if len(self._kept) > self._max_files:
-            self._kept.popitem(last=False)
+        if _num_kept() > self._max_files:
+            with contextlib.suppress(KeyError):  # other threads have taken the last ones
+                self._kept.popitem(last=False)
         return kept[1]
+
+
+def _num_kept() -> int:
+    mapped = [known() for known in list(_all_mapped)]
+    return sum(len(each._kept) for each in mapped if each is not None)

@@ -36,8 +36,8 @@ class NumpyReader(DataReader):
 
     Args:
       mmap: Whether .npy files are mapped instead of read.  For files on local disks: an I/O error in a mapping ends the
-        process (SIGBUS).  Packed files and .npz cannot be mapped.  Mapped arrays are read-only.  The reader keeps
-        mappings for the next epoch, of as many files as a quarter of those that the process may have open.
+        process (SIGBUS).  Packed files and .npz cannot be mapped.  Mapped arrays are read-only.  They are kept
+        for the next epoch, by all readers together as many as a quarter of the files that the process may have open.
       name: What the column of a .npy is called.
     """
 

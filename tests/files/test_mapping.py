@@ -48,6 +48,19 @@ def test_the_file_used_longest_ago_is_let_go_of_first(tmp_path):
     assert mapped.array(paths[1], map_bytes) is not second
 
 
+def test_all_readers_together_keep_no_more_than_one_may(tmp_path):
+    paths = [file_of(tmp_path / name) for name in "abcd"]
+    first, second = MappedFiles(max_files=3), MappedFiles(max_files=3)
+    for mapped in (first, second):
+        for path in paths:
+            mapped.array(path, map_bytes)
+    assert len(first._kept) + len(second._kept) == 3
+    del first
+    for path in paths:
+        second.array(path, map_bytes)
+    assert len(second._kept) == 3
+
+
 def test_a_copy_in_another_process_maps_for_itself(tmp_path):
     mapped, path = MappedFiles(max_files=3), file_of(tmp_path / "a")
     array = mapped.array(path, map_bytes)
