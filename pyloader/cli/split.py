@@ -13,13 +13,14 @@ from typing import Any
 
 import msgspec
 
+from pyloader.cli.bad_rows import list_bad_rows
 from pyloader.cli.main import GOOD
 from pyloader.cli.screens import as_block, counted, screen_width
 from pyloader.columns import ColumnSpec
 from pyloader.observe.peak import peak_bytes
 from pyloader.options import format_bytes, parse_bytes
 from pyloader.write import FORMATS, INPUT_FORMATS, OutputReport, SplitReport, split
-from pyloader.write.request import fill_option
+from pyloader.write.request import Request, fill_option
 
 __all__ = ["add_parser", "run"]
 
@@ -83,6 +84,9 @@ def add_parser(subparsers: Any) -> None:
     what.add_argument("--encode", metavar="PKG.MOD:CLASS", help="apply a Dataset's batch_encode, once")
 
     how = parser.add_argument_group("how")
+    how.add_argument("--max-skipped", metavar="N", type=_count, default=0, help="leave out up to N bad rows (0)")
+    how.add_argument("--quarantine", metavar="FILE", help="a line of JSON for each row left out: file, line, error")
+    how.add_argument("--check", action="store_true", help="only list all bad rows; nothing is written")
     how.add_argument("--workers", metavar="N", type=_count, default=1, help="threads that compress and write (1)")
     there = how.add_mutually_exclusive_group()
     there.add_argument("--overwrite", action="store_true", help="remove the chunks that are in OUTPUT_DIR first")
@@ -94,6 +98,8 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Split, and show what was made."""
     inputs, output_dir = _places(arguments.places)
+    if arguments.check:
+        return list_bad_rows(_request(arguments, inputs, output_dir), quiet=arguments.quiet)
     report = split(
         inputs,
         output_dir,
@@ -112,11 +118,26 @@ def run(arguments: argparse.Namespace) -> int:
         columns=arguments.columns,
         overwrite=arguments.overwrite,
         append=arguments.append,
+        max_skipped=arguments.max_skipped,
+        quarantine=arguments.quarantine,
         progress=not arguments.quiet,
     )
     if not arguments.quiet:
-        print(_screen(report, dict(arguments.fill or ())))
+        print(_screen(report, dict(arguments.fill or ()), arguments.quarantine))
     return GOOD
+
+
+def _request(arguments: argparse.Namespace, inputs: list[str] | dict[str, str], output_dir: str) -> Request:
+    return Request(
+        inputs=inputs,
+        output_dir=output_dir,
+        input_format=arguments.input_format,
+        output_format=arguments.output_format,
+        encode=arguments.encode,
+        where=arguments.where,
+        fill=dict(arguments.fill or ()) or None,
+        columns=arguments.columns,
+    )
 
 
 def _places(places: Sequence[str]) -> tuple[list[str] | dict[str, str], str]:
@@ -137,12 +158,15 @@ def _places(places: Sequence[str]) -> tuple[list[str] | dict[str, str], str]:
     return inputs, output_dir
 
 
-def _screen(report: SplitReport, fill: Mapping[str, Any]) -> str:
+def _screen(report: SplitReport, fill: Mapping[str, Any], quarantine: str | None) -> str:
     rows = [(output.directory, _about(output, report.format)) for output in report.outputs]
     width = screen_width() - max(len("nothing to do"), *(len(label) for label, _ in rows)) - 3
     columns = ", ".join(_column(spec, report.filled.get(spec.name, 0), fill) for spec in report.columns)
     lines = textwrap.wrap(columns, max(40, width), break_long_words=False, break_on_hyphens=False)
     rows += zip(["columns", *[""] * len(lines)], lines, strict=False)
+    if report.num_skipped:
+        where = f", listed in {quarantine}" if quarantine else ""
+        rows.append(("left out", f"{counted(report.num_skipped, 'bad row')} of the dump{where}"))
     if not report.num_written:
         rows.append(("nothing to do", "all chunks were there already, and are as they should be"))
     else:

@@ -1,6 +1,16 @@
 """Raw columns -> numbers, for one batch."""
 
+from pyloader.encode.bad_rows import find_bad_rows
 from pyloader.encode.checking import encode_batch, takes_rng
 from pyloader.encode.text import PAD_, PAD_IDX, TextDataset, build_vocabulary, read_vocabulary
 
-__all__ = ["PAD_", "PAD_IDX", "TextDataset", "build_vocabulary", "encode_batch", "read_vocabulary", "takes_rng"]
+__all__ = [
+    "PAD_",
+    "PAD_IDX",
+    "TextDataset",
+    "build_vocabulary",
+    "encode_batch",
+    "find_bad_rows",
+    "read_vocabulary",
+    "takes_rng",
+]

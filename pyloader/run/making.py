@@ -11,10 +11,11 @@ import numpy as np
 
 from pyloader.audit import digest_batches
 from pyloader.columns import Columns, row_count, take_rows
+from pyloader.encode import find_bad_rows
 from pyloader.errors import BatchEncodeError, CollateError, WorkerDiedError
 from pyloader.memory import RecycledMemory
 from pyloader.plan import STAND_IN
-from pyloader.run.holes import find_bad_rows, stand_ins, unchanged_copy
+from pyloader.run.holes import stand_ins, unchanged_copy
 from pyloader.run.options import RunOptions
 from pyloader.run.tracing import take_off
 from pyloader.shuffle import JoinedPiece, Piece, gather_joined, gather_piece, view_piece

@@ -17,6 +17,7 @@ from pyloader.write.atomic import disk_full
 from pyloader.write.chunk_files import finish, first_free_index, write_chunk
 from pyloader.write.inputs import Inputs
 from pyloader.write.job import Job, Progress
+from pyloader.write.left_out import LeftOut
 from pyloader.write.preparing import Preparation
 from pyloader.write.request import Request
 from pyloader.write.rows import Rows, join_rows
@@ -67,7 +68,8 @@ class Passes:
         self._request, self._inputs, self._job, self._progress = request, inputs, job, progress
         self._cut, self._workers, self._show = cut, workers, show
         self._root = Path(request.output_dir)
-        self._preparation = Preparation(progress.learnt, request, inputs.format)
+        left_out = LeftOut(progress.learnt, request.max_skipped, request.quarantine)
+        self._preparation = Preparation(progress.learnt, request, inputs.format, left_out)
         self._scatter = Scatter(job.directory, progress, request, raw_bytes=inputs.raw_bytes, cut=cut)
         self._num_planned: int | None = None
 
@@ -205,6 +207,7 @@ class Passes:
                 "content": self._progress.content,
                 "num_kept": len(kept),
                 "filled": self._progress.learnt.filled,
+                "num_skipped": self._progress.learnt.num_skipped,
                 "order": [spec.name for spec in columns],
             }
             entries = [entry for (name, _), entry in sorted(self._job.finished.items()) if name == output]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -30,6 +30,8 @@ class LineChecker:
       columns: The keys to keep; None keeps all.
       fill: Key -> the value for rows without it.
       filled: Key -> how many rows lacked it; changed in place.
+      leave_out: Called with (error, file, line, stage) of a line that is no such row; raises the error, or returns to
+        go past the line.
     """
 
     def __init__(
@@ -39,8 +41,9 @@ class LineChecker:
         columns: Sequence[str] | None,
         fill: Mapping[str, Any] | None,
         filled: dict[str, int],
+        leave_out: Callable[[Exception, str, int, str], None],
     ) -> None:
-        self.kinds, self._filled = kinds, filled
+        self.kinds, self._filled, self._leave_out = kinds, filled, leave_out
         self._chosen = None if columns is None else list(columns)
         self._fill = dict(fill or {})
         self._decoder: Any = None
@@ -48,8 +51,8 @@ class LineChecker:
         self._raw_fill = {key: msgspec.Raw(msgspec.json.encode(value)) for key, value in self._fill.items()}
         self._build()
 
-    def check(self, block: bytes, name: str, first_line: int) -> Rows:
-        """Return the rows of `block`, some whole lines; blank lines are none.
+    def check(self, block: bytes, name: str, first_line: int) -> tuple[Rows, np.ndarray]:
+        """Return the rows of `block`, some whole lines, and the number of each one's line; blank lines are no rows.
 
         Args:
           block: Lines, each ended by a newline.
@@ -57,12 +60,13 @@ class LineChecker:
           first_line: The number of the first line, from 1.
 
         Raises:
-          SplitError: a line is no JSON object, or has other keys than the first one had.
+          SplitError: a line is no JSON object, or has other keys than the first one had, and is not left out.
         """
         rows = Rows.of_lines(block)
+        numbers = np.arange(first_line, first_line + len(rows))
         if not self._accepts(rows):
-            rows = self._check_slowly(block, name, first_line)
-        return rows if self._chosen is None and not self._fill else self._rewritten(rows)
+            rows, numbers = self._check_slowly(block, name, first_line)
+        return (rows if self._chosen is None and not self._fill else self._rewritten(rows)), numbers
 
     def _rewritten(self, rows: Rows) -> Rows:
         """Return the rows with the chosen keys only, and the missing ones filled in; values keep their bytes."""
@@ -84,48 +88,47 @@ class LineChecker:
         except (msgspec.DecodeError, UnicodeDecodeError):
             return False
 
-    def _check_slowly(self, block: bytes, name: str, first_line: int) -> Rows:
+    def _check_slowly(self, block: bytes, name: str, first_line: int) -> tuple[Rows, np.ndarray]:
         kept: list[bytes] = []
+        numbers: list[int] = []
         for number, line in enumerate(block.split(b"\n"), start=first_line):
             if not (line := line.strip()):
                 continue
             try:
-                sample = msgspec.json.decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-                raise SplitError(name, f"is not JSON ({exc}).", "Mend or remove the line", number) from exc
-            if not isinstance(sample, dict) or not sample:
-                found = "an object without keys" if sample == {} else _json_name(sample)
-                raise SplitError(name, f"is {found}, not an object with keys.", "Write a line like {{...}}", number)
-            self._learn(sample, name, number)
+                self._learn(_sample_of(line, name, number), name, number)
+            except SplitError as exc:
+                self._leave_out(exc, name, number, "read")
+                continue
             kept.append(line + b"\n")
+            numbers.append(number)
         self._build()
-        return Rows.of_pieces(kept)
+        return Rows.of_pieces(kept), np.array(numbers, np.int64)
 
     def _learn(self, sample: dict[str, Any], name: str, number: int) -> None:
         for key, value in self._fill.items():
             if sample.get(key) is None:
                 sample[key] = value
-        if not self.kinds:
-            self.kinds.update({key: set() for key in (sample if self._chosen is None else self._chosen)})
-        if sample.keys() != self.kinds.keys():
-            self._refuse(sample, name, number)
-        for key, kinds in self.kinds.items():
-            kind = kind_of(sample[key])
+        keys = list(self.kinds or self._chosen or sample)
+        if sample.keys() != set(keys):
+            self._refuse(sample, keys, name, number)
+        found = {key: kind_of(sample[key]) for key in keys}
+        for key, kind in found.items():
             if not kind:
                 what = f"has {sample[key]} in {key!r}, which int64 cannot hold."
                 raise SplitError(name, what, "Write it as text", number)
-            kinds.add(kind)
+        for key, kind in found.items():  # a line that is left out has changed nothing
+            self.kinds.setdefault(key, set()).add(kind)
 
-    def _refuse(self, sample: dict[str, Any], name: str, number: int) -> None:
-        missing = [key for key in self.kinds if key not in sample]
-        more = [key for key in sample if key not in self.kinds]
+    def _refuse(self, sample: dict[str, Any], keys: Sequence[str], name: str, number: int) -> None:
+        missing = [key for key in keys if key not in sample]
+        more = [key for key in sample if key not in keys]
         if missing:
             what = f"lacks {_named(missing)}, which the rows before it have."
         elif self._chosen is None:
             what = f"has {_named(more)}, which the rows before it lack."
         else:
             return
-        shared = [key for key in self.kinds if key in sample]
+        shared = [key for key in keys if key in sample]
         hint = f"Say what to put there: {' '.join(self._fill_option(key) for key in missing or more)}"
         if shared:
             hint += f", or keep only the shared ones: --columns {','.join(shared)}"
@@ -146,6 +149,17 @@ class LineChecker:
         strict = self._chosen is None
         row = msgspec.defstruct("Row", fields, rename=names, forbid_unknown_fields=strict, gc=False, kw_only=True)
         self._decoder = msgspec.json.Decoder(row)
+
+
+def _sample_of(line: bytes, name: str, number: int) -> dict[str, Any]:
+    try:
+        sample = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise SplitError(name, f"is not JSON ({exc}).", "Mend or remove the line", number) from exc
+    if not isinstance(sample, dict) or not sample:
+        found = "an object without keys" if sample == {} else _json_name(sample)
+        raise SplitError(name, f"is {found}, not an object with keys.", 'Write a line like {"text": "..."}', number)
+    return sample
 
 
 def _lines_are_bare(rows: Rows) -> bool:

@@ -23,7 +23,7 @@ __all__ = ["Request", "fill_option"]
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """The options that decide about the chunks.
+    """The options that decide about the chunks, and how many bad rows are gone past.
 
     Attributes as the arguments of `pyloader.write.split`.
     """
@@ -41,6 +41,8 @@ class Request:
     fill: Mapping[str, Any] | None = None
     columns: Sequence[str] | None = None
     append: bool = False
+    max_skipped: int = 0
+    quarantine: str | None = None
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -49,6 +51,8 @@ class Request:
             raise TypeError(f"columns must be a list of names: columns=[{self.columns!r}]")
         if self.columns is not None and len(set(self.columns)) != len(self.columns):
             raise ValueError(f"columns names one twice: {', '.join(self.columns)}")
+        if self.max_skipped < 0:
+            raise ValueError(f"max_skipped must be an integer >= 0, got {self.max_skipped}")
         output_names(self.holdout)
 
     @cached_property

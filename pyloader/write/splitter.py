@@ -42,6 +42,8 @@ def split(
     columns: Sequence[str] | None = None,
     overwrite: bool = False,
     append: bool = False,
+    max_skipped: int = 0,
+    quarantine: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> SplitReport:
     """Split a dump into chunks, whatever its size.
@@ -69,6 +71,9 @@ def split(
       columns: The columns to keep; None keeps all.
       overwrite: Whether chunks of another split are removed first.
       append: Whether to add to them.
+      max_skipped: How many bad rows may be left out: lines that are no rows like the others, or that `where` or
+        `encode` fails on.  They change nothing else; a run that was stopped by one goes on with another number.
+      quarantine: A file that gets a line of JSON for each row that is left out: file, line, error and stage.
       progress: Whether to show a bar, on stderr, when that is a terminal.
 
     Returns:
@@ -92,6 +97,8 @@ def split(
         fill=fill,
         columns=columns,
         append=append,
+        max_skipped=max_skipped,
+        quarantine=None if quarantine is None else os.fspath(quarantine),
     )
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
