@@ -247,10 +247,8 @@ def _object(path: str, line: int, text: bytes) -> dict[str, Any]:
     """Decode one line, or say what is wrong with it."""
     try:
         found = msgspec.json.decode(text)
-    except UnicodeDecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:  # msgspec's answer to broken UTF-8 depends on its version
         text_of(text, path, line)  # names the byte
-        raise
-    except msgspec.DecodeError as exc:
         hint = ""
         if re.search(rb"\b(NaN|Infinity)\b", text):
             hint = "NaN and Infinity are not JSON: write null, and pass fill={...}"
