@@ -1,8 +1,9 @@
-"""The README is run: its Python blocks in order, its commands, and its table of errors."""
+"""The README is run, and the pages that it names first: Python blocks, commands, screens, the table of errors."""
 
 import json
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,17 @@ from pyloader import DataLoader, DataReader, Dataset
 from pyloader.cli.main import main
 
 GSM8K = Path(__file__).resolve().parent / "data" / "gsm8k_train.jsonl"
-README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+PROJECT = Path(__file__).resolve().parents[1]
+README, PERFORMANCE, AUDIT, ERRORS_PAGE = (
+    (PROJECT / name).read_text(encoding="utf-8")
+    for name in ("README.md", "docs/performance.md", "docs/audit.md", "docs/errors.md")
+)
 BLOCKS = [
     (README[: match.start()].count("\n") + 2, match[1]) for match in re.finditer(r"```python\n(.*?)```", README, re.S)
 ]
+FIRST_SCREEN = re.search(r"```bash\n(.*?)```", README, re.DOTALL)[1]
 COMMANDS = re.findall(r"^\$ (pyloader .*)$", README, re.M)
-ERRORS = dict(re.findall(r"^\| (.+) \| `(\w+Error: .+)` \|$", README, re.M))
+ERRORS = dict(re.findall(r"^\| (.+) \| `(\w+Error: .+)` \|$", ERRORS_PAGE, re.M))
 
 
 @pytest.fixture
@@ -35,11 +41,25 @@ def test_every_python_block_runs(place):
     names = {}
     for line, block in BLOCKS:
         exec(compile("\n" * (line - 1) + block, "README.md", "exec"), names)
+    exec(re.search(r"```python\n(.*?)```", AUDIT, re.DOTALL)[1], names)
     names["loader"].close()
 
     assert sorted(batch := names["batch"]) == ["answer", "question"], batch.keys()
     assert names["loader"].epochs_done == 5
     assert json.loads((place / "loader.json").read_text())
+
+
+def test_the_first_screen_is_typed_as_it_says(tmp_path):
+    """The demo on a file of one's own, and the script of the tests, which here only says pytest's version."""
+    _, demo, tests = [line.split("#")[0].split() for line in FIRST_SCREEN.splitlines()]
+    assert demo == ["scripts/demo.sh"] and "scripts/demo.sh my.jsonl" in FIRST_SCREEN
+    assert tests == ["scripts/test.sh"] and "scripts/test.sh all" in FIRST_SCREEN
+    (tmp_path / "my.jsonl").write_bytes(3 * GSM8K.read_bytes())
+    told = subprocess.run([*demo, tmp_path / "my.jsonl"], cwd=PROJECT, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    assert "my.jsonl" in told.stdout
+    told = subprocess.run([*tests, "--version"], cwd=PROJECT, capture_output=True, text=True)
+    assert told.returncode == 0 and "pytest" in told.stdout + told.stderr
 
 
 def test_splitting_gsm8k_looks_as_shown(tmp_path, monkeypatch, capsys):
@@ -57,7 +77,7 @@ def without_numbers(text):
 
 
 def test_the_statistics_look_as_shown(place):
-    shown = re.search(r"```\n(\d+ steps, .*?)```", README, re.DOTALL)[1]
+    shown = re.search(r"```\n(\d+ steps, .*?)```", PERFORMANCE, re.DOTALL)[1]
     with DataLoader(data_dir="chunks/train", batch_size=16, shuffle=True) as loader:
         for _ in loader:
             pass
@@ -68,7 +88,7 @@ def test_the_statistics_look_as_shown(place):
 def test_the_audit_looks_as_shown(place, monkeypatch, capsys):
     """Two ranks are stopped in epoch 1; one goes on from a state saved before, and is in epoch 2."""
     monkeypatch.setenv("COLUMNS", "120")
-    shown = re.search(r"^\$ (pyloader audit .*)\n((?:.+\n)+?)```", README, re.M)
+    shown = re.search(r"^\$ (pyloader audit .*)\n((?:.+\n)+?)```", AUDIT, re.M)
     options = {"data_dir": "chunks/train", "shuffle": True, "last_batch": "drop", "num_epochs": None}
     for rank in range(2):
         with DataLoader(batch_size=128, world=(rank, 2), audit_dir="receipts", **options) as loader:
