@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 
 from pyloader.cli.main import GOOD
-from pyloader.cli.screens import as_block, counted, screen_width
+from pyloader.cli.screens import as_block, as_json, counted, screen_width
+from pyloader.cli.typed import typed_object
 from pyloader.columns import ColumnSpec
 from pyloader.observe.peak import peak_bytes
 from pyloader.options import format_bytes, parse_bytes
@@ -87,6 +88,7 @@ def add_parser(subparsers: Any) -> None:
     there = how.add_mutually_exclusive_group()
     there.add_argument("--overwrite", action="store_true", help="remove the chunks that are in OUTPUT_DIR first")
     there.add_argument("--append", action="store_true", help="add to them")
+    how.add_argument("--json", action="store_true", help="what was made, as JSON on standard output")
     how.add_argument("-q", "--quiet", action="store_true", help="no bar, and nothing to say when all is well")
     parser.set_defaults(func=run)
 
@@ -94,6 +96,9 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Split, and show what was made."""
     inputs, output_dir = _places(arguments.places)
+    for option, typed in (("--encode", arguments.encode), ("--where", arguments.where)):
+        if typed is not None:
+            typed_object(option, typed)  # here, where the working directory is looked into too
     report = split(
         inputs,
         output_dir,
@@ -114,7 +119,9 @@ def run(arguments: argparse.Namespace) -> int:
         append=arguments.append,
         progress=not arguments.quiet,
     )
-    if not arguments.quiet:
+    if arguments.json:
+        print(as_json(report.as_dict()))
+    elif not arguments.quiet:
         print(_screen(report, dict(arguments.fill or ())))
     return GOOD
 

@@ -60,7 +60,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
       format: Always "pyloader-chunks".
       version: The version of this format, 1.
       columns: What each column is, sorted by name.
-      reader: The registered name of the reader ("jsonl"), or "package.module:Class" for another.
+      reader: The registered name of the reader ("jsonl"), or "package.module:Class" for another, which is not imported
+        for that: the user gives it.
       reader_options: What that reader is made with, besides what `columns` say: {"window": 1025}.
       chunks: The chunks, sorted by file.
       made_by: How they were made: the command to type again under "command", and what else the maker wants to keep.
@@ -81,6 +82,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     def num_samples(self) -> int:
         """How many samples all chunks hold together."""
         return sum(chunk.num_samples for chunk in self.chunks)
+
+    @property
+    def command(self) -> str:
+        """The command that the manifest says it was made by; "" where it says none.  Show it, and do not advise it."""
+        found = self.made_by.get("command")
+        return found if isinstance(found, str) else ""
 
 
 def is_manifest_name(name: str) -> bool:
