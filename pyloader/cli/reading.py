@@ -17,7 +17,8 @@ from pyloader.observe.peeking import Sight
 
 __all__ = ["Way", "way_to_read"]
 
-_NUMBERS = {"int", "float", "bool"}  # kinds of a list's values
+_NUMBERS = {"int", "float", "bool", "object"}  # kinds of a list's values; "object" can be int and float
+_PLAIN = {"str", "bytes", "dict", "list"}
 _AS_THEY_ARE = "class AsTheyAre(DataCollator): collate_batch = staticmethod(dict)"
 
 
@@ -53,8 +54,10 @@ def way_to_read(
     options += ['last_batch="drop"'] if ranks > 1 else []
     gaps = set(_columns_with_gaps(sight))
     rows = {name: _with_nan(values) if name in gaps else values for name, values in sight.rows.items()}
-    batch = None if _lists_differ(sight) else _collated(NumpyDataCollator(), rows)
-    if batch is None and (batch := _collated(PaddingDataCollator(pad_value=0), rows)) is not None:
+    said = _kinds_said(sight)
+    several = any(spec.kind in _PLAIN and said.get(spec.name) == "object" for spec in column_specs(sight.rows))
+    batch = None if several or _lists_differ(sight) else _collated(NumpyDataCollator(), rows)
+    if batch is None and not several and (batch := _collated(PaddingDataCollator(pad_value=0), rows)) is not None:
         names.append("PaddingDataCollator")
         options.append("datacollator=PaddingDataCollator(pad_value=0)")
     if batch is None:  # numbers beside text, or lists of unequal depth: only the user knows what they should become
@@ -71,10 +74,15 @@ def way_to_read(
     return Way(lines=lines, batch=tuple(_in_words(sight.rows, batch, batch_size)))
 
 
+def _kinds_said(sight: Sight) -> dict[str, str]:
+    """Return what the manifest says of all chunks, column -> kind; {} where there is none."""
+    manifest = sight.chunks.manifest
+    return {} if manifest is None else {spec.name: spec.kind for spec in manifest.columns}
+
+
 def _columns_with_gaps(sight: Sight) -> Iterator[str]:
     """Yield the columns of numbers that are lists, since there is None among them, here or in another chunk."""
-    manifest = sight.chunks.manifest
-    said = {} if manifest is None else {spec.name: spec.kind for spec in manifest.columns}
+    said = _kinds_said(sight)
     for name, values in sight.rows.items():
         if isinstance(values, list):
             kinds = set(map(type, values)) - {type(None)}
@@ -92,8 +100,7 @@ def _with_nan(values: Column) -> Column:
 
 def _lists_differ(sight: Sight) -> bool:
     """Whether the manifest says that rows of numbers are lists: in some chunk they are not of one length."""
-    manifest = sight.chunks.manifest
-    for name in [] if manifest is None else [spec.name for spec in manifest.columns if spec.kind == "list"]:
+    for name in [name for name, kind in _kinds_said(sight).items() if kind == "list"]:
         batch = _collated(PaddingDataCollator(), {name: sight.rows.get(name, [])})
         if batch is not None and isinstance(batch[name], np.ndarray):
             return True

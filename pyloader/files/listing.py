@@ -29,6 +29,7 @@ __all__ = [
 
 DataDir: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
 
+_SHOWN = 255  # characters of a name, in an error
 _MAKE_SOME = "Make some: pyloader split DUMP... DIR"
 _SPLITS = {"train", "training", "val", "valid", "validation", "dev", "eval", "test", "testing"}
 
@@ -167,6 +168,8 @@ def _from_manifest(path: Path, *, is_named: bool = False) -> ChunkList:
             _compare_size(path, entry.file, entry.num_bytes, chunk_bytes(root / entry.file) if found is None else found)
         except FileNotFoundError as exc:
             raise _differs(path, f"lists {entry.file}, which is missing.") from exc
+        except OSError as exc:  # a name that is too long, say
+            raise _differs(path, f"lists {entry.file[:_SHOWN]}, which cannot be read ({exc.strerror}).") from exc
     names = tuple(chunk.file for chunk in manifest.chunks)
     forms = {form_of(name) for name in names}
     extra = [name for name in scan.chunks.keys() - set(names) if form_of(name) in forms]
