@@ -89,26 +89,10 @@ NASTY = st.one_of(
     st.sampled_from([[], {}, [2**62], [1] * 100, [0], [-1], [3], [2, 2], {"dtypes": 5}, {"columns": ["n"]}]),
     st.text(max_size=5),
 )
+OPTION_NAMES = ["dtypes", "columns", "fill", "name", "mmap", "batch_size", "shuffle", "seed", "window", "stride"]
+OPTION_NAMES += ["dtype", "shape", "delimiter", "quote", "x"]
 OPTIONS = st.dictionaries(
-    st.sampled_from(
-        [
-            "dtypes",
-            "columns",
-            "fill",
-            "name",
-            "mmap",
-            "batch_size",
-            "shuffle",
-            "seed",
-            "window",
-            "stride",
-            "dtype",
-            "shape",
-            "delimiter",
-            "quote",
-            "x",
-        ]
-    ),
+    st.sampled_from(OPTION_NAMES),
     st.one_of(NASTY, st.dictionaries(st.sampled_from(["number", "text", "n", "x"]), NASTY, max_size=2)),
     max_size=3,
 )
