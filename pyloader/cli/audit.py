@@ -13,7 +13,7 @@ import msgspec
 
 from pyloader.audit import Audit, EpochAudit, Finding, audit_epochs
 from pyloader.cli.main import GOOD, PROBLEMS
-from pyloader.cli.screens import as_block, as_json, as_table, counted
+from pyloader.cli.screens import as_block, as_json, as_table, counted, one_line
 from pyloader.files import list_chunks
 
 __all__ = ["add_parser", "run"]
@@ -54,7 +54,7 @@ def _screen(result: Audit, arguments: argparse.Namespace) -> Iterator[str]:
     if len(result.findings) > _SHOWN:
         yield f"{len(result.findings) - _SHOWN:,} more findings: --json lists them all"
     for path, number in result.damaged.items():
-        yield f"{path}: {counted(number, 'record')} in its middle cannot be read"
+        yield f"{one_line(path)}: {counted(number, 'record')} in its middle cannot be read"
     if result.num_replaced:
         were = "step was" if result.num_replaced == 1 else "steps were"
         yield f"{result.num_replaced:,} {were} delivered and taken back, when a run resumed before; they do not count."

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import importlib
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from pyloader.cli.main import GOOD
-from pyloader.cli.screens import as_block, as_json, as_table, counted
+from pyloader.cli.readers import add_reader_options, reader_call, reader_maker
+from pyloader.cli.screens import as_block, as_json, as_table, bar_width, counted, python_text
+from pyloader.cli.typed import send_by_value, typed_object
 from pyloader.dataloader import DataLoader
+from pyloader.datareader import DataReader
+from pyloader.errors import MissingDependencyError
 from pyloader.files import list_chunks
 from pyloader.observe import ChunkStats
 from pyloader.observe.measuring import Measurement, measure
@@ -54,6 +58,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--num-readers", type=int, metavar="N", help="threads that read (default: 1)")
     parser.add_argument("--num-workers", type=int, metavar="N", help="threads that make batches (default: 1)")
     parser.add_argument("--worker-kind", choices=["thread", "process"], help="what a worker is (default: thread)")
+    add_reader_options(parser)
     parser.add_argument(
         "--loader",
         metavar="MOD:FUNCTION",
@@ -83,21 +88,25 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _trials(arguments: argparse.Namespace) -> Iterator[Trial]:
-    own = None if arguments.loader is None else _imported(arguments.loader)
+    own = None if arguments.loader is None else _own_loader(arguments.loader)
+    make_reader = None if arguments.reader is None else reader_maker(arguments)
+    with contextlib.suppress(MissingDependencyError):  # then there are no worker processes
+        send_by_value()
     if arguments.data_dir is not None:
         given = _given(arguments)
-        first = _measured(arguments, "as it is", options=given)
+        first = _measured(arguments, "as it is", options=given, make_reader=make_reader)
         yield first
         for changed in [] if arguments.alone else _alternatives(given):
             name = ", ".join(f"{option}={value!r}" for option, value in changed.items())
-            yield _measured(arguments, name, options={**given, **changed})
+            yield _measured(arguments, name, options={**given, **changed}, make_reader=make_reader)
     if own is not None:
         yield _measured(arguments, arguments.loader, make=own)
 
 
 def _given(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the options of a DataLoader that were given, and those that are always shown."""
-    given: dict[str, Any] = {
+    """Return the options of a DataLoader that were given, as one writes them, and those that are always shown."""
+    given: dict[str, Any] = {} if arguments.reader is None else {"datareader": reader_call(arguments)}
+    given |= {
         "data_dir": arguments.data_dir,
         "batch_size": arguments.batch_size,
         "shuffle": not arguments.no_shuffle,
@@ -125,11 +134,12 @@ def _measured(
     *,
     options: dict[str, Any] | None = None,
     make: Callable[[], Iterable[Any]] | None = None,
+    make_reader: Callable[..., DataReader] | None = None,
 ) -> Trial:
     loaders: list[Any] = []
 
     def made() -> Iterable[Any]:
-        loader = DataLoader(num_epochs=None, **options) if make is None else make()  # type: ignore[arg-type]
+        loader = _loader(options or {}, make_reader) if make is None else make()
         loaders.append(loader)
         return loader
 
@@ -138,7 +148,7 @@ def _measured(
 
         hidden = True if arguments.quiet or arguments.json else None
         bar: Iterable[Any] = tqdm(
-            batches, desc=name, total=None, unit=" batches", disable=hidden, leave=False, dynamic_ncols=True
+            batches, desc=name, total=None, unit=" batches", disable=hidden, leave=False, ncols=bar_width()
         )
         return bar
 
@@ -152,14 +162,15 @@ def _measured(
     return Trial(options=options, name=name, measurement=measurement, stats=stats)
 
 
-def _imported(name: str) -> Callable[[], Iterable[Any]]:
-    module, colon, function = name.partition(":")
-    if not colon:
-        raise ValueError(f"--loader {name}: write it as package.module:function")
-    try:
-        found: Any = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as exc:
-        raise ValueError(f"--loader {name} cannot be imported ({exc})") from exc
+def _loader(options: dict[str, Any], make_reader: Callable[..., DataReader] | None) -> DataLoader:
+    if make_reader is not None:
+        chunks = list_chunks(options["data_dir"])
+        options = {**options, "datareader": make_reader(chunks.path(0), manifest=chunks.manifest)}
+    return DataLoader(num_epochs=None, **options)
+
+
+def _own_loader(name: str) -> Callable[[], Iterable[Any]]:
+    found = typed_object("--loader", name)
     if not callable(found):
         raise ValueError(f"--loader {name} is a {type(found).__name__}, not a function that returns a loader")
     make: Callable[[], Iterable[Any]] = found
@@ -183,7 +194,9 @@ def _first_rows(arguments: argparse.Namespace, trial: Trial) -> Iterator[tuple[s
         samples = "" if chunks.counts is None else f"{counted(int(chunks.counts.sum()), 'sample')}, "
         size = format_bytes(int(chunks.sizes.sum()))
         yield "chunks", f"{arguments.data_dir}   {samples}{counted(len(chunks), 'chunk')}, {size} on disk"
-        holds_arrays = chunks.manifest is None and isinstance(reader_for(chunks.path(0)), NumpyReader)
+        holds_arrays = (
+            chunks.manifest is None and arguments.reader is None and isinstance(reader_for(chunks.path(0)), NumpyReader)
+        )
         if holds_arrays and trial.stats is not None and trial.stats.wants_manifest:
             yield "", f"no manifest: arrays are mixed faster with one. Make it:  pyloader index {arguments.data_dir}"
         yield "loader", _call(trial.options)
@@ -249,7 +262,8 @@ def _window(trial: Trial) -> Any:
 
 
 def _call(options: dict[str, Any]) -> str:
-    words = [f"{name}={value!r}" if name != "data_dir" else f'data_dir="{value}"' for name, value in options.items()]
+    shown: dict[str, Callable[[Any], str]] = {"datareader": str, "data_dir": python_text}
+    words = [f"{name}={shown.get(name, repr)(value)}" for name, value in options.items()]
     return f"DataLoader({', '.join(words)})"
 
 

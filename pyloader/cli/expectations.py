@@ -5,10 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-import numpy as np
-
-from pyloader.cli.screens import counted, one_line
-from pyloader.columns import Columns, column_specs
+from pyloader.cli.reading import Way
+from pyloader.cli.screens import counted
 from pyloader.loaderoptions import MAX_QUEUE_SIZE, SHUFFLE_WINDOW
 from pyloader.observe.peeking import Sight
 from pyloader.options import format_bytes
@@ -19,19 +17,19 @@ __all__ = ["expectations"]
 _WIDE_WINDOW = 64  # chunks; mixes much more
 
 
-def expectations(sight: Sight, path: str, *, batch_size: int, ranks: int) -> Iterator[tuple[str, str]]:
+def expectations(sight: Sight, path: str, way: Way, *, batch_size: int, ranks: int) -> Iterator[tuple[str, str]]:
     """Yield the lines of the screen, each a label and a text.
 
     Args:
       sight: What was seen.
       path: Where, as the user wrote it.
+      way: How to read it.
       batch_size: Samples a batch on each rank.
       ranks: Training processes.
     """
     if not _is_large_dump(sight):
-        rule = ', last_batch="drop"' if ranks > 1 else ""
-        yield "to read", f'DataLoader(data_dir="{path}", batch_size={batch_size}, shuffle=True{rule})'
-        yield "", f"a batch: {'   '.join(_in_batch(sight.rows, batch_size))}"
+        yield from zip(["to read", *[""] * len(way.lines)], way.lines, strict=False)
+        yield "", f"a batch: {'   '.join(way.batch)}"
         if sight.num_samples is not None:
             yield "steps", "   ".join(_steps(sight.num_samples, batch_size, ranks, exact=sight.is_counted))
             resident = min(MAX_QUEUE_SIZE, len(sight.chunks))
@@ -47,14 +45,6 @@ def expectations(sight: Sight, path: str, *, batch_size: int, ranks: int) -> Ite
 def _is_large_dump(sight: Sight) -> bool:
     """Whether it is one file, too large to be a chunk that one would train on as it is."""
     return sight.chunks.manifest is None and len(sight.chunks) == 1 and not sight.is_whole
-
-
-def _in_batch(rows: Columns, batch_size: int) -> Iterator[str]:
-    for spec in column_specs(rows):
-        if spec.kind == "array":
-            yield f"{one_line(spec.name)}: {np.dtype(spec.dtype).name} {[batch_size, *spec.item_shape]}"
-        else:
-            yield f"{one_line(spec.name)}: list of {batch_size} {spec.kind or 'None'}"
 
 
 def _steps(num_samples: int, batch_size: int, ranks: int, *, exact: bool) -> Iterator[str]:

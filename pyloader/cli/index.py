@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import os
 import shlex
 from collections.abc import Iterable, Sequence
@@ -13,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from pyloader.cli.main import GOOD
-from pyloader.cli.screens import as_block, as_json, counted, progress_over_chunks
+from pyloader.cli.readers import add_reader_options, reader_call, reader_maker, reader_options
+from pyloader.cli.screens import as_block, as_json, counted, one_line, progress_over_chunks, python_text
 from pyloader.datareader import DataReader
 from pyloader.errors import DataDirError, ManifestError
 from pyloader.files import (
@@ -32,7 +32,7 @@ from pyloader.files import (
 from pyloader.observe.beginnings import header_reader
 from pyloader.observe.counting import Count, count_samples
 from pyloader.options import format_bytes
-from pyloader.read import TokenReader, reader_for, reader_name
+from pyloader.read import TokenReader, reader_for, reader_name, registered_reader
 
 __all__ = ["add_parser", "run"]
 
@@ -48,16 +48,7 @@ def add_parser(subparsers: Any) -> None:
         "because what the manifest says of the columns must hold for each of them; plain text is only counted.",
     )
     parser.add_argument("directory", metavar="DIR", help="a directory of chunks")
-    parser.add_argument(
-        "--reader", metavar="NAME", help="the reader, when the suffix does not tell: tokens, or package.module:Class"
-    )
-    parser.add_argument(
-        "--option",
-        metavar="NAME=VALUE",
-        action="append",
-        default=[],
-        help="what that reader is made with: --reader tokens --option window=1025 --option dtype=uint16",
-    )
+    add_reader_options(parser)
     parser.add_argument("--output", metavar="FILE", help="where the manifest goes, when DIR must stay as it is")
     parser.add_argument("--checksums", action="store_true", help="compute them too, for pyloader verify")
     parser.add_argument("--overwrite", action="store_true", help="replace the manifest that is there")
@@ -81,15 +72,14 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.directory, f"holds a chunk set, {below.parent.name}/, with its manifest.", "Name it"
         )
     chunks = chunks_of_scan(root, scan, arguments.directory)
-    options = _reader_options(arguments.option, arguments.reader)
-    reader = _reader(chunks, arguments.reader, options)
+    reader = _reader(chunks, arguments)
     progress = progress_over_chunks("count", quiet=arguments.quiet)
     name = reader_name(reader)
     count = count_samples(chunks, reader, reader_name=name, checksums=arguments.checksums, progress=progress)
     manifest = Manifest(
         columns=count.columns,
         reader=name,
-        reader_options=options,
+        reader_options=reader_options(arguments),
         chunks=count.chunks,
         made_by={"command": shlex.join(_command(arguments))},
         root="" if _is_same(target.parent, root) else str(root.resolve()),
@@ -116,21 +106,6 @@ def _is_same(directory: Path, other: Path) -> bool:
     return directory.resolve() == other.resolve()
 
 
-def _reader_options(words: Sequence[str], reader: str | None) -> dict[str, Any]:
-    if words and reader is None:
-        raise ValueError("--option says what a reader is made with: name it, --reader tokens")
-    options: dict[str, Any] = {}
-    for word in words:
-        name, equals, text = word.partition("=")
-        if not equals:
-            raise ValueError(f"--option {word}: write it as NAME=VALUE")
-        try:
-            options[name] = ast.literal_eval(text)
-        except (ValueError, SyntaxError):  # a plain word
-            options[name] = text
-    return options
-
-
 def _leftover(chunks: ChunkList, reader: DataReader) -> int:
     """How many tokens are in no window."""
     if not isinstance(reader, TokenReader):
@@ -140,17 +115,10 @@ def _leftover(chunks: ChunkList, reader: DataReader) -> int:
     return sum(counting.leftover_tokens(chunks.path(index)) for index in range(len(chunks)))
 
 
-def _reader(chunks: ChunkList, named: str | None, options: dict[str, Any]) -> DataReader:
-    if named is not None:
-        manifest = Manifest(columns=(), reader=named, reader_options=options, chunks=())
-        try:
-            return reader_for(chunks.path(0), manifest=manifest)
-        except ManifestError as exc:
-            if isinstance(exc.__cause__, TypeError | ValueError):
-                raise ValueError(f"--reader {named}: {exc.__cause__}. Say it with --option NAME=VALUE") from exc
-            if ":" not in named:
-                raise ValueError(f"--reader {named}: no reader is called so; or write package.module:Class") from exc
-            raise ValueError(f"--reader {named} is no DataReader that can be imported ({exc.__cause__})") from exc
+def _reader(chunks: ChunkList, arguments: argparse.Namespace) -> DataReader:
+    make_reader = reader_maker(arguments)
+    if arguments.reader is not None:
+        return make_reader(chunks.path(0))
     one_of_each = {form_of(name): index for index, name in reversed(list(enumerate(chunks.names)))}
     readers = {index: reader_for(chunks.path(index)) for index in one_of_each.values()}
     names = {reader_name(reader): chunks.names[index] for index, reader in readers.items()}
@@ -175,7 +143,7 @@ def _screen(
     size = format_bytes(sum(chunk.num_bytes for chunk in manifest.chunks))
     totals = f"{counted(len(manifest.chunks), 'chunk')}, {counted(manifest.num_samples, 'sample')}, {size}"
     how = f"{count.method}; {'with' if arguments.checksums else 'no'} checksums"
-    yield f"{target}{' (not written)' if arguments.dry_run else ''}   {totals}   ({how})"
+    yield f"{one_line(str(target))}{' (not written)' if arguments.dry_run else ''}   {totals}   ({how})"
     rows = [("columns", f"{', '.join(map(str, manifest.columns))}   (in every chunk)")]
     if ignored := [name for name in (*scan.ignored, *scan.unfinished) if name != target.name]:
         rows.append(("ignored", _some(ignored)))
@@ -187,7 +155,11 @@ def _screen(
         rows.append(("next", f"pyloader index {place} writes it"))
     else:
         data_dir = arguments.directory if not manifest.root else str(target)
-        rows.append(("next", f'several ranks, len() and exact steps now work: DataLoader(data_dir="{data_dir}", ...)'))
+        own = registered_reader(manifest.reader) is None
+        words = f"{f'datareader={reader_call(arguments)}, ' if own else ''}data_dir={python_text(data_dir)}"
+        rows.append(("next", f"several ranks, len() and exact steps now work: DataLoader({words}, ...)"))
+        if own:
+            rows.append(("", f"pyloader peek {shlex.quote(data_dir)} --reader {shlex.quote(arguments.reader)}"))
     yield as_block(rows, label_width=8)
 
 

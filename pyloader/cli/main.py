@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
+from pyloader.cli.escaping import one_line
 from pyloader.errors import DataDirError, ManifestError, PyLoaderError
 from pyloader.version import DISTRIBUTION, VERSION
 
@@ -70,20 +71,18 @@ def _run(command: str, words: list[str]) -> int:
         return exc.code if isinstance(exc.code, int) else WRONG_USE
     except KeyboardInterrupt as exc:
         below = "\n" if sys.stderr.isatty() else ""  # the terminal has written ^C
-        print(f"{below}{exc}" if str(exc) else f"{below}{name}: stopped", file=sys.stderr)
+        print(f"{below}{one_line(str(exc))}" if str(exc) else f"{below}{name}: stopped", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         _forget_stdout()
         return PIPE_CLOSED
     except (PyLoaderError, OSError, ValueError, TypeError) as exc:
         if os.environ.get("PYLOADER_TRACEBACK"):
-            traceback.print_exc()
+            print(*map(one_line, traceback.format_exc().split("\n")), sep="\n", file=sys.stderr)
         return _complain(name, _in_shell_words(exc, name))
 
 
 def _dispatch(command: str, words: list[str]) -> int:
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # as `python -m` does: a reader of the user's own is found beside their data
     parser = _OneLineParser(prog="pyloader")
     module = importlib.import_module(COMMANDS[command][0])
     module.add_parser(parser.add_subparsers())
@@ -101,7 +100,7 @@ class _OneLineParser(argparse.ArgumentParser):
         super().__init__(**{"allow_abbrev": False, **options})  # type: ignore[arg-type]
 
     def error(self, message: str) -> NoReturn:
-        self.exit(WRONG_USE, f"{self.prog}: error: {message}. See {self.prog} --help\n")
+        self.exit(WRONG_USE, f"{self.prog}: error: {one_line(message)}. See {self.prog} --help\n")
 
 
 def _help() -> str:
@@ -125,7 +124,7 @@ def _show(text: str, code: int) -> int:
 
 
 def _complain(name: str, message: str) -> int:
-    print(f"{name}: error: {message}", file=sys.stderr)
+    print(f"{name}: error: {one_line(message)}", file=sys.stderr)
     return WRONG_USE
 
 

@@ -13,14 +13,16 @@ import numpy as np
 
 from pyloader.cli.expectations import expectations
 from pyloader.cli.main import GOOD
+from pyloader.cli.readers import add_reader_options, reader_call, reader_class, reader_maker
+from pyloader.cli.reading import way_to_read
 from pyloader.cli.screens import (
     as_block,
     as_json,
     as_table,
     counted,
+    cut_at_edge,
     one_line,
     progress_over_chunks,
-    screen_width,
     shortened,
 )
 from pyloader.columns import Columns, row_count
@@ -43,6 +45,7 @@ def add_parser(subparsers: Any) -> None:
         "of which only the beginning is read; and the steps and memory to expect of training on it.",
     )
     parser.add_argument("path", metavar="PATH", help="a directory of chunks, a pattern, one chunk, or a dump")
+    add_reader_options(parser)
     parser.add_argument("--batch-size", type=int, default=256, metavar="N", help="samples a batch (default: 256)")
     parser.add_argument("--ranks", type=int, default=1, metavar="N", help="training processes (default: 1)")
     parser.add_argument("--samples", type=int, default=1, metavar="N", help="how many samples to show (default: 1)")
@@ -59,7 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
         if getattr(arguments, option) < least:
             raise ValueError(f"--{option.replace('_', '-')} must be at least {least}, got {getattr(arguments, option)}")
     progress = progress_over_chunks("read", quiet=arguments.quiet)
-    sight = look_at(list_chunks(arguments.path), read_all=arguments.all, progress=progress)
+    chunks, make_reader = list_chunks(arguments.path), reader_maker(arguments)
+    sight = look_at(chunks, read_all=arguments.all, progress=progress, make_reader=make_reader)
     chosen = _chosen([column.name for column in sight.columns], arguments.columns)
     if arguments.json:
         print(as_json(_as_dict(sight, arguments, chosen)))
@@ -83,7 +87,7 @@ def _screen(sight: Sight, arguments: argparse.Namespace, chosen: Sequence[str]) 
     path = arguments.path.rstrip("/") or arguments.path
     (label, text), *rest = _head(sight, path)
     if not text:
-        yield label
+        yield one_line(label)
     yield as_block([*([(label, text)] if text else []), *rest], label_width=10)
     if not row_count(sight.rows):
         yield ""
@@ -97,7 +101,9 @@ def _screen(sight: Sight, arguments: argparse.Namespace, chosen: Sequence[str]) 
         for index in range(min(arguments.samples, row_count(sight.rows))):
             yield from _sample(sight.rows, index, chosen)
     yield ""
-    expected = expectations(sight, path, batch_size=arguments.batch_size, ranks=arguments.ranks)
+    steps = {"batch_size": arguments.batch_size, "ranks": arguments.ranks}
+    way = way_to_read(sight, path, reader=reader_class(arguments), call=reader_call(arguments), **steps)
+    expected = expectations(sight, path, way, **steps)
     yield as_block(list(expected))
 
 
@@ -114,8 +120,8 @@ def _head(sight: Sight, path: str) -> Iterator[tuple[str, str]]:
     if not short:
         yield path, ""
     yield path if short else "holds", "   ".join([*parts, sizes])
-    if manifest is not None and (command := manifest.made_by.get("command")):
-        yield "made by", command
+    if manifest is not None and manifest.command:
+        yield "made by", f"the manifest says: {manifest.command}"
     if manifest is None and len(chunks) > 1:
         yield "not indexed", f"pyloader index {shlex.quote(path)} counts the samples"
 
@@ -180,7 +186,7 @@ def _value(value: Any) -> str:
 
 
 def _where_from(sight: Sight) -> str:
-    name = sight.chunks.names[sight.first]
+    name = one_line(sight.chunks.names[sight.first])
     seen = counted(row_count(sight.rows), "sample")
     if not sight.is_whole:
         return f"(from the beginning of {name}, {seen})"
@@ -192,7 +198,7 @@ def _sample(rows: Columns, index: int, chosen: Sequence[str]) -> Iterator[str]:
     yield f"sample {index}"
     width = max(map(len, chosen))
     for name in chosen:
-        yield shortened(f"{_INDENT}{one_line(name):{width}}   {_cell(rows[name][index])}", screen_width())
+        yield cut_at_edge(f"{_INDENT}{one_line(name):{width}}   {_cell(rows[name][index])}")
 
 
 def _cell(value: Any) -> str:

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
+from pyloader.cli.escaping import json_escaped, one_line
+
 __all__ = [
     "as_block",
     "as_json",
     "as_table",
+    "bar_width",
     "counted",
+    "cut_at_edge",
     "one_line",
     "progress_over_chunks",
+    "python_text",
     "screen_width",
     "shortened",
 ]
 
 T = TypeVar("T")
-
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
-_CONTROLS |= {ord("\n"): "⏎", ord("\r"): "", ord("\t"): "→", 0x2028: "⏎", 0x2029: "⏎"}
 
 
 def screen_width() -> int:
@@ -31,14 +35,25 @@ def screen_width() -> int:
     return max(40, shutil.get_terminal_size().columns)
 
 
+def cut_at_edge(line: str) -> str:
+    """Return as much of `line` as fits on the screen; all of it where it goes into a file or a pipe."""
+    has_edge = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return shortened(line, screen_width()) if has_edge else line
+
+
+def bar_width() -> int:
+    """Return how many characters a bar may have: a terminal that writes ^C behind it begins no new line for that."""
+    return screen_width() - 3
+
+
 def counted(number: int, noun: str) -> str:
     """Return "1 chunk" or "7,318 chunks"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def one_line(text: str) -> str:
-    """Return `text` with ⏎ for line ends and control characters spelled out: a dump cannot command the terminal."""
-    return text.translate(_CONTROLS)
+def python_text(text: str) -> str:
+    """Return `text` as one writes it in Python, in double quotes where it can be."""
+    return f'"{text}"' if text.isprintable() and not {'"', "\\"} & set(text) else repr(text)
 
 
 def shortened(text: str, width: int) -> str:
@@ -63,6 +78,7 @@ def as_block(rows: Sequence[tuple[str, str]], *, label_width: int = 0) -> str:
       rows: (label, text).  A text breaks only where it has three spaces, so that a command stays in one piece to copy.
       label_width: The least room for labels, in characters.
     """
+    rows = [(one_line(label), one_line(text)) for label, text in rows]
     indent = max([label_width, *(len(label) for label, _ in rows)]) + 3
     lines = []
     for label, text in rows:
@@ -83,7 +99,7 @@ def as_table(rows: Sequence[Sequence[str]], *, right: Collection[int] = (), cut:
     Args:
       rows: As many texts each; the first row may be titles.
       right: The columns to align at the right, counted from 0.
-      cut: Whether a line ends at the screen's width.
+      cut: Whether a line ends at the screen's width, where there is a screen.
     """
     cells = [list(map(one_line, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -94,13 +110,13 @@ def as_table(rows: Sequence[Sequence[str]], *, right: Collection[int] = (), cut:
             for column, (text, width) in enumerate(zip(row, widths, strict=True))
         )
         line = "   ".join(padded).rstrip()
-        lines.append(shortened(line, screen_width()) if cut else line)
+        lines.append(cut_at_edge(line) if cut else line)
     return "\n".join(lines)
 
 
 def as_json(value: Any) -> str:
     """Return `value` as JSON, indented."""
-    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    return json_escaped(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
 def progress_over_chunks(what: str, *, quiet: bool) -> Callable[[Sequence[T]], Iterable[T]]:
@@ -109,7 +125,7 @@ def progress_over_chunks(what: str, *, quiet: bool) -> Callable[[Sequence[T]], I
     def progress(chunks: Sequence[T]) -> Iterable[T]:
         from tqdm import tqdm
 
-        bar: Iterable[T] = tqdm(chunks, desc=what, unit=" chunks", disable=True if quiet else None, dynamic_ncols=True)
+        bar: Iterable[T] = tqdm(chunks, desc=what, unit=" chunks", disable=True if quiet else None, ncols=bar_width())
         return bar
 
     return progress

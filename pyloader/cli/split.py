@@ -15,7 +15,8 @@ import msgspec
 
 from pyloader.cli.bad_rows import list_bad_rows
 from pyloader.cli.main import GOOD
-from pyloader.cli.screens import as_block, counted, screen_width
+from pyloader.cli.screens import as_block, as_json, counted, screen_width
+from pyloader.cli.typed import typed_object
 from pyloader.columns import ColumnSpec
 from pyloader.observe.peak import peak_bytes
 from pyloader.options import format_bytes, parse_bytes
@@ -91,6 +92,7 @@ def add_parser(subparsers: Any) -> None:
     there = how.add_mutually_exclusive_group()
     there.add_argument("--overwrite", action="store_true", help="remove the chunks that are in OUTPUT_DIR first")
     there.add_argument("--append", action="store_true", help="add to them")
+    how.add_argument("--json", action="store_true", help="what was made, as JSON on standard output")
     how.add_argument("-q", "--quiet", action="store_true", help="no bar, and nothing to say when all is well")
     parser.set_defaults(func=run)
 
@@ -98,6 +100,9 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Split, and show what was made."""
     inputs, output_dir = _places(arguments.places)
+    for option, typed in (("--encode", arguments.encode), ("--where", arguments.where)):
+        if typed is not None:
+            typed_object(option, typed)  # here, where the working directory is looked into too
     if arguments.check:
         return list_bad_rows(_request(arguments, inputs, output_dir), quiet=arguments.quiet)
     report = split(
@@ -122,7 +127,9 @@ def run(arguments: argparse.Namespace) -> int:
         quarantine=arguments.quarantine,
         progress=not arguments.quiet,
     )
-    if not arguments.quiet:
+    if arguments.json:
+        print(as_json(report.as_dict()))
+    elif not arguments.quiet:
         print(_screen(report, dict(arguments.fill or ()), arguments.quarantine))
     return GOOD
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from pyloader.cli.main import GOOD, PROBLEMS
-from pyloader.cli.screens import as_block, as_json, as_table, counted, progress_over_chunks
+from pyloader.cli.readers import add_reader_options, reader_maker
+from pyloader.cli.screens import as_block, as_json, as_table, counted, one_line, progress_over_chunks
 from pyloader.errors import DataDirError
-from pyloader.files import MANIFEST_NAME, find_manifest
+from pyloader.files import MANIFEST_NAME, find_manifests
 from pyloader.observe.damage import Inspection, inspect_chunks
 
 __all__ = ["add_parser", "run"]
@@ -29,7 +31,12 @@ def add_parser(subparsers: Any) -> None:
         description="Compare every chunk with the manifest: checksums, or, where there are none, the samples in it. "
         "Ends with 0 when all is well, and 1 when something is not.",
     )
-    parser.add_argument("place", metavar="DIR", help="a directory of chunks with its manifest, or a manifest")
+    parser.add_argument(
+        "place",
+        metavar="DIR",
+        help="a directory of chunks with its manifest, one with several of these (train/, val/), or a manifest",
+    )
+    add_reader_options(parser)
     parser.add_argument("--sizes-only", action="store_true", help="names and sizes only: nothing is read")
     parser.add_argument("--json", action="store_true", help="the findings as JSON")
     parser.add_argument("-q", "--quiet", action="store_true", help="no bar, and nothing to say when all is well")
@@ -38,17 +45,25 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Verify, show the findings, and return 0 when all is well and 1 when something is not."""
-    manifest = find_manifest(arguments.place)
-    if manifest is None:
+    manifests, place = find_manifests(arguments.place), arguments.place.rstrip("/") or arguments.place
+    if not manifests:
         remedy = f"Make one: pyloader index {shlex.quote(arguments.place)}"
         raise DataDirError(arguments.place, f"has no {MANIFEST_NAME} to compare with.", remedy)
     progress = progress_over_chunks("verify", quiet=arguments.quiet)
-    result = inspect_chunks(manifest, sizes_only=arguments.sizes_only, progress=progress)
+    inspect = partial(
+        inspect_chunks, sizes_only=arguments.sizes_only, progress=progress, make_reader=reader_maker(arguments)
+    )
+    results = {manifest: inspect(manifest) for manifest in manifests}
     if arguments.json:
-        print(as_json({**msgspec.to_builtins(result), "is_good": result.is_good}))
-    elif not (arguments.quiet and result.is_good):
-        print("\n".join(_screen(result, manifest, arguments.place)))
-    return GOOD if result.is_good else PROBLEMS
+        found = [{**msgspec.to_builtins(result), "is_good": result.is_good} for result in results.values()]
+        print(as_json(found if len(found) > 1 else found[0]))
+    else:
+        for manifest, result in results.items():
+            if not (arguments.quiet and result.is_good):
+                heading = [] if len(results) == 1 else [one_line(str(manifest.parent))]
+                where = place if len(results) == 1 else str(manifest.parent)
+                print("\n".join([*heading, *_screen(result, manifest, where)]))
+    return GOOD if all(result.is_good for result in results.values()) else PROBLEMS
 
 
 def _screen(result: Inspection, manifest: Path, place: str) -> Iterable[str]:
@@ -71,7 +86,7 @@ def _screen(result: Inspection, manifest: Path, place: str) -> Iterable[str]:
 
 
 def _next_step(result: Inspection, manifest: Path, place: str) -> list[tuple[str, str]]:
-    quoted = shlex.quote(place.rstrip("/") or place)
+    quoted = shlex.quote(place)
     if result.is_good:
         return [("next", f"pyloader peek {quoted}")]
     if not result.num_bad_chunks:
@@ -81,6 +96,7 @@ def _next_step(result: Inspection, manifest: Path, place: str) -> list[tuple[str
     command = str(result.made_by.get("command", ""))
     these = "this one" if result.num_bad_chunks == 1 else f"these {result.num_bad_chunks:,}"
     if command and not command.startswith("pyloader index"):
-        return [("next", command), ("", f"(the command that made it) writes {these} again and nothing else")]
+        told = f"the manifest says it was made by: {command}"
+        return [("next", f"write {these} again, and nothing else, by the command that made the set;"), ("", told)]
     rest = f"if {manifest} is what is out of date: pyloader index {quoted} --overwrite"
     return [("next", f"fetch {these} again;"), ("", rest)]

@@ -5,7 +5,7 @@ from pyloader.files.compressors import open_packed, packing_of
 from pyloader.files.listing import (
     DataDir,
     chunks_of_scan,
-    find_manifest,
+    find_manifests,
     list_chunks,
     manifest_below,
     no_such_place,
@@ -35,7 +35,7 @@ __all__ = [
     "checksum_of",
     "chunk_bytes",
     "chunks_of_scan",
-    "find_manifest",
+    "find_manifests",
     "form_of",
     "is_chunk_name",
     "is_manifest_name",

@@ -21,7 +21,7 @@ from pyloader.files.scanning import Scan, chunk_bytes, is_chunk_name, scan_direc
 __all__ = [
     "DataDir",
     "chunks_of_scan",
-    "find_manifest",
+    "find_manifests",
     "list_chunks",
     "manifest_below",
     "no_such_place",
@@ -29,6 +29,7 @@ __all__ = [
 
 DataDir: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
 
+_SHOWN = 255  # characters of a name, in an error
 _MAKE_SOME = "Make some: pyloader split DUMP... DIR"
 _SPLITS = {"train", "training", "val", "valid", "validation", "dev", "eval", "test", "testing"}
 
@@ -53,20 +54,22 @@ def list_chunks(data_dir: DataDir) -> ChunkList:
     return _from_paths([os.fspath(path) for path in data_dir], "the list of chunks")
 
 
-def find_manifest(place: str | os.PathLike[str]) -> Path | None:
-    """Return the manifest that speaks for `place`: itself, the one in this directory, or the only one below it.
+def find_manifests(place: str | os.PathLike[str]) -> list[Path]:
+    """Return the manifests that speak for `place`: itself, the one in this directory, or all those below it.
 
     Raises:
-      DataDirError: there is no such directory, or it holds several chunk sets.
+      DataDirError: there is no such directory, or it holds chunks beside the sets with a manifest.
     """
     path = Path(place)
     if is_manifest_name(path.name) and path.is_file():
-        return path
+        return [path]
     if not path.is_dir():
         raise no_such_place(os.fspath(place))
     if (path / MANIFEST_NAME).is_file():
-        return path / MANIFEST_NAME
-    return manifest_below(path, scan_directory(path), os.fspath(place))
+        return [path / MANIFEST_NAME]
+    scan = scan_directory(path)
+    _check_nothing_outside(path, scan, os.fspath(place))
+    return [path / below / MANIFEST_NAME for below in scan.manifests]
 
 
 def chunks_of_scan(root: Path, scan: Scan, shown: str) -> ChunkList:
@@ -135,12 +138,19 @@ def manifest_below(root: Path, scan: Scan, shown: str) -> Path | None:
         return None
     if len(scan.manifests) > 1:
         raise _several(root, scan.manifests, shown)
-    only = scan.manifests[0]
-    outside = [name for name in scan.chunks if not name.startswith(f"{only}/")]
-    if outside:
-        found = f"{len(outside):,} chunk file{'s' if len(outside) > 1 else ''} outside of it, {outside[0]} first"
-        raise DataDirError(shown, f"holds a chunk set, {only}/, and {found}.", f"Name one: {_as_option(root / only)}")
-    return root / only / MANIFEST_NAME
+    _check_nothing_outside(root, scan, shown)
+    return root / scan.manifests[0] / MANIFEST_NAME
+
+
+def _check_nothing_outside(root: Path, scan: Scan, shown: str) -> None:
+    sets = tuple(f"{name}/" for name in scan.manifests)
+    outside = [name for name in scan.chunks if not name.startswith(sets)]
+    if sets and outside:
+        one = len(sets) == 1
+        held = f"a chunk set, {sets[0]}," if one else f"{len(sets):,} chunk sets, {' '.join(sets)},"
+        found = f"{len(outside):,} chunk file{'s' if len(outside) > 1 else ''} outside of {'it' if one else 'them'}"
+        what = f"holds {held} and {found}, {outside[0]} first."
+        raise DataDirError(shown, what, f"Name one: {_as_option(root / scan.manifests[0])}")
 
 
 def _from_manifest(path: Path, *, is_named: bool = False) -> ChunkList:
@@ -158,6 +168,8 @@ def _from_manifest(path: Path, *, is_named: bool = False) -> ChunkList:
             _compare_size(path, entry.file, entry.num_bytes, chunk_bytes(root / entry.file) if found is None else found)
         except FileNotFoundError as exc:
             raise _differs(path, f"lists {entry.file}, which is missing.") from exc
+        except OSError as exc:  # a name that is too long, say
+            raise _differs(path, f"lists {entry.file[:_SHOWN]}, which cannot be read ({exc.strerror}).") from exc
     names = tuple(chunk.file for chunk in manifest.chunks)
     forms = {form_of(name) for name in names}
     extra = [name for name in scan.chunks.keys() - set(names) if form_of(name) in forms]

@@ -31,8 +31,9 @@ MANIFEST_NAME = "manifest.json"
 FORMAT_VERSION = 1
 _FORMAT = "pyloader-chunks"
 _BLOCK_BYTES = 2**20
+_LARGEST = 2**63 - 1  # what int64 holds
 
-_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=_LARGEST)]
 
 
 class ChunkEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +61,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
       format: Always "pyloader-chunks".
       version: The version of this format, 1.
       columns: What each column is, sorted by name.
-      reader: The registered name of the reader ("jsonl"), or "package.module:Class" for another.
+      reader: The registered name of the reader ("jsonl"), or "package.module:Class" for another, which is not imported
+        for that: the user gives it.
       reader_options: What that reader is made with, besides what `columns` say: {"window": 1025}.
       chunks: The chunks, sorted by file.
       made_by: How they were made: the command to type again under "command", and what else the maker wants to keep.
@@ -82,6 +84,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         """How many samples all chunks hold together."""
         return sum(chunk.num_samples for chunk in self.chunks)
 
+    @property
+    def command(self) -> str:
+        """The command that the manifest says it was made by; "" where it says none.  Show it, and do not advise it."""
+        found = self.made_by.get("command")
+        return found if isinstance(found, str) else ""
+
 
 def is_manifest_name(name: str) -> bool:
     """Tell whether a file of this name is a manifest: manifest.json, or imagenet.manifest.json for chunks elsewhere."""
@@ -99,6 +107,8 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
         manifest = msgspec.json.decode(data, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise _damaged(path, str(exc)) from exc
+    except RecursionError as exc:
+        raise _damaged(path, "lists or objects inside of one another, too deep") from exc
     if manifest.format != _FORMAT or manifest.version != FORMAT_VERSION:
         raise ManifestError(
             os.fspath(path),
@@ -155,9 +165,16 @@ def _sorted_and_checked(path: str | os.PathLike[str], manifest: Manifest) -> Man
         for name, following in itertools.pairwise(names):
             if name == following:
                 raise _damaged(path, f"it lists the {what} {name!r} twice")
+    for total in (sum(chunk.num_samples for chunk in chunks), sum(chunk.num_bytes for chunk in chunks)):
+        if total > _LARGEST:
+            raise _damaged(path, f"all chunks together have {total:,} samples or bytes")
+    if "\0" in manifest.root:
+        raise _damaged(path, f"the root {manifest.root!r} is no directory")
     for column in columns:
         if not _makes_sense(column):
-            raise _damaged(path, f"the column {column.name!r} has kind {column.kind!r} and dtype {column.dtype!r}")
+            shape = f" and item_shape {list(column.item_shape)}" if column.item_shape else ""
+            found = f"has kind {column.kind!r}, dtype {column.dtype!r}{shape}"
+            raise _damaged(path, f"the column {column.name!r} {found}")
     return msgspec.structs.replace(manifest, chunks=chunks, columns=columns)
 
 
@@ -166,12 +183,16 @@ def _stays_inside(file: str) -> bool:
 
 
 def _makes_sense(column: ColumnSpec) -> bool:
+    """Whether there can be such a column; an array's rows must be ones that NumPy can hold."""
     if column.kind != "array":
         return not column.dtype and not column.item_shape
     try:
-        return bool(column.dtype) and not np.dtype(column.dtype).hasobject and min(column.item_shape, default=0) >= 0
-    except (TypeError, ValueError, SyntaxError):
+        dtype = np.dtype(column.dtype)
+        np.dtype((dtype, column.item_shape))
+        np.empty((0, *column.item_shape), dtype)
+    except Exception:  # NumPy reads a dtype's text in many ways, and each has errors of its own
         return False
+    return bool(column.dtype) and dtype.itemsize > 0 and not dtype.hasobject and min(column.item_shape, default=0) >= 0
 
 
 def _damaged(path: str | os.PathLike[str], what: str) -> ManifestError:

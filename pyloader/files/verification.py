@@ -64,9 +64,9 @@ class Verification:
         self._is_well[index] = True
 
     def _remedy(self) -> str:
-        command = str(self._manifest.made_by.get("command", ""))
+        command = self._manifest.command
         if command and not command.startswith("pyloader index"):
-            return f"Write it again, by the command that made it: {command}"
+            return f"Write it again, by the command that made it; the manifest says it was made by: {command}"
         return f"Fetch it again; what else is damaged says: pyloader verify {self._chunks.root}"
 
 

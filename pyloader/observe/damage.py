@@ -75,7 +75,13 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
         return all(finding.state == "ignored" for finding in self.findings)
 
 
-def inspect_chunks(path: Path, *, sizes_only: bool = False, progress: Progress = iter) -> Inspection:
+def inspect_chunks(
+    path: Path,
+    *,
+    sizes_only: bool = False,
+    progress: Progress = iter,
+    make_reader: Callable[..., DataReader] = reader_for,
+) -> Inspection:
     """Compare every chunk with what its manifest says, and go on after the first that differs.
 
     Of chunks with a checksum the bytes are compared.  Chunks without one, and those whose bytes differ, are read by
@@ -85,6 +91,7 @@ def inspect_chunks(path: Path, *, sizes_only: bool = False, progress: Progress =
       path: The manifest.
       sizes_only: Compare only names and sizes: nothing is read, 1 s for 100,000 chunks.
       progress: Wraps the chunks as they are walked.
+      make_reader: Called as `reader_for` is.
 
     Raises:
       ManifestError: the manifest itself cannot be used.
@@ -95,7 +102,7 @@ def inspect_chunks(path: Path, *, sizes_only: bool = False, progress: Progress =
     root = path.parent / manifest.root
     scan = scan_directory(root)
     all_checksums = all(chunk.checksum for chunk in manifest.chunks)
-    reader_of = cache(lambda: reader_for(root / manifest.chunks[0].file, manifest=manifest))
+    reader_of = cache(lambda: make_reader(root / manifest.chunks[0].file, manifest=manifest))
     if not sizes_only and not all_checksums:
         reader_of()  # one that cannot be found is the manifest's fault, not the chunks'
     findings: list[Finding] = []

@@ -5,7 +5,7 @@ from pyloader.read.delimited import DelimitedReader
 from pyloader.read.jsonl import JsonLineDataReader, JsonlReader
 from pyloader.read.numpy_files import NumpyReader
 from pyloader.read.parquet import ParquetReader
-from pyloader.read.registry import reader_for, reader_name, register_reader
+from pyloader.read.registry import reader_for, reader_name, register_reader, registered_reader
 from pyloader.read.text import TextReader
 from pyloader.read.tokens import TokenReader
 
@@ -21,4 +21,5 @@ __all__ = [
     "reader_for",
     "reader_name",
     "register_reader",
+    "registered_reader",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from typing import Any
 
@@ -10,8 +9,9 @@ import numpy as np
 
 from pyloader.columns import ColumnSpec
 from pyloader.datareader import DataReader
-from pyloader.errors import DataDirError, ManifestError
+from pyloader.errors import DataDirError, ManifestError, PyLoaderError
 from pyloader.files import Manifest, suffix_of
+from pyloader.options import checked_integer
 from pyloader.read.arrayrecord import ArrayRecordReader
 from pyloader.read.delimited import DelimitedReader
 from pyloader.read.jsonl import JsonlReader
@@ -20,7 +20,9 @@ from pyloader.read.parquet import ParquetReader
 from pyloader.read.text import TextReader
 from pyloader.read.tokens import TokenReader
 
-__all__ = ["reader_for", "reader_name", "register_reader"]
+__all__ = ["reader_for", "reader_name", "register_reader", "registered_reader"]
+
+_SHOWN = 100  # characters of what a manifest says, in an error
 
 _CLASSES: dict[str, type[DataReader]] = {}
 _NAMES: dict[str, str] = {}  # by suffix
@@ -49,25 +51,29 @@ def register_reader(name: str, reader_class: type[DataReader], *, suffixes: tupl
     _NAMES.update(dict.fromkeys(suffixes, name))
 
 
-def reader_for(path: str | os.PathLike[str], *, manifest: Manifest | None = None) -> DataReader:
+def reader_for(
+    path: str | os.PathLike[str],
+    *,
+    manifest: Manifest | None = None,
+    reader_class: type[DataReader] | None = None,
+) -> DataReader:
     """Return a reader for a chunk file.
+
+    A manifest may come from a stranger: it names a reader that is registered, and nothing is imported for it.
 
     Args:
       path: The chunk; its suffix says which reader, unless a manifest does.
       manifest: What is known of the chunks.  The reader then gives every chunk the manifest's columns and dtypes.
+      reader_class: The reader's class, whatever the suffix or the manifest says.  None (the default) goes by these.
 
     Raises:
       DataDirError: no reader is known for the suffix.
-      ManifestError: the manifest's reader cannot be found, or made with the manifest's options.
+      ManifestError: the manifest's reader is not registered, or cannot be made with the manifest's options.
     """
     if manifest is not None:
-        reader_class = _named(path, manifest.reader)
-        known = _options(reader_class, manifest.columns) if manifest.columns else {}
-        try:
-            return reader_class(**known | manifest.reader_options)
-        except (TypeError, ValueError) as exc:
-            what = f"is read by {manifest.reader!r} with {manifest.reader_options}, says the manifest: {exc}."
-            raise ManifestError(os.fspath(path), what) from exc
+        return _made(path, manifest, reader_class or _registered(path, manifest.reader))
+    if reader_class is not None:
+        return reader_class()
     suffix = suffix_of(path)
     if suffix not in _NAMES:
         what = f"ends in {suffix!r}, which no reader knows." if suffix else "has no suffix to choose a reader by."
@@ -86,23 +92,33 @@ def reader_name(reader: DataReader) -> str:
     return f"{type(reader).__module__}:{type(reader).__qualname__}"
 
 
-def _named(path: str | os.PathLike[str], name: str) -> type[DataReader]:
-    if name in _CLASSES:
-        return _CLASSES[name]
-    module, colon, class_name = name.partition(":")
-    if not colon:
-        hint = f"Known: {', '.join(_CLASSES)}. Register it with register_reader() first, or pass the reader"
-        raise ManifestError(os.fspath(path), f"is read by {name!r}, says the manifest, which nobody registered.", hint)
-    try:
-        found: Any = importlib.import_module(module)
-        for part in class_name.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError) as exc:
-        what = f"is read by {name!r}, says the manifest, which cannot be imported ({exc})."
-        raise ManifestError(os.fspath(path), what, "Make it importable, or pass the reader") from exc
-    if not (isinstance(found, type) and issubclass(found, DataReader)):
-        raise ManifestError(os.fspath(path), f"is read by {name!r}, says the manifest, which is no DataReader class.")
+def registered_reader(name: str) -> type[DataReader] | None:
+    """Return the class that is registered by this name, or None."""
+    return _CLASSES.get(name)
+
+
+def _registered(path: str | os.PathLike[str], name: str) -> type[DataReader]:
+    found = registered_reader(name)
+    if found is None:
+        what = f"is read by {name[:_SHOWN]!r}, says the manifest, which nobody registered."
+        own = "datareader=, or register_reader() before, or on the command line --reader package.module:Class"
+        raise ManifestError(os.fspath(path), what, f"Known: {', '.join(_CLASSES)}. Give a reader of your own: {own}")
     return found
+
+
+def _made(path: str | os.PathLike[str], manifest: Manifest, reader_class: type[DataReader]) -> DataReader:
+    try:
+        reader = reader_class(**_options(reader_class, manifest.columns) | manifest.reader_options)
+        for option, least in (("batch_size", 1), ("seed", 0)):
+            if option in manifest.reader_options:
+                checked_integer(option, getattr(reader, option), at_least=least)
+    except PyLoaderError:
+        raise
+    except Exception as exc:  # options from a manifest may be of any type, and make a reader fail in any way
+        told = f"{manifest.reader[:_SHOWN]!r} with {str(manifest.reader_options)[:_SHOWN]}"
+        what = f"is read by {told}, says the manifest: {exc}."
+        raise ManifestError(os.fspath(path), what) from exc
+    return reader
 
 
 def _options(reader_class: type[DataReader], columns: tuple[ColumnSpec, ...]) -> dict[str, Any]:
@@ -110,6 +126,8 @@ def _options(reader_class: type[DataReader], columns: tuple[ColumnSpec, ...]) ->
 
     A column of numbers with gaps is a list in every chunk, also in one that has no gap.
     """
+    if not columns:
+        return {}
     arrays = {spec.name: np.dtype((spec.dtype, spec.item_shape)) for spec in columns if spec.kind == "array"}
     names = [spec.name for spec in columns]
     if reader_class is JsonlReader:
@@ -124,6 +142,8 @@ def _options(reader_class: type[DataReader], columns: tuple[ColumnSpec, ...]) ->
     if reader_class is TokenReader:
         return {"name": names[0]}
     if reader_class is ArrayRecordReader and arrays:
+        if len(columns) > 1:
+            raise ValueError(f"an ArrayRecord has one column of arrays, not {', '.join(map(repr, names))}")
         (spec,) = columns
         return {"dtype": spec.dtype, "shape": spec.item_shape, "name": spec.name}
     return {}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pyloader.columns import ColumnSpec
 from pyloader.write.beginning import chunk_sets
@@ -55,6 +56,11 @@ class SplitReport:
     seconds: float
     filled: Mapping[str, int] = field(default_factory=dict)
     num_skipped: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything in plain dicts, lists and numbers, as JSON has them; each output with its num_samples."""
+        outputs = [{"num_samples": output.num_samples, **asdict(output)} for output in self.outputs]
+        return {**asdict(self), "outputs": outputs, "filled": dict(self.filled)}
 
 
 def report_of(root: Path, outputs: Sequence[str], *, num_written: int, seconds: float) -> SplitReport:

@@ -111,7 +111,7 @@ def test_a_loader_of_ones_own_is_measured_beside(capsys, tmp_path, monkeypatch):
     assert "loader        loaders_of_mine:tens" in out
     assert "pyloader bench DIR --loader" in out
     for name, answer in (
-        ("loaders_of_mine", "--loader loaders_of_mine: write it as package.module:function"),
+        ("loaders_of_mine", "--loader loaders_of_mine: write it as package.module:name"),
         ("loaders_of_mine:no", "--loader loaders_of_mine:no cannot be imported (module 'loaders_of_mine' has no"),
         ("loaders_of_mine:x", "--loader loaders_of_mine:x is a int, not a function that returns a loader"),
     ):

@@ -9,7 +9,7 @@ import pytest
 
 from pyloader.cli.main import main
 from pyloader.columns import ColumnSpec, row_count
-from pyloader.datareader import DataReader, read_chunk
+from pyloader.datareader import read_chunk
 from pyloader.files.compressors import open_packed
 from pyloader.files.listing import list_chunks
 from pyloader.files.manifest import checksum_of, read_manifest
@@ -148,31 +148,12 @@ def only_the_first(directory: Path):
     return read
 
 
-def test_a_reader_of_the_users_own_counts_by_reading(capsys, tmp_path, monkeypatch):
-    source = (
-        "from pathlib import Path\n"
-        "from pyloader.datareader import DataReader\n"
-        "class Pairs(DataReader):\n"
-        "    def read_file(self, path):\n"
-        "        rows = Path(path).read_text().split('|')\n"
-        "        return {'pair': rows}, len(rows)\n"
-    )
-    monkeypatch.chdir(tmp_path)
-    Path("readers_of_mine.py").write_text(source)
-    Path("chunks").mkdir()
-    Path("chunks/a.pairs").write_text("1|2|3")
-    lines = index(capsys, "chunks", "--reader", "readers_of_mine:Pairs")
-    assert "1 chunk, 3 samples, 5 B   (all read; no checksums)" in lines[0]
-    assert read_manifest("chunks/manifest.json").reader == "readers_of_mine:Pairs"
-    assert isinstance(reader_for("chunks/a.pairs", manifest=read_manifest("chunks/manifest.json")), DataReader)
-
-
 @pytest.mark.parametrize(
     ("reader", "answer"),
     [
         ("jsonlines", "--reader jsonlines: no reader is called so; or write package.module:Class"),
-        ("no_such_module:X", "--reader no_such_module:X is no DataReader that can be imported (No module named"),
-        ("json:JSONDecoder", "--reader json:JSONDecoder is no DataReader that can be imported"),
+        ("no_such_module:X", "--reader no_such_module:X cannot be imported (No module named"),
+        ("json:JSONDecoder", "--reader json:JSONDecoder is no DataReader class"),
     ],
 )
 def test_a_reader_that_is_none_is_refused(capsys, tmp_path, reader, answer):

@@ -58,7 +58,7 @@ def line_that_begins(lines: list[str], label: str) -> str:
 def test_the_whole_screen_of_a_directory(capsys, chunks):
     lines = peek(capsys, "chunks/", "--batch-size", 64)
     assert lines[0].startswith("chunks       301 samples, 3 chunks of 100 or 101   jsonl, ")
-    assert lines[1] == "made by      pyloader index chunks"
+    assert lines[1] == "made by      the manifest says: pyloader index chunks"
     assert " ".join(lines[3].split()) == "column kind missing length min/median/max or min/mean/max most common"
     assert lines[4].startswith("label    int64           0   0 / ")
     assert lines[6].startswith("text     str             0   10 / 11 / 11 ")
@@ -146,7 +146,7 @@ def test_how_chunks_were_made_is_shown(capsys, chunks):
     manifest = read_manifest("chunks/manifest.json")
     manifest.made_by.update(command="pyloader split x.jsonl chunks/ --shuffle")
     write_manifest("chunks/manifest.json", manifest)
-    assert peek(capsys, chunks)[1] == "made by      pyloader split x.jsonl chunks/ --shuffle"
+    assert peek(capsys, chunks)[1] == "made by      the manifest says: pyloader split x.jsonl chunks/ --shuffle"
 
 
 def test_without_a_manifest_the_count_is_an_estimate_and_says_so(capsys, chunks):

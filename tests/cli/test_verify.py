@@ -78,8 +78,8 @@ def test_all_damage_is_shown_at_once(capsys, chunks):
         "chunk-2.jsonl   missing",
         "notes.txt       ignored      not in the manifest",
         "1 of 4 chunks is good; 30 of 40 samples are in the 3 bad ones.",
-        f"next       {COMMAND}",
-        "           (the command that made it) writes these 3 again and nothing else",
+        "next       write these 3 again, and nothing else, by the command that made the set;",
+        f"           the manifest says it was made by: {COMMAND}",
     ]
 
 
@@ -189,13 +189,28 @@ def test_a_damaged_manifest_is_wrong_use_not_bad_chunks(capsys, chunks):
     assert "manifest.json is not a manifest (" in capsys.readouterr().err
 
 
-def test_two_chunk_sets_are_named_as_a_command(capsys, tmp_path):
+def test_all_sets_in_a_directory_are_verified_in_one_call(capsys, tmp_path):
     for name in ("train", "val"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.jsonl").write_text("{}\n")
         write_its_manifest(tmp_path / name)
-    assert main(["verify", str(tmp_path)]) == 2
-    assert f"Name one: pyloader verify '{tmp_path}/train'" in capsys.readouterr().err
+    assert verify(capsys, tmp_path, "-q") == (0, [])
+    flip_a_bit(tmp_path / "val" / "a.jsonl")
+    code, lines = verify(capsys, tmp_path)
+    assert code == 1
+    assert lines[:3] == [
+        f"{tmp_path}/train",
+        "1 chunk, 10 samples: all checksums agree.",
+        f"next       pyloader peek {tmp_path}/train",
+    ]
+    assert lines[3] == f"{tmp_path}/val"
+    assert lines[4].startswith("a.jsonl   unreadable   the checksum differs; ")
+    assert verify(capsys, tmp_path, "-q") == (1, lines[3:])
+    found = json.loads("\n".join(verify(capsys, tmp_path, "--json")[1]))
+    assert [(result["manifest"], result["is_good"]) for result in found] == [
+        (f"{tmp_path}/train/manifest.json", True),
+        (f"{tmp_path}/val/manifest.json", False),
+    ]
 
 
 def test_many_harmless_files_take_one_line(capsys, chunks):

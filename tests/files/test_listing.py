@@ -8,7 +8,7 @@ import pytest
 
 from pyloader.columns import ColumnSpec
 from pyloader.errors import DataDirError, ManifestError
-from pyloader.files import find_manifest, form_of, list_chunks
+from pyloader.files import find_manifests, form_of, list_chunks
 from pyloader.files.manifest import ChunkEntry, Manifest, write_manifest
 
 
@@ -245,13 +245,19 @@ def test_a_manifest_elsewhere_is_followed_only_when_it_is_named(tmp_path):
     assert f"pyloader verify {place}/foreign.manifest.json" in error_at(place / "foreign.manifest.json")
 
 
-def test_the_manifest_that_speaks_for_a_place_is_found(tmp_path):
+def test_the_manifests_that_speak_for_a_place_are_found(tmp_path):
+    train = tmp_path / "train" / "manifest.json"
     with_manifest(tmp_path / "train", "a.jsonl")
-    assert find_manifest(tmp_path) == find_manifest(tmp_path / "train") == tmp_path / "train" / "manifest.json"
-    assert find_manifest(tmp_path / "train" / "manifest.json") == tmp_path / "train" / "manifest.json"
-    assert find_manifest(write_chunks(tmp_path / "plain", "a.jsonl")) is None
+    for place in (tmp_path, tmp_path / "train", train):
+        assert find_manifests(place) == [train]
+    with_manifest(tmp_path / "val", "a.jsonl")
+    assert find_manifests(tmp_path) == [train, tmp_path / "val" / "manifest.json"]
+    assert find_manifests(write_chunks(tmp_path / "plain", "a.jsonl")) == []
+    match = r"holds 2 chunk sets, train/ val/, and 1 chunk file outside of them, plain/a\.jsonl first\. Name one"
+    with pytest.raises(DataDirError, match=match):
+        find_manifests(tmp_path)
     with pytest.raises(DataDirError, match=r"does not exist\. Did you mean"):
-        find_manifest(tmp_path / "trains")
+        find_manifests(tmp_path / "trains")
 
 
 def test_the_fingerprint_is_pinned_and_does_not_know_where_the_directory_is(tmp_path):

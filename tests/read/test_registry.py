@@ -98,10 +98,14 @@ def test_what_is_registered_is_checked():
 
 
 def test_a_name_leads_back_to_its_reader():
-    for reader in (JsonlReader(), TextReader(), ParquetReader(), ArrayRecordReader(), DelimitedReader(), Problems()):
-        name = reader_name(reader)
-        assert type(reader_for("a", manifest=manifest(name, {}))) is type(reader)
+    for reader in (JsonlReader(), TextReader(), ParquetReader(), ArrayRecordReader(), DelimitedReader()):
+        assert type(reader_for("a", manifest=manifest(reader_name(reader), {}))) is type(reader)
     assert reader_name(Problems()) == f"{__name__}:Problems"
+
+
+def test_the_users_class_counts_whatever_the_suffix_or_the_manifest_says():
+    for known in (None, manifest("text"), manifest("nobody:Knows")):
+        assert type(reader_for("a.csv", manifest=known, reader_class=Problems)) is Problems
 
 
 def test_jsonl_of_a_manifest_has_its_columns_and_dtypes_whatever_a_chunk_holds(tmp_path):
@@ -138,17 +142,34 @@ def test_arrays_of_a_manifest_have_its_names(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "match"),
+    "name",
+    ["problems", "no.such.module:Reader", "json:JSONDecoder", f"{__name__}:Problems", ":", "..:x", "x" * 10**6, ""],
+)
+def test_a_manifests_reader_that_nobody_registered_is_an_error_that_says_how_to_give_it(name):
+    ways = (
+        r"Give a reader of your own: datareader=, or register_reader\(\) before, "
+        r"or on the command line --reader package\.module:Class"
+    )
+    with pytest.raises(
+        ManifestError, match=rf"chunks/a\.bin is read by .*nobody registered\. Known: jsonl, .*{ways}"
+    ) as caught:
+        reader_for("chunks/a.bin", manifest=manifest(name))
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "match"),
     [
-        (
-            "problems",
-            r"says the manifest, which nobody registered\. Known: jsonl, csv, .* Register",
-        ),
-        ("no.such.module:Reader", r"cannot be imported \(No module named 'no'\)\. Make it importable"),
-        ("json:NoSuch", r"cannot be imported \(module 'json' has no attribute 'NoSuch'\)"),
-        ("json:JSONDecoder", r"'json:JSONDecoder', says the manifest, which is no DataReader class"),
+        ("jsonl", {"dtypes": 5}, "'int' object is not iterable|has no attribute"),
+        ("jsonl", {"columns": "text"}, "columns must be a list of names"),
+        ("jsonl", {"batch_size": "many"}, "batch_size must be an integer"),
+        ("jsonl", {"seed": -1}, "seed must be at least 0"),
+        ("jsonl", {"colour": "blue"}, "has no option 'colour'"),
+        ("tokens", {}, "missing 1 required keyword-only argument: 'window'"),
+        ("arrayrecord", {}, "an ArrayRecord has one column of arrays, not 'label', 'text', 'vector'"),
     ],
 )
-def test_a_reader_that_cannot_be_found_is_an_error(name, match):
-    with pytest.raises(ManifestError, match=r"chunks/a\.bin is read by .*" + match):
-        reader_for("chunks/a.bin", manifest=manifest(name))
+def test_options_of_a_manifest_that_make_no_reader_are_an_error_of_the_manifest(name, options, match):
+    known = Manifest(columns=column_specs(COLUMNS), reader=name, reader_options=options, chunks=())
+    with pytest.raises(ManifestError, match=rf"a\.bin is read by '{name}' with .*, says the manifest: .*({match})"):
+        reader_for("a.bin", manifest=known)

@@ -1,0 +1,140 @@
+"""The lines that read what `pyloader peek` saw: they run as they are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pyloader.cli.screens import python_text
+from pyloader.collate import NumpyDataCollator, PaddingDataCollator
+from pyloader.columns import Column, Columns, column_specs
+from pyloader.datareader import DataReader
+from pyloader.errors import CollateError
+from pyloader.observe.peeking import Sight
+
+__all__ = ["Way", "way_to_read"]
+
+_NUMBERS = {"int", "float", "bool", "object"}  # kinds of a list's values; "object" can be int and float
+_PLAIN = {"str", "bytes", "dict", "list"}
+_AS_THEY_ARE = "class AsTheyAre(DataCollator): collate_batch = staticmethod(dict)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """How to read samples into batches.
+
+    Attributes:
+      lines: What to write.
+      batch: What each column of a batch is then, in words.
+    """
+
+    lines: tuple[str, ...]
+    batch: tuple[str, ...]
+
+
+def way_to_read(
+    sight: Sight, path: str, *, batch_size: int, ranks: int, reader: type[DataReader] | None = None, call: str = ""
+) -> Way:
+    """Return how to read what was seen.
+
+    Args:
+      sight: What was seen.
+      path: Where, as the user wrote it.
+      batch_size: Samples a batch.
+      ranks: Training processes.
+      reader: The class of the reader, where it has to be given.
+      call: What makes it.
+    """
+    names, before = ["DataLoader"], []
+    options = [f"datareader={call}"] if reader is not None else []
+    options += [f"data_dir={python_text(path)}", f"batch_size={batch_size}", "shuffle=True"]
+    options += ['last_batch="drop"'] if ranks > 1 else []
+    gaps = set(_columns_with_gaps(sight))
+    rows = {name: _with_nan(values) if name in gaps else values for name, values in sight.rows.items()}
+    said = _kinds_said(sight)
+    several = any(spec.kind in _PLAIN and said.get(spec.name) == "object" for spec in column_specs(sight.rows))
+    batch = None if several or _lists_differ(sight) else _collated(NumpyDataCollator(), rows)
+    if batch is None and not several and (batch := _collated(PaddingDataCollator(pad_value=0), rows)) is not None:
+        names.append("PaddingDataCollator")
+        options.append("datacollator=PaddingDataCollator(pad_value=0)")
+    if batch is None:  # numbers beside text, or lists of unequal depth: only the user knows what they should become
+        gaps, batch = set(), sight.rows
+        names.insert(0, "DataCollator")
+        before.append(_AS_THEY_ARE)
+        options.append("datacollator=AsTheyAre()")
+    if gaps:
+        options.append('nulls="nan"')
+    if reader is not None:
+        before.insert(0, _import_of(reader))
+    imports = [f"from pyloader import {', '.join(names)}"] if len(names) > 1 or before else []
+    lines = (*imports, *before, f"DataLoader({', '.join(options)})")
+    return Way(lines=lines, batch=tuple(_in_words(sight.rows, batch, batch_size)))
+
+
+def _kinds_said(sight: Sight) -> dict[str, str]:
+    """Return what the manifest says of all chunks, column -> kind; {} where there is none."""
+    manifest = sight.chunks.manifest
+    return {} if manifest is None else {spec.name: spec.kind for spec in manifest.columns}
+
+
+def _columns_with_gaps(sight: Sight) -> Iterator[str]:
+    """Yield the columns of numbers that are lists, since there is None among them, here or in another chunk."""
+    said = _kinds_said(sight)
+    for name, values in sight.rows.items():
+        if isinstance(values, list):
+            kinds = set(map(type, values)) - {type(None)}
+            has_gap = bool(kinds) and None in values
+            if kinds <= {int, float, bool} and (has_gap or said.get(name) in _NUMBERS):
+                yield name
+
+
+def _with_nan(values: Column) -> Column:
+    try:
+        return np.array([np.nan if value is None else value for value in values], np.float64)
+    except OverflowError:
+        return values
+
+
+def _lists_differ(sight: Sight) -> bool:
+    """Whether the manifest says that rows of numbers are lists: in some chunk they are not of one length."""
+    for name in [name for name, kind in _kinds_said(sight).items() if kind == "list"]:
+        batch = _collated(PaddingDataCollator(), {name: sight.rows.get(name, [])})
+        if batch is not None and isinstance(batch[name], np.ndarray):
+            return True
+    return False
+
+
+def _collated(collator: Any, rows: Columns) -> Columns | None:
+    """Return the batch of all rows; None where some batch of them, in some order, cannot be made."""
+    try:
+        batch: Columns = collator.collate_batch({name: _numbers_first(values) for name, values in rows.items()})
+    except (CollateError, OverflowError):
+        return None
+    return batch
+
+
+def _numbers_first(values: Column) -> Column:
+    """What a column holds goes by its first value: numbers beside text show only where they come first."""
+    if isinstance(values, np.ndarray):
+        return values
+    return sorted(values, key=lambda value: isinstance(value, str | bytes | dict))
+
+
+def _in_words(rows: Columns, batch: Columns, batch_size: int) -> Iterator[str]:
+    for spec, raw in zip(column_specs(batch), column_specs(rows), strict=True):
+        if spec.kind != "array":
+            yield f"{spec.name}: list of {batch_size} {spec.kind or 'None'}"
+            continue
+        shape: list[Any] = [batch_size, *spec.item_shape]
+        values = rows[spec.name]
+        if raw.kind == "list" and len({len(row) for row in values}) > 1:
+            shape[1] = f"up to {shape[1]}"
+        yield f"{spec.name}: {np.dtype(spec.dtype).name} [{', '.join(map(str, shape))}]"
+
+
+def _import_of(reader: type[DataReader]) -> str:
+    module = "pyloader.read" if reader.__module__.startswith("pyloader.read.") else reader.__module__
+    return f"from {module} import {reader.__qualname__.partition('.')[0]}"
