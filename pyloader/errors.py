@@ -9,6 +9,7 @@
     │   ├── SplitError           a dump could not be split
     │   │   └── OutputDirError   the directory for the chunks holds something else, or cannot take them
     │   ├── ReceiptError         a receipt for `pyloader audit` could not be written, or is damaged
+    │   ├── WriteError           a file could not be written: there is no room for it
     │   └── DatasetError         what a random-access dataset is made of cannot be opened or read
     ├── BatchEncodeError         batch_encode answered with something that is no set of columns
     ├── CollateError             a batch could not be made into arrays
@@ -48,6 +49,7 @@ __all__ = [
     "StallError",
     "StateError",
     "WorkerDiedError",
+    "WriteError",
 ]
 
 
@@ -121,6 +123,10 @@ class OutputDirError(SplitError):
 
 class ReceiptError(FileError):
     """A receipt for `pyloader audit` could not be written, or is damaged."""
+
+
+class WriteError(FileError):
+    """A file could not be written: the disk is full, or a limit was reached."""
 
 
 class DatasetError(FileError):

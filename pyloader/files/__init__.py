@@ -1,6 +1,7 @@
 """Which chunk files exist, and how to open one."""
 
 from pyloader.files.chunk_list import ChunkList, form_of
+from pyloader.files.coming import NEXT_NAME, coming_chunks
 from pyloader.files.compressors import open_packed, packing_of
 from pyloader.files.listing import (
     DataDir,
@@ -10,6 +11,7 @@ from pyloader.files.listing import (
     manifest_below,
     no_such_place,
 )
+from pyloader.files.locking import LOCK_NAME, DirectoryLock, locked
 from pyloader.files.manifest import (
     MANIFEST_NAME,
     ChunkEntry,
@@ -20,15 +22,22 @@ from pyloader.files.manifest import (
     write_manifest,
 )
 from pyloader.files.opening import line_blocks, open_chunk, suffix_of, text_of
+from pyloader.files.origins import Origin, makers_of, origins_of
+from pyloader.files.room import no_room
 from pyloader.files.scanning import Scan, chunk_bytes, is_chunk_name, scan_directory
+from pyloader.files.stores import store_scheme
 from pyloader.files.verification import Verification, byte_difference, size_difference, verification_of
 
 __all__ = [
+    "LOCK_NAME",
     "MANIFEST_NAME",
+    "NEXT_NAME",
     "ChunkEntry",
     "ChunkList",
     "DataDir",
+    "DirectoryLock",
     "Manifest",
+    "Origin",
     "Scan",
     "Verification",
     "byte_difference",
@@ -36,19 +45,25 @@ __all__ = [
     "chunk_bytes",
     "chunks_of_scan",
     "find_manifests",
+    "coming_chunks",
     "form_of",
     "is_chunk_name",
     "is_manifest_name",
     "line_blocks",
     "list_chunks",
+    "locked",
+    "makers_of",
     "manifest_below",
+    "no_room",
     "no_such_place",
     "open_chunk",
     "open_packed",
+    "origins_of",
     "packing_of",
     "read_manifest",
     "scan_directory",
     "size_difference",
+    "store_scheme",
     "suffix_of",
     "text_of",
     "verification_of",

@@ -15,8 +15,10 @@ import numpy as np
 
 from pyloader.errors import DataDirError, ManifestError
 from pyloader.files.chunk_list import ChunkList, form_of
+from pyloader.files.coming import coming_chunks
 from pyloader.files.manifest import MANIFEST_NAME, Manifest, is_manifest_name, read_manifest
 from pyloader.files.scanning import Scan, chunk_bytes, is_chunk_name, scan_directory
+from pyloader.files.stores import store_scheme
 
 __all__ = [
     "DataDir",
@@ -85,13 +87,18 @@ def chunks_of_scan(root: Path, scan: Scan, shown: str) -> ChunkList:
     splits = sorted({name.partition("/")[0] for name in scan.chunks if "/" in name} & _SPLITS)
     if len(splits) > 1:
         raise _several(root, splits, shown)
-    if not scan.chunks:
-        raise DataDirError(shown, "holds no chunk files.", _MAKE_SOME)
-    return ChunkList(root, tuple(scan.chunks), np.array(list(scan.chunks.values()), np.int64))
+    coming = {os.path.join(place, name) for place in _places(scan) for name in coming_chunks(root / place)}
+    chunks = {name: size for name, size in scan.chunks.items() if name not in coming}
+    if not chunks:
+        hint = "Those that are being put in place count when their manifest is there" if coming else _MAKE_SOME
+        raise DataDirError(shown, "holds no chunk files.", hint)
+    return ChunkList(root, tuple(chunks), np.array(list(chunks.values()), np.int64))
 
 
 def no_such_place(shown: str) -> DataDirError:
     """Return the error for a path that does not exist, with the one that was perhaps meant."""
+    if scheme := store_scheme(shown):
+        return DataDirError(shown, f"is an address ({scheme}://), not a path.", "Copy it to a disk, or mount it")
     parent, name = os.path.split(shown.rstrip("/"))
     if os.path.isdir(parent or "."):
         close = difflib.get_close_matches(name, os.listdir(parent or "."), n=1)
@@ -120,12 +127,31 @@ def _list_place(shown: str) -> ChunkList:
 
 
 def _from_directory(root: Path, shown: str) -> ChunkList:
-    if (root / MANIFEST_NAME).is_file():
-        return _from_manifest(root / MANIFEST_NAME)
-    scan = scan_directory(root)
-    if manifest := manifest_below(root, scan, shown):
-        return _from_manifest(manifest)
-    return chunks_of_scan(root, scan, shown)
+    while not (root / MANIFEST_NAME).is_file():
+        scan = scan_directory(root)
+        if scan.manifests == [""]:
+            continue  # it has come during the walk
+        if manifest := manifest_below(root, scan, shown):
+            return _from_manifest(manifest)
+        try:
+            found = chunks_of_scan(root, scan, shown)
+        except DataDirError:
+            if not _have_manifest(root, scan):
+                raise
+            continue
+        if not _have_manifest(root, scan):
+            return found
+    return _from_manifest(root / MANIFEST_NAME)
+
+
+def _have_manifest(root: Path, scan: Scan) -> bool:
+    """Tell whether a writer has put a manifest beside the chunks since the walk that found none."""
+    return any((root / place / MANIFEST_NAME).is_file() for place in _places(scan))
+
+
+def _places(scan: Scan) -> set[str]:
+    """Return the directories that hold the chunks of a walk, and "" for the one where it began."""
+    return {"", *map(os.path.dirname, scan.chunks)}
 
 
 def manifest_below(root: Path, scan: Scan, shown: str) -> Path | None:
@@ -154,7 +180,17 @@ def _check_nothing_outside(root: Path, scan: Scan, shown: str) -> None:
 
 
 def _from_manifest(path: Path, *, is_named: bool = False) -> ChunkList:
-    manifest = read_manifest(path)
+    while True:
+        manifest = read_manifest(path)
+        try:
+            return _listed_in(path, manifest, is_named=is_named)
+        except ManifestError:
+            if not path.is_file() or read_manifest(path) == manifest:
+                raise
+            # A writer has put another manifest here since this one was read: look again.
+
+
+def _listed_in(path: Path, manifest: Manifest, *, is_named: bool) -> ChunkList:
     if manifest.root and not is_named:
         where = f"lists chunks in another directory, {manifest.root}."
         raise ManifestError(str(path), where, f"To go there, name the manifest: {_as_option(path)}")
@@ -173,6 +209,8 @@ def _from_manifest(path: Path, *, is_named: bool = False) -> ChunkList:
     names = tuple(chunk.file for chunk in manifest.chunks)
     forms = {form_of(name) for name in names}
     extra = [name for name in scan.chunks.keys() - set(names) if form_of(name) in forms]
+    if extra and (coming := coming_chunks(root)):
+        extra = [name for name in extra if name not in coming]
     if extra:
         raise _differs(path, f"does not list {min(extra)}{f' and {len(extra) - 1:,} more' if len(extra) > 1 else ''}.")
     return ChunkList(root, names, np.array([chunk.num_bytes for chunk in manifest.chunks], np.int64), manifest)

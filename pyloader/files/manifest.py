@@ -15,6 +15,7 @@ import xxhash
 
 from pyloader.columns import ColumnSpec
 from pyloader.errors import ManifestError
+from pyloader.files.room import no_room
 
 __all__ = [
     "FORMAT_VERSION",
@@ -123,19 +124,23 @@ def write_manifest(path: str | os.PathLike[str], manifest: Manifest) -> None:
 
     Raises:
       ManifestError: `read_manifest` would refuse it.
+      WriteError: the disk is full.
     """
     target = Path(path)
     beside = target.with_name(f".{target.name}.writing")
+    beside.unlink(missing_ok=True)
     data = msgspec.json.format(msgspec.json.encode(_sorted_and_checked(path, manifest)), indent=1)
     try:
-        with open(beside, "wb") as file:
+        with open(beside, "xb") as file:  # never through a link that somebody has put there
             file.write(data + b"\n")
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, target)
-    except BaseException:
+    except BaseException as exc:
         with contextlib.suppress(OSError):
             beside.unlink()
+        if full := no_room(target, exc):
+            raise full from exc
         raise
 
 

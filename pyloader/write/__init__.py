@@ -3,7 +3,7 @@
 from pyloader.write.formats import FORMATS
 from pyloader.write.inputs import INPUT_FORMATS
 from pyloader.write.report import OutputReport, SplitReport
-from pyloader.write.splitter import split
+from pyloader.write.splitter import discard_stopped, split
 from pyloader.write.writer import ChunkWriter
 
-__all__ = ["FORMATS", "INPUT_FORMATS", "ChunkWriter", "OutputReport", "SplitReport", "split"]
+__all__ = ["FORMATS", "INPUT_FORMATS", "ChunkWriter", "OutputReport", "SplitReport", "discard_stopped", "split"]

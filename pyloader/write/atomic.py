@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pyloader.errors import SplitError
+from pyloader.files import no_room
 
-__all__ = ["WRITING", "disk_full", "remove", "sync", "written_whole"]
+__all__ = ["remove", "sync", "written_whole"]
 
-WRITING = ".writing"
+_WRITING = ".writing"
 
 
 @contextmanager
@@ -23,11 +22,14 @@ def written_whole(path: Path) -> Iterator[Path]:
     After an exception nothing is left of it.
 
     Raises:
-      SplitError: the disk is full.
+      WriteError: the disk is full, or a limit was reached.
     """
-    beside = path.with_name(f".{path.name}{WRITING}")
-    remove(beside)
+    # In a directory made for it: making one fails where anything is, so no link that was put there is ever followed.
+    room = path.with_name(f".{path.name}{_WRITING}")
+    remove(room)
+    beside = room / path.name
     try:
+        room.mkdir()
         yield beside
         for file in sorted(beside.iterdir()) if beside.is_dir() else [beside]:
             sync(file)
@@ -35,25 +37,17 @@ def written_whole(path: Path) -> Iterator[Path]:
             sync(beside)
             remove(path)  # a directory cannot be renamed onto one that holds files
         os.replace(beside, path)
+        room.rmdir()
         sync(path.parent)
     except BaseException as exc:
-        remove(beside)
-        if isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise disk_full(path, exc) from exc
+        remove(room)
+        if full := no_room(path, exc):
+            raise full from exc
         raise
 
 
-def disk_full(path: Path, exc: OSError) -> SplitError:
-    """Return the error for a disk that is full; nothing half-written is left at `path`."""
-    return SplitError(
-        str(path),
-        f"could not be written: {(exc.strerror or 'the disk is full').lower()}.",
-        "Make room, then give the same command again: it goes on from here",
-    )
-
-
 def remove(path: Path) -> None:
-    """Remove a file or a directory, if it is there."""
+    """Remove a file, a directory, or a link (never what it points to), if it is there."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

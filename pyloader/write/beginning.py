@@ -4,20 +4,38 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from dataclasses import dataclass
 from pathlib import Path
 
-from pyloader.errors import OutputDirError
-from pyloader.files import MANIFEST_NAME, ChunkEntry, Manifest, is_chunk_name, read_manifest
+from pyloader.errors import OutputDirError, SplitError
+from pyloader.files import (
+    LOCK_NAME,
+    MANIFEST_NAME,
+    ChunkEntry,
+    Manifest,
+    Origin,
+    is_chunk_name,
+    origins_of,
+    read_manifest,
+)
 from pyloader.options import format_bytes
-from pyloader.write.atomic import remove
-from pyloader.write.chunk_files import first_free_index, is_whole, remove_chunks
+from pyloader.write.chunk_files import first_free_index, is_whole
 from pyloader.write.inputs import Inputs
 from pyloader.write.job import Job, Progress
+from pyloader.write.placing import finish_placing, forget_coming
 from pyloader.write.preparing import Learnt
+from pyloader.write.refusals import foreign_chunks, other_holdout, stopped_split
+from pyloader.write.removing import (
+    STAGING,
+    check_removable,
+    index_of_chunk,
+    is_own_name,
+    output_directory,
+    remove_own,
+)
 from pyloader.write.request import Request
 
-__all__ = ["begin", "chunk_sets", "foreign_chunks", "make_room"]
+__all__ = ["begin", "chunk_sets", "discard", "make_room", "places_to_lock"]
 
 
 def begin(
@@ -37,38 +55,63 @@ def begin(
       OutputDirError: the directory holds something else, or there is not enough free space.
     """
     root = Path(request.output_dir)
-    if root.is_file():
-        raise OutputDirError(str(root), "is a file, and the chunks need a directory.", "Name another")
+    finish_placing(root)
     fingerprint, command = request.fingerprint(inputs), request.command()
-    stopped = job.load()
+    stopped, found = job.load(), chunk_sets(root)
     if stopped is not None:
-        same = stopped.fingerprint == fingerprint and (stopped.began_with_overwrite or not overwrite)
-        if same and not inputs.is_standard_input:
+        same = stopped.command == command and (stopped.began_with_overwrite or not overwrite)
+        if same and stopped.fingerprint == fingerprint and not inputs.is_standard_input and _are_there(stopped, found):
+            job.go_on()
             return stopped
-        if not same and not overwrite:
-            raise _foreign_job(root, stopped, command)
-        # Also when rows came through a pipe: nobody knows whether these will be the same.
-        for output in {*stopped.segments, *stopped.kept, *(output for output, _ in job.finished)}:
-            remove_chunks(root / output, but=stopped.kept.get(output, ()))
+        if job.is_worth_keeping and not (same or overwrite or job.has_failed):
+            raise stopped_split(root, stopped.command, command)
+        # The same command on a dump that has changed begins again; also when rows came through a pipe: nobody knows
+        # whether these will be the same.
         job.end()
+    forget_coming(root, request.outputs)
     progress = Progress(fingerprint=fingerprint, command=command, began_with_overwrite=overwrite, learnt=learnt)
     finished: dict[tuple[str, int], ChunkEntry] = {}
-    found = chunk_sets(root)
-    if not overwrite and _are_ours(found, request, fingerprint):
-        finished = _whole_chunks(root, found, progress)
-        num_ours = sum(len(manifest.chunks) for manifest in found.values()) - sum(map(len, progress.kept.values()))
-        if len(finished) == num_ours and not inputs.is_standard_input:
+    ours = [] if overwrite else _our_chunks(found, request, inputs, fingerprint)
+    for chunks in ours:
+        progress.is_mending, progress.expected_content = True, chunks.origin.content
+        progress.kept[chunks.output] = chunks.others
+        progress.first[chunks.output] = _first_index(chunks)
+        finished |= _whole_chunks(root, chunks)
+    if ours:
+        if len(finished) == sum(len(chunks.entries) for chunks in ours) and not inputs.is_standard_input:
             return None
     else:
-        if found and not overwrite and not (request.append and set(found) <= set(request.outputs)):
-            raise foreign_chunks(root, found, request.shown_inputs())
-        make_room(root, found, request.outputs, overwrite=overwrite)
-        if not overwrite:
+        if found and not overwrite:
+            _check_can_be_added_to(root, found, request)
             progress.kept = {output: list(manifest.chunks) for output, manifest in found.items()}
+        make_room(root, found, request.outputs, overwrite=overwrite)
     _check_free_space(root, inputs.raw_bytes, puts_all_aside=puts_all_aside)
     root.mkdir(parents=True, exist_ok=True)
     job.begin(progress, finished)
     return progress
+
+
+def discard(root: Path) -> str:
+    """Give up the split that was stopped in a directory; return its command, "" when there was none.
+
+    Chunks that a manifest lists stay.  A split that had come as far as putting its chunks in place is not given up,
+    but brought to its end: it is complete.
+
+    Raises:
+      OutputDirError: .split holds something that this program did not put there.
+    """
+    finish_placing(root)
+    job = Job(root)
+    try:
+        stopped = job.load()
+        command = "" if stopped is None else stopped.command
+    except OutputDirError:
+        raise
+    except SplitError:  # it cannot be read: that is one more reason to give it up
+        command = "of a command that cannot be read any more"
+    job.end()
+    forget_coming(root, {"", *chunk_sets(root)})
+    return command
 
 
 def chunk_sets(root: Path) -> dict[str, Manifest]:
@@ -81,67 +124,108 @@ def chunk_sets(root: Path) -> dict[str, Manifest]:
     }
 
 
+def places_to_lock(root: Path, outputs: Iterable[str]) -> list[Path]:
+    """Return the directories that a split into `outputs` may change, `root` first."""
+    others = [output for output in chunk_sets(root) if not (root / output).is_symlink()]
+    return [output_directory(root, output) for output in dict.fromkeys(["", *outputs, *others])]
+
+
 def make_room(root: Path, found: Mapping[str, Manifest], outputs: Iterable[str], *, overwrite: bool) -> None:
     """See to it that the places of `outputs` hold nothing but the chunks `found`, and with `overwrite` not even these.
 
-    Removed are the manifests, what they list, and what is called as our chunks are.
+    Removed are manifests, and what is called as our chunks are.  Nothing is removed when anything else is there.
 
     Raises:
       OutputDirError: other files are there.
     """
-    for output, manifest in found.items() if overwrite else ():
-        # The manifest first: what it lists is never half there.
-        remove(root / output / MANIFEST_NAME)
-        for entry in manifest.chunks:
-            remove(root / output / entry.file)
-    for directory in [root / output for output in outputs if overwrite or output not in found]:
-        if overwrite:
-            remove_chunks(directory)
+    removed: list[Path] = []
+    for output in sorted({*outputs, *(found if overwrite else ())}):
+        directory = output_directory(root, output)
+        listed = {entry.file for entry in found[output].chunks} if output in found else set()
+        for file in sorted(listed if overwrite else ()):
+            if index_of_chunk(file) is None and (directory / file).exists():
+                what = f"lists {file}, and --overwrite deletes only chunks that pyloader named (chunk-00000.*)."
+                raise OutputDirError(str(directory / MANIFEST_NAME), what, "Move it away, or choose another directory")
         for path in sorted(directory.iterdir()) if directory.is_dir() else ():
-            if is_chunk_name(path.name) and not (path.is_dir() and path.suffix != ".columns"):
+            if overwrite and is_own_name(path.name):
+                removed += [] if path.name in (LOCK_NAME, STAGING) else [path]
+            elif path.name not in listed and _is_in_the_way(path, adds=output in found):
                 what = f"holds {path.name}, which no manifest lists."
                 raise OutputDirError(f"{directory}/", what, "Choose an empty directory, or move it away")
+    for path in removed:
+        check_removable(path)
+    # The manifests first: what one lists is never half there.
+    for path in sorted(removed, key=lambda path: path.name != MANIFEST_NAME):
+        remove_own(path)
 
 
-def foreign_chunks(root: Path, found: Mapping[str, Manifest], dump: str) -> OutputDirError:
-    """Return the error for a directory with the chunks of another split than that of `dump`."""
-    output, manifest = next(iter(found.items()))
-    number = sum(len(manifest.chunks) for manifest in found.values())
-    held = f"holds {number:,} chunk{'s' * (number != 1)}"
-    other = manifest.made_by.get("dump", "")
-    if other and other == dump:
-        what = f"{held} of this dump as it was, or split otherwise: {manifest.made_by.get('command', '')}."
-    else:
-        made = datetime.fromtimestamp((root / output / MANIFEST_NAME).stat().st_mtime)
-        what = f"{held} of another dump ({f'{other}, ' if other else ''}{made:%Y-%m-%d})."
-    return OutputDirError(f"{root}/", what, "Choose another directory, or --append, or --overwrite")
+def _is_in_the_way(path: Path, *, adds: bool) -> bool:
+    """Tell whether new chunks cannot lie beside this: it looks like a chunk, or, beside listed chunks, like ours."""
+    if adds:
+        return index_of_chunk(path.name) is not None
+    return is_chunk_name(path.name) and not (path.is_dir() and path.suffix != ".columns")
 
 
-def _foreign_job(root: Path, progress: Progress, command: str) -> OutputDirError:
-    if progress.command == command:
-        what = f"holds a split that was stopped, and its dump has changed since: {progress.command}."
-    else:
-        what = f"holds a split that was stopped, of another command: {progress.command}.  This one is: {command}."
-    return OutputDirError(f"{root}/", what, "Go on with that, or choose another directory, or --overwrite")
+@dataclass(frozen=True)
+class _OurChunks:
+    """What the same command has made before.
+
+    Attributes:
+      output: In this output.
+      origin: What the manifest says of it.
+      entries: Its chunks.
+      others: The chunks that other commands have added before and after.
+    """
+
+    output: str
+    origin: Origin
+    entries: list[ChunkEntry]
+    others: list[ChunkEntry]
 
 
-def _are_ours(found: Mapping[str, Manifest], request: Request, fingerprint: str) -> bool:
-    same = all(manifest.made_by.get("fingerprint") == fingerprint for manifest in found.values())
-    return same and found.keys() == set(request.outputs)
-
-
-def _whole_chunks(root: Path, found: Mapping[str, Manifest], progress: Progress) -> dict[tuple[str, int], ChunkEntry]:
-    """Return the chunks of this very split that are as they should be."""
-    finished = {}
+def _our_chunks(found: Mapping[str, Manifest], request: Request, inputs: Inputs, fingerprint: str) -> list[_OurChunks]:
+    """Return what this very split has made already; nothing when it has not been here."""
+    if found.keys() != set(request.outputs) or (request.append and inputs.is_standard_input):
+        return []  # what comes through a pipe is added each time: nobody knows whether it came before
+    ours = []
     for output, manifest in found.items():
-        num_kept = int(manifest.made_by.get("num_kept", 0))
-        progress.kept[output] = list(manifest.chunks[:num_kept])
-        progress.expected_content = str(manifest.made_by.get("content", ""))
-        first = first_free_index(progress.kept[output])
-        for index, entry in enumerate(manifest.chunks[num_kept:], start=first):
-            if is_whole(root / output, entry):
-                finished[output, index] = entry
-    return finished
+        start = 0
+        for origin in origins_of(manifest):
+            stop = start + origin.num_chunks
+            if origin.fingerprint == fingerprint:
+                others = [*manifest.chunks[:start], *manifest.chunks[stop:]]
+                ours.append(_OurChunks(output, origin, list(manifest.chunks[start:stop]), others))
+                break
+            start = stop
+    return ours if len(ours) == len(found) else []
+
+
+def _first_index(chunks: _OurChunks) -> int:
+    first = index_of_chunk(chunks.entries[0].file) if chunks.entries else None
+    return first_free_index(chunks.others) if first is None else first
+
+
+def _whole_chunks(root: Path, chunks: _OurChunks) -> dict[tuple[str, int], ChunkEntry]:
+    """Return the chunks of this very split that are as they should be."""
+    directory = output_directory(root, chunks.output)
+    return {
+        (chunks.output, index): entry
+        for index, entry in enumerate(chunks.entries, start=_first_index(chunks))
+        if is_whole(directory, entry)
+    }
+
+
+def _are_there(stopped: Progress, found: Mapping[str, Manifest]) -> bool:
+    """Tell whether the chunks that a stopped split keeps are there still."""
+    listed = {(output, entry.file) for output, manifest in found.items() for entry in manifest.chunks}
+    return all((output, entry.file) in listed for output, kept in stopped.kept.items() for entry in kept)
+
+
+def _check_can_be_added_to(root: Path, found: Mapping[str, Manifest], request: Request) -> None:
+    if not request.append:
+        raise foreign_chunks(root, found, request.shown_inputs())
+    if problem := other_holdout(root, found, request.outputs, request.holdout or {}):
+        raise problem
 
 
 def _check_free_space(root: Path, raw_bytes: int, *, puts_all_aside: bool) -> None:

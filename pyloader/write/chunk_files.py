@@ -1,11 +1,12 @@
-"""Rows -> a chunk at its place, with its entry for the manifest; and the manifest."""
+"""Rows -> a chunk, with its entry for the manifest; and the manifest that lists it."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from pyloader.columns import ColumnSpec
 from pyloader.errors import OutputDirError, SplitError
@@ -13,21 +14,22 @@ from pyloader.files import (
     MANIFEST_NAME,
     ChunkEntry,
     Manifest,
+    Origin,
     byte_difference,
     checksum_of,
     chunk_bytes,
+    origins_of,
     read_manifest,
-    write_manifest,
 )
-from pyloader.write.atomic import WRITING, remove, sync, written_whole
+from pyloader.write.atomic import written_whole
 from pyloader.write.formats import ChunkFormat
 from pyloader.write.forms import Form, UnfitColumnsError
 from pyloader.write.kinds import joined_specs
+from pyloader.write.removing import index_of_chunk
 from pyloader.write.rows import Rows
 
-__all__ = ["finish", "first_free_index", "is_whole", "remove_chunks", "write_chunk"]
+__all__ = ["check_number", "check_same_columns", "first_free_index", "is_whole", "new_manifest", "write_chunk"]
 
-_NAME = re.compile(r"\.?chunk-(\d{5})(\.[a-z.]+)")
 _MAX_CHUNKS = 10**5
 
 
@@ -35,8 +37,10 @@ def write_chunk(directory: Path, index: int, rows: Rows, *, chunks: ChunkFormat,
     """Write chunk `index`, whole or not at all.  The names of chunks sort as their indices do.
 
     Raises:
-      SplitError: the disk is full, there are too many chunks, or the format cannot hold the rows.
+      WriteError: the disk is full.
+      SplitError: there are too many chunks, or the format cannot hold the rows.
     """
+    directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"chunk-{index:05d}{chunks.suffix}"
     if index >= _MAX_CHUNKS:
         raise SplitError(str(path), f"would be one of more than {_MAX_CHUNKS:,} chunks.", "Make them larger")
@@ -51,7 +55,7 @@ def write_chunk(directory: Path, index: int, rows: Rows, *, chunks: ChunkFormat,
     )
 
 
-def finish(
+def new_manifest(
     directory: Path,
     kept: Sequence[ChunkEntry],
     entries: Sequence[ChunkEntry],
@@ -59,32 +63,70 @@ def finish(
     columns: Sequence[ColumnSpec],
     chunks: ChunkFormat,
     made_by: Mapping[str, Any],
-) -> None:
-    """Write a directory's manifest.
+    is_mending: bool = False,
+) -> Manifest:
+    """Return the manifest of a directory with its new chunks.
 
     Args:
-      directory: Where the chunks are.
-      kept: Chunks that were there before, with a manifest, and are added to.
+      directory: Where the chunks will be.
+      kept: Chunks that are there already, with a manifest, and are added to.
       entries: The new ones.
       columns: What is in the new ones.
       chunks: Their format.
-      made_by: For the manifest.
+      made_by: How they were made.
+      is_mending: Whether the new ones take the places of damaged ones: then all else stays as the manifest has it.
 
     Raises:
-      OutputDirError: the new chunks do not fit the kept ones.
+      OutputDirError: the new chunks do not fit the kept ones, or these are others by now.
+    """
+    path = directory / MANIFEST_NAME
+    before = read_manifest(path) if (kept or is_mending) and path.is_file() else None
+    if is_mending or kept:
+        missing = before is None or not {entry.file for entry in kept} <= {entry.file for entry in before.chunks}
+        if before is None or missing or len(before.chunks) != len(kept) + (len(entries) if is_mending else 0):
+            what = "has another manifest, or makes other chunks, than when this split was begun."
+            raise OutputDirError(f"{directory}/", what, "Nothing was changed. Give the same command again")
+        if is_mending:
+            return msgspec.structs.replace(before, chunks=(*kept, *entries))
+        check_same_columns(directory, before, columns, chunks)
+        columns = joined_specs(before.columns, columns)
+        made_by = {**made_by, "origins": _origins(before, made_by, len(entries))}
+    return Manifest(columns=tuple(columns), reader=chunks.reader, chunks=(*kept, *entries), made_by=dict(made_by))
+
+
+def check_same_columns(
+    directory: Path, before: Manifest, columns: Sequence[ColumnSpec], chunks: ChunkFormat, *, names_only: bool = False
+) -> None:
+    """See to it that new chunks are like those that a manifest lists.
+
+    Raises:
+      OutputDirError: they are not.
     """
     try:
-        if kept:
-            before = read_manifest(directory / MANIFEST_NAME)
-            if before.reader != chunks.reader:
-                raise ValueError(f"are {chunks.reader}, not {before.reader}")
-            columns = joined_specs(before.columns, columns)
+        if before.reader != chunks.reader:
+            raise ValueError(f"are {chunks.reader}, not {before.reader}")
+        if not names_only or {spec.name for spec in columns} != {spec.name for spec in before.columns}:
+            joined_specs(before.columns, columns)
     except ValueError as exc:
         what = f"cannot be added to: the new samples {exc}."
         raise OutputDirError(f"{directory}/", what, "Write them into another directory") from exc
-    manifest = Manifest(columns=tuple(columns), reader=chunks.reader, chunks=(*kept, *entries), made_by=dict(made_by))
-    write_manifest(directory / MANIFEST_NAME, manifest)
-    sync(directory)
+
+
+def check_number(shown: str, entries: Iterable[ChunkEntry], num_rows: int) -> None:
+    """Compare the rows in new chunks with the rows taken, before a manifest lists them.
+
+    Raises:
+      SplitError: the numbers differ.
+    """
+    found = sum(entry.num_samples for entry in entries)
+    if found != num_rows:
+        what = f"the chunks hold {found:,} samples, and {num_rows:,} were taken. This should never happen."
+        raise SplitError(shown, what, "Nothing was put in its place. Give the same command again")
+
+
+def _origins(before: Manifest, made_by: Mapping[str, Any], num_chunks: int) -> list[dict[str, Any]]:
+    last = msgspec.convert({**made_by, "num_chunks": num_chunks}, Origin)
+    return [msgspec.to_builtins(origin) for origin in (*origins_of(before), last)]
 
 
 def is_whole(directory: Path, entry: ChunkEntry) -> bool:
@@ -95,14 +137,4 @@ def is_whole(directory: Path, entry: ChunkEntry) -> bool:
 
 def first_free_index(entries: Sequence[ChunkEntry]) -> int:
     """Return the index after those of `entries`."""
-    found = [int(match[1]) for entry in entries if (match := _NAME.fullmatch(entry.file))]
-    return max(found, default=-1) + 1
-
-
-def remove_chunks(directory: Path, *, but: Sequence[ChunkEntry] = ()) -> None:
-    """Remove the chunks of a split that was not finished, except `but`, and what was being written."""
-    keep = {entry.file for entry in but}
-    for path in directory.iterdir() if directory.is_dir() else ():
-        name = path.name.removesuffix(WRITING)
-        if name.lstrip(".") not in keep and (_NAME.fullmatch(name) or name == f".{MANIFEST_NAME}"):
-            remove(path)
+    return max((index for entry in entries if (index := index_of_chunk(entry.file)) is not None), default=-1) + 1

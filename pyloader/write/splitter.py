@@ -9,18 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from pyloader.dataset import Dataset
+from pyloader.errors import OutputDirError
+from pyloader.files import locked
 from pyloader.options import parse_bytes
-from pyloader.write.beginning import begin
+from pyloader.write.beginning import begin, discard, places_to_lock
 from pyloader.write.inputs import InputNames, find_inputs
 from pyloader.write.job import Job
 from pyloader.write.layout import Layout
 from pyloader.write.passes import Passes
 from pyloader.write.preparing import Learnt, is_settled_at_the_end
+from pyloader.write.refusals import check_is_path
 from pyloader.write.report import SplitReport, report_of
 from pyloader.write.request import Request
 from pyloader.write.sizes import ChunkSizes
 
-__all__ = ["split"]
+__all__ = ["discard_stopped", "split"]
 
 
 def split(
@@ -44,6 +47,7 @@ def split(
     append: bool = False,
     max_skipped: int = 0,
     quarantine: str | os.PathLike[str] | None = None,
+    discard_stopped: bool = False,
     progress: bool = False,
 ) -> SplitReport:
     """Split a dump into chunks, whatever its size.
@@ -69,8 +73,10 @@ def split(
       where: A function of a sample (a dict) or "package.module:function"; what it is not true of is left out.
       fill: Column -> what stands where a JSON line lacks it, or has null.
       columns: The columns to keep; None keeps all.
-      overwrite: Whether chunks of another split are removed first.
-      append: Whether to add to them.
+      overwrite: Whether chunks of another split are deleted first.
+      append: Whether to add to them.  What is there can be loaded before, meanwhile and afterwards.
+      discard_stopped: Whether to give up what another split has begun in `output_dir` and was stopped in; chunks that
+        are listed by a manifest stay.
       max_skipped: How many bad rows may be left out: lines that are no rows like the others, or that `where` or
         `encode` fails on.  They change nothing else; a run that was stopped by one goes on with another number.
       quarantine: A file that gets a line of JSON for each row that is left out: file, line, error and stage.
@@ -80,8 +86,10 @@ def split(
       What was done.
 
     Raises:
-      SplitError: the dump is damaged or uneven, the directory holds other chunks, or the disk is full.
+      SplitError: the dump is damaged or uneven, the directory holds other chunks or a stopped split, another process
+        writes there, or the disk is full.
     """
+    check_is_path(output_dir)
     size = None if chunk_bytes is None else parse_bytes(chunk_bytes)
     request = Request(
         inputs=inputs,
@@ -112,9 +120,34 @@ def split(
     waits = is_settled_at_the_end(found.format, learnt.layout, is_encoded=request.encoder is not None)
     known = request.sizes.are_known_while_reading(found.raw_bytes, shuffle=shuffle)
     cut = request.sizes if known and not waits else None
-    job, num_written = Job(Path(output_dir)), 0
-    checkpoint = begin(request, found, job, learnt, overwrite=overwrite, puts_all_aside=cut is None)
-    if checkpoint is not None:
-        num_written = Passes(request, found, job, checkpoint, cut=cut, workers=workers, show=progress).run()
-    seconds = time.monotonic() - began
-    return report_of(Path(output_dir), request.outputs, num_written=num_written, seconds=seconds)
+    root, num_written = Path(output_dir), 0
+    if root.is_file():
+        raise OutputDirError(str(root), "is a file, and the chunks need a directory.", "Name another")
+    with locked(places_to_lock(root, request.outputs)):
+        if discard_stopped:
+            discard(root)
+        job = Job(root)
+        checkpoint = begin(request, found, job, learnt, overwrite=overwrite, puts_all_aside=cut is None)
+        if checkpoint is not None:
+            num_written = Passes(request, found, job, checkpoint, cut=cut, workers=workers, show=progress).run()
+        return report_of(root, request.outputs, num_written=num_written, seconds=time.monotonic() - began)
+
+
+def discard_stopped(output_dir: str | os.PathLike[str]) -> str:
+    """Give up the split that was stopped in a directory; chunks that a manifest lists stay.
+
+    Args:
+      output_dir: The directory that was given to `split`.
+
+    Returns:
+      The command of the split that was given up; "" when there was none.
+
+    Raises:
+      SplitError: another process writes there, or something is in the way.
+    """
+    check_is_path(output_dir)
+    root = Path(output_dir)
+    if not root.is_dir():
+        raise OutputDirError(str(root), "is no directory, so no split was stopped there.", "Name another")
+    with locked(places_to_lock(root, ())):
+        return discard(root)

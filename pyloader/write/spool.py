@@ -186,7 +186,8 @@ class Spool:
         num_rows, num_bytes, checksum = _HEAD.unpack(head) if len(head) == _HEAD.size else (0, 0, -1)
         body = file.read(num_bytes)
         if xxhash.xxh3_64_intdigest(body) != checksum:
-            raise SplitError(str(path), "is damaged; it holds rows put aside.", "Start afresh: --overwrite")
+            remedy = "Give the same command again: it begins anew"
+            raise SplitError(str(path), "is damaged; it holds rows put aside.", remedy)
         start = 8 * num_rows if self._is_keyed else 0
         keys = np.frombuffer(body, "<u8", num_rows if self._is_keyed else 0)
         width = int(np.frombuffer(body, "<i8", 1, start)[0])

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pyloader.columns import Columns, columns_bytes, problem_with_columns, row_count, slice_columns
-from pyloader.errors import OutputDirError, SplitError
-from pyloader.files import ChunkEntry
+from pyloader.errors import OutputDirError, SplitError, WriteError
+from pyloader.files import ChunkEntry, DirectoryLock, Manifest, no_room
 from pyloader.options import parse_bytes
-from pyloader.write.atomic import remove
-from pyloader.write.beginning import chunk_sets, foreign_chunks, make_room
+from pyloader.write.beginning import chunk_sets, make_room
 from pyloader.write.blocks import BLOCK_BYTES
-from pyloader.write.chunk_files import finish, first_free_index, write_chunk
+from pyloader.write.chunk_files import check_number, first_free_index, new_manifest, write_chunk
 from pyloader.write.forms import UnfitColumnsError
+from pyloader.write.job import Job
 from pyloader.write.layout import Layout
+from pyloader.write.placing import finish_placing, forget_coming, place_all
+from pyloader.write.refusals import check_is_path, foreign_chunks, other_holdout, stopped_split
 from pyloader.write.rows import Rows, join_rows
 from pyloader.write.sizes import ChunkSizes
 
@@ -35,8 +39,8 @@ class ChunkWriter:
             for text, label in dump:
                 writer.write({"text": text, "label": label})
 
-    Each chunk is there whole or not at all, and the manifest comes last.  After an exception in the `with`, what was
-    written is removed.
+    Each chunk is there whole or not at all, and all chunks come to their places at the end, with the manifest.  After
+    an exception in the `with`, what was written is removed.  Nobody else can write there until it is closed.
 
     Args:
       directory: Where the chunks go; made when missing.
@@ -44,11 +48,12 @@ class ChunkWriter:
         "jsonl.zst" otherwise.
       chunk_samples: Samples of a chunk; None goes by bytes.
       chunk_bytes: Bytes of a chunk before compression, at most; one larger sample is a chunk of its own.
-      overwrite: Whether the chunks that are there are removed first.
-      append: Whether to add to them.
+      overwrite: Whether the chunks that are there are deleted first.
+      append: Whether to add to them.  They can be loaded before, meanwhile and afterwards.
 
     Raises:
-      SplitError: the directory holds other chunks, or other files; samples are not alike; the disk is full.
+      SplitError: the directory holds other chunks, other files or a stopped split; somebody else writes there; samples
+        are not alike; the disk is full.
     """
 
     def __init__(
@@ -66,19 +71,44 @@ class ChunkWriter:
         by_bytes = parse_bytes(chunk_bytes) if chunk_samples is None else None
         self._sizes = ChunkSizes(chunk_bytes=by_bytes, chunk_samples=chunk_samples)
         self._layout = Layout(format)
+        check_is_path(directory)
         self._directory = Path(directory)
+        self._job = Job(self._directory)
         self._samples: list[Mapping[str, Any]] = []
         self._rows: list[Rows] = []
         self._num_rows = self._num_bytes = 0
         self._entries: list[ChunkEntry] = []
         self._is_closed = False
         self.num_samples = 0
-        found = chunk_sets(self._directory)
-        if found and not overwrite and not (append and found.keys() == {""}):
-            raise foreign_chunks(self._directory, found, "")
-        make_room(self._directory, found, [""], overwrite=overwrite)
-        self._kept = found[""].chunks if append and found else ()
-        self._directory.mkdir(parents=True, exist_ok=True)
+        if self._directory.is_file():
+            raise OutputDirError(str(directory), "is a file, and the chunks need a directory.", "Name another")
+        self._lock = DirectoryLock(self._directory)
+        # A writer that is dropped instead of closed keeps nobody from the directory.
+        weakref.finalize(self, self._lock.release)
+        try:
+            self._kept = self._begin(overwrite=overwrite, append=append)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _begin(self, *, overwrite: bool, append: bool) -> tuple[ChunkEntry, ...]:
+        """Make the directory ready, and return the chunks that stay."""
+        root = self._directory
+        finish_placing(root)
+        stopped = self._job.load()
+        if stopped is not None:
+            if self._job.is_worth_keeping and not (overwrite or self._job.has_failed):
+                raise stopped_split(root, stopped.command, "")
+            self._job.end()
+        forget_coming(root, [""])
+        found = chunk_sets(root)
+        if found and not overwrite:
+            if not append:
+                raise foreign_chunks(root, found, "")
+            if problem := other_holdout(root, found, [""], {}):
+                raise problem
+        make_room(root, found, [""], overwrite=overwrite)
+        return found[""].chunks if append and found else ()
 
     def write(self, sample: Mapping[str, Any]) -> None:
         """Write one sample: name -> number, text, bytes, list, dict or array.  All samples have the same names."""
@@ -111,12 +141,15 @@ class ChunkWriter:
             if not self._entries:
                 raise OutputDirError(f"{self._directory}/", "was given no samples.")
             columns, chunks = self._layout.written_specs(self._layout.form), self._layout.format
-            made_by = {"command": "", "dump": "ChunkWriter"}
-            finish(self._directory, self._kept, self._entries, columns=columns, chunks=chunks, made_by=made_by)
+            made_by = {"command": "", "dump": "ChunkWriter", "num_kept": len(self._kept)}
+            check_number(str(self._directory), self._entries, self.num_samples)
+            manifest = new_manifest(
+                self._directory, self._kept, self._entries, columns=columns, chunks=chunks, made_by=made_by
+            )
         except BaseException:
             self._undo()
             raise
-        self._is_closed = True
+        self._place(manifest)
 
     def __enter__(self) -> ChunkWriter:
         return self
@@ -167,13 +200,37 @@ class ChunkWriter:
         rows, index = join_rows(self._rows), first_free_index(self._kept) + len(self._entries)
         self._rows, self._num_rows, self._num_bytes = [], 0, 0
         chunks, form = self._layout.format, self._layout.form
-        self._entries.append(write_chunk(self._directory, index, rows, chunks=chunks, form=form))
+        with self._names_what_is_full():
+            self._entries.append(write_chunk(self._job.staged(""), index, rows, chunks=chunks, form=form))
+
+    def _place(self, manifest: Manifest) -> None:
+        self._is_closed = True
+        try:
+            with self._names_what_is_full():
+                place_all(self._directory, {"": manifest})
+        finally:
+            self._lock.release()
 
     def _undo(self) -> None:
+        if self._is_closed:
+            return
         self._is_closed = True
         self._samples, self._rows = [], []
-        for entry in self._entries:
-            remove(self._directory / entry.file)
+        try:
+            self._job.end()
+        finally:
+            self._lock.release()
+
+    @contextmanager
+    def _names_what_is_full(self) -> Iterator[None]:
+        try:
+            yield
+        except (WriteError, OSError) as exc:
+            full = exc if isinstance(exc, WriteError) else no_room(self._directory, exc)
+            if full is None:
+                raise
+            remedy = f"{full.hint}, then write all samples again: none of this ChunkWriter's are kept"
+            raise SplitError(full.path, full.what, remedy) from exc
 
 
 def _stacked(name: str, values: Any) -> Any:

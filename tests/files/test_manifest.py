@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from pyloader.columns import ColumnSpec
-from pyloader.errors import ManifestError
+from pyloader.errors import ManifestError, WriteError
 from pyloader.files.manifest import (
     ChunkEntry,
     Manifest,
@@ -146,7 +146,7 @@ def test_a_failed_write_leaves_the_old_manifest_and_nothing_beside_it(tmp_path, 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", disk_full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(WriteError, match=r"manifest.json: could not be written: no space left on device\. Make room"):
         write_manifest(tmp_path / "manifest.json", msgspec.structs.replace(PINNED, reader="text"))
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
     assert read_manifest(tmp_path / "manifest.json") == PINNED

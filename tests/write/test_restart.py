@@ -172,18 +172,29 @@ def test_damaged_and_missing_chunks_are_written_again_and_no_others(
     assert {path: path.stat().st_mtime_ns for path in others} == before
 
 
-def test_a_stopped_split_of_another_dump_or_with_other_options_is_refused(
+def test_a_stopped_split_with_other_options_is_refused_and_can_be_given_up(
     dump: Path, tmp_path: Path, small_steps: Any
 ) -> None:
     small_steps()
     output = tmp_path / "chunks"
     in_a_child(lambda: split(dump, output, chunk_bytes=2000), kill_at=200)
-    with pytest.raises(SplitError, match=r"was stopped, of another command: .*2000.*3000.*--overwrite"):
+    with pytest.raises(SplitError, match=r"was stopped, of another command: .*2000.*3000.*--discard-stopped") as refused:
         split(dump, output, chunk_bytes=3000)
+    assert "--overwrite" not in str(refused.value)
+    assert split(dump, output, chunk_bytes=3000, discard_stopped=True).outputs[0].num_samples == 400
+
+
+def test_a_stopped_split_of_a_dump_that_has_changed_since_begins_again(
+    dump: Path, tmp_path: Path, small_steps: Any, tree: Any
+) -> None:
+    small_steps()
+    output = tmp_path / "chunks"
+    in_a_child(lambda: split(dump, output, chunk_bytes=2000), kill_at=200)
     dump.write_bytes(dump.read_bytes() + b'{"id": 9, "text": "", "late": 1}\n')
-    with pytest.raises(SplitError, match=r"its dump has changed since"):
-        split(dump, output, chunk_bytes=2000)
-    assert split(dump, output, chunk_bytes=2000, overwrite=True).outputs[0].num_samples == 401
+    assert split(dump, output, chunk_bytes=2000).outputs[0].num_samples == 401
+    again = tree(output)
+    split(dump, output, chunk_bytes=2000, overwrite=True)
+    assert tree(output) == again
 
 
 @pytest.mark.parametrize("options", [{"num_chunks": 4}, {"chunk_samples": 100, "workers": 2}], ids=str)
