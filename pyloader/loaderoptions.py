@@ -20,7 +20,16 @@ from pyloader.options import (
     with_new_names,
 )
 from pyloader.parts import check_part, reader_of
-from pyloader.plan import LAST_BATCH_RULES, Dealing, Order, Position, Streams, position_from_state, steps_per_epoch
+from pyloader.plan import (
+    LAST_BATCH_RULES,
+    Dealing,
+    Order,
+    Position,
+    Streams,
+    position_from_state,
+    rows_of_step,
+    steps_per_epoch,
+)
 from pyloader.ranks import check_queue, check_state_fits_ranks, counts_of, streams_served
 from pyloader.run import RunOptions, check_bytes, waits_before_retries
 from pyloader.shuffle import CutRule
@@ -89,6 +98,49 @@ class LoaderOptions:
             "wrap": f"{filling:,} samples repeated",
         }
         return f"{rank}, {self.steps_per_epoch:,} steps an epoch, {ending[self.order.last_batch]}"
+
+    def steps_per_run(self) -> int:
+        """Return how many batches a run has.
+
+        Raises:
+          TypeError: the chunks' counts are unknown, or it never ends.
+        """
+        steps = self.steps_per_epoch
+        if self.num_epochs is None:
+            raise TypeError("a DataLoader with num_epochs=None is endless; steps_per_epoch says how long an epoch is")
+        if steps is None:
+            root = self.run.chunks.root
+            raise TypeError(f"how many samples the chunks hold is unknown: count them once with: pyloader index {root}")
+        return steps * self.num_epochs
+
+    def num_reads(self, position: Position) -> int:
+        """Return how many chunks are read before the first batch after `position`."""
+        streams = self.run.streams
+        return self.run.dealing.num_reads(position.segment) if streams is None else streams.num_reads(position)
+
+    def locate(self, step: int) -> list[tuple[str, int]]:
+        """Return where each row of a batch over all ranks comes from, as DataLoader.locate does."""
+        streams = self.all_streams("locating a step's samples needs to know how many each holds")
+        epoch, step = divmod(step, streams.steps_per_epoch)
+        names = self.run.chunks.names
+        return [(names[chunk], row) for chunk, row in rows_of_step(streams, epoch, step).tolist()]
+
+    def explaining_stats(self) -> dict[str, Any]:
+        """Return the options that explain what a loader has counted, as `ChunkStats` has them."""
+        run = self.run
+        return {
+            "rank": self.world.rank,
+            "num_ranks": self.world.size,
+            "num_streams": self.order.num_streams,
+            "num_readers": run.num_readers,
+            "num_workers": run.num_workers,
+            "worker_kind": run.worker_kind,
+            "max_queue_size": run.max_queue_size,
+            "max_bytes": run.max_bytes,
+            "shuffle_window": run.dealing.window,
+            "has_counts": run.chunks.counts is not None,
+            "last_batch": run.rule.last_batch,
+        }
 
     def all_streams(self, purpose: str) -> Streams:
         """Return the plan of an epoch, also where it is one stream.
