@@ -289,6 +289,7 @@ class DataLoader(Wrappable):
     def _load(self, state: dict[str, Any]) -> None:
         options, position = self._options.resuming(state)
         left_out = left_out_in_state(state)
+        options.check_left_out(left_out)
         self._go_to(position)
         self._quarantine.leave_out(left_out)
         self._options = options
@@ -299,7 +300,7 @@ class DataLoader(Wrappable):
         self._quarantine.leave_out([])
 
     def _skip(self, num_steps: int) -> None:
-        checked_integer("num_steps", num_steps, at_least=0)
+        checked_integer("num_steps", num_steps, at_least=0, at_most=2**62)
         streams = self._options.all_streams("skipping steps needs to know their samples")
         if num_steps:
             self._go_to(streams.position(self._position.steps_done + num_steps))

@@ -73,9 +73,11 @@ class Turn:
         Raises:
           ConcurrentUseError: another thread has the turn, or has moved this one's `for`.
         """
-        if self.take(0, me) != me:
+        if (other := self.take(0, me)) != me:
+            names = {thread.ident: thread.name for thread in threading.enumerate()}
             raise ConcurrentUseError(
-                f"{call} of this {self._name} was called in {_thread_name()} while another thread is inside of it.",
+                f"{call} of this {self._name} was called in {_thread_name()} while thread {names.get(other)!r} was "
+                "inside of it.",
                 "Have one thread take the batches, and pass them on: queue.Queue",
             )
         if self.moved is not None and self._iterating is threading.current_thread():

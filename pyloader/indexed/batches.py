@@ -143,7 +143,8 @@ class Batches(Iterator[Batch], Generic[Batch]):
 
     def seek(self, step: int) -> None:
         """Go to the batch of a step, counted from 0 over all epochs, in no time."""
-        position = Position(checked_integer("step", step, at_least=0), ended=True)
+        last = self._recipe.plan.last_step
+        position = Position(checked_integer("step", step, at_least=0, at_most=last), ended=True)
         with self._turn.moving("seek()", self._interrupt):
             self._go_to(position)
 

@@ -172,10 +172,12 @@ class DataLoader(Wrappable, Generic[Batch]):
         """Go to the batch of a step, counted from 0 over all epochs, in no time.
 
         Raises:
+          ValueError: `step` is below 0, or so large that NumPy cannot number its rows.
           StateError: this loader is wrapped; its wrapper has batches that come before.
         """
         self._check_outermost("load_state_dict(state)")
-        self._go_on_from(Position(checked_integer("step", step, at_least=0), ended=True))
+        last = self._recipe.plan.last_step
+        self._go_on_from(Position(checked_integer("step", step, at_least=0, at_most=last), ended=True))
 
     def peek(self) -> Batch:
         """Return the batch that comes next, without using it up; at a run's end, the first of the next run."""
@@ -205,7 +207,8 @@ class DataLoader(Wrappable, Generic[Batch]):
         self._go_on_from(Position())
 
     def _skip(self, num_steps: int) -> None:
-        checked_integer("num_steps", num_steps, at_least=0)
+        left = self._recipe.plan.last_step - self._latest.steps_done
+        checked_integer("num_steps", num_steps, at_least=0, at_most=left)
         if num_steps:
             self._go_on_from(Position(self._latest.steps_done + num_steps, ended=True))
 
