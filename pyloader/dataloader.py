@@ -8,20 +8,19 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from types import TracebackType
 from typing import Any
 
 from pyloader.audit import ReceiptWriter
 from pyloader.datacollator import DataCollator
 from pyloader.datareader import DataReader
 from pyloader.dataset import Dataset
-from pyloader.deliver import Steps, end_with
-from pyloader.errors import ClosedError, ReceiptError
+from pyloader.deliver import SlotsClosed, Steps, Turn, end_with, this_thread
+from pyloader.errors import ClosedError, ConcurrentUseError, ReceiptError
 from pyloader.files.listing import DataDir
 from pyloader.loaderoptions import LoaderOptions, resolve
 from pyloader.observe import ChunkStats, Counters, ProgressBar, Quarantine
 from pyloader.options import checked_integer
-from pyloader.plan import START, Position, left_out_in_state, rows_of_step, state_of
+from pyloader.plan import START, Position, left_out_in_state, state_of
 from pyloader.run import Run
 from pyloader.world import World
 from pyloader.wrapping import Received, Wrappable
@@ -131,6 +130,7 @@ class DataLoader(Wrappable):
         self._is_over = False  # the run's end has been delivered, and no `for` has begun since
         self._has_for = False  # one has begun in this run
         self._is_closed = False
+        self._turn = Turn("DataLoader")
         self._failure: Exception | None = None
         self._has_loaded = False  # a state, and delivered no batch since
         self._counters = Counters()
@@ -151,6 +151,11 @@ class DataLoader(Wrappable):
         self._is_over, self._bar = pickled["is_over"], None
 
     def __iter__(self) -> Iterator[Any]:
+        with self._turn.alone("iter()"):
+            self._begin_for()
+        return self
+
+    def _begin_for(self) -> None:
         self._unwrap_if_left()
         position, steps = self._position, self.steps_per_epoch
         if (
@@ -165,23 +170,28 @@ class DataLoader(Wrappable):
         self._is_over, self._has_for = False, True
         if position.steps_done and not self._options.begins_run(position) and not self._has_loaded:
             _log.info("going on at epoch %d, step %d; reset() starts over", position.epoch, position.step)
-        return self
+        self._turn.begin_for()
 
     def __next__(self) -> Any:
-        position = self._position
+        turn, position = self._turn, self._position
+        me = this_thread()
         try:
+            if turn.take(0, me) != me or turn.moved is not None:
+                turn.refuse(me)
             batch, num_rows = self._next_batch() if self._peeked is None else self._peeked
-            if self._run is not None:
-                self._write_receipt(self._run)
-                self._position = self._run.position
+            if (run := self._run) is not None:
+                self._write_receipt(run)
+                self._position = run.position
             self._peeked = None
             self._counters.delivered(num_rows)
             if self._bar is not None:
                 self._bar.step(self._position.epoch, self._position.step, self._counters)
+            turn.leave()
             return batch
         except BaseException as exc:
             if not isinstance(exc, Exception):  # Ctrl-C, wherever it came: the batch has not been received
                 self._go_to(position)
+            turn.leave_if_mine()
             raise
 
     def __len__(self) -> int:
@@ -190,25 +200,10 @@ class DataLoader(Wrappable):
         Raises:
           TypeError: the chunks' counts are unknown, or num_epochs is None.
         """
-        steps = self.steps_per_epoch
-        if self._options.num_epochs is None:
-            raise TypeError("a DataLoader with num_epochs=None is endless; steps_per_epoch says how long an epoch is")
-        if steps is None:
-            root = self._options.run.chunks.root
-            raise TypeError(f"how many samples the chunks hold is unknown: count them once with: pyloader index {root}")
-        return steps * self._options.num_epochs
-
-    def __bool__(self) -> bool:
-        return True  # not len() == 0
+        return self._options.steps_per_run()
 
     def __repr__(self) -> str:
         return f"DataLoader({self._options})"
-
-    def __enter__(self) -> DataLoader:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
 
     @property
     def epochs_done(self) -> int:
@@ -238,16 +233,17 @@ class DataLoader(Wrappable):
 
     def peek(self) -> Any:
         """Return the batch that comes next, without using it up; at a run's end, the first of the next run."""
-        if self._peeked is None:
-            position = self._position
-            try:
-                self._peeked = self._next_batch()
-            except StopIteration:
-                after_end, self._position, self._is_over = self._position, position, False
-                inline = replace(self._options.run, num_workers=0)
-                run = Run(inline, after_end, after_end.epoch + 1, Counters(), self._quarantine, Steps())
-                return run.next_batch()[0]
-        return self._peeked[0]
+        with self._turn.alone("peek()"):
+            if self._peeked is None:
+                position = self._position
+                try:
+                    self._peeked = self._next_batch()
+                except StopIteration:
+                    after_end, self._position, self._is_over = self._position, position, False
+                    inline = replace(self._options.run, num_workers=0)
+                    run = Run(inline, after_end, after_end.epoch + 1, Counters(), self._quarantine, Steps())
+                    return run.next_batch()[0]
+            return self._peeked[0]
 
     def locate(self, step: int) -> list[tuple[str, int]]:
         """Return where each row of a batch over all ranks comes from: (chunk, row in it), rank after rank.
@@ -261,38 +257,22 @@ class DataLoader(Wrappable):
           DataDirError: the chunks' counts are unknown.
           ValueError: `step` is below 0.
         """
-        checked_integer("step", step, at_least=0)
-        streams = self._options.all_streams("locating a step's samples needs to know how many each holds")
-        epoch, step = divmod(step, streams.steps_per_epoch)
-        names = self._options.run.chunks.names
-        return [(names[chunk], row) for chunk, row in rows_of_step(streams, epoch, step).tolist()]
+        return self._options.locate(checked_integer("step", step, at_least=0))
 
     def stats(self) -> ChunkStats:
         """Return what has been delivered, what was left out, and where the time went."""
-        run, world = self._options.run, self._options.world
-        return self._counters.snapshot(
-            rank=world.rank,
-            num_ranks=world.size,
-            num_streams=self._options.order.num_streams,
-            num_readers=run.num_readers,
-            num_workers=run.num_workers,
-            worker_kind=run.worker_kind,
-            max_queue_size=run.max_queue_size,
-            max_bytes=run.max_bytes,
-            shuffle_window=run.dealing.window,
-            has_counts=run.chunks.counts is not None,
-            last_batch=run.rule.last_batch,
-            skipped=self._quarantine.reasons(),
-        )
+        return self._counters.snapshot(**self._options.explaining_stats(), skipped=self._quarantine.reasons())
 
     def close(self) -> None:
-        """End the threads.  The state stays; batches cannot be had any more."""
+        """End the threads.  The state stays; batches cannot be had any more, also in a thread that waits for one."""
         self._is_closed, self._peeked = True, None
         self._stop_run()
-        if self._receipts is not None:
-            self._receipts.close()
         if self._bar is not None:
             self._bar.close()
+        me = this_thread()
+        if self._receipts is not None and self._turn.take(0, me) == me:  # else the `next` that is going on closes them
+            self._receipts.close()
+            self._turn.leave()
 
     def _received(self) -> Received:
         position, order, counters = self._position, self._options.order, self._counters
@@ -309,6 +289,7 @@ class DataLoader(Wrappable):
     def _load(self, state: dict[str, Any]) -> None:
         options, position = self._options.resuming(state)
         left_out = left_out_in_state(state)
+        options.check_left_out(left_out)
         self._go_to(position)
         self._quarantine.leave_out(left_out)
         self._options = options
@@ -319,7 +300,7 @@ class DataLoader(Wrappable):
         self._quarantine.leave_out([])
 
     def _skip(self, num_steps: int) -> None:
-        checked_integer("num_steps", num_steps, at_least=0)
+        checked_integer("num_steps", num_steps, at_least=0, at_most=2**62)
         streams = self._options.all_streams("skipping steps needs to know their samples")
         if num_steps:
             self._go_to(streams.position(self._position.steps_done + num_steps))
@@ -327,7 +308,7 @@ class DataLoader(Wrappable):
     def _next_batch(self) -> tuple[Any, int]:
         """Return the next batch and its rows; `self._position` stays where the loop is."""
         if self._is_closed:
-            raise ClosedError("this DataLoader is closed.", "Make a new one, and give it the state_dict() of this one")
+            raise self._closed_error()
         if self._failure is not None:
             raise self._failure
         if self._is_over:
@@ -341,6 +322,9 @@ class DataLoader(Wrappable):
         except StopIteration:
             self._end_of_run(self._position.next_epoch() if self._run is None else self._run.position)
             raise
+        except SlotsClosed:
+            self._stop_run()
+            raise self._turn.interruption or self._closed_error() from None
         except BaseException as exc:
             # After Ctrl-C the next call begins a new run from the same position; after an error it repeats the error.
             self._failure = exc if isinstance(exc, Exception) else None
@@ -371,19 +355,33 @@ class DataLoader(Wrappable):
         self._stop_run()  # one that Ctrl-C has kept from being stopped
         steps = Steps()
         self._end_run = end_with(self, steps)  # before anything starts, since Ctrl-C may come at any moment
-        self._run = Run(self._options.run, position, end_epoch, self._counters, self._quarantine, steps)
-        return self._run
+        run = self._run = Run(self._options.run, position, end_epoch, self._counters, self._quarantine, steps)
+        if self._is_closed or self._turn.interruption is not None:  # meanwhile, by another thread
+            steps.close()
+            raise SlotsClosed
+        return run
+
+    def _closed_error(self) -> ClosedError:
+        if self._receipts is not None:  # another thread could not close them while this one was inside of `next`
+            self._receipts.close()
+        return ClosedError("this DataLoader is closed.", "Make a new one, and give it the state_dict() of this one")
+
+    def _interrupt(self, error: ConcurrentUseError) -> None:
+        self._turn.interruption = error
+        if (run := self._run) is not None:
+            run.steps.interrupt()
 
     def _end_of_run(self, position: Position) -> None:
         self._stop_run()
+        self._turn.end_for()
         self._position, self._is_over, self._has_loaded, self._has_for = position, True, False, False
         if self._bar is not None:
             self._bar.close()
 
     def _stop_run(self) -> None:
         self._run = None
-        if self._end_run is not None:
-            self._end_run()
+        if (end_run := self._end_run) is not None:
+            end_run()
         self._end_run = None
 
     def _go_to(self, position: Position) -> None:
@@ -393,8 +391,7 @@ class DataLoader(Wrappable):
 
     def _log_resumed(self, position: Position, seconds: float) -> None:
         self._has_loaded = False
-        run = self._options.run
-        num_read = run.dealing.num_reads(position.segment) if run.streams is None else run.streams.num_reads(position)
+        num_read = self._options.num_reads(position)
         _log.info(
             "resumed at epoch %d, step %d: read %d chunks in %.2f s", position.epoch, position.step, num_read, seconds
         )

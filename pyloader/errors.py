@@ -19,6 +19,7 @@
     ├── MemoryBoundError         max_bytes cannot hold what must be resident at once
     ├── WorkerDiedError          a worker process was killed, or crashed
     ├── ForkError                the loader was used in a forked child process
+    ├── ConcurrentUseError       several threads used the loader at the same time
     └── ClosedError              the loader was used after close()
 
     MissingDependencyError       an optional package is not installed (an ImportError too)
@@ -33,6 +34,7 @@ __all__ = [
     "ChunkReadError",
     "ClosedError",
     "CollateError",
+    "ConcurrentUseError",
     "CoverageError",
     "DataDirError",
     "DatasetError",
@@ -163,6 +165,10 @@ class WorkerDiedError(PyLoaderError):
 
 class ForkError(PyLoaderError):
     """The loader was used in a forked child process, where its threads do not exist."""
+
+
+class ConcurrentUseError(PyLoaderError):
+    """Several threads used the loader at the same time: one takes its batches, or another has moved it meanwhile."""
 
 
 class ClosedError(PyLoaderError):

@@ -12,6 +12,7 @@ from pyloader.datareader import DataReader
 from pyloader.errors import DataDirError, StateError
 from pyloader.files import list_chunks, verification_of
 from pyloader.options import (
+    MOST,
     checked_integer,
     checked_max_skipped,
     checked_seconds,
@@ -20,7 +21,19 @@ from pyloader.options import (
     with_new_names,
 )
 from pyloader.parts import check_part, reader_of
-from pyloader.plan import LAST_BATCH_RULES, Dealing, Order, Position, Streams, position_from_state, steps_per_epoch
+from pyloader.plan import (
+    LAST_BATCH_RULES,
+    Dealing,
+    Order,
+    Position,
+    Streams,
+    check_left_out,
+    check_with_counts,
+    check_without_counts,
+    position_from_state,
+    rows_of_step,
+    steps_per_epoch,
+)
 from pyloader.ranks import check_queue, check_state_fits_ranks, counts_of, streams_served
 from pyloader.run import RunOptions, check_bytes, waits_before_retries
 from pyloader.shuffle import CutRule
@@ -30,6 +43,7 @@ __all__ = ["MAX_QUEUE_SIZE", "SHUFFLE_WINDOW", "LoaderOptions", "resolve"]
 
 MAX_QUEUE_SIZE = 10
 SHUFFLE_WINDOW = 4
+_MOST_RETRIES = 10_000  # three days and a half
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +104,49 @@ class LoaderOptions:
         }
         return f"{rank}, {self.steps_per_epoch:,} steps an epoch, {ending[self.order.last_batch]}"
 
+    def steps_per_run(self) -> int:
+        """Return how many batches a run has.
+
+        Raises:
+          TypeError: the chunks' counts are unknown, or it never ends.
+        """
+        steps = self.steps_per_epoch
+        if self.num_epochs is None:
+            raise TypeError("a DataLoader with num_epochs=None is endless; steps_per_epoch says how long an epoch is")
+        if steps is None:
+            root = self.run.chunks.root
+            raise TypeError(f"how many samples the chunks hold is unknown: count them once with: pyloader index {root}")
+        return steps * self.num_epochs
+
+    def num_reads(self, position: Position) -> int:
+        """Return how many chunks are read before the first batch after `position`."""
+        streams = self.run.streams
+        return self.run.dealing.num_reads(position.segment) if streams is None else streams.num_reads(position)
+
+    def locate(self, step: int) -> list[tuple[str, int]]:
+        """Return where each row of a batch over all ranks comes from, as DataLoader.locate does."""
+        streams = self.all_streams("locating a step's samples needs to know how many each holds")
+        epoch, step = divmod(step, streams.steps_per_epoch)
+        names = self.run.chunks.names
+        return [(names[chunk], row) for chunk, row in rows_of_step(streams, epoch, step).tolist()]
+
+    def explaining_stats(self) -> dict[str, Any]:
+        """Return the options that explain what a loader has counted, as `ChunkStats` has them."""
+        run = self.run
+        return {
+            "rank": self.world.rank,
+            "num_ranks": self.world.size,
+            "num_streams": self.order.num_streams,
+            "num_readers": run.num_readers,
+            "num_workers": run.num_workers,
+            "worker_kind": run.worker_kind,
+            "max_queue_size": run.max_queue_size,
+            "max_bytes": run.max_bytes,
+            "shuffle_window": run.dealing.window,
+            "has_counts": run.chunks.counts is not None,
+            "last_batch": run.rule.last_batch,
+        }
+
     def all_streams(self, purpose: str) -> Streams:
         """Return the plan of an epoch, also where it is one stream.
 
@@ -129,9 +186,35 @@ class LoaderOptions:
         check_state_fits_ranks(state, self.order, self.world)
         position = position_from_state(state, replace(self.order, num_streams=num_streams))
         try:
-            return self.with_streams(num_streams), position
+            options = self.with_streams(num_streams)
         except (DataDirError, ValueError) as exc:
             raise StateError(f"the state was saved with {num_streams} streams. {exc}") from exc
+        options.check_position(position)
+        return options, position
+
+    def check_left_out(self, chunks: list[int]) -> None:
+        """Raise unless a state may leave out these chunks here.
+
+        Raises:
+          StateError: it may not; the message says why.
+        """
+        check_left_out(
+            chunks,
+            num_chunks=len(self.run.chunks),
+            num_streams=self.order.num_streams,
+            max_skipped=self.run.max_skipped,
+        )
+
+    def check_position(self, position: Position) -> None:
+        """Raise unless a run may stand at `position`.
+
+        Raises:
+          StateError: none can; the message says why.
+        """
+        if self.run.chunks.counts is None:
+            check_without_counts(position, self.run.dealing, self.order.batch_size)
+        else:
+            check_with_counts(position, self.all_streams("a position needs it"))
 
     def __str__(self) -> str:
         return ", ".join(f"{name}={value!r}" for name, value in self.shown.items())
@@ -153,20 +236,23 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
     reader: DataReader = reader_of(chunks) if given["datareader"] is None else given["datareader"]
     seed = checked_integer("seed", reader.seed if given["seed"] is None else given["seed"], at_least=0)
     batch_size = checked_integer(
-        "batch_size", reader.batch_size if given["batch_size"] is None else given["batch_size"], at_least=1
+        "batch_size",
+        reader.batch_size if given["batch_size"] is None else given["batch_size"],
+        at_least=1,
+        at_most=MOST,
     )
     shuffle = "all" if given["shuffle"] else "rows" if reader.shuffle else "none"
     window = _window(given["shuffle_window"], shuffle)
-    queue_size = checked_integer("max_queue_size", given["max_queue_size"], at_least=1)
+    queue_size = checked_integer("max_queue_size", given["max_queue_size"], at_least=1, at_most=MOST)
     max_bytes = parse_memory("max_bytes", given["max_bytes"])
     dealing = Dealing(len(chunks), window)
     world, world_source = resolve_world(given["world"])
     if given["last_batch"] not in LAST_BATCH_RULES:
         raise ValueError(f'last_batch must be "keep", "drop", "pad" or "wrap", not {given["last_batch"]!r}')
-    num_workers = checked_integer("num_workers", given["num_workers"], at_least=0)
+    num_workers = checked_integer("num_workers", given["num_workers"], at_least=0, at_most=MOST)
     num_epochs = given["num_epochs"]
     if num_epochs is not None:
-        checked_integer("num_epochs", num_epochs, at_least=1)
+        checked_integer("num_epochs", num_epochs, at_least=1, at_most=MOST)
     num_rows = len(chunks) if chunks.counts is None else int(chunks.counts.sum())
     max_skipped, max_skipped_rows = checked_max_skipped(
         given["max_skipped"], [len(chunks), num_rows], of="chunks and rows"
@@ -198,11 +284,13 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
         max_queue_size=queue_size,
         max_bytes=max_bytes,
         row_bytes=chunks.row_bytes if given["datareader"] is None else None,
-        num_readers=checked_integer("num_readers", given["num_readers"], at_least=1),
+        num_readers=checked_integer("num_readers", given["num_readers"], at_least=1, at_most=MOST),
         num_workers=num_workers,
         worker_kind=checked_worker_kind(given["worker_kind"], num_workers),
         verification=verification_of(chunks, given["verify"]),
-        retry_waits=waits_before_retries(checked_integer("read_retries", given["read_retries"], at_least=0)),
+        retry_waits=waits_before_retries(
+            checked_integer("read_retries", given["read_retries"], at_least=0, at_most=_MOST_RETRIES)
+        ),
         max_skipped=max_skipped,
         max_skipped_rows=max_skipped_rows,
         traced=max_skipped_rows > 0 or audited,
@@ -247,7 +335,7 @@ class _Call(str):
 def _window(shuffle_window: int | None, shuffle: str) -> int:
     if shuffle_window is None:
         return SHUFFLE_WINDOW if shuffle == "all" else 1
-    checked_integer("shuffle_window", shuffle_window, at_least=1)
+    checked_integer("shuffle_window", shuffle_window, at_least=1, at_most=MOST)
     if shuffle != "all" and shuffle_window > 1:
         raise ValueError(f"shuffle_window={shuffle_window} needs shuffle=True, which mixes chunks and their rows")
     return shuffle_window

@@ -11,6 +11,7 @@ from pyloader.limits import available_bytes
 
 __all__ = [
     "ELSEWHERE",
+    "MOST",
     "checked_integer",
     "checked_max_skipped",
     "checked_seconds",
@@ -20,6 +21,8 @@ __all__ = [
     "parse_memory",
     "with_new_names",
 ]
+
+MOST = 2**31 - 1  # of batches, threads, chunks in memory, epochs: sums and products of a few stay small integers
 
 _OLD_NAMES = {"num_epoch": "num_epochs", "random_seed": "seed", "root_dir": "data_dir"}
 
@@ -82,17 +85,19 @@ def with_new_names(
     return options
 
 
-def checked_integer(name: str, value: Any, *, at_least: int) -> int:
+def checked_integer(name: str, value: Any, *, at_least: int, at_most: int | None = None) -> int:
     """Return `value` as an int.
 
     Raises:
       TypeError: it is no integer.
-      ValueError: it is below `at_least`.
+      ValueError: it is below `at_least`, or above `at_most`.
     """
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be an integer, got {value!r}")
     if value < at_least:
         raise ValueError(f"{name} must be at least {at_least}, got {value}")
+    if at_most is not None and value > at_most:
+        raise ValueError(f"{name} must be at most {at_most}, got {value}")
     return int(value)
 
 

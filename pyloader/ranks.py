@@ -16,6 +16,8 @@ from pyloader.world import World
 
 __all__ = ["check_queue", "check_state_fits_ranks", "counts_of", "streams_served"]
 
+_MOST_RANKS = 2**16  # that are looked for, to be advised
+
 
 def counts_of(chunks: ChunkList, purpose: str) -> np.ndarray:
     """Return how many samples each chunk has, int64 of shape [len(chunks)].
@@ -110,6 +112,9 @@ def check_state_fits_ranks(state: Mapping[str, Any], order: Order, world: World)
     num_streams, whole_batch = state["num_streams"], state.get("batch_size")
     if type(whole_batch) is not int:
         return  # refused as any state that lacks something
+    if whole_batch < 1 or whole_batch % num_streams:
+        what = f"the state has batch_size={whole_batch} and num_streams={num_streams}."
+        raise StateError(what, "Give what state_dict() returned, unchanged")
     if num_streams == 1 and world.size > 1:
         raise StateError(
             f"the state was saved with one stream, which {world.size} ranks cannot share.",
@@ -117,7 +122,7 @@ def check_state_fits_ranks(state: Mapping[str, Any], order: Order, world: World)
             f"world=World(rank, size, num_streams={world.size}) can go on on any number of ranks that divides that",
         )
     if num_streams % world.size:
-        small = [size for size in range(1, math.isqrt(num_streams) + 1) if num_streams % size == 0]
+        small = [size for size in range(1, min(math.isqrt(num_streams), _MOST_RANKS) + 1) if num_streams % size == 0]
         sizes = sorted({*small, *(num_streams // size for size in small)})
         choices = ", ".join(f"{size} (batch_size={whole_batch // size})" for size in sizes)
         raise StateError(

@@ -12,14 +12,14 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
-from pyloader.errors import StateError
+from pyloader.deliver import Turn, this_thread
+from pyloader.errors import ConcurrentUseError, StateError
 
 __all__ = ["Received", "Wrappable", "Wrapper"]
 
 Batch = TypeVar("Batch")
-Self = TypeVar("Self", bound="Wrapper[Any]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,16 @@ class Wrappable(ABC):
     """A source of batches that knows what it has handed over, and lets a wrapper know in its place."""
 
     _handover: _Handover | None = None
+    _turn: Turn
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def __bool__(self) -> bool:
+        return True  # not by len(), which an endless one does not have
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the loop has received, as small JSON; a fresh loader that loads it goes on with the next batch.
@@ -83,7 +93,8 @@ class Wrappable(ABC):
             this loader is wrapped.
         """
         self._check_outermost("load_state_dict(state)")
-        self._load(state)
+        with self._turn.moving("load_state_dict()", self._interrupt):
+            self._load(state)
 
     def reset(self) -> None:
         """Go back to the start of epoch 0.
@@ -92,7 +103,8 @@ class Wrappable(ABC):
           StateError: this loader is wrapped; its wrapper has batches that come before.
         """
         self._check_outermost("reset()")
-        self._reset()
+        with self._turn.moving("reset()", self._interrupt):
+            self._reset()
 
     def skip(self, num_steps: int) -> None:
         """Leave out the next `num_steps` batches, without reading them; the state counts them as received.
@@ -103,7 +115,8 @@ class Wrappable(ABC):
           StateError: this loader is wrapped; its wrapper knows which batches are next.
         """
         self._check_outermost("skip(num_steps)")
-        self._skip(num_steps)
+        with self._turn.moving("skip()", self._interrupt):
+            self._skip(num_steps)
 
     def _check_outermost(self, call: str) -> None:
         self._unwrap_if_left()
@@ -124,7 +137,15 @@ class Wrappable(ABC):
             self._load(handover.received.state)
 
     @abstractmethod
+    def close(self) -> None:
+        """End what it has running."""
+
+    @abstractmethod
     def _received(self) -> Received: ...
+
+    @abstractmethod
+    def _interrupt(self, error: ConcurrentUseError) -> None:
+        """End the `next` that another thread is inside of, with this error."""
 
     @abstractmethod
     def _load(self, state: dict[str, Any]) -> None: ...
@@ -152,6 +173,7 @@ class Wrapper(Wrappable, Generic[Batch]):
         name = type(self).__name__
         if not isinstance(loader, Wrappable):
             raise TypeError(f"{name} wraps a pyloader DataLoader or another wrapper, not a {type(loader).__name__}")
+        self._turn = Turn(name)
         loader._unwrap()
         self._handed_over = _Handover(weakref.ref(self), name, loader._received())
         loader._handover = self._handed_over
@@ -161,20 +183,40 @@ class Wrapper(Wrappable, Generic[Batch]):
         self._taken: tuple[Any] | None = None  # kept, should Ctrl-C come before it is converted
         self._end: tuple[Exception, Received] | None = None
 
-    def __iter__(self: Self) -> Self:
-        self._unwrap_if_left()
-        if not self._ahead:
-            self._end = None
-        if self._end is None:
-            iter(self._loader)
+    def __iter__(self) -> Self:
+        with self._turn.alone("iter()"):
+            self._unwrap_if_left()
+            if not self._ahead:
+                self._end = None
+            if self._end is None:
+                iter(self._loader)
+            self._turn.begin_for()
         return self
 
     def __next__(self) -> Batch:
-        self._fill(self._size)
+        turn, received = self._turn, self._handed_over.received
+        me, ahead = this_thread(), None
+        try:
+            if turn.take(0, me) != me or turn.moved is not None:
+                turn.refuse(me)
+            self._fill(self._size)
+            ahead = self._ahead.copy()
+            batch = self._handed()
+            turn.leave()
+            return batch
+        except BaseException as exc:
+            if ahead is not None and not isinstance(exc, Exception):  # Ctrl-C: the batch has not been received
+                self._ahead, self._handed_over.received = ahead, received
+            turn.leave_if_mine()
+            raise
+
+    def _handed(self) -> Batch:
+        """Return the batch that comes first, as received; raise what comes when there is none."""
         if not self._ahead:
             assert self._end is not None
             error, self._handed_over.received = self._end
             if isinstance(error, StopIteration):
+                self._turn.end_for()
                 raise StopIteration
             raise error
         batch, self._handed_over.received = self._ahead.popleft()
@@ -182,15 +224,6 @@ class Wrapper(Wrappable, Generic[Batch]):
 
     def __len__(self) -> int:
         return len(self._loader)
-
-    def __bool__(self) -> bool:
-        return True
-
-    def __enter__(self: Self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._loader!r})"
@@ -213,8 +246,9 @@ class Wrapper(Wrappable, Generic[Batch]):
 
     def peek(self) -> Batch:
         """Return the batch that comes next, without using it up; at a run's end, the first of the next run."""
-        self._fill(1)
-        return self._ahead[0][0] if self._ahead else self._convert(self._loader.peek())
+        with self._turn.alone("peek()"):
+            self._fill(1)
+            return self._ahead[0][0] if self._ahead else self._convert(self._loader.peek())
 
     def stats(self) -> Any:
         """Return the loader's stats, counted up to the batch last handed to the loop."""
@@ -224,9 +258,12 @@ class Wrapper(Wrappable, Generic[Batch]):
 
     def close(self) -> None:
         """Close the loader, and drop what was taken from it."""
-        self._ahead.clear()
-        self._end = self._taken = None
-        self._loader.close()
+        self._loader.close()  # first: it ends the `next` of another thread
+        me = this_thread()
+        if self._turn.take(0, me) == me:
+            self._ahead.clear()
+            self._end = self._taken = None
+            self._turn.leave()
 
     def _fill(self, size: int) -> None:
         """Take batches from the loader until `size` are there, or it has no more to give for now."""
@@ -258,6 +295,9 @@ class Wrapper(Wrappable, Generic[Batch]):
 
     def _received(self) -> Received:
         return self._handed_over.received
+
+    def _interrupt(self, error: ConcurrentUseError) -> None:
+        self._loader._interrupt(error)
 
     def _load(self, state: dict[str, Any]) -> None:
         self._loader._load(state)

@@ -20,12 +20,12 @@ PATHS = sorted(PACKAGE.rglob("*.py"))
 
 # From the bottom to the top.  A module may import from its own layer and from those below.
 LAYERS = [
-    {"errors", "options", "optional", "columns", "limits", "memory", "version", "world", "wrapping"},
+    {"errors", "options", "optional", "columns", "limits", "memory", "version", "world"},
     {"files", "plan"},
     {"datareader", "dataset", "datacollator", "read", "shuffle", "encode", "collate"},
     {"deliver"},
     {"write"},
-    {"observe", "audit"},  # no step knows them
+    {"observe", "audit", "wrapping"},  # no step knows them
     {"run", "indexed"},
     {"parts", "ranks", "loaderoptions", "dataloader", "jax", "torch", "tensorflow"},
     {"testing", "demo"},

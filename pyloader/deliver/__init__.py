@@ -22,7 +22,7 @@ from pyloader.deliver.slots import Held, Slots, SlotsClosed
 from pyloader.deliver.stalls import StallWatch
 from pyloader.deliver.tally import Tally
 from pyloader.deliver.threads import ThreadedMap
-from pyloader.deliver.turns import turns
+from pyloader.deliver.turns import Turn, this_thread, turns
 
 __all__ = [
     "Claim",
@@ -39,6 +39,7 @@ __all__ = [
     "StallWatch",
     "Steps",
     "Tally",
+    "Turn",
     "belongings",
     "end_with",
     "loader_cpu_seconds",
@@ -46,6 +47,7 @@ __all__ = [
     "map_in_order",
     "pause",
     "run_child",
+    "this_thread",
     "turns",
 ]
 

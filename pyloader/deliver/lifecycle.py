@@ -73,6 +73,11 @@ class Steps:
         """Return the stacks of the steps' threads."""
         return [stack for step in self._steps for stack in step.stacks()]
 
+    def interrupt(self) -> None:
+        """Tell every thread and process to end, and end every wait for them; may be called from any thread."""
+        for each in (*self._steps[::-1], *self._awaited):
+            each.signal_close()
+
     def close(self) -> None:
         """End every thread and process, and wait until they have ended; after 5 seconds warn, and leave.
 
@@ -80,9 +85,8 @@ class Steps:
         """
         if os.getpid() != self._process:
             return
+        self.interrupt()
         steps: Sequence[_Step] = self._steps[::-1]
-        for each in (*steps, *self._awaited):
-            each.signal_close()
         deadline = time.monotonic() + _CLOSE_SECONDS
         running = [line for awaited in self._awaited for line in awaited.join(deadline)]
         if any(step.owns(threading.current_thread()) for step in steps):

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any, Generic, NoReturn, TypeVar
 
@@ -34,6 +35,18 @@ _GRACE_SECONDS = 1.0
 # Nothing is forked: whatever threads and devices this process has, the worker begins as a new interpreter.  It has our
 # sys.path from its first import on, and neither imports nor runs the user's script again.
 _PROGRAM = "import sys; sys.path[:] = {path!r}; from pyloader.deliver.worker import serve; serve({descriptor})"
+
+_connections: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+
+
+def _close_connections() -> None:
+    for connection in list(_connections):
+        connection.close()
+
+
+# A forked child that kept them open would keep the workers alive after their parent's death, and hide theirs from it.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_connections)
 
 
 class RemoteFunction(Generic[Out]):
@@ -121,6 +134,7 @@ class _Worker:
     def __init__(self, function: bytes) -> None:
         self._function: bytes | None = function
         self._connection, theirs = socket.socketpair()
+        _connections.update((self._connection, theirs))
         path = [entry for entry in sys.path if isinstance(entry, str)]
         program = _PROGRAM.format(path=path, descriptor=theirs.fileno())
         try:

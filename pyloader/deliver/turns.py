@@ -3,11 +3,148 @@
 from __future__ import annotations
 
 import threading
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
-__all__ = ["turns"]
+from pyloader.errors import ConcurrentUseError
+
+__all__ = ["Turn", "this_thread", "turns"]
+
+_WAIT_SECONDS = 5.0
+
+this_thread = threading.get_ident
 
 
 def turns() -> AbstractContextManager[bool]:
     """Return a lock: `with` it, one thread is in at a time, and may enter again."""
     return threading.RLock()
+
+
+class Turn:
+    """Whose turn it is to take batches of a loader: one thread's at a time; a second one is refused, and does not wait.
+
+    It is a dict that holds the thread, since a lock costs twice as much, and every batch pays for it:
+
+        me = this_thread()
+        try:
+            if turn.take(0, me) != me or turn.moved is not None:
+                turn.refuse(me)
+            ...
+            turn.leave()
+        except BaseException:
+            turn.leave_if_mine()
+            raise
+
+    Args:
+      name: What the loader is called in errors.
+
+    Attributes:
+      take: take(0, me) takes the turn when nobody has it, and returns who has it now.
+      moved: The error for the thread whose `for` another thread has moved; None mostly.
+      interruption: The error for the call that another thread ends in order to move the loader; None mostly.
+    """
+
+    __slots__ = ("_changed", "_holder", "_is_awaited", "_iterating", "_name", "interruption", "moved", "take")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._holder: dict[int, int] = {}
+        self.take = self._holder.setdefault
+        self._changed, self._is_awaited = threading.Condition(), False
+        self._iterating: threading.Thread | None = None  # the one that is in the middle of a `for`
+        self.moved: ConcurrentUseError | None = None
+        self.interruption: ConcurrentUseError | None = None
+
+    def leave(self) -> None:
+        """Give the turn back."""
+        self._holder.clear()
+        if self._is_awaited:
+            with self._changed:
+                self._changed.notify_all()
+
+    def leave_if_mine(self) -> None:
+        """Give the turn back, if this thread has it."""
+        if self._holder.get(0) == this_thread():
+            self.leave()
+
+    def refuse(self, me: int, call: str = "next()") -> None:
+        """Raise, for a call that comes out of turn.
+
+        Raises:
+          ConcurrentUseError: another thread has the turn, or has moved this one's `for`.
+        """
+        if (other := self.take(0, me)) != me:
+            names = {thread.ident: thread.name for thread in threading.enumerate()}
+            raise ConcurrentUseError(
+                f"{call} of this {self._name} was called in {_thread_name()} while thread {names.get(other)!r} was "
+                "inside of it.",
+                "Have one thread take the batches, and pass them on: queue.Queue",
+            )
+        if self.moved is not None and self._iterating is threading.current_thread():
+            raise ConcurrentUseError(*self.moved.args)
+        self.end_for()  # another thread takes the batches now
+
+    @contextmanager
+    def alone(self, call: str) -> Iterator[None]:
+        """Have the turn for a while.
+
+        Raises:
+          ConcurrentUseError: another thread has it.
+        """
+        me = this_thread()
+        try:
+            if self.take(0, me) != me:
+                self.refuse(me, call)
+            yield
+        finally:
+            self.leave_if_mine()
+
+    @contextmanager
+    def moving(self, call: str, interrupt: Callable[[ConcurrentUseError], None]) -> Iterator[None]:
+        """Have the turn in order to move the loader; another thread that is in the middle of a `for` is told.
+
+        Args:
+          call: What moves it: "reset()".
+          interrupt: Ends the call that has the turn, with an error.
+
+        Raises:
+          ConcurrentUseError: that one did not end within 5 seconds.
+        """
+        me = this_thread()
+        moved = ConcurrentUseError(
+            f"{call} of this {self._name} was called in {_thread_name()} while this thread was taking its batches.",
+            "Begin a new `for`, which goes on from there",
+        )
+        try:
+            if self.take(0, me) != me:
+                interrupt(moved)
+                if not self._wait(me):
+                    self.refuse(me, call)
+            if self._iterating not in (None, threading.current_thread()):
+                self.moved = moved
+            self.interruption = None
+            yield
+        finally:
+            self.leave_if_mine()
+
+    def begin_for(self) -> None:
+        """Note that a `for` begins in this thread."""
+        self._iterating = threading.current_thread()
+        self.moved = self.interruption = None
+
+    def end_for(self) -> None:
+        """Note that it has come to its end."""
+        self._iterating = self.moved = None
+
+    def _wait(self, me: int) -> bool:
+        """Take the turn when it is given back, and tell whether that was within 5 seconds."""
+        with self._changed:
+            self._is_awaited = True  # before looking: whoever gives it back after that look sees this, and notifies
+            try:
+                return self._changed.wait_for(lambda: self.take(0, me) == me, _WAIT_SECONDS)
+            finally:
+                self._is_awaited = False
+
+
+def _thread_name() -> str:
+    return f"thread {threading.current_thread().name!r}"

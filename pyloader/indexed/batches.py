@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from pyloader.deliver import Steps, end_with
-from pyloader.errors import ClosedError
+from pyloader.deliver import SlotsClosed, Steps, Turn, end_with, this_thread
+from pyloader.errors import ClosedError, ConcurrentUseError
 from pyloader.indexed.options import Recipe
 from pyloader.indexed.positions import Position, position_from_state, state_of
 from pyloader.indexed.run import Run
@@ -45,22 +45,39 @@ class Batches(Iterator[Batch], Generic[Batch]):
         self._end_run: Callable[[], None] | None = None
         self._bar = ProgressBar(recipe.plan.steps_per_epoch) if recipe.progress else None
         self._failure: Exception | None = None
+        self._turn = Turn("iterator")
         self._is_closed = False
         self._first_step, self._end_step = recipe.run_around(position)
 
     def __iter__(self) -> Batches[Batch]:
+        self._turn.begin_for()
         return self
 
     def __next__(self) -> Batch:
+        turn, position = self._turn, self._position
+        me = this_thread()
+        try:
+            if turn.take(0, me) != me or turn.moved is not None:
+                turn.refuse(me)
+            batch = self._next_batch(position)
+            turn.leave()
+            return batch
+        except BaseException as exc:
+            if not isinstance(exc, Exception):  # Ctrl-C, wherever it came: the batch has not been received
+                self._go_to(position)
+            turn.leave_if_mine()
+            raise
+
+    def _next_batch(self, position: Position) -> Batch:
         if self._is_closed:
-            raise ClosedError("this iterator is closed.", "Make a new one with iter(loader)")
+            raise self._closed_error()
         if self._failure is not None:
             raise self._failure
-        position = self._position
         step = position.step
         if step == self._end_step:
             self._position = Position(step, ended=True)
             self._stop_run()
+            self._turn.end_for()
             raise StopIteration
         self._recipe.counters.requested()
         try:
@@ -71,6 +88,10 @@ class Batches(Iterator[Batch], Generic[Batch]):
                 epoch, step_of_epoch = self._recipe.plan.epoch_and_step(step)
                 self._bar.step(epoch, step_of_epoch + 1, self._recipe.counters)
             return batch
+        except SlotsClosed:
+            self._position = position
+            self._stop_run()
+            raise self._turn.interruption or self._closed_error() from None
         except BaseException as exc:
             # After Ctrl-C the next call begins a new run from the same position; after an error it repeats the error.
             self._failure = exc if isinstance(exc, Exception) else None
@@ -116,27 +137,43 @@ class Batches(Iterator[Batch], Generic[Batch]):
         Raises:
           StateError: the state was saved with another dataset or order; the message says what to write.
         """
-        self._go_to(position_from_state(state, self._recipe.plan))
+        position = position_from_state(state, self._recipe.plan)
+        with self._turn.moving("load_state_dict()", self._interrupt):
+            self._go_to(position)
 
     def seek(self, step: int) -> None:
         """Go to the batch of a step, counted from 0 over all epochs, in no time."""
-        self._go_to(Position(checked_integer("step", step, at_least=0), ended=True))
+        last = self._recipe.plan.last_step
+        position = Position(checked_integer("step", step, at_least=0, at_most=last), ended=True)
+        with self._turn.moving("seek()", self._interrupt):
+            self._go_to(position)
 
     def close(self) -> None:
-        """End the workers.  The position stays; batches cannot be had any more."""
+        """End the workers.  The position stays; batches cannot be had any more, also in a thread that waits for one."""
         self._is_closed = True
         self._stop_run()
 
     def _begin_run(self) -> Run:
         steps = Steps()
         self._end_run = end_with(self, steps)  # before anything starts, since Ctrl-C may come at any moment
-        self._run = Run(self._recipe, self._position.step, self._end_step, steps)
-        return self._run
+        run = self._run = Run(self._recipe, self._position.step, self._end_step, steps)
+        if self._is_closed or self._turn.interruption is not None:  # meanwhile, by another thread
+            steps.close()
+            raise SlotsClosed
+        return run
+
+    def _closed_error(self) -> ClosedError:
+        return ClosedError("this iterator is closed.", "Make a new one with iter(loader)")
+
+    def _interrupt(self, error: ConcurrentUseError) -> None:
+        self._turn.interruption = error
+        if (run := self._run) is not None:
+            run.steps.interrupt()
 
     def _stop_run(self) -> None:
         self._run = None
-        if self._end_run is not None:
-            self._end_run()
+        if (end_run := self._end_run) is not None:
+            end_run()
         self._end_run = None
         if self._bar is not None:
             self._bar.close()

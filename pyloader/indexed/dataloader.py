@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from pyloader.datacollator import DataCollator
-from pyloader.errors import ClosedError
+from pyloader.deliver import Turn
+from pyloader.errors import ClosedError, ConcurrentUseError
 from pyloader.indexed.batches import Batches, Progress
 from pyloader.indexed.options import resolve
 from pyloader.indexed.planning import pieces
@@ -100,6 +100,7 @@ class DataLoader(Wrappable, Generic[Batch]):
         self._recipe = resolve(given, old_names)
         self._starts_over = starts_over
         self._is_closed = False
+        self._turn = Turn("DataLoader")
         self._iterators: weakref.WeakSet[Batches[Batch]] = weakref.WeakSet()
         self._latest = self._at(Position())
         self._is_fresh = True  # the latest iterator has been given to nobody
@@ -132,17 +133,8 @@ class DataLoader(Wrappable, Generic[Batch]):
             )
         return self._recipe.run_steps
 
-    def __bool__(self) -> bool:
-        return True  # an endless one has no len() to go by
-
     def __repr__(self) -> str:
         return f"DataLoader({self._recipe})"
-
-    def __enter__(self) -> DataLoader[Batch]:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
 
     @property
     def steps_per_epoch(self) -> int | None:
@@ -180,10 +172,12 @@ class DataLoader(Wrappable, Generic[Batch]):
         """Go to the batch of a step, counted from 0 over all epochs, in no time.
 
         Raises:
+          ValueError: `step` is below 0, or so large that NumPy cannot number its rows.
           StateError: this loader is wrapped; its wrapper has batches that come before.
         """
         self._check_outermost("load_state_dict(state)")
-        self._go_on_from(Position(checked_integer("step", step, at_least=0), ended=True))
+        last = self._recipe.plan.last_step
+        self._go_on_from(Position(checked_integer("step", step, at_least=0, at_most=last), ended=True))
 
     def peek(self) -> Batch:
         """Return the batch that comes next, without using it up; at a run's end, the first of the next run."""
@@ -203,6 +197,9 @@ class DataLoader(Wrappable, Generic[Batch]):
         state = latest.state_dict()
         return Received(state, latest.steps_done, latest.epochs_done, counters.num_steps, counters.num_samples)
 
+    def _interrupt(self, error: ConcurrentUseError) -> None:
+        self._latest._interrupt(error)
+
     def _load(self, state: Mapping[str, Any]) -> None:
         self._go_on_from(position_from_state(state, self._recipe.plan))
 
@@ -210,7 +207,8 @@ class DataLoader(Wrappable, Generic[Batch]):
         self._go_on_from(Position())
 
     def _skip(self, num_steps: int) -> None:
-        checked_integer("num_steps", num_steps, at_least=0)
+        left = self._recipe.plan.last_step - self._latest.steps_done
+        checked_integer("num_steps", num_steps, at_least=0, at_most=left)
         if num_steps:
             self._go_on_from(Position(self._latest.steps_done + num_steps, ended=True))
 

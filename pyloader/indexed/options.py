@@ -21,6 +21,7 @@ from pyloader.limits import num_processors
 from pyloader.observe import Counters
 from pyloader.options import (
     ELSEWHERE,
+    MOST,
     checked_integer,
     checked_max_skipped,
     checked_seconds,
@@ -140,12 +141,12 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> Recipe:
     dataset, labelset, num_epochs = given["dataset"], given["labelset"], given["num_epochs"]
     source = _source(dataset, labelset)
     if num_epochs is not None:
-        checked_integer("num_epochs", num_epochs, at_least=1)
+        checked_integer("num_epochs", num_epochs, at_least=1, at_most=MOST)
     world, world_source = resolve_world(given["world"])
     _check_shared_out_once(source, world, world_source)
     plan = BatchPlan(
         sampler=_checked_sampler(given["sampler"], len(source), given["shuffle"], given["seed"]),
-        batch_size=checked_integer("batch_size", given["batch_size"], at_least=1),
+        batch_size=checked_integer("batch_size", given["batch_size"], at_least=1, at_most=MOST),
         last_batch=_checked_rule(given["last_batch"], num_epochs, world.size),
         rank=world.rank,
         world_size=world.size,
@@ -159,7 +160,7 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> Recipe:
     num_workers = given["num_workers"]
     if num_workers is None:  # more threads than processors gather no faster, and get into each other's way
         num_workers = min(_NUM_WORKERS, num_processors())
-    checked_integer("num_workers", num_workers, at_least=0)
+    checked_integer("num_workers", num_workers, at_least=0, at_most=MOST)
     shown = {
         **given,
         "num_workers": num_workers,
@@ -179,7 +180,7 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> Recipe:
         num_epochs=num_epochs,
         num_workers=num_workers,
         worker_kind=checked_worker_kind(given["worker_kind"], num_workers),
-        prefetch_size=checked_integer("prefetch_size", given["prefetch_size"], at_least=0),
+        prefetch_size=checked_integer("prefetch_size", given["prefetch_size"], at_least=0, at_most=MOST),
         max_skipped=checked_max_skipped(given["max_skipped"], [len(source)], of="items")[0],
         stall_timeout_seconds=checked_seconds("stall_timeout_seconds", given["stall_timeout_seconds"]),
         progress=given["progress"],

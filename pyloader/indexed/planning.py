@@ -52,6 +52,11 @@ class BatchPlan:
             return None
         return steps_per_epoch(self.sampler.length, self.global_batch_size, self.last_batch)
 
+    @property
+    def last_step(self) -> int:
+        """The last step that a run may begin at: its rows, and many after them, have numbers that NumPy can hold."""
+        return 2**62 // max(self.global_batch_size, self.sampler.length)
+
     def epoch_and_step(self, step: int) -> tuple[int, int]:
         """Return in which epoch a batch begins, and as which of its steps."""
         if self.last_batch == "span":

@@ -62,6 +62,8 @@ def position_from_state(state: Mapping[str, Any], plan: BatchPlan) -> Position:
     if type(step) is not int or step < 0 or type(ended) is not bool:
         what = f"the state has step={step!r}, ended={ended!r}."
         raise StateError(what, "Give what state_dict() returned, unchanged")
+    if step > plan.last_step:
+        raise StateError(f"the state has step={step}, farther than any run comes.", "Give what state_dict() returned")
     return Position(step, ended)
 
 

@@ -127,6 +127,7 @@ class ChunkSource:
             batch: dict[str, np.ndarray] = next(self.loader)
         except StopIteration:  # num_epochs are over; a new `for` begins the next ones
             batch = next(iter(self.loader))
+            self.loader._turn.end_for()  # JAX asks in one thread after the other
         return batch
 
     def _as_announced(self, batch: dict[str, np.ndarray], axes: tuple[int, ...]) -> tuple[PyTree, np.ndarray]:

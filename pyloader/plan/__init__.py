@@ -1,5 +1,6 @@
 """Who reads what, and when.  Pure: numbers in, numbers and arrays out; no files, no threads."""
 
+from pyloader.plan.consistency import check_left_out, check_with_counts, check_without_counts
 from pyloader.plan.dealing import Dealing
 from pyloader.plan.locating import is_filling, located_streams, rows_between, rows_of_step
 from pyloader.plan.numbering import STAND_IN, sample_numbers
@@ -20,6 +21,9 @@ __all__ = [
     "ReadTask",
     "Streams",
     "Stretch",
+    "check_left_out",
+    "check_with_counts",
+    "check_without_counts",
     "chunk_order",
     "deal_phase",
     "encode_generator",

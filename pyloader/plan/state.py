@@ -19,6 +19,7 @@ __all__ = ["STATE_VERSION", "Order", "left_out_in_state", "order_from_state", "p
 
 STATE_VERSION = 1
 _UNCHANGED = "Give what state_dict() returned, unchanged"
+_TOO_FAR = 2**63  # where NumPy's integers end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,10 +102,19 @@ def position_from_state(state: Mapping[str, Any], order: Order) -> Position:
       StateError: the state was saved under another order, or is none.
     """
     _check_complete(state, [*_numbers(order), *Order.__slots__, "order_digest"])
+    for name, allowed in _ORDERS.items():
+        _check_value(name, state[name], allowed)
     _check_order(state, order)
+    if order.num_streams > 1 and (stray := {"segment", "offset"} & set(state)):
+        what = (
+            f"the state has num_streams={order.num_streams} and {min(stray)!r}, which only a state of one stream has."
+        )
+        raise StateError(what, _UNCHANGED)
     numbers = {name: state[name] for name in _numbers(order)}
     for name, value in numbers.items():
         _check_value(name, value, 0)
+        if value >= _TOO_FAR:
+            raise StateError(f"the state has {name}={value!r}, farther than any run comes.", _UNCHANGED)
     return Position(**numbers)
 
 

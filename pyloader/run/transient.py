@@ -45,7 +45,9 @@ def is_transient(error: BaseException) -> bool:
 
 def waits_before_retries(num_retries: int) -> tuple[float, ...]:
     """Return how many seconds to wait before each further try: twice as long each time, at most half a minute."""
-    return tuple(min(_FIRST_WAIT_SECONDS * 2**number, _LONGEST_WAIT_SECONDS) for number in range(num_retries))
+    return tuple(
+        min(_FIRST_WAIT_SECONDS * 2.0 ** min(number, 10), _LONGEST_WAIT_SECONDS) for number in range(num_retries)
+    )
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from pyloader.columns import Columns, concatenate_columns, row_count, slice_columns, take_rows
+from pyloader.errors import StateError
 from pyloader.memory import RecycledMemory
 from pyloader.plan import filling_rows
 from pyloader.shuffle.deal import EpochEnd
@@ -110,6 +111,9 @@ def cut(
       start: How many rows of the first segment have been received already.
       step: How many batches of its epoch have been received already.
       num_segments: How many segments an epoch has.
+
+    Raises:
+      StateError: the first segment has fewer than `start` rows.
     """
     memory = RecycledMemory()
     carried: list[Columns] = []
@@ -130,6 +134,11 @@ def cut(
             yield replace(segment, num_dropped=num_dropped, num_filled=num_filled)
             carried, latest, start, step = [], {}, 0, 0
             continue
+        if start > segment.num_rows:
+            what = (
+                f"the state stands at row {start:,} of segment {segment.index:,}, which has {segment.num_rows:,} rows."
+            )
+            raise StateError(what, "Give what state_dict() returned, unchanged, and the chunks it was saved on")
         if segment.num_rows == 0:
             continue
         while (whole := _whole_batches(rule, num_carried + segment.num_rows - start, step)) > 0:
