@@ -56,3 +56,16 @@ def test_a_batch_is_one_take():
 
     list(torch_data.DataLoader(Counting(ROWS).shuffle(1), batch_size=100))
     assert asked == [100] * 4
+
+
+@pytest.mark.parametrize("road", ["__getitem__", "__getitems__", "get"])
+def test_what_a_subclass_overrides_counts_for_pytorchs_loader(tmp_path, road):
+    np.save(tmp_path / "x.npy", np.arange(4, dtype=np.float32))
+
+    def override(self, index):
+        found = getattr(super(changed, self), road)(index)
+        return [row * 100 for row in found] if road == "__getitems__" else found * 100
+
+    changed = type("Changed", (NPDataset,), {road: override})
+    (batch,) = torch_data.DataLoader(changed(tmp_path / "x.npy"), batch_size=4)
+    assert batch.tolist() == [0, 100, 200, 300]
