@@ -42,6 +42,9 @@ class CachedDataset(Dataset[Item]):
     def close(self) -> None:
         self.dataset.close()
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.dataset!r})"
+
 
 def _room_for(rows: Rows, length: int) -> Any:
     if isinstance(rows, dict):

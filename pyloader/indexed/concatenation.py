@@ -41,3 +41,6 @@ class CombinedDataset(Dataset[Item]):
     def close(self) -> None:
         for dataset in self.datasets:
             dataset.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self.datasets))}, {len(self):,} items)"

@@ -43,14 +43,18 @@ class DataLoader(Wrappable, Generic[Batch]):
       batch_size: Samples in a batch (of one rank).
       prefetch_size: How many batches may wait for the loop; num_workers more are being made.
       shuffle: Whether every epoch has another order; False keeps that of the dataset.
-      seed: The seed of the order, an integer >= 0.
+      seed: The seed of the order, and of `keys`, an integer >= 0.
       transform: Called in the workers with a batch's rows, as the dataset gives them; what it returns becomes the
         batch.  With `labelset` it is called with the pair, transform((data, label)), or, when it takes two arguments,
-        transform(data, label); it returns the pair.
+        transform(data, label); it returns the pair.  A parameter named `keys` gets a random number for each row, uint64
+        of shape [rows], that depends on seed, epoch and item alone: for augmentation that is the same on any number of
+        ranks and workers.
       num_epochs: How many epochs a `for` has; None never ends.
       sampler: Decides the order in place of `shuffle` and `seed`.
-      datacollator: Makes the batch of what there is after `transform`, its columns: {"data": rows} where they have no
-        names.  None makes arrays of lists of numbers, and leaves all else what it is.
+      datacollator: Makes the batch of what there is after `transform`, its columns: those of the dataset; of items that
+        are dicts, their values by key; of tuples, their values by place ("0", "1"), and what it returns under these
+        names becomes a tuple again; of all other items {"data": rows}.  None makes arrays of numbers, in the form of
+        the items: dicts become a dict of arrays, tuples a tuple; strings and all else stay lists.
       last_batch: An epoch's last rows, when they make no whole batch: "keep" a short batch, "drop" them, "pad" it by
         repeating a row (every batch then has a bool "mask"), "wrap": repeat the rows before them, or "span": the batch
         takes the first rows of the next epoch, so that all are whole, and none is lost or repeated.  None is "span" for

@@ -4,7 +4,9 @@
 `take`: a batch of 256 through shuffle, map and shard is one `take` of 256 on the source.
 
 To make one of your own, subclass `Dataset` and write `__len__` and `take(indices)`, or, simpler and slower, `__len__`
-and `__getitem__(index)`.  Either may be called from several threads at once.
+and `__getitem__(index)`.  Either may be called from several threads at once.  To change what another dataset gives,
+override one of its roads (`take`, `__getitems__`, `__getitem__`, `get`), and reach the old one by super(): the loader,
+the operations, iteration and PyTorch's DataLoader all get what the most derived class says.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from typing import Any, Generic, Self, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
-from pyloader.indexed.rows import Rows, items_of, row_at
+from pyloader.indexed.roads import item, item_or_none, items, pave
+from pyloader.indexed.rows import Rows, items_of
 
 __all__ = ["BaseDataset", "Dataset"]
 
@@ -31,29 +34,31 @@ _ITERATED_TOGETHER = 256  # rows for each take of a plain `for`
 class Dataset(ABC, Generic[Item]):
     """Items, each reached by its index, 0 to len - 1; -1 is the last."""
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        pave(cls, Dataset)
+
     @abstractmethod
     def __len__(self) -> int: ...
 
-    def take(self, indices: np.ndarray) -> Rows:
+    def take(self, indices: Any) -> Rows:
         """Return the items at `indices`, in that order.
 
-        A subclass without it has what its __getitems__ gives, or a list of what its __getitem__ or get does.
+        A subclass that writes it gets an int64 array of shape [n], each at least 0 and below len(self), whatever it was
+        called with.  One that writes __getitems__, __getitem__ or get instead has what these give.
 
         Args:
-          indices: int64 array of shape [n]; each at least 0 and below len(self), in any order, also several times.
+          indices: A list, a range or an array of integers, in any order, also several times; negative ones count from
+            the end.  An array of bools, one for each item, chooses those that are True.
 
         Returns:
           n rows: an array of shape [n, ...], a list of n items, or a dict, name -> such.  They belong to the caller.
+
+        Raises:
+          IndexError: an index is outside of the dataset.
+          TypeError: they are no indices.
         """
-        kind = type(self)
-        if kind.__getitems__ is not Dataset.__getitems__:
-            rows: Rows = self.__getitems__(indices)
-            return rows
-        if kind.__getitem__ is not Dataset.__getitem__:
-            return [self[index] for index in indices.tolist()]
-        if kind.get is not Dataset.get:
-            return [self.get(index) for index in indices.tolist()]
-        raise NotImplementedError(f"{kind.__name__} has neither take(indices) nor __getitem__(index): write one")
+        raise NotImplementedError(f"{type(self).__name__} has neither take(indices) nor __getitem__(index): write one")
 
     @overload
     def __getitem__(self, index: int | np.integer[Any]) -> Item: ...
@@ -62,26 +67,20 @@ class Dataset(ABC, Generic[Item]):
     def __getitem__(self, index: Any) -> Any:
         """Return one item; for a slice, a list of indices or an array of them, rows as `take` gives them.
 
-        Negative indices count from the end.  An array of bools, one for each item, chooses those that are True.
-
         Raises:
           IndexError: an index is outside of the dataset.
           TypeError: it is no index.
         """
-        if isinstance(index, slice):
-            return self.take(np.arange(*index.indices(len(self)), dtype=np.int64))
-        if hasattr(index, "__index__") and np.ndim(index) == 0 and not isinstance(index, bool):
-            return row_at(self.take(self._checked(np.array([index.__index__()], np.int64))), 0)
-        return self.take(self._checked(self._integers(index)))
+        return item(Dataset, self, index)
 
     def __getitems__(self, indices: Sequence[int] | npt.NDArray[Any]) -> Any:
         """Return the items at `indices` as a list or an array of them: what PyTorch's DataLoader asks for."""
-        rows = self.take(self._checked(self._integers(indices)))
-        return items_of(rows) if isinstance(rows, dict) else rows
+        return items(Dataset, self, indices)
 
     def get(self, index: int) -> Item | None:
         """Return the item at `index`, or None where there is none."""
-        return self[index] if -len(self) <= index < len(self) else None
+        found: Item | None = item_or_none(Dataset, self, index)
+        return found
 
     def __iter__(self) -> Iterator[Item]:
         for start in range(0, len(self), _ITERATED_TOGETHER):
@@ -199,25 +198,6 @@ class Dataset(ABC, Generic[Item]):
         """
         parts: tuple[Dataset[Item], Dataset[Item]] = _operation("train_test_split")(self, fraction, seed=seed, key=key)
         return parts
-
-    def _integers(self, indices: Any) -> np.ndarray:
-        """Return what a user gave as indices as int64."""
-        array = np.asarray(indices)
-        if array.ndim == 1 and array.dtype == bool and len(array) == len(self):
-            return np.flatnonzero(array)
-        if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
-            what = f"an array of {array.dtype}, shape {list(array.shape)}" if array.shape else repr(indices)
-            raise TypeError(f"{type(self).__name__} is indexed by integers, slices, and lists of integers, not {what}")
-        return array.astype(np.int64, copy=False)
-
-    def _checked(self, indices: np.ndarray) -> np.ndarray:
-        """Return `indices` counted from the start."""
-        length = len(self)
-        outside = (indices < -length) | (indices >= length)
-        if outside.any():
-            first = indices[outside][0]
-            raise IndexError(f"index {first} is outside of {type(self).__name__}, which has {length:,} items")
-        return np.where(indices < 0, indices + length, indices)
 
 
 BaseDataset = Dataset

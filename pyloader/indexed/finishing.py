@@ -7,20 +7,26 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
 
-from pyloader.collate import NumpyDataCollator
+import numpy as np
+
 from pyloader.datacollator import DataCollator
+from pyloader.indexed.collating import collating
 
-__all__ = ["Finish", "finishing"]
+__all__ = ["Finish", "finishing", "takes_keys"]
 
-Finish: TypeAlias = "Callable[[Any], Any]"
+Finish: TypeAlias = "Callable[..., Any]"
 
 
 def finishing(
-    transform: Callable[..., Any] | None, datacollator: DataCollator | None, *, is_pair: bool
+    transform: Callable[..., Any] | None, datacollator: DataCollator | None, *, is_pair: bool, is_streams: bool
 ) -> tuple[Finish, Finish]:
     """Return two functions of a batch's rows, called one after the other: what transforms, and what collates.
 
-    With neither argument lists of numbers become arrays, and all else stays what it is.
+    Args:
+      transform: The user's; what it returns is the batch, unless there is a datacollator.
+      datacollator: The user's; with neither of them arrays are made: `pyloader.indexed.collating`.
+      is_pair: Whether the rows are {"data": ..., "label": ...}, of which transform gets the pair.
+      is_streams: Whether they are a dict of several datasets' rows.
 
     Raises:
       TypeError: one of them cannot be called so.
@@ -33,19 +39,24 @@ def finishing(
     change: Finish = _unchanged
     if transform is not None:
         change = partial(_pair_changed, transform, _takes_two(transform)) if is_pair else transform
-    if datacollator is not None:
-        return change, partial(_collated, datacollator)
-    return change, _numbers_as_arrays if transform is None else _unchanged
+    if transform is not None and datacollator is None:
+        return change, _unchanged
+    return change, collating(datacollator, is_streams=is_streams)
+
+
+def takes_keys(transform: Callable[..., Any] | None) -> bool:
+    """Tell whether a transform has a parameter `keys` that nobody has given a value."""
+    return transform is not None and "keys" in _parameters(transform)
 
 
 def _unchanged(rows: Any) -> Any:
     return rows
 
 
-def _pair_changed(transform: Callable[..., Any], takes_two: bool, rows: dict[str, Any]) -> Any:
+def _pair_changed(transform: Callable[..., Any], takes_two: bool, rows: dict[str, Any], **keys: np.ndarray) -> Any:
     """Return {"data": ..., "label": ...} with the two changed by a transform of the pair."""
     data, label = rows["data"], rows["label"]
-    answer = transform(data, label) if takes_two else transform((data, label))
+    answer = transform(data, label, **keys) if takes_two else transform((data, label), **keys)
     if isinstance(answer, dict):
         return answer
     if not isinstance(answer, tuple | list) or len(answer) != 2:
@@ -54,29 +65,24 @@ def _pair_changed(transform: Callable[..., Any], takes_two: bool, rows: dict[str
 
 
 def _takes_two(function: Callable[..., Any]) -> bool:
-    """Tell whether a function must be given two arguments."""
+    """Tell whether a function must be given two arguments, beside `keys`."""
+    given = {"keys": None} if takes_keys(function) else {}
     try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):  # some functions written in C have none
-        return False
-    try:
-        signature.bind(None)
+        inspect.signature(function).bind(None, **given)
     except TypeError:
         return True
+    except ValueError:  # some functions written in C do not tell
+        return False
     return False
 
 
-def _collated(collator: DataCollator, rows: Any) -> Any:
-    return collator.collate_batch(rows if isinstance(rows, dict) else {"data": rows})
-
-
-def _numbers_as_arrays(rows: Any) -> Any:
-    """Return rows with lists of numbers made into arrays, as NumpyDataCollator does; all else stays what it is."""
-    if isinstance(rows, dict):
-        return {name: _numbers_as_arrays(column) for name, column in rows.items()}
-    if isinstance(rows, list):
-        return NumpyDataCollator().collate_batch({"data": rows})["data"]
-    return rows
+def _parameters(function: Callable[..., Any]) -> list[str]:
+    """Return the names of the parameters that have no value yet, or None."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # some functions written in C do not tell
+        return []
+    return [parameter.name for parameter in parameters if parameter.default in (parameter.empty, None)]
 
 
 def _kind(answer: object) -> str:

@@ -79,6 +79,9 @@ class HuggingFaceDataset(Dataset[dict[str, Any]]):
             rows |= self._others[indices]
         return {name: rows[name] for name in self._names}
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self):,} rows of {', '.join(self._names)})"
+
 
 def _number_columns(datasets: Any, dataset: Any) -> list[str]:
     """Return the columns that are arrays: by the whole table, so that a column is the same in every batch."""

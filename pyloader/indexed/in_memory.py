@@ -78,7 +78,7 @@ class RangeDataset(Dataset[int]):
         return numbers
 
     def __repr__(self) -> str:
-        return f"RangeDataset({self._range.start}, {self._range.stop}, {self._range.step})"
+        return f"{type(self).__name__}({self._range.start}, {self._range.stop}, {self._range.step})"
 
 
 def as_dataset(source: Any) -> Dataset[Any]:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from pyloader.errors import CollateError, CoverageError
+from pyloader.indexed.collating import columns_of_items
 from pyloader.indexed.dataset import Dataset
 from pyloader.indexed.planning import Piece
 from pyloader.indexed.rows import Rows, num_rows, sliced_rows
@@ -76,7 +77,7 @@ class Pace:
 
 def made_batches(
     source: Dataset[Any],
-    transform: Callable[[Rows], Any],
+    transform: Callable[..., Any],
     collate: Callable[[Any], Any],
     adds_mask: bool,
     skips: bool,
@@ -86,7 +87,7 @@ def made_batches(
 
     Args:
       source: Rows are taken from it.
-      transform: Changes a batch's rows.
+      transform: Changes a batch's rows; gets their `keys` too, where the piece has them.
       collate: Makes the batch of them.
       adds_mask: Whether each batch gets a bool "mask", which is False on filling.
       skips: Whether an item that cannot be taken is left out, where the piece is a single batch.
@@ -113,7 +114,7 @@ def made_batches(
         mine = rows if len(piece.sizes) == 1 else sliced_rows(rows, start, stop)
         if adds_mask:
             mine = _with_mask(mine, (np.arange(size) < num_samples) & ~fills[start:stop])
-        changed = transform(mine)
+        changed = transform(mine) if piece.keys is None else transform(mine, keys=piece.keys[start:stop])
         transformed = time.perf_counter()
         made.batches.append(collate(changed))
         made.seconds[1] += transformed - begun
@@ -199,6 +200,8 @@ def _taken_with_gaps(source: Dataset[Any], indices: np.ndarray, skipped: dict[in
 
 
 def _with_mask(rows: Rows, is_sample: np.ndarray) -> Rows:
+    if isinstance(rows, list):
+        rows = columns_of_items(rows) or rows
     if not isinstance(rows, dict):
         what = "last_batch='pad' adds a column 'mask', and the batches have no columns."
         raise CollateError(what, 'Give the dataset a name: DataLoader({"data": dataset}, ...)')

@@ -34,6 +34,9 @@ class MappedDataset(Dataset[Out], Generic[Item, Out]):
     def close(self) -> None:
         self.dataset.close()
 
+    def __repr__(self) -> str:  # without the length, which may take a while
+        return f"{type(self).__name__}({self.dataset!r}, {_name_of(self._fn)})"
+
 
 class MappedBatchDataset(Dataset[Out]):
     """fn(rows) for every batch of consecutive rows, computed when it is read.
@@ -65,3 +68,10 @@ class MappedBatchDataset(Dataset[Out]):
 
     def close(self) -> None:
         self.dataset.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.dataset!r}, {_name_of(self._fn)}, batch_size={self._batch_size})"
+
+
+def _name_of(fn: Callable[..., Any]) -> str:
+    return getattr(fn, "__name__", None) or repr(fn)

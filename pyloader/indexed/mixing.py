@@ -70,6 +70,9 @@ class MixedDataset(Dataset[Item]):
         for dataset in self.datasets:
             dataset.close()
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self.datasets))}, {len(self):,} items)"
+
     def _until_one_ends(self) -> int:
         ends = []
         for source, dataset in enumerate(self.datasets):

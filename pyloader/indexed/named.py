@@ -36,6 +36,9 @@ class NamedStreams(Dataset[dict[str, Any]]):
         for dataset in self.streams.values():
             dataset.close()
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.streams!r})"
+
 
 def check_lengths(datasets: Mapping[str, Dataset[Any]]) -> None:
     """Raise unless there are datasets, all of the same length.

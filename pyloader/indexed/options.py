@@ -9,7 +9,7 @@ from typing import Any
 
 from pyloader.datacollator import DataCollator
 from pyloader.indexed.dataset import Dataset
-from pyloader.indexed.finishing import Finish, finishing
+from pyloader.indexed.finishing import Finish, finishing, takes_keys
 from pyloader.indexed.in_memory import as_dataset
 from pyloader.indexed.making import STAGES, MakeBatches, made_batches
 from pyloader.indexed.named import NamedStreams
@@ -150,13 +150,19 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> Recipe:
         last_batch=_checked_rule(given["last_batch"], num_epochs, world.size),
         rank=world.rank,
         world_size=world.size,
+        key_seed=checked_integer("seed", given["seed"], at_least=0) if takes_keys(given["transform"]) else None,
     )
     if plan.steps_per_epoch == 0:
         raise ValueError(
             f"{len(source):,} items make no batch of {plan.global_batch_size:,} with last_batch='drop': "
             f"make batch_size smaller, or write last_batch='wrap'"
         )
-    transform, collate = finishing(given["transform"], given["datacollator"], is_pair=labelset is not None)
+    transform, collate = finishing(
+        given["transform"],
+        given["datacollator"],
+        is_pair=labelset is not None,
+        is_streams=isinstance(source, NamedStreams),
+    )
     num_workers = given["num_workers"]
     if num_workers is None:  # more threads than processors gather no faster, and get into each other's way
         num_workers = min(_NUM_WORKERS, num_processors())

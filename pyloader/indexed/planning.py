@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyloader.indexed.samplers import Sampler
-from pyloader.plan import steps_per_epoch
+from pyloader.plan import row_keys, steps_per_epoch
 
 __all__ = ["LAST_BATCH_RULES", "BatchPlan", "Piece", "pieces"]
 
@@ -32,6 +32,7 @@ class BatchPlan:
         epoch begins in the batch in which the one before it ends.
       rank: Which rank's batches, from 0.
       world_size: How many ranks there are.
+      key_seed: The seed of the rows' keys; None where nobody asks for them.
     """
 
     sampler: Sampler
@@ -39,6 +40,7 @@ class BatchPlan:
     last_batch: str
     rank: int = 0
     world_size: int = 1
+    key_seed: int | None = None
 
     @property
     def global_batch_size(self) -> int:
@@ -99,6 +101,21 @@ class BatchPlan:
         low, high = int(places.min()), int(places.max()) + 1
         return self.sampler.indices(epoch_start + low, epoch_start + high)[places - low], num_samples
 
+    def keys(self, step: int, indices: np.ndarray, num_samples: int) -> np.ndarray | None:
+        """Return the keys of a batch's rows, uint64 of shape [rows]; None where nobody asks.
+
+        A row that fills up has the key of its place, beyond those of all samples: not that of the row it repeats.
+        """
+        if self.key_seed is None:
+            return None
+        places = self._line_start(step) + np.arange(len(indices))
+        if self.last_batch == "span":
+            return row_keys(indices, seed=self.key_seed, epoch=places // self.sampler.length)
+        epoch = step // self._steps()
+        is_sample = np.arange(len(indices)) < num_samples
+        numbers = np.where(is_sample, indices, places - epoch * self.sampler.length)
+        return row_keys(numbers, seed=self.key_seed, epoch=epoch)
+
     def batches(self, step: int, end_step: int | None) -> Iterator[tuple[int, np.ndarray, int]]:
         """Yield (step, indices, number of samples among them) for the batches from `step` on."""
         together = max(1, _PLANNED_TOGETHER // self.batch_size) if self.world_size == 1 else 1
@@ -148,18 +165,21 @@ class Piece:
       indices: Of all their rows, int64 of shape [rows].
       sizes: How many rows each batch has.
       num_samples: How many of each batch's rows are samples, not filling.
+      keys: Of all their rows, uint64 of shape [rows]; None where nobody asks.
     """
 
     step: int
     indices: np.ndarray
     sizes: list[int]
     num_samples: list[int]
+    keys: np.ndarray | None = None
 
     def split(self) -> list[Piece]:
         """Return its batches, each as a piece of its own."""
         stops = np.cumsum(self.sizes)[:-1]
-        parts = zip(np.split(self.indices, stops), self.sizes, self.num_samples, strict=True)
-        return [Piece(self.step + k, part, [size], [number]) for k, (part, size, number) in enumerate(parts)]
+        keys = [None] * len(self.sizes) if self.keys is None else np.split(self.keys, stops)
+        parts = zip(np.split(self.indices, stops), self.sizes, self.num_samples, keys, strict=True)
+        return [Piece(self.step + k, part, [size], [number], key) for k, (part, size, number, key) in enumerate(parts)]
 
 
 def pieces(plan: BatchPlan, step: int, end_step: int | None, *, num_together: Callable[[], int]) -> Iterator[Piece]:
@@ -168,13 +188,15 @@ def pieces(plan: BatchPlan, step: int, end_step: int | None, *, num_together: Ca
     for batch in plan.batches(step, end_step):
         waiting.append(batch)
         if len(waiting) >= num_together():
-            yield _together(waiting)
+            yield _together(plan, waiting)
             waiting = []
     if waiting:
-        yield _together(waiting)
+        yield _together(plan, waiting)
 
 
-def _together(batches: list[tuple[int, np.ndarray, int]]) -> Piece:
+def _together(plan: BatchPlan, batches: list[tuple[int, np.ndarray, int]]) -> Piece:
     parts = [indices for _, indices, _ in batches]
     joined = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    return Piece(batches[0][0], joined, [len(part) for part in parts], [number for _, _, number in batches])
+    keys = [key for batch in batches if (key := plan.keys(*batch)) is not None]
+    sizes, num_samples = [len(part) for part in parts], [number for _, _, number in batches]
+    return Piece(batches[0][0], joined, sizes, num_samples, np.concatenate(keys) if keys else None)

@@ -63,6 +63,9 @@ class PolarsDataset(Dataset[dict[str, Any]]):
         rows = self.frame[indices]
         return {series.name: self._column(series) for series in rows.get_columns()}
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self):,} rows of {', '.join(self.frame.columns)})"
+
     def _column(self, series: Any) -> Column:
         column: Column = series.to_numpy(writable=True) if series.name in self._arrays else series.to_list()
         return column

@@ -36,3 +36,6 @@ class ZippedDataset(Dataset[tuple[Any, ...]]):
     def close(self) -> None:
         for dataset in self.datasets:
             dataset.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self.datasets))})"

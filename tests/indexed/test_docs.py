@@ -19,3 +19,5 @@ def test_every_python_block_runs(tmp_path, monkeypatch):
             names["resumed"] = names["loader"].steps_done
             names["loader"].close()
     assert names["resumed"] == 21
+    with names["augmented"] as loader:
+        assert next(loader).shape == (256, 4, 4)

@@ -88,3 +88,37 @@ def test_what_makes_no_source_is_refused():
         GymnaxSource(Counting(), 1.0, act)
     with pytest.raises(ValueError, match="steps_per_epoch must be at least 1"):
         make_source(0)
+
+
+class Resetting(Counting):
+    """As gymnax 1.x: six values, resets by itself, and says what the last observation was."""
+
+    def step(self, key, env_state, action, params):
+        observation, env_state, reward, terminated, info = super().step(key, env_state, action, params)
+        truncated = jnp.array(False)
+        info = {**info, "final_observation": observation}
+        observation = jnp.where(terminated, 100.0, observation)  # its reset begins elsewhere, so that it can be told
+        return observation, {"count": observation[0] % 100}, reward, terminated, truncated, info
+
+
+def test_an_environment_that_resets_by_itself_is_not_reset_once_more():
+    source = GymnaxSource(Resetting(), 1.0, act, policy_state_template=POLICY, steps_per_epoch=8)
+    state = set_source_policy_state(source.init_state(0), POLICY)
+    found = []
+    for _ in range(9):
+        transition, _, state = source.next(state)
+        found.append(transition)
+    assert [float(each["state"][0]) for each in found] == [0, 2, 4, 100, 2, 4, 100, 2, 0]  # and an epoch's end
+    assert [float(each["next_state"][0]) for each in found][:4] == [2, 4, 6, 2]
+    assert [bool(each["done"]) for each in found] == [bool(each["terminated"]) for each in found]
+    assert set(found[0]) == {"state", "action", "reward", "next_state", "done", "terminated", "truncated", "info"}
+
+
+def test_a_step_of_another_number_of_values_is_refused():
+    class Four(Counting):
+        def step(self, key, env_state, action, params):
+            observation, env_state, reward, _, info = super().step(key, env_state, action, params)
+            return observation, env_state, reward, info
+
+    with pytest.raises(ValueError, match=r"Four.step returned 4 values; it must return \(observation, env_state"):
+        GymnaxSource(Four(), 1.0, act, policy_state_template=POLICY)

@@ -1,0 +1,133 @@
+"""Roads: the ways to a dataset's items, and how a class that writes one of them gets the others.
+
+Each class has all of them, made of the one that it wrote.  So an override counts wherever items are read, and super()
+leads to what is overridden.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from pyloader.indexed.rows import Rows, items_of, row_at
+
+__all__ = ["item", "item_or_none", "items", "pave"]
+
+# Of those that a class writes, the others are made of the first.
+_ROADS = ("take", "__getitems__", "__getitem__", "get")
+
+
+def pave(kind: type[Any], root: type[Any]) -> None:
+    """Give a class that writes some of the roads the others; `root` is the class that all datasets derive from."""
+    home = next(base for base in kind.__mro__ if not vars(base).keys().isdisjoint(_ROADS))
+    if home is not kind and issubclass(home, root):
+        return  # it was paved itself
+    written = [name for name in _ROADS if name in vars(home)]
+    makers: dict[str, Callable[..., Any]] = {"__getitem__": item, "__getitems__": items, "get": item_or_none}
+    if "take" in written:
+        kind.take = _checking(kind.take)
+    else:
+        kind.take = _like(root.take, kind, _TAKES[written[0]])
+    for name, make in makers.items():
+        if name not in written:
+            setattr(kind, name, _like(getattr(root, name), kind, make))
+
+
+def item(kind: type[Any], dataset: Any, index: Any) -> Any:
+    """Return dataset[index] by the `take` of `kind`."""
+    if isinstance(index, slice):
+        return kind.take(dataset, np.arange(*index.indices(len(dataset)), dtype=np.int64))
+    if hasattr(index, "__index__") and np.ndim(index) == 0 and not isinstance(index, bool):
+        return row_at(kind.take(dataset, np.array([index.__index__()], np.int64)), 0)
+    return kind.take(dataset, index)
+
+
+def items(kind: type[Any], dataset: Any, indices: Any) -> Any:
+    """Return the items at `indices` by the `take` of `kind`: a list, or an array."""
+    rows = kind.take(dataset, indices)
+    return items_of(rows) if isinstance(rows, dict) else rows
+
+
+def item_or_none(kind: type[Any], dataset: Any, index: int) -> Any:
+    """Return the item at `index` by the `[...]` of `kind`, or None where there is none."""
+    return kind.__getitem__(dataset, index) if -len(dataset) <= index < len(dataset) else None
+
+
+def _checked(dataset: Any, indices: Any) -> np.ndarray:
+    """Return what a user gave as indices as int64, counted from the start.
+
+    Raises:
+      IndexError: one is outside of the dataset.
+      TypeError: they are no indices.
+    """
+    length = len(dataset)
+    if type(indices) is np.ndarray and indices.dtype == np.int64 and indices.ndim == 1:
+        # Read without their sign, negative ones are larger than any length.
+        if not indices.size or np.maximum.reduce(indices.view(np.uint64)) < length:
+            return indices
+    else:
+        indices = _integers(dataset, indices)
+    outside = (indices < -length) | (indices >= length)
+    if outside.any():
+        first = indices[outside][0]
+        raise IndexError(f"index {first} is outside of {type(dataset).__name__}, which has {length:,} items")
+    counted: np.ndarray = np.where(indices < 0, indices + length, indices)
+    return counted
+
+
+def _integers(dataset: Any, indices: Any) -> np.ndarray:
+    array = np.asarray(indices)
+    name = type(dataset).__name__
+    if array.ndim == 1 and array.dtype == bool:
+        if len(array) == len(dataset):
+            return np.flatnonzero(array)
+        raise TypeError(f"a mask needs a bool for each of the {len(dataset):,} items of {name}, and has {len(array):,}")
+    if array.ndim == 0 and array.dtype.kind in "iu":
+        raise TypeError(
+            f"take needs several indices, a list or an array of them, not {indices!r}; {name}[i] is one item"
+        )
+    if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
+        what = f"an array of {array.dtype}, shape {list(array.shape)}" if array.shape else repr(indices)
+        raise TypeError(f"{name} is indexed by integers, slices, and lists of integers, not {what}")
+    return array.astype(np.int64, copy=False)
+
+
+def _checking(take: Callable[..., Rows]) -> Callable[..., Rows]:
+    @functools.wraps(take)
+    def checking(self: Any, indices: Any) -> Rows:
+        return take(self, _checked(self, indices))
+
+    return checking
+
+
+def _by_getitems(kind: type[Any], dataset: Any, indices: Any) -> Rows:
+    rows: Rows = kind.__getitems__(dataset, _checked(dataset, indices))
+    return rows
+
+
+def _by_getitem(kind: type[Any], dataset: Any, indices: Any) -> Rows:
+    return [kind.__getitem__(dataset, index) for index in _checked(dataset, indices).tolist()]
+
+
+def _by_get(kind: type[Any], dataset: Any, indices: Any) -> Rows:
+    return [kind.get(dataset, index) for index in _checked(dataset, indices).tolist()]
+
+
+_TAKES: dict[str, Callable[..., Rows]] = {
+    "__getitems__": _by_getitems,
+    "__getitem__": _by_getitem,
+    "get": _by_get,
+}
+
+
+def _like(road: Callable[..., Any], kind: type[Any], make: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method that looks like `road`, and does what `make` does for `kind`."""
+
+    @functools.wraps(road)
+    def method(self: Any, indices: Any) -> Any:
+        return make(kind, self, indices)
+
+    return method
