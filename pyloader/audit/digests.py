@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pyloader.plan import STAND_IN
+from pyloader.plan import STAND_IN, mix_bits
 
 __all__ = [
     "WIDTH",
@@ -28,18 +28,12 @@ WIDTH = 4  # words in a digest
 _BLOCK_ROWS = 2**15  # what is mixed at a time stays in the processor's cache
 
 _GOLDEN_GAMMA = np.uint64(0x9E3779B97F4A7C15)
-_MULTIPLIERS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
-_SHIFTS = (np.uint64(30), np.uint64(27), np.uint64(31))
 
 
 def mixed_numbers(numbers: np.ndarray, word: int) -> np.ndarray:
     """Return word 0 or 1 of SplitMix64 seeded with each number, uint64 of shape [num_rows]."""
     mixed = numbers + np.uint64((word + 1) * int(_GOLDEN_GAMMA) % 2**64)
-    scratch = np.empty_like(mixed)
-    for shift, multiplier in zip(_SHIFTS[:2], _MULTIPLIERS, strict=True):
-        mixed ^= np.right_shift(mixed, shift, out=scratch)
-        mixed *= multiplier
-    mixed ^= np.right_shift(mixed, _SHIFTS[2], out=scratch)
+    mix_bits(mixed)
     return mixed
 
 

@@ -1,6 +1,7 @@
 """Who reads what, and when.  Pure: numbers in, numbers and arrays out; no files, no threads."""
 
 from pyloader.plan.dealing import Dealing
+from pyloader.plan.keys import mix_bits, row_keys
 from pyloader.plan.locating import is_filling, located_streams, rows_between, rows_of_step
 from pyloader.plan.numbering import STAND_IN, sample_numbers
 from pyloader.plan.order import chunk_order, deal_phase, encode_generator, order_digest, row_order, segment_order
@@ -27,10 +28,12 @@ __all__ = [
     "is_filling",
     "left_out_in_state",
     "located_streams",
+    "mix_bits",
     "order_digest",
     "order_from_state",
     "position_from_state",
     "read_tasks",
+    "row_keys",
     "row_order",
     "rows_between",
     "rows_of_step",

@@ -1,0 +1,65 @@
+"""Keys: 64 random bits for each row, for augmentation: a function of the seed, the epoch and the sample alone.
+
+    key = mix(mix(number XOR first) XOR second)
+
+`mix` is the finaliser of SplitMix64 (G. Steele, D. Lea, C. Flood, Fast Splittable Pseudorandom Number Generators,
+OOPSLA 2014; the constants are variant 13 of D. Stafford's).  It is one to one, so that two samples of an epoch never
+have the same key.  The two words are of `SeedSequence(seed, spawn_key=(PURPOSE, epoch))`, as in pyloader.plan.order.
+tests/golden/keys.json holds us to the numbers.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+__all__ = ["mix_bits", "row_keys"]
+
+_KEYS = 6  # a purpose, beside those of pyloader.plan.order
+
+_MULTIPLIERS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+_SHIFTS = (np.uint64(30), np.uint64(27), np.uint64(31))
+
+
+def row_keys(sample_numbers: np.ndarray, *, seed: int, epoch: int | np.ndarray) -> np.ndarray:
+    """Return a key for each row; the same sample has the same key on any number of ranks and workers.
+
+    A generator of a row's own is `np.random.default_rng(key)`.  Uniform numbers in [0, 1), one for each row and without
+    a loop, are `(keys >> np.uint64(11)) * 2.0**-53`.
+
+    Args:
+      sample_numbers: Which sample each row is: int64 or uint64 array of shape [rows].
+      seed: The run's seed, an integer >= 0.
+      epoch: Counted from 0: of all rows, or int64 array of shape [rows].
+
+    Returns:
+      uint64 array of shape [rows].
+    """
+    keys: np.ndarray = sample_numbers.astype(np.uint64)
+    if np.ndim(epoch) == 0:
+        first, second = _words(seed, int(epoch))
+    else:
+        epochs, place = np.unique(epoch, return_inverse=True)
+        words = [_words(seed, each) for each in epochs.tolist()]
+        first, second = np.array(words, np.uint64).reshape(-1, 2)[place].T
+    keys ^= first
+    mix_bits(keys)
+    keys ^= second
+    mix_bits(keys)
+    return keys
+
+
+def mix_bits(words: np.ndarray) -> None:
+    """Replace each word, of an uint64 array, by another that depends on all of its bits, one to one."""
+    scratch = np.empty_like(words)
+    for shift, multiplier in zip(_SHIFTS[:2], _MULTIPLIERS, strict=True):
+        words ^= np.right_shift(words, shift, out=scratch)
+        words *= multiplier
+    words ^= np.right_shift(words, _SHIFTS[2], out=scratch)
+
+
+@functools.lru_cache(maxsize=16)  # the batches of an epoch ask for the same
+def _words(seed: int, epoch: int) -> np.ndarray:
+    sequence = np.random.SeedSequence(seed, spawn_key=(_KEYS, epoch))
+    return sequence.generate_state(2, np.uint64)
