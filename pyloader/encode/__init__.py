@@ -1,6 +1,6 @@
 """Raw columns -> numbers, for one batch."""
 
-from pyloader.encode.checking import encode_batch, takes_rng
+from pyloader.encode.checking import encode_batch, taken_by
 from pyloader.encode.text import PAD_, PAD_IDX, TextDataset, build_vocabulary, read_vocabulary
 
-__all__ = ["PAD_", "PAD_IDX", "TextDataset", "build_vocabulary", "encode_batch", "read_vocabulary", "takes_rng"]
+__all__ = ["PAD_", "PAD_IDX", "TextDataset", "build_vocabulary", "encode_batch", "read_vocabulary", "taken_by"]
