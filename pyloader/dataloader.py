@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from types import TracebackType
 from typing import Any
@@ -21,7 +21,7 @@ from pyloader.files.listing import DataDir
 from pyloader.loaderoptions import LoaderOptions, resolve
 from pyloader.observe import ChunkStats, Counters, ProgressBar, Quarantine
 from pyloader.options import checked_integer
-from pyloader.plan import START, Position, left_out_in_state, rows_of_step, state_of
+from pyloader.plan import START, Position, left_out_in_state, state_of
 from pyloader.run import Run
 from pyloader.world import World
 from pyloader.wrapping import Received, Wrappable
@@ -75,6 +75,9 @@ class DataLoader(Wrappable):
       world: Which data-parallel rank this is: a World, or (rank, size), or None for the only one.  "auto" asks
         torch.distributed, jax.distributed, and RANK and WORLD_SIZE, as World.detect does.  Each rank gets its own part
         of every epoch, in the same number of batches; batch_size is per rank.
+      nulls: What stands for null, by column: {"age": float("nan"), "visits": -1}; or "nan", for NaN in every column of
+        numbers that has nulls.  With NaN integers and booleans become float64, with an integer they stay integers.
+        None leaves None in a list, and collating that is an error.
       audit_dir: Where receipts of what was delivered are written, 40 bytes a batch, for `pyloader audit`: a directory,
         the same for all ranks and for runs that resume.  None writes none.
 
@@ -113,6 +116,7 @@ class DataLoader(Wrappable):
         copy: bool = True,
         world: World | tuple[int, int] | str | None = "auto",
         audit_dir: str | os.PathLike[str] | None = None,
+        nulls: Mapping[str, Any] | str | None = None,
         **old_names: Any,
     ) -> None:
         given = {name: value for name, value in locals().items() if name not in ("self", "old_names")}
@@ -261,11 +265,7 @@ class DataLoader(Wrappable):
           DataDirError: the chunks' counts are unknown.
           ValueError: `step` is below 0.
         """
-        checked_integer("step", step, at_least=0)
-        streams = self._options.all_streams("locating a step's samples needs to know how many each holds")
-        epoch, step = divmod(step, streams.steps_per_epoch)
-        names = self._options.run.chunks.names
-        return [(names[chunk], row) for chunk, row in rows_of_step(streams, epoch, step).tolist()]
+        return self._options.located(checked_integer("step", step, at_least=0))
 
     def stats(self) -> ChunkStats:
         """Return what has been delivered, what was left out, and where the time went."""

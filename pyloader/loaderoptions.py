@@ -19,9 +19,19 @@ from pyloader.options import (
     parse_memory,
     with_new_names,
 )
-from pyloader.parts import check_part, reader_of
-from pyloader.plan import LAST_BATCH_RULES, Dealing, Order, Position, Streams, position_from_state, steps_per_epoch
+from pyloader.parts import check_part, reader_of, reader_with_nulls
+from pyloader.plan import (
+    LAST_BATCH_RULES,
+    Dealing,
+    Order,
+    Position,
+    Streams,
+    position_from_state,
+    rows_of_step,
+    steps_per_epoch,
+)
 from pyloader.ranks import check_queue, check_state_fits_ranks, counts_of, streams_served
+from pyloader.read import nulls_of
 from pyloader.run import RunOptions, check_bytes, waits_before_retries
 from pyloader.shuffle import CutRule
 from pyloader.world import World, resolve_world
@@ -99,6 +109,13 @@ class LoaderOptions:
         counts_of(self.run.chunks, purpose)
         return self.run.streams or self._one_stream
 
+    def located(self, step: int) -> list[tuple[str, int]]:
+        """Return where each row of a batch over all ranks comes from, as `DataLoader.locate` does."""
+        streams = self.all_streams("locating a step's samples needs to know how many each holds")
+        names = self.run.chunks.names
+        rows = rows_of_step(streams, *divmod(step, streams.steps_per_epoch))
+        return [(names[chunk], row) for chunk, row in rows.tolist()]
+
     @cached_property
     def _one_stream(self) -> Streams:
         return streams_served(self.run, self.world, 1)
@@ -151,6 +168,9 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
     chunks = list_chunks(given["data_dir"])
     # Compared with None: a part of the user's may have a length, and be empty.
     reader: DataReader = reader_of(chunks) if given["datareader"] is None else given["datareader"]
+    known = chunks.manifest.columns if chunks.manifest is not None and given["datareader"] is None else ()
+    nulls = nulls_of(given["nulls"], known, gaps_make_lists=reader.gaps_make_lists)
+    reader = reader_with_nulls(reader, nulls)
     seed = checked_integer("seed", reader.seed if given["seed"] is None else given["seed"], at_least=0)
     batch_size = checked_integer(
         "batch_size", reader.batch_size if given["batch_size"] is None else given["batch_size"], at_least=1
@@ -187,6 +207,7 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
     run = RunOptions(
         chunks=chunks,
         reader=reader,
+        nulls=nulls,
         dataset=given["dataset"],
         collator=arrays,
         convert=convert,
@@ -197,7 +218,7 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
         rule=CutRule(batch_size=batch_size, last_batch=given["last_batch"], several=slices),
         max_queue_size=queue_size,
         max_bytes=max_bytes,
-        row_bytes=chunks.row_bytes if given["datareader"] is None else None,
+        row_bytes=chunks.row_bytes if given["datareader"] is None and nulls is None else None,
         num_readers=checked_integer("num_readers", given["num_readers"], at_least=1),
         num_workers=num_workers,
         worker_kind=checked_worker_kind(given["worker_kind"], num_workers),

@@ -13,6 +13,7 @@ from pyloader.dataset import Dataset
 from pyloader.encode import taken_by
 from pyloader.files import ChunkList, Verification
 from pyloader.plan import Dealing, Streams
+from pyloader.read import Nulls
 from pyloader.shuffle import CutRule
 
 __all__ = ["RunOptions"]
@@ -25,6 +26,7 @@ class RunOptions:
     Attributes:
       chunks: Which chunks there are.
       reader: Reads one.
+      nulls: What stands for the nulls in it; None leaves them.
       dataset: Encodes a batch; None leaves it raw.
       collator: Collates a batch.
       convert: Makes of that what the loop receives, in this process; None when it is that.
@@ -52,6 +54,7 @@ class RunOptions:
 
     chunks: ChunkList
     reader: DataReader
+    nulls: Nulls | None
     dataset: Dataset | None
     collator: DataCollator
     convert: Callable[[Any], Any] | None

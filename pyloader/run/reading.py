@@ -156,7 +156,9 @@ class ArrivalCheck:
         self._options, self._quarantine = options, quarantine
         self._first: tuple[str, tuple[ColumnSpec, ...]] | None = None
         manifest = options.chunks.manifest
-        self._mixed = {spec.name for spec in manifest.columns if spec.kind == "object"} if manifest else set()
+        self._mixed = (
+            {spec.name for spec in manifest.columns if spec.kind in ("object", "float")} if manifest else set()
+        )
         counts = options.chunks.counts
         self.largest = 0 if counts is None else int(counts.max())
 
@@ -189,6 +191,10 @@ class ArrivalCheck:
             self._first = (path, tuple(mixed))
         elif differs := difference(specs, self._first[1]):
             hint = "Give all chunks the same columns; `pyloader index` gives those read from text the same dtypes"
+            if "as a list of" in differs and self._options.reader.gaps_make_lists:
+                hint = (
+                    'Say what stands for null, DataLoader(nulls="nan"); or `pyloader index` once: lists in all chunks'
+                )
             raise ReadFileError(path, f"{differs} as {self._first[0]} has.", hint)
 
 

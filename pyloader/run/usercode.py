@@ -13,6 +13,7 @@ from pyloader.columns import Columns
 from pyloader.datareader import DataReader, read_chunk, read_good_rows
 from pyloader.deliver import RemoteFunction, Retried, Steps
 from pyloader.observe import Counters
+from pyloader.read import Nulls
 from pyloader.run.encoding import encode_and_collate
 from pyloader.run.making import Encode
 from pyloader.run.options import RunOptions
@@ -32,7 +33,7 @@ def user_functions(options: RunOptions, steps: Steps, counters: Counters) -> tup
     Raises:
       TypeError: the user's objects cannot be sent to other processes; the message names the part that cannot.
     """
-    read: Callable[[str], _RowsRead] = partial(read_good_rows if options.skips else _read_all_rows, options.reader)
+    read: Callable[[str], _RowsRead] = partial(_read, options.reader, options.nulls, options.skips)
     stream = 0 if options.streams is None else options.streams.served[0]
     seed = options.seed if "rng" in options.drawn else None
     encode: Encode = partial(encode_and_collate, options.dataset, options.collator, seed, stream)
@@ -68,8 +69,9 @@ def _careful(options: RunOptions, read: Callable[[str], _RowsRead], counters: Co
     )
 
 
-def _read_all_rows(reader: DataReader, path: str) -> _RowsRead:
-    return read_chunk(reader, path), {}
+def _read(reader: DataReader, nulls: Nulls | None, skips: bool, path: str) -> _RowsRead:
+    columns, bad_rows = read_good_rows(reader, path) if skips else (read_chunk(reader, path), {})
+    return (columns if nulls is None else nulls.filled(path, columns)), bad_rows
 
 
 def _converting(encode: Encode, convert: Callable[[Any], Any] | None) -> Encode:
