@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -74,6 +74,9 @@ class DataLoader(Wrappable):
       world: Which data-parallel rank this is: a World, or (rank, size), or None for the only one.  "auto" asks
         torch.distributed, jax.distributed, and RANK and WORLD_SIZE, as World.detect does.  Each rank gets its own part
         of every epoch, in the same number of batches; batch_size is per rank.
+      nulls: What stands for null, by column: {"age": float("nan"), "visits": -1}; or "nan", for NaN in every column of
+        numbers that has nulls.  With NaN integers and booleans become float64, with an integer they stay integers.
+        None leaves None in a list, and collating that is an error.
       audit_dir: Where receipts of what was delivered are written, 40 bytes a batch, for `pyloader audit`: a directory,
         the same for all ranks and for runs that resume.  None writes none.
 
@@ -112,6 +115,7 @@ class DataLoader(Wrappable):
         copy: bool = True,
         world: World | tuple[int, int] | str | None = "auto",
         audit_dir: str | os.PathLike[str] | None = None,
+        nulls: Mapping[str, Any] | str | None = None,
         **old_names: Any,
     ) -> None:
         given = {name: value for name, value in locals().items() if name not in ("self", "old_names")}

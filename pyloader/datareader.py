@@ -36,6 +36,10 @@ class DataReader:
     # hand out parts of them without copying.
     returns_new_arrays: bool = False
 
+    # Whether a column of numbers is a list in a chunk that lacks a value of it, and an array in one that has them all:
+    # what DataLoader(nulls="nan") then makes of the arrays.
+    gaps_make_lists: bool = False
+
     def __init__(self, batch_size: int = 16, shuffle: bool = False, seed: int = 42, **old_names: Any) -> None:
         given: dict[str, Any] = {"batch_size": batch_size, "shuffle": shuffle, "seed": seed}
         own = inspect.signature(type(self)).parameters.values() if old_names else ()

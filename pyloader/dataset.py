@@ -13,8 +13,12 @@ class Dataset:
     def batch_encode(self, columns: Columns) -> Columns:
         """Turn one batch's raw columns (text, bytes) into numbers.
 
-        For augmentation write `batch_encode(self, columns, rng)`: `rng` is a np.random.Generator that depends on the
-        seed, the epoch and the step alone, so that the same batch is augmented in the same way in every run.
+        For augmentation write `batch_encode(self, columns, keys)`, or `batch_encode(self, columns, rng)`, or take both.
+        `keys` is a uint64 array of shape [rows], a random number for each row that depends on the seed, the epoch and
+        the sample alone: on any number of ranks and workers, and in a run that resumes, a sample is augmented in the
+        same way.  `np.random.default_rng(key)` is a generator of a row's own, `(keys >> np.uint64(11)) * 2.0**-53` are
+        uniform numbers in [0, 1), one for each row.  `rng` is one np.random.Generator for the batch; it depends on the
+        seed, the epoch, the step and the rank.
 
         Returns:
           A dict, name -> list or NumPy array, with as many rows as came in.  To leave samples out, filter in

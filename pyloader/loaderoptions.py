@@ -20,7 +20,7 @@ from pyloader.options import (
     parse_memory,
     with_new_names,
 )
-from pyloader.parts import check_part, reader_of
+from pyloader.parts import check_part, reader_of, reader_with_nulls
 from pyloader.plan import (
     LAST_BATCH_RULES,
     Dealing,
@@ -35,6 +35,7 @@ from pyloader.plan import (
     steps_per_epoch,
 )
 from pyloader.ranks import check_queue, check_state_fits_ranks, counts_of, streams_served
+from pyloader.read import nulls_of
 from pyloader.run import RunOptions, check_bytes, waits_before_retries
 from pyloader.shuffle import CutRule
 from pyloader.world import World, resolve_world
@@ -234,6 +235,9 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
     chunks = list_chunks(given["data_dir"])
     # Compared with None: a part of the user's may have a length, and be empty.
     reader: DataReader = reader_of(chunks) if given["datareader"] is None else given["datareader"]
+    known = chunks.manifest.columns if chunks.manifest is not None and given["datareader"] is None else ()
+    nulls = nulls_of(given["nulls"], known, gaps_make_lists=reader.gaps_make_lists)
+    reader = reader_with_nulls(reader, nulls)
     seed = checked_integer("seed", reader.seed if given["seed"] is None else given["seed"], at_least=0)
     batch_size = checked_integer(
         "batch_size",
@@ -273,6 +277,7 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
     run = RunOptions(
         chunks=chunks,
         reader=reader,
+        nulls=nulls,
         dataset=given["dataset"],
         collator=arrays,
         convert=convert,
@@ -283,7 +288,7 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
         rule=CutRule(batch_size=batch_size, last_batch=given["last_batch"], several=slices),
         max_queue_size=queue_size,
         max_bytes=max_bytes,
-        row_bytes=chunks.row_bytes if given["datareader"] is None else None,
+        row_bytes=chunks.row_bytes if given["datareader"] is None and nulls is None else None,
         num_readers=checked_integer("num_readers", given["num_readers"], at_least=1, at_most=MOST),
         num_workers=num_workers,
         worker_kind=checked_worker_kind(given["worker_kind"], num_workers),

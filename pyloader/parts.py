@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 from pyloader.datacollator import DataCollator
@@ -10,9 +11,9 @@ from pyloader.dataset import Dataset
 from pyloader.errors import DataDirError
 from pyloader.files import ChunkList
 from pyloader.files.opening import suffix_of
-from pyloader.read import reader_for
+from pyloader.read import Nulls, ParquetReader, reader_for
 
-__all__ = ["check_part", "reader_of"]
+__all__ = ["check_part", "reader_of", "reader_with_nulls"]
 
 _PARTS: dict[str, tuple[type, str]] = {
     "datareader": (DataReader, "Ours has read_file(path) -> columns: subclass pyloader.DataReader"),
@@ -65,6 +66,15 @@ def reader_of(chunks: ChunkList) -> DataReader:
             what = f"holds chunks of different kinds, {chunks.names[0]} and {name}."
             raise DataDirError(str(chunks.root), what, f"Name those of one kind: data_dir='{chunks.root}/*{suffix}'")
     return reader
+
+
+def reader_with_nulls(reader: DataReader, nulls: Nulls | None) -> DataReader:
+    """Return a reader that fills nulls itself, where that is faster; else `reader`: its columns are filled after."""
+    if nulls is None or not isinstance(reader, ParquetReader):
+        return reader
+    filling = copy(reader)  # other loaders may have the same reader
+    filling.nulls = nulls
+    return filling
 
 
 def _is_in(module: str, package: str) -> bool:

@@ -131,9 +131,11 @@ def _check_values(name: str, rows: Sequence[Any], *, as_floats: bool = False) ->
     for row, value in _values_by_row(rows):
         if not _is_number(value):
             found = "None" if value is None else f"a value of type {type(value).__name__}"
-            raise CollateError(
-                f"{name!r} has {found} among numbers, in row {row}.", "Mend it in read_file or batch_encode"
-            )
+            hint = "Mend it in read_file or batch_encode"
+            if value is None and not any(map(is_row, rows)):
+                say = f'DataLoader(nulls="nan") or DataLoader(nulls={{{name!r}: 0}})'
+                hint = f"Say what stands for it: {say}; or mend it in read_file or batch_encode"
+            raise CollateError(f"{name!r} has {found} among numbers, in row {row}.", hint)
         if type(value) is int and not _INT64.min <= value <= _INT64.max:
             raise CollateError(f"{name!r} has {value} in row {row}, beyond int64.", "Make it smaller in batch_encode")
         if type(value) is int and as_floats and int(float(value)) != value:

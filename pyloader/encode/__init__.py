@@ -1,7 +1,7 @@
 """Raw columns -> numbers, for one batch."""
 
 from pyloader.encode.bad_rows import find_bad_rows
-from pyloader.encode.checking import encode_batch, takes_rng
+from pyloader.encode.checking import encode_batch, taken_by
 from pyloader.encode.text import PAD_, PAD_IDX, TextDataset, build_vocabulary, read_vocabulary
 
 __all__ = [
@@ -12,5 +12,5 @@ __all__ = [
     "encode_batch",
     "find_bad_rows",
     "read_vocabulary",
-    "takes_rng",
+    "taken_by",
 ]

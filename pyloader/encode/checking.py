@@ -10,19 +10,21 @@ from pyloader.columns import Columns, problem_with_columns, row_count, with_tupl
 from pyloader.dataset import Dataset
 from pyloader.errors import BatchEncodeError
 
-__all__ = ["encode_batch", "takes_rng"]
+__all__ = ["encode_batch", "taken_by"]
 
 
-def takes_rng(dataset: Dataset) -> bool:
-    """Tell whether `batch_encode` has a parameter `rng`, also behind a decorator that keeps to functools.wraps."""
+def taken_by(dataset: Dataset) -> frozenset[str]:
+    """Return which of "rng" and "keys" `batch_encode` takes, also behind a decorator that keeps to functools.wraps."""
     try:
-        return "rng" in inspect.signature(dataset.batch_encode).parameters
+        return frozenset({"rng", "keys"} & inspect.signature(dataset.batch_encode).parameters.keys())
     except ValueError:  # compiled code may not tell its parameters
-        return False
+        return frozenset()
 
 
-def encode_batch(dataset: Dataset, columns: Columns, rng: np.random.Generator | None = None) -> Columns:
-    """Return what `dataset` makes of one batch's `columns`, checked; `rng` is for a `batch_encode` that takes one.
+def encode_batch(
+    dataset: Dataset, columns: Columns, rng: np.random.Generator | None = None, keys: np.ndarray | None = None
+) -> Columns:
+    """Return what `dataset` makes of one batch's `columns`, checked; `rng` and `keys` are for those that take them.
 
     Raises:
       BatchEncodeError: the answer is no set of columns, or has another number of rows than came in.
@@ -30,7 +32,7 @@ def encode_batch(dataset: Dataset, columns: Columns, rng: np.random.Generator | 
     where = f"{type(dataset).__name__}.batch_encode"
     # Counted first: batch_encode may well change the dict that it is given.
     num_rows = row_count(columns)
-    given = {} if rng is None else {"rng": rng}
+    given = {name: value for name, value in (("rng", rng), ("keys", keys)) if value is not None}
     try:
         encoded = with_tuples_as_lists(dataset.batch_encode(columns, **given))
     except StopIteration as exc:  # on its way up it would end the training loop, as if everything had been read

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from pyloader.columns import ColumnSpec, column_specs, columns_bytes, difference, row_count
+from pyloader.columns import Columns, ColumnSpec, column_specs, columns_bytes, difference, row_count
 from pyloader.datareader import DataReader, read_chunk
 from pyloader.errors import ChunkReadError, DataDirError, ReadFileError
 from pyloader.files import ChunkEntry, ChunkList, checksum_of, line_blocks, suffix_of
@@ -79,7 +79,7 @@ def count_samples(
             columns = read_chunk(headers or reader, path)
             num_samples = row_count(columns)
             if num_samples:
-                found = column_specs(columns)
+                found = _specs_of(columns)
                 row_bytes = max(row_bytes, columns_bytes(columns) / num_samples)
                 if first:
                     specs = _together(specs, found, path, first, reader_name)
@@ -123,6 +123,16 @@ def common_specs(specs: _Specs, others: _Specs, *, numbers_can_be_text: bool = F
     return tuple(common)
 
 
+def _specs_of(columns: Columns) -> _Specs:
+    """Return what each column is, sorted by name; fractions and whole numbers with gaps are "float"."""
+    return tuple(
+        replace(spec, kind="float")
+        if spec.kind == "object" and set(map(type, columns[spec.name])) <= {int, float, type(None)}
+        else spec
+        for spec in column_specs(columns)
+    )
+
+
 def _common(spec: ColumnSpec, other: ColumnSpec) -> ColumnSpec | None:
     if spec == other:
         return spec
@@ -134,7 +144,9 @@ def _common(spec: ColumnSpec, other: ColumnSpec) -> ColumnSpec | None:
         return None
     if len(kinds) == 1:
         return ColumnSpec(spec.name, kinds.pop())
-    return ColumnSpec(spec.name, "object") if "object" in kinds or kinds == {"int", "float"} else None
+    if kinds == {"int", "float"}:
+        return ColumnSpec(spec.name, "float")
+    return ColumnSpec(spec.name, "object") if "object" in kinds else None
 
 
 def _kind_in_list(spec: ColumnSpec) -> str:

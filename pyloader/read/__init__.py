@@ -3,6 +3,7 @@
 from pyloader.read.arrayrecord import ArrayRecordReader
 from pyloader.read.delimited import DelimitedReader
 from pyloader.read.jsonl import JsonLineDataReader, JsonlReader
+from pyloader.read.nulls import Nulls, nulls_of
 from pyloader.read.numpy_files import NumpyReader
 from pyloader.read.parquet import ParquetReader
 from pyloader.read.registry import reader_for, reader_name, register_reader, registered_reader
@@ -14,10 +15,12 @@ __all__ = [
     "DelimitedReader",
     "JsonLineDataReader",
     "JsonlReader",
+    "Nulls",
     "NumpyReader",
     "ParquetReader",
     "TextReader",
     "TokenReader",
+    "nulls_of",
     "reader_for",
     "reader_name",
     "register_reader",

@@ -29,19 +29,22 @@ class DelimitedReader(DataReader):
     r"""Chunk files of fields with commas (.csv) or tabs (.tsv) between them; .gz, .zst, .xz and .bz2 too.
 
     Fields that hold a comma, a quote or a line break stand in double quotes, as spreadsheets write them.  A column is
-    an array of int64 or float64 when all its fields are numbers as JSON spells them (12, -0.5, 1e-3); otherwise it
-    stays text: with one empty field, with 007, with +1, with an integer beyond int64.  Blank lines are left out.
+    an array of int64 or float64 when all its fields are numbers as JSON spells them (12, -0.5, 1e-3).  Where some of
+    them are empty and all others numbers it is a list, with None.  Otherwise it stays text: with 007, with +1, with an
+    integer beyond int64.  Blank lines are left out.
 
     Args:
       delimiter: What stands between fields, one character.  None: "\t" for .tsv, "," for any other.
       header: Whether the first line names the columns.
       columns: With a header, the columns to read.  Without, the names of all columns; None: "0", "1", ...
-      dtypes: The dtypes of number columns, {"score": "float32"}; str for a column that is to stay text.
+      dtypes: The dtypes of number columns, {"score": "float32"}; str for a column that is to stay text, object for one
+        of numbers that is to be a list in every chunk, with None for empty fields.
 
     A file without rows gives ({}, 0), unless both `columns` and `dtypes` say what it would have had.
     """
 
     returns_new_arrays = True
+    gaps_make_lists = True
 
     def __init__(
         self,
@@ -58,7 +61,7 @@ class DelimitedReader(DataReader):
         super().__init__(batch_size, shuffle, seed, **old_names)
         self.delimiter, self.header = delimiter, header
         self.columns = column_names(columns)
-        self.dtypes, self.text_columns = number_dtypes(dtypes, stays_list=str)
+        self.dtypes, self.text_columns = number_dtypes(dtypes, stays_list=str, gaps=object)
         self._all_known = columns is not None and dtypes is not None
 
     def read_file(self, path: str) -> tuple[Columns, int]:
@@ -139,7 +142,7 @@ class DelimitedReader(DataReader):
         if name not in self.dtypes:
             return _array_or_text(texts)
         try:
-            return as_array(_numbers(texts, self.dtypes[name]), self.dtypes[name])
+            return _column_of(texts, self.dtypes[name])
         except NumberError as exc:
             line = next(itertools.islice(self._rows(path), exc.row + self.header, None))[0]
             raise ChunkReadError(path, f"{name!r} {exc.what}", exc.hint, line=line) from exc
@@ -147,16 +150,43 @@ class DelimitedReader(DataReader):
     def _no_rows(self) -> Columns:
         if not self._all_known:
             return {}
-        return {name: as_array([], self.dtypes[name]) if name in self.dtypes else [] for name in self.columns or ()}
+        return {name: _column_of([], self.dtypes[name]) if name in self.dtypes else [] for name in self.columns or ()}
 
 
 def _array_or_text(texts: list[str]) -> Column:
     """Return the numbers that `texts` are, or `texts` when one of them is something else: one decoder call for all."""
+    if "" in texts:
+        return _list_of_numbers(texts) or texts
     try:
         numbers = msgspec.json.decode(f"[{','.join(texts)}]".encode(), type=list[int | float])
         return as_column(numbers) if len(numbers) == len(texts) else texts  # "1,2" is two
     except (msgspec.DecodeError, NumberError):
         return texts
+
+
+def _list_of_numbers(texts: list[str]) -> list[Any] | None:
+    """Return the numbers that `texts` are, and None for each that is empty; None when one of them is something else."""
+    present = [text for text in texts if text]
+    numbers = _array_or_text(present)
+    if present and numbers is present:
+        return None
+    given = iter(np.asarray(numbers).tolist())
+    return [next(given) if text else None for text in texts]
+
+
+def _column_of(texts: list[str], dtype: np.dtype[Any]) -> Column:
+    """Return the numbers that `texts` are, as an array, or as a list, with None for an empty one, where that is object.
+
+    Raises:
+      NumberError: one of them is something else.
+    """
+    if dtype != np.dtype(object):
+        return as_array(_numbers(texts, dtype), dtype)
+    numbers = _list_of_numbers(texts)
+    if numbers is None:
+        row = next((row for row, text in enumerate(texts) if _list_of_numbers([text]) is None), 0)
+        raise NumberError(row, f"is {texts[row]!r}, which is no number beside the others.", "Leave it out of dtypes")
+    return numbers
 
 
 def _numbers(texts: list[str], dtype: np.dtype[Any]) -> list[Any]:

@@ -41,6 +41,7 @@ class JsonlReader(DataReader):
     """
 
     returns_new_arrays = True
+    gaps_make_lists = True
 
     def __init__(
         self,

@@ -23,13 +23,14 @@ def column_names(columns: Sequence[str] | None) -> tuple[str, ...] | None:
 
 
 def number_dtypes(
-    dtypes: Mapping[str, npt.DTypeLike] | None, *, stays_list: type
+    dtypes: Mapping[str, npt.DTypeLike] | None, *, stays_list: type, gaps: type | None = None
 ) -> tuple[dict[str, np.dtype[Any]], frozenset[str]]:
     """Return the dtypes of the columns that become arrays, and the names of those that stay lists.
 
     Args:
       dtypes: As the user gave them.  A dtype with a shape, ("f4", (384,)), is that of a row.
       stays_list: What stands for a column that stays a list: object, or str.
+      gaps: What stands for numbers with gaps, which is among the dtypes then; None: nothing does.
 
     Raises:
       ValueError: a dtype is neither of numbers nor `stays_list`.
@@ -38,7 +39,7 @@ def number_dtypes(
     lists = frozenset(name for name, dtype in given.items() if dtype.kind == np.dtype(stays_list).kind)
     arrays = {name: dtype for name, dtype in given.items() if name not in lists}
     for name, dtype in arrays.items():
-        if dtype.base.kind not in "biuf":
+        if dtype.base.kind not in "biuf" and (gaps is None or dtype != np.dtype(gaps)):
             what = f"bool, an integer or a float, or {stays_list.__name__} for a column that stays a list"
             raise ValueError(f"dtypes[{name!r}] must be {what}, got {dtype}")
     return arrays, lists

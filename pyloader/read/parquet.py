@@ -13,6 +13,7 @@ from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
 from pyloader.files import suffix_of
 from pyloader.optional import import_optional
+from pyloader.read.nulls import Nulls, with_gaps_filled
 from pyloader.read.numbers import NumberError, as_array
 from pyloader.read.options import column_names, number_dtypes
 
@@ -33,6 +34,10 @@ class ParquetReader(DataReader):
     """
 
     returns_new_arrays = True
+    gaps_make_lists = True
+
+    # What the DataLoader was told.  Filled here, where it takes no Python for each row.
+    nulls: Nulls | None = None
 
     def __init__(
         self,
@@ -91,14 +96,17 @@ class ParquetReader(DataReader):
             column = column.cast(column.type.value_type)
         if name in self.fill:
             column = column.fill_null(self.fill[name])
-        array = None if name in self.list_columns else _array(column)
         dtype = self.dtypes.get(name)
-        if dtype is None:
-            return list(column.to_pylist()) if array is None else array
-        if array is not None and (array.dtype, array.shape[1:]) == (dtype.base, dtype.shape):
-            return array
         try:
-            return as_array(column.to_pylist(), dtype)
+            filled = None
+            if self.nulls is not None and (column.null_count or dtype is None):
+                filled = _array_without_nulls(column, self.nulls, name)
+            array = filled if filled is not None else None if name in self.list_columns else _array(column)
+            if dtype is None:
+                return list(column.to_pylist()) if array is None else array
+            if array is not None and (array.dtype, array.shape[1:]) == (dtype.base, dtype.shape):
+                return array
+            return as_array(column.to_pylist() if filled is None else filled.tolist(), dtype)
         except NumberError as exc:
             raise ChunkReadError(path, f"row {exc.row + 1:,}: {name!r} {exc.what}", exc.hint) from exc
 
@@ -120,18 +128,32 @@ def _array(column: Any) -> np.ndarray | None:
     return array.reshape(len(column), column.type.list_size) if fixed else array
 
 
+def _array_without_nulls(column: Any, nulls: Nulls, name: str) -> np.ndarray | None:
+    """Return a column of numbers or dates with what stands for null in its place; None when nothing stands for it."""
+    from pyarrow import types
+
+    value = nulls.values.get(name, nulls.in_lists)
+    if _is_date(column.type) and (nulls.in_dates or value != value):
+        dates: np.ndarray = column.to_numpy(zero_copy_only=False)  # null is NaT
+        return dates.copy()
+    if not isinstance(value, bool | int | float) or not _is_number(column.type) or _is_date(column.type):
+        return None
+    array = _array(column.fill_null(False if types.is_boolean(column.type) else 0))
+    assert array is not None
+    return with_gaps_filled(array, column.is_null().to_numpy() if column.null_count else None, value)
+
+
 def _is_number(kind: Any) -> bool:
     """Tell whether NumPy has a dtype for values of this kind: numbers, booleans, dates and times."""
     from pyarrow import types
 
-    return bool(
-        types.is_integer(kind)
-        or types.is_floating(kind)
-        or types.is_boolean(kind)
-        or types.is_timestamp(kind)
-        or types.is_date(kind)
-        or types.is_duration(kind)
-    )
+    return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or _is_date(kind))
+
+
+def _is_date(kind: Any) -> bool:
+    from pyarrow import types
+
+    return bool(types.is_timestamp(kind) or types.is_date(kind) or types.is_duration(kind))
 
 
 def _read_parquet(file: Any, columns: tuple[str, ...] | None) -> Any:

@@ -133,7 +133,8 @@ def _options(reader_class: type[DataReader], columns: tuple[ColumnSpec, ...]) ->
     if reader_class is JsonlReader:
         return {"columns": names, "dtypes": {name: arrays.get(name, object) for name in names}}
     if reader_class is DelimitedReader:
-        return {"columns": names, "dtypes": {name: arrays.get(name, str) for name in names}}
+        gapped = {spec.name: object for spec in columns if spec.kind in ("int", "float", "")}
+        return {"columns": names, "dtypes": {name: (arrays | gapped).get(name, str) for name in names}}
     if reader_class is ParquetReader:
         dates = {name for name, dtype in arrays.items() if dtype.base.kind in "mM"}  # they are what the files say
         return {"columns": names, "dtypes": {name: arrays.get(name, object) for name in names if name not in dates}}

@@ -24,6 +24,7 @@ def encode_and_collate(
     stream: int,
     columns: Columns,
     mask: np.ndarray | None,
+    keys: np.ndarray | None,
     epoch: int,
     step: int,
 ) -> tuple[Any, tuple[float, float]]:
@@ -38,6 +39,7 @@ def encode_and_collate(
       stream: The first stream that this rank serves, so that ranks draw other numbers.
       columns: The batch's raw columns.
       mask: Which rows are samples, not padding: bool of shape [num_rows]; None when nothing is padded.
+      keys: Those of the rows, uint64 of shape [num_rows]; None when `batch_encode` takes none.
       epoch: The batch's epoch.
       step: Its number in the epoch.
     """
@@ -45,7 +47,7 @@ def encode_and_collate(
     if dataset is not None:
         # Made anew for each batch: what one batch draws must not move the next one's numbers.
         rng = None if seed is None else encode_generator(seed=seed, epoch=epoch, step=step, stream=stream)
-        columns = encode_batch(dataset, columns, rng)
+        columns = encode_batch(dataset, columns, rng, keys)
     encoded = time.perf_counter()
     batch = _collate(collator, columns, mask)
     return batch, (encoded - begun, time.perf_counter() - encoded)

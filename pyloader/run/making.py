@@ -14,7 +14,7 @@ from pyloader.columns import Columns, row_count, take_rows
 from pyloader.encode import find_bad_rows
 from pyloader.errors import BatchEncodeError, CollateError, WorkerDiedError
 from pyloader.memory import RecycledMemory
-from pyloader.plan import STAND_IN
+from pyloader.plan import STAND_IN, row_keys
 from pyloader.run.holes import stand_ins, unchanged_copy
 from pyloader.run.options import RunOptions
 from pyloader.run.tracing import take_off
@@ -22,8 +22,10 @@ from pyloader.shuffle import JoinedPiece, Piece, gather_joined, gather_piece, vi
 
 __all__ = ["Encode", "Made", "add_place", "batch_making"]
 
-# Columns, mask, epoch, step -> the batch, and the seconds that encoding and collating took.
-Encode: TypeAlias = "Callable[[Columns, np.ndarray | None, int, int], tuple[Any, tuple[float, float]]]"
+# Columns, mask, keys, epoch, step -> the batch, and the seconds that encoding and collating took.
+Encode: TypeAlias = (
+    "Callable[[Columns, np.ndarray | None, np.ndarray | None, int, int], tuple[Any, tuple[float, float]]]"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,8 @@ class Made:
       end: Segment and offset of the row after the piece.
       mixing: Of how many chunks its first batch holds samples; 0 if unknown.
       seconds: How long gathering, encoding and collating took.
-      samples: The numbers of its rows' samples, uint64 of shape [num_rows], STAND_IN set in those of rows that fill up;
-        None unless traced.
+      samples: The numbers of the samples whose places its rows have, uint64 of shape [num_rows], STAND_IN set in those
+        of rows that stand in or fill up; None unless numbered.
       digests: Those of its batches, uint64 of shape [num_batches, 4]; None unless audited.
       num_stand_ins: How many of its rows stand in for samples that are left out; 0 unless traced.
       bad_samples: Those that could not be encoded, by their numbers, with their errors; others stand in for them.
@@ -83,8 +85,13 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[Piece | Joine
         else:
             columns, viewed = view, piece
         numbers = take_off(columns)
+        keys = None
         if numbers is not None:
-            numbers[~piece.samples()] |= STAND_IN
+            filling = STAND_IN * ~piece.samples()
+            if "keys" in options.drawn:
+                # A row that stands in has the key of its place; one that fills up another than the row that it repeats.
+                keys = row_keys(numbers & ~STAND_IN | filling, seed=options.seed, epoch=piece.epoch)
+            numbers |= filling
         mask = _mask(columns, piece, numbers) if pads else None
         gathered = time.perf_counter()
         is_batch = not options.rule.several or not all(isinstance(values, np.ndarray) for values in columns.values())
@@ -94,16 +101,17 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[Piece | Joine
         if is_batch:
             try:
                 if options.max_skipped_rows:
-                    content, busy, bad_rows = _encode_good_rows(encode, columns, mask, piece.epoch, piece.step)
+                    content, busy, bad_rows = _encode_good_rows(encode, columns, mask, keys, piece.epoch, piece.step)
                 else:
-                    content, busy = encode(columns, mask, piece.epoch, piece.step)
+                    content, busy = encode(columns, mask, keys, piece.epoch, piece.step)
             except Exception as exc:
                 add_place(exc, f"epoch {piece.epoch}, step {piece.step}")
                 raise
         bad_samples = {}
         if numbers is not None and bad_rows:
-            bad_samples = {int(numbers[row]): error for row, error in bad_rows.items()}
-            numbers = numbers[stand_ins(len(numbers), bad_rows)]
+            # A row that stands in is no sample: that which it repeats is met at its own place.
+            bad_samples = {int(numbers[row]): error for row, error in bad_rows.items() if numbers[row] < STAND_IN}
+            numbers = numbers.copy()  # they may be a part of the chunk's
             numbers[list(bad_rows)] |= STAND_IN
         num_stand_ins = 0 if numbers is None else int(((numbers & STAND_IN) != 0)[piece.samples()].sum())
         digests = None
@@ -129,7 +137,7 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[Piece | Joine
 
 
 def _encode_good_rows(
-    encode: Encode, columns: Columns, mask: np.ndarray | None, epoch: int, step: int
+    encode: Encode, columns: Columns, mask: np.ndarray | None, keys: np.ndarray | None, epoch: int, step: int
 ) -> tuple[Any, tuple[float, float], dict[int, Exception]]:
     """Encode and collate a batch, other rows standing in for those that cannot be; return these too, with their errors.
 
@@ -138,7 +146,8 @@ def _encode_good_rows(
     """
 
     def encode_rows(some: Columns, rows: np.ndarray) -> tuple[Any, tuple[float, float]]:
-        return encode(some, None if mask is None else mask[rows], epoch, step)
+        some_mask, some_keys = (None if values is None else values[rows] for values in (mask, keys))
+        return encode(some, some_mask, some_keys, epoch, step)
 
     num_rows = row_count(columns)
     everything = np.arange(num_rows)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from pyloader.datacollator import DataCollator
 from pyloader.datareader import DataReader
 from pyloader.dataset import Dataset
+from pyloader.encode import taken_by
 from pyloader.files import ChunkList, Verification
 from pyloader.plan import Dealing, Streams
+from pyloader.read import Nulls
 from pyloader.shuffle import CutRule
 
 __all__ = ["RunOptions"]
@@ -23,6 +26,7 @@ class RunOptions:
     Attributes:
       chunks: Which chunks there are.
       reader: Reads one.
+      nulls: What stands for the nulls in it; None leaves them.
       dataset: Encodes a batch; None leaves it raw.
       collator: Collates a batch.
       convert: Makes of that what the loop receives, in this process; None when it is that.
@@ -41,15 +45,16 @@ class RunOptions:
       retry_waits: Seconds before each further try of a read that failed for a reason that may pass.
       max_skipped: How many unreadable chunks are left out before one is an error.
       max_skipped_rows: How many bad rows; with either of them other rows stand in for those that are left out.
-      traced: Whether rows carry the numbers of their samples.
+      traced: Whether it is known of each row that is delivered which sample it is.
       audited: Whether batches have digests of them, for receipts.
-      seed: The seed that `batch_encode`'s `rng` is derived from.
+      seed: The seed that `batch_encode`'s `rng` and `keys` are derived from.
       copy: Whether batches of rows in file order are copied out of the reader's arrays.
       stall_timeout_seconds: Seconds of silence before StallError; None waits for ever.
     """
 
     chunks: ChunkList
     reader: DataReader
+    nulls: Nulls | None
     dataset: Dataset | None
     collator: DataCollator
     convert: Callable[[Any], Any] | None
@@ -78,6 +83,16 @@ class RunOptions:
     def in_processes(self) -> bool:
         """Whether the user's code runs in other processes."""
         return self.worker_kind == "process" and self.num_workers > 0
+
+    @cached_property
+    def drawn(self) -> frozenset[str]:
+        """Which of "rng" and "keys" `batch_encode` takes."""
+        return frozenset() if self.dataset is None else taken_by(self.dataset)
+
+    @property
+    def numbered(self) -> bool:
+        """Whether rows carry the numbers of their samples: to be traced, or for their keys."""
+        return self.traced or "keys" in self.drawn
 
     @property
     def skips(self) -> bool:

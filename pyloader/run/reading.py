@@ -35,7 +35,8 @@ class Reading:
     Attributes:
       task: What was asked for.
       chunk: The rows, in their place within the bound.
-      numbers: The numbers of their samples, uint64 of shape [rows]; None unless traced.
+      numbers: The numbers of the samples whose places they have, uint64 of shape [rows], STAND_IN set in those of rows
+        that stand in; None unless numbered.
       bad_rows: The rows that could not be read, each with the reason; others stand in for them.
       error: Why the chunk is left out; None unless it is.  Then rows of another stand in for all of its own, or, when
         nobody knows how many it has, it is empty.
@@ -84,14 +85,12 @@ def chunk_reading(
         }
         num_rows = row_count(columns)
         _check_count(options, index, num_rows)
-        numbers = sample_numbers(index, np.arange(num_rows)) if options.traced else None
+        numbers = sample_numbers(index, np.arange(num_rows)) if options.numbered else None
         if bad_rows:
             if len(bad_rows) == num_rows:
                 raise ChunkReadError(options.chunks.path(index), f"has no good row: {next(iter(bad_rows.values()))}")
-            rows = stand_ins(num_rows, bad_rows)
-            columns = take_rows(columns, rows)
+            columns = take_rows(columns, stand_ins(num_rows, bad_rows))
             if numbers is not None:
-                numbers = numbers[rows]
                 numbers[list(bad_rows)] |= STAND_IN
         return columns, numbers, bad_rows
 
@@ -105,7 +104,7 @@ def chunk_reading(
             if counts[other] == 0 or quarantine.has_chunk(other):
                 continue
             try:
-                columns, numbers, _ = read_chunk(other)
+                columns, _, _ = read_chunk(other)
             except (WorkerDiedError, SlotsClosed):
                 raise
             except Exception:
@@ -113,8 +112,9 @@ def chunk_reading(
                 if num_failed > options.max_skipped:  # at its own turn that chunk is an error
                     raise error from None
                 continue
-            rows = np.arange(counts[index]) % counts[other]
-            return take_rows(columns, rows), None if numbers is None else numbers[rows] | STAND_IN
+            rows = np.arange(counts[index])
+            numbers = sample_numbers(index, rows) | STAND_IN if options.numbered else None
+            return take_rows(columns, rows % counts[other]), numbers
         raise error
 
     return read
@@ -156,7 +156,9 @@ class ArrivalCheck:
         self._options, self._quarantine = options, quarantine
         self._first: tuple[str, tuple[ColumnSpec, ...]] | None = None
         manifest = options.chunks.manifest
-        self._mixed = {spec.name for spec in manifest.columns if spec.kind == "object"} if manifest else set()
+        self._mixed = (
+            {spec.name for spec in manifest.columns if spec.kind in ("object", "float")} if manifest else set()
+        )
         counts = options.chunks.counts
         self.largest = 0 if counts is None else int(counts.max())
 
@@ -189,6 +191,10 @@ class ArrivalCheck:
             self._first = (path, tuple(mixed))
         elif differs := difference(specs, self._first[1]):
             hint = "Give all chunks the same columns; `pyloader index` gives those read from text the same dtypes"
+            if "as a list of" in differs and self._options.reader.gaps_make_lists:
+                hint = (
+                    'Say what stands for null, DataLoader(nulls="nan"); or `pyloader index` once: lists in all chunks'
+                )
             raise ReadFileError(path, f"{differs} as {self._first[0]} has.", hint)
 
 

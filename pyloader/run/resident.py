@@ -29,7 +29,7 @@ _HINT = (
 )
 
 
-_NUMBER_BYTES = 8  # of a sample that is traced
+_NUMBER_BYTES = 8  # of a sample, where rows carry them
 
 
 class _BytesPer:
@@ -191,10 +191,10 @@ def check_bytes(options: RunOptions) -> None:
 
 
 def _row_bytes(options: RunOptions) -> int | None:
-    """Return what a row takes, with the number that traces it; None where that is not known beforehand."""
+    """Return what a row takes, with the number of its sample; None where that is not known beforehand."""
     if options.row_bytes is None or options.chunks.counts is None:
         return None
-    return options.row_bytes + (_NUMBER_BYTES if options.traced else 0)
+    return options.row_bytes + (_NUMBER_BYTES if options.numbered else 0)
 
 
 def _traced_bytes(numbers: np.ndarray | None) -> int:

@@ -65,8 +65,8 @@ class Run:
     Attributes:
       steps: The same.
       position: After the latest batch; at the start of the next epoch once an epoch's end has come.
-      samples: The numbers of the latest batch's samples, uint64 of shape [rows], STAND_IN set where a row fills up;
-        None unless traced.
+      samples: The numbers of the samples whose places the latest batch's rows have, uint64 of shape [rows], STAND_IN
+        set where a row stands in or fills up; None unless numbered.
       digest: The digest of them, uint64 of shape [4]; None unless audited.
     """
 

@@ -1,4 +1,4 @@
-"""Tracing: each row carries the number of its sample, so that what is delivered can be told from what was planned.
+"""Tracing: each row carries the number of the sample whose place it has: for receipts, and for its key.
 
 The numbers are one more column.  It goes the way that the others go, and is taken off before anything is encoded.
 """
@@ -16,7 +16,7 @@ _COLUMN = "\0sample"  # no column of the user's begins so
 
 
 def place_of(number: int) -> tuple[int, int]:
-    """Return the chunk and the row of the sample with this number, whether or not it stands in for another."""
+    """Return the chunk and the row of the sample with this number, whether or not another stands in for it."""
     return (number & ~int(STAND_IN)) >> 32, number & (2**32 - 1)
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from pyloader.columns import Columns
 from pyloader.datareader import DataReader, read_chunk, read_good_rows
 from pyloader.deliver import RemoteFunction, Retried, Steps
-from pyloader.encode import takes_rng
 from pyloader.observe import Counters
+from pyloader.read import Nulls
 from pyloader.run.encoding import encode_and_collate
 from pyloader.run.making import Encode
 from pyloader.run.options import RunOptions
@@ -33,10 +33,9 @@ def user_functions(options: RunOptions, steps: Steps, counters: Counters) -> tup
     Raises:
       TypeError: the user's objects cannot be sent to other processes; the message names the part that cannot.
     """
-    draws = options.dataset is not None and takes_rng(options.dataset)
-    read: Callable[[str], _RowsRead] = partial(read_good_rows if options.skips else _read_all_rows, options.reader)
+    read: Callable[[str], _RowsRead] = partial(_read, options.reader, options.nulls, options.skips)
     stream = 0 if options.streams is None else options.streams.served[0]
-    seed = options.seed if draws else None
+    seed = options.seed if "rng" in options.drawn else None
     encode: Encode = partial(encode_and_collate, options.dataset, options.collator, seed, stream)
     if options.in_processes:
         reader = type(options.reader).__name__
@@ -44,7 +43,7 @@ def user_functions(options: RunOptions, steps: Steps, counters: Counters) -> tup
         read = steps.add_awaited(RemoteFunction(read, doing=lambda path: f"{reader} read {path}"))
         encode = steps.add_awaited(
             RemoteFunction(
-                encode, doing=lambda _columns, _mask, epoch, step: f"{makers} made epoch {epoch}, step {step}"
+                encode, doing=lambda _columns, _mask, _keys, epoch, step: f"{makers} made epoch {epoch}, step {step}"
             )
         )
     return steps.add_awaited(_careful(options, read, counters)), _converting(encode, options.convert)
@@ -70,8 +69,9 @@ def _careful(options: RunOptions, read: Callable[[str], _RowsRead], counters: Co
     )
 
 
-def _read_all_rows(reader: DataReader, path: str) -> _RowsRead:
-    return read_chunk(reader, path), {}
+def _read(reader: DataReader, nulls: Nulls | None, skips: bool, path: str) -> _RowsRead:
+    columns, bad_rows = read_good_rows(reader, path) if skips else (read_chunk(reader, path), {})
+    return (columns if nulls is None else nulls.filled(path, columns)), bad_rows
 
 
 def _converting(encode: Encode, convert: Callable[[Any], Any] | None) -> Encode:
@@ -80,9 +80,9 @@ def _converting(encode: Encode, convert: Callable[[Any], Any] | None) -> Encode:
         return encode
 
     def encode_and_convert(
-        columns: Columns, mask: np.ndarray | None, epoch: int, step: int
+        columns: Columns, mask: np.ndarray | None, keys: np.ndarray | None, epoch: int, step: int
     ) -> tuple[Any, tuple[float, float]]:
-        batch, (encoding, collating) = encode(columns, mask, epoch, step)
+        batch, (encoding, collating) = encode(columns, mask, keys, epoch, step)
         begun = time.perf_counter()
         return convert(batch), (encoding, collating + time.perf_counter() - begun)
 

@@ -12,7 +12,7 @@ from pyloader.datacollator import DataCollator
 from pyloader.dataloader import DataLoader
 from pyloader.datareader import DataReader, read_chunk
 from pyloader.dataset import Dataset
-from pyloader.encode import encode_batch, takes_rng
+from pyloader.encode import encode_batch, taken_by
 from pyloader.testing.faults import altered
 
 __all__ = ["numbered", "rows_of", "where"]
@@ -64,13 +64,16 @@ class _NumberedDataset(Dataset):
     def __init__(self, dataset: Dataset | None, fail_at: int | None, error: Exception | None) -> None:
         self.dataset, self.fail_at, self.error = dataset, fail_at, error
 
-    def batch_encode(self, columns: Columns, rng: np.random.Generator | None = None) -> Columns:
+    def batch_encode(
+        self, columns: Columns, rng: np.random.Generator | None = None, keys: np.ndarray | None = None
+    ) -> Columns:
         numbers = columns[_NUMBER]
         if self.error is not None and self.fail_at in numbers:
             raise self.error
         rest = {name: values for name, values in columns.items() if name != _NUMBER}
         if self.dataset is not None:
-            rest = encode_batch(self.dataset, rest, rng if takes_rng(self.dataset) else None)
+            drawn: dict[str, Any] = {"rng": rng, "keys": keys}
+            rest = encode_batch(self.dataset, rest, **{name: drawn[name] for name in taken_by(self.dataset)})
         return {**rest, _NUMBER: numbers}
 
 

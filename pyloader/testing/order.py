@@ -11,13 +11,14 @@ from unittest import SkipTest
 
 import numpy as np
 
-from pyloader.columns import Columns
+from pyloader.columns import Columns, row_count
 from pyloader.datacollator import DataCollator
 from pyloader.dataloader import DataLoader
 from pyloader.datareader import read_chunk
-from pyloader.encode import encode_batch, takes_rng
+from pyloader.encode import encode_batch, taken_by
 from pyloader.errors import MissingDependencyError
 from pyloader.optional import import_optional
+from pyloader.plan import row_keys
 from pyloader.testing.faults import SlowReads, altered
 from pyloader.testing.laws import assert_same_batches, batch_difference, broken
 from pyloader.testing.numbering import numbered, rows_of, where
@@ -112,8 +113,11 @@ def _encoding(dataset: Any) -> Callable[[Columns], Columns]:
         return lambda columns: columns
 
     def encode(columns: Columns) -> Columns:
-        rng = np.random.Generator(np.random.PCG64(0)) if takes_rng(dataset) else None
-        return encode_batch(dataset, columns, rng)
+        drawn: dict[str, Any] = {
+            "rng": np.random.Generator(np.random.PCG64(0)),
+            "keys": row_keys(np.arange(row_count(columns)), seed=0, epoch=0),
+        }
+        return encode_batch(dataset, columns, **{name: drawn[name] for name in taken_by(dataset)})
 
     return encode
 
@@ -123,7 +127,9 @@ def _assert_repeats(function: Callable[[Columns], Any], batches: list[Columns], 
     first, *_, again = [copy.deepcopy(function(copy.deepcopy(batch))) for batch in [*batches, batches[0]]]
     if differs := batch_difference(again, first):
         what = f"{name} gave two answers for the same batch: {differs}"
-        remedy = "Let it depend on its columns alone, and draw random numbers from rng: batch_encode(columns, rng)"
+        remedy = (
+            "Let it depend on its columns alone, and draw random numbers from rng or keys: batch_encode(columns, rng)"
+        )
         raise broken(3, f"{what}. {remedy}")
 
 

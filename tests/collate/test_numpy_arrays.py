@@ -103,10 +103,13 @@ def test_a_number_is_held_exactly_or_refused(values):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ([1, None], "'x' has None among numbers, in row 1. Mend it in read_file"),
-        ([None, 1.5], "'x' has None among numbers, in row 0."),
-        ([[1], [None]], "'x' has None among numbers, in row 1."),
-        ([[1, 2], None], "'x' has None among numbers, in row 1."),
+        (
+            [1, None],
+            "'x' has None among numbers, in row 1. Say what stands for it: DataLoader.nulls=.nan.. or .*'x': 0",
+        ),
+        ([None, 1.5], "'x' has None among numbers, in row 0. .* or mend it in read_file or batch_encode$"),
+        ([[1], [None]], "'x' has None among numbers, in row 1. Mend it in read_file or batch_encode$"),
+        ([[1, 2], None], "'x' has None among numbers, in row 1. Mend it in read_file or batch_encode$"),
         ([1, "2"], "'x' has a value of type str among numbers, in row 1."),
         ([[1, 2], [3, b"4"]], "'x' has a value of type bytes among numbers, in row 1."),
         ([1, {}], "'x' has a value of type dict among numbers, in row 1."),

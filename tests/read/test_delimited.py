@@ -60,9 +60,40 @@ def test_tabs_stand_between_the_fields_of_tsv(chunk):
     assert read(chunk("a\tb\nx,y\tz\n", "a.tsv.gz")) == {"a": ["x,y"], "b": ["z"]}
 
 
-@pytest.mark.parametrize("field", ["", "007", "+1", "0x10", "1_000", ".5", "1,2", "nan", "true", "9223372036854775808"])
+@pytest.mark.parametrize(
+    "field", [" ", "null", "007", "+1", "0x10", "1_000", ".5", "1,2", "nan", "true", "9223372036854775808"]
+)
 def test_one_field_that_json_does_not_call_a_number_keeps_the_column_text(chunk, field):
     assert read(chunk(f'a,b\n1,x\n"{field}",x\n'))["a"] == ["1", field]
+
+
+@pytest.mark.parametrize(
+    ("fields", "values"),
+    [
+        (["1", "", "3"], [1, None, 3]),
+        (["", "0.5", "2", ""], [None, 0.5, 2.0, None]),
+        (["", ""], [None, None]),
+        (["1", "", "null"], ["1", "", "null"]),
+        (["1", "", "2,3"], ["1", "", "2,3"]),
+        (["x", ""], ["x", ""]),
+        (["1", "", "9223372036854775808"], ["1", "", "9223372036854775808"]),
+        (["0.5", "", "9007199254740993"], ["0.5", "", "9007199254740993"]),
+    ],
+)
+def test_empty_fields_among_numbers_are_none_and_among_text_are_empty(chunk, fields, values):
+    rows = "".join(f'"{field}",x\n' for field in fields)
+    (found, _) = read(chunk(f"a,b\n{rows}")).values()
+    assert found == values
+    assert list(map(type, found)) == list(map(type, values))
+
+
+def test_a_column_of_object_is_a_list_of_numbers_whether_it_has_gaps_or_not(chunk):
+    dtypes = {"a": object, "b": object, "c": object}
+    columns = read(chunk("a,b,c\n1,2,\n3,,\n"), dtypes=dtypes)
+    assert columns == {"a": [1, 3], "b": [2, None], "c": [None, None]}
+    assert list(map(type, columns["a"])) == [int, int]
+    with pytest.raises(ChunkReadError, match=r"a\.csv:4: 'b' is 'z', which is no number.*Leave it out of dtypes"):
+        read(chunk("a,b,c\n1,2,\n\n3,z,\n"), dtypes=dtypes)
 
 
 def test_dtypes_are_kept_and_str_stays_text(chunk):

@@ -76,7 +76,7 @@ def test_chunks_of_others_load_whole_once_they_are_indexed(tmp_path, suffix):
     with pytest.raises(ReadFileError, match=r"as a list of .*pyloader index"):
         rows_of(tmp_path)
     assert main(["index", str(tmp_path), "-q"]) == 0
-    assert as_written(rows_of(tmp_path), suffix) == expected(suffix)
+    assert rows_of(tmp_path) == SAMPLES
     assert main(["peek", str(tmp_path), "-q"]) == 0
     assert main(["verify", str(tmp_path), "-q"]) == 0
 
