@@ -19,6 +19,7 @@ from pyloader.files.manifest import (
     read_manifest,
     write_manifest,
 )
+from pyloader.files.npy_headers import NpyHeaderError, read_npy_header, rows_without_bytes
 from pyloader.files.opening import line_blocks, open_chunk, suffix_of, text_of
 from pyloader.files.scanning import Scan, chunk_bytes, is_chunk_name, scan_directory
 from pyloader.files.verification import Verification, byte_difference, size_difference, verification_of
@@ -29,6 +30,7 @@ __all__ = [
     "ChunkList",
     "DataDir",
     "Manifest",
+    "NpyHeaderError",
     "Scan",
     "Verification",
     "byte_difference",
@@ -47,6 +49,8 @@ __all__ = [
     "open_packed",
     "packing_of",
     "read_manifest",
+    "read_npy_header",
+    "rows_without_bytes",
     "scan_directory",
     "size_difference",
     "suffix_of",
