@@ -22,7 +22,13 @@ from pyloader.files.manifest import (
 from pyloader.files.npy_headers import NpyHeaderError, read_npy_header, rows_without_bytes
 from pyloader.files.opening import line_blocks, open_chunk, suffix_of, text_of
 from pyloader.files.scanning import Scan, chunk_bytes, is_chunk_name, scan_directory
-from pyloader.files.verification import Verification, byte_difference, size_difference, verification_of
+from pyloader.files.verification import (
+    Verification,
+    byte_difference,
+    read_as_listed,
+    size_difference,
+    verification_of,
+)
 
 __all__ = [
     "MANIFEST_NAME",
@@ -48,6 +54,7 @@ __all__ = [
     "open_chunk",
     "open_packed",
     "packing_of",
+    "read_as_listed",
     "read_manifest",
     "read_npy_header",
     "rows_without_bytes",
