@@ -21,12 +21,19 @@ from pyloader.files.manifest import (
     read_manifest,
     write_manifest,
 )
+from pyloader.files.npy_headers import NpyHeaderError, read_npy_header, rows_without_bytes
 from pyloader.files.opening import line_blocks, open_chunk, suffix_of, text_of
 from pyloader.files.origins import Origin, makers_of, origins_of
 from pyloader.files.room import no_room
 from pyloader.files.scanning import Scan, chunk_bytes, is_chunk_name, scan_directory
 from pyloader.files.stores import store_scheme
-from pyloader.files.verification import Verification, byte_difference, size_difference, verification_of
+from pyloader.files.verification import (
+    Verification,
+    byte_difference,
+    read_as_listed,
+    size_difference,
+    verification_of,
+)
 
 __all__ = [
     "LOCK_NAME",
@@ -37,6 +44,7 @@ __all__ = [
     "DataDir",
     "DirectoryLock",
     "Manifest",
+    "NpyHeaderError",
     "Origin",
     "Scan",
     "Verification",
@@ -60,7 +68,10 @@ __all__ = [
     "open_packed",
     "origins_of",
     "packing_of",
+    "read_as_listed",
     "read_manifest",
+    "read_npy_header",
+    "rows_without_bytes",
     "scan_directory",
     "size_difference",
     "store_scheme",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import io
 import lzma
 import os
@@ -94,7 +95,9 @@ class _NamedFile(io.FileIO):
 
 
 def _unreadable(path: Any, exc: OSError) -> ChunkReadError:
-    return ChunkReadError(os.fspath(path), f"cannot be read ({exc.strerror}).", "See whether its disk is well")
+    is_forbidden = exc.errno in (errno.EACCES, errno.EPERM)
+    hint = "Give this user the right to read it: chmod +r" if is_forbidden else "See whether its disk is well"
+    return ChunkReadError(os.fspath(path), f"cannot be read ({exc.strerror}).", hint)
 
 
 class _Packing(io.RawIOBase):

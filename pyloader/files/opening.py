@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 from collections.abc import Generator, Iterator
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from pyloader.errors import ChunkReadError
 from pyloader.files.compressors import open_packed, packing_of
@@ -71,7 +72,7 @@ def line_blocks(path: str | os.PathLike[str], *, block_bytes: int = 2**20) -> Ge
                 yield b"".join([*parts, memoryview(block)[:end]])
                 parts = [block[end:]]
     except ChunkReadError as exc:
-        raise _with_line(os.fspath(path), exc) from exc
+        _raise_with_line(os.fspath(path), exc)
     if rest := b"".join(parts):
         yield rest
 
@@ -106,7 +107,7 @@ class _TextFile(io.TextIOWrapper):
         try:
             yield from iter(super().readline, "")
         except (ChunkReadError, UnicodeDecodeError) as exc:
-            raise _with_line(self._path, exc) from exc
+            _raise_with_line(self._path, exc)
 
     def __next__(self) -> str:  # type: ignore[override]
         if line := self.readline():
@@ -117,7 +118,7 @@ class _TextFile(io.TextIOWrapper):
         try:
             return super().readline(size)
         except (ChunkReadError, UnicodeDecodeError) as exc:
-            raise _with_line(self._path, exc) from exc
+            _raise_with_line(self._path, exc)
 
     def readlines(self, hint: int = -1, /) -> list[str]:  # type: ignore[override]
         return list(self) if hint is None or hint <= 0 else super().readlines(hint)
@@ -126,7 +127,7 @@ class _TextFile(io.TextIOWrapper):
         try:
             return super().read(size)
         except (ChunkReadError, UnicodeDecodeError) as exc:
-            raise _with_line(self._path, exc) from exc
+            _raise_with_line(self._path, exc)
 
 
 def _skip_byte_order_mark(file: IO[bytes]) -> None:
@@ -134,20 +135,24 @@ def _skip_byte_order_mark(file: IO[bytes]) -> None:
         file.read(3)
 
 
-def _with_line(path: str, exc: ChunkReadError | UnicodeDecodeError) -> ChunkReadError:
-    """Return `exc` with the line in it, found by reading the file once more: nobody counts lines until then."""
+def _raise_with_line(path: str, exc: ChunkReadError | UnicodeDecodeError) -> NoReturn:
+    """Raise `exc` with the line in it, found by reading the file once more: nobody counts lines until then."""
     if isinstance(exc, UnicodeDecodeError):
-        return _bad_text(path, exc)
+        raise _bad_text(path, exc) from exc
+    is_of_disk = getattr(exc.__cause__, "errno", None) is not None  # then no line is to blame, and it may pass
+    line = None if is_of_disk else _last_line(path)
+    if line is None:
+        raise exc
+    raise ChunkReadError(path, f"{exc.what.removesuffix('.')}, inside line {line:,}.", exc.hint) from exc
+
+
+def _last_line(path: str) -> int | None:
+    """Return the line up to which a file can be read; None when nothing of it can."""
     line, any_text = 1, False
-    try:
-        with open_packed(path, "rb") as file:
-            while block := file.read1():  # type: ignore[attr-defined]
-                line, any_text = line + block.count(b"\n"), True
-    except ChunkReadError:
-        pass
-    if not any_text:
-        return exc
-    return ChunkReadError(path, f"{exc.what.removesuffix('.')}, inside line {line:,}.", exc.hint)
+    with contextlib.suppress(ChunkReadError, OSError), open_packed(path, "rb") as file:
+        while block := file.read1():  # type: ignore[attr-defined]
+            line, any_text = line + block.count(b"\n"), True
+    return line if any_text else None
 
 
 def _bad_text(path: str, exc: UnicodeDecodeError) -> ChunkReadError:
@@ -158,4 +163,6 @@ def _bad_text(path: str, exc: UnicodeDecodeError) -> ChunkReadError:
             line += block.count(b"\n")
     except ChunkReadError as found:
         return found
+    except OSError:
+        pass
     return ChunkReadError(path, f"is not UTF-8 ({exc.reason}).", _CONVERT)  # it changed while we looked

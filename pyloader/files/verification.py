@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 
-from pyloader.errors import ChunkReadError
+from pyloader.errors import ChunkReadError, WorkerDiedError
 from pyloader.files.chunk_list import ChunkList
 from pyloader.files.manifest import ChunkEntry, checksum_of
 from pyloader.files.scanning import chunk_bytes
 
-__all__ = ["VERIFY_MODES", "Verification", "byte_difference", "size_difference", "verification_of"]
+__all__ = ["VERIFY_MODES", "Verification", "byte_difference", "read_as_listed", "size_difference", "verification_of"]
 
 VERIFY_MODES = ("never", "first", "always")
+
+_CHANGED_HINT = "Make a new loader once nothing is written there any more"
+
+T = TypeVar("T")
 
 
 def size_difference(num_bytes: int, entry: ChunkEntry) -> str:
@@ -32,6 +40,42 @@ def byte_difference(path: str | os.PathLike[str], entry: ChunkEntry) -> str:
     if differs := size_difference(chunk_bytes(path), entry):
         return differs
     return "the checksum differs" if entry.checksum and checksum_of(path) != entry.checksum else ""
+
+
+def read_as_listed(chunks: ChunkList, index: int, read: Callable[[str], T]) -> T:
+    """Return what `read` makes of chunk `index`, which is as large as it was when it was listed, before and after.
+
+    Raises:
+      ChunkReadError: it has grown, shrunk or become something else; both sizes are named.
+      Exception: what `read` raised.
+    """
+    path = chunks.path(index)
+    if changed := _change(chunks, index):
+        raise ChunkReadError(path, changed, _CHANGED_HINT)
+    try:
+        answer = read(path)
+    except WorkerDiedError:
+        raise
+    except Exception as exc:
+        with contextlib.suppress(OSError):
+            if changed := _change(chunks, index):
+                raise ChunkReadError(path, changed, _CHANGED_HINT) from exc
+        raise
+    if changed := _change(chunks, index):
+        raise ChunkReadError(path, changed, _CHANGED_HINT)
+    return answer
+
+
+def _change(chunks: ChunkList, index: int) -> str:
+    path, listed = chunks.path(index), int(chunks.sizes[index])
+    status = os.stat(path)
+    if stat.S_ISREG(status.st_mode):
+        found = status.st_size
+    elif stat.S_ISDIR(status.st_mode):
+        found = chunk_bytes(path)
+    else:  # a reader would wait for whoever writes to it
+        return f"was a file of {listed:,} bytes when it was listed, and is a pipe, a socket or a device."
+    return "" if found == listed else f"has {found:,} bytes, and had {listed:,} when it was listed."
 
 
 class Verification:

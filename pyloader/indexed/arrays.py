@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pyloader.errors import ClosedError, DatasetError
+from pyloader.files import read_npy_header, rows_without_bytes
 from pyloader.indexed.dataset import Dataset
 from pyloader.indexed.gathering import gathered
 from pyloader.indexed.rows import Rows
@@ -76,18 +77,18 @@ def _mapped(path: str, member: str | None) -> np.ndarray:
     try:
         with open(path, "rb") as file:
             file.seek(start)
-            version = np.lib.format.read_magic(file)
-            header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, by_columns, dtype = header(file)
+            shape, by_columns, dtype = read_npy_header(file)
             start = file.tell()
         if dtype.hasobject:
             raise DatasetError(path, "holds Python objects (a pickle), which could run any code.", "Save numbers")
         if not shape:
             raise DatasetError(path, "holds a single number, not rows.", "Save an array of shape [rows, ...]")
-        if 0 in shape or not dtype.itemsize:
+        if what := rows_without_bytes(shape, dtype):
+            raise DatasetError(path, what, "Save rows that hold something, or leave this array out")
+        if not shape[0]:
             return np.empty(shape, dtype)  # a mapping of nothing is an error
         return np.asarray(np.memmap(path, dtype, "r", start, shape, "F" if by_columns else "C"))
-    except (ValueError, EOFError) as exc:
+    except (ValueError, OverflowError) as exc:  # of a mapping: the file is shorter than its header says
         what = f"is cut, or no .npy ({exc})."
         raise DatasetError(path, what, "Fetch it again, or make it again with numpy.save") from exc
 

@@ -73,6 +73,17 @@ class ArrayRecordReader(DataReader):
           MissingDependencyError: array_record is not installed.
         """
         keep_freed_memory()
+        try:
+            return self._read(path)
+        except ChunkReadError:
+            # array_record does not tell a disk that fails from damage.  Python does; if all is well by now, it was the
+            # disk.
+            with open(path, "rb", buffering=0) as file:
+                while file.read(_RANGE_BYTES):
+                    pass
+            return self._read(path)
+
+    def _read(self, path: str) -> tuple[Columns, int]:
         with _opened(path) as reader:
             num_records = reader.num_records()
             if self.dtype is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import zipfile
-from collections.abc import Callable
 from typing import IO, Any
 
 import numpy as np
@@ -13,17 +12,13 @@ import numpy as np
 from pyloader.columns import Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
-from pyloader.files import open_chunk, packing_of, suffix_of
+from pyloader.files import NpyHeaderError, open_chunk, packing_of, read_npy_header, rows_without_bytes, suffix_of
 from pyloader.files.mapping import MappedFiles
 from pyloader.memory import RecycledMemory
 
 __all__ = ["NumpyReader", "read_npy"]
 
 _PIECE_BYTES = 2**20
-_HEADER_READERS: dict[tuple[int, int], Callable[[IO[bytes]], tuple[tuple[int, ...], bool, np.dtype[Any]]]] = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
 
 
 class NumpyReader(DataReader):
@@ -143,19 +138,16 @@ def read_npy(
 
 def _read_header(file: IO[bytes], path: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     try:
-        version = np.lib.format.read_magic(file)
-        if version not in _HEADER_READERS:
-            raise ValueError(f"format version {version}")
-        shape, fortran_order, dtype = _HEADER_READERS[version](file)
-    except (ChunkReadError, MemoryError):
-        raise
-    except Exception as exc:  # damage makes NumPy raise almost anything: a header is Python source
+        shape, fortran_order, dtype = read_npy_header(file)
+    except NpyHeaderError as exc:
         raise ChunkReadError(path, f"has no good .npy header ({exc}).", "Make it again with numpy.save") from exc
     if dtype.hasobject:
         hint = "Save numbers, or use .jsonl for lists of different lengths"
         raise ChunkReadError(path, "holds Python objects (a pickle), which could run any code.", hint)
     if not shape:
         raise ChunkReadError(path, "holds a single value, not rows.", "Save an array of shape [rows, ...]")
+    if what := rows_without_bytes(shape, dtype):
+        raise ChunkReadError(path, what, "Save rows that hold something, or leave this array out")
     return shape, fortran_order, dtype
 
 

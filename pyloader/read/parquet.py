@@ -74,6 +74,8 @@ class ParquetReader(DataReader):
                 what = f"has columns {exc.args[1]}, and no {exc.args[0]!r}."
                 raise ChunkReadError(path, what) from exc
             except (pyarrow.ArrowException, OSError) as exc:
+                if getattr(exc, "errno", None) is not None:  # of the disk; those of the format are an OSError without
+                    raise
                 what = f"is damaged, or of another format ({str(exc).strip().rstrip('.')})."
                 raise ChunkReadError(path, what, "Fetch it again, or max_skipped=1 to go on without it") from exc
         return self.columns_of(path, table), table.num_rows

@@ -5,6 +5,7 @@ Where chunks or rows may be left out, others stand in for them, so that there ar
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -68,6 +69,8 @@ def chunk_reading(
                 part.give_back()
             path = options.chunks.path(task.chunk)
             exc.add_note(f"pyloader: while {type(options.reader).__name__} read {path} (epoch {task.epoch})")
+            if isinstance(exc, PermissionError):
+                exc.add_note(f"pyloader: give this user the right to read it: chmod +r {shlex.quote(path)}")
             if not options.max_skipped or isinstance(exc, WorkerDiedError | SlotsClosed):  # no fault of the chunk
                 raise
             columns, numbers = read_another(task.chunk, exc)

@@ -12,6 +12,7 @@ import numpy as np
 from pyloader.columns import Columns
 from pyloader.datareader import DataReader, read_chunk, read_good_rows
 from pyloader.deliver import RemoteFunction, Retried, Steps
+from pyloader.files import read_as_listed
 from pyloader.observe import Counters
 from pyloader.read import Nulls
 from pyloader.run.encoding import encode_and_collate
@@ -50,12 +51,12 @@ def user_functions(options: RunOptions, steps: Steps, counters: Counters) -> tup
 
 
 def _careful(options: RunOptions, read: Callable[[str], _RowsRead], counters: Counters) -> Retried[_RowsRead]:
-    """Return the function that compares a chunk with its checksum, reads it, and tries again what may pass."""
+    """Return the function that compares a chunk with its size and checksum, reads it, and tries again what may pass."""
 
     def verify_and_read(index: int) -> _RowsRead:
         if options.verification is not None:
             options.verification.check(index)
-        return read(options.chunks.path(index))
+        return read_as_listed(options.chunks, index, read)
 
     def count() -> None:
         counters.num_retries += 1

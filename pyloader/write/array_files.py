@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import zipfile
+import zlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import numpy as np
 
 from pyloader.columns import Columns
 from pyloader.errors import ChunkReadError, SplitError
-from pyloader.files import packing_of
+from pyloader.files import NpyHeaderError, packing_of, read_npy_header, rows_without_bytes
 from pyloader.write.blocks import BLOCK_BYTES, Block, Place, Source, opened
 
 __all__ = ["ArrayFile", "array_file", "arrays_as_columns", "npz_members"]
@@ -63,17 +64,17 @@ def array_file(path: str, member: str = "") -> ArrayFile:
     name = f"{path}[{member.removesuffix('.npy')}]" if member else path
     try:
         with _opened(path, member) as stream:
-            version = np.lib.format.read_magic(stream)
-            header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, by_columns, dtype = header(stream)
+            shape, by_columns, dtype = read_npy_header(stream)
             offset = stream.tell()
-    except (ValueError, EOFError, ChunkReadError, zipfile.BadZipFile) as exc:
+    except (NpyHeaderError, ChunkReadError, zipfile.BadZipFile, zlib.error) as exc:
         raise SplitError(name, f"is not a .npy array ({exc}).", _AGAIN) from exc
     if dtype.hasobject or dtype.fields is not None:
         what = "holds Python objects." if dtype.hasobject else "has named fields."
         raise SplitError(name, what, "Save plain numbers, one array for each column")
     if not shape:
         raise SplitError(name, "is a single number, not rows.", "Save an array of at least one dimension")
+    if what := rows_without_bytes(shape, dtype):
+        raise SplitError(name, what, "Save rows that hold something, or leave this array out")
     by_columns = by_columns and len(shape) > 1
     if by_columns and (member or packing_of(path)):
         what = "is packed, and stored column by column (Fortran order)."
@@ -160,7 +161,7 @@ def _streamed(file: ArrayFile, start: int, window: int) -> Iterator[np.ndarray]:
 
 
 def _mapped(file: ArrayFile, start: int, window: int) -> Iterator[np.ndarray]:
-    array = np.load(file.path, mmap_mode="r", allow_pickle=False)
+    array = np.memmap(file.path, file.dtype, "r", file.data_offset, file.shape, "F")
     for row in range(start, len(array), window):
         yield np.ascontiguousarray(array[row : row + window])
 
