@@ -14,11 +14,11 @@ from typing import Any
 import msgspec
 
 from pyloader.cli.main import GOOD
-from pyloader.cli.screens import as_block, counted, screen_width
+from pyloader.cli.screens import as_block, counted, one_line, screen_width
 from pyloader.columns import ColumnSpec
 from pyloader.observe.peak import peak_bytes
 from pyloader.options import format_bytes, parse_bytes
-from pyloader.write import FORMATS, INPUT_FORMATS, OutputReport, SplitReport, split
+from pyloader.write import FORMATS, INPUT_FORMATS, OutputReport, SplitReport, discard_stopped, split
 from pyloader.write.request import fill_option
 
 __all__ = ["add_parser", "run"]
@@ -29,9 +29,11 @@ _EXAMPLES = """examples:
   pyloader split image=x.npy label=y.npy chunks/ --chunk-samples 4096
   zcat dump.jsonl.gz | pyloader split - chunks/ --from jsonl
   pyloader split dump.jsonl tokens/ --encode mypackage.text:Tokens --where mypackage.text:is_long
+  pyloader split day2.jsonl chunks/ --append
+  pyloader split chunks/ --discard-stopped
 
-A run that was stopped goes on when the same command is given again.  Once it is complete, the same command writes
-chunks that were damaged or lost since, and nothing else."""
+A run that was stopped goes on when the same command is given again; --discard-stopped gives up what it began.  Once it
+is complete, the same command writes chunks that were damaged or lost since, and nothing else."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -85,14 +87,22 @@ def add_parser(subparsers: Any) -> None:
     how = parser.add_argument_group("how")
     how.add_argument("--workers", metavar="N", type=_count, default=1, help="threads that compress and write (1)")
     there = how.add_mutually_exclusive_group()
-    there.add_argument("--overwrite", action="store_true", help="remove the chunks that are in OUTPUT_DIR first")
-    there.add_argument("--append", action="store_true", help="add to them")
+    there.add_argument("--overwrite", action="store_true", help="delete the chunks that are in OUTPUT_DIR first")
+    there.add_argument("--append", action="store_true", help="add to them; they can be loaded meanwhile")
+    how.add_argument(
+        "--discard-stopped",
+        action="store_true",
+        help="first give up what a stopped split has begun in OUTPUT_DIR (alone: pyloader split OUTPUT_DIR "
+        "--discard-stopped); chunks that a manifest lists stay",
+    )
     how.add_argument("-q", "--quiet", action="store_true", help="no bar, and nothing to say when all is well")
     parser.set_defaults(func=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Split, and show what was made."""
+    if arguments.discard_stopped and len(arguments.places) == 1:
+        return _discard(arguments.places[0], quiet=arguments.quiet)
     inputs, output_dir = _places(arguments.places)
     report = split(
         inputs,
@@ -112,10 +122,19 @@ def run(arguments: argparse.Namespace) -> int:
         columns=arguments.columns,
         overwrite=arguments.overwrite,
         append=arguments.append,
+        discard_stopped=arguments.discard_stopped,
         progress=not arguments.quiet,
     )
     if not arguments.quiet:
         print(_screen(report, dict(arguments.fill or ())))
+    return GOOD
+
+
+def _discard(output_dir: str, *, quiet: bool) -> int:
+    command = discard_stopped(output_dir)
+    if not quiet:
+        gave_up = f"gave up the split that was stopped here: {one_line(command)}"
+        print(as_block([(output_dir, gave_up if command else "nothing to give up: no split was stopped here")]))
     return GOOD
 
 

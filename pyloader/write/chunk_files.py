@@ -104,11 +104,11 @@ def check_same_columns(
     """
     try:
         if before.reader != chunks.reader:
-            raise ValueError(f"are {chunks.reader}, not {before.reader}")
+            raise ValueError(f"is read by {chunks.reader!r}, not by {before.reader!r}")
         if not names_only or {spec.name for spec in columns} != {spec.name for spec in before.columns}:
             joined_specs(before.columns, columns)
     except ValueError as exc:
-        what = f"cannot be added to: the new samples {exc}."
+        what = f"cannot be added to: what is new {exc}."
         raise OutputDirError(f"{directory}/", what, "Write them into another directory") from exc
 
 
