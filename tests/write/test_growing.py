@@ -1,4 +1,4 @@
-"""A dataset that grows can be loaded before, meanwhile and afterwards, and nothing that fails or is killed blocks it."""
+"""A dataset that grows can be loaded before, meanwhile and afterwards; what fails or is killed does not block it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from killing import in_a_child
 from pyloader import ChunkWriter, DataLoader
 from pyloader.cli.main import main
 from pyloader.errors import SplitError
-from pyloader.files import list_chunks
 from pyloader.write import discard_stopped, split
 
 
@@ -62,6 +61,7 @@ def kills_of(options: dict[str, Any], names: tuple[str, ...], step: int) -> Iter
     shutil.copytree("begun", "counted")
     append = {**options, "append": True}
     total = in_a_child(lambda: split("day2.jsonl", "counted", **append), kill_at=10**9)
+    old_and_new = {name: [ids(Path("begun", name)), ids(Path("counted", name))] for name in names}
     ways_on: list[tuple[Grow, list[int]]] = [
         (lambda: split("day2.jsonl", "grown", **append), days(1, 2)),
         (lambda: split("day3.jsonl", "grown", **append, discard_stopped=True), days(1, 3)),
@@ -73,9 +73,8 @@ def kills_of(options: dict[str, Any], names: tuple[str, ...], step: int) -> Iter
 
         def check() -> None:
             for name in names:
-                assert ids(Path("grown", name)) in (old_and_new[name]), f"{name}, kill at change {moment} of {total}"
+                assert ids(Path("grown", name)) in old_and_new[name], name
 
-        old_and_new = {name: [ids(Path("begun", name)), ids(Path("counted", name))] for name in names}
         in_a_child(lambda: split("day2.jsonl", "grown", **append), kill_at=moment, meanwhile=check)
         check()
         is_complete = (Path("grown") / ".split" / "complete").exists() or day_sets("grown", names=names) == days(1, 2)
