@@ -24,6 +24,7 @@ from pyloader.files import (
     chunks_of_scan,
     form_of,
     is_manifest_name,
+    locked,
     manifest_below,
     no_such_place,
     scan_directory,
@@ -64,6 +65,13 @@ def run(arguments: argparse.Namespace) -> int:
     if not root.is_dir():
         raise no_such_place(arguments.directory) if not root.exists() else ValueError(f"{root} is not a directory")
     target = _target(root, arguments.output)
+    if arguments.dry_run:
+        return _index(arguments, root, target)
+    with locked([target.parent]):  # what is counted is what the manifest lists
+        return _index(arguments, root, target)
+
+
+def _index(arguments: argparse.Namespace, root: Path, target: Path) -> int:
     if target.exists() and not (arguments.overwrite or arguments.dry_run):
         raise ManifestError(str(target), "is there already.", "To count again and replace it: --overwrite")
     scan = scan_directory(root)

@@ -15,12 +15,12 @@ import msgspec
 
 from pyloader.cli.bad_rows import list_bad_rows
 from pyloader.cli.main import GOOD
-from pyloader.cli.screens import as_block, as_json, counted, screen_width
+from pyloader.cli.screens import as_block, as_json, counted, one_line, screen_width
 from pyloader.cli.typed import typed_object
 from pyloader.columns import ColumnSpec
 from pyloader.observe.peak import peak_bytes
 from pyloader.options import format_bytes, parse_bytes
-from pyloader.write import FORMATS, INPUT_FORMATS, OutputReport, SplitReport, split
+from pyloader.write import FORMATS, INPUT_FORMATS, OutputReport, SplitReport, discard_stopped, split
 from pyloader.write.request import Request, fill_option
 
 __all__ = ["add_parser", "run"]
@@ -31,9 +31,11 @@ _EXAMPLES = """examples:
   pyloader split image=x.npy label=y.npy chunks/ --chunk-samples 4096
   zcat dump.jsonl.gz | pyloader split - chunks/ --from jsonl
   pyloader split dump.jsonl tokens/ --encode mypackage.text:Tokens --where mypackage.text:is_long
+  pyloader split day2.jsonl chunks/ --append
+  pyloader split chunks/ --discard-stopped
 
-A run that was stopped goes on when the same command is given again.  Once it is complete, the same command writes
-chunks that were damaged or lost since, and nothing else."""
+A run that was stopped goes on when the same command is given again; --discard-stopped gives up what it began.  Once it
+is complete, the same command writes chunks that were damaged or lost since, and nothing else."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -90,8 +92,14 @@ def add_parser(subparsers: Any) -> None:
     how.add_argument("--check", action="store_true", help="only list all bad rows; nothing is written")
     how.add_argument("--workers", metavar="N", type=_count, default=1, help="threads that compress and write (1)")
     there = how.add_mutually_exclusive_group()
-    there.add_argument("--overwrite", action="store_true", help="remove the chunks that are in OUTPUT_DIR first")
-    there.add_argument("--append", action="store_true", help="add to them")
+    there.add_argument("--overwrite", action="store_true", help="delete the chunks that are in OUTPUT_DIR first")
+    there.add_argument("--append", action="store_true", help="add to them; they can be loaded meanwhile")
+    how.add_argument(
+        "--discard-stopped",
+        action="store_true",
+        help="first give up what a stopped split has begun in OUTPUT_DIR (alone: pyloader split OUTPUT_DIR "
+        "--discard-stopped); chunks that a manifest lists stay",
+    )
     how.add_argument("--json", action="store_true", help="what was made, as JSON on standard output")
     how.add_argument("-q", "--quiet", action="store_true", help="no bar, and nothing to say when all is well")
     parser.set_defaults(func=run)
@@ -99,6 +107,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Split, and show what was made."""
+    if arguments.discard_stopped and len(arguments.places) == 1:
+        return _discard(arguments.places[0], quiet=arguments.quiet)
     inputs, output_dir = _places(arguments.places)
     for option, typed in (("--encode", arguments.encode), ("--where", arguments.where)):
         if typed is not None:
@@ -125,6 +135,7 @@ def run(arguments: argparse.Namespace) -> int:
         append=arguments.append,
         max_skipped=arguments.max_skipped,
         quarantine=arguments.quarantine,
+        discard_stopped=arguments.discard_stopped,
         progress=not arguments.quiet,
     )
     if arguments.json:
@@ -145,6 +156,14 @@ def _request(arguments: argparse.Namespace, inputs: list[str] | dict[str, str], 
         fill=dict(arguments.fill or ()) or None,
         columns=arguments.columns,
     )
+
+
+def _discard(output_dir: str, *, quiet: bool) -> int:
+    command = discard_stopped(output_dir)
+    if not quiet:
+        gave_up = f"gave up the split that was stopped here: {one_line(command)}"
+        print(as_block([(output_dir, gave_up if command else "nothing to give up: no split was stopped here")]))
+    return GOOD
 
 
 def _places(places: Sequence[str]) -> tuple[list[str] | dict[str, str], str]:

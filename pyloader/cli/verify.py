@@ -93,10 +93,18 @@ def _next_step(result: Inspection, manifest: Path, place: str) -> list[tuple[str
         extra = [finding.file for finding in result.findings if finding.state == "extra"]
         them = "it" if len(extra) == 1 else "them"
         return [("next", f"pyloader index {quoted} --overwrite"), ("", f"takes {them} in; or move {them} away")]
-    command = str(result.made_by.get("command", ""))
-    these = "this one" if result.num_bad_chunks == 1 else f"these {result.num_bad_chunks:,}"
-    if command and not command.startswith("pyloader index"):
-        told = f"the manifest says it was made by: {command}"
-        return [("next", f"write {these} again, and nothing else, by the command that made the set;"), ("", told)]
-    rest = f"if {manifest} is what is out of date: pyloader index {quoted} --overwrite"
-    return [("next", f"fetch {these} again;"), ("", rest)]
+    rows: list[tuple[str, str]] = []
+    for maker in result.makers:
+        these = "this one" if len(maker.files) == 1 else f"these {len(maker.files):,}"
+        if len(result.makers) > 1:
+            these += f" ({', '.join(maker.files[:2])}{', …' if len(maker.files) > 2 else ''})"
+        label = "" if rows else "next"
+        told = f"the manifest says: {maker.command}"
+        if maker.mends:
+            rows += [(label, f"write {these} again, and nothing else, by the command that made it;"), ("", told)]
+        elif maker.command and not maker.command.startswith("pyloader index"):
+            rows += [(label, f"put {these} back from a copy: standard input does not come again;"), ("", told)]
+        else:
+            rest = f"if {manifest} is what is out of date: pyloader index {quoted} --overwrite"
+            rows += [(label, f"fetch {these} again;"), ("", rest)]
+    return rows

@@ -127,7 +127,7 @@ def write_manifest(path: str | os.PathLike[str], manifest: Manifest) -> None:
       WriteError: the disk is full.
     """
     target = Path(path)
-    beside = target.with_name(f".{target.name}.writing")
+    beside = target.with_name(f".{target.name.removeprefix('.')}.writing")
     beside.unlink(missing_ok=True)
     data = msgspec.json.format(msgspec.json.encode(_sorted_and_checked(path, manifest)), indent=1)
     try:

@@ -13,6 +13,7 @@ import numpy as np
 from pyloader.errors import ChunkReadError, WorkerDiedError
 from pyloader.files.chunk_list import ChunkList
 from pyloader.files.manifest import ChunkEntry, checksum_of
+from pyloader.files.origins import makers_of
 from pyloader.files.scanning import chunk_bytes
 
 __all__ = ["VERIFY_MODES", "Verification", "byte_difference", "read_as_listed", "size_difference", "verification_of"]
@@ -104,13 +105,14 @@ class Verification:
             return
         path = self._chunks.path(index)
         if differs := byte_difference(path, self._manifest.chunks[index]):
-            raise ChunkReadError(path, f"is not what the manifest was made of: {differs}.", self._remedy())
+            raise ChunkReadError(path, f"is not what the manifest was made of: {differs}.", self._remedy(index))
         self._is_well[index] = True
 
-    def _remedy(self) -> str:
-        command = self._manifest.command
-        if command and not command.startswith("pyloader index"):
-            return f"Write it again, by the command that made it; the manifest says it was made by: {command}"
+    def _remedy(self, index: int) -> str:
+        [(origin, _)] = makers_of(self._manifest, [self._manifest.chunks[index].file])
+        if origin.can_be_repeated:
+            told = f"the manifest says it was made by: {origin.command}"
+            return f"Write it again, by the command that made it; {told}"
         return f"Fetch it again; what else is damaged says: pyloader verify {self._chunks.root}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,9 @@ def converter(
 
     Raises:
       TypeError: data are not numbers.
-      ValueError: data have no rows; output_dir is not empty, and replace is False; or it is a file.
+      ValueError: data have no rows; output_dir is not empty, and replace is False; it holds what converter did not
+        write; or it is a file.
+      WriteError: the disk is full.
       MissingDependencyError: array_record is not installed.
     """
     module = import_optional("array_record.python.array_record_module", wanted_by="converter")
@@ -55,6 +58,8 @@ def converter(
     if target.exists() and (not target.is_dir() or (not replace and any(target.iterdir()))):
         remedy = "Name another place, or pass replace=True" if target.is_dir() else "Name another place"
         raise ValueError(f"output_dir {target} {'is not empty' if target.is_dir() else 'is a file'}. {remedy}")
+    if others := [name for name in (os.listdir(target) if target.is_dir() else ()) if not _is_own_name(name)]:
+        raise ValueError(f"output_dir {target} holds {min(others)}, which converter did not write. Name another place")
     target.parent.mkdir(parents=True, exist_ok=True)
     starts = range(0, len(array), blocksize)
     blocks = tuple(f"{block}.ar" for block in range(len(starts)))
@@ -70,6 +75,10 @@ def converter(
             bar.update(len(rows))
         meta = Meta(length=len(array), shape=array.shape[1:], dtype=str(array.dtype.newbyteorder("=")), blocks=blocks)
         (directory / META_NAME).write_bytes(msgspec.json.encode(meta))
+
+
+def _is_own_name(name: str) -> bool:
+    return name == META_NAME or re.fullmatch(r"\d+\.ar", name) is not None
 
 
 def _write(module: Any, path: Path, rows: np.ndarray, options: str) -> None:

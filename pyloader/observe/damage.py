@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -20,14 +20,16 @@ from pyloader.files import (
     Scan,
     byte_difference,
     chunk_bytes,
+    coming_chunks,
     form_of,
+    makers_of,
     read_manifest,
     scan_directory,
     size_difference,
 )
 from pyloader.read import reader_for
 
-__all__ = ["Finding", "Inspection", "inspect_chunks"]
+__all__ = ["Finding", "Inspection", "Maker", "inspect_chunks"]
 
 State: TypeAlias = Literal["changed", "truncated", "missing", "unreadable", "extra", "ignored"]
 Compared: TypeAlias = Literal["checksums", "contents", "sizes"]
@@ -49,6 +51,20 @@ class Finding(msgspec.Struct, frozen=True):
     what: str
 
 
+class Maker(msgspec.Struct, frozen=True):
+    """A command that made chunks which are not as they were.
+
+    Attributes:
+      command: The command; "" when the manifest does not say it.
+      mends: Whether giving it again writes these chunks, and nothing else.
+      files: The chunks.
+    """
+
+    command: str
+    mends: bool
+    files: tuple[str, ...]
+
+
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     """What came out of comparing a directory with its manifest.
 
@@ -59,6 +75,7 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
       num_bad_chunks, num_bad_samples: Chunks that are not as the manifest says, and its samples in them.
       findings: Bad chunks by name, then extra files, then ignored ones.
       made_by: The manifest's.
+      makers: Who made the bad chunks, each with the names of those.
     """
 
     manifest: str
@@ -69,6 +86,7 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     num_bad_samples: int
     findings: tuple[Finding, ...]
     made_by: dict[str, object]
+    makers: tuple[Maker, ...] = ()
 
     @property
     def is_good(self) -> bool:
@@ -122,8 +140,12 @@ def inspect_chunks(
         num_samples=manifest.num_samples,
         num_bad_chunks=len(findings),
         num_bad_samples=bad_samples,
-        findings=(*findings, *_unlisted(manifest, scan)),
+        findings=(*findings, *_unlisted(manifest, scan, coming_chunks(root))),
         made_by=manifest.made_by,
+        makers=tuple(
+            Maker(origin.command, origin.can_be_repeated, tuple(entry.file for entry in chunks))
+            for origin, chunks in makers_of(manifest, [finding.file for finding in findings])
+        ),
     )
 
 
@@ -176,12 +198,16 @@ def _what_differs(columns: Columns, chunk: ChunkEntry, manifest: Manifest) -> st
     return difference(column_specs(columns), wanted) if columns else ""
 
 
-def _unlisted(manifest: Manifest, scan: Scan) -> list[Finding]:
+def _unlisted(manifest: Manifest, scan: Scan, coming: Collection[str]) -> list[Finding]:
     listed = {chunk.file for chunk in manifest.chunks}
     forms = {form_of(file) for file in listed}
     others = sorted({*scan.chunks, *scan.unreadable, *scan.unfinished, *scan.ignored} - listed)
-    harmful = [file for file in others if file in scan.chunks and form_of(file) in forms]
+    harmful = [file for file in others if file in scan.chunks and form_of(file) in forms and file not in coming]
     return [
         *(Finding(file, "extra", "not in the manifest, so the directory does not load") for file in harmful),
-        *(Finding(file, "ignored", "not in the manifest") for file in others if file not in set(harmful)),
+        *(Finding(file, "ignored", _harmless(file, coming)) for file in others if file not in set(harmful)),
     ]
+
+
+def _harmless(file: str, coming: Collection[str]) -> str:
+    return "being added: the manifest that lists it comes last" if file in coming else "not in the manifest"

@@ -216,9 +216,10 @@ def _whole_chunks(root: Path, chunks: _OurChunks) -> dict[tuple[str, int], Chunk
 
 
 def _are_there(stopped: Progress, found: Mapping[str, Manifest]) -> bool:
-    """Tell whether the chunks that a stopped split keeps are there still."""
+    """Tell whether the chunk sets are those that a stopped split has found."""
     listed = {(output, entry.file) for output, manifest in found.items() for entry in manifest.chunks}
-    return all((output, entry.file) in listed for output, kept in stopped.kept.items() for entry in kept)
+    kept = {(output, entry.file) for output, entries in stopped.kept.items() for entry in entries}
+    return kept <= listed if stopped.is_mending else kept == listed
 
 
 def _check_can_be_added_to(root: Path, found: Mapping[str, Manifest], request: Request) -> None:

@@ -80,14 +80,17 @@ def new_manifest(
       OutputDirError: the new chunks do not fit the kept ones, or these are others by now.
     """
     path = directory / MANIFEST_NAME
-    before = read_manifest(path) if (kept or is_mending) and path.is_file() else None
-    if is_mending or kept:
-        missing = before is None or not {entry.file for entry in kept} <= {entry.file for entry in before.chunks}
-        if before is None or missing or len(before.chunks) != len(kept) + (len(entries) if is_mending else 0):
-            what = "has another manifest, or makes other chunks, than when this split was begun."
-            raise OutputDirError(f"{directory}/", what, "Nothing was changed. Give the same command again")
+    before = read_manifest(path) if path.is_file() else None
+    listed = {entry.file for entry in before.chunks} if before is not None else set()
+    if listed != {entry.file for entry in (*kept, *(entries if is_mending else ()))}:
         if is_mending:
-            return msgspec.structs.replace(before, chunks=(*kept, *entries))
+            what = "cannot be mended: the same command makes other chunks now."
+            raise OutputDirError(f"{directory}/", what, "Put the damaged ones back from a copy")
+        what = "holds other chunks than when this was begun."
+        raise OutputDirError(f"{directory}/", what, "Nothing was changed. Give the same command again")
+    if before is not None and is_mending:
+        return msgspec.structs.replace(before, chunks=(*kept, *entries))
+    if before is not None:
         check_same_columns(directory, before, columns, chunks)
         columns = joined_specs(before.columns, columns)
         made_by = {**made_by, "origins": _origins(before, made_by, len(entries))}
@@ -104,11 +107,11 @@ def check_same_columns(
     """
     try:
         if before.reader != chunks.reader:
-            raise ValueError(f"are {chunks.reader}, not {before.reader}")
+            raise ValueError(f"is read by {chunks.reader!r}, not by {before.reader!r}")
         if not names_only or {spec.name for spec in columns} != {spec.name for spec in before.columns}:
             joined_specs(before.columns, columns)
     except ValueError as exc:
-        what = f"cannot be added to: the new samples {exc}."
+        what = f"cannot be added to: what is new {exc}."
         raise OutputDirError(f"{directory}/", what, "Write them into another directory") from exc
 
 

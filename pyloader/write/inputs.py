@@ -10,7 +10,7 @@ from functools import partial
 from typing import TypeAlias
 
 from pyloader.errors import SplitError
-from pyloader.files import packing_of, suffix_of
+from pyloader.files import packing_of, store_scheme, suffix_of
 from pyloader.write.array_files import array_file, arrays_as_columns, npz_members
 from pyloader.write.blocks import STANDARD_INPUT, Block, Place, Source
 from pyloader.write.line_files import blocks_of_lines
@@ -129,7 +129,8 @@ def _expand(names: Sequence[str | os.PathLike[str]]) -> list[str]:
         if os.path.exists(name):
             found = [name]
         elif not (found := sorted(filter(os.path.isfile, glob.glob(name, recursive=True)))):
-            raise SplitError(name, "there is no such file.")
+            pipe = "Copy it to a disk first, or pipe it: ... | pyloader split - DIR --from jsonl"
+            raise SplitError(name, "there is no such file.", pipe if store_scheme(name) else "")
         if twice := set(paths).intersection(found):
             raise SplitError(min(twice), "is named twice.", "Name each file once")
         paths += found

@@ -146,10 +146,13 @@ class Job:
         """Forget that the split has failed: it goes on."""
         (self.directory / FAILED).unlink(missing_ok=True)
 
-    def note_failure(self) -> None:
-        """Note that it ends by itself, after the last checkpoint."""
+    def fail(self) -> None:
+        """Note that the split ends by itself, with an error, after its last checkpoint."""
         with contextlib.suppress(OSError):
-            (self.directory / FAILED).touch()
+            if self.is_worth_keeping:
+                (self.directory / FAILED).touch()
+            else:
+                self.end()
 
     def add_chunk(self, output: str, index: int, entry: ChunkEntry) -> None:
         """Note that a chunk is there, whole."""

@@ -93,7 +93,7 @@ class Passes:
         except Exception as exc:
             full = exc if isinstance(exc, WriteError) else no_room(self._job.directory, exc)
             if full is None:
-                self._job.note_failure()
+                self._job.fail()
                 raise
             remedy = f"{full.hint}, then give the same command again: it goes on from here"
             raise SplitError(full.path, full.what, remedy) from exc

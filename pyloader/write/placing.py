@@ -91,6 +91,8 @@ def forget_coming(root: Path, outputs: Iterable[str]) -> None:
     """
     for output in outputs:
         directory = output_directory(root, output)
+        for half_written in (f"{NEXT_NAME}.writing", f".{MANIFEST_NAME}.writing"):
+            remove_own(directory / half_written)
         if not (directory / NEXT_NAME).is_file():
             continue
         present = directory / MANIFEST_NAME

@@ -64,13 +64,15 @@ def foreign_chunks(root: Path, found: Mapping[str, Manifest], dump: str) -> Outp
     number = sum(len(manifest.chunks) for manifest in found.values())
     held = f"holds {number:,} chunk{'s' * (number != 1)}"
     origins = [origin for origin in origins_of(manifest) if origin.dump]
-    same = [origin for origin in origins if origin.dump == dump]
+    same = [origin for origin in origins if origin.dump == dump and origin.can_be_repeated]
     if same:
         what = f"{held}, among them those of this dump as it was, or split otherwise: {same[-1].command}. "
         what += "Chunks of a dump that has changed since cannot be mended."
     else:
         made = datetime.fromtimestamp((root / output / MANIFEST_NAME).stat().st_mtime)
-        what = f"{held} of another dump ({f'{origins[-1].dump}, ' if origins else ''}{made:%Y-%m-%d})."
+        named = {"": "", "-": "standard input, "}
+        other = origins[-1].dump if origins else ""
+        what = f"{held} of another dump ({named.get(other, f'{other}, ')}{made:%Y-%m-%d})."
     return OutputDirError(f"{root}/", what, f"Choose another directory, or --append, or {deleting(found)}")
 
 
@@ -97,7 +99,7 @@ def other_holdout(
         what = f"holds the chunk sets {sets}, and these samples would go to others."
         remedy = f"Name one of them: {root}/{min(output for output in found if output)}/"
     else:
-        what, remedy = f"was split without --holdout, and this is with {now}.", "Leave it out"
+        what, remedy = f"was split without --holdout, and this is with {now}.", "Leave --holdout out"
     return OutputDirError(f"{root}/", f"cannot be added to: it {what}", f"{remedy}, or choose another directory")
 
 

@@ -32,6 +32,7 @@ __all__ = [
 
 STAGING = ".split"
 COMPLETE = "complete"
+_WRITING = ".writing"
 FAILED = "failed"
 _CHUNK = re.compile(r"chunk-(\d{5})\.[a-z.]+")
 _OTHERS = {MANIFEST_NAME, NEXT_NAME, LOCK_NAME, STAGING}
@@ -41,8 +42,10 @@ _STAGED = re.compile(rf"\.?(job\.json|chunks\.jsonl|{COMPLETE}|{FAILED})(\.writi
 
 def is_own_name(name: str) -> bool:
     """Tell whether this program gives this name to something in a directory of chunks."""
-    plain = name[1:].removesuffix(".writing") if name.startswith(".") and name.endswith(".writing") else name
-    return bool(_CHUNK.fullmatch(plain)) or plain in _OTHERS
+    if name.endswith(_WRITING):  # what is being written: hidden, whatever it will be called
+        whole = name.removesuffix(_WRITING)
+        return whole == NEXT_NAME or (whole.startswith(".") and is_own_name(whole[1:]))
+    return bool(_CHUNK.fullmatch(name)) or name in _OTHERS
 
 
 def index_of_chunk(name: str) -> int | None:
@@ -63,7 +66,7 @@ def check_removable(path: Path) -> None:
         return
     entries = list(os.scandir(path))
     others = [entry.name for entry in entries if not entry.name.endswith(".npy") or entry.is_dir(follow_symlinks=False)]
-    if others or not path.name.removesuffix(".writing").endswith(".columns"):
+    if others or not path.name.removesuffix(_WRITING).endswith(".columns"):
         what = f"is a directory that pyloader did not write{f': it holds {min(others)}' if others else ''}."
         raise OutputDirError(str(path), what, "Move it away")
 

@@ -5,18 +5,14 @@ from __future__ import annotations
 import errno
 import json
 import os
-import signal
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from killing import in_a_child
 
 from pyloader.errors import SplitError
 from pyloader.write import atomic, line_files, split
-
-CHANGES = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"}
 
 CASES: dict[str, dict[str, Any]] = {
     "in order, cut while reading": {"chunk_bytes": 2000},
@@ -30,39 +26,6 @@ CASES: dict[str, dict[str, Any]] = {
 def syncing_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """What has been written survives a kill without fsync; it is power failures that it is for."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-
-
-def in_a_child(work: Callable[[], object], *, kill_at: int) -> int:
-    """Run `work` in a forked process that is killed before its `kill_at`-th change to the file system.
-
-    Returns that number, or how many changes there were when it came to its end.
-    """
-    read_end, write_end = os.pipe()
-    child = os.fork()
-    if child == 0:
-        num_changes = 0
-
-        def count(event: str, arguments: tuple[Any, ...]) -> None:
-            nonlocal num_changes
-            if event in CHANGES:
-                if num_changes == kill_at:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                num_changes += 1
-
-        status = 1
-        try:
-            sys.addaudithook(count)
-            work()
-            os.write(write_end, str(num_changes).encode())
-            status = 0
-        finally:
-            os._exit(status)
-    os.close(write_end)
-    _, status = os.waitpid(child, 0)
-    answer = os.read(read_end, 20)
-    os.close(read_end)
-    assert os.waitstatus_to_exitcode(status) == (0 if answer else -signal.SIGKILL)
-    return int(answer) if answer else kill_at
 
 
 @pytest.mark.parametrize("options", CASES.values(), ids=CASES)
@@ -178,7 +141,9 @@ def test_a_stopped_split_with_other_options_is_refused_and_can_be_given_up(
     small_steps()
     output = tmp_path / "chunks"
     in_a_child(lambda: split(dump, output, chunk_bytes=2000), kill_at=200)
-    with pytest.raises(SplitError, match=r"was stopped, of another command: .*2000.*3000.*--discard-stopped") as refused:
+    with pytest.raises(
+        SplitError, match=r"was stopped, of another command: .*2000.*3000.*--discard-stopped"
+    ) as refused:
         split(dump, output, chunk_bytes=3000)
     assert "--overwrite" not in str(refused.value)
     assert split(dump, output, chunk_bytes=3000, discard_stopped=True).outputs[0].num_samples == 400
