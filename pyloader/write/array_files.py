@@ -74,6 +74,8 @@ def array_file(path: str, member: str = "") -> ArrayFile:
         raise SplitError(name, what, "Save plain numbers, one array for each column")
     if not shape:
         raise SplitError(name, "is a single number, not rows.", "Save an array of at least one dimension")
+    if shape[0] and not math.prod(shape[1:]) * dtype.itemsize:
+        raise SplitError(name, f"has rows of no bytes, of shape {list(shape[1:])}.", "Leave it out: name other columns")
     by_columns = by_columns and len(shape) > 1
     if by_columns and (member or packing_of(path)):
         what = "is packed, and stored column by column (Fortran order)."
@@ -81,8 +83,8 @@ def array_file(path: str, member: str = "") -> ArrayFile:
     return ArrayFile(name, path, member, dtype, tuple(shape), offset, by_columns)
 
 
-def npz_members(path: str) -> dict[str, list[ArrayFile]]:
-    """Look at the arrays in a .npz file, by name."""
+def npz_members(path: str, columns: Sequence[str] | None = None) -> dict[str, list[ArrayFile]]:
+    """Look at the arrays in a .npz file, by name: at those of `columns`, or at all."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = [name for name in archive.namelist() if name.endswith(".npy")]
@@ -90,7 +92,9 @@ def npz_members(path: str) -> dict[str, list[ArrayFile]]:
         raise SplitError(path, f"cannot be read as .npz ({exc}).", "Fetch it again") from exc
     if not members:
         raise SplitError(path, "holds no arrays.")
-    return {name.removesuffix(".npy"): [array_file(path, name)] for name in members}
+    arrays = {name.removesuffix(".npy"): name for name in members}
+    chosen = arrays if columns is None or arrays.keys().isdisjoint(columns) else columns
+    return {name: [array_file(path, member)] for name, member in arrays.items() if name in chosen}
 
 
 def arrays_as_columns(name: str, columns: Mapping[str, Sequence[ArrayFile]]) -> tuple[Source, int]:

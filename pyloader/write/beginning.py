@@ -54,6 +54,9 @@ def begin(
     progress = Progress(fingerprint=fingerprint, command=command, began_with_overwrite=overwrite, learnt=learnt)
     finished: dict[tuple[str, int], ChunkEntry] = {}
     found = chunk_sets(root)
+    # Text stays text in a set of chunks: earlier versions took a CSV column with an empty field for text.
+    known = [spec.name for manifest in found.values() for spec in manifest.columns if spec.kind == "str"]
+    learnt.fields.update({name: {"text"} for name in ([] if overwrite else known)})
     if not overwrite and _are_ours(found, request, fingerprint):
         finished = _whole_chunks(root, found, progress)
         num_ours = sum(len(manifest.chunks) for manifest in found.values()) - sum(map(len, progress.kept.values()))

@@ -21,9 +21,10 @@ from pyloader.files import (
 )
 from pyloader.write.atomic import WRITING, remove, sync, written_whole
 from pyloader.write.formats import ChunkFormat
-from pyloader.write.forms import Form, UnfitColumnsError
+from pyloader.write.forms import Form
 from pyloader.write.kinds import joined_specs
 from pyloader.write.rows import Rows
+from pyloader.write.unfit import UnfitColumnsError
 
 __all__ = ["finish", "first_free_index", "is_whole", "remove_chunks", "write_chunk"]
 

@@ -205,6 +205,7 @@ class Passes:
                 "content": self._progress.content,
                 "num_kept": len(kept),
                 "filled": self._progress.learnt.filled,
+                "why": self._preparation.layout.why,
                 "order": [spec.name for spec in columns],
             }
             entries = [entry for (name, _), entry in sorted(self._job.finished.items()) if name == output]

@@ -10,7 +10,8 @@ import msgspec
 import numpy as np
 
 from pyloader.errors import SplitError
-from pyloader.write.kinds import KindsOfColumns, kind_of, type_of_kinds
+from pyloader.write.kinds import INT64, KindsOfColumns, kind_of, type_of_kinds
+from pyloader.write.record_values import comes_back
 from pyloader.write.rows import Rows
 
 __all__ = ["LineChecker"]
@@ -43,6 +44,9 @@ class LineChecker:
         self.kinds, self._filled = kinds, filled
         self._chosen = None if columns is None else list(columns)
         self._fill = dict(fill or {})
+        for key, value in self._fill.items():
+            if value == value and not comes_back(value, "json"):
+                raise ValueError(f"fill: {key} cannot be {value!r}, which JSON cannot hold")
         self._decoder: Any = None
         self._raw_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
         self._raw_fill = {key: msgspec.Raw(msgspec.json.encode(value)) for key, value in self._fill.items()}
@@ -62,7 +66,11 @@ class LineChecker:
         rows = Rows.of_lines(block)
         if not self._accepts(rows):
             rows = self._check_slowly(block, name, first_line)
-        return rows if self._chosen is None and not self._fill else self._rewritten(rows)
+        if self._chosen is None and not self._fill:
+            return rows
+        rows = self._rewritten(rows)
+        self._check_fill(name, first_line)
+        return rows
 
     def _rewritten(self, rows: Rows) -> Rows:
         """Return the rows with the chosen keys only, and the missing ones filled in; values keep their bytes."""
@@ -72,8 +80,18 @@ class LineChecker:
                 if bytes(sample.get(key, _NULL)) == b"null":
                     sample[key] = fill
                     self._filled[key] = self._filled.get(key, 0) + 1
+            if key in self.kinds and self._filled.get(key):
+                self.kinds[key].add(kind_of(type(self._fill[key])))  # a line without it need not have been looked at
         chosen = [{key: sample[key] for key in self.kinds} for sample in samples]
         return Rows.of_lines(msgspec.json.Encoder().encode_lines(chosen))
+
+    def _check_fill(self, name: str, line: int) -> None:
+        """Refuse a NaN beside text: it is null in JSON, and only in a column of numbers that is read as NaN."""
+        for key, value in self._fill.items():
+            others = self.kinds.get(key, set()) - {"int", "float"}
+            if value != value and self._filled.get(key) and others:
+                what = f"has {key!r} as {' and '.join(sorted(others))}, beside the NaN that fills it."
+                raise SplitError(name, what, f"Fill it with text: --fill {key}=''", line)
 
     def _accepts(self, rows: Rows) -> bool:
         """Tell whether each line is one object with the columns and kinds known so far."""
@@ -95,7 +113,7 @@ class LineChecker:
                 raise SplitError(name, f"is not JSON ({exc}).", "Mend or remove the line", number) from exc
             if not isinstance(sample, dict) or not sample:
                 found = "an object without keys" if sample == {} else _json_name(sample)
-                raise SplitError(name, f"is {found}, not an object with keys.", "Write a line like {{...}}", number)
+                raise SplitError(name, f"is {found}, not an object with keys.", "Write a line like {...}", number)
             self._learn(sample, name, number)
             kept.append(line + b"\n")
         self._build()
@@ -110,11 +128,10 @@ class LineChecker:
         if sample.keys() != self.kinds.keys():
             self._refuse(sample, name, number)
         for key, kinds in self.kinds.items():
-            kind = kind_of(sample[key])
-            if not kind:
+            if type(sample[key]) is int and sample[key] not in INT64:
                 what = f"has {sample[key]} in {key!r}, which int64 cannot hold."
                 raise SplitError(name, what, "Write it as text", number)
-            kinds.add(kind)
+            kinds.add(kind_of(type(sample[key])))
 
     def _refuse(self, sample: dict[str, Any], name: str, number: int) -> None:
         missing = [key for key in self.kinds if key not in sample]

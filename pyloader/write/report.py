@@ -45,6 +45,7 @@ class SplitReport:
       num_written: Chunks written this time; 0 when all of them were there already.
       seconds: How long it took this time.
       filled: Column -> how many samples lacked it, and got the value given with `fill`.
+      why: Why the format is Parquet, where nobody said so; "" otherwise.
     """
 
     outputs: tuple[OutputReport, ...]
@@ -53,6 +54,7 @@ class SplitReport:
     num_written: int
     seconds: float
     filled: Mapping[str, int] = field(default_factory=dict)
+    why: str = ""
 
 
 def report_of(root: Path, outputs: Sequence[str], *, num_written: int, seconds: float) -> SplitReport:
@@ -77,4 +79,5 @@ def report_of(root: Path, outputs: Sequence[str], *, num_written: int, seconds: 
         num_written=num_written,
         seconds=seconds,
         filled=main.made_by.get("filled", {}),
+        why=main.made_by.get("why", ""),
     )
