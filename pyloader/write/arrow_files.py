@@ -109,19 +109,27 @@ def _filled(schema: Any, columns: Sequence[str] | None, fill: Mapping[str, Any])
             continue
         try:
             own = pyarrow.scalar(value).type
-            try:
-                pyarrow.scalar(value, types.get(name, own))
-                common = types.get(name, own)
-            except pyarrow.ArrowException:
-                common = common_type(types[name], own)
-            common = own if pyarrow.types.is_null(common) else common
-        except (pyarrow.ArrowException, OverflowError, UnicodeEncodeError):
-            common = None
+        except (pyarrow.ArrowException, OverflowError, UnicodeEncodeError) as exc:
+            raise ValueError(f"fill: {name} cannot be {value!r} ({exc})") from exc
+        kind = types.get(name, own)
+        kind = own if pyarrow.types.is_null(kind) else kind
+        common = kind if _holds(kind, value) else common_type(kind, own)
         if common is None:
-            raise ValueError(f"fill: {name} cannot be {value!r}; the column is {types.get(name, 'of no Arrow type')}")
+            raise ValueError(f"fill: {name} cannot be {value!r}; the column is {kind}")
         types[name] = common
     order = types if columns is None else columns
     return pyarrow.schema([(name, types[name]) for name in order], metadata=schema.metadata)
+
+
+def _holds(kind: Any, value: Any) -> bool:
+    """Tell whether a column of this type takes a value: as it is, or rounded to a fraction of fewer bits."""
+    import pyarrow
+
+    try:
+        held = pyarrow.scalar(value, kind).as_py()
+    except (pyarrow.ArrowException, OverflowError, TypeError, ValueError):
+        return False
+    return bool(held == value or pyarrow.types.is_floating(kind))
 
 
 def _blocks(

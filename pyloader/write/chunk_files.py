@@ -45,7 +45,8 @@ def write_chunk(directory: Path, index: int, rows: Rows, *, chunks: ChunkFormat,
         try:
             chunks.write(beside, rows, form)
         except UnfitColumnsError as exc:
-            raise SplitError(str(path), f"cannot be written: it {exc}.") from exc
+            row = "" if exc.row is None else f"row {exc.row + 1:,} "
+            raise SplitError(str(path), f"cannot be written: {row or 'it '}{exc}.", exc.hint) from exc
         num_bytes, checksum = chunk_bytes(beside), checksum_of(beside)
     return ChunkEntry(
         file=path.name, num_samples=len(rows), num_bytes=num_bytes, raw_bytes=len(rows.data), checksum=checksum

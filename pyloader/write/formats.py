@@ -15,6 +15,7 @@ import zstandard
 from pyloader.columns import Column, ColumnSpec
 from pyloader.optional import import_optional
 from pyloader.write.arrow_form import TableForm
+from pyloader.write.arrow_types import stored_schema
 from pyloader.write.forms import Form
 from pyloader.write.rows import Rows
 from pyloader.write.unfit import UnfitColumnsError
@@ -86,11 +87,15 @@ def _write_parquet(path: Path, rows: Rows, form: Form) -> None:
     arrow = import_optional("pyarrow", wanted_by="The format parquet")
     parquet = import_optional("pyarrow.parquet", wanted_by="The format parquet")
     if isinstance(form, TableForm):
-        parquet.write_table(form.to_table(rows), path, compression="zstd")
-        return
-    columns = form.to_columns(rows)
-    arrays = {spec.name: _arrow_array(arrow, columns[spec.name], spec) for spec in form.specs}
-    parquet.write_table(arrow.table(arrays), path, compression="zstd")
+        table = form.to_table(rows)
+    else:
+        columns = form.to_columns(rows)
+        table = arrow.table({spec.name: _arrow_array(arrow, columns[spec.name], spec) for spec in form.specs})
+        try:
+            stored_schema(table.schema)
+        except ValueError as exc:
+            raise UnfitColumnsError(f"{exc}; {_JSON_HOLDS}") from exc
+    parquet.write_table(table, path, compression="zstd")
 
 
 def _arrow_array(arrow: Any, values: Column, spec: ColumnSpec) -> Any:

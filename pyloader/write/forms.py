@@ -119,7 +119,7 @@ def _array(values: list[Any], spec: ColumnSpec) -> np.ndarray:
     for row in np.flatnonzero(np.abs(array) >= 2**53).tolist():
         if type(values[row]) is int and int(array[row]) != values[row]:
             what = f"has {values[row]} in column {spec.name!r}, among fractions, which float64 cannot hold exactly"
-            raise UnfitColumnsError(f"{what}; write it as text", row)
+            raise UnfitColumnsError(what, row, hint="Write it as text")
     return array
 
 

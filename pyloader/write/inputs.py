@@ -101,7 +101,8 @@ def find_inputs(
         return _arrays({"data": paths})
     files = _files(paths)
     if formats[0] == "npz":
-        sources, sizes = zip(*(arrays_as_columns(path, npz_members(path, columns)) for path in paths), strict=True)
+        members = [npz_members(path, columns, fill or {}) for path in paths]
+        sources, sizes = zip(*map(arrays_as_columns, paths, members), strict=True)
         return Inputs("npz", sources, files, sum(sizes))
     is_packed = [formats[0] == "parquet" or bool(packing_of(path)) for path in paths]
     raw = sum(size * (_TYPICAL_RATIO if packed else 1) for packed, (_, size, _) in zip(is_packed, files, strict=True))

@@ -85,10 +85,10 @@ class Layout(msgspec.Struct):
         Raises:
           UnfitColumnsError: the format cannot hold them, or they are not like the ones before.
         """
-        for part in parts:
-            _check_arrays(part)
         if self.wants_arrays:
             parts = [{name: _as_array(name, values) for name, values in part.items()} for part in parts]
+        for part in parts:
+            _check_arrays(part)
         if self.form_name is None:
             self._choose(parts[0])
         form, laid_out, before = self.form, [], 0
@@ -162,8 +162,8 @@ def _as_array(name: str, values: Column) -> np.ndarray:
         return values
     plain = numbers_in(values) if values and type(values[0]) is str else values
     if (gap := next((row for row, value in enumerate(plain) if value is None), None)) is not None:
-        fill = f"fill it (--fill {name}=0), or write another format"
-        raise UnfitColumnsError(f"has null in column {name!r}, which no array holds; {fill}", gap)
+        what = f"has null in column {name!r}, which no array holds"
+        raise UnfitColumnsError(what, gap, parquet_holds=True, hint=f"Fill it: --fill {name}=0")
     try:
         column = as_column(plain)
         array = column if isinstance(column, np.ndarray) else np.array(plain)

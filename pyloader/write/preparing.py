@@ -99,7 +99,10 @@ class Preparation:
             else:
                 rows = self._of_table(block.content)
         except UnfitColumnsError as exc:
-            hint = "Write Parquet, which holds it: --to parquet" if exc.parquet_holds else ""
+            is_table = not isinstance(block.content, bytes | dict) and self._request.encoder is None
+            other = "write Parquet, which holds it: --to parquet" if exc.parquet_holds or is_table else ""
+            hint = ", or ".join(filter(None, [exc.hint, other]))
+            hint = hint[:1].upper() + hint[1:]
             raise SplitError(name, f"{exc}.", hint, _line_of_row(block, exc.row or 0)) from exc
         return rows if rows is not None and len(rows) else None
 
@@ -248,4 +251,4 @@ def _check_gaps(schema: Any, columns: Columns) -> None:
                 row for row, value in enumerate(values) if value is None or (type(value) is list and None in value)
             )
             what = f"has null in column {name!r}, which no array holds"
-            raise UnfitColumnsError(f"{what}; fill it (--fill {name}=0)", gap, parquet_holds=True)
+            raise UnfitColumnsError(what, gap, parquet_holds=True, hint=f"Fill it: --fill {name}=0")

@@ -92,7 +92,7 @@ def _plain_numbers(name: str, column: Column, form: str) -> tuple[list[Any], set
             raise _refused(name, column[_first(bad)], _first(bad), form)
         kinds.add("nan")
     if kind in "iu" and column.ndim == 1:
-        kinds |= _whole_kinds(name, column.tolist(), form)
+        kinds |= _whole_kinds(name, column.tolist(), parquet_holds=True)
     return column.tolist(), kinds
 
 
@@ -104,7 +104,7 @@ def _plain_values(name: str, column: Column, form: str) -> tuple[list[Any], set[
         row = next(row for row, value in enumerate(values) if kind_of(type(value)) in ("", "bytes"))
         raise _refused(name, values[row], row, form)
     if int in types:
-        kinds |= _whole_kinds(name, values, form)
+        kinds |= _whole_kinds(name, values)
     if float in types:
         fractions = [value for value in values if type(value) is float]
         if not all(map(math.isfinite, fractions)):
@@ -120,13 +120,13 @@ def _plain_values(name: str, column: Column, form: str) -> tuple[list[Any], set[
     return values, kinds
 
 
-def _whole_kinds(name: str, values: list[Any], form: str) -> set[str]:
+def _whole_kinds(name: str, values: list[Any], *, parquet_holds: bool = False) -> set[str]:
     """Return {"wide"} when float64 would round one of the whole numbers in `values`, which may hold other values."""
     whole = [value for value in values if type(value) is int]
     if max(whole) not in INT64 or min(whole) not in INT64:
         row = next(row for row, value in enumerate(values) if type(value) is int and value not in INT64)
         what = f"has {_short(values[row])} in column {name!r}, which int64 cannot hold"
-        raise UnfitColumnsError(f"{what}; write it as text", row)
+        raise UnfitColumnsError(what, row, parquet_holds=parquet_holds, hint="Write it as text")
     large = max(max(whole), -min(whole)) > _LARGEST_EXACT
     return {"wide"} if large and any(map(_is_wide, whole)) else set()
 
@@ -140,7 +140,7 @@ def _check_together(name: str, values: list[Any], kinds: set[str], form: str) ->
     if {"wide", "float"} <= kinds:
         row = _row_where(values, _is_wide, otherwise=lambda value: type(value) is float)
         what = f"has {_short(values[row])} in column {name!r}, where fractions and whole numbers above 2**53 meet"
-        raise UnfitColumnsError(f"{what}, and float64 cannot hold these exactly; write them as text", row)
+        raise UnfitColumnsError(f"{what}, and float64 cannot hold these exactly", row, hint="Write them as text")
     others = kinds - _NUMBERS - {"nan", "wide"}
     if "nan" in kinds and others:
         row = _row_where(values, lambda value: value != value, otherwise=lambda value: type(value) not in (int, float))
@@ -153,11 +153,22 @@ def _check_together(name: str, values: list[Any], kinds: set[str], form: str) ->
 
 def _refused(name: str, value: Any, row: int, form: str) -> UnfitColumnsError:
     if form == "json":
-        array = isinstance(value, np.ndarray | np.generic)
-        holds = array or type(value) in (bytes, float) or (type(value) in (list, dict) and comes_back(value, "packed"))
+        holds = isinstance(value, np.ndarray | np.generic | bytes | float) or _parquet_holds(value)
         what = f"has {_described(value)} in column {name!r}, which JSON cannot hold"
         return UnfitColumnsError(what, row, parquet_holds=holds)
     return UnfitColumnsError(f"has {_described(value)} in column {name!r}, which no record can hold", row)
+
+
+def _parquet_holds(value: Any) -> bool:
+    """Tell whether a list or dict that JSON cannot hold is the same in Parquet; for the advice in an error."""
+    try:
+        import pyarrow
+
+        return comes_back(value, "packed") and marshal.dumps(pyarrow.array([value])[0].as_py(), 2) == marshal.dumps(
+            value, 2
+        )
+    except (ImportError, TypeError, ValueError, OverflowError):
+        return False
 
 
 def _plain(values: Column) -> list[Any]:
@@ -191,8 +202,12 @@ def _row_where(values: list[Any], test: Callable[[Any], bool], *, otherwise: Cal
 
 
 def _described(value: Any) -> str:
+    if isinstance(value, np.generic | np.ndarray) and value.dtype.kind == "f":
+        value = value.tolist()
     if type(value) in (float, list, dict) or value is None:
         return _short(value)
+    if isinstance(value, np.datetime64 | np.timedelta64):
+        return str(value)
     noun = type(value).__name__
     return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun} ({_short(value)})"
 

@@ -173,7 +173,7 @@ class ChunkWriter:
 
     def _refused(self, exc: UnfitColumnsError) -> SplitError:
         where = f"sample {self.num_samples + (exc.row or 0):,}" + (" or one after it" if exc.row is None else "")
-        hint = 'Write Parquet, which holds it: format="parquet"' if exc.parquet_holds else ""
+        hint = 'Write Parquet, which holds it: format="parquet"' if exc.parquet_holds else exc.hint
         return SplitError(str(self._directory), f"{where} {exc}.", hint)
 
     def _write_chunk(self) -> None:
