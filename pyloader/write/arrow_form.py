@@ -10,6 +10,7 @@ from pyloader.columns import Columns, ColumnSpec
 from pyloader.read.parquet import ParquetReader
 from pyloader.write.arrow_types import spec_of_type
 from pyloader.write.rows import Rows
+from pyloader.write.unfit import UnfitColumnsError
 
 __all__ = ["TableForm"]
 
@@ -35,8 +36,14 @@ class TableForm:
         return tuple(spec_of_type(field.name, field.type, has_null=field.name in self._gaps) for field in self.schema)
 
     def to_rows(self, table: Any) -> Rows:
-        """Lay out the rows of an Arrow table of the schema."""
-        table = table if table.schema.equals(self.schema) else table.cast(self.schema)
+        """Lay out the rows of an Arrow table of the schema.  Raises UnfitColumnsError."""
+        import pyarrow
+
+        if not table.schema.equals(self.schema):
+            try:
+                table = table.cast(self.schema)
+            except pyarrow.ArrowException as exc:
+                raise UnfitColumnsError(f"has a value that Parquet cannot hold ({exc})") from exc
         values = []
         for name, column in zip(table.column_names, map(_one_array, table.columns), strict=True):
             if column.null_count or (_is_fixed(column.type) and column.flatten().null_count):

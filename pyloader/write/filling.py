@@ -11,8 +11,16 @@ import numpy as np
 
 from pyloader.columns import Column, Columns, row_count
 from pyloader.write.number_columns import numbers_in
+from pyloader.write.record_values import comes_back
 
-__all__ = ["filled_columns", "filled_fields", "filled_table"]
+__all__ = ["check_fill_of_lines", "filled_columns", "filled_fields", "filled_table"]
+
+
+def check_fill_of_lines(fill: Mapping[str, Any]) -> None:
+    """Raise ValueError for a value that would not stand in a JSON line as it is; a NaN does, among numbers."""
+    for name, value in fill.items():
+        if value == value and not comes_back(value, "json"):
+            raise ValueError(f"fill: {name} cannot be {value!r}, which JSON cannot hold")
 
 
 def filled_columns(columns: Columns, fill: Mapping[str, Any], filled: dict[str, int]) -> Columns:

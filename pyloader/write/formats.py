@@ -102,7 +102,7 @@ def _arrow_array(arrow: Any, values: Column, spec: ColumnSpec) -> Any:
     try:
         if isinstance(values, np.ndarray):
             # Rows of numbers as lists of fixed size, the innermost last.
-            flat = arrow.array(np.ascontiguousarray(values).reshape(-1))
+            flat = _flat_array(arrow, np.ascontiguousarray(values).reshape(-1), spec.name)
             return functools.reduce(arrow.FixedSizeListArray.from_arrays, reversed(spec.item_shape), flat)
         if spec.kind in _ARROW_TYPES:
             return arrow.array(values, type=arrow.type_for_alias(_ARROW_TYPES[spec.kind]))
@@ -117,6 +117,20 @@ def _arrow_array(arrow: Any, values: Column, spec: ColumnSpec) -> Any:
         if msgspec.msgpack.encode(made) != msgspec.msgpack.encode(value):
             what = f"has {value!r:.60} in column {spec.name!r}, of which Arrow would make {made!r:.60}"
             raise UnfitColumnsError(f"{what}; {_JSON_HOLDS}", row)
+    return array
+
+
+def _flat_array(arrow: Any, numbers: np.ndarray, name: str) -> Any:
+    array = arrow.array(numbers)
+    if numbers.dtype.kind in "mM":
+        # Arrow makes days of 64 bits days of 32, NaT null, and Parquet milliseconds of seconds.
+        array = array.cast(stored_schema(arrow.schema([(name, array.type)])).field(0).type)
+        changed = array.to_numpy(zero_copy_only=False) != numbers
+        if changed.any():
+            odd = numbers[int(np.argmax(changed))]
+            raise UnfitColumnsError(
+                f"has {odd.astype(np.int64)} {numbers.dtype} in column {name!r}, which Parquet cannot hold"
+            )
     return array
 
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from pyloader.errors import SplitError
 from pyloader.write.kinds import INT64, KindsOfColumns, kind_of, type_of_kinds
-from pyloader.write.record_values import comes_back
 from pyloader.write.rows import Rows
 
 __all__ = ["LineChecker"]
@@ -44,9 +43,6 @@ class LineChecker:
         self.kinds, self._filled = kinds, filled
         self._chosen = None if columns is None else list(columns)
         self._fill = dict(fill or {})
-        for key, value in self._fill.items():
-            if value == value and not comes_back(value, "json"):
-                raise ValueError(f"fill: {key} cannot be {value!r}, which JSON cannot hold")
         self._decoder: Any = None
         self._raw_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
         self._raw_fill = {key: msgspec.Raw(msgspec.json.encode(value)) for key, value in self._fill.items()}

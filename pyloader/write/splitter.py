@@ -13,6 +13,7 @@ from pyloader.errors import SplitError
 from pyloader.options import parse_bytes
 from pyloader.write.beginning import begin
 from pyloader.write.choosing import first_layout, parquet_instead
+from pyloader.write.filling import check_fill_of_lines
 from pyloader.write.inputs import InputNames, find_inputs
 from pyloader.write.job import Job
 from pyloader.write.layout import Layout
@@ -102,6 +103,8 @@ def split(
         raise ValueError("overwrite and append were given; one says what happens to the chunks that are there")
     began = time.monotonic()
     found = find_inputs(inputs, input_format=input_format, columns=columns, fill=fill)
+    if found.format == "jsonl":
+        check_fill_of_lines(fill or {})
     job = Job(Path(output_dir))
 
     def run(layout: Layout) -> int:
