@@ -78,10 +78,19 @@ def add_parser(subparsers: Any) -> None:
 
     what = parser.add_argument_group("what is read and written")
     what.add_argument("--from", dest="input_format", choices=INPUT_FORMATS, help="what the inputs are (by the suffix)")
-    what.add_argument("--to", dest="output_format", choices=list(FORMATS), help="columns for arrays, else jsonl.zst")
-    what.add_argument("--columns", metavar="A,B", type=_names, help="the columns to keep")
     what.add_argument(
-        "--fill", metavar="KEY=VALUE", type=_fill, action="append", help="what stands where a JSON line lacks KEY"
+        "--to",
+        dest="output_format",
+        choices=list(FORMATS),
+        help="columns for arrays, jsonl.zst for what JSON gives back as it is, else parquet",
+    )
+    what.add_argument("--columns", metavar="A,B", type=_names, help="the columns to keep; the others are not looked at")
+    what.add_argument(
+        "--fill",
+        metavar="KEY=VALUE",
+        type=_fill,
+        action="append",
+        help="what stands where a sample lacks KEY, or has null; in CSV and TSV, where its field is empty",
     )
     what.add_argument("--where", metavar="PKG.MOD:FN", help="keep the samples for which FN(sample) is true")
     what.add_argument("--encode", metavar="PKG.MOD:CLASS", help="apply a Dataset's batch_encode, once")
@@ -193,6 +202,8 @@ def _screen(report: SplitReport, fill: Mapping[str, Any], quarantine: str | None
     if report.num_skipped:
         where = f", listed in {quarantine}" if quarantine else ""
         rows.append(("left out", f"{counted(report.num_skipped, 'bad row')} of the dump{where}"))
+    if report.why:
+        rows += zip(["parquet", *[""] * 9], textwrap.wrap(report.why, max(40, width)), strict=False)
     if not report.num_written:
         rows.append(("nothing to do", "all chunks were there already, and are as they should be"))
     else:

@@ -62,7 +62,8 @@ class ParquetReader(DataReader):
           The columns, and how many rows there are.
 
         Raises:
-          ChunkReadError: the file is cut or damaged, has not all `columns`, or a value that its dtype cannot hold.
+          ChunkReadError: the file is cut or damaged, lacks one of `columns` or has two of one name, or has a value that
+            its dtype cannot hold.
           MissingDependencyError: pyarrow is not installed.
         """
         pyarrow = import_optional("pyarrow", wanted_by="ParquetReader")
@@ -87,6 +88,10 @@ class ParquetReader(DataReader):
           ChunkReadError: it lacks a column that `dtypes` names, or has a value that its dtype cannot hold.
         """
         names = table.column_names
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ChunkReadError(
+                path, f"has two columns called {twice!r}.", "Rename one, or read others: columns=[...]"
+            )
         if unknown := {*self.dtypes, *self.list_columns} - set(names):
             raise ChunkReadError(path, f"has columns {names}, and dtypes names {sorted(unknown)}.")
         return {name: self._column(path, name, table.column(name)) for name in names}
@@ -176,7 +181,10 @@ def _read_arrow(file: Any, columns: tuple[str, ...] | None) -> Any:
         file.seek(0)
         table = ipc.open_stream(file).read_all()
     _check(columns, table.column_names)
-    return table if columns is None else table.select(list(columns))
+    if columns is None:
+        return table
+    # By their places, which can be said of two of one name too: that is an error for them only.
+    return table.select([place for name in columns for place, known in enumerate(table.column_names) if known == name])
 
 
 def _check(columns: tuple[str, ...] | None, there: list[str]) -> None:

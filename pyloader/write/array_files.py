@@ -6,7 +6,7 @@ import math
 import os
 import zipfile
 import zlib
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Container, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -82,8 +82,14 @@ def array_file(path: str, member: str = "") -> ArrayFile:
     return ArrayFile(name, path, member, dtype, tuple(shape), offset, by_columns)
 
 
-def npz_members(path: str) -> dict[str, list[ArrayFile]]:
-    """Look at the arrays in a .npz file, by name."""
+def npz_members(
+    path: str, columns: Sequence[str] | None = None, may_lack: Container[str] = ()
+) -> dict[str, list[ArrayFile]]:
+    """Look at the arrays in a .npz file, by name: at those of `columns`, or at all.
+
+    Raises:
+      SplitError: it is no .npz file, or lacks one of `columns` that it may not lack.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             members = [name for name in archive.namelist() if name.endswith(".npy")]
@@ -91,7 +97,11 @@ def npz_members(path: str) -> dict[str, list[ArrayFile]]:
         raise SplitError(path, f"cannot be read as .npz ({exc}).", "Fetch it again") from exc
     if not members:
         raise SplitError(path, "holds no arrays.")
-    return {name.removesuffix(".npy"): [array_file(path, name)] for name in members}
+    arrays = {name.removesuffix(".npy"): name for name in members}
+    if missing := [name for name in columns or () if name not in arrays and name not in may_lack]:
+        raise SplitError(path, f"has no column {missing[0]!r}; it has {', '.join(arrays)}.")
+    chosen = arrays if columns is None or arrays.keys().isdisjoint(columns) else columns
+    return {name: [array_file(path, member)] for name, member in arrays.items() if name in chosen}
 
 
 def arrays_as_columns(name: str, columns: Mapping[str, Sequence[ArrayFile]]) -> tuple[Source, int]:

@@ -71,6 +71,9 @@ def begin(
     forget_coming(root, request.outputs)
     progress = Progress(fingerprint=fingerprint, command=command, began_with_overwrite=overwrite, learnt=learnt)
     finished: dict[tuple[str, int], ChunkEntry] = {}
+    # Text stays text in a set of chunks: earlier versions took a CSV column with an empty field for text.
+    known = [spec.name for manifest in found.values() for spec in manifest.columns if spec.kind == "str"]
+    learnt.fields.update({name: {"text"} for name in ([] if overwrite else known)})
     ours = [] if overwrite else _our_chunks(found, request, inputs, fingerprint)
     for chunks in ours:
         progress.is_mending, progress.expected_content = True, chunks.origin.content

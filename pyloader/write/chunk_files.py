@@ -23,10 +23,11 @@ from pyloader.files import (
 )
 from pyloader.write.atomic import written_whole
 from pyloader.write.formats import ChunkFormat
-from pyloader.write.forms import Form, UnfitColumnsError
+from pyloader.write.forms import Form
 from pyloader.write.kinds import joined_specs
 from pyloader.write.removing import index_of_chunk
 from pyloader.write.rows import Rows
+from pyloader.write.unfit import UnfitColumnsError
 
 __all__ = ["check_number", "check_same_columns", "first_free_index", "is_whole", "new_manifest", "write_chunk"]
 
@@ -48,7 +49,8 @@ def write_chunk(directory: Path, index: int, rows: Rows, *, chunks: ChunkFormat,
         try:
             chunks.write(beside, rows, form)
         except UnfitColumnsError as exc:
-            raise SplitError(str(path), f"cannot be written: it {exc}.") from exc
+            row = "" if exc.row is None else f"row {exc.row + 1:,} "
+            raise SplitError(str(path), f"cannot be written: {row or 'it '}{exc}.", exc.hint) from exc
         num_bytes, checksum = chunk_bytes(beside), checksum_of(beside)
     return ChunkEntry(
         file=path.name, num_samples=len(rows), num_bytes=num_bytes, raw_bytes=len(rows.data), checksum=checksum

@@ -14,8 +14,11 @@ import zstandard
 
 from pyloader.columns import Column, ColumnSpec
 from pyloader.optional import import_optional
-from pyloader.write.forms import Form, UnfitColumnsError
+from pyloader.write.arrow_form import TableForm
+from pyloader.write.arrow_types import stored_schema
+from pyloader.write.forms import Form
 from pyloader.write.rows import Rows
+from pyloader.write.unfit import UnfitColumnsError
 
 __all__ = ["FORMATS", "ChunkFormat"]
 
@@ -24,6 +27,9 @@ _ZSTD_LEVEL = 3
 # Records of an ArrayRecord file that are packed, and read, together.  Range reads of a whole file are the usual way;
 # single records stay reachable at the price of unpacking this many.
 _GROUP_SIZE = 256
+
+_ARROW_TYPES = {"str": "string", "bytes": "binary", "bool": "bool", "int": "int64", "float": "float64"}
+_JSON_HOLDS = "write jsonl.zst instead, unless there are bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,27 +86,51 @@ def _records(rows: Rows, form: Form) -> Sequence[bytes]:
 def _write_parquet(path: Path, rows: Rows, form: Form) -> None:
     arrow = import_optional("pyarrow", wanted_by="The format parquet")
     parquet = import_optional("pyarrow.parquet", wanted_by="The format parquet")
-    columns = form.to_columns(rows)
-    arrays = {spec.name: _arrow_array(arrow, columns[spec.name], spec) for spec in form.specs}
-    parquet.write_table(arrow.table(arrays), path, compression="zstd")
+    if isinstance(form, TableForm):
+        table = form.to_table(rows)
+    else:
+        columns = form.to_columns(rows)
+        table = arrow.table({spec.name: _arrow_array(arrow, columns[spec.name], spec) for spec in form.specs})
+        try:
+            stored_schema(table.schema)
+        except ValueError as exc:
+            raise UnfitColumnsError(f"{exc}; {_JSON_HOLDS}") from exc
+    parquet.write_table(table, path, compression="zstd")
 
 
 def _arrow_array(arrow: Any, values: Column, spec: ColumnSpec) -> Any:
-    if isinstance(values, np.ndarray):
-        # Rows of numbers as lists of fixed size, the innermost last.
-        flat = arrow.array(np.ascontiguousarray(values).reshape(-1))
-        return functools.reduce(arrow.FixedSizeListArray.from_arrays, reversed(spec.item_shape), flat)
-    if spec.kind in ("str", "bytes"):
-        return arrow.array(values, type=arrow.string() if spec.kind == "str" else arrow.binary())
-    if spec.kind in ("bool", "int", "float"):
-        raise UnfitColumnsError(f"has null among the numbers of {spec.name!r}; fill it (--fill {spec.name}=0)")
     try:
+        if isinstance(values, np.ndarray):
+            # Rows of numbers as lists of fixed size, the innermost last.
+            flat = _flat_array(arrow, np.ascontiguousarray(values).reshape(-1), spec.name)
+            return functools.reduce(arrow.FixedSizeListArray.from_arrays, reversed(spec.item_shape), flat)
+        if spec.kind in _ARROW_TYPES:
+            return arrow.array(values, type=arrow.type_for_alias(_ARROW_TYPES[spec.kind]))
         array = arrow.array(values)
-    except arrow.ArrowException as exc:
-        raise UnfitColumnsError(f"has {spec.name!r} of mixed kinds ({exc})") from exc
+    except (arrow.ArrowException, TypeError, OverflowError) as exc:
+        raise UnfitColumnsError(f"has {spec.name!r} of mixed kinds ({exc}); {_JSON_HOLDS}") from exc
     # Arrow makes the values of a column alike: it gives dicts each other's keys, and whole numbers a fraction.
-    if msgspec.msgpack.encode(array.to_pylist()) != msgspec.msgpack.encode(values):
-        raise UnfitColumnsError(f"has lists or dicts in {spec.name!r} that Arrow would change; write jsonl.zst instead")
+    back = array.to_pylist()
+    if msgspec.msgpack.encode(back) == msgspec.msgpack.encode(values):
+        return array
+    for row, (made, value) in enumerate(zip(back, values, strict=True)):
+        if msgspec.msgpack.encode(made) != msgspec.msgpack.encode(value):
+            what = f"has {value!r:.60} in column {spec.name!r}, of which Arrow would make {made!r:.60}"
+            raise UnfitColumnsError(f"{what}; {_JSON_HOLDS}", row)
+    return array
+
+
+def _flat_array(arrow: Any, numbers: np.ndarray, name: str) -> Any:
+    array = arrow.array(numbers)
+    if numbers.dtype.kind in "mM":
+        # Arrow makes days of 64 bits days of 32, NaT null, and Parquet milliseconds of seconds.
+        array = array.cast(stored_schema(arrow.schema([(name, array.type)])).field(0).type)
+        changed = array.to_numpy(zero_copy_only=False) != numbers
+        if changed.any():
+            odd = numbers[int(np.argmax(changed))]
+            raise UnfitColumnsError(
+                f"has {odd.astype(np.int64)} {numbers.dtype} in column {name!r}, which Parquet cannot hold"
+            )
     return array
 
 
@@ -111,6 +141,6 @@ FORMATS = {
         ChunkFormat("jsonl", ".jsonl", "jsonl", ("json",), _write_jsonl),
         ChunkFormat("columns", ".columns", "columns", ("array",), _write_columns),
         ChunkFormat("arrayrecord", ".arrayrecord", "arrayrecord", ("array", "json", "packed"), _write_arrayrecord),
-        ChunkFormat("parquet", ".parquet", "parquet", ("array", "json", "packed"), _write_parquet),
+        ChunkFormat("parquet", ".parquet", "parquet", ("array", "json", "packed", "table"), _write_parquet),
     )
 }

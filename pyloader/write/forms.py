@@ -10,21 +10,21 @@ from typing import Any, TypeAlias
 import msgspec
 import numpy as np
 
-from pyloader.columns import Column, Columns, ColumnSpec, row_count
-from pyloader.write.kinds import KindsOfColumns, kind_of, specs_of_kinds
+from pyloader.columns import Column, Columns, ColumnSpec
+from pyloader.write.arrow_form import TableForm
+from pyloader.write.kinds import KindsOfColumns, specs_of_kinds
+from pyloader.write.record_values import learn_values, text_that_no_file_holds
 from pyloader.write.rows import Rows
+from pyloader.write.unfit import UnfitColumnsError
 
-__all__ = ["ArrayForm", "Form", "RecordForm", "UnfitColumnsError"]
-
-
-class UnfitColumnsError(ValueError):
-    """These columns cannot be laid out like this; the text says which and why."""
+__all__ = ["ArrayForm", "Form", "RecordForm"]
 
 
 class RecordForm:
     """Each row a record: a JSON line, or packed as MessagePack, which holds bytes too.
 
-    A NaN is null in JSON; in a column of numbers null is read as NaN again.
+    A NaN is null in JSON; in a column of nothing but numbers null is read as NaN again.  Each value comes back as it
+    was, or is refused.
 
     Args:
       name: "json" or "packed".
@@ -41,12 +41,15 @@ class RecordForm:
 
     def to_rows(self, columns: Columns) -> Rows:
         """Lay out the rows of `columns`.  Raises UnfitColumnsError."""
-        values = _learn(columns, self.kinds, allow_bytes=self.name == "packed")
+        values = learn_values(columns, self.kinds, form=self.name)
         names = list(values)
         samples = [dict(zip(names, row, strict=True)) for row in zip(*values.values(), strict=True)]
-        if self.name == "json":
-            return Rows.of_lines(msgspec.json.Encoder().encode_lines(samples))
-        return Rows.of_pieces(list(map(msgspec.msgpack.Encoder().encode, samples)))
+        try:
+            if self.name == "json":
+                return Rows.of_lines(msgspec.json.Encoder().encode_lines(samples))
+            return Rows.of_pieces(list(map(msgspec.msgpack.Encoder().encode, samples)))
+        except UnicodeEncodeError as exc:
+            raise text_that_no_file_holds(dict(values)) from exc
 
     def to_columns(self, rows: Rows) -> Columns:
         """Return the columns that `rows` were made of."""
@@ -95,65 +98,29 @@ class ArrayForm:
         return columns
 
 
-def _learn(columns: Columns, kinds: KindsOfColumns, *, allow_bytes: bool) -> dict[str, list[Any]]:
-    """Add the kinds of the values in `columns` to `kinds`; return the columns as lists of plain values."""
-    if kinds and columns.keys() != kinds.keys():
-        raise UnfitColumnsError(f"has columns {sorted(columns)}, but the rows before it have {sorted(kinds)}")
-    plain = {name: _plain(values) for name, values in columns.items()}
-    if not row_count(columns):
-        return {name: [] for name in columns}
-    for name, values in plain.items():
-        kinds.setdefault(name, set()).update(_kinds_of(name, values, columns[name], allow_bytes=allow_bytes))
-    return plain
-
-
-def _kinds_of(name: str, values: list[Any], column: Column, *, allow_bytes: bool) -> set[str]:
-    if isinstance(column, np.ndarray) and column.ndim == 1 and column.dtype.kind in "bf":
-        return {"bool" if column.dtype.kind == "b" else "float"}
-    kinds = set(map(kind_of, values)) if int in set(map(type, values)) else {kind_of(v) for v in _one_of_each(values)}
-    if "" in kinds:
-        odd = next(value for value in values if not kind_of(value))
-        raise UnfitColumnsError(f"has a {type(odd).__name__} in column {name!r}, which a record cannot hold")
-    if kinds & {"list", "dict"} and not all(map(_is_plain, values)):
-        raise UnfitColumnsError(f"has lists or dicts in column {name!r} with values that JSON cannot hold")
-    if "bytes" in kinds and not allow_bytes:
-        raise UnfitColumnsError(f"has bytes in column {name!r}, which JSON cannot hold; write parquet instead")
-    return kinds
-
-
-def _is_plain(value: Any) -> bool:
-    """Tell whether all that a list or dict holds has a JSON form that reads back the same."""
-    if type(value) is list:
-        return all(map(_is_plain, value))
-    if type(value) is dict:
-        return all(type(key) is str for key in value) and all(map(_is_plain, value.values()))
-    return value is None or type(value) in (bool, int, float, str)
-
-
-def _one_of_each(values: list[Any]) -> list[Any]:
-    return list({type(value): value for value in values}.values())
-
-
-def _plain(values: Column) -> list[Any]:
-    if isinstance(values, np.ndarray):
-        plain: list[Any] = values.tolist()
-        return plain
-    if any(isinstance(value, np.generic | np.ndarray) for value in values):
-        return [value.tolist() if isinstance(value, np.generic | np.ndarray) else value for value in values]
-    return [list(value) if isinstance(value, tuple) else value for value in values]
-
-
 def _columns_of(samples: Sequence[dict[str, Any]], specs: Sequence[ColumnSpec]) -> Columns:
     columns: Columns = {}
     for spec in specs:
         values = [sample[spec.name] for sample in samples]
         if spec.kind == "array":
-            nan = spec.dtype == "<f8" and None in values
-            values = [math.nan if value is None else value for value in values] if nan else values
-            columns[spec.name] = np.array(values, spec.dtype)
+            columns[spec.name] = _array(values, spec)
         else:
             columns[spec.name] = values
     return columns
+
+
+def _array(values: list[Any], spec: ColumnSpec) -> np.ndarray:
+    dtype = np.dtype(spec.dtype)
+    if dtype.kind in "mM":
+        return np.array(values, np.int64).reshape(len(values), *spec.item_shape).view(dtype)
+    if spec.dtype != "<f8" or spec.item_shape:
+        return np.array(values, dtype).reshape(len(values), *spec.item_shape)
+    array = np.array([math.nan if value is None else value for value in values] if None in values else values, dtype)
+    for row in np.flatnonzero(np.abs(array) >= 2**53).tolist():
+        if type(values[row]) is int and int(array[row]) != values[row]:
+            what = f"has {values[row]} in column {spec.name!r}, among fractions, which float64 cannot hold exactly"
+            raise UnfitColumnsError(what, row, hint="Write it as text")
+    return array
 
 
 def _described(name: str, values: Column) -> str:
@@ -162,4 +129,4 @@ def _described(name: str, values: Column) -> str:
     return f"{name}: a list"
 
 
-Form: TypeAlias = RecordForm | ArrayForm
+Form: TypeAlias = RecordForm | ArrayForm | TableForm

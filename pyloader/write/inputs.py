@@ -7,14 +7,15 @@ import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from pyloader.errors import SplitError
 from pyloader.files import packing_of, store_scheme, suffix_of
 from pyloader.write.array_files import array_file, arrays_as_columns, npz_members
-from pyloader.write.blocks import STANDARD_INPUT, Block, Place, Source
+from pyloader.write.arrow_files import arrow_sources
+from pyloader.write.blocks import STANDARD_INPUT, Block, Source
 from pyloader.write.line_files import blocks_of_lines
-from pyloader.write.tables import blocks_of_fields, blocks_of_parquet
+from pyloader.write.tables import blocks_of_fields
 
 __all__ = ["INPUT_FORMATS", "InputNames", "Inputs", "find_inputs"]
 
@@ -23,13 +24,14 @@ InputNames: TypeAlias = (
 )
 
 _SUFFIXES = {
-    "jsonl": (".jsonl", ".ndjson", ".jsonlines"), "text": (".txt", ".text"), "csv": (".csv",), "tsv": (".tsv",),
-    "npy": (".npy",), "npz": (".npz",), "parquet": (".parquet", ".pq"),
+    "jsonl": (".jsonl", ".ndjson", ".jsonlines", ".json"), "text": (".txt", ".text"), "csv": (".csv",),
+    "tsv": (".tsv",), "npy": (".npy",), "npz": (".npz",), "parquet": (".parquet", ".pq"),
+    "arrow": (".arrow", ".feather"),
 }  # fmt: skip
 INPUT_FORMATS = tuple(_SUFFIXES)
 
 # Those that are streams of lines, with how their blocks are read.
-_STREAMS: dict[str, Callable[[str, Place], Generator[Block, None, None]]] = {
+_STREAMS: dict[str, Callable[..., Generator[Block, None, None]]] = {
     "jsonl": blocks_of_lines,
     "text": blocks_of_lines,
     "csv": partial(blocks_of_fields, delimiter=","),
@@ -49,12 +51,14 @@ class Inputs:
       sources: In the order in which their rows come.
       files: (name, size, time of change in nanoseconds) of each file: what tells this dump from another.
       raw_bytes: Of all files unpacked, an estimate where they are packed; 0 for standard input.
+      schema: The Arrow schema of all blocks, for Parquet and Arrow files; None for others.
     """
 
     format: str
     sources: tuple[Source, ...]
     files: tuple[tuple[str, int, int], ...] = ()
     raw_bytes: int = 0
+    schema: Any = None
 
     @property
     def is_standard_input(self) -> bool:
@@ -62,12 +66,20 @@ class Inputs:
         return not self.files
 
 
-def find_inputs(names: InputNames, *, input_format: str | None = None) -> Inputs:
+def find_inputs(
+    names: InputNames,
+    *,
+    input_format: str | None = None,
+    columns: Sequence[str] | None = None,
+    fill: Mapping[str, Any] | None = None,
+) -> Inputs:
     """Find the files, and what they are.
 
     Args:
       names: A file, a glob pattern, "-" for standard input, several of these, or column -> .npy file or pattern.
       input_format: One of INPUT_FORMATS; None goes by the files' suffixes.
+      columns: The columns to keep: others are not looked at, whatever they hold; None keeps all.
+      fill: Column -> what stands for null; such a column may be missing.
 
     Raises:
       SplitError: a file is missing, of no known format, or of another format than the others.
@@ -75,10 +87,10 @@ def find_inputs(names: InputNames, *, input_format: str | None = None) -> Inputs
     if input_format is not None and input_format not in INPUT_FORMATS:
         raise ValueError(f"there is no input format {input_format!r}; there are {', '.join(INPUT_FORMATS)}")
     if isinstance(names, Mapping):
-        return _arrays({column: _expand([name]) for column, name in names.items()})
+        return _arrays({column: _expand([name]) for column, name in _kept(names, columns).items()})
     given = [names] if isinstance(names, str | os.PathLike) else list(names)
     if "-" in given:
-        return _standard_input(len(given), input_format)
+        return _standard_input(len(given), input_format, columns)
     paths = _expand(given)
     formats = [input_format or _format_of(path) for path in paths]
     for path, found in zip(paths, formats, strict=True):
@@ -89,22 +101,37 @@ def find_inputs(names: InputNames, *, input_format: str | None = None) -> Inputs
         return _arrays({"data": paths})
     files = _files(paths)
     if formats[0] == "npz":
-        sources, sizes = zip(*(arrays_as_columns(path, npz_members(path)) for path in paths), strict=True)
+        members = [npz_members(path, columns, fill or {}) for path in paths]
+        sources, sizes = zip(*map(arrays_as_columns, paths, members), strict=True)
         return Inputs("npz", sources, files, sum(sizes))
-    blocks = _STREAMS.get(formats[0], blocks_of_parquet)
     is_packed = [formats[0] == "parquet" or bool(packing_of(path)) for path in paths]
     raw = sum(size * (_TYPICAL_RATIO if packed else 1) for packed, (_, size, _) in zip(is_packed, files, strict=True))
+    if formats[0] not in _STREAMS:
+        arrow = [(path, size) for path, size, _ in files]
+        tables, schema = arrow_sources(arrow, formats[0], columns=columns, fill=fill)
+        return Inputs(formats[0], tables, files, raw, schema)
+    blocks = _stream(formats[0], columns)
     return Inputs(formats[0], tuple(Source(path, size, partial(blocks, path)) for path, size, _ in files), files, raw)
 
 
-def _standard_input(num_names: int, input_format: str | None) -> Inputs:
+def _stream(name: str, columns: Sequence[str] | None) -> Callable[..., Generator[Block, None, None]]:
+    return partial(_STREAMS[name], columns=columns) if name in ("csv", "tsv") else _STREAMS[name]
+
+
+def _kept(names: Mapping[str, Any], columns: Sequence[str] | None) -> Mapping[str, Any]:
+    # All of them where none is kept: there is an error to come, and it says what there is.
+    return {name: value for name, value in names.items() if columns is None or name in columns} or names
+
+
+def _standard_input(num_names: int, input_format: str | None, columns: Sequence[str] | None) -> Inputs:
     if num_names > 1:
         raise ValueError("- is standard input, and stands alone: name only -, or only files")
     if input_format is None:
         raise ValueError("standard input has no suffix to go by. Say what it is: --from jsonl (or text, csv, tsv)")
     if input_format not in _STREAMS:
         raise ValueError(f"standard input cannot be {input_format}. Write it to a file first")
-    return Inputs(input_format, (Source(STANDARD_INPUT, 0, partial(_STREAMS[input_format], STANDARD_INPUT)),))
+    blocks = partial(_stream(input_format, columns), STANDARD_INPUT)
+    return Inputs(input_format, (Source(STANDARD_INPUT, 0, blocks),))
 
 
 def _arrays(columns: Mapping[str, Sequence[str]]) -> Inputs:

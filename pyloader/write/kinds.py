@@ -11,10 +11,11 @@ from operator import attrgetter
 from typing import Annotated, Any, Union
 
 import msgspec
+import numpy as np
 
 from pyloader.columns import ColumnSpec, difference
 
-__all__ = ["INT64", "KindsOfColumns", "joined_specs", "kind_of", "specs_of_kinds", "type_of_kinds"]
+__all__ = ["INT64", "KindsOfColumns", "array_kind", "joined_specs", "kind_of", "specs_of_kinds", "type_of_kinds"]
 
 INT64 = range(-(2**63), 2**63)
 
@@ -29,16 +30,25 @@ _TYPES: dict[str, Any] = {
     "list": list,
     "dict": dict,
 }
-_KINDS = {type(None): "null", bool: "bool", float: "float", str: "str", bytes: "bytes", list: "list", dict: "dict"}
+_KINDS = {
+    type(None): "null", bool: "bool", int: "int", float: "float", str: "str", bytes: "bytes", list: "list",
+    dict: "dict",
+}  # fmt: skip
 
 KindsOfColumns = dict[str, set[str]]
 
 
-def kind_of(value: Any) -> str:
-    """Return a value's kind, "" when it is of none that a record can hold; a whole number beyond int64 is of none."""
-    if type(value) is int:
-        return "int" if value in INT64 else ""
-    return _KINDS.get(type(value), "")
+def kind_of(kind: type) -> str:
+    """Return the kind of values of a type, "" when it is of none that a record can hold."""
+    return _KINDS.get(kind, "")
+
+
+def array_kind(values: np.ndarray) -> str:
+    """Return the kind of an array's rows, its dtype and shape; "" when Python's numbers say as much."""
+    dtype = values.dtype.newbyteorder("=").str
+    if values.ndim == 1 and dtype in ("|b1", "<i8", "<f8"):
+        return ""
+    return " ".join(["array", dtype, *map(str, values.shape[1:])])
 
 
 def type_of_kinds(kinds: Iterable[str]) -> Any:
@@ -50,16 +60,23 @@ def specs_of_kinds(columns: Mapping[str, Iterable[str]]) -> tuple[ColumnSpec, ..
     """Return what each column is for its reader, in the same order.
 
     Whole numbers become an int64 array, numbers with any fraction a float64 array, truth values a bool array; text and
-    bytes stay lists, and so does everything mixed or missing.
+    bytes stay lists, and so does everything mixed or missing.  Numbers with gaps are of kind "float" where one of them
+    has a fraction.
     """
     return tuple(_spec(name, set(kinds)) for name, kinds in columns.items())
 
 
 def _spec(name: str, kinds: set[str]) -> ColumnSpec:
+    kinds = kinds - {"nan", "wide"}  # they are of kind "float" and "int" too
     for dtype, members in (("|b1", {"bool"}), ("<i8", {"int"}), ("<f8", {"int", "float"})):
         if kinds and kinds <= members:
             return ColumnSpec(name, "array", dtype)
     found = sorted(kinds - {"null"})
+    if found == ["float", "int"]:
+        return ColumnSpec(name, "float")
+    if len(found) == 1 and found[0].startswith("array "):
+        _, dtype, *shape = found[0].split(" ")
+        return ColumnSpec(name, "array", dtype, tuple(map(int, shape)))
     return ColumnSpec(name, "" if not found else found[0] if len(found) == 1 else "object")
 
 

@@ -223,6 +223,7 @@ class Passes:
                 "num_kept": len(kept),
                 "filled": progress.learnt.filled,
                 "num_skipped": progress.learnt.num_skipped,
+                "why": self._preparation.layout.why,
                 "order": [spec.name for spec in columns],
             }
             if self._request.holdout:

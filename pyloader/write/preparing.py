@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
@@ -12,14 +13,19 @@ from pyloader.columns import Columns, problem_with_columns, row_count, slice_col
 from pyloader.encode import find_bad_rows
 from pyloader.errors import BatchEncodeError, ChunkReadError, SplitError
 from pyloader.files import text_of
+from pyloader.read.parquet import ParquetReader
+from pyloader.write.arrow_form import TableForm
+from pyloader.write.arrow_types import is_number_type
 from pyloader.write.blocks import Block
-from pyloader.write.forms import Form, RecordForm, UnfitColumnsError
+from pyloader.write.filling import filled_columns, filled_fields, filled_table
+from pyloader.write.forms import Form, RecordForm
 from pyloader.write.kinds import KindsOfColumns
 from pyloader.write.layout import Layout
-from pyloader.write.number_columns import learn_fields, number_kinds, numbers_in
+from pyloader.write.number_columns import learn_fields, number_kinds, numbers_of_kinds
 from pyloader.write.records import LineChecker
 from pyloader.write.request import Request
 from pyloader.write.rows import Rows
+from pyloader.write.unfit import UnfitColumnsError
 
 __all__ = ["Learnt", "LeaveOut", "Preparation", "is_settled_at_the_end"]
 
@@ -36,7 +42,7 @@ class Learnt(msgspec.Struct, kw_only=True):
     Attributes:
       layout: Format and form of the rows.
       line_kinds: What the columns of JSON lines are, where these are not what is laid out.
-      filled: Key -> how many lines lacked it.
+      filled: Column -> in how many rows it was missing, or null.
       fields: What the fields of a CSV dump are, by column.
       num_skipped: How many rows were left out.
     """
@@ -50,9 +56,11 @@ class Learnt(msgspec.Struct, kw_only=True):
 
 def is_settled_at_the_end(input_format: str, layout: Layout, *, is_encoded: bool) -> bool:
     """Tell whether a chunk's bytes depend on what the columns turn out to be over the whole dump."""
+    if layout.form_name == "table":
+        return False
     if _has_fields(input_format, layout, is_encoded=is_encoded) or layout.format_name == "parquet":
         return True
-    return layout.format_name is None and (is_encoded or input_format == "parquet")
+    return layout.format_name is None and (is_encoded or input_format in ("parquet", "arrow"))
 
 
 def _has_fields(input_format: str, layout: Layout, *, is_encoded: bool) -> bool:
@@ -72,6 +80,7 @@ class Preparation:
 
     def __init__(self, learnt: Learnt, request: Request, input_format: str, leave_out: LeaveOut) -> None:
         self._learnt, self._request, self.layout, self._leave_out = learnt, request, learnt.layout, leave_out
+        self._input_format = input_format
         is_encoded = request.encoder is not None
         self._has_fields = _has_fields(input_format, self.layout, is_encoded=is_encoded)
         self._keeps_lines = input_format == "jsonl" and not is_encoded and self.layout.takes_json
@@ -90,23 +99,50 @@ class Preparation:
           BatchEncodeError: `encode` answered with something that is no set of columns.
         """
         try:
-            rows = self._of_lines(block, name) if self._lines is not None else self._of_columns(block, name)
+            if self._lines is not None:
+                rows = self._of_lines(block, name)
+            elif isinstance(block.content, bytes | dict):
+                rows = self._of_columns(block, name)
+            else:
+                rows = self._of_table(block, name)
         except UnfitColumnsError as exc:
-            raise SplitError(name, f"{exc}.", line=block.line) from exc
+            raise self._refusal(exc, block, name, block.line + (exc.row or 0)) from exc
         return rows if rows is not None and len(rows) else None
+
+    def _refusal(self, exc: UnfitColumnsError, block: Block, name: str, line: int) -> SplitError:
+        is_table = not isinstance(block.content, bytes | dict) and self._request.encoder is None
+        other = "write Parquet, which holds it: --to parquet" if exc.parquet_holds or is_table else ""
+        hint = ", or ".join(filter(None, [exc.hint, other]))
+        return SplitError(name, f"{exc}.", hint[:1].upper() + hint[1:], line)
 
     def written_form(self) -> Form:
         """Return the form of what `written` returns."""
-        form, numbers = self.layout.form, number_kinds(self._learnt.fields)
+        form, numbers = self.layout.form, self._number_kinds()
         return RecordForm(form.name, {**form.kinds, **numbers}) if numbers and isinstance(form, RecordForm) else form
 
     def written(self, rows: Rows) -> Rows:
         """Return rows put aside as they go into chunks: CSV columns of numbers are texts until then."""
         form = self.written_form()
-        if not (numbers := number_kinds(self._learnt.fields)):
+        numbers, fields = number_kinds(self._learnt.fields), self._learnt.fields
+        nan_texts = [name for name in self._nan_fills() if name in fields and name not in numbers]
+        if not numbers and not nan_texts:
             return rows
+        assert not isinstance(form, TableForm)
         columns = self.layout.form.to_columns(rows)
-        return form.to_rows(columns | {name: numbers_in(columns[name]) for name in numbers})
+        gaps = dict.fromkeys(self._nan_fills(), math.nan)
+        written: Columns = {
+            name: numbers_of_kinds(columns[name], kinds, gap=gaps.get(name)) for name, kinds in numbers.items()
+        }
+        written |= {name: [text or "nan" for text in columns[name]] for name in nan_texts}
+        return form.to_rows(columns | written)
+
+    def _number_kinds(self) -> KindsOfColumns:
+        """Return the kinds of the CSV columns that are numbers, as they are written."""
+        numbers = number_kinds(self._learnt.fields)
+        return numbers | {name: {"float"} for name in self._nan_fills() if "null" in numbers.get(name, ())}
+
+    def _nan_fills(self) -> list[str]:
+        return [name for name, value in (self._request.fill or {}).items() if value != value]
 
     def _of_lines(self, block: Block, name: str) -> Rows | None:
         assert self._lines is not None
@@ -120,23 +156,46 @@ class Preparation:
         if self._keeps_lines:
             self.layout.keep_json()
             return rows
-        return self._laid_out(RecordForm("json", self._lines.kinds).to_columns(rows), name, numbers)
+        return self._laid_out(RecordForm("json", self._lines.kinds).to_columns(rows), block, name, numbers)
 
     def _of_columns(self, block: Block, name: str) -> Rows | None:
         columns, numbers = self._columns(block, name)
+        fill, filled = self._request.fill or {}, self._learnt.filled
+        if fill and self._input_format in ("csv", "tsv"):
+            as_arrays = self.layout.wants_arrays and self._request.encoder is None
+            columns = filled_fields(columns, fill, filled, as_arrays=as_arrays, keeps_gaps=self._has_fields)
+        elif fill:
+            columns = filled_columns(columns, fill, filled)
         if (chosen := self._request.columns) is not None:
             if missing := [name for name in chosen if name not in columns]:
                 raise UnfitColumnsError(f"has no column {missing[0]!r}; it has {', '.join(columns)}")
             columns = {name: columns[name] for name in chosen}
         if self._request.keeps is not None:
-            samples = ({key: values[row] for key, values in columns.items()} for row in range(row_count(columns)))
-            kept = self._kept(samples, name, numbers)
+            kept = self._kept(_samples(columns), name, numbers)
             columns, numbers = take_rows(columns, kept), numbers[kept]
         if not row_count(columns):
             return None
         if self._has_fields:
             learn_fields(self._learnt.fields, columns)
-        return self._laid_out(columns, name, numbers)
+        return self._laid_out(columns, block, name, numbers)
+
+    def _of_table(self, block: Block, name: str) -> Rows | None:
+        table: Any = filled_table(block.content, self._request.fill or {}, self._learnt.filled)
+        numbers = np.arange(block.line, block.line + len(table))
+        if self._request.keeps is not None:
+            kept = self._kept(_samples(ParquetReader().columns_of("", table)), name, numbers)
+            table, numbers = table.take(kept), numbers[kept]
+        if not len(table):
+            return None
+        if isinstance(form := self.layout.form_name and self.layout.form, TableForm):
+            return form.to_rows(table)
+        columns = ParquetReader().columns_of("", table)
+        if self._request.encoder is None and self.layout.format_name in (None, "columns"):
+            try:
+                _check_gaps(table.schema, columns)
+            except UnfitColumnsError as exc:
+                raise self._refusal(exc, block, name, int(numbers[exc.row or 0])) from exc
+        return self._laid_out(columns, block, name, numbers)
 
     def _columns(self, block: Block, name: str) -> tuple[Columns, np.ndarray]:
         """Return a block's columns, and the line or row that each of its rows came from."""
@@ -171,28 +230,40 @@ class Preparation:
                 self._leave_out(exc, name, int(numbers[row]), "where")
         return np.array(kept, np.int64)
 
-    def _laid_out(self, columns: Columns, name: str, numbers: np.ndarray) -> Rows | None:
-        parts = [columns] if self._request.encoder is None else list(self._encoded(columns, name, numbers))
-        return self.layout.rows(parts) if parts else None
+    def _laid_out(self, columns: Columns, block: Block, name: str, numbers: np.ndarray) -> Rows | None:
+        """Encode the columns, and lay out the rows; `numbers` are their lines, for errors."""
+        parts = [(columns, numbers)]
+        if self._request.encoder is not None:
+            parts = list(self._encoded(columns, name, numbers))
+        if not parts:
+            return None
+        try:
+            return self.layout.rows([part for part, _ in parts])
+        except UnfitColumnsError as exc:
+            if exc.row is None:
+                raise
+            line = np.concatenate([of_part for _, of_part in parts])[exc.row]
+            raise self._refusal(exc, block, name, int(line)) from exc
 
-    def _encoded(self, columns: Columns, name: str, numbers: np.ndarray) -> Iterator[Columns]:
+    def _encoded(self, columns: Columns, name: str, numbers: np.ndarray) -> Iterator[tuple[Columns, np.ndarray]]:
         for start in range(0, row_count(columns), _ENCODE_ROWS):
             given = slice_columns(columns, start, start + _ENCODE_ROWS)
+            lines = numbers[start : start + _ENCODE_ROWS]
             try:
-                yield self._encode(given)
+                yield self._encode(given), lines
             except BatchEncodeError:
                 raise
             except Exception as exc:
                 # The one way to know which rows are bad: some rows, and fewer and fewer of them, are encoded once more.
                 found = find_bad_rows(lambda part, _: self._encode(part), given)
                 for row, error in sorted(found.items()):
-                    self._leave_out(error, name, int(numbers[start + row]), "encode")
+                    self._leave_out(error, name, int(lines[row]), "encode")
                 if not found:  # all of them are good one by one
-                    exc.add_note(f"pyloader: {name}, rows from line {numbers[start]} on")
+                    exc.add_note(f"pyloader: {name}, rows from line {lines[0]} on")
                     raise
                 good = np.setdiff1d(np.arange(row_count(given)), list(found))
                 if len(good):
-                    yield self._encode(take_rows(given, good))
+                    yield self._encode(take_rows(given, good)), lines[good]
 
     def _encode(self, columns: Columns) -> Columns:
         encoder = self._request.encoder
@@ -201,7 +272,23 @@ class Preparation:
         encoded = encoder.batch_encode(dict(columns))
         if problem := problem_with_columns(encoded):
             raise BatchEncodeError(f"{where} returned {problem}.")
-        if row_count(encoded) != num_rows:
-            counts = f"{where} got {num_rows:,} rows and returned {row_count(encoded):,}."
-            raise BatchEncodeError(counts, "Filter with --where")
+        if (found := row_count(encoded)) != num_rows:
+            more = "Return one row for each; ChunkWriter takes any number of rows"
+            hint = "Filter with --where" if found < num_rows else more
+            raise BatchEncodeError(f"{where} got {num_rows:,} rows and returned {found:,}.", hint)
         return encoded
+
+
+def _samples(columns: Columns) -> Iterator[dict[str, Any]]:
+    return ({name: values[row] for name, values in columns.items()} for row in range(row_count(columns)))
+
+
+def _check_gaps(schema: Any, columns: Columns) -> None:
+    """Refuse a null in a table of nothing but numbers: arrays hold none, and JSON not every kind of number."""
+    for name, values in columns.items() if all(map(is_number_type, schema.types)) else ():
+        if not isinstance(values, np.ndarray):
+            gap = next(
+                row for row, value in enumerate(values) if value is None or (type(value) is list and None in value)
+            )
+            what = f"has null in column {name!r}, which no array holds"
+            raise UnfitColumnsError(what, gap, parquet_holds=True, hint=f"Fill it: --fill {name}=0")

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from pyloader.errors import SplitError
-from pyloader.write.kinds import KindsOfColumns, kind_of, type_of_kinds
+from pyloader.write.kinds import INT64, KindsOfColumns, kind_of, type_of_kinds
 from pyloader.write.rows import Rows
 
 __all__ = ["LineChecker"]
@@ -66,7 +66,11 @@ class LineChecker:
         numbers = np.arange(first_line, first_line + len(rows))
         if not self._accepts(rows):
             rows, numbers = self._check_slowly(block, name, first_line)
-        return (rows if self._chosen is None and not self._fill else self._rewritten(rows)), numbers
+        if self._chosen is None and not self._fill:
+            return rows, numbers
+        rows = self._rewritten(rows)
+        self._check_fill(name, first_line)
+        return rows, numbers
 
     def _rewritten(self, rows: Rows) -> Rows:
         """Return the rows with the chosen keys only, and the missing ones filled in; values keep their bytes."""
@@ -76,8 +80,18 @@ class LineChecker:
                 if bytes(sample.get(key, _NULL)) == b"null":
                     sample[key] = fill
                     self._filled[key] = self._filled.get(key, 0) + 1
+            if key in self.kinds and self._filled.get(key):
+                self.kinds[key].add(kind_of(type(self._fill[key])))  # a line without it need not have been looked at
         chosen = [{key: sample[key] for key in self.kinds} for sample in samples]
         return Rows.of_lines(msgspec.json.Encoder().encode_lines(chosen))
+
+    def _check_fill(self, name: str, line: int) -> None:
+        """Refuse a NaN beside text: it is null in JSON, and only in a column of numbers that is read as NaN."""
+        for key, value in self._fill.items():
+            others = self.kinds.get(key, set()) - {"int", "float"}
+            if value != value and self._filled.get(key) and others:
+                what = f"has {key!r} as {' and '.join(sorted(others))}, beside the NaN that fills it."
+                raise SplitError(name, what, f"Fill it with text: --fill {key}=''", line)
 
     def _accepts(self, rows: Rows) -> bool:
         """Tell whether each line is one object with the columns and kinds known so far."""
@@ -111,13 +125,12 @@ class LineChecker:
         keys = list(self.kinds or self._chosen or sample)
         if sample.keys() != set(keys):
             self._refuse(sample, keys, name, number)
-        found = {key: kind_of(sample[key]) for key in keys}
-        for key, kind in found.items():
-            if not kind:
+        for key in keys:
+            if type(sample[key]) is int and sample[key] not in INT64:
                 what = f"has {sample[key]} in {key!r}, which int64 cannot hold."
                 raise SplitError(name, what, "Write it as text", number)
-        for key, kind in found.items():  # a line that is left out has changed nothing
-            self.kinds.setdefault(key, set()).add(kind)
+        for key in keys:  # a line that is left out has changed nothing
+            self.kinds.setdefault(key, set()).add(kind_of(type(sample[key])))
 
     def _refuse(self, sample: dict[str, Any], keys: Sequence[str], name: str, number: int) -> None:
         missing = [key for key in keys if key not in sample]

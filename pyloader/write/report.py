@@ -47,6 +47,7 @@ class SplitReport:
       seconds: How long it took this time.
       filled: Column -> how many samples lacked it, and got the value given with `fill`.
       num_skipped: Rows of the dump that were left out, as `max_skipped` allows.
+      why: Why the format is Parquet, where nobody said so; "" otherwise.
     """
 
     outputs: tuple[OutputReport, ...]
@@ -56,6 +57,7 @@ class SplitReport:
     seconds: float
     filled: Mapping[str, int] = field(default_factory=dict)
     num_skipped: int = 0
+    why: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything in plain dicts, lists and numbers, as JSON has them; each output with its num_samples."""
@@ -86,4 +88,5 @@ def report_of(root: Path, outputs: Sequence[str], *, num_written: int, seconds: 
         seconds=seconds,
         filled=main.made_by.get("filled", {}),
         num_skipped=main.made_by.get("num_skipped", 0),
+        why=main.made_by.get("why", ""),
     )

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from pyloader.dataset import Dataset
-from pyloader.errors import OutputDirError
+from pyloader.errors import OutputDirError, SplitError
 from pyloader.files import locked
 from pyloader.options import parse_bytes
 from pyloader.write.beginning import begin, discard, places_to_lock
+from pyloader.write.choosing import first_layout, parquet_instead
+from pyloader.write.filling import check_fill_of_lines
 from pyloader.write.inputs import InputNames, find_inputs
 from pyloader.write.job import Job
 from pyloader.write.layout import Layout
@@ -66,13 +68,14 @@ def split(
       seed: Of the shuffle, an integer >= 0.
       holdout: {"val": 0.02}: the share of the samples that goes to val/.  Which ones depends on what they hold only.
       workers: Threads that compress and write chunks.
-      input_format: "jsonl", "text", "csv", "tsv", "npy", "npz" or "parquet"; None goes by the suffix.
+      input_format: "jsonl", "text", "csv", "tsv", "npy", "npz", "parquet" or "arrow"; None goes by the suffix.
       output_format: One of pyloader.write.FORMATS; None is "columns" for arrays, "jsonl.zst" for other columns, and
-        "parquet" when there are bytes.
+        "parquet" when these hold bytes, dates, or other values that JSON does not give back as they are.
       encode: A Dataset, or "package.module:Class"; its batch_encode is applied once.
       where: A function of a sample (a dict) or "package.module:function"; what it is not true of is left out.
-      fill: Column -> what stands where a JSON line lacks it, or has null.
-      columns: The columns to keep; None keeps all.
+      fill: Column -> what stands where a sample lacks it, or has null; in CSV and TSV, where the field is empty.  It is
+        put in before `where` and `encode` see the sample.
+      columns: The columns to keep; None keeps all.  What is in the others does not matter.
       overwrite: Whether chunks of another split are deleted first.
       append: Whether to add to them.  What is there can be loaded before, meanwhile and afterwards.
       discard_stopped: Whether to give up what another split has begun in `output_dir` and was stopped in; chunks that
@@ -113,23 +116,33 @@ def split(
     if overwrite and append:
         raise ValueError("overwrite and append were given; one says what happens to the chunks that are there")
     began = time.monotonic()
-    found = find_inputs(inputs, input_format=input_format)
-    if fill and found.format != "jsonl":
-        raise ValueError(f"fill is for JSON lines; {found.format} has no missing keys")
-    learnt = Learnt(layout=Layout(output_format))
-    waits = is_settled_at_the_end(found.format, learnt.layout, is_encoded=request.encoder is not None)
-    known = request.sizes.are_known_while_reading(found.raw_bytes, shuffle=shuffle)
-    cut = request.sizes if known and not waits else None
-    root, num_written = Path(output_dir), 0
+    found = find_inputs(inputs, input_format=input_format, columns=columns, fill=fill)
+    if found.format == "jsonl":
+        check_fill_of_lines(fill or {})
+    root = Path(output_dir)
     if root.is_file():
         raise OutputDirError(str(root), "is a file, and the chunks need a directory.", "Name another")
+    job = Job(root)
+
+    def run(layout: Layout) -> int:
+        waits = is_settled_at_the_end(found.format, layout, is_encoded=request.encoder is not None)
+        known = request.sizes.are_known_while_reading(found.raw_bytes, shuffle=shuffle)
+        cut = request.sizes if known and not waits else None
+        checkpoint = begin(request, found, job, Learnt(layout=layout), overwrite=overwrite, puts_all_aside=cut is None)
+        if checkpoint is None:
+            return 0
+        return Passes(request, found, job, checkpoint, cut=cut, workers=workers, show=progress).run()
+
     with locked(places_to_lock(root, request.outputs)):
         if discard_stopped:
             discard(root)
-        job = Job(root)
-        checkpoint = begin(request, found, job, learnt, overwrite=overwrite, puts_all_aside=cut is None)
-        if checkpoint is not None:
-            num_written = Passes(request, found, job, checkpoint, cut=cut, workers=workers, show=progress).run()
+        try:
+            num_written = run(first_layout(request, found))
+        except SplitError as exc:
+            if (layout := parquet_instead(request, found, exc)) is None:
+                raise
+            job.end()
+            num_written = run(layout)
         return report_of(root, request.outputs, num_written=num_written, seconds=time.monotonic() - began)
 
 

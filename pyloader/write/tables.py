@@ -1,30 +1,35 @@
-"""CSV, TSV and Parquet, as blocks of columns."""
+"""CSV and TSV, as blocks of columns."""
 
 from __future__ import annotations
 
 import csv
 import io
 import itertools
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import IO, Any
 
 from pyloader.columns import Columns
 from pyloader.errors import ChunkReadError, SplitError
-from pyloader.optional import import_optional
 from pyloader.write.blocks import BLOCK_BYTES, Block, Place, bytes_read, ends_early, opened
 
-__all__ = ["blocks_of_fields", "blocks_of_parquet"]
+__all__ = ["blocks_of_fields"]
 
 # The csv module refuses fields of more than 128 KiB unless told; a document in a field is often longer.
 _LONGEST_FIELD = 2**30
 
-_MAX_BATCH_ROWS = 2**16
-
 
 def blocks_of_fields(
-    name: str, start: Place, *, delimiter: str, block_bytes: int = BLOCK_BYTES
+    name: str,
+    start: Place,
+    *,
+    delimiter: str,
+    columns: Sequence[str] | None = None,
+    block_bytes: int = BLOCK_BYTES,
 ) -> Generator[Block, None, None]:
-    """Yield the blocks of a CSV or TSV file with a header line; every value is text, exactly as it is written."""
+    """Yield the blocks of a CSV or TSV file with a header line; every value is text, exactly as it is written.
+
+    Two columns of one name are an error, unless the name is not one of `columns`, those that are kept.
+    """
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))
     with opened(name) as stream:
         text = io.TextIOWrapper(stream, "utf-8-sig", newline="")
@@ -32,7 +37,7 @@ def blocks_of_fields(
         try:
             rows: Iterator[list[str]] = (row for row in reader if row)
             header = next(rows, [])
-            _check_header(name, header)
+            _check_header(name, header, columns)
             rows = itertools.islice(rows, start.offset, None)
             yield from _blocks_of_rows(name, rows, reader, header, start.offset, block_bytes, stream)
         except ChunkReadError as exc:
@@ -69,38 +74,9 @@ def _some_rows(name: str, rows: Iterator[list[str]], reader: Any, num_fields: in
             return
 
 
-def _check_header(name: str, header: list[str]) -> None:
-    for key in header:
+def _check_header(name: str, header: list[str], columns: Sequence[str] | None) -> None:
+    for key in header if columns is None else columns:
         if header.count(key) > 1:
-            raise SplitError(name, f"has two columns called {key!r}.", "Give them different names", 1)
-
-
-def blocks_of_parquet(name: str, start: Place, *, block_bytes: int = BLOCK_BYTES) -> Generator[Block, None, None]:
-    """Yield the blocks of a Parquet file, row group by row group."""
-    arrow = import_optional("pyarrow", wanted_by="Parquet input")
-    parquet = import_optional("pyarrow.parquet", wanted_by="Parquet input")
-    row = 0
-    try:
-        with open(name, "rb") as stream, parquet.ParquetFile(stream) as file:
-            for group in range(file.metadata.num_row_groups):
-                about = file.metadata.row_group(group)
-                if row + about.num_rows <= start.offset:
-                    row += about.num_rows
-                    continue
-                batch_rows = min(_MAX_BATCH_ROWS, block_bytes * about.num_rows // max(1, about.total_byte_size))
-                for batch in file.iter_batches(batch_size=max(1, batch_rows), row_groups=[group]):
-                    first, row = max(row, start.offset), row + batch.num_rows
-                    if first < row:
-                        rows = batch.slice(batch.num_rows - (row - first))
-                        content = {key: _column(rows.column(key)) for key in rows.schema.names}
-                        yield Block(content, first + 1, Place(row, row + 1), stream.tell())
-    except (arrow.ArrowException, OSError) as exc:
-        raise SplitError(name, f"cannot be read: row {row + 1:,} ({exc}).", "Fetch it again") from exc
-
-
-def _column(values: Any) -> Any:
-    from pyarrow import types
-
-    kind = values.type
-    numbers = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)
-    return values.to_numpy(zero_copy_only=False) if numbers and not values.null_count else values.to_pylist()
+            single = [other for other in header if header.count(other) == 1]
+            hint = "Give them different names" + (f", or keep others: --columns {','.join(single)}" if single else "")
+            raise SplitError(name, f"has two columns called {key!r}.", hint, 1)

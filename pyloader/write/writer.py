@@ -15,16 +15,17 @@ from pyloader.columns import Columns, columns_bytes, problem_with_columns, row_c
 from pyloader.errors import OutputDirError, SplitError, WriteError
 from pyloader.files import ChunkEntry, DirectoryLock, Manifest, no_room
 from pyloader.options import parse_bytes
+from pyloader.read.numbers import NumberError, as_column
 from pyloader.write.beginning import chunk_sets, make_room
 from pyloader.write.blocks import BLOCK_BYTES
 from pyloader.write.chunk_files import check_number, first_free_index, new_manifest, write_chunk
-from pyloader.write.forms import UnfitColumnsError
 from pyloader.write.job import Job
 from pyloader.write.layout import Layout
 from pyloader.write.placing import finish_placing, forget_coming, place_all
 from pyloader.write.refusals import check_is_path, foreign_chunks, other_holdout, stopped_split
 from pyloader.write.rows import Rows, join_rows
 from pyloader.write.sizes import ChunkSizes
+from pyloader.write.unfit import UnfitColumnsError
 
 __all__ = ["ChunkWriter"]
 
@@ -44,8 +45,8 @@ class ChunkWriter:
 
     Args:
       directory: Where the chunks go; made when missing.
-      format: One of FORMATS; None is "columns" when the columns are arrays, "parquet" when there are bytes, and
-        "jsonl.zst" otherwise.
+      format: One of FORMATS; None is "columns" when the columns are arrays, "parquet" when there are bytes, or
+        arrays of other numbers than int64, float64 and bool beside text, and "jsonl.zst" otherwise.
       chunk_samples: Samples of a chunk; None goes by bytes.
       chunk_bytes: Bytes of a chunk before compression, at most; one larger sample is a chunk of its own.
       overwrite: Whether the chunks that are there are deleted first.
@@ -53,7 +54,8 @@ class ChunkWriter:
 
     Raises:
       SplitError: the directory holds other chunks, other files or a stopped split; somebody else writes there; samples
-        are not alike; the disk is full.
+        are not alike; a value would not come back as it was, which names its column and sample, counted from 0; the
+        disk is full.
     """
 
     def __init__(
@@ -115,6 +117,8 @@ class ChunkWriter:
         self._check_open()
         if not isinstance(sample, Mapping) or not sample:
             raise TypeError(f"a sample is a dict, name -> value, got {sample!r:.60}")
+        if not all(isinstance(name, str) for name in sample):
+            raise TypeError(f"a sample's names are text, got {[*sample]!r:.60}")
         self._samples.append(dict(sample))
         if len(self._samples) >= _BATCH:
             self._lay_out_samples()
@@ -167,7 +171,11 @@ class ChunkWriter:
     def _lay_out_samples(self) -> None:
         if self._samples:
             samples, self._samples = self._samples, []
-            self._lay_out(self._as_columns(samples))
+            try:
+                columns = self._as_columns(samples)
+            except UnfitColumnsError as exc:
+                raise self._refused(exc) from exc
+            self._lay_out(columns)
 
     def _as_columns(self, samples: list[Mapping[str, Any]]) -> Columns:
         names = list(samples[0])
@@ -184,7 +192,7 @@ class ChunkWriter:
         try:
             rows = self._layout.rows([columns])
         except UnfitColumnsError as exc:
-            raise SplitError(str(self._directory), f"sample {self.num_samples:,} or one after it {exc}.") from exc
+            raise self._refused(exc) from exc
         self.num_samples += len(rows)
         while len(rows):
             fits = self._sizes.rows_that_fit(rows.lengths(), self._num_rows, self._num_bytes)
@@ -195,6 +203,11 @@ class ChunkWriter:
                 self._num_bytes += len(part.data)
             if len(rows):
                 self._write_chunk()
+
+    def _refused(self, exc: UnfitColumnsError) -> SplitError:
+        where = f"sample {self.num_samples + (exc.row or 0):,}" + (" or one after it" if exc.row is None else "")
+        hint = 'Write Parquet, which holds it: format="parquet"' if exc.parquet_holds else exc.hint
+        return SplitError(str(self._directory), f"{where} {exc}.", hint)
 
     def _write_chunk(self) -> None:
         rows, index = join_rows(self._rows), first_free_index(self._kept) + len(self._entries)
@@ -234,9 +247,19 @@ class ChunkWriter:
 
 
 def _stacked(name: str, values: Any) -> Any:
+    """Return the values of a column as one array, where the first of them is a number or an array."""
     if isinstance(values[0], str | bytes | list | dict) or values[0] is None:
         return values
-    try:
-        return np.stack([np.asarray(value) for value in values])
-    except ValueError as exc:
-        raise UnfitColumnsError(f"has arrays of unequal shape in {name!r}") from exc
+    if all(type(value) in (bool, int, float) for value in values):
+        try:
+            return as_column(values)
+        except NumberError as exc:
+            raise UnfitColumnsError(f"has column {name!r}, which {exc.what.rstrip('.')}", exc.row) from exc
+    arrays = [np.asarray(value) for value in values]
+    for row, array in enumerate(arrays):
+        if (array.dtype, array.shape) != (arrays[0].dtype, arrays[0].shape):
+            kinds = [f"{other.dtype} of shape {list(other.shape)}" for other in (array, arrays[0])]
+            raise UnfitColumnsError(
+                f"has arrays of unequal shape or dtype in {name!r}: {kinds[0]} after {kinds[1]}", row
+            )
+    return np.stack(arrays)

@@ -98,9 +98,9 @@ def test_other_chunks_are_refused_unless_they_may_be_overwritten(tmp_path: Path,
     ("second", "complaint"),
     [
         ({"a": 1, "b": 2}, r"sample 1 has \['a', 'b'\], but those before it have \['a'\]"),
-        ({"a": {1: 2}}, "lists or dicts in column 'a' with values that JSON cannot hold"),
-        ({"a": object()}, "has a object in column 'a', which a record cannot hold"),
-        ({"a": 2**70}, "has a int in column 'a', which a record cannot hold"),
+        ({"a": {1: 2}}, r"sample 1 has \{1: 2\} in column 'a', which JSON cannot hold\.$"),
+        ({"a": object()}, r"sample 1 has an object \(<object object at .*\) in column 'a', which JSON cannot hold\.$"),
+        ({"a": 2**70}, "sample 1 has 1180591620717411303424 in column 'a', which int64 cannot hold. Write it as text"),
     ],
 )
 def test_samples_that_do_not_fit_are_refused(second: dict[str, Any], complaint: str, tmp_path: Path) -> None:

@@ -1,0 +1,214 @@
+"""Parquet and Arrow files, as blocks of one schema: what drifts from file to file is promoted, or refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from functools import partial
+from typing import IO, Any
+
+from pyloader.errors import SplitError
+from pyloader.optional import import_optional
+from pyloader.write.arrow_types import bare_type, common_type
+from pyloader.write.blocks import BLOCK_BYTES, Block, Place, Source
+
+__all__ = ["arrow_sources"]
+
+_MAX_BATCH_ROWS = 2**16
+_WANTED_BY = "Parquet input"
+
+
+def arrow_sources(
+    files: Sequence[tuple[str, int]],
+    input_format: str,
+    *,
+    columns: Sequence[str] | None = None,
+    fill: Mapping[str, Any] | None = None,
+) -> tuple[tuple[Source, ...], Any]:
+    """Return the sources, whose blocks are Arrow tables, and the schema that all of these have.
+
+    Args:
+      files: Path and size of each.
+      input_format: "parquet" or "arrow".
+      columns: The columns to keep; None keeps all.
+      fill: Column -> what will stand for null; a column that is named here may be missing in a file.
+
+    Raises:
+      SplitError: a file is damaged, has two columns of one name, lacks a column, or has it as another type.
+    """
+    import_optional("pyarrow", wanted_by=_WANTED_BY)
+    schemas = [(path, _chosen(path, _schema_of(path, input_format), columns, fill or {})) for path, _ in files]
+    schema = _filled(_common_schema(schemas, fill or {}), columns, fill or {})
+    sources = [Source(path, size, partial(_blocks, path, input_format, schema)) for path, size in files]
+    return tuple(sources), schema
+
+
+def _schema_of(path: str, input_format: str) -> Any:
+    import pyarrow
+
+    try:
+        with open(path, "rb") as stream:
+            if input_format == "arrow":
+                return _arrow_reader(stream).schema
+            parquet = import_optional("pyarrow.parquet", wanted_by=_WANTED_BY)
+            with parquet.ParquetFile(stream) as file:
+                return file.schema_arrow
+    except (pyarrow.ArrowException, OSError) as exc:
+        raise SplitError(path, f"cannot be read ({str(exc).strip().rstrip('.')}).", "Fetch it again") from exc
+
+
+def _chosen(path: str, schema: Any, columns: Sequence[str] | None, fill: Mapping[str, Any]) -> Any:
+    import pyarrow
+
+    names = schema.names
+    wanted = [name for name in columns if name in names or name not in fill] if columns is not None else names
+    for name in wanted:
+        if name not in names:
+            raise SplitError(path, f"has no column {name!r}; it has {', '.join(names)}.")
+        if names.count(name) > 1:
+            single = [other for other in names if names.count(other) == 1]
+            hint = "Rename one" + (f", or keep others: --columns {','.join(single)}" if single else "")
+            raise SplitError(path, f"has two columns called {name!r}.", hint)
+    # What pandas noted of its index is not true of a chunk.
+    metadata = {key: value for key, value in (schema.metadata or {}).items() if key != b"pandas"}
+    return pyarrow.schema([(name, bare_type(schema.field(name).type)) for name in wanted], metadata=metadata)
+
+
+def _common_schema(schemas: Sequence[tuple[str, Any]], fill: Mapping[str, Any]) -> Any:
+    import pyarrow
+
+    first, schema = schemas[0]
+    types = dict(zip(schema.names, schema.types, strict=True))
+    giver = dict.fromkeys(types, first)  # the file that a column's type is from, for the message
+    for path, other in schemas[1:]:
+        for name in [*types, *other.names]:
+            if (name in types) != (name in other.names) and name not in fill:
+                lacking, having = (path, first) if name in types else (first, path)
+                shared = [known for known in types if known in other.names]
+                keep = f", or keep only the shared ones: --columns {','.join(shared)}" if shared else ""
+                hint = f"Say what to put there: --fill {name}=...{keep}"
+                raise SplitError(lacking, f"lacks {name!r}, which {having} has.", hint)
+        for name, kind in zip(other.names, other.types, strict=True):
+            common = common_type(types.get(name, kind), kind)
+            if common is None:
+                what = f"has {name!r} as {kind}, but {giver[name]} has it as {types[name]}."
+                others = [known for known in types if known != name]
+                keep = f", or keep the others: --columns {','.join(others)}" if others else ""
+                raise SplitError(path, what, f"Cast one of them{keep}, or split them into directories of their own")
+            if types.get(name) != common:
+                types[name], giver[name] = common, path
+    return pyarrow.schema(types.items(), metadata=schema.metadata)
+
+
+def _filled(schema: Any, columns: Sequence[str] | None, fill: Mapping[str, Any]) -> Any:
+    """Return the schema with room for what stands for null."""
+    import pyarrow
+
+    types = dict(zip(schema.names, schema.types, strict=True))
+    for name, value in fill.items():
+        if columns is not None and name not in columns:
+            continue
+        try:
+            own = pyarrow.scalar(value).type
+        except (pyarrow.ArrowException, OverflowError, UnicodeEncodeError) as exc:
+            raise ValueError(f"fill: {name} cannot be {value!r} ({exc})") from exc
+        kind = types.get(name, own)
+        kind = own if pyarrow.types.is_null(kind) else kind
+        common = kind if _holds(kind, value) else common_type(kind, own)
+        if common is None:
+            raise ValueError(f"fill: {name} cannot be {value!r}; the column is {kind}")
+        types[name] = common
+    order = types if columns is None else columns
+    return pyarrow.schema([(name, types[name]) for name in order], metadata=schema.metadata)
+
+
+def _holds(kind: Any, value: Any) -> bool:
+    """Tell whether a column of this type takes a value: as it is, or rounded to a fraction of fewer bits."""
+    import pyarrow
+
+    try:
+        held = pyarrow.scalar(value, kind).as_py()
+    except (pyarrow.ArrowException, OverflowError, TypeError, ValueError):
+        return False
+    return bool(held == value or pyarrow.types.is_floating(kind))
+
+
+def _blocks(
+    path: str, input_format: str, schema: Any, start: Place, *, block_bytes: int = BLOCK_BYTES
+) -> Generator[Block, None, None]:
+    """Yield the blocks of a file from a row on."""
+    import pyarrow
+
+    row = 0
+    try:
+        with open(path, "rb") as stream:
+            batches = _parquet_batches if input_format == "parquet" else _arrow_batches
+            for batch in batches(stream, schema.names, block_bytes):
+                first, row = max(row, start.offset), row + len(batch)
+                if first < row:
+                    rows = _conformed(path, batch.slice(len(batch) - (row - first)), schema, first)
+                    yield Block(rows, first + 1, Place(row, row + 1), stream.tell())
+    except (pyarrow.ArrowException, OSError) as exc:
+        raise SplitError(path, f"cannot be read: row {row + 1:,} ({exc}).", "Fetch it again") from exc
+
+
+def _parquet_batches(stream: IO[bytes], names: Sequence[str], block_bytes: int) -> Iterator[Any]:
+    parquet = import_optional("pyarrow.parquet", wanted_by=_WANTED_BY)
+    with parquet.ParquetFile(stream) as file:
+        for group in range(file.metadata.num_row_groups):
+            about = file.metadata.row_group(group)
+            rows = min(_MAX_BATCH_ROWS, block_bytes * about.num_rows // max(1, about.total_byte_size))
+            there = [name for name in names if name in file.schema_arrow.names]
+            yield from file.iter_batches(batch_size=max(1, rows), row_groups=[group], columns=there)
+
+
+def _arrow_batches(stream: IO[bytes], names: Sequence[str], block_bytes: int) -> Iterator[Any]:
+    reader = _arrow_reader(stream)
+    stored = map(reader.get_batch, range(reader.num_record_batches)) if hasattr(reader, "get_batch") else reader
+    for batch in stored:
+        rows = min(_MAX_BATCH_ROWS, max(1, block_bytes * len(batch) // max(1, batch.nbytes)))
+        for first in range(0, len(batch), rows):
+            yield batch.slice(first, rows)
+
+
+def _arrow_reader(stream: IO[bytes]) -> Any:
+    ipc = import_optional("pyarrow.ipc", wanted_by=_WANTED_BY)
+    import pyarrow
+
+    try:
+        return ipc.open_file(stream)
+    except pyarrow.ArrowInvalid:  # Hugging Face writes the streaming form
+        stream.seek(0)
+        return ipc.open_stream(stream)
+
+
+def _conformed(path: str, batch: Any, schema: Any, first_row: int) -> Any:
+    """Return the rows as a table of the schema; what the file lacks is null."""
+    import pyarrow
+
+    columns = []
+    for field in schema:
+        index = batch.schema.get_field_index(field.name)
+        column = pyarrow.nulls(len(batch), field.type) if index < 0 else batch.column(index)
+        try:
+            columns.append(column if column.type == field.type else column.cast(field.type))
+        except pyarrow.ArrowException as exc:
+            row = _first_unfit(column, field.type)
+            what = f"has {column[row].as_py()!r} in {field.name!r}, which {field.type} cannot hold exactly."
+            hint = f"Other files have it as {field.type}: split them into directories of their own"
+            raise SplitError(path, what, hint, first_row + row + 1) from exc
+    return pyarrow.Table.from_arrays(columns, schema=schema)
+
+
+def _first_unfit(column: Any, kind: Any) -> int:
+    """Return the first row of a column that cannot be cast, by halves."""
+    import pyarrow
+
+    start, stop = 0, len(column)
+    while stop - start > 1:
+        middle = (start + stop) // 2
+        try:
+            column.slice(start, middle - start).cast(kind)
+            start = middle
+        except pyarrow.ArrowException:
+            stop = middle
+    return start
