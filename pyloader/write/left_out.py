@@ -22,10 +22,14 @@ class LeftOut:
       learnt: Holds the count, which is part of each checkpoint.
       max_skipped: How many rows may be left out.
       path: A file that gets a line of JSON for each; None writes none.
+
+    Attributes:
+      has_refused: Whether a row was one too many.
     """
 
     def __init__(self, learnt: Learnt, max_skipped: int, path: str | os.PathLike[str] | None = None) -> None:
         self._learnt, self._max, self._path = learnt, max_skipped, path
+        self.has_refused = False
         # Rows after the last checkpoint are met again by a run that goes on: their lines are there already.
         self._written = _lines_in(path) if path is not None and max_skipped and os.path.exists(path) else set()
 
@@ -51,6 +55,7 @@ class LeftOut:
         self._write(json.dumps({"file": name, "line": line, "error": what, "stage": stage}))
 
     def _refuse(self, error: Exception, name: str, line: int, options: str) -> NoReturn:
+        self.has_refused = True
         if isinstance(error, SplitError):
             hint = f"{error.hint}, or leave it out: {options}"
             raise SplitError(name, error.what, hint, line) from error.__cause__

@@ -69,8 +69,8 @@ class Passes:
         self._request, self._inputs, self._job, self._progress = request, inputs, job, progress
         self._cut, self._workers, self._show = cut, workers, show
         self._root = Path(request.output_dir)
-        left_out = LeftOut(progress.learnt, request.max_skipped, request.quarantine)
-        self._preparation = Preparation(progress.learnt, request, inputs.format, left_out)
+        self._left_out = LeftOut(progress.learnt, request.max_skipped, request.quarantine)
+        self._preparation = Preparation(progress.learnt, request, inputs.format, self._left_out)
         self._scatter = Scatter(job.directory, progress, request, raw_bytes=inputs.raw_bytes, cut=cut)
         self._num_planned: int | None = None
 
@@ -83,7 +83,10 @@ class Passes:
                 num_written = len(self._job.finished) - num_before
                 manifests = self._manifests()
             except SplitError:
-                self._job.end()  # the dump is at fault: nobody can go on with this
+                if self._left_out.has_refused:
+                    self._job.fail()  # the same command goes on when it allows more bad rows
+                else:
+                    self._job.end()  # the dump is at fault: nobody can go on with this
                 raise
             place_all(self._root, manifests)
         except SplitError:
