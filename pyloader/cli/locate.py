@@ -104,7 +104,7 @@ def _read_state(path: str) -> Mapping[str, Any]:
         raise FileError(path, f"is not JSON ({exc}).", "Write json.dump(loader.state_dict(), file)") from exc
     except RecursionError as exc:
         what = "holds lists or objects inside of one another, too deep to be looked through."
-        raise FileError(path, what, "Put the state into a file of its own") from exc
+        raise FileError(path, what, "Write json.dump(loader.state_dict(), file)") from exc
     if len(found) > 1:
         places = " and ".join(sorted(found))
         raise FileError(
