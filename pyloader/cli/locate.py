@@ -99,10 +99,12 @@ def _read_state(path: str) -> Mapping[str, Any]:
       FileError: it holds none, or several.
     """
     try:
-        content = json.loads(Path(path).read_bytes())
+        found = dict(_states_in(json.loads(Path(path).read_bytes()), ""))
     except ValueError as exc:
         raise FileError(path, f"is not JSON ({exc}).", "Write json.dump(loader.state_dict(), file)") from exc
-    found = dict(_states_in(content, ""))
+    except RecursionError as exc:
+        what = "holds lists or objects inside of one another, too deep to be looked through."
+        raise FileError(path, what, "Write json.dump(loader.state_dict(), file)") from exc
     if len(found) > 1:
         places = " and ".join(sorted(found))
         raise FileError(

@@ -80,6 +80,8 @@ def _run(command: str, words: list[str]) -> int:
         if os.environ.get("PYLOADER_TRACEBACK"):
             print(*map(one_line, traceback.format_exc().split("\n")), sep="\n", file=sys.stderr)
         return _complain(name, _in_shell_words(exc, name))
+    except MemoryError as exc:
+        return _complain(name, f"there is not enough memory. {exc}".rstrip())
 
 
 def _dispatch(command: str, words: list[str]) -> int:

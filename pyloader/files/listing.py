@@ -19,6 +19,7 @@ from pyloader.files.coming import coming_chunks
 from pyloader.files.manifest import MANIFEST_NAME, Manifest, is_manifest_name, read_manifest
 from pyloader.files.scanning import Scan, chunk_bytes, is_chunk_name, scan_directory
 from pyloader.files.stores import store_scheme
+from pyloader.limits import available_bytes
 
 __all__ = [
     "DataDir",
@@ -32,6 +33,7 @@ __all__ = [
 DataDir: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
 
 _SHOWN = 255  # characters of a name, in an error
+_ORDER_BYTES = 16  # of memory for each row of a chunk, at the least: its place, before and after rows change places
 _MAKE_SOME = "Make some: pyloader split DUMP... DIR"
 _SPLITS = {"train", "training", "val", "valid", "validation", "dev", "eval", "test", "testing"}
 
@@ -198,7 +200,13 @@ def _listed_in(path: Path, manifest: Manifest, *, is_named: bool) -> ChunkList:
         raise DataDirError(str(path), "lists no chunks.", _MAKE_SOME)
     root = path.parent / manifest.root
     scan = scan_directory(root)
+    most = available_bytes() // _ORDER_BYTES
     for entry in manifest.chunks:
+        if entry.num_samples > most:
+            what = (
+                f"says that {entry.file} has {entry.num_samples:,} samples, whose order alone does not fit in memory."
+            )
+            raise _differs(path, what)
         found = scan.chunks.get(entry.file)
         try:
             _compare_size(path, entry.file, entry.num_bytes, chunk_bytes(root / entry.file) if found is None else found)

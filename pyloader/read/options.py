@@ -15,10 +15,12 @@ def column_names(columns: Sequence[str] | None) -> tuple[str, ...] | None:
     """Return the names of the columns to read; None for all of them.
 
     Raises:
-      TypeError: they are one str, whose letters would be taken for names.
+      TypeError: they are one str, whose letters would be taken for names, or one of them is no str.
     """
     if isinstance(columns, str):
         raise TypeError(f"columns must be a list of names: columns=[{columns!r}]")
+    if wrong := [name for name in columns or () if not isinstance(name, str)]:
+        raise TypeError(f"columns must be a list of names, got {wrong[0]!r} in it")
     return None if columns is None else tuple(columns)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Mapping
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 
@@ -22,6 +24,7 @@ from pyloader.read.tokens import TokenReader
 
 __all__ = ["reader_for", "reader_name", "register_reader", "registered_reader"]
 
+_PLAIN = {str, int, float, bool, NoneType}  # types that an option is checked against
 _SHOWN = 100  # characters of what a manifest says, in an error
 
 _CLASSES: dict[str, type[DataReader]] = {}
@@ -108,6 +111,7 @@ def _registered(path: str | os.PathLike[str], name: str) -> type[DataReader]:
 
 def _made(path: str | os.PathLike[str], manifest: Manifest, reader_class: type[DataReader]) -> DataReader:
     try:
+        _check_types(reader_class, manifest.reader_options)
         reader = reader_class(**_options(reader_class, manifest.columns) | manifest.reader_options)
         for option, least in (("batch_size", 1), ("seed", 0)):
             if option in manifest.reader_options:
@@ -119,6 +123,19 @@ def _made(path: str | os.PathLike[str], manifest: Manifest, reader_class: type[D
         what = f"is read by {told}, says the manifest: {exc}."
         raise ManifestError(os.fspath(path), what) from exc
     return reader
+
+
+def _check_types(reader_class: type[DataReader], options: Mapping[str, Any]) -> None:
+    """Raise TypeError where an option of a reader of ours is of another type than its signature says.
+
+    From Python a wrong one is the caller's fault, and shows soon enough.  A manifest is anybody's.
+    """
+    hints = get_type_hints(reader_class.__init__) if reader_class.__module__.startswith("pyloader.read.") else {}
+    for option in options.keys() & hints.keys():
+        kinds = get_args(hints[option]) or (hints[option],)
+        if _PLAIN.issuperset(kinds) and type(options[option]) not in kinds:
+            words = " or ".join(kind.__name__.removesuffix("Type") for kind in kinds)
+            raise TypeError(f"{option} must be {words}, got {options[option]!r}")
 
 
 def _options(reader_class: type[DataReader], columns: tuple[ColumnSpec, ...]) -> dict[str, Any]:

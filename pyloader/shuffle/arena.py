@@ -89,7 +89,7 @@ class ArenaPart:
             taken[dtype.str, shape[1:]] += 1
             try:
                 own = self._of((dtype.str, shape[1:], taken[dtype.str, shape[1:]]))
-            except MemoryError:  # the queue may be far larger than what comes to be in it
+            except (MemoryError, ValueError):  # the queue may be far larger than what comes to be in it
                 return None
             return own[: shape[0]]
 

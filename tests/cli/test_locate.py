@@ -126,6 +126,7 @@ def test_a_state_is_found_inside_of_a_checkpoint(capsys, tmp_path):
     [
         ("[1, 2]", "holds no state of a DataLoader."),
         ("{", "is not JSON ("),
+        ("[" * 100_000, "holds lists or objects inside of one another, too deep"),
     ],
 )
 def test_what_holds_no_state_is_refused(capsys, tmp_path, text, found):

@@ -82,6 +82,8 @@ def test_each_command_explains_itself(capsys, command):
         (PermissionError(13, "Permission denied", "chunks/a"), "chunks/a: Permission denied"),
         (OSError("the disk is gone"), "the disk is gone"),
         (ValueError(), "ValueError"),
+        (MemoryError("Unable to allocate 8.00 TiB"), "there is not enough memory. Unable to allocate 8.00 TiB"),
+        (MemoryError(), "there is not enough memory."),
     ],
 )
 def test_an_error_is_one_line_without_traceback(capsys, monkeypatch, error, line):

@@ -271,6 +271,14 @@ def test_tables_and_samples_fit_the_screen(capsys, tmp_path, monkeypatch, width)
     assert max(widths) >= width - 1
 
 
+def test_nothing_is_cut_where_there_is_no_screen(capsys, tmp_path, monkeypatch):
+    monkeypatch.delenv("COLUMNS")
+    write_lines(tmp_path / "a.jsonl", [{"text": "word " * 100, "a rather long name of a column": "x" * 20}])
+    lines = peek(capsys, tmp_path)
+    assert not any("…" in line for line in lines if not line.startswith("text "))
+    assert ("word " * 100).strip() in "\n".join(lines)
+
+
 def test_an_empty_chunk_says_what_to_do(capsys, tmp_path):
     (tmp_path / "a.jsonl").write_text("")
     assert "no samples here: pyloader verify" in peek(capsys, tmp_path)[-1]

@@ -173,3 +173,25 @@ def test_gsm8k_is_split_into_32_chunks_of_6_or_7() -> None:
     assert counts is not None
     assert counts.sum() == 200
     assert set(counts.tolist()) == {6, 7}
+
+
+def test_the_report_comes_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["split", "dump.jsonl", "out/", "--holdout", "val=0.2", "--num-chunks", "2", "--json"]
+    assert main(words) == 0
+    out, err = capsys.readouterr()
+    assert not err
+    found = json.loads(out)
+    assert [output["directory"] for output in found["outputs"]] == ["out/train", "out/val"]
+    for output in found["outputs"]:
+        chunks = list_chunks(output["directory"])
+        assert chunks.counts is not None
+        assert output["num_samples"] == sum(output["counts"]) == chunks.counts.sum()
+        assert output["num_bytes"] == chunks.sizes.sum()
+        assert output["raw_bytes"] > 0
+    assert sum(output["num_samples"] for output in found["outputs"]) == 100
+    assert {column["name"] for column in found["columns"]} == {"question", "answer"}
+    assert found["num_written"] == sum(len(output["counts"]) for output in found["outputs"])
+    assert found["seconds"] > 0
+    assert main(words) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert (again["num_written"], again["outputs"]) == (0, found["outputs"])

@@ -1,5 +1,6 @@
 """Which chunks a place names; two datasets, half a dataset and no dataset are errors that say what to write."""
 
+import json
 import os
 import re
 from pathlib import Path
@@ -258,6 +259,24 @@ def test_the_manifests_that_speak_for_a_place_are_found(tmp_path):
         find_manifests(tmp_path)
     with pytest.raises(DataDirError, match=r"does not exist\. Did you mean"):
         find_manifests(tmp_path / "trains")
+
+
+def test_a_manifest_with_a_name_that_no_file_can_have_is_refused(tmp_path):
+    with_manifest(tmp_path, "a.jsonl")
+    change_the_chunk(tmp_path, file="a" * 5000)
+    assert re.search(r"lists a{255}, which cannot be read \(File name too long\)\.", error_at(tmp_path))
+
+
+def test_a_manifest_with_more_samples_than_fit_in_memory_by_their_numbers_is_refused(tmp_path):
+    with_manifest(tmp_path, "a.jsonl")
+    change_the_chunk(tmp_path, num_samples=2**48)
+    assert "says that a.jsonl has 281,474,976,710,656 samples, whose order alone does not fit" in error_at(tmp_path)
+
+
+def change_the_chunk(directory: Path, **changes) -> None:
+    manifest = json.loads((directory / "manifest.json").read_bytes())
+    manifest["chunks"][0].update(changes)
+    (directory / "manifest.json").write_text(json.dumps(manifest))
 
 
 def test_the_fingerprint_is_pinned_and_does_not_know_where_the_directory_is(tmp_path):

@@ -116,6 +116,11 @@ def test_a_chunk_listed_twice_is_refused(tmp_path):
         {"name": "x", "kind": "array", "dtype": "nonsense"},
         {"name": "x", "kind": "array", "dtype": "|O"},
         {"name": "x", "kind": "array", "dtype": "<f4", "item_shape": [-1]},
+        {"name": "x", "kind": "array", "dtype": "<f4", "item_shape": [2**62]},
+        {"name": "x", "kind": "array", "dtype": "<f4", "item_shape": [10**30]},
+        {"name": "x", "kind": "array", "dtype": "<f4", "item_shape": [1] * 100},
+        {"name": "x", "kind": "array", "dtype": "U"},
+        {"name": "x", "kind": "array", "dtype": "V0"},
         {"name": "x", "kind": "str", "dtype": "<f4"},
     ],
 )
@@ -127,6 +132,25 @@ def test_a_column_that_cannot_be_is_refused(tmp_path, column):
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"columns":'])
 def test_what_is_no_manifest_is_refused(tmp_path, content):
     assert f"{tmp_path}/manifest.json is not a manifest (" in refusal_of(tmp_path / "manifest.json", content)
+
+
+def test_what_is_nested_too_deep_is_refused(tmp_path):
+    content = b'{"made_by": ' + b'{"a":' * 100_000
+    assert "inside of one another, too deep" in refusal_of(tmp_path / "manifest.json", content)
+
+
+@pytest.mark.parametrize("field", ["num_samples", "num_bytes"])
+def test_counts_that_no_number_holds_together_are_refused(tmp_path, field):
+    content = one_chunk(**{field: 2**62})
+    content["chunks"] += [{**content["chunks"][0], "file": "b.jsonl"}]
+    message = refusal_of(tmp_path / "manifest.json", content)
+    assert f"all chunks together have {2**63:,} samples or bytes" in message
+
+
+def test_a_root_that_is_no_path_is_refused(tmp_path):
+    assert r"the root 'a\x00b' is no directory" in refusal_of(
+        tmp_path / "manifest.json", {**one_chunk(), "root": "a\0b"}
+    )
 
 
 def test_another_version_is_refused_by_number(tmp_path):

@@ -162,8 +162,12 @@ def test_a_manifests_reader_that_nobody_registered_is_an_error_that_says_how_to_
     [
         ("jsonl", {"dtypes": 5}, "'int' object is not iterable|has no attribute"),
         ("jsonl", {"columns": "text"}, "columns must be a list of names"),
-        ("jsonl", {"batch_size": "many"}, "batch_size must be an integer"),
+        ("jsonl", {"columns": [5]}, "columns must be a list of names, got 5 in it"),
+        ("jsonl", {"batch_size": "many"}, "batch_size must be int, got 'many'"),
+        ("jsonl", {"batch_size": 0}, "batch_size must be at least 1"),
         ("jsonl", {"seed": -1}, "seed must be at least 0"),
+        ("npy", {"name": [1]}, r"name must be str, got \[1\]"),
+        ("csv", {"delimiter": {}}, "delimiter must be str or None, got {}"),
         ("jsonl", {"colour": "blue"}, "has no option 'colour'"),
         ("tokens", {}, "missing 1 required keyword-only argument: 'window'"),
         ("arrayrecord", {}, "an ArrayRecord has one column of arrays, not 'label', 'text', 'vector'"),

@@ -114,6 +114,8 @@ def strange(draw: Any, manifest: dict[str, Any]) -> dict[str, Any]:
     """Draw a manifest with one to three changes, wherever they are."""
     changed = copy.deepcopy(manifest)
     for _ in range(draw(st.integers(1, 3))):
+        if not isinstance(changed.get("chunks"), list) or not changed["chunks"]:
+            break  # it could hardly be stranger
         if draw(st.booleans()):
             changed["reader_options"] = copy.deepcopy(draw(OPTIONS))
             continue
@@ -121,11 +123,18 @@ def strange(draw: Any, manifest: dict[str, Any]) -> dict[str, Any]:
         holder = changed
         for key in way:
             holder = holder[key]
-        what = draw(st.sampled_from(["set", "set", "set", "drop", "twice"]))
+        what = draw(st.sampled_from(["set", "set", "set", "drop", "twice", "count"]))
         if what == "set":
             holder[last] = copy.deepcopy(draw(NASTY))
         elif what == "drop":
             del holder[last]
+        elif what == "count":
+            changed["chunks"][:1] = [
+                {
+                    **manifest["chunks"][0],
+                    "num_samples": draw(st.sampled_from([0, 1, 13, 2**40, 2**62, 2**63 - 1])),
+                }
+            ]
         elif isinstance(holder, list):
             holder.append(copy.deepcopy(holder[last]))
     return changed
