@@ -1,7 +1,7 @@
 """Which chunk files exist, and how to open one."""
 
 from pyloader.files.chunk_list import ChunkList, form_of
-from pyloader.files.coming import NEXT_NAME, coming_chunks
+from pyloader.files.coming import NEXT_NAME, STAGING_NAME, coming_chunks
 from pyloader.files.compressors import open_packed, packing_of
 from pyloader.files.listing import (
     DataDir,
@@ -32,6 +32,7 @@ __all__ = [
     "LOCK_NAME",
     "MANIFEST_NAME",
     "NEXT_NAME",
+    "STAGING_NAME",
     "ChunkEntry",
     "ChunkList",
     "DataDir",

@@ -13,8 +13,10 @@ from pathlib import Path
 from pyloader.errors import ManifestError
 from pyloader.files.manifest import MANIFEST_NAME, read_manifest
 
-__all__ = ["NEXT_NAME", "coming_chunks"]
+__all__ = ["NEXT_NAME", "STAGING_NAME", "coming_chunks"]
 
+# Where chunks wait until all of them are there; no loader looks into hidden directories.
+STAGING_NAME = ".split"
 NEXT_NAME = f".{MANIFEST_NAME}.next"
 
 

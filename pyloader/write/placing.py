@@ -15,11 +15,18 @@ from pathlib import Path
 import msgspec
 
 from pyloader.errors import OutputDirError
-from pyloader.files import MANIFEST_NAME, NEXT_NAME, Manifest, coming_chunks, read_manifest, write_manifest
+from pyloader.files import (
+    MANIFEST_NAME,
+    NEXT_NAME,
+    STAGING_NAME,
+    Manifest,
+    coming_chunks,
+    read_manifest,
+    write_manifest,
+)
 from pyloader.write.atomic import sync, written_whole
 from pyloader.write.removing import (
     COMPLETE,
-    STAGING,
     check_staging,
     index_of_chunk,
     output_directory,
@@ -50,8 +57,8 @@ def place_all(root: Path, manifests: Mapping[str, Manifest]) -> None:
         directory.mkdir(exist_ok=True)
         write_manifest(directory / NEXT_NAME, manifest)
         sync(directory)
-    (root / STAGING).mkdir(exist_ok=True)
-    with written_whole(root / STAGING / COMPLETE) as beside:
+    (root / STAGING_NAME).mkdir(exist_ok=True)
+    with written_whole(root / STAGING_NAME / COMPLETE) as beside:
         beside.write_bytes(msgspec.json.encode(list(manifests)))
     finish_placing(root)
 
@@ -62,7 +69,7 @@ def finish_placing(root: Path) -> None:
     Raises:
       OutputDirError: .split holds something that this program did not put there.
     """
-    staging = root / STAGING
+    staging = root / STAGING_NAME
     check_staging(staging)
     if not (staging / COMPLETE).is_file():
         return
