@@ -21,9 +21,9 @@ from pyloader.files.manifest import (
     read_manifest,
     write_manifest,
 )
+from pyloader.files.no_room import no_room
 from pyloader.files.opening import line_blocks, open_chunk, suffix_of, text_of
 from pyloader.files.origins import Origin, makers_of, origins_of
-from pyloader.files.room import no_room
 from pyloader.files.scanning import Scan, chunk_bytes, is_chunk_name, scan_directory
 from pyloader.files.stores import store_scheme
 from pyloader.files.verification import Verification, byte_difference, size_difference, verification_of

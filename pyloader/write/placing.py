@@ -1,9 +1,9 @@
 """The last step of writing: chunks go from .split to their places, and their manifests after them.
 
-A loader may be made at any moment, and the writer killed at any moment.  So each set's manifest to come is put beside
-the present one first; it tells loaders which chunks are not theirs yet.  When all of them are there, .split/complete is
-written: from then on the next writer in the directory goes on with this step, whatever it has come for.  Before that,
-nothing has changed its place.
+A loader may be made at any moment, and the writer killed at any moment.  So the next manifest of each set is written
+beside the present one first: it tells loaders which chunks are not listed yet.  When all next manifests are there,
+.split/complete is written.  Before that, no chunk has moved.  After that, the next writer in the directory ends the
+moving first, whatever that writer is to write.
 """
 
 from __future__ import annotations

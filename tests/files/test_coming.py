@@ -1,4 +1,4 @@
-"""Chunks that are being put in place are nobody's before their manifest is there."""
+"""Loaders pass over chunks that are being put in place until their manifest is there."""
 
 from __future__ import annotations
 
