@@ -95,13 +95,14 @@ def _next_step(result: Inspection, manifest: Path, place: str) -> list[tuple[str
         return [("next", f"pyloader index {quoted} --overwrite"), ("", f"takes {them} in; or move {them} away")]
     rows: list[tuple[str, str]] = []
     for maker in result.makers:
-        these = "this one" if len(maker.files) == 1 else f"these {len(maker.files):,}"
+        label, is_one = "" if rows else "next", len(maker.files) == 1
+        these = "this one" if is_one else f"these {len(maker.files):,}"
         if len(result.makers) > 1:
             these += f" ({', '.join(maker.files[:2])}{', …' if len(maker.files) > 2 else ''})"
-        label = "" if rows else "next"
-        told = f"the manifest says: {maker.command}"
+        told = f"the manifest says {'it was' if is_one else 'they were'} made by: {maker.command}"
         if maker.mends:
-            rows += [(label, f"write {these} again, and nothing else, by the command that made it;"), ("", told)]
+            them = "it" if is_one else "them"
+            rows += [(label, f"write {these} again, and nothing else, by the command that made {them};"), ("", told)]
         elif maker.command and not maker.command.startswith("pyloader index"):
             rows += [(label, f"put {these} back from a copy: standard input does not come again;"), ("", told)]
         else:

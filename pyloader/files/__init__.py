@@ -1,7 +1,7 @@
 """Which chunk files exist, and how to open one."""
 
 from pyloader.files.chunk_list import ChunkList, form_of
-from pyloader.files.coming import NEXT_NAME, coming_chunks
+from pyloader.files.coming import NEXT_NAME, STAGING_NAME, coming_chunks
 from pyloader.files.compressors import open_packed, packing_of
 from pyloader.files.listing import (
     DataDir,
@@ -21,10 +21,10 @@ from pyloader.files.manifest import (
     read_manifest,
     write_manifest,
 )
+from pyloader.files.no_room import no_room
 from pyloader.files.npy_headers import NpyHeaderError, read_npy_header, rows_without_bytes
 from pyloader.files.opening import line_blocks, open_chunk, suffix_of, text_of
 from pyloader.files.origins import Origin, makers_of, origins_of
-from pyloader.files.room import no_room
 from pyloader.files.scanning import Scan, chunk_bytes, is_chunk_name, scan_directory
 from pyloader.files.stores import store_scheme
 from pyloader.files.verification import (
@@ -39,6 +39,7 @@ __all__ = [
     "LOCK_NAME",
     "MANIFEST_NAME",
     "NEXT_NAME",
+    "STAGING_NAME",
     "ChunkEntry",
     "ChunkList",
     "DataDir",

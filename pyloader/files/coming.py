@@ -1,8 +1,8 @@
-"""Chunks that are being put in place: a manifest to come lists them, and no loader takes them before it is there.
+"""Chunks that are being put in place: the next manifest lists them, and loaders pass over them.
 
-A writer leaves the manifest to come beside the present one, renames the chunks to their places, and renames the
-manifest over the present one.  So a loader that is made in between, or after the writer was killed there, finds the
-chunks of the present manifest, and knows which others are none of its business.
+A writer puts the next manifest beside the present one, renames the chunks to their places, and renames the next
+manifest over the present one.  A loader that is made in between, or after the writer was killed there, reads the
+chunks of the present manifest, and knows from the next one which other files to pass over.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from pathlib import Path
 from pyloader.errors import ManifestError
 from pyloader.files.manifest import MANIFEST_NAME, read_manifest
 
-__all__ = ["NEXT_NAME", "coming_chunks"]
+__all__ = ["NEXT_NAME", "STAGING_NAME", "coming_chunks"]
 
+# Chunks stay here until all of them are complete; loaders do not look into hidden directories.
+STAGING_NAME = ".split"
 NEXT_NAME = f".{MANIFEST_NAME}.next"
 
 
 def coming_chunks(directory: str | os.PathLike[str]) -> frozenset[str]:
-    """Return the chunks that the manifest to come lists, relative to `directory`; none when there is none."""
+    """Return the chunks that the next manifest lists, relative to `directory`; none when there is no good one."""
     try:
         return frozenset(entry.file for entry in read_manifest(Path(directory, NEXT_NAME)).chunks)
     except (OSError, ManifestError):

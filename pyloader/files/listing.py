@@ -15,7 +15,7 @@ import numpy as np
 
 from pyloader.errors import DataDirError, ManifestError
 from pyloader.files.chunk_list import ChunkList, form_of
-from pyloader.files.coming import coming_chunks
+from pyloader.files.coming import STAGING_NAME, coming_chunks
 from pyloader.files.manifest import MANIFEST_NAME, Manifest, is_manifest_name, read_manifest
 from pyloader.files.scanning import Scan, chunk_bytes, is_chunk_name, scan_directory
 from pyloader.files.stores import store_scheme
@@ -93,6 +93,8 @@ def chunks_of_scan(root: Path, scan: Scan, shown: str) -> ChunkList:
     chunks = {name: size for name, size in scan.chunks.items() if name not in coming}
     if not chunks:
         hint = "Those that are being put in place count when their manifest is there" if coming else _MAKE_SOME
+        if (root / STAGING_NAME).is_dir():
+            hint = "A split was begun here: its command goes on with it"
         raise DataDirError(shown, "holds no chunk files.", hint)
     return ChunkList(root, tuple(chunks), np.array(list(chunks.values()), np.int64))
 

@@ -15,7 +15,7 @@ import xxhash
 
 from pyloader.columns import ColumnSpec
 from pyloader.errors import ManifestError
-from pyloader.files.room import no_room
+from pyloader.files.no_room import no_room
 
 __all__ = [
     "FORMAT_VERSION",

@@ -111,8 +111,7 @@ class Verification:
     def _remedy(self, index: int) -> str:
         [(origin, _)] = makers_of(self._manifest, [self._manifest.chunks[index].file])
         if origin.can_be_repeated:
-            told = f"the manifest says it was made by: {origin.command}"
-            return f"Write it again, by the command that made it; {told}"
+            return f"Write it again, by the command that made it; the manifest says it was made by: {origin.command}"
         return f"Fetch it again; what else is damaged says: pyloader verify {self._chunks.root}"
 
 

@@ -11,6 +11,7 @@ from pyloader.errors import OutputDirError, SplitError
 from pyloader.files import (
     LOCK_NAME,
     MANIFEST_NAME,
+    STAGING_NAME,
     ChunkEntry,
     Manifest,
     Origin,
@@ -26,7 +27,6 @@ from pyloader.write.placing import finish_placing, forget_coming
 from pyloader.write.preparing import Learnt
 from pyloader.write.refusals import foreign_chunks, other_holdout, stopped_split
 from pyloader.write.removing import (
-    STAGING,
     check_removable,
     index_of_chunk,
     is_own_name,
@@ -151,7 +151,7 @@ def make_room(root: Path, found: Mapping[str, Manifest], outputs: Iterable[str],
                 raise OutputDirError(str(directory / MANIFEST_NAME), what, "Move it away, or choose another directory")
         for path in sorted(directory.iterdir()) if directory.is_dir() else ():
             if overwrite and is_own_name(path.name):
-                removed += [] if path.name in (LOCK_NAME, STAGING) else [path]
+                removed += [] if path.name in (LOCK_NAME, STAGING_NAME) else [path]
             elif path.name not in listed and _is_in_the_way(path, adds=output in found):
                 what = f"holds {path.name}, which no manifest lists."
                 raise OutputDirError(f"{directory}/", what, "Choose an empty directory, or move it away")

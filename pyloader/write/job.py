@@ -14,14 +14,13 @@ from pathlib import Path
 import msgspec
 
 from pyloader.errors import SplitError
-from pyloader.files import MANIFEST_NAME, ChunkEntry, read_manifest
+from pyloader.files import MANIFEST_NAME, STAGING_NAME, ChunkEntry, read_manifest
 from pyloader.write.atomic import written_whole
 from pyloader.write.blocks import Place
 from pyloader.write.placing import staged_chunks
 from pyloader.write.preparing import Learnt
 from pyloader.write.removing import (
     FAILED,
-    STAGING,
     check_staging,
     index_of_chunk,
     output_directory,
@@ -90,7 +89,7 @@ class Job:
     """
 
     def __init__(self, output_dir: Path) -> None:
-        self._root, self.directory = output_dir, output_dir / STAGING
+        self._root, self.directory = output_dir, output_dir / STAGING_NAME
         self.finished: dict[tuple[str, int], ChunkEntry] = {}
         self.is_worth_keeping = self.has_failed = False
         self._journal = self.directory / "chunks.jsonl"

@@ -1,9 +1,9 @@
 """The last step of writing: chunks go from .split to their places, and their manifests after them.
 
-A loader may be made at any moment, and the writer killed at any moment.  So each set's manifest to come is put beside
-the present one first; it tells loaders which chunks are not theirs yet.  When all of them are there, .split/complete is
-written: from then on the next writer in the directory goes on with this step, whatever it has come for.  Before that,
-nothing has changed its place.
+A loader may be made at any moment, and the writer killed at any moment.  So the next manifest of each set is written
+beside the present one first: it tells loaders which chunks are not listed yet.  When all next manifests are there,
+.split/complete is written.  Before that, no chunk has moved.  After that, the next writer in the directory ends the
+moving first, whatever that writer is to write.
 """
 
 from __future__ import annotations
@@ -15,11 +15,18 @@ from pathlib import Path
 import msgspec
 
 from pyloader.errors import OutputDirError
-from pyloader.files import MANIFEST_NAME, NEXT_NAME, Manifest, coming_chunks, read_manifest, write_manifest
+from pyloader.files import (
+    MANIFEST_NAME,
+    NEXT_NAME,
+    STAGING_NAME,
+    Manifest,
+    coming_chunks,
+    read_manifest,
+    write_manifest,
+)
 from pyloader.write.atomic import sync, written_whole
 from pyloader.write.removing import (
     COMPLETE,
-    STAGING,
     check_staging,
     index_of_chunk,
     output_directory,
@@ -50,8 +57,8 @@ def place_all(root: Path, manifests: Mapping[str, Manifest]) -> None:
         directory.mkdir(exist_ok=True)
         write_manifest(directory / NEXT_NAME, manifest)
         sync(directory)
-    (root / STAGING).mkdir(exist_ok=True)
-    with written_whole(root / STAGING / COMPLETE) as beside:
+    (root / STAGING_NAME).mkdir(exist_ok=True)
+    with written_whole(root / STAGING_NAME / COMPLETE) as beside:
         beside.write_bytes(msgspec.json.encode(list(manifests)))
     finish_placing(root)
 
@@ -62,7 +69,7 @@ def finish_placing(root: Path) -> None:
     Raises:
       OutputDirError: .split holds something that this program did not put there.
     """
-    staging = root / STAGING
+    staging = root / STAGING_NAME
     check_staging(staging)
     if not (staging / COMPLETE).is_file():
         return

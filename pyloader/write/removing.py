@@ -15,12 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pyloader.errors import OutputDirError
-from pyloader.files import LOCK_NAME, MANIFEST_NAME, NEXT_NAME
+from pyloader.files import LOCK_NAME, MANIFEST_NAME, NEXT_NAME, STAGING_NAME
 
 __all__ = [
     "COMPLETE",
     "FAILED",
-    "STAGING",
     "check_removable",
     "check_staging",
     "index_of_chunk",
@@ -30,12 +29,11 @@ __all__ = [
     "remove_staging",
 ]
 
-STAGING = ".split"
 COMPLETE = "complete"
 _WRITING = ".writing"
 FAILED = "failed"
 _CHUNK = re.compile(r"chunk-(\d{5})\.[a-z.]+")
-_OTHERS = {MANIFEST_NAME, NEXT_NAME, LOCK_NAME, STAGING}
+_OTHERS = {MANIFEST_NAME, NEXT_NAME, LOCK_NAME, STAGING_NAME}
 _OUTPUT = re.compile(r"[\w-]*")
 _STAGED = re.compile(rf"\.?(job\.json|chunks\.jsonl|{COMPLETE}|{FAILED})(\.writing)?|(rows|chunks)-[\w-]*")
 
@@ -94,7 +92,9 @@ def output_directory(root: Path, output: str) -> Path:
         is called as no output is, in a job file that came from elsewhere.
     """
     if not _OUTPUT.fullmatch(output):
-        raise OutputDirError(str(root / STAGING), f"names the output {output!r}, which no split has.", "Move it away")
+        raise OutputDirError(
+            str(root / STAGING_NAME), f"names the output {output!r}, which no split has.", "Move it away"
+        )
     if output and (root / output).is_symlink():
         what = f"is a link to {os.readlink(root / output)}, and chunks are written inside of {root}/ only."
         raise OutputDirError(str(root / output), what, "Put a directory in its place, or name where it leads to")

@@ -78,8 +78,8 @@ def test_all_damage_is_shown_at_once(capsys, chunks):
         "chunk-2.jsonl   missing",
         "notes.txt       ignored      not in the manifest",
         "1 of 4 chunks is good; 30 of 40 samples are in the 3 bad ones.",
-        "next       write these 3 again, and nothing else, by the command that made the set;",
-        f"           the manifest says it was made by: {COMMAND}",
+        "next       write these 3 again, and nothing else, by the command that made them;",
+        f"           the manifest says they were made by: {COMMAND}",
     ]
 
 

@@ -29,9 +29,9 @@ def in_a_child(directory: Path, *, forks: bool = False) -> tuple[int, int]:
     holder = os.fork()
     if holder == 0:
         DirectoryLock(directory)
-        grandchild = os.fork() if forks else 0
-        if not forks or grandchild:
-            os.write(write_end, grandchild.to_bytes(4, "little"))
+        is_last = not forks or os.fork() == 0
+        if is_last:
+            os.write(write_end, (os.getpid() if forks else 0).to_bytes(4, "little"))
         signal.pause()
     os.close(write_end)
     grandchild = int.from_bytes(os.read(read_end, 4), "little")

@@ -51,11 +51,15 @@ def test_verify_names_the_command_that_made_the_chunk_and_that_command_mends_it(
     whole = {path.name: path.read_bytes() for path in Path("grown").iterdir()}
     for number in (1, 6):
         damage(f"grown/chunk-{number:05d}.jsonl.zst")
-    with pytest.raises(ChunkReadError, match=r"by the command that made it: pyloader split day1\.jsonl grown/"):
+    with pytest.raises(
+        ChunkReadError,
+        match=r"by the command that made it; the manifest says it was made by: pyloader split day1\.jsonl grown/",
+    ):
         list(DataLoader(data_dir="grown", batch_size=10, verify="first"))
     assert main(["verify", "grown"]) == 1
     shown = capsys.readouterr().out
     first, second = "pyloader split day1.jsonl grown/", "pyloader split day2.jsonl grown/"
+    assert "write this one (chunk-00001.jsonl.zst) again, and nothing else, by the command that made it" in shown
     assert shown.index(f"{first} --chunk-samples 10\n") < shown.index(f"{second} --chunk-samples 10 --append\n")
     assert "day3" not in shown
     for path, mended in (("day1.jsonl", 1), ("day2.jsonl", 6)):
@@ -95,8 +99,8 @@ def test_standard_input_is_added_any_number_of_times(
     damage("grown/chunk-00005.jsonl.zst")
     assert main(["verify", "grown"]) == 1
     shown = capsys.readouterr().out
-    assert "put this one back from a copy" in shown
-    assert "standard input does not come again: pyloader split - grown/" in shown
+    assert "put this one back from a copy: standard input does not come again" in shown
+    assert "the manifest says it was made by: pyloader split - grown/" in shown
 
 
 def test_other_rows_through_the_same_pipe_are_not_mixed_in(

@@ -47,10 +47,8 @@ def test_a_limit_on_the_size_of_files_is_named_with_the_file_and_the_way_on(word
     done = limited(script, tmp_path)
     assert done.returncode == 2
     assert "out/.split" in done.stderr
-    assert (
-        "could not be written: file too large. Raise the limit on the size of files (ulimit -f), then give the same "
-        in (done.stderr)
-    )
+    remedy = "Raise the limit on the size of files (ulimit -f), then give the same command again: it goes on from here"
+    assert f"could not be written: file too large. {remedy}" in done.stderr
     again = [sys.executable, "-m", "pyloader", *words.split(), "-q"]
     assert subprocess.run(again, cwd=tmp_path, check=False).returncode == 0
     counts = list_chunks(tmp_path / "out").counts

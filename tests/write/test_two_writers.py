@@ -160,3 +160,18 @@ def test_chunks_that_hold_another_number_of_samples_than_was_taken_get_no_manife
     with pytest.raises(SplitError, match=r"the chunks hold 2,999 samples, and 3,000 were taken"):
         split("big.jsonl", "out")
     assert not Path("out").exists()
+
+
+def test_chunks_are_not_counted_while_somebody_writes(capsys: pytest.CaptureFixture[str]) -> None:
+    write()
+    Path("out/manifest.json").unlink()
+    Path("out/chunk-00000.jsonl.zst").rename("moved.jsonl.zst")
+    for path in Path("out").iterdir():
+        path.unlink()
+    with ChunkWriter("out") as writer:
+        writer.write({"id": 1})
+        Path("moved.jsonl.zst").rename("out/part.jsonl.zst")
+        assert main(["index", "out"]) == 2
+        assert "out/ is being written by this very process" in capsys.readouterr().err
+        assert main(["index", "out", "--dry-run"]) == 0  # it writes nothing
+        Path("out/part.jsonl.zst").unlink()
