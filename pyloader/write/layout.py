@@ -125,8 +125,10 @@ class Layout(msgspec.Struct):
         if deep and self.format_name == "parquet":
             raise UnfitColumnsError(f"has {deep[0]}, and Parquet's rows have one dimension at most; write columns")
         is_one = len(specs) == 1 or self.format_name != "arrayrecord"  # a record is the bytes of one column
-        fits = self.format_name != "parquet" or all(np.dtype(spec.dtype).kind in _ARROW_KINDS for spec in specs)
-        if are_arrays and is_one and fits and "array" in self.format.forms:
+        fits = are_arrays and is_one and "array" in self.format.forms
+        if fits and self.format_name == "parquet":
+            fits = all(np.dtype(spec.dtype).kind in _ARROW_KINDS for spec in specs)
+        if fits:
             self.form_name, self.arrays = "array", tuple(sorted(specs, key=lambda spec: list(columns).index(spec.name)))
         elif self.format_name == "parquet" or (self.format_name == "arrayrecord" and has_bytes and is_one):
             self.form_name = "packed"
