@@ -264,7 +264,7 @@ def test_a_split_of_strings_and_of_complex_numbers_in_arrays_is_read_back_or_ref
     with ChunkWriter(tmp_path / "text", format="parquet") as writer:
         writer.write_columns({"word": np.array(["ab", "c"])})
     assert values(tmp_path / "text", "word") == ["ab", "c"]
-    refused = pytest.raises(SplitError, match="has a complex .* in column 'x', which no record can hold")
+    refused = pytest.raises(SplitError, match=r"has a complex .* in column 'x', which no record can hold")
     with refused, ChunkWriter(tmp_path / "complex", format="parquet") as writer:
         writer.write_columns({"x": np.zeros(2, "c8")})
 
