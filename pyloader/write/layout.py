@@ -112,8 +112,12 @@ class Layout(msgspec.Struct):
         specs = column_specs(columns)
         has_bytes = any(spec.kind == "bytes" for spec in specs)
         are_arrays = all(spec.kind == "array" for spec in specs)
+        deep = [spec for spec in specs if len(spec.item_shape) > 1]
         if self.format_name is None:
-            odd = next((spec for spec in specs if spec.kind == "bytes" or _only_parquet_holds(spec)), None)
+            # Beside rows of several dimensions, which Parquet has not, numbers are those of JSON.
+            odd = next(
+                (spec for spec in specs if spec.kind == "bytes" or (not deep and _only_parquet_holds(spec))), None
+            )
             self.format_name = "columns" if are_arrays else "jsonl.zst" if odd is None else "parquet"
             if odd is not None and not are_arrays:
                 self.why = f"JSON cannot hold {odd}"
@@ -121,7 +125,6 @@ class Layout(msgspec.Struct):
             import_optional("pyarrow", wanted_by="The format parquet")
         if self.format_name == "columns":
             _check_file_names(columns)
-        deep = [spec for spec in specs if len(spec.item_shape) > 1]
         if deep and self.format_name == "parquet":
             raise UnfitColumnsError(f"has {deep[0]}, and Parquet's rows have one dimension at most; write columns")
         is_one = len(specs) == 1 or self.format_name != "arrayrecord"  # a record is the bytes of one column

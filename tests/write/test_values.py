@@ -274,3 +274,13 @@ def test_dates_that_arrow_would_cut_are_refused(tmp_path: Path) -> None:
         refused = pytest.raises(SplitError, match=r"in column 'day', which Parquet cannot hold")
         with refused, ChunkWriter(tmp_path / "chunks", format="parquet") as writer:
             writer.write_columns({"day": np.array(["2024-01-01", date], "M8[D]")})
+
+
+def test_images_beside_text_stay_json_lines_whatever_the_dtype_of_their_labels(tmp_path: Path, values: Any) -> None:
+    with ChunkWriter(tmp_path / "chunks") as writer:
+        writer.write({"image": np.ones((2, 2), np.uint8), "caption": "one", "label": np.int32(1)})
+    assert values(tmp_path / "chunks", "image") == [[[1, 1], [1, 1]]]
+    assert values(tmp_path / "chunks", "label") == [1]
+    refused = pytest.raises(SplitError, match=r"sample 0 has \[\[nan\]\] in column 'image', which JSON cannot hold\.$")
+    with refused, ChunkWriter(tmp_path / "nan") as writer:
+        writer.write({"image": np.full((1, 1), math.nan), "caption": "one"})
