@@ -22,6 +22,8 @@ from pyloader.write.unfit import UnfitColumnsError
 
 __all__ = ["Layout"]
 
+_ARROW_KINDS = "biufmM"  # of NumPy's dtypes
+
 _OTHER = "keep other columns (--columns), encode them (--encode), or write another format (--to jsonl.zst)"
 
 
@@ -110,8 +112,12 @@ class Layout(msgspec.Struct):
         specs = column_specs(columns)
         has_bytes = any(spec.kind == "bytes" for spec in specs)
         are_arrays = all(spec.kind == "array" for spec in specs)
+        deep = [spec for spec in specs if len(spec.item_shape) > 1]
         if self.format_name is None:
-            odd = next((spec for spec in specs if spec.kind == "bytes" or _only_parquet_holds(spec)), None)
+            # Beside rows of several dimensions, which Parquet has not, numbers are those of JSON.
+            odd = next(
+                (spec for spec in specs if spec.kind == "bytes" or (not deep and _only_parquet_holds(spec))), None
+            )
             self.format_name = "columns" if are_arrays else "jsonl.zst" if odd is None else "parquet"
             if odd is not None and not are_arrays:
                 self.why = f"JSON cannot hold {odd}"
@@ -119,11 +125,13 @@ class Layout(msgspec.Struct):
             import_optional("pyarrow", wanted_by="The format parquet")
         if self.format_name == "columns":
             _check_file_names(columns)
-        deep = [spec for spec in specs if len(spec.item_shape) > 1]
         if deep and self.format_name == "parquet":
             raise UnfitColumnsError(f"has {deep[0]}, and Parquet's rows have one dimension at most; write columns")
         is_one = len(specs) == 1 or self.format_name != "arrayrecord"  # a record is the bytes of one column
-        if are_arrays and is_one and "array" in self.format.forms:
+        fits = are_arrays and is_one and "array" in self.format.forms
+        if fits and self.format_name == "parquet":
+            fits = all(np.dtype(spec.dtype).kind in _ARROW_KINDS for spec in specs)
+        if fits:
             self.form_name, self.arrays = "array", tuple(sorted(specs, key=lambda spec: list(columns).index(spec.name)))
         elif self.format_name == "parquet" or (self.format_name == "arrayrecord" and has_bytes and is_one):
             self.form_name = "packed"
@@ -133,7 +141,7 @@ class Layout(msgspec.Struct):
 
 def _only_parquet_holds(spec: ColumnSpec) -> bool:
     """Tell whether an array comes back from Parquet as it is, and from JSON as numbers of 64 bits, or as lists."""
-    if spec.kind != "array" or len(spec.item_shape) > 1 or np.dtype(spec.dtype).kind not in "biufmM":
+    if spec.kind != "array" or len(spec.item_shape) > 1 or np.dtype(spec.dtype).kind not in _ARROW_KINDS:
         return False
     return bool(array_kind(np.empty((0, *spec.item_shape), spec.dtype)))
 

@@ -153,7 +153,8 @@ def _check_together(name: str, values: list[Any], kinds: set[str], form: str) ->
 
 def _refused(name: str, value: Any, row: int, form: str) -> UnfitColumnsError:
     if form == "json":
-        holds = isinstance(value, np.ndarray | np.generic | bytes | float) or _parquet_holds(value)
+        is_flat = not isinstance(value, np.ndarray) or value.ndim < 2
+        holds = is_flat and (isinstance(value, np.ndarray | np.generic | bytes | float) or _parquet_holds(value))
         what = f"has {_described(value)} in column {name!r}, which JSON cannot hold"
         return UnfitColumnsError(what, row, parquet_holds=holds)
     return UnfitColumnsError(f"has {_described(value)} in column {name!r}, which no record can hold", row)

@@ -15,13 +15,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pyloader.errors import SplitError
+from pyloader.dataset import Dataset
+from pyloader.errors import BatchEncodeError, SplitError
 from pyloader.write import ChunkWriter, split
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
 
-CASES = int(os.environ.get("PYLOADER_CASES", 2000)) // 10
+CASES = int(os.environ.get("PYLOADER_CASES", 2000)) // 20
 FORMATS = [None, "jsonl", "jsonl.zst", "parquet", "columns"]
 
 NUMBERS = st.one_of(
@@ -243,3 +244,43 @@ def test_a_line_that_is_no_object_is_told_what_to_write(tmp_path: Path) -> None:
     (tmp_path / "dump.jsonl").write_text(json.dumps([1]) + "\n")
     with pytest.raises(SplitError, match=r"is a list, not an object with keys\. Write a line like \{\.\.\.\}$"):
         split(tmp_path / "dump.jsonl", tmp_path / "chunks")
+
+
+class Doubled(Dataset):
+    def batch_encode(self, columns: Any) -> Any:
+        return {"text": columns["text"] * 2}
+
+
+def test_an_encoder_that_makes_more_rows_is_told_what_takes_any_number(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one\ntwo\n")
+    complaint = r"got 2 rows and returned 4\. Return one row for each; ChunkWriter takes any number of rows"
+    with pytest.raises(BatchEncodeError, match=complaint):
+        split(tmp_path / "a.txt", tmp_path / "chunks", encode=Doubled())
+
+
+def test_a_split_of_strings_and_of_complex_numbers_in_arrays_is_read_back_or_refused(
+    tmp_path: Path, values: Any
+) -> None:
+    with ChunkWriter(tmp_path / "text", format="parquet") as writer:
+        writer.write_columns({"word": np.array(["ab", "c"])})
+    assert values(tmp_path / "text", "word") == ["ab", "c"]
+    refused = pytest.raises(SplitError, match=r"has a complex .* in column 'x', which no record can hold")
+    with refused, ChunkWriter(tmp_path / "complex", format="parquet") as writer:
+        writer.write_columns({"x": np.zeros(2, "c8")})
+
+
+def test_dates_that_arrow_would_cut_are_refused(tmp_path: Path) -> None:
+    for date in ("NaT", np.datetime64(2**40, "D")):
+        refused = pytest.raises(SplitError, match=r"in column 'day', which Parquet cannot hold")
+        with refused, ChunkWriter(tmp_path / "chunks", format="parquet") as writer:
+            writer.write_columns({"day": np.array(["2024-01-01", date], "M8[D]")})
+
+
+def test_images_beside_text_stay_json_lines_whatever_the_dtype_of_their_labels(tmp_path: Path, values: Any) -> None:
+    with ChunkWriter(tmp_path / "chunks") as writer:
+        writer.write({"image": np.ones((2, 2), np.uint8), "caption": "one", "label": np.int32(1)})
+    assert values(tmp_path / "chunks", "image") == [[[1, 1], [1, 1]]]
+    assert values(tmp_path / "chunks", "label") == [1]
+    refused = pytest.raises(SplitError, match=r"sample 0 has \[\[nan\]\] in column 'image', which JSON cannot hold\.$")
+    with refused, ChunkWriter(tmp_path / "nan") as writer:
+        writer.write({"image": np.full((1, 1), math.nan), "caption": "one"})
