@@ -112,9 +112,6 @@ def check_state_fits_ranks(state: Mapping[str, Any], order: Order, world: World)
     num_streams, whole_batch = state["num_streams"], state.get("batch_size")
     if type(whole_batch) is not int:
         return  # refused as any state that lacks something
-    if whole_batch < 1 or whole_batch % num_streams:
-        what = f"the state has batch_size={whole_batch} and num_streams={num_streams}."
-        raise StateError(what, "Give what state_dict() returned, unchanged")
     if num_streams == 1 and world.size > 1:
         raise StateError(
             f"the state was saved with one stream, which {world.size} ranks cannot share.",

@@ -16,6 +16,8 @@ from pyloader.plan import Order, order_digest
 
 __all__ = ["audit_epochs"]
 
+_MOST_EPOCHS = 100_000  # each of which takes its time, also when nothing tells of it
+
 
 def audit_epochs(audit_dir: str | os.PathLike[str], chunks: ChunkList) -> Audit:
     """Join the receipts of all ranks and runs, and compare each epoch with what it must have.
@@ -27,7 +29,7 @@ def audit_epochs(audit_dir: str | os.PathLike[str], chunks: ChunkList) -> Audit:
       chunks: The chunks that they read.
 
     Raises:
-      ReceiptError: there are no receipts, or they are of other chunks, or of runs in different orders.
+      ReceiptError: there are no receipts, or damaged ones, or they are of other chunks, or of runs in different orders.
       DataDirError: the chunks' counts are unknown.
     """
     receipts = read_receipts(audit_dir)
@@ -44,6 +46,9 @@ def audit_epochs(audit_dir: str | os.PathLike[str], chunks: ChunkList) -> Audit:
     history = history_of(spans, order.num_streams)
     comparison = Comparison(streams, history, chunks.names)
     first, last = history.first // streams.steps_per_epoch, (history.stop - 1) // streams.steps_per_epoch
+    if last - first > _MOST_EPOCHS:
+        what = f"holds receipts of epoch {first:,} and of epoch {last:,}, more than {_MOST_EPOCHS:,} apart."
+        raise ReceiptError(os.fspath(audit_dir), what, "One of them is damaged, or of another run: move it away")
     epochs = tuple(map(comparison.epoch, range(first, last + 1)))
     return Audit(
         epochs=epochs,

@@ -131,7 +131,7 @@ def spans_of(receipt: Receipt, steps_per_epoch: int) -> tuple[list[Span], int]:
     spans: list[Span] = []
     num_damaged = num_since = at = 0
     for records in receipt.blocks():
-        whole = are_whole(records)
+        whole = are_whole(records) & (records["step"] < steps_per_epoch)
         steps = records["epoch"].astype(np.int64) * steps_per_epoch + records["step"]
         seconds = receipt.header.begun_ns / 1e9 + records["centiseconds"] / 100
         follows = np.diff(steps, prepend=steps[:1] - 2) == 1

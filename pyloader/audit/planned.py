@@ -14,6 +14,8 @@ from pyloader.plan import Order, Streams, located_streams, rows_between, sample_
 
 __all__ = ["epoch_digest", "step_digests", "streams_of_order"]
 
+_LARGE_BATCH = 2**20
+
 
 def streams_of_order(order: Order, chunks: ChunkList) -> Streams:
     """Return the plan that an order has for these chunks, over all ranks.
@@ -26,7 +28,8 @@ def streams_of_order(order: Order, chunks: ChunkList) -> Streams:
         raise DataDirError(str(chunks.root), what, f"Count them once: pyloader index {shlex.quote(str(chunks.root))}")
     streams = located_streams(order, chunks.counts)
     num_samples = int(chunks.counts.sum())
-    if num_samples < order.num_streams or streams.steps_per_epoch == 0:
+    is_huge = order.batch_size > _LARGE_BATCH + 64 * num_samples  # it is nearly all filling, and takes its memory
+    if num_samples < order.num_streams or streams.steps_per_epoch == 0 or is_huge:
         what = f"holds {num_samples:,} samples by its manifest, which make no batch of {order.batch_size:,}."
         raise DataDirError(
             str(chunks.root), what, f"See what is wrong: pyloader verify {shlex.quote(str(chunks.root))}"

@@ -1,7 +1,8 @@
 """Receipts: what the loop received, a record a step, in files that a killed process leaves whole.
 
-A receipt is a line of JSON that says whose it is, and then records of 40 bytes, each with a checksum.  A record is
-handed to the system before its batch is handed to the loop, so that no kill -9 can lose one; a machine that fails can.
+A receipt is a line of JSON that says whose it is, with a checksum, and then records of 40 bytes, each with another.  A
+record is handed to the system before its batch is handed to the loop, so that no kill -9 can lose one; a machine that
+fails can.
 """
 
 from __future__ import annotations
@@ -21,14 +22,15 @@ import msgspec
 import numpy as np
 
 from pyloader.audit.digests import WIDTH
-from pyloader.errors import ReceiptError
-from pyloader.plan import Order, order_digest
+from pyloader.errors import ReceiptError, StateError
+from pyloader.plan import Order, check_order, order_digest
 
 __all__ = ["Receipt", "ReceiptHeader", "ReceiptWriter", "are_whole", "read_receipts"]
 
 _SUFFIX = ".receipt"
 _LONGEST_HEADER = 2**16
 _FORMAT, _VERSION = "pyloader-receipt", 1
+_BEFORE_CHECKSUM = b',"checksum":'
 
 _RECORD = np.dtype(
     [
@@ -46,7 +48,7 @@ _BLOCK_RECORDS = 2**16
 _LONGEST = 2**32 - 1  # centiseconds: 497 days
 
 
-class ReceiptHeader(msgspec.Struct, frozen=True, kw_only=True):
+class ReceiptHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whose receipt it is.
 
     Attributes:
@@ -58,6 +60,7 @@ class ReceiptHeader(msgspec.Struct, frozen=True, kw_only=True):
       size: Of how many.
       begun_ns: When the receipt was begun, nanoseconds since 1970.
       process: The host and the process id.
+      checksum: CRC-32 of what is before it in its line; older receipts have none.
     """
 
     format: str = _FORMAT
@@ -68,6 +71,23 @@ class ReceiptHeader(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     begun_ns: int
     process: str
+    checksum: int | msgspec.UnsetType = msgspec.UNSET
+
+    def line(self) -> bytes:
+        """Return the header as the first line of a file."""
+        unsigned = msgspec.json.encode(self)[:-1]
+        return b"%s%s%d}\n" % (unsigned, _BEFORE_CHECKSUM, zlib.crc32(unsigned))
+
+    def is_damaged(self, line: bytes) -> bool:
+        """Tell whether the `line` that it was read from has changed, or says what no loader does."""
+        try:
+            check_order(self.order)
+        except StateError:
+            return True
+        is_signed = self.checksum is not msgspec.UNSET
+        changed = is_signed and zlib.crc32(line.rpartition(_BEFORE_CHECKSUM)[0]) != self.checksum
+        is_rank = 0 <= self.rank < self.size and self.order.num_streams % self.size == 0
+        return changed or not is_rank or not 0 <= self.begun_ns < 2**63
 
 
 class ReceiptWriter:
@@ -140,7 +160,7 @@ class ReceiptWriter:
             begun_ns=begun_ns,
             process=f"{socket.gethostname()}:{os.getpid()}",
         )
-        self._append(msgspec.json.encode(header) + b"\n")
+        self._append(header.line())
         self._order = order
 
     def _append(self, data: bytes) -> None:
@@ -220,12 +240,12 @@ def _read(path: Path) -> Receipt | None:
         return None
     try:
         header = msgspec.json.decode(line, type=ReceiptHeader)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise ReceiptError(str(path), f"is no receipt ({exc}).", "Move it away, or fetch it again") from exc
     if (header.format, header.version) != (_FORMAT, _VERSION):
         what = f"is of format {header.format!r}, version {header.version}; this pyloader reads {_FORMAT!r}, {_VERSION}."
         raise ReceiptError(str(path), what)
-    if not 0 <= header.rank < header.size or header.order.num_streams % header.size:
+    if header.is_damaged(line):
         whose = f"rank {header.rank} of {header.size}, with {header.order.num_streams} streams"
         raise ReceiptError(str(path), f"is of {whose}: its header is damaged.", "Fetch it again")
     num_records = (num_bytes - len(line)) // _RECORD.itemsize

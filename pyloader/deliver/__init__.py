@@ -20,7 +20,6 @@ from pyloader.deliver.processes import RemoteFunction
 from pyloader.deliver.retries import Retried
 from pyloader.deliver.slots import Held, Slots, SlotsClosed
 from pyloader.deliver.stalls import StallWatch
-from pyloader.deliver.tally import Tally
 from pyloader.deliver.threads import ThreadedMap
 from pyloader.deliver.turns import Turn, this_thread, turns
 
@@ -38,7 +37,6 @@ __all__ = [
     "SlotsClosed",
     "StallWatch",
     "Steps",
-    "Tally",
     "Turn",
     "belongings",
     "end_with",

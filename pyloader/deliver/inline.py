@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 from pyloader.deliver.slots import Slots
-from pyloader.deliver.tally import Tally
 
 __all__ = ["InlineMap", "close_items", "not_a_stop"]
 
@@ -23,7 +22,7 @@ class InlineMap(Generic[In, Out]):
         self, fn: Callable[[In], Out], items: Iterable[In], *, slots: Slots, weight: Callable[[In], float]
     ) -> None:
         self._fn, self._items, self._slots, self._weight = fn, iter(items), slots, weight
-        self._tally = Tally()
+        self._busy_seconds = 0.0
 
     def __iter__(self) -> Iterator[Out]:
         return self
@@ -37,15 +36,15 @@ class InlineMap(Generic[In, Out]):
         except StopIteration as exc:
             raise not_a_stop(exc) from exc
         finally:
-            self._tally.busy_seconds += time.perf_counter() - begun
+            self._busy_seconds += time.perf_counter() - begun
 
     def start(self) -> None:
         """Nothing runs on its own."""
 
-    def take_tally(self) -> Tally:
-        """Return what has been counted since this was last asked."""
-        tally, self._tally = self._tally, Tally()
-        return tally
+    def take_busy_seconds(self) -> float:
+        """Return how long the function ran since this was last asked."""
+        seconds, self._busy_seconds = self._busy_seconds, 0.0
+        return seconds
 
     def activity(self) -> list[str]:
         """Return what is being done: nothing that could be told from outside."""

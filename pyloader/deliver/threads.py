@@ -14,25 +14,20 @@ from typing import Any, Generic, TypeVar
 from pyloader.deliver.inline import close_items, not_a_stop
 from pyloader.deliver.slots import Slots, SlotsClosed
 from pyloader.deliver.stalls import StallWatch
-from pyloader.deliver.tally import SAMPLED, Tally
 
 __all__ = ["ThreadedMap"]
 
 In = TypeVar("In")
 Out = TypeVar("Out")
 
-_NOTHING = Tally()
-
 
 @dataclass(slots=True)
 class _Outcome:
-    """What came of one item: a value, when and after how long; an error; or that there are no more."""
+    """What came of one item: a value, an error, or that there are no more."""
 
     value: Any = None
     error: BaseException | None = None
     is_end: bool = False
-    ready_at: float = 0.0
-    seconds: float = 0.0
 
 
 class ThreadedMap(Generic[In, Out]):
@@ -74,7 +69,7 @@ class ThreadedMap(Generic[In, Out]):
         self._num_pulled = self._num_taken = 0
         self._ended = self._closed = False
         self._doing: dict[int, tuple[str, float]] = {}
-        self._tally = Tally()
+        self._busy_seconds = 0.0
         self._threads = [
             threading.Thread(target=self._work, args=(number,), name=f"pyloader-{name}-{number}", daemon=True)
             for number in range(num_threads)
@@ -90,7 +85,6 @@ class ThreadedMap(Generic[In, Out]):
 
     def __next__(self) -> Out:
         with self._changed:
-            waits = not self._is_ready()
             if self._watch is None:
                 self._changed.wait_for(self._is_ready)
             else:
@@ -104,18 +98,16 @@ class ThreadedMap(Generic[In, Out]):
                 raise outcome.error
             del self._outcomes[self._num_taken]
             self._num_taken += 1
-            if waits:
-                self._tally.waited(time.monotonic() - outcome.ready_at, outcome.seconds)
         value: Out = outcome.value
         return value
 
-    def take_tally(self) -> Tally:
-        """Return what has been counted since this was last asked."""
-        if not self._tally.busy_seconds:  # as for most batches of a chunk nothing is read
-            return _NOTHING
+    def take_busy_seconds(self) -> float:
+        """Return how long the function ran since this was last asked, over all threads."""
+        if not self._busy_seconds:  # as for most batches of a chunk nothing is read
+            return 0.0
         with self._changed:
-            tally, self._tally = self._tally, Tally()
-        return tally
+            seconds, self._busy_seconds = self._busy_seconds, 0.0
+        return seconds
 
     def activity(self) -> list[str]:
         """Return what each thread is doing, and for how long."""
@@ -182,8 +174,6 @@ class ThreadedMap(Generic[In, Out]):
             except BaseException as exc:  # the consumer's thread must see everything
                 return self._finish(place, _Outcome(error=exc))
             self._num_pulled += 1
-        is_sampled = place % SAMPLED == 0
-        processor_begun = time.thread_time() if is_sampled else 0.0
         begun = time.monotonic()
         try:
             self._doing[number] = (self._describe(item), begun)
@@ -192,13 +182,9 @@ class ThreadedMap(Generic[In, Out]):
             return self._finish(place, _Outcome(error=not_a_stop(exc)))
         finally:
             self._doing.pop(number, None)
-        outcome.ready_at = time.monotonic()
-        outcome.seconds = outcome.ready_at - begun
-        processor_seconds = time.thread_time() - processor_begun if is_sampled else 0.0
+        seconds = time.monotonic() - begun
         with self._changed:
-            self._tally.busy_seconds += outcome.seconds
-            self._tally.sampled_seconds += outcome.seconds * is_sampled
-            self._tally.processor_seconds += processor_seconds
+            self._busy_seconds += seconds
             self._outcomes[place] = outcome
             self._changed.notify_all()
         return True

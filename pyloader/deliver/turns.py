@@ -44,13 +44,14 @@ class Turn:
       interruption: The error for the call that another thread ends in order to move the loader; None mostly.
     """
 
-    __slots__ = ("_changed", "_holder", "_is_awaited", "_iterating", "_name", "interruption", "moved", "take")
+    __slots__ = ("_awaiting", "_changed", "_holder", "_iterating", "_name", "interruption", "moved", "take")
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._holder: dict[int, int] = {}
         self.take = self._holder.setdefault
-        self._changed, self._is_awaited = threading.Condition(), False
+        self._changed = threading.Condition()
+        self._awaiting: ConcurrentUseError | None = None  # the error of who waits for the turn, to move the loader
         self._iterating: threading.Thread | None = None  # the one that is in the middle of a `for`
         self.moved: ConcurrentUseError | None = None
         self.interruption: ConcurrentUseError | None = None
@@ -58,7 +59,7 @@ class Turn:
     def leave(self) -> None:
         """Give the turn back."""
         self._holder.clear()
-        if self._is_awaited:
+        if self._awaiting is not None:
             with self._changed:
                 self._changed.notify_all()
 
@@ -71,7 +72,7 @@ class Turn:
         """Raise, for a call that comes out of turn.
 
         Raises:
-          ConcurrentUseError: another thread has the turn, or has moved this one's `for`.
+          ConcurrentUseError: another thread has the turn, or waits for it, or has moved this one's `for`.
         """
         if (other := self.take(0, me)) != me:
             names = {thread.ident: thread.name for thread in threading.enumerate()}
@@ -80,9 +81,16 @@ class Turn:
                 "inside of it.",
                 "Have one thread take the batches, and pass them on: queue.Queue",
             )
+        if self._awaiting is not None:  # without this a thread that asks again at once would always come first
+            raise ConcurrentUseError(*self._awaiting.args)
         if self.moved is not None and self._iterating is threading.current_thread():
             raise ConcurrentUseError(*self.moved.args)
         self.end_for()  # another thread takes the batches now
+
+    def interrupted(self) -> ConcurrentUseError | None:
+        """Return the error for a call that another thread has ended in order to move the loader, and forget it."""
+        error, self.interruption = self.interruption, None
+        return error
 
     @contextmanager
     def alone(self, call: str) -> Iterator[None]:
@@ -116,13 +124,10 @@ class Turn:
             "Begin a new `for`, which goes on from there",
         )
         try:
-            if self.take(0, me) != me:
-                interrupt(moved)
-                if not self._wait(me):
-                    self.refuse(me, call)
-            if self._iterating not in (None, threading.current_thread()):
-                self.moved = moved
-            self.interruption = None
+            if self.take(0, me) != me and not self._wait(me, moved, interrupt):
+                self.refuse(me, call)
+            is_others = self._iterating not in (None, threading.current_thread())
+            self.moved, self.interruption = moved if is_others else None, None
             yield
         finally:
             self.leave_if_mine()
@@ -136,14 +141,16 @@ class Turn:
         """Note that it has come to its end."""
         self._iterating = self.moved = None
 
-    def _wait(self, me: int) -> bool:
-        """Take the turn when it is given back, and tell whether that was within 5 seconds."""
+    def _wait(self, me: int, moved: ConcurrentUseError, interrupt: Callable[[ConcurrentUseError], None]) -> bool:
+        """End the call that has the turn, take the turn, and tell whether that went within 5 seconds."""
         with self._changed:
-            self._is_awaited = True  # before looking: whoever gives it back after that look sees this, and notifies
+            # Before looking: whoever gives the turn back after that look sees this, and notifies.
+            self._awaiting = self.moved = moved
             try:
+                interrupt(moved)
                 return self._changed.wait_for(lambda: self.take(0, me) == me, _WAIT_SECONDS)
             finally:
-                self._is_awaited = False
+                self._awaiting = None
 
 
 def _thread_name() -> str:

@@ -91,7 +91,7 @@ class Batches(Iterator[Batch], Generic[Batch]):
         except SlotsClosed:
             self._position = position
             self._stop_run()
-            raise self._turn.interruption or self._closed_error() from None
+            raise self._turn.interrupted() or self._closed_error() from None
         except BaseException as exc:
             # After Ctrl-C the next call begins a new run from the same position; after an error it repeats the error.
             self._failure = exc if isinstance(exc, Exception) else None

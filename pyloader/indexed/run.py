@@ -106,8 +106,6 @@ class Run:
         counters.waited(time.perf_counter() - begun)
         for stage, seconds in zip(STAGES, made.seconds, strict=True):
             counters.busy_seconds[stage] += seconds
-        if self._recipe.num_workers:
-            counters.count_making(self._making.take_tally())
         self._made, self._place = made, 0
         self._ready.extend(made.batches)
         made.batches.clear()

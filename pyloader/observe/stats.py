@@ -8,31 +8,24 @@ import os
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from pyloader.deliver import Tally
+from pyloader.limits import num_processors
 from pyloader.options import format_bytes
 
 __all__ = ["ChunkStats", "Counters", "Stats"]
 
-_FEWEST_WAITS = 10  # that tell who holds the interpreter's lock
-_ONE_PROCESSOR = 0.8  # nearly
-_PROCESSES_PAY = 5e-6  # seconds a sample; measured, docs/performance.md
-
 _STAGES = ("read", "shuffle", "encode", "collate")
 
-# What to do about a stage that the loop waits for.
-_ADVICE = {
-    "read": "num_readers=2 reads two chunks at a time",
-    "shuffle": "num_workers=2 gathers in two threads; a smaller shuffle_window mixes fewer chunks",
-    "encode": "num_workers=4 helps where batch_encode releases the GIL (NumPy, tokenizers, image decoders); "
-    "worker_kind='process' where it is Python",
-    "collate": "num_workers=4 helps where collate_batch releases the GIL; worker_kind='process' where it is Python",
-    "take": "num_workers=4 helps where the dataset waits for a disk or releases the GIL; worker_kind='process' where "
-    "it is Python, as the functions given to map are",
-    "transform": "num_workers=4 helps where transform releases the GIL, as NumPy does; worker_kind='process' where it "
-    "is Python",
+# Where more threads make a stage faster.  Who holds the interpreter's lock (the GIL) cannot be told from outside.
+_LEAVES_LOCK = {
+    "encode": "batch_encode releases the GIL (NumPy, tokenizers, image decoders)",
+    "collate": "collate_batch releases the GIL",
+    "take": "the dataset waits for a disk or releases the GIL",
+    "transform": "transform releases the GIL, as NumPy does",
 }
+# What saves the work of one, where all processors are busy already.
+_SAVES = {"encode": "make it cheaper, or do it once: pyloader split --encode"}
 
 
 @dataclass(slots=True)
@@ -52,10 +45,6 @@ class Counters:
       first_request: When the loop asked for its first batch, as `time.perf_counter` counts.
       latest_batch: When it got the latest.
       busy_seconds: How long each stage worked, over all its threads.
-      sampled_seconds: How long threads made some of the batches, all stages together.
-      processor_seconds: For how much of that they had a processor.
-      num_waits: How often the loop waited for a batch in the making, as `Stats` says.
-      num_held_up: How often the interpreter's lock held it up then.
       mixing: Sum and number of the chunks that batches held samples of.
       resident_chunks: The most chunks' worth of rows that were resident at once.
       resident_bytes: The most bytes of columns that were; 0 without max_bytes.
@@ -73,10 +62,6 @@ class Counters:
     first_request: float | None = None
     latest_batch: float = 0.0
     busy_seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_STAGES, 0.0))
-    sampled_seconds: float = 0.0
-    processor_seconds: float = 0.0
-    num_waits: int = 0
-    num_held_up: int = 0
     mixing: tuple[float, int] = (0.0, 0)
     resident_chunks: float = 0.0
     resident_bytes: int = 0
@@ -105,9 +90,6 @@ class Counters:
             "longest_wait_seconds": self.longest_wait[0],
             "longest_wait_step": self.longest_wait[1],
             "busy_seconds": dict(self.busy_seconds),
-            "processor_share": self.processor_seconds / self.sampled_seconds if self.sampled_seconds else 0.0,
-            "num_waits": self.num_waits,
-            "num_held_up": self.num_held_up,
             "dropped": self.num_dropped,
             "filled": self.num_filled,
             "stand_ins": self.num_stand_ins,
@@ -133,13 +115,6 @@ class Counters:
     def loop_seconds(self) -> float:
         """Return the time from the first request to the latest batch."""
         return max(0.0, self.latest_batch - self.first_request) if self.first_request is not None else 0.0
-
-    def count_making(self, tally: Tally) -> None:
-        """Count what threads did that make batches."""
-        self.sampled_seconds += tally.sampled_seconds
-        self.processor_seconds += tally.processor_seconds
-        self.num_waits += tally.num_waits
-        self.num_held_up += tally.num_held_up
 
     def waited(self, seconds: float) -> None:
         """Count a wait of the loop's."""
@@ -169,11 +144,6 @@ class Stats:
       longest_wait_step: The step of that wait.
       busy_seconds: How long each stage worked, over all its threads: "read", "shuffle", "encode" and "collate" of
         chunks; "take", "transform" and "collate" of a dataset with random access.
-      processor_share: For which part of the time in which threads made batches they had a processor: not while they
-        waited for a disk, the interpreter's lock (the GIL), or other programs.  0 without threads.
-      num_waits: How often the loop waited for a thread to make a batch, in at least 0.2 ms.
-      num_held_up: How often it was held up then: the batch was ready, and the loop had it only after more than half the
-        time that making it took, as happens where that is Python and holds the interpreter's lock.
       num_workers: Threads that make batches; 0 when all is done in the loop's own.
       worker_kind: "thread", or "process" when each of them has a process for the user's code.
       last_batch: The rule for an epoch's last rows.
@@ -195,9 +165,6 @@ class Stats:
     longest_wait_seconds: float
     longest_wait_step: int
     busy_seconds: dict[str, float]
-    processor_share: float
-    num_waits: int
-    num_held_up: int
     num_workers: int
     worker_kind: str
     last_batch: str
@@ -218,23 +185,6 @@ class Stats:
             return ""
         # Stages that share their threads are compared one by one with those that have their own.
         return max(self.busy_seconds, key=lambda stage: self.busy_seconds[stage] / max(1, self._num_threads(stage)))
-
-    @property
-    def holds_lock(self) -> bool | None:
-        """Whether making batches holds the interpreter's lock (the GIL), so that more threads do not make it faster.
-
-        None when that cannot be told: with processes, without threads, after fewer than 10 waits, when the lock was
-        sometimes held, or might have been by the threads that read, and when other programs had the processors.
-        """
-        if self.worker_kind != "thread" or self.num_waits < _FEWEST_WAITS or not self.loop_seconds:
-            return None
-        share = self.num_held_up / self.num_waits
-        by_reading = min(1.0, self.busy_seconds.get("read", 0.0) / self.loop_seconds)
-        if share < 0.25:
-            return False
-        # Threads that hold the lock in turns have one processor together; less, and they were late for want of that.
-        processors = self.processor_share * self.num_workers
-        return True if share - by_reading >= 0.5 and processors >= _ONE_PROCESSOR else None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the numbers, ready for JSON."""
@@ -262,7 +212,6 @@ class Stats:
         return "\n".join(lines)
 
     _skipped_kind = "items"
-    _made_in_workers: ClassVar[tuple[str, ...]] = ("take", "transform", "collate")
 
     def _num_threads(self, stage: str) -> int:
         return self.num_workers
@@ -275,17 +224,20 @@ class Stats:
         return [f"rank       {self.rank} of {self.num_ranks}"] if self.num_ranks > 1 else []
 
     def _advice(self) -> str:
-        stage = self.bound_by
-        if stage not in self._made_in_workers or self.holds_lock is None:
-            return _ADVICE[stage]
-        if not self.holds_lock:
-            return f"it leaves the interpreter's lock (GIL) to others, so num_workers={self.num_workers + 1} helps"
-        # Threads that wait for the lock are busy too: of several, one at a time gets on.
-        cost = sum(self.busy_seconds[name] for name in self._made_in_workers) / self.num_samples / self.num_workers
-        held = f"Python that holds the interpreter's lock (GIL), {cost * 1e6:.0f} µs a sample"
-        if cost < _PROCESSES_PAY:
-            return f"{held}; num_workers=1 is best, since processes pay from 5 µs a sample on"
-        return f"{held}; worker_kind='process', num_workers={max(2, self.num_workers)} uses more cores"
+        """Return what to do about the stage that the loop waits for."""
+        stage, processors = self.bound_by, num_processors()
+        more, saves = min(max(4, self.num_workers + 1), processors), _SAVES.get(stage, "make it cheaper")
+        if processors == 1 or (self.worker_kind == "process" and more <= self.num_workers):
+            return f"it has {_processors(processors)} already: {saves}"
+        if self.worker_kind == "process":
+            return f"num_workers={more} uses more of {_processors(processors)}"
+        if more > self.num_workers:
+            threads = f"num_workers={more} helps where {_LEAVES_LOCK[stage]}"
+            return f"{threads}; worker_kind='process', num_workers={more} where it is Python"
+        return (
+            f"worker_kind='process', num_workers={more} helps where it is Python, num_workers={2 * self.num_workers} "
+            f"where it waits for a disk or a server; else it has {_processors(processors)} already: {saves}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -324,7 +276,6 @@ class ChunkStats(Stats):
         return lie_together and not self.has_counts
 
     _skipped_kind = "chunks or rows"
-    _made_in_workers: ClassVar[tuple[str, ...]] = ("encode", "collate")
 
     def _num_threads(self, stage: str) -> int:
         return self.num_readers if stage == "read" else self.num_workers
@@ -347,12 +298,28 @@ class ChunkStats(Stats):
         return lines
 
     def _advice(self) -> str:
-        advice = super()._advice()
-        if self.bound_by == "shuffle" and self.wants_manifest:
-            return f"arrays are mixed faster when there is a manifest (pyloader index DIR); {advice}"
-        return advice
+        if self.bound_by == "read":
+            return f"num_readers={self.num_readers + 1} reads {_in_words(self.num_readers + 1)} chunks at a time"
+        if self.bound_by == "shuffle":
+            threads = min(self.num_workers + 1, num_processors())
+            gather = (
+                f"num_workers={threads} gathers in {_in_words(threads)} threads; " if threads > self.num_workers else ""
+            )
+            index = (
+                "arrays are mixed faster when there is a manifest (pyloader index DIR); " if self.wants_manifest else ""
+            )
+            return f"{index}{gather}a smaller shuffle_window mixes fewer chunks"
+        return super()._advice()
 
     def _bytes_in_words(self) -> str:
         if self.max_bytes is None or self.resident_bytes_peak is None:
             return ""
         return f", {format_bytes(self.resident_bytes_peak)} of {format_bytes(self.max_bytes)}"
+
+
+def _in_words(number: int) -> str:
+    return "two" if number == 2 else str(number)
+
+
+def _processors(number: int) -> str:
+    return "the only processor" if number == 1 else f"the {number} processors"

@@ -8,7 +8,7 @@ from pyloader.plan.numbering import STAND_IN, sample_numbers
 from pyloader.plan.order import chunk_order, deal_phase, encode_generator, order_digest, row_order, segment_order
 from pyloader.plan.position import START, Position
 from pyloader.plan.reading import ReadTask, read_tasks
-from pyloader.plan.state import Order, left_out_in_state, order_from_state, position_from_state, state_of
+from pyloader.plan.state import Order, check_order, left_out_in_state, order_from_state, position_from_state, state_of
 from pyloader.plan.steps import LAST_BATCH_RULES, filling_rows, steps_per_epoch
 from pyloader.plan.streams import Streams, Stretch
 
@@ -23,6 +23,7 @@ __all__ = [
     "Streams",
     "Stretch",
     "check_left_out",
+    "check_order",
     "check_with_counts",
     "check_without_counts",
     "chunk_order",

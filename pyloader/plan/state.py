@@ -15,11 +15,19 @@ from pyloader.plan.order import order_digest
 from pyloader.plan.position import Position
 from pyloader.plan.steps import LAST_BATCH_RULES
 
-__all__ = ["STATE_VERSION", "Order", "left_out_in_state", "order_from_state", "position_from_state", "state_of"]
+__all__ = [
+    "STATE_VERSION",
+    "Order",
+    "check_order",
+    "left_out_in_state",
+    "order_from_state",
+    "position_from_state",
+    "state_of",
+]
 
 STATE_VERSION = 1
 _UNCHANGED = "Give what state_dict() returned, unchanged"
-_TOO_FAR = 2**63  # where NumPy's integers end
+_TOO_FAR, _LAST_EPOCH = 2**63, 2**32  # where NumPy's integers end, and the epochs that a receipt can name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +121,7 @@ def position_from_state(state: Mapping[str, Any], order: Order) -> Position:
     numbers = {name: state[name] for name in _numbers(order)}
     for name, value in numbers.items():
         _check_value(name, value, 0)
-        if value >= _TOO_FAR:
+        if value >= (_LAST_EPOCH if name == "epoch" else _TOO_FAR):
             raise StateError(f"the state has {name}={value!r}, farther than any run comes.", _UNCHANGED)
     return Position(**numbers)
 
@@ -125,12 +133,22 @@ def order_from_state(state: Mapping[str, Any]) -> Order:
       StateError: it is no state.
     """
     _check_complete(state, [*Order.__slots__, "order_digest"])
+    order = Order(**{name: state[name] for name in Order.__slots__})
+    check_order(order)
+    return order
+
+
+def check_order(order: Order) -> None:
+    """Raise unless a loader may have such an order.
+
+    Raises:
+      StateError: none can.
+    """
     for name, allowed in _ORDERS.items():
-        _check_value(name, state[name], allowed)
-    if state["batch_size"] % state["num_streams"]:
-        what = f"the state has batch_size={state['batch_size']} and num_streams={state['num_streams']}."
+        _check_value(name, getattr(order, name), allowed)
+    if order.batch_size % order.num_streams:
+        what = f"the state has batch_size={order.batch_size} and num_streams={order.num_streams}."
         raise StateError(what, _UNCHANGED)
-    return Order(**{name: state[name] for name in Order.__slots__})
 
 
 def _check_complete(state: Any, names: list[str]) -> None:

@@ -198,9 +198,7 @@ class Run:
         for stage, seconds in zip(("shuffle", "encode", "collate"), made.seconds, strict=True):
             counters.busy_seconds[stage] += seconds
         counters.num_stand_ins += made.num_stand_ins
-        counters.busy_seconds["read"] += self._reading.take_tally().busy_seconds
-        if self._options.num_workers:
-            counters.count_making(self._making.take_tally())
+        counters.busy_seconds["read"] += self._reading.take_busy_seconds()
         if made.mixing:
             counters.mixing = (counters.mixing[0] + made.mixing, counters.mixing[1] + 1)
         # A batch larger than its share of the queue is made alone; what is beyond the share is the loop's.

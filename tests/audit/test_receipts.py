@@ -171,6 +171,57 @@ def test_what_is_no_receipt_is_refused(tmp_path, line, found):
         read_receipts(tmp_path)
 
 
+def test_a_header_is_known_to_be_damaged_whatever_byte_has_changed(tmp_path):
+    path = written(tmp_path, range(3))
+    data = path.read_bytes()
+    for at in range(data.index(b"\n")):
+        for byte in {b"0", b"1", b"x", bytes([data[at] ^ 1])} - {data[at : at + 1]}:
+            path.write_bytes(data[:at] + byte + data[at + 1 :])
+            with pytest.raises(ReceiptError, match=r"its header is damaged|is no receipt|this pyloader reads"):
+                read_receipts(tmp_path)
+
+
+def without_checksum(path, **changes):
+    """Make a receipt like those of before there were checksums of headers, its order changed."""
+    header, _, records = path.read_bytes().partition(b"\n")
+    values = json.loads(header)
+    del values["checksum"]
+    values["order"] |= changes
+    path.write_bytes(json.dumps(values, separators=(",", ":")).encode() + b"\n" + records)
+
+
+def test_receipts_without_a_checksum_of_their_header_are_still_read(tmp_path):
+    without_checksum(written(tmp_path, range(6)))
+    assert told(tmp_path) == ([[*range(6)]], 0)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"num_streams": 0},
+        {"batch_size": 0},
+        {"batch_size": -256},
+        {"batch_size": 255},
+        {"seed": -1},
+        {"shuffle": "some"},
+        {"shuffle_window": 0},
+        {"last_batch": "span"},
+    ],
+)
+def test_an_order_that_no_loader_has_is_damage(tmp_path, changes):
+    without_checksum(written(tmp_path, range(3)), **changes)
+    with pytest.raises(ReceiptError, match=r"its header is damaged. Fetch it again"):
+        read_receipts(tmp_path)
+
+
+def test_a_step_that_its_epoch_does_not_have_is_damage(tmp_path):
+    writer = ReceiptWriter(tmp_path, rank=1, size=2)
+    for step in (0, STEPS_PER_EPOCH, 1):
+        writer.write(ORDER, 0, step, digest(step))
+    writer.close()
+    assert told(tmp_path) == ([[0], [1]], 1)
+
+
 def test_of_copies_the_longest_counts(tmp_path):
     path = written(tmp_path, range(6))
     for name, size in (("a", 80), ("z", 120)):

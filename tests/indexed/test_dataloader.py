@@ -325,5 +325,7 @@ def test_a_slow_transform_is_named_as_what_the_loop_waits_for():
 
     with DataLoader(np.arange(100), None, 1, 10, transform=slow, num_epochs=1) as loader:
         list(loader)
-        assert loader.stats().bound_by == "transform"
-    assert "bound by   transform: num_workers=4 helps where transform releases the GIL" in str(loader.stats())
+        stats = loader.stats()
+    assert stats.bound_by == "transform"
+    assert "bound by   transform: " in str(stats)
+    assert not {"holds", "leaves"} & set(str(stats).split())  # the interpreter's lock: nobody can tell from outside

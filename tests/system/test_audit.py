@@ -361,6 +361,18 @@ def test_receipts_of_other_chunks_and_of_other_orders_are_refused(tmp_path):
         audited(tmp_path)
 
 
+def test_epochs_that_no_run_has_both_of_are_refused_at_once(tmp_path):
+    directory = write_counted(tmp_path / "chunks", COUNTS)
+    with loader_of(directory, batch_size=10, num_workers=0, audit_dir=tmp_path / "receipts", world=None) as loader:
+        next(loader)
+        order = loader._options.order
+    writer = ReceiptWriter(tmp_path / "receipts", rank=0, size=1)
+    writer.write(order, 2**32 - 1, 0, np.zeros(4, np.uint64))
+    writer.close()
+    with pytest.raises(ReceiptError, match=r"of epoch 0 and of epoch 4,294,967,295, more than 100,000 apart"):
+        audited(tmp_path)
+
+
 def test_chunks_without_counts_are_refused_at_once_with_the_way_to_count(tmp_path):
     chunks = write_chunks(tmp_path / "chunks", COUNTS)
     with pytest.raises(DataDirError, match=r"an audit needs to know what an epoch holds. .*pyloader index"):
