@@ -38,6 +38,12 @@ class Dataset(ABC, Generic[Item]):
         super().__init_subclass__(**options)
         pave(cls, Dataset)
 
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        if (args or options) and cls.__init__ is object.__init__:
+            advice = '. Of a .npz write NPDataset(path, "data") and NPDataset(path, "label")' if cls is Dataset else ""
+            raise TypeError(f"{cls.__name__}() takes no arguments{advice}")
+        return super().__new__(cls)
+
     @abstractmethod
     def __len__(self) -> int: ...
 
