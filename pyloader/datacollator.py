@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from pyloader.columns import Columns
+from pyloader.optional import names_of
 
 __all__ = ["DataCollator"]
+
+__getattr__ = names_of("pyloader.collate", "NumpyDataCollator", of=__name__)
 
 
 class DataCollator:

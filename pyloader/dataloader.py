@@ -17,7 +17,7 @@ from pyloader.dataset import Dataset
 from pyloader.deliver import SlotsClosed, Steps, Turn, end_with, this_thread
 from pyloader.errors import ClosedError, ConcurrentUseError, ReceiptError
 from pyloader.files.listing import DataDir
-from pyloader.loaderoptions import LoaderOptions, resolve
+from pyloader.loaderoptions import MAX_QUEUE_SIZE, LoaderOptions, resolve
 from pyloader.observe import ChunkStats, Counters, ProgressBar, Quarantine
 from pyloader.options import checked_integer
 from pyloader.plan import START, Position, left_out_in_state, state_of
@@ -25,7 +25,7 @@ from pyloader.run import Run
 from pyloader.world import World
 from pyloader.wrapping import Received, Wrappable
 
-__all__ = ["DataLoader"]
+__all__ = ["MAX_QUEUE_SIZE", "DataLoader"]
 
 _log = logging.getLogger("pyloader")
 

@@ -10,9 +10,12 @@ import numpy as np
 
 from pyloader.columns import Columns, problem_with_columns, row_count, with_tuples_as_lists
 from pyloader.errors import ReadFileError
+from pyloader.optional import names_of
 from pyloader.options import with_new_names
 
 __all__ = ["DataReader", "read_chunk", "read_good_rows"]
+
+__getattr__ = names_of("pyloader.read", "JsonLineDataReader", of=__name__)
 
 _HINT = "Return (columns, num_samples), or columns alone, a dict of lists and arrays"
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pyloader.columns import Columns
+from pyloader.optional import names_of
 
 __all__ = ["Dataset"]
+
+__getattr__ = names_of("pyloader.encode", "PAD_", "PAD_IDX", "TextDataset", of=__name__)
 
 
 class Dataset:

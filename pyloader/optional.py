@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 from pyloader.errors import MissingDependencyError
 
-__all__ = ["import_optional"]
+__all__ = ["import_optional", "names_of"]
 
 # Where the package to install is called otherwise than the module to import.
 _PACKAGES = {"array_record.python.array_record_module": "array_record", "pyarrow.parquet": "pyarrow"}
@@ -32,3 +34,14 @@ def import_optional(module: str, *, wanted_by: str) -> ModuleType:
         raise MissingDependencyError(
             f"{wanted_by} needs {package!r}, which is not installed: pip install {package}"
         ) from exc
+
+
+def names_of(home: str, *names: str, of: str) -> Callable[[str], Any]:
+    """Return the `__getattr__` of module `of`, which finds some names of module `home`: they once were in `of`."""
+
+    def found(name: str) -> Any:
+        if name in names:
+            return getattr(importlib.import_module(home), name)
+        raise AttributeError(f"module {of!r} has no attribute {name!r}")
+
+    return found

@@ -144,7 +144,25 @@ __all__ = [
 ]
 
 
+# What loaderx and loadax call otherwise, and what to write here.
+_ELSEWHERE = {
+    "Dataloader": "Write DataLoader(dataset, shuffle=False, num_epochs=1, starts_over=True, transform=list)",
+    "DataloaderBuilder": "Write DataLoaderBuilder(batcher)",
+    "NaiveDataloader": "Write DataLoaderBuilder(batcher).workers(0)",
+    "DistributedShardingStrategy": "Write DataLoaderBuilder(batcher).shard(mesh)",
+    "ShardingStrategy": "Write DataLoaderBuilder(batcher).shard(mesh)",
+    "NoShardingStrategy": "Leave it out",
+    "ddp_sharding": "It is in pyloader.jax",
+    "fsdp_sharding": "It is in pyloader.jax",
+    "Loader": "Write DataLoader({name: dataset, ...})",
+    "DenseStore": "Write NPDataset(path), or ARDataset(directory)",
+}
+
+
 def __getattr__(name: str) -> Any:
+    if name in _ELSEWHERE:
+        # An AttributeError would be shown by `from pyloader.indexed import ...` without its text.
+        raise ImportError(f"pyloader.indexed has no {name}. {_ELSEWHERE[name]}: see docs/coming-from-*.md")
     if name not in _HOMES:
         raise AttributeError(f"module 'pyloader.indexed' has no attribute {name!r}")
     return getattr(importlib.import_module(f"pyloader.indexed.{_HOMES[name]}"), name)

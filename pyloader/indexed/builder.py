@@ -40,7 +40,8 @@ class DataLoaderBuilder(Generic[Item, Batch]):
     """What a DataLoader is to be.  Each method returns a new builder, and leaves this one as it is.
 
     What it builds is a definition: every `iter(loader)` begins at the first batch and delivers each item once, in the
-    order of the dataset, the last batch short; `len(loader)` counts it too.
+    order of the dataset, the last batch short; `len(loader)` counts it too.  On several shards, which must have equally
+    many batches, the last one is filled with items before it: `last_batch` changes that.
 
     Args:
       batcher: Makes each batch.
@@ -66,6 +67,17 @@ class DataLoaderBuilder(Generic[Item, Batch]):
         """Set how many batches may wait for the loop; 2 unless set."""
         return self._with(prefetch_size=checked_integer("prefetch_size", prefetch_size, at_least=0))
 
+    def last_batch(self, rule: str) -> DataLoaderBuilder[Item, Batch]:
+        """Set what becomes of the last items, when they make no whole batch.
+
+        Args:
+          rule: "keep" a short batch, "drop" them, or "wrap": fill the batch with the items before them.  Unless set it
+            is "keep", and "wrap" on several shards.
+        """
+        if rule not in ("keep", "drop", "wrap"):
+            raise ValueError(f'last_batch must be "keep", "drop" or "wrap", not {rule!r}')
+        return self._with(last_batch=rule)
+
     def shard(
         self,
         world: Any = None,
@@ -73,7 +85,7 @@ class DataLoaderBuilder(Generic[Item, Batch]):
         num_shards: int | None = None,
         shard_id: int | None = None,
     ) -> DataLoaderBuilder[Item, Batch]:
-        """Set which share of each global batch this process gets; an epoch's last, short batch is dropped.
+        """Set which share of each global batch this process gets; no item is left out unless `last_batch` says so.
 
         Args:
           world: A World, (rank, size), anything with `rank` and `size`; or a jax.sharding.Mesh, of which the processes
@@ -95,7 +107,7 @@ class DataLoaderBuilder(Generic[Item, Batch]):
             world = World.of_mesh(world, data_axis_name or ("data" if "data" in names else names[0]))
         elif not isinstance(world, World) and hasattr(world, "rank") and hasattr(world, "size"):
             world = World(world.rank, world.size)
-        return self._with(world=resolve_world(world)[0], last_batch="drop")
+        return self._with(world=resolve_world(world)[0])
 
     def build(self, dataset: Dataset[Item]) -> DataLoader[Batch]:
         """Return the loader of `dataset`."""
@@ -105,9 +117,10 @@ class DataLoaderBuilder(Generic[Item, Batch]):
             # The items of an array of numbers are Python's numbers.
             return batcher.batch(rows.tolist() if isinstance(rows, np.ndarray) and rows.ndim == 1 else items_of(rows))
 
-        return DataLoader(
-            dataset, shuffle=False, transform=batch_of, num_epochs=1, starts_over=True, **dict(self.options)
-        )
+        options = dict(self.options)
+        if options["world"] is not None and options["world"].size > 1:
+            options.setdefault("last_batch", "wrap")
+        return DataLoader(dataset, shuffle=False, transform=batch_of, num_epochs=1, starts_over=True, **options)
 
     def _with(self, **options: Any) -> DataLoaderBuilder[Item, Batch]:
         return replace(self, options=tuple({**dict(self.options), **options}.items()))

@@ -32,7 +32,7 @@ class CachedDataset(Dataset[Item]):
     def take(self, indices: np.ndarray) -> Rows:
         missing = np.unique(indices[~self._is_kept[indices]])
         if missing.size or not self._kept:
-            rows = self.dataset.take(missing)
+            rows = self.dataset.take_within(missing)
             # setdefault: of several threads that come first, all go on with the same.
             kept = self._kept.setdefault("rows", _room_for(rows, len(self)))
             _put(kept, missing, rows)

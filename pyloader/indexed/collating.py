@@ -106,7 +106,7 @@ def _of_items(items: list[Any], name: str) -> Any:
 def _parts_of_items(items: list[Any], name: str) -> list[list[Any]]:
     """Return the values of items that are tuples, or lists that hold arrays, by place; nothing where they are not."""
     first = _first(items)
-    if not (isinstance(first, tuple) or (isinstance(first, list) and any(map(_is_array, first)))):
+    if not _has_parts(first):
         return []
     kind = "a tuple" if isinstance(first, tuple) else "a list"
     for row, item in enumerate(items):
@@ -116,6 +116,10 @@ def _parts_of_items(items: list[Any], name: str) -> list[list[Any]]:
             what = f"{name!r} has {kind} of {len(item)} in row {row}, and of {len(first)} before it."
             raise CollateError(what, f"{_ALIKE}, {_AS_THEY_ARE}")
     return list(map(list, zip(*items, strict=True)))
+
+
+def _has_parts(item: Any) -> bool:
+    return bool(item) if isinstance(item, tuple) else isinstance(item, list) and any(map(_is_array, item))
 
 
 def _of_kind(first: Any, parts: list[Any]) -> Any:
@@ -159,9 +163,7 @@ def _without_tensors(name: str, values: Any) -> Any:
         return [np.asarray(value) if _is_tensor(value) else value for value in values]
     except (TypeError, ValueError, RuntimeError) as exc:
         what = f"{name!r} has a {type(first).__name__} that is no NumPy array ({exc})."
-        raise CollateError(
-            what, f"Give arrays, or tensors on the CPU of a dtype that NumPy has, {_AS_THEY_ARE}"
-        ) from exc
+        raise CollateError(what, "Give arrays, or tensors on the CPU of a dtype that NumPy has") from exc
 
 
 def _is_array(value: Any) -> bool:
@@ -175,14 +177,10 @@ def _is_tensor(value: Any) -> bool:
 
 
 def _converted(convert: Callable[[Any], Any], is_streams: bool, rows: Rows) -> Any:
-    batch = collated(rows, is_streams=is_streams, name="data" if _is_one_column(rows) else "item")
-    return convert({"data": batch} if _is_one_column(rows) else batch)
-
-
-def _is_one_column(rows: Any) -> bool:
-    if isinstance(rows, list):
-        return columns_of_items(rows) is None and not _parts_of_items(rows, "item")
-    return not isinstance(rows, dict | tuple)
+    first = _first(rows) if isinstance(rows, list) else None
+    is_one_column = not (isinstance(rows, dict | tuple) or isinstance(first, Mapping) or _has_parts(first))
+    batch = collated(rows, is_streams=is_streams, name="data" if is_one_column else "item")
+    return convert({"data": batch} if is_one_column else batch)
 
 
 def _by_columns(collator: DataCollator, rows: Any) -> Any:

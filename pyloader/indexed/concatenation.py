@@ -35,7 +35,7 @@ class CombinedDataset(Dataset[Item]):
         parts = []
         for source in np.unique(sources).tolist() or [0]:
             positions = np.flatnonzero(sources == source)
-            parts.append((positions, self.datasets[source].take(indices[positions] - self._starts[source])))
+            parts.append((positions, self.datasets[source].take_within(indices[positions] - self._starts[source])))
         return assembled_rows(parts)
 
     def close(self) -> None:

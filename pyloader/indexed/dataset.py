@@ -38,6 +38,12 @@ class Dataset(ABC, Generic[Item]):
         super().__init_subclass__(**options)
         pave(cls, Dataset)
 
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        if (args or options) and cls.__init__ is object.__init__:
+            advice = '. Of a .npz write NPDataset(path, "data") and NPDataset(path, "label")' if cls is Dataset else ""
+            raise TypeError(f"{cls.__name__}() takes no arguments{advice}")
+        return super().__new__(cls)
+
     @abstractmethod
     def __len__(self) -> int: ...
 
@@ -59,6 +65,13 @@ class Dataset(ABC, Generic[Item]):
           TypeError: they are no indices.
         """
         raise NotImplementedError(f"{type(self).__name__} has neither take(indices) nor __getitem__(index): write one")
+
+    def take_within(self, indices: np.ndarray) -> Rows:
+        """Return the same as `take`, of int64 indices from the start that are within: what operations call.
+
+        Nobody writes it: each class has it of what it writes.
+        """
+        return self.take(indices)
 
     @overload
     def __getitem__(self, index: int | np.integer[Any]) -> Item: ...
@@ -84,7 +97,9 @@ class Dataset(ABC, Generic[Item]):
 
     def __iter__(self) -> Iterator[Item]:
         for start in range(0, len(self), _ITERATED_TOGETHER):
-            yield from items_of(self.take(np.arange(start, min(start + _ITERATED_TOGETHER, len(self)), dtype=np.int64)))
+            yield from items_of(
+                self.take_within(np.arange(start, min(start + _ITERATED_TOGETHER, len(self)), dtype=np.int64))
+            )
 
     def is_empty(self) -> bool:
         """Tell whether there is no item."""

@@ -52,7 +52,7 @@ class FilteredDataset(View[Item]):
         with tqdm.tqdm(total=total, desc="filter", unit=" items", disable=hidden) as bar:
             for start in range(0, total, _READ_TOGETHER):
                 indices = np.arange(start, min(start + _READ_TOGETHER, total))
-                stays = [bool(self._pred(item)) for item in items_of(self.dataset.take(indices))]
+                stays = [bool(self._pred(item)) for item in items_of(self.dataset.take_within(indices))]
                 kept.append(indices[np.array(stays, bool)])
                 bar.update(len(indices))
         return np.concatenate(kept)

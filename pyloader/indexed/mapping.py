@@ -29,7 +29,7 @@ class MappedDataset(Dataset[Out], Generic[Item, Out]):
         return len(self.dataset)
 
     def take(self, indices: np.ndarray) -> list[Any]:
-        return list(map(self._fn, items_of(self.dataset.take(indices))))
+        return list(map(self._fn, items_of(self.dataset.take_within(indices))))
 
     def close(self) -> None:
         self.dataset.close()
@@ -60,7 +60,7 @@ class MappedBatchDataset(Dataset[Out]):
         sizes = np.minimum(self._batch_size, len(self.dataset) - starts)
         ends = np.cumsum(sizes)
         # All rows of all batches at once: the start of each, repeated, and the place within it.
-        rows = self.dataset.take(np.repeat(starts - ends + sizes, sizes) + np.arange(sizes.sum()))
+        rows = self.dataset.take_within(np.repeat(starts - ends + sizes, sizes) + np.arange(sizes.sum()))
         return [
             self._fn(sliced_rows(rows, end - size, end))
             for size, end in zip(sizes.tolist(), ends.tolist(), strict=True)

@@ -63,7 +63,7 @@ class MixedDataset(Dataset[Item]):
             positions = np.flatnonzero(sources == source)
             counted = periods[positions] * self._counts[source] + self._earlier[steps[positions]]
             dataset = self.datasets[source]
-            parts.append((positions, dataset.take(counted % len(dataset))))
+            parts.append((positions, dataset.take_within(counted % len(dataset))))
         return assembled_rows(parts)
 
     def close(self) -> None:

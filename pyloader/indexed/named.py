@@ -30,7 +30,7 @@ class NamedStreams(Dataset[dict[str, Any]]):
 
     def take(self, indices: np.ndarray) -> Rows:
         """Return the rows of every stream under its name, arrays as arrays."""
-        return {name: dataset.take(indices) for name, dataset in self.streams.items()}
+        return {name: dataset.take_within(indices) for name, dataset in self.streams.items()}
 
     def close(self) -> None:
         for dataset in self.streams.values():

@@ -212,6 +212,10 @@ def _source(dataset: Any, labelset: Any) -> Dataset[Any]:
         if isinstance(dataset, Mapping):
             raise TypeError("labelset goes with one dataset; beside several by name, give it a name: {..., 'label': y}")
         source: Dataset[Any] = NamedStreams({"data": dataset, "label": labelset})
+    elif hasattr(dataset, "batch") and not hasattr(dataset, "__len__"):
+        raise TypeError(
+            "a Batcher makes batches, and has no items: DataLoaderBuilder(batcher).batch_size(2).build(dataset)"
+        )
     else:
         source = NamedStreams(dataset) if isinstance(dataset, Mapping) else as_dataset(dataset)
     if len(source) == 0:

@@ -101,13 +101,12 @@ class BatchPlan:
         low, high = int(places.min()), int(places.max()) + 1
         return self.sampler.indices(epoch_start + low, epoch_start + high)[places - low], num_samples
 
-    def keys(self, step: int, indices: np.ndarray, num_samples: int) -> np.ndarray | None:
-        """Return the keys of a batch's rows, uint64 of shape [rows]; None where nobody asks.
+    def keys(self, step: int, indices: np.ndarray, num_samples: int) -> np.ndarray:
+        """Return the keys of a batch's rows, uint64 of shape [rows].
 
         A row that fills up has the key of its place, beyond those of all samples: not that of the row it repeats.
         """
-        if self.key_seed is None:
-            return None
+        assert self.key_seed is not None
         places = self._line_start(step) + np.arange(len(indices))
         if self.last_batch == "span":
             return row_keys(indices, seed=self.key_seed, epoch=places // self.sampler.length)
@@ -197,6 +196,5 @@ def pieces(plan: BatchPlan, step: int, end_step: int | None, *, num_together: Ca
 def _together(plan: BatchPlan, batches: list[tuple[int, np.ndarray, int]]) -> Piece:
     parts = [indices for _, indices, _ in batches]
     joined = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    keys = [key for batch in batches if (key := plan.keys(*batch)) is not None]
-    sizes, num_samples = [len(part) for part in parts], [number for _, _, number in batches]
-    return Piece(batches[0][0], joined, sizes, num_samples, np.concatenate(keys) if keys else None)
+    keys = None if plan.key_seed is None else np.concatenate([plan.keys(*batch) for batch in batches])
+    return Piece(batches[0][0], joined, [len(part) for part in parts], [number for _, _, number in batches], keys)

@@ -16,6 +16,8 @@ from pyloader.indexed.rows import Rows, items_of, row_at
 
 __all__ = ["item", "item_or_none", "items", "pave"]
 
+_INT64 = np.dtype(np.int64)  # compared by identity, which is quick; any other spelling of it takes the longer way
+
 # Of those that a class writes, the others are made of the first.
 _ROADS = ("take", "__getitems__", "__getitem__", "get")
 
@@ -27,10 +29,8 @@ def pave(kind: type[Any], root: type[Any]) -> None:
         return  # it was paved itself
     written = [name for name in _ROADS if name in vars(home)]
     makers: dict[str, Callable[..., Any]] = {"__getitem__": item, "__getitems__": items, "get": item_or_none}
-    if "take" in written:
-        kind.take = _checking(kind.take)
-    else:
-        kind.take = _like(root.take, kind, _TAKES[written[0]])
+    kind.take_within = kind.take if "take" in written else _like(root.take, kind, _TAKES[written[0]])
+    kind.take = _checking(kind.take_within)
     for name, make in makers.items():
         if name not in written:
             setattr(kind, name, _like(getattr(root, name), kind, make))
@@ -64,7 +64,7 @@ def _checked(dataset: Any, indices: Any) -> np.ndarray:
       TypeError: they are no indices.
     """
     length = len(dataset)
-    if type(indices) is np.ndarray and indices.dtype == np.int64 and indices.ndim == 1:
+    if type(indices) is np.ndarray and indices.dtype is _INT64 and indices.ndim == 1:
         # Read without their sign, negative ones are larger than any length.
         if not indices.size or np.maximum.reduce(indices.view(np.uint64)) < length:
             return indices
@@ -97,23 +97,23 @@ def _integers(dataset: Any, indices: Any) -> np.ndarray:
 
 def _checking(take: Callable[..., Rows]) -> Callable[..., Rows]:
     @functools.wraps(take)
-    def checking(self: Any, indices: Any) -> Rows:
-        return take(self, _checked(self, indices))
+    def checking(self: Any, indices: Any, *more: Any, **options: Any) -> Rows:
+        return take(self, _checked(self, indices), *more, **options)
 
     return checking
 
 
-def _by_getitems(kind: type[Any], dataset: Any, indices: Any) -> Rows:
-    rows: Rows = kind.__getitems__(dataset, _checked(dataset, indices))
+def _by_getitems(kind: type[Any], dataset: Any, indices: np.ndarray) -> Rows:
+    rows: Rows = kind.__getitems__(dataset, indices)
     return rows
 
 
-def _by_getitem(kind: type[Any], dataset: Any, indices: Any) -> Rows:
-    return [kind.__getitem__(dataset, index) for index in _checked(dataset, indices).tolist()]
+def _by_getitem(kind: type[Any], dataset: Any, indices: np.ndarray) -> Rows:
+    return [kind.__getitem__(dataset, index) for index in indices.tolist()]
 
 
-def _by_get(kind: type[Any], dataset: Any, indices: Any) -> Rows:
-    return [kind.get(dataset, index) for index in _checked(dataset, indices).tolist()]
+def _by_get(kind: type[Any], dataset: Any, indices: np.ndarray) -> Rows:
+    return [kind.get(dataset, index) for index in indices.tolist()]
 
 
 _TAKES: dict[str, Callable[..., Rows]] = {
@@ -127,7 +127,7 @@ def _like(road: Callable[..., Any], kind: type[Any], make: Callable[..., Any]) -
     """Return a method that looks like `road`, and does what `make` does for `kind`."""
 
     @functools.wraps(road)
-    def method(self: Any, indices: Any) -> Any:
-        return make(kind, self, indices)
+    def method(self: Any, *given: Any, **named: Any) -> Any:
+        return make(kind, self, *given, **named)
 
     return method

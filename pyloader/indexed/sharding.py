@@ -27,10 +27,14 @@ class ShardedDataset(View[Item]):
 
     Raises:
       ValueError: there is no such part, or there are fewer items than parts.
+
+    Attributes:
+      num_shards, shard_id, drop_remainder: As given.
     """
 
     def __init__(self, dataset: Dataset[Item], num_shards: int, shard_id: int, *, drop_remainder: bool = True) -> None:
         super().__init__(dataset)
+        self.num_shards, self.shard_id, self.drop_remainder = num_shards, shard_id, drop_remainder
         self._boundaries = compute_shard_boundaries(
             num_shards, shard_id, len(self.dataset), drop_remainder=drop_remainder
         )

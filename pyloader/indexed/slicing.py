@@ -41,6 +41,8 @@ class PartialDataset(View[Item]):
         """Return the same as `split_dataset`."""
         return split_dataset(dataset, num_parts)
 
+    split_dataset = split
+
 
 def split_dataset(dataset: Dataset[Item], num_parts: int) -> list[PartialDataset[Item]]:
     """Return the dataset in `num_parts` stretches; the first len % num_parts of them have one item more.

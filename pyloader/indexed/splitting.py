@@ -63,7 +63,7 @@ def train_test_split(
     parts = [np.zeros(0, bool)]
     for start in range(0, len(source), _READ_TOGETHER):
         indices = np.arange(start, min(start + _READ_TOGETHER, len(source)))
-        hashed = indices if key is None else _hashes(list(map(key, items_of(source.take(indices)))))
+        hashed = indices if key is None else _hashes(list(map(key, items_of(source.take_within(indices)))))
         parts.append(mixed_bits(hashed, seed_number(seed), SPLIT) < np.uint64(fraction * 2**64))
     is_test = np.concatenate(parts)
     return ChosenDataset(source, np.flatnonzero(~is_test)), ChosenDataset(source, np.flatnonzero(is_test))

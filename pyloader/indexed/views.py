@@ -31,7 +31,7 @@ class View(Dataset[Item]):
         """Return where the items at `indices` are in the other dataset; int64, both ways."""
 
     def take(self, indices: np.ndarray) -> Rows:
-        return self.dataset.take(self.source_indices(indices))
+        return self.dataset.take_within(self.source_indices(indices))
 
     def close(self) -> None:
         self.dataset.close()

@@ -31,7 +31,7 @@ class ZippedDataset(Dataset[tuple[Any, ...]]):
         return len(self.datasets[0])
 
     def take(self, indices: np.ndarray) -> list[tuple[Any, ...]]:
-        return list(zip(*(items_of(dataset.take(indices)) for dataset in self.datasets), strict=True))
+        return list(zip(*(items_of(dataset.take_within(indices)) for dataset in self.datasets), strict=True))
 
     def close(self) -> None:
         for dataset in self.datasets:

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
         global_to_host_array,
         host_to_global_device_array,
     )
-    from pyloader.jax.source import Source
+    from pyloader.jax.source import Source, SourceTransform
     from pyloader.jax.state import LoaderState
     from pyloader.jax.transforms import (
         BatchTransform,
@@ -98,6 +98,7 @@ _HOMES = {
     "NormalizeImageTransform": "transforms",
     "RenameTransform": "transforms",
     "Source": "source",
+    "SourceTransform": "source",
     "SunspotsDataset": "datasets",
     "TimeSeriesBatchTransform": "transforms",
     "ddp_sharding": "mesh",
@@ -145,6 +146,7 @@ __all__ = [
     "NormalizeImageTransform",
     "RenameTransform",
     "Source",
+    "SourceTransform",
     "SunspotsDataset",
     "TimeSeriesBatchTransform",
     "ddp_sharding",

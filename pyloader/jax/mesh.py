@@ -26,7 +26,7 @@ __all__ = [
 MeshShape: TypeAlias = Sequence[int]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class HybridMeshShape:
     """The shape of a mesh over devices of which some are joined more closely than others.
 
@@ -47,8 +47,12 @@ class HybridMeshShape:
                 "have as many axes: write 1 where one of them has none"
             )
 
+    def __len__(self) -> int:
+        """Return how many axes there are."""
+        return len(self.ici_mesh_shape)
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+
+@dataclass(frozen=True, slots=True)
 class MeshConfig:
     """What a mesh is to be, said before there are devices.
 
@@ -63,14 +67,23 @@ class MeshConfig:
     batch_axis_names: str | Sequence[str] = "data"
 
     def __post_init__(self) -> None:
-        shape = self.mesh_shape.ici_mesh_shape if isinstance(self.mesh_shape, HybridMeshShape) else self.mesh_shape
         names = ", ".join(map(repr, self.mesh_axis_names))
-        if len(shape) != len(self.mesh_axis_names):
-            raise ValueError(f"mesh_shape has {len(shape)} axes, and mesh_axis_names has {names}")
+        if len(self.mesh_shape) != len(self.mesh_axis_names):
+            raise ValueError(f"mesh_shape has {len(self.mesh_shape)} axes, and mesh_axis_names has {names}")
         batch_axes = (self.batch_axis_names,) if isinstance(self.batch_axis_names, str) else self.batch_axis_names
         for name in batch_axes:
             if name not in self.mesh_axis_names:
                 raise ValueError(f"batch_axis_names has {name!r}, and the mesh has {names}")
+
+    @property
+    def hosts(self) -> int:
+        """How many processes there are."""
+        return int(jax.process_count())
+
+    @property
+    def host_id(self) -> int:
+        """Which of them this one is, from 0."""
+        return int(jax.process_index())
 
     def create_device_mesh(self, devices: Sequence[jax.Device] | None = None) -> Mesh:
         """Return the mesh of these devices; None is all there are.

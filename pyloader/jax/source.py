@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import jax
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    StateT = TypeVar("StateT", default=Any)  # Source alone will do; Python has defaults from 3.13 on
+else:
+    from typing import TypeVar
+
+    StateT = TypeVar("StateT")
 
 __all__ = [
     "PyTree",
     "RowsFunction",
     "Source",
+    "SourceTransform",
     "State",
     "checked_batch_rule",
     "mask_shape",
@@ -27,7 +37,7 @@ RowsFunction: TypeAlias = Callable[[State, int, str], tuple[PyTree, Any, State]]
 _RULES = ("pad", "drop", "wrap", "span")
 
 
-class Source(Protocol):
+class Source(Protocol[StateT]):
     """A stream of elements, as pure functions of a state that jit can trace.
 
     A source may have more:
@@ -47,14 +57,14 @@ class Source(Protocol):
 
     steps_per_epoch: int
 
-    def init_state(self, key: Any) -> State:
+    def init_state(self, key: Any) -> StateT:
         """Return the state before the first element.
 
         Args:
           key: A key of jax.random, or an integer seed >= 0.
         """
 
-    def next(self, state: State) -> tuple[PyTree, Any, State]:
+    def next(self, state: StateT) -> tuple[PyTree, Any, StateT]:
         """Return (element, mask, state after it).
 
         The mask is a bool, or a bool array with one value for each of the element's rows: whether it is real.
@@ -62,6 +72,16 @@ class Source(Protocol):
 
     def element_spec(self) -> PyTree:
         """Return the element's tree with a jax.ShapeDtypeStruct for each array."""
+
+
+class SourceTransform(Source[StateT], Protocol[StateT]):
+    """A source that stands on another one.
+
+    Attributes:
+      inner: The source that it takes elements from.
+    """
+
+    inner: Source
 
 
 def rows_function(source: Source) -> RowsFunction | None:

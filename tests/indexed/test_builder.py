@@ -97,7 +97,32 @@ def test_shards_share_out_each_batch_and_shard_0_is_shard_0(spelled):
     """In loadax shard_id=0 was replaced by the process index."""
     loaders = [BUILDER.batch_size(2).shard(**spelled(rank)).build(RangeDataset(0, 20)) for rank in range(3)]
     assert [next(iter(loader)) for loader in loaders] == [[0, 1], [2, 3], [4, 5]]
-    assert {len(loader) for loader in loaders} == {3}
+    assert {len(loader) for loader in loaders} == {4}
+
+
+@pytest.mark.parametrize(("num_shards", "rest"), [(1, [90, 91, 92, 93, 94]), (2, [80, 81, 82, 83, 84])])
+def test_no_item_is_left_out_of_shards_unless_told_so(num_shards, rest):
+    builder = BUILDER.batch_size(10)
+    shards = [builder.shard((rank, num_shards)) for rank in range(num_shards)]
+    batches = [list(shard.build(RangeDataset(0, 95))) for shard in shards]
+    assert len({len(each) for each in batches}) == 1  # equally many steps
+    assert {item for each in batches for batch in each for item in batch} == set(range(95))
+    assert len(batches[0][-1]) == (5 if num_shards == 1 else 10)
+    dropped = [list(shard.last_batch("drop").build(RangeDataset(0, 95))) for shard in shards]
+    assert {item for each in dropped for batch in each for item in batch}.isdisjoint(rest)
+
+
+def test_a_dataset_smaller_than_a_batch_is_one_batch():
+    assert list(BUILDER.batch_size(10).shard((0, 1)).build(RangeDataset(0, 5))) == [[0, 1, 2, 3, 4]]
+    (batch,) = BUILDER.batch_size(4).shard((1, 2)).build(RangeDataset(0, 5))
+    assert batch[0] == 4
+
+
+def test_another_rule_for_the_last_batch_is_refused_where_it_is_said():
+    assert list(BUILDER.batch_size(2).last_batch("wrap").build(RangeDataset(0, 3))) == [[0, 1], [2, 1]]
+    for rule in ("pad", "span", "kept"):
+        with pytest.raises(ValueError, match=f'last_batch must be "keep", "drop" or "wrap", not \'{rule}\''):
+            BUILDER.last_batch(rule)
 
 
 @pytest.mark.parametrize(

@@ -213,5 +213,6 @@ def test_tensors_of_other_libraries_become_arrays():
     assert padded.shape == (3, 2)
     with pytest.raises(
         CollateError, match=r"'x' has a Tensor that is no NumPy array \(on a GPU\)\. Give arrays, or tensors"
-    ):
+    ) as caught:
         batch_of(lambda i: {"x": Tensor(IMAGES[i], TypeError("on a GPU"))})
+    assert str(caught.value).count("transform=") == 1

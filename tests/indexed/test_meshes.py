@@ -45,7 +45,7 @@ def test_a_builder_takes_a_mesh_a_world_and_what_is_like_one():
     ):
         with builder.shard(world).build(RangeDataset(0, 20)) as loader:
             assert next(iter(loader)) == [2, 3]
-            assert len(loader) == 3
+            assert len(loader) == 4
     with builder.shard(mesh([[0], [1]]), "data", 3, 2).build(RangeDataset(0, 20)) as loader:
         assert next(iter(loader)) == [4, 5]
 

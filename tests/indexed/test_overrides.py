@@ -218,6 +218,16 @@ def test_what_take_cannot_take_is_a_type_error_that_says_so(indices, message):
         RangeDataset(5).take(indices)
 
 
+def test_arguments_may_be_named_and_a_take_may_have_more_of_them():
+    class Factored(RangeDataset):
+        def take(self, indices, factor=1):
+            return [number * factor for number in super().take(indices=indices)]
+
+    dataset = Factored(5)
+    assert dataset.take([1, 2], factor=10) == [10, 20]
+    assert (dataset.get(index=-1), dataset.__getitems__(indices=[3])) == (4, [3])
+
+
 def test_a_take_of_ones_own_gets_checked_indices_from_the_start():
     class Own(Dataset[int]):
         def __len__(self):

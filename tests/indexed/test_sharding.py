@@ -35,3 +35,8 @@ def test_shard_0_is_shard_0_and_there_is_no_shard_beyond_the_last():
         ShardedDataset(LETTERS, 3, 3)
     with pytest.raises(ValueError, match="shard_id must be at least 0, got -1"):
         ShardedDataset(LETTERS, 3, -1)
+
+
+def test_a_shard_tells_what_it_was_made_with():
+    shard = ShardedDataset(LETTERS, 3, 1, drop_remainder=False)
+    assert (shard.dataset, shard.num_shards, shard.shard_id, shard.drop_remainder) == (LETTERS, 3, 1, False)

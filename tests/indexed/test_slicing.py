@@ -33,3 +33,8 @@ def test_parts_are_almost_equal_and_hold_everything(length, parts):
     assert [item for part in cut for item in part] == list(range(length))
     assert {len(part) for part in cut} <= {length // parts, -(-length // parts)}
     assert [list(part) for part in PartialDataset.split(dataset, parts)] == [list(part) for part in cut]
+
+
+def test_a_dataset_is_split_by_either_name():
+    for split in (split_dataset, PartialDataset.split, PartialDataset.split_dataset):
+        assert [len(part) for part in split(LETTERS, 3)] == [4, 3, 3]

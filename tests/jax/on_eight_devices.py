@@ -250,3 +250,15 @@ def test_a_mesh_config_that_contradicts_itself_is_said() -> None:
         MeshConfig(mesh_shape=(8,), mesh_axis_names=("data",), batch_axis_names="batch")
     with pytest.raises(ValueError, match="must have as many axes: write 1 where"):
         HybridMeshShape(ici_mesh_shape=(2,), dcn_mesh_shape=(2, 1))
+
+
+def test_shapes_and_configs_take_positions_and_tell_their_axes_and_hosts() -> None:
+    shape = HybridMeshShape((1, 4), (2, 1))
+    assert shape == HybridMeshShape(ici_mesh_shape=(1, 4), dcn_mesh_shape=(2, 1))
+    assert len(shape) == 2
+    config = MeshConfig((2, 4), ("data", "model"))
+    assert config.create_device_mesh().shape == {"data": 2, "model": 4}
+    assert (config.hosts, config.host_id) == (1, 0)
+    assert len(MeshConfig(shape, ("data", "model")).mesh_shape) == 2
+    assert make_fsdp_mesh_config().batch_axis_names == ("data", "model")  # each device has rows of its own
+    assert make_fsdp_mesh_config(batch_axis_names="data").batch_axis_names == "data"

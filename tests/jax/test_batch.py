@@ -168,3 +168,14 @@ def test_filling_with_the_rows_before_keeps_what_they_are_masked_with():
     assert first == [[True, True], [True, True]]
     assert rows == [[104, 0], [102, 103]]
     assert second == [[True, False], [True, True]]
+
+
+def test_not_to_pad_said_out_loud_goes_on_into_the_next_epoch():
+    pipeline = [ArraySource(numbers(5), "sequential"), BatchTransform(3, pad_last_batch=False, drop_last=False)]
+    (first, second), *_ = epochs_of(pipeline, 1)
+    assert (first, second) == (([100, 101, 102], [True] * 3), ([103, 104, 100], [True] * 3))
+    assert BatchTransform(3, pad_last_batch=False, drop_last=True).last_batch == "drop"
+    assert BatchTransform(3, pad_last_batch=False, last_batch="wrap").last_batch == "wrap"
+    assert [BatchTransform(3).last_batch, BatchTransform(3, drop_last=False).last_batch] == ["pad", "pad"]
+    with pytest.raises(ValueError, match="pad_last_batch=False contradict each other: leave one of them out"):
+        BatchTransform(3, pad_last_batch=False, last_batch="pad")

@@ -19,6 +19,8 @@ from pyloader.jax import (  # noqa: E402
     DataLoader,
     DevicePutTransform,
     MapTransform,
+    Source,
+    SourceTransform,
 )
 
 pytestmark = pytest.mark.frameworks
@@ -287,3 +289,35 @@ def test_a_source_of_ones_own_may_have_a_state_of_any_kind():
         assert [int(sample["y"]) for _ in range(2) for sample, _ in loader.iterate(state)] == list(range(8))
         restored = loader.load_state_dict(loader.state_dict(state))
         assert int(loader.next(restored)[0]["y"]) == 8
+
+
+def test_a_source_of_ones_own_may_say_what_its_state_is():
+    class Counting(Source[dict]):
+        steps_per_epoch = 3
+
+        def init_state(self, key):
+            return {"number": jnp.int32(0)}
+
+        def next(self, state):
+            return {"x": state["number"]}, True, {"number": state["number"] + 1}
+
+        def element_spec(self):
+            return {"x": jax.ShapeDtypeStruct((), jnp.int32)}
+
+    class Doubling(SourceTransform[dict]):
+        def __init__(self, inner):
+            self.inner, self.steps_per_epoch = inner, inner.steps_per_epoch
+
+        def init_state(self, key):
+            return self.inner.init_state(key)
+
+        def next(self, state):
+            element, mask, state = self.inner.next(state)
+            return {"x": element["x"] * 2}, mask, state
+
+        def element_spec(self):
+            return self.inner.element_spec()
+
+    loader = DataLoader([Counting(), Doubling, BatchTransform(3)])
+    (batch, _), *_ = loader.iterate(loader.init_state(0))
+    assert batch["x"].tolist() == [0, 2, 4]

@@ -121,6 +121,18 @@ def test_emnist_from_its_archive_and_from_files(tmp_path):
         EMNISTDataset("digits", data_dir=tmp_path, cache_dir=tmp_path / "cache")
 
 
+@pytest.mark.parametrize("open_it", [EMNISTDataset, EMNISTDataset.make_disk_source])
+def test_the_names_under_which_cyreal_keeps_emnist_will_do(tmp_path, open_it):
+    options = {"subset": "letters", "data_dir": tmp_path, "cache_dir": tmp_path / "cache"}
+    emnist_archive(tmp_path / "emnist_gzip.zip", "letters")
+    num_samples = len(EMNISTDataset(**options))
+    (tmp_path / "emnist_gzip.zip").unlink()
+    for file in (tmp_path / "cache").iterdir():
+        file.rename(tmp_path / ("train_images.gz" if "images" in file.name else "train_labels.gz"))
+    found = open_it(**options)
+    assert num_samples == (len(found) if open_it is EMNISTDataset else found.steps_per_epoch)
+
+
 @pytest.mark.parametrize("from_archive", [True, False])
 @pytest.mark.parametrize(
     ("cls", "archive", "folder", "names", "num_labels"),

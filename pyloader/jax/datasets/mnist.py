@@ -163,7 +163,7 @@ class EMNISTDataset(_Images):
       subset: "balanced", "byclass", "bymerge", "digits", "letters" or "mnist".  The labels of "letters" begin with 1.
       split: "train" or "test".
       cache_dir: Where the download (562 MB, one for all subsets) is kept; ~/.cache/pyloader/emnist unless given.
-      data_dir: A directory that has gzip.zip, or the subset's files, as .gz or unpacked.
+      data_dir: A directory that has gzip.zip, or the subset's files, as .gz or unpacked; cyreal's names will do.
 
     Raises:
       ValueError: another subset or split.
@@ -214,10 +214,14 @@ def _emnist_paths(
         archive = downloaded(_EMNIST, cache)
     else:
         place = Path(data_dir)
-        archive = place / _EMNIST.name
-        if not archive.is_file():
-            images, labels = (file_in(place, [name.removesuffix(".gz"), name]) for name in names)
+        archives = [place / name for name in (_EMNIST.name, "emnist_gzip.zip") if (place / name).is_file()]
+        if not archives:
+            images, labels = (
+                file_in(place, [name.removesuffix(".gz"), name, f"{split}_{what}.gz"])
+                for name, what in zip(names, ("images", "labels"), strict=True)
+            )
             return images, labels
+        archive = archives[0]
     images, labels = (_member(archive, f"gzip/{name}", cache / name) for name in names)
     return images, labels
 

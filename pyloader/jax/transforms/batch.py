@@ -33,7 +33,7 @@ class BatchTransform:
     Args:
       batch_size: Rows in a batch.
       drop_last: Another way to write last_batch="drop".
-      pad_last_batch: Another way to write last_batch="pad".
+      pad_last_batch: True is another way to write last_batch="pad"; False, where nothing else is said, is "span".
       element_spec_override: The shapes and dtypes of a row, where the source tells them wrongly.
       last_batch: The rule.
 
@@ -44,7 +44,7 @@ class BatchTransform:
 
     batch_size: int
     drop_last: bool = False
-    pad_last_batch: bool = False
+    pad_last_batch: bool | None = None
     element_spec_override: PyTree | None = None
     last_batch: str | None = None
 
@@ -52,9 +52,12 @@ class BatchTransform:
         checked_integer("batch_size", self.batch_size, at_least=1)
         said = {rule for rule, told in (("drop", self.drop_last), ("pad", self.pad_last_batch)) if told}
         said |= set() if self.last_batch is None else {checked_batch_rule(self.last_batch)}
+        if self.pad_last_batch is False and "pad" in said:
+            raise ValueError('last_batch="pad" and pad_last_batch=False contradict each other: leave one of them out')
         if len(said) > 1:
             raise ValueError(f'the last batch cannot be both {" and ".join(sorted(said))}. Write one: last_batch="pad"')
-        object.__setattr__(self, "last_batch", said.pop() if said else "pad")
+        unsaid = "span" if self.pad_last_batch is False else "pad"
+        object.__setattr__(self, "last_batch", said.pop() if said else unsaid)
 
     def __call__(self, inner: Source) -> Source:
         """Return the batches of `inner`."""
