@@ -150,7 +150,7 @@ class Counters:
         self.wait_seconds += seconds
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Stats:
     """What a loader has done since it was made; `print` it, or take the numbers.
 
@@ -261,6 +261,9 @@ class Stats:
         ]
         return "\n".join(lines)
 
+    def __repr__(self) -> str:  # what notebooks and the interactive interpreter show
+        return str(self)
+
     _skipped_kind = "items"
     _made_in_workers: ClassVar[tuple[str, ...]] = ("take", "transform", "collate")
 
@@ -288,7 +291,7 @@ class Stats:
         return f"{held}; worker_kind='process', num_workers={max(2, self.num_workers)} uses more cores"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ChunkStats(Stats):
     """What a loader of chunks has done.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pyloader.columns import ColumnSpec
+from pyloader.options import format_bytes
 from pyloader.write.beginning import chunk_sets
 
 __all__ = ["OutputReport", "SplitReport", "report_of"]
@@ -34,7 +35,7 @@ class OutputReport:
         return sum(self.counts)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class SplitReport:
     """What a split did.
 
@@ -53,6 +54,18 @@ class SplitReport:
     num_written: int
     seconds: float
     filled: Mapping[str, int] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        lines = [
+            f"{output.directory}   {output.num_samples:,} samples in {len(output.counts):,} chunks of "
+            f"{self.format}, {format_bytes(output.num_bytes)}"
+            for output in self.outputs
+        ]
+        columns = ", ".join(map(str, self.columns))
+        return "\n".join([*lines, f"columns: {columns}", f"{self.num_written:,} written in {self.seconds:.1f} s"])
+
+    def __repr__(self) -> str:  # what notebooks and the interactive interpreter show
+        return str(self)
 
 
 def report_of(root: Path, outputs: Sequence[str], *, num_written: int, seconds: float) -> SplitReport:
