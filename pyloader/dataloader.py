@@ -15,7 +15,7 @@ from pyloader.datacollator import DataCollator
 from pyloader.datareader import DataReader
 from pyloader.dataset import Dataset
 from pyloader.deliver import SlotsClosed, Steps, Turn, end_with, this_thread
-from pyloader.errors import ClosedError, ConcurrentUseError, ReceiptError
+from pyloader.errors import ClosedError, ConcurrentUseError, ReceiptError, drop_own_frames
 from pyloader.files.listing import DataDir
 from pyloader.loaderoptions import MAX_QUEUE_SIZE, LoaderOptions, resolve
 from pyloader.observe import ChunkStats, Counters, ProgressBar, Quarantine
@@ -69,14 +69,13 @@ class DataLoader(Wrappable):
         counted is left out without.
       quarantine: A file that gets a line of JSON for each that is left out: file, row, error.
       stall_timeout_seconds: Seconds without a batch before StallError; None warns after 60, and waits.
-      progress: Whether to show a progress bar.
+      progress: Whether to show a bar, on a terminal and in notebooks; elsewhere it is a line a minute.
       copy: Whether batches of unshuffled arrays are copied; False hands out parts of what the reader returned.
       world: Which data-parallel rank this is: a World, or (rank, size), or None for the only one.  "auto" asks
         torch.distributed, jax.distributed, and RANK and WORLD_SIZE, as World.detect does.  Each rank gets its own part
         of every epoch, in the same number of batches; batch_size is per rank.
-      nulls: What stands for null, by column: {"age": float("nan"), "visits": -1}; or "nan", for NaN in every column of
-        numbers that has nulls.  With NaN integers and booleans become float64, with an integer they stay integers.
-        None leaves None in a list, and collating that is an error.
+      nulls: What stands for null, by column: {"age": float("nan"), "visits": -1}; or "nan" in all columns of numbers.
+        Integers are float64 beside NaN, and stay integers beside one.  None leaves None, which cannot be collated.
       audit_dir: Where receipts of what was delivered are written, 40 bytes a batch, for `pyloader audit`: a directory,
         the same for all ranks and for runs that resume.  None writes none.
 
@@ -207,7 +206,7 @@ class DataLoader(Wrappable):
         return self._options.steps_per_run()
 
     def __repr__(self) -> str:
-        return f"DataLoader({self._options})"
+        return f"DataLoader({self._options.in_words(DataLoader)})"
 
     @property
     def epochs_done(self) -> int:
@@ -333,6 +332,7 @@ class DataLoader(Wrappable):
             # After Ctrl-C the next call begins a new run from the same position; after an error it repeats the error.
             self._failure = exc if isinstance(exc, Exception) else None
             self._stop_run()
+            drop_own_frames(exc)
             raise
         if self._has_loaded:
             self._log_resumed(self._position, time.perf_counter() - begun)

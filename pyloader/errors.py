@@ -52,6 +52,7 @@ __all__ = [
     "StateError",
     "WorkerDiedError",
     "WriteError",
+    "drop_own_frames",
 ]
 
 
@@ -177,3 +178,15 @@ class ClosedError(PyLoaderError):
 
 class MissingDependencyError(PyLoaderError, ImportError):
     """An optional package is not installed."""
+
+
+def drop_own_frames(error: BaseException) -> None:
+    """Drop the frames of this package from the traceback of an error in the data: they say less than its text.
+
+    Where the user's code is among them, and in all other errors, they stay.
+    """
+    place = error.__traceback__
+    while place is not None and place.tb_frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
+        place = place.tb_next
+    if place is None and isinstance(error, FileError | BatchEncodeError | CollateError):
+        error.__traceback__ = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -217,8 +218,11 @@ class LoaderOptions:
         else:
             check_with_counts(position, self.all_streams("a position needs it"))
 
-    def __str__(self) -> str:
-        return ", ".join(f"{name}={value!r}" for name, value in self.shown.items())
+    def in_words(self, loader: type) -> str:
+        """Return the options as one would write them for `loader`, less those that are its defaults."""
+        defaults = {name: option.default for name, option in inspect.signature(loader).parameters.items()}
+        usual = {**defaults, "world": World(0, 1)}
+        return ", ".join(f"{name}={value!r}" for name, value in self.shown.items() if value != usual[name])
 
 
 def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
@@ -308,7 +312,7 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
         {**given, "data_dir": f"{chunks.root} ({len(chunks):,} chunks)"},
         datareader=reader,
         dataset=given["dataset"],
-        datacollator=collator,
+        datacollator=given["datacollator"],
         seed=seed,
         batch_size=batch_size,
         shuffle_window=window,

@@ -331,7 +331,7 @@ def test_stats_of_an_unused_loader_can_be_shown(directory):
     assert "0 steps, 0 samples" in str(loader_of(directory).stats())
 
 
-def test_progress_shows_a_bar_only_on_a_terminal(directory, capfd):
+def test_progress_shows_nothing_of_a_run_of_less_than_a_minute_in_a_log(directory, capfd):
     with loader_of(directory, batch_size=10, progress=True) as loader:
         assert len(ids_of(loader)) == 3
     assert capfd.readouterr().err == ""

@@ -125,7 +125,7 @@ class Counters:
         self.wait_seconds += seconds
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Stats:
     """What a loader has done since it was made; `print` it, or take the numbers.
 
@@ -211,6 +211,9 @@ class Stats:
         ]
         return "\n".join(lines)
 
+    def __repr__(self) -> str:  # what notebooks and the interactive interpreter show
+        return str(self)
+
     _skipped_kind = "items"
 
     def _num_threads(self, stage: str) -> int:
@@ -240,7 +243,7 @@ class Stats:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ChunkStats(Stats):
     """What a loader of chunks has done.
 

@@ -87,11 +87,13 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[Piece | Joine
         numbers = take_off(columns)
         keys = None
         if numbers is not None:
-            filling = STAND_IN * ~piece.samples()
+            # A row that stands in has the key of its place; one that fills up another than the row that it repeats.
+            places = numbers & ~STAND_IN if options.skips else numbers
+            if piece.num_filled:
+                filling = STAND_IN * ~piece.samples()
+                places, numbers = places | filling, numbers | filling
             if "keys" in options.drawn:
-                # A row that stands in has the key of its place; one that fills up another than the row that it repeats.
-                keys = row_keys(numbers & ~STAND_IN | filling, seed=options.seed, epoch=piece.epoch)
-            numbers |= filling
+                keys = row_keys(places, seed=options.seed, epoch=piece.epoch)
         mask = _mask(columns, piece, numbers) if pads else None
         gathered = time.perf_counter()
         is_batch = not options.rule.several or not all(isinstance(values, np.ndarray) for values in columns.values())
@@ -113,7 +115,9 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[Piece | Joine
             bad_samples = {int(numbers[row]): error for row, error in bad_rows.items() if numbers[row] < STAND_IN}
             numbers = numbers.copy()  # they may be a part of the chunk's
             numbers[list(bad_rows)] |= STAND_IN
-        num_stand_ins = 0 if numbers is None else int(((numbers & STAND_IN) != 0)[piece.samples()].sum())
+        num_stand_ins = 0
+        if numbers is not None and options.skips:
+            num_stand_ins = int(((numbers & STAND_IN) != 0)[piece.samples()].sum())
         digests = None
         if numbers is not None and options.audited:
             digests = digest_batches(numbers, options.rule.batch_size)

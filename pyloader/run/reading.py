@@ -195,9 +195,8 @@ class ArrivalCheck:
         elif differs := difference(specs, self._first[1]):
             hint = "Give all chunks the same columns; `pyloader index` gives those read from text the same dtypes"
             if "as a list of" in differs and self._options.reader.gaps_make_lists:
-                hint = (
-                    'Say what stands for null, DataLoader(nulls="nan"); or `pyloader index` once: lists in all chunks'
-                )
+                say = 'nulls="nan"' if self._options.nulls is None else 'nulls={...: float("nan")} for this column'
+                hint = f"Say what stands for null, DataLoader({say}); or `pyloader index` once: lists in all chunks"
             raise ReadFileError(path, f"{differs} as {self._first[0]} has.", hint)
 
 

@@ -45,6 +45,11 @@ class JoinedPiece:
         """How many rows all parts have."""
         return sum(part.num_rows for part in self.parts)
 
+    @property
+    def num_filled(self) -> int:
+        """How many rows of all parts fill up."""
+        return sum(part.num_filled for part in self.parts)
+
     def effective_chunks(self, batch_size: int) -> float:
         """Return of how many chunks the batch holds samples, as `Piece.effective_chunks` does; 0 if unknown."""
         found = [part.effective_chunks(batch_size) for part in self.parts]

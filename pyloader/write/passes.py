@@ -9,6 +9,7 @@ from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
 
+from pyloader.bars import progress_bar
 from pyloader.deliver import map_ahead
 from pyloader.errors import SplitError, WriteError
 from pyloader.files import MANIFEST_NAME, ChunkEntry, Manifest, no_room, read_manifest
@@ -265,7 +266,4 @@ class Passes:
         )
 
     def _bar(self, what: str, total: int | None, unit: str, initial: int) -> Any:
-        from tqdm import tqdm
-
-        looks = {"unit": unit, "unit_scale": unit == "B", "dynamic_ncols": True}
-        return tqdm(desc=what, total=total, initial=initial, disable=None if self._show else True, **looks)
+        return progress_bar(what, total=total, unit=unit, initial=initial, hidden=not self._show)

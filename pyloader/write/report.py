@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pyloader.columns import ColumnSpec
+from pyloader.options import format_bytes
 from pyloader.write.beginning import chunk_sets
 
 __all__ = ["OutputReport", "SplitReport", "report_of"]
@@ -35,7 +36,7 @@ class OutputReport:
         return sum(self.counts)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class SplitReport:
     """What a split did.
 
@@ -63,6 +64,18 @@ class SplitReport:
         """Return everything in plain dicts, lists and numbers, as JSON has them; each output with its num_samples."""
         outputs = [{"num_samples": output.num_samples, **asdict(output)} for output in self.outputs]
         return {**asdict(self), "outputs": outputs, "filled": dict(self.filled)}
+
+    def __str__(self) -> str:
+        lines = [
+            f"{output.directory}   {output.num_samples:,} samples in {len(output.counts):,} chunks of "
+            f"{self.format}, {format_bytes(output.num_bytes)}"
+            for output in self.outputs
+        ]
+        columns = ", ".join(map(str, self.columns))
+        return "\n".join([*lines, f"columns: {columns}", f"{self.num_written:,} written in {self.seconds:.1f} s"])
+
+    def __repr__(self) -> str:  # what notebooks and the interactive interpreter show
+        return str(self)
 
 
 def report_of(root: Path, outputs: Sequence[str], *, num_written: int, seconds: float) -> SplitReport:

@@ -140,6 +140,15 @@ def test_a_chunk_of_nothing_but_nulls_is_like_the_others(tmp_path, suffix):
     np.testing.assert_equal(column(tmp_path, "age", nulls="nan").tolist(), [NAN] * 4 + [4, 5, 6, 7])
 
 
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_a_chunk_of_nothing_but_nulls_does_not_tell_its_kind_and_the_error_says_to_name_it(tmp_path, suffix):
+    write(tmp_path, suffix, [{"id": row, "age": None if row < 4 else row} for row in range(8)], num_chunks=2)
+    match = r"'age' as .*DataLoader\(nulls=\{\.\.\.: float\(\"nan\"\)\} for this column\)"
+    with pytest.raises(ReadFileError, match=match):
+        list(DataLoader(data_dir=tmp_path, nulls="nan"))
+    assert len(column(tmp_path, "age", nulls={"age": NAN})) == 8
+
+
 def test_whole_numbers_in_one_chunk_and_fractions_in_another_go_together(tmp_path):
     ages = [1, None, 2, 0.5, None, 1.5]
     write(tmp_path, "jsonl", [{"age": age} for age in ages], num_chunks=2)
