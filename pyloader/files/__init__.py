@@ -1,7 +1,7 @@
 """Which chunk files exist, and how to open one."""
 
 from pyloader.files.chunk_list import ChunkList, form_of
-from pyloader.files.compressors import open_packed, packing_of
+from pyloader.files.compressors import chunk_room, open_packed, packing_of
 from pyloader.files.listing import (
     DataDir,
     chunks_of_scan,
@@ -21,6 +21,7 @@ from pyloader.files.manifest import (
 )
 from pyloader.files.npy_headers import NpyHeaderError, read_npy_header, rows_without_bytes
 from pyloader.files.opening import line_blocks, open_chunk, suffix_of, text_of
+from pyloader.files.room import Room, long_line, longest_line, room_of
 from pyloader.files.scanning import Scan, chunk_bytes, is_chunk_name, scan_directory
 from pyloader.files.verification import (
     Verification,
@@ -37,11 +38,13 @@ __all__ = [
     "DataDir",
     "Manifest",
     "NpyHeaderError",
+    "Room",
     "Scan",
     "Verification",
     "byte_difference",
     "checksum_of",
     "chunk_bytes",
+    "chunk_room",
     "chunks_of_scan",
     "find_manifest",
     "form_of",
@@ -49,6 +52,8 @@ __all__ = [
     "is_manifest_name",
     "line_blocks",
     "list_chunks",
+    "long_line",
+    "longest_line",
     "manifest_below",
     "no_such_place",
     "open_chunk",
@@ -57,6 +62,7 @@ __all__ = [
     "read_as_listed",
     "read_manifest",
     "read_npy_header",
+    "room_of",
     "rows_without_bytes",
     "scan_directory",
     "size_difference",

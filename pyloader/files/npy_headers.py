@@ -1,7 +1,7 @@
 """Headers of .npy files, by a parser of our own.
 
-NumPy has Python parse a header, by `ast.literal_eval`.  That raises almost anything for a damaged one, and up to CPython
-3.11.7 also for a good one, when another thread compiles something at the same time (gh-106905).
+NumPy has Python parse a header, by `ast.literal_eval`.  That raises almost anything for a damaged one, and up to
+CPython 3.11.7 also for a good one, when another thread compiles something at the same time (gh-106905).
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ _KEYS = {"descr", "fortran_order", "shape"}
 
 # As numpy.save writes it for plain numbers.
 _USUAL = re.compile(
-    r"\{'descr': '([<>|=]?[a-zA-Z]\d*(?:\[\w+\])?)', 'fortran_order': (False|True), 'shape': \(((?:\d{1,19}, ?)*(?:\d{1,19})?)\), ?\} *\n?"
+    r"\{'descr': '([<>|=]?[a-zA-Z]\d*(?:\[\w+\])?)', 'fortran_order': (False|True), "
+    r"'shape': \(((?:\d{1,19}, ?)*(?:\d{1,19})?)\), ?\} *\n?"
 )
 _TOKEN = re.compile(r"""\s*(?:(?P<number>-?\d+)L?\b|(?P<word>True|False|None)\b|(?P<mark>[{}()\[\],:])|
     [ub]?(?P<text>'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"))""", re.VERBOSE)  # fmt: skip

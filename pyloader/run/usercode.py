@@ -13,7 +13,7 @@ from pyloader.columns import Columns
 from pyloader.datareader import DataReader, read_chunk, read_good_rows
 from pyloader.deliver import RemoteFunction, Retried, Steps
 from pyloader.encode import takes_rng
-from pyloader.files import read_as_listed
+from pyloader.files import read_as_listed, room_of
 from pyloader.observe import Counters
 from pyloader.run.encoding import encode_and_collate
 from pyloader.run.making import Encode
@@ -35,7 +35,8 @@ def user_functions(options: RunOptions, steps: Steps, counters: Counters) -> tup
       TypeError: the user's objects cannot be sent to other processes; the message names the part that cannot.
     """
     draws = options.dataset is not None and takes_rng(options.dataset)
-    read: Callable[[str], _RowsRead] = partial(read_good_rows if options.skips else _read_all_rows, options.reader)
+    read_rows = partial(read_good_rows if options.skips else _read_all_rows, options.reader)
+    read: Callable[[str], _RowsRead] = partial(_read_in_room, read_rows, options.max_bytes)
     stream = 0 if options.streams is None else options.streams.served[0]
     seed = options.seed if draws else None
     encode: Encode = partial(encode_and_collate, options.dataset, options.collator, seed, stream)
@@ -69,6 +70,11 @@ def _careful(options: RunOptions, read: Callable[[str], _RowsRead], counters: Co
         doing=lambda index: f"reading {options.chunks.path(index)}",
         count=count,
     )
+
+
+def _read_in_room(read: Callable[[str], _RowsRead], max_bytes: int | None, path: str) -> _RowsRead:
+    with room_of(max_bytes):
+        return read(path)
 
 
 def _read_all_rows(reader: DataReader, path: str) -> _RowsRead:
