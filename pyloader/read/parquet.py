@@ -189,8 +189,24 @@ def _counted(batch: Any, room: Room) -> Any:
         for column, field in zip(batch.columns, batch.schema, strict=True)
         if column.null_count or not _is_number(_item_type(field.type))
     )
-    room.take(2 * batch.nbytes + objects, kept=batch.nbytes + objects)
+    num_bytes = sum(map(_plain_bytes, batch.columns))
+    room.take(2 * num_bytes + objects, kept=num_bytes + objects)
     return batch
+
+
+def _plain_bytes(column: Any) -> int:
+    """Return the bytes of a column's values; of one with a dictionary, those that it has without."""
+    from pyarrow import compute, types
+
+    if not types.is_dictionary(column.type):
+        return int(column.nbytes)
+    values = column.dictionary
+    if _is_number(values.type):
+        return len(column) * int(values.nbytes) // max(1, len(values))
+    try:
+        return compute.sum(compute.binary_length(values).take(column.indices)).as_py() or 0
+    except NotImplementedError:  # of an Arrow error: neither text nor bytes
+        return len(column) * int(values.nbytes) // max(1, len(values))
 
 
 def _least_bytes(field: Any) -> int:
