@@ -21,12 +21,14 @@ from pyloader.files import (
     ChunkList,
     Manifest,
     Scan,
+    check_names,
     chunks_of_scan,
     form_of,
     is_manifest_name,
     manifest_below,
     no_such_place,
     scan_directory,
+    utf8_name,
     write_manifest,
 )
 from pyloader.observe.beginnings import header_reader
@@ -81,6 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.directory, f"holds a chunk set, {below.parent.name}/, with its manifest.", "Name it"
         )
     chunks = chunks_of_scan(root, scan, arguments.directory)
+    check_names(target, chunks.names)
     options = _reader_options(arguments.option, arguments.reader)
     reader = _reader(chunks, arguments.reader, options)
     progress = progress_over_chunks("count", quiet=arguments.quiet)
@@ -162,10 +165,10 @@ def _reader(chunks: ChunkList, named: str | None, options: dict[str, Any]) -> Da
 
 
 def _command(arguments: argparse.Namespace) -> list[str]:
-    words = ["pyloader", "index", arguments.directory]
+    words = ["pyloader", "index", utf8_name(arguments.directory)]
     words += ["--reader", arguments.reader] if arguments.reader else []
     words += [word for option in arguments.option for word in ("--option", option)]
-    words += ["--output", arguments.output] if arguments.output else []
+    words += ["--output", utf8_name(arguments.output)] if arguments.output else []
     return words + (["--checksums"] if arguments.checksums else [])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -100,7 +101,10 @@ def as_table(rows: Sequence[Sequence[str]], *, right: Collection[int] = (), cut:
 
 def as_json(value: Any) -> str:
     """Return `value` as JSON, indented."""
-    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    try:
+        return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    except UnicodeEncodeError:  # names of files that are not UTF-8
+        return json.dumps(msgspec.to_builtins(value), indent=2)
 
 
 def progress_over_chunks(what: str, *, quiet: bool) -> Callable[[Sequence[T]], Iterable[T]]:

@@ -14,9 +14,11 @@ from pyloader.files.manifest import (
     MANIFEST_NAME,
     ChunkEntry,
     Manifest,
+    check_names,
     checksum_of,
     is_manifest_name,
     read_manifest,
+    utf8_name,
     write_manifest,
 )
 from pyloader.files.npy_headers import NpyHeaderError, read_npy_header, rows_without_bytes
@@ -42,6 +44,7 @@ __all__ = [
     "Scan",
     "Verification",
     "byte_difference",
+    "check_names",
     "checksum_of",
     "chunk_bytes",
     "chunk_room",
@@ -68,6 +71,7 @@ __all__ = [
     "size_difference",
     "suffix_of",
     "text_of",
+    "utf8_name",
     "verification_of",
     "write_manifest",
 ]
