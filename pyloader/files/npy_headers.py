@@ -27,8 +27,11 @@ _USUAL = re.compile(
     r"\{'descr': '([<>|=]?[a-zA-Z]\d*(?:\[\w+\])?)', 'fortran_order': (False|True), "
     r"'shape': \(((?:\d{1,19}, ?)*(?:\d{1,19})?)\), ?\} *\n?"
 )
-_TOKEN = re.compile(r"""\s*(?:(?P<number>-?\d+)L?\b|(?P<word>True|False|None)\b|(?P<mark>[{}()\[\],:])|
-    [ub]?(?P<text>'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"))""", re.VERBOSE)  # fmt: skip
+_ESCAPE = r"""\\(?:[\\'"abfnrtv]|[0-3]?[0-7]{1,2}|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8})"""
+_TOKEN = re.compile(
+    r"\s*(?:(?P<number>-?\d+)L?\b|(?P<word>True|False|None)\b|(?P<mark>[{}()\[\],:])|"
+    rf"""[ub]?(?P<text>'(?:[^'\\\n]|{_ESCAPE})*'|"(?:[^"\\\n]|{_ESCAPE})*"))"""
+)
 _DTYPE = re.compile(r"[<>|=]?[a-zA-Z]\w*(\[[\w/]+\])?")
 
 

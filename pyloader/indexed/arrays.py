@@ -88,7 +88,7 @@ def _mapped(path: str, member: str | None) -> np.ndarray:
             raise DatasetError(path, what, "Save rows that hold something, or leave this array out")
         found, expected = os.path.getsize(path), start + math.prod(shape) * dtype.itemsize
         if found < expected:
-            what = f"is cut: {found:,} bytes found, {expected:,} expected."
+            what = f"is cut, or no .npy ({found:,} bytes found, {expected:,} expected)."
             raise DatasetError(path, what, "Fetch it again, or make it again with numpy.save")
         if not shape[0]:
             return np.empty(shape, dtype)  # a mapping of nothing is an error

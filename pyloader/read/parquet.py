@@ -229,14 +229,18 @@ def _read_arrow(file: Any, columns: tuple[str, ...] | None, path: str) -> Any:
 
     try:
         opened = ipc.open_file(file)
-        batches = (opened.get_batch(index) for index in range(opened.num_record_batches))
+        found = (opened.get_batch(index) for index in range(opened.num_record_batches))
     except pyarrow.ArrowInvalid:  # Hugging Face writes the streaming form
         file.seek(0)
         opened = ipc.open_stream(file)
-        batches = iter(opened)
+        found = iter(opened)
     _check(columns, opened.schema.names)
     room = Room(path)  # batches may be packed
-    table = pyarrow.Table.from_batches([_counted(batch, room) for batch in batches], opened.schema)
+    batches = []
+    for batch in found:
+        batch.validate(full=True)  # places are taken from the file as they are: wrong ones end the process
+        batches.append(_counted(batch, room))
+    table = pyarrow.Table.from_batches(batches, opened.schema)
     return table if columns is None else table.select(list(columns))
 
 
