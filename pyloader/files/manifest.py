@@ -120,7 +120,8 @@ def write_manifest(path: str | os.PathLike[str], manifest: Manifest) -> None:
     target = Path(path)
     beside = target.with_name(f".{target.name}.writing")
     manifest = _sorted_and_checked(path, manifest)
-    check_names(path, [*(chunk.file for chunk in manifest.chunks), manifest.root])
+    names = [*(chunk.file for chunk in manifest.chunks), *(column.name for column in manifest.columns), manifest.root]
+    check_names(path, names)
     data = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
     try:
         with open(beside, "wb") as file:
@@ -140,7 +141,7 @@ def utf8_name(name: str | os.PathLike[str]) -> str:
 
 
 def check_names(path: str | os.PathLike[str], names: Iterable[str]) -> None:
-    """Raise when a manifest at `path` cannot list these files.
+    """Raise when a manifest at `path` cannot list these files or columns.
 
     Raises:
       ManifestError: a name is not UTF-8.
