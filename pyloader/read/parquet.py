@@ -72,6 +72,9 @@ class ParquetReader(DataReader):
             except KeyError as exc:
                 what = f"has columns {exc.args[1]}, and no {exc.args[0]!r}."
                 raise ChunkReadError(path, what) from exc
+            except MemoryError as exc:  # sizes are in the file, and damage makes them anything
+                what = "asks for more memory than there is, or is damaged."
+                raise ChunkReadError(path, what, "Split it into smaller chunks, or fetch it again") from exc
             except (pyarrow.ArrowException, OSError) as exc:
                 if getattr(exc, "errno", None) is not None:  # of the disk; those of the format are an OSError without
                     raise

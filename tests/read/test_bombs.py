@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 import zstandard
 
-from pyloader.errors import MemoryBoundError
+from pyloader import DataLoader
+from pyloader.cli.main import main
+from pyloader.errors import ManifestError, MemoryBoundError
 from pyloader.files import room
 from pyloader.files.compressors import COMPRESSORS, open_packed
 from pyloader.files.room import room_of
+from pyloader.observe import beginnings
 from pyloader.read import NumpyReader, reader_for
 
 MiB = 2**20
@@ -163,3 +166,38 @@ def test_one_line_of_a_hundred_megabytes_is_read(tmp_path, packing):
         file.write(b"x" * 10**8 + b"\n")
     columns, num_rows = reader_for(path).read_file(str(path))
     assert (len(columns["text"][0]), num_rows) == (10**8, 1)
+
+
+def test_peek_shows_the_beginning_of_what_unpacks_to_much(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(beginnings, "_ROOM_BYTES", MiB)
+    path = write_rows(tmp_path / "a.jsonl.zst", ROWS[".jsonl"], ".zst")
+    assert main(["peek", path]) == 0
+    assert "from the beginning of a.jsonl.zst" in capsys.readouterr().out
+
+
+def test_index_names_what_there_is_no_room_for_and_split_makes_smaller_chunks_of_it(tmp_path, monkeypatch, capsys):
+    (tmp_path / "raw").mkdir()
+    with open_packed(tmp_path / "raw" / "a.jsonl.gz", "wb") as file:
+        file.write(b"".join(b'{"a": "row %d"}\n' % row for row in range(50_000)))
+    monkeypatch.setattr(room, "half_of_memory", lambda: MiB)
+    assert main(["index", str(tmp_path / "raw")]) == 2
+    assert "a.jsonl.gz: takes more than 1.0 MB unpacked, which is half of the memory" in capsys.readouterr().err
+    assert main(["split", str(tmp_path / "raw" / "a.jsonl.gz"), str(tmp_path / "chunks"), "--num-chunks", "20"]) == 0
+    with DataLoader(data_dir=tmp_path / "chunks", batch_size=1000) as loader:
+        assert sum(len(batch["a"]) for batch in loader) == 50_000
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".txt"])
+def test_a_dump_with_a_line_without_an_end_is_refused_by_split(tmp_path, monkeypatch, capsys, suffix):
+    monkeypatch.setattr(room, "half_of_memory", lambda: 16 * MiB)
+    path = write_rows(tmp_path / f"a{suffix}.zst", b"x" * 64, ".zst")
+    assert main(["split", path, str(tmp_path / "chunks")]) == 2
+    error = capsys.readouterr().err
+    assert f"a{suffix}.zst:1: has a line of more than" in error
+    assert "a quarter of the memory" in error
+
+
+def test_a_manifest_that_is_nested_too_deep_is_damaged(tmp_path):
+    (tmp_path / "manifest.json").write_text('{"format": ' + "[" * 10**5)
+    with pytest.raises(ManifestError, match="is not a manifest"):
+        DataLoader(data_dir=tmp_path)
