@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pyloader.columns import Column, Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
-from pyloader.files import Room, suffix_of
+from pyloader.files import Room, open_packed, suffix_of
 from pyloader.optional import import_optional
 from pyloader.read.numbers import NumberError, as_array
 from pyloader.read.options import column_names, number_dtypes
@@ -66,7 +66,7 @@ class ParquetReader(DataReader):
         """
         pyarrow = import_optional("pyarrow", wanted_by="ParquetReader")
         read = _read_parquet if suffix_of(path) not in (".arrow", ".feather") else _read_arrow
-        with open(path, "rb") as file:
+        with open_packed(path, packing="") as file:  # whose errors name it
             try:
                 table = read(file, self.columns, path)
             except KeyError as exc:
@@ -76,8 +76,6 @@ class ParquetReader(DataReader):
                 what = "asks for more memory than there is, or is damaged."
                 raise ChunkReadError(path, what, "Split it into smaller chunks, or fetch it again") from exc
             except (pyarrow.ArrowException, OSError) as exc:
-                if getattr(exc, "errno", None) is not None:  # of the disk; those of the format are an OSError without
-                    raise
                 what = f"is damaged, or of another format ({str(exc).strip().rstrip('.')})."
                 raise ChunkReadError(path, what, "Fetch it again, or max_skipped=1 to go on without it") from exc
         return self.columns_of(path, table), table.num_rows
