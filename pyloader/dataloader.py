@@ -53,7 +53,7 @@ class DataLoader(Wrappable):
         repeating a row (every batch then has a bool "mask"), or "wrap": repeat the rows before them.
       max_bytes: The most bytes of columns in memory at once, beside max_queue_size: a number, a size such as "2GB"
         (10^9) or "1.5GiB" (2^30), or a share such as "25%" of the memory (the control group's limit where there is one,
-        else the machine's).  None sets no bound, and counts nothing.
+        else the machine's).  None counts nothing, and bounds each chunk that is packed by half of the memory.
       num_workers: Threads that gather, encode and collate batches; 0 does everything in the caller's thread.
       worker_kind: "thread" for user code that leaves the interpreter's lock (NumPy, decompression, most tokenizers);
         "process" for code that is Python all through: reading, encoding and collating then happen in num_readers +

@@ -157,7 +157,7 @@ class StallError(PyLoaderError):
 
 
 class MemoryBoundError(PyLoaderError):
-    """max_bytes cannot hold what must be resident at once."""
+    """max_bytes, or half of the memory, cannot hold what must be resident at once."""
 
 
 class WorkerDiedError(PyLoaderError):

@@ -21,6 +21,7 @@ from pyloader.files import (
     ChunkList,
     Manifest,
     Scan,
+    check_names,
     chunks_of_scan,
     form_of,
     is_manifest_name,
@@ -28,6 +29,7 @@ from pyloader.files import (
     manifest_below,
     no_such_place,
     scan_directory,
+    utf8_name,
     write_manifest,
 )
 from pyloader.observe.beginnings import header_reader
@@ -80,6 +82,7 @@ def _index(arguments: argparse.Namespace, root: Path, target: Path) -> int:
             arguments.directory, f"holds a chunk set, {below.parent.name}/, with its manifest.", "Name it"
         )
     chunks = chunks_of_scan(root, scan, arguments.directory)
+    check_names(target, chunks.names)
     reader = _reader(chunks, arguments)
     progress = progress_over_chunks("count", quiet=arguments.quiet)
     name = reader_name(reader)
@@ -138,10 +141,10 @@ def _reader(chunks: ChunkList, arguments: argparse.Namespace) -> DataReader:
 
 
 def _command(arguments: argparse.Namespace) -> list[str]:
-    words = ["pyloader", "index", arguments.directory]
+    words = ["pyloader", "index", utf8_name(arguments.directory)]
     words += ["--reader", arguments.reader] if arguments.reader else []
     words += [word for option in arguments.option for word in ("--option", option)]
-    words += ["--output", arguments.output] if arguments.output else []
+    words += ["--output", utf8_name(arguments.output)] if arguments.output else []
     return words + (["--checksums"] if arguments.checksums else [])
 
 

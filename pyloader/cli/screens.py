@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -116,7 +117,11 @@ def as_table(rows: Sequence[Sequence[str]], *, right: Collection[int] = (), cut:
 
 def as_json(value: Any) -> str:
     """Return `value` as JSON, indented."""
-    return json_escaped(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    try:
+        text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    except UnicodeEncodeError:  # names of files that are not UTF-8
+        text = json.dumps(msgspec.to_builtins(value), indent=2)
+    return json_escaped(text)
 
 
 def progress_over_chunks(what: str, *, quiet: bool) -> Callable[[Sequence[T]], Iterable[T]]:

@@ -2,7 +2,7 @@
 
 from pyloader.files.chunk_list import ChunkList, form_of
 from pyloader.files.coming import NEXT_NAME, STAGING_NAME, coming_chunks
-from pyloader.files.compressors import open_packed, packing_of
+from pyloader.files.compressors import chunk_room, open_packed, packing_of
 from pyloader.files.listing import (
     DataDir,
     chunks_of_scan,
@@ -16,15 +16,18 @@ from pyloader.files.manifest import (
     MANIFEST_NAME,
     ChunkEntry,
     Manifest,
+    check_names,
     checksum_of,
     is_manifest_name,
     read_manifest,
+    utf8_name,
     write_manifest,
 )
 from pyloader.files.no_room import no_room
 from pyloader.files.npy_headers import NpyHeaderError, read_npy_header, rows_without_bytes
 from pyloader.files.opening import line_blocks, open_chunk, suffix_of, text_of
 from pyloader.files.origins import Origin, makers_of, origins_of
+from pyloader.files.room import Room, long_line, longest_line, room_of
 from pyloader.files.scanning import Scan, chunk_bytes, is_chunk_name, scan_directory
 from pyloader.files.stores import store_scheme
 from pyloader.files.verification import (
@@ -47,11 +50,14 @@ __all__ = [
     "Manifest",
     "NpyHeaderError",
     "Origin",
+    "Room",
     "Scan",
     "Verification",
     "byte_difference",
+    "check_names",
     "checksum_of",
     "chunk_bytes",
+    "chunk_room",
     "chunks_of_scan",
     "coming_chunks",
     "find_manifests",
@@ -61,6 +67,8 @@ __all__ = [
     "line_blocks",
     "list_chunks",
     "locked",
+    "long_line",
+    "longest_line",
     "makers_of",
     "manifest_below",
     "no_room",
@@ -72,12 +80,14 @@ __all__ = [
     "read_as_listed",
     "read_manifest",
     "read_npy_header",
+    "room_of",
     "rows_without_bytes",
     "scan_directory",
     "size_difference",
     "store_scheme",
     "suffix_of",
     "text_of",
+    "utf8_name",
     "verification_of",
     "write_manifest",
 ]

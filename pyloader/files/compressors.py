@@ -16,10 +16,11 @@ from typing import IO, Any, Protocol, cast
 import zstandard
 
 from pyloader.errors import ChunkReadError
+from pyloader.files.room import Room
 from pyloader.files.unpacking import Unpacked, UnpackedMembers
-from pyloader.files.zstd_frames import UnpackedFrames
+from pyloader.files.zstd_frames import UnpackedFrames, said_size
 
-__all__ = ["COMPRESSORS", "Compressor", "open_packed", "packing_of"]
+__all__ = ["COMPRESSORS", "Compressor", "chunk_room", "open_packed", "packing_of"]
 
 _BUFFER_BYTES = 2**17
 
@@ -52,7 +53,15 @@ def packing_of(path: str | os.PathLike[str]) -> str:
     return suffix if suffix in COMPRESSORS else ""
 
 
-def open_packed(path: str | os.PathLike[str], mode: str = "rb", *, packing: str | None = None) -> IO[bytes]:
+def chunk_room(path: str) -> Room:
+    """Return the room for a chunk file that is read whole: bounded when it is packed."""
+    packing = packing_of(path)
+    return Room(path, says=lambda: said_size(path) if packing == ".zst" else None, is_bounded=bool(packing))
+
+
+def open_packed(
+    path: str | os.PathLike[str], mode: str = "rb", *, packing: str | None = None, room: Room | None = None
+) -> IO[bytes]:
     """Open a file of bytes, whatever it is packed with.
 
     A file of several members (gzip), frames (zstd) or streams (xz, bzip2) is read whole.  The same bytes written are
@@ -62,8 +71,10 @@ def open_packed(path: str | os.PathLike[str], mode: str = "rb", *, packing: str 
       path: The file.
       mode: "rb" or "wb".
       packing: A suffix in COMPRESSORS, or "" for none.  None goes by the path's own suffix.
+      room: What is unpacked is counted there, when all of it is kept; None for a file that is read bit by bit.
 
     Raises:
+      MemoryBoundError: while reading: there is no room.
       ChunkReadError: while reading: it ends early, is damaged, or something else follows its end.
     """
     if mode not in ("rb", "wb"):
@@ -75,7 +86,11 @@ def open_packed(path: str | os.PathLike[str], mode: str = "rb", *, packing: str 
         plain = open(name, "wb")  # noqa: SIM115  # the caller's to close
         return plain if compressor is None else io.BufferedWriter(_Packing(plain, compressor.packer()), _BUFFER_BYTES)
     file = io.BufferedReader(_NamedFile(name), _BUFFER_BYTES)
-    return file if compressor is None else io.BufferedReader(compressor.unpacked(file, name), _BUFFER_BYTES)
+    if compressor is None:
+        return file
+    unpacked = compressor.unpacked(file, name)
+    unpacked.room = room
+    return io.BufferedReader(unpacked, _BUFFER_BYTES)
 
 
 class _NamedFile(io.FileIO):

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import operator
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -22,9 +23,11 @@ __all__ = [
     "MANIFEST_NAME",
     "ChunkEntry",
     "Manifest",
+    "check_names",
     "checksum_of",
     "is_manifest_name",
     "read_manifest",
+    "utf8_name",
     "write_manifest",
 ]
 
@@ -129,7 +132,10 @@ def write_manifest(path: str | os.PathLike[str], manifest: Manifest) -> None:
     target = Path(path)
     beside = target.with_name(f".{target.name.removeprefix('.')}.writing")
     beside.unlink(missing_ok=True)
-    data = msgspec.json.format(msgspec.json.encode(_sorted_and_checked(path, manifest)), indent=1)
+    manifest = _sorted_and_checked(path, manifest)
+    names = [*(chunk.file for chunk in manifest.chunks), *(column.name for column in manifest.columns), manifest.root]
+    check_names(path, names)
+    data = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
     try:
         with open(beside, "xb") as file:  # never through a link that somebody has put there
             file.write(data + b"\n")
@@ -144,6 +150,23 @@ def write_manifest(path: str | os.PathLike[str], manifest: Manifest) -> None:
         raise
 
 
+def utf8_name(name: str | os.PathLike[str]) -> str:
+    r"""Return a file's name as JSON can hold it and screens can show it: a byte that is not UTF-8 is \xe9."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def check_names(path: str | os.PathLike[str], names: Iterable[str]) -> None:
+    """Raise when a manifest at `path` cannot list these files or columns.
+
+    Raises:
+      ManifestError: a name is not UTF-8.
+    """
+    for name in names:
+        if utf8_name(name) != name:
+            what = f"cannot list {utf8_name(name)}: its name is not UTF-8, and JSON holds no other."
+            raise ManifestError(utf8_name(path), what, "Rename it; loading without a manifest works")
+
+
 def checksum_of(path: str | os.PathLike[str]) -> str:
     """Return the checksum of a chunk, "xxh3:" and 16 hexadecimal digits (64-bit XXH3).
 
@@ -153,7 +176,7 @@ def checksum_of(path: str | os.PathLike[str]) -> str:
     root = Path(path)
     for file in sorted(root.iterdir()) if root.is_dir() else [root]:
         if root.is_dir():
-            digest.update(file.name.encode() + b"\0")
+            digest.update(os.fsencode(file.name) + b"\0")
         with open(file, "rb", buffering=0) as stream:
             while block := stream.read(_BLOCK_BYTES):
                 digest.update(block)

@@ -1,7 +1,7 @@
 """Headers of .npy files, by a parser of our own.
 
-NumPy has Python parse a header, by `ast.literal_eval`.  That raises almost anything for a damaged one, and up to CPython
-3.11.7 also for a good one, when another thread compiles something at the same time (gh-106905).
+NumPy has Python parse a header, by `ast.literal_eval`.  That raises almost anything for a damaged one, and up to
+CPython 3.11.7 also for a good one, when another thread compiles something at the same time (gh-106905).
 """
 
 from __future__ import annotations
@@ -24,10 +24,14 @@ _KEYS = {"descr", "fortran_order", "shape"}
 
 # As numpy.save writes it for plain numbers.
 _USUAL = re.compile(
-    r"\{'descr': '([<>|=]?[a-zA-Z]\d*(?:\[\w+\])?)', 'fortran_order': (False|True), 'shape': \(((?:\d{1,19}, ?)*(?:\d{1,19})?)\), ?\} *\n?"
+    r"\{'descr': '([<>|=]?[a-zA-Z]\d*(?:\[\w+\])?)', 'fortran_order': (False|True), "
+    r"'shape': \(((?:\d{1,19}, ?)*(?:\d{1,19})?)\), ?\} *\n?"
 )
-_TOKEN = re.compile(r"""\s*(?:(?P<number>-?\d+)L?\b|(?P<word>True|False|None)\b|(?P<mark>[{}()\[\],:])|
-    [ub]?(?P<text>'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"))""", re.VERBOSE)  # fmt: skip
+_ESCAPE = r"""\\(?:[\\'"abfnrtv]|[0-3]?[0-7]{1,2}|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8})"""
+_TOKEN = re.compile(
+    r"\s*(?:(?P<number>-?\d+)L?\b|(?P<word>True|False|None)\b|(?P<mark>[{}()\[\],:])|"
+    rf"""[ub]?(?P<text>'(?:[^'\\\n]|{_ESCAPE})*'|"(?:[^"\\\n]|{_ESCAPE})*"))"""
+)
 _DTYPE = re.compile(r"[<>|=]?[a-zA-Z]\w*(\[[\w/]+\])?")
 
 

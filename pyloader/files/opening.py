@@ -10,6 +10,7 @@ from typing import IO, Any, NoReturn
 
 from pyloader.errors import ChunkReadError
 from pyloader.files.compressors import open_packed, packing_of
+from pyloader.files.room import Room, long_line, longest_line
 
 __all__ = ["line_blocks", "open_chunk", "suffix_of", "text_of"]
 
@@ -27,7 +28,7 @@ def suffix_of(path: str | os.PathLike[str]) -> str:
     return os.path.splitext(name[: len(name) - len(packing_of(name))])[1].lower()
 
 
-def open_chunk(path: str | os.PathLike[str], mode: str = "r") -> IO[Any]:
+def open_chunk(path: str | os.PathLike[str], mode: str = "r", *, room: Room | None = None) -> IO[Any]:
     r"""Open a chunk file for reading, like open(), and unpack .gz, .zst, .xz and .bz2 on the way.
 
     Text is UTF-8; a byte order mark at its start is left out.  Lines end with "\n" only, and nothing is translated: a
@@ -36,6 +37,7 @@ def open_chunk(path: str | os.PathLike[str], mode: str = "r") -> IO[Any]:
     Args:
       path: The file.
       mode: "r" for text, "rb" for bytes.
+      room: What is unpacked is counted there, for a file that is read whole: `chunk_room(path)`.  None does not count.
 
     Raises:
       OSError: as open() does.
@@ -43,24 +45,29 @@ def open_chunk(path: str | os.PathLike[str], mode: str = "r") -> IO[Any]:
     """
     if mode not in ("r", "rt", "rb"):
         raise ValueError(f'mode must be "r" or "rb", got {mode!r}; chunks are written with ChunkWriter')
-    file = open_packed(path, "rb")
+    file = open_packed(path, "rb", room=room)
     return file if mode == "rb" else _TextFile(file, os.fspath(path))
 
 
-def line_blocks(path: str | os.PathLike[str], *, block_bytes: int = 2**20) -> Generator[bytes, None, None]:
+def line_blocks(
+    path: str | os.PathLike[str], *, block_bytes: int = 2**20, room: Room | None = None
+) -> Generator[bytes, None, None]:
     r"""Yield a text file's bytes in blocks of whole lines: the fast way to read lines.
 
     Args:
       path: The file, packed or not.
       block_bytes: About how many bytes a block has, unless a line is longer.
+      room: Of the chunk, when all of it is kept: then no line is longer than that.
 
     Yields:
       Bytes that end with b"\n", except for the file's last ones if they do not.  `text_of` makes them text.
 
     Raises:
       OSError, ChunkReadError: as `open_chunk`.
+      MemoryBoundError: a line takes more than a quarter of the memory, or than there is room for.
     """
     parts: list[bytes] = []  # of a line that is longer than a block
+    held, longest = 0, longest_line(room)
     try:
         with open_packed(path, "rb") as file:
             _skip_byte_order_mark(file)
@@ -68,9 +75,14 @@ def line_blocks(path: str | os.PathLike[str], *, block_bytes: int = 2**20) -> Ge
                 end = block.rfind(b"\n") + 1
                 if end == 0:
                     parts.append(block)
+                    held += len(block)
+                    if held > longest:
+                        raise long_line(os.fspath(path), longest)
                     continue
-                yield b"".join([*parts, memoryview(block)[:end]])
+                lines = b"".join([*parts, memoryview(block)[:end]])
                 parts = [block[end:]]
+                held = len(parts[0])
+                yield lines
     except ChunkReadError as exc:
         _raise_with_line(os.fspath(path), exc)
     if rest := b"".join(parts):

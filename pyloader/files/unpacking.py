@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import IO, Any, Protocol
 
 from pyloader.errors import ChunkReadError
+from pyloader.files.room import Room
 
 __all__ = ["Unpacked", "UnpackedMembers", "Unpacker", "foreign_bytes", "unpacking_error"]
 
@@ -40,6 +41,7 @@ class Unpacked(io.RawIOBase):
     def __init__(self, packed: IO[bytes], path: str) -> None:
         self._packed, self._path = packed, path
         self._position = 0
+        self.room: Room | None = None  # of the chunk, where all that is unpacked is kept
 
     @abstractmethod
     def unpack_into(self, target: memoryview) -> int:
@@ -63,6 +65,8 @@ class Unpacked(io.RawIOBase):
         target = memoryview(buffer).cast("B")
         count = self.unpack_into(target) if target else 0
         self._position += count
+        if self.room is not None:
+            self.room.take(2 * count, kept=count)  # as bytes, and as what is made of them
         return count
 
 

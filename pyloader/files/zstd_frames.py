@@ -13,13 +13,23 @@ import zstandard
 from pyloader.errors import ChunkReadError
 from pyloader.files.unpacking import Unpacked, foreign_bytes, unpacking_error
 
-__all__ = ["UnpackedFrames"]
+__all__ = ["UnpackedFrames", "said_size"]
 
 _PACKED_BYTES = 2**20  # read at once: with few steps, few waits for the interpreter's lock
 _LONGEST_HEADER = 18
 _MAGIC = b"\x28\xb5\x2f\xfd"
 _SKIPPABLE_MAGICS = [bytes([first]) + b"\x2a\x4d\x18" for first in range(0x50, 0x60)]
 _LAST, _TYPE, _RLE = 0b001, 0b110, 0b010  # in a block's header; RLE is one byte, many times
+
+
+def said_size(path: str) -> int | None:
+    """Return how many bytes the first frame says that it unpacks to; None when it says nothing."""
+    try:
+        with open(path, "rb") as file:
+            size: int = zstandard.frame_content_size(file.read(_LONGEST_HEADER))
+    except (OSError, zstandard.ZstdError):
+        return None
+    return size if size >= 0 else None
 
 
 class UnpackedFrames(Unpacked):

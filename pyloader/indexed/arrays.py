@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 import zipfile
@@ -85,10 +86,14 @@ def _mapped(path: str, member: str | None) -> np.ndarray:
             raise DatasetError(path, "holds a single number, not rows.", "Save an array of shape [rows, ...]")
         if what := rows_without_bytes(shape, dtype):
             raise DatasetError(path, what, "Save rows that hold something, or leave this array out")
+        found, expected = os.path.getsize(path), start + math.prod(shape) * dtype.itemsize
+        if found < expected:
+            what = f"is cut, or no .npy ({found:,} bytes found, {expected:,} expected)."
+            raise DatasetError(path, what, "Fetch it again, or make it again with numpy.save")
         if not shape[0]:
             return np.empty(shape, dtype)  # a mapping of nothing is an error
         return np.asarray(np.memmap(path, dtype, "r", start, shape, "F" if by_columns else "C"))
-    except (ValueError, OverflowError) as exc:  # of a mapping: the file is shorter than its header says
+    except ValueError as exc:
         what = f"is cut, or no .npy ({exc})."
         raise DatasetError(path, what, "Fetch it again, or make it again with numpy.save") from exc
 

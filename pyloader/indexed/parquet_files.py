@@ -15,6 +15,7 @@ from pyloader.indexed.blocks import BlockDataset
 from pyloader.optional import import_optional
 from pyloader.options import checked_integer
 from pyloader.read import ParquetReader
+from pyloader.read.parquet import read_row_groups
 
 __all__ = ["ParquetDataset"]
 
@@ -95,7 +96,7 @@ class ParquetDataset(BlockDataset):
         try:
             # Opened for each: threads must not share one, and what costs, the footer, is known.
             with parquet.ParquetFile(path, metadata=self._files[file]) as opened:
-                table = opened.read_row_group(group, names and list(names), use_threads=False)
+                table = read_row_groups(opened, path, columns=names, groups=[group])
         except (pyarrow.ArrowException, OSError) as exc:
             raise _damaged(path, exc) from exc
         return self._reader.columns_of(path, table)

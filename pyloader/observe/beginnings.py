@@ -12,8 +12,8 @@ import numpy as np
 
 from pyloader.columns import Columns, row_count, slice_columns
 from pyloader.datareader import DataReader, read_chunk
-from pyloader.errors import ChunkReadError
-from pyloader.files import chunk_bytes, line_blocks, packing_of, suffix_of
+from pyloader.errors import ChunkReadError, MemoryBoundError
+from pyloader.files import chunk_bytes, line_blocks, packing_of, room_of, suffix_of
 from pyloader.optional import import_optional
 from pyloader.options import format_bytes
 from pyloader.read import NumpyReader, TokenReader
@@ -21,6 +21,7 @@ from pyloader.read import NumpyReader, TokenReader
 __all__ = ["first_rows", "header_reader"]
 
 _WHOLE_BYTES = 2**23  # files up to this size are read as they are
+_ROOM_BYTES = 2**28  # in memory, for them
 _BLOCK_BYTES = 2**22
 _LARGEST_BYTES = 2**30  # of a form that is read whole or not at all
 _NUM_ROWS = 10_000
@@ -50,14 +51,20 @@ def first_rows(path: str, reader: DataReader, *, reader_name: str) -> tuple[Colu
       ChunkReadError: it is damaged where we looked, or too large and of a form that has to be read whole.
     """
     num_bytes = chunk_bytes(path)
+    write = _WRITERS_OF_BEGINNINGS.get(reader_name) if suffix_of(path) not in (".arrow", ".feather") else None
     if num_bytes <= _WHOLE_BYTES:
-        return read_chunk(reader, path), 1.0
+        try:
+            with room_of(None if write is None else _ROOM_BYTES):
+                return read_chunk(reader, path), 1.0
+        except MemoryBoundError:  # it unpacks to much more
+            if write is None:
+                raise
+            return _read_beginning(path, reader, write)
     if headers := header_reader(reader, [path]):
         columns = read_chunk(headers, path)
         head: Columns = {name: np.array(values) for name, values in slice_columns(columns, 0, _NUM_ROWS).items()}
         return head, row_count(head) / max(1, row_count(columns))
-    write = _WRITERS_OF_BEGINNINGS.get(reader_name)
-    if write is not None and suffix_of(path) not in (".arrow", ".feather"):
+    if write is not None:
         return _read_beginning(path, reader, write)
     if num_bytes > _LARGEST_BYTES:
         what = f"has {format_bytes(num_bytes)}, and files of its form are read whole."

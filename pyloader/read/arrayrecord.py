@@ -15,6 +15,7 @@ import numpy.typing as npt
 from pyloader.columns import Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
+from pyloader.files import Room
 from pyloader.memory import RecycledMemory, keep_freed_memory
 from pyloader.optional import import_optional
 
@@ -26,6 +27,7 @@ _OPTIONS = "readahead_buffer_size:1M,max_parallelism:0"
 
 _RANGE_BYTES = 2**20  # on disk
 _JOINED_BYTES = 2**16
+_RECORD_BYTES = 41  # a bytes object without its bytes, and its place in a list
 
 
 class ArrayRecordReader(DataReader):
@@ -86,10 +88,14 @@ class ArrayRecordReader(DataReader):
     def _read(self, path: str) -> tuple[Columns, int]:
         with _opened(path) as reader:
             num_records = reader.num_records()
+            room = Room(path)  # records are packed
             if self.dtype is None:
-                return {
-                    "record": [record for _, records in _in_ranges(reader, path) for record in records]
-                }, num_records
+                found: list[bytes] = []
+                for _, records in _in_ranges(reader, path):
+                    room.take(sum(map(len, records)) + _RECORD_BYTES * len(records))
+                    found += records
+                return {"record": found}, num_records
+            room.take(num_records * self.dtype.itemsize * math.prod(self.shape))
             array = self._memory.empty((num_records, *self.shape), self.dtype)
             row_bytes = self.dtype.itemsize * math.prod(self.shape)
             view = array.reshape(-1).view(np.uint8).data

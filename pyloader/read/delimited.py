@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pyloader.columns import Column, Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
-from pyloader.files import open_chunk, suffix_of
+from pyloader.files import Room, chunk_room, open_chunk, suffix_of
 from pyloader.read.numbers import NumberError, as_array, as_column
 from pyloader.read.options import column_names, number_dtypes
 
@@ -23,6 +23,10 @@ __all__ = ["DelimitedReader"]
 
 # The csv module refuses fields of more than 128 KiB unless told; a document in a field is often longer.
 _LONGEST_FIELD = 2**30
+
+_COUNTED_ROWS = 256  # at once
+_FIELD_BYTES = 57  # a str without its characters, and its place in a list
+_NUMBER_BYTES = 8  # what is left of a field that is a number
 
 
 class DelimitedReader(DataReader):
@@ -88,7 +92,8 @@ class DelimitedReader(DataReader):
 
     def _read(self, path: str, bad_rows: dict[int, str] | None) -> tuple[Columns, int]:
         """Read the rows; a bad one is an error, or goes to `bad_rows` and has the fields of another."""
-        with closing(self._rows(path)) as rows:
+        room = chunk_room(path)
+        with closing(self._rows(path, room)) as rows:
             first = next(rows, None)
             if first is None:
                 return self._no_rows(), 0
@@ -106,17 +111,20 @@ class DelimitedReader(DataReader):
                     bad_rows[len(fields)] = str(error)
                     row = fields[-1] if fields else [""] * len(names)
                 fields.append(row)
+                if not len(fields) % _COUNTED_ROWS:  # their characters are counted where they are unpacked
+                    num_fields = _COUNTED_ROWS * len(names)
+                    room.take(_FIELD_BYTES * num_fields, kept=_NUMBER_BYTES * num_fields)
         if not fields:
             return self._no_rows(), 0
         texts = dict(zip(names, zip(*fields, strict=True), strict=True))
         wanted = names if self.columns is None else self.columns
         return {name: self._column(path, name, list(texts[name])) for name in wanted}, len(fields)
 
-    def _rows(self, path: str) -> Generator[tuple[int, list[str]], None, None]:
+    def _rows(self, path: str, room: Room | None = None) -> Generator[tuple[int, list[str]], None, None]:
         """Yield each row that is not blank, and the line it ends in."""
         csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))
         delimiter = self.delimiter or ("\t" if suffix_of(path) == ".tsv" else ",")
-        with open_chunk(path) as file:
+        with open_chunk(path, room=room) as file:
             rows = csv.reader(file, delimiter=delimiter, strict=True)
             try:
                 for row in rows:

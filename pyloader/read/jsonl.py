@@ -12,14 +12,17 @@ from typing import Any
 import msgspec
 import numpy.typing as npt
 
-from pyloader.columns import Column, Columns
+from pyloader.columns import Column, Columns, columns_bytes
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
-from pyloader.files import line_blocks, text_of
+from pyloader.files import Room, chunk_room, line_blocks, text_of
 from pyloader.read.numbers import NumberError, as_array, as_column
 from pyloader.read.options import column_names, number_dtypes
 
 __all__ = ["JsonLineDataReader", "JsonlReader"]
+
+_SAMPLE_ROWS = 16  # of a block, whose memory is measured
+_NUMBER_BYTES = 8
 
 
 class JsonlReader(DataReader):
@@ -70,8 +73,9 @@ class JsonlReader(DataReader):
           ChunkReadError: a line is not a JSON object, or has other keys; a number does not fit its column; the file is
             cut, damaged or not UTF-8.
         """
-        with closing(line_blocks(path)) as blocks:
-            return self._read(path, blocks)
+        room = chunk_room(path)
+        with closing(line_blocks(path, room=room)) as blocks:
+            return self._read(path, blocks, room)
 
     def read_damaged_file(self, path: str) -> tuple[Columns, int, dict[int, str]]:
         """Read one JSON object per line, less the lines that are none or have other keys than the first that is one.
@@ -80,8 +84,9 @@ class JsonlReader(DataReader):
           ChunkReadError: no line can be read; a number does not fit its column; the file is cut or damaged.
         """
         bad_rows: dict[int, str] = {}
-        with closing(line_blocks(path)) as blocks:
-            columns, num_samples = self._read(path, self._mended(path, blocks, bad_rows))
+        room = chunk_room(path)
+        with closing(line_blocks(path, room=room)) as blocks:
+            columns, num_samples = self._read(path, self._mended(path, blocks, bad_rows), room)
         return columns, num_samples, bad_rows
 
     def _mended(self, path: str, blocks: Iterable[bytes], bad_rows: dict[int, str]) -> Iterator[bytes]:
@@ -108,7 +113,7 @@ class JsonlReader(DataReader):
         if rows_of is None and error is not None:
             raise error
 
-    def _read(self, path: str, blocks: Iterable[bytes]) -> tuple[Columns, int]:
+    def _read(self, path: str, blocks: Iterable[bytes], room: Room) -> tuple[Columns, int]:
         rows_of: _RowDecoder | None = None
         lists: dict[str, list[Any]] = {}
         line = 1
@@ -120,7 +125,9 @@ class JsonlReader(DataReader):
             if rows_of is not None:
                 rows = rows_of(block, line, num_lines)
                 for values, value_of in zip(lists.values(), rows_of.getters, strict=True):
-                    values.extend(map(value_of, rows))
+                    new = list(map(value_of, rows))
+                    _take(room, new)
+                    values += new
             line += num_lines
         if rows_of is None:
             return self._no_rows(), 0
@@ -182,7 +189,7 @@ class _RowDecoder:
         if self._decoder is not None:
             try:
                 rows: list[Any] = self._decoder.decode_lines(block)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 pass  # to name the line
             else:
                 if len(rows) == num_lines:  # or two objects share a line, or some lines are blank
@@ -226,6 +233,15 @@ class _RowDecoder:
             raise ChunkReadError(self._path, what, hint, line=line)
 
 
+def _take(room: Room, values: list[Any]) -> None:
+    """Count a block's values of one column: numbers will be an array."""
+    if math.isinf(room.limit) or not values:
+        return
+    num_bytes = columns_bytes({"": values}, sample_rows=_SAMPLE_ROWS)
+    is_number = isinstance(values[0], int | float)
+    room.take(num_bytes, kept=_NUMBER_BYTES * len(values) if is_number else num_bytes)
+
+
 def _lines(block: bytes, line: int) -> Iterator[tuple[int, bytes]]:
     """Yield the lines that are not blank, each with its number."""
     for number, text in enumerate(block.split(b"\n"), start=line):
@@ -248,6 +264,9 @@ def _object(path: str, line: int, text: bytes) -> dict[str, Any]:
     """Decode one line, or say what is wrong with it."""
     try:
         found = msgspec.json.decode(text)
+    except RecursionError as exc:
+        hint = "Flatten it, or leave the line out: max_skipped=1"
+        raise ChunkReadError(path, "is nested too deep.", hint, line=line) from exc
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:  # msgspec's answer to broken UTF-8 depends on its version
         text_of(text, path, line)  # names the byte
         hint = ""

@@ -11,8 +11,17 @@ import numpy as np
 
 from pyloader.columns import Columns
 from pyloader.datareader import DataReader
-from pyloader.errors import ChunkReadError
-from pyloader.files import NpyHeaderError, open_chunk, packing_of, read_npy_header, rows_without_bytes, suffix_of
+from pyloader.errors import ChunkReadError, MemoryBoundError
+from pyloader.files import (
+    NpyHeaderError,
+    Room,
+    chunk_room,
+    open_chunk,
+    packing_of,
+    read_npy_header,
+    rows_without_bytes,
+    suffix_of,
+)
 from pyloader.files.mapping import MappedFiles
 from pyloader.memory import RecycledMemory
 
@@ -79,7 +88,7 @@ class NumpyReader(DataReader):
         if not self.mmap:
             size = None if packing_of(path) else os.path.getsize(path)
             with open_chunk(path, "rb") as file:
-                return read_npy(file, path, self._memory, num_bytes=size)
+                return read_npy(file, path, self._memory, num_bytes=size, room=chunk_room(path))
         if packing_of(path):
             raise ChunkReadError(path, "is packed, and cannot be mapped.", "Pass mmap=False")
         return _usual(self._mapped.array(path, _map_npy))
@@ -92,11 +101,15 @@ class NumpyReader(DataReader):
         try:
             with opened, zipfile.ZipFile(opened) as archive:
                 files = {info.filename.removesuffix(".npy"): info.filename for info in archive.infolist()}
+                num_bytes = sum(info.file_size for info in archive.infolist())
+                room = Room(path, says=lambda: num_bytes, is_bounded=num_bytes > os.path.getsize(path))
                 for name, member in files.items():
                     info = archive.getinfo(member)
                     with archive.open(info) as file:
-                        arrays[name] = read_npy(file, f"{path}/{member}", self._memory, num_bytes=info.file_size)
-        except (ChunkReadError, MemoryError):
+                        arrays[name] = read_npy(
+                            file, f"{path}/{member}", self._memory, num_bytes=info.file_size, room=room
+                        )
+        except (ChunkReadError, MemoryBoundError, MemoryError):
             raise
         except Exception as exc:  # damage makes zipfile raise almost anything
             raise ChunkReadError(path, f"is not a whole .npz ({exc}).", "Fetch it again, or make it again") from exc
@@ -106,7 +119,12 @@ class NumpyReader(DataReader):
 
 
 def read_npy(
-    file: IO[bytes], path: str, memory: RecycledMemory | None = None, *, num_bytes: int | None = None
+    file: IO[bytes],
+    path: str,
+    memory: RecycledMemory | None = None,
+    *,
+    num_bytes: int | None = None,
+    room: Room | None = None,
 ) -> np.ndarray:
     """Read one .npy from an open file, to the file's end.
 
@@ -115,18 +133,22 @@ def read_npy(
       path: Named in errors.
       memory: Where the array's memory comes from; None for new memory.
       num_bytes: How long the file is, when that is known: then it is compared before memory is taken.
+      room: Of the chunk; None sets no bound.
 
     Returns:
       A writable array of shape [rows, ...], in C order and in the machine's byte order.
 
     Raises:
       ChunkReadError: it is cut, too long, no .npy, an array of Python objects or without rows.
+      MemoryBoundError: there is no room for it.
     """
     shape, fortran_order, dtype = _read_header(file, path)
     array_bytes = math.prod(shape) * dtype.itemsize
     start = file.tell()
     if num_bytes is not None and num_bytes != start + array_bytes:
         raise _wrong_size(path, num_bytes, start + array_bytes)
+    if room is not None:
+        room.take(array_bytes)
     stored_shape = shape[::-1] if fortran_order else shape
     array = np.empty(stored_shape, dtype) if memory is None else memory.empty(stored_shape, dtype)
     found = _fill(array.reshape(-1).view(np.uint8).data, file)

@@ -11,13 +11,17 @@ import numpy.typing as npt
 from pyloader.columns import Column, Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
-from pyloader.files import suffix_of
+from pyloader.files import Room, open_packed, suffix_of
 from pyloader.optional import import_optional
 from pyloader.read.nulls import Nulls, with_gaps_filled
 from pyloader.read.numbers import NumberError, as_array
 from pyloader.read.options import column_names, number_dtypes
 
-__all__ = ["ParquetReader"]
+__all__ = ["ParquetReader", "read_row_groups"]
+
+_LEAST_ROWS, _MOST_ROWS = 2**10, 2**16  # unpacked at once
+_BATCHES_IN_ROOM = 8
+_NULL_BYTES, _VALUE_BYTES = 8, 49  # of a place in a list, and of a str or the like without what is in it
 
 
 class ParquetReader(DataReader):
@@ -68,15 +72,16 @@ class ParquetReader(DataReader):
         """
         pyarrow = import_optional("pyarrow", wanted_by="ParquetReader")
         read = _read_parquet if suffix_of(path) not in (".arrow", ".feather") else _read_arrow
-        with open(path, "rb") as file:
+        with open_packed(path, packing="") as file:  # whose errors name it
             try:
-                table = read(file, self.columns)
+                table = read(file, self.columns, path)
             except KeyError as exc:
                 what = f"has columns {exc.args[1]}, and no {exc.args[0]!r}."
                 raise ChunkReadError(path, what) from exc
+            except MemoryError as exc:  # sizes are in the file, and damage makes them anything
+                what = "asks for more memory than there is, or is damaged."
+                raise ChunkReadError(path, what, "Split it into smaller chunks, or fetch it again") from exc
             except (pyarrow.ArrowException, OSError) as exc:
-                if getattr(exc, "errno", None) is not None:  # of the disk; those of the format are an OSError without
-                    raise
                 what = f"is damaged, or of another format ({str(exc).strip().rstrip('.')})."
                 raise ChunkReadError(path, what, "Fetch it again, or max_skipped=1 to go on without it") from exc
         return self.columns_of(path, table), table.num_rows
@@ -123,7 +128,7 @@ def _array(column: Any) -> np.ndarray | None:
     from pyarrow import types
 
     fixed = types.is_fixed_size_list(column.type)
-    if not _is_number(column.type.value_type if fixed else column.type):
+    if not _is_number(_item_type(column.type)):
         return None
     chunks = column.combine_chunks()
     values = chunks.flatten() if fixed else chunks
@@ -163,24 +168,107 @@ def _is_date(kind: Any) -> bool:
     return bool(types.is_timestamp(kind) or types.is_date(kind) or types.is_duration(kind))
 
 
-def _read_parquet(file: Any, columns: tuple[str, ...] | None) -> Any:
+def _read_parquet(file: Any, columns: tuple[str, ...] | None, path: str) -> Any:
     parquet = import_optional("pyarrow.parquet", wanted_by="ParquetReader")
     with parquet.ParquetFile(file) as opened:
         _check(columns, opened.schema_arrow.names)
-        # In the calling thread: the loader's own readers work side by side already.
-        return opened.read(columns and list(columns), use_threads=False)
+        return read_row_groups(opened, path, columns=columns)
 
 
-def _read_arrow(file: Any, columns: tuple[str, ...] | None) -> Any:
+def read_row_groups(
+    opened: Any, path: str, *, columns: Sequence[str] | None, groups: Sequence[int] | None = None
+) -> Any:
+    """Return row groups of an open Parquet file as a table; None is all of them.
+
+    Some thousand rows at a time, which is as fast, so that what grows too large is stopped: a value that all rows share
+    is there once on disk.
+
+    Raises:
+      MemoryBoundError: there is no room for them.
+    """
+    import pyarrow
+
+    metadata = opened.metadata
+    parts = [metadata.row_group(group) for group in (range(metadata.num_row_groups) if groups is None else groups)]
+    fields = [field for field in opened.schema_arrow if columns is None or field.name in columns]
+    num_rows = sum(part.num_rows for part in parts)
+    says = sum(part.total_byte_size for part in parts)
+    row_bytes = sum(map(_least_bytes, fields))
+    Room(path, says=lambda: max(says, num_rows * row_bytes)).take(num_rows * row_bytes)
+    room = Room(path, says=lambda: says)
+    batch_rows = min(max(int(room.limit // _BATCHES_IN_ROOM // max(1, says)), _LEAST_ROWS), _MOST_ROWS)
+    if all(_is_number(_item_type(field.type)) for field in fields):
+        batch_rows = _MOST_ROWS
+    batches = []
+    # In the calling thread: the loader's own readers work side by side already.
+    for batch in opened.iter_batches(
+        batch_rows, row_groups=groups, columns=None if columns is None else list(columns), use_threads=False
+    ):
+        batches.append(_counted(batch, room))
+    if not batches:
+        return opened.schema_arrow.empty_table().select([field.name for field in fields])
+    return pyarrow.Table.from_batches(batches)
+
+
+def _counted(batch: Any, room: Room) -> Any:
+    """Return a batch, what will become of it having been counted: arrays, or Python's values."""
+    objects = sum(
+        _NULL_BYTES * batch.num_rows + _VALUE_BYTES * (batch.num_rows - column.null_count)
+        for column, field in zip(batch.columns, batch.schema, strict=True)
+        if column.null_count or not _is_number(_item_type(field.type))
+    )
+    num_bytes = sum(map(_plain_bytes, batch.columns))
+    room.take(2 * num_bytes + objects, kept=num_bytes + objects)
+    return batch
+
+
+def _plain_bytes(column: Any) -> int:
+    """Return the bytes of a column's values; of one with a dictionary, those that it has without."""
+    from pyarrow import compute, types
+
+    if not types.is_dictionary(column.type):
+        return int(column.nbytes)
+    values = column.dictionary
+    if _is_number(values.type):
+        return len(column) * int(values.nbytes) // max(1, len(values))
+    try:
+        return compute.sum(compute.binary_length(values).take(column.indices)).as_py() or 0
+    except NotImplementedError:  # of an Arrow error: neither text nor bytes
+        return len(column) * int(values.nbytes) // max(1, len(values))
+
+
+def _least_bytes(field: Any) -> int:
+    """Return the least that a value takes: in an array, or its place in a list."""
+    kind = _item_type(field.type)
+    if not _is_number(kind):
+        return _NULL_BYTES
+    return int(max(1, kind.bit_width // 8) * (1 if kind == field.type else field.type.list_size))
+
+
+def _item_type(kind: Any) -> Any:
+    from pyarrow import types
+
+    return kind.value_type if types.is_fixed_size_list(kind) else kind
+
+
+def _read_arrow(file: Any, columns: tuple[str, ...] | None, path: str) -> Any:
     ipc = import_optional("pyarrow.ipc", wanted_by="ParquetReader")
     import pyarrow
 
     try:
-        table = ipc.open_file(file).read_all()
+        opened = ipc.open_file(file)
+        found = (opened.get_batch(index) for index in range(opened.num_record_batches))
     except pyarrow.ArrowInvalid:  # Hugging Face writes the streaming form
         file.seek(0)
-        table = ipc.open_stream(file).read_all()
-    _check(columns, table.column_names)
+        opened = ipc.open_stream(file)
+        found = iter(opened)
+    _check(columns, opened.schema.names)
+    room = Room(path)  # batches may be packed
+    batches = []
+    for batch in found:
+        batch.validate(full=True)  # places are taken from the file as they are: wrong ones end the process
+        batches.append(_counted(batch, room))
+    table = pyarrow.Table.from_batches(batches, opened.schema)
     if columns is None:
         return table
     # By their places, which can be said of two of one name too: that is an error for them only.

@@ -6,9 +6,11 @@ from contextlib import closing
 
 from pyloader.columns import Columns
 from pyloader.datareader import DataReader
-from pyloader.files import line_blocks, text_of
+from pyloader.files import chunk_room, line_blocks, text_of
 
 __all__ = ["TextReader"]
+
+_TEXT_BYTES = 57  # a str without its characters, and its place in a list
 
 
 class TextReader(DataReader):
@@ -27,10 +29,12 @@ class TextReader(DataReader):
           ChunkReadError: the file is cut, damaged or not UTF-8.
         """
         lines: list[str] = []
-        with closing(line_blocks(path)) as blocks:
+        room = chunk_room(path)
+        with closing(line_blocks(path, room=room)) as blocks:
             for block in blocks:
                 part = text_of(block, path, len(lines) + 1).replace("\r\n", "\n").split("\n")
                 if not part[-1]:  # after the last line's end
                     part.pop()
+                room.take(len(block) + _TEXT_BYTES * len(part))
                 lines += part
         return {"text": lines}, len(lines)

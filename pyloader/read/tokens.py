@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pyloader.columns import Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
-from pyloader.files import open_chunk, packing_of, suffix_of
+from pyloader.files import chunk_room, open_chunk, packing_of, suffix_of
 from pyloader.files.mapping import MappedFiles
 from pyloader.memory import RecycledMemory
 from pyloader.options import checked_integer
@@ -139,7 +139,7 @@ class TokenReader(DataReader):
         if packing_of(path):
             if self.mmap:
                 raise ChunkReadError(path, "is packed, and cannot be mapped.", "Pass mmap=False")
-            with open_chunk(path, "rb") as file:
+            with open_chunk(path, "rb", room=chunk_room(path)) as file:
                 data = bytearray(file.read())
             self._check_size(path, len(data))
             tokens = np.frombuffer(data, self.dtype)

@@ -12,7 +12,7 @@ import numpy as np
 from pyloader.columns import Columns
 from pyloader.datareader import DataReader, read_chunk, read_good_rows
 from pyloader.deliver import RemoteFunction, Retried, Steps
-from pyloader.files import read_as_listed
+from pyloader.files import read_as_listed, room_of
 from pyloader.observe import Counters
 from pyloader.read import Nulls
 from pyloader.run.encoding import encode_and_collate
@@ -34,7 +34,7 @@ def user_functions(options: RunOptions, steps: Steps, counters: Counters) -> tup
     Raises:
       TypeError: the user's objects cannot be sent to other processes; the message names the part that cannot.
     """
-    read: Callable[[str], _RowsRead] = partial(_read, options.reader, options.nulls, options.skips)
+    read: Callable[[str], _RowsRead] = partial(_read, options.reader, options.nulls, options.skips, options.max_bytes)
     stream = 0 if options.streams is None else options.streams.served[0]
     seed = options.seed if "rng" in options.drawn else None
     encode: Encode = partial(encode_and_collate, options.dataset, options.collator, seed, stream)
@@ -70,9 +70,10 @@ def _careful(options: RunOptions, read: Callable[[str], _RowsRead], counters: Co
     )
 
 
-def _read(reader: DataReader, nulls: Nulls | None, skips: bool, path: str) -> _RowsRead:
-    columns, bad_rows = read_good_rows(reader, path) if skips else (read_chunk(reader, path), {})
-    return (columns if nulls is None else nulls.filled(path, columns)), bad_rows
+def _read(reader: DataReader, nulls: Nulls | None, skips: bool, max_bytes: int | None, path: str) -> _RowsRead:
+    with room_of(max_bytes):
+        columns, bad_rows = read_good_rows(reader, path) if skips else (read_chunk(reader, path), {})
+        return (columns if nulls is None else nulls.filled(path, columns)), bad_rows
 
 
 def _converting(encode: Encode, convert: Callable[[Any], Any] | None) -> Encode:

@@ -16,7 +16,8 @@ import numpy as np
 
 from pyloader.columns import Columns
 from pyloader.errors import ChunkReadError, SplitError
-from pyloader.files import NpyHeaderError, packing_of, read_npy_header, rows_without_bytes
+from pyloader.files import NpyHeaderError, longest_line, packing_of, read_npy_header, rows_without_bytes
+from pyloader.options import format_bytes
 from pyloader.write.blocks import BLOCK_BYTES, Block, Place, Source, opened
 
 __all__ = ["ArrayFile", "array_file", "arrays_as_columns", "npz_members"]
@@ -75,11 +76,23 @@ def array_file(path: str, member: str = "") -> ArrayFile:
         raise SplitError(name, "is a single number, not rows.", "Save an array of at least one dimension")
     if what := rows_without_bytes(shape, dtype):
         raise SplitError(name, what, "Save rows that hold something, or leave this array out")
+    row_bytes = dtype.itemsize * math.prod(shape[1:])
+    if not member and not packing_of(path):
+        whole = (os.path.getsize(path) - offset) // max(1, row_bytes)
+        if whole < shape[0]:
+            raise _cut(name, whole, shape[0])
+    elif row_bytes > longest_line():
+        what = f"has rows of {format_bytes(row_bytes)}, more than a quarter of the memory."
+        raise SplitError(name, what, _AGAIN)
     by_columns = by_columns and len(shape) > 1
     if by_columns and (member or packing_of(path)):
         what = "is packed, and stored column by column (Fortran order)."
         raise SplitError(name, what, "Save it as a plain .npy first")
     return ArrayFile(name, path, member, dtype, tuple(shape), offset, by_columns)
+
+
+def _cut(name: str, whole: int, num_rows: int) -> SplitError:
+    return SplitError(name, f"ends early: {whole:,} of {num_rows:,} rows are there.", _AGAIN)
 
 
 def npz_members(
@@ -163,7 +176,7 @@ def _streamed(file: ArrayFile, start: int, window: int) -> Iterator[np.ndarray]:
                 data = stream.read(count * file.row_bytes)
                 if len(data) != count * file.row_bytes:
                     whole = row + len(data) // max(1, file.row_bytes)
-                    raise SplitError(file.name, f"ends early: {whole:,} of {num_rows:,} rows are there.", _AGAIN)
+                    raise _cut(file.name, whole, num_rows)
                 yield np.frombuffer(data, file.dtype, count * math.prod(file.shape[1:])).reshape(count, *file.shape[1:])
                 row += count
     except ChunkReadError as exc:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from pyloader.errors import ChunkReadError
+from pyloader.errors import ChunkReadError, SplitError
+from pyloader.files import longest_line
+from pyloader.options import format_bytes
 from pyloader.write.blocks import BLOCK_BYTES, Block, Place, bytes_read, ends_early, opened
 
 __all__ = ["blocks_of_lines"]
@@ -30,6 +32,8 @@ def blocks_of_lines(name: str, start: Place, *, block_bytes: int = BLOCK_BYTES) 
                 rest.append(piece)
                 held += len(piece)
                 if b"\n" not in piece:
+                    if held > longest_line():
+                        raise _long_line(name, place, held)
                     continue
                 joined = b"".join(rest)
                 end = joined.rfind(b"\n") + 1
@@ -41,6 +45,11 @@ def blocks_of_lines(name: str, start: Place, *, block_bytes: int = BLOCK_BYTES) 
                 yield _block(last + b"\n", place, bytes_read(stream, place.offset + len(last)))
     except ChunkReadError as exc:
         raise ends_early(name, exc) from exc
+
+
+def _long_line(name: str, place: Place, held: int) -> SplitError:
+    what = f"has a line of more than {format_bytes(held)}, a quarter of the memory."
+    return SplitError(name, what, "If it is no text, say what it is: --from", place.line)
 
 
 def _block(lines: bytes, place: Place, num_read: int) -> Block:

@@ -99,7 +99,7 @@ class LineChecker:
             return False
         try:
             return len(self._decoder.decode_lines(rows.data)) == len(rows)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return False
 
     def _check_slowly(self, block: bytes, name: str, first_line: int) -> tuple[Rows, np.ndarray]:

@@ -14,6 +14,7 @@ import msgspec
 import xxhash
 
 from pyloader.dataset import Dataset
+from pyloader.files import utf8_name
 from pyloader.write.holdout import output_names
 from pyloader.write.inputs import InputNames, Inputs
 from pyloader.write.sizes import ChunkSizes
@@ -73,7 +74,7 @@ class Request:
 
     def command(self) -> str:
         """Return the command line that asks the same, without what changes nothing in the chunks."""
-        words = ["pyloader", "split", *self._input_words(), os.path.join(self.output_dir, "")]
+        words = ["pyloader", "split", *self._input_words(), utf8_name(os.path.join(self.output_dir, ""))]
         sizes = self.sizes
         for option, value in (
             ("--chunk-bytes", sizes.chunk_bytes), ("--chunk-samples", sizes.chunk_samples),
@@ -93,7 +94,7 @@ class Request:
 
     def fingerprint(self, inputs: Inputs) -> str:
         """Return 16 hexadecimal digits that change when the dump does, or what is to be made of it."""
-        said = [self.command(), [list(file) for file in inputs.files]]
+        said = [self.command(), [[utf8_name(name), *about] for name, *about in inputs.files]]
         return xxhash.xxh3_64_hexdigest(msgspec.json.encode(said))
 
     def shown_inputs(self) -> str:
@@ -103,9 +104,9 @@ class Request:
 
     def _input_words(self) -> list[str]:
         if isinstance(self.inputs, Mapping):
-            return [f"{column}={os.fspath(name)}" for column, name in self.inputs.items()]
+            return [f"{column}={utf8_name(name)}" for column, name in self.inputs.items()]
         given = [self.inputs] if isinstance(self.inputs, str | os.PathLike) else self.inputs
-        return [os.fspath(name) for name in given]
+        return [utf8_name(name) for name in given]
 
 
 def _name_of(named: Any) -> str | None:

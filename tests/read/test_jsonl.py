@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyloader.errors import ChunkReadError
+from pyloader import DataLoader
+from pyloader.errors import ChunkReadError, SplitError
 from pyloader.files.compressors import COMPRESSORS, open_packed
 from pyloader.read.jsonl import JsonLineDataReader, JsonlReader
 from pyloader.testing import check_reader
+from pyloader.write.splitter import split
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 
@@ -88,6 +90,21 @@ def test_gsm8k_is_read_whole():
     lines = path.read_text(encoding="utf-8").split("\n")[:-1]
     assert len(lines) == 200
     assert columns == {key: [json.loads(line)[key] for line in lines] for key in ("question", "answer")}
+
+
+DEEP = '{"a": ' + "[" * 5000 + "]" * 5000 + "}\n"
+
+
+def test_objects_that_are_nested_too_deep_are_an_error_of_their_line(chunk):
+    path = chunk('{"a": 1}\n' + DEEP + '{"a": 2}\n')
+    with pytest.raises(ChunkReadError, match=r"a\.jsonl:2: is nested too deep\. Flatten it, or leave the line out"):
+        read(path)
+    columns, num_rows, bad_rows = JsonlReader().read_damaged_file(path)
+    assert (columns["a"].tolist(), num_rows, list(bad_rows)) == ([1, 1, 2], 3, [1])
+    with DataLoader(data_dir=path, max_skipped=1) as loader:
+        assert [batch["a"].tolist() for batch in loader] == [[1, 2, 2]]
+    with pytest.raises(SplitError, match=r"a\.jsonl:2: is not JSON"):
+        split(path, f"{path}.chunks", num_chunks=1)
 
 
 def test_files_of_many_blocks_are_read_whole(chunk):

@@ -257,7 +257,7 @@ def test_parts_that_ctrl_c_leaves_half_done_are_found(chunks):
 
 def test_damage_that_is_not_noticed_is_found(chunks, monkeypatch):
     monkeypatch.setattr(failures, "Verification", lambda *arguments, **options: None)
-    breaks(failures.check_damage, loaders(chunks, reader=Patient), r"law 7 .*damaged \(truncate\), and an epoch was")
+    breaks(failures.check_damage, loaders(chunks, reader=Patient), r"law 7 .*damaged \(flip_bit\), and an epoch was")
 
 
 class Patient(DataReader):
