@@ -2,6 +2,7 @@
 
 from pyloader.files.chunk_list import ChunkList, form_of
 from pyloader.files.compressors import open_packed, packing_of
+from pyloader.files.conversions import conversion
 from pyloader.files.listing import (
     DataDir,
     chunks_of_scan,
@@ -21,20 +22,24 @@ from pyloader.files.manifest import (
 )
 from pyloader.files.opening import line_blocks, open_chunk, suffix_of, text_of
 from pyloader.files.scanning import Scan, chunk_bytes, is_chunk_name, scan_directory
+from pyloader.files.sniffing import POINTER_BYTES, Sniffer, named_by_content, sniffed
 from pyloader.files.verification import Verification, byte_difference, size_difference, verification_of
 
 __all__ = [
     "MANIFEST_NAME",
+    "POINTER_BYTES",
     "ChunkEntry",
     "ChunkList",
     "DataDir",
     "Manifest",
     "Scan",
+    "Sniffer",
     "Verification",
     "byte_difference",
     "checksum_of",
     "chunk_bytes",
     "chunks_of_scan",
+    "conversion",
     "find_manifest",
     "form_of",
     "is_chunk_name",
@@ -42,6 +47,7 @@ __all__ = [
     "line_blocks",
     "list_chunks",
     "manifest_below",
+    "named_by_content",
     "no_such_place",
     "open_chunk",
     "open_packed",
@@ -49,6 +55,7 @@ __all__ = [
     "read_manifest",
     "scan_directory",
     "size_difference",
+    "sniffed",
     "suffix_of",
     "text_of",
     "verification_of",

@@ -127,6 +127,7 @@ COMPRESSORS = {
             UnpackedMembers,
             packing="gzip",
             magic=b"\x1f\x8b",
+            padding=1,  # as tapes leave it; gzip and Python pass over it
             unpacker=lambda: zlib.decompressobj(31),
             failure=zlib.error,
         ),
@@ -143,6 +144,7 @@ COMPRESSORS = {
             UnpackedMembers,
             packing="xz",
             magic=b"\xfd7zXZ\0",
+            padding=4,  # the format's own "stream padding"
             unpacker=lzma.LZMADecompressor,
             failure=lzma.LZMAError,
         ),
@@ -150,7 +152,14 @@ COMPRESSORS = {
     ),
     ".bz2": Compressor(
         "bzip2",
-        partial(UnpackedMembers, packing="bzip2", magic=b"BZh", unpacker=bz2.BZ2Decompressor, failure=OSError),
+        partial(
+            UnpackedMembers,
+            packing="bzip2",
+            magic=b"BZh",
+            padding=0,
+            unpacker=bz2.BZ2Decompressor,
+            failure=OSError,
+        ),
         bz2.BZ2Compressor,
     ),
 }

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pyloader.columns import Column, Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
-from pyloader.files import line_blocks, text_of
+from pyloader.files import line_blocks, sniffed, text_of
 from pyloader.read.numbers import NumberError, as_array, as_column
 from pyloader.read.options import column_names, number_dtypes
 
@@ -70,7 +70,7 @@ class JsonlReader(DataReader):
             cut, damaged or not UTF-8.
         """
         with closing(line_blocks(path)) as blocks:
-            return self._read(path, blocks)
+            return self._read(path, sniffed(blocks, path, "jsonl"))
 
     def read_damaged_file(self, path: str) -> tuple[Columns, int, dict[int, str]]:
         """Read one JSON object per line, less the lines that are none or have other keys than the first that is one.
@@ -80,7 +80,7 @@ class JsonlReader(DataReader):
         """
         bad_rows: dict[int, str] = {}
         with closing(line_blocks(path)) as blocks:
-            columns, num_samples = self._read(path, self._mended(path, blocks, bad_rows))
+            columns, num_samples = self._read(path, self._mended(path, sniffed(blocks, path, "jsonl"), bad_rows))
         return columns, num_samples, bad_rows
 
     def _mended(self, path: str, blocks: Iterable[bytes], bad_rows: dict[int, str]) -> Iterator[bytes]:
@@ -247,10 +247,8 @@ def _object(path: str, line: int, text: bytes) -> dict[str, Any]:
     """Decode one line, or say what is wrong with it."""
     try:
         found = msgspec.json.decode(text)
-    except UnicodeDecodeError:
-        text_of(text, path, line)  # names the byte
-        raise
-    except msgspec.DecodeError as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        text_of(text, path, line)  # names the byte that is not UTF-8
         hint = ""
         if re.search(rb"\b(NaN|Infinity)\b", text):
             hint = "NaN and Infinity are not JSON: write null, and pass fill={...}"

@@ -11,6 +11,7 @@ from typing import IO, NamedTuple
 from pyloader.columns import Columns
 from pyloader.errors import ChunkReadError, SplitError
 from pyloader.files import line_blocks, open_packed
+from pyloader.files.unpacking import FETCH_AGAIN
 
 __all__ = ["BLOCK_BYTES", "STANDARD_INPUT", "Block", "Place", "Source", "bytes_read", "ends_early", "opened"]
 
@@ -102,4 +103,5 @@ def ends_early(name: str, exc: ChunkReadError) -> SplitError:
             pass
     except ChunkReadError as found:
         exc = found
-    return SplitError(name, exc.what, "Fetch it again; nothing of it counts as complete")
+    again = "Fetch it again; nothing of it counts as complete"
+    return SplitError(name, exc.what, again if exc.hint == FETCH_AGAIN else exc.hint)

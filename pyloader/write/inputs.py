@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from pyloader.errors import SplitError
 from pyloader.files import packing_of, suffix_of
+from pyloader.read.dialect import Dialect
 from pyloader.write.array_files import array_file, arrays_as_columns, npz_members
 from pyloader.write.blocks import STANDARD_INPUT, Block, Place, Source
 from pyloader.write.line_files import blocks_of_lines
@@ -22,19 +23,15 @@ InputNames: TypeAlias = (
     "str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Mapping[str, str | os.PathLike[str]]"
 )
 
+_Blocks: TypeAlias = Callable[[str, Place], Generator[Block, None, None]]
+
 _SUFFIXES = {
     "jsonl": (".jsonl", ".ndjson", ".jsonlines"), "text": (".txt", ".text"), "csv": (".csv",), "tsv": (".tsv",),
     "npy": (".npy",), "npz": (".npz",), "parquet": (".parquet", ".pq"),
 }  # fmt: skip
 INPUT_FORMATS = tuple(_SUFFIXES)
 
-# Those that are streams of lines, with how their blocks are read.
-_STREAMS: dict[str, Callable[[str, Place], Generator[Block, None, None]]] = {
-    "jsonl": blocks_of_lines,
-    "text": blocks_of_lines,
-    "csv": partial(blocks_of_fields, delimiter=","),
-    "tsv": partial(blocks_of_fields, delimiter="\t"),
-}
+_STREAMS = ("jsonl", "text", "csv", "tsv")  # of lines
 
 # What unpacked text comes to, in packed bytes; only an estimate, for the free space and the number of segments.
 _TYPICAL_RATIO = 4
@@ -62,12 +59,15 @@ class Inputs:
         return not self.files
 
 
-def find_inputs(names: InputNames, *, input_format: str | None = None) -> Inputs:
+def find_inputs(
+    names: InputNames, *, input_format: str | None = None, delimiter: str | None = None, quote: str | None = None
+) -> Inputs:
     """Find the files, and what they are.
 
     Args:
       names: A file, a glob pattern, "-" for standard input, several of these, or column -> .npy file or pattern.
       input_format: One of INPUT_FORMATS; None goes by the files' suffixes.
+      delimiter, quote: Of CSV and TSV, as a `Dialect` has them.
 
     Raises:
       SplitError: a file is missing, of no known format, or of another format than the others.
@@ -78,33 +78,47 @@ def find_inputs(names: InputNames, *, input_format: str | None = None) -> Inputs
         return _arrays({column: _expand([name]) for column, name in names.items()})
     given = [names] if isinstance(names, str | os.PathLike) else list(names)
     if "-" in given:
-        return _standard_input(len(given), input_format)
+        return _standard_input(len(given), input_format, delimiter, quote)
     paths = _expand(given)
     formats = [input_format or _format_of(path) for path in paths]
     for path, found in zip(paths, formats, strict=True):
         if found != formats[0]:
             what = f"is {found}, but {paths[0]} is {formats[0]}."
             raise SplitError(path, what, "Split them into directories of their own, or say --from")
+    blocks = _blocks(formats[0], delimiter, quote, is_said=input_format is not None)
     if formats[0] == "npy":
         return _arrays({"data": paths})
     files = _files(paths)
     if formats[0] == "npz":
         sources, sizes = zip(*(arrays_as_columns(path, npz_members(path)) for path in paths), strict=True)
         return Inputs("npz", sources, files, sum(sizes))
-    blocks = _STREAMS.get(formats[0], blocks_of_parquet)
     is_packed = [formats[0] == "parquet" or bool(packing_of(path)) for path in paths]
     raw = sum(size * (_TYPICAL_RATIO if packed else 1) for packed, (_, size, _) in zip(is_packed, files, strict=True))
     return Inputs(formats[0], tuple(Source(path, size, partial(blocks, path)) for path, size, _ in files), files, raw)
 
 
-def _standard_input(num_names: int, input_format: str | None) -> Inputs:
+def _blocks(name: str, delimiter: str | None, quote: str | None, *, is_said: bool) -> _Blocks:
+    """Return what reads the blocks of a file of this format; `is_said` when the user named the format."""
+    if name in ("csv", "tsv"):
+        return partial(blocks_of_fields, dialect=Dialect.of_file(f".{name}", delimiter=delimiter, quote=quote))
+    if delimiter is not None or quote is not None:
+        raise ValueError(f"delimiter and quote are for csv and tsv, and this is {name}. Say what it is: --from csv")
+    if name not in _STREAMS:
+        return blocks_of_parquet
+    return partial(blocks_of_lines, form=None if name == "text" and is_said else name)  # said, it may look like anything
+
+
+def _standard_input(
+    num_names: int, input_format: str | None, delimiter: str | None, quote: str | None
+) -> Inputs:
     if num_names > 1:
         raise ValueError("- is standard input, and stands alone: name only -, or only files")
     if input_format is None:
         raise ValueError("standard input has no suffix to go by. Say what it is: --from jsonl (or text, csv, tsv)")
     if input_format not in _STREAMS:
         raise ValueError(f"standard input cannot be {input_format}. Write it to a file first")
-    return Inputs(input_format, (Source(STANDARD_INPUT, 0, partial(_STREAMS[input_format], STANDARD_INPUT)),))
+    blocks = _blocks(input_format, delimiter, quote, is_said=True)
+    return Inputs(input_format, (Source(STANDARD_INPUT, 0, partial(blocks, STANDARD_INPUT)),))
 
 
 def _arrays(columns: Mapping[str, Sequence[str]]) -> Inputs:

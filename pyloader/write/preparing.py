@@ -148,7 +148,7 @@ def _columns(block: Block, name: str) -> Columns:
     if isinstance(block.content, dict):
         return block.content
     try:
-        text = text_of(block.content[:-1], name, block.line)
+        text = text_of(block.content, name, block.line).removesuffix("\n")
     except ChunkReadError as exc:
         raise SplitError(name, exc.what, exc.hint, exc.line) from exc
     return {"text": text.replace("\r\n", "\n").removesuffix("\r").split("\n")}

@@ -2,77 +2,74 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
-from collections.abc import Generator, Iterator
-from typing import IO, Any
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
+from typing import Any
 
 from pyloader.columns import Columns
 from pyloader.errors import ChunkReadError, SplitError
+from pyloader.files import named_by_content, text_of
 from pyloader.optional import import_optional
-from pyloader.write.blocks import BLOCK_BYTES, Block, Place, bytes_read, ends_early, opened
+from pyloader.read.dialect import Dialect, rows_of
+from pyloader.write.blocks import BLOCK_BYTES, Block, Place
+from pyloader.write.line_files import blocks_of_lines
 
 __all__ = ["blocks_of_fields", "blocks_of_parquet"]
 
-# The csv module refuses fields of more than 128 KiB unless told; a document in a field is often longer.
-_LONGEST_FIELD = 2**30
-
 _MAX_BATCH_ROWS = 2**16
+_TEXT_BYTES = 2**18  # parsed at a time
 
 
 def blocks_of_fields(
-    name: str, start: Place, *, delimiter: str, block_bytes: int = BLOCK_BYTES
+    name: str, start: Place, *, dialect: Dialect, block_bytes: int = BLOCK_BYTES
 ) -> Generator[Block, None, None]:
-    """Yield the blocks of a CSV or TSV file with a header line; every value is text, exactly as it is written."""
-    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))
-    with opened(name) as stream:
-        text = io.TextIOWrapper(stream, "utf-8-sig", newline="")
-        reader = csv.reader(text, delimiter=delimiter, strict=True)
-        try:
-            rows: Iterator[list[str]] = (row for row in reader if row)
-            header = next(rows, [])
-            _check_header(name, header)
-            rows = itertools.islice(rows, start.offset, None)
-            yield from _blocks_of_rows(name, rows, reader, header, start.offset, block_bytes, stream)
-        except ChunkReadError as exc:
-            raise ends_early(name, exc) from exc
-        except UnicodeDecodeError as exc:
-            hint = "Convert it: iconv -f LATIN1 -t UTF-8"
-            raise SplitError(name, f"is not UTF-8 ({exc.reason}).", hint, reader.line_num + 1) from exc
-        except csv.Error as exc:
-            hint = "A quote is not closed, or stands in a field without being doubled"
-            raise SplitError(name, f"is not well-formed ({exc}).", hint, reader.line_num) from exc
-        finally:
-            text.detach()  # collected, it would close standard input
-
-
-def _blocks_of_rows(
-    name: str, rows: Iterator[list[str]], reader: Any, header: list[str], count: int, size: int, stream: IO[bytes]
-) -> Iterator[Block]:
+    """Yield the blocks of a delimited file with a header line; every value is text, exactly as it is written."""
     num_read = 0
-    while held := list(_some_rows(name, rows, reader, len(header), size)):
-        columns: Columns = {key: list(values) for key, values in zip(header, zip(*held, strict=True), strict=True)}
-        num_read += sum(sum(map(len, row)) + len(row) for row in held)
-        first, count = count + 1, count + len(held)
-        yield Block(columns, first, Place(count, count + 1), bytes_read(stream, num_read))
+
+    def texts(blocks: Iterable[Block]) -> Iterator[str]:
+        nonlocal num_read
+        for block in blocks:
+            assert isinstance(block.content, bytes)
+            num_read = block.bytes_read
+            try:
+                yield text_of(block.content, name, block.line)
+            except ChunkReadError as exc:
+                raise SplitError(name, exc.what, exc.hint, exc.line) from exc
+
+    with closing(blocks_of_lines(name, Place(), block_bytes=_TEXT_BYTES, form="csv")) as blocks:
+        batches = rows_of(name, texts(blocks), dialect, error=SplitError)
+        numbered = itertools.chain.from_iterable(zip(*batch, strict=True) for batch in batches)
+        line, header = next(numbered, (1, []))
+        _check_header(name, line, header, dialect)
+        numbered = itertools.islice(numbered, start.offset, None)
+        count = start.offset
+        while held := list(_some_rows(name, numbered, len(header), block_bytes)):
+            lines, rows = zip(*held, strict=True)
+            columns: Columns = {key: list(values) for key, values in zip(header, zip(*rows, strict=True), strict=True)}
+            count += len(rows)
+            yield Block(columns, lines[0], Place(count, count + 1), num_read)
 
 
-def _some_rows(name: str, rows: Iterator[list[str]], reader: Any, num_fields: int, size: int) -> Iterator[list[str]]:
-    for row in rows:
+def _some_rows(
+    name: str, numbered: Iterator[tuple[int, list[str]]], num_fields: int, size: int
+) -> Iterator[tuple[int, list[str]]]:
+    for line, row in numbered:
         if len(row) != num_fields:
             what = f"has {len(row)} values, but the header has {num_fields} names."
-            raise SplitError(name, what, "Quote values that hold the delimiter", reader.line_num)
-        yield row
+            raise SplitError(name, what, "Quote values that hold the delimiter", line)
+        yield line, row
         size -= sum(map(len, row))
         if size <= 0:
             return
 
 
-def _check_header(name: str, header: list[str]) -> None:
+def _check_header(name: str, line: int, header: list[str], dialect: Dialect) -> None:
+    if problem := dialect.header_problem(header):
+        raise SplitError(name, *problem, line)
     for key in header:
         if header.count(key) > 1:
-            raise SplitError(name, f"has two columns called {key!r}.", "Give them different names", 1)
+            raise SplitError(name, f"has two columns called {key!r}.", "Give them different names", line)
 
 
 def blocks_of_parquet(name: str, start: Place, *, block_bytes: int = BLOCK_BYTES) -> Generator[Block, None, None]:
@@ -95,7 +92,8 @@ def blocks_of_parquet(name: str, start: Place, *, block_bytes: int = BLOCK_BYTES
                         content = {key: _column(rows.column(key)) for key in rows.schema.names}
                         yield Block(content, first + 1, Place(row, row + 1), stream.tell())
     except (arrow.ArrowException, OSError) as exc:
-        raise SplitError(name, f"cannot be read: row {row + 1:,} ({exc}).", "Fetch it again") from exc
+        error = SplitError(name, f"cannot be read: row {row + 1:,} ({exc}).", "Fetch it again")
+        raise named_by_content(error) from exc
 
 
 def _column(values: Any) -> Any:
