@@ -19,7 +19,9 @@ __all__ = ["expectations"]
 _WIDE_WINDOW = 64  # chunks; mixes much more
 
 
-def expectations(sight: Sight, path: str, *, batch_size: int, ranks: int) -> Iterator[tuple[str, str]]:
+def expectations(
+    sight: Sight, path: str, *, batch_size: int, ranks: int, reader: str = "", said: str = ""
+) -> Iterator[tuple[str, str]]:
     """Yield the lines of the screen, each a label and a text.
 
     Args:
@@ -27,10 +29,13 @@ def expectations(sight: Sight, path: str, *, batch_size: int, ranks: int) -> Ite
       path: Where, as the user wrote it.
       batch_size: Samples a batch on each rank.
       ranks: Training processes.
+      reader: The reader, in Python, when the user said how the files are read.
+      said: The same as options of a command, after a space.
     """
     if not _is_large_dump(sight):
         rule = ', last_batch="drop"' if ranks > 1 else ""
-        yield "to read", f'DataLoader(data_dir="{path}", batch_size={batch_size}, shuffle=True{rule})'
+        given = f"{reader}, " if reader else ""
+        yield "to read", f'DataLoader({given}data_dir="{path}", batch_size={batch_size}, shuffle=True{rule})'
         yield "", f"a batch: {'   '.join(_in_batch(sight.rows, batch_size))}"
         if sight.num_samples is not None:
             yield "steps", "   ".join(_steps(sight.num_samples, batch_size, ranks, exact=sight.is_counted))
@@ -40,7 +45,7 @@ def expectations(sight: Sight, path: str, *, batch_size: int, ranks: int) -> Ite
             yield "memory", f"{counted(resident, 'chunk')} (max_queue_size={MAX_QUEUE_SIZE}) {are}"
     yield from _warnings(sight)
     if sight.chunks.manifest is None and len(sight.chunks) == 1:
-        split = f"pyloader split {shlex.quote(path)} chunks/{' --shuffle' if sight.sorted_columns else ''}"
+        split = f"pyloader split {shlex.quote(path)} chunks/{said}{' --shuffle' if sight.sorted_columns else ''}"
         yield "next" if _is_large_dump(sight) else "or split", split
 
 

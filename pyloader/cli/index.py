@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from pyloader.cli.dialect import add_form_options, said_options, said_reader, said_words
 from pyloader.cli.main import GOOD
 from pyloader.cli.screens import as_block, as_json, counted, progress_over_chunks
 from pyloader.datareader import DataReader
@@ -58,6 +59,7 @@ def add_parser(subparsers: Any) -> None:
         default=[],
         help="what that reader is made with: --reader tokens --option window=1025 --option dtype=uint16",
     )
+    add_form_options(parser)
     parser.add_argument("--output", metavar="FILE", help="where the manifest goes, when DIR must stay as it is")
     parser.add_argument("--checksums", action="store_true", help="compute them too, for pyloader verify")
     parser.add_argument("--overwrite", action="store_true", help="replace the manifest that is there")
@@ -82,7 +84,11 @@ def run(arguments: argparse.Namespace) -> int:
         )
     chunks = chunks_of_scan(root, scan, arguments.directory)
     options = _reader_options(arguments.option, arguments.reader)
-    reader = _reader(chunks, arguments.reader, options)
+    if (said := said_options(arguments, chunks.path(0))) is not None:
+        if arguments.reader:
+            raise ValueError("--reader and --from, --delimiter or --quote were given; one says what reads the chunks")
+        options = said
+    reader = said_reader(arguments, chunks.path(0)) or _reader(chunks, arguments.reader, options)
     progress = progress_over_chunks("count", quiet=arguments.quiet)
     name = reader_name(reader)
     count = count_samples(chunks, reader, reader_name=name, checksums=arguments.checksums, progress=progress)
@@ -165,6 +171,7 @@ def _command(arguments: argparse.Namespace) -> list[str]:
     words = ["pyloader", "index", arguments.directory]
     words += ["--reader", arguments.reader] if arguments.reader else []
     words += [word for option in arguments.option for word in ("--option", option)]
+    words += shlex.split(said_words(arguments))
     words += ["--output", arguments.output] if arguments.output else []
     return words + (["--checksums"] if arguments.checksums else [])
 

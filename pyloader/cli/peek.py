@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from pyloader.cli.dialect import add_form_options, said_code, said_reader, said_words
 from pyloader.cli.expectations import expectations
 from pyloader.cli.main import GOOD
 from pyloader.cli.screens import (
@@ -47,6 +48,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--ranks", type=int, default=1, metavar="N", help="training processes (default: 1)")
     parser.add_argument("--samples", type=int, default=1, metavar="N", help="how many samples to show (default: 1)")
     parser.add_argument("--columns", metavar="A,B", help="show only these columns")
+    add_form_options(parser)
     parser.add_argument("--all", action="store_true", help="read every chunk, not only the first")
     parser.add_argument("--json", action="store_true", help="everything as JSON")
     parser.add_argument("-q", "--quiet", action="store_true", help="no bar, and no samples")
@@ -59,7 +61,9 @@ def run(arguments: argparse.Namespace) -> int:
         if getattr(arguments, option) < least:
             raise ValueError(f"--{option.replace('_', '-')} must be at least {least}, got {getattr(arguments, option)}")
     progress = progress_over_chunks("read", quiet=arguments.quiet)
-    sight = look_at(list_chunks(arguments.path), read_all=arguments.all, progress=progress)
+    chunks = list_chunks(arguments.path)
+    reader = said_reader(arguments, chunks.path(0))
+    sight = look_at(chunks, reader=reader, read_all=arguments.all, progress=progress)
     chosen = _chosen([column.name for column in sight.columns], arguments.columns)
     if arguments.json:
         print(as_json(_as_dict(sight, arguments, chosen)))
@@ -81,7 +85,7 @@ def _chosen(names: Sequence[str], wanted: str | None) -> list[str]:
 
 def _screen(sight: Sight, arguments: argparse.Namespace, chosen: Sequence[str]) -> Iterator[str]:
     path = arguments.path.rstrip("/") or arguments.path
-    (label, text), *rest = _head(sight, path)
+    (label, text), *rest = _head(sight, path, said_words(arguments))
     if not text:
         yield label
     yield as_block([*([(label, text)] if text else []), *rest], label_width=10)
@@ -97,11 +101,14 @@ def _screen(sight: Sight, arguments: argparse.Namespace, chosen: Sequence[str]) 
         for index in range(min(arguments.samples, row_count(sight.rows))):
             yield from _sample(sight.rows, index, chosen)
     yield ""
-    expected = expectations(sight, path, batch_size=arguments.batch_size, ranks=arguments.ranks)
+    reader = said_code(arguments, sight.chunks.path(0))
+    expected = expectations(
+        sight, path, batch_size=arguments.batch_size, ranks=arguments.ranks, reader=reader, said=said_words(arguments)
+    )
     yield as_block(list(expected))
 
 
-def _head(sight: Sight, path: str) -> Iterator[tuple[str, str]]:
+def _head(sight: Sight, path: str, said: str) -> Iterator[tuple[str, str]]:
     chunks, manifest = sight.chunks, sight.chunks.manifest
     parts = [_num_samples(sight)]
     if len(chunks) > 1 or manifest is not None:
@@ -117,7 +124,7 @@ def _head(sight: Sight, path: str) -> Iterator[tuple[str, str]]:
     if manifest is not None and (command := manifest.made_by.get("command")):
         yield "made by", command
     if manifest is None and len(chunks) > 1:
-        yield "not indexed", f"pyloader index {shlex.quote(path)} counts the samples"
+        yield "not indexed", f"pyloader index {shlex.quote(path)}{said} counts the samples"
 
 
 def _num_samples(sight: Sight) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from pyloader.cli.dialect import add_dialect_options
 from pyloader.cli.main import GOOD
 from pyloader.cli.screens import as_block, counted, screen_width
 from pyloader.columns import ColumnSpec
@@ -74,6 +75,7 @@ def add_parser(subparsers: Any) -> None:
 
     what = parser.add_argument_group("what is read and written")
     what.add_argument("--from", dest="input_format", choices=INPUT_FORMATS, help="what the inputs are (by the suffix)")
+    add_dialect_options(what)
     what.add_argument("--to", dest="output_format", choices=list(FORMATS), help="columns for arrays, else jsonl.zst")
     what.add_argument("--columns", metavar="A,B", type=_names, help="the columns to keep")
     what.add_argument(
@@ -105,6 +107,8 @@ def run(arguments: argparse.Namespace) -> int:
         holdout=dict(arguments.holdout or ()) or None,
         workers=arguments.workers,
         input_format=arguments.input_format,
+        delimiter=arguments.delimiter,
+        quote=arguments.quote,
         output_format=arguments.output_format,
         encode=arguments.encode,
         where=arguments.where,

@@ -48,15 +48,21 @@ class Kind(NamedTuple):
       what: In words, after "is ".
       hint: What helps.
       suffixes: Those that such a file has by right.
+      is_text: Whether it can be read as lines of text all the same.
     """
 
     what: str
     hint: str
     suffixes: tuple[str, ...] = ()
+    is_text: bool = False
 
 
-_PAGE_KIND = Kind("a web page (HTML)", "Servers send one where a link is wrong or a login is missing: fetch it again")
-_POINTER_KIND = Kind("a pointer of Git LFS, not the data", "Fetch the data, where it was cloned: git lfs pull")
+_PAGE_KIND = Kind(
+    "a web page (HTML)", "Servers send one where a link is wrong or a login is missing: fetch it again", is_text=True
+)
+_POINTER_KIND = Kind(
+    "a pointer of Git LFS, not the data", "Fetch the data, where it was cloned: git lfs pull", is_text=True
+)
 
 
 def file_kind(path: str, head: bytes) -> Kind | None:
@@ -131,8 +137,10 @@ class Sniffer:
             raise self._found(kind)
 
     def _found(self, kind: Kind) -> FileError:
-        meant = ". If it is meant as text: --from text, or TextReader(sniff=False)" if self._form == "text" else ""
-        return self._error(self._path, f"is {kind.what}.", kind.hint + meant)
+        hint = kind.hint
+        if kind.is_text and self._form == "text":
+            hint += ". If it is meant as text: --from text, or TextReader(sniff=False)"
+        return self._error(self._path, f"is {kind.what}.", hint)
 
 
 def sniffed(blocks: Iterable[bytes], path: str, form: str) -> Iterator[bytes]:

@@ -12,7 +12,7 @@ import numpy as np
 from pyloader.columns import ColumnSpec, column_specs, columns_bytes, difference, row_count
 from pyloader.datareader import DataReader, read_chunk
 from pyloader.errors import ChunkReadError, DataDirError, ReadFileError
-from pyloader.files import ChunkEntry, ChunkList, checksum_of, line_blocks, sniffed, suffix_of
+from pyloader.files import ChunkEntry, ChunkList, checksum_of, line_blocks, named_by_content, sniffed, suffix_of
 from pyloader.observe.beginnings import header_reader
 from pyloader.optional import import_optional
 
@@ -200,4 +200,5 @@ def _parquet_schema(path: str) -> Any:
     try:
         return import_optional("pyarrow.parquet", wanted_by="ParquetReader").read_schema(path)
     except arrow.ArrowException as exc:
-        raise ChunkReadError(path, f"is damaged, or no Parquet file ({exc}).", "Fetch it again") from exc
+        error = ChunkReadError(path, f"is damaged, or no Parquet file ({exc}).", "Fetch it again")
+        raise named_by_content(error) from exc

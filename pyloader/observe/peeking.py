@@ -51,11 +51,14 @@ class Sight:
     sorted_columns: tuple[ColumnSummary, ...]
 
 
-def look_at(chunks: ChunkList, *, read_all: bool = False, progress: Progress = iter) -> Sight:
+def look_at(
+    chunks: ChunkList, *, reader: DataReader | None = None, read_all: bool = False, progress: Progress = iter
+) -> Sight:
     """Look at the first chunk, at its beginning when it is large, or at all chunks.
 
     Args:
       chunks: The chunks; a dump is a list of one.
+      reader: What reads them; None is the one that their manifest or suffix names.
       read_all: Read every chunk, one after another.
       progress: Wraps the indices of the chunks when all are read.
 
@@ -69,7 +72,7 @@ def look_at(chunks: ChunkList, *, read_all: bool = False, progress: Progress = i
         largest = int(chunks.sizes.argmax())
         what = f"has {format_bytes(int(chunks.sizes[largest]))}, too much to be read whole."
         raise ChunkReadError(chunks.path(largest), what, "Split it first, or leave out --all")
-    reader = reader_for(chunks.path(first), manifest=chunks.manifest)
+    reader = reader or reader_for(chunks.path(first), manifest=chunks.manifest)
     rows, share = first_rows(chunks.path(first), reader, reader_name=reader_name(reader))
     if read_all:
         parts = (read_chunk(reader, chunks.path(index)) for index in progress(range(len(chunks))))

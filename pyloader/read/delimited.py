@@ -128,6 +128,11 @@ class DelimitedReader(DataReader):
                 rows[index] = good
             good = rows[index]
 
+    @property
+    def quote_character(self) -> str:
+        """What stands around fields; "" where quotes mean nothing."""
+        return self._dialect("").character
+
     def _dialect(self, path: str) -> Dialect:
         return Dialect.of_file(suffix_of(path), delimiter=self.delimiter, quote=self.quote)
 

@@ -16,6 +16,7 @@ from pyloader.columns import Column, Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
 from pyloader.files import line_blocks, sniffed, text_of
+from pyloader.read.json_problems import NOT_FINITE, json_problem
 from pyloader.read.numbers import NumberError, as_array, as_column
 from pyloader.read.options import column_names, number_dtypes
 
@@ -249,10 +250,9 @@ def _object(path: str, line: int, text: bytes) -> dict[str, Any]:
         found = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         text_of(text, path, line)  # names the byte that is not UTF-8
-        hint = ""
-        if re.search(rb"\b(NaN|Infinity)\b", text):
-            hint = "NaN and Infinity are not JSON: write null, and pass fill={...}"
-        raise ChunkReadError(path, f"is not JSON ({exc}).", hint, line=line) from exc
+        what, hint = json_problem(text, exc)
+        hint += ", and pass fill={...}" if hint == NOT_FINITE else ""
+        raise ChunkReadError(path, what, hint, line=line) from exc
     if not isinstance(found, dict):
         raise ChunkReadError(path, f"is not a JSON object but a {type(found).__name__}.", line=line)
     return found

@@ -13,7 +13,7 @@ import numpy as np
 from pyloader.columns import Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
-from pyloader.files import open_chunk, packing_of, suffix_of
+from pyloader.files import named_by_content, open_chunk, packing_of, suffix_of
 from pyloader.files.mapping import MappedFiles
 from pyloader.memory import RecycledMemory
 
@@ -104,7 +104,8 @@ class NumpyReader(DataReader):
         except (ChunkReadError, MemoryError):
             raise
         except Exception as exc:  # damage makes zipfile raise almost anything
-            raise ChunkReadError(path, f"is not a whole .npz ({exc}).", "Fetch it again, or make it again") from exc
+            error = ChunkReadError(path, f"is not a whole .npz ({exc}).", "Fetch it again, or make it again")
+        raise named_by_content(error) from exc
         if not arrays:
             raise ChunkReadError(path, "holds no arrays.")
         return arrays, files
@@ -150,7 +151,8 @@ def _read_header(file: IO[bytes], path: str) -> tuple[tuple[int, ...], bool, np.
     except (ChunkReadError, MemoryError):
         raise
     except Exception as exc:  # damage makes NumPy raise almost anything: a header is Python source
-        raise ChunkReadError(path, f"has no good .npy header ({exc}).", "Make it again with numpy.save") from exc
+        error = ChunkReadError(path, f"has no good .npy header ({exc}).", "Make it again with numpy.save")
+        raise named_by_content(error) from exc
     if dtype.hasobject:
         hint = "Save numbers, or use .jsonl for lists of different lengths"
         raise ChunkReadError(path, "holds Python objects (a pickle), which could run any code.", hint)

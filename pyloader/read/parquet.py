@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pyloader.columns import Column, Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
-from pyloader.files import suffix_of
+from pyloader.files import named_by_content, suffix_of
 from pyloader.optional import import_optional
 from pyloader.read.numbers import NumberError, as_array
 from pyloader.read.options import column_names, number_dtypes
@@ -70,7 +70,8 @@ class ParquetReader(DataReader):
                 raise ChunkReadError(path, what) from exc
             except (pyarrow.ArrowException, OSError) as exc:
                 what = f"is damaged, or of another format ({str(exc).strip().rstrip('.')})."
-                raise ChunkReadError(path, what, "Fetch it again, or max_skipped=1 to go on without it") from exc
+                error = ChunkReadError(path, what, "Fetch it again, or max_skipped=1 to go on without it")
+                raise named_by_content(error) from exc
         return self.columns_of(path, table), table.num_rows
 
     def columns_of(self, path: str, table: Any) -> Columns:

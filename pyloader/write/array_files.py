@@ -15,7 +15,7 @@ import numpy as np
 
 from pyloader.columns import Columns
 from pyloader.errors import ChunkReadError, SplitError
-from pyloader.files import packing_of
+from pyloader.files import named_by_content, packing_of
 from pyloader.write.blocks import BLOCK_BYTES, Block, Place, Source, opened
 
 __all__ = ["ArrayFile", "array_file", "arrays_as_columns", "npz_members"]
@@ -68,7 +68,7 @@ def array_file(path: str, member: str = "") -> ArrayFile:
             shape, by_columns, dtype = header(stream)
             offset = stream.tell()
     except (ValueError, EOFError, ChunkReadError, zipfile.BadZipFile) as exc:
-        raise SplitError(name, f"is not a .npy array ({exc}).", _AGAIN) from exc
+        raise named_by_content(SplitError(name, f"is not a .npy array ({exc}).", _AGAIN)) from exc
     if dtype.hasobject or dtype.fields is not None:
         what = "holds Python objects." if dtype.hasobject else "has named fields."
         raise SplitError(name, what, "Save plain numbers, one array for each column")
@@ -87,7 +87,7 @@ def npz_members(path: str) -> dict[str, list[ArrayFile]]:
         with zipfile.ZipFile(path) as archive:
             members = [name for name in archive.namelist() if name.endswith(".npy")]
     except (OSError, zipfile.BadZipFile) as exc:
-        raise SplitError(path, f"cannot be read as .npz ({exc}).", "Fetch it again") from exc
+        raise named_by_content(SplitError(path, f"cannot be read as .npz ({exc}).", "Fetch it again")) from exc
     if not members:
         raise SplitError(path, "holds no arrays.")
     return {name.removesuffix(".npy"): [array_file(path, name)] for name in members}

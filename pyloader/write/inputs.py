@@ -16,6 +16,7 @@ from pyloader.write.array_files import array_file, arrays_as_columns, npz_member
 from pyloader.write.blocks import STANDARD_INPUT, Block, Place, Source
 from pyloader.write.line_files import blocks_of_lines
 from pyloader.write.tables import blocks_of_fields, blocks_of_parquet
+from pyloader.write.unknown_inputs import directory_error, suffix_error
 
 __all__ = ["INPUT_FORMATS", "InputNames", "Inputs", "find_inputs"]
 
@@ -139,7 +140,7 @@ def _expand(names: Sequence[str | os.PathLike[str]]) -> list[str]:
     paths: list[str] = []
     for name in [os.fspath(name) for name in names]:
         if os.path.isdir(name):
-            raise SplitError(name, "is a directory.", f"Name its files: {os.path.join(name, '*.jsonl')}")
+            raise directory_error(name, _SUFFIXES)
         if os.path.exists(name):
             found = [name]
         elif not (found := sorted(filter(os.path.isfile, glob.glob(name, recursive=True)))):
@@ -154,4 +155,4 @@ def _format_of(path: str) -> str:
     for name, suffixes in _SUFFIXES.items():
         if suffix_of(path) in suffixes:
             return name
-    raise SplitError(path, "has no suffix to go by.", f"Say what it is: --from {', '.join(INPUT_FORMATS)}")
+    raise suffix_error(path, _SUFFIXES)

@@ -76,7 +76,7 @@ class Request:
         for option, value in (
             ("--chunk-bytes", sizes.chunk_bytes), ("--chunk-samples", sizes.chunk_samples),
             ("--num-chunks", sizes.num_chunks), ("--from", self.input_format), ("--to", self.output_format),
-            ("--delimiter", self.delimiter), ("--quote", self.quote),
+            ("--delimiter", "tab" if self.delimiter == "\t" else self.delimiter), ("--quote", self.quote),
             ("--where", _name_of(self.where)), ("--encode", _name_of(self.encode)),
         ):  # fmt: skip
             words += [] if value is None else [option, str(value)]
