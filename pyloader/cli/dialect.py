@@ -31,8 +31,8 @@ def add_dialect_options(parser: Any) -> None:
         "--quote",
         metavar="C",
         type=_quote,
-        help=f"what stands around such fields: a character, or {NO_QUOTES}, where quotes mean nothing (the double quote, "
-        "unless it takes in rows)",
+        help=f"what stands around such fields: a character, or {NO_QUOTES} where quotes mean nothing (the double "
+        "quote, unless it takes in rows)",
     )
 
 

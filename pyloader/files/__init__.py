@@ -22,12 +22,11 @@ from pyloader.files.manifest import (
 )
 from pyloader.files.opening import line_blocks, open_chunk, suffix_of, text_of
 from pyloader.files.scanning import Scan, chunk_bytes, is_chunk_name, scan_directory
-from pyloader.files.sniffing import POINTER_BYTES, Sniffer, named_by_content, sniffed
+from pyloader.files.sniffing import Sniffer, named_by_content, refuse_pointer, sniffed
 from pyloader.files.verification import Verification, byte_difference, size_difference, verification_of
 
 __all__ = [
     "MANIFEST_NAME",
-    "POINTER_BYTES",
     "ChunkEntry",
     "ChunkList",
     "DataDir",
@@ -53,6 +52,7 @@ __all__ = [
     "open_packed",
     "packing_of",
     "read_manifest",
+    "refuse_pointer",
     "scan_directory",
     "size_difference",
     "sniffed",

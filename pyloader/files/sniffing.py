@@ -10,13 +10,12 @@ from typing import NamedTuple, TypeVar
 from pyloader.errors import ChunkReadError, FileError
 from pyloader.files.conversions import conversion, convert_hint, rename_hint, unpack_hint
 
-__all__ = ["POINTER_BYTES", "Kind", "Sniffer", "file_kind", "named_by_content", "sniffed", "text_hint"]
+__all__ = ["Kind", "Sniffer", "file_kind", "named_by_content", "refuse_pointer", "sniffed", "text_hint"]
 
 E = TypeVar("E", bound=FileError)
 
-POINTER_BYTES = 1024  # a pointer of Git LFS has fewer
-
 _HEAD_BYTES = 1024
+_POINTER_BYTES = 1024  # a pointer of Git LFS has fewer
 _TAIL_BYTES = 256
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # of UTF-8
 _POINTER = b"version https://git-lfs.github.com/spec/"
@@ -123,7 +122,7 @@ class Sniffer:
         Raises:
           FileError: the whole file is a web page, or a pointer.
         """
-        if self._is_pointer and self._num_bytes < POINTER_BYTES:
+        if self._is_pointer and self._num_bytes < _POINTER_BYTES:
             raise self._found(_POINTER_KIND)
         if self._is_page and _PAGE_END.search(self._tail):
             raise self._found(_PAGE_KIND)
@@ -179,6 +178,19 @@ def named_by_content(error: E, *, may_be_text: bool = False) -> E:
     return type(error)(error.path, f"is {kind.what}.", kind.hint)
 
 
+def refuse_pointer(path: str, num_bytes: int) -> None:
+    """Refuse a file of any bytes that is a pointer of Git LFS; `num_bytes` is its size.
+
+    Raises:
+      ChunkReadError: it is one.
+    """
+    if num_bytes >= _POINTER_BYTES:
+        return
+    with open(path, "rb") as file:
+        if file.read(len(_POINTER)) == _POINTER:
+            raise ChunkReadError(path, f"is {_POINTER_KIND.what}.", _POINTER_KIND.hint)
+
+
 def text_hint(path: str, head: bytes, before: bytes) -> str:
     """Return what helps where a text is not UTF-8.
 
@@ -229,4 +241,3 @@ def _json_kind(path: str, head: bytes) -> Kind | None:
         hint = f"Write each object on one line: {conversion(path, 'jq -c .', suffix='.jsonl')}"
         return Kind("JSON laid out over several lines, not JSON lines", hint)
     return None
-

@@ -17,6 +17,7 @@ from pyloader.files import chunk_bytes, line_blocks, named_by_content, packing_o
 from pyloader.optional import import_optional
 from pyloader.options import format_bytes
 from pyloader.read import DelimitedReader, JsonlReader, NumpyReader, TokenReader
+from pyloader.read.dialect import MAX_ROW_LINES
 
 __all__ = ["first_rows", "header_reader"]
 
@@ -86,9 +87,13 @@ def _write_first_records(path: str, beginning: Path, reader: DataReader) -> floa
     """Write the first lines of a table, up to one that does not end inside of quotes."""
     block = _first_block(path, "csv")
     quote = reader.quote_character.encode() if isinstance(reader, DelimitedReader) else b""
-    while quote and block.count(quote) % 2:
-        block = block[: block.rfind(b"\n", 0, len(block) - 1) + 1]
-    return _write_block(path, beginning, block)
+    end, is_open = len(block), bool(quote) and block.count(quote) % 2 == 1
+    while is_open:
+        before = block.rfind(b"\n", 0, block.rfind(quote, 0, end)) + 1
+        end, is_open = before, block.count(quote, before, end) % 2 == 0
+    if block.count(b"\n", end) > MAX_ROW_LINES:  # the reader says where the quote opens
+        end = len(block)
+    return _write_block(path, beginning, block[:end])
 
 
 def _first_block(path: str, form: str | None) -> bytes:

@@ -16,11 +16,11 @@ from typing import Any
 from pyloader.errors import ChunkReadError, FileError
 from pyloader.files import conversion
 
-__all__ = ["NO_QUOTES", "Dialect", "rows_of"]
+__all__ = ["MAX_ROW_LINES", "NO_QUOTES", "Dialect", "rows_of"]
 
 NO_QUOTES = "none"  # how it is said that quotes mean nothing
 
-_MAX_ROW_LINES = 10_000
+MAX_ROW_LINES = 10_000
 _NUM_ROWS = 256  # handed out at a time
 _LONGEST_FIELD = 2**30
 
@@ -120,7 +120,7 @@ class _Rows:
 
     def __init__(self, path: str, dialect: Dialect, error: type[FileError]) -> None:
         self._path, self._dialect, self._error = path, dialect, error
-        self._max_lines = _MAX_ROW_LINES if dialect.quote is None else sys.maxsize
+        self._max_lines = MAX_ROW_LINES if dialect.quote is None else sys.maxsize
         self._num_delimiters = 0  # in the first row
         self._end = 0  # the last line of the rows so far
         self._held: deque[tuple[int, str]] = deque()  # texts that reach beyond it, each with the line after it
@@ -228,4 +228,4 @@ def _num_alike(num_delimiters: int) -> int:
 
     A line of prose has one comma often, and several lines in a row with two commas each are seldom prose.
     """
-    return {0: _MAX_ROW_LINES, 1: 20}.get(num_delimiters, 3)
+    return {0: MAX_ROW_LINES, 1: 20}.get(num_delimiters, 3)

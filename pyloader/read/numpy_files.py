@@ -105,7 +105,7 @@ class NumpyReader(DataReader):
             raise
         except Exception as exc:  # damage makes zipfile raise almost anything
             error = ChunkReadError(path, f"is not a whole .npz ({exc}).", "Fetch it again, or make it again")
-        raise named_by_content(error) from exc
+            raise named_by_content(error) from exc
         if not arrays:
             raise ChunkReadError(path, "holds no arrays.")
         return arrays, files

@@ -106,12 +106,12 @@ def _blocks(name: str, delimiter: str | None, quote: str | None, *, is_said: boo
         raise ValueError(f"delimiter and quote are for csv and tsv, and this is {name}. Say what it is: --from csv")
     if name not in _STREAMS:
         return blocks_of_parquet
-    return partial(blocks_of_lines, form=None if name == "text" and is_said else name)  # said, it may look like anything
+    return partial(
+        blocks_of_lines, form=None if name == "text" and is_said else name
+    )  # said, it may look like anything
 
 
-def _standard_input(
-    num_names: int, input_format: str | None, delimiter: str | None, quote: str | None
-) -> Inputs:
+def _standard_input(num_names: int, input_format: str | None, delimiter: str | None, quote: str | None) -> Inputs:
     if num_names > 1:
         raise ValueError("- is standard input, and stands alone: name only -, or only files")
     if input_format is None:

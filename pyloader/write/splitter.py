@@ -64,8 +64,8 @@ def split(
       workers: Threads that compress and write chunks.
       input_format: "jsonl", "text", "csv", "tsv", "npy", "npz" or "parquet"; None goes by the suffix.  Files that are
         said to be text are taken as they are; others must not be web pages, pointers of Git LFS or UTF-16.
-      delimiter: What stands between fields of CSV or TSV, one character; None is a comma or a tab.  Then a header of one
-        name that holds another delimiter is an error.
+      delimiter: What stands between fields of CSV or TSV, one character; None is a comma or a tab.  Then a header of
+        one name that holds another delimiter is an error.
       quote: What may stand around such a field, one character; "none" where quotes mean nothing.  None is the double
         quote; then one that takes in what looks like rows, or more than 10,000 lines, is an error.
       output_format: One of pyloader.write.FORMATS; None is "columns" for arrays, "jsonl.zst" for other columns, and

@@ -42,9 +42,9 @@ def blocks_of_fields(
         numbered = itertools.chain.from_iterable(zip(*batch, strict=True) for batch in batches)
         line, header = next(numbered, (1, []))
         _check_header(name, line, header, dialect)
-        numbered = itertools.islice(numbered, start.offset, None)
+        rows_left = itertools.islice(numbered, start.offset, None)
         count = start.offset
-        while held := list(_some_rows(name, numbered, len(header), block_bytes)):
+        while held := list(_some_rows(name, rows_left, len(header), block_bytes)):
             lines, rows = zip(*held, strict=True)
             columns: Columns = {key: list(values) for key, values in zip(header, zip(*rows, strict=True), strict=True)}
             count += len(rows)
