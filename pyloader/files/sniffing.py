@@ -19,6 +19,7 @@ _POINTER_BYTES = 1024  # a pointer of Git LFS has fewer
 _TAIL_BYTES = 256
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # of UTF-8
 _POINTER = b"version https://git-lfs.github.com/spec/"
+_CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")  # text has none, but those of terminals
 _PAGE = re.compile(rb"\s*<(!doctype\s+html|html)\b", re.IGNORECASE)
 _PAGE_END = re.compile(rb"</html>\s*$", re.IGNORECASE)
 
@@ -201,7 +202,7 @@ def text_hint(path: str, head: bytes, before: bytes) -> str:
     """
     if kind := file_kind(path, head[:_HEAD_BYTES]):
         return f"It is {kind.what}. {kind.hint}"
-    if b"\0" in head[:_HEAD_BYTES] or b"\0" in before[-_HEAD_BYTES:]:
+    if _CONTROLS.search(head[:_HEAD_BYTES]) or _CONTROLS.search(before[-_HEAD_BYTES:]):
         return "It is a binary file, no text"
     if not before.isascii():
         mended = conversion(path, "iconv -c -f UTF-8 -t UTF-8")
