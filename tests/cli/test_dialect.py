@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,8 @@ def test_a_dialect_is_said_to_index_once_and_loading_needs_no_option(capsys, wor
     manifest = json.loads(Path("d/manifest.json").read_text())
     assert (manifest["reader"], manifest["reader_options"]) == ("csv", options)
     assert loaded("d")["b"] == values
-    assert main(manifest["made_by"]["command"].split()[1:3] + words + ["--overwrite", "-q"]) == 0
+    run(capsys, *shlex.split(manifest["made_by"]["command"])[1:], "--overwrite")
+    assert loaded("d")["b"] == values
 
 
 @pytest.mark.parametrize(("words", "text", "options", "values"), SAID)
@@ -72,9 +74,9 @@ def test_text_is_taken_as_it_is_when_it_is_said_to_be_text(capsys):
     Path("t/2.txt").write_text(POINTER)
     for words in (
         ["split", "t/1.txt", "t/2.txt", "chunks"],
-        ["index", "t"],
         ["peek", "t/2.txt"],
         ["peek", "t", "--all"],
+        ["index", "t"],
     ):
         complaint = run(capsys, *words, code=2)
         assert "t/2.txt: is a pointer of Git LFS, not the data" in complaint
