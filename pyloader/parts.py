@@ -22,7 +22,7 @@ _PARTS: dict[str, tuple[type, str]] = {
 }
 
 _OTHERS = {
-    "torch.utils.data.dataset": "That is PyTorch's random-access dataset. ",
+    "torch.utils.data.dataset": "That is PyTorch's random-access dataset: pyloader.indexed.DataLoader takes it. ",
     "torch": "That belongs to PyTorch's data loader. ",
     "datasets": "That is a Hugging Face dataset. ",
     "tensorflow": "That belongs to tf.data. ",
@@ -47,6 +47,8 @@ def check_part(name: str, value: Any) -> None:
     kind = type(value)
     found = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     modules = [base.__module__ for base in kind.__mro__]
+    if any(base.__name__ == "IterableDataset" for base in kind.__mro__):  # it has no items to be asked for by number
+        modules = [module.partition(".")[0] for module in modules]
     other = next((text for theirs, text in _OTHERS.items() if any(_is_in(module, theirs) for module in modules)), "")
     raise TypeError(f"{name} must be a {part.__module__}.{part.__name__}, got a {found}. {other}{advice}")
 

@@ -105,7 +105,10 @@ TorchLike.__module__ = "torch.utils.data.dataset"
     [
         (("chunks/",), r"got the str 'chunks/'. To let the suffix choose: DataLoader\(data_dir='chunks/'\)"),
         ((NumberedReader,), r"got the class NumberedReader. Make one: NumberedReader\(\)"),
-        ((NumberedReader(), TorchLike()), r"PyTorch's random-access dataset. Ours has batch_encode\(columns\)"),
+        (
+            (NumberedReader(), TorchLike()),
+            r"PyTorch's random-access dataset: pyloader.indexed.DataLoader takes it. Ours has batch_encode\(columns\)",
+        ),
         ((NumberedReader(), None, lambda columns: columns), r"Ours has collate_batch\(columns\)"),
         (
             (NumberedReader(), NumpyDataCollator()),

@@ -17,7 +17,9 @@ __all__ = ["expectations"]
 _WIDE_WINDOW = 64  # chunks; mixes much more
 
 
-def expectations(sight: Sight, path: str, way: Way, *, batch_size: int, ranks: int) -> Iterator[tuple[str, str]]:
+def expectations(
+    sight: Sight, path: str, way: Way, *, batch_size: int, ranks: int, said: str = ""
+) -> Iterator[tuple[str, str]]:
     """Yield the lines of the screen, each a label and a text.
 
     Args:
@@ -26,6 +28,7 @@ def expectations(sight: Sight, path: str, way: Way, *, batch_size: int, ranks: i
       way: How to read it.
       batch_size: Samples a batch on each rank.
       ranks: Training processes.
+      said: How the files are read, as options of a command, after a space; "" when the user did not say.
     """
     if not _is_large_dump(sight):
         yield from zip(["to read", *[""] * len(way.lines)], way.lines, strict=False)
@@ -38,7 +41,7 @@ def expectations(sight: Sight, path: str, way: Way, *, batch_size: int, ranks: i
             yield "memory", f"{counted(resident, 'chunk')} (max_queue_size={MAX_QUEUE_SIZE}) {are}"
     yield from _warnings(sight)
     if sight.chunks.manifest is None and len(sight.chunks) == 1:
-        split = f"pyloader split {shlex.quote(path)} chunks/{' --shuffle' if sight.sorted_columns else ''}"
+        split = f"pyloader split {shlex.quote(path)} chunks/{said}{' --shuffle' if sight.sorted_columns else ''}"
         yield "next" if _is_large_dump(sight) else "or split", split
 
 

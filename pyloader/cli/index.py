@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from pyloader.cli.dialect import add_form_options, said_words, take_form
 from pyloader.cli.main import GOOD
 from pyloader.cli.readers import add_reader_options, reader_call, reader_maker, reader_options
 from pyloader.cli.screens import as_block, as_json, counted, one_line, progress_over_chunks, python_text
@@ -52,6 +53,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("directory", metavar="DIR", help="a directory of chunks")
     add_reader_options(parser)
+    add_form_options(parser)
     parser.add_argument("--output", metavar="FILE", help="where the manifest goes, when DIR must stay as it is")
     parser.add_argument("--checksums", action="store_true", help="compute them too, for pyloader verify")
     parser.add_argument("--overwrite", action="store_true", help="replace the manifest that is there")
@@ -83,6 +85,7 @@ def _index(arguments: argparse.Namespace, root: Path, target: Path) -> int:
         )
     chunks = chunks_of_scan(root, scan, arguments.directory)
     check_names(target, chunks.names)
+    take_form(arguments, chunks.path(0))
     reader = _reader(chunks, arguments)
     progress = progress_over_chunks("count", quiet=arguments.quiet)
     name = reader_name(reader)
@@ -142,8 +145,9 @@ def _reader(chunks: ChunkList, arguments: argparse.Namespace) -> DataReader:
 
 def _command(arguments: argparse.Namespace) -> list[str]:
     words = ["pyloader", "index", utf8_name(arguments.directory)]
-    words += ["--reader", arguments.reader] if arguments.reader else []
+    words += ["--reader", arguments.reader] if arguments.reader and not said_words(arguments) else []
     words += [word for option in arguments.option for word in ("--option", option)]
+    words += shlex.split(said_words(arguments))
     words += ["--output", utf8_name(arguments.output)] if arguments.output else []
     return words + (["--checksums"] if arguments.checksums else [])
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from pyloader.cli.dialect import add_form_options, said_words, take_form
 from pyloader.cli.expectations import expectations
 from pyloader.cli.main import GOOD
 from pyloader.cli.readers import add_reader_options, reader_call, reader_class, reader_maker
@@ -50,6 +51,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--ranks", type=int, default=1, metavar="N", help="training processes (default: 1)")
     parser.add_argument("--samples", type=int, default=1, metavar="N", help="how many samples to show (default: 1)")
     parser.add_argument("--columns", metavar="A,B", help="show only these columns")
+    add_form_options(parser)
     parser.add_argument("--all", action="store_true", help="read every chunk, not only the first")
     parser.add_argument("--json", action="store_true", help="everything as JSON")
     parser.add_argument("-q", "--quiet", action="store_true", help="no bar, and no samples")
@@ -62,8 +64,9 @@ def run(arguments: argparse.Namespace) -> int:
         if getattr(arguments, option) < least:
             raise ValueError(f"--{option.replace('_', '-')} must be at least {least}, got {getattr(arguments, option)}")
     progress = progress_over_chunks("read", quiet=arguments.quiet)
-    chunks, make_reader = list_chunks(arguments.path), reader_maker(arguments)
-    sight = look_at(chunks, read_all=arguments.all, progress=progress, make_reader=make_reader)
+    chunks = list_chunks(arguments.path)
+    take_form(arguments, chunks.path(0))
+    sight = look_at(chunks, read_all=arguments.all, progress=progress, make_reader=reader_maker(arguments))
     chosen = _chosen([column.name for column in sight.columns], arguments.columns)
     if arguments.json:
         print(as_json(_as_dict(sight, arguments, chosen)))
@@ -85,7 +88,7 @@ def _chosen(names: Sequence[str], wanted: str | None) -> list[str]:
 
 def _screen(sight: Sight, arguments: argparse.Namespace, chosen: Sequence[str]) -> Iterator[str]:
     path = arguments.path.rstrip("/") or arguments.path
-    (label, text), *rest = _head(sight, path)
+    (label, text), *rest = _head(sight, path, said_words(arguments))
     if not text:
         yield one_line(label)
     yield as_block([*([(label, text)] if text else []), *rest], label_width=10)
@@ -103,11 +106,11 @@ def _screen(sight: Sight, arguments: argparse.Namespace, chosen: Sequence[str]) 
     yield ""
     steps = {"batch_size": arguments.batch_size, "ranks": arguments.ranks}
     way = way_to_read(sight, path, reader=reader_class(arguments), call=reader_call(arguments), **steps)
-    expected = expectations(sight, path, way, **steps)
+    expected = expectations(sight, path, way, said=said_words(arguments), **steps)
     yield as_block(list(expected))
 
 
-def _head(sight: Sight, path: str) -> Iterator[tuple[str, str]]:
+def _head(sight: Sight, path: str, said: str) -> Iterator[tuple[str, str]]:
     chunks, manifest = sight.chunks, sight.chunks.manifest
     parts = [_num_samples(sight)]
     if len(chunks) > 1 or manifest is not None:
@@ -123,7 +126,7 @@ def _head(sight: Sight, path: str) -> Iterator[tuple[str, str]]:
     if manifest is not None and manifest.command:
         yield "made by", f"the manifest says: {manifest.command}"
     if manifest is None and len(chunks) > 1:
-        yield "not indexed", f"pyloader index {shlex.quote(path)} counts the samples"
+        yield "not indexed", f"pyloader index {shlex.quote(path)}{said} counts the samples"
 
 
 def _num_samples(sight: Sight) -> str:

@@ -36,11 +36,13 @@ def add_reader_options(parser: argparse.ArgumentParser) -> None:
 
 
 def reader_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return what --option says.
+    """Return what --option says, or --from, --delimiter and --quote.
 
     Raises:
       ValueError: it is not written as NAME=VALUE, or there is no --reader.
     """
+    if (said := getattr(arguments, "said", None)) is not None:
+        return dict(said)
     words: Sequence[str] = arguments.option
     if words and arguments.reader is None:
         raise ValueError("--option says what a reader is made with: name it, --reader tokens")

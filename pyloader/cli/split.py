@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from pyloader.cli.bad_rows import list_bad_rows
+from pyloader.cli.dialect import add_dialect_options
 from pyloader.cli.main import GOOD
 from pyloader.cli.screens import as_block, as_json, counted, one_line, screen_width
 from pyloader.cli.typed import typed_object
@@ -78,6 +79,7 @@ def add_parser(subparsers: Any) -> None:
 
     what = parser.add_argument_group("what is read and written")
     what.add_argument("--from", dest="input_format", choices=INPUT_FORMATS, help="what the inputs are (by the suffix)")
+    add_dialect_options(what)
     what.add_argument(
         "--to",
         dest="output_format",
@@ -135,6 +137,8 @@ def run(arguments: argparse.Namespace) -> int:
         holdout=dict(arguments.holdout or ()) or None,
         workers=arguments.workers,
         input_format=arguments.input_format,
+        delimiter=arguments.delimiter,
+        quote=arguments.quote,
         output_format=arguments.output_format,
         encode=arguments.encode,
         where=arguments.where,
@@ -159,6 +163,8 @@ def _request(arguments: argparse.Namespace, inputs: list[str] | dict[str, str], 
         inputs=inputs,
         output_dir=output_dir,
         input_format=arguments.input_format,
+        delimiter=arguments.delimiter,
+        quote=arguments.quote,
         output_format=arguments.output_format,
         encode=arguments.encode,
         where=arguments.where,

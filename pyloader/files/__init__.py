@@ -3,6 +3,7 @@
 from pyloader.files.chunk_list import ChunkList, form_of
 from pyloader.files.coming import NEXT_NAME, STAGING_NAME, coming_chunks
 from pyloader.files.compressors import chunk_room, open_packed, packing_of
+from pyloader.files.conversions import conversion
 from pyloader.files.listing import (
     DataDir,
     chunks_of_scan,
@@ -29,6 +30,7 @@ from pyloader.files.opening import line_blocks, open_chunk, suffix_of, text_of
 from pyloader.files.origins import Origin, makers_of, origins_of
 from pyloader.files.room import Room, long_line, longest_line, room_of
 from pyloader.files.scanning import Scan, chunk_bytes, is_chunk_name, scan_directory
+from pyloader.files.sniffing import Sniffer, named_by_content, refuse_pointer, sniffed
 from pyloader.files.stores import store_scheme
 from pyloader.files.verification import (
     Verification,
@@ -52,6 +54,7 @@ __all__ = [
     "Origin",
     "Room",
     "Scan",
+    "Sniffer",
     "Verification",
     "byte_difference",
     "check_names",
@@ -60,6 +63,7 @@ __all__ = [
     "chunk_room",
     "chunks_of_scan",
     "coming_chunks",
+    "conversion",
     "find_manifests",
     "form_of",
     "is_chunk_name",
@@ -71,6 +75,7 @@ __all__ = [
     "longest_line",
     "makers_of",
     "manifest_below",
+    "named_by_content",
     "no_room",
     "no_such_place",
     "open_chunk",
@@ -80,10 +85,12 @@ __all__ = [
     "read_as_listed",
     "read_manifest",
     "read_npy_header",
+    "refuse_pointer",
     "room_of",
     "rows_without_bytes",
     "scan_directory",
     "size_difference",
+    "sniffed",
     "store_scheme",
     "suffix_of",
     "text_of",

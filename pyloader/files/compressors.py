@@ -145,6 +145,7 @@ COMPRESSORS = {
             UnpackedMembers,
             packing="gzip",
             magic=b"\x1f\x8b",
+            padding=1,  # as tapes leave it; gzip and Python pass over it
             unpacker=lambda: zlib.decompressobj(31),
             failure=zlib.error,
         ),
@@ -161,6 +162,7 @@ COMPRESSORS = {
             UnpackedMembers,
             packing="xz",
             magic=b"\xfd7zXZ\0",
+            padding=4,  # the format's own "stream padding"
             unpacker=lzma.LZMADecompressor,
             failure=lzma.LZMAError,
         ),
@@ -168,7 +170,14 @@ COMPRESSORS = {
     ),
     ".bz2": Compressor(
         "bzip2",
-        partial(UnpackedMembers, packing="bzip2", magic=b"BZh", unpacker=bz2.BZ2Decompressor, failure=OSError),
+        partial(
+            UnpackedMembers,
+            packing="bzip2",
+            magic=b"BZh",
+            padding=0,
+            unpacker=bz2.BZ2Decompressor,
+            failure=OSError,
+        ),
         bz2.BZ2Compressor,
     ),
 }

@@ -11,11 +11,11 @@ from typing import IO, Any, NoReturn
 from pyloader.errors import ChunkReadError
 from pyloader.files.compressors import open_packed, packing_of
 from pyloader.files.room import Room, long_line, longest_line
+from pyloader.files.sniffing import sniffed, text_hint
 
 __all__ = ["line_blocks", "open_chunk", "suffix_of", "text_of"]
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_CONVERT = "Convert it: iconv -f LATIN1 -t UTF-8"
 
 
 def suffix_of(path: str | os.PathLike[str]) -> str:
@@ -100,7 +100,8 @@ def text_of(block: bytes, path: str, line: int) -> str:
     except UnicodeDecodeError as exc:
         place = exc.start - (block.rfind(b"\n", 0, exc.start) + 1) + 1
         what = f"is not UTF-8: byte 0x{block[exc.start]:02x} at place {place:,} of the line."
-        raise ChunkReadError(path, what, _CONVERT, line=line + block.count(b"\n", 0, exc.start)) from exc
+        hint = text_hint(path, block if line == 1 else b"", block[: exc.start])
+        raise ChunkReadError(path, what, hint, line=line + block.count(b"\n", 0, exc.start)) from exc
 
 
 class _TextFile(io.TextIOWrapper):
@@ -170,11 +171,11 @@ def _last_line(path: str) -> int | None:
 def _bad_text(path: str, exc: UnicodeDecodeError) -> ChunkReadError:
     line = 1
     try:
-        for block in line_blocks(path):
+        for block in sniffed(line_blocks(path), path, "text"):
             text_of(block, path, line)
             line += block.count(b"\n")
     except ChunkReadError as found:
         return found
     except OSError:
         pass
-    return ChunkReadError(path, f"is not UTF-8 ({exc.reason}).", _CONVERT)  # it changed while we looked
+    return ChunkReadError(path, f"is not UTF-8 ({exc.reason}).")  # it changed while we looked

@@ -9,8 +9,11 @@ from typing import IO, Any, Protocol
 
 from pyloader.errors import ChunkReadError
 from pyloader.files.room import Room
+from pyloader.files.sniffing import named_by_content
 
-__all__ = ["Unpacked", "UnpackedMembers", "Unpacker", "foreign_bytes", "unpacking_error"]
+__all__ = ["FETCH_AGAIN", "Unpacked", "UnpackedMembers", "Unpacker", "foreign_bytes", "unpacking_error"]
+
+FETCH_AGAIN = "Fetch it again, or max_skipped=1 to go on without it"
 
 # Read at once.  Fewer, larger steps wait less often for the interpreter's lock.
 _PACKED_BYTES = 2**16
@@ -18,13 +21,14 @@ _PACKED_BYTES = 2**16
 
 def unpacking_error(path: str, what: str) -> ChunkReadError:
     """Return the error for a packed file."""
-    return ChunkReadError(path, what, "Fetch it again, or max_skipped=1 to go on without it")
+    return ChunkReadError(path, what, FETCH_AGAIN)
 
 
 def foreign_bytes(path: str, packing: str, *, after_end: bool) -> ChunkReadError:
     """Return the error for bytes of another kind, at a file's start or after its end."""
-    what = "goes on after its end with something else" if after_end else f"is not packed with {packing}"
-    return unpacking_error(path, f"{what}.")
+    if after_end:
+        return unpacking_error(path, "goes on after its end with something else.")
+    return named_by_content(unpacking_error(path, f"is not packed with {packing}."), may_be_text=True)
 
 
 class Unpacked(io.RawIOBase):
@@ -87,6 +91,7 @@ class UnpackedMembers(Unpacked):
       packed, path: As for any.
       packing: The packing's name, for errors.
       magic: What every member begins with.
+      padding: Zero bytes may stand after a member, a multiple of so many; 0 when they may not.
       unpacker: Makes what unpacks one member, as zlib, bz2 and lzma have it.
       failure: What that raises when the data are damaged.
     """
@@ -98,11 +103,13 @@ class UnpackedMembers(Unpacked):
         *,
         packing: str,
         magic: bytes,
+        padding: int,
         unpacker: Callable[[], Unpacker],
         failure: type[Exception],
     ) -> None:
         super().__init__(packed, path)
         self._packing, self._magic, self._unpacker, self._failure = packing, magic, unpacker, failure
+        self._padding = padding
         self._member: Unpacker | None = None
         self._left = b""  # read, but not taken by zlib yet; the others keep theirs
 
@@ -112,6 +119,8 @@ class UnpackedMembers(Unpacked):
             if self._member is None or self._member.eof:
                 data = b"" if self._member is None else self._member.unused_data
                 data = data or self._packed.read(_PACKED_BYTES)
+                if self._padding and self._member is not None:
+                    data = self._after_padding(data)
                 if not data and self._member is not None:
                     return 0
                 if not self._magic.startswith(data[: len(self._magic)]):
@@ -130,3 +139,14 @@ class UnpackedMembers(Unpacked):
                 return len(unpacked)
             if at_end and not self._member.eof:
                 raise unpacking_error(self._path, "ends early.")
+
+    def _after_padding(self, data: bytes) -> bytes:
+        """Return what follows the zero bytes after a member."""
+        num_zeros = 0
+        while data.startswith(b"\0"):
+            rest = data.lstrip(b"\0")
+            num_zeros += len(data) - len(rest)
+            data = rest or self._packed.read(_PACKED_BYTES)
+        if num_zeros % self._padding:
+            raise foreign_bytes(self._path, self._packing, after_end=True)
+        return data

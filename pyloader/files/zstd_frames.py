@@ -6,6 +6,7 @@ would look like an end: that is found here, by the headers of frames and blocks 
 
 from __future__ import annotations
 
+import shlex
 from typing import IO, cast
 
 import zstandard
@@ -104,6 +105,15 @@ class _Frames:
             return 8 + int.from_bytes(header[4:8], "little")
         num_bytes = zstandard.frame_header_size(header) if len(header) > 4 else 5
         if len(header) >= num_bytes:
-            self._has_checksum = zstandard.get_frame_parameters(header).has_checksum
+            frame = zstandard.get_frame_parameters(header)
+            if frame.dict_id:
+                raise _wants_dictionary(self._path, frame.dict_id)
+            self._has_checksum = frame.has_checksum
             self._in_frame = True
         return num_bytes
+
+
+def _wants_dictionary(path: str, number: int) -> ChunkReadError:
+    plain = path[: -len(".zst")] if path.lower().endswith(".zst") else f"{path}.unpacked"
+    hint = f"Unpack it with that: zstd -d -D DICTIONARY {shlex.quote(path)} -o {shlex.quote(plain)}"
+    return ChunkReadError(path, f"was packed with a dictionary (number {number}), which is not in it.", hint)

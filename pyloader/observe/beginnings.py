@@ -13,10 +13,11 @@ import numpy as np
 from pyloader.columns import Columns, row_count, slice_columns
 from pyloader.datareader import DataReader, read_chunk
 from pyloader.errors import ChunkReadError, MemoryBoundError
-from pyloader.files import chunk_bytes, line_blocks, packing_of, room_of, suffix_of
+from pyloader.files import chunk_bytes, line_blocks, named_by_content, packing_of, room_of, sniffed, suffix_of
 from pyloader.optional import import_optional
 from pyloader.options import format_bytes
-from pyloader.read import NumpyReader, TokenReader
+from pyloader.read import DelimitedReader, JsonlReader, NumpyReader, TokenReader
+from pyloader.read.dialect import MAX_ROW_LINES
 
 __all__ = ["first_rows", "header_reader"]
 
@@ -73,32 +74,38 @@ def first_rows(path: str, reader: DataReader, *, reader_name: str) -> tuple[Colu
 
 
 def _read_beginning(
-    path: str, reader: DataReader, write: Callable[[str, Path], float | None]
+    path: str, reader: DataReader, write: Callable[[str, Path, DataReader], float | None]
 ) -> tuple[Columns, float | None]:
     with tempfile.TemporaryDirectory(prefix="pyloader-peek-") as directory:
         beginning = Path(directory, f"beginning{suffix_of(path)}")
-        share = write(path, beginning)
+        share = write(path, beginning, reader)
         try:
             return read_chunk(reader, str(beginning)), share
         except ChunkReadError as exc:
             raise ChunkReadError(path, exc.what, exc.hint, exc.line) from exc
 
 
-def _write_first_lines(path: str, beginning: Path) -> float | None:
-    return _write_block(path, beginning, _first_block(path))
+def _write_first_lines(path: str, beginning: Path, reader: DataReader) -> float | None:
+    form = "jsonl" if isinstance(reader, JsonlReader) else "text" if getattr(reader, "sniff", True) else None
+    return _write_block(path, beginning, _first_block(path, form))
 
 
-def _write_first_records(path: str, beginning: Path) -> float | None:
+def _write_first_records(path: str, beginning: Path, reader: DataReader) -> float | None:
     """Write the first lines of a table, up to one that does not end inside of quotes."""
-    block = _first_block(path)
-    while block.count(b'"') % 2:
-        block = block[: block.rfind(b"\n", 0, len(block) - 1) + 1]
-    return _write_block(path, beginning, block)
+    block = _first_block(path, "csv")
+    quote = reader.quote_character.encode() if isinstance(reader, DelimitedReader) else b""
+    end, is_open = len(block), bool(quote) and block.count(quote) % 2 == 1
+    while is_open:
+        before = block.rfind(b"\n", 0, block.rfind(quote, 0, end)) + 1
+        end, is_open = before, block.count(quote, before, end) % 2 == 0
+    if block.count(b"\n", end) > MAX_ROW_LINES:  # the reader says where the quote opens
+        end = len(block)
+    return _write_block(path, beginning, block[:end])
 
 
-def _first_block(path: str) -> bytes:
+def _first_block(path: str, form: str | None) -> bytes:
     with contextlib.closing(line_blocks(path, block_bytes=_BLOCK_BYTES)) as blocks:
-        return next(blocks, b"")
+        return next(blocks if form is None else sniffed(blocks, path, form), b"")
 
 
 def _write_block(path: str, beginning: Path, block: bytes) -> float | None:
@@ -106,7 +113,7 @@ def _write_block(path: str, beginning: Path, block: bytes) -> float | None:
     return None if packing_of(path) else len(block) / os.path.getsize(path)
 
 
-def _write_first_group(path: str, beginning: Path) -> float | None:
+def _write_first_group(path: str, beginning: Path, _reader: DataReader) -> float | None:
     arrow = import_optional("pyarrow", wanted_by="ParquetReader")
     parquet = import_optional("pyarrow.parquet", wanted_by="ParquetReader")
     try:
@@ -115,12 +122,13 @@ def _write_first_group(path: str, beginning: Path) -> float | None:
             table = file.schema_arrow.empty_table() if first is None else arrow.Table.from_batches([first])
             num_rows = file.metadata.num_rows
     except arrow.ArrowException as exc:
-        raise ChunkReadError(path, f"is damaged, or no Parquet file ({exc}).", "Fetch it again") from exc
+        error = ChunkReadError(path, f"is damaged, or no Parquet file ({exc}).", "Fetch it again")
+        raise named_by_content(error) from exc
     parquet.write_table(table, os.fspath(beginning))
     return float(table.num_rows / max(1, num_rows))
 
 
-_WRITERS_OF_BEGINNINGS: dict[str, Callable[[str, Path], float | None]] = {
+_WRITERS_OF_BEGINNINGS: dict[str, Callable[[str, Path, DataReader], float | None]] = {
     "jsonl": _write_first_lines,
     "text": _write_first_lines,
     "csv": _write_first_records,

@@ -12,7 +12,7 @@ import numpy as np
 from pyloader.columns import Columns, ColumnSpec, column_specs, columns_bytes, difference, row_count
 from pyloader.datareader import DataReader, read_chunk
 from pyloader.errors import ChunkReadError, DataDirError, ReadFileError
-from pyloader.files import ChunkEntry, ChunkList, checksum_of, line_blocks, suffix_of
+from pyloader.files import ChunkEntry, ChunkList, checksum_of, line_blocks, named_by_content, sniffed, suffix_of
 from pyloader.observe.beginnings import header_reader
 from pyloader.optional import import_optional
 
@@ -84,7 +84,7 @@ def count_samples(
                 if first:
                     specs = _together(specs, found, path, first, reader_name)
                 else:
-                    specs, first, count_unread = found, name, _counter(reader_name, found, path)
+                    specs, first, count_unread = found, name, _counter(reader, reader_name, found, path)
         checksum = checksum_of(path) if checksums else ""
         size = int(chunks.sizes[index])
         entries.append(ChunkEntry(file=name, num_samples=num_samples, num_bytes=size, checksum=checksum))
@@ -164,7 +164,7 @@ def _together(specs: _Specs, found: _Specs, path: str, first: str, reader_name: 
     return common
 
 
-def _counter(reader_name: str, specs: _Specs, path: str) -> _Counter | None:
+def _counter(reader: DataReader, reader_name: str, specs: _Specs, path: str) -> _Counter | None:
     """Return what counts chunks like this one without making samples, and None for one that has to be read after all.
 
     None when numbers could differ from chunk to chunk, or keys.
@@ -172,7 +172,7 @@ def _counter(reader_name: str, specs: _Specs, path: str) -> _Counter | None:
     if any(spec.kind not in ("str", "bytes") for spec in specs):
         return None
     if reader_name == "text":
-        return _num_text_lines
+        return partial(_num_text_lines, sniff=getattr(reader, "sniff", True))
     if reader_name == "arrayrecord":
         return _num_records
     if reader_name == "parquet" and suffix_of(path) == ".parquet":
@@ -180,10 +180,10 @@ def _counter(reader_name: str, specs: _Specs, path: str) -> _Counter | None:
     return None
 
 
-def _num_text_lines(path: str) -> int:
+def _num_text_lines(path: str, *, sniff: bool) -> int:
     """All lines, as the reader of text takes them."""
     num_lines, block = 0, b"\n"
-    for block in line_blocks(path):
+    for block in sniffed(line_blocks(path), path, "text") if sniff else line_blocks(path):
         num_lines += block.count(b"\n")
     return num_lines + (not block.endswith(b"\n"))
 
@@ -212,4 +212,5 @@ def _parquet_schema(path: str) -> Any:
     try:
         return import_optional("pyarrow.parquet", wanted_by="ParquetReader").read_schema(path)
     except arrow.ArrowException as exc:
-        raise ChunkReadError(path, f"is damaged, or no Parquet file ({exc}).", "Fetch it again") from exc
+        error = ChunkReadError(path, f"is damaged, or no Parquet file ({exc}).", "Fetch it again")
+        raise named_by_content(error) from exc

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pyloader.columns import Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
-from pyloader.files import Room
+from pyloader.files import Room, named_by_content
 from pyloader.memory import RecycledMemory, keep_freed_memory
 from pyloader.optional import import_optional
 
@@ -135,7 +135,8 @@ def _opened(path: str) -> Iterator[Any]:
         reader.close()
     except (RuntimeError, ValueError) as exc:
         what = f"is damaged, or no ArrayRecord file ({str(exc).partition(';')[0]})."
-        raise ChunkReadError(path, what, "Fetch it again, or max_skipped=1 to go on without it") from exc
+        error = ChunkReadError(path, what, "Fetch it again, or max_skipped=1 to go on without it")
+        raise named_by_content(error) from exc
 
 
 def _in_ranges(reader: Any, path: str) -> Iterator[tuple[int, list[bytes]]]:

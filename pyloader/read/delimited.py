@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -15,16 +14,14 @@ import numpy.typing as npt
 from pyloader.columns import Column, Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
-from pyloader.files import Room, chunk_room, open_chunk, suffix_of
+from pyloader.files import Room, chunk_room, line_blocks, sniffed, suffix_of, text_of
+from pyloader.read.dialect import Dialect, rows_of
 from pyloader.read.numbers import NumberError, as_array, as_column
 from pyloader.read.options import column_names, number_dtypes
 
 __all__ = ["DelimitedReader"]
 
-# The csv module refuses fields of more than 128 KiB unless told; a document in a field is often longer.
-_LONGEST_FIELD = 2**30
-
-_COUNTED_ROWS = 256  # at once
+_BLOCK_BYTES = 2**18
 _FIELD_BYTES = 57  # a str without its characters, and its place in a list
 _NUMBER_BYTES = 8  # what is left of a field that is a number
 
@@ -38,7 +35,10 @@ class DelimitedReader(DataReader):
     integer beyond int64.  Blank lines are left out.
 
     Args:
-      delimiter: What stands between fields, one character.  None: "\t" for .tsv, "," for any other.
+      delimiter: What stands between fields, one character.  None: "\t" for .tsv, "," for any other; then a header of
+        one name that holds another delimiter is an error.
+      quote: What may stand around a field, one character; "none" where quotes mean nothing.  None: the double quote;
+        then one that takes in what looks like rows, or more than 10,000 lines, is an error.
       header: Whether the first line names the columns.
       columns: With a header, the columns to read.  Without, the names of all columns; None: "0", "1", ...
       dtypes: The dtypes of number columns, {"score": "float32"}; str for a column that is to stay text, object for one
@@ -57,13 +57,15 @@ class DelimitedReader(DataReader):
         seed: int = 42,
         *,
         delimiter: str | None = None,
+        quote: str | None = None,
         header: bool = True,
         columns: Sequence[str] | None = None,
         dtypes: Mapping[str, npt.DTypeLike] | None = None,
         **old_names: Any,
     ) -> None:
         super().__init__(batch_size, shuffle, seed, **old_names)
-        self.delimiter, self.header = delimiter, header
+        self.delimiter, self.quote, self.header = delimiter, quote, header
+        self._dialect("")  # which says what is wrong with them
         self.columns = column_names(columns)
         self.dtypes, self.text_columns = number_dtypes(dtypes, stays_list=str, gaps=object)
         self._all_known = columns is not None and dtypes is not None
@@ -75,8 +77,8 @@ class DelimitedReader(DataReader):
           The columns, and how many rows there were.
 
         Raises:
-          ChunkReadError: a row has another number of fields than the first; a quote is not closed; a field of a column
-            in `dtypes` is no such number; the file is cut, damaged or not UTF-8.
+          ChunkReadError: a row has another number of fields than the first; a quote is not closed, or takes in rows; a
+            field of a column in `dtypes` is no such number; the file is cut, damaged or not UTF-8.
         """
         return self._read(path, None)
 
@@ -93,51 +95,66 @@ class DelimitedReader(DataReader):
     def _read(self, path: str, bad_rows: dict[int, str] | None) -> tuple[Columns, int]:
         """Read the rows; a bad one is an error, or goes to `bad_rows` and has the fields of another."""
         room = chunk_room(path)
-        with closing(self._rows(path, room)) as rows:
-            first = next(rows, None)
-            if first is None:
+        with closing(self._rows(path, room)) as batches:
+            lines, first = next(batches)
+            if not first:
                 return self._no_rows(), 0
-            line, names = first
-            fields: list[list[str]] = []
+            fields, names = [], first[0]
             if not self.header:
-                fields, names = [names], list(self.columns or map(str, range(len(names))))
-            self._check_names(path, line, names, num_fields=len(first[1]))
-            for number, row in rows:
-                if len(row) != len(names):
-                    what = f"has {len(row):,} fields, but there are {len(names):,} columns, {names}."
-                    error = ChunkReadError(path, what, "Quote fields that hold the delimiter", line=number)
-                    if bad_rows is None:
-                        raise error
-                    bad_rows[len(fields)] = str(error)
-                    row = fields[-1] if fields else [""] * len(names)
-                fields.append(row)
-                if not len(fields) % _COUNTED_ROWS:  # their characters are counted where they are unpacked
-                    num_fields = _COUNTED_ROWS * len(names)
-                    room.take(_FIELD_BYTES * num_fields, kept=_NUMBER_BYTES * num_fields)
+                fields, names = [*first], list(self.columns or map(str, range(len(names))))
+            self._check_names(path, lines[0], names, num_fields=len(first[0]))
+            for lines, rows in batches:
+                if any(map(len(names).__ne__, map(len, rows))):
+                    self._refuse(path, names, lines, rows, fields, bad_rows)
+                fields += rows
+                num_fields = len(rows) * len(names)  # their characters are counted where they are unpacked
+                room.take(_FIELD_BYTES * num_fields, kept=_NUMBER_BYTES * num_fields)
         if not fields:
             return self._no_rows(), 0
         texts = dict(zip(names, zip(*fields, strict=True), strict=True))
         wanted = names if self.columns is None else self.columns
         return {name: self._column(path, name, list(texts[name])) for name in wanted}, len(fields)
 
-    def _rows(self, path: str, room: Room | None = None) -> Generator[tuple[int, list[str]], None, None]:
-        """Yield each row that is not blank, and the line it ends in."""
-        csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))
-        delimiter = self.delimiter or ("\t" if suffix_of(path) == ".tsv" else ",")
-        with open_chunk(path, room=room) as file:
-            rows = csv.reader(file, delimiter=delimiter, strict=True)
-            try:
-                for row in rows:
-                    if row:
-                        yield rows.line_num, row
-            except csv.Error as exc:
-                hint = "A quote is not closed, or stands in a field without being doubled"
-                raise ChunkReadError(path, f"is not well-formed ({exc}).", hint, line=rows.line_num) from exc
+    def _refuse(
+        self,
+        path: str,
+        names: list[str],
+        lines: list[int],
+        rows: list[list[str]],
+        before: list[list[str]],
+        bad_rows: dict[int, str] | None,
+    ) -> None:
+        """Refuse a row of another width than the header's, or put another one in its place."""
+        good = before[-1] if before else [""] * len(names)
+        for index, (line, row) in enumerate(zip(lines, rows, strict=True)):
+            if len(row) != len(names):
+                what = f"has {len(row):,} fields, but there are {len(names):,} columns, {names}."
+                error = ChunkReadError(path, what, "Quote fields that hold the delimiter", line=line)
+                if bad_rows is None:
+                    raise error
+                bad_rows[len(before) + index] = str(error)
+                rows[index] = good
+            good = rows[index]
+
+    @property
+    def quote_character(self) -> str:
+        """What stands around fields; "" where quotes mean nothing."""
+        return self._dialect("").character
+
+    def _dialect(self, path: str) -> Dialect:
+        return Dialect.of_file(suffix_of(path), delimiter=self.delimiter, quote=self.quote)
+
+    def _rows(self, path: str, room: Room | None = None) -> Generator[tuple[list[int], list[list[str]]], None, None]:
+        """Yield rows, some at a time, and the line that each begins in; first the first one alone."""
+        with closing(line_blocks(path, block_bytes=_BLOCK_BYTES, room=room)) as blocks:
+            yield from rows_of(path, _texts(path, sniffed(blocks, path, "csv")), self._dialect(path))
 
     def _check_names(self, path: str, line: int, names: list[str], *, num_fields: int) -> None:
         if len(names) != num_fields:
             what = f"has {num_fields:,} fields, and columns names {len(names):,}."
             raise ChunkReadError(path, what, "Without a header, columns names every field", line=line)
+        if self.header and (problem := self._dialect(path).header_problem(names)):
+            raise ChunkReadError(path, *problem, line=line)
         if len(set(names)) != len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise ChunkReadError(path, f"names the column {twice!r} twice.", "Rename one", line=line)
@@ -152,13 +169,22 @@ class DelimitedReader(DataReader):
         try:
             return _column_of(texts, self.dtypes[name])
         except NumberError as exc:
-            line = next(itertools.islice(self._rows(path), exc.row + self.header, None))[0]
+            with closing(self._rows(path)) as batches:
+                numbers = itertools.chain.from_iterable(lines for lines, _ in batches)
+                line = next(itertools.islice(numbers, exc.row + self.header, None))
             raise ChunkReadError(path, f"{name!r} {exc.what}", exc.hint, line=line) from exc
 
     def _no_rows(self) -> Columns:
         if not self._all_known:
             return {}
         return {name: _column_of([], self.dtypes[name]) if name in self.dtypes else [] for name in self.columns or ()}
+
+
+def _texts(path: str, blocks: Iterable[bytes]) -> Iterator[str]:
+    line = 1
+    for block in blocks:
+        yield text_of(block, path, line)
+        line += block.count(b"\n")
 
 
 def _array_or_text(texts: list[str]) -> Column:

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from pyloader.columns import Column, Columns, columns_bytes
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
-from pyloader.files import Room, chunk_room, line_blocks, text_of
+from pyloader.files import Room, chunk_room, line_blocks, sniffed, text_of
+from pyloader.read.json_problems import NOT_FINITE, json_problem
 from pyloader.read.numbers import NumberError, as_array, as_column
 from pyloader.read.options import column_names, number_dtypes
 
@@ -75,7 +76,7 @@ class JsonlReader(DataReader):
         """
         room = chunk_room(path)
         with closing(line_blocks(path, room=room)) as blocks:
-            return self._read(path, blocks, room)
+            return self._read(path, sniffed(blocks, path, "jsonl"), room)
 
     def read_damaged_file(self, path: str) -> tuple[Columns, int, dict[int, str]]:
         """Read one JSON object per line, less the lines that are none or have other keys than the first that is one.
@@ -86,7 +87,8 @@ class JsonlReader(DataReader):
         bad_rows: dict[int, str] = {}
         room = chunk_room(path)
         with closing(line_blocks(path, room=room)) as blocks:
-            columns, num_samples = self._read(path, self._mended(path, blocks, bad_rows), room)
+            mended = self._mended(path, sniffed(blocks, path, "jsonl"), bad_rows)
+            columns, num_samples = self._read(path, mended, room)
         return columns, num_samples, bad_rows
 
     def _mended(self, path: str, blocks: Iterable[bytes], bad_rows: dict[int, str]) -> Iterator[bytes]:
@@ -268,11 +270,10 @@ def _object(path: str, line: int, text: bytes) -> dict[str, Any]:
         hint = "Flatten it, or leave the line out: max_skipped=1"
         raise ChunkReadError(path, "is nested too deep.", hint, line=line) from exc
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:  # msgspec's answer to broken UTF-8 depends on its version
-        text_of(text, path, line)  # names the byte
-        hint = ""
-        if re.search(rb"\b(NaN|Infinity)\b", text):
-            hint = "NaN and Infinity are not JSON: write null, and pass fill={...}"
-        raise ChunkReadError(path, f"is not JSON ({exc}).", hint, line=line) from exc
+        text_of(text, path, line)  # names the byte that is not UTF-8
+        what, hint = json_problem(text, exc)
+        hint += ", and pass fill={...}" if hint == NOT_FINITE else ""
+        raise ChunkReadError(path, what, hint, line=line) from exc
     if not isinstance(found, dict):
         raise ChunkReadError(path, f"is not a JSON object but a {type(found).__name__}.", line=line)
     return found

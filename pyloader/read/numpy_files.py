@@ -16,6 +16,7 @@ from pyloader.files import (
     NpyHeaderError,
     Room,
     chunk_room,
+    named_by_content,
     open_chunk,
     packing_of,
     read_npy_header,
@@ -112,7 +113,8 @@ class NumpyReader(DataReader):
         except (ChunkReadError, MemoryBoundError, MemoryError):
             raise
         except Exception as exc:  # damage makes zipfile raise almost anything
-            raise ChunkReadError(path, f"is not a whole .npz ({exc}).", "Fetch it again, or make it again") from exc
+            error = ChunkReadError(path, f"is not a whole .npz ({exc}).", "Fetch it again, or make it again")
+            raise named_by_content(error) from exc
         if not arrays:
             raise ChunkReadError(path, "holds no arrays.")
         return arrays, files
@@ -162,7 +164,8 @@ def _read_header(file: IO[bytes], path: str) -> tuple[tuple[int, ...], bool, np.
     try:
         shape, fortran_order, dtype = read_npy_header(file)
     except NpyHeaderError as exc:
-        raise ChunkReadError(path, f"has no good .npy header ({exc}).", "Make it again with numpy.save") from exc
+        error = ChunkReadError(path, f"has no good .npy header ({exc}).", "Make it again with numpy.save")
+        raise named_by_content(error) from exc
     if dtype.hasobject:
         hint = "Save numbers, or use .jsonl for lists of different lengths"
         raise ChunkReadError(path, "holds Python objects (a pickle), which could run any code.", hint)

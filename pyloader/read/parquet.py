@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pyloader.columns import Column, Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
-from pyloader.files import Room, open_packed, suffix_of
+from pyloader.files import Room, named_by_content, open_packed, suffix_of
 from pyloader.optional import import_optional
 from pyloader.read.nulls import Nulls, with_gaps_filled
 from pyloader.read.numbers import NumberError, as_array
@@ -83,7 +83,8 @@ class ParquetReader(DataReader):
                 raise ChunkReadError(path, what, "Split it into smaller chunks, or fetch it again") from exc
             except (pyarrow.ArrowException, OSError) as exc:
                 what = f"is damaged, or of another format ({str(exc).strip().rstrip('.')})."
-                raise ChunkReadError(path, what, "Fetch it again, or max_skipped=1 to go on without it") from exc
+                error = ChunkReadError(path, what, "Fetch it again, or max_skipped=1 to go on without it")
+                raise named_by_content(error) from exc
         return self.columns_of(path, table), table.num_rows
 
     def columns_of(self, path: str, table: Any) -> Columns:

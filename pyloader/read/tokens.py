@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pyloader.columns import Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
-from pyloader.files import chunk_room, open_chunk, packing_of, suffix_of
+from pyloader.files import chunk_room, open_chunk, packing_of, refuse_pointer, suffix_of
 from pyloader.files.mapping import MappedFiles
 from pyloader.memory import RecycledMemory
 from pyloader.options import checked_integer
@@ -160,6 +160,7 @@ class TokenReader(DataReader):
 
     def _check_size(self, path: str, num_bytes: int) -> None:
         assert self.dtype is not None
+        refuse_pointer(path, num_bytes)
         if num_bytes % self.dtype.itemsize:
             what = f"has {num_bytes:,} bytes, which is no whole number of {self.dtype.name} tokens."
             raise ChunkReadError(path, what, "It was cut, or written with another dtype")

@@ -16,7 +16,14 @@ import numpy as np
 
 from pyloader.columns import Columns
 from pyloader.errors import ChunkReadError, SplitError
-from pyloader.files import NpyHeaderError, longest_line, packing_of, read_npy_header, rows_without_bytes
+from pyloader.files import (
+    NpyHeaderError,
+    longest_line,
+    named_by_content,
+    packing_of,
+    read_npy_header,
+    rows_without_bytes,
+)
 from pyloader.options import format_bytes
 from pyloader.write.blocks import BLOCK_BYTES, Block, Place, Source, opened
 
@@ -68,7 +75,7 @@ def array_file(path: str, member: str = "") -> ArrayFile:
             shape, by_columns, dtype = read_npy_header(stream)
             offset = stream.tell()
     except (NpyHeaderError, ChunkReadError, zipfile.BadZipFile, zlib.error) as exc:
-        raise SplitError(name, f"is not a .npy array ({exc}).", _AGAIN) from exc
+        raise named_by_content(SplitError(name, f"is not a .npy array ({exc}).", _AGAIN)) from exc
     if dtype.hasobject or dtype.fields is not None:
         what = "holds Python objects." if dtype.hasobject else "has named fields."
         raise SplitError(name, what, "Save plain numbers, one array for each column")
@@ -107,7 +114,7 @@ def npz_members(
         with zipfile.ZipFile(path) as archive:
             members = [name for name in archive.namelist() if name.endswith(".npy")]
     except (OSError, zipfile.BadZipFile) as exc:
-        raise SplitError(path, f"cannot be read as .npz ({exc}).", "Fetch it again") from exc
+        raise named_by_content(SplitError(path, f"cannot be read as .npz ({exc}).", "Fetch it again")) from exc
     if not members:
         raise SplitError(path, "holds no arrays.")
     arrays = {name.removesuffix(".npy"): name for name in members}

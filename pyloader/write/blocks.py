@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, NamedTuple
@@ -11,6 +11,7 @@ from typing import IO, NamedTuple
 from pyloader.columns import Columns
 from pyloader.errors import ChunkReadError, SplitError
 from pyloader.files import line_blocks, open_packed
+from pyloader.files.unpacking import FETCH_AGAIN
 
 __all__ = ["BLOCK_BYTES", "STANDARD_INPUT", "Block", "Place", "Source", "bytes_read", "ends_early", "opened"]
 
@@ -41,12 +42,16 @@ class Block:
       line: The number of its first line or row, from 1.
       after: Where the next block begins.
       bytes_read: How many bytes of the source have been read up to its end, as they lie on disk.
+      lines: The number of each row's line, where they do not follow one another; empty where they do.
+      bad: The errors of rows that are not in it.
     """
 
     content: bytes | Columns
     line: int
     after: Place
     bytes_read: int
+    lines: Sequence[int] = ()
+    bad: Sequence[SplitError] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,4 +107,5 @@ def ends_early(name: str, exc: ChunkReadError) -> SplitError:
             pass
     except ChunkReadError as found:
         exc = found
-    return SplitError(name, exc.what, "Fetch it again; nothing of it counts as complete")
+    again = "Fetch it again; nothing of it counts as complete"
+    return SplitError(name, exc.what, again if exc.hint == FETCH_AGAIN else exc.hint)

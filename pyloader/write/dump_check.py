@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from pyloader.errors import SplitError
 from pyloader.write.blocks import Place
+from pyloader.write.choosing import first_layout
 from pyloader.write.inputs import find_inputs
-from pyloader.write.layout import Layout
 from pyloader.write.preparing import Learnt, Preparation
 from pyloader.write.request import Request
 
@@ -46,9 +46,16 @@ class DumpCheck:
     """
 
     def __init__(self, request: Request) -> None:
-        self._inputs = find_inputs(request.inputs, input_format=request.input_format)
+        self._inputs = find_inputs(
+            request.inputs,
+            input_format=request.input_format,
+            columns=request.columns,
+            fill=request.fill,
+            delimiter=request.delimiter,
+            quote=request.quote,
+        )
         self._bad: list[BadRow] = []
-        learnt = Learnt(layout=Layout(request.output_format))
+        learnt = Learnt(layout=first_layout(request, self._inputs))
         self._preparation = Preparation(learnt, request, self._inputs.format, self._note)
         self.num_bytes = sum(source.num_bytes for source in self._inputs.sources)
         self.bytes_read = self.num_samples = 0

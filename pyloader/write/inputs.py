@@ -11,17 +11,21 @@ from typing import Any, TypeAlias
 
 from pyloader.errors import SplitError
 from pyloader.files import packing_of, store_scheme, suffix_of
+from pyloader.read.dialect import Dialect
 from pyloader.write.array_files import array_file, arrays_as_columns, npz_members
 from pyloader.write.arrow_files import arrow_sources
-from pyloader.write.blocks import STANDARD_INPUT, Block, Source
+from pyloader.write.blocks import STANDARD_INPUT, Block, Place, Source
 from pyloader.write.line_files import blocks_of_lines
 from pyloader.write.tables import blocks_of_fields
+from pyloader.write.unknown_inputs import directory_error, suffix_error
 
 __all__ = ["INPUT_FORMATS", "InputNames", "Inputs", "find_inputs"]
 
 InputNames: TypeAlias = (
     "str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Mapping[str, str | os.PathLike[str]]"
 )
+
+_Blocks: TypeAlias = Callable[[str, Place], Generator[Block, None, None]]
 
 _SUFFIXES = {
     "jsonl": (".jsonl", ".ndjson", ".jsonlines", ".json"), "text": (".txt", ".text"), "csv": (".csv",),
@@ -30,13 +34,7 @@ _SUFFIXES = {
 }  # fmt: skip
 INPUT_FORMATS = tuple(_SUFFIXES)
 
-# Those that are streams of lines, with how their blocks are read.
-_STREAMS: dict[str, Callable[..., Generator[Block, None, None]]] = {
-    "jsonl": blocks_of_lines,
-    "text": blocks_of_lines,
-    "csv": partial(blocks_of_fields, delimiter=","),
-    "tsv": partial(blocks_of_fields, delimiter="\t"),
-}
+_STREAMS = ("jsonl", "text", "csv", "tsv")  # of lines
 
 # What unpacked text comes to, in packed bytes; only an estimate, for the free space and the number of segments.
 _TYPICAL_RATIO = 4
@@ -72,6 +70,8 @@ def find_inputs(
     input_format: str | None = None,
     columns: Sequence[str] | None = None,
     fill: Mapping[str, Any] | None = None,
+    delimiter: str | None = None,
+    quote: str | None = None,
 ) -> Inputs:
     """Find the files, and what they are.
 
@@ -80,6 +80,7 @@ def find_inputs(
       input_format: One of INPUT_FORMATS; None goes by the files' suffixes.
       columns: The columns to keep: others are not looked at, whatever they hold; None keeps all.
       fill: Column -> what stands for null; such a column may be missing.
+      delimiter, quote: Of CSV and TSV, as a `Dialect` has them.
 
     Raises:
       SplitError: a file is missing, of no known format, or of another format than the others.
@@ -90,13 +91,14 @@ def find_inputs(
         return _arrays({column: _expand([name]) for column, name in _kept(names, columns).items()})
     given = [names] if isinstance(names, str | os.PathLike) else list(names)
     if "-" in given:
-        return _standard_input(len(given), input_format, columns)
+        return _standard_input(len(given), input_format, columns, delimiter, quote)
     paths = _expand(given)
     formats = [input_format or _format_of(path) for path in paths]
     for path, found in zip(paths, formats, strict=True):
         if found != formats[0]:
             what = f"is {found}, but {paths[0]} is {formats[0]}."
             raise SplitError(path, what, "Split them into directories of their own, or say --from")
+    blocks = _blocks(formats[0], columns, delimiter, quote, is_said=input_format is not None)
     if formats[0] == "npy":
         return _arrays({"data": paths})
     files = _files(paths)
@@ -106,16 +108,30 @@ def find_inputs(
         return Inputs("npz", sources, files, sum(sizes))
     is_packed = [formats[0] == "parquet" or bool(packing_of(path)) for path in paths]
     raw = sum(size * (_TYPICAL_RATIO if packed else 1) for packed, (_, size, _) in zip(is_packed, files, strict=True))
-    if formats[0] not in _STREAMS:
+    if blocks is None:
         arrow = [(path, size) for path, size, _ in files]
         tables, schema = arrow_sources(arrow, formats[0], columns=columns, fill=fill)
         return Inputs(formats[0], tables, files, raw, schema)
-    blocks = _stream(formats[0], columns)
     return Inputs(formats[0], tuple(Source(path, size, partial(blocks, path)) for path, size, _ in files), files, raw)
 
 
-def _stream(name: str, columns: Sequence[str] | None) -> Callable[..., Generator[Block, None, None]]:
-    return partial(_STREAMS[name], columns=columns) if name in ("csv", "tsv") else _STREAMS[name]
+def _blocks(
+    name: str, columns: Sequence[str] | None, delimiter: str | None, quote: str | None, *, is_said: bool
+) -> _Blocks | None:
+    """Return what reads the blocks of a file of lines; None for one of another format.
+
+    Args:
+      name: The format.
+      columns: The columns to keep.
+      delimiter, quote: As the user gave them.
+      is_said: Whether the user named the format: then text may look like anything.
+    """
+    if name in ("csv", "tsv"):
+        dialect = Dialect.of_file(f".{name}", delimiter=delimiter, quote=quote)
+        return partial(blocks_of_fields, dialect=dialect, columns=columns)
+    if delimiter is not None or quote is not None:
+        raise ValueError(f"delimiter and quote are for csv and tsv, and this is {name}. Say what it is: --from csv")
+    return partial(blocks_of_lines, form=None if name == "text" and is_said else name) if name in _STREAMS else None
 
 
 def _kept(names: Mapping[str, Any], columns: Sequence[str] | None) -> Mapping[str, Any]:
@@ -123,15 +139,22 @@ def _kept(names: Mapping[str, Any], columns: Sequence[str] | None) -> Mapping[st
     return {name: value for name, value in names.items() if columns is None or name in columns} or names
 
 
-def _standard_input(num_names: int, input_format: str | None, columns: Sequence[str] | None) -> Inputs:
+def _standard_input(
+    num_names: int,
+    input_format: str | None,
+    columns: Sequence[str] | None,
+    delimiter: str | None,
+    quote: str | None,
+) -> Inputs:
     if num_names > 1:
         raise ValueError("- is standard input, and stands alone: name only -, or only files")
     if input_format is None:
         raise ValueError("standard input has no suffix to go by. Say what it is: --from jsonl (or text, csv, tsv)")
     if input_format not in _STREAMS:
         raise ValueError(f"standard input cannot be {input_format}. Write it to a file first")
-    blocks = partial(_stream(input_format, columns), STANDARD_INPUT)
-    return Inputs(input_format, (Source(STANDARD_INPUT, 0, blocks),))
+    blocks = _blocks(input_format, columns, delimiter, quote, is_said=True)
+    assert blocks is not None
+    return Inputs(input_format, (Source(STANDARD_INPUT, 0, partial(blocks, STANDARD_INPUT)),))
 
 
 def _arrays(columns: Mapping[str, Sequence[str]]) -> Inputs:
@@ -152,7 +175,7 @@ def _expand(names: Sequence[str | os.PathLike[str]]) -> list[str]:
     paths: list[str] = []
     for name in [os.fspath(name) for name in names]:
         if os.path.isdir(name):
-            raise SplitError(name, "is a directory.", f"Name its files: {os.path.join(name, '*.jsonl')}")
+            raise directory_error(name, _SUFFIXES)
         if os.path.exists(name):
             found = [name]
         elif not (found := sorted(filter(os.path.isfile, glob.glob(name, recursive=True)))):
@@ -168,4 +191,4 @@ def _format_of(path: str) -> str:
     for name, suffixes in _SUFFIXES.items():
         if suffix_of(path) in suffixes:
             return name
-    raise SplitError(path, "has no suffix to go by.", f"Say what it is: --from {', '.join(INPUT_FORMATS)}")
+    raise suffix_error(path, _SUFFIXES)

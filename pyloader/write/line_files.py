@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 
 from pyloader.errors import ChunkReadError, SplitError
-from pyloader.files import longest_line
+from pyloader.files import Sniffer, longest_line
 from pyloader.options import format_bytes
 from pyloader.write.blocks import BLOCK_BYTES, Block, Place, bytes_read, ends_early, opened
 
@@ -14,21 +14,30 @@ __all__ = ["blocks_of_lines"]
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def blocks_of_lines(name: str, start: Place, *, block_bytes: int = BLOCK_BYTES) -> Generator[Block, None, None]:
+def blocks_of_lines(
+    name: str, start: Place, *, block_bytes: int = BLOCK_BYTES, form: str | None = None
+) -> Generator[Block, None, None]:
     """Yield the blocks of a file of lines, packed or not.
 
     Args:
       name: The file, or STANDARD_INPUT.
       start: Where to begin.
       block_bytes: About how large the blocks are; a longer line is a block of its own.
+      form: What the file must look like, as a `Sniffer` has it; None takes it as it is.
+
+    Raises:
+      SplitError: it is cut or damaged, or looks like something else.
     """
     place = start
+    sniffer = Sniffer(name, form, error=SplitError) if form is not None and not start.offset else None
     rest: list[bytes] = []  # joined once, however long a line is
     held = 0
     try:
         with opened(name, start.offset) as stream:
             # A block is what reading from its start gives, so that it is the same after a restart.
             while piece := stream.read(block_bytes - held if held < block_bytes else block_bytes):
+                if sniffer is not None:
+                    sniffer.see(piece)
                 rest.append(piece)
                 held += len(piece)
                 if b"\n" not in piece:
@@ -41,6 +50,8 @@ def blocks_of_lines(name: str, start: Place, *, block_bytes: int = BLOCK_BYTES) 
                 block = _block(joined[:end], place, bytes_read(stream, place.offset + end))
                 place = block.after
                 yield block
+            if sniffer is not None:
+                sniffer.end()
             if last := b"".join(rest):
                 yield _block(last + b"\n", place, bytes_read(stream, place.offset + len(last)))
     except ChunkReadError as exc:

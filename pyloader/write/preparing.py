@@ -98,6 +98,8 @@ class Preparation:
           SplitError: they are no samples like the ones before them.
           BatchEncodeError: `encode` answered with something that is no set of columns.
         """
+        for error in block.bad:
+            self._leave_out(error, name, error.line or block.line, "read")
         try:
             if self._lines is not None:
                 rows = self._of_lines(block, name)
@@ -200,13 +202,14 @@ class Preparation:
     def _columns(self, block: Block, name: str) -> tuple[Columns, np.ndarray]:
         """Return a block's columns, and the line or row that each of its rows came from."""
         if isinstance(block.content, dict):
-            return block.content, np.arange(block.line, block.line + row_count(block.content))
-        lines = block.content[:-1]
+            lines = block.lines or range(block.line, block.line + row_count(block.content))
+            return block.content, np.array(lines, np.int64)
         try:
-            texts = text_of(lines, name, block.line).replace("\r\n", "\n").removesuffix("\r").split("\n")
+            text = text_of(block.content, name, block.line).removesuffix("\n")
+            texts = text.replace("\r\n", "\n").removesuffix("\r").split("\n")
             return {"text": texts}, np.arange(block.line, block.line + len(texts))
         except ChunkReadError:
-            return self._good_lines(lines.split(b"\n"), name, block.line)
+            return self._good_lines(block.content[:-1].split(b"\n"), name, block.line)
 
     def _good_lines(self, lines: Sequence[bytes], name: str, first_line: int) -> tuple[Columns, np.ndarray]:
         texts, numbers = [], []

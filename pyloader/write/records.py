@@ -9,7 +9,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from pyloader.errors import SplitError
+from pyloader.errors import ChunkReadError, SplitError
+from pyloader.files import text_of
+from pyloader.read.json_problems import NOT_FINITE, json_problem
 from pyloader.write.kinds import INT64, KindsOfColumns, kind_of, type_of_kinds
 from pyloader.write.rows import Rows
 
@@ -168,7 +170,7 @@ def _sample_of(line: bytes, name: str, number: int) -> dict[str, Any]:
     try:
         sample = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise SplitError(name, f"is not JSON ({exc}).", "Mend or remove the line", number) from exc
+        raise _not_json(line, exc, name, number) from exc
     if not isinstance(sample, dict) or not sample:
         found = "an object without keys" if sample == {} else _json_name(sample)
         raise SplitError(name, f"is {found}, not an object with keys.", 'Write a line like {"text": "..."}', number)
@@ -186,6 +188,16 @@ def _lines_are_bare(rows: Rows) -> bool:
     if np.any(rows.ends - starts < 3):
         return False
     return bool(np.all(data[starts] == _OPEN) and np.all(data[rows.ends - 2] == _CLOSE))
+
+
+def _not_json(line: bytes, exc: Exception, name: str, number: int) -> SplitError:
+    try:
+        text_of(line, name, number)
+    except ChunkReadError as found:
+        return SplitError(name, found.what, found.hint, number)
+    what, hint = json_problem(line, exc)
+    hint += ", and say what stands for it: --fill KEY=nan" if hint == NOT_FINITE else ""
+    return SplitError(name, what, hint or "Mend or remove the line", number)
 
 
 def _named(keys: Sequence[str]) -> str:

@@ -36,6 +36,8 @@ class Request:
     seed: int = 0
     holdout: Mapping[str, float] | None = None
     input_format: str | None = None
+    delimiter: str | None = None
+    quote: str | None = None
     output_format: str | None = None
     encode: str | Dataset | None = None
     where: str | Callable[[dict[str, Any]], Any] | None = None
@@ -79,6 +81,7 @@ class Request:
         for option, value in (
             ("--chunk-bytes", sizes.chunk_bytes), ("--chunk-samples", sizes.chunk_samples),
             ("--num-chunks", sizes.num_chunks), ("--from", self.input_format), ("--to", self.output_format),
+            ("--delimiter", "tab" if self.delimiter == "\t" else self.delimiter), ("--quote", self.quote),
             ("--where", _name_of(self.where)), ("--encode", _name_of(self.encode)),
         ):  # fmt: skip
             words += [] if value is None else [option, str(value)]

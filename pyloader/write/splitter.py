@@ -40,6 +40,8 @@ def split(
     holdout: Mapping[str, float] | None = None,
     workers: int = 1,
     input_format: str | None = None,
+    delimiter: str | None = None,
+    quote: str | None = None,
     output_format: str | None = None,
     encode: str | Dataset | None = None,
     where: str | Callable[[dict[str, Any]], Any] | None = None,
@@ -68,7 +70,12 @@ def split(
       seed: Of the shuffle, an integer >= 0.
       holdout: {"val": 0.02}: the share of the samples that goes to val/.  Which ones depends on what they hold only.
       workers: Threads that compress and write chunks.
-      input_format: "jsonl", "text", "csv", "tsv", "npy", "npz", "parquet" or "arrow"; None goes by the suffix.
+      input_format: "jsonl", "text", "csv", "tsv", "npy", "npz", "parquet" or "arrow"; None goes by the suffix.  Files
+        that are said to be text are taken as they are; others must not be web pages, pointers of Git LFS or UTF-16.
+      delimiter: What stands between fields of CSV or TSV, one character; None is a comma or a tab.  Then a header of
+        one name that holds another delimiter is an error.
+      quote: What may stand around such a field, one character; "none" where quotes mean nothing.  None is the double
+        quote; then one that takes in what looks like rows, or more than 10,000 lines, is an error.
       output_format: One of pyloader.write.FORMATS; None is "columns" for arrays, "jsonl.zst" for other columns, and
         "parquet" when these hold bytes, dates, or other values that JSON does not give back as they are.
       encode: A Dataset, or "package.module:Class"; its batch_encode is applied once.
@@ -102,6 +109,8 @@ def split(
         seed=seed,
         holdout=holdout,
         input_format=input_format,
+        delimiter=delimiter,
+        quote=quote,
         output_format=output_format,
         encode=encode,
         where=where,
@@ -116,7 +125,7 @@ def split(
     if overwrite and append:
         raise ValueError("overwrite and append were given; one says what happens to the chunks that are there")
     began = time.monotonic()
-    found = find_inputs(inputs, input_format=input_format, columns=columns, fill=fill)
+    found = find_inputs(inputs, input_format=input_format, columns=columns, fill=fill, delimiter=delimiter, quote=quote)
     if found.format == "jsonl":
         check_fill_of_lines(fill or {})
     root = Path(output_dir)

@@ -109,7 +109,7 @@ def test_standard_input_is_split(monkeypatch: pytest.MonkeyPatch) -> None:
         ("dump.jsonl chunks/ --columns score", "dump.jsonl:1: lacks 'score'"),
         ("dump.jsonl chunks/ --to tar", "invalid choice: 'tar'"),
         ("dump.jsonl chunks/ --chunk-samples 3 --num-chunks 3", "not allowed with argument"),
-        (". chunks/", ".: is a directory. Name its files"),
+        (". chunks/", ".: is a directory. It holds 1 .jsonl. Name its files: './*.jsonl'"),
     ],
 )
 def test_wrong_use_is_told_in_one_line(words: str, complaint: str, capsys: pytest.CaptureFixture[str]) -> None:

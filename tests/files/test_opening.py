@@ -123,7 +123,7 @@ def test_bytes_that_are_not_utf8_name_the_line(tmp_path, how):
     path = write(tmp_path / "a.txt.zst", b"good\n" * 5000 + b"caf\xe9\n" + b"good\n" * 10)
     with (
         pytest.raises(
-            ChunkReadError, match=r"zst:5001: is not UTF-8: byte 0xe9 at place 4 of the line\. Convert it: icon"
+            ChunkReadError, match=r"zst:5001: is not UTF-8: byte 0xe9 at place 4 of the line\. Convert it: zstd -dc"
         ),
         open_chunk(path) as file,
     ):

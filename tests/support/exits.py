@@ -1,4 +1,4 @@
-"""Programs that end while a loader is open, at every stage, many of them from one start: forks that exit as programs do.
+"""Programs that end while a loader is open, at every stage: many forks of one start, which exit as programs do.
 
 Run as a script: python exits.py KIND DIRECTORY NUMBER [SECONDS].  It prints how often which exit code came.
 """
