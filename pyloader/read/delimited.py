@@ -56,6 +56,8 @@ class DelimitedReader(DataReader):
         **old_names: Any,
     ) -> None:
         super().__init__(batch_size, shuffle, seed, **old_names)
+        if delimiter is not None and (len(delimiter) != 1 or delimiter in '\r\n\0"'):
+            raise ValueError(f"delimiter must be one character that ends no row and no field, got {delimiter!r}")
         self.delimiter, self.header = delimiter, header
         self.columns = column_names(columns)
         self.dtypes, self.text_columns = number_dtypes(dtypes, stays_list=str)
