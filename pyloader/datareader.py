@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pyloader.columns import Columns, problem_with_columns, row_count, with_tuples_as_lists
-from pyloader.errors import ReadFileError
+from pyloader.errors import ChunkReadError, ReadFileError
 from pyloader.optional import names_of
 from pyloader.options import with_new_names
 
@@ -79,12 +79,16 @@ def read_chunk(reader: DataReader, path: str | os.PathLike[str]) -> Columns:
 
     Raises:
       ReadFileError: the answer is no set of columns, or has another number of rows than it says.
+      ChunkReadError: there is a directory, and the reader reads files.
     """
     path, where = os.fspath(path), f"{type(reader).__name__}.read_file"
     try:
         answer: Any = reader.read_file(path)
     except StopIteration as exc:  # on its way up it would end the training loop, as if everything had been read
         raise RuntimeError(f"{where} raised StopIteration at {path}") from exc
+    except IsADirectoryError as exc:  # a manifest may name any reader for any chunk
+        what = f"is a directory, and {type(reader).__name__} reads files."
+        raise ChunkReadError(path, what, "Directories of columns are read by NumpyReader") from exc
     return _checked(answer, path, where)
 
 

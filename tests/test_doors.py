@@ -10,7 +10,7 @@ import pytest
 from pyloader.datacollator import DataCollator
 from pyloader.datareader import DataReader, read_chunk
 from pyloader.dataset import Dataset
-from pyloader.errors import ReadFileError
+from pyloader.errors import ChunkReadError, ReadFileError
 from pyloader.read import JsonlReader
 
 
@@ -142,3 +142,9 @@ def test_any_other_error_arrives_as_itself():
 
     with pytest.raises(OSError, match="disk gone"):
         read_chunk(Breaks(), "a.jsonl")
+
+
+def test_a_directory_for_a_reader_of_files_is_an_error_that_names_both(tmp_path):
+    (tmp_path / "a.columns").mkdir()
+    with pytest.raises(ChunkReadError, match=r"a\.columns: is a directory, and JsonlReader reads files"):
+        read_chunk(JsonlReader(), tmp_path / "a.columns")

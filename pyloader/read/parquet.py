@@ -103,12 +103,16 @@ class ParquetReader(DataReader):
         return {name: self._column(path, name, table.column(name)) for name in names}
 
     def _column(self, path: str, name: str, column: Any) -> Column:
-        from pyarrow import types
+        from pyarrow import ArrowException, types
 
         if types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
         if name in self.fill:
-            column = column.fill_null(self.fill[name])
+            try:
+                column = column.fill_null(self.fill[name])
+            except (ArrowException, TypeError, OverflowError) as exc:
+                what = f"has {name!r} as {column.type}, which cannot hold fill's {self.fill[name]!r}."
+                raise ChunkReadError(path, what) from exc
         dtype = self.dtypes.get(name)
         try:
             filled = None

@@ -59,7 +59,7 @@ def test_split_and_peek_take_the_same_words(capsys, words, text, options, values
     Path("a.csv").write_text(text)
     shown = run(capsys, "peek", "a.csv", *words)
     given = ", ".join(f"{name}={value!r}" for name, value in options.items())
-    assert f'DataLoader(DelimitedReader({given}), data_dir="a.csv"' in shown
+    assert f'DataLoader(datareader=DelimitedReader({given}), data_dir="a.csv"' in shown
     assert f"b   {values[0]}" in shown
     command = shown.partition("or split   ")[2].splitlines()[0]
     assert command.startswith("pyloader split a.csv chunks/ --")

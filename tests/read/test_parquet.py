@@ -126,3 +126,10 @@ def test_a_cut_file_is_an_error(tmp_path, suffix):
 def test_a_missing_file_is_the_error_of_open(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.parquet"):
         ParquetReader().read_file(str(tmp_path / "none.parquet"))
+
+
+@pytest.mark.parametrize("value", ["", [], {}, 2**70, object()])
+def test_what_fills_gaps_must_be_of_the_columns_kind(tmp_path, value):
+    pa.parquet.write_table(pa.table({"n": [1, None]}), tmp_path / "a.parquet")
+    with pytest.raises(ChunkReadError, match=r"a\.parquet: has 'n' as int64, which cannot hold fill's "):
+        ParquetReader(fill={"n": value}).read_file(str(tmp_path / "a.parquet"))

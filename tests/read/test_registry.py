@@ -168,6 +168,7 @@ def test_a_manifests_reader_that_nobody_registered_is_an_error_that_says_how_to_
         ("jsonl", {"seed": -1}, "seed must be at least 0"),
         ("npy", {"name": [1]}, r"name must be str, got \[1\]"),
         ("csv", {"delimiter": {}}, "delimiter must be str or None, got {}"),
+        ("csv", {"delimiter": "ab"}, "delimiter must be one character"),
         ("jsonl", {"colour": "blue"}, "has no option 'colour'"),
         ("tokens", {}, "missing 1 required keyword-only argument: 'window'"),
         ("arrayrecord", {}, "an ArrayRecord has one column of arrays, not 'label', 'text', 'vector'"),
