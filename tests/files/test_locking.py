@@ -7,6 +7,8 @@ import fcntl
 import os
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -23,20 +25,27 @@ def is_free(directory: Path) -> bool:
     return True
 
 
-def in_a_child(directory: Path, *, forks: bool = False) -> tuple[int, int]:
-    """Start a process that holds the lock; return its id and that of the child which it has forked afterwards, or 0."""
+@contextmanager
+def a_process_that_holds(directory: Path, *, forks: bool = False) -> Iterator[int]:
+    """Start a process that holds the lock, and which has forked a child since, if it `forks`; both are killed."""
     read_end, write_end = os.pipe()
     holder = os.fork()
     if holder == 0:
         DirectoryLock(directory)
-        is_last = not forks or os.fork() == 0
-        if is_last:
-            os.write(write_end, (os.getpid() if forks else 0).to_bytes(4, "little"))
+        child = os.fork() if forks else 0
+        if child == 0:
+            os.write(write_end, os.getpid().to_bytes(4, "little"))
         signal.pause()
     os.close(write_end)
-    grandchild = int.from_bytes(os.read(read_end, 4), "little")
+    last = int.from_bytes(os.read(read_end, 4), "little")
     os.close(read_end)
-    return holder, grandchild
+    try:
+        yield holder
+    finally:
+        if last != holder:
+            os.kill(last, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            kill(holder)
 
 
 def kill(process: int) -> None:
@@ -46,32 +55,27 @@ def kill(process: int) -> None:
 
 def test_a_second_writer_is_told_who_the_first_one_is(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["/usr/bin/pyloader", "split", "big dump.jsonl", "out/\x1b[2K"])
-    holder, _ = in_a_child(tmp_path)
-    try:
-        with pytest.raises(OutputDirError, match=r"is being written by process (\d+) \((.*)\)\. Wait until") as refused:
-            DirectoryLock(tmp_path)
-    finally:
-        kill(holder)
+    told = r"is being written by process (\d+) \((.*)\)\. Wait until"
+    with a_process_that_holds(tmp_path) as holder, pytest.raises(OutputDirError, match=told) as refused:
+        DirectoryLock(tmp_path)
     assert f"process {holder} (pyloader split 'big dump.jsonl'" in str(refused.value)
     assert "\x1b" not in str(refused.value)
 
 
 def test_after_a_kill_the_next_writer_takes_over(tmp_path):
-    holder, _ = in_a_child(tmp_path)
-    assert not is_free(tmp_path)
-    kill(holder)
-    assert (tmp_path / LOCK_NAME).exists()
-    assert is_free(tmp_path)
+    with a_process_that_holds(tmp_path) as holder:
+        assert not is_free(tmp_path)
+        kill(holder)
+        assert (tmp_path / LOCK_NAME).exists()
+        assert is_free(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_forked_child_does_not_keep_the_lock_of_its_parent(tmp_path):
-    holder, grandchild = in_a_child(tmp_path, forks=True)
-    kill(holder)
-    try:
+    with a_process_that_holds(tmp_path, forks=True) as holder:
+        assert not is_free(tmp_path)
+        kill(holder)
         assert is_free(tmp_path)
-    finally:
-        os.kill(grandchild, signal.SIGKILL)
 
 
 def test_a_forked_child_that_ends_does_not_release_the_lock(tmp_path):
