@@ -1,4 +1,4 @@
-"""Programs that end while a loader is open, at every stage: many forks of one start, which exit as programs do.
+"""Programs that end while a loader is open, at every stage: forks of one start, which exit as programs do.
 
 Run as a script: python exits.py KIND DIRECTORY NUMBER [SECONDS].  It prints how often which exit code came.
 """
@@ -9,10 +9,12 @@ import collections
 import contextlib
 import importlib
 import os
+import select
 import signal
 import socket
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 from numbered import NumberedReader, write_chunks
@@ -113,8 +115,6 @@ def program(kind, stage, directory, rank, port):
 def ending_of(child, seconds):
     """Return a child's exit code, negative for a signal; "hangs" when it has none in time."""
     ended = os.pidfd_open(child)
-    import select
-
     poll = select.poll()
     poll.register(ended, select.POLLIN)
     in_time = poll.poll(seconds * 1000)
@@ -143,16 +143,14 @@ def main(kind, directory, number, seconds):
             code = ending_of(child, seconds)
             endings[code] += 1
             if code:
-                print(f"{kind}, {stage}: {code}", file=sys.stderr)
-    print(dict(endings))
+                sys.stderr.write(f"{kind}, {stage}: {code}\n")
+    sys.stdout.write(f"{dict(endings)}\n")
     return None
 
 
 if __name__ == "__main__":
     KIND, DIRECTORY, NUMBER, SECONDS = sys.argv[1], sys.argv[2], int(sys.argv[3]), float((*sys.argv, "60")[4])
-    if not os.path.isdir(DIRECTORY):
-        from pathlib import Path
-
+    if not Path(DIRECTORY).is_dir():
         write_chunks(Path(DIRECTORY), [40] * 20)
     for NAME in ("torch", "jax"):  # before the forks, so that each of them need not
         if KIND.startswith(NAME):
