@@ -126,3 +126,10 @@ def test_a_cut_file_is_an_error(tmp_path, suffix):
 def test_a_missing_file_is_the_error_of_open(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.parquet"):
         ParquetReader().read_file(str(tmp_path / "none.parquet"))
+
+
+def test_text_that_is_not_utf8_is_an_error(tmp_path):
+    text = pa.array([b"good", b"caf\xe9"]).view(pa.string())
+    write(pa.table({"text": text}), tmp_path / "a.parquet")
+    with pytest.raises(ChunkReadError, match=r"a\.parquet: holds text that is not UTF-8: b'caf\\xe9'\. Write that"):
+        ParquetReader().read_file(str(tmp_path / "a.parquet"))
