@@ -81,7 +81,7 @@ class ParquetReader(DataReader):
             except MemoryError as exc:  # sizes are in the file, and damage makes them anything
                 what = "asks for more memory than there is, or is damaged."
                 raise ChunkReadError(path, what, "Split it into smaller chunks, or fetch it again") from exc
-            except (pyarrow.ArrowException, OSError) as exc:
+            except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as exc:  # the last of a column's name
                 what = f"is damaged, or of another format ({str(exc).strip().rstrip('.')})."
                 error = ChunkReadError(path, what, "Fetch it again, or max_skipped=1 to go on without it")
                 raise named_by_content(error) from exc
@@ -100,7 +100,11 @@ class ParquetReader(DataReader):
             )
         if unknown := {*self.dtypes, *self.list_columns} - set(names):
             raise ChunkReadError(path, f"has columns {names}, and dtypes names {sorted(unknown)}.")
-        return {name: self._column(path, name, table.column(name)) for name in names}
+        try:
+            return {name: self._column(path, name, table.column(name)) for name in names}
+        except UnicodeDecodeError as exc:
+            what = f"holds text that is not UTF-8: {exc.object[:40]!r}."
+            raise ChunkReadError(path, what, "Write that column as bytes (binary), or mend the text") from exc
 
     def _column(self, path: str, name: str, column: Any) -> Column:
         from pyarrow import ArrowException, types

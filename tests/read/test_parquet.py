@@ -133,3 +133,10 @@ def test_what_fills_gaps_must_be_of_the_columns_kind(tmp_path, value):
     pa.parquet.write_table(pa.table({"n": [1, None]}), tmp_path / "a.parquet")
     with pytest.raises(ChunkReadError, match=r"a\.parquet: has 'n' as int64, which cannot hold fill's "):
         ParquetReader(fill={"n": value}).read_file(str(tmp_path / "a.parquet"))
+
+
+def test_text_that_is_not_utf8_is_an_error(tmp_path):
+    text = pa.array([b"good", b"caf\xe9"]).view(pa.string())
+    write(pa.table({"text": text}), tmp_path / "a.parquet")
+    with pytest.raises(ChunkReadError, match=r"a\.parquet: holds text that is not UTF-8: b'caf\\xe9'\. Write that"):
+        ParquetReader().read_file(str(tmp_path / "a.parquet"))
