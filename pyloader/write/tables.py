@@ -39,29 +39,37 @@ def blocks_of_fields(
 
     with closing(blocks_of_lines(name, Place(), block_bytes=_TEXT_BYTES, form="csv")) as blocks:
         batches = rows_of(name, texts(blocks), dialect, error=SplitError)
-        numbered = itertools.chain.from_iterable(zip(*batch, strict=True) for batch in batches)
-        line, header = next(numbered, (1, []))
-        _check_header(name, line, header, dialect)
-        rows_left = itertools.islice(numbered, start.offset, None)
-        count = start.offset
-        while held := list(_some_rows(name, rows_left, len(header), block_bytes)):
-            lines, rows = zip(*held, strict=True)
-            columns: Columns = {key: list(values) for key, values in zip(header, zip(*rows, strict=True), strict=True)}
+        lines, first = next(batches)
+        header = first[0] if first else []
+        _check_header(name, lines[0] if lines else 1, header, dialect)
+        held: list[list[str]] = []
+        count = size = line = 0
+        for lines, rows in batches:
+            if any(map(len(header).__ne__, map(len, rows))):
+                _refuse(name, header, lines, rows)
             count += len(rows)
-            yield Block(columns, lines[0], Place(count, count + 1), num_read)
+            if count <= start.offset:  # blocks end where these do
+                continue
+            line = line if held else lines[0]
+            held += rows
+            size += sum(map(len, itertools.chain.from_iterable(rows)))
+            if size >= block_bytes:
+                yield _block(header, held, line, count, num_read)
+                held, size = [], 0
+        if held:
+            yield _block(header, held, line, count, num_read)
 
 
-def _some_rows(
-    name: str, numbered: Iterator[tuple[int, list[str]]], num_fields: int, size: int
-) -> Iterator[tuple[int, list[str]]]:
-    for line, row in numbered:
-        if len(row) != num_fields:
-            what = f"has {len(row)} values, but the header has {num_fields} names."
+def _block(header: list[str], rows: list[list[str]], line: int, count: int, num_read: int) -> Block:
+    columns: Columns = {key: list(values) for key, values in zip(header, zip(*rows, strict=True), strict=True)}
+    return Block(columns, line, Place(count, count + 1), num_read)
+
+
+def _refuse(name: str, header: list[str], lines: list[int], rows: list[list[str]]) -> None:
+    for line, row in zip(lines, rows, strict=True):
+        if len(row) != len(header):
+            what = f"has {len(row)} values, but the header has {len(header)} names."
             raise SplitError(name, what, "Quote values that hold the delimiter", line)
-        yield line, row
-        size -= sum(map(len, row))
-        if size <= 0:
-            return
 
 
 def _check_header(name: str, line: int, header: list[str], dialect: Dialect) -> None:
