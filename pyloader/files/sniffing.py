@@ -41,6 +41,10 @@ _JQ_ITEMS = "jq -c '.[]'"
 _UNMARKED = (("UTF-32LE", 4, 0), ("UTF-32BE", 4, 3), ("UTF-16LE", 2, 0), ("UTF-16BE", 2, 1))
 
 
+# What all kinds without a NUL in their head begin with, so that most texts are known as such at once.
+_SUSPECTS = frozenset(bytes([byte]) for byte in b"\xff\xfe\x1f\x28\xfd\x04P\x937RAvB<[ \t\r\n")
+
+
 class Kind(NamedTuple):
     """What a file is.
 
@@ -129,8 +133,10 @@ class Sniffer:
             raise self._found(_PAGE_KIND)
 
     def _see_first(self, head: bytes) -> None:
-        self._is_pointer, self._is_page = head.startswith(_POINTER), _PAGE.match(head) is not None
-        kind = file_kind(self._path, head)
+        kind = None
+        if b"\0" in head or head[:1] in _SUSPECTS:
+            self._is_pointer, self._is_page = head.startswith(_POINTER), _PAGE.match(head) is not None
+            kind = file_kind(self._path, head)
         if kind is None and self._form == "jsonl":
             kind = _PAGE_KIND if self._is_page else _POINTER_KIND if self._is_pointer else _json_kind(self._path, head)
         if kind is not None:
@@ -234,7 +240,7 @@ def _is_text(head: bytes) -> bool:
 def _json_kind(path: str, head: bytes) -> Kind | None:
     """Return what JSON is that is no line for each object."""
     begin = head.lstrip()
-    if re.match(rb"\[\s*[{\n]", begin):
+    if begin.startswith(b"[") and re.match(rb"\[\s*[{\n]", begin):
         hint = f"Write each object on a line of its own: {conversion(path, _JQ_ITEMS, suffix='.jsonl')}"
         return Kind("one JSON array, not JSON lines", hint)
     first, newline, _ = begin.partition(b"\n")

@@ -21,7 +21,6 @@ __all__ = ["MAX_ROW_LINES", "NO_QUOTES", "Dialect", "rows_of"]
 NO_QUOTES = "none"  # how it is said that quotes mean nothing
 
 MAX_ROW_LINES = 10_000
-_NUM_ROWS = 256  # handed out at a time
 _LONGEST_FIELD = 2**30
 
 _QUOTES_OFF = 'If quotes mean nothing here, say so: --quote none (DelimitedReader(quote="none"))'
@@ -100,7 +99,7 @@ def rows_of(
 
     Args:
       path: Named in errors.
-      texts: All of a file, in stretches of whole lines.
+      texts: All of a file, in stretches of whole lines; about one has the rows that come at a time.
       dialect: How it is read.
       error: What is raised.
 
@@ -123,6 +122,7 @@ class _Rows:
         self._max_lines = MAX_ROW_LINES if dialect.quote is None else sys.maxsize
         self._num_delimiters = 0  # in the first row
         self._end = 0  # the last line of the rows so far
+        self._is_new_text = False  # then the next row is the last one of those handed out at a time
         self._held: deque[tuple[int, str]] = deque()  # texts that reach beyond it, each with the line after it
 
     def of(self, texts: Iterable[str]) -> Iterator[tuple[list[int], list[list[str]]]]:
@@ -131,7 +131,7 @@ class _Rows:
         reader = _csv.reader(lines, delimiter=self._dialect.delimiter, strict=True, **options)
         begins: list[int] = []
         rows: list[list[str]] = []
-        begin, num_rows, most_lines = 1, 1, sys.maxsize  # the first row is a header, perhaps, and comes alone
+        begin, most_lines = 1, sys.maxsize
         try:
             for row in reader:
                 end = self._end = reader.line_num
@@ -140,12 +140,13 @@ class _Rows:
                 if row:
                     begins.append(begin)
                     rows.append(row)
-                    if len(rows) == num_rows:
-                        if num_rows == 1 and self._dialect.quote is None:
+                    if self._is_new_text:
+                        if most_lines == sys.maxsize and self._dialect.quote is None:
                             self._num_delimiters = len(row) - 1
                             most_lines = min(self._max_lines, _num_alike(self._num_delimiters) + 1)
+                        self._is_new_text = False
                         yield begins, rows
-                        begins, rows, num_rows = [], [], _NUM_ROWS
+                        begins, rows = [], []
                 begin = end + 1
             yield begins, rows
         except _RowIsOpenError as exc:
@@ -162,7 +163,7 @@ class _Rows:
             if after - 1 - self._end > self._max_lines:
                 raise _RowIsOpenError
             is_plain = after == self._end + 1 and (not self._dialect.character or self._dialect.character not in text)
-            after += text.count("\n")
+            after, self._is_new_text = after + text.count("\n"), True
             self._held.append((after, text))
             # Without quotes, the ends of lines are of no use in them.
             yield text.removesuffix("\n").split("\n") if is_plain else io.StringIO(text, newline="\n")

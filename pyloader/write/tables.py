@@ -44,27 +44,41 @@ def blocks_of_fields(
 
     with closing(blocks_of_lines(name, Place(), block_bytes=_TEXT_BYTES, form="csv")) as blocks:
         batches = rows_of(name, texts(blocks), dialect, error=SplitError)
-        numbered = itertools.chain.from_iterable(zip(*batch, strict=True) for batch in batches)
-        line, header = next(numbered, (1, []))
-        _check_header(name, line, header, dialect, columns)
-        rows_left = itertools.islice(numbered, start.offset, None)
-        count = start.offset
-        while held := list(_some_rows(rows_left, block_bytes)):
-            count += len(held)
-            good = [(line, row) for line, row in held if len(row) == len(header)]
-            bad = [_bad_row(name, line, row, header) for line, row in held if len(row) != len(header)]
-            rows = [row for _, row in good]
-            fields = zip(*rows, strict=True) if rows else [()] * len(header)
-            content: Columns = {key: list(values) for key, values in zip(header, fields, strict=True)}
-            yield Block(content, held[0][0], Place(count, count + 1), num_read, [line for line, _ in good], bad)
+        lines, first = next(batches)
+        header = first[0] if first else []
+        _check_header(name, lines[0] if lines else 1, header, dialect, columns)
+        held: list[list[str]] = []
+        numbers: list[int] = []
+        bad: list[SplitError] = []
+        count = size = 0
+        for lines, rows in batches:
+            count += len(rows)
+            if count <= start.offset:  # blocks end where these do
+                continue
+            size += sum(map(len, itertools.chain.from_iterable(rows)))
+            if any(map(len(header).__ne__, map(len, rows))):
+                bad += [_bad_row(name, *both, header) for both in _numbered(lines, rows) if len(both[1]) != len(header)]
+                lines = [line for line, row in _numbered(lines, rows) if len(row) == len(header)]
+                rows = [row for row in rows if len(row) == len(header)]
+            held += rows
+            numbers += lines
+            if size >= block_bytes:
+                yield _block(header, held, numbers, bad, count, num_read)
+                held, numbers, bad, size = [], [], [], 0
+        if held or bad:
+            yield _block(header, held, numbers, bad, count, num_read)
 
 
-def _some_rows(numbered: Iterator[tuple[int, list[str]]], size: int) -> Iterator[tuple[int, list[str]]]:
-    for line, row in numbered:
-        yield line, row
-        size -= sum(map(len, row))
-        if size <= 0:
-            return
+def _block(
+    header: list[str], rows: list[list[str]], numbers: list[int], bad: list[SplitError], count: int, num_read: int
+) -> Block:
+    fields = zip(*rows, strict=True) if rows else [()] * len(header)
+    columns: Columns = {key: list(values) for key, values in zip(header, fields, strict=True)}
+    return Block(columns, numbers[0] if numbers else 1, Place(count, count + 1), num_read, numbers, bad)
+
+
+def _numbered(lines: list[int], rows: list[list[str]]) -> Iterator[tuple[int, list[str]]]:
+    return zip(lines, rows, strict=True)
 
 
 def _bad_row(name: str, line: int, row: list[str], header: list[str]) -> SplitError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from pathlib import Path
 
 import pytest
@@ -173,7 +172,7 @@ def tables(draw) -> tuple[list[list[str]], bytes, dict[str, str]]:
     return rows, mark + text.getvalue().encode(), options
 
 
-@settings(max_examples=int(os.environ.get("PYLOADER_CASES", 2000)) // 10, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(table=tables())
 def test_what_csv_writes_is_read_equal_or_refused(tmp_path_factory, table):
     rows, content, options = table
