@@ -88,7 +88,7 @@ def test_text_is_taken_as_it_is_when_it_is_said_to_be_text(capsys):
 
 def test_files_of_another_suffix_are_said_to_be_csv(capsys):
     Path("a.dat").write_text("a,b\n1,x\n")
-    assert "DataLoader(DelimitedReader(), " in run(capsys, "peek", "a.dat", "--from", "csv")
+    assert "DataLoader(datareader=DelimitedReader(), " in run(capsys, "peek", "a.dat", "--from", "csv")
     Path("b.dat").write_text("a\tb\n1\tx\n")
     assert "DelimitedReader(delimiter='\\t')" in run(capsys, "peek", "b.dat", "--from", "tsv")
 

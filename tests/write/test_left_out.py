@@ -15,10 +15,10 @@ from pyloader.errors import FileError, SplitError
 from pyloader.write import split
 
 BAD = {
-    5: (b'{"id": 5,', "is not JSON"),
+    5: (b'{"id": 5,', "is not whole JSON"),
     90: (b"[1]", "is a list, not an object with keys"),
     91: (b'{"id": 1}', "lacks 'text' and 'late'"),
-    200: (b'{"id": 1, "text": "\xff", "late": 1}', "is not JSON"),
+    200: (b'{"id": 1, "text": "\xff", "late": 1}', "is not UTF-8"),
     399: (b'{"id": 99999999999999999999, "text": "", "late": 1}', "which int64 cannot hold"),
 }
 
@@ -100,7 +100,7 @@ def test_one_more_than_allowed_stops_the_split_and_a_larger_number_goes_on_from_
 
 
 def test_nothing_is_left_out_unless_told(damaged: Path, tmp_path: Path) -> None:
-    with pytest.raises(SplitError, match=r"damaged.jsonl:5: is not JSON .* or leave it out: --max-skipped 10"):
+    with pytest.raises(SplitError, match=r"damaged.jsonl:5: is not whole JSON.* or leave it out: --max-skipped 10"):
         split(damaged, tmp_path / "chunks")
 
 
@@ -177,3 +177,15 @@ def test_a_check_goes_on_with_the_next_file_after_a_damaged_one(
     rows = capsys.readouterr().out.splitlines()
     assert rows[0].startswith(f"{cut}: ends early")
     assert len(rows) == 1 + len(BAD) + 2
+
+
+def test_rows_of_csv_with_other_numbers_of_fields_are_left_out(tmp_path: Path, values: Any) -> None:
+    rows = ["a,b", *(f"{number},x" for number in range(1000))]
+    rows[10], rows[500], rows[501] = "9", "499,x,y", '"1,2"'
+    (tmp_path / "t.csv").write_text("\n".join(rows) + "\n")
+    report = split(tmp_path / "t.csv", tmp_path / "chunks", max_skipped=3, quarantine=tmp_path / "bad.jsonl")
+    assert report.num_skipped == 3
+    assert list(values(tmp_path / "chunks", "a")) == [n for n in range(1000) if n not in (9, 499, 500)]
+    assert [row["line"] for row in listed(tmp_path / "bad.jsonl")] == [11, 501, 502]
+    with pytest.raises(SplitError, match=r"t\.csv:11: has 1 values, but the header has 2 names.* --max-skipped 10"):
+        split(tmp_path / "t.csv", tmp_path / "others")
