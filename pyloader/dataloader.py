@@ -189,7 +189,9 @@ class DataLoader(Wrappable):
             self._counters.delivered(num_rows)
             if self._bar is not None:
                 self._bar.step(self._position.epoch, self._position.step, self._counters)
-            turn.leave()
+            turn.give_back()
+            if turn.awaiting is not None:
+                turn.wake()
             return batch
         except BaseException as exc:
             if not isinstance(exc, Exception):  # Ctrl-C, wherever it came: the batch has not been received

@@ -40,28 +40,44 @@ class Turn:
 
     Attributes:
       take: take(0, me) takes the turn when nobody has it, and returns who has it now.
+      give_back: Gives it back; where `awaiting` is set then, `wake` must follow.
+      awaiting: The error of a thread that waits for the turn in order to move the loader; None mostly.
       moved: The error for the thread whose `for` another thread has moved; None mostly.
       interruption: The error for the call that another thread ends in order to move the loader; None mostly.
     """
 
-    __slots__ = ("_awaiting", "_changed", "_holder", "_iterating", "_name", "interruption", "moved", "take")
+    __slots__ = (
+        "_changed",
+        "_holder",
+        "_iterating",
+        "_name",
+        "awaiting",
+        "give_back",
+        "interruption",
+        "moved",
+        "take",
+    )
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._holder: dict[int, int] = {}
-        self.take = self._holder.setdefault
+        self.take, self.give_back = self._holder.setdefault, self._holder.clear
         self._changed = threading.Condition()
-        self._awaiting: ConcurrentUseError | None = None  # the error of who waits for the turn, to move the loader
+        self.awaiting: ConcurrentUseError | None = None
         self._iterating: threading.Thread | None = None  # the one that is in the middle of a `for`
         self.moved: ConcurrentUseError | None = None
         self.interruption: ConcurrentUseError | None = None
 
     def leave(self) -> None:
-        """Give the turn back."""
-        self._holder.clear()
-        if self._awaiting is not None:
-            with self._changed:
-                self._changed.notify_all()
+        """Give the turn back, and wake who waits for it."""
+        self.give_back()
+        if self.awaiting is not None:
+            self.wake()
+
+    def wake(self) -> None:
+        """Wake who waits for the turn."""
+        with self._changed:
+            self._changed.notify_all()
 
     def leave_if_mine(self) -> None:
         """Give the turn back, if this thread has it."""
@@ -81,8 +97,8 @@ class Turn:
                 "inside of it.",
                 "Have one thread take the batches, and pass them on: queue.Queue",
             )
-        if self._awaiting is not None:  # without this a thread that asks again at once would always come first
-            raise ConcurrentUseError(*self._awaiting.args)
+        if self.awaiting is not None:  # without this a thread that asks again at once would always come first
+            raise ConcurrentUseError(*self.awaiting.args)
         if self.moved is not None and self._iterating is threading.current_thread():
             raise ConcurrentUseError(*self.moved.args)
         self.end_for()  # another thread takes the batches now
@@ -135,22 +151,22 @@ class Turn:
     def begin_for(self) -> None:
         """Note that a `for` begins in this thread."""
         self._iterating = threading.current_thread()
-        self.moved = self.interruption = None
+        self.moved = self.interruption = self.awaiting
 
     def end_for(self) -> None:
         """Note that it has come to its end."""
-        self._iterating = self.moved = None
+        self._iterating, self.moved = None, self.awaiting
 
     def _wait(self, me: int, moved: ConcurrentUseError, interrupt: Callable[[ConcurrentUseError], None]) -> bool:
         """End the call that has the turn, take the turn, and tell whether that went within 5 seconds."""
         with self._changed:
             # Before looking: whoever gives the turn back after that look sees this, and notifies.
-            self._awaiting = self.moved = moved
+            self.awaiting = self.moved = moved
             try:
                 interrupt(moved)
                 return self._changed.wait_for(lambda: self.take(0, me) == me, _WAIT_SECONDS)
             finally:
-                self._awaiting = None
+                self.awaiting = None
 
 
 def _thread_name() -> str:
