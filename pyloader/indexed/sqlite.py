@@ -19,6 +19,8 @@ from pyloader.indexed.rows import Rows
 
 __all__ = ["SQLiteDataset"]
 
+_OPERATIONS_BETWEEN_SIGNALS = 100_000  # of SQLite's machine: about a millisecond
+
 
 class SQLiteDataset(Dataset[dict[str, Any]]):
     """The rows of a table or query of an SQLite file, each a dict; columns come as lists.
@@ -97,7 +99,11 @@ class SQLiteDataset(Dataset[dict[str, Any]]):
 
     def _connect(self) -> sqlite3.Connection:
         # Used by one thread, and closed by whichever closes the dataset.
-        return sqlite3.connect(f"file:{quote(os.path.abspath(self.path))}?mode=ro", uri=True, check_same_thread=False)
+        place = f"file:{quote(os.path.abspath(self.path))}?mode=ro"
+        connection = sqlite3.connect(place, uri=True, check_same_thread=False)
+        # A view may never end: each call of Python lets Ctrl-C through, which SQLite tells as "interrupted".
+        connection.set_progress_handler(lambda: 0, _OPERATIONS_BETWEEN_SIGNALS)
+        return connection
 
     def _table(self, name: str) -> str:
         found = self._run("SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name", ())
@@ -136,6 +142,8 @@ class SQLiteDataset(Dataset[dict[str, Any]]):
             raise self._unreadable(exc) from exc
 
     def _unreadable(self, exc: sqlite3.Error) -> DatasetError:
+        if str(exc) == "interrupted":
+            raise KeyboardInterrupt from exc
         return DatasetError(self.path, f"cannot be read: {exc}.", "See that it is a database, and name what is in it")
 
 

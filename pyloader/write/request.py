@@ -14,6 +14,7 @@ import msgspec
 import xxhash
 
 from pyloader.dataset import Dataset
+from pyloader.encode import taken_by
 from pyloader.files import utf8_name
 from pyloader.write.holdout import output_names
 from pyloader.write.inputs import InputNames, Inputs
@@ -62,7 +63,12 @@ class Request:
     def encoder(self) -> Dataset | None:
         """The Dataset to apply."""
         encode = _named_object(self.encode, "--encode") if isinstance(self.encode, str) else self.encode
-        return encode() if isinstance(encode, type) else encode
+        encoder: Dataset | None = encode() if isinstance(encode, type) else encode
+        if encoder is not None and (drawn := taken_by(encoder)):
+            takes = " and ".join(sorted(drawn))
+            what = f"{type(encoder).__name__}.batch_encode takes {takes}: it draws anew in every epoch"
+            raise ValueError(f"{what}, and a split encodes once. Give it to the DataLoader: dataset=")
+        return encoder
 
     @cached_property
     def keeps(self) -> Callable[[dict[str, Any]], Any] | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
+import signal
 import sqlite3
 import threading
 
@@ -139,3 +141,22 @@ def test_what_is_no_database_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none.db"):
         SQLiteDataset(tmp_path / "none.db", "texts")
     assert not (tmp_path / "none.db").exists()
+
+
+def test_a_view_that_never_ends_can_be_interrupted(tmp_path):
+    def ctrl_c(*_):
+        raise KeyboardInterrupt
+
+    path = tmp_path / "a.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            "CREATE VIEW endless AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c"
+        )
+    before = signal.signal(signal.SIGALRM, ctrl_c)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            SQLiteDataset(path, "endless", key="x")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -458,3 +458,13 @@ def test_chunks_are_not_spelled_out_for_the_reports_of_the_threads(
 def test_segments_follow_the_size_of_the_dump() -> None:
     sizes = [n * scatter.SEGMENT_BYTES for n in (0, 1, 2, 3, 4, 5, 16, 17)]
     assert list(map(scatter.segment_bits, sizes)) == [0, 0, 1, 2, 2, 3, 4, 5]
+
+
+class Noisy(Dataset):
+    def batch_encode(self, columns: Columns, keys: np.ndarray) -> Columns:
+        return {"id": keys}
+
+
+def test_an_encoder_that_draws_at_random_is_for_the_loader(dump: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"Noisy.batch_encode takes keys: it draws anew in every epoch, and a split"):
+        split(dump, tmp_path / "chunks", encode=Noisy())
