@@ -6,6 +6,7 @@ import functools
 import itertools
 import json
 import math
+import os
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from pyloader.errors import StateError
 COUNTS = [12, 0, 5, 1, 20, 7, 9, 3]
 NUM_STEPS = 30
 
-settings = hypothesis_settings(max_examples=40)
+settings = hypothesis_settings(max_examples=int(os.environ.get("PYLOADER_CASES", "40")))
 
 
 @pytest.fixture(scope="module")
