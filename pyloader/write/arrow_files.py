@@ -7,6 +7,7 @@ from functools import partial
 from typing import IO, Any
 
 from pyloader.errors import SplitError
+from pyloader.files import named_by_content
 from pyloader.optional import import_optional
 from pyloader.write.arrow_types import bare_type, common_type
 from pyloader.write.blocks import BLOCK_BYTES, Block, Place, Source
@@ -53,7 +54,8 @@ def _schema_of(path: str, input_format: str) -> Any:
             with parquet.ParquetFile(stream) as file:
                 return file.schema_arrow
     except (pyarrow.ArrowException, OSError) as exc:
-        raise SplitError(path, f"cannot be read ({str(exc).strip().rstrip('.')}).", "Fetch it again") from exc
+        error = SplitError(path, f"cannot be read ({str(exc).strip().rstrip('.')}).", "Fetch it again")
+        raise named_by_content(error) from exc
 
 
 def _chosen(path: str, schema: Any, columns: Sequence[str] | None, fill: Mapping[str, Any]) -> Any:
@@ -148,7 +150,8 @@ def _blocks(
                     rows = _conformed(path, batch.slice(len(batch) - (row - first)), schema, first)
                     yield Block(rows, first + 1, Place(row, row + 1), stream.tell())
     except (pyarrow.ArrowException, OSError) as exc:
-        raise SplitError(path, f"cannot be read: row {row + 1:,} ({exc}).", "Fetch it again") from exc
+        error = SplitError(path, f"cannot be read: row {row + 1:,} ({exc}).", "Fetch it again")
+        raise named_by_content(error) from exc
 
 
 def _parquet_batches(stream: IO[bytes], names: Sequence[str], block_bytes: int) -> Iterator[Any]:
