@@ -25,7 +25,7 @@ import numpy as np
 from making import place, read_files
 
 from pyloader import DataLoader, indexed
-from pyloader.observe.measuring import measure
+from pyloader.inspecting.measuring import measure
 from pyloader.write import ChunkWriter
 
 BATCH_SIZE = 256

@@ -18,7 +18,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from pyloader.version import VERSION as __version__
+__version__ = "0.1.0"
+
 
 if TYPE_CHECKING:
     from pyloader.collate import NumpyDataCollator, PaddingDataCollator
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from pyloader.encode import PAD_, PAD_IDX, TextDataset
     from pyloader.errors import PyLoaderError
     from pyloader.files import open_chunk
-    from pyloader.loaderoptions import MAX_QUEUE_SIZE
     from pyloader.read import (
         ArrayRecordReader,
         DelimitedReader,
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         reader_for,
         register_reader,
     )
+    from pyloader.run.loader_options import MAX_QUEUE_SIZE
     from pyloader.world import World
     from pyloader.write import ChunkWriter, split
 
@@ -58,7 +59,7 @@ _HOMES = {
     "DelimitedReader": "read",
     "JsonLineDataReader": "read",
     "JsonlReader": "read",
-    "MAX_QUEUE_SIZE": "loaderoptions",
+    "MAX_QUEUE_SIZE": "run.loader_options",
     "NumpyDataCollator": "collate",
     "NumpyReader": "read",
     "PAD_": "encode",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pyloader.columns import Columns
-from pyloader.optional import names_of
+from pyloader.options import names_of
 
 __all__ = ["DataCollator"]
 

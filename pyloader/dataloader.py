@@ -16,14 +16,12 @@ from pyloader.datareader import DataReader
 from pyloader.dataset import Dataset
 from pyloader.deliver import SlotsClosed, Steps, Turn, end_with, this_thread
 from pyloader.errors import ClosedError, ConcurrentUseError, ReceiptError, drop_own_frames
-from pyloader.files.listing import DataDir
-from pyloader.loaderoptions import MAX_QUEUE_SIZE, LoaderOptions, resolve
-from pyloader.observe import ChunkStats, Counters, ProgressBar, Quarantine
+from pyloader.files import DataDir
+from pyloader.observe import ChunkStats, Counters, ProgressBar
 from pyloader.options import checked_integer
 from pyloader.plan import START, Position, left_out_in_state, state_of
-from pyloader.run import Run
+from pyloader.run import MAX_QUEUE_SIZE, LoaderOptions, Quarantine, Received, Run, Wrappable, resolve
 from pyloader.world import World
-from pyloader.wrapping import Received, Wrappable
 
 __all__ = ["MAX_QUEUE_SIZE", "DataLoader"]
 
@@ -398,6 +396,5 @@ class DataLoader(Wrappable):
     def _log_resumed(self, position: Position, seconds: float) -> None:
         self._has_loaded = False
         num_read = self._options.num_reads(position)
-        _log.info(
-            "resumed at epoch %d, step %d: read %d chunks in %.2f s", position.epoch, position.step, num_read, seconds
-        )
+        where = (position.epoch, position.step, num_read, seconds)
+        _log.info("resumed at epoch %d, step %d: read %d chunks in %.2f s", *where)

@@ -10,8 +10,7 @@ import numpy as np
 
 from pyloader.columns import Columns, problem_with_columns, row_count, with_tuples_as_lists
 from pyloader.errors import ChunkReadError, ReadFileError
-from pyloader.optional import names_of
-from pyloader.options import with_new_names
+from pyloader.options import names_of, with_new_names
 
 __all__ = ["DataReader", "read_chunk", "read_good_rows"]
 

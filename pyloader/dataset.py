@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyloader.columns import Columns
-from pyloader.optional import names_of
+from pyloader.options import names_of
 
 __all__ = ["Dataset"]
 

@@ -29,6 +29,9 @@ Every one of them can be pickled: the text is made when shown, and the parts tra
 
 from __future__ import annotations
 
+import importlib
+from types import ModuleType
+
 __all__ = [
     "BatchEncodeError",
     "ChunkReadError",
@@ -53,6 +56,7 @@ __all__ = [
     "WorkerDiedError",
     "WriteError",
     "drop_own_frames",
+    "import_optional",
 ]
 
 
@@ -190,3 +194,28 @@ def drop_own_frames(error: BaseException) -> None:
         place = place.tb_next
     if place is None and isinstance(error, FileError | BatchEncodeError | CollateError):
         error.__traceback__ = None
+
+
+# Where the package to install is called otherwise than the module to import.
+_PACKAGES = {"array_record.python.array_record_module": "array_record", "pyarrow.parquet": "pyarrow"}
+
+
+def import_optional(module: str, *, wanted_by: str) -> ModuleType:
+    """Import `module`, or say which command installs it.
+
+    Args:
+      module: The dotted name to import.
+      wanted_by: What needs it, as the user knows it: "ParquetReader".
+
+    Raises:
+      MissingDependencyError: the package is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as exc:
+        if not f"{module}.".startswith(f"{exc.name}."):
+            raise  # the package is there, and lacks one that it needs itself
+        package = _PACKAGES.get(module, module.partition(".")[0])
+        raise MissingDependencyError(
+            f"{wanted_by} needs {package!r}, which is not installed: pip install {package}"
+        ) from exc

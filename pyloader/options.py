@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from pyloader.limits import available_bytes
+from pyloader.machine.limits import available_bytes
 
 __all__ = [
     "ELSEWHERE",
@@ -17,6 +18,7 @@ __all__ = [
     "checked_seconds",
     "checked_worker_kind",
     "format_bytes",
+    "names_of",
     "parse_bytes",
     "parse_memory",
     "with_new_names",
@@ -210,3 +212,14 @@ def _nearest(name: str, options: Sequence[str]) -> str:
 
     close = difflib.get_close_matches(name, options, n=1)
     return f"Did you mean {close[0]!r}?" if close else f"It has: {', '.join(options)}"
+
+
+def names_of(home: str, *names: str, of: str) -> Callable[[str], Any]:
+    """Return the `__getattr__` of module `of`, which finds some names of module `home`: they once were in `of`."""
+
+    def found(name: str) -> Any:
+        if name in names:
+            return getattr(importlib.import_module(home), name)
+        raise AttributeError(f"module {of!r} has no attribute {name!r}")
+
+    return found

@@ -19,8 +19,8 @@ import numpy as np
 from pyloader import TokenReader
 from pyloader.columns import column_specs
 from pyloader.files import ChunkEntry, Manifest, checksum_of, write_manifest
+from pyloader.files.atomic import written_whole
 from pyloader.options import parse_bytes
-from pyloader.write.atomic import written_whole
 
 
 def main() -> None:

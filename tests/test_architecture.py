@@ -20,15 +20,15 @@ PATHS = sorted(PACKAGE.rglob("*.py"))
 
 # From the bottom to the top.  A module may import from its own layer and from those below.
 LAYERS = [
-    {"bars", "errors", "options", "optional", "columns", "limits", "memory", "version", "world"},
+    {"errors", "options", "columns", "machine", "world"},
     {"files", "plan"},
     {"datareader", "dataset", "datacollator", "read", "shuffle", "encode", "collate"},
     {"deliver"},
     {"write"},
-    {"observe", "audit", "wrapping"},  # no step knows them
+    {"observe", "audit"},  # no step knows them
     {"run", "indexed"},
-    {"parts", "ranks", "loaderoptions", "dataloader", "jax", "torch", "tensorflow"},
-    {"testing", "demo"},
+    {"dataloader", "jax", "torch", "tensorflow"},
+    {"testing", "demo", "inspecting"},
     {"", "cli", "__main__"},  # "" is pyloader/__init__.py, the map
 ]
 

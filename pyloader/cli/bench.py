@@ -16,8 +16,8 @@ from pyloader.dataloader import DataLoader
 from pyloader.datareader import DataReader
 from pyloader.errors import MissingDependencyError
 from pyloader.files import list_chunks
+from pyloader.inspecting.measuring import Measurement, measure
 from pyloader.observe import ChunkStats
-from pyloader.observe.measuring import Measurement, measure
 from pyloader.options import format_bytes
 from pyloader.read import NumpyReader, reader_for
 

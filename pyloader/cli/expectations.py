@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from pyloader.cli.reading import Way
 from pyloader.cli.screens import counted
-from pyloader.loaderoptions import MAX_QUEUE_SIZE, SHUFFLE_WINDOW
-from pyloader.observe.peeking import Sight
+from pyloader.inspecting.peeking import Sight
 from pyloader.options import format_bytes
 from pyloader.plan import steps_per_epoch
+from pyloader.run.loader_options import MAX_QUEUE_SIZE, SHUFFLE_WINDOW
 
 __all__ = ["expectations"]
 

@@ -33,8 +33,8 @@ from pyloader.files import (
     utf8_name,
     write_manifest,
 )
-from pyloader.observe.beginnings import header_reader
-from pyloader.observe.counting import Count, count_samples
+from pyloader.inspecting.beginnings import header_reader
+from pyloader.inspecting.counting import Count, count_samples
 from pyloader.options import format_bytes
 from pyloader.read import TokenReader, reader_for, reader_name, registered_reader
 

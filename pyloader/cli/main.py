@@ -13,9 +13,9 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
+from pyloader import __version__
 from pyloader.cli.escaping import one_line
 from pyloader.errors import DataDirError, ManifestError, PyLoaderError
-from pyloader.version import DISTRIBUTION, VERSION
 
 __all__ = ["COMMANDS", "GOOD", "INTERRUPTED", "PROBLEMS", "WRONG_USE", "main"]
 
@@ -33,6 +33,8 @@ COMMANDS = {
     "demo": ("pyloader.cli.demo", "see it all at work in a minute: split, train, stop, resume"),
 }
 
+# The import name is pyloader; another project owns that name on the package index.
+DISTRIBUTION = "pyloader-stream"
 _USAGE = "usage: pyloader COMMAND ...        (pyloader COMMAND --help says more)"
 
 
@@ -52,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         return _show(_help(), GOOD if words else WRONG_USE)
     if words[0] == "--version":
-        return _show(f"{DISTRIBUTION} {VERSION}", GOOD)
+        return _show(f"{DISTRIBUTION} {__version__}", GOOD)
     command = words[0]
     if command not in COMMANDS:
         close = difflib.get_close_matches(command, COMMANDS, n=1)

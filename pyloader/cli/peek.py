@@ -28,8 +28,8 @@ from pyloader.cli.screens import (
 )
 from pyloader.columns import Columns, row_count
 from pyloader.files import form_of, list_chunks
-from pyloader.observe.contents import ColumnSummary
-from pyloader.observe.peeking import Sight, look_at
+from pyloader.inspecting.contents import ColumnSummary
+from pyloader.inspecting.peeking import Sight, look_at
 from pyloader.options import format_bytes
 
 __all__ = ["add_parser", "run"]

@@ -13,7 +13,7 @@ from pyloader.collate import NumpyDataCollator, PaddingDataCollator
 from pyloader.columns import Column, Columns, column_specs
 from pyloader.datareader import DataReader
 from pyloader.errors import CollateError
-from pyloader.observe.peeking import Sight
+from pyloader.inspecting.peeking import Sight
 
 __all__ = ["Way", "way_to_read"]
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from pyloader.optional import import_optional
+from pyloader.errors import import_optional
 
 __all__ = ["send_by_value", "typed_object"]
 

@@ -16,7 +16,7 @@ from pyloader.cli.readers import add_reader_options, reader_maker
 from pyloader.cli.screens import as_block, as_json, as_table, counted, one_line, progress_over_chunks
 from pyloader.errors import DataDirError
 from pyloader.files import MANIFEST_NAME, find_manifests
-from pyloader.observe.damage import Inspection, inspect_chunks
+from pyloader.inspecting.damage import Inspection, inspect_chunks
 
 __all__ = ["add_parser", "run"]
 

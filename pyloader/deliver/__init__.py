@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from pyloader.deliver.belongings import belongings, loader_cpu_seconds, pause
-from pyloader.deliver.children import Ending, run_child
 from pyloader.deliver.inline import InlineMap
 from pyloader.deliver.ledger import Claim, Ledger, Size
 from pyloader.deliver.lifecycle import Steps, end_with
@@ -20,8 +18,9 @@ from pyloader.deliver.processes import RemoteFunction
 from pyloader.deliver.retries import Retried
 from pyloader.deliver.slots import Held, Slots, SlotsClosed
 from pyloader.deliver.stalls import StallWatch
+from pyloader.deliver.subprocess_run import Ending, run_child
 from pyloader.deliver.threads import ThreadedMap
-from pyloader.deliver.turns import Turn, this_thread, turns
+from pyloader.deliver.turns import Turn, this_thread
 
 __all__ = [
     "Claim",
@@ -38,15 +37,11 @@ __all__ = [
     "StallWatch",
     "Steps",
     "Turn",
-    "belongings",
     "end_with",
-    "loader_cpu_seconds",
     "map_ahead",
     "map_in_order",
-    "pause",
     "run_child",
     "this_thread",
-    "turns",
 ]
 
 In = TypeVar("In")

@@ -24,7 +24,7 @@ from typing import TypeAlias
 
 from pyloader.deliver.slots import SlotsClosed
 from pyloader.errors import MemoryBoundError
-from pyloader.memory import unused_bytes
+from pyloader.machine.memory import unused_bytes
 from pyloader.options import format_bytes
 
 __all__ = ["Claim", "Ledger", "Size"]

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from pyloader.memory import RecycledMemory
+from pyloader.machine.memory import RecycledMemory
 
 __all__ = ["Message", "receive", "send"]
 

@@ -19,12 +19,11 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Generic, NoReturn, TypeVar
 
-from pyloader.deliver.deaths import account_of_death
 from pyloader.deliver.messages import Message, receive, send
 from pyloader.deliver.slots import SlotsClosed
-from pyloader.errors import WorkerDiedError
-from pyloader.memory import RecycledMemory
-from pyloader.optional import import_optional
+from pyloader.deliver.worker_death import account_of_death
+from pyloader.errors import WorkerDiedError, import_optional
+from pyloader.machine.memory import RecycledMemory
 
 __all__ = ["RemoteFunction"]
 

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
 from pyloader.errors import ConcurrentUseError
 
-__all__ = ["Turn", "this_thread", "turns"]
+__all__ = ["Turn", "this_thread"]
 
 _WAIT_SECONDS = 5.0
 
 this_thread = threading.get_ident
-
-
-def turns() -> AbstractContextManager[bool]:
-    """Return a lock: `with` it, one thread is in at a time, and may enter again."""
-    return threading.RLock()
 
 
 class Turn:

@@ -19,7 +19,7 @@ from typing import Any
 
 from pyloader.deliver.messages import Message, receive, send
 from pyloader.deliver.pickling import Failure, Known, load_function, pack, unpack
-from pyloader.memory import RecycledMemory
+from pyloader.machine.memory import RecycledMemory
 
 __all__ = ["serve"]
 

@@ -19,7 +19,7 @@ from pyloader.files.coming import STAGING_NAME, coming_chunks
 from pyloader.files.manifest import MANIFEST_NAME, Manifest, is_manifest_name, read_manifest
 from pyloader.files.scanning import Scan, chunk_bytes, is_chunk_name, scan_directory
 from pyloader.files.stores import store_scheme
-from pyloader.limits import available_bytes
+from pyloader.machine.limits import available_bytes
 
 __all__ = [
     "DataDir",

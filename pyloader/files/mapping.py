@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pyloader.limits import open_files_share
+from pyloader.machine.limits import open_files_share
 
 __all__ = ["MappedFiles"]
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from pyloader.errors import MemoryBoundError
-from pyloader.limits import memory_limits
+from pyloader.machine.limits import memory_limits
 from pyloader.options import format_bytes
 
 __all__ = ["Room", "half_of_memory", "long_line", "longest_line", "room_of"]

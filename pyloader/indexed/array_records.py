@@ -15,11 +15,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from pyloader.errors import ClosedError, DatasetError
+from pyloader.errors import ClosedError, DatasetError, import_optional
 from pyloader.indexed.dataset import Dataset
 from pyloader.indexed.rows import Rows
-from pyloader.limits import open_files_share
-from pyloader.optional import import_optional
+from pyloader.machine.limits import open_files_share
 from pyloader.read.arrayrecord import group_size
 
 __all__ = ["META_NAME", "ARDataset", "Meta"]

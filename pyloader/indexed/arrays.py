@@ -15,7 +15,7 @@ from pyloader.files import read_npy_header, rows_without_bytes
 from pyloader.indexed.dataset import Dataset
 from pyloader.indexed.gathering import gathered
 from pyloader.indexed.rows import Rows
-from pyloader.memory import RecycledMemory
+from pyloader.machine.memory import RecycledMemory
 
 __all__ = ["NPDataset"]
 

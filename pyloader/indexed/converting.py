@@ -11,10 +11,10 @@ import msgspec
 import numpy as np
 import tqdm
 
+from pyloader.errors import import_optional
+from pyloader.files.atomic import written_whole
 from pyloader.indexed.array_records import META_NAME, Meta
-from pyloader.optional import import_optional
 from pyloader.options import checked_integer
-from pyloader.write.atomic import written_whole
 
 __all__ = ["converter"]
 

@@ -17,8 +17,8 @@ from pyloader.indexed.positions import Position, position_from_state
 from pyloader.indexed.samplers import Sampler
 from pyloader.observe import Stats
 from pyloader.options import checked_integer
+from pyloader.run.adapters import Received, Wrappable
 from pyloader.world import World
-from pyloader.wrapping import Received, Wrappable
 
 __all__ = ["DataLoader"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pyloader.memory import RecycledMemory
+from pyloader.machine.memory import RecycledMemory
 
 __all__ = ["gathered"]
 

@@ -6,9 +6,9 @@ from typing import Any, Self
 
 import numpy as np
 
+from pyloader.errors import import_optional
 from pyloader.indexed.dataset import Dataset
 from pyloader.indexed.rows import Rows
-from pyloader.optional import import_optional
 
 __all__ = ["HuggingFaceDataset"]
 

@@ -10,7 +10,7 @@ import numpy as np
 from pyloader.indexed.dataset import Dataset
 from pyloader.indexed.gathering import gathered
 from pyloader.indexed.rows import Rows, num_rows
-from pyloader.memory import RecycledMemory
+from pyloader.machine.memory import RecycledMemory
 
 __all__ = ["InMemoryDataset", "RangeDataset", "SimpleDataset", "as_dataset"]
 

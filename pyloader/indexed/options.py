@@ -9,7 +9,6 @@ from typing import Any
 
 from pyloader.datacollator import DataCollator
 from pyloader.indexed.dataset import Dataset
-from pyloader.indexed.finishing import Finish, finishing, takes_keys
 from pyloader.indexed.in_memory import as_dataset
 from pyloader.indexed.making import STAGES, MakeBatches, made_batches
 from pyloader.indexed.named import NamedStreams
@@ -17,7 +16,8 @@ from pyloader.indexed.planning import LAST_BATCH_RULES, BatchPlan
 from pyloader.indexed.positions import Position
 from pyloader.indexed.samplers import PermutationSampler, Sampler, SequentialSampler
 from pyloader.indexed.sharding import ShardedDataset
-from pyloader.limits import num_processors
+from pyloader.indexed.transforming import Finish, finishing, takes_keys
+from pyloader.machine.limits import num_processors
 from pyloader.observe import Counters
 from pyloader.options import (
     ELSEWHERE,

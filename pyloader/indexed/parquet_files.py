@@ -10,9 +10,8 @@ from typing import Any
 import numpy.typing as npt
 
 from pyloader.columns import Columns
-from pyloader.errors import DatasetError
+from pyloader.errors import DatasetError, import_optional
 from pyloader.indexed.blocks import BlockDataset
-from pyloader.optional import import_optional
 from pyloader.options import checked_integer
 from pyloader.read import ParquetReader
 from pyloader.read.parquet import read_row_groups

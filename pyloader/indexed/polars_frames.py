@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from pyloader.columns import Column
-from pyloader.errors import DatasetError
+from pyloader.errors import DatasetError, import_optional
 from pyloader.indexed.dataset import Dataset
 from pyloader.indexed.rows import Rows
-from pyloader.optional import import_optional
 
 __all__ = ["PolarsDataset"]
 

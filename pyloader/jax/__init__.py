@@ -15,7 +15,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from pyloader.optional import import_optional
+from pyloader.errors import import_optional
 
 if TYPE_CHECKING:
     from pyloader.jax.array_source import ArraySampleSource, ArraySource

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from pyloader.options import checked_integer
-from pyloader.wrapping import Wrapper
+from pyloader.run.adapters import Wrapper
 
 __all__ = ["DevicePrefetch", "place_batch", "prefetch_to_device"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pyloader.bars import LogLines, progress_bar
+from pyloader.machine.bars import LogLines, progress_bar
 from pyloader.observe.stats import Counters
 
 __all__ = ["ProgressBar"]

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pyloader.limits import num_processors
+from pyloader.machine.limits import num_processors
 from pyloader.options import format_bytes
 
 __all__ = ["ChunkStats", "Counters", "Stats"]

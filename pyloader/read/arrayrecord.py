@@ -14,10 +14,9 @@ import numpy.typing as npt
 
 from pyloader.columns import Columns
 from pyloader.datareader import DataReader
-from pyloader.errors import ChunkReadError
+from pyloader.errors import ChunkReadError, import_optional
 from pyloader.files import Room, named_by_content
-from pyloader.memory import RecycledMemory, keep_freed_memory
-from pyloader.optional import import_optional
+from pyloader.machine.memory import RecycledMemory, keep_freed_memory
 
 __all__ = ["ArrayRecordReader", "group_size"]
 

@@ -24,7 +24,7 @@ from pyloader.files import (
     suffix_of,
 )
 from pyloader.files.mapping import MappedFiles
-from pyloader.memory import RecycledMemory
+from pyloader.machine.memory import RecycledMemory
 
 __all__ = ["NumpyReader", "read_npy"]
 

@@ -10,9 +10,8 @@ import numpy.typing as npt
 
 from pyloader.columns import Column, Columns
 from pyloader.datareader import DataReader
-from pyloader.errors import ChunkReadError
+from pyloader.errors import ChunkReadError, import_optional
 from pyloader.files import Room, named_by_content, open_packed, suffix_of
-from pyloader.optional import import_optional
 from pyloader.read.nulls import Nulls, with_gaps_filled
 from pyloader.read.numbers import NumberError, as_array
 from pyloader.read.options import column_names, number_dtypes

@@ -13,7 +13,7 @@ from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
 from pyloader.files import chunk_room, open_chunk, packing_of, refuse_pointer, suffix_of
 from pyloader.files.mapping import MappedFiles
-from pyloader.memory import RecycledMemory
+from pyloader.machine.memory import RecycledMemory
 from pyloader.options import checked_integer
 from pyloader.read.numpy_files import NumpyReader
 

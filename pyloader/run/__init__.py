@@ -1,8 +1,19 @@
 """One run of the loader: every step in its place."""
 
+from pyloader.run.adapters import Received, Wrappable, Wrapper
+from pyloader.run.loader_options import MAX_QUEUE_SIZE, LoaderOptions, resolve
 from pyloader.run.options import RunOptions
-from pyloader.run.resident import check_bytes
 from pyloader.run.run import Run
-from pyloader.run.transient import waits_before_retries
+from pyloader.run.skipped import Quarantine
 
-__all__ = ["Run", "RunOptions", "check_bytes", "waits_before_retries"]
+__all__ = [
+    "MAX_QUEUE_SIZE",
+    "LoaderOptions",
+    "Quarantine",
+    "Received",
+    "Run",
+    "RunOptions",
+    "Wrappable",
+    "Wrapper",
+    "resolve",
+]

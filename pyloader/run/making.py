@@ -13,11 +13,11 @@ from pyloader.audit import digest_batches
 from pyloader.columns import Columns, row_count, take_rows
 from pyloader.encode import find_bad_rows
 from pyloader.errors import BatchEncodeError, CollateError, WorkerDiedError
-from pyloader.memory import RecycledMemory
+from pyloader.machine.memory import RecycledMemory
 from pyloader.plan import STAND_IN, row_keys
-from pyloader.run.holes import stand_ins, unchanged_copy
 from pyloader.run.options import RunOptions
-from pyloader.run.tracing import take_off
+from pyloader.run.replacements import stand_ins, unchanged_copy
+from pyloader.run.sample_ids import take_off
 from pyloader.shuffle import JoinedPiece, Piece, gather_joined, gather_piece, view_piece
 
 __all__ = ["Encode", "Made", "add_place", "batch_making"]

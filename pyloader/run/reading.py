@@ -16,11 +16,11 @@ import numpy as np
 from pyloader.columns import Columns, ColumnSpec, column_specs, difference, row_count, take_rows
 from pyloader.deliver import Held, Slots, SlotsClosed
 from pyloader.errors import ChunkReadError, ReadFileError, WorkerDiedError
-from pyloader.observe import Quarantine
 from pyloader.plan import STAND_IN, ReadTask, sample_numbers
-from pyloader.run.holes import stand_ins
 from pyloader.run.options import RunOptions
-from pyloader.run.tracing import put_on
+from pyloader.run.replacements import stand_ins
+from pyloader.run.sample_ids import put_on
+from pyloader.run.skipped import Quarantine
 from pyloader.shuffle import Arena, Arrival, ChunkRows
 
 __all__ = ["ArrivalCheck", "Read", "Reading", "chunk_reading"]

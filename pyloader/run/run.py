@@ -21,14 +21,15 @@ import numpy as np
 from pyloader.columns import Columns, slice_columns
 from pyloader.deliver import Claim, Slots, StallWatch, Steps, map_in_order
 from pyloader.errors import CoverageError, DataDirError
-from pyloader.observe import Counters, Quarantine
+from pyloader.observe import Counters
 from pyloader.plan import Position, read_tasks
 from pyloader.run.making import Made, add_place, batch_making
 from pyloader.run.options import RunOptions
 from pyloader.run.reading import ArrivalCheck, chunk_reading
 from pyloader.run.resident import ResidentBytes
+from pyloader.run.sample_ids import place_of
+from pyloader.run.skipped import Quarantine
 from pyloader.run.streaming import pieces_of_streams
-from pyloader.run.tracing import place_of
 from pyloader.run.usercode import user_functions
 from pyloader.shuffle import EpochEnd, JoinedPiece, Piece, cut, deal
 

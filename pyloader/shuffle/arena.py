@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from pyloader.columns import Columns
-from pyloader.memory import allocating
+from pyloader.machine.memory import allocating
 
 __all__ = ["Arena", "ArenaPart"]
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from pyloader.columns import Columns, concatenate_columns, row_count, slice_columns, take_rows
 from pyloader.errors import StateError
-from pyloader.memory import RecycledMemory
+from pyloader.machine.memory import RecycledMemory
 from pyloader.plan import filling_rows
 from pyloader.shuffle.deal import EpochEnd
 from pyloader.shuffle.segment import Segment, gather_rows

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from pyloader.columns import Columns, concatenate_columns
-from pyloader.memory import RecycledMemory
+from pyloader.machine.memory import RecycledMemory
 from pyloader.shuffle.cut import Piece, gather_piece
 from pyloader.shuffle.deal import EpochEnd
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pyloader.columns import Columns, row_count
-from pyloader.memory import RecycledMemory
+from pyloader.machine.memory import RecycledMemory
 from pyloader.shuffle.arena import ArenaPart
 
 __all__ = ["Chunk", "ChunkRows", "Hand", "Segment", "gather_rows", "join_hands"]

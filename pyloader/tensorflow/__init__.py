@@ -5,7 +5,7 @@ feed       what tf.data has taken from a loader, and what of it the loop has rec
 dataset    a loader -> a tf.data.Dataset
 """
 
-from pyloader.optional import import_optional
+from pyloader.errors import import_optional
 
 import_optional("tensorflow", wanted_by="pyloader.tensorflow")
 

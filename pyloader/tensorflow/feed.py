@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import atexit
 from collections.abc import Iterator
+from threading import RLock
 from typing import Any
 from weakref import WeakSet
 
 import numpy as np
 import tensorflow as tf
 
-from pyloader.deliver import turns
 from pyloader.errors import CollateError, StateError
+from pyloader.run.adapters import Wrapper
 from pyloader.tensorflow.collator import as_array
-from pyloader.wrapping import Wrapper
 
 __all__ = ["Feed"]
 
@@ -51,8 +51,8 @@ class Feed(Wrapper[Any]):
         self._first = 0  # the number of the first batch that is kept
         self._iterator = 0  # only the newest is given batches
         self._is_closed = False
-        self._taking = turns()
-        self._counting = turns()  # never held for long: the loop waits for it
+        self._taking = RLock()
+        self._counting = RLock()  # never held for long: the loop waits for it
         _feeds.add(self)
 
     def numbered(self) -> Iterator[tuple[int, Any]]:

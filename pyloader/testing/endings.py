@@ -10,9 +10,10 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from pyloader.deliver import belongings, loader_cpu_seconds, map_ahead, pause
+from pyloader.deliver import map_ahead
 from pyloader.errors import ForkError
 from pyloader.testing.laws import assert_same_batches, broken
+from pyloader.testing.open_resources import belongings, loader_cpu_seconds, pause
 from pyloader.testing.order import MakeLoader
 from pyloader.testing.scripts import in_child
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from pyloader.columns import Columns
 from pyloader.dataloader import DataLoader
 from pyloader.datareader import DataReader, read_chunk
-from pyloader.deliver import pause
+from pyloader.testing.open_resources import pause
 
 __all__ = ["FailingReads", "FlakyReads", "SlowReads", "altered", "flip_bit", "kill_at_step", "truncate"]
 

@@ -16,8 +16,7 @@ from pyloader.datacollator import DataCollator
 from pyloader.dataloader import DataLoader
 from pyloader.datareader import read_chunk
 from pyloader.encode import encode_batch, taken_by
-from pyloader.errors import MissingDependencyError
-from pyloader.optional import import_optional
+from pyloader.errors import MissingDependencyError, import_optional
 from pyloader.plan import row_keys
 from pyloader.testing.faults import SlowReads, altered
 from pyloader.testing.laws import assert_same_batches, batch_difference, broken

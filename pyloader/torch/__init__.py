@@ -5,7 +5,7 @@ placing    batches of a loader -> tensors on a device, ahead of the loop
 iterable   a loader -> torch's IterableDataset
 """
 
-from pyloader.optional import import_optional
+from pyloader.errors import import_optional
 
 import_optional("torch", wanted_by="pyloader.torch")
 

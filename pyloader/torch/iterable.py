@@ -11,7 +11,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from pyloader.dataloader import DataLoader
 from pyloader.errors import ForkError, StateError
-from pyloader.wrapping import Wrapper
+from pyloader.run.adapters import Wrapper
 
 __all__ = ["LoaderDataset", "as_iterable_dataset"]
 

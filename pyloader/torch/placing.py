@@ -10,8 +10,8 @@ import torch
 
 from pyloader.collate import map_leaves
 from pyloader.options import checked_integer
+from pyloader.run.adapters import Wrapper
 from pyloader.torch.collator import as_tensor
-from pyloader.wrapping import Wrapper
 
 __all__ = ["CudaCopies", "DevicePrefetch", "prefetch_to_device"]
 

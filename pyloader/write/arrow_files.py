@@ -6,9 +6,8 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from functools import partial
 from typing import IO, Any
 
-from pyloader.errors import SplitError
+from pyloader.errors import SplitError, import_optional
 from pyloader.files import named_by_content
-from pyloader.optional import import_optional
 from pyloader.write.arrow_types import bare_type, common_type
 from pyloader.write.blocks import BLOCK_BYTES, Block, Place, Source
 

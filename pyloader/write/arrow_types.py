@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pyloader.columns import ColumnSpec
-from pyloader.optional import import_optional
+from pyloader.errors import import_optional
 
 __all__ = ["bare_type", "common_type", "is_json_type", "is_number_type", "spec_of_type", "stored_schema"]
 

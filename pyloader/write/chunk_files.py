@@ -21,7 +21,7 @@ from pyloader.files import (
     origins_of,
     read_manifest,
 )
-from pyloader.write.atomic import written_whole
+from pyloader.files.atomic import written_whole
 from pyloader.write.formats import ChunkFormat
 from pyloader.write.forms import Form
 from pyloader.write.kinds import joined_specs

@@ -13,7 +13,7 @@ import numpy as np
 import zstandard
 
 from pyloader.columns import Column, ColumnSpec
-from pyloader.optional import import_optional
+from pyloader.errors import import_optional
 from pyloader.write.arrow_form import TableForm
 from pyloader.write.arrow_types import stored_schema
 from pyloader.write.forms import Form

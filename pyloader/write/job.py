@@ -15,7 +15,7 @@ import msgspec
 
 from pyloader.errors import SplitError
 from pyloader.files import MANIFEST_NAME, STAGING_NAME, ChunkEntry, read_manifest
-from pyloader.write.atomic import written_whole
+from pyloader.files.atomic import written_whole
 from pyloader.write.blocks import Place
 from pyloader.write.placing import staged_chunks
 from pyloader.write.preparing import Learnt

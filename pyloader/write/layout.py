@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from pyloader.columns import Column, Columns, ColumnSpec, column_specs
-from pyloader.optional import import_optional
+from pyloader.errors import import_optional
 from pyloader.read.numbers import NumberError, as_column
 from pyloader.write.arrow_form import TableForm
 from pyloader.write.formats import FORMATS, ChunkFormat

@@ -9,10 +9,10 @@ from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
 
-from pyloader.bars import progress_bar
 from pyloader.deliver import map_ahead
 from pyloader.errors import SplitError, WriteError
 from pyloader.files import MANIFEST_NAME, ChunkEntry, Manifest, no_room, read_manifest
+from pyloader.machine.bars import progress_bar
 from pyloader.write.beginning import chunk_sets
 from pyloader.write.chunk_files import check_number, check_same_columns, first_free_index, new_manifest, write_chunk
 from pyloader.write.inputs import Inputs

@@ -24,7 +24,7 @@ from pyloader.files import (
     read_manifest,
     write_manifest,
 )
-from pyloader.write.atomic import sync, written_whole
+from pyloader.files.atomic import sync, written_whole
 from pyloader.write.removing import (
     COMPLETE,
     check_staging,

@@ -11,7 +11,7 @@ import pytest
 
 from pyloader.cli import bench as command
 from pyloader.cli.main import main
-from pyloader.observe.measuring import Measurement, measure, num_rows, private_bytes
+from pyloader.inspecting.measuring import Measurement, measure, num_rows, private_bytes
 
 FAST = ["--seconds", "0.02"]
 

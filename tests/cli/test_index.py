@@ -13,8 +13,8 @@ from pyloader.datareader import read_chunk
 from pyloader.files.compressors import open_packed
 from pyloader.files.listing import list_chunks
 from pyloader.files.manifest import checksum_of, read_manifest
-from pyloader.observe import counting
-from pyloader.observe.counting import common_specs
+from pyloader.inspecting import counting
+from pyloader.inspecting.counting import common_specs
 from pyloader.read.registry import reader_for
 
 

@@ -7,10 +7,10 @@ import types
 
 import pytest
 
+from pyloader import __version__ as VERSION
 from pyloader.cli import main as frame
 from pyloader.cli.main import COMMANDS, main
 from pyloader.errors import ChunkReadError
-from pyloader.version import VERSION
 
 
 def command_that(act, monkeypatch):

@@ -11,8 +11,8 @@ import pytest
 from pyloader import DataLoader
 from pyloader.cli.main import main
 from pyloader.files.manifest import read_manifest, write_manifest
-from pyloader.observe import beginnings
-from pyloader.observe.contents import tally_columns
+from pyloader.inspecting import beginnings
+from pyloader.inspecting.contents import tally_columns
 
 GSM8K = Path(__file__).resolve().parents[1] / "data" / "gsm8k_train.jsonl"
 

@@ -10,7 +10,7 @@ def test_an_error_amid_a_message_can_be_collected(tmp_path):
     script = """
     import gc, socket, struct
     from pyloader.deliver.messages import receive
-    from pyloader.memory import RecycledMemory
+    from pyloader.machine.memory import RecycledMemory
 
     ours, theirs = socket.socketpair()
     theirs.sendall(struct.pack("=QQQ", 10, 1, 1000) + bytes(10 + 500))  # half of a buffer

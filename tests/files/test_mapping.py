@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pyloader.files.mapping import MappedFiles
-from pyloader.limits import open_files_share
+from pyloader.machine.limits import open_files_share
 from pyloader.read import NumpyReader, TokenReader
 
 

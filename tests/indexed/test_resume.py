@@ -13,7 +13,7 @@ from item_numbers import Numbers, flat, ids_of
 
 from pyloader.errors import StateError
 from pyloader.indexed import DataLoader, RangeDataset
-from pyloader.wrapping import Wrapper
+from pyloader.run.adapters import Wrapper
 
 
 @settings(max_examples=25)

@@ -15,7 +15,7 @@ from numbered import ids_of, loader_of, write_chunks
 from pyloader import DataLoader, DataReader
 from pyloader.columns import Columns
 from pyloader.errors import StateError
-from pyloader.wrapping import Wrapper
+from pyloader.run.adapters import Wrapper
 
 jax = pytest.importorskip("jax")
 from pyloader.jax import place_batch, prefetch_to_device  # noqa: E402  (it needs JAX)

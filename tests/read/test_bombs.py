@@ -18,7 +18,7 @@ from pyloader.errors import ManifestError, MemoryBoundError
 from pyloader.files import room
 from pyloader.files.compressors import COMPRESSORS, open_packed
 from pyloader.files.room import room_of
-from pyloader.observe import beginnings
+from pyloader.inspecting import beginnings
 from pyloader.read import NumpyReader, reader_for
 
 MiB = 2**20

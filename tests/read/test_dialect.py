@@ -14,7 +14,7 @@ from pyloader.columns import row_count
 from pyloader.datareader import read_chunk
 from pyloader.errors import PyLoaderError
 from pyloader.files import list_chunks
-from pyloader.observe.peeking import look_at
+from pyloader.inspecting.peeking import look_at
 from pyloader.read import DelimitedReader, reader_for
 from pyloader.write import split
 

@@ -9,7 +9,7 @@ import pytest
 
 from pyloader import DataLoader, NumpyReader
 from pyloader.cli.main import main
-from pyloader.memory import RecycledMemory
+from pyloader.machine.memory import RecycledMemory
 from pyloader.run import reading
 from pyloader.shuffle import Arena
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyloader.memory import RecycledMemory
+from pyloader.machine.memory import RecycledMemory
 from pyloader.plan import START, Dealing, Position
 from pyloader.shuffle import Arrival, ChunkRows, CutRule, EpochEnd, cut, deal, gather_piece
 

@@ -20,7 +20,7 @@ from pyloader.audit import ReceiptWriter, audit_epochs, receipts
 from pyloader.errors import DataDirError, ReceiptError
 from pyloader.files import list_chunks
 from pyloader.run import making
-from pyloader.wrapping import Wrapper
+from pyloader.run.adapters import Wrapper
 
 COUNTS = [30, 0, 17, 1, 44, 23, 8, 60, 5, 1]
 

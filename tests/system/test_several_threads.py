@@ -13,7 +13,7 @@ from numbered import NumberedReader, write_chunks
 
 from pyloader import DataLoader, Dataset, indexed
 from pyloader.errors import ClosedError, ConcurrentUseError, PyLoaderError
-from pyloader.wrapping import Wrapper
+from pyloader.run.adapters import Wrapper
 
 NUM_ROWS = 200
 WAIT_SECONDS = 20

@@ -14,9 +14,8 @@ import pytest
 
 from pyloader import ChunkWriter
 from pyloader.errors import SplitError, WriteError
-from pyloader.files import list_chunks
+from pyloader.files import atomic, list_chunks
 from pyloader.indexed import converter
-from pyloader.write import atomic
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 

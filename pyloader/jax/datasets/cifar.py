@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from pyloader.errors import DatasetError
+from pyloader.files.atomic import written_whole
 from pyloader.jax.datasets.download import RemoteFile, cache_place, downloaded
 from pyloader.jax.disk_source import DiskSource
-from pyloader.write.atomic import written_whole
 
 __all__ = ["CIFAR10Dataset", "CIFAR100Dataset"]
 

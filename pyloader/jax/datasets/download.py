@@ -13,7 +13,7 @@ from urllib.request import urlopen
 import tqdm
 
 from pyloader.errors import DatasetError
-from pyloader.write.atomic import written_whole
+from pyloader.files.atomic import written_whole
 
 __all__ = ["RemoteFile", "cache_place", "downloaded", "file_in", "mismatch"]
 

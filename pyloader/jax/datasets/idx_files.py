@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pyloader.errors import DatasetError
-from pyloader.write.atomic import written_whole
+from pyloader.files.atomic import written_whole
 
 __all__ = ["mapped_idx", "read_idx"]
 

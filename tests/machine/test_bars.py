@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from numbered import loader_of, write_chunks
 
-from pyloader import bars, indexed
-from pyloader.bars import progress_bar
+from pyloader import indexed
 from pyloader.cli.main import main
+from pyloader.machine import bars
+from pyloader.machine.bars import progress_bar
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from pyloader.columns import Columns, columns_bytes, row_count
 from pyloader.datareader import DataReader, read_chunk
 from pyloader.errors import ChunkReadError
 from pyloader.files import ChunkList
-from pyloader.observe.beginnings import first_rows
-from pyloader.observe.contents import ColumnSummary, is_sorted_by_class, tally_columns
+from pyloader.inspecting.beginnings import first_rows
+from pyloader.inspecting.contents import ColumnSummary, is_sorted_by_class, tally_columns
 from pyloader.options import format_bytes
 from pyloader.read import reader_for, reader_name
 

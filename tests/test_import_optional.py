@@ -7,8 +7,7 @@ import sys
 
 import pytest
 
-from pyloader.errors import MissingDependencyError
-from pyloader.optional import import_optional
+from pyloader.errors import MissingDependencyError, import_optional
 
 
 def test_a_package_that_is_there_is_imported():

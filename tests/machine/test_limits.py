@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-import pyloader.limits
-from pyloader.limits import available_bytes
+import pyloader.machine.limits
+from pyloader.machine.limits import available_bytes
 from pyloader.options import parse_memory
 
 MACHINE_BYTES = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -16,8 +16,8 @@ MACHINE_BYTES = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 @pytest.fixture
 def cgroups(tmp_path, monkeypatch):
     """Stand in for the system's control groups; returns what writes a file of theirs."""
-    monkeypatch.setattr(pyloader.limits, "_CGROUPS", tmp_path / "sys")
-    monkeypatch.setattr(pyloader.limits, "_OWN_CGROUPS", tmp_path / "own")
+    monkeypatch.setattr(pyloader.machine.limits, "_CGROUPS", tmp_path / "sys")
+    monkeypatch.setattr(pyloader.machine.limits, "_OWN_CGROUPS", tmp_path / "own")
 
     def write(name, text):
         path = tmp_path / name

@@ -11,10 +11,9 @@ import numpy as np
 
 from pyloader.columns import Columns, ColumnSpec, column_specs, columns_bytes, difference, row_count
 from pyloader.datareader import DataReader, read_chunk
-from pyloader.errors import ChunkReadError, DataDirError, ReadFileError
+from pyloader.errors import ChunkReadError, DataDirError, ReadFileError, import_optional
 from pyloader.files import ChunkEntry, ChunkList, checksum_of, line_blocks, named_by_content, sniffed, suffix_of
-from pyloader.observe.beginnings import header_reader
-from pyloader.optional import import_optional
+from pyloader.inspecting.beginnings import header_reader
 
 __all__ = ["Count", "common_specs", "count_samples"]
 

@@ -11,7 +11,7 @@ import numpy as np
 from pyloader.errors import DataDirError, StateError
 from pyloader.files import ChunkList
 from pyloader.plan import Order, Streams, steps_per_epoch
-from pyloader.run import RunOptions
+from pyloader.run.options import RunOptions
 from pyloader.world import World
 
 __all__ = ["check_queue", "check_state_fits_ranks", "counts_of", "streams_served"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from pyloader.limits import memory_limits
+from pyloader.machine.limits import memory_limits
 from pyloader.options import format_bytes
 
 __all__ = ["account_of_death"]

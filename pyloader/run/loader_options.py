@@ -21,7 +21,6 @@ from pyloader.options import (
     parse_memory,
     with_new_names,
 )
-from pyloader.parts import check_part, reader_of, reader_with_nulls
 from pyloader.plan import (
     LAST_BATCH_RULES,
     Dealing,
@@ -35,9 +34,12 @@ from pyloader.plan import (
     rows_of_step,
     steps_per_epoch,
 )
-from pyloader.ranks import check_queue, check_state_fits_ranks, counts_of, streams_served
 from pyloader.read import nulls_of
-from pyloader.run import RunOptions, check_bytes, waits_before_retries
+from pyloader.run.components import check_part, reader_of, reader_with_nulls
+from pyloader.run.options import RunOptions
+from pyloader.run.ranks import check_queue, check_state_fits_ranks, counts_of, streams_served
+from pyloader.run.resident import check_bytes
+from pyloader.run.transient import waits_before_retries
 from pyloader.shuffle import CutRule
 from pyloader.world import World, resolve_world
 

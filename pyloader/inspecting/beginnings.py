@@ -12,9 +12,8 @@ import numpy as np
 
 from pyloader.columns import Columns, row_count, slice_columns
 from pyloader.datareader import DataReader, read_chunk
-from pyloader.errors import ChunkReadError, MemoryBoundError
+from pyloader.errors import ChunkReadError, MemoryBoundError, import_optional
 from pyloader.files import chunk_bytes, line_blocks, named_by_content, packing_of, room_of, sniffed, suffix_of
-from pyloader.optional import import_optional
 from pyloader.options import format_bytes
 from pyloader.read import DelimitedReader, JsonlReader, NumpyReader, TokenReader
 from pyloader.read.dialect import MAX_ROW_LINES

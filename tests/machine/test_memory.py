@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from pyloader.memory import RecycledMemory, unused_bytes
+from pyloader.machine.memory import RecycledMemory, unused_bytes
 
 SHAPE, DTYPE = (1024, 64), np.dtype(np.float32)  # 256 KiB
 

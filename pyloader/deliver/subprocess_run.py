@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from pyloader.optional import import_optional
+from pyloader.errors import import_optional
 
 __all__ = ["Ending", "run_child"]
 

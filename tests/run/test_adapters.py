@@ -12,7 +12,7 @@ from numbered import ids_of, loader_of, write_chunks
 from ranks import write_counted
 
 from pyloader.errors import ClosedError, StateError
-from pyloader.wrapping import Wrapper
+from pyloader.run.adapters import Wrapper
 
 
 class Ids(Wrapper[list[int]]):

@@ -1,0 +1,3 @@
+"""What the machine has: memory, processors, open files, a terminal."""
+
+__all__: list[str] = []
