@@ -12,7 +12,8 @@ import pytest
 from killing import in_a_child
 
 from pyloader.errors import SplitError
-from pyloader.write import atomic, line_files, split
+from pyloader.files import atomic
+from pyloader.write import line_files, split
 
 CASES: dict[str, dict[str, Any]] = {
     "in order, cut while reading": {"chunk_bytes": 2000},
