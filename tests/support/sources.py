@@ -42,6 +42,7 @@ class Chunks:
         text: bool = False,
         on_read: OnIds = len,
         on_sample: OnIds | None = None,
+        on_batch: OnIds | None = None,
         window: int | None = None,
         ahead: int = 2,
         counted: bool = False,
@@ -54,6 +55,7 @@ class Chunks:
           text: Adds the column "text".
           on_read: Called with the numbers of samples when they are read.
           on_sample: Called with the numbers of samples where each of them can be left out.
+          on_batch: Called with the numbers of a batch before arrays are made of it.
           window: Shuffles, by so many chunks.
           ahead: How much room there is beyond what is needed.
           counted: Whether the chunks have a manifest.
@@ -65,7 +67,8 @@ class Chunks:
             self._directories[key] = write_counted(place, counts) if counted else write_chunks(place, counts)
         if window is not None:
             options |= {"shuffle": True, "shuffle_window": window, "max_queue_size": window + 1 + ahead}
-        dataset = None if on_sample is None else _Encoding(on_sample)
+        on_encode = on_sample or on_batch
+        dataset = None if on_encode is None else _Encoding(on_encode)
         return pyloader.DataLoader(_Reading(on_read, text=text), dataset, data_dir=self._directories[key], **options)
 
     def place_of(self, sample: int, *, batch_size: int) -> str:
@@ -86,6 +89,7 @@ class Items:
         text: bool = False,
         on_read: OnIds = len,
         on_sample: OnIds | None = None,
+        on_batch: OnIds | None = None,
         window: int | None = None,
         ahead: int = 4,
         counted: bool = False,
@@ -104,6 +108,7 @@ class Items:
             columns["text"] = [f"sample {number}" for number in ids.tolist()]
         return pyloader.indexed.DataLoader(
             columns,
+            transform=None if on_batch is None else _Transform(on_batch),
             shuffle=shuffle or window is not None,
             prefetch_size=ahead,
             **{"num_epochs": 1, **options},
@@ -126,12 +131,21 @@ class _Reading(NumberedReader):
 
 
 class _Encoding(Dataset):
-    def __init__(self, on_sample: OnIds) -> None:
-        self._on_sample = on_sample
+    def __init__(self, on_encode: OnIds) -> None:
+        self._on_encode = on_encode
 
     def batch_encode(self, columns: dict[str, Any]) -> dict[str, Any]:
-        self._on_sample(columns["id"])
+        self._on_encode(columns["id"])
         return columns
+
+
+class _Transform:
+    def __init__(self, on_batch: OnIds) -> None:
+        self._on_batch = on_batch
+
+    def __call__(self, rows: dict[str, Any]) -> dict[str, Any]:
+        self._on_batch(rows["id"])
+        return rows
 
 
 SOURCES = {"chunks": Chunks, "items": Items}
