@@ -84,7 +84,7 @@ def exported(tree: ast.Module) -> list[str] | None:
             node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
         )
         if any(isinstance(target, ast.Name) and target.id == "__all__" for target in targets):
-            value = ast.literal_eval(node.value)  # type: ignore[union-attr, arg-type]
+            value = ast.literal_eval(node.value)  # type: ignore[attr-defined]
             return list(value)
     return None
 

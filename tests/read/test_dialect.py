@@ -185,7 +185,7 @@ def test_what_csv_writes_is_read_equal_or_refused(tmp_path_factory, table):
         return read_chunk(DelimitedReader(**options), path)
 
     def peeked():
-        return look_at(list_chunks(path), reader=DelimitedReader(**options)).rows
+        return look_at(list_chunks(path), make_reader=lambda *_, **__: DelimitedReader(**options)).rows
 
     def was_split():
         split(path, path.parent / "chunks", num_chunks=1, **options)

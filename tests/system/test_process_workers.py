@@ -102,7 +102,7 @@ class TestRandomNumbers:
 
             return wrapper
 
-        class Decorated(self.Noise):
+        class Decorated(self.Noise):  # type: ignore[name-defined]
             batch_encode = checked(self.Noise.batch_encode)
 
         directory = write_chunks(tmp_path, COUNTS)

@@ -106,7 +106,7 @@ def test_no_retries_may_be_wished_for_and_fewer_than_none_may_not(tmp_path):
 class Waiting(Flaky):
     """Tells when it has failed."""
 
-    failed = None
+    failed: threading.Event
 
     def read_file(self, path):
         try:
