@@ -148,7 +148,7 @@ def test_a_gap_that_no_array_holds_is_refused_with_a_remedy_that_works(
     write_csv(Path("a.csv"))
     write_jsonl(Path("a.jsonl"))
     assert main(["split", "a.csv", "chunks", "--to", "columns", "--columns", "id,age"]) == 2
-    assert "a.csv:2: has null in column 'age', which no array holds. Fill it: --fill age=0" in capsys.readouterr().err
+    assert "a.csv:3: has null in column 'age', which no array holds. Fill it: --fill age=0" in capsys.readouterr().err
     assert main(["split", "a.csv", "chunks", "--to", "columns", "--columns", "id,age", "--fill", "age=0", "-q"]) == 0
     assert main(["split", "a.csv", "other", "--columns", "id,age", "--to", "parquet", "-q"]) == 0
 
