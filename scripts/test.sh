@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Make a virtual environment, install this checkout with what its tests need, and run them.
 # Usage: scripts/test.sh [all|quick|oldest] [PYTEST OPTION...]        PYTHON=... chooses the interpreter
-#   all      the tests that need a framework, too
+#   all      the tests that need a framework, too, and every case where others draw some
 #   quick    without those marked `slow`
 #   oldest   the same, with the oldest packages that pyproject.toml allows
 set -euo pipefail
@@ -13,7 +13,7 @@ all)
     packages+=(gymnax==1.0.1 loadax==0.2.1 loaderx==0.1.7) # what the pages of docs/coming-from-*.md come from
     packages+=(lightning accelerate transformers) # the recipes of docs/torch.md
     bin=$(scripts/venv frameworks '[test,polars,hf]' "${packages[@]}")
-    exec "$bin/python" -m pytest -q "${@:2}"
+    PYLOADER_ALL=1 exec "$bin/python" -m pytest -q "${@:2}"
     ;;
 quick)
     bin=$(scripts/venv "test-$("${PYTHON:-python3}" -c 'import sys; print("%d.%d" % sys.version_info[:2])')" '[test]')

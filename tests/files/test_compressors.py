@@ -88,6 +88,7 @@ def read_at_once(num_bytes: int):
         yield
 
 
+@pytest.mark.slow
 @given(parts=st.lists(st.binary(max_size=300), max_size=4), at_once=st.integers(1, 100), size=st.integers(1, 400))
 @every_packing
 def test_how_much_is_read_at_once_changes_nothing(tmp_path_factory, packing, parts, at_once, size):
@@ -209,6 +210,7 @@ ZSTD_BOMB = b"\x28\xb5\x2f\xfd\0\x58" + (2**17 << 3 | 1 << 1).to_bytes(3, "littl
 ZSTD_BOMB += (1).to_bytes(3, "little")
 
 
+@pytest.mark.slow
 @every_packing
 def test_what_unpacks_to_gigabytes_takes_little_memory(tmp_path, packing):
     path = tmp_path / f"bomb{packing}"

@@ -25,6 +25,7 @@ def write(path: Path, data: bytes) -> Path:
     return path
 
 
+@pytest.mark.slow
 @every_packing
 @given(lines=lines_of_text)
 def test_lines_end_with_newlines_only(tmp_path_factory, packing, lines):

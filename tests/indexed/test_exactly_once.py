@@ -27,6 +27,7 @@ def test_endless_batches_are_whole_and_epochs_follow_without_gap(length, batch_s
         assert sorted(line[start : start + length]) == list(range(length))
 
 
+@pytest.mark.slow
 @settings(max_examples=80)
 @given(
     length=st.integers(1, 60),

@@ -29,6 +29,7 @@ class Damaged(Dataset):
         return index
 
 
+@pytest.mark.slow
 @KINDS
 def test_another_item_of_the_batch_stands_in_its_place_and_it_is_listed(kind):
     with DataLoader(
@@ -44,6 +45,7 @@ def test_another_item_of_the_batch_stands_in_its_place_and_it_is_listed(kind):
     assert "item 19: DiskGone: sector 19" in str(stats)
 
 
+@pytest.mark.slow
 @KINDS
 def test_one_more_is_an_error_as_itself_after_the_batches_before_it(kind):
     with DataLoader(Damaged(60, [0, 17, 44]), None, batch_size=10, shuffle=False, max_skipped=2, **kind) as loader:

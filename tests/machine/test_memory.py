@@ -40,6 +40,7 @@ def test_a_block_in_use_is_never_handed_out():
     assert all((array == number).all() for number, array in enumerate(arrays))
 
 
+@pytest.mark.slow
 def test_a_view_keeps_its_block():
     views = [
         lambda array: array[3:5],

@@ -104,6 +104,7 @@ def good_chunks(tmp_path_factory):
     return lambda name: whole_chunk(directory / name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=CASES, deadline=None)
 @given(damage=damages)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from numbered import ids_of
+from products import stride
 from watching import threads
 
 import pyloader
@@ -70,12 +71,16 @@ def test_the_loop_goes_on_with_the_batch_that_it_did_not_get(source, num_workers
         assert ids_of(found) == wanted, interrupting.place
         loader.close()
         assert not threads(), interrupting.place
-        at += 1
+        at += stride(2)
     assert at > 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [1, 2])
-def test_closing_that_is_interrupted_is_ended_by_collection(source, num_workers):
+def test_closing_that_is_interrupted_is_ended_by_collection(source, num_workers, request):
+    gc.collect()
+    gc.freeze()
+    request.addfinalizer(gc.unfreeze)
     at = 0
     while True:
         loader = source.loader([10] * 20, **OPTIONS, num_workers=num_workers)
@@ -87,9 +92,9 @@ def test_closing_that_is_interrupted_is_ended_by_collection(source, num_workers)
         except KeyboardInterrupt:
             pass
         del loader
-        gc.collect()
+        gc.collect()  # of this loader: the rest is frozen
         assert not threads(), interrupting.place
         if interrupting.place is None:
             break
-        at += 1
+        at += stride(2)
     assert at > 10
