@@ -119,8 +119,13 @@ def test_only_deliver_knows_about_threads_and_processes():
 
 
 def test_nothing_sleeps():
+    """But for the checks of `pyloader.testing`, and a worker process that is given a second to end by itself."""
+
     def sleeps(name: str, tree: ast.Module) -> set[str]:
-        return {"time.sleep"} & ({".".join(use) for use in imports(tree)} | dotted_uses(tree))
+        if name.startswith("pyloader.testing") or name == "pyloader.deliver.worker":
+            return set()
+        disguised = {use for use in dotted_uses(tree) if use.endswith("Event().wait")}
+        return disguised | {"time.sleep"} & ({".".join(use) for use in imports(tree)} | dotted_uses(tree))
 
     assert not offenders(sleeps)
 

@@ -264,7 +264,7 @@ class TestDeath:
     def test_a_child_of_its_own_does_not_keep_it_from_being_missed(self, steps):
         def forks():
             if os.fork() == 0:
-                threading.Event().wait(15)
+                time.sleep(15)
                 os._exit(0)
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -294,7 +294,7 @@ class TestEnd:
     def test_close_wakes_a_thread_that_waits_and_ends_a_call_that_does_not(self, tmp_path):
         steps = Steps()
         begun = threading.Event()
-        function = remote(steps, lambda wanted: threading.Event().wait(wanted))
+        function = remote(steps, lambda wanted: time.sleep(wanted))
         caught = []
 
         def call():

@@ -203,7 +203,7 @@ class TestErrors:
         class Stuck(NumberedReader):
             def read_file(self, path):
                 if path.endswith("0002.numbered"):
-                    threading.Event().wait(60)
+                    time.sleep(60)
                 return super().read_file(path)
 
         directory = write_chunks(tmp_path, [10] * 6)
@@ -274,7 +274,7 @@ class TestEnds:
         process = start_script(
             tmp_path,
             f"""
-            import sys, threading
+            import sys, time
             from numbered import NumberedReader
             from pyloader import DataLoader, Dataset
 
@@ -288,7 +288,7 @@ class TestEnds:
 
             loader = DataLoader(NumberedReader(), Encoder(), None, sys.argv[1], batch_size=20, worker_kind="process")
             next(loader)
-            threading.Event().wait(60)
+            time.sleep(60)
             """,
         )
         assert process.stdout.readline() == "ready\n"
@@ -381,14 +381,14 @@ def test_ctrl_c_stops_everything_once_without_a_shower_of_tracebacks(tmp_path):
     process = start_script(
         tmp_path,
         """
-        import os, signal, sys, threading
+        import os, signal, sys, threading, time
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell had it ignored
         from numbered import NumberedReader
         from pyloader import DataLoader, Dataset
 
         class Slow(Dataset):
             def batch_encode(self, columns):
-                threading.Event().wait(0.05)
+                time.sleep(0.05)
                 return columns
 
         loader = DataLoader(NumberedReader(), Slow(), None, sys.argv[1], batch_size=5, worker_kind="process")
