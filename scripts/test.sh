@@ -1,15 +1,30 @@
 #!/usr/bin/env bash
 # Make a virtual environment, install this checkout with what its tests need, and run them.
-# Usage: scripts/test.sh [all] [PYTEST OPTION...]        all: the tests that need a framework, too
+# Usage: scripts/test.sh [all|quick|oldest] [PYTEST OPTION...]        PYTHON=... chooses the interpreter
+#   all      the tests that need a framework, too, and every case where others draw some
+#   quick    without those marked `slow`
+#   oldest   the same, with the oldest packages that pyproject.toml allows
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-if [[ ${1:-} == all ]]; then
-    shift
+quick=(-m "not slow and not frameworks")
+case ${1:-} in
+all)
     packages=(torch==2.13.0 torchdata jax flax optax orbax-checkpoint tensorflow-cpu scikit-learn cyreal==0.2.1)
     packages+=(gymnax==1.0.1 loadax==0.2.1 loaderx==0.1.7) # what the pages of docs/coming-from-*.md come from
     packages+=(lightning accelerate transformers) # the recipes of docs/torch.md
     bin=$(scripts/venv frameworks '[test,polars,hf]' "${packages[@]}")
-    exec "$bin/python" -m pytest -q "$@"
-fi
+    PYLOADER_ALL=1 exec "$bin/python" -m pytest -q "${@:2}"
+    ;;
+quick)
+    bin=$(scripts/venv "test-$("${PYTHON:-python3}" -c 'import sys; print("%d.%d" % sys.version_info[:2])')" '[test]')
+    exec "$bin/python" -m pytest -q "${quick[@]}" "${@:2}"
+    ;;
+oldest)
+    bounds=$(sed -nE '/^dependencies = \[/,/^\]/p; /^test = /p' pyproject.toml | grep -oE '[A-Za-z_-]+>=[0-9.]+')
+    mapfile -t packages <<<"${bounds//>=/==}"
+    bin=$(scripts/venv oldest '[test]' "${packages[@]}")
+    exec "$bin/python" -m pytest -q "${quick[@]}" "${@:2}"
+    ;;
+esac
 bin=$(scripts/venv test '[test]')
 exec "$bin/python" -m pytest -q -m "not frameworks" "$@"

@@ -84,7 +84,7 @@ def exported(tree: ast.Module) -> list[str] | None:
             node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
         )
         if any(isinstance(target, ast.Name) and target.id == "__all__" for target in targets):
-            value = ast.literal_eval(node.value)  # type: ignore[union-attr, arg-type]
+            value = ast.literal_eval(node.value)  # type: ignore[attr-defined]
             return list(value)
     return None
 
@@ -119,8 +119,13 @@ def test_only_deliver_knows_about_threads_and_processes():
 
 
 def test_nothing_sleeps():
+    """But for the checks of `pyloader.testing`, and a worker process that is given a second to end by itself."""
+
     def sleeps(name: str, tree: ast.Module) -> set[str]:
-        return {"time.sleep"} & ({".".join(use) for use in imports(tree)} | dotted_uses(tree))
+        if name.startswith("pyloader.testing") or name == "pyloader.deliver.worker":
+            return set()
+        disguised = {use for use in dotted_uses(tree) if use.endswith("Event().wait")}
+        return disguised | {"time.sleep"} & ({".".join(use) for use in imports(tree)} | dotted_uses(tree))
 
     assert not offenders(sleeps)
 

@@ -1,4 +1,4 @@
-"""Every benchmark runs, on tiny data: none of them may rot."""
+"""Every benchmark runs, on tiny data: none of them may rot.  Each run of the tests draws some of them."""
 
 from __future__ import annotations
 
@@ -13,45 +13,52 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from products import drawn
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 COMPARE = str(BENCHMARKS / "compare.py")
 
 
+COMMANDS = [
+    (["arrays.py", "dense", "--samples", "9000", "--repeat", "1"], "pyloader, window 8, read, 2 workers"),
+    (["arrays.py", "small", "--samples", "9000", "--repeat", "1"], "pyloader, window 1, mmap, 0 workers"),
+    (["indexed.py", "dense", "--samples", "9000", "--repeat", "1"], "pyloader.indexed, as it comes"),
+    (["indexed.py", "records", "--samples", "9000", "--repeat", "1"], "bare __getitems__"),
+    (["indexed.py", "parquet", "--samples", "9000"], "Parquet, 32 row groups, 4 kept, in order"),
+    (["indexed.py", "start"], "first batch of a shuffled shard of 10^9 items"),
+    (["text.py", "--lines", "3000", "--repeat", "1"], "pyloader, strings to the loop"),
+    (["memory.py", "--gigabytes", "0.26", "--form", "columns"], "4 chunks of 64 MB"),
+    (["bytes.py", "--megabytes", "1", "--max-bytes", "40MB"], "images   max_bytes=40MB"),
+    (["larger.py", "--gigabytes", "0.1", "--seconds", "0.1", "--repeat", "1"], "pyloader, window 8"),
+    (["processes.py", "--lines", "3000", "--repeat", "1", "--rounds", "40"], "2 processes"),
+    (["overlap.py", "--steps", "5", "--repeat", "1"], "numpy, 1 x 5 steps"),
+    (["starting.py", "--samples", "9000"], "window 8: reading"),
+    (["scaling.py", "--most", "5", "--repeat", "1", "--seconds", "0.1"], "10^5   pyloader.indexed"),
+]
+WITH_FRAMEWORKS = [
+    pytest.param(["jit.py", "arrays", "--repeat", "1"], "scan_epoch, pyloader.jax", marks=pytest.mark.frameworks),
+    pytest.param(
+        ["jit.py", "chunks", "--repeat", "1", "--samples", "9000"],
+        "ChunkSource, next",
+        marks=pytest.mark.frameworks,
+    ),
+    pytest.param(
+        ["overlap.py", "--framework", "torch", "--steps", "5", "--repeat", "1"],
+        "torch, 1 x 5 steps",
+        marks=pytest.mark.frameworks,
+    ),
+    pytest.param(
+        ["placing.py", "--tiny", "--device", "cpu", "--repeat", "1", "--workers", "1"],
+        "pyloader, window 4, pin_memory, 1 workers, prefetch_to_device",
+        marks=pytest.mark.frameworks,
+    ),
+]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "shows"),
-    [
-        (["arrays.py", "dense", "--samples", "9000", "--repeat", "1"], "pyloader, window 8, read, 2 workers"),
-        (["arrays.py", "small", "--samples", "9000", "--repeat", "1"], "pyloader, window 1, mmap, 0 workers"),
-        (["indexed.py", "dense", "--samples", "9000", "--repeat", "1"], "pyloader.indexed, as it comes"),
-        (["indexed.py", "records", "--samples", "9000", "--repeat", "1"], "bare __getitems__"),
-        (["indexed.py", "parquet", "--samples", "9000"], "Parquet, 32 row groups, 4 kept, in order"),
-        (["indexed.py", "start"], "first batch of a shuffled shard of 10^9 items"),
-        pytest.param(["jit.py", "arrays", "--repeat", "1"], "scan_epoch, pyloader.jax", marks=pytest.mark.frameworks),
-        pytest.param(
-            ["jit.py", "chunks", "--repeat", "1", "--samples", "9000"],
-            "ChunkSource, next",
-            marks=pytest.mark.frameworks,
-        ),
-        (["text.py", "--lines", "3000", "--repeat", "1"], "pyloader, strings to the loop"),
-        (["memory.py", "--gigabytes", "0.26", "--form", "columns"], "4 chunks of 64 MB"),
-        (["bytes.py", "--megabytes", "1", "--max-bytes", "40MB"], "images   max_bytes=40MB"),
-        (["larger.py", "--gigabytes", "0.1", "--seconds", "0.1", "--repeat", "1"], "pyloader, window 8"),
-        (["processes.py", "--lines", "3000", "--repeat", "1", "--rounds", "40"], "2 processes"),
-        (["overlap.py", "--steps", "5", "--repeat", "1"], "numpy, 1 x 5 steps"),
-        pytest.param(
-            ["overlap.py", "--framework", "torch", "--steps", "5", "--repeat", "1"],
-            "torch, 1 x 5 steps",
-            marks=pytest.mark.frameworks,
-        ),
-        pytest.param(
-            ["placing.py", "--tiny", "--device", "cpu", "--repeat", "1", "--workers", "1"],
-            "pyloader, window 4, pin_memory, 1 workers, prefetch_to_device",
-            marks=pytest.mark.frameworks,
-        ),
-        (["starting.py", "--samples", "9000"], "window 8: reading"),
-        (["scaling.py", "--most", "5", "--repeat", "1", "--seconds", "0.1"], "10^5   pyloader.indexed"),
-    ],
+    [*drawn(COMMANDS, 4), *WITH_FRAMEWORKS],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
 def test_it_runs_and_shows_its_figures(tmp_path, command, shows):
@@ -93,8 +100,9 @@ def compare(tmp_path, *words) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)  # a process for each case; seconds on an idle machine
-@pytest.mark.parametrize("workload", ["dense", "small", "text", "tokens", "dense cold"])
+@pytest.mark.parametrize("workload", drawn(["dense", "small", "text", "tokens", "dense cold"], 1))
 def test_every_contender_that_is_installed_delivers_every_sample_once(tmp_path, workload):
     pytest.importorskip("cloudpickle")
     done = compare(tmp_path, "--quick", "--workload", workload, "--output", str(tmp_path), "--write")
@@ -123,6 +131,7 @@ def test_contenders_that_are_not_installed_are_named(tmp_path):
             assert f"dense: {name}" in listed
 
 
+@pytest.mark.slow
 def test_a_case_that_fails_is_told_with_its_reason_and_the_others_go_on(tmp_path):
     (tmp_path / "data" / "arrays-4100").mkdir(parents=True)
     (tmp_path / "data" / "arrays-4100" / "done").touch()  # and nothing else is

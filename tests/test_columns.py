@@ -159,6 +159,7 @@ MADE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MADE)
 def test_the_size_of_columns_is_within_a_quarter_of_what_they_take(kind):
     gc.collect()

@@ -36,6 +36,7 @@ def losses(screen):
     return {int(epoch): loss for epoch, loss in re.findall(r"epoch (\d+): .*loss ([\d.]+)", screen)}
 
 
+@pytest.mark.slow
 def test_the_text_model_learns_and_goes_on_after_a_stop_as_if_there_had_been_none(dump, tmp_path):
     unbroken = losses(run_example("numpy_text_model.py", dump, tmp_path / "unbroken", "--epochs", 3))
     first = losses(run_example("numpy_text_model.py", dump, tmp_path / "stopped", "--epochs", 1))

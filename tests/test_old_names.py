@@ -49,7 +49,7 @@ def test_an_import_line_of_loadax_is_told_what_to_write(name, advice):
 
 def test_what_was_made_of_a_path_is_told_what_to_write():
     with pytest.raises(TypeError, match=r'Dataset\(\) takes no arguments. Of a .npz write NPDataset\(path, "data"\)'):
-        indexed.Dataset("train.npz", "data", "label")
+        indexed.Dataset("train.npz", "data", "label")  # type: ignore[abstract]
     with pytest.raises(TypeError, match=r"a Batcher makes batches, .*: DataLoaderBuilder\(batcher\)"):
         indexed.DataLoader(indexed.Batcher(list))
 

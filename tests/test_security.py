@@ -121,6 +121,7 @@ class Sockets(DataReader):
         return {"socket": rows}, len(rows)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="looks at /proc")
 def test_a_worker_is_reached_by_no_name_and_no_port():
     pytest.importorskip("cloudpickle")

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -77,5 +78,5 @@ def _end_soon_after(connection: socket.socket) -> None:
     hung_up = select.poll()
     hung_up.register(connection, 0)  # a hang-up is reported unasked, and nothing else is
     hung_up.poll()
-    threading.Event().wait(_GRACE_SECONDS)
+    time.sleep(_GRACE_SECONDS)
     os._exit(1)

@@ -5,6 +5,7 @@ A chunk takes a part of the arena before it is read, and gives it back when its 
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from pyloader.columns import Columns
-from pyloader.machine.memory import allocating
+from pyloader.machine.memory import allocating, counts_tell
 
 __all__ = ["Arena", "ArenaPart"]
 
@@ -39,7 +40,13 @@ class Arena:
         self._arrays: dict[_Kind, np.ndarray] = {}
 
     def take_part(self) -> ArenaPart | None:
-        """Return a part that nobody has, and whose rows nobody looks at; None when there is none."""
+        """Return a part that nobody has, and whose rows nobody looks at; None when there is none.
+
+        None, too, where the interpreter's reference counts do not tell it (`machine.memory`): chunks then lie in memory
+        of their own.
+        """
+        if not _counts_tell():
+            return None
         for _ in range(len(self._parts)):
             try:
                 part = self._parts.popleft()
@@ -136,3 +143,18 @@ def _unseen() -> int:
 
 # What `is_seen` counts of an array that only its part holds.
 _UNSEEN = _unseen()
+
+
+@functools.cache
+def _counts_tell() -> bool:
+    """Tell whether `is_seen` is right here.  Tried once in a process, at the first use."""
+    part = ArenaPart(Arena(1, 2), 0, 2)
+    kind = "<f4", (3,), 1
+
+    def is_right() -> bool:
+        rows = part._of(kind)[:1]
+        while_held = part.is_seen()
+        del rows
+        return while_held and not part.is_seen()
+
+    return counts_tell() and all(is_right() for _ in range(50))

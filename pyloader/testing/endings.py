@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import time
 from collections.abc import Callable
 from functools import partial
 from itertools import islice
@@ -13,7 +14,7 @@ from typing import Any
 from pyloader.deliver import map_ahead
 from pyloader.errors import ForkError
 from pyloader.testing.laws import assert_same_batches, broken
-from pyloader.testing.open_resources import belongings, loader_cpu_seconds, pause
+from pyloader.testing.open_resources import belongings, loader_cpu_seconds
 from pyloader.testing.order import MakeLoader
 from pyloader.testing.scripts import in_child
 
@@ -42,7 +43,7 @@ def check_endings(make_loader: MakeLoader) -> None:
             for _ in range(_QUIET_WITHIN):
                 if not (left := belongings() - before):
                     break
-                pause(0.1)
+                time.sleep(0.1)
             else:
                 how = ending.__name__.strip("_").replace("_", " ")
                 raise broken(6, f"a loader with {engine} was {how}, and left behind: {', '.join(sorted(left))}")
@@ -60,7 +61,7 @@ def check_parked(make_loader: MakeLoader) -> None:
                 break
         for _ in range(_QUIET_WITHIN):  # what it may read ahead is read, and then it must be quiet
             used = loader_cpu_seconds()
-            pause(0.1)
+            time.sleep(0.1)
             if loader_cpu_seconds() - used < 0.005:
                 break
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,6 @@ from typing import Any, TypeVar
 from pyloader.columns import Columns
 from pyloader.dataloader import DataLoader
 from pyloader.datareader import DataReader, read_chunk
-from pyloader.testing.open_resources import pause
 
 __all__ = ["FailingReads", "FlakyReads", "SlowReads", "altered", "flip_bit", "kill_at_step", "truncate"]
 
@@ -38,7 +38,7 @@ class SlowReads(_OtherReads):
 
     def read_file(self, path: str) -> Columns:
         """Wait, and read."""
-        pause(self.seconds)
+        time.sleep(self.seconds)
         return read_chunk(self.reader, path)
 
 

@@ -7,7 +7,7 @@ import threading
 import time
 from pathlib import Path
 
-__all__ = ["belongings", "loader_cpu_seconds", "pause"]
+__all__ = ["belongings", "loader_cpu_seconds"]
 
 _NOT_FILES = ("/dev/", "/proc/", "/memfd:")
 
@@ -33,11 +33,6 @@ def loader_cpu_seconds() -> float:
         return 0.0
     threads = [thread for thread in threading.enumerate() if thread.name.startswith("pyloader-")]
     return sum(time.clock_gettime(clock_of(thread.ident)) for thread in threads if thread.is_alive())
-
-
-def pause(seconds: float) -> None:
-    """Do nothing for a while."""
-    threading.Event().wait(seconds)
 
 
 def _text(path: Path) -> str:

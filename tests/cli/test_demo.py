@@ -19,8 +19,10 @@ def text_file(tmp_path_factory):
     return path
 
 
-def test_the_model_learns_more_than_byte_counts_and_the_resumed_batches_are_the_same(text_file, capsys):
-    assert main(["demo", str(text_file)]) == 0
+@pytest.mark.slow
+def test_the_model_learns_more_than_byte_counts_and_the_resumed_batches_are_the_same(text_file, tmp_path, capsys):
+    kept = tmp_path / "kept"
+    assert main(["demo", str(text_file), "--keep", str(kept)]) == 0
     screen = capsys.readouterr().out
     loss = float(re.search(r"loss ([\d.]+) nats a byte on", screen)[1])
     from_counts = float(re.search(r"byte counts alone gives ([\d.]+)", screen)[1])
@@ -29,8 +31,12 @@ def test_the_model_learns_more_than_byte_counts_and_the_resumed_batches_are_the_
     assert "each arrived exactly once an epoch: yes" in screen
     peak = float(re.search(r"at most ([\d.]+) of 64 chunks were resident", screen)[1])
     assert 0 < peak <= 6
+    assert f"pyloader peek {kept}/chunks/train" in screen
+    with DataLoader(data_dir=kept / "chunks" / "train", batch_size=4) as loader:
+        assert sorted(next(loader)) == ["id", "text"]
 
 
+@pytest.mark.slow
 def test_a_loader_that_resumes_elsewhere_is_caught(text_file, capsys, monkeypatch):
     monkeypatch.setattr(DataLoader, "load_state_dict", lambda self, state: None)
     assert main(["demo", str(text_file)]) == 1
@@ -79,11 +85,3 @@ def test_a_directory_to_keep_things_in_must_be_empty(tmp_path, capsys):
     assert main(["demo", "--keep", str(tmp_path)]) == 2
     assert "is not empty. Give --keep a directory of its own" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
-
-
-def test_what_is_kept_can_be_streamed(text_file, tmp_path, capsys):
-    kept = tmp_path / "kept"
-    assert main(["demo", str(text_file), "--keep", str(kept)]) == 0
-    assert f"pyloader peek {kept}/chunks/train" in capsys.readouterr().out
-    with DataLoader(data_dir=kept / "chunks" / "train", batch_size=4) as loader:
-        assert sorted(next(loader)) == ["id", "text"]

@@ -162,6 +162,7 @@ def test_a_line_that_is_no_json_gets_the_hint_that_fits(capsys, line, complaint)
     assert complaint in shown
 
 
+@pytest.mark.slow
 def test_peek_at_a_large_file_with_an_open_quote_says_where_it_opens(capsys):
     Path("u.tsv").write_text('id\ttext\n0\tx\n1\t"never closed\n' + "2\tplain words\n" * 700_000)
     assert "u.tsv:3: opens a quote that is not closed within 10,000 lines" in run(capsys, "peek", "u.tsv", code=2)

@@ -39,6 +39,7 @@ def complaint(capsys, *words):
     return err
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(
     shuffle=st.booleans(),

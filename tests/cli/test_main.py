@@ -22,7 +22,7 @@ def command_that(act, monkeypatch):
         parser.add_argument("--number", type=int)
         parser.set_defaults(func=act)
 
-    module.add_parser = add_parser
+    module.add_parser = add_parser  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "a_command", module)
     monkeypatch.setitem(frame.COMMANDS, "try", ("a_command", "a test"))
 

@@ -310,7 +310,7 @@ def test_tallying_chunk_by_chunk_is_tallying_them_at_once():
         {"n": rng.integers(5, size=rows), "s": [str(number) for number in rng.integers(999, size=rows)]}
         for rows in (3, 1, 40)
     ]
-    whole = {"n": np.concatenate([part["n"] for part in parts]), "s": [text for part in parts for text in part["s"]]}
+    whole = {"n": np.concatenate([part["n"] for part in parts]), "s": [text for part in parts for text in part["s"]]}  # type: ignore[attr-defined]
     for one, all_at_once in zip(tally_columns(parts), tally_columns([whole]), strict=True):
         for name in ("num_rows", "smallest", "middle", "largest", "num_different", "equal_by_chance"):
             assert getattr(one, name) == pytest.approx(getattr(all_at_once, name))

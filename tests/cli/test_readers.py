@@ -82,6 +82,7 @@ def plain_chunks(reader: str = "jsonl") -> None:
 COMMANDS = [["peek", "."], ["verify", "."], ["bench", ".", "--alone", "--seconds", "0.01", "-q"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words[0])
 @pytest.mark.parametrize("module", [False, True])
 def test_a_command_in_a_strangers_directory_runs_none_of_its_code(tmp_path, monkeypatch, words, module):
@@ -110,6 +111,7 @@ def test_a_loader_runs_no_code_of_a_directory_beside_the_script(tmp_path, monkey
     assert not Path("RAN").exists()
 
 
+@pytest.mark.slow
 def test_worker_processes_do_not_look_into_the_working_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     plain_chunks()
@@ -174,6 +176,7 @@ def test_what_was_typed_is_found_in_the_working_directory_and_nothing_else_is_th
     assert sys.path == path
 
 
+@pytest.mark.slow
 def test_a_typed_reader_works_in_worker_processes(capsys, mine):
     words = ["--worker-kind", "process", "--alone", "--seconds", "0.01", "-q"]
     assert main(["bench", "chunks", "--reader", f"{mine}:Pairs", *words]) == 0

@@ -101,7 +101,7 @@ def test_the_lines_run_as_printed(capsys, kind, indexed):
     assert collator is None or lines[-1].endswith(f"datacollator={collator})")
     batches = batches_of(lines)
     assert sum(len(batch[min(columns)]) for batch in batches) == ROWS
-    for name in columns:
+    for name in columns:  # type: ignore[attr-defined]
         is_array = isinstance(batches[0][name], np.ndarray)
         assert f"{name}: {f'{batches[0][name].dtype} [7' if is_array else 'list of 7 '}" in batch
 

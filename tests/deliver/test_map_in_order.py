@@ -122,7 +122,7 @@ def test_leaving_early_closes_the_items(num_threads):
 
     got = map_ahead(lambda n: n, items(), num_threads=num_threads)
     next(got)
-    got.close()
+    got.close()  # type: ignore[attr-defined]
     assert closed.is_set()
 
 

@@ -59,6 +59,7 @@ def test_results_are_in_order_whatever_the_number_of_processes(steps):
     assert list(step) == [number**2 for number in range(50)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "value",
     [
@@ -121,6 +122,7 @@ class TestErrors:
         assert re.search(r"(?s)in a worker process:\nTraceback.*in breaks", caught.value.__notes__[1])
         assert "worker.py" not in caught.value.__notes__[1]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError, OSError, EOFError])
     def test_every_kind_arrives_and_the_process_goes_on(self, steps, kind):
         def fails(wanted):
@@ -237,6 +239,7 @@ class TestDeath:
         assert time.monotonic() - begun < 10
         assert ("in <lambda>" in capfd.readouterr().err) == (number == signal.SIGSEGV)  # it shows where it crashed
 
+    @pytest.mark.slow
     def test_its_exit_code_is_told_however_it_ends(self, steps):
         for code in [0, 3] * 5:
             with pytest.raises(WorkerDiedError, match=f"ended with exit code {code} while"):
@@ -261,7 +264,7 @@ class TestDeath:
     def test_a_child_of_its_own_does_not_keep_it_from_being_missed(self, steps):
         def forks():
             if os.fork() == 0:
-                threading.Event().wait(15)
+                time.sleep(15)
                 os._exit(0)
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -291,7 +294,7 @@ class TestEnd:
     def test_close_wakes_a_thread_that_waits_and_ends_a_call_that_does_not(self, tmp_path):
         steps = Steps()
         begun = threading.Event()
-        function = remote(steps, lambda wanted: threading.Event().wait(wanted))
+        function = remote(steps, lambda wanted: time.sleep(wanted))
         caught = []
 
         def call():

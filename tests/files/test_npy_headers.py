@@ -43,6 +43,7 @@ def numpys(data: bytes):
     return read(file), file.tell()
 
 
+@pytest.mark.slow
 @cases
 @given(dtype=dtypes, shape=hnp.array_shapes(min_dims=0, min_side=0), fortran=st.booleans())
 def test_what_numpy_writes_is_read_as_numpy_reads_it(dtype, shape, fortran):

@@ -74,6 +74,7 @@ def three_batches(library, place, override="pass", more=""):
         return {name: found[name] for name in found.files}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("override", "more"),
     [

@@ -1,4 +1,4 @@
-"""Law 1 over random access: so many batches ahead, and nothing that grows with the dataset."""
+"""Law 1, what random access has beside tests/system: so many batches ahead, and nothing that grows with the dataset."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import weakref
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -48,24 +47,3 @@ def test_a_shuffled_shard_of_1e9_items_starts_at_once_in_little_memory():
     command = [sys.executable, "-c", textwrap.dedent(script)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert int(done.stdout) * 1024 < 100e6
-
-
-def test_a_batch_that_the_loop_has_let_go_of_is_gone():
-    class Batch(list):
-        """A list that can be watched."""
-
-    with DataLoader(Numbers(200), None, 2, 4, 8, transform=lambda rows: Batch(rows.tolist())) as loader:
-        for _ in range(10):
-            next(loader)
-        for _ in range(10):
-            gone = weakref.ref(next(loader))
-            assert gone() is None
-
-
-def test_batches_are_made_ahead_while_the_loop_is_busy_with_one():
-    """loadax made none but inside next."""
-    made = threading.Semaphore(0)
-    with DataLoader(Numbers(1000, lambda indices: made.release(len(indices) // 10)), None, 2, 10, 5) as loader:
-        next(loader)
-        for _ in range(1 + 5):
-            assert made.acquire(timeout=10)

@@ -158,6 +158,7 @@ builder.build(InMemoryDataset(["text"]))
 """
 
 
+@pytest.mark.slow
 def test_a_type_checker_infers_the_batch_and_refuses_other_items(tmp_path):
     pytest.importorskip("mypy")
     script = tmp_path / "typed.py"

@@ -25,6 +25,7 @@ def images(tmp_path):
         yield dataset
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("last_batch", ["keep", "pad"])
 def test_the_batches_are_those_of_the_inline_loader(images, last_batch):
     class Halves(DataCollator):
@@ -53,6 +54,7 @@ def test_transform_of_a_pair_goes_there_too(images):
         assert os.getpid() not in batch["data"] - images[batch["label"]]
 
 
+@pytest.mark.slow
 def test_a_state_goes_on_with_the_next_batch():
     options = {"num_workers": 2, "batch_size": 10, "num_epochs": 1, **PROCESS}
     with DataLoader(np.arange(60), **options) as loader:
@@ -63,6 +65,7 @@ def test_a_state_goes_on_with_the_next_batch():
         assert sorted(flat(found + ids_of(loader))) == list(range(60))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["take", "transform"])
 def test_an_error_arrives_as_itself_after_the_batches_before_it(where):
     def fail(rows):

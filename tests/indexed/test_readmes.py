@@ -63,6 +63,7 @@ def test_loaderx_013_writing_and_reading_array_record(place):
         np.testing.assert_array_equal(dataset[[3, 0]], names["train_data"][[3, 0]])
 
 
+@pytest.mark.slow
 def test_loaderx_013_quick_start(place):
     from array_record.python.array_record_module import ArrayRecordWriter
 

@@ -1,4 +1,4 @@
-"""Law 3 over random access: the batches are a function of dataset, seed and batch size, and of nothing else."""
+"""Law 3, what random access has beside tests/system: samplers, lazy operations, and orders that are pinned."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "indexed.json"
     rule=st.sampled_from([*RULES, "span"]),
     sampler=st.sampled_from([None, IIDSampler(53, 3), WeightedSampler(range(53), 3)]),
 )
-def test_threads_and_prefetching_change_nothing(num_workers, prefetch_size, rule, sampler):
+def test_threads_and_prefetching_change_nothing_of_any_samplers_order(num_workers, prefetch_size, rule, sampler):
     def batches_of(num_workers, prefetch_size):
         with DataLoader(
             {"data": np.arange(53)},
@@ -47,20 +47,6 @@ def test_threads_and_prefetching_change_nothing(num_workers, prefetch_size, rule
             return ids_of(islice(loader, 60))
 
     assert batches_of(num_workers, prefetch_size) == batches_of(0, 4)
-
-
-def test_without_shuffle_the_order_is_that_of_the_dataset():
-    with DataLoader(np.arange(10), batch_size=4, shuffle=False, num_epochs=1) as loader:
-        assert ids_of(loader) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
-
-
-def test_seeds_and_epochs_have_orders_of_their_own():
-    def epochs(seed):
-        with DataLoader(np.arange(100), batch_size=100, seed=seed, num_epochs=2) as loader:
-            return ids_of(loader)
-
-    assert epochs(7) == epochs(7)
-    assert len({tuple(epoch) for seed in (7, 8) for epoch in epochs(seed)}) == 4
 
 
 def golden_cases():
@@ -98,8 +84,7 @@ def test_lazy_operations_give_the_items_of_every_earlier_version():
     assert {name: list(dataset) for name, dataset in made.items()} == json.loads(GOLDEN.read_text())["operations"]
 
 
-def test_the_global_random_state_is_neither_read_nor_changed():
-    """loaderx 0.0.5 seeded it, and loadax shuffled by it."""
+def test_lazy_operations_neither_read_nor_change_the_global_random_state():
 
     def everything():
         with DataLoader(RangeDataset(0, 50).shuffle(1).sample(40, replacement=True), batch_size=9) as loader:

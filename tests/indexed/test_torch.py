@@ -71,7 +71,7 @@ def test_what_a_subclass_overrides_counts_for_pytorchs_loader(tmp_path, road):
     assert batch.tolist() == [0, 100, 200, 300]
 
 
-class Images(torch_data.Dataset):
+class Images(torch_data.Dataset):  # type: ignore[name-defined]
     """As torchvision's datasets are: (image, label)."""
 
     def __len__(self):

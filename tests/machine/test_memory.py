@@ -6,11 +6,15 @@ import gc
 import pickle
 import sys
 import weakref
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
-from pyloader.machine.memory import RecycledMemory, unused_bytes
+from pyloader.machine import memory as memory_module
+from pyloader.machine.memory import RecycledMemory, counts_tell, unused_bytes
 
 SHAPE, DTYPE = (1024, 64), np.dtype(np.float32)  # 256 KiB
 
@@ -36,6 +40,7 @@ def test_a_block_in_use_is_never_handed_out():
     assert all((array == number).all() for number, array in enumerate(arrays))
 
 
+@pytest.mark.slow
 def test_a_view_keeps_its_block():
     views = [
         lambda array: array[3:5],
@@ -117,3 +122,27 @@ def test_memory_that_is_kept_for_reuse_can_be_counted_and_freed():
     assert memory.unused_bytes() == 0
     kept[:] = 7
     assert (memory.empty((100_000,), np.dtype(np.uint8)) is not kept) and (kept == 7).all()
+
+
+@pytest.fixture
+def untried() -> Iterator[None]:
+    """Have counts tried anew, here and after the test."""
+    counts_tell.cache_clear()
+    yield
+    counts_tell.cache_clear()
+
+
+def test_counts_tell_on_every_interpreter_that_is_supported(untried: None) -> None:
+    assert counts_tell()
+
+
+@pytest.mark.parametrize("count", [2, 2**32 - 1])
+def test_where_counts_do_not_tell_all_memory_is_fresh(
+    untried: None, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """As where objects are held without being counted, or are immortal."""
+    monkeypatch.setattr(memory_module, "sys", SimpleNamespace(getrefcount=lambda block: count))
+    memory = RecycledMemory()
+    assert not counts_tell()
+    assert memory.empty(SHAPE, DTYPE).base is None
+    assert not memory._blocks

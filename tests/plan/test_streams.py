@@ -116,6 +116,7 @@ def test_the_located_rows_of_an_epoch_are_all_rows(last_batch):
     assert len(np.unique(rows, axis=0)) == (60 if last_batch == "drop" else 75)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 64])
 def test_a_plan_of_100_million_samples_takes_less_than_300_mb(size):
     per_rank = 64 // size

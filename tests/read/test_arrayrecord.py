@@ -129,6 +129,7 @@ def test_a_missing_file_is_the_error_of_open(tmp_path):
         ArrayRecordReader().read_file(str(tmp_path / "none.ar"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", b"hello", b"\1" * 100_000, b"hello world\n" * 20_000])
 def test_a_file_of_something_else_is_an_error(tmp_path, content):
     (tmp_path / "a.ar").write_bytes(content)

@@ -68,6 +68,7 @@ def stopped(path: str, *, max_bytes: int | None = BOUND, **options: object) -> s
     return message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ROWS)
 def test_packed_rows_stop_at_the_bound(tmp_path, suffix):
     path = write_rows(tmp_path / f"a{suffix}.zst", ROWS[suffix], ".zst")
@@ -76,6 +77,7 @@ def test_packed_rows_stop_at_the_bound(tmp_path, suffix):
     assert message.endswith("pyloader split; or let the loader go further: a larger max_bytes=")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packing", [".gz", ".xz"])
 def test_every_packing_stops_at_the_bound(tmp_path, packing):
     assert "which is max_bytes=16,777,216." in stopped(write_rows(tmp_path / f"a.txt{packing}", b"ab\n", packing))
@@ -86,12 +88,14 @@ def test_a_line_without_an_end_stops_at_the_bound(tmp_path):
     assert stopped(path).startswith(f"{path}: has a line of more than 16.8 MB.")
 
 
+@pytest.mark.slow
 def test_a_bomb_stops_in_a_worker_process_too(tmp_path):
     pytest.importorskip("cloudpickle")
     path = write_rows(tmp_path / "a.txt.zst", b"ab\n", ".zst")
     assert "which is max_bytes=16,777,216." in stopped(path, num_workers=1, worker_kind="process")
 
 
+@pytest.mark.slow
 def test_packed_arrays_are_refused_by_their_headers(tmp_path):
     path = tmp_path / "a.npy.zst"
     path.write_bytes(zstandard.compress(npy_of_zeros(UNPACKED) + bytes(UNPACKED)))
@@ -108,6 +112,7 @@ def test_parquet_that_says_how_many_rows_it_has_is_refused_by_that(tmp_path):
     assert "; it says that it unpacks to 80.0 MB." in stopped(str(tmp_path / "a.parquet"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("store_schema", [True, False])
 def test_parquet_whose_rows_share_a_large_value_stops_at_the_bound(tmp_path, store_schema):
     arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
@@ -125,6 +130,7 @@ def test_packed_arrow_stops_at_the_bound(tmp_path):
     assert "which is max_bytes=16,777,216" in stopped(str(tmp_path / "a.arrow"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.jsonl.gz", "a.txt.zst", "a.csv.xz", "a.npy.bz2", "a.npz", "a.parquet"])
 def test_without_a_bound_half_of_the_memory_is_one_and_a_larger_bound_goes_further(tmp_path, monkeypatch, name):
     rows = 200_000
@@ -159,6 +165,7 @@ def test_plain_files_are_as_large_as_they_look_and_have_no_bound(tmp_path, monke
     assert NumpyReader().read_file(str(tmp_path / "a.npy"))[1] == MiB
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packing", ["", *COMPRESSORS])
 def test_one_line_of_a_hundred_megabytes_is_read(tmp_path, packing):
     path = tmp_path / f"a.txt{packing}"

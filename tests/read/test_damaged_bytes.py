@@ -104,6 +104,7 @@ def good_chunks(tmp_path_factory):
     return lambda name: whole_chunk(directory / name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=CASES, deadline=None)
 @given(damage=damages)
@@ -122,7 +123,7 @@ def test_damage_is_an_error_of_ours_that_names_the_chunk(tmp_path_factory, good_
             assert name in str(exc)
         else:
             assert {len(values) for values in columns.values()} <= {num_rows}
-        if type(reader).read_damaged_file is not type(reader).__mro__[1].read_damaged_file:
+        if type(reader).read_damaged_file is not type(reader).__mro__[1].read_damaged_file:  # type: ignore[attr-defined]
             try:
                 reader.read_damaged_file(str(path))
             except PyLoaderError as exc:

@@ -172,6 +172,7 @@ def tables(draw) -> tuple[list[list[str]], bytes, dict[str, str]]:
     return rows, mark + text.getvalue().encode(), options
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(table=tables())
 def test_what_csv_writes_is_read_equal_or_refused(tmp_path_factory, table):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -136,9 +137,10 @@ def test_arrays_of_a_manifest_have_its_names(tmp_path):
     np.save(tmp_path / "a.npy", known["image"])
     columns, _ = reader_for("a.npy", manifest=manifest("npy", known)).read_file(str(tmp_path / "a.npy"))
     assert list(columns) == ["image"]
-    reader = reader_for("a.ar", manifest=manifest("arrayrecord", known))
+    reader: Any = reader_for("a.ar", manifest=manifest("arrayrecord", known))
     assert (reader.dtype, reader.shape, reader.name) == (np.float16, (2, 2), "image")
-    assert reader_for("a.ar", manifest=manifest("arrayrecord", {"record": [b"x"]})).dtype is None
+    reader = reader_for("a.ar", manifest=manifest("arrayrecord", {"record": [b"x"]}))
+    assert reader.dtype is None
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from pyloader.cli.main import main
 from pyloader.machine.memory import RecycledMemory
 from pyloader.run import reading
 from pyloader.shuffle import Arena
+from pyloader.shuffle import arena as arena_module
 
 FLOATS = np.dtype(np.float32)
 
@@ -69,6 +70,14 @@ def test_batches_are_the_same_as_without(directory, monkeypatch, arenas, engine)
     monkeypatch.setattr(reading, "_arena", lambda options: None)
     assert batches == rows_of(NumpyReader(), directory)
     assert sorted(number for batch in batches for number in batch) == sorted([*range(107), *range(107)])
+
+
+def test_where_reference_counts_do_not_tell_chunks_lie_in_memory_of_their_own(directory, monkeypatch, arenas):
+    assert arena_module._counts_tell()
+    batches = rows_of(NumpyReader(), directory)
+    monkeypatch.setattr(arena_module, "_counts_tell", lambda: False)
+    assert rows_of(NumpyReader(), directory) == batches
+    assert [len(arena._arrays) for arena in arenas] == [3, 0]
 
 
 def test_a_reader_that_keeps_its_arrays_never_sees_them_change(directory, arenas):

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,7 @@ class Slow(Dataset):
         if self.num_calls == 6 and self.stage == "failed":
             raise ValueError("the sixth fails")
         if self.num_calls == 6 and self.stage == "waiting":
-            threading.Event().wait(0.5)
+            time.sleep(0.5)
         return columns
 
 

@@ -44,6 +44,7 @@ def close(loaders):
         loader.close()
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(
     counts=counts,
@@ -95,6 +96,7 @@ def test_runs_that_stop_go_back_and_change_their_ranks_deliver_every_sample_once
             assert epoch.repeated == (0 if last_batch == "drop" else -total % whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [0, 2])
 @pytest.mark.parametrize("last_batch", ["keep", "drop", "pad", "wrap"])
 @pytest.mark.parametrize("text", [False, True])

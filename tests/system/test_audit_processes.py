@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 
+import pytest
 from ranks import write_counted
 
 from pyloader.cli.main import main
@@ -61,6 +62,7 @@ def states(result):
     return [(epoch["state"], epoch["steps_done"], epoch["ranks"]) for epoch in result["epochs"]]
 
 
+@pytest.mark.slow
 def test_ranks_that_are_killed_and_resumed_as_fewer_deliver_every_sample_once(capsys, tmp_path):
     write_counted(tmp_path / "chunks", COUNTS)
     run_ranks(tmp_path, 4, last=10, code=-signal.SIGKILL)
@@ -76,6 +78,7 @@ def test_ranks_that_are_killed_and_resumed_as_fewer_deliver_every_sample_once(ca
     assert result["num_replaced"] == 11 - 6
 
 
+@pytest.mark.slow
 def test_a_killed_rank_whose_part_was_not_delivered_again_is_missing(capsys, tmp_path):
     write_counted(tmp_path / "chunks", COUNTS)
     run_ranks(tmp_path, 4, last=10, code=-signal.SIGKILL)

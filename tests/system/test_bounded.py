@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numbered import NumberedReader, loader_of, write_chunks
+from numbered import NumberedReader, ids_of, loader_of, write_chunks
 from ranks import write_counted
 
 from pyloader import DataLoader, World
@@ -117,27 +117,40 @@ def test_a_window_that_the_queue_cannot_hold_is_refused_with_the_arithmetic(tmp_
         loader_of(directory, shuffle=True, shuffle_window=8, max_queue_size=5)
 
 
-def test_a_batch_that_the_user_keeps_is_not_written_over(tmp_path):
-    directory = write_chunks(tmp_path, [5000] * 20)
-    with loader_of(directory, batch_size=700, shuffle=True, num_epochs=2) as loader:
+def test_a_batch_that_the_user_keeps_is_not_written_over(source):
+    with source.loader([5000] * 20, batch_size=700, window=4, num_epochs=2) as loader:
         kept = list(loader)
-    for batch in kept:
-        np.testing.assert_array_equal(batch["row"][:, 0], batch["id"])
-        np.testing.assert_array_equal(batch["row"][:, 1], -batch["id"])
-    ids = np.concatenate([batch["id"] for batch in kept])
+    ids = [number for batch in ids_of(kept) for number in batch]
     assert (np.bincount(ids) == 2).all()
 
 
-def test_batches_are_writable_and_disjoint(tmp_path):
-    directory = write_chunks(tmp_path, [5000] * 4)
-    for shuffle in (False, True):
-        with loader_of(directory, batch_size=700, shuffle=shuffle) as loader:
+def test_batches_are_writable_and_disjoint(source):
+    for window in (None, 4):
+        with source.loader([5000] * 4, batch_size=700, window=window) as loader:
             batches = list(loader)
         for batch in batches:
             batch["row"][:] = 7
         for batch in batches:
             batch["row"][:] += 1
             assert (batch["row"] == 8).all()
+
+
+def test_a_batch_that_the_loop_has_let_go_of_is_gone(source):
+    with source.loader([40] * 5, text=True, batch_size=4, num_workers=2, ahead=8) as loader:
+        for _ in range(10):
+            next(loader)
+        for _ in range(10):
+            gone = weakref.ref(next(loader)["id"])
+            assert gone() is None
+
+
+def test_batches_are_made_ahead_while_the_loop_is_busy_with_one(source):
+    """loadax made none but inside next."""
+    read = threading.Semaphore(0)
+    with source.loader([10] * 100, on_read=lambda ids: read.release(len(ids) // 10), batch_size=10, ahead=5) as loader:
+        next(loader)
+        for _ in range(1 + 5):
+            assert read.acquire(timeout=10)
 
 
 def test_batches_do_not_change_the_arrays_of_a_reader_that_keeps_them(tmp_path):

@@ -98,6 +98,7 @@ def least_that_works(directory, **options):
 counts_of_chunks = st.lists(st.integers(0, 400), min_size=3, max_size=9).filter(lambda counts: sum(counts) > 50)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(
     counts=counts_of_chunks,
@@ -132,6 +133,7 @@ def test_what_was_not_refused_stays_within_its_bytes_and_delivers_the_same_batch
     assert 0 < loader.stats().resident_bytes_peak <= RecordingLedger.most <= bound
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     counts=st.lists(st.integers(30, 300), min_size=3, max_size=9),
@@ -291,6 +293,7 @@ def test_a_loader_whose_batches_grow_holds_fewer_of_them(tmp_path, entered, num_
     assert 400_000 < loader.stats().resident_bytes_peak <= entered.most <= bound
 
 
+@pytest.mark.slow
 def test_processes_keep_the_bytes_and_the_batches(tmp_path):
     pytest.importorskip("cloudpickle")
     directory = write_texts(tmp_path, [300] * 8)

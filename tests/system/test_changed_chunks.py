@@ -101,6 +101,7 @@ def numbers(batches) -> list[int]:
     return [int(number) for batch in batches for number in next(iter(batch.values()))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunks", FORMS, indirect=True)
 @pytest.mark.parametrize("manifest", ["none", "counted", "checksums"])
 @pytest.mark.parametrize("num_taken", [0, 2])

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import gc
 import sys
-import threading
 from pathlib import Path
 
-import numpy as np
 import pytest
-from numbered import ids_of, loader_of, write_chunks
+from numbered import ids_of
+from products import stride
+from watching import threads
 
 import pyloader
-import pyloader.indexed
 
 PACKAGE = str(Path(pyloader.__file__).parent)
 
@@ -43,22 +42,19 @@ class Interrupting:
         return self.trace
 
 
-def threads():
-    return [thread for thread in threading.enumerate() if thread.name.startswith("pyloader-")]
+COUNTS = [10, 3, 12, 7]
+OPTIONS = {"batch_size": 8, "window": 2, "num_epochs": 2}
 
 
-OPTIONS = {"batch_size": 8, "shuffle": True, "shuffle_window": 2, "num_epochs": 2}
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [0, 2])
 @pytest.mark.parametrize("text", [False, True])
-def test_the_loop_goes_on_with_the_batch_that_it_did_not_get(tmp_path, num_workers, text):
-    directory = write_chunks(tmp_path, [10, 3, 12, 7])
+def test_the_loop_goes_on_with_the_batch_that_it_did_not_get(source, num_workers, text):
     options = {**OPTIONS, "text": text, "num_workers": num_workers}
-    wanted = ids_of(loader_of(directory, **options))
+    wanted = ids_of(source.loader(COUNTS, **options))
     at = 0
     while True:
-        loader = loader_of(directory, **options)
+        loader = source.loader(COUNTS, **options)
         interrupting, found = Interrupting(at), []
         try:
             with interrupting:
@@ -75,16 +71,19 @@ def test_the_loop_goes_on_with_the_batch_that_it_did_not_get(tmp_path, num_worke
         assert ids_of(found) == wanted, interrupting.place
         loader.close()
         assert not threads(), interrupting.place
-        at += 1
-    assert at > 100
+        at += stride(2)
+    assert at > 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [1, 2])
-def test_closing_that_is_interrupted_is_ended_by_collection(tmp_path, num_workers):
-    directory = write_chunks(tmp_path, [10] * 20)
+def test_closing_that_is_interrupted_is_ended_by_collection(source, num_workers, request):
+    gc.collect()
+    gc.freeze()
+    request.addfinalizer(gc.unfreeze)
     at = 0
     while True:
-        loader = loader_of(directory, **OPTIONS, num_workers=num_workers)
+        loader = source.loader([10] * 20, **OPTIONS, num_workers=num_workers)
         next(loader)
         interrupting = Interrupting(at)
         try:
@@ -93,38 +92,9 @@ def test_closing_that_is_interrupted_is_ended_by_collection(tmp_path, num_worker
         except KeyboardInterrupt:
             pass
         del loader
-        gc.collect()
+        gc.collect()  # of this loader: the rest is frozen
         assert not threads(), interrupting.place
         if interrupting.place is None:
             break
-        at += 1
+        at += stride(2)
     assert at > 10
-
-
-@pytest.mark.parametrize("num_workers", [0, 2])
-def test_a_loader_of_items_goes_on_with_the_batch_that_it_did_not_get(num_workers):
-    def fresh():
-        options = {"batch_size": 4, "num_epochs": 1, "num_workers": num_workers}
-        return iter(pyloader.indexed.DataLoader({"x": np.arange(50)}, **options))
-
-    wanted = [batch["x"].tolist() for batch in fresh()]
-    at = 0
-    while True:
-        batches, interrupting, found = fresh(), Interrupting(at), []
-        try:
-            with interrupting:
-                for batch in batches:
-                    found.append(batch)
-        except KeyboardInterrupt:
-            pass
-        if interrupting.place is None:
-            batches.close()
-            break
-        if len(found) < len(wanted):
-            assert batches.steps_done == len(found), interrupting.place
-            found += batches
-        assert [batch["x"].tolist() for batch in found] == wanted, interrupting.place
-        batches.close()
-        assert not threads(), interrupting.place
-        at += 1
-    assert at > 30

@@ -2,85 +2,103 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numbered import ids_of, loader_of, write_chunks
+from ranks import real_ids
 
 from pyloader.errors import CoverageError, DataDirError
 from pyloader.shuffle import EpochEnd
 
-SETTINGS = {
-    "counts": st.lists(st.integers(0, 40), min_size=1, max_size=9).filter(any),
-    "batch_size": st.integers(1, 50),
-    "window": st.integers(1, 10),
-    "seed": st.integers(0, 2**32),
-    "num_workers": st.sampled_from([0, 0, 1, 3]),
-    "text": st.booleans(),
-}
+COUNTS = st.lists(st.integers(0, 40), min_size=1, max_size=9).filter(any)
 
 
-def batches_of(directory, window, **options):
-    with loader_of(directory, shuffle=True, shuffle_window=window, max_queue_size=window + 2, **options) as loader:
-        return list(loader), loader.stats()
+def flat(lists):
+    return [number for numbers in lists for number in numbers]
 
 
-@settings(max_examples=150)
-@given(**SETTINGS)
-def test_keep_delivers_each_sample_once_in_full_batches(tmp_path_factory, counts, window, batch_size, **options):
-    directory = write_chunks(tmp_path_factory.mktemp("chunks"), counts)
-    batches, stats = batches_of(directory, window, batch_size=batch_size, **options)
-    ids = ids_of(batches)
-    assert sorted(itertools.chain(*ids)) == list(range(sum(counts)))
-    assert [len(batch) for batch in ids[:-1]] == [batch_size] * (len(ids) - 1)
-    assert (stats.num_samples, stats.dropped, stats.filled) == (sum(counts), 0, 0)
-
-
-@settings(max_examples=60)
-@given(**SETTINGS)
-def test_drop_leaves_out_less_than_a_batch_and_counts_it(tmp_path_factory, counts, window, batch_size, **options):
-    directory = write_chunks(tmp_path_factory.mktemp("chunks"), counts)
-    if sum(counts) < batch_size:
-        with pytest.raises(DataDirError, match=r"samples, which make no batch of"):
-            batches_of(directory, window, batch_size=batch_size, last_batch="drop", **options)
-        return
-    batches, stats = batches_of(directory, window, batch_size=batch_size, last_batch="drop", **options)
-    ids = list(itertools.chain(*ids_of(batches)))
-    assert len(set(ids)) == len(ids) == sum(counts) // batch_size * batch_size
-    assert stats.dropped == sum(counts) % batch_size
-
-
-@settings(max_examples=60)
-@given(**SETTINGS)
-def test_pad_marks_the_rows_that_are_no_samples(tmp_path_factory, counts, window, batch_size, **options):
-    directory = write_chunks(tmp_path_factory.mktemp("chunks"), counts)
-    batches, stats = batches_of(directory, window, batch_size=batch_size, last_batch="pad", **options)
-    ids_of(batches)
-    assert all(len(batch["id"]) == len(batch["mask"]) == batch_size for batch in batches)
-    assert all(batch["mask"].dtype == bool and batch["mask"].all() for batch in batches[:-1])
-    real = [number for batch in batches for number in batch["id"][batch["mask"]].tolist()]
-    assert sorted(real) == list(range(sum(counts)))
-    assert stats.filled == -sum(counts) % batch_size
+@settings(max_examples=250)
+@given(
+    counts=COUNTS,
+    batch_size=st.integers(1, 50),
+    rule=st.sampled_from(["keep", "drop", "pad", "wrap"]),
+    window=st.integers(1, 10),
+    seed=st.integers(0, 2**32),
+    num_workers=st.sampled_from([0, 0, 1, 3]),
+    num_epochs=st.integers(1, 2),
+    text=st.booleans(),
+    counted=st.booleans(),
+)
+def test_every_sample_comes_once_an_epoch_less_what_the_rule_says(
+    source, counts, batch_size, rule, num_epochs, **options
+):
+    total = sum(counts)
+    if rule == "drop":
+        batch_size = min(batch_size, total)
+    options |= {"batch_size": batch_size, "last_batch": rule, "num_epochs": num_epochs}
+    with source.loader(counts, **options) as loader:
+        batches, stats = list(loader), loader.stats()
+    missing, left = -total % batch_size, total % batch_size
+    steps = total // batch_size + (rule != "drop" and left > 0)
+    assert len(batches) == steps * num_epochs
+    assert stats.dropped == (left * num_epochs if rule == "drop" else 0)
+    assert stats.filled == (missing * num_epochs if rule in ("pad", "wrap") else 0)
+    for start in range(0, len(batches), steps):
+        epoch = batches[start : start + steps]
+        ids = ids_of(epoch)
+        full = ids[:-1] if rule == "keep" else ids
+        assert {len(batch) for batch in full} <= {batch_size}
+        if rule == "drop":
+            assert len(set(flat(ids))) == len(flat(ids)) == total - left
+        elif rule == "wrap":
+            assert set(flat(ids)) == set(range(total))
+        else:
+            assert sorted(flat(map(real_ids, epoch))) == list(range(total))
+        if rule == "pad":
+            assert all(batch["mask"].dtype == bool and len(batch["mask"]) == batch_size for batch in epoch)
+            assert all(batch["mask"].all() for batch in epoch[:-1])
 
 
 @settings(max_examples=60)
-@given(**SETTINGS)
-def test_wrap_repeats_the_rows_before_the_last(tmp_path_factory, counts, window, batch_size, **options):
-    directory = write_chunks(tmp_path_factory.mktemp("chunks"), counts)
-    batches, stats = batches_of(directory, window, batch_size=batch_size, last_batch="wrap", **options)
-    ids = list(itertools.chain(*ids_of(batches)))
-    assert set(ids) == set(range(sum(counts)))
-    assert len(ids) % batch_size == 0
-    assert stats.filled == len(ids) - sum(counts) == -sum(counts) % batch_size
+@given(
+    counts=COUNTS,
+    share=st.integers(1, 6),
+    size=st.integers(1, 4),
+    rule=st.sampled_from(["drop", "pad", "wrap"]),
+    window=st.integers(1, 4),
+)
+def test_over_all_ranks_every_sample_comes_once_and_all_have_as_many_steps(source, counts, share, size, rule, window):
+    whole = share * size
+    counts = [counts[0] + whole, *counts[1:]]
+    options = {"batch_size": share, "last_batch": rule, "window": window, "counted": True, "num_workers": 0}
+    ranks = []
+    for rank in range(size):
+        with source.loader(counts, world=(rank, size), **options) as loader:
+            ranks.append(list(loader))
+    total = sum(counts)
+    assert {len(batches) for batches in ranks} == {total // whole if rule == "drop" else -(-total // whole)}
+    times = Counter(number for batches in ranks for batch in batches for number in real_ids(batch))
+    if rule == "drop":
+        assert len(times) == total // whole * whole
+    else:
+        assert set(times) == set(range(total))
+    assert sum(times.values()) == len(times) + (-total % whole if rule == "wrap" else 0)
 
 
-def test_wrap_repeats_recent_rows_and_not_one_row_many_times(tmp_path):
-    directory = write_chunks(tmp_path, [100])
-    (*_, last) = ids_of(loader_of(directory, batch_size=33, shuffle=True, last_batch="wrap"))
+def test_wrap_repeats_recent_samples_and_not_one_of_them_many_times(source):
+    (*_, last) = ids_of(source.loader([100], batch_size=33, window=1, last_batch="wrap"))
     assert max(Counter(last).values()) == 1
+
+
+def test_chunks_without_a_whole_batch_are_refused_when_short_ones_are_dropped(tmp_path):
+    with (
+        loader_of(write_chunks(tmp_path, [3, 4]), batch_size=8, last_batch="drop") as loader,
+        pytest.raises(DataDirError, match=r"samples, which make no batch of"),
+    ):
+        list(loader)
 
 
 def test_batches_are_full_across_chunk_borders(tmp_path):

@@ -22,6 +22,7 @@ def endings(kind, directory, number):
     return done.stdout.splitlines()[-1], done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", PLAIN)
 def test_a_program_may_end_with_a_loader_at_any_stage(tmp_path, kind):
     number = len(exits.stages_of(kind))

@@ -138,6 +138,7 @@ def faulty_library(tmp_path_factory) -> str:
     return str(directory / "faulty.so")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [1, 2, 4])
 def test_faults_below_the_interpreter_pass_with_every_reader(tmp_path, faulty_library, times):
     paths = [str(write(tmp_path / name)) for name in NAMES]

@@ -13,7 +13,7 @@ from scripts import finished, start_script
 
 # It forks while two worker processes run; the child lives until it is killed.
 SCRIPT = """
-import os, sys, threading
+import os, sys, time
 from numbered import NumberedReader
 from pyloader import DataLoader
 
@@ -25,7 +25,7 @@ if child == 0:
         os.close(number)
 else:
     print(child, flush=True)
-threading.Event().wait(60)
+time.sleep(60)
 """
 
 

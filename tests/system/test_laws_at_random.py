@@ -1,6 +1,6 @@
 """Laws 2, 3 and 4 together, on everything drawn at once: chunks, ranks, streams, rules, engines, and where runs stop.
 
-2,000 cases; PYLOADER_CASES=20000 asks for as many.
+1,000 cases; PYLOADER_CASES=20000 asks for as many.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ranks import global_batches, rank_loaders, real_ids, through_json, write_co
 
 from pyloader.plan import Streams, rows_of_step
 
-CASES = int(os.environ.get("PYLOADER_CASES", "2000"))
+CASES = int(os.environ.get("PYLOADER_CASES", "1000"))
 
 
 def cases_of(share: float) -> Any:
@@ -117,6 +117,7 @@ def assert_exactly_once(rows: list[Any], case: Drawn, *, filled: bool) -> None:
         assert sum(times.values()) == case.total + extra
 
 
+@pytest.mark.slow
 @cases_of(0.7)
 @given(case=drawn(most_rows=60), epoch=st.integers(0, 3))
 def test_in_the_plan_every_row_comes_once_and_each_rank_has_its_part_of_every_step(case, epoch):
@@ -131,6 +132,7 @@ def test_in_the_plan_every_row_comes_once_and_each_rank_has_its_part_of_every_st
     assert all((one == other).all() for one, other in zip(steps, again, strict=True))
 
 
+@pytest.mark.slow
 @cases_of(0.21)
 @given(case=drawn(most_rows=12, max_chunks=6), data=st.data())
 def test_ranks_deliver_the_plan_and_go_on_with_it_on_other_ranks_after_every_step(tmp_path_factory, case, data):
@@ -207,6 +209,7 @@ def assert_engines_agree(directory: Any, case: Drawn, data: Any, *, kind: str) -
         assert resumed.stats().resident_peak <= queue + 1e-6
 
 
+@pytest.mark.slow
 @cases_of(0.087)
 @given(case=drawn(), data=st.data())
 def test_threads_change_nothing(tmp_path_factory, case, data):
@@ -214,6 +217,7 @@ def test_threads_change_nothing(tmp_path_factory, case, data):
     assert_engines_agree(directory, case, data, kind="thread")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120 + CASES // 10)
 @cases_of(0.003)
 @given(case=drawn(max_chunks=4), data=st.data())

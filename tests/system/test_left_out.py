@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -53,6 +54,73 @@ class Fussy(Dataset):
             raise ValueError(f"cannot encode {sorted(found)}")
         columns["row"] *= 2
         return columns
+
+
+class TestSamples:
+    """A sample that is bad where it can be left out, of whatever source."""
+
+    BAD = (3, 40, 41)
+    OPTIONS: ClassVar[dict[str, Any]] = {"batch_size": 8, "window": 3, "max_skipped": 3}
+
+    @staticmethod
+    def fails(bad: Iterable[int]) -> Callable[[np.ndarray], None]:
+        def on_sample(ids: np.ndarray) -> None:
+            if found := set(ids.tolist()) & set(bad):
+                raise ValueError(f"cannot have {sorted(found)}")
+
+        return on_sample
+
+    @pytest.mark.parametrize("engine", [{"num_workers": 0}, {"num_workers": 2}, {"worker_kind": "process"}])
+    def test_another_of_the_batch_stands_in_so_that_no_step_is_lost(self, source, engine):
+        options = {**self.OPTIONS, "last_batch": "pad", "num_epochs": 2}
+        whole = list(source.loader(COUNTS, **options))
+        with source.loader(COUNTS, on_sample=self.fails(self.BAD), **options, **engine) as loader:
+            batches, stats = list(loader), loader.stats()
+        assert len(batches) == len(whole)
+        for batch, expected in zip(batches, whole, strict=True):
+            good = batch["id"][batch["mask"]].tolist()
+            assert set(batch["id"].tolist()) <= set(good)
+            places = zip(batch["id"].tolist(), batch["mask"].tolist(), expected["id"].tolist(), strict=True)
+            for number, is_sample, wanted in places:
+                assert not is_sample if wanted in self.BAD else number == wanted
+        assert (stats.stand_ins, len(stats.skipped)) == (6, 3)
+        assert all("cannot have" in reason for reason in stats.skipped.values())
+
+    def test_each_state_goes_on_with_the_next_batch(self, source):
+        with source.loader(COUNTS, on_sample=self.fails(self.BAD), **self.OPTIONS) as loader:
+            states, batches = [loader.state_dict()], []
+            for batch in loader:
+                batches += ids_of([batch])
+                states.append(through_json(loader.state_dict()))
+        for step, state in enumerate(states):
+            with source.loader(COUNTS, on_sample=self.fails(self.BAD), **self.OPTIONS, num_workers=0) as loader:
+                loader.load_state_dict(state)
+                assert ids_of(loader) == batches[step:]
+
+    @pytest.mark.parametrize("num_workers", [0, 2])
+    def test_one_more_is_an_error_as_itself_after_the_batches_before_it(self, source, num_workers):
+        options = {"batch_size": 5, "max_skipped": 1, "num_workers": num_workers}
+        with source.loader(COUNTS, on_sample=self.fails([3, 22]), **options) as loader:
+            assert len([next(loader) for _ in range(4)]) == 4
+            for _ in range(2):
+                with pytest.raises(ValueError, match=r"cannot have \[22\]") as caught:
+                    next(loader)
+            assert "max_skipped" in "".join(caught.value.__notes__)
+            assert loader.steps_done == 4
+
+    def test_a_batch_without_one_good_sample_is_an_error(self, source):
+        with (
+            source.loader(COUNTS, on_sample=self.fails(range(6)), batch_size=6, max_skipped="100%") as loader,
+            pytest.raises(ValueError, match="cannot have"),
+        ):
+            next(loader)
+
+    def test_without_it_the_first_is_an_error(self, source):
+        with (
+            source.loader(COUNTS, on_sample=self.fails([3]), batch_size=6) as loader,
+            pytest.raises(ValueError, match="cannot have"),
+        ):
+            next(loader)
 
 
 class TestChunks:
@@ -227,15 +295,6 @@ class TestRows:
         places = {(Path(entry["file"]).name, entry["row"]) for entry in written}
         assert places == {("chunk-0000.numbered", 3), ("chunk-0003.numbered", 1), ("chunk-0003.numbered", 2)}
         assert all(entry["error"].startswith("ValueError: cannot encode") for entry in written)
-
-    def test_resuming_is_exact_with_rows_left_out(self, tmp_path):
-        options = {"data_dir": write_counted(tmp_path, COUNTS), **SHUFFLED, "max_skipped": 3}
-        with DataLoader(NumberedReader(), Fussy(3, 40), **options) as loader:
-            seen = [(batch, loader.state_dict()) for batch in loader]
-        for number, (_, state) in enumerate(seen):
-            with DataLoader(NumberedReader(), Fussy(3, 40), **options, num_workers=0) as resumed:
-                resumed.load_state_dict(state)
-                assert ids_of(resumed) == ids_of(batch for batch, _ in seen[number + 1 :])
 
     @pytest.mark.parametrize("engine", ENGINES)
     def test_one_row_more_than_allowed_is_its_own_error_after_the_batches_before_it(self, tmp_path, engine):

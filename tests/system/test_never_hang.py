@@ -20,15 +20,15 @@ class DiskGone(OSError):
     """An error class of the user's."""
 
 
-class FailsAt(NumberedReader):
-    def __init__(self, chunk, error):
-        super().__init__()
-        self.chunk, self.error = chunk, error
+class Failing:
+    """To be called with sample numbers: raises `error` as long as `sample` is among them."""
 
-    def read_file(self, path):
-        if Path(path).name == f"chunk-{self.chunk:04d}.numbered":
+    def __init__(self, sample, error):
+        self.sample, self.error = sample, error
+
+    def __call__(self, ids):
+        if self.sample in ids:
             raise self.error
-        return super().read_file(path)
 
 
 def drain(loader):
@@ -38,26 +38,27 @@ def drain(loader):
 
 
 @ENGINES
+@pytest.mark.parametrize("error", [DiskGone("disk gone"), KeyError("no such token")], ids=["OSError", "KeyError"])
 @pytest.mark.parametrize("text", [False, True])
-def test_a_readers_error_arrives_as_itself_after_the_batches_before_it(tmp_path, num_workers, text):
-    directory = write_chunks(tmp_path, [10] * 6)
-    with DataLoader(
-        FailsAt(3, DiskGone("disk gone")), data_dir=directory, batch_size=4, num_workers=num_workers
+def test_a_readers_error_arrives_as_itself_after_the_batches_before_it(source, num_workers, text, error):
+    with source.loader(
+        [10] * 6, text=text, on_read=Failing(30, error), batch_size=4, num_workers=num_workers
     ) as loader:
-        batches, error = drain(loader)
-    assert type(error) is DiskGone
+        batches, found = drain(loader)
+    assert found is error
     assert batches == [list(range(at, at + 4)) for at in range(0, 28, 4)]
-    assert any("chunk-0003.numbered (epoch 0)" in note for note in error.__notes__)
+    place = source.place_of(30, batch_size=4)
+    assert any(place in note and "epoch 0" in note for note in error.__notes__)
 
 
 @ENGINES
-def test_an_error_is_repeated_and_the_state_stays_after_the_last_good_batch(tmp_path, num_workers):
-    directory = write_chunks(tmp_path, [10] * 6)
-    reader = FailsAt(3, DiskGone("gone"))
-    with DataLoader(reader, data_dir=directory, batch_size=4, num_workers=num_workers) as loader:
+def test_an_error_is_repeated_and_the_state_stays_after_the_last_good_batch(source, num_workers):
+    reading = Failing(30, DiskGone("gone"))
+    with source.loader([10] * 6, on_read=reading, batch_size=4, num_workers=num_workers) as loader:
         _, error = drain(loader)
         state = loader.state_dict()
-        reader.chunk = -1  # the disk is there again, but the loop must not go on as if nothing had happened
+        assert state["step"] == 7
+        reading.sample = -1  # the disk is there again, but the loop must not go on as if nothing had happened
         for _ in range(3):
             with pytest.raises(DiskGone) as again:
                 next(loader)
@@ -68,80 +69,84 @@ def test_an_error_is_repeated_and_the_state_stays_after_the_last_good_batch(tmp_
 
 
 @ENGINES
-def test_an_encoders_error_arrives_with_its_place(tmp_path, num_workers):
-    class Encoder(Dataset):
-        def batch_encode(self, columns):
-            if 42 in columns["id"]:
-                raise KeyError("no such token")
-            return columns
-
-    directory = write_chunks(tmp_path, [10] * 6)
-    with DataLoader(NumberedReader(), Encoder(), data_dir=directory, batch_size=4, num_workers=num_workers) as loader:
+def test_an_encoders_error_arrives_with_its_place(source, num_workers):
+    encoding = Failing(42, KeyError("no such token"))
+    with source.loader([10] * 6, on_batch=encoding, batch_size=4, num_workers=num_workers) as loader:
         batches, error = drain(loader)
-    assert type(error) is KeyError
+    assert error is encoding.error
     assert len(batches) == 10
     assert any("epoch 0, step 10" in note for note in error.__notes__)
 
 
 @ENGINES
-def test_a_stop_iteration_in_user_code_does_not_end_the_run(tmp_path, num_workers):
-    class Encoder(Dataset):
-        def batch_encode(self, columns):
-            return next(iter(()))
-
+@pytest.mark.parametrize("where", ["on_read", "on_batch", "datacollator"])
+def test_a_stop_iteration_in_user_code_does_not_end_the_run(source, num_workers, where):
     class Collator(DataCollator):
         def collate_batch(self, columns):
             return next(iter(()))
 
-    directory = write_chunks(tmp_path, [10] * 3)
-    for parts in [
-        (FailsAt(1, StopIteration()), None, None),
-        (NumberedReader(), Encoder(), None),
-        (NumberedReader(), None, Collator()),
-    ]:
-        with DataLoader(*parts, directory, batch_size=4, num_workers=num_workers) as loader:
-            _, error = drain(loader)
-        assert type(error) is RuntimeError
-        assert isinstance(error.__cause__, StopIteration)
+    failing = Collator() if where == "datacollator" else Failing(10, StopIteration())
+    with source.loader([10] * 3, batch_size=4, num_workers=num_workers, **{where: failing}) as loader:
+        _, error = drain(loader)
+    assert type(error) is RuntimeError
+    assert isinstance(error.__cause__, StopIteration)
 
 
 @ENGINES
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit])
-def test_even_errors_that_are_no_exceptions_arrive(tmp_path, num_workers, kind):
-    directory = write_chunks(tmp_path, [10] * 6)
-    with DataLoader(FailsAt(3, kind()), data_dir=directory, batch_size=10, num_workers=num_workers) as loader:
+def test_even_errors_that_are_no_exceptions_arrive(source, num_workers, kind):
+    with source.loader([10] * 6, on_read=Failing(30, kind()), batch_size=10, num_workers=num_workers) as loader:
         batches, error = drain(loader)
-    assert type(error) is kind
-    assert len(batches) == 3
+        assert type(error) is kind
+        # Batches that were being made together with the one that failed are given up with it, and made again later.
+        assert batches == [list(range(at, at + 10)) for at in (0, 10, 20)][: loader.steps_done]
 
 
-def test_after_ctrl_c_the_loop_goes_on_where_it_was(tmp_path):
-    reader = FailsAt(3, KeyboardInterrupt())
-    with DataLoader(reader, data_dir=write_chunks(tmp_path, [10] * 6), batch_size=10, num_workers=0) as loader:
+@ENGINES
+def test_after_ctrl_c_the_loop_goes_on_where_it_was(source, num_workers):
+    reading = Failing(30, KeyboardInterrupt())
+    with source.loader([10] * 6, on_read=reading, batch_size=10, num_workers=num_workers) as loader:
         batches, _ = drain(loader)
-        reader.chunk = -1
+        reading.sample = -1
         assert batches + ids_of(loader) == [list(range(at, at + 10)) for at in range(0, 60, 10)]
 
 
 @ENGINES
-def test_a_loop_faster_than_the_reader_gets_every_sample(tmp_path, num_workers):
+def test_a_loop_faster_than_the_reader_gets_every_sample(source, num_workers):
     """The original's central defect: a momentarily empty queue ended the run, and the rest was never delivered."""
     turn = threading.Semaphore(0)
 
-    class Slow(NumberedReader):
-        def read_file(self, path):
-            if num_workers:
-                assert turn.acquire(timeout=10)  # one chunk for each batch that has been taken
-            return super().read_file(path)
+    def slow(ids):
+        if num_workers:
+            assert turn.acquire(timeout=10)  # one reading for each batch that has been taken
 
-    directory = write_chunks(tmp_path, [10] * 30)
-    with DataLoader(Slow(), data_dir=directory, batch_size=10, num_workers=num_workers) as loader:
-        turn.release()
+    with source.loader([10] * 30, on_read=slow, batch_size=10, num_workers=num_workers, ahead=0) as loader:
+        turn.release(max(1, num_workers))  # one for each batch that may be in making at once
         seen = []
         for batch in loader:
             seen += batch["id"].tolist()
             turn.release()
     assert seen == list(range(300))
+
+
+def test_silence_becomes_an_error_that_names_the_place(source):
+    release = threading.Event()
+
+    def stuck(ids):
+        if 25 in ids:
+            release.wait(timeout=30)
+
+    loader = source.loader([10] * 6, on_read=stuck, batch_size=10, num_workers=1, ahead=0, stall_timeout_seconds=0.2)
+    place = source.place_of(25, batch_size=10)
+    try:
+        next(loader)
+        next(loader)
+        threading.Timer(0.5, release.set).start()  # so that closing the threads need not wait
+        with pytest.raises(StallError, match=rf"(?s)stall_timeout_seconds=0.2.*{place} for.*stuck"):
+            next(loader)
+    finally:
+        release.set()
+        loader.close()
 
 
 @pytest.mark.parametrize(
@@ -242,30 +247,6 @@ def test_unreadable_chunks_are_left_out_when_the_user_says_so_and_counted(tmp_pa
         batches, error = drain(loader)
     assert isinstance(error, ChunkReadError)
     assert len(batches) == 3
-
-
-def test_silence_becomes_an_error_that_names_stage_and_file(tmp_path):
-    release = threading.Event()
-
-    class Stuck(NumberedReader):
-        def read_file(self, path):
-            if path.endswith("0002.numbered"):
-                release.wait(timeout=30)
-            return super().read_file(path)
-
-    directory = write_chunks(tmp_path, [10] * 6)
-    loader = DataLoader(Stuck(), data_dir=directory, batch_size=10, stall_timeout_seconds=0.2)
-    try:
-        next(loader)
-        next(loader)
-        threading.Timer(0.5, release.set).start()  # so that closing the threads need not wait
-        with pytest.raises(
-            StallError, match=r"(?s)stall_timeout_seconds=0.2.*read: chunk-0002.numbered for.*read_file"
-        ):
-            next(loader)
-    finally:
-        release.set()
-        loader.close()
 
 
 def test_a_long_silence_is_logged_once(tmp_path, monkeypatch, caplog):

@@ -77,6 +77,7 @@ def test_nan_stands_for_null_in_every_column_of_numbers(tmp_path, suffix, is_ind
     assert whole.tolist() == wanted("whole")
 
 
+@pytest.mark.slow
 @FORMATS
 @pytest.mark.parametrize("options", [{"num_workers": 2}, {"worker_kind": "process"}, {"max_skipped": 2}], ids=str)
 def test_threads_and_processes_have_the_same_batches(tmp_path, suffix, options):

@@ -25,6 +25,7 @@ KINDS = pytest.mark.parametrize("options", [{"num_workers": 0}, {"num_workers": 
 
 
 class TestSameBatches:
+    @pytest.mark.slow
     @pytest.mark.parametrize("text", [False, True])
     @pytest.mark.parametrize(("num_workers", "num_readers"), [(1, 2), (3, 1)])
     @pytest.mark.parametrize("last_batch", ["keep", "pad"])
@@ -38,6 +39,7 @@ class TestSameBatches:
             assert ids_of(loader) == wanted
             assert loader.stats().resident_peak <= 10
 
+    @pytest.mark.slow
     def test_so_are_those_of_the_users_own_encoder_and_collator(self, tmp_path):
         class Lengths(Dataset):
             def batch_encode(self, columns):
@@ -60,6 +62,7 @@ class TestSameBatches:
         assert all(ids.flags.writeable for ids, _ in found)
         assert all(0 < busy[stage] < 5 for stage in ("read", "encode", "collate"))
 
+    @pytest.mark.slow
     def test_each_state_goes_on_with_the_next_batch(self, tmp_path):
         directory = write_chunks(tmp_path, COUNTS)
         with loader_of(directory, text=True, batch_size=50, shuffle=True, num_workers=0) as loader:
@@ -86,6 +89,7 @@ class TestRandomNumbers:
         with DataLoader(*parts, batch_size=16, shuffle=True, seed=seed, num_epochs=2, **options) as loader:
             return [batch["noise"].tolist() for batch in loader]
 
+    @pytest.mark.slow
     @KINDS
     def test_they_are_the_same_for_any_number_and_kind_of_workers(self, tmp_path, options):
         directory = write_chunks(tmp_path, COUNTS)
@@ -102,7 +106,7 @@ class TestRandomNumbers:
 
             return wrapper
 
-        class Decorated(self.Noise):
+        class Decorated(self.Noise):  # type: ignore[name-defined]
             batch_encode = checked(self.Noise.batch_encode)
 
         directory = write_chunks(tmp_path, COUNTS)
@@ -145,6 +149,7 @@ class TestDeath:
             assert not children()
             assert loader.state_dict() == state
 
+    @pytest.mark.slow
     def test_an_encoder_that_is_killed_is_an_error_naming_the_step(self, tmp_path):
         class Dies(Dataset):
             def batch_encode(self, columns):
@@ -198,7 +203,7 @@ class TestErrors:
         class Stuck(NumberedReader):
             def read_file(self, path):
                 if path.endswith("0002.numbered"):
-                    threading.Event().wait(60)
+                    time.sleep(60)
                 return super().read_file(path)
 
         directory = write_chunks(tmp_path, [10] * 6)
@@ -213,6 +218,7 @@ class TestErrors:
 
 
 class TestEnds:
+    @pytest.mark.slow
     def test_break_keeps_the_processes_and_close_ends_them(self, tmp_path):
         with loader_of(write_chunks(tmp_path, [10] * 40), text=True, batch_size=5, **PROCESS) as loader:
             for _ in loader:
@@ -223,11 +229,13 @@ class TestEnds:
             assert children() == before
         assert not children()
 
+    @pytest.mark.slow
     def test_a_finished_run_leaves_none(self, tmp_path):
         loader = loader_of(write_chunks(tmp_path, [10] * 4), text=True, batch_size=5, **PROCESS)
         list(loader)
         assert not children()
 
+    @pytest.mark.slow
     def test_a_loader_that_is_dropped_half_read_ends_them(self, tmp_path):
         loader = loader_of(write_chunks(tmp_path, [10] * 40), text=True, batch_size=5, **PROCESS)
         next(loader)
@@ -235,6 +243,7 @@ class TestEnds:
         gc.collect()
         assert not children()
 
+    @pytest.mark.slow
     def test_a_loader_may_be_collected_in_one_of_its_own_threads(self, tmp_path):
         loader = loader_of(write_chunks(tmp_path, [10] * 40), text=True, batch_size=5, **PROCESS)
         next(loader)
@@ -258,13 +267,14 @@ class TestEnds:
         assert not children()
         del loader
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("busy", [True, False])
     def test_a_parent_that_is_killed_leaves_no_orphan(self, tmp_path, busy):
         write_chunks(tmp_path / "chunks", [10] * 40)
         process = start_script(
             tmp_path,
             f"""
-            import sys, threading
+            import sys, time
             from numbered import NumberedReader
             from pyloader import DataLoader, Dataset
 
@@ -278,7 +288,7 @@ class TestEnds:
 
             loader = DataLoader(NumberedReader(), Encoder(), None, sys.argv[1], batch_size=20, worker_kind="process")
             next(loader)
-            threading.Event().wait(60)
+            time.sleep(60)
             """,
         )
         assert process.stdout.readline() == "ready\n"
@@ -347,6 +357,7 @@ print("forks", len(forks))
 """
 
 
+@pytest.mark.slow
 def test_an_unguarded_script_with_classes_of_its_own_runs_once_and_is_seen_and_heard(tmp_path):
     write_chunks(tmp_path / "chunks", [10] * 4)
     code, output, errors = finished(start_script(tmp_path, SCRIPT))
@@ -364,19 +375,20 @@ def test_an_unguarded_script_with_classes_of_its_own_runs_once_and_is_seen_and_h
     assert errors == "WARNING:root:soon\n"
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_everything_once_without_a_shower_of_tracebacks(tmp_path):
     write_chunks(tmp_path / "chunks", [10] * 40)
     process = start_script(
         tmp_path,
         """
-        import os, signal, sys, threading
+        import os, signal, sys, threading, time
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell had it ignored
         from numbered import NumberedReader
         from pyloader import DataLoader, Dataset
 
         class Slow(Dataset):
             def batch_encode(self, columns):
-                threading.Event().wait(0.05)
+                time.sleep(0.05)
                 return columns
 
         loader = DataLoader(NumberedReader(), Slow(), None, sys.argv[1], batch_size=5, worker_kind="process")
@@ -398,6 +410,7 @@ def test_ctrl_c_stops_everything_once_without_a_shower_of_tracebacks(tmp_path):
     assert errors == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["", "sys.exit(3)", "raise KeyError('stop')"])
 def test_a_script_with_a_module_level_loader_exits_at_once(tmp_path, ending):
     write_chunks(tmp_path / "chunks", [10] * 40)

@@ -14,6 +14,7 @@ from scripts import ROOT
 RUNS = int(os.environ.get("PYLOADER_FAULT_RUNS", "30"))  # 1000 takes a quarter of an hour
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60 + 5 * RUNS)
 def test_whatever_goes_wrong_the_run_ends_clean_and_can_be_gone_on_with():
     seed = random.randrange(10**6)

@@ -83,6 +83,7 @@ def check_ranks(directory, size, source, **how):
         assert f"rank {rank} of {size} ({source}), {steps} steps an epoch, {num_dropped} samples dropped" in logged
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [2, 4])
 def test_processes_that_are_told_by_rank_and_world_size(tmp_path, size):
     check_ranks(write_counted(tmp_path, COUNTS), size, "RANK, WORLD_SIZE")

@@ -25,6 +25,7 @@ def divisors(number):
     return [size for size in range(1, number + 1) if number % size == 0]
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(
     counts=counts,
@@ -69,6 +70,7 @@ def test_every_sample_comes_once_over_all_ranks_less_what_the_rule_says(
         assert sum(times.values()) == total + (filled if last_batch == "wrap" else 0)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(
     counts=counts,
@@ -92,6 +94,7 @@ def test_the_batches_over_all_ranks_are_the_same_on_every_number_of_them(
     assert all(batches == found[0] for batches in found)
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     counts=counts,
@@ -140,6 +143,7 @@ def test_a_run_that_changes_its_ranks_again_and_again_is_the_uninterrupted_run(t
     assert found[:120] == wanted
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(
     counts=counts,

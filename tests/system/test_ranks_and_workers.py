@@ -28,6 +28,7 @@ def test_ranks_with_process_workers_have_the_batches_of_ranks_without(tmp_path):
     assert global_batches(loaders) == inline
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("worker_kind", ["thread", "process"])
 def test_what_batch_encode_draws_is_the_same_for_any_workers_and_another_on_each_rank(tmp_path, worker_kind):
     directory = write_counted(tmp_path, COUNTS)

@@ -66,6 +66,7 @@ WORKERS = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.slow
 @WORKERS
 @pytest.mark.parametrize("counted", [False, True])
 def test_a_key_is_a_function_of_seed_epoch_and_sample(tmp_path, workers, counted):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 import shutil
 from pathlib import Path
 
@@ -23,28 +24,60 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "batches.json"
 @given(
     num_workers=st.integers(0, 4),
     num_readers=st.integers(1, 4),
-    extra_queue=st.integers(0, 8),
+    ahead=st.integers(0, 8),
     window=st.integers(1, 6),
     last_batch=st.sampled_from(["keep", "drop", "pad", "wrap"]),
     text=st.booleans(),
 )
-def test_threads_and_queues_change_nothing(
-    tmp_path_factory, num_workers, num_readers, extra_queue, window, last_batch, text
-):
-    directory = write_chunks(tmp_path_factory.mktemp("chunks"), COUNTS)
-    options = {"batch_size": 16, "shuffle": True, "shuffle_window": window, "last_batch": last_batch, "num_epochs": 2}
-    needed = window + 1 if window > 1 else 1
-    with loader_of(directory, text=text, num_workers=0, max_queue_size=needed, **options) as inline:
+def test_threads_and_queues_change_nothing(source, num_workers, num_readers, ahead, **options):
+    options |= {"batch_size": 16, "num_epochs": 2}
+    with source.loader(COUNTS, num_workers=0, ahead=0, **options) as inline:
         wanted = ids_of(inline)
-    with loader_of(
-        directory,
-        text=text,
-        num_workers=num_workers,
-        num_readers=num_readers,
-        max_queue_size=needed + extra_queue,
-        **options,
-    ) as threaded:
+    with source.loader(COUNTS, num_workers=num_workers, num_readers=num_readers, ahead=ahead, **options) as threaded:
         assert ids_of(threaded) == wanted
+
+
+def test_batches_with_and_without_text_have_the_same_rows(source):
+    sliced = ids_of(source.loader(COUNTS, batch_size=16, window=4))
+    assert ids_of(source.loader(COUNTS, text=True, batch_size=16, window=4)) == sliced
+
+
+def test_each_epoch_has_an_order_of_its_own_however_it_is_asked_for(source):
+    with source.loader(COUNTS, batch_size=16, window=4) as loader:
+        first, second = ids_of(loader), ids_of(loader)
+    assert first != second
+    with source.loader(COUNTS, batch_size=16, window=4, num_epochs=2) as both:
+        assert ids_of(both) == first + second
+
+
+def test_seeds_differ_and_do_not_run_into_each_other(source):
+    def epochs(seed):
+        with source.loader(COUNTS, batch_size=sum(COUNTS), window=4, seed=seed, num_epochs=2) as loader:
+            return ids_of(loader)
+
+    assert epochs(7) == epochs(7)
+    assert len({tuple(epoch) for seed in (7, 8) for epoch in epochs(seed)}) == 4
+
+
+def test_without_shuffle_the_order_is_that_of_the_samples(source):
+    batches = ids_of(source.loader(COUNTS, batch_size=16))
+    assert list(itertools.chain(*batches)) == list(range(sum(COUNTS)))
+
+
+def test_the_global_random_state_is_neither_read_nor_changed(source):
+    """loaderx 0.0.5 seeded it, and loadax shuffled by it."""
+
+    def everything():
+        with source.loader(COUNTS, batch_size=9, window=4, num_epochs=2) as loader:
+            return ids_of(loader)
+
+    np.random.seed(1)
+    random.seed(1)
+    before, found = (np.random.get_state()[1].tolist(), random.getstate()), everything()
+    assert (np.random.get_state()[1].tolist(), random.getstate()) == before
+    np.random.seed(2)
+    random.seed(2)
+    assert everything() == found
 
 
 def test_the_batches_are_those_that_were_pinned(tmp_path):
@@ -64,34 +97,6 @@ def test_the_directory_may_move(tmp_path):
     wanted = ids_of(loader_of(first, batch_size=16, shuffle=True))
     second = shutil.move(first, tmp_path / "there")
     assert ids_of(loader_of(Path(second), batch_size=16, shuffle=True)) == wanted
-
-
-def test_batches_with_and_without_text_have_the_same_rows(tmp_path):
-    directory = write_chunks(tmp_path, COUNTS)
-    sliced = ids_of(loader_of(directory, batch_size=16, shuffle=True))
-    assert ids_of(loader_of(directory, text=True, batch_size=16, shuffle=True)) == sliced
-
-
-def test_each_epoch_has_an_order_of_its_own(tmp_path):
-    directory = write_chunks(tmp_path, COUNTS)
-    loader = loader_of(directory, batch_size=16, shuffle=True)
-    first, second = ids_of(loader), ids_of(loader)
-    assert first != second
-    with loader_of(directory, batch_size=16, shuffle=True, num_epochs=2) as both:
-        assert ids_of(both) == first + second
-
-
-def test_seeds_differ_and_do_not_run_into_each_other(tmp_path):
-    directory = write_chunks(tmp_path, COUNTS)
-    loader = loader_of(directory, batch_size=16, shuffle=True, seed=7)
-    ids_of(loader)
-    seed_7_epoch_1 = ids_of(loader)
-    assert seed_7_epoch_1 != ids_of(loader_of(directory, batch_size=16, shuffle=True, seed=8))
-
-
-def test_without_shuffle_the_order_is_that_of_the_files(tmp_path):
-    directory = write_chunks(tmp_path, COUNTS)
-    assert list(itertools.chain(*ids_of(loader_of(directory, batch_size=16)))) == list(range(sum(COUNTS)))
 
 
 def test_the_readers_shuffle_mixes_rows_inside_each_chunk_only(tmp_path):

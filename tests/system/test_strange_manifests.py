@@ -144,6 +144,7 @@ FORMS = ["jsonl", "csv", "txt", "npy", "columns", "bin", "parquet"]
 ASKED = settings(max_examples=CASES, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 
 
+@pytest.mark.slow
 @ASKED
 @given(data=st.data(), form=st.sampled_from(FORMS), shuffle=st.booleans())
 def test_a_loader_delivers_every_row_or_raises_an_error_of_the_package(sets, data, form, shuffle):
@@ -159,6 +160,7 @@ def test_a_loader_delivers_every_row_or_raises_an_error_of_the_package(sets, dat
         assert num_rows == 2 * ROWS
 
 
+@pytest.mark.slow
 @ASKED
 @given(
     data=st.data(), form=st.sampled_from(FORMS), command=st.sampled_from(["peek", "verify", "index", "locate", "bench"])

@@ -117,6 +117,7 @@ def wanted(kind, root, state, number):
     return ids(fresh, number)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_is_refused_or_goes_on_as_the_run_did(kind, root):
     @settings

@@ -22,6 +22,7 @@ def traced(directory: Path, **options: Any) -> Any:
     return loader
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [0, 2])
 @pytest.mark.parametrize("text", [False, True])
 @pytest.mark.parametrize("last_batch", ["keep", "drop", "pad", "wrap"])

@@ -78,6 +78,7 @@ def test_after_the_last_try_the_error_arrives_and_the_good_batches_before_it(tmp
     assert "pyloader: the last of 4 tries" in caught.value.__notes__
 
 
+@pytest.mark.slow
 @ENGINES
 @pytest.mark.parametrize("error", [PermissionError(errno.EACCES, "no"), FileNotFoundError(errno.ENOENT, "none")])
 def test_what_cannot_pass_is_not_tried_again(tmp_path, options, error):
@@ -106,7 +107,7 @@ def test_no_retries_may_be_wished_for_and_fewer_than_none_may_not(tmp_path):
 class Waiting(Flaky):
     """Tells when it has failed."""
 
-    failed = None
+    failed: threading.Event
 
     def read_file(self, path):
         try:

@@ -56,6 +56,7 @@ def loaders(chunks, *, reader=Reader, dataset=Encoder, collator=Collator, **opti
     return partial(DataLoader, reader(), dataset(), collator(), chunks, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", LOADER_CHECKS, ids=lambda check: check.__name__)
 def test_good_parts_keep_every_law(chunks, check):
     assert check_loader(loaders(chunks), checks=[check]) == {check.__name__: "kept"}
@@ -153,6 +154,7 @@ class ProcessesOwn(Dataset):
         return {"length": [os.getpid()] * len(columns["text"])}
 
 
+@pytest.mark.slow
 def test_an_encoder_that_differs_among_processes_is_found(chunks):
     breaks(order.check_processes, loaders(chunks, dataset=ProcessesOwn), "law 3 .*Processes were used instead")
 
@@ -341,6 +343,7 @@ def impatient(monkeypatch):
     LeavesThreads.release.set()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="there is no /proc")
 def test_files_that_are_left_open_are_found(chunks, impatient):
     breaks(

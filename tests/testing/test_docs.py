@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import pyloader.testing
 from pyloader.cli.main import main
 from pyloader.testing import LOADER_CHECKS
@@ -18,6 +20,7 @@ DOCS = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
 README_CLASSES = ("Problems", "Bytes", "Pad")
 
 
+@pytest.mark.slow
 def test_the_pytest_file_of_the_docs_runs_on_the_classes_of_the_readme(tmp_path):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     block = next(block for block in re.findall(r"```python\n(.*?)```", readme, re.S) if "class Problems" in block)

@@ -70,6 +70,7 @@ def written(directory: Path) -> Any:
     return pa.concat_tables([pq.read_table(path) for path in sorted(directory.glob("chunk-*.parquet"))])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".feather"])
 @pytest.mark.parametrize(
     "options", [{}, {"shuffle": True}, {"output_format": "parquet"}, {"chunk_samples": 5}], ids=str
@@ -150,6 +151,7 @@ def test_what_json_gives_back_stays_json_lines_and_numbers_stay_arrays(tmp_path:
     assert values(tmp_path / "columns", "infinite") == [-math.inf, 0.0]
 
 
+@pytest.mark.slow
 def test_numbers_with_a_null_go_to_parquet_wherever_it_stands(tmp_path: Path, values: Any) -> None:
     for place in (0, 150_000):
         numbers: list[Any] = list(range(150_001))

@@ -15,7 +15,11 @@ from pyloader.errors import OutputDirError, SplitError
 from pyloader.files import checksum_of
 from pyloader.write import split
 
-ROWS = [{"id": 1, "age": 3, "name": "x"}, {"id": 2, "age": None, "name": None}, {"id": 3, "age": 5, "name": "z"}]
+ROWS: list[dict[str, Any]] = [
+    {"id": 1, "age": 3, "name": "x"},
+    {"id": 2, "age": None, "name": None},
+    {"id": 3, "age": 5, "name": "z"},
+]
 FILL = {"age": 0, "name": "unknown", "extra": 7}
 
 

@@ -87,6 +87,7 @@ def kills_of(options: dict[str, Any], names: tuple[str, ...], step: int) -> Iter
         yield moment
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "names"), FORMS.values(), ids=FORMS)
 def test_an_append_killed_at_any_moment_leaves_what_was_there_and_every_way_on_works(
     options: dict[str, Any], names: tuple[str, ...]
@@ -94,6 +95,7 @@ def test_an_append_killed_at_any_moment_leaves_what_was_there_and_every_way_on_w
     assert len(list(kills_of(options, names, step=17))) > 5
 
 
+@pytest.mark.slow
 def test_a_chunk_writer_killed_at_any_moment_of_an_append_leaves_what_was_there() -> None:
     def write(place: str, day: int) -> None:
         with ChunkWriter(place, chunk_samples=25, append=day > 1) as writer:

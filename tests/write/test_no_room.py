@@ -38,6 +38,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS)
 def test_a_limit_on_the_size_of_files_is_named_with_the_file_and_the_way_on(words: str, tmp_path: Path) -> None:
     (tmp_path / "dump.jsonl").write_text('{"a": "some text to fill the line"}\n' * 2000)

@@ -48,6 +48,7 @@ def lines_of(directory: Path) -> list[bytes]:
     return b"".join(chunks).splitlines(keepends=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packing", PACKERS)
 @pytest.mark.parametrize("options", [{}, {"chunk_bytes": 3000}, {"num_chunks": 7}, {"chunk_samples": 33}])
 def test_lines_stay_byte_for_byte_and_in_order(
@@ -226,6 +227,7 @@ def test_filled_in_nan_and_nan_in_arrays_come_back_as_nan(tmp_path: Path, read_a
 # What must not change anything
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [{"shuffle": True}, {"chunk_bytes": 2000}, {"shuffle": True, "holdout": {"val": 0.3}}, {"num_chunks": 6}],
@@ -368,6 +370,7 @@ def test_a_bad_line_is_found_wherever_it_stands(line: bytes, complaint: str, tmp
         split(tmp_path / "dump.jsonl", tmp_path / "chunks")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packing", [".gz", ".zst", ".xz", ".bz2"])
 def test_a_truncated_dump_is_an_error_and_nothing_looks_complete(
     packing: str, dump: Path, tmp_path: Path, small_steps: Any
@@ -425,6 +428,7 @@ def test_too_little_free_space_is_refused_before_anything_is_read(
 # How much memory
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_memory_stays_far_below_the_dump(shuffle: bool, tmp_path: Path) -> None:
     dump, num_bytes = tmp_path / "dump.jsonl", 0

@@ -98,6 +98,7 @@ PAIRS: dict[str, tuple[Callable[[], int], Callable[[], int]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [0, 40])
 @pytest.mark.parametrize(("first", "second"), PAIRS.values(), ids=PAIRS)
 def test_whenever_the_second_one_comes_every_sample_is_there_once(

@@ -95,6 +95,7 @@ def test_what_a_writer_takes_is_read_back_equal_in_value_and_type(
         assert marshal.dumps(found, 2) == marshal.dumps(expected, 2)
 
 
+@pytest.mark.slow
 @settings(max_examples=CASES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(arrays=st.lists(ARRAYS, min_size=1, max_size=2), name=st.sampled_from(FORMATS), with_text=st.booleans())
 def test_arrays_come_back_with_their_dtype_or_as_the_numbers_of_json(

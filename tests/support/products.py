@@ -1,0 +1,26 @@
+"""Full products of cases: all of them where PYLOADER_ALL is set, as in `scripts/test.sh all`; else some, drawn anew."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterable
+from typing import TypeVar
+
+__all__ = ["ALL", "drawn", "stride"]
+
+T = TypeVar("T")
+
+ALL = bool(os.environ.get("PYLOADER_ALL"))
+
+
+def drawn(cases: Iterable[T], count: int) -> list[T]:
+    """Return `count` of the cases in their order, or all; the names of the tests say which."""
+    listed = list(cases)
+    chosen = range(len(listed)) if ALL else sorted(random.sample(range(len(listed)), count))
+    return [listed[place] for place in chosen]
+
+
+def stride(mean: int) -> int:
+    """Return how far to go to the next moment of very many: 1, or a number drawn around `mean`."""
+    return 1 if ALL else random.randint(1, 2 * mean - 1)

@@ -1,0 +1,157 @@
+"""What the laws are tested over: a source of samples that are their own numbers, for each kind of loader.
+
+A new kind of loader gets a class here and a place in `SOURCES`; the laws' tests in tests/system then run over it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pytest
+from item_numbers import Numbers
+from numbered import NumberedReader, write_chunks
+from ranks import write_counted
+
+import pyloader
+import pyloader.indexed
+from pyloader import Dataset
+
+__all__ = ["SOURCES", "Chunks", "Items", "source"]
+
+OnIds: TypeAlias = "Callable[[np.ndarray], object]"  # called with sample numbers; what it raises is the user's error
+
+
+class Chunks:
+    """Chunk files, read by `pyloader.DataLoader`.
+
+    Args:
+      root: A directory for them.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._directories: dict[tuple[bool, tuple[int, ...]], Path] = {}
+
+    def loader(
+        self,
+        counts: Sequence[int],
+        *,
+        text: bool = False,
+        on_read: OnIds = len,
+        on_sample: OnIds | None = None,
+        on_batch: OnIds | None = None,
+        window: int | None = None,
+        ahead: int = 2,
+        counted: bool = False,
+        **options: Any,
+    ) -> Any:
+        """Return a loader; its batches have the columns "id" and "row", and with `text` a list of strings.
+
+        Args:
+          counts: The samples of each chunk, numbered from 0 on.
+          text: Adds the column "text".
+          on_read: Called with the numbers of samples when they are read.
+          on_sample: Called with the numbers of samples where each of them can be left out.
+          on_batch: Called with the numbers of a batch before arrays are made of it.
+          window: Shuffles, by so many chunks.
+          ahead: How much room there is beyond what is needed.
+          counted: Whether the chunks have a manifest.
+          options: Of the loader, the same for all kinds.
+        """
+        key = counted, tuple(counts)
+        if key not in self._directories:
+            place = self._root / str(len(self._directories))
+            self._directories[key] = write_counted(place, counts) if counted else write_chunks(place, counts)
+        if window is not None:
+            options |= {"shuffle": True, "shuffle_window": window, "max_queue_size": window + 1 + ahead}
+        on_encode = on_sample or on_batch
+        dataset = None if on_encode is None else _Encoding(on_encode)
+        return pyloader.DataLoader(_Reading(on_read, text=text), dataset, data_dir=self._directories[key], **options)
+
+    def place_of(self, sample: int, *, batch_size: int) -> str:
+        """Return how an error names the place where a sample is read, in chunks of 10 that are not shuffled."""
+        return f"chunk-{sample // 10:04d}.numbered"
+
+
+class Items:
+    """Random access, by `pyloader.indexed.DataLoader`: as many samples as the chunks would have together."""
+
+    def __init__(self, root: Path) -> None:
+        del root
+
+    def loader(
+        self,
+        counts: Sequence[int],
+        *,
+        text: bool = False,
+        on_read: OnIds = len,
+        on_sample: OnIds | None = None,
+        on_batch: OnIds | None = None,
+        window: int | None = None,
+        ahead: int = 4,
+        counted: bool = False,
+        shuffle: bool = False,
+        **options: Any,
+    ) -> Any:
+        """Return a loader with the batches of `Chunks.loader`; `num_readers` means nothing here."""
+        del counted
+        options.pop("num_readers", None)
+        ids = np.arange(sum(counts))
+        columns: dict[str, Any] = {
+            "id": Numbers(len(ids), on_read if on_sample is None else on_sample),
+            "row": np.stack([ids, -ids], axis=1).astype(np.float32),
+        }
+        if text:
+            columns["text"] = [f"sample {number}" for number in ids.tolist()]
+        return pyloader.indexed.DataLoader(
+            columns,
+            transform=None if on_batch is None else _Transform(on_batch),
+            shuffle=shuffle or window is not None,
+            prefetch_size=ahead,
+            **{"num_epochs": 1, **options},
+        )
+
+    def place_of(self, sample: int, *, batch_size: int) -> str:
+        """Return how an error names the place where a sample is taken, in batches that are not shuffled."""
+        return f"epoch 0, step {sample // batch_size}"
+
+
+class _Reading(NumberedReader):
+    def __init__(self, on_read: OnIds, **options: Any) -> None:
+        super().__init__(**options)
+        self._on_read = on_read
+
+    def read_file(self, path: str) -> tuple[dict[str, Any], int]:
+        columns, count = super().read_file(path)
+        self._on_read(columns["id"])
+        return columns, count
+
+
+class _Encoding(Dataset):
+    def __init__(self, on_encode: OnIds) -> None:
+        self._on_encode = on_encode
+
+    def batch_encode(self, columns: dict[str, Any]) -> dict[str, Any]:
+        self._on_encode(columns["id"])
+        return columns
+
+
+class _Transform:
+    def __init__(self, on_batch: OnIds) -> None:
+        self._on_batch = on_batch
+
+    def __call__(self, rows: dict[str, Any]) -> dict[str, Any]:
+        self._on_batch(rows["id"])
+        return rows
+
+
+SOURCES = {"chunks": Chunks, "items": Items}
+
+
+@pytest.fixture(scope="session", params=SOURCES)
+def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Chunks | Items:
+    """Return each kind of source in turn."""
+    return SOURCES[request.param](tmp_path_factory.mktemp(request.param))

@@ -1,0 +1,81 @@
+"""Who changes a module finds its tests: in a file of its name, or in those that are listed here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+TESTS = Path(__file__).parent
+PACKAGE = TESTS.parent / "pyloader"
+ROOMS = ("files", "plan", "read", "deliver", "run")
+
+# What is tested with others, or only as a whole.
+TESTED_IN = {
+    "files/atomic": ["write/test_restart", "write/test_no_room"],
+    "files/chunk_list": ["files/test_listing"],
+    "files/conversions": ["files/test_sniffing"],
+    "files/no_room": ["write/test_no_room"],
+    "files/origins": ["write/test_added_parts", "files/test_manifest"],
+    "files/room": ["read/test_bombs"],
+    "files/scanning": ["files/test_listing"],
+    "files/stores": ["files/test_listing"],
+    "files/unpacking": ["files/test_compressors", "read/test_bombs"],
+    "files/verification": ["system/test_verification"],
+    "files/zstd_frames": ["files/test_compressors"],
+    "plan/consistency": ["system/test_tampered_states"],
+    "plan/locating": ["system/test_locating"],
+    "plan/numbering": ["system/test_tracing"],
+    "plan/position": ["plan/test_state", "system/test_resume"],
+    "plan/reading": ["plan/test_streams", "system/test_resume"],
+    "plan/steps": ["plan/test_streams", "system/test_exactly_once"],
+    "read/json_problems": ["read/test_jsonl"],
+    "read/nulls": ["system/test_nulls"],
+    "read/numbers": ["read/test_jsonl", "system/test_gaps"],
+    "read/options": ["read/test_registry"],
+    "deliver/inline": ["deliver/test_map_in_order"],
+    "deliver/ledger": ["system/test_bytes"],
+    "deliver/lifecycle": ["system/test_clean", "system/test_exits"],
+    "deliver/pickling": ["deliver/test_processes"],
+    "deliver/slots": ["system/test_bounded"],
+    "deliver/stalls": ["system/test_never_hang"],
+    "deliver/subprocess_run": ["testing/test_check_loader"],
+    "deliver/threads": ["deliver/test_map_in_order"],
+    "deliver/turns": ["system/test_several_threads"],
+    "deliver/worker": ["deliver/test_processes", "system/test_process_workers"],
+    "deliver/worker_death": ["deliver/test_processes"],
+    "run/components": ["test_dataloader"],
+    "run/encoding": ["encode/test_checking", "system/test_process_workers"],
+    "run/loader_options": ["test_options", "test_dataloader"],
+    "run/making": ["system/test_same_batches", "system/test_left_out"],
+    "run/options": ["test_options"],
+    "run/ranks": ["system/test_ranks", "system/test_ranks_refused"],
+    "run/reading": ["system/test_never_hang", "shuffle/test_arena"],
+    "run/replacements": ["system/test_left_out"],
+    "run/resident": ["system/test_bytes"],
+    "run/run": ["system/test_same_batches", "system/test_exactly_once"],
+    "run/sample_ids": ["system/test_tracing", "system/test_row_keys"],
+    "run/skipped": ["system/test_left_out"],
+    "run/streaming": ["system/test_ranks", "system/test_same_batches"],
+    "run/usercode": ["system/test_process_workers", "run/test_transient"],
+}
+
+
+def has_file(name: str) -> bool:
+    room, _, module = name.rpartition("/")
+    return (TESTS / room / f"test_{module}.py").exists()
+
+
+def modules() -> set[str]:
+    found = {f"{room}/{path.stem}" for room in ROOMS for path in (PACKAGE / room).glob("*.py")}
+    return {name for name in found if not name.endswith("/__init__")}
+
+
+def test_each_module_has_its_tests_in_a_file_of_its_name_or_is_listed():
+    missing = sorted(name for name in modules() if not has_file(name) and name not in TESTED_IN)
+    assert not missing, "write tests/ROOM/test_MODULE.py, or list in TESTED_IN where they are tested"
+
+
+def test_what_is_listed_is_there_and_needs_to_be_listed():
+    assert not sorted(TESTED_IN.keys() - modules()), "there is no such module"
+    assert not sorted(name for name in TESTED_IN if has_file(name)), "these have a file of their name"
+    listed = {test for tests in TESTED_IN.values() for test in tests}
+    assert not sorted(test for test in listed if not (TESTS / f"{test}.py").exists()), "there is no such file"
