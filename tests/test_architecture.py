@@ -26,8 +26,8 @@ LAYERS = [
     {"deliver"},
     {"write"},
     {"observe", "audit"},  # no step knows them
-    {"run", "indexed"},
-    {"dataloader", "jax", "torch", "tensorflow", "compat"},  # the doors; compat is what they name of others
+    {"run"},
+    {"dataloader", "indexed", "jax", "torch", "tensorflow", "compat"},  # the doors; compat is what they name of others
     {"testing", "demo", "inspecting"},
     {"", "cli", "__main__"},  # "" is pyloader/__init__.py, the map
 ]
