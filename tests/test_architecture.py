@@ -26,8 +26,8 @@ LAYERS = [
     {"deliver"},
     {"write"},
     {"observe", "audit"},  # no step knows them
-    {"run", "indexed"},
-    {"dataloader", "jax", "torch", "tensorflow"},
+    {"run"},
+    {"dataloader", "indexed", "jax", "torch", "tensorflow", "compat"},  # the doors; compat is what they name of others
     {"testing", "demo", "inspecting"},
     {"", "cli", "__main__"},  # "" is pyloader/__init__.py, the map
 ]
@@ -100,6 +100,16 @@ def offenders(
 def test_every_module_has_its_layer_and_imports_none_above():
     assert not [name for name in MODULES if layer(name) < 0], "these have no place in LAYERS"
     assert not offenders(lambda name, tree: {used for used in imported_modules(tree) if layer(used) > layer(name)})
+
+
+def test_only_the_doors_name_what_is_compatible_with_others():
+    def compatible(name: str, tree: ast.Module) -> set[str]:
+        doors = {"pyloader.indexed", "pyloader.jax", "pyloader.jax.datasets"}
+        if name in doors or name.startswith("pyloader.compat"):
+            return set()
+        return {used for used in imported_modules(tree) if used.startswith("pyloader.compat")}
+
+    assert not offenders(compatible)
 
 
 def test_no_two_modules_import_each_other():

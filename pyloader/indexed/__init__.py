@@ -11,14 +11,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pyloader.compat.loadax import Batcher, DataLoaderBuilder
+    from pyloader.compat.loaderx import converter
     from pyloader.indexed.array_records import ARDataset
     from pyloader.indexed.arrays import NPDataset
     from pyloader.indexed.batches import Batches, Progress
-    from pyloader.indexed.builder import Batcher, DataLoaderBuilder
     from pyloader.indexed.caching import CachedDataset
     from pyloader.indexed.chunked import ChunkedDataset
     from pyloader.indexed.concatenation import CombinedDataset
-    from pyloader.indexed.converting import converter
     from pyloader.indexed.dataloader import DataLoader
     from pyloader.indexed.dataset import BaseDataset, Dataset
     from pyloader.indexed.filtering import FilteredDataset
@@ -54,13 +54,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "ARDataset": "array_records",
     "BaseDataset": "dataset",
-    "Batcher": "builder",
+    "Batcher": "pyloader.compat.loadax",
     "Batches": "batches",
     "CachedDataset": "caching",
     "ChunkedDataset": "chunked",
     "CombinedDataset": "concatenation",
     "DataLoader": "dataloader",
-    "DataLoaderBuilder": "builder",
+    "DataLoaderBuilder": "pyloader.compat.loadax",
     "Dataset": "dataset",
     "FilteredDataset": "filtering",
     "HuggingFaceDataset": "huggingface",
@@ -91,7 +91,7 @@ _HOMES = {
     "WeightedSampler": "samplers",
     "ZippedDataset": "zipping",
     "compute_shard_boundaries": "sharding",
-    "converter": "converting",
+    "converter": "pyloader.compat.loaderx",
     "split_dataset": "slicing",
     "split_dataset_by_node": "sharding",
     "train_test_split": "splitting",
@@ -165,7 +165,8 @@ def __getattr__(name: str) -> Any:
         raise ImportError(f"pyloader.indexed has no {name}. {_ELSEWHERE[name]}: see docs/coming-from-*.md")
     if name not in _HOMES:
         raise AttributeError(f"module 'pyloader.indexed' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"pyloader.indexed.{_HOMES[name]}"), name)
+    home = _HOMES[name]
+    return getattr(importlib.import_module(home if "." in home else f"pyloader.indexed.{home}"), name)
 
 
 def __dir__() -> list[str]:

@@ -11,12 +11,12 @@ import numpy as np
 from pyloader.jax.epochs import take_places
 from pyloader.jax.host import as_dtype
 from pyloader.jax.order import checked_length, checked_ordering, key_words, places_in_order
-from pyloader.jax.source import PyTree
+from pyloader.jax.source import PyTree, Source
 
 __all__ = ["ArraySampleSource", "ArraySource"]
 
 
-class ArraySource:
+class ArraySource(Source[dict[str, Any]]):
     """Samples from a tree of arrays in memory; each epoch in another order.
 
     The order is a function of the key, the epoch and the position, which are all that the state holds.

@@ -10,7 +10,7 @@ import numpy as np
 
 from pyloader.dataloader import DataLoader
 from pyloader.jax.host import HostCall, as_dtype
-from pyloader.jax.source import PyTree, with_rows
+from pyloader.jax.source import PyTree, Source, with_rows
 from pyloader.jax.stacking import stacked
 
 __all__ = ["ChunkSource"]
@@ -20,7 +20,7 @@ _MOST_STEPS = 64
 _BLOCK_BYTES = 4 * 2**20
 
 
-class ChunkSource:
+class ChunkSource(Source[dict[str, Any]]):
     """The batches of a chunk loader, for compiled code: datasets larger than memory.
 
     Threads of the loader read, shuffle and encode ahead while the step computes; a step takes the batch that is
@@ -100,7 +100,7 @@ class ChunkSource:
         self._go_to(int(state["step"]))
         return self.loader.state_dict()
 
-    def load_order(self, saved: dict[str, Any]) -> None:
+    def load_order(self, saved: dict[str, Any], _state: dict[str, Any]) -> None:
         """Let the loader go on from its own state.
 
         Raises:

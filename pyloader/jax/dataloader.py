@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from pyloader.jax.host import own_errors
-from pyloader.jax.source import PyTree, Source, stages
+from pyloader.jax.source import PyTree, Source, SourceTransform, as_source, is_source, stages
 from pyloader.jax.state import LoaderState, is_traced, json_from_state, state_from_json
 from pyloader.jax.transforms.elementwise import Elementwise
 
@@ -42,15 +42,17 @@ class DataLoader:
         has_dict = isinstance(jax.eval_shape(lambda: source.init_state(jax.random.key(0))), dict)
         self._source = source if has_dict else _InDict(source)
         self.steps_per_epoch = self._source.steps_per_epoch
-        self._transforms: list[Any] = stages(self._source)
-        self._head: Any = self._transforms.pop()
+        self._stages = stages(self._source)
+        *transforms, head = self._stages
+        self._transforms: list[Any] = transforms
+        self._head: Any = head
         # What stands on the head is a function of its elements alone: these may come in blocks, or from outside of jit.
         plain = all(isinstance(stage, Elementwise) for stage in self._transforms)
-        self._is_fed_by_host = plain and hasattr(self._head, "next_on_host")
-        self._block_steps = min(getattr(self._head, "block_steps", 1), self.steps_per_epoch) if plain else 1
-        compiled = self._transforms if self._is_fed_by_host else stages(self._source)
-        self._waits_for_host = any(hasattr(stage, "host_calls") for stage in compiled)
-        self._has_host_calls = any(hasattr(stage, "host_calls") for stage in stages(self._source))
+        self._is_fed_by_host = plain and head.next_on_host is not None
+        self._block_steps = min(head.block_steps, self.steps_per_epoch) if plain else 1
+        compiled = transforms if self._is_fed_by_host else self._stages
+        self._waits_for_host = any(stage.host_calls is not None for stage in compiled)
+        self._has_host_calls = any(stage.host_calls is not None for stage in self._stages)
         self._finished = jax.jit(self._transform)
         self._compiled_next = jax.jit(self._source.next)
         self._compiled_epoch = jax.jit(self._epoch, static_argnames=("body_fn", "unroll"))
@@ -168,13 +170,12 @@ class DataLoader:
         `next`, `iterate` and `scan_epoch` do that themselves.  Around a jitted function of your own, JAX would make
         a JaxRuntimeError of it: `with loader.own_errors(): jax.block_until_ready(train_epoch(...))`.
         """
-        return own_errors(lambda: [call for stage in stages(self._source) for call in getattr(stage, "host_calls", ())])
+        return own_errors(lambda: [call for stage in self._stages for call in stage.host_calls or ()])
 
     def close(self) -> None:
         """End the threads that read ahead, where there are any."""
-        for stage in stages(self._source):
-            if hasattr(stage, "close"):
-                stage.close()
+        for stage in self._stages:
+            stage.close()
 
     def _transform(self, element: PyTree, mask: Any) -> tuple[PyTree, Any]:
         """Return what the transforms make of an element of the head."""
@@ -249,16 +250,17 @@ class LoaderIterator(Iterator[tuple[PyTree, Any]]):
         return self._left
 
 
-class _InDict:
+class _InDict(SourceTransform):
     """A source of somebody else's whose state is no dict: `iterate` needs one, to move it along."""
 
     def __init__(self, inner: Source) -> None:
-        self.inner = inner
-        self.steps_per_epoch = inner.steps_per_epoch
-        self.element_spec = inner.element_spec
+        self.inner, self.steps_per_epoch = inner, inner.steps_per_epoch
 
     def __repr__(self) -> str:
         return repr(self.inner)
+
+    def element_spec(self) -> PyTree:
+        return self.inner.element_spec()
 
     def init_state(self, key: Any) -> LoaderState:
         return {"inner": self.inner.init_state(key)}
@@ -269,14 +271,14 @@ class _InDict:
 
 
 def _composed(pipeline: Source | Sequence[Any]) -> Source:
-    if _is_source(pipeline):
-        return pipeline  # type: ignore[return-value]
+    if is_source(pipeline):
+        return as_source(pipeline)
     if not isinstance(pipeline, Sequence):
         raise TypeError(f"pipeline must be a source, or a list of a source and transforms, got {pipeline!r}")
     if not pipeline:
         raise ValueError("pipeline must have at least a source, got an empty list")
     source, *transforms = pipeline
-    if not _is_source(source):
+    if not is_source(source):
         raise TypeError(f"pipeline must begin with a source, such as ArraySource(data), got {source!r}")
     for transform in transforms:
         made = transform.__radd__(source) if hasattr(transform, "__radd__") else NotImplemented
@@ -284,12 +286,7 @@ def _composed(pipeline: Source | Sequence[Any]) -> Source:
             if not callable(transform):
                 raise TypeError(f"a stage after the source must be a transform, got {transform!r}")
             made = transform(source)
-        if not _is_source(made):
+        if not is_source(made):
             raise TypeError(f"{transform!r} made {made!r} of a source, which is no source")
         source = made
-    return source  # type: ignore[no-any-return]
-
-
-def _is_source(candidate: Any) -> bool:
-    needed = ("init_state", "next", "steps_per_epoch", "element_spec")
-    return not isinstance(candidate, type) and all(hasattr(candidate, name) for name in needed)
+    return as_source(source)

@@ -14,7 +14,7 @@ from pyloader.deliver import Slots, Steps, end_with, map_in_order
 from pyloader.jax.epochs import Taking, take_places
 from pyloader.jax.host import HostCall, as_dtype
 from pyloader.jax.order import checked_length, checked_ordering, key_words, places_in_order
-from pyloader.jax.source import PyTree, with_rows
+from pyloader.jax.source import PyTree, Source, with_rows
 from pyloader.options import checked_integer
 
 __all__ = ["DiskSampleSource", "DiskSource"]
@@ -22,7 +22,7 @@ __all__ = ["DiskSampleSource", "DiskSource"]
 _Place: TypeAlias = tuple[tuple[int, int], int, int]  # key, epoch, position
 
 
-class DiskSource:
+class DiskSource(Source[dict[str, Any]]):
     """Samples that a Python function reads, from files, a database, or anywhere.
 
     A step asks for its rows by the state (a key, the epoch, the position), which alone decides them; the rows of the

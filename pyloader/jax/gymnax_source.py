@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from pyloader.jax.order import key_words
-from pyloader.jax.source import PyTree
+from pyloader.jax.source import PyTree, Source
 from pyloader.options import checked_integer
 
 __all__ = ["GymnaxSource", "set_loader_policy_state", "set_source_policy_state"]
@@ -20,7 +20,7 @@ __all__ = ["GymnaxSource", "set_loader_policy_state", "set_source_policy_state"]
 _GYMNAX_STEP = "gymnax.environments.environment"
 
 
-class GymnaxSource:
+class GymnaxSource(Source[dict[str, Any]]):
     """Transitions of an environment: {"state", "action", "reward", "next_state", "done", "info"}.
 
     An epoch is `steps_per_epoch` steps of the environment, which is reset when an episode is done, and at the end of

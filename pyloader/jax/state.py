@@ -27,7 +27,8 @@ def is_traced(tree: Any) -> bool:
 def json_from_state(source: Source, state: LoaderState) -> dict[str, Any]:
     """Return `state` as lists and numbers, with what the order depends on beside it."""
     arrays = jax.tree.map(lambda leaf: np.asarray(leaf).tolist(), state)
-    return {"version": STATE_VERSION, "state": arrays, "order": _order_of(source, state)}
+    order = stages(source)[-1].order_of(_state_of_head(state))
+    return {"version": STATE_VERSION, "state": arrays, "order": order}
 
 
 def state_from_json(source: Source, saved: Any) -> LoaderState:
@@ -46,23 +47,14 @@ def state_from_json(source: Source, saved: Any) -> LoaderState:
         raise StateError(
             f"the state was saved from another pipeline: {exc}.", f"This one is DataLoader([{source!r}])"
         ) from exc
-    head, saved_order = stages(source)[-1], saved.get("order")
-    if hasattr(head, "load_order"):
-        head.load_order(saved_order)
-    elif (order := _order_of(source, state)) != saved_order:
-        raise StateError(
-            f"the state was saved over {saved_order}; this pipeline has {order}.", "Give it the data it was saved over"
-        )
+    stages(source)[-1].load_order(saved.get("order"), _state_of_head(state))
     return state
 
 
-def _order_of(source: Source, state: LoaderState) -> Any:
-    head = stages(source)[-1]
-    if not hasattr(head, "order_of"):
-        return None
-    while "inner" in state:
+def _state_of_head(state: Any) -> Any:
+    while isinstance(state, dict) and "inner" in state:
         state = state["inner"]
-    return head.order_of(state)
+    return state
 
 
 def _array_like(like: Any, value: Any) -> Any:

@@ -18,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from watching import error_in_forked_child
 
+from pyloader.compat.loaderx import converter
 from pyloader.errors import ClosedError, DatasetError
 from pyloader.indexed.array_records import ARDataset
-from pyloader.indexed.converting import converter
 
 module = pytest.importorskip("array_record.python.array_record_module")
 

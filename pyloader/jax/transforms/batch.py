@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from pyloader.jax.epochs import num_batches
-from pyloader.jax.source import PyTree, Source, checked_batch_rule, mask_shape, rows_function, with_rows
+from pyloader.jax.source import PyTree, Source, SourceTransform, as_source, checked_batch_rule, with_rows
 from pyloader.options import checked_integer
 
 __all__ = ["BatchTransform"]
@@ -62,20 +62,20 @@ class BatchTransform:
     def __call__(self, inner: Source) -> Source:
         """Return the batches of `inner`."""
         assert self.last_batch is not None
-        num_rows = getattr(inner, "rows_per_element", None)
-        if num_rows is not None:
-            inner = _RowByRow(inner, num_rows)
+        inner = as_source(inner)
+        if inner.rows_per_element is not None:
+            inner = _RowByRow(inner, inner.rows_per_element)
         spec = inner.element_spec() if self.element_spec_override is None else self.element_spec_override
-        kind = _Stacked if rows_function(inner) is None else _Gathered
+        kind = _Stacked if inner.next_rows is None else _Gathered
         return kind(inner, self.batch_size, self.last_batch, spec)
 
 
-class _Batches:
+class _Batches(SourceTransform):
     """What both kinds of batches have in common."""
 
     def __init__(self, inner: Source, batch_size: int, last_batch: str, row_spec: PyTree) -> None:
         self.inner, self.batch_size, self.last_batch, self._row_spec = inner, batch_size, last_batch, row_spec
-        self.mask_shape = (batch_size, *mask_shape(inner))
+        self.mask_shape = (batch_size, *inner.mask_shape)
         self.steps_per_epoch = num_batches(inner.steps_per_epoch, batch_size, last_batch)
 
     def __repr__(self) -> str:
@@ -92,9 +92,8 @@ class _Gathered(_Batches):
         return self.inner.init_state(key)
 
     def next(self, state: Any) -> tuple[PyTree, Any, Any]:
-        next_rows = rows_function(self.inner)
-        assert next_rows is not None
-        return next_rows(state, self.batch_size, self.last_batch)
+        assert self.inner.next_rows is not None
+        return self.inner.next_rows(state, self.batch_size, self.last_batch)
 
 
 class _Stacked(_Batches):
@@ -152,7 +151,7 @@ class _Stacked(_Batches):
         return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), self.element_spec())
 
 
-class _RowByRow:
+class _RowByRow(SourceTransform):
     """The rows of a source whose elements are several rows, one by one."""
 
     def __init__(self, inner: Source, num_rows: int) -> None:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pyloader.jax.order import key_words
-from pyloader.jax.source import PyTree, Source, with_rows
+from pyloader.jax.source import PyTree, Source, SourceTransform, as_source, with_rows
 from pyloader.options import checked_integer
 
 __all__ = ["BufferTransform"]
@@ -69,13 +69,13 @@ class BufferTransform:
         return _Buffered(inner, self)
 
 
-class _Buffered:
+class _Buffered(SourceTransform):
     def __init__(self, inner: Source, options: BufferTransform) -> None:
-        self.inner, self._options = inner, options
+        self.inner, self._options = as_source(inner), options
         self.steps_per_epoch = inner.steps_per_epoch
         if options.sample_size > 1:
-            self.rows_per_element: int | None = options.sample_size
-            self.mask_shape: tuple[int, ...] = (options.sample_size,)
+            self.rows_per_element = options.sample_size
+            self.mask_shape = (options.sample_size,)
 
     def __repr__(self) -> str:
         return f"{self.inner!r}, {self._options}"

@@ -8,12 +8,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pyloader.jax.source import PyTree, Source, mask_shape, rows_function
+from pyloader.jax.source import PyTree, Source, SourceTransform, as_source
 
 __all__ = ["Elementwise", "mapping_with"]
 
 
-class Elementwise:
+class Elementwise(SourceTransform):
     """What `function` makes of the elements of `inner`.
 
     Args:
@@ -30,16 +30,15 @@ class Elementwise:
         name: str,
         element_spec_override: PyTree | None = None,
     ) -> None:
-        self.inner, self._function, self._name = inner, function, name
+        self.inner, self._function, self._name = as_source(inner), function, name
         self.steps_per_epoch = inner.steps_per_epoch
-        self.mask_shape = mask_shape(inner)
-        self.rows_per_element = getattr(inner, "rows_per_element", None)
+        self.mask_shape, self.rows_per_element = self.inner.mask_shape, self.inner.rows_per_element
         mask = jax.ShapeDtypeStruct(self.mask_shape, jnp.bool_)
         self._spec = element_spec_override
         if element_spec_override is None:
             self._spec = jax.eval_shape(function, inner.element_spec(), mask)
-        # Absent where the source has none: BatchTransform asks for it.
-        self.next_rows = None if rows_function(inner) is None else self._next_rows
+        if self.inner.next_rows is not None:
+            self.next_rows = self._next_rows
 
     def __repr__(self) -> str:
         return f"{self.inner!r}, {self._name}"
@@ -62,9 +61,8 @@ class Elementwise:
         return self._function(element, mask), mask
 
     def _next_rows(self, state: Any, count: int, last_batch: str) -> tuple[PyTree, Any, Any]:
-        next_rows = rows_function(self.inner)
-        assert next_rows is not None
-        rows, mask, state = next_rows(state, count, last_batch)
+        assert self.inner.next_rows is not None
+        rows, mask, state = self.inner.next_rows(state, count, last_batch)
         return jax.vmap(self._function)(rows, mask), mask, state
 
 

@@ -9,10 +9,10 @@ from small_datasets import mnist_directory, series_csv
 
 pytest.importorskip("jax")
 
+from pyloader.compat.cyreal_datasets import download
+from pyloader.compat.cyreal_datasets.download import RemoteFile, cache_place, downloaded
 from pyloader.errors import DatasetError
 from pyloader.jax import MNISTDataset, SunspotsDataset
-from pyloader.jax.datasets import download
-from pyloader.jax.datasets.download import RemoteFile, cache_place, downloaded
 
 pytestmark = pytest.mark.frameworks
 

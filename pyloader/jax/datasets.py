@@ -4,8 +4,8 @@ Each can be had whole (`as_array_dict()`, for ArraySource) or from its files (`m
 once, to ~/.cache/pyloader, unless `data_dir=` says where its files are.
 """
 
-from pyloader.jax.datasets.cifar import CIFAR10Dataset, CIFAR100Dataset
-from pyloader.jax.datasets.mnist import (
+from pyloader.compat.cyreal_datasets.cifar import CIFAR10Dataset, CIFAR100Dataset
+from pyloader.compat.cyreal_datasets.mnist import (
     EMNIST_SUBSETS,
     EMNIST_URL,
     FASHION_MNIST_URLS,
@@ -16,8 +16,8 @@ from pyloader.jax.datasets.mnist import (
     KMNISTDataset,
     MNISTDataset,
 )
-from pyloader.jax.datasets.series import DailyMinTemperaturesDataset, SunspotsDataset, load_value_column
-from pyloader.jax.datasets.windows import (
+from pyloader.compat.cyreal_datasets.series import DailyMinTemperaturesDataset, SunspotsDataset, load_value_column
+from pyloader.compat.cyreal_datasets.windows import (
     make_sequence_disk_source,
     prepare_seq_to_seq_windows,
     prepare_time_series_windows,

@@ -1,4 +1,4 @@
-"""DataLoaderBuilder: a DataLoader, said step by step, whose batches are of the type that its Batcher makes."""
+"""DataLoaderBuilder, as loadax has it: a DataLoader, said step by step, of batches of the type that Batcher makes."""
 
 from __future__ import annotations
 

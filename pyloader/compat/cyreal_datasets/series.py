@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 import numpy as np
 
+from pyloader.compat.cyreal_datasets.download import RemoteFile, cache_place, downloaded, file_in, mismatch
+from pyloader.compat.cyreal_datasets.windows import make_sequence_disk_source, prepare_time_series_windows
 from pyloader.errors import DatasetError
-from pyloader.jax.datasets.download import RemoteFile, cache_place, downloaded, file_in, mismatch
-from pyloader.jax.datasets.windows import make_sequence_disk_source, prepare_time_series_windows
 from pyloader.jax.disk_source import DiskSource
 
 __all__ = ["DailyMinTemperaturesDataset", "SunspotsDataset", "load_value_column"]

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 import numpy as np
 
+from pyloader.compat.cyreal_datasets.download import RemoteFile, cache_place, downloaded
 from pyloader.errors import DatasetError
 from pyloader.files.atomic import written_whole
-from pyloader.jax.datasets.download import RemoteFile, cache_place, downloaded
 from pyloader.jax.disk_source import DiskSource
 
 __all__ = ["CIFAR10Dataset", "CIFAR100Dataset"]

@@ -1,4 +1,4 @@
-"""Converting: an array into ArrayRecord files, for `ARDataset`."""
+"""converter, as loaderx has it: an array becomes ArrayRecord files, for `ARDataset`."""
 
 from __future__ import annotations
 

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 import numpy as np
 
+from pyloader.compat.cyreal_datasets.download import RemoteFile, cache_place, downloaded, file_in
+from pyloader.compat.cyreal_datasets.idx_files import mapped_idx, read_idx
 from pyloader.errors import DatasetError
 from pyloader.files.atomic import written_whole
-from pyloader.jax.datasets.download import RemoteFile, cache_place, downloaded, file_in
-from pyloader.jax.datasets.idx_files import mapped_idx, read_idx
 from pyloader.jax.disk_source import DiskSource
 
 __all__ = [
