@@ -14,7 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 import numpy as np
 
@@ -190,7 +190,7 @@ class Run:
         made = weighed.content
         for number, error in made.bad_samples.items():
             self._quarantine.note_row(*place_of(number), error, stage="encode", epoch=self.position.epoch)
-        self._made = weighed
+        self._made = cast("_Weighed[Made]", weighed)  # no end of an epoch
         self._count(made, time.perf_counter() - begun)
 
     def _count(self, made: Made, waited: float) -> None:
