@@ -48,7 +48,6 @@ def epoch_digest(streams: Streams, epoch: int, dataset: np.ndarray) -> np.ndarra
       dataset: The digest of all samples.
     """
     digest = dataset.copy()
-    num_rows = int(streams.counts.sum())
     whole = streams.steps_per_epoch * streams.num_streams * streams.share
     if streams.last_batch == "drop":
         for stream in range(streams.num_streams):
@@ -56,7 +55,7 @@ def epoch_digest(streams: Streams, epoch: int, dataset: np.ndarray) -> np.ndarra
             for rows in rows_between(streams, stretch, streams.steps_per_epoch * streams.share, stretch.num_rows):
                 digest -= digest_groups(sample_numbers(*rows.T), np.zeros(1, np.int64))[0]
     elif streams.last_batch != "keep":
-        digest[1] = whole - num_rows
+        digest[1] = whole - streams.num_rows
     return digest
 
 

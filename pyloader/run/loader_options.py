@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 from pyloader.collate import NumpyDataCollator, two_steps
@@ -32,12 +31,11 @@ from pyloader.plan import (
     check_without_counts,
     position_from_state,
     rows_of_step,
-    steps_per_epoch,
 )
 from pyloader.read import nulls_of
 from pyloader.run.components import check_part, reader_of, reader_with_nulls
 from pyloader.run.options import RunOptions
-from pyloader.run.ranks import check_queue, check_state_fits_ranks, counts_of, streams_served
+from pyloader.run.ranks import check_queue, check_state_fits_ranks, check_streams, counts_of, streams_served
 from pyloader.run.resident import check_bytes
 from pyloader.run.transient import waits_before_retries
 from pyloader.shuffle import CutRule
@@ -73,17 +71,12 @@ class LoaderOptions:
     @property
     def steps_per_epoch(self) -> int | None:
         """How many batches an epoch has; None when the chunks' counts are unknown."""
-        counts = self.run.chunks.counts
-        if counts is None:
-            return None
-        return steps_per_epoch(int(counts.sum()), self.order.batch_size, self.order.last_batch)
+        streams = self.run.streams
+        return None if streams.counts is None else streams.steps_per_epoch
 
     def ends_epoch(self, position: Position) -> bool:
         """Tell whether all batches of the position's epoch have been received."""
-        streams = self.run.streams
-        if streams is not None:
-            return position.step >= streams.steps_per_epoch
-        return position.segment >= self.run.dealing.num_chunks
+        return self.run.streams.ends_epoch(position)
 
     def is_last_of_run(self, epoch: int) -> bool:
         """Tell whether a run ends with this epoch."""
@@ -124,8 +117,7 @@ class LoaderOptions:
 
     def num_reads(self, position: Position) -> int:
         """Return how many chunks are read before the first batch after `position`."""
-        streams = self.run.streams
-        return self.run.dealing.num_reads(position.segment) if streams is None else streams.num_reads(position)
+        return self.run.streams.num_reads(position)
 
     def locate(self, step: int) -> list[tuple[str, int]]:
         """Return where each row of a batch over all ranks comes from, as DataLoader.locate does."""
@@ -146,23 +138,20 @@ class LoaderOptions:
             "worker_kind": run.worker_kind,
             "max_queue_size": run.max_queue_size,
             "max_bytes": run.max_bytes,
-            "shuffle_window": run.dealing.window,
+            "shuffle_window": run.streams.dealing.window,
             "has_counts": run.chunks.counts is not None,
             "last_batch": run.rule.last_batch,
         }
 
     def all_streams(self, purpose: str) -> Streams:
-        """Return the plan of an epoch, also where it is one stream.
+        """Return the plan of an epoch, when all that it has is known.
 
         Raises:
-          DataDirError: the chunks' counts are unknown; `purpose` says what needs them.
+          DataDirError: the chunks' counts are unknown, and `purpose` needs them; or they make no batch.
         """
         counts_of(self.run.chunks, purpose)
-        return self.run.streams or self._one_stream
-
-    @cached_property
-    def _one_stream(self) -> Streams:
-        return streams_served(self.run, self.world, 1)
+        check_streams(self.run, self.world, self.order.num_streams)
+        return self.run.streams
 
     def with_streams(self, num_streams: int) -> LoaderOptions:
         """Return these options with an epoch cut into so many streams.
@@ -170,8 +159,7 @@ class LoaderOptions:
         Raises:
           DataDirError, ValueError: that cannot be.
         """
-        streams = None if num_streams == 1 else streams_served(self.run, self.world, num_streams)
-        run = replace(self.run, streams=streams)
+        run = replace(self.run, streams=streams_served(self.run, self.world, num_streams))
         check_queue(run)
         check_bytes(run)
         world = World(self.world.rank, self.world.size, None if num_streams == self.world.size else num_streams)
@@ -216,7 +204,7 @@ class LoaderOptions:
           StateError: none can; the message says why.
         """
         if self.run.chunks.counts is None:
-            check_without_counts(position, self.run.dealing, self.order.batch_size)
+            check_without_counts(position, self.run.streams.dealing, self.order.batch_size)
         else:
             check_with_counts(position, self.all_streams("a position needs it"))
 
@@ -255,7 +243,6 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
     window = _window(given["shuffle_window"], shuffle)
     queue_size = checked_integer("max_queue_size", given["max_queue_size"], at_least=1, at_most=MOST)
     max_bytes = parse_memory("max_bytes", given["max_bytes"])
-    dealing = Dealing(len(chunks), window)
     world, world_source = resolve_world(given["world"])
     if given["last_batch"] not in LAST_BATCH_RULES:
         raise ValueError(f'last_batch must be "keep", "drop", "pad" or "wrap", not {given["last_batch"]!r}')
@@ -287,10 +274,16 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
         dataset=given["dataset"],
         collator=arrays,
         convert=convert,
-        dealing=dealing,
-        streams=None,
-        chunk_seed=order.chunk_seed,
-        row_seed=order.row_seed,
+        streams=Streams(
+            counts=chunks.counts,
+            num_streams=1,
+            share=batch_size,
+            served=range(1),
+            dealing=Dealing(len(chunks), window),
+            last_batch=given["last_batch"],
+            chunk_seed=order.chunk_seed,
+            row_seed=order.row_seed,
+        ),
         rule=CutRule(batch_size=batch_size, last_batch=given["last_batch"], several=slices),
         max_queue_size=queue_size,
         max_bytes=max_bytes,

@@ -129,7 +129,7 @@ def _arena(options: RunOptions) -> Arena | None:
     It has room for the largest chunk many times over, and keeps what was once filled: not with a bound on bytes.
     """
     counts = options.chunks.counts
-    if counts is None or options.dealing.width == 1 or options.in_processes or options.max_bytes is not None:
+    if counts is None or options.streams.dealing.width == 1 or options.in_processes or options.max_bytes is not None:
         return None
     # At an epoch's border a chunk may be there twice.
     return Arena(min(options.chunk_slots, 2 * len(counts)), int(counts.max()))

@@ -180,7 +180,9 @@ def check_bytes(options: RunOptions) -> None:
     chunks, piece, total = needed(options.mixed_chunks)
     if total <= limit:
         return
-    narrower = next((k for k in range(options.dealing.width - 1, 0, -1) if needed(k * num_served)[2] <= limit), 0)
+    narrower = next(
+        (k for k in range(options.streams.dealing.width - 1, 0, -1) if needed(k * num_served)[2] <= limit), 0
+    )
     or_narrower = f", or shuffle_window={narrower}" if narrower else ""
     raise ValueError(
         f"max_bytes={limit:,} cannot hold what must be resident at once: the {options.mixed_chunks:,} largest chunks, "
@@ -205,7 +207,7 @@ def _rows_as_held(options: RunOptions) -> np.ndarray:
     """Return the rows of each chunk, largest first, once for each stream served that may hold it; counts are known."""
     counts = options.chunks.counts
     assert counts is not None
-    if options.streams is not None and _num_served(options) > 1:
+    if _num_served(options) > 1:
         # The borders of streams lie this far apart; a chunk is read by every stream that has a part of it.
         stretch = max(1, int(counts.sum()) // options.streams.num_streams)
         counts = np.repeat(counts, np.minimum(counts // stretch + 2, _num_served(options)))
@@ -226,7 +228,7 @@ def _rows_aside(rule: CutRule) -> int:
 
 
 def _num_served(options: RunOptions) -> int:
-    return 1 if options.streams is None else len(options.streams.served)
+    return len(options.streams.served)
 
 
 def _copies(options: RunOptions) -> int:

@@ -35,9 +35,8 @@ def user_functions(options: RunOptions, steps: Steps, counters: Counters) -> tup
       TypeError: the user's objects cannot be sent to other processes; the message names the part that cannot.
     """
     read: Callable[[str], _RowsRead] = partial(_read, options.reader, options.nulls, options.skips, options.max_bytes)
-    stream = 0 if options.streams is None else options.streams.served[0]
     seed = options.seed if "rng" in options.drawn else None
-    encode: Encode = partial(encode_and_collate, options.dataset, options.collator, seed, stream)
+    encode: Encode = partial(encode_and_collate, options.dataset, options.collator, seed, options.streams.served[0])
     if options.in_processes:
         reader = type(options.reader).__name__
         makers = " and ".join(type(part).__name__ for part in (options.dataset, options.collator) if part is not None)
