@@ -8,7 +8,7 @@ earlier ones.  Nothing is known before the first: it may take all the room there
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 import numpy as np
@@ -84,16 +84,6 @@ class ResidentBytes:
             self._claims[task] = self.ledger.claim_chunk(size, self._for_pieces)
             yield task
 
-    def measured(self, read: Callable[[ReadTask], Reading]) -> Callable[[ReadTask], Reading]:
-        """Return `read`, whose chunks take the places that were claimed for them."""
-
-        def read_into_place(task: ReadTask) -> Reading:
-            reading = read(task)
-            self._has_arrived(reading)
-            return reading
-
-        return read_into_place
-
     def asked(self, readings: Iterable[Reading]) -> Iterator[Reading]:
         """Yield the chunks, having said each time that the next is needed."""
         remaining = iter(readings)
@@ -121,7 +111,8 @@ class ResidentBytes:
         else:
             claim.correct(columns_bytes(made.content) + _traced_bytes(made.samples))
 
-    def _has_arrived(self, reading: Reading) -> None:
+    def has_arrived(self, reading: Reading) -> None:
+        """Correct what was claimed for a chunk: it has been read."""
         task, chunk, columns = reading.task, reading.chunk, reading.chunk.value.columns
         num_rows = row_count(columns)
         num_bytes = columns_bytes(columns) + _traced_bytes(reading.numbers)

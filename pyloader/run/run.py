@@ -24,7 +24,7 @@ from pyloader.observe import Counters
 from pyloader.plan import Position
 from pyloader.run.making import Made, add_place, batch_making
 from pyloader.run.options import RunOptions
-from pyloader.run.reading import ArrivalCheck, chunk_reading
+from pyloader.run.reading import ArrivalCheck, ChunkReading
 from pyloader.run.resident import ResidentBytes
 from pyloader.run.sample_ids import place_of
 from pyloader.run.skipped import Quarantine
@@ -95,14 +95,14 @@ class Run:
         self._check = ArrivalCheck(options, quarantine)
 
         read_index, encode = user_functions(options, self.steps, counters)
-        read = chunk_reading(options, self._chunk_slots, read_index, quarantine)
         tasks = options.streams.read_tasks(start=start, end_epoch=end_epoch)
         if self._bytes is not None:
             self.steps.add_awaited(self._bytes.ledger)
-            tasks, read = self._bytes.claimed(tasks), self._bytes.measured(read)
+            tasks = self._bytes.claimed(tasks)
+        has_arrived = None if self._bytes is None else self._bytes.has_arrived
         self._reading = self.steps.add(
             map_in_order(
-                read,
+                ChunkReading(options, self._chunk_slots, read_index, quarantine, has_arrived),
                 tasks,
                 num_threads=options.num_readers if threaded else 0,
                 slots=self._chunk_slots,
