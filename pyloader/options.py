@@ -127,13 +127,13 @@ def checked_max_skipped(value: Any, totals: Sequence[int], *, of: str) -> list[i
     return [math.floor(float(number) / 100 * total) for total in totals]
 
 
-def checked_seconds(name: str, value: Any) -> float:
-    """Return `value`, a number of seconds.
+def checked_seconds(name: str, value: Any) -> float | None:
+    """Return `value`, a number of seconds or None.
 
     Raises:
       ValueError: it is no number above 0.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
         raise ValueError(f"{name} must be a number of seconds above 0, got {value!r}")
     return value
 

@@ -10,7 +10,7 @@ import numpy as np
 from pyloader.audit.digests import WIDTH, digest_groups
 from pyloader.errors import DataDirError
 from pyloader.files import ChunkList
-from pyloader.plan import Order, Streams, located_streams, rows_between, sample_numbers
+from pyloader.plan import Order, Streams, rows_between, sample_numbers
 
 __all__ = ["epoch_digest", "step_digests", "streams_of_order"]
 
@@ -26,7 +26,7 @@ def streams_of_order(order: Order, chunks: ChunkList) -> Streams:
     if chunks.counts is None:
         what = "has no manifest that says how many samples each chunk holds, and their places depend on it."
         raise DataDirError(str(chunks.root), what, f"Count them once: pyloader index {shlex.quote(str(chunks.root))}")
-    streams = located_streams(order, chunks.counts)
+    streams = Streams.of(order, chunks.counts, len(chunks), range(order.num_streams))
     num_samples = int(chunks.counts.sum())
     is_huge = order.batch_size > _LARGE_BATCH + 64 * num_samples  # it is nearly all filling, and takes its memory
     if num_samples < order.num_streams or streams.steps_per_epoch == 0 or is_huge:

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 from pyloader.datacollator import DataCollator
 from pyloader.indexed.planning import LAST_BATCH_RULES
 from pyloader.indexed.samplers import Sampler
-from pyloader.options import ELSEWHERE
-from pyloader.run.arguments import Arguments, integer, seconds, words
+from pyloader.options import ELSEWHERE, checked_seconds
+from pyloader.run.arguments import Arguments, integer, words
 from pyloader.world import World
 
 __all__ = ["IndexedArguments"]
@@ -53,10 +53,10 @@ class IndexedArguments(Arguments):
     num_epochs: int | None = field(metadata=integer(at_least=1, or_none=True))
     sampler: Sampler | None
     datacollator: DataCollator | None
-    last_batch: str | None = field(metadata=words(LAST_BATCH_RULES, or_none=True))
-    worker_kind: str = field(metadata=words(("thread", "process")))
+    last_batch: str | None = field(metadata=words(*LAST_BATCH_RULES, or_none=True))
+    worker_kind: str = field(metadata=words("thread", "process"))
     max_skipped: int | str
-    stall_timeout_seconds: float | None = field(metadata=seconds())
+    stall_timeout_seconds: float | None = field(metadata={"check": checked_seconds})
     progress: bool
     world: World | tuple[int, int] | str | None
     starts_over: bool

@@ -3,7 +3,7 @@
 from pyloader.plan.consistency import check_left_out, check_with_counts, check_without_counts
 from pyloader.plan.dealing import Dealing
 from pyloader.plan.keys import mix_bits, row_keys
-from pyloader.plan.locating import is_filling, located_streams, rows_between, rows_of_step
+from pyloader.plan.locating import is_filling, rows_between, rows_of_step
 from pyloader.plan.numbering import STAND_IN, sample_numbers
 from pyloader.plan.order import chunk_order, deal_phase, encode_generator, order_digest, row_order, segment_order
 from pyloader.plan.position import START, Position
@@ -32,7 +32,6 @@ __all__ = [
     "filling_rows",
     "is_filling",
     "left_out_in_state",
-    "located_streams",
     "mix_bits",
     "order_digest",
     "order_from_state",

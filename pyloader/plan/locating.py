@@ -6,27 +6,11 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from pyloader.plan.dealing import Dealing
 from pyloader.plan.order import deal_phase, row_order, segment_order
-from pyloader.plan.state import Order
 from pyloader.plan.steps import filling_rows
 from pyloader.plan.streams import Streams, Stretch
 
-__all__ = ["is_filling", "located_streams", "rows_between", "rows_of_step"]
-
-
-def located_streams(order: Order, counts: np.ndarray) -> Streams:
-    """Return the plan of an epoch over all ranks, for chunks of so many rows, int64 of shape [num_chunks]."""
-    return Streams(
-        counts=counts,
-        num_streams=order.num_streams,
-        share=order.batch_size // order.num_streams,
-        served=range(order.num_streams),
-        dealing=Dealing(len(counts), order.shuffle_window),
-        last_batch=order.last_batch,
-        chunk_seed=order.chunk_seed,
-        row_seed=order.row_seed,
-    )
+__all__ = ["is_filling", "rows_between", "rows_of_step"]
 
 
 def rows_of_step(streams: Streams, epoch: int, step: int) -> np.ndarray:

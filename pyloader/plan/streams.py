@@ -22,6 +22,7 @@ from pyloader.plan.dealing import Dealing
 from pyloader.plan.order import chunk_order, deal_phase
 from pyloader.plan.position import Position
 from pyloader.plan.reading import ReadTask
+from pyloader.plan.state import Order
 from pyloader.plan.steps import steps_per_epoch
 
 __all__ = ["Streams", "Stretch"]
@@ -111,6 +112,20 @@ class Streams:
     last_batch: str
     chunk_seed: int | None
     row_seed: int | None
+
+    @classmethod
+    def of(cls, order: Order, counts: np.ndarray | None, num_chunks: int, served: range) -> Streams:
+        """Return the plan that an order has for so many chunks."""
+        return cls(
+            counts=counts,
+            num_streams=order.num_streams,
+            share=order.batch_size // order.num_streams,
+            served=served,
+            dealing=Dealing(num_chunks, order.shuffle_window),
+            last_batch=order.last_batch,
+            chunk_seed=order.chunk_seed,
+            row_seed=order.row_seed,
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         # Without the stretches that are kept: their cache cannot be pickled.

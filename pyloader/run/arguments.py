@@ -8,9 +8,9 @@ libraries, are in `pyloader/options.py`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeAlias
 
 from pyloader.datacollator import DataCollator
 from pyloader.datareader import DataReader
@@ -18,51 +18,36 @@ from pyloader.dataset import Dataset
 from pyloader.files import DataDir
 from pyloader.options import ELSEWHERE, MOST, checked_integer, checked_seconds, with_new_names
 from pyloader.plan import LAST_BATCH_RULES
-from pyloader.run.components import check_part
+from pyloader.run.components import checked_part
 from pyloader.world import World
 
-__all__ = ["Arguments", "LoaderArguments", "integer", "seconds", "words"]
+__all__ = ["Arguments", "LoaderArguments", "integer", "words"]
 
 _MOST_RETRIES = 10_000  # three days and a half
 
-_Check = Callable[[str, Any], Any]
+_Check: TypeAlias = "Callable[[str, Any], Any]"  # name, value -> the value to go on with
 
 
 def integer(*, at_least: int, at_most: int = MOST, or_none: bool = False) -> dict[str, _Check]:
     """Return the check of an option that is an integer."""
-    return _checked(lambda name, value: checked_integer(name, value, at_least=at_least, at_most=at_most), or_none)
+
+    def check(name: str, value: Any) -> int | None:
+        is_none = value is None and or_none
+        return None if is_none else checked_integer(name, value, at_least=at_least, at_most=at_most)
+
+    return {"check": check}
 
 
-def words(choices: Sequence[str], *, or_none: bool = False) -> dict[str, _Check]:
+def words(*choices: str, or_none: bool = False) -> dict[str, _Check]:
     """Return the check of an option that is one of some words."""
 
     def check(name: str, value: Any) -> Any:
-        if value not in choices:
+        if value not in choices and not (value is None and or_none):
             *others, last = (f'"{word}"' for word in choices)
             raise ValueError(f"{name} must be {', '.join(others)} or {last}, not {value!r}")
         return value
 
-    return _checked(check, or_none)
-
-
-def seconds() -> dict[str, _Check]:
-    """Return the check of an option that is a number of seconds, or None."""
-    return _checked(checked_seconds, or_none=True)
-
-
-def part() -> dict[str, _Check]:
-    """Return the check of an option that is one of the three parts of a loader, or None."""
-
-    def check(name: str, value: Any) -> Any:
-        check_part(name, value)
-        return value
-
-    return _checked(check, or_none=True)
-
-
-def _checked(check: _Check, or_none: bool) -> dict[str, _Check]:
-    """Return the metadata of an option with this check, which is asked of None too unless `or_none`."""
-    return {"check": (lambda name, value: None if value is None else check(name, value)) if or_none else check}
+    return {"check": check}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,17 +71,18 @@ class Arguments:
         Raises:
           TypeError: there is no such option; the message says what to write.
         """
-        given = with_new_names("DataLoader", vars(self), old_names, elsewhere=self.elsewhere)
-        return replace(self, **given) if old_names else self
+        if not old_names:
+            return self
+        return replace(self, **with_new_names("DataLoader", vars(self), old_names, elsewhere=self.elsewhere))
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoaderArguments(Arguments):
     """The options of pyloader.DataLoader, which describes them."""
 
-    datareader: DataReader | None = field(metadata=part())
-    dataset: Dataset | None = field(metadata=part())
-    datacollator: DataCollator | None = field(metadata=part())
+    datareader: DataReader | None = field(metadata={"check": checked_part})
+    dataset: Dataset | None = field(metadata={"check": checked_part})
+    datacollator: DataCollator | None = field(metadata={"check": checked_part})
     data_dir: DataDir | None
     num_epochs: int | None = field(metadata=integer(at_least=1, or_none=True))
     max_queue_size: int = field(metadata=integer(at_least=1))
@@ -104,16 +90,16 @@ class LoaderArguments(Arguments):
     seed: int | None  # None takes the reader's, which is checked as this one is
     batch_size: int | None  # the same
     shuffle_window: int | None = field(metadata=integer(at_least=1, or_none=True))
-    last_batch: str = field(metadata=words(LAST_BATCH_RULES))
+    last_batch: str = field(metadata=words(*LAST_BATCH_RULES))
     max_bytes: int | str | None
     num_workers: int = field(metadata=integer(at_least=0))
-    worker_kind: str = field(metadata=words(("thread", "process")))
+    worker_kind: str = field(metadata=words("thread", "process"))
     num_readers: int = field(metadata=integer(at_least=1))
     verify: str
     read_retries: int = field(metadata=integer(at_least=0, at_most=_MOST_RETRIES))
     max_skipped: int | str
     quarantine: str | os.PathLike[str] | None
-    stall_timeout_seconds: float | None = field(metadata=seconds())
+    stall_timeout_seconds: float | None = field(metadata={"check": checked_seconds})
     progress: bool
     copy: bool
     world: World | tuple[int, int] | str | None

@@ -21,7 +21,7 @@ from pyloader.plan import (
     rows_of_step,
 )
 from pyloader.run.options import RunOptions
-from pyloader.run.ranks import check_queue, check_state_fits_ranks, check_streams, counts_of, streams_served
+from pyloader.run.ranks import check_queue, check_state_fits_ranks, check_streams, counts_of
 from pyloader.run.resident import check_bytes
 from pyloader.run.skipped import Quarantine
 from pyloader.world import World
@@ -162,11 +162,15 @@ class LoaderOptions:
         Raises:
           DataDirError, ValueError: that cannot be.
         """
-        run = replace(self.run, streams=streams_served(self.run, self.world, num_streams))
+        if num_streams > 1:
+            check_streams(self.run, self.world, num_streams)
+        order, per_rank = replace(self.order, num_streams=num_streams), num_streams // self.world.size
+        served = range(self.world.rank * per_rank, (self.world.rank + 1) * per_rank)
+        chunks = self.run.chunks
+        run = replace(self.run, streams=Streams.of(order, chunks.counts, len(chunks), served))
         check_queue(run)
         check_bytes(run)
         world = World(self.world.rank, self.world.size, None if num_streams == self.world.size else num_streams)
-        order = replace(self.order, num_streams=num_streams)
         return replace(self, run=run, order=order, shown={**self.shown, "world": world})
 
     def resuming(self, state: Any) -> tuple[LoaderOptions, Position]:

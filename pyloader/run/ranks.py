@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from pyloader.errors import DataDirError, StateError
 from pyloader.files import ChunkList
-from pyloader.plan import Order, Streams, steps_per_epoch
+from pyloader.plan import Order, steps_per_epoch
 from pyloader.run.options import RunOptions
 from pyloader.world import World
 
-__all__ = ["check_queue", "check_state_fits_ranks", "check_streams", "counts_of", "streams_served"]
+__all__ = ["check_queue", "check_state_fits_ranks", "check_streams", "counts_of"]
 
 _MOST_RANKS = 2**16  # that are looked for, to be advised
 
@@ -30,23 +29,6 @@ def counts_of(chunks: ChunkList, purpose: str) -> np.ndarray:
         what = f"has no manifest that says how many samples each chunk holds, and {purpose}."
         raise DataDirError(str(chunks.root), what, f"Count them once with: pyloader index {chunks.root}")
     return chunks.counts
-
-
-def streams_served(run: RunOptions, world: World, num_streams: int) -> Streams:
-    """Return how an epoch is cut into `num_streams`, with those that this rank serves; the world's size divides them.
-
-    Raises:
-      DataDirError, ValueError: that cannot be, as `check_streams` says.
-    """
-    per_rank = num_streams // world.size
-    if num_streams > 1:
-        check_streams(run, world, num_streams)
-    return replace(
-        run.streams,
-        num_streams=num_streams,
-        share=run.rule.batch_size // per_rank,
-        served=range(world.rank * per_rank, (world.rank + 1) * per_rank),
-    )
 
 
 def check_streams(run: RunOptions, world: World, num_streams: int) -> None:

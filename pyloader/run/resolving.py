@@ -8,7 +8,7 @@ from pyloader.collate import NumpyDataCollator, two_steps
 from pyloader.datareader import DataReader
 from pyloader.files import ChunkList, list_chunks, verification_of
 from pyloader.options import MOST, check_workers, checked_integer, checked_max_skipped, parse_memory
-from pyloader.plan import Dealing, Order, Streams
+from pyloader.plan import Order, Streams
 from pyloader.read import Nulls, nulls_of
 from pyloader.run.arguments import LoaderArguments
 from pyloader.run.components import reader_of, reader_with_nulls
@@ -102,16 +102,7 @@ def _run(
         dataset=given.dataset,
         collator=arrays,
         convert=convert,
-        streams=Streams(
-            counts=chunks.counts,
-            num_streams=1,
-            share=batch_size,
-            served=range(1),
-            dealing=Dealing(len(chunks), order.shuffle_window),
-            last_batch=order.last_batch,
-            chunk_seed=order.chunk_seed,
-            row_seed=order.row_seed,
-        ),
+        streams=Streams.of(order, chunks.counts, len(chunks), range(1)),
         rule=CutRule(batch_size=batch_size, last_batch=order.last_batch, several=slices),
         max_queue_size=given.max_queue_size,
         max_bytes=parse_memory("max_bytes", given.max_bytes),
