@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from pyloader.audit import ReceiptWriter
 from pyloader.datacollator import DataCollator
 from pyloader.datareader import DataReader
 from pyloader.dataset import Dataset
@@ -20,7 +19,7 @@ from pyloader.files import DataDir
 from pyloader.observe import ChunkStats, Counters, ProgressBar
 from pyloader.options import checked_integer
 from pyloader.plan import START, Position, left_out_in_state, state_of
-from pyloader.run import MAX_QUEUE_SIZE, LoaderOptions, Quarantine, Received, Run, Wrappable, resolve
+from pyloader.run import MAX_QUEUE_SIZE, LoaderArguments, LoaderOptions, Received, Run, Wrappable, resolve
 from pyloader.world import World
 
 __all__ = ["MAX_QUEUE_SIZE", "DataLoader"]
@@ -115,8 +114,15 @@ class DataLoader(Wrappable):
         nulls: Mapping[str, Any] | str | None = None,
         **old_names: Any,
     ) -> None:
-        given = {name: value for name, value in locals().items() if name not in ("self", "old_names")}
-        self._stand_at(START, resolve(given, old_names))
+        given = LoaderArguments(
+            datareader=datareader, dataset=dataset, datacollator=datacollator, data_dir=data_dir, num_epochs=num_epochs,
+            max_queue_size=max_queue_size, shuffle=shuffle, seed=seed, batch_size=batch_size, last_batch=last_batch,
+            shuffle_window=shuffle_window, max_bytes=max_bytes, num_workers=num_workers, worker_kind=worker_kind,
+            num_readers=num_readers, verify=verify, read_retries=read_retries, max_skipped=max_skipped, copy=copy,
+            quarantine=quarantine, stall_timeout_seconds=stall_timeout_seconds, progress=progress, world=world,
+            audit_dir=audit_dir, nulls=nulls,
+        )  # fmt: skip
+        self._stand_at(START, resolve(given.renamed(old_names)))
         self._bar = ProgressBar(self.steps_per_epoch) if progress else None
         if self._options.world_source:
             _log.info(self._options.rank_in_words())
@@ -135,12 +141,7 @@ class DataLoader(Wrappable):
         self._failure: Exception | None = None
         self._has_loaded = False  # a state, and delivered no batch since
         self._counters = Counters()
-        run, world, shown = options.run, options.world, options.shown
-        self._quarantine = Quarantine(
-            run.chunks, max_chunks=run.max_skipped, max_rows=run.max_skipped_rows, path=shown["quarantine"]
-        )
-        audit_dir = shown["audit_dir"]
-        self._receipts = None if audit_dir is None else ReceiptWriter(audit_dir, rank=world.rank, size=world.size)
+        self._quarantine, self._receipts = options.new_quarantine(), options.new_receipts()
 
     def __getstate__(self) -> dict[str, Any]:
         return {"options": self._options, "state": self._received().state, "is_over": self._is_over}
@@ -395,6 +396,5 @@ class DataLoader(Wrappable):
 
     def _log_resumed(self, position: Position, seconds: float) -> None:
         self._has_loaded = False
-        num_read = self._options.num_reads(position)
-        where = (position.epoch, position.step, num_read, seconds)
+        where = (position.epoch, position.step, self._options.num_reads(position), seconds)
         _log.info("resumed at epoch %d, step %d: read %d chunks in %.2f s", *where)

@@ -12,7 +12,7 @@ from pyloader.columns import Columns, problem_with_columns, row_count, with_tupl
 from pyloader.errors import ChunkReadError, ReadFileError
 from pyloader.options import names_of, with_new_names
 
-__all__ = ["DataReader", "read_chunk", "read_good_rows"]
+__all__ = ["DataReader", "read_chunk", "read_damaged_chunk"]
 
 __getattr__ = names_of("pyloader.read", "JsonLineDataReader", of=__name__)
 
@@ -91,19 +91,16 @@ def read_chunk(reader: DataReader, path: str | os.PathLike[str]) -> Columns:
     return _checked(answer, path, where)
 
 
-def read_good_rows(reader: DataReader, path: str | os.PathLike[str]) -> tuple[Columns, dict[int, str]]:
-    """Return what `reader` reads at `path`, and the rows that it cannot read, each with the reason.
+def read_damaged_chunk(reader: DataReader, path: str) -> tuple[Columns, dict[int, str]] | None:
+    """Return what can be read of a chunk that `read_chunk` failed on, and the rows that cannot be, with reasons.
 
-    Raises:
-      Exception: what `read_file` raised, when nothing can be read in spite of it.
+    Returns:
+      None where the reader has no `read_damaged_file`.
     """
-    try:
-        return read_chunk(reader, path), {}
-    except Exception:
-        if type(reader).read_damaged_file is DataReader.read_damaged_file:
-            raise
-        *answer, bad_rows = reader.read_damaged_file(os.fspath(path))
-        return _checked(tuple(answer), os.fspath(path), f"{type(reader).__name__}.read_damaged_file"), bad_rows
+    if type(reader).read_damaged_file is DataReader.read_damaged_file:
+        return None
+    *answer, bad_rows = reader.read_damaged_file(path)
+    return _checked(tuple(answer), path, f"{type(reader).__name__}.read_damaged_file"), bad_rows
 
 
 def _checked(answer: Any, path: str, where: str) -> Columns:

@@ -13,10 +13,10 @@ from pyloader.machine.limits import available_bytes
 __all__ = [
     "ELSEWHERE",
     "MOST",
+    "check_workers",
     "checked_integer",
     "checked_max_skipped",
     "checked_seconds",
-    "checked_worker_kind",
     "format_bytes",
     "names_of",
     "parse_bytes",
@@ -128,29 +128,24 @@ def checked_max_skipped(value: Any, totals: Sequence[int], *, of: str) -> list[i
 
 
 def checked_seconds(name: str, value: Any) -> float | None:
-    """Return `value` as a number of seconds, or None.
+    """Return `value`, a number of seconds or None.
 
     Raises:
       ValueError: it is no number above 0.
     """
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
         raise ValueError(f"{name} must be a number of seconds above 0, got {value!r}")
-    return float(value)
+    return value
 
 
-def checked_worker_kind(kind: Any, num_workers: int) -> str:
-    """Return `kind`, which is "thread" or "process".
+def check_workers(worker_kind: str, num_workers: int) -> None:
+    """Raise when workers are to be processes, and there are none.
 
     Raises:
-      ValueError: it is neither, or there is no worker to be a process.
+      ValueError: it is so.
     """
-    if kind not in ("thread", "process"):
-        raise ValueError(f'worker_kind must be "thread" or "process", not {kind!r}')
-    if kind == "process" and num_workers == 0:
+    if worker_kind == "process" and num_workers == 0:
         raise ValueError('worker_kind="process" needs num_workers of at least 1, one process each; 0 starts none')
-    return str(kind)
 
 
 def parse_bytes(text: str | int) -> int:

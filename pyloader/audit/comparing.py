@@ -32,7 +32,7 @@ class Comparison:
 
     def __init__(self, streams: Streams, deliveries: Deliveries, names: Sequence[str]) -> None:
         self._streams, self._deliveries, self._names = streams, deliveries, names
-        self._dataset = dataset_digest(streams.counts)
+        self._dataset = dataset_digest(streams.known_counts)
         self.findings: list[Finding] = []
 
     def epoch(self, epoch: int) -> EpochAudit:
@@ -56,9 +56,9 @@ class Comparison:
             num_steps=streams.steps_per_epoch,
             first_step=told_from - begin,
             steps_done=told_to - told_from,
-            num_samples=int(streams.counts.sum()),
+            num_samples=streams.num_rows,
             delivered=int(total[0]),
-            dropped=int(streams.counts.sum()) - int(planned[0]),
+            dropped=streams.num_rows - int(planned[0]),
             repeated=int(total[1]),
             ranks=tuple(dict.fromkeys(span.receipt.header.size for _, span in _told(parts))),
             behind=next((self._ranks(part.absent, part) for part in parts if part.absent and part.spans), ""),

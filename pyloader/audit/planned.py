@@ -10,7 +10,7 @@ import numpy as np
 from pyloader.audit.digests import WIDTH, digest_groups
 from pyloader.errors import DataDirError
 from pyloader.files import ChunkList
-from pyloader.plan import Order, Streams, located_streams, rows_between, sample_numbers
+from pyloader.plan import Order, Streams, rows_between, sample_numbers
 
 __all__ = ["epoch_digest", "step_digests", "streams_of_order"]
 
@@ -26,7 +26,7 @@ def streams_of_order(order: Order, chunks: ChunkList) -> Streams:
     if chunks.counts is None:
         what = "has no manifest that says how many samples each chunk holds, and their places depend on it."
         raise DataDirError(str(chunks.root), what, f"Count them once: pyloader index {shlex.quote(str(chunks.root))}")
-    streams = located_streams(order, chunks.counts)
+    streams = Streams.of(order, chunks.counts, len(chunks), range(order.num_streams))
     num_samples = int(chunks.counts.sum())
     is_huge = order.batch_size > _LARGE_BATCH + 64 * num_samples  # it is nearly all filling, and takes its memory
     if num_samples < order.num_streams or streams.steps_per_epoch == 0 or is_huge:
@@ -48,7 +48,6 @@ def epoch_digest(streams: Streams, epoch: int, dataset: np.ndarray) -> np.ndarra
       dataset: The digest of all samples.
     """
     digest = dataset.copy()
-    num_rows = int(streams.counts.sum())
     whole = streams.steps_per_epoch * streams.num_streams * streams.share
     if streams.last_batch == "drop":
         for stream in range(streams.num_streams):
@@ -56,7 +55,7 @@ def epoch_digest(streams: Streams, epoch: int, dataset: np.ndarray) -> np.ndarra
             for rows in rows_between(streams, stretch, streams.steps_per_epoch * streams.share, stretch.num_rows):
                 digest -= digest_groups(sample_numbers(*rows.T), np.zeros(1, np.int64))[0]
     elif streams.last_batch != "keep":
-        digest[1] = whole - num_rows
+        digest[1] = whole - streams.num_rows
     return digest
 
 

@@ -15,7 +15,7 @@ from pyloader.deliver.lifecycle import Steps, end_with
 from pyloader.deliver.once import Once
 from pyloader.deliver.per_thread import PerThread
 from pyloader.deliver.processes import RemoteFunction
-from pyloader.deliver.retries import Retried
+from pyloader.deliver.retries import Retries
 from pyloader.deliver.slots import Held, Slots, SlotsClosed
 from pyloader.deliver.stalls import StallWatch
 from pyloader.deliver.subprocess_run import Ending, run_child
@@ -30,7 +30,7 @@ __all__ = [
     "Once",
     "PerThread",
     "RemoteFunction",
-    "Retried",
+    "Retries",
     "Size",
     "Slots",
     "SlotsClosed",

@@ -95,6 +95,28 @@ class Ledger:
             self._wait_until(lambda: size()[1] <= self._limit - self.taken or not self._num_pieces)
             return self._entered(size(), is_piece=True)
 
+    def correct(self, claim: Claim, num_bytes: int) -> None:
+        """Enter what a chunk or piece really takes.
+
+        Raises:
+          MemoryBoundError: that is too much, and nothing could go.
+        """
+        with self.changed:
+            self.taken += num_bytes - claim.amount
+            claim.amount = claim.measured = num_bytes
+            self._count(num_bytes)
+            if self.taken > self._limit and not self._may_fall(claim):
+                self.taken -= num_bytes
+                raise self._error(num_bytes, claim.is_piece, self._num_chunks - (not claim.is_piece))
+
+    def give_back(self, claim: Claim) -> None:
+        """Take out a chunk or piece that is gone."""
+        with self.changed:
+            self.taken -= claim.amount
+            self._num_pieces -= claim.is_piece
+            self._num_chunks -= not claim.is_piece
+            self._count(-claim.measured)
+
     def set_aside(self, num_bytes: int) -> None:
         """Count so many bytes as always resident, beside chunks and pieces."""
         with self.changed:
@@ -136,6 +158,20 @@ class Ledger:
         self._num_chunks += not is_piece
         return Claim(self, amount, is_piece, self._num_entered)
 
+    def _may_fall(self, claim: Claim) -> bool:
+        """Tell whether `taken` may still fall below the bound, now that `claim` has been corrected.
+
+        It may when there is
+
+        * another piece: the loop will have had it, and then it goes;
+        * a chunk or piece that came in later: it is corrected too, and that is where the error is raised;
+        * a chunk ahead of need: before the loop asks for it, it has batches to take, whose rows go.
+
+        Otherwise the loop waits for `claim`, and all that is beside it are chunks with rows that are still to come.
+        """
+        num_other_pieces = self._num_pieces - claim.is_piece
+        return num_other_pieces > 0 or self._num_entered > claim.number or self._ahead > 0
+
     def _count(self, num_bytes: int) -> None:
         self._measured += num_bytes
         self.peak = max(self.peak, self._measured)
@@ -153,36 +189,22 @@ class Claim:
     """The place of one chunk or piece in a ledger.
 
     Attributes:
+      is_piece: Which of the two.
+      number: It came in as the number-th of all, from 1.
       amount: Its bytes: an estimate until they are measured.
+      measured: The same, 0 until then.
     """
 
+    __slots__ = ("_ledger", "amount", "is_piece", "measured", "number")
+
     def __init__(self, ledger: Ledger, amount: int, is_piece: bool, number: int) -> None:
-        self._ledger, self._is_piece, self._number = ledger, is_piece, number
-        self._measured = 0
-        self.amount = amount
+        self._ledger, self.amount, self.is_piece, self.number = ledger, amount, is_piece, number
+        self.measured = 0
 
     def correct(self, num_bytes: int) -> None:
-        """Say what it really takes.
-
-        Raises:
-          MemoryBoundError: that is too much, although nothing has come in since, and nothing could go.
-        """
-        ledger = self._ledger
-        with ledger.changed:
-            ledger.taken += num_bytes - self.amount
-            self.amount = self._measured = num_bytes
-            ledger._count(num_bytes)
-            is_newest = ledger._num_entered == self._number and ledger._ahead <= 0
-            others_may_go = ledger._num_pieces > (1 if self._is_piece else 0)
-            if ledger.taken > ledger._limit and is_newest and not others_may_go:
-                ledger.taken -= num_bytes
-                raise ledger._error(num_bytes, self._is_piece, ledger._num_chunks - (not self._is_piece))
+        """Say what it really takes, as `Ledger.correct` does."""
+        self._ledger.correct(self, num_bytes)
 
     def give_back(self) -> None:
         """Say that it is gone."""
-        ledger = self._ledger
-        with ledger.changed:
-            ledger.taken -= self.amount
-            ledger._num_pieces -= self._is_piece
-            ledger._num_chunks -= not self._is_piece
-            ledger._count(-self._measured)
+        self._ledger.give_back(self)

@@ -8,7 +8,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
 from pyloader.errors import ForkError
 
@@ -19,19 +19,20 @@ _log = logging.getLogger("pyloader")
 _CLOSE_SECONDS = 5.0
 
 
-class _Step(Protocol):
-    def start(self) -> None: ...
-    def activity(self) -> list[str]: ...
-    def stacks(self) -> list[str]: ...
-    def owns(self, thread: threading.Thread) -> bool: ...
-    def signal_close(self) -> None: ...
-    def join(self, deadline: float) -> list[str]: ...
-
-
 class _Awaited(Protocol):
     def activity(self) -> list[str]: ...
     def signal_close(self) -> None: ...
     def join(self, deadline: float) -> list[str]: ...
+
+
+class _Step(_Awaited, Protocol):
+    def start(self) -> None: ...
+    def stacks(self) -> list[str]: ...
+    def owns(self, thread: threading.Thread) -> bool: ...
+
+
+AnyStep = TypeVar("AnyStep", bound=_Step)
+AnyAwaited = TypeVar("AnyAwaited", bound=_Awaited)
 
 
 class Steps:
@@ -42,13 +43,13 @@ class Steps:
         self._awaited: list[_Awaited] = []
         self._process = os.getpid()
 
-    def add(self, step: Any) -> Any:
+    def add(self, step: AnyStep) -> AnyStep:
         """Add a step downstream of the others, start it, and return it."""
         self._steps.append(step)  # first: Ctrl-C may come while it starts, and it must be known to whoever closes
         step.start()
         return step
 
-    def add_awaited(self, awaited: Any) -> Any:
+    def add_awaited(self, awaited: AnyAwaited) -> AnyAwaited:
         """Add something that threads of the steps wait for, to be closed with them, and return it."""
         self._awaited.append(awaited)
         return awaited

@@ -5,64 +5,58 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
 
 from pyloader.deliver.slots import SlotsClosed
 
-__all__ = ["Retried"]
-
-Out = TypeVar("Out")
+__all__ = ["Retries"]
 
 _log = logging.getLogger("pyloader")
 
 
-class Retried(Generic[Out]):
-    """`fn`, called again after an error that may pass; closing ends the wait for it.
+class Retries:
+    """Says after a failed call whether to make it again, and waits before; closing ends the wait.
+
+    It does not make the call itself, so that nothing of it stands between a thread and the user's code.
 
     Args:
-      fn: What to call.
       waits: The seconds to wait before each further call; as many as there are, and then the error is raised.
       may_pass: Tells whether it makes sense to call again after an error.
-      doing: What a call is called in reports, by its arguments: "reading chunk-0003".
       count: Called before each further call, by one thread at a time.
     """
 
     def __init__(
-        self,
-        fn: Callable[..., Out],
-        *,
-        waits: tuple[float, ...],
-        may_pass: Callable[[Exception], bool],
-        doing: Callable[..., str],
-        count: Callable[[], None],
+        self, *, waits: tuple[float, ...], may_pass: Callable[[Exception], bool], count: Callable[[], None]
     ) -> None:
-        self._fn, self._waits, self._may_pass, self._doing, self._count = fn, waits, may_pass, doing, count
+        self._waits, self._may_pass, self._count = waits, may_pass, count
         # Re-entrant: a finaliser may run in a thread that is inside one of these methods.
         self._changed = threading.Condition(threading.RLock())
         self._closed = False
 
-    def __call__(self, *args: Any) -> Out:
+    def wait_after(self, error: Exception, number: int, doing: str) -> bool:
+        """Wait until a call may be made again, and tell whether it may; otherwise the caller raises `error`.
+
+        Args:
+          error: What the call raised; the last that may pass gets a note.
+          number: It was the number-th try, from 1.
+          doing: What the call is called in reports: "reading chunk-0003".
+
+        Raises:
+          SlotsClosed: closed, before or meanwhile.
+        """
         num_tries = len(self._waits) + 1
-        for number in range(1, num_tries):
-            try:
-                return self._fn(*args)
-            except Exception as exc:
-                if not self._may_pass(exc):
-                    raise
-                text = f"{type(exc).__name__}: {exc}"
-            seconds = self._waits[number - 1]
-            left = f"try {number + 1} of {num_tries} in {seconds:g} s"
-            _log.warning("%s failed (%s); %s", self._doing(*args), text, left)
-            with self._changed:
-                self._count()
-                if self._changed.wait_for(lambda: self._closed, seconds):
-                    raise SlotsClosed
-        try:
-            return self._fn(*args)
-        except Exception as exc:
-            if num_tries > 1 and self._may_pass(exc):
-                exc.add_note(f"pyloader: the last of {num_tries} tries")
-            raise
+        if num_tries == 1 or not self._may_pass(error):
+            return False
+        if number == num_tries:
+            error.add_note(f"pyloader: the last of {num_tries} tries")
+            return False
+        seconds = self._waits[number - 1]
+        text, left = f"{type(error).__name__}: {error}", f"try {number + 1} of {num_tries} in {seconds:g} s"
+        _log.warning("%s failed (%s); %s", doing, text, left)
+        with self._changed:
+            self._count()
+            if self._changed.wait_for(lambda: self._closed, seconds):
+                raise SlotsClosed
+        return True
 
     def activity(self) -> list[str]:
         """Return nothing: the step that calls says which item it is at."""

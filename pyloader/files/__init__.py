@@ -34,8 +34,8 @@ from pyloader.files.sniffing import Sniffer, named_by_content, refuse_pointer, s
 from pyloader.files.stores import store_scheme
 from pyloader.files.verification import (
     Verification,
+    as_listed,
     byte_difference,
-    read_as_listed,
     size_difference,
     verification_of,
 )
@@ -56,6 +56,7 @@ __all__ = [
     "Scan",
     "Sniffer",
     "Verification",
+    "as_listed",
     "byte_difference",
     "check_names",
     "checksum_of",
@@ -82,7 +83,6 @@ __all__ = [
     "open_packed",
     "origins_of",
     "packing_of",
-    "read_as_listed",
     "read_manifest",
     "read_npy_header",
     "refuse_pointer",

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -16,13 +15,11 @@ from pyloader.files.manifest import ChunkEntry, checksum_of
 from pyloader.files.origins import makers_of
 from pyloader.files.scanning import chunk_bytes
 
-__all__ = ["VERIFY_MODES", "Verification", "byte_difference", "read_as_listed", "size_difference", "verification_of"]
+__all__ = ["VERIFY_MODES", "Verification", "as_listed", "byte_difference", "size_difference", "verification_of"]
 
 VERIFY_MODES = ("never", "first", "always")
 
 _CHANGED_HINT = "Make a new loader once nothing is written there any more"
-
-T = TypeVar("T")
 
 
 def size_difference(num_bytes: int, entry: ChunkEntry) -> str:
@@ -43,18 +40,18 @@ def byte_difference(path: str | os.PathLike[str], entry: ChunkEntry) -> str:
     return "the checksum differs" if entry.checksum and checksum_of(path) != entry.checksum else ""
 
 
-def read_as_listed(chunks: ChunkList, index: int, read: Callable[[str], T]) -> T:
-    """Return what `read` makes of chunk `index`, which is as large as it was when it was listed, before and after.
+@contextlib.contextmanager
+def as_listed(chunks: ChunkList, index: int) -> Iterator[None]:
+    """Read chunk `index` inside of this: it is as large as it was when it was listed, before and after.
 
     Raises:
       ChunkReadError: it has grown, shrunk or become something else; both sizes are named.
-      Exception: what `read` raised.
     """
     path = chunks.path(index)
     if changed := _change(chunks, index):
         raise ChunkReadError(path, changed, _CHANGED_HINT)
     try:
-        answer = read(path)
+        yield
     except WorkerDiedError:
         raise
     except Exception as exc:
@@ -64,7 +61,6 @@ def read_as_listed(chunks: ChunkList, index: int, read: Callable[[str], T]) -> T
         raise
     if changed := _change(chunks, index):
         raise ChunkReadError(path, changed, _CHANGED_HINT)
-    return answer
 
 
 def _change(chunks: ChunkList, index: int) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from pyloader.columns import Columns, row_count
 from pyloader.datareader import DataReader, read_chunk
 from pyloader.errors import DataDirError, DatasetError
-from pyloader.files import list_chunks, packing_of, read_as_listed, suffix_of
+from pyloader.files import as_listed, list_chunks, packing_of, suffix_of
 from pyloader.indexed.blocks import BlockDataset
 from pyloader.options import checked_integer
 from pyloader.read import NumpyReader, reader_for
@@ -65,7 +65,8 @@ class ChunkedDataset(BlockDataset):
           DatasetError: it has another number of samples than the manifest says.
         """
         path, expected = self._chunks.path(block), int(self.starts[block + 1] - self.starts[block])
-        columns = read_as_listed(self._chunks, block, functools.partial(read_chunk, self._reader))
+        with as_listed(self._chunks, block):
+            columns = read_chunk(self._reader, path)
         if row_count(columns) != expected:
             what = f"has {row_count(columns):,} samples, and the manifest says {expected:,}."
             raise DatasetError(path, what, "Make the manifest again: pyloader index --overwrite")

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from pyloader.datacollator import DataCollator
 from pyloader.deliver import Turn
 from pyloader.errors import ClosedError, ConcurrentUseError
+from pyloader.indexed.arguments import IndexedArguments
 from pyloader.indexed.batches import Batches, Progress
 from pyloader.indexed.options import resolve
 from pyloader.indexed.planning import pieces
@@ -100,8 +101,13 @@ class DataLoader(Wrappable, Generic[Batch]):
         starts_over: bool = False,
         **old_names: Any,
     ) -> None:
-        given = {name: value for name, value in locals().items() if name not in ("self", "old_names")}
-        self._recipe = resolve(given, old_names)
+        given = IndexedArguments(
+            dataset=dataset, labelset=labelset, num_workers=num_workers, batch_size=batch_size, seed=seed,
+            prefetch_size=prefetch_size, shuffle=shuffle, transform=transform, num_epochs=num_epochs, sampler=sampler,
+            datacollator=datacollator, last_batch=last_batch, worker_kind=worker_kind, max_skipped=max_skipped,
+            stall_timeout_seconds=stall_timeout_seconds, progress=progress, world=world, starts_over=starts_over,
+        )  # fmt: skip
+        self._recipe = resolve(given.renamed(old_names))
         self._starts_over = starts_over
         self._is_closed = False
         self._turn = Turn("DataLoader")

@@ -8,11 +8,12 @@ from functools import partial
 from typing import Any
 
 from pyloader.datacollator import DataCollator
+from pyloader.indexed.arguments import IndexedArguments
 from pyloader.indexed.dataset import Dataset
 from pyloader.indexed.in_memory import as_dataset
 from pyloader.indexed.making import STAGES, MakeBatches, made_batches
 from pyloader.indexed.named import NamedStreams
-from pyloader.indexed.planning import LAST_BATCH_RULES, BatchPlan
+from pyloader.indexed.planning import BatchPlan
 from pyloader.indexed.positions import Position
 from pyloader.indexed.samplers import PermutationSampler, Sampler, SequentialSampler
 from pyloader.indexed.sharding import ShardedDataset
@@ -20,39 +21,15 @@ from pyloader.indexed.transforming import Finish, finishing, takes_keys
 from pyloader.machine.limits import num_processors
 from pyloader.observe import Counters
 from pyloader.options import (
-    ELSEWHERE,
-    MOST,
+    check_workers,
     checked_integer,
     checked_max_skipped,
-    checked_seconds,
-    checked_worker_kind,
-    with_new_names,
 )
 from pyloader.world import World, resolve_world
 
 __all__ = ["Recipe", "resolve"]
 
 _NUM_WORKERS = 4
-
-_ELSEWHERE = {
-    **ELSEWHERE,
-    "collate_fn": "Write transform=, a function of a batch's rows, or subclass DataCollator for datacollator=",
-    "prefetch_factor": "Write prefetch_size=4, in batches",
-    "prefetch": "Write prefetch_size=4, in batches",
-    "max_queue_size": "Write prefetch_size=4, in batches",
-    "num_readers": "Workers read and make batches both: write num_workers=4",
-    "batch_sampler": "Write sampler=, and batch_size=",
-    "shuffle_window": "Every epoch is shuffled whole; leave it out",
-    "buffer_size": "Every epoch is shuffled whole; leave it out",
-    "shuffle_buffer_size": "Every epoch is shuffled whole; leave it out",
-    "data_dir": "Write DataLoader(ChunkedDataset(data_dir)), or use pyloader.DataLoader",
-    "datareader": "Write DataLoader(ChunkedDataset(data_dir, datareader=...)), or use pyloader.DataLoader",
-    "quarantine": "loader.stats().skipped lists what was left out",
-    "copy": "Batches are always copies; leave it out",
-    "strides": "Every epoch has an order of its own; leave it out",
-    "monitor": "Write progress=True, or look at loader.stats()",
-    "key": "Write seed=7",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,26 +108,22 @@ class Recipe:
         return ", ".join([source, *(f"{name}={value!r}" for name, value in options.items())])
 
 
-def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> Recipe:
-    """Check the options of a DataLoader, and fill in what they leave open.
+def resolve(given: IndexedArguments) -> Recipe:
+    """Fill in what the options of a DataLoader leave open, and check what depends on others or on the dataset.
 
     Raises:
       TypeError, ValueError: as DataLoader says.
     """
-    given = with_new_names("DataLoader", given, old_names, elsewhere=_ELSEWHERE)
-    dataset, labelset, num_epochs = given["dataset"], given["labelset"], given["num_epochs"]
-    source = _source(dataset, labelset)
-    if num_epochs is not None:
-        checked_integer("num_epochs", num_epochs, at_least=1, at_most=MOST)
-    world, world_source = resolve_world(given["world"])
+    source = _source(given.dataset, given.labelset)
+    world, world_source = resolve_world(given.world)
     _check_shared_out_once(source, world, world_source)
     plan = BatchPlan(
-        sampler=_checked_sampler(given["sampler"], len(source), given["shuffle"], given["seed"]),
-        batch_size=checked_integer("batch_size", given["batch_size"], at_least=1, at_most=MOST),
-        last_batch=_checked_rule(given["last_batch"], num_epochs, world.size),
+        sampler=_checked_sampler(given.sampler, len(source), given.shuffle, given.seed),
+        batch_size=given.batch_size,
+        last_batch=_checked_rule(given.last_batch, given.num_epochs, world.size),
         rank=world.rank,
         world_size=world.size,
-        key_seed=checked_integer("seed", given["seed"], at_least=0) if takes_keys(given["transform"]) else None,
+        key_seed=checked_integer("seed", given.seed, at_least=0) if takes_keys(given.transform) else None,
     )
     if plan.steps_per_epoch == 0:
         raise ValueError(
@@ -158,41 +131,45 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> Recipe:
             f"make batch_size smaller, or write last_batch='wrap'"
         )
     transform, collate = finishing(
-        given["transform"],
-        given["datacollator"],
-        is_pair=labelset is not None,
+        given.transform,
+        given.datacollator,
+        is_pair=given.labelset is not None,
         is_streams=isinstance(source, NamedStreams),
     )
-    num_workers = given["num_workers"]
-    if num_workers is None:  # more threads than processors gather no faster, and get into each other's way
-        num_workers = min(_NUM_WORKERS, num_processors())
-    checked_integer("num_workers", num_workers, at_least=0, at_most=MOST)
-    shown = {
-        **given,
-        "num_workers": num_workers,
-        "dataset": _described(dataset if labelset is None else (dataset, labelset)),
-    }
-    shown |= {"sampler": _Shown(plan.sampler.identity), "last_batch": plan.last_batch, "world": world}
-    for name in ("labelset", "shuffle", "seed"):  # told by the dataset and the sampler
-        del shown[name]
-    for name in ("transform", "datacollator"):
-        if given[name] is not None:
-            shown[name] = _Shown(_name_of(given[name]))
+    # More threads than processors gather no faster, and get into each other's way.
+    num_workers = min(_NUM_WORKERS, num_processors()) if given.num_workers is None else given.num_workers
+    check_workers(given.worker_kind, num_workers)
     return Recipe(
         source=source,
         transform=transform,
         collate=collate,
         plan=plan,
-        num_epochs=num_epochs,
+        num_epochs=given.num_epochs,
         num_workers=num_workers,
-        worker_kind=checked_worker_kind(given["worker_kind"], num_workers),
-        prefetch_size=checked_integer("prefetch_size", given["prefetch_size"], at_least=0, at_most=MOST),
-        max_skipped=checked_max_skipped(given["max_skipped"], [len(source)], of="items")[0],
-        stall_timeout_seconds=checked_seconds("stall_timeout_seconds", given["stall_timeout_seconds"]),
-        progress=given["progress"],
+        worker_kind=given.worker_kind,
+        prefetch_size=given.prefetch_size,
+        max_skipped=checked_max_skipped(given.max_skipped, [len(source)], of="items")[0],
+        stall_timeout_seconds=given.stall_timeout_seconds,
+        progress=given.progress,
         world_source=world_source,
-        shown=shown,
+        shown=_shown(given, plan, num_workers, world),
     )
+
+
+def _shown(given: IndexedArguments, plan: BatchPlan, num_workers: int, world: World) -> dict[str, Any]:
+    """Return the options as repr shows them; the dataset and the sampler tell labelset, shuffle and seed."""
+    data = given.dataset if given.labelset is None else (given.dataset, given.labelset)
+    parts = {"transform": given.transform, "datacollator": given.datacollator}
+    shown = {
+        **vars(given),
+        "num_workers": num_workers,
+        "dataset": _described(data),
+        "sampler": _Shown(plan.sampler.identity),
+        "last_batch": plan.last_batch,
+        "world": world,
+        **{name: _Shown(_name_of(part)) for name, part in parts.items() if part is not None},
+    }
+    return {name: value for name, value in shown.items() if name not in ("labelset", "shuffle", "seed")}
 
 
 class _Shown(str):
@@ -244,9 +221,6 @@ def _checked_sampler(sampler: Any, length: int, shuffle: bool, seed: int) -> Sam
 
 def _checked_rule(last_batch: str | None, num_epochs: int | None, world_size: int) -> str:
     rule = ("span" if num_epochs is None else "keep") if last_batch is None else last_batch
-    if rule not in LAST_BATCH_RULES:
-        names = ", ".join(map('"{}"'.format, LAST_BATCH_RULES[:-1]))
-        raise ValueError(f'last_batch must be {names} or "{LAST_BATCH_RULES[-1]}", not {last_batch!r}')
     if rule == "span" and num_epochs is not None:
         raise ValueError('last_batch="span" needs num_epochs=None: its epochs do not end between two batches')
     if rule == "keep" and world_size > 1:

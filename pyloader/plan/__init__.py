@@ -3,11 +3,11 @@
 from pyloader.plan.consistency import check_left_out, check_with_counts, check_without_counts
 from pyloader.plan.dealing import Dealing
 from pyloader.plan.keys import mix_bits, row_keys
-from pyloader.plan.locating import is_filling, located_streams, rows_between, rows_of_step
+from pyloader.plan.locating import is_filling, rows_between, rows_of_step
 from pyloader.plan.numbering import STAND_IN, sample_numbers
 from pyloader.plan.order import chunk_order, deal_phase, encode_generator, order_digest, row_order, segment_order
 from pyloader.plan.position import START, Position
-from pyloader.plan.reading import ReadTask, read_tasks
+from pyloader.plan.reading import ReadTask
 from pyloader.plan.state import Order, check_order, left_out_in_state, order_from_state, position_from_state, state_of
 from pyloader.plan.steps import LAST_BATCH_RULES, filling_rows, steps_per_epoch
 from pyloader.plan.streams import Streams, Stretch
@@ -32,12 +32,10 @@ __all__ = [
     "filling_rows",
     "is_filling",
     "left_out_in_state",
-    "located_streams",
     "mix_bits",
     "order_digest",
     "order_from_state",
     "position_from_state",
-    "read_tasks",
     "row_keys",
     "row_order",
     "rows_between",

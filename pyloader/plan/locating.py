@@ -7,25 +7,10 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from pyloader.plan.order import deal_phase, row_order, segment_order
-from pyloader.plan.state import Order
 from pyloader.plan.steps import filling_rows
 from pyloader.plan.streams import Streams, Stretch
 
-__all__ = ["is_filling", "located_streams", "rows_between", "rows_of_step"]
-
-
-def located_streams(order: Order, counts: np.ndarray) -> Streams:
-    """Return the plan of an epoch over all ranks, for chunks of so many rows, int64 of shape [num_chunks]."""
-    return Streams(
-        counts=counts,
-        num_streams=order.num_streams,
-        share=order.batch_size // order.num_streams,
-        served=range(order.num_streams),
-        window=order.shuffle_window,
-        last_batch=order.last_batch,
-        chunk_seed=order.chunk_seed,
-        row_seed=order.row_seed,
-    )
+__all__ = ["is_filling", "rows_between", "rows_of_step"]
 
 
 def rows_of_step(streams: Streams, epoch: int, step: int) -> np.ndarray:
@@ -78,10 +63,10 @@ def _segment(streams: Streams, stretch: Stretch, segment: int) -> np.ndarray:
     seed, dealing, epoch = streams.row_seed, stretch.dealing, stretch.epoch
     parts = []
     for number in range(dealing.first_arrival(segment), segment + 1):
-        chunk, part = int(stretch.chunks[number]), slice(int(stretch.starts[number]), int(stretch.stops[number]))
-        dealt: Iterable[tuple[int, np.ndarray]] = [(number, np.arange(part.start, part.stop))]
+        chunk, (start, stop) = int(stretch.chunks[number]), stretch.part(number)
+        dealt: Iterable[tuple[int, np.ndarray]] = [(number, np.arange(start, stop))]
         if seed is not None:
-            rows = row_order(int(streams.counts[chunk]), seed=seed, epoch=epoch, chunk=chunk)[part]
+            rows = row_order(int(streams.known_counts[chunk]), seed=seed, epoch=epoch, chunk=chunk)[start:stop]
             dealt = dealing.hands(number, rows, deal_phase(dealing.width, seed=seed, epoch=epoch, chunk=chunk))
         parts += [np.stack([np.full(len(rows), chunk), rows], axis=1) for to, rows in dealt if to == segment]
     joined: np.ndarray = np.concatenate(parts)

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pyloader.plan.dealing import Dealing
-from pyloader.plan.order import chunk_order
-from pyloader.plan.position import Position
-
-__all__ = ["ReadTask", "read_tasks"]
+__all__ = ["ReadTask"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +22,3 @@ class ReadTask:
     number: int
     chunk: int
     part: tuple[int, int] | None = None
-
-
-def read_tasks(dealing: Dealing, *, seed: int | None, start: Position, end_epoch: int | None) -> Iterator[ReadTask]:
-    """Yield what to read, in order.
-
-    Args:
-      dealing: The window, which says where resuming in the middle of an epoch begins to read.
-      seed: The seed of the chunks' order; None keeps that of the list.
-      start: Where to begin.
-      end_epoch: The first epoch that is not read; None never ends.
-    """
-    first = dealing.first_arrival(start.segment)
-    epochs = itertools.count(start.epoch) if end_epoch is None else range(start.epoch, end_epoch)
-    for epoch in epochs:
-        order = None if seed is None else chunk_order(dealing.num_chunks, seed=seed, epoch=epoch)
-        for number in range(first, dealing.num_chunks):
-            yield ReadTask(epoch, number, number if order is None else int(order[number]))
-        first = 0

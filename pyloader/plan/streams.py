@@ -4,14 +4,17 @@ The line is the chunks in their order, the rows of each after its whole-chunk pe
 [t * N // S, (t + 1) * N // S): the stretches differ by one row at most, and a chunk that is cut in two is read by both.
 A step takes the same share of rows from every stream, so that everyone knows how many steps there are, and where each
 stream stands at any of them, from the chunks' counts alone.
+
+Without counts there is one stream.  Its stretch is the whole epoch, and where it stands its position says by itself.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -19,12 +22,13 @@ from pyloader.plan.dealing import Dealing
 from pyloader.plan.order import chunk_order, deal_phase
 from pyloader.plan.position import Position
 from pyloader.plan.reading import ReadTask
+from pyloader.plan.state import Order
 from pyloader.plan.steps import steps_per_epoch
 
 __all__ = ["Streams", "Stretch"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Stretch:
     """What one stream has of an epoch: parts of chunks, in the order in which they arrive.
 
@@ -33,23 +37,36 @@ class Stretch:
       epoch: Counted from 0.
       chunks: int64 array of shape [P]: of which chunk each arrival is a part.
       starts: int64 array of shape [P]: its first row, in the chunk's permutation.
-      stops: int64 array of shape [P]: the row after its last.
+      stops: int64 array of shape [P]: the row after its last; None where it is unknown: that of the whole chunk.
       dealing: How its arrivals are dealt.
-      bounds: int64 array of shape [P + 1]: segment g has the stream's rows [bounds[g], bounds[g + 1]).
+      row_seed: The seed of the rows' order; None keeps that of the chunks.
     """
 
     stream: int | None
     epoch: int
     chunks: np.ndarray
     starts: np.ndarray
-    stops: np.ndarray
+    stops: np.ndarray | None
     dealing: Dealing
-    bounds: np.ndarray
+    row_seed: int | None
 
-    @property
+    @cached_property
+    def bounds(self) -> np.ndarray:
+        """Segment g has the stream's rows [bounds[g], bounds[g + 1]): int64 of shape [P + 1].  Needs counts.
+
+        Only made when asked for: where hands are rounded, it takes a random number for every chunk.
+        """
+        sizes = self.dealing.segment_sizes(self._known_stops() - self.starts, self._phases())
+        return np.concatenate([[0], np.cumsum(sizes)])
+
+    @cached_property
     def num_rows(self) -> int:
-        """How many rows the stretch has."""
-        return int(self.bounds[-1])
+        """How many rows the stretch has.  Needs counts."""
+        return int((self._known_stops() - self.starts).sum())
+
+    def part(self, number: int) -> tuple[int, int]:
+        """Return which rows of its chunk's permutation arrival `number` has, [first, last + 1).  Needs counts."""
+        return int(self.starts[number]), int(self._known_stops()[number])
 
     def place(self, num_received: int) -> tuple[int, int]:
         """Return the segment to go on at, and how many of its rows are received, when `num_received` rows are.
@@ -60,53 +77,106 @@ class Stretch:
         segment = int(np.searchsorted(self.bounds, min(received, self.num_rows - 1), side="right")) - 1
         return segment, received - int(self.bounds[segment])
 
+    def _known_stops(self) -> np.ndarray:
+        assert self.stops is not None, "asked of chunks whose rows nobody has counted"
+        return self.stops
+
+    def _phases(self) -> np.ndarray:
+        seed, width = self.row_seed, self.dealing.width
+        if seed is None or width in (1, self.dealing.num_chunks):  # then no size depends on them
+            return np.zeros(len(self.chunks), np.int64)
+        chunks = self.chunks.tolist()
+        return np.array([deal_phase(width, seed=seed, epoch=self.epoch, chunk=chunk) for chunk in chunks])
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Streams:
     """How epochs are cut into streams, and steps into shares.
 
     Attributes:
-      counts: int64 array: the rows of each chunk of the list.
+      counts: int64 array: the rows of each chunk of the list; None where they are unknown, and there is one stream.
       num_streams: S, at most the number of rows.
       share: How many rows a step takes from each stream.
       served: The streams that this process delivers.
-      window: How many chunks a segment mixes.
+      dealing: How an epoch of one stream is dealt.
       last_batch: The rule for an epoch's last rows.
       chunk_seed: The seed of the chunks' order; None keeps that of the list.
       row_seed: The seed of the rows' order; None keeps that of the chunks.
     """
 
-    counts: np.ndarray
+    counts: np.ndarray | None
     num_streams: int
     share: int
     served: range
-    window: int
+    dealing: Dealing
     last_batch: str
     chunk_seed: int | None
     row_seed: int | None
 
+    @classmethod
+    def of(cls, order: Order, counts: np.ndarray | None, num_chunks: int, served: range) -> Streams:
+        """Return the plan that an order has for so many chunks."""
+        return cls(
+            counts=counts,
+            num_streams=order.num_streams,
+            share=order.batch_size // order.num_streams,
+            served=served,
+            dealing=Dealing(num_chunks, order.shuffle_window),
+            last_batch=order.last_batch,
+            chunk_seed=order.chunk_seed,
+            row_seed=order.row_seed,
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Without the stretches that are kept: their cache cannot be pickled.
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @property
+    def is_one(self) -> bool:
+        """Whether an epoch is one stream, whose place in it a position names."""
+        return self.num_streams == 1
+
+    @property
+    def known_counts(self) -> np.ndarray:
+        """`counts`, asked for where they are known."""
+        assert self.counts is not None, "asked of chunks whose rows nobody has counted"
+        return self.counts
+
+    @cached_property
+    def num_rows(self) -> int:
+        """How many rows an epoch has.  Needs counts."""
+        return int(self.known_counts.sum())
+
     @cached_property
     def steps_per_epoch(self) -> int:
-        """How many steps an epoch has: for every stream the same, since they differ by one row at most."""
-        return steps_per_epoch(int(self.counts.sum()), self.num_streams * self.share, self.last_batch)
+        """How many steps an epoch has, for every stream the same: they differ by one row at most.  Needs counts."""
+        return steps_per_epoch(self.num_rows, self.num_streams * self.share, self.last_batch)
 
     @cached_property
     def stretch(self) -> Callable[[int, int], Stretch]:
         """stretch(stream, epoch) is what a stream has of an epoch; those of two epochs are kept."""
         return lru_cache(maxsize=2 * self.num_streams)(self._stretch)
 
-    def start(self, stretch: Stretch, step: int) -> Position:
-        """Return where a stream goes on when `step` steps of the epoch have been received."""
-        return Position(stretch.epoch, *stretch.place(step * self.share), step)
+    def start(self, stretch: Stretch, position: Position) -> Position:
+        """Return where a stream goes on when the loop stands at `position`."""
+        if self.is_one:
+            return position
+        return Position(stretch.epoch, *stretch.place(position.step * self.share), position.step)
+
+    def ends_epoch(self, position: Position) -> bool:
+        """Tell whether all batches of the position's epoch have been received."""
+        if self.is_one:
+            return position.segment >= self.dealing.num_chunks
+        return position.step >= self.steps_per_epoch
 
     def position(self, steps_done: int) -> Position:
-        """Return the position after so many steps of the run."""
+        """Return the position after so many steps of the run.  Needs counts."""
         if steps_done == 0:
             return Position()
         # After an epoch's last step its end is still to come.
         epoch, before = divmod(steps_done - 1, self.steps_per_epoch)
         step = before + 1
-        if self.num_streams > 1:
+        if not self.is_one:
             return Position(epoch, 0, 0, step, steps_done)
         stretch = self.stretch(0, epoch)
         if step * self.share > stretch.num_rows:  # the last batch is short, or filled
@@ -116,65 +186,69 @@ class Streams:
         place = (segment + 1, 0) if is_last_row else (segment, offset + 1)
         return Position(epoch, *place, step, steps_done)
 
+    def positions(self, start: Position, end_epoch: int | None) -> Iterator[Position]:
+        """Yield `start`, then the beginning of each epoch after it, up to `end_epoch`; None never ends."""
+        for epoch in itertools.count(start.epoch) if end_epoch is None else range(start.epoch, end_epoch):
+            yield start if epoch == start.epoch else Position(epoch)
+
     def read_tasks(self, *, start: Position, end_epoch: int | None) -> Iterator[ReadTask]:
         """Yield what to read for the streams served, in the order in which their steps come to need it.
 
         Args:
-          start: Where to begin, by its epoch and step.
+          start: Where to begin.
           end_epoch: The first epoch that is not read; None never ends.
         """
-        step = start.step
-        for epoch in itertools.count(start.epoch) if end_epoch is None else range(start.epoch, end_epoch):
-            stretches = [self.stretch(stream, epoch) for stream in self.served]
-            for index, number in _order_of_need(stretches, self.share, step, self.steps_per_epoch):
-                stretch = stretches[index]
+        for position in self.positions(start, end_epoch):
+            stretches = [self.stretch(stream, position.epoch) for stream in self.served]
+            for index, number in self._order_of_need(stretches, position):
+                stretch, part = stretches[index], None
                 chunk = int(stretch.chunks[number])
-                part = (int(stretch.starts[number]), int(stretch.stops[number]))
-                is_whole = part == (0, self.counts[chunk])
-                yield ReadTask(epoch, number, chunk, None if is_whole else part)
-            step = 0
+                if not self.is_one:
+                    part = stretch.part(number)
+                    part = None if part == (0, self.known_counts[chunk]) else part
+                yield ReadTask(position.epoch, number, chunk, part)
 
     def num_reads(self, position: Position) -> int:
         """Return how many chunks are read before the first batch after `position`."""
         stretches = [self.stretch(stream, position.epoch) for stream in self.served]
-        return sum(stretch.dealing.num_reads(self.start(stretch, position.step).segment) for stretch in stretches)
+        return sum(stretch.dealing.num_reads(self.start(stretch, position).segment) for stretch in stretches)
 
     def _stretch(self, stream: int, epoch: int) -> Stretch:
+        num_chunks = self.dealing.num_chunks
         if self.chunk_seed is None:
-            order = np.arange(len(self.counts))
+            chunks = np.arange(num_chunks)
         else:
-            order = chunk_order(len(self.counts), seed=self.chunk_seed, epoch=epoch)
-        ends = np.cumsum(self.counts[order])
-        begins = ends - self.counts[order]
-        is_one = self.num_streams == 1  # then chunks without rows count as arrivals too
+            chunks = chunk_order(num_chunks, seed=self.chunk_seed, epoch=epoch)
+        if self.is_one:  # chunks without rows count as arrivals too
+            starts, stops = np.zeros(num_chunks, np.int64), None if self.counts is None else self.counts[chunks]
+            return Stretch(None, epoch, chunks, starts, stops, self.dealing, self.row_seed)
+        counts = self.known_counts[chunks]
+        ends = np.cumsum(counts)
+        begins = ends - counts
         first, stop = (int(ends[-1]) * border // self.num_streams for border in (stream, stream + 1))
-        held = slice(None) if is_one else np.flatnonzero((ends > first) & (begins < stop) & (ends > begins))
-        chunks = order[held]
+        held = np.flatnonzero((ends > first) & (begins < stop) & (ends > begins))
         starts = np.maximum(begins[held], first) - begins[held]
         stops = np.minimum(ends[held], stop) - begins[held]
-        dealing = Dealing(len(chunks), self.window)
-        sizes = dealing.segment_sizes(stops - starts, self._phases(dealing, chunks, epoch))
-        bounds = np.concatenate([[0], np.cumsum(sizes)])
-        return Stretch(None if is_one else stream, epoch, chunks, starts, stops, dealing, bounds)
+        dealing = Dealing(len(held), self.dealing.window)
+        return Stretch(stream, epoch, chunks[held], starts, stops, dealing, self.row_seed)
 
-    def _phases(self, dealing: Dealing, chunks: np.ndarray, epoch: int) -> np.ndarray:
-        if self.row_seed is None or dealing.width in (1, dealing.num_chunks):  # then no size depends on them
-            return np.zeros(len(chunks), np.int64)
-        seed, width = self.row_seed, dealing.width
-        return np.array([deal_phase(width, seed=seed, epoch=epoch, chunk=chunk) for chunk in chunks.tolist()])
+    def _order_of_need(self, stretches: Sequence[Stretch], position: Position) -> Iterator[tuple[int, int]]:
+        """Yield (stretch, arrival) of every read of an epoch, from `position` on.
 
-
-def _order_of_need(stretches: Sequence[Stretch], share: int, step: int, num_steps: int) -> Iterator[tuple[int, int]]:
-    """Yield (stretch, arrival) of every read of an epoch, from `step` on.
-
-    Each step asks one stream after the other for its share.  Arrival g completes segment g, and that is asked for by
-    the step that first wants a row beyond those before it; what no step wants, by the epoch's end.  The steps take
-    chunks from one line of reads, so its order must be exactly this one.
-    """
-    firsts = [stretch.dealing.first_arrival(stretch.place(step * share)[0]) for stretch in stretches]
-    numbers = [np.arange(first, len(s.chunks)) for first, s in zip(firsts, stretches, strict=True)]
-    needed = [np.clip(s.bounds[mine] // share, step, num_steps) for s, mine in zip(stretches, numbers, strict=True)]
-    index = np.repeat(np.arange(len(stretches)), list(map(len, numbers)))
-    number = np.concatenate(numbers)
-    order = np.lexsort((number, index, np.concatenate(needed)))
-    yield from zip(index[order].tolist(), number[order].tolist(), strict=True)
+        Each step asks one stream after the other for its share.  Arrival g completes segment g, and that is asked for
+        by the step that first wants a row beyond those before it; what no step wants, by the epoch's end.  The steps
+        take chunks from one line of reads, so its order must be exactly this one.
+        """
+        firsts = [s.dealing.first_arrival(self.start(s, position).segment) for s in stretches]
+        numbers = [np.arange(first, len(s.chunks)) for first, s in zip(firsts, stretches, strict=True)]
+        if len(stretches) == 1:  # which needs its arrivals one after another: no count has to be known for that
+            yield from ((0, number) for number in numbers[0].tolist())
+            return
+        step, num_steps = position.step, self.steps_per_epoch
+        needed = [
+            np.clip(s.bounds[mine] // self.share, step, num_steps) for s, mine in zip(stretches, numbers, strict=True)
+        ]
+        index = np.repeat(np.arange(len(stretches)), list(map(len, numbers)))
+        number = np.concatenate(numbers)
+        order = np.lexsort((number, index, np.concatenate(needed)))
+        yield from zip(index[order].tolist(), number[order].tolist(), strict=True)

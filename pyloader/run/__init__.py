@@ -1,13 +1,16 @@
 """One run of the loader: every step in its place."""
 
 from pyloader.run.adapters import Received, Wrappable, Wrapper
-from pyloader.run.loader_options import MAX_QUEUE_SIZE, LoaderOptions, resolve
+from pyloader.run.arguments import LoaderArguments
+from pyloader.run.loader_options import MAX_QUEUE_SIZE, LoaderOptions
 from pyloader.run.options import RunOptions
+from pyloader.run.resolving import resolve
 from pyloader.run.run import Run
 from pyloader.run.skipped import Quarantine
 
 __all__ = [
     "MAX_QUEUE_SIZE",
+    "LoaderArguments",
     "LoaderOptions",
     "Quarantine",
     "Received",

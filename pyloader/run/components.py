@@ -13,7 +13,7 @@ from pyloader.files import ChunkList
 from pyloader.files.opening import suffix_of
 from pyloader.read import Nulls, ParquetReader, reader_for
 
-__all__ = ["check_part", "reader_of", "reader_with_nulls"]
+__all__ = ["checked_part", "reader_of", "reader_with_nulls"]
 
 _PARTS: dict[str, tuple[type, str]] = {
     "datareader": (DataReader, "Ours has read_file(path) -> columns: subclass pyloader.DataReader"),
@@ -29,15 +29,15 @@ _OTHERS = {
 }
 
 
-def check_part(name: str, value: Any) -> None:
-    """Raise unless `value` can be the DataLoader's argument `name`; None can be each of them.
+def checked_part(name: str, value: Any) -> Any:
+    """Return `value`, which can be the DataLoader's argument `name`; None can be each of them.
 
     Raises:
       TypeError: it is of another class; the message says what ours is.
     """
     part, advice = _PARTS[name]
     if value is None or isinstance(value, part):
-        return
+        return value
     if isinstance(value, type) and issubclass(value, part):
         what = f"{name} must be a {part.__name__}, got the class {value.__name__}."
         raise TypeError(f"{what} Make one: {value.__name__}()")

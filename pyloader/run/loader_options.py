@@ -1,29 +1,16 @@
-"""The DataLoader's options: checked, and resolved into what a run is made of."""
+"""The DataLoader's options, resolved: what a run is made of, and what follows for epochs, positions and states."""
 
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
-from pyloader.collate import NumpyDataCollator, two_steps
-from pyloader.datareader import DataReader
+from pyloader.audit import ReceiptWriter
 from pyloader.errors import DataDirError, StateError
-from pyloader.files import list_chunks, verification_of
-from pyloader.options import (
-    MOST,
-    checked_integer,
-    checked_max_skipped,
-    checked_seconds,
-    checked_worker_kind,
-    parse_memory,
-    with_new_names,
-)
 from pyloader.plan import (
-    LAST_BATCH_RULES,
-    Dealing,
     Order,
     Position,
     Streams,
@@ -32,22 +19,17 @@ from pyloader.plan import (
     check_without_counts,
     position_from_state,
     rows_of_step,
-    steps_per_epoch,
 )
-from pyloader.read import nulls_of
-from pyloader.run.components import check_part, reader_of, reader_with_nulls
 from pyloader.run.options import RunOptions
-from pyloader.run.ranks import check_queue, check_state_fits_ranks, counts_of, streams_served
+from pyloader.run.ranks import check_queue, check_state_fits_ranks, check_streams, counts_of
 from pyloader.run.resident import check_bytes
-from pyloader.run.transient import waits_before_retries
-from pyloader.shuffle import CutRule
-from pyloader.world import World, resolve_world
+from pyloader.run.skipped import Quarantine
+from pyloader.world import World
 
-__all__ = ["MAX_QUEUE_SIZE", "SHUFFLE_WINDOW", "LoaderOptions", "resolve"]
+__all__ = ["MAX_QUEUE_SIZE", "SHUFFLE_WINDOW", "LoaderOptions"]
 
 MAX_QUEUE_SIZE = 10
 SHUFFLE_WINDOW = 4
-_MOST_RETRIES = 10_000  # three days and a half
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +42,8 @@ class LoaderOptions:
       num_epochs: How many epochs a run has; None never ends.
       world: Which of the data-parallel ranks this is.
       world_source: Who said so; "" where this process is alone.
+      quarantine: A file that gets a line for each chunk and row that is left out; None writes none.
+      audit_dir: Where receipts are written; None writes none.
       shown: The resolved options by name, for repr.
     """
 
@@ -68,22 +52,34 @@ class LoaderOptions:
     num_epochs: int | None
     world: World
     world_source: str
+    quarantine: str | os.PathLike[str] | None
+    audit_dir: str | os.PathLike[str] | None
     shown: dict[str, Any]
+
+    def new_quarantine(self) -> Quarantine:
+        """Return what notes the chunks and rows that a loader leaves out."""
+        run = self.run
+        return Quarantine(run.chunks, max_chunks=run.max_skipped, max_rows=run.max_skipped_rows, path=self.quarantine)
+
+    def new_receipts(self) -> ReceiptWriter | None:
+        """Return what writes down what a loader delivers; None without `audit_dir`.
+
+        Raises:
+          ReceiptError: nothing can be written there.
+        """
+        if self.audit_dir is None:
+            return None
+        return ReceiptWriter(self.audit_dir, rank=self.world.rank, size=self.world.size)
 
     @property
     def steps_per_epoch(self) -> int | None:
         """How many batches an epoch has; None when the chunks' counts are unknown."""
-        counts = self.run.chunks.counts
-        if counts is None:
-            return None
-        return steps_per_epoch(int(counts.sum()), self.order.batch_size, self.order.last_batch)
+        streams = self.run.streams
+        return None if streams.counts is None else streams.steps_per_epoch
 
     def ends_epoch(self, position: Position) -> bool:
         """Tell whether all batches of the position's epoch have been received."""
-        streams = self.run.streams
-        if streams is not None:
-            return position.step >= streams.steps_per_epoch
-        return position.segment >= self.run.dealing.num_chunks
+        return self.run.streams.ends_epoch(position)
 
     def is_last_of_run(self, epoch: int) -> bool:
         """Tell whether a run ends with this epoch."""
@@ -124,8 +120,7 @@ class LoaderOptions:
 
     def num_reads(self, position: Position) -> int:
         """Return how many chunks are read before the first batch after `position`."""
-        streams = self.run.streams
-        return self.run.dealing.num_reads(position.segment) if streams is None else streams.num_reads(position)
+        return self.run.streams.num_reads(position)
 
     def locate(self, step: int) -> list[tuple[str, int]]:
         """Return where each row of a batch over all ranks comes from, as DataLoader.locate does."""
@@ -146,23 +141,20 @@ class LoaderOptions:
             "worker_kind": run.worker_kind,
             "max_queue_size": run.max_queue_size,
             "max_bytes": run.max_bytes,
-            "shuffle_window": run.dealing.window,
+            "shuffle_window": run.streams.dealing.window,
             "has_counts": run.chunks.counts is not None,
             "last_batch": run.rule.last_batch,
         }
 
     def all_streams(self, purpose: str) -> Streams:
-        """Return the plan of an epoch, also where it is one stream.
+        """Return the plan of an epoch, when all that it has is known.
 
         Raises:
-          DataDirError: the chunks' counts are unknown; `purpose` says what needs them.
+          DataDirError: the chunks' counts are unknown, and `purpose` needs them; or they make no batch.
         """
         counts_of(self.run.chunks, purpose)
-        return self.run.streams or self._one_stream
-
-    @cached_property
-    def _one_stream(self) -> Streams:
-        return streams_served(self.run, self.world, 1)
+        check_streams(self.run, self.world, self.order.num_streams)
+        return self.run.streams
 
     def with_streams(self, num_streams: int) -> LoaderOptions:
         """Return these options with an epoch cut into so many streams.
@@ -170,12 +162,15 @@ class LoaderOptions:
         Raises:
           DataDirError, ValueError: that cannot be.
         """
-        streams = None if num_streams == 1 else streams_served(self.run, self.world, num_streams)
-        run = replace(self.run, streams=streams)
+        if num_streams > 1:
+            check_streams(self.run, self.world, num_streams)
+        order, per_rank = replace(self.order, num_streams=num_streams), num_streams // self.world.size
+        served = range(self.world.rank * per_rank, (self.world.rank + 1) * per_rank)
+        chunks = self.run.chunks
+        run = replace(self.run, streams=Streams.of(order, chunks.counts, len(chunks), served))
         check_queue(run)
         check_bytes(run)
         world = World(self.world.rank, self.world.size, None if num_streams == self.world.size else num_streams)
-        order = replace(self.order, num_streams=num_streams)
         return replace(self, run=run, order=order, shown={**self.shown, "world": world})
 
     def resuming(self, state: Any) -> tuple[LoaderOptions, Position]:
@@ -216,7 +211,7 @@ class LoaderOptions:
           StateError: none can; the message says why.
         """
         if self.run.chunks.counts is None:
-            check_without_counts(position, self.run.dealing, self.order.batch_size)
+            check_without_counts(position, self.run.streams.dealing, self.order.batch_size)
         else:
             check_with_counts(position, self.all_streams("a position needs it"))
 
@@ -225,128 +220,3 @@ class LoaderOptions:
         defaults = {name: option.default for name, option in inspect.signature(loader).parameters.items()}
         usual = {**defaults, "world": World(0, 1)}
         return ", ".join(f"{name}={value!r}" for name, value in self.shown.items() if value != usual[name])
-
-
-def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> LoaderOptions:
-    """Check the options of a DataLoader, and fill in what they leave open.
-
-    Raises:
-      TypeError, ValueError, DataDirError, ManifestError: as DataLoader says.
-    """
-    given = with_new_names("DataLoader", given, old_names)
-    for name in ("datareader", "dataset", "datacollator"):
-        check_part(name, given[name])
-    if given["data_dir"] is None:
-        raise TypeError("DataLoader needs data_dir=: a directory of chunks, a glob pattern, or a list of files")
-    chunks = list_chunks(given["data_dir"])
-    # Compared with None: a part of the user's may have a length, and be empty.
-    reader: DataReader = reader_of(chunks) if given["datareader"] is None else given["datareader"]
-    known = chunks.manifest.columns if chunks.manifest is not None and given["datareader"] is None else ()
-    nulls = nulls_of(given["nulls"], known, gaps_make_lists=reader.gaps_make_lists)
-    reader = reader_with_nulls(reader, nulls)
-    seed = checked_integer("seed", reader.seed if given["seed"] is None else given["seed"], at_least=0)
-    batch_size = checked_integer(
-        "batch_size",
-        reader.batch_size if given["batch_size"] is None else given["batch_size"],
-        at_least=1,
-        at_most=MOST,
-    )
-    shuffle = "all" if given["shuffle"] else "rows" if reader.shuffle else "none"
-    window = _window(given["shuffle_window"], shuffle)
-    queue_size = checked_integer("max_queue_size", given["max_queue_size"], at_least=1, at_most=MOST)
-    max_bytes = parse_memory("max_bytes", given["max_bytes"])
-    dealing = Dealing(len(chunks), window)
-    world, world_source = resolve_world(given["world"])
-    if given["last_batch"] not in LAST_BATCH_RULES:
-        raise ValueError(f'last_batch must be "keep", "drop", "pad" or "wrap", not {given["last_batch"]!r}')
-    num_workers = checked_integer("num_workers", given["num_workers"], at_least=0, at_most=MOST)
-    num_epochs = given["num_epochs"]
-    if num_epochs is not None:
-        checked_integer("num_epochs", num_epochs, at_least=1, at_most=MOST)
-    num_rows = len(chunks) if chunks.counts is None else int(chunks.counts.sum())
-    max_skipped, max_skipped_rows = checked_max_skipped(
-        given["max_skipped"], [len(chunks), num_rows], of="chunks and rows"
-    )
-    collator = NumpyDataCollator() if given["datacollator"] is None else given["datacollator"]
-    arrays, convert, by_views = two_steps(collator)
-    slices = given["dataset"] is None and type(arrays) is NumpyDataCollator and not arrays.dtypes and by_views
-    order = Order(
-        seed=seed,
-        shuffle=shuffle,
-        shuffle_window=window,
-        batch_size=batch_size * world.size,
-        last_batch=given["last_batch"],
-        num_streams=1,
-        fingerprint=chunks.fingerprint,
-    )
-    audited = given["audit_dir"] is not None
-    run = RunOptions(
-        chunks=chunks,
-        reader=reader,
-        nulls=nulls,
-        dataset=given["dataset"],
-        collator=arrays,
-        convert=convert,
-        dealing=dealing,
-        streams=None,
-        chunk_seed=order.chunk_seed,
-        row_seed=order.row_seed,
-        rule=CutRule(batch_size=batch_size, last_batch=given["last_batch"], several=slices),
-        max_queue_size=queue_size,
-        max_bytes=max_bytes,
-        row_bytes=chunks.row_bytes if given["datareader"] is None and nulls is None else None,
-        num_readers=checked_integer("num_readers", given["num_readers"], at_least=1, at_most=MOST),
-        num_workers=num_workers,
-        worker_kind=checked_worker_kind(given["worker_kind"], num_workers),
-        verification=verification_of(chunks, given["verify"]),
-        retry_waits=waits_before_retries(
-            checked_integer("read_retries", given["read_retries"], at_least=0, at_most=_MOST_RETRIES)
-        ),
-        max_skipped=max_skipped,
-        max_skipped_rows=max_skipped_rows,
-        traced=max_skipped_rows > 0 or audited,
-        audited=audited,
-        seed=seed,
-        copy=bool(given["copy"]),
-        stall_timeout_seconds=checked_seconds("stall_timeout_seconds", given["stall_timeout_seconds"]),
-    )
-    shown = _shown(
-        {**given, "data_dir": f"{chunks.root} ({len(chunks):,} chunks)"},
-        datareader=reader,
-        dataset=given["dataset"],
-        datacollator=given["datacollator"],
-        seed=seed,
-        batch_size=batch_size,
-        shuffle_window=window,
-        max_bytes=max_bytes,
-    )
-    options = LoaderOptions(
-        run=run, order=order, num_epochs=num_epochs, world=world, world_source=world_source, shown=shown
-    )
-    options = options.with_streams(world.num_streams or world.size)
-    if audited:
-        options.all_streams("an audit needs to know what an epoch holds")
-    return options
-
-
-def _shown(given: dict[str, Any], **resolved: Any) -> dict[str, Any]:
-    """Return the options as repr shows them, the parts by their class."""
-    parts = ("datareader", "dataset", "datacollator")
-    calls = {name: _Call(type(resolved[name]).__name__) for name in parts if resolved[name] is not None}
-    return {**given, **resolved, **calls}
-
-
-class _Call(str):
-    """A class name, shown as the call that makes an instance."""
-
-    def __repr__(self) -> str:
-        return f"{self}()"
-
-
-def _window(shuffle_window: int | None, shuffle: str) -> int:
-    if shuffle_window is None:
-        return SHUFFLE_WINDOW if shuffle == "all" else 1
-    checked_integer("shuffle_window", shuffle_window, at_least=1, at_most=MOST)
-    if shuffle != "all" and shuffle_window > 1:
-        raise ValueError(f"shuffle_window={shuffle_window} needs shuffle=True, which mixes chunks and their rows")
-    return shuffle_window

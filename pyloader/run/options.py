@@ -12,7 +12,7 @@ from pyloader.datareader import DataReader
 from pyloader.dataset import Dataset
 from pyloader.encode import taken_by
 from pyloader.files import ChunkList, Verification
-from pyloader.plan import Dealing, Streams
+from pyloader.plan import Streams
 from pyloader.read import Nulls
 from pyloader.shuffle import CutRule
 
@@ -30,10 +30,7 @@ class RunOptions:
       dataset: Encodes a batch; None leaves it raw.
       collator: Collates a batch.
       convert: Makes of that what the loop receives, in this process; None when it is that.
-      dealing: The window.
-      streams: How an epoch is cut into streams, and which are delivered here; None where it is one stream.
-      chunk_seed: The seed of the chunks' order; None keeps it.
-      row_seed: The seed of the rows' order; None keeps it.
+      streams: How an epoch is ordered and cut into streams, and which are delivered here.
       rule: How batches are cut.
       max_queue_size: The most chunks resident at once.
       max_bytes: The most bytes of columns resident at once; None sets no bound.
@@ -58,10 +55,7 @@ class RunOptions:
     dataset: Dataset | None
     collator: DataCollator
     convert: Callable[[Any], Any] | None
-    dealing: Dealing
-    streams: Streams | None
-    chunk_seed: int | None
-    row_seed: int | None
+    streams: Streams
     rule: CutRule
     max_queue_size: int
     max_bytes: int | None
@@ -102,7 +96,7 @@ class RunOptions:
     @property
     def mixed_chunks(self) -> int:
         """How many chunks are held for mixing: as many as a segment mixes, for each stream served."""
-        return self.dealing.width * (1 if self.streams is None else len(self.streams.served))
+        return self.streams.dealing.width * len(self.streams.served)
 
     @property
     def piece_share(self) -> int:

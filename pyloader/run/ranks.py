@@ -10,11 +10,11 @@ import numpy as np
 
 from pyloader.errors import DataDirError, StateError
 from pyloader.files import ChunkList
-from pyloader.plan import Order, Streams, steps_per_epoch
+from pyloader.plan import Order, steps_per_epoch
 from pyloader.run.options import RunOptions
 from pyloader.world import World
 
-__all__ = ["check_queue", "check_state_fits_ranks", "counts_of", "streams_served"]
+__all__ = ["check_queue", "check_state_fits_ranks", "check_streams", "counts_of"]
 
 _MOST_RANKS = 2**16  # that are looked for, to be advised
 
@@ -31,8 +31,8 @@ def counts_of(chunks: ChunkList, purpose: str) -> np.ndarray:
     return chunks.counts
 
 
-def streams_served(run: RunOptions, world: World, num_streams: int) -> Streams:
-    """Return how an epoch is cut, with the streams that this rank serves.
+def check_streams(run: RunOptions, world: World, num_streams: int) -> None:
+    """Raise unless every step of an epoch can take as many rows from each of `num_streams`.
 
     Args:
       run: The run's options, with the batch size of this rank.
@@ -67,16 +67,6 @@ def streams_served(run: RunOptions, world: World, num_streams: int) -> Streams:
     if steps_per_epoch(num_samples, whole_batch, rule) == 0:
         what = f"has {num_samples:,} samples, which make no batch of {whole_batch:,} over all ranks"
         raise DataDirError(str(run.chunks.root), f"{what} with last_batch={rule!r}.")
-    return Streams(
-        counts=counts,
-        num_streams=num_streams,
-        share=batch_size // per_rank,
-        served=range(world.rank * per_rank, (world.rank + 1) * per_rank),
-        window=run.dealing.window,
-        last_batch=rule,
-        chunk_seed=run.chunk_seed,
-        row_seed=run.row_seed,
-    )
 
 
 def check_queue(run: RunOptions) -> None:
@@ -85,12 +75,12 @@ def check_queue(run: RunOptions) -> None:
     Raises:
       ValueError: it cannot; the message has the arithmetic.
     """
-    width, queue_size = run.dealing.width, run.max_queue_size
-    num_served = 1 if run.streams is None else len(run.streams.served)
+    dealing, num_served, queue_size = run.streams.dealing, len(run.streams.served), run.max_queue_size
+    width = dealing.width
     needed = width * num_served + (width > 1)
     if queue_size >= needed:
         return
-    for_mixing = f"shuffle_window={run.dealing.window} holds {width} chunks for mixing and one that is handed out"
+    for_mixing = f"shuffle_window={dealing.window} holds {width} chunks for mixing and one that is handed out"
     narrower = max(1, (queue_size - 1) // num_served)
     if num_served > 1:
         for_mixing = f"each of the {num_served} streams here holds a chunk"

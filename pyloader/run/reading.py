@@ -21,12 +21,14 @@ from pyloader.run.options import RunOptions
 from pyloader.run.replacements import stand_ins
 from pyloader.run.sample_ids import put_on
 from pyloader.run.skipped import Quarantine
-from pyloader.shuffle import Arena, Arrival, ChunkRows
+from pyloader.shuffle import Arena, ArenaPart, Arrival, ChunkRows
 
-__all__ = ["ArrivalCheck", "Read", "Reading", "chunk_reading"]
+__all__ = ["ArrivalCheck", "ChunkReading", "Read", "Reading"]
 
 # A chunk's index -> its columns, and the rows that could not be read, each with the reason.
 Read: TypeAlias = "Callable[[int], tuple[Columns, dict[int, str]]]"
+
+_NO_FAULT_OF_THE_CHUNK = (WorkerDiedError, SlotsClosed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,77 +52,116 @@ class Reading:
     error: Exception | None = None
 
 
-def chunk_reading(
-    options: RunOptions, slots: Slots, read_index: Read, quarantine: Quarantine
-) -> Callable[[ReadTask], Reading]:
-    """Return the function that reads a chunk, by `read_index`, into the slot that was taken for it."""
-    counts = options.chunks.counts
-    arena = _arena(options)
+class ChunkReading:
+    """Reads a chunk into the slot that was taken for it; several threads may call it.
 
-    def read(task: ReadTask) -> Reading:
-        part = None if arena is None else arena.take_part()
+    Args:
+      options: The run's.
+      slots: Where the slot was taken.
+      read_index: Reads the chunk of an index.
+      quarantine: Which chunks are left out already.
+      has_arrived: Called with every answer; None does nothing.
+    """
+
+    def __init__(
+        self,
+        options: RunOptions,
+        slots: Slots,
+        read_index: Read,
+        quarantine: Quarantine,
+        has_arrived: Callable[[Reading], None] | None = None,
+    ) -> None:
+        self._options, self._chunks = options, options.chunks
+        self._slots, self._read_index, self._quarantine = slots, read_index, quarantine
+        self._has_arrived = has_arrived
+        self._arena = _arena(options)
+
+    def __call__(self, task: ReadTask) -> Reading:
+        """Read the chunk, or another in its place where it may be left out.
+
+        Raises:
+          Exception: it cannot be read, and may not be left out.
+        """
+        index, part = task.chunk, None if self._arena is None else self._arena.take_part()
         try:
-            if quarantine.has_chunk(task.chunk):
-                raise ChunkReadError(options.chunks.path(task.chunk), "is left out.")
-            with part.allocating() if part else nullcontext():
-                columns, numbers, bad_rows = read_chunk(task.chunk)
+            if self._quarantine.has_chunk(index):
+                raise ChunkReadError(self._chunks.path(index), "is left out.")
+            with nullcontext() if part is None else part.allocating():
+                columns, numbers, bad_rows = self._checked(index, *self._read_index(index))
         except Exception as exc:
-            if part:
+            if part is not None:
                 part.give_back()
-            path = options.chunks.path(task.chunk)
-            exc.add_note(f"pyloader: while {type(options.reader).__name__} read {path} (epoch {task.epoch})")
-            if isinstance(exc, PermissionError):
-                exc.add_note(f"pyloader: give this user the right to read it: chmod +r {shlex.quote(path)}")
-            if not options.max_skipped or isinstance(exc, WorkerDiedError | SlotsClosed):  # no fault of the chunk
+            self._explain(exc, task)
+            if not self._options.max_skipped or isinstance(exc, _NO_FAULT_OF_THE_CHUNK):
                 raise
-            columns, numbers = read_another(task.chunk, exc)
-            return Reading(task, slots.hold(ChunkRows(columns)), numbers, error=exc)
-        rows = ChunkRows(columns, part)
-        if part and rows.part is None:
-            part.give_back()
-        drop = None if rows.part is None else rows.part.give_back
-        return Reading(task, slots.hold(rows, drop=drop), numbers, bad_rows)
+            columns, numbers = self._rows_of_another(index, exc)
+            reading = Reading(task, self._slots.hold(ChunkRows(columns)), numbers, error=exc)
+        else:
+            reading = Reading(task, self._held(columns, part), numbers, bad_rows)
+        if self._has_arrived is not None:
+            self._has_arrived(reading)
+        return reading
 
-    def read_chunk(index: int) -> tuple[Columns, np.ndarray | None, dict[int, str]]:
-        columns, bad_rows = read_index(index)
+    def _checked(
+        self, index: int, columns: Columns, bad_rows: dict[int, str]
+    ) -> tuple[Columns, np.ndarray | None, dict[int, str]]:
+        """Return a chunk's rows, good ones in the places of bad ones; the numbers of its samples; and the bad rows."""
         columns = {
             name: _gatherable(values) if isinstance(values, np.ndarray) else values for name, values in columns.items()
         }
         num_rows = row_count(columns)
-        _check_count(options, index, num_rows)
-        numbers = sample_numbers(index, np.arange(num_rows)) if options.numbered else None
+        _check_count(self._options, index, num_rows)
+        numbers = sample_numbers(index, np.arange(num_rows)) if self._options.numbered else None
         if bad_rows:
             if len(bad_rows) == num_rows:
-                raise ChunkReadError(options.chunks.path(index), f"has no good row: {next(iter(bad_rows.values()))}")
+                raise ChunkReadError(self._chunks.path(index), f"has no good row: {next(iter(bad_rows.values()))}")
             columns = take_rows(columns, stand_ins(num_rows, bad_rows))
             if numbers is not None:
                 numbers[list(bad_rows)] |= STAND_IN
         return columns, numbers, bad_rows
 
-    def read_another(index: int, error: Exception) -> tuple[Columns, np.ndarray | None]:
-        """Return as many rows of the next readable chunk as chunk `index` has."""
+    def _held(self, columns: Columns, part: ArenaPart | None) -> Held[ChunkRows]:
+        """Return the rows in their slot, and give the arena's part back: now if no column lies there, else with it."""
+        rows = ChunkRows(columns, part)
+        if part is not None and rows.part is None:
+            part.give_back()
+        return self._slots.hold(rows, drop=None if rows.part is None else rows.part.give_back)
+
+    def _rows_of_another(self, index: int, error: Exception) -> tuple[Columns, np.ndarray | None]:
+        """Return as many rows of the next readable chunk as chunk `index` has, and the numbers of their places.
+
+        So many chunks may fail on the way as may be left out: at the turn of one more there will be an error anyway.
+
+        Raises:
+          Exception: `error`, when none is found.
+        """
+        counts = self._chunks.counts
         if counts is None or counts[index] == 0:
             return {}, None
-        others = ((index + step) % len(counts) for step in range(1, len(counts)))
         num_failed = 0
-        for other in others:
-            if counts[other] == 0 or quarantine.has_chunk(other):
+        for other in ((index + step) % len(counts) for step in range(1, len(counts))):
+            if counts[other] == 0 or self._quarantine.has_chunk(other):
                 continue
             try:
-                columns, _, _ = read_chunk(other)
-            except (WorkerDiedError, SlotsClosed):
+                columns, _, _ = self._checked(other, *self._read_index(other))
+            except _NO_FAULT_OF_THE_CHUNK:
                 raise
             except Exception:
                 num_failed += 1
-                if num_failed > options.max_skipped:  # at its own turn that chunk is an error
+                if num_failed > self._options.max_skipped:
                     raise error from None
                 continue
             rows = np.arange(counts[index])
-            numbers = sample_numbers(index, rows) | STAND_IN if options.numbered else None
+            numbers = sample_numbers(index, rows) | STAND_IN if self._options.numbered else None
             return take_rows(columns, rows % counts[other]), numbers
         raise error
 
-    return read
+    def _explain(self, error: Exception, task: ReadTask) -> None:
+        """Say in `error` which chunk was being read."""
+        path = self._chunks.path(task.chunk)
+        error.add_note(f"pyloader: while {type(self._options.reader).__name__} read {path} (epoch {task.epoch})")
+        if isinstance(error, PermissionError):
+            error.add_note(f"pyloader: give this user the right to read it: chmod +r {shlex.quote(path)}")
 
 
 def _arena(options: RunOptions) -> Arena | None:
@@ -129,7 +170,7 @@ def _arena(options: RunOptions) -> Arena | None:
     It has room for the largest chunk many times over, and keeps what was once filled: not with a bound on bytes.
     """
     counts = options.chunks.counts
-    if counts is None or options.dealing.width == 1 or options.in_processes or options.max_bytes is not None:
+    if counts is None or options.streams.dealing.width == 1 or options.in_processes or options.max_bytes is not None:
         return None
     # At an epoch's border a chunk may be there twice.
     return Arena(min(options.chunk_slots, 2 * len(counts)), int(counts.max()))

@@ -8,7 +8,7 @@ earlier ones.  Nothing is known before the first: it may take all the room there
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 import numpy as np
@@ -84,16 +84,6 @@ class ResidentBytes:
             self._claims[task] = self.ledger.claim_chunk(size, self._for_pieces)
             yield task
 
-    def measured(self, read: Callable[[ReadTask], Reading]) -> Callable[[ReadTask], Reading]:
-        """Return `read`, whose chunks take the places that were claimed for them."""
-
-        def read_into_place(task: ReadTask) -> Reading:
-            reading = read(task)
-            self._has_arrived(reading)
-            return reading
-
-        return read_into_place
-
     def asked(self, readings: Iterable[Reading]) -> Iterator[Reading]:
         """Yield the chunks, having said each time that the next is needed."""
         remaining = iter(readings)
@@ -121,7 +111,8 @@ class ResidentBytes:
         else:
             claim.correct(columns_bytes(made.content) + _traced_bytes(made.samples))
 
-    def _has_arrived(self, reading: Reading) -> None:
+    def has_arrived(self, reading: Reading) -> None:
+        """Correct what was claimed for a chunk: it has been read."""
         task, chunk, columns = reading.task, reading.chunk, reading.chunk.value.columns
         num_rows = row_count(columns)
         num_bytes = columns_bytes(columns) + _traced_bytes(reading.numbers)
@@ -180,7 +171,9 @@ def check_bytes(options: RunOptions) -> None:
     chunks, piece, total = needed(options.mixed_chunks)
     if total <= limit:
         return
-    narrower = next((k for k in range(options.dealing.width - 1, 0, -1) if needed(k * num_served)[2] <= limit), 0)
+    narrower = next(
+        (k for k in range(options.streams.dealing.width - 1, 0, -1) if needed(k * num_served)[2] <= limit), 0
+    )
     or_narrower = f", or shuffle_window={narrower}" if narrower else ""
     raise ValueError(
         f"max_bytes={limit:,} cannot hold what must be resident at once: the {options.mixed_chunks:,} largest chunks, "
@@ -205,7 +198,7 @@ def _rows_as_held(options: RunOptions) -> np.ndarray:
     """Return the rows of each chunk, largest first, once for each stream served that may hold it; counts are known."""
     counts = options.chunks.counts
     assert counts is not None
-    if options.streams is not None and _num_served(options) > 1:
+    if _num_served(options) > 1:
         # The borders of streams lie this far apart; a chunk is read by every stream that has a part of it.
         stretch = max(1, int(counts.sum()) // options.streams.num_streams)
         counts = np.repeat(counts, np.minimum(counts // stretch + 2, _num_served(options)))
@@ -226,7 +219,7 @@ def _rows_aside(rule: CutRule) -> int:
 
 
 def _num_served(options: RunOptions) -> int:
-    return 1 if options.streams is None else len(options.streams.served)
+    return len(options.streams.served)
 
 
 def _copies(options: RunOptions) -> int:

@@ -2,7 +2,7 @@
 
     plan -> read -> deal -> cut -> gather, encode, collate -> the loop
 
-With several streams each has a dealing and a cutting of its own, and their pieces are joined.
+Each of the streams has a dealing and a cutting of its own, and their pieces are joined.
 
 Two of the steps may run ahead, in threads: reading, and making batches.  The others are plain iterators between them.
 Together they hold at most `max_queue_size` chunks' worth of rows: `chunk_slots` of it in chunks, `piece_share` of it in
@@ -12,9 +12,8 @@ rows that have left their chunks.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 import numpy as np
 
@@ -22,16 +21,16 @@ from pyloader.columns import Columns, slice_columns
 from pyloader.deliver import Claim, Slots, StallWatch, Steps, map_in_order
 from pyloader.errors import CoverageError, DataDirError
 from pyloader.observe import Counters
-from pyloader.plan import Position, read_tasks
+from pyloader.plan import Position
 from pyloader.run.making import Made, add_place, batch_making
 from pyloader.run.options import RunOptions
-from pyloader.run.reading import ArrivalCheck, chunk_reading
+from pyloader.run.reading import ArrivalCheck, ChunkReading
 from pyloader.run.resident import ResidentBytes
 from pyloader.run.sample_ids import place_of
 from pyloader.run.skipped import Quarantine
 from pyloader.run.streaming import pieces_of_streams
 from pyloader.run.usercode import user_functions
-from pyloader.shuffle import EpochEnd, JoinedPiece, Piece, cut, deal
+from pyloader.shuffle import EpochEnd, JoinedPiece, Piece
 
 __all__ = ["Run"]
 
@@ -96,18 +95,14 @@ class Run:
         self._check = ArrivalCheck(options, quarantine)
 
         read_index, encode = user_functions(options, self.steps, counters)
-        read = chunk_reading(options, self._chunk_slots, read_index, quarantine)
-        streams = options.streams
-        if streams is None:
-            tasks = read_tasks(options.dealing, seed=options.chunk_seed, start=start, end_epoch=end_epoch)
-        else:
-            tasks = streams.read_tasks(start=start, end_epoch=end_epoch)
+        tasks = options.streams.read_tasks(start=start, end_epoch=end_epoch)
         if self._bytes is not None:
             self.steps.add_awaited(self._bytes.ledger)
-            tasks, read = self._bytes.claimed(tasks), self._bytes.measured(read)
+            tasks = self._bytes.claimed(tasks)
+        has_arrived = None if self._bytes is None else self._bytes.has_arrived
         self._reading = self.steps.add(
             map_in_order(
-                read,
+                ChunkReading(options, self._chunk_slots, read_index, quarantine, has_arrived),
                 tasks,
                 num_threads=options.num_readers if threaded else 0,
                 slots=self._chunk_slots,
@@ -118,12 +113,7 @@ class Run:
         arrivals = self._check.arrivals(self._reading if self._bytes is None else self._bytes.asked(self._reading))
         # Without room for pieces, a batch is made when the loop asks for it.
         rule = options.rule if options.piece_share else replace(options.rule, several=False)
-        pieces: Iterator[_Cut]
-        if streams is None:
-            segments = deal(arrivals, options.dealing, seed=options.row_seed, start=start)
-            pieces = cut(segments, rule, start=start.offset, step=start.step, num_segments=options.dealing.num_chunks)
-        else:
-            pieces = pieces_of_streams(arrivals, streams, rule, start=start, end_epoch=end_epoch)
+        pieces = pieces_of_streams(arrivals, options.streams, rule, start=start, end_epoch=end_epoch)
         self._make = batch_making(options, encode)
         self._making = self.steps.add(
             map_in_order(
@@ -190,7 +180,7 @@ class Run:
         made = weighed.content
         for number, error in made.bad_samples.items():
             self._quarantine.note_row(*place_of(number), error, stage="encode", epoch=self.position.epoch)
-        self._made = weighed
+        self._made = cast("_Weighed[Made]", weighed)  # no end of an epoch
         self._count(made, time.perf_counter() - begun)
 
     def _count(self, made: Made, waited: float) -> None:

@@ -1,4 +1,4 @@
-"""Streaming: several streams, each dealt and cut for itself, and joined into batches."""
+"""Streaming: each stream is dealt and cut for itself, and their pieces are joined into batches."""
 
 from __future__ import annotations
 
@@ -24,23 +24,24 @@ def pieces_of_streams(
       arrivals: The chunks that `streams.read_tasks` asks for.
       streams: The plan.
       rule: How to cut; its batch size is that of the batches delivered, all streams' shares together.
-      start: Where to begin, by its epoch and step.
+      start: Where to begin.
       end_epoch: The first epoch that is not delivered; None never ends.
     """
-    several = rule.several and len(streams.served) == 1
-    rule = replace(rule, batch_size=streams.share, num_steps=streams.steps_per_epoch, several=several)
-    step = start.step
-    for epoch in itertools.count(start.epoch) if end_epoch is None else range(start.epoch, end_epoch):
-        stretches = [streams.stretch(stream, epoch) for stream in streams.served]
-        yield from join([_pieces(arrivals, stretch, streams, rule, step) for stretch in stretches])
-        step = 0
+    rule = replace(
+        rule,
+        batch_size=streams.share,
+        several=rule.several and len(streams.served) == 1,
+        num_steps=None if streams.is_one else streams.steps_per_epoch,
+    )
+    for position in streams.positions(start, end_epoch):
+        stretches = [streams.stretch(stream, position.epoch) for stream in streams.served]
+        yield from join([_pieces(arrivals, stretch, streams, rule, position) for stretch in stretches])
 
 
 def _pieces(
-    arrivals: Iterator[Arrival], stretch: Stretch, streams: Streams, rule: CutRule, step: int
+    arrivals: Iterator[Arrival], stretch: Stretch, streams: Streams, rule: CutRule, position: Position
 ) -> Iterator[Piece | EpochEnd]:
-    start = streams.start(stretch, step)
-    dealing = stretch.dealing
+    start, dealing = streams.start(stretch, position), stretch.dealing
     mine = itertools.islice(arrivals, dealing.num_chunks - dealing.first_arrival(start.segment))
     segments = deal(mine, dealing, seed=streams.row_seed, start=start, stream=stretch.stream)
-    return cut(segments, rule, start=start.offset, step=step, num_segments=dealing.num_chunks)
+    return cut(segments, rule, start=start.offset, step=position.step, num_segments=dealing.num_chunks)

@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from pyloader.columns import Columns
-from pyloader.datareader import DataReader, read_chunk, read_good_rows
-from pyloader.deliver import RemoteFunction, Retried, Steps
-from pyloader.files import read_as_listed, room_of
+from pyloader.datareader import DataReader, read_chunk, read_damaged_chunk
+from pyloader.deliver import RemoteFunction, Retries, Steps
+from pyloader.files import as_listed, room_of
 from pyloader.observe import Counters
 from pyloader.read import Nulls
 from pyloader.run.encoding import encode_and_collate
@@ -35,9 +35,8 @@ def user_functions(options: RunOptions, steps: Steps, counters: Counters) -> tup
       TypeError: the user's objects cannot be sent to other processes; the message names the part that cannot.
     """
     read: Callable[[str], _RowsRead] = partial(_read, options.reader, options.nulls, options.skips, options.max_bytes)
-    stream = 0 if options.streams is None else options.streams.served[0]
     seed = options.seed if "rng" in options.drawn else None
-    encode: Encode = partial(encode_and_collate, options.dataset, options.collator, seed, stream)
+    encode: Encode = partial(encode_and_collate, options.dataset, options.collator, seed, options.streams.served[0])
     if options.in_processes:
         reader = type(options.reader).__name__
         makers = " and ".join(type(part).__name__ for part in (options.dataset, options.collator) if part is not None)
@@ -47,32 +46,43 @@ def user_functions(options: RunOptions, steps: Steps, counters: Counters) -> tup
                 encode, doing=lambda _columns, _mask, _keys, epoch, step: f"{makers} made epoch {epoch}, step {step}"
             )
         )
-    return steps.add_awaited(_careful(options, read, counters)), _converting(encode, options.convert)
+    return _careful(options, read, steps, counters), _converting(encode, options.convert)
 
 
-def _careful(options: RunOptions, read: Callable[[str], _RowsRead], counters: Counters) -> Retried[_RowsRead]:
+def _careful(options: RunOptions, read: Callable[[str], _RowsRead], steps: Steps, counters: Counters) -> Read:
     """Return the function that compares a chunk with its size and checksum, reads it, and tries again what may pass."""
-
-    def verify_and_read(index: int) -> _RowsRead:
-        if options.verification is not None:
-            options.verification.check(index)
-        return read_as_listed(options.chunks, index, read)
 
     def count() -> None:
         counters.num_retries += 1
 
-    return Retried(
-        verify_and_read,
-        waits=options.retry_waits,
-        may_pass=is_transient,
-        doing=lambda index: f"reading {options.chunks.path(index)}",
-        count=count,
-    )
+    retries = steps.add_awaited(Retries(waits=options.retry_waits, may_pass=is_transient, count=count))
+    chunks, verification = options.chunks, options.verification
+
+    def read_index(index: int) -> _RowsRead:
+        path, number = chunks.path(index), 1
+        while True:
+            try:
+                if verification is not None:
+                    verification.check(index)
+                with as_listed(chunks, index):
+                    return read(path)
+            except Exception as exc:
+                if not retries.wait_after(exc, number, f"reading {path}"):
+                    raise
+            number += 1
+
+    return read_index
 
 
 def _read(reader: DataReader, nulls: Nulls | None, skips: bool, max_bytes: int | None, path: str) -> _RowsRead:
     with room_of(max_bytes):
-        columns, bad_rows = read_good_rows(reader, path) if skips else (read_chunk(reader, path), {})
+        try:
+            columns, bad_rows = read_chunk(reader, path), dict[int, str]()
+        except Exception:
+            damaged = read_damaged_chunk(reader, path) if skips else None
+            if damaged is None:
+                raise
+            columns, bad_rows = damaged
         return (columns if nulls is None else nulls.filled(path, columns)), bad_rows
 
 

@@ -101,15 +101,19 @@ class Piece:
 def cut(
     segments: Iterable[Segment | EpochEnd], rule: CutRule, *, start: int, step: int, num_segments: int
 ) -> Iterator[Piece | EpochEnd]:
-    """Yield the pieces of every epoch, then its end with the rows dropped and filled counted.
+    """Yield the pieces of an epoch, then its end with the rows dropped and filled counted.
 
     When `segments` raises, the error comes after the batches before it.
+
+    Every row is in one piece, in order: the pieces of a segment take its rows from `start` on, each from where the one
+    before stopped.  What is left makes no whole batch, and is carried; the next piece, of a later segment, begins with
+    it.  What is carried when the epoch ends are its last rows.
 
     Args:
       segments: What `deal` yields.
       rule: How to cut.
       start: How many rows of the first segment have been received already.
-      step: How many batches of its epoch have been received already.
+      step: How many batches of the epoch have been received already.
       num_segments: How many segments an epoch has.
 
     Raises:
@@ -117,23 +121,11 @@ def cut(
     """
     memory = RecycledMemory()
     carried: list[Columns] = []
-    latest: Columns = {}
+    latest: Columns = {}  # rows that would fill the epoch's last batch, if the segment were its last
     for segment in segments:
-        num_carried = sum(map(row_count, carried))
         if isinstance(segment, EpochEnd):
-            num_filled = num_dropped = 0
-            if num_carried and rule.last_batch == "drop":
-                num_dropped = num_carried
-            elif num_carried or step < (rule.num_steps or 0):
-                filling = _filling(rule, latest, num_carried)
-                num_filled = row_count(filling)
-                num_rows = num_carried + num_filled
-                end = (num_segments, 0)
-                parts = [filling] if num_filled else []
-                yield Piece(segment.epoch, step, num_rows, num_carried, num_filled, None, 0, 0, end, carried, parts)
-            yield replace(segment, num_dropped=num_dropped, num_filled=num_filled)
-            carried, latest, start, step = [], {}, 0, 0
-            continue
+            yield from _last(segment, rule, step, carried, latest, num_segments)
+            return
         if start > segment.num_rows:
             what = (
                 f"the state stands at row {start:,} of segment {segment.index:,}, which has {segment.num_rows:,} rows."
@@ -141,20 +133,39 @@ def cut(
             raise StateError(what, "Give what state_dict() returned, unchanged, and the chunks it was saved on")
         if segment.num_rows == 0:
             continue
-        while (whole := _whole_batches(rule, num_carried + segment.num_rows - start, step)) > 0:
-            num_batches = min(whole, _batches_in_piece(segment, rule))
+        num_carried = sum(map(row_count, carried))
+        while (num_batches := _batches_in_piece(segment, rule, num_carried + segment.num_rows - start, step)) > 0:
+            # `stop` is above `start`: while batches are wanted, fewer rows are carried than one has.
             num_rows = num_batches * rule.batch_size
             stop = start + num_rows - num_carried
             end = (segment.index, stop) if stop < segment.num_rows else (segment.index + 1, 0)
-            segment.hold()
+            segment.hold()  # once for each piece: gathering it lets go
             yield Piece(segment.epoch, step, num_rows, num_carried, 0, segment, start, stop, end, carried)
-            carried, num_carried, start, step = [], 0, stop, step + num_batches
+            carried, num_carried = [], 0
+            start, step = stop, step + num_batches
         if start < segment.num_rows:
             carried = [*carried, gather_rows(segment, start, segment.num_rows, memory)]
         if num_latest := {"pad": 1, "wrap": rule.batch_size}.get(rule.last_batch):
             latest = gather_rows(segment, max(0, segment.num_rows - num_latest), segment.num_rows, memory)
         segment.let_go()
         start = 0
+
+
+def _last(
+    end: EpochEnd, rule: CutRule, step: int, carried: list[Columns], latest: Columns, num_segments: int
+) -> Iterator[Piece | EpochEnd]:
+    """Yield the epoch's last batch, if there is one that no segment completed; then its end."""
+    num_carried, num_filled = sum(map(row_count, carried)), 0
+    if num_carried and rule.last_batch == "drop":
+        yield replace(end, num_dropped=num_carried)
+        return
+    # A stream that has one row less than others may have none left for a step that they have.
+    if num_carried or step < (rule.num_steps or 0):
+        filling = _filling(rule, latest, num_carried)
+        num_filled = row_count(filling)
+        num_rows, parts = num_carried + num_filled, [filling] if num_filled else []
+        yield Piece(end.epoch, step, num_rows, num_carried, num_filled, None, 0, 0, (num_segments, 0), carried, parts)
+    yield replace(end, num_filled=num_filled)
 
 
 def gather_piece(piece: Piece, memory: RecycledMemory) -> Columns:
@@ -179,18 +190,16 @@ def view_piece(piece: Piece) -> Columns | None:
     return slice_columns(piece.segment.chunks[0].value.columns, piece.start, piece.stop)
 
 
-def _whole_batches(rule: CutRule, num_rows: int, step: int) -> int:
+def _batches_in_piece(segment: Segment, rule: CutRule, num_rows: int, step: int) -> int:
+    """Return how many batches the next piece has, of `num_rows` that there are; 0 if they make no whole one."""
     whole = num_rows // rule.batch_size
-    return whole if rule.num_steps is None else min(whole, rule.num_steps - step)
-
-
-def _batches_in_piece(segment: Segment, rule: CutRule) -> int:
-    """Return how many batches a piece of this segment has at most."""
+    if rule.num_steps is not None:  # what is beyond them is dropped
+        whole = min(whole, rule.num_steps - step)
     columns = segment.chunks[0].value.columns.values()
-    if not rule.several or not all(isinstance(values, np.ndarray) for values in columns):
-        return 1
+    if whole < 2 or not rule.several or not all(isinstance(values, np.ndarray) for values in columns):
+        return min(whole, 1)
     row_bytes = sum(values[:1].nbytes for values in columns if isinstance(values, np.ndarray))
-    return max(1, PIECE_BYTES // max(1, row_bytes * rule.batch_size))
+    return min(whole, max(1, PIECE_BYTES // max(1, row_bytes * rule.batch_size)))
 
 
 def _filling(rule: CutRule, latest: Columns, num_carried: int) -> Columns:

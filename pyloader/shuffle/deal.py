@@ -54,13 +54,13 @@ class EpochEnd:
 def deal(
     arrivals: Iterable[Arrival], dealing: Dealing, *, seed: int | None, start: Position, stream: int | None = None
 ) -> Iterator[Segment | EpochEnd]:
-    """Yield the segments of each epoch from `start` on, then its end.
+    """Yield the segments of an epoch from `start` on, then its end.
 
     Args:
-      arrivals: Epoch after epoch; the first epoch from arrival `dealing.first_arrival(start.segment)` on.
+      arrivals: Those of the epoch, from arrival `dealing.first_arrival(start.segment)` on.
       dealing: The window.
       seed: The seed of the rows' order; None keeps the order (then the window is 1).
-      start: Where to begin; the segments of its epoch before `start.segment` are left out.
+      start: Where to begin; the segments before `start.segment` are left out.
       stream: Which stream the segments are of; None where an epoch is one stream.
     """
     first = start.segment
@@ -78,9 +78,7 @@ def deal(
             complete = join_hands(epoch, number, mine, order)
             num_rows += complete.num_rows
             yield complete
-        if number == dealing.num_chunks - 1:
-            yield EpochEnd(epoch, num_rows)
-            first, num_rows = 0, 0
+    yield EpochEnd(start.epoch, num_rows)
 
 
 def _deal_out(arrival: Arrival, hands: dict[int, list[Hand]], dealing: Dealing, seed: int | None, first: int) -> None:

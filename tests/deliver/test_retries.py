@@ -7,12 +7,25 @@ import threading
 
 import pytest
 
-from pyloader.deliver import Retried, SlotsClosed
+from pyloader.deliver import Retries, SlotsClosed
 
 
 def retried(fn, waits=(0, 0), *, counted=None, may_pass=lambda error: isinstance(error, OSError)):
     count = (lambda: None) if counted is None else lambda: counted.append(1)
-    return Retried(fn, waits=waits, may_pass=may_pass, doing=lambda item: f"doing {item}", count=count)
+    retries = Retries(waits=waits, may_pass=may_pass, count=count)
+
+    def call(item):
+        number = 1
+        while True:
+            try:
+                return fn(item)
+            except Exception as exc:
+                if not retries.wait_after(exc, number, f"doing {item}"):
+                    raise
+            number += 1
+
+    call.signal_close = retries.signal_close
+    return call
 
 
 def failing(times, error=OSError):

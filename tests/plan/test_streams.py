@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pyloader.plan import START, Position, Streams, rows_of_step
+from pyloader.plan import START, Dealing, Position, Streams, rows_of_step
 
 counts = st.lists(st.integers(0, 40) | st.integers(0, 1), min_size=1, max_size=12).filter(any)
 
@@ -20,7 +22,7 @@ def streams_of(counts, num_streams, *, share=3, served=None, window=4, last_batc
         num_streams=num_streams,
         share=share,
         served=range(num_streams) if served is None else served,
-        window=window,
+        dealing=Dealing(len(counts), window),
         last_batch=last_batch,
         chunk_seed=seed,
         row_seed=seed,
@@ -72,7 +74,8 @@ def test_reads_come_in_the_order_in_which_the_steps_need_them(counts, num_stream
     streams = streams_of(counts, num_streams, share=share, window=window, last_batch=last_batch)
     step = data.draw(st.integers(0, streams.steps_per_epoch - 1))
     stretches = [streams.stretch(stream, 0) for stream in range(num_streams)]
-    starts = [streams.start(stretch, step).segment for stretch in stretches]
+    start = streams.position(step)
+    starts = [streams.start(stretch, start).segment for stretch in stretches]
     read = [stretch.dealing.first_arrival(start) for stretch, start in zip(stretches, starts, strict=True)]
     wanted = []
     for k in range(step, streams.steps_per_epoch + 1):
@@ -81,7 +84,7 @@ def test_reads_come_in_the_order_in_which_the_steps_need_them(counts, num_stream
             while read[stream] < len(stretch.chunks) and stretch.bounds[max(read[stream], starts[stream])] < enough:
                 wanted.append((stream, read[stream]))
                 read[stream] += 1
-    tasks = list(streams.read_tasks(start=Position(0, step=step), end_epoch=1))
+    tasks = list(streams.read_tasks(start=start, end_epoch=1))
     assert [(task.number, task.chunk) for task in tasks] == [
         (number, stretches[stream].chunks[number]) for stream, number in wanted
     ]
@@ -136,3 +139,20 @@ def test_a_full_shuffle_of_25_000_chunks_is_planned_without_a_square_of_them():
         next(streams.read_tasks(start=START, end_epoch=None))
     assert tracemalloc.get_traced_memory()[1] < 50e6
     tracemalloc.stop()
+
+
+def test_a_plan_that_has_been_used_can_be_pickled():
+    streams = streams_of([20, 20], 2)
+    streams.stretch(1, 0)
+    again = pickle.loads(pickle.dumps(streams))
+    assert (rows_of_step(again, 0, 1) == rows_of_step(streams, 0, 1)).all()
+
+
+def test_without_counts_an_epoch_is_one_stream_of_whole_chunks():
+    known = streams_of([3, 0, 4], 1)
+    unknown = replace(known, counts=None)
+    start = Position(0, segment=2, offset=1, step=1, steps_done=1)
+    assert [*unknown.read_tasks(start=start, end_epoch=3)] == [*known.read_tasks(start=start, end_epoch=3)]
+    assert all(task.part is None for task in unknown.read_tasks(start=START, end_epoch=1))
+    assert unknown.num_reads(start) == known.num_reads(start)
+    assert unknown.ends_epoch(Position(0, segment=3, step=3))

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from numbered import NumberedReader, ids_of, loader_of, write_chunks
 from ranks import global_batches, rank_loaders, real_ids, through_json, write_counted
 
-from pyloader.plan import Streams, rows_of_step
+from pyloader.plan import Dealing, Streams, rows_of_step
 
 CASES = int(os.environ.get("PYLOADER_CASES", "1000"))
 
@@ -71,7 +71,7 @@ class Drawn:
             num_streams=self.num_streams,
             share=self.share,
             served=range(self.num_streams),
-            window=self.window if self.shuffle else 1,
+            dealing=Dealing(len(self.counts), self.window if self.shuffle else 1),
             last_batch=self.last_batch,
             chunk_seed=seed,
             row_seed=seed,

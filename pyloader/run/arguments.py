@@ -1,0 +1,107 @@
+"""Arguments: what a DataLoader is given, by name: each option's type, and its check, in one table for each door.
+
+The default of an option is in the door's signature, where an editor shows it, and nowhere else.  An option that depends
+on another, or on the data, is checked where it is resolved.  Old names, and what to write for options of other
+libraries, are in `pyloader/options.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar, Self, TypeAlias
+
+from pyloader.datacollator import DataCollator
+from pyloader.datareader import DataReader
+from pyloader.dataset import Dataset
+from pyloader.files import DataDir
+from pyloader.options import ELSEWHERE, MOST, checked_integer, checked_seconds, with_new_names
+from pyloader.plan import LAST_BATCH_RULES
+from pyloader.run.components import checked_part
+from pyloader.world import World
+
+__all__ = ["Arguments", "LoaderArguments", "integer", "words"]
+
+_MOST_RETRIES = 10_000  # three days and a half
+
+_Check: TypeAlias = "Callable[[str, Any], Any]"  # name, value -> the value to go on with
+
+
+def integer(*, at_least: int, at_most: int = MOST, or_none: bool = False) -> dict[str, _Check]:
+    """Return the check of an option that is an integer."""
+
+    def check(name: str, value: Any) -> int | None:
+        is_none = value is None and or_none
+        return None if is_none else checked_integer(name, value, at_least=at_least, at_most=at_most)
+
+    return {"check": check}
+
+
+def words(*choices: str, or_none: bool = False) -> dict[str, _Check]:
+    """Return the check of an option that is one of some words."""
+
+    def check(name: str, value: Any) -> Any:
+        if value not in choices and not (value is None and or_none):
+            *others, last = (f'"{word}"' for word in choices)
+            raise ValueError(f"{name} must be {', '.join(others)} or {last}, not {value!r}")
+        return value
+
+    return {"check": check}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """What a door is given.  A subclass is a table: its fields are the options, in the order of the signature.
+
+    Raises:
+      TypeError, ValueError: an option fails its check; the message names it.
+    """
+
+    elsewhere: ClassVar[Mapping[str, str]] = ELSEWHERE
+
+    def __post_init__(self) -> None:
+        for option in fields(self):
+            if check := option.metadata.get("check"):
+                object.__setattr__(self, option.name, check(option.name, getattr(self, option.name)))
+
+    def renamed(self, old_names: Mapping[str, Any]) -> Self:
+        """Return these arguments, with options given under old names in their places.
+
+        Raises:
+          TypeError: there is no such option; the message says what to write.
+        """
+        if not old_names:
+            return self
+        return replace(self, **with_new_names("DataLoader", vars(self), old_names, elsewhere=self.elsewhere))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoaderArguments(Arguments):
+    """The options of pyloader.DataLoader, which describes them."""
+
+    datareader: DataReader | None = field(metadata={"check": checked_part})
+    dataset: Dataset | None = field(metadata={"check": checked_part})
+    datacollator: DataCollator | None = field(metadata={"check": checked_part})
+    data_dir: DataDir | None
+    num_epochs: int | None = field(metadata=integer(at_least=1, or_none=True))
+    max_queue_size: int = field(metadata=integer(at_least=1))
+    shuffle: bool
+    seed: int | None  # None takes the reader's, which is checked as this one is
+    batch_size: int | None  # the same
+    shuffle_window: int | None = field(metadata=integer(at_least=1, or_none=True))
+    last_batch: str = field(metadata=words(*LAST_BATCH_RULES))
+    max_bytes: int | str | None
+    num_workers: int = field(metadata=integer(at_least=0))
+    worker_kind: str = field(metadata=words("thread", "process"))
+    num_readers: int = field(metadata=integer(at_least=1))
+    verify: str
+    read_retries: int = field(metadata=integer(at_least=0, at_most=_MOST_RETRIES))
+    max_skipped: int | str
+    quarantine: str | os.PathLike[str] | None
+    stall_timeout_seconds: float | None = field(metadata={"check": checked_seconds})
+    progress: bool
+    copy: bool
+    world: World | tuple[int, int] | str | None
+    audit_dir: str | os.PathLike[str] | None
+    nulls: Mapping[str, Any] | str | None

@@ -1,0 +1,143 @@
+"""Resolving: from what a DataLoader was given to what its runs are made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyloader.collate import NumpyDataCollator, two_steps
+from pyloader.datareader import DataReader
+from pyloader.files import ChunkList, list_chunks, verification_of
+from pyloader.options import MOST, check_workers, checked_integer, checked_max_skipped, parse_memory
+from pyloader.plan import Order, Streams
+from pyloader.read import Nulls, nulls_of
+from pyloader.run.arguments import LoaderArguments
+from pyloader.run.components import reader_of, reader_with_nulls
+from pyloader.run.loader_options import SHUFFLE_WINDOW, LoaderOptions
+from pyloader.run.options import RunOptions
+from pyloader.run.transient import waits_before_retries
+from pyloader.shuffle import CutRule
+from pyloader.world import resolve_world
+
+__all__ = ["resolve"]
+
+
+def resolve(given: LoaderArguments) -> LoaderOptions:
+    """Fill in what the options of a DataLoader leave open, and check what depends on others or on the chunks.
+
+    Raises:
+      TypeError, ValueError, DataDirError, ManifestError: as DataLoader says.
+    """
+    if given.data_dir is None:
+        raise TypeError("DataLoader needs data_dir=: a directory of chunks, a glob pattern, or a list of files")
+    chunks = list_chunks(given.data_dir)
+    reader, nulls = _reader(given, chunks)
+    seed = checked_integer("seed", reader.seed if given.seed is None else given.seed, at_least=0)
+    batch_size = reader.batch_size if given.batch_size is None else given.batch_size
+    batch_size = checked_integer("batch_size", batch_size, at_least=1, at_most=MOST)
+    world, world_source = resolve_world(given.world)
+    shuffle = "all" if given.shuffle else "rows" if reader.shuffle else "none"
+    order = Order(
+        seed=seed,
+        shuffle=shuffle,
+        shuffle_window=_window(given.shuffle_window, shuffle),
+        batch_size=batch_size * world.size,
+        last_batch=given.last_batch,
+        num_streams=1,
+        fingerprint=chunks.fingerprint,
+    )
+    run = _run(given, chunks, reader, nulls, order, batch_size)
+    options = LoaderOptions(
+        run=run,
+        order=order,
+        num_epochs=given.num_epochs,
+        world=world,
+        world_source=world_source,
+        quarantine=given.quarantine,
+        audit_dir=given.audit_dir,
+        shown=_shown(given, run, order),
+    )
+    # Only now is it known how many streams there are: as many as ranks, unless `world` says more.
+    options = options.with_streams(world.num_streams or world.size)
+    if run.audited:
+        options.all_streams("an audit needs to know what an epoch holds")
+    return options
+
+
+def _reader(given: LoaderArguments, chunks: ChunkList) -> tuple[DataReader, Nulls | None]:
+    """Return what reads the chunks, and what stands for the nulls in them."""
+    # Compared with None: a part of the user's may have a length, and be empty.
+    is_ours = given.datareader is None
+    reader = reader_of(chunks) if given.datareader is None else given.datareader
+    known = chunks.manifest.columns if chunks.manifest is not None and is_ours else ()
+    nulls = nulls_of(given.nulls, known, gaps_make_lists=reader.gaps_make_lists)
+    return reader_with_nulls(reader, nulls), nulls
+
+
+def _window(shuffle_window: int | None, shuffle: str) -> int:
+    if shuffle_window is None:
+        return SHUFFLE_WINDOW if shuffle == "all" else 1
+    if shuffle != "all" and shuffle_window > 1:
+        raise ValueError(f"shuffle_window={shuffle_window} needs shuffle=True, which mixes chunks and their rows")
+    return shuffle_window
+
+
+def _run(
+    given: LoaderArguments, chunks: ChunkList, reader: DataReader, nulls: Nulls | None, order: Order, batch_size: int
+) -> RunOptions:
+    """Return what runs are made of, for one stream: how many there are, and which are delivered here, comes later."""
+    collator = NumpyDataCollator() if given.datacollator is None else given.datacollator
+    arrays, convert, by_views = two_steps(collator)
+    # A piece of several batches can be sliced when nothing but making plain arrays is done to it.
+    slices = given.dataset is None and type(arrays) is NumpyDataCollator and not arrays.dtypes and by_views
+    num_rows = len(chunks) if chunks.counts is None else int(chunks.counts.sum())
+    max_skipped, max_skipped_rows = checked_max_skipped(
+        given.max_skipped, [len(chunks), num_rows], of="chunks and rows"
+    )
+    check_workers(given.worker_kind, given.num_workers)
+    audited = given.audit_dir is not None
+    return RunOptions(
+        chunks=chunks,
+        reader=reader,
+        nulls=nulls,
+        dataset=given.dataset,
+        collator=arrays,
+        convert=convert,
+        streams=Streams.of(order, chunks.counts, len(chunks), range(1)),
+        rule=CutRule(batch_size=batch_size, last_batch=order.last_batch, several=slices),
+        max_queue_size=given.max_queue_size,
+        max_bytes=parse_memory("max_bytes", given.max_bytes),
+        row_bytes=chunks.row_bytes if given.datareader is None and nulls is None else None,
+        num_readers=given.num_readers,
+        num_workers=given.num_workers,
+        worker_kind=given.worker_kind,
+        verification=verification_of(chunks, given.verify),
+        retry_waits=waits_before_retries(given.read_retries),
+        max_skipped=max_skipped,
+        max_skipped_rows=max_skipped_rows,
+        traced=max_skipped_rows > 0 or audited,
+        audited=audited,
+        seed=order.seed,
+        copy=bool(given.copy),
+        stall_timeout_seconds=given.stall_timeout_seconds,
+    )
+
+
+def _shown(given: LoaderArguments, run: RunOptions, order: Order) -> dict[str, Any]:
+    """Return the options as repr shows them, the parts by their class."""
+    parts = {"datareader": run.reader, "dataset": given.dataset, "datacollator": given.datacollator}
+    return {
+        **vars(given),
+        "data_dir": f"{run.chunks.root} ({len(run.chunks):,} chunks)",
+        "seed": order.seed,
+        "batch_size": run.rule.batch_size,
+        "shuffle_window": order.shuffle_window,
+        "max_bytes": run.max_bytes,
+        **{name: _Call(type(part).__name__) for name, part in parts.items() if part is not None},
+    }
+
+
+class _Call(str):
+    """A class name, shown as the call that makes an instance."""
+
+    def __repr__(self) -> str:
+        return f"{self}()"
