@@ -24,7 +24,7 @@ def retried(fn, waits=(0, 0), *, counted=None, may_pass=lambda error: isinstance
                     raise
             number += 1
 
-    call.signal_close = retries.signal_close
+    call.signal_close = retries.signal_close  # type: ignore[attr-defined]
     return call
 
 
