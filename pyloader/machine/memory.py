@@ -127,7 +127,7 @@ def counts_tell() -> bool:
     ways: list[Callable[[np.ndarray], object]] = [
         lambda array: array,
         lambda array: array[1:].T,
-        lambda array: memoryview(array),
+        lambda array: array.data,
     ]
     return all(are_right(hold) for hold in ways for _ in range(50))  # code that has run often may be compiled anew
 
