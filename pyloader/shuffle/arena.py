@@ -34,7 +34,6 @@ class Arena:
     """
 
     def __init__(self, num_parts: int, part_rows: int) -> None:
-        self._part_rows = part_rows
         self._parts = deque(ArenaPart(self, number * part_rows, part_rows) for number in range(num_parts))
         self._num_rows = num_parts * part_rows
         self._arrays: dict[_Kind, np.ndarray] = {}
