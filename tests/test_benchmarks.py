@@ -141,6 +141,7 @@ def test_a_case_that_fails_is_told_with_its_reason_and_the_others_go_on(tmp_path
     assert "| bare loop |" in done.stdout
 
 
+@pytest.mark.slow
 def test_what_was_measured_before_ctrl_c_is_shown(tmp_path):
     (tmp_path / "data").mkdir()
     os.mkfifo(tmp_path / "data" / "runs.jsonl")  # so that we hear of the first run

@@ -38,6 +38,7 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_every_python_block_runs(place):
     names = {}
     for line, block in BLOCKS:
@@ -50,6 +51,7 @@ def test_every_python_block_runs(place):
     assert json.loads((place / "loader.json").read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not ALL, reason="makes environments, as CI does; run by scripts/test.sh all")
 def test_the_first_screen_is_typed_as_it_says(tmp_path):
     """The demo on a file of one's own, and the script of the tests, which here only says pytest's version."""
@@ -196,6 +198,7 @@ def test_the_table_of_errors_is_complete():
     assert list(ERRORS) == list(DEEDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deed", DEEDS)
 def test_an_error_reads_as_the_table_says(deed, place):
     with pytest.raises(Exception) as caught:

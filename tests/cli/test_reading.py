@@ -87,6 +87,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("indexed", [False, True])
 @pytest.mark.parametrize("kind", CASES)
 def test_the_lines_run_as_printed(capsys, kind, indexed):

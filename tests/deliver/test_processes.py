@@ -41,6 +41,7 @@ def test_it_runs_in_another_process_and_always_in_the_same(steps):
     assert pid() == pid() != os.getpid()
 
 
+@pytest.mark.slow
 def test_each_thread_has_a_process_of_its_own(steps):
     pid = remote(steps, lambda: os.getpid())
     meeting = threading.Barrier(3)
@@ -53,6 +54,7 @@ def test_each_thread_has_a_process_of_its_own(steps):
         assert len(set(pool.map(call, range(3)))) == 3
 
 
+@pytest.mark.slow
 def test_results_are_in_order_whatever_the_number_of_processes(steps):
     square = remote(steps, lambda number: number**2)
     step = steps.add(map_in_order(square, range(50), num_threads=3, slots=Slots(100), name="square"))
@@ -229,6 +231,7 @@ class TestWhatCannotBePickled:
 
 
 class TestDeath:
+    @pytest.mark.slow
     @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
     def test_a_killed_process_is_an_error_at_once_that_says_what_it_did(self, steps, number, capfd):
         function = remote(steps, lambda place: os.kill(os.getpid(), number))
@@ -320,6 +323,7 @@ class TestEnd:
         with pytest.raises(SlotsClosed):
             function()
 
+    @pytest.mark.slow
     def test_a_worker_has_one_socket_and_no_other_workers(self, steps):
         def sockets():
             links = (f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd"))

@@ -196,6 +196,7 @@ def test_what_lies_before_damage_is_read(tmp_path, packing):
             file.read()
 
 
+@pytest.mark.slow
 @given(parts=st.lists(st.binary(max_size=3000), max_size=4), size=st.integers(1, 5000))
 @every_packing
 def test_reading_in_pieces_gives_the_same(tmp_path_factory, packing, parts, size):

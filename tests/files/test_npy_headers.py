@@ -92,6 +92,7 @@ texts = (
 )
 
 
+@pytest.mark.slow
 @cases
 @given(text=texts, version=st.sampled_from([(1, 0), (2, 0), (3, 0), (4, 0), (255, 7)]), rest=st.binary(max_size=40))
 def test_any_other_header_is_an_error_of_ours_wherever_it_is_read(tmp_path_factory, text, version, rest):

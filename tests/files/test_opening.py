@@ -63,6 +63,7 @@ def test_a_byte_order_mark_is_left_out_of_text(tmp_path):
     assert list(line_blocks(path)) == [b"name\n"]
 
 
+@pytest.mark.slow
 @given(lines=lines_of_text, last=st.text("ab", max_size=5), block_bytes=st.integers(1, 200))
 def test_blocks_are_whole_lines_and_all_of_them(tmp_path_factory, lines, last, block_bytes):
     data = "".join(f"{line}\n" for line in lines).encode() + last.encode()

@@ -16,6 +16,7 @@ from pyloader.indexed import (
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(length=st.integers(1, 40), batch_size=st.integers(1, 50), num_workers=st.sampled_from([0, 3]))
 def test_endless_batches_are_whole_and_epochs_follow_without_gap(length, batch_size, num_workers):

@@ -112,6 +112,7 @@ def test_every_dataset_is_tried():
     assert found - {"Dataset"} == MADE.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("road", ["__getitem__", "__getitems__", "get", "take"])
 @pytest.mark.parametrize("name", MADE)
 def test_what_a_subclass_overrides_counts_wherever_items_are_read(tmp_path, name, road):
@@ -143,6 +144,7 @@ def test_the_batches_of_an_override_are_arrays_again(tmp_path):
     assert batch.tolist() == [0, 100, 200, 300]
 
 
+@pytest.mark.slow
 def test_an_override_counts_in_worker_processes(tmp_path):
     np.save(tmp_path / "x.npy", np.arange(4.0))
     dataset = Scaled(tmp_path / "x.npy")

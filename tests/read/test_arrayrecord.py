@@ -111,6 +111,7 @@ print(min(counts[2:]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries keep freed memory in their own way")
 def test_memory_is_used_again_for_the_next_chunk(chunk):
     rows = np.random.default_rng(0).random((4096, 1024), np.float32)  # 16 MiB

@@ -121,6 +121,7 @@ def test_parquet_whose_rows_share_a_large_value_stops_at_the_bound(tmp_path, sto
     assert "which is max_bytes=16,777,216" in stopped(str(tmp_path / "a.parquet"))
 
 
+@pytest.mark.slow
 def test_packed_arrow_stops_at_the_bound(tmp_path):
     arrow = pytest.importorskip("pyarrow")
     table = arrow.table({"a": np.zeros(2**25, np.int64)})

@@ -36,6 +36,7 @@ def read(path: str, **options):
 fields = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), max_size=10).map(lambda text: f"x{text}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delimiter", [",", "\t", ";"])
 @given(rows=st.integers(1, 4).flatmap(lambda n: st.lists(st.lists(fields, min_size=n, max_size=n), min_size=1)))
 def test_what_csv_writes_is_read(tmp_path_factory, delimiter, rows):

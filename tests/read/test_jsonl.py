@@ -47,6 +47,7 @@ def as_lists(columns):
     return {name: column.tolist() if isinstance(column, np.ndarray) else column for name, column in columns.items()}
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_it_reads_what_json_reads(tmp_path_factory, data):
     keys = data.draw(st.lists(texts, min_size=1, max_size=4, unique=True))

@@ -40,6 +40,7 @@ def save_columns(directory, **arrays) -> str:
     return str(directory)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mmap", [False, True])
 @given(array=hnp.arrays(dtypes, hnp.array_shapes(min_side=0, max_side=5)), fortran=st.booleans())
 def test_what_numpy_saves_is_read(tmp_path_factory, mmap, array, fortran):
@@ -55,6 +56,7 @@ def test_what_numpy_saves_is_read(tmp_path_factory, mmap, array, fortran):
     assert mmap or got.flags.writeable
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packing", ["", *COMPRESSORS])
 def test_the_contract_holds_for_every_packing(tmp_path, packing):
     path = tmp_path / f"a.npy{packing}"

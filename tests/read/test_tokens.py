@@ -33,6 +33,7 @@ def flat_file(path, tokens=TOKENS):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mmap", [False, True])
 @given(num_tokens=st.integers(0, 60), window=st.integers(1, 20), data=st.data())
 def test_every_whole_window_is_read_and_the_leftover_is_counted(tmp_path_factory, mmap, num_tokens, window, data):

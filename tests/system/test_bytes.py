@@ -162,6 +162,7 @@ def test_several_streams_stay_within_their_bytes(tmp_path_factory, counts, windo
     assert RecordingLedger.most <= bound
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(
     counts=counts_of_chunks,

@@ -123,6 +123,7 @@ def test_a_change_under_a_running_loader_is_an_error_after_the_good_rows(chunks,
         caught.match(rf"c-{CHANGED}\..*({found})")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunks", [".txt"], indirect=True)
 @pytest.mark.parametrize("options", [{"num_workers": 0}, {"num_workers": 1, "worker_kind": "process"}])
 def test_it_holds_without_threads_and_in_worker_processes(chunks, options):

@@ -160,6 +160,7 @@ def test_a_script_with_a_module_level_loader_exits_at_once(source, tmp_path, end
     assert "pyloader-" not in errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["thread", "process"])
 def test_ctrl_c_ends_the_run_and_the_next_call_goes_on_from_the_position(source, tmp_path, kind):
     process = start_script(

@@ -180,6 +180,7 @@ def failing(monkeypatch):
 OPENED_BY_PYTHON = [name for name in NAMES if name.split(".")[1] in ("jsonl", "txt", "csv", "npy", "npz", "columns")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [1, 2, 4])
 @pytest.mark.parametrize("name", OPENED_BY_PYTHON)
 def test_faults_of_reads_pass_with_every_reader(tmp_path, failing, name, times):

@@ -18,6 +18,7 @@ counts = st.lists(st.integers(0, 30) | st.integers(0, 1), min_size=1, max_size=8
 rules = st.sampled_from(["drop", "pad", "wrap"])
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(
     counts=counts,
@@ -38,6 +39,7 @@ def test_a_step_is_located_without_reading(tmp_path_factory, counts, num_streams
         assert [starts[chunk] + row for chunk, row in loader.locate(step)] == batch
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(
     counts=counts,

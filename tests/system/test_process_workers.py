@@ -125,6 +125,7 @@ class TestRandomNumbers:
 
 
 class TestDeath:
+    @pytest.mark.slow
     @pytest.mark.parametrize("max_skipped", [0, 5])
     def test_a_reader_that_is_killed_is_an_error_naming_the_file_after_the_batches_before_it(
         self, tmp_path, max_skipped

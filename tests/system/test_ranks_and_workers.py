@@ -20,6 +20,7 @@ class Noise(Dataset):
         return {**columns, "noise": rng.integers(10**9, size=len(columns["id"]))}
 
 
+@pytest.mark.slow
 def test_ranks_with_process_workers_have_the_batches_of_ranks_without(tmp_path):
     directory = write_counted(tmp_path, COUNTS)
     options = {"batch_size": 8, "shuffle": True, "last_batch": "drop"}

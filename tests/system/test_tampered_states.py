@@ -134,6 +134,7 @@ def test_it_is_refused_or_goes_on_as_the_run_did(kind, root):
     check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_state_of_a_run_is_honoured(kind, root):
     states, batches = run_of(kind, root)

@@ -49,6 +49,7 @@ def nothing_waits(monkeypatch):
     monkeypatch.setattr(transient, "_FIRST_WAIT_SECONDS", 0.0)
 
 
+@pytest.mark.slow
 @ENGINES
 def test_the_batches_are_those_of_a_disk_that_is_well_and_the_tries_are_counted(tmp_path, options, caplog):
     directory = write_chunks(tmp_path, [10] * 6)

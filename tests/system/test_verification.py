@@ -54,6 +54,7 @@ def compared(monkeypatch):
     return names
 
 
+@pytest.mark.slow
 @ENGINES
 @pytest.mark.parametrize("verify", ["first", "always"])
 def test_a_flipped_bit_is_an_error_that_names_the_file_after_the_good_batches(chunks, options, verify):

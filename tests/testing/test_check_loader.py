@@ -62,6 +62,7 @@ def test_good_parts_keep_every_law(chunks, check):
     assert check_loader(loaders(chunks), checks=[check]) == {check.__name__: "kept"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [{"last_batch": "pad"}, {"last_batch": "wrap"}, {"last_batch": "drop"}, {}], ids=str
 )

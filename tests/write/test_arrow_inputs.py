@@ -264,6 +264,7 @@ def test_two_columns_of_one_name_are_named_by_the_reader_too(suffix: str, tmp_pa
     assert main(["index", str(tmp_path)]) == 2
 
 
+@pytest.mark.slow
 def test_a_stopped_split_of_arrow_goes_on_with_the_same_types(tmp_path: Path, tree: Any, small_steps: Any) -> None:
     table = pa.concat_tables([TABLE] * 200).append_column("id", pa.array(range(400)))
     path = write(table, tmp_path / "a.parquet")

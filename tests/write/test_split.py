@@ -61,6 +61,7 @@ def test_lines_stay_byte_for_byte_and_in_order(
     assert b"".join(lines_of(tmp_path / "chunks")) == dump.read_bytes()
 
 
+@pytest.mark.slow
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     texts=st.lists(st.text(max_size=30), min_size=1, max_size=60),

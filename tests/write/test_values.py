@@ -71,6 +71,7 @@ def by_the_rules(value: Any, *, as_fractions: bool) -> Any:
     return float(value) if as_fractions and type(value) is int else value
 
 
+@pytest.mark.slow
 @settings(max_examples=CASES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     columns=st.dictionaries(st.sampled_from(["a", "ü ", 'x"\\', "\n"]), COLUMNS, min_size=1, max_size=2),
