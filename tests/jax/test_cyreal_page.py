@@ -34,9 +34,9 @@ SHOWN: dict[str, Any] = {
     "`MapTransform` without": "beside_cyreal: a_map_without_a_spec_misleads_theirs_and_tells_ours",
     "no way to save a state": "dataloader: a_state_goes_through_json",
     "`prepare_seq_to_seq_windows`": "beside_cyreal: windows_of_two_series_lose_values_there_and_none_here",
-    "`overlapping=` of the series": "datasets: series_without_overlap",
-    "downloads:": "download: another_checksum_is_refused_and_nothing_is_kept",
-    "each dataset has a cache": "datasets: the_names_under_which_cyreal_keeps_emnist_will_do",
+    "`overlapping=` of the series": "../compat/cyreal_datasets: series_without_overlap",
+    "downloads:": "../compat/cyreal_download: another_checksum_is_refused_and_nothing_is_kept",
+    "each dataset has a cache": "../compat/cyreal_datasets: the_names_under_which_cyreal_keeps_emnist_will_do",
 }
 
 
@@ -198,4 +198,6 @@ def test_every_row_of_the_page_is_shown():
     for place in SHOWN.values():
         if isinstance(place, str):
             file, _, name = place.partition(": ")
-            assert f"def test_{name}(" in Path(__file__).with_name(f"test_{file}.py").read_text(encoding="utf-8")
+            folder, _, file = file.rpartition("/")
+            path = Path(__file__).parent / folder / f"test_{file}.py"
+            assert f"def test_{name}(" in path.read_text(encoding="utf-8")
