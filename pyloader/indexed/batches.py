@@ -9,10 +9,12 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from pyloader.deliver import SlotsClosed, Steps, Turn, end_with, this_thread
 from pyloader.errors import ClosedError, ConcurrentUseError
 from pyloader.indexed.options import Recipe
-from pyloader.indexed.positions import Position, position_from_state, state_of
 from pyloader.indexed.run import Run
 from pyloader.observe import ProgressBar
 from pyloader.options import checked_integer
+from pyloader.plan import ItemPosition as Position
+from pyloader.plan import item_position_from_state as position_from_state
+from pyloader.plan import item_state_of as state_of
 
 __all__ = ["Batches", "Progress"]
 
@@ -73,7 +75,7 @@ class Batches(Iterator[Batch], Generic[Batch]):
             raise self._closed_error()
         if self._failure is not None:
             raise self._failure
-        step = position.step
+        step = position.steps_done
         if step == self._end_step:
             self._position = Position(step, ended=True)
             self._stop_run()
@@ -113,19 +115,19 @@ class Batches(Iterator[Batch], Generic[Batch]):
     @property
     def steps_done(self) -> int:
         """How many batches have been delivered, over all epochs; counted on by one that resumes."""
-        return self._position.step
+        return self._position.steps_done
 
     @property
     def epochs_done(self) -> int:
         """How many epochs have been delivered to their end."""
-        epoch, _ = self._recipe.plan.epoch_and_step(self._position.step)
-        return epoch - (self._position.step == self._end_step and not self._position.ended)
+        epoch, _ = self._recipe.plan.epoch_and_step(self._position.steps_done)
+        return epoch - (self._position.steps_done == self._end_step and not self._position.ended)
 
     def progress(self) -> Progress:
         """Return how many rows of this run have been received, and of how many."""
         before = self._recipe.plan.rows_before
         first, end = before(self._first_step), self._end_step
-        return Progress(before(self._position.step) - first, None if end is None else before(end) - first)
+        return Progress(before(self._position.steps_done) - first, None if end is None else before(end) - first)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what has been received, as small JSON; whoever loads it goes on with the next batch."""
@@ -156,7 +158,7 @@ class Batches(Iterator[Batch], Generic[Batch]):
     def _begin_run(self) -> Run:
         steps = Steps()
         self._end_run = end_with(self, steps)  # before anything starts, since Ctrl-C may come at any moment
-        run = self._run = Run(self._recipe, self._position.step, self._end_step, steps)
+        run = self._run = Run(self._recipe, self._position.steps_done, self._end_step, steps)
         if self._is_closed or self._turn.interruption is not None:  # meanwhile, by another thread
             steps.close()
             raise SlotsClosed

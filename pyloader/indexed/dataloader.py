@@ -12,11 +12,12 @@ from pyloader.deliver import Turn
 from pyloader.errors import ClosedError, ConcurrentUseError
 from pyloader.indexed.batches import Batches, Progress
 from pyloader.indexed.options import resolve
-from pyloader.indexed.planning import pieces
-from pyloader.indexed.positions import Position, position_from_state
-from pyloader.indexed.samplers import Sampler
 from pyloader.observe import Stats
 from pyloader.options import checked_integer
+from pyloader.plan import ItemPosition as Position
+from pyloader.plan import Sampler
+from pyloader.plan import item_groups as pieces
+from pyloader.plan import item_position_from_state as position_from_state
 from pyloader.run.adapters import Received, Wrappable
 from pyloader.world import World
 

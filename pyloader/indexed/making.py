@@ -12,8 +12,8 @@ import numpy as np
 from pyloader.errors import CollateError, CoverageError
 from pyloader.indexed.collating import columns_of_items
 from pyloader.indexed.dataset import Dataset
-from pyloader.indexed.planning import Piece
 from pyloader.indexed.rows import Rows, num_rows, sliced_rows
+from pyloader.plan import ItemGroup as Piece
 
 __all__ = ["STAGES", "Made", "MakeBatches", "Pace", "made_batches", "piece_making"]
 

@@ -12,9 +12,6 @@ from pyloader.indexed.dataset import Dataset
 from pyloader.indexed.in_memory import as_dataset
 from pyloader.indexed.making import STAGES, MakeBatches, made_batches
 from pyloader.indexed.named import NamedStreams
-from pyloader.indexed.planning import LAST_BATCH_RULES, BatchPlan
-from pyloader.indexed.positions import Position
-from pyloader.indexed.samplers import PermutationSampler, Sampler, SequentialSampler
 from pyloader.indexed.sharding import ShardedDataset
 from pyloader.indexed.transforming import Finish, finishing, takes_keys
 from pyloader.machine.limits import num_processors
@@ -28,6 +25,7 @@ from pyloader.options import (
     checked_worker_kind,
     with_new_names,
 )
+from pyloader.plan import ITEM_RULES, ItemPlan, ItemPosition, PermutationSampler, Sampler, SequentialSampler
 from pyloader.world import World, resolve_world
 
 __all__ = ["Recipe", "resolve"]
@@ -80,7 +78,7 @@ class Recipe:
     source: Dataset[Any]
     transform: Finish
     collate: Finish
-    plan: BatchPlan
+    plan: ItemPlan
     num_epochs: int | None
     num_workers: int
     worker_kind: str
@@ -110,11 +108,11 @@ class Recipe:
         steps = self.plan.steps_per_epoch
         return None if steps is None or self.num_epochs is None else steps * self.num_epochs
 
-    def run_around(self, position: Position) -> tuple[int, int | None]:
+    def run_around(self, position: ItemPosition) -> tuple[int, int | None]:
         """Return the first step, and the step after the last, of the run that goes on at `position`."""
         if self.run_steps is None:
             return 0, None
-        number, place = divmod(position.step, self.run_steps)
+        number, place = divmod(position.steps_done, self.run_steps)
         if place == 0 and number and not position.ended:
             number -= 1  # its last batch has been received, and its end has not
         return number * self.run_steps, (number + 1) * self.run_steps
@@ -144,7 +142,7 @@ def resolve(given: dict[str, Any], old_names: dict[str, Any]) -> Recipe:
         checked_integer("num_epochs", num_epochs, at_least=1, at_most=MOST)
     world, world_source = resolve_world(given["world"])
     _check_shared_out_once(source, world, world_source)
-    plan = BatchPlan(
+    plan = ItemPlan(
         sampler=_checked_sampler(given["sampler"], len(source), given["shuffle"], given["seed"]),
         batch_size=checked_integer("batch_size", given["batch_size"], at_least=1, at_most=MOST),
         last_batch=_checked_rule(given["last_batch"], num_epochs, world.size),
@@ -244,9 +242,9 @@ def _checked_sampler(sampler: Any, length: int, shuffle: bool, seed: int) -> Sam
 
 def _checked_rule(last_batch: str | None, num_epochs: int | None, world_size: int) -> str:
     rule = ("span" if num_epochs is None else "keep") if last_batch is None else last_batch
-    if rule not in LAST_BATCH_RULES:
-        names = ", ".join(map('"{}"'.format, LAST_BATCH_RULES[:-1]))
-        raise ValueError(f'last_batch must be {names} or "{LAST_BATCH_RULES[-1]}", not {last_batch!r}')
+    if rule not in ITEM_RULES:
+        names = ", ".join(map('"{}"'.format, ITEM_RULES[:-1]))
+        raise ValueError(f'last_batch must be {names} or "{ITEM_RULES[-1]}", not {last_batch!r}')
     if rule == "span" and num_epochs is not None:
         raise ValueError('last_batch="span" needs num_epochs=None: its epochs do not end between two batches')
     if rule == "keep" and world_size > 1:

@@ -12,7 +12,7 @@ from pyloader.deliver import RemoteFunction, Slots, StallWatch, Steps, map_in_or
 from pyloader.errors import PyLoaderError
 from pyloader.indexed.making import STAGES, Made, MakeBatches, Pace, piece_making
 from pyloader.indexed.options import Recipe
-from pyloader.indexed.planning import pieces
+from pyloader.plan import item_groups as pieces
 
 __all__ = ["Run"]
 
