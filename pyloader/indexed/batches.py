@@ -84,7 +84,9 @@ class Batches(Iterator[Batch], Generic[Batch]):
         self._recipe.counters.requested()
         try:
             run = self._run or self._begin_run()
-            batch: Batch = run.next_batch()
+            batch: Batch
+            batch, num_rows = run.next_batch()
+            self._recipe.counters.delivered(num_rows)
             self._position = Position(step + 1)
             if self._bar is not None:
                 epoch, step_of_epoch = self._recipe.plan.epoch_and_step(step)
@@ -158,7 +160,7 @@ class Batches(Iterator[Batch], Generic[Batch]):
     def _begin_run(self) -> Run:
         steps = Steps()
         self._end_run = end_with(self, steps)  # before anything starts, since Ctrl-C may come at any moment
-        run = self._run = Run(self._recipe, self._position.steps_done, self._end_step, steps)
+        run = self._run = Run(self._recipe, self._position, self._end_step, steps)
         if self._is_closed or self._turn.interruption is not None:  # meanwhile, by another thread
             steps.close()
             raise SlotsClosed

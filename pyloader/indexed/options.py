@@ -93,7 +93,7 @@ class Recipe:
 
     @property
     def make(self) -> MakeBatches:
-        """What makes the batches of a piece; it can be sent to another process if the user's objects can."""
+        """What makes the batches of a group; it can be sent to another process if the user's objects can."""
         adds_mask, skips = self.plan.last_batch == "pad", self.max_skipped > 0
         return partial(made_batches, self.source, self.transform, self.collate, adds_mask, skips)
 

@@ -165,6 +165,7 @@ class ItemGroup:
       indices: Of all their rows, int64 of shape [rows].
       sizes: How many rows each batch has.
       num_samples: How many of each batch's rows are samples, not filling.
+      num_dropped: How many rows are left out after each batch, by the rule for an epoch's last.
       keys: Of all their rows, uint64 of shape [rows]; None where nobody asks.
     """
 
@@ -172,15 +173,17 @@ class ItemGroup:
     indices: np.ndarray
     sizes: list[int]
     num_samples: list[int]
+    num_dropped: list[int]
     keys: np.ndarray | None = None
 
     def split(self) -> list[ItemGroup]:
         """Return its batches, each as a group of its own."""
         stops = np.cumsum(self.sizes)[:-1]
         keys = [None] * len(self.sizes) if self.keys is None else np.split(self.keys, stops)
-        parts = zip(np.split(self.indices, stops), self.sizes, self.num_samples, keys, strict=True)
+        parts = zip(np.split(self.indices, stops), self.sizes, self.num_samples, self.num_dropped, keys, strict=True)
         return [
-            ItemGroup(self.step + k, part, [size], [number], key) for k, (part, size, number, key) in enumerate(parts)
+            ItemGroup(self.step + k, rows, [size], [number], [dropped], key)
+            for k, (rows, size, number, dropped, key) in enumerate(parts)
         ]
 
 
@@ -202,4 +205,11 @@ def _together(plan: ItemPlan, batches: list[tuple[int, np.ndarray, int]]) -> Ite
     parts = [indices for _, indices, _ in batches]
     joined = parts[0] if len(parts) == 1 else np.concatenate(parts)
     keys = None if plan.key_seed is None else np.concatenate([plan.keys(*batch) for batch in batches])
-    return ItemGroup(batches[0][0], joined, [len(part) for part in parts], [number for _, _, number in batches], keys)
+    return ItemGroup(
+        step=batches[0][0],
+        indices=joined,
+        sizes=[len(part) for part in parts],
+        num_samples=[number for _, _, number in batches],
+        num_dropped=[plan.num_dropped(step) for step, _, _ in batches],
+        keys=keys,
+    )

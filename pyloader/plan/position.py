@@ -35,10 +35,6 @@ class Position:
         """Return the start of the following epoch."""
         return Position(epoch=self.epoch + 1, steps_done=self.steps_done)
 
-    def after_batch(self, segment: int, offset: int) -> Position:
-        """Return the position one batch on, where the next row is row `offset` of `segment`."""
-        return Position(self.epoch, segment, offset, self.step + 1, self.steps_done + 1)
-
 
 @dataclass(frozen=True, slots=True)
 class ItemPosition:
