@@ -2,6 +2,7 @@
 
 from pyloader.run.adapters import Received, Wrappable, Wrapper
 from pyloader.run.loader_options import MAX_QUEUE_SIZE, LoaderOptions, resolve
+from pyloader.run.loop import Loop, State
 from pyloader.run.options import RunOptions
 from pyloader.run.run import Run
 from pyloader.run.skipped import Quarantine
@@ -9,10 +10,12 @@ from pyloader.run.skipped import Quarantine
 __all__ = [
     "MAX_QUEUE_SIZE",
     "LoaderOptions",
+    "Loop",
     "Quarantine",
     "Received",
     "Run",
     "RunOptions",
+    "State",
     "Wrappable",
     "Wrapper",
     "resolve",
