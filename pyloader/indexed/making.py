@@ -180,6 +180,7 @@ def group_making(make: MakeBatches, *, place: Callable[[int], str], pace: Pace) 
     def make_and_tell(group: ItemGroup) -> MadeItems:
         begun = time.perf_counter()
         made = make_group(group)
+        made.weight = len(group.sizes)  # also of those that failed
         pace.made(len(group.sizes), time.perf_counter() - begun)
         return made
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from pyloader.deliver import RemoteFunction, Slots, Steps
 from pyloader.errors import PyLoaderError
-from pyloader.indexed.making import STAGES, MadeItems, MakeBatches, Pace, group_making
+from pyloader.indexed.making import STAGES, MakeBatches, Pace, group_making
 from pyloader.indexed.options import Recipe
 from pyloader.plan import ItemPosition, item_groups
-from pyloader.run.handover import Handover, Planned
+from pyloader.run.handover import Handover
 
 __all__ = ["Run"]
 
@@ -40,14 +38,10 @@ class Run(Handover[ItemPosition]):
         make = group_making(_maker(recipe, steps), place=plan.place, pace=pace)
         groups = item_groups(plan, start.steps_done, end_step, num_together=pace.num_together)
 
-        def make_planned(planned: Planned[Any]) -> MadeItems:
-            made = make(planned.content)
-            made.weight = planned.weight
-            return made
-
         self._make_ahead(
-            make_planned,
-            (Planned(group, len(group.sizes)) for group in groups),
+            make,
+            groups,
+            weight=lambda group: len(group.sizes),
             num_threads=recipe.num_workers,
             slots=Slots(limit, blocking=threaded),
             describe=lambda group: plan.place(group.step),

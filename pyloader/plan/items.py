@@ -156,7 +156,7 @@ class ItemPlan:
         return step // self._steps() == last // self._steps() and self._is_whole(last)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that doubles what making one costs, and there is one for each batch
 class ItemGroup:
     """Consecutive batches that are taken together.
 

@@ -19,22 +19,10 @@ from pyloader.deliver import Claim, Slots, StallWatch, Steps, map_in_order
 from pyloader.observe import Counters
 from pyloader.shuffle import EpochEnd
 
-__all__ = ["Handover", "MadeGroup", "Planned"]
+__all__ = ["Handover", "MadeGroup"]
 
 Place = TypeVar("Place")  # a position
 In = TypeVar("In")
-
-
-@dataclass(slots=True)
-class Planned(Generic[In]):
-    """A group that is to be made, or an epoch's end, and what it takes of the bounds.
-
-    It is weighed once: by the time its share is given back, a larger chunk may have been seen.
-    """
-
-    content: In
-    weight: float
-    claim: Claim | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -110,7 +98,6 @@ class Handover(ABC, Generic[Place]):
         self._counters, self._stages = counters, stages
         self._group: MadeGroup[Place] | None = None  # the latest
         self._next = self._num_batches = 0  # which of its batches comes next, and how many it has
-        self._delivered = 0  # rows of the groups handed over, since this began or an epoch ended
 
     def next_batch(self) -> tuple[Any, int]:
         """Return the next batch and how many rows it has, and move `position` behind it.
@@ -147,15 +134,16 @@ class Handover(ABC, Generic[Place]):
 
     def _make_ahead(
         self,
-        make: Callable[[Planned[In]], MadeGroup[Place] | EpochEnd],
-        planned: Iterable[Planned[In]],
+        make: Callable[[In], MadeGroup[Place] | EpochEnd],
+        planned: Iterable[In],
         *,
+        weight: Callable[[In], float],
         num_threads: int,
         slots: Slots,
         describe: Callable[[In], str],
         stall_timeout_seconds: float | None,
     ) -> None:
-        """Begin to make groups, as far ahead as `slots` has room."""
+        """Begin to make groups, as far ahead as `slots` has room; what is made has the weight of what was planned."""
         self._slots = slots
         watch = StallWatch(fail_after=stall_timeout_seconds, activity=self.steps.activity, stacks=self.steps.stacks)
         self._making = self.steps.add(
@@ -164,9 +152,9 @@ class Handover(ABC, Generic[Place]):
                 planned,
                 num_threads=num_threads,
                 slots=slots,
-                weight=lambda each: each.weight,
+                weight=weight,
                 name="batch",
-                describe=lambda each: describe(each.content),
+                describe=describe,
                 watch=watch,
             )
         )
@@ -174,11 +162,9 @@ class Handover(ABC, Generic[Place]):
     def _await_group(self) -> None:
         if self._group is not None and self._group.error is not None:
             raise self._group.error
-        self.steps.check_process()
         begun = time.perf_counter()
         while isinstance(group := next(self._making), EpochEnd):
             self._end_epoch(group)
-            self._delivered = 0
         counters = self._counters
         counters.waited(time.perf_counter() - begun)
         for stage, seconds in zip(self._stages, group.seconds, strict=True):
@@ -194,11 +180,10 @@ class Handover(ABC, Generic[Place]):
         self._slots.give_back(group.weight)
         if group.claim is not None:
             group.claim.give_back()
-        counters = self._counters
-        counters.num_dropped += group.num_dropped
-        counters.num_filled += group.num_filled
-        counters.num_stand_ins += group.num_stand_ins
-        self._delivered += group.num_rows
+        if group.num_dropped or group.num_filled or group.num_stand_ins:
+            self._counters.num_dropped += group.num_dropped
+            self._counters.num_filled += group.num_filled
+            self._counters.num_stand_ins += group.num_stand_ins
 
     def _has_come(self, group: Any) -> None:
         """Count what only this kind of group has."""

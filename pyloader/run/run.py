@@ -12,14 +12,14 @@ rows that have left their chunks.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from pyloader.deliver import Slots, Steps, map_in_order
+from pyloader.deliver import Claim, Slots, Steps, map_in_order
 from pyloader.errors import CoverageError, DataDirError
 from pyloader.observe import Counters
 from pyloader.plan import Position, read_tasks
-from pyloader.run.handover import Handover, Planned
+from pyloader.run.handover import Handover
 from pyloader.run.making import MadePiece, batch_making
 from pyloader.run.options import RunOptions
 from pyloader.run.reading import ArrivalCheck, Read, chunk_reading
@@ -33,6 +33,18 @@ from pyloader.shuffle import EpochEnd, JoinedPiece, Piece, cut, deal
 __all__ = ["Run"]
 
 _Cut: TypeAlias = "Piece | JoinedPiece | EpochEnd"
+
+
+@dataclass(slots=True)
+class _Planned:
+    """A piece, and what it takes of the bounds.
+
+    It is weighed once: by the time its share is given back, a larger chunk may have been seen.
+    """
+
+    content: _Cut
+    weight: float
+    claim: Claim | None = None
 
 
 class Run(Handover[Position]):
@@ -60,6 +72,7 @@ class Run(Handover[Position]):
     ) -> None:
         super().__init__(start, steps, counters, ("shuffle", "encode", "collate"))
         self._options, self._quarantine, self._at_first = options, quarantine, at_first
+        self._delivered = 0  # rows of this epoch, all of which are the loop's by its end
         self._chunk_slots = Slots(options.chunk_slots, blocking=options.num_workers > 0)
         self._piece_slots = Slots(options.piece_share, blocking=options.num_workers > 0)
         self._bytes = None if options.max_bytes is None else ResidentBytes(options)
@@ -72,7 +85,8 @@ class Run(Handover[Position]):
             map(self._planned, pieces),
             num_threads=options.num_workers,
             slots=self._piece_slots,
-            describe=_place,
+            weight=lambda planned: planned.weight,
+            describe=lambda planned: _place(planned.content),
             stall_timeout_seconds=options.stall_timeout_seconds,
         )
 
@@ -105,16 +119,16 @@ class Run(Handover[Position]):
         segments = deal(arrivals, options.dealing, seed=options.row_seed, start=start)
         return cut(segments, rule, start=start.offset, step=start.step, num_segments=options.dealing.num_chunks)
 
-    def _planned(self, piece: _Cut) -> Planned[_Cut]:
+    def _planned(self, piece: _Cut) -> _Planned:
         """Return a piece with how much of the queue it takes, in chunks' worth of rows, and of the bytes."""
         if isinstance(piece, EpochEnd):
-            return Planned(piece, 0.0)
+            return _Planned(piece, 0.0)
         # What waits is bounded by number too: more than a few batches ahead of each worker help nobody.
         at_least = self._options.piece_share / (2 * self._options.num_workers + 2)
         weight = max(piece.num_rows / max(1, self._check.largest), at_least)
-        return Planned(piece, weight, None if self._bytes is None else self._bytes.claim_piece(piece))
+        return _Planned(piece, weight, None if self._bytes is None else self._bytes.claim_piece(piece))
 
-    def _made(self, planned: Planned[_Cut]) -> MadePiece | EpochEnd:
+    def _made(self, planned: _Planned) -> MadePiece | EpochEnd:
         piece, claim = planned.content, planned.claim
         if isinstance(piece, EpochEnd):
             return piece
@@ -125,6 +139,7 @@ class Run(Handover[Position]):
         return made
 
     def _has_come(self, group: MadePiece) -> None:
+        self._delivered += group.num_rows
         counters = self._counters
         counters.busy_seconds["read"] += self._reading.take_busy_seconds()
         if group.mixing:
@@ -151,7 +166,7 @@ class Run(Handover[Position]):
             raise DataDirError(str(self._options.chunks.root), what)
         self._counters.num_dropped += end.num_dropped
         self._counters.num_filled += end.num_filled
-        self.position = self.position.next_epoch()
+        self.position, self._delivered = self.position.next_epoch(), 0
 
     def _note_left_out(self, left_out: dict[int, Any]) -> None:
         for number, error in left_out.items():
