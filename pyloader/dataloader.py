@@ -6,20 +6,31 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from pyloader.datacollator import DataCollator
 from pyloader.datareader import DataReader
 from pyloader.dataset import Dataset
-from pyloader.deliver import SlotsClosed, Steps, Turn, end_with, this_thread
-from pyloader.errors import ClosedError, ConcurrentUseError, ReceiptError, drop_own_frames
+from pyloader.deliver import Steps, this_thread
+from pyloader.errors import ClosedError, ReceiptError
 from pyloader.files import DataDir
 from pyloader.observe import ChunkStats, Counters, ProgressBar
 from pyloader.options import checked_integer
 from pyloader.plan import START, Position, left_out_in_state, state_of
-from pyloader.run import MAX_QUEUE_SIZE, LoaderArguments, LoaderOptions, Received, Run, Wrappable, resolve
+from pyloader.run import (
+    MAX_QUEUE_SIZE,
+    LoaderArguments,
+    LoaderOptions,
+    Loop,
+    Received,
+    Run,
+    State,
+    Wrappable,
+    resolve,
+)
 from pyloader.world import World
 
 __all__ = ["MAX_QUEUE_SIZE", "DataLoader"]
@@ -27,7 +38,7 @@ __all__ = ["MAX_QUEUE_SIZE", "DataLoader"]
 _log = logging.getLogger("pyloader")
 
 
-class DataLoader(Wrappable):
+class DataLoader(Loop[Position, Any], Wrappable):
     """Streams chunk files to a training loop: one stream of batches, with a position.
 
     A `for` goes on where the last one stopped, also after `break`.  It ends when `num_epochs` epochs are complete; the
@@ -115,42 +126,53 @@ class DataLoader(Wrappable):
         **old_names: Any,
     ) -> None:
         given = LoaderArguments(
-            datareader=datareader, dataset=dataset, datacollator=datacollator, data_dir=data_dir, num_epochs=num_epochs,
-            max_queue_size=max_queue_size, shuffle=shuffle, seed=seed, batch_size=batch_size, last_batch=last_batch,
-            shuffle_window=shuffle_window, max_bytes=max_bytes, num_workers=num_workers, worker_kind=worker_kind,
-            num_readers=num_readers, verify=verify, read_retries=read_retries, max_skipped=max_skipped, copy=copy,
-            quarantine=quarantine, stall_timeout_seconds=stall_timeout_seconds, progress=progress, world=world,
-            audit_dir=audit_dir, nulls=nulls,
-        )  # fmt: skip
-        self._stand_at(START, resolve(given.renamed(old_names)))
-        self._bar = ProgressBar(self.steps_per_epoch) if progress else None
-        if self._options.world_source:
-            _log.info(self._options.rank_in_words())
+            datareader=datareader,
+            dataset=dataset,
+            datacollator=datacollator,
+            data_dir=data_dir,
+            num_epochs=num_epochs,
+            max_queue_size=max_queue_size,
+            shuffle=shuffle,
+            seed=seed,
+            batch_size=batch_size,
+            shuffle_window=shuffle_window,
+            last_batch=last_batch,
+            max_bytes=max_bytes,
+            num_workers=num_workers,
+            worker_kind=worker_kind,
+            num_readers=num_readers,
+            verify=verify,
+            read_retries=read_retries,
+            max_skipped=max_skipped,
+            quarantine=quarantine,
+            stall_timeout_seconds=stall_timeout_seconds,
+            progress=progress,
+            copy=copy,
+            world=world,
+            audit_dir=audit_dir,
+            nulls=nulls,
+        )
+        options = resolve(given.renamed(old_names))
+        self._stand_at(START, options, ProgressBar(options.steps_per_epoch) if progress else None)
+        if options.world_source:
+            _log.info(options.rank_in_words())
 
-    def _stand_at(self, position: Position, options: LoaderOptions) -> None:
-        """Begin to be, with nothing read yet."""
+    def _stand_at(self, position: Position, options: LoaderOptions, bar: ProgressBar | None) -> None:
+        """Set the initial state: nothing has been read."""
+        Loop.__init__(self, "DataLoader", position, Counters(), bar)
         self._options = options
-        self._position = position
-        self._run: Run | None = None
-        self._end_run: Callable[[], None] | None = None
-        self._peeked: tuple[Any, int] | None = None  # a batch that was looked at, and its rows
-        self._is_over = False  # the run's end has been delivered, and no `for` has begun since
-        self._has_for = False  # one has begun in this run
-        self._is_closed = False
-        self._turn = Turn("DataLoader")
-        self._failure: Exception | None = None
-        self._has_loaded = False  # a state, and delivered no batch since
-        self._counters = Counters()
+        self._has_for = False  # a `for` has begun in this run
         self._quarantine, self._receipts = options.new_quarantine(), options.new_receipts()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"options": self._options, "state": self._received().state, "is_over": self._is_over}
+        return {"options": self._options, "state": self._received().state, "is_over": self._state is State.OVER}
 
     def __setstate__(self, pickled: dict[str, Any]) -> None:
         # A copy in another process stands where this one does, and has read nothing.
-        self._stand_at(START, pickled["options"])
+        self._stand_at(START, pickled["options"], None)
         self._load(pickled["state"])
-        self._is_over, self._bar = pickled["is_over"], None
+        if pickled["is_over"]:
+            self._become(State.OVER)
 
     def __iter__(self) -> Iterator[Any]:
         with self._turn.alone("iter()"):
@@ -158,45 +180,23 @@ class DataLoader(Wrappable):
         return self
 
     def _begin_for(self) -> None:
+        """Begin a `for`: it goes on at the position, or begins the next run where the last one has ended."""
         self._unwrap_if_left()
-        position, steps = self._position, self.steps_per_epoch
-        if (
-            self._has_for
-            and self._options.is_last_of_run(position.epoch)
-            and steps is not None
-            and position.step >= steps
-        ):
-            with contextlib.suppress(StopIteration):  # that `for` counted its batches, and did not ask for the end
-                self._next_batch()
-            position = self._position
-        self._is_over, self._has_for = False, True
-        if position.steps_done and not self._options.begins_run(position) and not self._has_loaded:
+        options, steps = self._options, self.steps_per_epoch
+        received_all = (
+            options.is_last_of_run(self._position.epoch) and steps is not None and self._position.step >= steps
+        )
+        if self._has_for and received_all:
+            # The `for` before counted its batches, and did not ask for the end: else this one would be empty.
+            with contextlib.suppress(StopIteration):
+                self._take()
+        if self._state is State.OVER:
+            self._become(State.FRESH)
+        self._has_for = True
+        position = self._position
+        if position.steps_done and not options.begins_run(position) and self._state is not State.LOADED:
             _log.info("going on at epoch %d, step %d; reset() starts over", position.epoch, position.step)
         self._turn.begin_for()
-
-    def __next__(self) -> Any:
-        turn, position = self._turn, self._position
-        me = this_thread()
-        try:
-            if turn.take(0, me) != me or turn.moved is not None:
-                turn.refuse(me)
-            batch, num_rows = self._next_batch() if self._peeked is None else self._peeked
-            if (run := self._run) is not None:
-                self._write_receipt(run)
-                self._position = run.position
-            self._peeked = None
-            self._counters.delivered(num_rows)
-            if self._bar is not None:
-                self._bar.step(self._position.epoch, self._position.step, self._counters)
-            turn.give_back()
-            if turn.awaiting is not None:
-                turn.wake()
-            return batch
-        except BaseException as exc:
-            if not isinstance(exc, Exception):  # Ctrl-C, wherever it came: the batch has not been received
-                self._go_to(position)
-            turn.leave_if_mine()
-            raise
 
     def __len__(self) -> int:
         """Return how many batches a `for` has from its start on.
@@ -238,16 +238,15 @@ class DataLoader(Wrappable):
     def peek(self) -> Any:
         """Return the batch that comes next, without using it up; at a run's end, the first of the next run."""
         with self._turn.alone("peek()"):
-            if self._peeked is None:
-                position = self._position
-                try:
-                    self._peeked = self._next_batch()
-                except StopIteration:
-                    after_end, self._position, self._is_over = self._position, position, False
-                    inline = replace(self._options.run, num_workers=0)
-                    run = Run(inline, after_end, after_end.epoch + 1, Counters(), self._quarantine, Steps())
-                    return run.next_batch()[0]
-            return self._peeked[0]
+            position = self._position
+            try:
+                return self._peeked()
+            except StopIteration:
+                after_end, self._position = self._position, position
+                self._become(State.FRESH)
+                inline = replace(self._options.run, num_workers=0)
+                run = Run(inline, after_end, after_end.epoch + 1, Counters(), self._quarantine, Steps())
+                return run.next_batch()[0]
 
     def locate(self, step: int) -> list[tuple[str, int]]:
         """Return where each row of a batch over all ranks comes from: (chunk, row in it), rank after rank.
@@ -269,10 +268,7 @@ class DataLoader(Wrappable):
 
     def close(self) -> None:
         """End the threads.  The state stays; batches cannot be had any more, also in a thread that waits for one."""
-        self._is_closed, self._peeked = True, None
-        self._stop_run()
-        if self._bar is not None:
-            self._bar.close()
+        Loop.close(self)
         me = this_thread()
         if self._receipts is not None and self._turn.take(0, me) == me:  # else the `next` that is going on closes them
             self._receipts.close()
@@ -294,10 +290,9 @@ class DataLoader(Wrappable):
         options, position = self._options.resuming(state)
         left_out = left_out_in_state(state)
         options.check_left_out(left_out)
-        self._go_to(position)
+        self._go_to(position, State.LOADED)
         self._quarantine.leave_out(left_out)
         self._options = options
-        self._has_loaded = True
 
     def _reset(self) -> None:
         self._go_to(START)
@@ -309,92 +304,40 @@ class DataLoader(Wrappable):
         if num_steps:
             self._go_to(streams.position(self._position.steps_done + num_steps))
 
-    def _next_batch(self) -> tuple[Any, int]:
-        """Return the next batch and its rows; `self._position` stays where the loop is."""
-        if self._is_closed:
-            raise self._closed_error()
-        if self._failure is not None:
-            raise self._failure
-        if self._is_over:
-            raise StopIteration
-        self._counters.requested()
-        begun = time.perf_counter()
-        try:
-            run = self._run or self._begin_run()
-            run.steps.check_process()
-            delivery = run.next_batch()
-        except StopIteration:
-            self._end_of_run(self._position.next_epoch() if self._run is None else self._run.position)
-            raise
-        except SlotsClosed:
-            self._stop_run()
-            raise self._turn.interrupted() or self._closed_error() from None
-        except BaseException as exc:
-            # After Ctrl-C the next call begins a new run from the same position; after an error it repeats the error.
-            self._failure = exc if isinstance(exc, Exception) else None
-            self._stop_run()
-            drop_own_frames(exc)
-            raise
-        if self._has_loaded:
-            self._log_resumed(self._position, time.perf_counter() - begun)
-        return delivery
-
-    def _write_receipt(self, run: Run) -> None:
-        """Write down that the loop gets the run's latest batch, before it does."""
-        if self._receipts is None or run.digest is None:
+    def _write_receipt(self) -> None:
+        run = self._run
+        if self._receipts is None or run is None or run.digest is None:
             return
         try:
             self._receipts.write(self._options.order, run.position.epoch, run.position.step - 1, run.digest)
         except ReceiptError as exc:
-            self._failure = exc
-            self._stop_run()
+            self._fail(exc)
             raise
 
-    def _begin_run(self) -> Run:
-        position, num_epochs = self._position, self._options.num_epochs
-        if self._options.ends_epoch(position):
-            if self._options.is_last_of_run(position.epoch):
+    def _run_from(self, position: Position, steps: Steps) -> Run:
+        begun, options, counters = time.perf_counter(), self._options, self._counters
+        at_first = partial(_log_resumed, options, position, begun) if self._state is State.LOADED else None
+        if options.ends_epoch(position):
+            if options.is_last_of_run(position.epoch):
                 raise StopIteration
             position = position.next_epoch()
+        num_epochs = options.num_epochs
         end_epoch = None if num_epochs is None else (position.epoch // num_epochs + 1) * num_epochs
-        self._stop_run()  # one that Ctrl-C has kept from being stopped
-        steps = Steps()
-        self._end_run = end_with(self, steps)  # before anything starts, since Ctrl-C may come at any moment
-        run = self._run = Run(self._options.run, position, end_epoch, self._counters, self._quarantine, steps)
-        if self._is_closed or self._turn.interruption is not None:  # meanwhile, by another thread
-            steps.close()
-            raise SlotsClosed
-        return run
+        return Run(options.run, position, end_epoch, counters, self._quarantine, steps, at_first)
+
+    def _epoch_and_step(self) -> tuple[int, int]:
+        return self._position.epoch, self._position.step
 
     def _closed_error(self) -> ClosedError:
         if self._receipts is not None:  # another thread could not close them while this one was inside of `next`
             self._receipts.close()
         return ClosedError("this DataLoader is closed.", "Make a new one, and give it the state_dict() of this one")
 
-    def _interrupt(self, error: ConcurrentUseError) -> None:
-        self._turn.interruption = error
-        if (run := self._run) is not None:
-            run.steps.interrupt()
+    def _go_to(self, position: Position, state: State = State.FRESH) -> None:
+        super()._go_to(position, state)
+        self._has_for = False
 
-    def _end_of_run(self, position: Position) -> None:
-        self._stop_run()
-        self._turn.end_for()
-        self._position, self._is_over, self._has_loaded, self._has_for = position, True, False, False
-        if self._bar is not None:
-            self._bar.close()
 
-    def _stop_run(self) -> None:
-        self._run = None
-        if (end_run := self._end_run) is not None:
-            end_run()
-        self._end_run = None
-
-    def _go_to(self, position: Position) -> None:
-        self._stop_run()
-        self._position, self._peeked, self._failure = position, None, None
-        self._is_over = self._has_loaded = self._has_for = False
-
-    def _log_resumed(self, position: Position, seconds: float) -> None:
-        self._has_loaded = False
-        where = (position.epoch, position.step, self._options.num_reads(position), seconds)
-        _log.info("resumed at epoch %d, step %d: read %d chunks in %.2f s", *where)
+def _log_resumed(options: LoaderOptions, position: Position, begun: float) -> None:
+    where = (position.epoch, position.step, options.num_reads(position), time.perf_counter() - begun)
+    _log.info("resumed at epoch %d, step %d: read %d chunks in %.2f s", *where)

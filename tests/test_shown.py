@@ -46,7 +46,7 @@ def test_an_error_in_the_data_shows_the_loop_and_not_the_way_through_the_loader(
     (tmp_path / "a.jsonl").write_text('{"age": 1}\n{"age": null}\n')
     with pytest.raises(CollateError) as caught:
         list(DataLoader(data_dir=tmp_path, num_workers=num_workers))
-    assert frames_of(caught.value) == ["dataloader.py"]
+    assert frames_of(caught.value) == ["loop.py"]
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])

@@ -30,14 +30,6 @@ if TYPE_CHECKING:
     from pyloader.indexed.parquet_files import ParquetDataset
     from pyloader.indexed.polars_frames import PolarsDataset
     from pyloader.indexed.repeating import RepeatedDataset
-    from pyloader.indexed.samplers import (
-        IIDSampler,
-        IndexBatches,
-        PermutationSampler,
-        Sampler,
-        SequentialSampler,
-        WeightedSampler,
-    )
     from pyloader.indexed.sampling import (
         SampledDataset,
         SampledDatasetWithoutReplacement,
@@ -49,6 +41,14 @@ if TYPE_CHECKING:
     from pyloader.indexed.splitting import train_test_split
     from pyloader.indexed.sqlite import SQLiteDataset
     from pyloader.indexed.zipping import ZippedDataset
+    from pyloader.plan.samplers import (
+        IIDSampler,
+        IndexBatches,
+        PermutationSampler,
+        Sampler,
+        SequentialSampler,
+        WeightedSampler,
+    )
 
 # Where each name comes from: imported when it is first used.
 _HOMES = {
@@ -64,9 +64,9 @@ _HOMES = {
     "Dataset": "dataset",
     "FilteredDataset": "filtering",
     "HuggingFaceDataset": "huggingface",
-    "IIDSampler": "samplers",
+    "IIDSampler": ".plan.samplers",
     "InMemoryDataset": "in_memory",
-    "IndexBatches": "samplers",
+    "IndexBatches": ".plan.samplers",
     "MappedBatchDataset": "mapping",
     "MappedDataset": "mapping",
     "MixedDataset": "mixing",
@@ -74,7 +74,7 @@ _HOMES = {
     "NamedStreams": "named",
     "ParquetDataset": "parquet_files",
     "PartialDataset": "slicing",
-    "PermutationSampler": "samplers",
+    "PermutationSampler": ".plan.samplers",
     "PolarsDataset": "polars_frames",
     "Progress": "batches",
     "RangeDataset": "in_memory",
@@ -83,12 +83,12 @@ _HOMES = {
     "SampledDataset": "sampling",
     "SampledDatasetWithReplacement": "sampling",
     "SampledDatasetWithoutReplacement": "sampling",
-    "Sampler": "samplers",
-    "SequentialSampler": "samplers",
+    "Sampler": ".plan.samplers",
+    "SequentialSampler": ".plan.samplers",
     "ShardedDataset": "sharding",
     "ShuffledDataset": "shuffling",
     "SimpleDataset": "in_memory",
-    "WeightedSampler": "samplers",
+    "WeightedSampler": ".plan.samplers",
     "ZippedDataset": "zipping",
     "compute_shard_boundaries": "sharding",
     "converter": "pyloader.compat.loaderx",
@@ -166,7 +166,9 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'pyloader.indexed' has no attribute {name!r}")
     home = _HOMES[name]
-    return getattr(importlib.import_module(home if "." in home else f"pyloader.indexed.{home}"), name)
+    if home.startswith("pyloader."):
+        return getattr(importlib.import_module(home), name)
+    return getattr(importlib.import_module(f".{home}", __name__), name)
 
 
 def __dir__() -> list[str]:

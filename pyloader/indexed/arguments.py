@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from pyloader.datacollator import DataCollator
-from pyloader.indexed.planning import LAST_BATCH_RULES
-from pyloader.indexed.samplers import Sampler
 from pyloader.options import ELSEWHERE, checked_seconds
+from pyloader.plan import ITEM_RULES, Sampler
 from pyloader.run.arguments import Arguments, integer, words
 from pyloader.world import World
 
@@ -53,7 +52,7 @@ class IndexedArguments(Arguments):
     num_epochs: int | None = field(metadata=integer(at_least=1, or_none=True))
     sampler: Sampler | None
     datacollator: DataCollator | None
-    last_batch: str | None = field(metadata=words(*LAST_BATCH_RULES, or_none=True))
+    last_batch: str | None = field(metadata=words(*ITEM_RULES, or_none=True))
     worker_kind: str = field(metadata=words("thread", "process"))
     max_skipped: int | str
     stall_timeout_seconds: float | None = field(metadata={"check": checked_seconds})

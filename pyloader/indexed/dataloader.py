@@ -13,11 +13,9 @@ from pyloader.errors import ClosedError, ConcurrentUseError
 from pyloader.indexed.arguments import IndexedArguments
 from pyloader.indexed.batches import Batches, Progress
 from pyloader.indexed.options import resolve
-from pyloader.indexed.planning import pieces
-from pyloader.indexed.positions import Position, position_from_state
-from pyloader.indexed.samplers import Sampler
 from pyloader.observe import Stats
 from pyloader.options import checked_integer
+from pyloader.plan import ItemPosition, Sampler, item_groups, item_position_from_state
 from pyloader.run.adapters import Received, Wrappable
 from pyloader.world import World
 
@@ -112,7 +110,7 @@ class DataLoader(Wrappable, Generic[Batch]):
         self._is_closed = False
         self._turn = Turn("DataLoader")
         self._iterators: weakref.WeakSet[Batches[Batch]] = weakref.WeakSet()
-        self._latest = self._at(Position())
+        self._latest = self._at(ItemPosition())
         self._is_fresh = True  # the latest iterator has been given to nobody
         if self._recipe.world_source:
             _log.info(self._recipe.rank_in_words())
@@ -121,7 +119,7 @@ class DataLoader(Wrappable, Generic[Batch]):
         self._unwrap_if_left()
         self._check_open()
         if not self._is_fresh:
-            self._latest = self._at(Position() if self._starts_over else self._latest.position)
+            self._latest = self._at(ItemPosition() if self._starts_over else self._latest.position)
         self._is_fresh = False
         return self._latest
 
@@ -187,13 +185,13 @@ class DataLoader(Wrappable, Generic[Batch]):
         """
         self._check_outermost("load_state_dict(state)")
         last = self._recipe.plan.last_step
-        self._go_on_from(Position(checked_integer("step", step, at_least=0, at_most=last), ended=True))
+        self._go_on_from(ItemPosition(checked_integer("step", step, at_least=0, at_most=last), ended=True))
 
     def peek(self) -> Batch:
         """Return the batch that comes next, without using it up; at a run's end, the first of the next run."""
         recipe, step = self._recipe, self._latest.steps_done
-        piece = next(pieces(recipe.plan, step, step + 1, num_together=lambda: 1))
-        batch: Batch = recipe.make(piece).batches[0]  # a function of the step: it is made once more when it comes
+        group = next(item_groups(recipe.plan, step, step + 1, num_together=lambda: 1))
+        batch: Batch = recipe.make(group).batches[0]  # a function of the step: it is made once more when it comes
         return batch
 
     def close(self) -> None:
@@ -211,23 +209,23 @@ class DataLoader(Wrappable, Generic[Batch]):
         self._latest._interrupt(error)
 
     def _load(self, state: Mapping[str, Any]) -> None:
-        self._go_on_from(position_from_state(state, self._recipe.plan))
+        self._go_on_from(item_position_from_state(state, self._recipe.plan))
 
     def _reset(self) -> None:
-        self._go_on_from(Position())
+        self._go_on_from(ItemPosition())
 
     def _skip(self, num_steps: int) -> None:
         left = self._recipe.plan.last_step - self._latest.steps_done
         checked_integer("num_steps", num_steps, at_least=0, at_most=left)
         if num_steps:
-            self._go_on_from(Position(self._latest.steps_done + num_steps, ended=True))
+            self._go_on_from(ItemPosition(self._latest.steps_done + num_steps, ended=True))
 
-    def _at(self, position: Position) -> Batches[Batch]:
+    def _at(self, position: ItemPosition) -> Batches[Batch]:
         batches: Batches[Batch] = Batches(self._recipe, position)
         self._iterators.add(batches)
         return batches
 
-    def _go_on_from(self, position: Position) -> None:
+    def _go_on_from(self, position: ItemPosition) -> None:
         self._check_open()
         self._latest, self._is_fresh = self._at(position), True
 

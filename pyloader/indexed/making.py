@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -12,44 +13,50 @@ import numpy as np
 from pyloader.errors import CollateError, CoverageError
 from pyloader.indexed.collating import columns_of_items
 from pyloader.indexed.dataset import Dataset
-from pyloader.indexed.planning import Piece
 from pyloader.indexed.rows import Rows, num_rows, sliced_rows
+from pyloader.plan import ItemGroup, ItemPosition
+from pyloader.run.handover import MadeGroup
+from pyloader.run.replacements import with_stand_ins
 
-__all__ = ["STAGES", "Made", "MakeBatches", "Pace", "made_batches", "piece_making"]
+__all__ = ["STAGES", "MadeItems", "MakeBatches", "Pace", "group_making", "made_batches"]
 
 STAGES = ("take", "transform", "collate")
 
-# A piece is to take about this long, in seconds: far above what handing it over costs, far below what anyone waits for.
-_PIECE_SECONDS = 0.002
+# A group is to take about this long, in seconds: far above what handing it over costs, far below what anyone waits for.
+_GROUP_SECONDS = 0.002
 
 
-@dataclass(slots=True)
-class Made:
-    """What came of a piece.
+@dataclass(slots=True, kw_only=True)
+class MadeItems(MadeGroup[ItemPosition]):
+    """What was made of a group of items.
 
     Attributes:
-      piece: What it was made of.
-      batches: In order.
-      seconds: How long each of the `STAGES` took.
-      skipped: For each batch, the items that could not be taken, by index, and why; others stand in their places.
-      error: What the batch after the last failed with, and with it the piece; None when all were made.
+      batches: In order; those that the loop has are not among them.
     """
 
-    piece: Piece
-    batches: list[Any] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=lambda: [0.0] * len(STAGES))
-    skipped: list[dict[int, str]] = field(default_factory=list)
-    error: Exception | None = None
+    batches: deque[Any] = field(default_factory=deque)
 
-    def extend(self, other: Made) -> None:
-        """Take in what came of the batches that follow."""
+    def batch(self, number: int) -> Any:
+        """Return the next batch, and hold it no longer."""
+        return self.batches.popleft()
+
+    def after(self, position: ItemPosition, number: int) -> ItemPosition:
+        """Return the position after the next batch."""
+        return ItemPosition(position.steps_done + 1)
+
+    def extend(self, other: MadeItems) -> None:
+        """Add the batches that follow."""
+        self.sizes += other.sizes
         self.batches += other.batches
-        self.seconds = [mine + theirs for mine, theirs in zip(self.seconds, other.seconds, strict=True)]
-        self.skipped += other.skipped
+        self.seconds = tuple(mine + theirs for mine, theirs in zip(self.seconds, other.seconds, strict=True))
+        self.num_dropped += other.num_dropped
+        self.num_filled += other.num_filled
+        self.num_stand_ins += other.num_stand_ins
+        self.left_out = [*(self.left_out or ()), *(other.left_out or ({},))]
 
 
-# Makes all batches of a piece, or raises.
-MakeBatches: TypeAlias = "Callable[[Piece], Made]"
+# Makes all batches of a group, or raises.
+MakeBatches: TypeAlias = "Callable[[ItemGroup], MadeItems]"
 
 
 class Pace:
@@ -66,12 +73,12 @@ class Pace:
         self._num_together = 1
 
     def num_together(self) -> int:
-        """Return how many batches the next piece is to have."""
+        """Return how many batches the next group is to have."""
         return self._num_together
 
     def made(self, num_batches: int, seconds: float) -> None:
-        """Note how long a piece took."""
-        fitting = int(_PIECE_SECONDS * num_batches / max(seconds, 1e-9))
+        """Note how long a group took."""
+        fitting = int(_GROUP_SECONDS * num_batches / max(seconds, 1e-9))
         self._num_together = max(1, min(self._at_most, fitting))
 
 
@@ -81,79 +88,86 @@ def made_batches(
     collate: Callable[[Any], Any],
     adds_mask: bool,
     skips: bool,
-    piece: Piece,
-) -> Made:
-    """Make all batches of a piece, here or in another process.
+    group: ItemGroup,
+) -> MadeItems:
+    """Make all batches of a group, here or in another process.
 
     Args:
       source: Rows are taken from it.
-      transform: Changes a batch's rows; gets their `keys` too, where the piece has them.
+      transform: Changes a batch's rows; gets their `keys` too, where the group has them.
       collate: Makes the batch of them.
       adds_mask: Whether each batch gets a bool "mask", which is False on filling.
-      skips: Whether an item that cannot be taken is left out, where the piece is a single batch.
-      piece: Which rows make which batches.
+      skips: Whether an item that cannot be taken is left out, where the group is a single batch.
+      group: Which rows make which batches.
 
     Raises:
       CoverageError: `source` returned another number of rows.
       Exception: whatever one of them raised.
     """
-    made = Made(piece, skipped=[{} for _ in piece.sizes])
     begun = time.perf_counter()
-    fills = np.zeros(len(piece.indices), bool)
-    try:
-        rows = _taken(source, piece.indices)
-    except Exception as exc:
-        if not skips or len(piece.sizes) > 1 or isinstance(exc, CoverageError):
-            raise
-        rows = _taken_with_gaps(source, piece.indices, made.skipped[0], fills)
-    made.seconds[0] = time.perf_counter() - begun
+    num_rows = len(group.indices)
+    bad: dict[int, Exception] = {}
+    if skips and len(group.sizes) == 1:
+        rows, _, bad = with_stand_ins(lambda some, _: _taken(source, group.indices[some]), num_rows)
+    else:
+        rows = _taken(source, group.indices)
+    made = MadeItems(
+        sizes=group.sizes, num_dropped=sum(group.num_dropped), num_filled=num_rows - sum(group.num_samples)
+    )
+    if bad:
+        made.left_out = [{int(group.indices[row]): f"{type(exc).__name__}: {exc}" for row, exc in bad.items()}]
+        made.num_stand_ins = sum(row < group.num_samples[0] for row in bad)  # not of those that fill up
+    taking, transforming, collating = time.perf_counter() - begun, 0.0, 0.0
     start = 0
-    for size, num_samples in zip(piece.sizes, piece.num_samples, strict=True):
+    for size, num_samples in zip(group.sizes, group.num_samples, strict=True):
         begun = time.perf_counter()
         stop = start + size
-        mine = rows if len(piece.sizes) == 1 else sliced_rows(rows, start, stop)
+        mine = rows if len(group.sizes) == 1 else sliced_rows(rows, start, stop)
         if adds_mask:
-            mine = _with_mask(mine, (np.arange(size) < num_samples) & ~fills[start:stop])
-        changed = transform(mine) if piece.keys is None else transform(mine, keys=piece.keys[start:stop])
+            mask = np.arange(size) < num_samples
+            mask[list(bad)] = False
+            mine = _with_mask(mine, mask)
+        changed = transform(mine) if group.keys is None else transform(mine, keys=group.keys[start:stop])
         transformed = time.perf_counter()
         made.batches.append(collate(changed))
-        made.seconds[1] += transformed - begun
-        made.seconds[2] += time.perf_counter() - transformed
+        transforming += transformed - begun
+        collating += time.perf_counter() - transformed
         start = stop
+    made.seconds = (taking, transforming, collating)
     return made
 
 
-def piece_making(make: MakeBatches, *, place: Callable[[int], str], pace: Pace) -> Callable[[Piece], Made]:
-    """Return the function that makes the batches of a piece as far as they can be made.
+def group_making(make: MakeBatches, *, place: Callable[[int], str], pace: Pace) -> Callable[[ItemGroup], MadeItems]:
+    """Return the function that makes the batches of a group as far as they can be made.
 
     Args:
       make: Makes all of them.
       place: Says where in the run a step is, for errors.
-      pace: Is told how long pieces take.
+      pace: Is told how long groups take.
     """
 
-    def make_single(piece: Piece) -> Made:
+    def make_single(group: ItemGroup) -> MadeItems:
         try:
-            return make(piece)
+            return make(group)
         except StopIteration as exc:  # it would end the run without a word
-            raise RuntimeError(f"StopIteration was raised while a batch was made ({place(piece.step)})") from exc
+            raise RuntimeError(f"StopIteration was raised while a batch was made ({place(group.step)})") from exc
         except Exception as exc:
-            exc.add_note(f"pyloader: while a batch was made ({place(piece.step)})")
+            exc.add_note(f"pyloader: while a batch was made ({place(group.step)})")
             raise
 
-    def make_piece(piece: Piece) -> Made:
-        if len(piece.sizes) == 1:
-            return make_single(piece)
+    def make_group(group: ItemGroup) -> MadeItems:
+        if len(group.sizes) == 1:
+            return make_single(group)
         try:
-            return make(piece)
+            return make(group)
         except Exception:
             # One of them failed.  Those before it are good, and are to come before the error.
-            return one_by_one(piece)
+            return one_by_one(group)
 
-    def one_by_one(piece: Piece) -> Made:
-        made = Made(piece)
+    def one_by_one(group: ItemGroup) -> MadeItems:
+        made = MadeItems(sizes=[], seconds=(0.0,) * len(STAGES))
         try:
-            for single in piece.split():
+            for single in group.split():
                 try:
                     made.extend(make_single(single))
                 except Exception as exc:
@@ -163,10 +177,11 @@ def piece_making(make: MakeBatches, *, place: Callable[[int], str], pace: Pace) 
         finally:
             del made  # the error's traceback holds this frame, which must not hold the error
 
-    def make_and_tell(piece: Piece) -> Made:
+    def make_and_tell(group: ItemGroup) -> MadeItems:
         begun = time.perf_counter()
-        made = make_piece(piece)
-        pace.made(len(piece.sizes), time.perf_counter() - begun)
+        made = make_group(group)
+        made.weight = len(group.sizes)  # also of those that failed
+        pace.made(len(group.sizes), time.perf_counter() - begun)
         return made
 
     return make_and_tell
@@ -178,25 +193,6 @@ def _taken(source: Dataset[Any], indices: np.ndarray) -> Rows:
         what = f"take was asked for {len(indices):,} rows and returned {found:,}."
         raise CoverageError(what, "It must return every row")
     return rows
-
-
-def _taken_with_gaps(source: Dataset[Any], indices: np.ndarray, skipped: dict[int, str], fills: np.ndarray) -> Rows:
-    """Take rows one by one, and in the place of each that fails the one before it in the batch that does not.
-
-    Raises:
-      Exception: none can be taken; the error of the last.
-    """
-    for place, index in enumerate(indices.tolist()):
-        try:
-            _taken(source, indices[place : place + 1])
-        except Exception as exc:
-            fills[place] = True
-            skipped[index] = f"{type(exc).__name__}: {exc}"
-            if fills.all():
-                raise
-    good = np.flatnonzero(~fills)
-    before = np.searchsorted(good, np.arange(len(indices)), side="right") - 1  # -1, the last good one, for the first
-    return _taken(source, indices[good[before]])
 
 
 def _with_mask(rows: Rows, is_sample: np.ndarray) -> Rows:

@@ -13,9 +13,6 @@ from pyloader.indexed.dataset import Dataset
 from pyloader.indexed.in_memory import as_dataset
 from pyloader.indexed.making import STAGES, MakeBatches, made_batches
 from pyloader.indexed.named import NamedStreams
-from pyloader.indexed.planning import BatchPlan
-from pyloader.indexed.positions import Position
-from pyloader.indexed.samplers import PermutationSampler, Sampler, SequentialSampler
 from pyloader.indexed.sharding import ShardedDataset
 from pyloader.indexed.transforming import Finish, finishing, takes_keys
 from pyloader.machine.limits import num_processors
@@ -25,6 +22,7 @@ from pyloader.options import (
     checked_integer,
     checked_max_skipped,
 )
+from pyloader.plan import ItemPlan, ItemPosition, PermutationSampler, Sampler, SequentialSampler
 from pyloader.world import World, resolve_world
 
 __all__ = ["Recipe", "resolve"]
@@ -57,7 +55,7 @@ class Recipe:
     source: Dataset[Any]
     transform: Finish
     collate: Finish
-    plan: BatchPlan
+    plan: ItemPlan
     num_epochs: int | None
     num_workers: int
     worker_kind: str
@@ -72,7 +70,7 @@ class Recipe:
 
     @property
     def make(self) -> MakeBatches:
-        """What makes the batches of a piece; it can be sent to another process if the user's objects can."""
+        """What makes the batches of a group; it can be sent to another process if the user's objects can."""
         adds_mask, skips = self.plan.last_batch == "pad", self.max_skipped > 0
         return partial(made_batches, self.source, self.transform, self.collate, adds_mask, skips)
 
@@ -87,11 +85,11 @@ class Recipe:
         steps = self.plan.steps_per_epoch
         return None if steps is None or self.num_epochs is None else steps * self.num_epochs
 
-    def run_around(self, position: Position) -> tuple[int, int | None]:
+    def run_around(self, position: ItemPosition) -> tuple[int, int | None]:
         """Return the first step, and the step after the last, of the run that goes on at `position`."""
         if self.run_steps is None:
             return 0, None
-        number, place = divmod(position.step, self.run_steps)
+        number, place = divmod(position.steps_done, self.run_steps)
         if place == 0 and number and not position.ended:
             number -= 1  # its last batch has been received, and its end has not
         return number * self.run_steps, (number + 1) * self.run_steps
@@ -117,7 +115,7 @@ def resolve(given: IndexedArguments) -> Recipe:
     source = _source(given.dataset, given.labelset)
     world, world_source = resolve_world(given.world)
     _check_shared_out_once(source, world, world_source)
-    plan = BatchPlan(
+    plan = ItemPlan(
         sampler=_checked_sampler(given.sampler, len(source), given.shuffle, given.seed),
         batch_size=given.batch_size,
         last_batch=_checked_rule(given.last_batch, given.num_epochs, world.size),
@@ -156,7 +154,7 @@ def resolve(given: IndexedArguments) -> Recipe:
     )
 
 
-def _shown(given: IndexedArguments, plan: BatchPlan, num_workers: int, world: World) -> dict[str, Any]:
+def _shown(given: IndexedArguments, plan: ItemPlan, num_workers: int, world: World) -> dict[str, Any]:
     """Return the options as repr shows them; the dataset and the sampler tell labelset, shuffle and seed."""
     data = given.dataset if given.labelset is None else (given.dataset, given.labelset)
     parts = {"transform": given.transform, "datacollator": given.datacollator}

@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from pyloader.indexed.dataset import Dataset
-from pyloader.indexed.permutation import Permutation
-from pyloader.indexed.seeds import SAMPLE, mixed_bits, seed_number
 from pyloader.indexed.views import View
 from pyloader.options import checked_integer
+from pyloader.plan.permutation import Permutation
+from pyloader.plan.seeds import SAMPLE, mixed_bits, seed_number
 
 __all__ = ["SampledDataset", "SampledDatasetWithReplacement", "SampledDatasetWithoutReplacement"]
 

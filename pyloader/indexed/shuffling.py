@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from pyloader.indexed.dataset import Dataset
-from pyloader.indexed.permutation import Permutation
-from pyloader.indexed.seeds import SHUFFLE
 from pyloader.indexed.views import View
+from pyloader.plan.permutation import Permutation
+from pyloader.plan.seeds import SHUFFLE
 
 __all__ = ["ShuffledDataset"]
 

@@ -11,8 +11,8 @@ import xxhash
 from pyloader.indexed.dataset import Dataset
 from pyloader.indexed.in_memory import as_dataset
 from pyloader.indexed.rows import items_of
-from pyloader.indexed.seeds import SPLIT, mixed_bits, seed_number
 from pyloader.indexed.views import View
+from pyloader.plan.seeds import SPLIT, mixed_bits, seed_number
 
 __all__ = ["ChosenDataset", "train_test_split"]
 

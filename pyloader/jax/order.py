@@ -1,7 +1,7 @@
 """Order: which sample comes at which place of an epoch, computed where it is needed, without a list of all.
 
 A generalised Feistel cipher with cycle walking (J. Black and P. Rogaway, Ciphers with Arbitrary Finite Domains, CT-RSA
-2002), as in pyloader.indexed.permutation; here the round functions are a hash of the value and a round key (the
+2002), as in pyloader.plan.permutation; here the round functions are a hash of the value and a round key (the
 finaliser of MurmurHash3, A. Appleby), since a table would have to travel with the state.  A place is a pair (left,
 right); each round adds to one of them a function of the other, which can be undone, so that every round is a
 permutation.  A pair that is no place goes through again, until it is one.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -11,6 +10,7 @@ import numpy as np
 
 from pyloader.errors import StateError
 from pyloader.jax.source import Source, stages
+from pyloader.plan import check_version
 
 __all__ = ["STATE_VERSION", "LoaderState", "is_traced", "json_from_state", "state_from_json"]
 
@@ -37,9 +37,7 @@ def state_from_json(source: Source, saved: Any) -> LoaderState:
     Raises:
       StateError: it is none, or that of another pipeline.
     """
-    if not isinstance(saved, Mapping) or saved.get("version") != STATE_VERSION:
-        found = f"version {saved.get('version')!r}" if isinstance(saved, Mapping) else f"a {type(saved).__name__}"
-        raise StateError(f"this is no state of version {STATE_VERSION} but {found}.", "Give what state_dict() returned")
+    check_version(saved, STATE_VERSION)
     like = source.init_state(0)
     try:
         state: LoaderState = jax.tree.map(_array_like, like, saved["state"])

@@ -2,28 +2,49 @@
 
 from pyloader.plan.consistency import check_left_out, check_with_counts, check_without_counts
 from pyloader.plan.dealing import Dealing
+from pyloader.plan.item_state import item_position_from_state, item_state_of
+from pyloader.plan.items import ITEM_RULES, ItemGroup, ItemPlan, item_groups
 from pyloader.plan.keys import mix_bits, row_keys
 from pyloader.plan.locating import is_filling, rows_between, rows_of_step
 from pyloader.plan.numbering import STAND_IN, sample_numbers
 from pyloader.plan.order import chunk_order, deal_phase, encode_generator, order_digest, row_order, segment_order
-from pyloader.plan.position import START, Position
+from pyloader.plan.permutation import Permutation
+from pyloader.plan.position import START, ItemPosition, Position
 from pyloader.plan.reading import ReadTask
-from pyloader.plan.state import Order, check_order, left_out_in_state, order_from_state, position_from_state, state_of
+from pyloader.plan.samplers import PermutationSampler, Sampler, SequentialSampler
+from pyloader.plan.state import (
+    Order,
+    check_order,
+    check_version,
+    left_out_in_state,
+    order_from_state,
+    position_from_state,
+    state_of,
+)
 from pyloader.plan.steps import LAST_BATCH_RULES, filling_rows, steps_per_epoch
 from pyloader.plan.streams import Streams, Stretch
 
 __all__ = [
+    "ITEM_RULES",
     "LAST_BATCH_RULES",
     "STAND_IN",
     "START",
     "Dealing",
+    "ItemGroup",
+    "ItemPlan",
+    "ItemPosition",
     "Order",
+    "Permutation",
+    "PermutationSampler",
     "Position",
     "ReadTask",
+    "Sampler",
+    "SequentialSampler",
     "Streams",
     "Stretch",
     "check_left_out",
     "check_order",
+    "check_version",
     "check_with_counts",
     "check_without_counts",
     "chunk_order",
@@ -31,6 +52,9 @@ __all__ = [
     "encode_generator",
     "filling_rows",
     "is_filling",
+    "item_groups",
+    "item_position_from_state",
+    "item_state_of",
     "left_out_in_state",
     "mix_bits",
     "order_digest",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["START", "Position"]
+__all__ = ["START", "ItemPosition", "Position"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,22 @@ class Position:
         """Return the start of the following epoch."""
         return Position(epoch=self.epoch + 1, steps_done=self.steps_done)
 
-    def after_batch(self, segment: int, offset: int) -> Position:
-        """Return the position one batch on, where the next row is row `offset` of `segment`."""
-        return Position(self.epoch, segment, offset, self.step + 1, self.steps_done + 1)
+
+@dataclass(frozen=True, slots=True)
+class ItemPosition:
+    """A place between two batches of items, whose order is a function of the step.
+
+    Attributes:
+      steps_done: How many batches of all epochs have been received.
+      ended: Whether, where a run ends at this place, the end has been received too.
+    """
+
+    steps_done: int = 0
+    ended: bool = False
+
+    def next_epoch(self) -> ItemPosition:
+        """Return the same place, with the end of a run there received."""
+        return ItemPosition(self.steps_done, ended=True)
 
 
 START = Position()

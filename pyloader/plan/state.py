@@ -6,7 +6,7 @@ size, no num_epochs, and no rank.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,8 +17,12 @@ from pyloader.plan.steps import LAST_BATCH_RULES
 
 __all__ = [
     "STATE_VERSION",
+    "UNCHANGED",
     "Order",
+    "check_complete",
     "check_order",
+    "check_same_order",
+    "check_version",
     "left_out_in_state",
     "order_from_state",
     "position_from_state",
@@ -26,7 +30,7 @@ __all__ = [
 ]
 
 STATE_VERSION = 1
-_UNCHANGED = "Give what state_dict() returned, unchanged"
+UNCHANGED = "Give what state_dict() returned, unchanged"
 _TOO_FAR, _LAST_EPOCH = 2**63, 2**32  # where NumPy's integers end, and the epochs that a receipt can name
 
 
@@ -99,7 +103,7 @@ def left_out_in_state(state: Mapping[str, Any]) -> list[int]:
     """
     chunks = state.get("skipped_chunks", [])
     if not isinstance(chunks, list) or not all(type(chunk) is int for chunk in chunks):
-        raise StateError(f"the state has skipped_chunks={chunks!r}.", _UNCHANGED)
+        raise StateError(f"the state has skipped_chunks={chunks!r}.", UNCHANGED)
     return chunks
 
 
@@ -109,20 +113,20 @@ def position_from_state(state: Mapping[str, Any], order: Order) -> Position:
     Raises:
       StateError: the state was saved under another order, or is none.
     """
-    _check_complete(state, [*_numbers(order), *Order.__slots__, "order_digest"])
+    check_complete(state, [*_numbers(order), *Order.__slots__, "order_digest"])
     for name, allowed in _ORDERS.items():
         _check_value(name, state[name], allowed)
-    _check_order(state, order)
+    check_same_order(state, asdict(order), remedy=lambda differing: f"Make it {_remedy(state, differing)}")
     if order.num_streams > 1 and (stray := {"segment", "offset"} & set(state)):
         what = (
             f"the state has num_streams={order.num_streams} and {min(stray)!r}, which only a state of one stream has."
         )
-        raise StateError(what, _UNCHANGED)
+        raise StateError(what, UNCHANGED)
     numbers = {name: state[name] for name in _numbers(order)}
     for name, value in numbers.items():
         _check_value(name, value, 0)
         if value >= (_LAST_EPOCH if name == "epoch" else _TOO_FAR):
-            raise StateError(f"the state has {name}={value!r}, farther than any run comes.", _UNCHANGED)
+            raise StateError(f"the state has {name}={value!r}, farther than any run comes.", UNCHANGED)
     return Position(**numbers)
 
 
@@ -132,7 +136,7 @@ def order_from_state(state: Mapping[str, Any]) -> Order:
     Raises:
       StateError: it is no state.
     """
-    _check_complete(state, [*Order.__slots__, "order_digest"])
+    check_complete(state, [*Order.__slots__, "order_digest"])
     order = Order(**{name: state[name] for name in Order.__slots__})
     check_order(order)
     return order
@@ -148,33 +152,42 @@ def check_order(order: Order) -> None:
         _check_value(name, getattr(order, name), allowed)
     if order.batch_size % order.num_streams:
         what = f"the state has batch_size={order.batch_size} and num_streams={order.num_streams}."
-        raise StateError(what, _UNCHANGED)
+        raise StateError(what, UNCHANGED)
 
 
-def _check_complete(state: Any, names: list[str]) -> None:
-    if not isinstance(state, Mapping) or state.get("version") != STATE_VERSION:
+def check_version(state: Any, version: int = STATE_VERSION) -> None:
+    """Raise unless `state` is a state of this version.
+
+    Raises:
+      StateError: it is another one, or none.
+    """
+    if not isinstance(state, Mapping) or state.get("version") != version:
         found = f"version {state.get('version')!r}" if isinstance(state, Mapping) else f"a {type(state).__name__}"
-        raise StateError(f"this is no state of version {STATE_VERSION} but {found}.", "Give what state_dict() returned")
+        raise StateError(f"this is no state of version {version} but {found}.", "Give what state_dict() returned")
+
+
+def check_complete(state: Any, names: Iterable[str]) -> None:
+    """Raise unless `state` is a state that has these entries.
+
+    Raises:
+      StateError: it lacks one, or is none.
+    """
+    check_version(state)
     if missing := [name for name in names if name not in state]:
-        raise StateError(f"the state lacks {missing[0]!r}.", _UNCHANGED)
+        raise StateError(f"the state lacks {missing[0]!r}.", UNCHANGED)
 
 
-def _check_value(name: str, value: Any, allowed: int | tuple[str, ...] | None) -> None:
-    if isinstance(allowed, int):
-        good = type(value) is int and value >= allowed
-    else:
-        good = isinstance(value, str) and (allowed is None or value in allowed)
-    if not good:
-        raise StateError(f"the state has {name}={value!r}.", _UNCHANGED)
+def check_same_order(state: Mapping[str, Any], mine: Mapping[str, Any], *, remedy: Callable[[list[str]], str]) -> None:
+    """Raise unless `state` was saved under the order `mine`.
 
+    Args:
+      state: It is complete.
+      mine: All that the order depends on here, by name.
+      remedy: Says what to do about the names that differ.
 
-def _numbers(order: Order) -> tuple[str, ...]:
-    """Return what a position is made of; of several streams each has a segment of its own, told by the step."""
-    return Position.__slots__ if order.num_streams == 1 else ("epoch", "step", "steps_done")
-
-
-def _check_order(state: Mapping[str, Any], order: Order) -> None:
-    mine = asdict(order)
+    Raises:
+      StateError: it was saved under another order, or another NumPy.
+    """
     differing = [name for name in mine if state[name] != mine[name]]
     if "fingerprint" in differing:
         raise StateError(
@@ -184,14 +197,26 @@ def _check_order(state: Mapping[str, Any], order: Order) -> None:
     if differing:
         saved = ", ".join(f"{name}={state[name]!r}" for name in differing)
         here = ", ".join(f"{name}={mine[name]!r}" for name in differing)
-        raise StateError(
-            f"the state was saved with {saved}; this loader has {here}.", f"Make it {_remedy(state, differing)}"
-        )
+        raise StateError(f"the state was saved with {saved}; this loader has {here}.", remedy(differing))
     if state["order_digest"] != order_digest():
         raise StateError(
             "the state was saved under a NumPy whose random numbers differ from this one's.",
             "Go on with the NumPy it was saved under, or begin the epoch again",
         )
+
+
+def _check_value(name: str, value: Any, allowed: int | tuple[str, ...] | None) -> None:
+    if isinstance(allowed, int):
+        good = type(value) is int and value >= allowed
+    else:
+        good = isinstance(value, str) and (allowed is None or value in allowed)
+    if not good:
+        raise StateError(f"the state has {name}={value!r}.", UNCHANGED)
+
+
+def _numbers(order: Order) -> tuple[str, ...]:
+    """Return what a position is made of; of several streams each has a segment of its own, told by the step."""
+    return Position.__slots__ if order.num_streams == 1 else ("epoch", "step", "steps_done")
 
 
 def _remedy(state: Mapping[str, Any], differing: list[str]) -> str:

@@ -3,6 +3,7 @@
 from pyloader.run.adapters import Received, Wrappable, Wrapper
 from pyloader.run.arguments import LoaderArguments
 from pyloader.run.loader_options import MAX_QUEUE_SIZE, LoaderOptions
+from pyloader.run.loop import Loop, State
 from pyloader.run.options import RunOptions
 from pyloader.run.resolving import resolve
 from pyloader.run.run import Run
@@ -12,10 +13,12 @@ __all__ = [
     "MAX_QUEUE_SIZE",
     "LoaderArguments",
     "LoaderOptions",
+    "Loop",
     "Quarantine",
     "Received",
     "Run",
     "RunOptions",
+    "State",
     "Wrappable",
     "Wrapper",
     "resolve",

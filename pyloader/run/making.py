@@ -10,17 +10,17 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from pyloader.audit import digest_batches
-from pyloader.columns import Columns, row_count, take_rows
-from pyloader.encode import find_bad_rows
-from pyloader.errors import BatchEncodeError, CollateError, WorkerDiedError
+from pyloader.columns import Columns, row_count, slice_columns, take_rows
+from pyloader.errors import BatchEncodeError, CollateError
 from pyloader.machine.memory import RecycledMemory
-from pyloader.plan import STAND_IN, row_keys
+from pyloader.plan import STAND_IN, Position, row_keys
+from pyloader.run.handover import MadeGroup
 from pyloader.run.options import RunOptions
-from pyloader.run.replacements import stand_ins, unchanged_copy
+from pyloader.run.replacements import unchanged_copy, with_stand_ins
 from pyloader.run.sample_ids import take_off
 from pyloader.shuffle import JoinedPiece, Piece, gather_joined, gather_piece, view_piece
 
-__all__ = ["Encode", "Made", "add_place", "batch_making"]
+__all__ = ["Encode", "MadePiece", "add_place", "batch_making"]
 
 # Columns, mask, keys, epoch, step -> the batch, and the seconds that encoding and collating took.
 Encode: TypeAlias = (
@@ -28,146 +28,134 @@ Encode: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What came of a piece.  It does not refer to the piece, which refers to chunks.
+@dataclass(slots=True, kw_only=True)
+class MadePiece(MadeGroup[Position]):
+    """What was made of a piece: its columns, left to be sliced, or its only batch.
 
     Attributes:
-      num_rows: How many rows it has.
-      content: Its columns, or the one batch that was made of them.
+      content: The columns, or the batch.
       is_batch: Which of the two.
-      origin: Segment, and offset in it, of the row 0 rows into the piece (before the segment's start when carried).
+      batch_size: How many rows a batch has, but for an epoch's last.
+      convert: Makes of a slice what the loop receives; None when it is that.
+      epoch: Counted from 0.
+      step: Its first batch is the step-th of the epoch.
+      origin: Segment, and offset in it, of its first row (before the segment's start when rows are carried).
       end: Segment and offset of the row after the piece.
       mixing: Of how many chunks its first batch holds samples; 0 if unknown.
-      seconds: How long gathering, encoding and collating took.
-      samples: The numbers of the samples whose places its rows have, uint64 of shape [num_rows], STAND_IN set in those
-        of rows that stand in or fill up; None unless numbered.
-      digests: Those of its batches, uint64 of shape [num_batches, 4]; None unless audited.
-      num_stand_ins: How many of its rows stand in for samples that are left out; 0 unless traced.
-      bad_samples: Those that could not be encoded, by their numbers, with their errors; others stand in for them.
       viewed: The piece, when `content` is a part of its chunk, which must stay held; else None.
     """
 
-    num_rows: int
     content: Any
     is_batch: bool
+    batch_size: int
+    convert: Callable[[Any], Any] | None
+    epoch: int
+    step: int
     origin: tuple[int, int]
     end: tuple[int, int]
     mixing: float
-    seconds: tuple[float, float, float]
-    samples: np.ndarray | None
-    digests: np.ndarray | None
-    num_stand_ins: int
-    bad_samples: dict[int, Exception]
     viewed: Piece | None
 
-    def after(self, num_rows: int) -> tuple[int, int]:
-        """Return segment and offset of the row that follows the first `num_rows`."""
-        return self.end if num_rows == self.num_rows else (self.origin[0], self.origin[1] + num_rows)
+    def batch(self, number: int) -> Any:
+        """Return a batch: a slice of the columns, converted here, in the loop's thread, since it is a view."""
+        if self.is_batch:
+            return self.content
+        start = number * self.batch_size
+        batch = slice_columns(self.content, start, start + self.batch_size)
+        if self.convert is None:
+            return batch
+        try:
+            return self.convert(batch)
+        except Exception as exc:
+            add_place(exc, f"epoch {self.epoch}, step {self.step + number}")
+            raise
+
+    def after(self, position: Position, number: int) -> Position:
+        """Return the position after this batch."""
+        segment, offset = self.end
+        if number + 1 < len(self.sizes):
+            segment, offset = self.origin[0], self.origin[1] + (number + 1) * self.batch_size
+        return Position(self.epoch, segment, offset, position.step + 1, position.steps_done + 1)
+
+    def let_go(self) -> None:
+        """Drop the columns, and let go of the chunk that they are a part of."""
+        self.content = None
+        if self.viewed is not None:
+            self.viewed.let_go()
+            self.viewed = None
 
 
-def batch_making(options: RunOptions, encode: Encode) -> Callable[[Piece | JoinedPiece], Made]:
+def batch_making(options: RunOptions, encode: Encode) -> Callable[[Piece | JoinedPiece], MadePiece]:
     """Return the function that makes what the loop receives of a piece; `encode` encodes and collates a batch.
 
     Where there is nothing to encode and every column is an array, the columns of the whole piece are left to be sliced.
     """
     memory = RecycledMemory()
-    pads = options.rule.last_batch == "pad"
+    rule = options.rule
 
-    def make(piece: Piece | JoinedPiece) -> Made:
+    def make(piece: Piece | JoinedPiece) -> MadePiece:
         begun = time.perf_counter()
-        mixing = piece.effective_chunks(options.rule.batch_size)
-        viewed = None
-        if isinstance(piece, JoinedPiece):
-            columns = gather_joined(piece, memory)
-        elif options.copy or (view := view_piece(piece)) is None:
-            columns = gather_piece(piece, memory)
-        else:
-            columns, viewed = view, piece
-        numbers = take_off(columns)
-        keys = None
-        if numbers is not None:
-            # A row that stands in has the key of its place; one that fills up another than the row that it repeats.
-            places = numbers & ~STAND_IN if options.skips else numbers
-            if piece.num_filled:
-                filling = STAND_IN * ~piece.samples()
-                places, numbers = places | filling, numbers | filling
-            if "keys" in options.drawn:
-                keys = row_keys(places, seed=options.seed, epoch=piece.epoch)
-        mask = _mask(columns, piece, numbers) if pads else None
-        gathered = time.perf_counter()
-        is_batch = not options.rule.several or not all(isinstance(values, np.ndarray) for values in columns.values())
+        mixing = piece.effective_chunks(rule.batch_size)
+        columns, viewed = _gathered(piece, options, memory)
+        numbers, keys = _numbers_and_keys(take_off(columns), piece, options)
+        mask = _mask(columns, piece, numbers) if rule.last_batch == "pad" else None
+        seconds = (time.perf_counter() - begun, 0.0, 0.0)
+        is_batch = not rule.several or not all(isinstance(values, np.ndarray) for values in columns.values())
         content: Any = columns if mask is None else {**columns, "mask": mask}
-        busy = (0.0, 0.0)
-        bad_rows: dict[int, Exception] = {}
+        left_out = None
         if is_batch:
-            try:
-                if options.max_skipped_rows:
-                    content, busy, bad_rows = _encode_good_rows(encode, columns, mask, keys, piece.epoch, piece.step)
-                else:
-                    content, busy = encode(columns, mask, keys, piece.epoch, piece.step)
-            except Exception as exc:
-                add_place(exc, f"epoch {piece.epoch}, step {piece.step}")
-                raise
-        bad_samples = {}
-        if numbers is not None and bad_rows:
-            # A row that stands in is no sample: that which it repeats is met at its own place.
-            bad_samples = {int(numbers[row]): error for row, error in bad_rows.items() if numbers[row] < STAND_IN}
-            numbers = numbers.copy()  # they may be a part of the chunk's
-            numbers[list(bad_rows)] |= STAND_IN
-        num_stand_ins = 0
-        if numbers is not None and options.skips:
-            num_stand_ins = int(((numbers & STAND_IN) != 0)[piece.samples()].sum())
-        digests = None
-        if numbers is not None and options.audited:
-            digests = digest_batches(numbers, options.rule.batch_size)
-        seconds = (gathered - begun, *busy)
-        return Made(
-            piece.num_rows,
-            content,
-            is_batch,
-            piece.origin,
-            piece.end,
-            mixing,
-            seconds,
-            numbers,
-            digests,
-            num_stand_ins,
-            bad_samples,
-            viewed,
+            content, busy, bad_rows = _encoded(piece, options, encode, columns, mask, keys)
+            seconds = (seconds[0], *busy)
+            if bad_rows:
+                assert numbers is not None
+                # A row that stands in is no sample: that which it repeats is met at its own place.
+                left_out = {int(numbers[row]): error for row, error in bad_rows.items() if numbers[row] < STAND_IN}
+                numbers = numbers.copy()  # they may be a part of the chunk's
+                numbers[list(bad_rows)] |= STAND_IN
+        whole, rest = divmod(piece.num_rows, rule.batch_size)
+        return MadePiece(
+            sizes=[rule.batch_size] * whole + [rest] * (rest > 0),
+            seconds=seconds,
+            num_stand_ins=_num_stand_ins(numbers, piece) if options.skips else 0,
+            left_out=None if left_out is None else [left_out],
+            samples=numbers,
+            digests=digest_batches(numbers, rule.batch_size) if options.audited and numbers is not None else None,
+            content=content,
+            is_batch=is_batch,
+            batch_size=rule.batch_size,
+            convert=options.convert,
+            epoch=piece.epoch,
+            step=piece.step,
+            origin=piece.origin,
+            end=piece.end,
+            mixing=mixing,
+            viewed=viewed,
         )
 
     return make
 
 
-def _encode_good_rows(
-    encode: Encode, columns: Columns, mask: np.ndarray | None, keys: np.ndarray | None, epoch: int, step: int
-) -> tuple[Any, tuple[float, float], dict[int, Exception]]:
-    """Encode and collate a batch, other rows standing in for those that cannot be; return these too, with their errors.
+def _gathered(piece: Piece | JoinedPiece, options: RunOptions, memory: RecycledMemory) -> tuple[Columns, Piece | None]:
+    """Return a piece's rows; and the piece, where they are a part of its chunk instead of a copy."""
+    if isinstance(piece, JoinedPiece):
+        return gather_joined(piece, memory), None
+    if not options.copy and (view := view_piece(piece)) is not None:
+        return view, piece
+    return gather_piece(piece, memory), None
 
-    Raises:
-      Exception: the batch's own error, when no row can be encoded, or every row by itself: then it is no row's fault.
-    """
 
-    def encode_rows(some: Columns, rows: np.ndarray) -> tuple[Any, tuple[float, float]]:
-        some_mask, some_keys = (None if values is None else values[rows] for values in (mask, keys))
-        return encode(some, some_mask, some_keys, epoch, step)
-
-    num_rows = row_count(columns)
-    everything = np.arange(num_rows)
-    try:
-        return *encode_rows(unchanged_copy(columns), everything), {}
-    except WorkerDiedError:
-        raise
-    except Exception:
-        bad = find_bad_rows(encode_rows, columns)
-        if len(bad) in (0, num_rows):
-            raise
-    rows = stand_ins(num_rows, bad)
-    if mask is not None:
-        mask = mask.copy()
-        mask[list(bad)] = False
-    return *encode_rows(take_rows(columns, rows), everything), bad
+def _numbers_and_keys(
+    numbers: np.ndarray | None, piece: Piece | JoinedPiece, options: RunOptions
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return the numbers of the samples, STAND_IN set where a row fills up, and the keys of the rows if asked for."""
+    if numbers is None:
+        return None, None
+    # A row that stands in has the key of its place; one that fills up another than the row that it repeats.
+    places = numbers & ~STAND_IN if options.skips else numbers
+    if piece.num_filled:
+        filling = STAND_IN * ~piece.samples()
+        places, numbers = places | filling, numbers | filling
+    return numbers, row_keys(places, seed=options.seed, epoch=piece.epoch) if "keys" in options.drawn else None
 
 
 def _mask(columns: Columns, piece: Piece | JoinedPiece, numbers: np.ndarray | None) -> np.ndarray:
@@ -175,6 +163,42 @@ def _mask(columns: Columns, piece: Piece | JoinedPiece, numbers: np.ndarray | No
     if "mask" in columns:
         raise CollateError("last_batch='pad' adds a column 'mask', and the chunks have one.", "Rename it in read_file")
     return piece.samples() if numbers is None else (numbers & STAND_IN) == 0
+
+
+def _num_stand_ins(numbers: np.ndarray | None, piece: Piece | JoinedPiece) -> int:
+    """Return how many rows stand in for samples that are left out; 0 unless traced."""
+    return 0 if numbers is None else int(((numbers & STAND_IN) != 0)[piece.samples()].sum())
+
+
+def _encoded(
+    piece: Piece | JoinedPiece,
+    options: RunOptions,
+    encode: Encode,
+    columns: Columns,
+    mask: np.ndarray | None,
+    keys: np.ndarray | None,
+) -> tuple[Any, tuple[float, float], dict[int, Exception]]:
+    """Return a batch, encoded and collated, the seconds of both, and the rows that cannot be encoded, with the errors.
+
+    Raises:
+      Exception: what the user's code raised, with the place added.
+    """
+    epoch, step = piece.epoch, piece.step
+
+    def encode_rows(rows: np.ndarray, places: np.ndarray) -> tuple[Any, tuple[float, float]]:
+        # The keys are those of the places; where another row stands in, the mask is False.
+        given = unchanged_copy(columns) if len(rows) == piece.num_rows and rows is places else take_rows(columns, rows)
+        is_sample = None if mask is None else mask[places] & (rows == places)
+        return encode(given, is_sample, None if keys is None else keys[places], epoch, step)
+
+    try:
+        if not options.max_skipped_rows:
+            return *encode(columns, mask, keys, epoch, step), {}
+        (content, busy), _, bad_rows = with_stand_ins(encode_rows, row_count(columns))
+        return content, busy, bad_rows
+    except Exception as exc:
+        add_place(exc, f"epoch {epoch}, step {step}")
+        raise
 
 
 def add_place(error: Exception, place: str) -> None:

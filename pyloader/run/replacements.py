@@ -1,14 +1,19 @@
-"""Holes: rows that could not be had, and which rows are delivered in their place, so that no step is lost."""
+"""Replacements: rows that could not be had, and which rows are delivered in their place, so that no step is lost."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import TypeVar
 
 import numpy as np
 
 from pyloader.columns import Columns
+from pyloader.encode import find_bad_rows
+from pyloader.errors import CoverageError, WorkerDiedError
 
-__all__ = ["stand_ins", "unchanged_copy"]
+__all__ = ["stand_ins", "unchanged_copy", "with_stand_ins"]
+
+Made = TypeVar("Made")
 
 
 def stand_ins(num_rows: int, bad: Collection[int]) -> np.ndarray:
@@ -27,6 +32,35 @@ def stand_ins(num_rows: int, bad: Collection[int]) -> np.ndarray:
         raise ValueError("no row is good")
     after = np.searchsorted(good, np.arange(num_rows))
     return good[after % len(good)]
+
+
+def with_stand_ins(
+    make: Callable[[np.ndarray, np.ndarray], Made], num_rows: int
+) -> tuple[Made, np.ndarray, dict[int, Exception]]:
+    """Make something of all rows, others standing in for those of which nothing can be made.
+
+    Args:
+      make: Gets rows, and the places that they have, both int64 of one shape; called anew when it fails.
+      num_rows: How many rows there are.
+
+    Returns:
+      What was made, the row that stands at each place, and the bad rows with their errors.
+
+    Raises:
+      Exception: the error for all rows together, when `make` fails for each of them, or for none by itself: then it is
+        the fault of no row.
+    """
+    everything = np.arange(num_rows)
+    try:
+        return make(everything, everything), everything, {}
+    except (WorkerDiedError, CoverageError):
+        raise
+    except Exception:
+        bad = find_bad_rows(lambda rows: make(rows, rows), num_rows)
+        if len(bad) in (0, num_rows):
+            raise
+    rows = stand_ins(num_rows, bad)
+    return make(rows, everything), rows, bad
 
 
 def unchanged_copy(columns: Columns) -> Columns:

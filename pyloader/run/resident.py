@@ -16,7 +16,7 @@ import numpy as np
 from pyloader.columns import columns_bytes, content_bytes, row_count
 from pyloader.deliver import Claim, Ledger, Size
 from pyloader.plan import ReadTask
-from pyloader.run.making import Made
+from pyloader.run.making import MadePiece
 from pyloader.run.options import RunOptions
 from pyloader.run.reading import Reading
 from pyloader.shuffle import PIECE_BYTES, CutRule, JoinedPiece, Piece
@@ -99,7 +99,7 @@ class ResidentBytes:
         """Return the place of a piece, and of what is made of it, when there is room for it."""
         return self.ledger.claim_piece(partial(self._size_of_piece, piece.num_rows))
 
-    def has_made(self, made: Made, claim: Claim) -> None:
+    def has_made(self, made: MadePiece, claim: Claim) -> None:
         """Say what came of a piece."""
         if made.viewed is not None:
             claim.correct(0)  # its rows are counted where they are, in their chunk

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import msgspec
@@ -258,7 +259,7 @@ class Preparation:
                 raise
             except Exception as exc:
                 # The one way to know which rows are bad: some rows, and fewer and fewer of them, are encoded once more.
-                found = find_bad_rows(lambda part, _: self._encode(part), given)
+                found = find_bad_rows(partial(self._encode_rows, given), row_count(given))
                 for row, error in sorted(found.items()):
                     self._leave_out(error, name, int(lines[row]), "encode")
                 if not found:  # all of them are good one by one
@@ -267,6 +268,9 @@ class Preparation:
                 good = np.setdiff1d(np.arange(row_count(given)), list(found))
                 if len(good):
                     yield self._encode(take_rows(given, good)), lines[good]
+
+    def _encode_rows(self, columns: Columns, rows: np.ndarray) -> Columns:
+        return self._encode(take_rows(columns, rows))
 
     def _encode(self, columns: Columns) -> Columns:
         encoder = self._request.encoder

@@ -10,9 +10,9 @@ import pytest
 from pyloader.indexed.dataset import BaseDataset, Dataset
 from pyloader.indexed.in_memory import InMemoryDataset, RangeDataset
 from pyloader.indexed.mapping import MappedDataset
-from pyloader.indexed.permutation import Permutation
-from pyloader.indexed.seeds import SHUFFLE
 from pyloader.indexed.shuffling import ShuffledDataset
+from pyloader.plan.permutation import Permutation
+from pyloader.plan.seeds import SHUFFLE
 
 
 class Counted(Dataset[int]):

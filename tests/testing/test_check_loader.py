@@ -18,6 +18,7 @@ import pytest
 from pyloader import DataCollator, DataLoader, DataReader, Dataset
 from pyloader.cli.main import main
 from pyloader.deliver import retries
+from pyloader.run import State
 from pyloader.testing import LOADER_CHECKS, check_loader, endings, failures, order, resuming
 
 COUNTER = itertools.count()
@@ -286,13 +287,14 @@ def test_reads_that_are_not_tried_again_are_found(chunks, monkeypatch):
 
 
 def test_an_error_that_is_not_repeated_is_found(chunks, monkeypatch):
-    whole = DataLoader._next_batch
+    whole = DataLoader._take
 
     def forgetful(self):
-        self._failure = None
+        if self._state is State.FAILED:
+            self._become(State.FRESH)
         return whole(self)
 
-    monkeypatch.setattr(DataLoader, "_next_batch", forgetful)
+    monkeypatch.setattr(DataLoader, "_take", forgetful)
     monkeypatch.setattr(failures.FailingReads, "read_file", fails_once())
     breaks(failures.check_errors, loaders(chunks), r"law 5 .*the loop went on as if nothing had happened")
 

@@ -1,4 +1,4 @@
-"""Planning: which stretch of a sampler's line makes which batch.  Pure: numbers in, numbers and arrays out.
+"""Items: which stretch of a sampler's line makes which batch.
 
 A batch is a function of its step.  Each global batch is a stretch of the line, and rank r of R takes its r-th part, so
 that the global batches are the same for every number of ranks.
@@ -11,18 +11,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyloader.indexed.samplers import Sampler
-from pyloader.plan import row_keys, steps_per_epoch
+from pyloader.plan.keys import row_keys
+from pyloader.plan.samplers import Sampler
+from pyloader.plan.steps import LAST_BATCH_RULES, steps_per_epoch
 
-__all__ = ["LAST_BATCH_RULES", "BatchPlan", "Piece", "pieces"]
+__all__ = ["ITEM_RULES", "ItemGroup", "ItemPlan", "item_groups"]
 
-LAST_BATCH_RULES = ("keep", "drop", "pad", "wrap", "span")
+ITEM_RULES = (*LAST_BATCH_RULES, "span")
 
 _PLANNED_TOGETHER = 4096  # indices: computing a few at a time costs as much as a few thousand
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BatchPlan:
+class ItemPlan:
     """How a line is cut into batches.
 
     Attributes:
@@ -155,8 +156,8 @@ class BatchPlan:
         return step // self._steps() == last // self._steps() and self._is_whole(last)
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+@dataclass(slots=True)  # not frozen: that doubles what making one costs, and there is one for each batch
+class ItemGroup:
     """Consecutive batches that are taken together.
 
     Attributes:
@@ -164,6 +165,7 @@ class Piece:
       indices: Of all their rows, int64 of shape [rows].
       sizes: How many rows each batch has.
       num_samples: How many of each batch's rows are samples, not filling.
+      num_dropped: How many rows are left out after each batch, by the rule for an epoch's last.
       keys: Of all their rows, uint64 of shape [rows]; None where nobody asks.
     """
 
@@ -171,17 +173,23 @@ class Piece:
     indices: np.ndarray
     sizes: list[int]
     num_samples: list[int]
+    num_dropped: list[int]
     keys: np.ndarray | None = None
 
-    def split(self) -> list[Piece]:
-        """Return its batches, each as a piece of its own."""
+    def split(self) -> list[ItemGroup]:
+        """Return its batches, each as a group of its own."""
         stops = np.cumsum(self.sizes)[:-1]
         keys = [None] * len(self.sizes) if self.keys is None else np.split(self.keys, stops)
-        parts = zip(np.split(self.indices, stops), self.sizes, self.num_samples, keys, strict=True)
-        return [Piece(self.step + k, part, [size], [number], key) for k, (part, size, number, key) in enumerate(parts)]
+        parts = zip(np.split(self.indices, stops), self.sizes, self.num_samples, self.num_dropped, keys, strict=True)
+        return [
+            ItemGroup(self.step + k, rows, [size], [number], [dropped], key)
+            for k, (rows, size, number, dropped, key) in enumerate(parts)
+        ]
 
 
-def pieces(plan: BatchPlan, step: int, end_step: int | None, *, num_together: Callable[[], int]) -> Iterator[Piece]:
+def item_groups(
+    plan: ItemPlan, step: int, end_step: int | None, *, num_together: Callable[[], int]
+) -> Iterator[ItemGroup]:
     """Yield the batches from `step` to `end_step`, `num_together()` at a time; it may answer otherwise each time."""
     waiting: list[tuple[int, np.ndarray, int]] = []
     for batch in plan.batches(step, end_step):
@@ -193,8 +201,15 @@ def pieces(plan: BatchPlan, step: int, end_step: int | None, *, num_together: Ca
         yield _together(plan, waiting)
 
 
-def _together(plan: BatchPlan, batches: list[tuple[int, np.ndarray, int]]) -> Piece:
+def _together(plan: ItemPlan, batches: list[tuple[int, np.ndarray, int]]) -> ItemGroup:
     parts = [indices for _, indices, _ in batches]
     joined = parts[0] if len(parts) == 1 else np.concatenate(parts)
     keys = None if plan.key_seed is None else np.concatenate([plan.keys(*batch) for batch in batches])
-    return Piece(batches[0][0], joined, [len(part) for part in parts], [number for _, _, number in batches], keys)
+    return ItemGroup(
+        step=batches[0][0],
+        indices=joined,
+        sizes=[len(part) for part in parts],
+        num_samples=[number for _, _, number in batches],
+        num_dropped=[plan.num_dropped(step) for step, _, _ in batches],
+        keys=keys,
+    )

@@ -13,13 +13,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import xxhash
 
-from pyloader.indexed.permutation import Permutation
-from pyloader.indexed.seeds import derived_generator
 from pyloader.options import checked_integer
+from pyloader.plan.permutation import Permutation
+from pyloader.plan.seeds import derived_generator
 
 __all__ = ["IIDSampler", "IndexBatches", "PermutationSampler", "Sampler", "SequentialSampler", "WeightedSampler"]
 
-# Purposes: they keep the random streams apart, also from those of pyloader.indexed.seeds.
+# Purposes: they keep the random streams apart, also from those of pyloader.plan.seeds.
 _EPOCH_ORDER = 111
 _DRAWS = 112
 

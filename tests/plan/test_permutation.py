@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyloader.indexed import permutation
 from pyloader.indexed.in_memory import InMemoryDataset, RangeDataset
-from pyloader.indexed.permutation import Permutation
+from pyloader.plan import permutation
+from pyloader.plan.permutation import Permutation
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "permutation.json"
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from pyloader.indexed.seeds import derived_generator
+from pyloader.plan.seeds import derived_generator
 
 __all__ = ["Permutation"]
 

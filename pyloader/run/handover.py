@@ -1,0 +1,201 @@
+"""Handover: batches are made in groups, ahead of the loop, and handed to it one by one.
+
+    planned groups -> make (in threads, in order, within slots) -> batch after batch -> the loop
+
+Every loader goes this way; what a group is, and how it is made, is the loader's own.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from pyloader.deliver import Claim, Slots, StallWatch, Steps, map_in_order
+from pyloader.observe import Counters
+from pyloader.shuffle import EpochEnd
+
+__all__ = ["Handover", "MadeGroup"]
+
+Place = TypeVar("Place")  # a position
+In = TypeVar("In")
+
+
+@dataclass(slots=True, kw_only=True)
+class MadeGroup(ABC, Generic[Place]):
+    """Batches that were made together.  It does not refer to what it was made of, so that chunks can go.
+
+    Attributes:
+      sizes: How many rows each batch has.
+      seconds: How long each stage took.
+      num_dropped: How many rows that follow it are left out, by the rule for an epoch's last batch.
+      num_filled: How many of its rows were repeated, by the same rule.
+      num_stand_ins: How many of its rows stand in for samples that are left out.
+      left_out: For each batch, what is left out of it, by number, and why; None when nothing is.
+      samples: The numbers of the samples whose places its rows have, uint64 of shape [rows], STAND_IN set in those
+        of rows that stand in or fill up; None unless numbered.
+      digests: Those of its batches, uint64 of shape [num_batches, 4]; None unless audited.
+      error: What the batch after its last one failed with; None when all were made.
+      weight: How much of the slots it has.
+      claim: Its share of the bytes; None when they are not bounded.
+    """
+
+    sizes: list[int]
+    seconds: tuple[float, ...] = ()
+    num_dropped: int = 0
+    num_filled: int = 0
+    num_stand_ins: int = 0
+    left_out: list[dict[int, Any]] | None = None
+    samples: np.ndarray | None = None
+    digests: np.ndarray | None = None
+    error: Exception | None = None
+    weight: float = 0.0
+    claim: Claim | None = None
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows all its batches have."""
+        return sum(self.sizes)
+
+    @abstractmethod
+    def batch(self, number: int) -> Any:
+        """Return a batch; each is asked for once, in order."""
+
+    @abstractmethod
+    def after(self, position: Place, number: int) -> Place:
+        """Return the position after this batch; `position` is that before it."""
+
+    def let_go(self) -> None:
+        """Drop what the batches were made of: all of them are the loop's."""
+
+
+class Handover(ABC, Generic[Place]):
+    """Batches from a position on, each with the position after it.
+
+    An error comes after the batches before it.  What is left out of a batch is noted when that batch is asked for, and
+    all else is counted when the last batch of its group is.
+
+    Args:
+      position: Of the first batch.
+      steps: Takes the steps that may have threads.  Whoever made it closes it.
+      counters: What is counted along the way.
+      stages: What the seconds of a group are counted as.
+
+    Attributes:
+      steps: The same.
+      position: After the latest batch.
+    """
+
+    _making: Iterator[Any]
+    _slots: Slots
+
+    def __init__(self, position: Place, steps: Steps, counters: Counters, stages: tuple[str, ...]) -> None:
+        self.position, self.steps = position, steps
+        self._counters, self._stages = counters, stages
+        self._group: MadeGroup[Place] | None = None  # the latest
+        self._next = self._num_batches = 0  # which of its batches comes next, and how many it has
+
+    def next_batch(self) -> tuple[Any, int]:
+        """Return the next batch and how many rows it has, and move `position` behind it.
+
+        Raises:
+          StopIteration: there is none.
+          Exception: what making it failed with.
+        """
+        if self._next == self._num_batches:
+            self._await_group()
+        group, number = self._group, self._next
+        assert group is not None
+        if group.left_out is not None and group.left_out[number]:
+            self._note_left_out(group.left_out[number])
+        batch, size = group.batch(number), group.sizes[number]
+        self._next = number + 1
+        self.position = group.after(self.position, number)
+        if self._next == self._num_batches:
+            self._finish(group)
+        return batch, size
+
+    @property
+    def samples(self) -> np.ndarray | None:
+        """The numbers of the samples whose places the latest batch's rows have, as a group has them."""
+        if self._group is None or self._group.samples is None:
+            return None
+        start = sum(self._group.sizes[: self._next - 1])
+        return self._group.samples[start : start + self._group.sizes[self._next - 1]]
+
+    @property
+    def digest(self) -> np.ndarray | None:
+        """The digest of the latest batch's samples, uint64 of shape [4]; None unless audited."""
+        return None if self._group is None or self._group.digests is None else self._group.digests[self._next - 1]
+
+    def _make_ahead(
+        self,
+        make: Callable[[In], MadeGroup[Place] | EpochEnd],
+        planned: Iterable[In],
+        *,
+        weight: Callable[[In], float],
+        num_threads: int,
+        slots: Slots,
+        describe: Callable[[In], str],
+        stall_timeout_seconds: float | None,
+    ) -> None:
+        """Begin to make groups, as far ahead as `slots` has room; what is made has the weight of what was planned."""
+        self._slots = slots
+        watch = StallWatch(fail_after=stall_timeout_seconds, activity=self.steps.activity, stacks=self.steps.stacks)
+        self._making = self.steps.add(
+            map_in_order(
+                make,
+                planned,
+                num_threads=num_threads,
+                slots=slots,
+                weight=weight,
+                name="batch",
+                describe=describe,
+                watch=watch,
+            )
+        )
+
+    def _await_group(self) -> None:
+        if self._group is not None and self._group.error is not None:
+            raise self._group.error
+        begun = time.perf_counter()
+        while isinstance(group := next(self._making), EpochEnd):
+            self._end_epoch(group)
+        counters = self._counters
+        counters.waited(time.perf_counter() - begun)
+        for stage, seconds in zip(self._stages, group.seconds, strict=True):
+            counters.busy_seconds[stage] += seconds
+        self._has_come(group)
+        self._group, self._next, self._num_batches = group, 0, len(group.sizes)
+        if not group.sizes:
+            raise group.error
+
+    def _finish(self, group: MadeGroup[Place]) -> None:
+        """Give back what a group took: all of its batches are the loop's."""
+        group.let_go()
+        self._slots.give_back(group.weight)
+        if group.claim is not None:
+            group.claim.give_back()
+        if group.num_dropped or group.num_filled or group.num_stand_ins:
+            self._counters.num_dropped += group.num_dropped
+            self._counters.num_filled += group.num_filled
+            self._counters.num_stand_ins += group.num_stand_ins
+
+    def _has_come(self, group: Any) -> None:
+        """Count what only this kind of group has."""
+
+    def _end_epoch(self, end: EpochEnd) -> None:
+        """Check that an epoch was delivered whole, and go on to the next; where the groups have such ends."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def _note_left_out(self, left_out: dict[int, Any]) -> None:
+        """Note what is left out of the batch at `position`.
+
+        Raises:
+          Exception: it is more than may be left out.
+        """
