@@ -58,9 +58,13 @@ class SQLiteDataset(Dataset[dict[str, Any]]):
         if is_query and key is None:
             raise ValueError("a query needs key=, a column of its result that has each value once: key='id'")
         self._parameters = tuple(parameters)
-        self._from = f"({source.rstrip().rstrip(';')})" if is_query else _quoted(self._table(source))
-        self._key = "rowid" if key is None else _quoted(key)
-        self._keys = self._read_keys(key)
+        try:
+            self._from = f"({source.rstrip().rstrip(';')})" if is_query else _quoted(self._table(source))
+            self._key = "rowid" if key is None else _quoted(key)
+            self._keys = self._read_keys(key)
+        except BaseException:
+            self.close()
+            raise
 
     def __len__(self) -> int:
         return len(self._keys)

@@ -124,11 +124,7 @@ def counts_tell() -> bool:
         del held
         return while_held > _UNUSED == count()
 
-    ways: list[Callable[[np.ndarray], object]] = [
-        lambda array: array,
-        lambda array: array[1:].T,
-        lambda array: array.data,
-    ]
+    ways: list[Callable[[np.ndarray], object]] = [lambda array: array, lambda array: array[1:].T]
     return all(are_right(hold) for hold in ways for _ in range(50))  # code that has run often may be compiled anew
 
 

@@ -51,6 +51,9 @@ def as_column(values: list[Any]) -> Column:
     return values
 
 
+_WRAPS = np.lib.NumpyVersion(np.__version__) < "2.0.0"  # NumPy 1 makes 2**64 - 1 of -1, and only warns
+
+
 def as_array(values: list[Any], dtype: np.dtype[Any]) -> np.ndarray:
     """Return numbers, or lists of them of equal lengths, as an array of `dtype`.
 
@@ -86,6 +89,8 @@ def _widest(values: list[Any], base: np.dtype[Any]) -> np.ndarray:
     """Return `values` in the dtype that holds them as they are."""
     types = set(map(type, values))
     if types == {int}:
+        if _WRAPS and base.kind == "u" and min(values) < 0:
+            raise OverflowError("a number below 0 is not unsigned")
         return np.array(values, np.uint64 if base.kind == "u" else np.float64 if base.kind == "f" else np.int64)
     if types <= {int, float, bool, list}:
         wide = np.array(values)

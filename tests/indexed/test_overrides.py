@@ -133,7 +133,7 @@ def test_what_a_subclass_overrides_counts_wherever_items_are_read(tmp_path, name
 
 class Scaled(NPDataset):
     def __getitem__(self, index):
-        return super().__getitem__(index) * 100
+        return super().__getitem__(index) * np.float32(100)
 
 
 def test_the_batches_of_an_override_are_arrays_again(tmp_path):

@@ -93,7 +93,7 @@ def test_gsm8k_is_read_whole():
     assert columns == {key: [json.loads(line)[key] for line in lines] for key in ("question", "answer")}
 
 
-DEEP = '{"a": ' + "[" * 5000 + "]" * 5000 + "}\n"
+DEEP = '{"a": ' + "[" * 50_000 + "]" * 50_000 + "}\n"
 
 
 def test_objects_that_are_nested_too_deep_are_an_error_of_their_line(chunk):

@@ -81,7 +81,8 @@ def test_a_column_with_a_null_is_a_list_or_filled(tmp_path):
 
 
 def test_a_vector_with_a_null_is_a_list(tmp_path):
-    for vector in ([1, None], None):
+    is_old = int(pa.__version__.partition(".")[0]) <= 15  # it cannot read a missing vector that it wrote
+    for vector in ([1, None],) if is_old else ([1, None], None):
         table = pa.table({"v": pa.array([[1, 2], vector], pa.list_(pa.float32(), 2))})
         columns, _ = ParquetReader().read_file(write(table, tmp_path / "a.parquet"))
         assert columns["v"] == [[1, 2], vector]
