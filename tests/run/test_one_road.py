@@ -1,4 +1,4 @@
-"""How far a batch goes: files entered between two `next`, and frames between a thread and `read_file`, are few."""
+"""How far a batch goes: the files entered between two `next` are few."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numbered import NumberedReader, loader_of, write_chunks
+from numbered import loader_of, write_chunks
 
 import pyloader
 from pyloader import indexed
@@ -17,7 +17,6 @@ PACKAGE = str(Path(pyloader.__file__).parent)
 
 MOST_FILES = 15
 MOST_FILES_INLINE = 20  # where nothing is made ahead, each batch of items goes all the way in the loop's own thread
-MOST_FRAMES = 9  # of ours, from the thread's function to `read_file`: to be lowered, never raised
 
 
 def of_chunks(directory, **options):
@@ -56,27 +55,3 @@ def test_few_files_are_entered_between_two_next(tmp_path, make, num_workers):
         threading.setprofile(None)
     most = MOST_FILES_INLINE if num_workers == 0 and make is of_items else MOST_FILES
     assert np.median(counts) <= most, sorted(entered)
-
-
-class Stacks(NumberedReader):
-    """Notes which frames of the package are below `read_file`."""
-
-    def __init__(self):
-        super().__init__()
-        self.found = []
-
-    def read_file(self, path):
-        frame, mine = sys._getframe(1), []
-        while frame is not None:
-            if frame.f_code.co_filename.startswith(PACKAGE):
-                mine.append(f"{Path(frame.f_code.co_filename).name}:{frame.f_code.co_name}")
-            frame = frame.f_back
-        self.found.append(mine)
-        return super().read_file(path)
-
-
-def test_few_frames_are_between_a_thread_and_read_file(tmp_path):
-    reader = Stacks()
-    with pyloader.DataLoader(reader, data_dir=write_chunks(tmp_path, [20] * 4), batch_size=4, shuffle=True) as loader:
-        list(loader)
-    assert max(map(len, reader.found)) <= MOST_FRAMES, reader.found[0]
