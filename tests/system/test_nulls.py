@@ -164,7 +164,7 @@ def test_parquet_keeps_the_width_of_its_numbers_and_makes_nat_of_dates(tmp_path)
     arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     for number, gap in enumerate([None, 1]):
         table = {
-            "half": arrow.array([gap, 1], arrow.float16()),
+            "half": arrow.array([None if gap is None else np.float16(gap), np.float16(1)], arrow.float16()),
             "single": arrow.array([gap, 1.5], arrow.float32()),
             "small": arrow.array([gap, 7], arrow.int8()),
             "large": arrow.array([gap, 2**63 + 2**11], arrow.uint64()),
