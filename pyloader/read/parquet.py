@@ -158,7 +158,10 @@ def _array_without_nulls(column: Any, nulls: Nulls, name: str) -> np.ndarray | N
         return dates.copy()
     if not isinstance(value, bool | int | float) or not _is_number(column.type) or _is_date(column.type):
         return None
-    array = _array(column.fill_null(False if types.is_boolean(column.type) else 0))
+    if types.is_floating(column.type):
+        array = column.to_numpy(zero_copy_only=False).copy()  # null is NaN; Arrow 15 cannot fill float16
+    else:
+        array = _array(column.fill_null(False if types.is_boolean(column.type) else 0))
     assert array is not None
     return with_gaps_filled(array, column.is_null().to_numpy() if column.null_count else None, value)
 
