@@ -11,7 +11,7 @@ import pytest
 
 from scripts import ROOT
 
-RUNS = int(os.environ.get("PYLOADER_FAULT_RUNS", "30"))  # 1000 takes a quarter of an hour
+RUNS = int(os.environ.get("PYLOADER_FAULT_RUNS", "30"))  # 1000 takes a few minutes
 
 
 @pytest.mark.slow
