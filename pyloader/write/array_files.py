@@ -25,7 +25,7 @@ from pyloader.files import (
     rows_without_bytes,
 )
 from pyloader.options import format_bytes
-from pyloader.write.blocks import BLOCK_BYTES, Block, Place, Source, opened
+from pyloader.write.blocks import BLOCK_BYTES, Block, Source, Span, opened
 
 __all__ = ["ArrayFile", "array_file", "arrays_as_columns", "npz_members"]
 
@@ -146,18 +146,22 @@ def arrays_as_columns(name: str, columns: Mapping[str, Sequence[ArrayFile]]) -> 
                 raise SplitError(file.name, what, "Files that follow one another need the same dtype and shape")
     num_bytes = sum(map(os.path.getsize, {file.path for files in columns.values() for file in files}))
     raw_bytes = rows[first] * sum(files[0].row_bytes for files in columns.values())
-    return Source(name, num_bytes, partial(_blocks, columns, rows[first], raw_bytes, num_bytes)), raw_bytes
+    # What is packed is unpacked from its beginning for each span: one is enough.
+    is_plain = all(not file.member and not packing_of(file.path) for files in columns.values() for file in files)
+    read = partial(_blocks, columns, rows[first], raw_bytes, num_bytes)
+    return Source(name, num_bytes, read, raw_bytes, rows[first] if is_plain else 0), raw_bytes
 
 
 def _blocks(
-    columns: Mapping[str, Sequence[ArrayFile]], num_rows: int, raw_bytes: int, num_bytes: int, start: Place
+    columns: Mapping[str, Sequence[ArrayFile]], num_rows: int, raw_bytes: int, num_bytes: int, span: Span
 ) -> Generator[Block, None, None]:
     window = max(1, BLOCK_BYTES * num_rows // max(1, raw_bytes))
-    readers = {column: _windows(files, start.offset, window) for column, files in columns.items()}
-    for row in range(start.offset, num_rows, window):
-        content: Columns = {column: next(windows) for column, windows in readers.items()}
-        stop = min(row + window, num_rows)
-        yield Block(content, row + 1, Place(stop, stop + 1), num_bytes * stop // num_rows)
+    end = num_rows if span.stop is None else span.stop
+    readers = {column: _windows(files, span.start, window) for column, files in columns.items()}
+    for row in range(span.start, end, window):
+        stop = min(row + window, end)
+        content: Columns = {column: next(windows)[: stop - row] for column, windows in readers.items()}
+        yield Block(content, row + 1, num_bytes * stop // num_rows)
 
 
 def _windows(files: Sequence[ArrayFile], start: int, window: int) -> Iterator[np.ndarray]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from functools import partial
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from pyloader.errors import SplitError, import_optional
 from pyloader.files import named_by_content
 from pyloader.write.arrow_types import bare_type, common_type
-from pyloader.write.blocks import BLOCK_BYTES, Block, Place, Source
+from pyloader.write.blocks import BLOCK_BYTES, Block, Source, Span
 
 __all__ = ["arrow_sources"]
 
@@ -36,22 +37,47 @@ def arrow_sources(
       SplitError: a file is damaged, has two columns of one name, lacks a column, or has it as another type.
     """
     import_optional("pyarrow", wanted_by=_WANTED_BY)
-    schemas = [(path, _chosen(path, _schema_of(path, input_format), columns, fill or {})) for path, _ in files]
+    found = [_head(path, size, input_format) for path, size in files]
+    schemas = [
+        (path, _chosen(path, head.schema, columns, fill or {})) for (path, _), head in zip(files, found, strict=True)
+    ]
     schema = _filled(_common_schema(schemas, fill or {}), columns, fill or {})
-    sources = [Source(path, size, partial(_blocks, path, input_format, schema)) for path, size in files]
+    sources = [
+        Source(path, size, partial(_blocks, path, input_format, schema), head.raw_bytes, head.num_rows, head.cuts)
+        for (path, size), head in zip(files, found, strict=True)
+    ]
     return tuple(sources), schema
 
 
-def _schema_of(path: str, input_format: str) -> Any:
+class _Head(NamedTuple):
+    """What the head or the foot of a file says.  A file without an index of its parts has no rows here: it is read whole.
+
+    Attributes:
+      schema: Its Arrow schema.
+      raw_bytes: Unpacked, about.
+      num_rows: Of all parts, row groups or record batches.
+      cuts: The first row of each part but the first.
+    """
+
+    schema: Any
+    raw_bytes: int
+    num_rows: int = 0
+    cuts: tuple[int, ...] = ()
+
+
+def _head(path: str, size: int, input_format: str) -> _Head:
     import pyarrow
 
     try:
         with open(path, "rb") as stream:
             if input_format == "arrow":
-                return _arrow_reader(stream).schema
+                return _Head(_arrow_reader(stream).schema, size)
             parquet = import_optional("pyarrow.parquet", wanted_by=_WANTED_BY)
             with parquet.ParquetFile(stream) as file:
-                return file.schema_arrow
+                groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
+                *starts, num_rows = itertools.accumulate((group.num_rows for group in groups), initial=0)
+                raw_bytes = max(size, sum(group.total_byte_size for group in groups))
+                return _Head(file.schema_arrow, raw_bytes, num_rows, tuple(starts[1:]))
     except (pyarrow.ArrowException, OSError) as exc:
         error = SplitError(path, f"cannot be read ({str(exc).strip().rstrip('.')}).", "Fetch it again")
         raise named_by_content(error) from exc
@@ -134,36 +160,39 @@ def _holds(kind: Any, value: Any) -> bool:
 
 
 def _blocks(
-    path: str, input_format: str, schema: Any, start: Place, *, block_bytes: int = BLOCK_BYTES
+    path: str, input_format: str, schema: Any, span: Span, *, block_bytes: int = BLOCK_BYTES
 ) -> Generator[Block, None, None]:
-    """Yield the blocks of a file from a row on."""
+    """Yield the blocks of a span, which ends where a row group ends."""
     import pyarrow
 
-    row = 0
+    row = span.start
     try:
         with open(path, "rb") as stream:
             batches = _parquet_batches if input_format == "parquet" else _arrow_batches
-            for batch in batches(stream, schema.names, block_bytes):
-                first, row = max(row, start.offset), row + len(batch)
-                if first < row:
-                    rows = _conformed(path, batch.slice(len(batch) - (row - first)), schema, first)
-                    yield Block(rows, first + 1, Place(row, row + 1), stream.tell())
+            for batch in batches(stream, schema.names, block_bytes, span):
+                rows = _conformed(path, batch, schema, row)
+                yield Block(rows, row + 1, stream.tell())
+                row += len(batch)
     except (pyarrow.ArrowException, OSError) as exc:
         error = SplitError(path, f"cannot be read: row {row + 1:,} ({exc}).", "Fetch it again")
         raise named_by_content(error) from exc
 
 
-def _parquet_batches(stream: IO[bytes], names: Sequence[str], block_bytes: int) -> Iterator[Any]:
+def _parquet_batches(stream: IO[bytes], names: Sequence[str], block_bytes: int, span: Span) -> Iterator[Any]:
     parquet = import_optional("pyarrow.parquet", wanted_by=_WANTED_BY)
     with parquet.ParquetFile(stream) as file:
+        stop = 0
         for group in range(file.metadata.num_row_groups):
             about = file.metadata.row_group(group)
+            start, stop = stop, stop + about.num_rows
+            if start < span.start or (span.stop is not None and start >= span.stop):
+                continue
             rows = min(_MAX_BATCH_ROWS, block_bytes * about.num_rows // max(1, about.total_byte_size))
             there = [name for name in names if name in file.schema_arrow.names]
             yield from file.iter_batches(batch_size=max(1, rows), row_groups=[group], columns=there)
 
 
-def _arrow_batches(stream: IO[bytes], names: Sequence[str], block_bytes: int) -> Iterator[Any]:
+def _arrow_batches(stream: IO[bytes], names: Sequence[str], block_bytes: int, span: Span) -> Iterator[Any]:
     reader = _arrow_reader(stream)
     stored = map(reader.get_batch, range(reader.num_record_batches)) if hasattr(reader, "get_batch") else reader
     for batch in stored:

@@ -13,7 +13,7 @@ from pyloader.errors import ChunkReadError, SplitError
 from pyloader.files import line_blocks, open_packed
 from pyloader.files.unpacking import FETCH_AGAIN
 
-__all__ = ["BLOCK_BYTES", "STANDARD_INPUT", "Block", "Place", "Source", "bytes_read", "ends_early", "opened"]
+__all__ = ["BLOCK_BYTES", "STANDARD_INPUT", "WHOLE", "Block", "Source", "Span", "bytes_read", "ends_early", "opened"]
 
 # Large enough that calls are few, small enough to stay in the processor's cache.
 BLOCK_BYTES = 2**22
@@ -21,26 +21,28 @@ BLOCK_BYTES = 2**22
 STANDARD_INPUT = "standard input"
 
 
-class Place(NamedTuple):
-    """Where a block begins in its source.
+class Span(NamedTuple):
+    """A range of a source: bytes of a file of lines, rows of everything else.
 
     Attributes:
-      offset: In unpacked bytes, for lines; in rows, for everything else.
-      line: The line or row there, counted from 1.
+      start: Where it begins.
+      stop: Where it ends; None is the end of the source.
     """
 
-    offset: int = 0
-    line: int = 1
+    start: int = 0
+    stop: int | None = None
+
+
+WHOLE = Span()
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A stretch of a source.
+    """Some rows of a source.
 
     Attributes:
-      content: Whole lines, each with its newline, or columns.
-      line: The number of its first line or row, from 1.
-      after: Where the next block begins.
+      content: Whole lines, each with its newline; columns; or an Arrow table.
+      line: The number of its first line or row, from 1.  Of lines it counts from the beginning of the span.
       bytes_read: How many bytes of the source have been read up to its end, as they lie on disk.
       lines: The number of each row's line, where they do not follow one another; empty where they do.
       bad: The errors of rows that are not in it.
@@ -48,7 +50,6 @@ class Block:
 
     content: bytes | Columns
     line: int
-    after: Place
     bytes_read: int
     lines: Sequence[int] = ()
     bad: Sequence[SplitError] = ()
@@ -56,17 +57,27 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One input, read from any place where a block has begun.
+    """One input.
 
     Attributes:
       name: As the user knows it.
       num_bytes: On disk; 0 for standard input.
-      blocks: Yields its blocks from a place on.  Raises SplitError when it is damaged, naming the line or row.
+      blocks: Yields the blocks of a span.  Raises SplitError when it is damaged, naming the line or row.
+      raw_bytes: Unpacked, an estimate where it is packed; 0 when unknown.
+      length: In bytes for lines, in rows for everything else; 0 where it cannot be cut.
+      cuts: Where a span may begin, in that unit, ascending; None is anywhere.
+      is_stream: Whether it is lines that can be read only from their beginning on: packed, or standard input.
+      path: What is opened; the name, where that is "".
     """
 
     name: str
     num_bytes: int
-    blocks: Callable[[Place], Generator[Block, None, None]]
+    blocks: Callable[[Span], Generator[Block, None, None]]
+    raw_bytes: int = 0
+    length: int = 0
+    cuts: tuple[int, ...] | None = None
+    is_stream: bool = False
+    path: str = ""
 
 
 @contextmanager

@@ -29,31 +29,57 @@ from pyloader.write.removing import index_of_chunk
 from pyloader.write.rows import Rows
 from pyloader.write.unfit import UnfitColumnsError
 
-__all__ = ["check_number", "check_same_columns", "first_free_index", "is_whole", "new_manifest", "write_chunk"]
+__all__ = [
+    "check_number",
+    "check_same_columns",
+    "chunk_name",
+    "first_free_index",
+    "is_whole",
+    "new_manifest",
+    "write_chunk",
+]
 
 _MAX_CHUNKS = 10**5
 
 
-def write_chunk(directory: Path, index: int, rows: Rows, *, chunks: ChunkFormat, form: Form) -> ChunkEntry:
-    """Write chunk `index`, whole or not at all.  The names of chunks sort as their indices do.
+def chunk_name(index: int, chunks: ChunkFormat) -> str:
+    """Return the name of chunk `index`.  The names of chunks sort as their indices do.
+
+    Raises:
+      SplitError: there are too many chunks.
+    """
+    if index >= _MAX_CHUNKS:
+        raise SplitError("the chunks", f"would be more than {_MAX_CHUNKS:,}.", "Make them larger")
+    return f"chunk-{index:05d}{chunks.suffix}"
+
+
+def write_chunk(path: Path, parts: Sequence[Rows], *, chunks: ChunkFormat, form: Form) -> ChunkEntry:
+    """Write a chunk, whole or not at all.
+
+    Args:
+      path: Where; the entry has its name.
+      parts: Its rows.
+      chunks: Its format.
+      form: The form of its rows.
 
     Raises:
       WriteError: the disk is full.
-      SplitError: there are too many chunks, or the format cannot hold the rows.
+      SplitError: the format cannot hold the rows.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"chunk-{index:05d}{chunks.suffix}"
-    if index >= _MAX_CHUNKS:
-        raise SplitError(str(path), f"would be one of more than {_MAX_CHUNKS:,} chunks.", "Make them larger")
+    path.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as beside:
         try:
-            chunks.write(beside, rows, form)
+            chunks.write(beside, parts, form)
         except UnfitColumnsError as exc:
             row = "" if exc.row is None else f"row {exc.row + 1:,} "
             raise SplitError(str(path), f"cannot be written: {row or 'it '}{exc}.", exc.hint) from exc
         num_bytes, checksum = chunk_bytes(beside), checksum_of(beside)
     return ChunkEntry(
-        file=path.name, num_samples=len(rows), num_bytes=num_bytes, raw_bytes=len(rows.data), checksum=checksum
+        file=path.name,
+        num_samples=sum(map(len, parts)),
+        num_bytes=num_bytes,
+        raw_bytes=sum(len(rows.data) for rows in parts),
+        checksum=checksum,
     )
 
 

@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from pyloader.errors import SplitError
-from pyloader.write.blocks import Place
+from pyloader.write.blocks import WHOLE
 from pyloader.write.choosing import first_layout
 from pyloader.write.inputs import find_inputs
 from pyloader.write.preparing import Learnt, Preparation
@@ -65,10 +65,10 @@ class DumpCheck:
         before = 0
         for source in self._inputs.sources:
             try:
-                with closing(source.blocks(Place())) as blocks:
+                with closing(source.blocks(WHOLE)) as blocks:
                     for block in blocks:
-                        rows = self._preparation.rows(block, source.name)
-                        self.num_samples += 0 if rows is None else len(rows)
+                        parts = self._preparation.rows(block, source.name)
+                        self.num_samples += sum(len(rows) for _, rows in parts)
                         self.bytes_read = before + block.bytes_read
                         yield from self._bad
                         self._bad.clear()

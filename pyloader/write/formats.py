@@ -17,7 +17,7 @@ from pyloader.errors import import_optional
 from pyloader.write.arrow_form import TableForm
 from pyloader.write.arrow_types import stored_schema
 from pyloader.write.forms import Form
-from pyloader.write.rows import Rows
+from pyloader.write.rows import Rows, join_rows
 from pyloader.write.unfit import UnfitColumnsError
 
 __all__ = ["FORMATS", "ChunkFormat"]
@@ -41,38 +41,44 @@ class ChunkFormat:
       suffix: What its chunks' names end with.
       reader: The registered name of the reader for it.
       forms: The forms of rows it takes; the first one it can be written from at least cost.
-      write: Writes rows to a path that does not exist yet.
+      write: Writes rows, which come in parts, to a path that does not exist yet.
     """
 
     name: str
     suffix: str
     reader: str
     forms: tuple[str, ...]
-    write: Callable[[Path, Rows, Form], None]
+    write: Callable[[Path, Sequence[Rows], Form], None]
 
 
-def _write_jsonl(path: Path, rows: Rows, form: Form) -> None:
-    path.write_bytes(rows.data)
+def _write_jsonl(path: Path, parts: Sequence[Rows], form: Form) -> None:
+    with open(path, "wb") as file:
+        file.writelines(rows.data for rows in parts)
 
 
-def _write_jsonl_zst(path: Path, rows: Rows, form: Form) -> None:
+def _write_jsonl_zst(path: Path, parts: Sequence[Rows], form: Form) -> None:
     # A context of its own for each chunk: one must never be used by two threads.
-    path.write_bytes(zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_checksum=True).compress(rows.data))
+    compressor = zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_checksum=True)
+    size = sum(len(rows.data) for rows in parts)
+    with open(path, "wb") as file, compressor.stream_writer(file, size=size, write_size=2**20) as packed:
+        for rows in parts:
+            packed.write(rows.data)
 
 
-def _write_columns(path: Path, rows: Rows, form: Form) -> None:
+def _write_columns(path: Path, parts: Sequence[Rows], form: Form) -> None:
     path.mkdir()
-    for name, values in form.to_columns(rows).items():
+    for name, values in form.to_columns(join_rows(parts)).items():
         assert isinstance(values, np.ndarray)
         np.save(path / f"{name}.npy", values, allow_pickle=False)
 
 
-def _write_arrayrecord(path: Path, rows: Rows, form: Form) -> None:
+def _write_arrayrecord(path: Path, parts: Sequence[Rows], form: Form) -> None:
     module = import_optional("array_record.python.array_record_module", wanted_by="The format arrayrecord")
     writer = module.ArrayRecordWriter(str(path), f"group_size:{_GROUP_SIZE}")
     try:
-        for record in _records(rows, form):
-            writer.write(record)
+        for rows in parts:
+            for record in _records(rows, form):
+                writer.write(record)
     finally:
         writer.close()
 
@@ -83,9 +89,10 @@ def _records(rows: Rows, form: Form) -> Sequence[bytes]:
     return rows.pieces() if form.name == "array" else bytes(rows.data).splitlines()
 
 
-def _write_parquet(path: Path, rows: Rows, form: Form) -> None:
+def _write_parquet(path: Path, parts: Sequence[Rows], form: Form) -> None:
     arrow = import_optional("pyarrow", wanted_by="The format parquet")
     parquet = import_optional("pyarrow.parquet", wanted_by="The format parquet")
+    rows = join_rows(parts)
     if isinstance(form, TableForm):
         table = form.to_table(rows)
     else:

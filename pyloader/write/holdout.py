@@ -1,21 +1,28 @@
 """Which output a sample goes to: by what it holds, never by where it stands.
 
-The same sample always goes to the same output, however the dump grows or is ordered; duplicates stay together.
+The same sample always goes to the same output, however the dump grows or is ordered; duplicates stay together.  Rule 2
+looks at the row of the dump, before columns are chosen and it is encoded, so that it does not depend on these.  Rule 1,
+that of earlier versions, looked at the bytes of what was written; a set that was begun by it goes on with it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
+import msgspec
 import numpy as np
 import xxhash
 
+from pyloader.columns import Columns, row_count
+from pyloader.errors import SplitError
 from pyloader.write.rows import Rows
 
-__all__ = ["MAIN", "assignment", "output_names"]
+__all__ = ["HOLDOUT_RULE", "MAIN", "assignment", "hashes_of_columns", "hashes_of_rows", "output_names"]
 
 MAIN = "train"
+HOLDOUT_RULE = 2
 
 
 def output_names(holdout: Mapping[str, float] | None) -> tuple[str, ...]:
@@ -36,10 +43,52 @@ def output_names(holdout: Mapping[str, float] | None) -> tuple[str, ...]:
     return (MAIN, *holdout)
 
 
-def assignment(rows: Rows, holdout: Mapping[str, float]) -> np.ndarray:
-    """Return each row's output, as an index into `output_names(holdout)`: int64 array of shape [len(rows)]."""
-    hashes = np.fromiter(map(xxhash.xxh3_64_intdigest, rows.pieces()), np.uint64, len(rows))
+def assignment(hashes: np.ndarray, holdout: Mapping[str, float]) -> np.ndarray:
+    """Return each row's output, as an index into `output_names(holdout)`: int64 array of the shape of `hashes`."""
     shares = np.cumsum(list(holdout.values()))
     output = np.searchsorted(shares, hashes / 2.0**64, side="right") + 1
     output[output > len(shares)] = 0
     return output
+
+
+def hashes_of_rows(rows: Rows) -> np.ndarray:
+    """Return the hash of each row's bytes: uint64 array of shape [len(rows)].  Rule 1."""
+    return np.fromiter(map(xxhash.xxh3_64_intdigest, rows.pieces()), np.uint64, len(rows))
+
+
+def hashes_of_columns(columns: Columns, key: str | None = None) -> np.ndarray:
+    """Return the hash of each row's values: uint64 array of shape [row_count(columns)].  Rule 2.
+
+    The order of the columns, and the way that numbers are spelled, make no difference.
+
+    Args:
+      columns: All columns of the dump.
+      key: The only column to look at; None looks at all.
+
+    Raises:
+      SplitError: there is no such column.
+    """
+    if key is not None and key not in columns:
+        raise SplitError("--holdout-by", f"names {key!r}, and the columns are {', '.join(columns)}.", "Name one of these")
+    chosen = {key: columns[key]} if key is not None else {name: columns[name] for name in sorted(columns)}
+    encode = msgspec.msgpack.Encoder(enc_hook=_plain, order="sorted").encode
+    plain = [_values(values) for values in chosen.values()]
+    rows = zip(*plain, strict=True)
+    names = encode(list(chosen)) if key is None else b""
+    return np.fromiter(
+        (xxhash.xxh3_64_intdigest(names + encode(row)) for row in rows), np.uint64, row_count(columns)
+    )
+
+
+def _values(values: Any) -> list[Any]:
+    if isinstance(values, np.ndarray) and (values.ndim > 1 or values.dtype.kind not in "biuf"):
+        plain = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"), copy=False))
+        about = f"{plain.dtype.str}{plain.shape[1:]}".encode()
+        return [about + row.tobytes() for row in plain]
+    return values.tolist() if isinstance(values, np.ndarray) else list(values)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return repr(value)

@@ -14,7 +14,7 @@ from pyloader.files import packing_of, store_scheme, suffix_of
 from pyloader.read.dialect import Dialect
 from pyloader.write.array_files import array_file, arrays_as_columns, npz_members
 from pyloader.write.arrow_files import arrow_sources
-from pyloader.write.blocks import STANDARD_INPUT, Block, Place, Source
+from pyloader.write.blocks import STANDARD_INPUT, Block, Source, Span
 from pyloader.write.line_files import blocks_of_lines
 from pyloader.write.tables import blocks_of_fields
 from pyloader.write.unknown_inputs import directory_error, suffix_error
@@ -25,7 +25,7 @@ InputNames: TypeAlias = (
     "str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Mapping[str, str | os.PathLike[str]]"
 )
 
-_Blocks: TypeAlias = Callable[[str, Place], Generator[Block, None, None]]
+_Blocks: TypeAlias = Callable[[str, Span], Generator[Block, None, None]]
 
 _SUFFIXES = {
     "jsonl": (".jsonl", ".ndjson", ".jsonlines", ".json"), "text": (".txt", ".text"), "csv": (".csv",),
@@ -35,8 +35,9 @@ _SUFFIXES = {
 INPUT_FORMATS = tuple(_SUFFIXES)
 
 _STREAMS = ("jsonl", "text", "csv", "tsv")  # of lines
+_CAN_BE_CUT = ("jsonl", "text")  # at any newline: in the others it may stand within quotes
 
-# What unpacked text comes to, in packed bytes; only an estimate, for the free space and the number of segments.
+# What unpacked text comes to, in packed bytes; only an estimate, for the sizes of units and the free space.
 _TYPICAL_RATIO = 4
 
 
@@ -106,13 +107,21 @@ def find_inputs(
         members = [npz_members(path, columns, fill or {}) for path in paths]
         sources, sizes = zip(*map(arrays_as_columns, paths, members), strict=True)
         return Inputs("npz", sources, files, sum(sizes))
-    is_packed = [formats[0] == "parquet" or bool(packing_of(path)) for path in paths]
-    raw = sum(size * (_TYPICAL_RATIO if packed else 1) for packed, (_, size, _) in zip(is_packed, files, strict=True))
     if blocks is None:
         arrow = [(path, size) for path, size, _ in files]
         tables, schema = arrow_sources(arrow, formats[0], columns=columns, fill=fill)
-        return Inputs(formats[0], tables, files, raw, schema)
-    return Inputs(formats[0], tuple(Source(path, size, partial(blocks, path)) for path, size, _ in files), files, raw)
+        return Inputs(formats[0], tables, files, sum(table.raw_bytes for table in tables), schema)
+    lines = tuple(_lines(path, size, blocks, formats[0]) for path, size, _ in files)
+    return Inputs(formats[0], lines, files, sum(source.raw_bytes for source in lines))
+
+
+def _lines(path: str, size: int, blocks: _Blocks, input_format: str) -> Source:
+    is_packed = bool(packing_of(path))
+    raw_bytes = size * _TYPICAL_RATIO if is_packed else size
+    if input_format not in _CAN_BE_CUT:
+        return Source(path, size, partial(blocks, path), raw_bytes)
+    length = 0 if is_packed else size
+    return Source(path, size, partial(blocks, path), raw_bytes, length, is_stream=is_packed)
 
 
 def _blocks(
@@ -154,7 +163,8 @@ def _standard_input(
         raise ValueError(f"standard input cannot be {input_format}. Write it to a file first")
     blocks = _blocks(input_format, columns, delimiter, quote, is_said=True)
     assert blocks is not None
-    return Inputs(input_format, (Source(STANDARD_INPUT, 0, partial(blocks, STANDARD_INPUT)),))
+    source = Source(STANDARD_INPUT, 0, partial(blocks, STANDARD_INPUT), is_stream=True)
+    return Inputs(input_format, (source,))
 
 
 def _arrays(columns: Mapping[str, Sequence[str]]) -> Inputs:

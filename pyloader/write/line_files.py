@@ -3,66 +3,106 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from typing import IO
 
 from pyloader.errors import ChunkReadError, SplitError
 from pyloader.files import Sniffer, longest_line
 from pyloader.options import format_bytes
-from pyloader.write.blocks import BLOCK_BYTES, Block, Place, bytes_read, ends_early, opened
+from pyloader.write.blocks import BLOCK_BYTES, Block, Span, bytes_read, ends_early, opened
 
-__all__ = ["blocks_of_lines"]
+__all__ = ["blocks_of_lines", "lines_before"]
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def blocks_of_lines(
-    name: str, start: Place, *, block_bytes: int = BLOCK_BYTES, form: str | None = None
+    name: str, span: Span, *, path: str = "", block_bytes: int = BLOCK_BYTES, form: str | None = None
 ) -> Generator[Block, None, None]:
-    """Yield the blocks of a file of lines, packed or not.
+    """Yield the blocks of a span of a file of lines, packed or not.
+
+    A line belongs to the span that holds the newline before it, and the first line to the first span.  So spans that
+    follow one another hold each line once, wherever their borders are.
 
     Args:
-      name: The file, or STANDARD_INPUT.
-      start: Where to begin.
+      name: The file, or STANDARD_INPUT, for errors.
+      span: In unpacked bytes.
+      path: What is opened; "" is `name`.
       block_bytes: About how large the blocks are; a longer line is a block of its own.
       form: What the file must look like, as a `Sniffer` has it; None takes it as it is.
 
     Raises:
       SplitError: it is cut or damaged, or looks like something else.
     """
-    place = start
-    sniffer = Sniffer(name, form, error=SplitError) if form is not None and not start.offset else None
+    sniffer = Sniffer(name, form, error=SplitError) if form is not None and not span.start else None
     rest: list[bytes] = []  # joined once, however long a line is
-    held = 0
+    held = line = 0
     try:
-        with opened(name, start.offset) as stream:
-            # A block is what reading from its start gives, so that it is the same after a restart.
-            while piece := stream.read(block_bytes - held if held < block_bytes else block_bytes):
+        with opened(path or name, span.start) as stream:
+            position = span.start + (_skip_to_line(stream) if span.start else 0)
+            while span.stop is None or position <= span.stop:
+                wanted = block_bytes - held if held < block_bytes else block_bytes
+                if span.stop is not None:  # no byte of a line that is of the next span, as far as lines are short
+                    wanted = max(1, min(wanted, span.stop + 1 - position - held)) if not held else wanted
+                piece = stream.read(wanted)
+                if not piece:
+                    break
                 if sniffer is not None:
                     sniffer.see(piece)
                 rest.append(piece)
                 held += len(piece)
                 if b"\n" not in piece:
                     if held > longest_line():
-                        raise _long_line(name, place, held)
+                        raise _long_line(name, line + 1, held)
                     continue
                 joined = b"".join(rest)
-                end = joined.rfind(b"\n") + 1
+                end = _end_of_lines(joined, position, span)
                 rest, held = [joined[end:]], len(joined) - end
-                block = _block(joined[:end], place, bytes_read(stream, place.offset + end))
-                place = block.after
-                yield block
+                yield _block(joined[:end], line, is_first=position == 0, num_read=bytes_read(stream, position + end))
+                line += joined.count(b"\n", 0, end)
+                position += end
             if sniffer is not None:
                 sniffer.end()
-            if last := b"".join(rest):
-                yield _block(last + b"\n", place, bytes_read(stream, place.offset + len(last)))
+            last = b"".join(rest)
+            if last and (span.stop is None or position <= span.stop):
+                num_read = bytes_read(stream, position + len(last))
+                yield _block(last + b"\n", line, is_first=position == 0, num_read=num_read)
     except ChunkReadError as exc:
-        raise ends_early(name, exc) from exc
+        raise ends_early(path or name, exc) from exc
 
 
-def _long_line(name: str, place: Place, held: int) -> SplitError:
+def lines_before(path: str, offset: int) -> int:
+    """Return how many lines of a plain file belong to the spans before `offset`: of those that end in [0, offset]."""
+    number = 0
+    with open(path, "rb") as file:
+        while offset > 0 and (piece := file.read(min(offset, BLOCK_BYTES))):
+            number += piece.count(b"\n")
+            offset -= len(piece)
+        return number + 1  # the line that goes over the border, which the span before reads to its end
+
+
+def _skip_to_line(stream: IO[bytes]) -> int:
+    """Read on behind the next newline; return how many bytes that took."""
+    passed = 0
+    while piece := stream.readline(BLOCK_BYTES):
+        passed += len(piece)
+        if piece.endswith(b"\n"):
+            break
+    return passed
+
+
+def _end_of_lines(joined: bytes, position: int, span: Span) -> int:
+    """Return the end of the last whole line in `joined`, which begins at `position`, that belongs to the span."""
+    if span.stop is None or position + len(joined) <= span.stop:
+        return joined.rfind(b"\n") + 1
+    # The last line begins at span.stop at the latest: it ends with the first newline from there on.
+    found = joined.find(b"\n", span.stop - position)
+    return found + 1 if found >= 0 else joined.rfind(b"\n") + 1
+
+
+def _long_line(name: str, line: int, held: int) -> SplitError:
     what = f"has a line of more than {format_bytes(held)}, a quarter of the memory."
-    return SplitError(name, what, "If it is no text, say what it is: --from", place.line)
+    return SplitError(name, what, "If it is no text, say what it is: --from", line)
 
 
-def _block(lines: bytes, place: Place, num_read: int) -> Block:
-    after = Place(place.offset + len(lines), place.line + lines.count(b"\n"))
-    return Block(lines.removeprefix(_BYTE_ORDER_MARK) if place.offset == 0 else lines, place.line, after, num_read)
+def _block(lines: bytes, before: int, *, is_first: bool, num_read: int) -> Block:
+    return Block(lines.removeprefix(_BYTE_ORDER_MARK) if is_first else lines, before + 1, num_read)

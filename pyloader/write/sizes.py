@@ -36,17 +36,31 @@ class ChunkSizes:
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
 
-    def are_known_while_reading(self, raw_bytes: int, *, shuffle: bool) -> bool:
-        """Tell whether an unshuffled dump of about `raw_bytes` can be cut while it is read, without its totals."""
-        if shuffle or self.num_chunks is not None:
-            return False
-        return self != ChunkSizes() or raw_bytes >= MIN_CHUNKS * DEFAULT_CHUNK_BYTES
+    @property
+    def bytes_of_chunk(self) -> int:
+        """Bytes of a chunk before compression, where bytes decide."""
+        return self.chunk_bytes or DEFAULT_CHUNK_BYTES
+
+    def bytes_in(self, raw_bytes: int) -> int:
+        """Return the bytes of a chunk of a dump of about `raw_bytes`: smaller by default, where it gave few chunks."""
+        if self.chunk_bytes is not None or not raw_bytes:
+            return self.bytes_of_chunk
+        return min(DEFAULT_CHUNK_BYTES, max(1, raw_bytes // MIN_CHUNKS))
+
+    def while_reading(self, raw_bytes: int) -> ChunkSizes | None:
+        """Return the sizes by which an unshuffled dump of about `raw_bytes` is cut while it is read.
+
+        None where that takes its totals: to a number of chunks, or of samples without regard to units.
+        """
+        if self.num_chunks is not None or self.chunk_samples is not None or not (raw_bytes or self.chunk_bytes):
+            return None
+        return ChunkSizes(chunk_bytes=self.bytes_in(raw_bytes))
 
     def rows_that_fit(self, lengths: np.ndarray, num_rows: int, num_bytes: int) -> int:
         """Return how many of the next rows, of `lengths` bytes each, go into a chunk that has `num_rows` already."""
         if self.chunk_samples is not None:
             return min(len(lengths), self.chunk_samples - num_rows)
-        room = (self.chunk_bytes or DEFAULT_CHUNK_BYTES) - num_bytes
+        room = self.bytes_of_chunk - num_bytes
         fits = int(np.searchsorted(np.cumsum(lengths), room, side="right"))
         return fits if fits or num_rows else min(1, len(lengths))
 
@@ -63,7 +77,7 @@ class ChunkSizes:
         if self.num_chunks is not None:
             number = self.num_chunks
         else:
-            number = -(-num_bytes // (self.chunk_bytes or DEFAULT_CHUNK_BYTES))
+            number = -(-num_bytes // self.bytes_of_chunk)
             number = number if self.chunk_bytes is not None else max(number, MIN_CHUNKS)
         number = min(number, num_samples)
         size = num_samples / number if number else max(others, default=1) or 1

@@ -10,7 +10,7 @@ from pyloader.columns import Columns
 from pyloader.errors import ChunkReadError, SplitError
 from pyloader.files import text_of
 from pyloader.read.dialect import Dialect, rows_of
-from pyloader.write.blocks import BLOCK_BYTES, Block, Place
+from pyloader.write.blocks import BLOCK_BYTES, WHOLE, Block, Span
 from pyloader.write.line_files import blocks_of_lines
 
 __all__ = ["blocks_of_fields"]
@@ -20,14 +20,17 @@ _TEXT_BYTES = 2**18  # parsed at a time
 
 def blocks_of_fields(
     name: str,
-    start: Place,
+    span: Span,
     *,
+    path: str = "",
     dialect: Dialect,
     columns: Sequence[str] | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> Generator[Block, None, None]:
     """Yield the blocks of a delimited file with a header line; every value is text, exactly as it is written.
 
+    A newline within quotes is none of a row, and whether it is within them only the beginning of the file tells: the
+    span is the whole file.
     Two columns of one name are an error, unless the name is not one of `columns`, those that are kept.
     """
     num_read = 0
@@ -42,7 +45,8 @@ def blocks_of_fields(
             except ChunkReadError as exc:
                 raise SplitError(name, exc.what, exc.hint, exc.line) from exc
 
-    with closing(blocks_of_lines(name, Place(), block_bytes=_TEXT_BYTES, form="csv")) as blocks:
+    assert span == WHOLE
+    with closing(blocks_of_lines(name, span, path=path, block_bytes=_TEXT_BYTES, form="csv")) as blocks:
         batches = rows_of(name, texts(blocks), dialect, error=SplitError)
         lines, first = next(batches)
         header = first[0] if first else []
@@ -50,11 +54,8 @@ def blocks_of_fields(
         held: list[list[str]] = []
         numbers: list[int] = []
         bad: list[SplitError] = []
-        count = size = 0
+        size = 0
         for lines, rows in batches:
-            count += len(rows)
-            if count <= start.offset:  # blocks end where these do
-                continue
             size += sum(map(len, itertools.chain.from_iterable(rows)))
             if any(map(len(header).__ne__, map(len, rows))):
                 bad += [_bad_row(name, *both, header) for both in _numbered(lines, rows) if len(both[1]) != len(header)]
@@ -63,18 +64,18 @@ def blocks_of_fields(
             held += rows
             numbers += lines
             if size >= block_bytes:
-                yield _block(header, held, numbers, bad, count, num_read)
+                yield _block(header, held, numbers, bad, num_read)
                 held, numbers, bad, size = [], [], [], 0
         if held or bad:
-            yield _block(header, held, numbers, bad, count, num_read)
+            yield _block(header, held, numbers, bad, num_read)
 
 
 def _block(
-    header: list[str], rows: list[list[str]], numbers: list[int], bad: list[SplitError], count: int, num_read: int
+    header: list[str], rows: list[list[str]], numbers: list[int], bad: list[SplitError], num_read: int
 ) -> Block:
     fields = zip(*rows, strict=True) if rows else [()] * len(header)
     columns: Columns = {key: list(values) for key, values in zip(header, fields, strict=True)}
-    return Block(columns, numbers[0] if numbers else 1, Place(count, count + 1), num_read, numbers, bad)
+    return Block(columns, numbers[0] if numbers else 1, num_read, numbers, bad)
 
 
 def _numbered(lines: list[int], rows: list[list[str]]) -> Iterator[tuple[int, list[str]]]:

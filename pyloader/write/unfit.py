@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 __all__ = ["UnfitColumnsError"]
 
 
@@ -18,6 +21,9 @@ class UnfitColumnsError(ValueError):
     def __init__(self, what: str, row: int | None = None, *, parquet_holds: bool = False, hint: str = "") -> None:
         super().__init__(what)
         self.what, self.row, self.parquet_holds, self.hint = what, row, parquet_holds, hint
+
+    def __reduce__(self) -> Any:  # what `BaseException` does loses the keywords on the way to another process
+        return partial(UnfitColumnsError, parquet_holds=self.parquet_holds, hint=self.hint), (self.what, self.row)
 
     def at(self, row: int) -> UnfitColumnsError:
         """Return the same error for another row."""

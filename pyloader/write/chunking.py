@@ -1,0 +1,114 @@
+"""Rows -> chunk files: cut while they come, or gathered from the segments of all units."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from pyloader.write.rows import Rows, join_rows
+from pyloader.write.segments import Frames, sorted_rows
+from pyloader.write.sizes import ChunkSizes
+
+__all__ = ["ChunkCutter", "Part", "gathered"]
+
+
+class ChunkCutter:
+    """Cuts rows into chunks as they come, none larger than was asked for.
+
+    The last chunk is held back as long as more rows may come: where it would be under half the size, it and the one
+    before share their rows evenly.
+
+    Args:
+      sizes: How large chunks are.
+      write: Called with the rows of each chunk, in parts.
+      evens_out: Whether the last two share their rows.
+    """
+
+    def __init__(self, sizes: ChunkSizes, write: Callable[[list[Rows]], None], *, evens_out: bool = False) -> None:
+        self._sizes, self._write, self._evens_out = sizes, write, evens_out
+        self._full: list[Rows] = []
+        self._rows: list[Rows] = []
+        self._num_rows = self._num_bytes = 0
+
+    def add(self, rows: Rows) -> None:
+        """Take rows; whole chunks are written."""
+        while len(rows):
+            fits = self._sizes.rows_that_fit(rows.lengths(), self._num_rows, self._num_bytes)
+            if fits:
+                part, rows = rows.slice(0, fits), rows.slice(fits, len(rows))
+                self._rows.append(part)
+                self._num_rows += len(part)
+                self._num_bytes += len(part.data)
+            if self._full and self._is_half_full():
+                self._write_full()
+            if len(rows):
+                self._write_full()
+                self._full, self._rows = self._rows, []
+                self._num_rows = self._num_bytes = 0
+                if not self._evens_out:
+                    self._write_full()
+
+    def close(self) -> None:
+        """Write what is left."""
+        if self._full and self._rows:
+            rows = join_rows([*self._full, *self._rows])
+            self._full, self._rows = [rows.slice(0, len(rows) // 2)], [rows.slice(len(rows) // 2, len(rows))]
+        self._write_full()
+        if self._rows:
+            self._write(self._rows)
+        self._rows = []
+
+    def _is_half_full(self) -> bool:
+        sizes = self._sizes
+        if sizes.chunk_samples is not None:
+            return 2 * self._num_rows >= sizes.chunk_samples
+        return 2 * self._num_bytes >= sizes.bytes_of_chunk
+
+    def _write_full(self) -> None:
+        if self._full:
+            full, self._full = self._full, []
+            self._write(full)
+
+
+class Part(NamedTuple):
+    """Rows of a chunk that are read together.
+
+    Attributes:
+      files: The files that they are in.
+      bucket: Their bucket in these.
+      start: The first of the bucket's rows that the chunk has, in their final order.
+      stop: The row after the last one.
+    """
+
+    files: tuple[str, ...]
+    bucket: int
+    start: int
+    stop: int
+
+
+def gathered(directory: Path, parts: Sequence[Part], *, is_keyed: bool) -> Iterator[Rows]:
+    """Yield the rows of a chunk; one bucket is in memory at a time, where rows have keys.
+
+    Args:
+      directory: Where the files are.
+      parts: What the chunk is made of.
+      is_keyed: Whether rows have keys, whose order is that of the chunk; otherwise they come as they lie.
+
+    Raises:
+      SplitError: a file is damaged.
+    """
+    for part in parts:
+        found = []
+        for file in part.files:
+            frames = Frames(directory / file, is_keyed=is_keyed)
+            try:
+                if is_keyed:
+                    found += list(frames.read(part.bucket))
+                else:
+                    yield from (rows for rows, _ in frames.read(part.bucket, part.start, part.stop))
+            finally:
+                frames.close()
+        if found:
+            yield sorted_rows(found).slice(part.start, part.stop)
+            found.clear()
