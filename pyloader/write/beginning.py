@@ -21,11 +21,11 @@ from pyloader.files import (
 )
 from pyloader.options import format_bytes
 from pyloader.write.chunk_files import first_free_index, is_whole
+from pyloader.write.holdout import HOLDOUT_RULE
 from pyloader.write.inputs import Inputs
-from pyloader.write.job import Job, Progress
+from pyloader.write.job import CONTENT_RULE, Job, Terms
 from pyloader.write.placing import finish_placing, forget_coming
-from pyloader.write.preparing import Learnt
-from pyloader.write.refusals import foreign_chunks, other_holdout, stopped_split
+from pyloader.write.refusals import foreign_chunks, made_by_an_earlier_version, other_holdout, stopped_split
 from pyloader.write.removing import (
     check_removable,
     index_of_chunk,
@@ -34,20 +34,20 @@ from pyloader.write.removing import (
     remove_own,
 )
 from pyloader.write.request import Request
+from pyloader.write.versions import versions
 
 __all__ = ["begin", "chunk_sets", "discard", "make_room", "places_to_lock"]
 
 
 def begin(
-    request: Request, inputs: Inputs, job: Job, learnt: Learnt, *, overwrite: bool, puts_all_aside: bool
-) -> Progress | None:
-    """Return the checkpoint to go on from; None when all chunks of this very split are there, whole.
+    request: Request, inputs: Inputs, job: Job, *, overwrite: bool, puts_all_aside: bool
+) -> Terms | None:
+    """Return what a split is to be done with, afresh or as it was begun; None when all of its chunks are there, whole.
 
     Args:
       request: What is to be done.
       inputs: The dump.
       job: The directory's job; loaded, or begun.
-      learnt: What is known of the rows before any is read.
       overwrite: Whether other chunks are removed.
       puts_all_aside: Whether all rows are put aside before chunks are written, for the free space that takes.
 
@@ -58,40 +58,38 @@ def begin(
     finish_placing(root)
     fingerprint, command = request.fingerprint(inputs), request.command()
     stopped, found = job.load(), chunk_sets(root)
+    made_with = versions()
     if stopped is not None:
         same = stopped.command == command and (stopped.began_with_overwrite or not overwrite)
-        if same and stopped.fingerprint == fingerprint and not inputs.is_standard_input and _are_there(stopped, found):
+        if same and stopped.fingerprint == fingerprint and stopped.versions == made_with and _are_there(stopped, found):
             job.go_on()
             return stopped
         if job.is_worth_keeping and not (same or overwrite or job.has_failed):
             raise stopped_split(root, stopped.command, command)
-        # The same command on a dump that has changed begins again; also when rows came through a pipe: nobody knows
-        # whether these will be the same.
-        job.end()
+        job.end()  # the same command on a dump that has changed, or with other libraries, begins again
     forget_coming(root, request.outputs)
-    progress = Progress(fingerprint=fingerprint, command=command, began_with_overwrite=overwrite, learnt=learnt)
-    finished: dict[tuple[str, int], ChunkEntry] = {}
-    # Text stays text in a set of chunks: earlier versions took a CSV column with an empty field for text.
-    known = [spec.name for manifest in found.values() for spec in manifest.columns if spec.kind == "str"]
-    learnt.fields.update({name: {"text"} for name in ([] if overwrite else known)})
+    terms = Terms(fingerprint=fingerprint, command=command, versions=made_with, began_with_overwrite=overwrite)
+    terms.holdout_rule = _holdout_rule({} if overwrite else found)
     ours = [] if overwrite else _our_chunks(found, request, inputs, fingerprint)
     for chunks in ours:
-        progress.is_mending, progress.expected_content = True, chunks.origin.content
-        progress.kept[chunks.output] = chunks.others
-        progress.first[chunks.output] = _first_index(chunks)
-        finished |= _whole_chunks(root, chunks)
+        terms.expected_content = chunks.origin.content
+        terms.kept[chunks.output], terms.mended[chunks.output] = chunks.others, chunks.entries
+        terms.first[chunks.output] = _first_index(chunks)
     if ours:
-        if len(finished) == sum(len(chunks.entries) for chunks in ours) and not inputs.is_standard_input:
+        if not inputs.is_standard_input and all(_are_whole(root, chunks) for chunks in ours):
             return None
+        if any(not chunks.origin.content.startswith(CONTENT_RULE) for chunks in ours):
+            raise made_by_an_earlier_version(root, found)
     else:
         if found and not overwrite:
             _check_can_be_added_to(root, found, request)
-            progress.kept = {output: list(manifest.chunks) for output, manifest in found.items()}
+            terms.kept = {output: list(manifest.chunks) for output, manifest in found.items()}
+        terms.first = {output: first_free_index(terms.kept.get(output, ())) for output in request.outputs}
         make_room(root, found, request.outputs, overwrite=overwrite)
     _check_free_space(root, inputs.raw_bytes, puts_all_aside=puts_all_aside)
     root.mkdir(parents=True, exist_ok=True)
-    job.begin(progress, finished)
-    return progress
+    job.begin(terms)
+    return terms
 
 
 def discard(root: Path) -> str:
@@ -208,21 +206,22 @@ def _first_index(chunks: _OurChunks) -> int:
     return first_free_index(chunks.others) if first is None else first
 
 
-def _whole_chunks(root: Path, chunks: _OurChunks) -> dict[tuple[str, int], ChunkEntry]:
-    """Return the chunks of this very split that are as they should be."""
+def _are_whole(root: Path, chunks: _OurChunks) -> bool:
     directory = output_directory(root, chunks.output)
-    return {
-        (chunks.output, index): entry
-        for index, entry in enumerate(chunks.entries, start=_first_index(chunks))
-        if is_whole(directory, entry)
-    }
+    return all(is_whole(directory, entry) for entry in chunks.entries)
 
 
-def _are_there(stopped: Progress, found: Mapping[str, Manifest]) -> bool:
+def _holdout_rule(found: Mapping[str, Manifest]) -> int:
+    """Return the rule by which a directory's samples are held out; a set without a number is of the first."""
+    rules = [manifest.made_by.get("holdout_rule", 1) for manifest in found.values()]
+    return 1 if 1 in rules and len(found) > 1 else HOLDOUT_RULE
+
+
+def _are_there(stopped: Terms, found: Mapping[str, Manifest]) -> bool:
     """Tell whether the chunk sets are those that a stopped split has found."""
     listed = {(output, entry.file) for output, manifest in found.items() for entry in manifest.chunks}
     kept = {(output, entry.file) for output, entries in stopped.kept.items() for entry in entries}
-    return kept <= listed if stopped.is_mending else kept == listed
+    return kept <= listed if stopped.mended else kept == listed
 
 
 def _check_can_be_added_to(root: Path, found: Mapping[str, Manifest], request: Request) -> None:

@@ -8,18 +8,18 @@ that of earlier versions, looked at the bytes of what was written; a set that wa
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 import numpy as np
 import xxhash
 
-from pyloader.columns import Columns, row_count
+from pyloader.columns import Columns
 from pyloader.errors import SplitError
 from pyloader.write.rows import Rows
 
-__all__ = ["HOLDOUT_RULE", "MAIN", "assignment", "hashes_of_columns", "hashes_of_rows", "output_names"]
+__all__ = ["HOLDOUT_RULE", "MAIN", "assignment", "hashes_of_columns", "hashes_of_rows", "hashes_of_samples", "output_names"]
 
 MAIN = "train"
 HOLDOUT_RULE = 2
@@ -56,28 +56,37 @@ def hashes_of_rows(rows: Rows) -> np.ndarray:
     return np.fromiter(map(xxhash.xxh3_64_intdigest, rows.pieces()), np.uint64, len(rows))
 
 
-def hashes_of_columns(columns: Columns, key: str | None = None) -> np.ndarray:
-    """Return the hash of each row's values: uint64 array of shape [row_count(columns)].  Rule 2.
+def hashes_of_samples(samples: Iterable[Mapping[str, Any]], key: str | None = None) -> np.ndarray:
+    """Return the hash of each row's values: uint64 array of shape [number of samples].  Rule 2.
 
-    The order of the columns, and the way that numbers are spelled, make no difference.
+    The order of the columns, the way that numbers are spelled, and columns that hold null make no difference.
 
     Args:
-      columns: All columns of the dump.
+      samples: The rows of the dump, with all its columns.
       key: The only column to look at; None looks at all.
 
     Raises:
-      SplitError: there is no such column.
+      SplitError: a sample has no such column.
     """
-    if key is not None and key not in columns:
-        raise SplitError("--holdout-by", f"names {key!r}, and the columns are {', '.join(columns)}.", "Name one of these")
-    chosen = {key: columns[key]} if key is not None else {name: columns[name] for name in sorted(columns)}
     encode = msgspec.msgpack.Encoder(enc_hook=_plain, order="sorted").encode
-    plain = [_values(values) for values in chosen.values()]
-    rows = zip(*plain, strict=True)
-    names = encode(list(chosen)) if key is None else b""
-    return np.fromiter(
-        (xxhash.xxh3_64_intdigest(names + encode(row)) for row in rows), np.uint64, row_count(columns)
-    )
+    hashes = []
+    for sample in samples:
+        if key is None:
+            value: Any = {name: value for name, value in sample.items() if value is not None}
+        elif key in sample:
+            value = sample[key]
+        else:
+            what = f"names {key!r}, and a row has {', '.join(sample)}."
+            raise SplitError("--holdout-by", what, "Name a column that every row has")
+        hashes.append(xxhash.xxh3_64_intdigest(encode(value)))
+    return np.array(hashes, np.uint64)
+
+
+def hashes_of_columns(columns: Columns, key: str | None = None) -> np.ndarray:
+    """Return `hashes_of_samples` of the rows of `columns`."""
+    names = list(columns)
+    rows = zip(*map(_values, columns.values()), strict=True)
+    return hashes_of_samples((dict(zip(names, row, strict=True)) for row in rows), key)
 
 
 def _values(values: Any) -> list[Any]:

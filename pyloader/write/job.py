@@ -1,88 +1,127 @@
 """What a split has done so far, on disk: enough to go on after a kill at any moment.
 
-Everything is below OUTPUT_DIR/.split, where no loader looks: job.json (replaced as a whole at each checkpoint),
-chunks.jsonl (a line for each finished chunk), the rows put aside, and the finished chunks.  It goes when the chunks and
-their manifests are in their places.
+Everything is below OUTPUT_DIR/.split, where no loader looks: job.json, written once; receipts.jsonl, a line for each
+finished task, with the names of the files that it made; and these files.  Only the process that runs the split writes
+the receipts: a file without one was being written when that process was killed, and is removed.  All of it goes when
+the chunks and their manifests are in their places.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
 from pyloader.errors import SplitError
-from pyloader.files import MANIFEST_NAME, STAGING_NAME, ChunkEntry, read_manifest
-from pyloader.files.atomic import written_whole
-from pyloader.write.blocks import Place
+from pyloader.files import STAGING_NAME, ChunkEntry, chunk_bytes
+from pyloader.files.atomic import remove, sync, written_whole
+from pyloader.write.left_out import BadRow
 from pyloader.write.placing import staged_chunks
 from pyloader.write.preparing import Learnt
-from pyloader.write.removing import (
-    FAILED,
-    check_staging,
-    index_of_chunk,
-    output_directory,
-    remove_own,
-    remove_staging,
-)
-from pyloader.write.spool import Segment
+from pyloader.write.removing import FAILED, check_staging, index_of_chunk, output_directory, remove_staging
 
-__all__ = ["Job", "Progress"]
+__all__ = ["CONTENT_RULE", "ChunkReceipt", "Job", "ReadReceipt", "Receipt", "Terms", "UnitReceipt"]
 
-# In version 1 the finished chunks were in their places already; where they are there, they are taken.
-_VERSION, _READ_VERSIONS = 2, (1, 2)
+CONTENT_RULE = "units-1:"  # begins the digest of all rows, which is made of those of the units
+
+_NAMES = "names.json"
+_VERSION = 3
+_EARLIER = (1, 2)  # one thread read the dump from a place on, and chunks crossed what are units now
 
 
-class Progress(msgspec.Struct, kw_only=True):
-    """A checkpoint.
+class Terms(msgspec.Struct, kw_only=True):
+    """What a split was begun with.
 
     Attributes:
       fingerprint: Of the inputs and options.
       command: What made it, to be read.
+      versions: Of what decides about bytes.
       began_with_overwrite: Whether that command said --overwrite.
-      is_mending: Whether chunks of a finished split are written again, those that are damaged or missing.
+      mended: For each output the chunks of this very split, when it was finished before: those that are damaged or
+        missing are written again, and no others.
       kept: For each output the chunks that are there already and stay: what --append adds to.
-      first: For each output the index of the first chunk of this split, where it is not the one after `kept`.
-      source_index: The source to read on in.
-      place: Where in it; rows before it are put aside or in chunks.
-      num_rows: Rows taken so far.
-      content: The CRC-32 of all those rows, in hexadecimal.
-      expected_content: What it must be in the end, when the dump was split before; "" otherwise.
-      all_read: Whether the dump has been read to its end.
-      learnt: What the rows so far have decided.
-      segments: The rows put aside, for each output.
+      first: For each output the index of the first chunk of this split.
+      expected_content: What the digest of all rows must be, when the dump was split before; "" otherwise.
+      holdout_rule: As `pyloader.write.holdout` has it.
     """
 
     fingerprint: str
     command: str
+    versions: dict[str, str] = msgspec.field(default_factory=dict)
     began_with_overwrite: bool = False
-    is_mending: bool = False
+    mended: dict[str, list[ChunkEntry]] = msgspec.field(default_factory=dict)
     kept: dict[str, list[ChunkEntry]] = msgspec.field(default_factory=dict)
     first: dict[str, int] = msgspec.field(default_factory=dict)
-    source_index: int = 0
-    place: Place = Place()
-    num_rows: int = 0
-    content: str = ""
     expected_content: str = ""
-    all_read: bool = False
-    learnt: Learnt
-    segments: dict[str, list[Segment]] = msgspec.field(default_factory=dict)
+    holdout_rule: int = 2
     version: int = _VERSION
 
 
-class _Line(msgspec.Struct):
-    output: str
-    index: int
+class UnitReceipt(msgspec.Struct, kw_only=True, tag="unit"):
+    """What came of a unit of the dump.
+
+    Attributes:
+      name: The task's.
+      num_rows: Of each output.
+      raw_bytes: Of each output.
+      num_lines: Of its last source; 0 where its rows are no lines.
+      digest: Of its rows, in order.
+      piece: Of the bytes that it was, where these are a piece of a stream.
+      learnt: What its rows have decided, and counts.
+      bad: The rows that were left out, with lines counted from the unit's first.
+      chunks: Of each output whose rows were cut while they were read: the chunks, under the names of their files.
+      buckets: Of each other output: the rows in each bucket.
+      file: The file of the rows put aside; "" when there is none.
+      file_bytes: Its size.
+    """
+
+    name: str
+    num_rows: dict[str, int]
+    raw_bytes: dict[str, int]
+    num_lines: int
+    digest: str
+    piece: str
+    learnt: Learnt
+    bad: list[BadRow]
+    chunks: dict[str, list[ChunkEntry]]
+    buckets: dict[str, list[int]]
+    file: str = ""
+    file_bytes: int = 0
+
+
+class ChunkReceipt(msgspec.Struct, kw_only=True, tag="chunk"):
+    """A chunk that was gathered from all units.
+
+    Attributes:
+      name: The task's.
+      entry: The chunk, under the name of its file.
+    """
+
+    name: str
     entry: ChunkEntry
+
+
+class ReadReceipt(msgspec.Struct, kw_only=True, tag="read"):
+    """The dump has been read to its end.
+
+    Attributes:
+      name: Always the same.
+    """
+
+    name: str = "all-read"
+
+
+Receipt = UnitReceipt | ChunkReceipt | ReadReceipt
 
 
 class Job:
     """The directory OUTPUT_DIR/.split.
 
     Attributes:
-      finished: (output, index) -> the entry of a finished chunk.
+      receipts: Name of a task -> what came of it.
       is_worth_keeping: Whether there is more in it than that a split was begun.
       has_failed: Whether that split ended by itself, with an error, and not by a kill: then the same command goes on
         with it, and any other takes its place.
@@ -90,16 +129,26 @@ class Job:
 
     def __init__(self, output_dir: Path) -> None:
         self._root, self.directory = output_dir, output_dir / STAGING_NAME
-        self.finished: dict[tuple[str, int], ChunkEntry] = {}
-        self.is_worth_keeping = self.has_failed = False
-        self._journal = self.directory / "chunks.jsonl"
+        self.receipts: dict[str, Receipt] = {}
+        self.has_failed = False
+        self._journal = self.directory / "receipts.jsonl"
+
+    @property
+    def is_worth_keeping(self) -> bool:
+        """Whether there is more in it than that a split was begun."""
+        return bool(self.receipts)
+
+    @property
+    def made(self) -> Path:
+        """Where tasks write their files."""
+        return self.directory / "rows-made"
 
     def staged(self, output: str) -> Path:
-        """Return where an output's finished chunks wait."""
+        """Return where an output's finished chunks wait, under their last names."""
         return staged_chunks(self.directory, output)
 
-    def load(self) -> Progress | None:
-        """Return the last checkpoint, and read which chunks are finished; None when no split is under way.
+    def load(self) -> Terms | None:
+        """Return what is under way, and read which tasks are finished; None when no split is under way.
 
         Raises:
           SplitError: what is there is damaged, of another version, or was not put there by this program.
@@ -110,79 +159,113 @@ class Job:
             remove_staging(self.directory)  # left by a run that was killed in its very first or last step
             return None
         try:
-            progress = msgspec.json.decode(path.read_bytes(), type=Progress)
-            finished = {(line.output, line.index): line.entry for line in self._journal_lines()}
+            begun = path.read_bytes()
+            version = msgspec.json.decode(begun, type=dict[str, msgspec.Raw]).get("version", msgspec.Raw(b"0"))
+            if (number := msgspec.json.decode(version, type=int)) != _VERSION:
+                by = "an earlier version of pyloader, whose chunks end elsewhere" if number in _EARLIER else "another"
+                what = f"is of version {number}, of a split that was begun by {by}."
+                raise SplitError(str(path), what, self._give_up())
+            terms = msgspec.json.decode(begun, type=Terms)
+            if (self.directory / _NAMES).exists():
+                self._take_names_back()
+            self.receipts = {receipt.name: receipt for receipt in self._lines() if self._is_there(receipt)}
         except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
             raise SplitError(str(path), f"is damaged ({exc}).", self._give_up()) from exc
-        if progress.version not in _READ_VERSIONS:
-            raise SplitError(str(path), f"is of version {progress.version}.", self._give_up())
-        for (output, index), entry in finished.items():
+        for output in terms.kept:
             output_directory(self._root, output)  # which refuses one that lies elsewhere
-            if index_of_chunk(entry.file) != index:
-                raise SplitError(str(self._journal), f"names {output}/{entry.file}.", self._give_up())
-        progress.version = _VERSION
-        self.finished = finished
-        self.is_worth_keeping = progress.num_rows > 0
         self.has_failed = (self.directory / FAILED).exists()
-        return progress
+        return terms
 
-    def begin(self, progress: Progress, finished: dict[tuple[str, int], ChunkEntry] | None = None) -> None:
+    def begin(self, terms: Terms) -> None:
         """Forget what was there, and begin."""
         remove_staging(self.directory)
-        self.directory.mkdir(parents=True)
-        self.finished = {}
-        for (output, index), entry in (finished or {}).items():
-            self.add_chunk(output, index, entry)
-        self.save(progress)
-
-    def save(self, progress: Progress) -> None:
-        """Make a checkpoint: whole or not at all."""
+        self.made.mkdir(parents=True)
+        self.receipts = {}
         with written_whole(self.directory / "job.json") as beside:
-            beside.write_bytes(msgspec.json.encode(progress))
-        self.is_worth_keeping = progress.num_rows > 0
+            beside.write_bytes(msgspec.json.encode(terms))
 
     def go_on(self) -> None:
-        """Forget that the split has failed: it goes on."""
+        """Forget that the split has failed, and remove what has no receipt: it goes on."""
         (self.directory / FAILED).unlink(missing_ok=True)
+        self.made.mkdir(exist_ok=True)
+        known = {file for receipt in self.receipts.values() for file in _files(receipt)}
+        for path in self.made.iterdir():
+            if path.name not in known:
+                remove(path)
 
     def fail(self) -> None:
-        """Note that the split ends by itself, with an error, after its last checkpoint."""
+        """Note that the split ends by itself, with an error."""
         with contextlib.suppress(OSError):
             if self.is_worth_keeping:
                 (self.directory / FAILED).touch()
             else:
                 self.end()
 
-    def add_chunk(self, output: str, index: int, entry: ChunkEntry) -> None:
-        """Note that a chunk is there, whole."""
+    def add(self, receipt: Receipt) -> None:
+        """Note that a task is finished."""
         with open(self._journal, "ab") as file:
-            file.write(msgspec.json.encode(_Line(output, index, entry)) + b"\n")
+            file.write(msgspec.json.encode(receipt) + b"\n")
             file.flush()
             os.fsync(file.fileno())
-        self.finished[output, index] = entry
+        self.receipts[receipt.name] = receipt
 
     def end(self) -> None:
-        """Give up what has not been put in its place.
-
-        Chunks that an earlier version put there at once go too, unless a manifest lists them.
-        """
-        for output in {output for output, _ in self.finished}:
-            directory, staged = output_directory(self._root, output), self.staged(output)
-            manifest = directory / MANIFEST_NAME
-            listed = {entry.file for entry in read_manifest(manifest).chunks} if manifest.is_file() else set()
-            files = {entry.file for (name, _), entry in self.finished.items() if name == output}
-            for file in sorted(files - listed):
-                if not (staged / file).exists():
-                    remove_own(directory / file)
+        """Give up what has not been put in its place."""
         remove_staging(self.directory)
-        self.finished, self.is_worth_keeping = {}, False
+        self.receipts = {}
+
+    def name_chunks(self, names: Sequence[tuple[str, str, str]]) -> None:
+        """Give finished chunks their last names: (output, last name, name of the file that a task made).
+
+        The names are written down first, so that a killed run can take them back, and finds every file again.
+        """
+        with written_whole(self.directory / _NAMES) as beside:
+            beside.write_bytes(msgspec.json.encode(names))
+        for output, last, made in names:
+            self.staged(output).mkdir(exist_ok=True)
+            os.replace(self.made / made, self.staged(output) / last)
+        for output in {output for output, _, _ in names}:
+            sync(self.staged(output))
+
+    def _take_names_back(self) -> None:
+        path = self.directory / _NAMES
+        for output, last, made in msgspec.json.decode(path.read_bytes(), type=list[tuple[str, str, str]]):
+            output_directory(self._root, output)  # which refuses one that lies elsewhere
+            if index_of_chunk(last) is None or os.path.basename(made) != made:
+                raise SplitError(str(path), f"names {output}/{last} {made}.", self._give_up())
+            if (self.staged(output) / last).exists():
+                os.replace(self.staged(output) / last, self.made / made)
+        path.unlink()
+
+    def _is_there(self, receipt: Receipt) -> bool:
+        """Tell whether the files of a task are there, whole as far as their sizes tell."""
+        sizes = [(entry.file, entry.num_bytes) for entry in _chunks(receipt)]
+        if isinstance(receipt, UnitReceipt) and receipt.file:
+            sizes.append((receipt.file, receipt.file_bytes))
+        if any(os.path.basename(file) != file for file, _ in sizes):
+            raise SplitError(str(self._journal), f"names {sizes[0][0]}.", self._give_up())
+        return all((self.made / file).exists() and chunk_bytes(self.made / file) == size for file, size in sizes)
 
     def _give_up(self) -> str:
         return f"Give up what was begun: pyloader split {self._root}/ --discard-stopped"
 
-    def _journal_lines(self) -> list[_Line]:
+    def _lines(self) -> list[Receipt]:
         data = self._journal.read_bytes() if self._journal.exists() else b""
         whole = data.rfind(b"\n") + 1  # a line without its end was being written when the run was killed
         if whole < len(data):
             os.truncate(self._journal, whole)
-        return [msgspec.json.decode(line, type=_Line) for line in data[:whole].splitlines()]
+        decoder = msgspec.json.Decoder(Receipt)
+        return [decoder.decode(line) for line in data[:whole].splitlines()]
+
+
+def _chunks(receipt: Receipt) -> Iterable[ChunkEntry]:
+    if isinstance(receipt, ChunkReceipt):
+        return [receipt.entry]
+    if isinstance(receipt, ReadReceipt):
+        return []
+    return [entry for entries in receipt.chunks.values() for entry in entries]
+
+
+def _files(receipt: Receipt) -> list[str]:
+    files = [entry.file for entry in _chunks(receipt)]
+    return [*files, receipt.file] if isinstance(receipt, UnitReceipt) and receipt.file else files

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -20,6 +21,7 @@ from pyloader.write.arrow_types import is_number_type
 from pyloader.write.blocks import Block
 from pyloader.write.filling import filled_columns, filled_fields, filled_table
 from pyloader.write.forms import Form, RecordForm
+from pyloader.write.holdout import HOLDOUT_RULE, assignment, hashes_of_columns, hashes_of_rows, hashes_of_samples
 from pyloader.write.kinds import KindsOfColumns
 from pyloader.write.layout import Layout
 from pyloader.write.number_columns import learn_fields, number_kinds, numbers_of_kinds
@@ -54,6 +56,44 @@ class Learnt(msgspec.Struct, kw_only=True):
     fields: dict[str, set[str]] = msgspec.field(default_factory=dict)
     num_skipped: int = 0
 
+    def begun(self) -> Learnt:
+        """Return what another part of the dump begins with: what the columns are, and no counts."""
+        copy: Learnt = msgspec.json.decode(msgspec.json.encode(self), type=Learnt)
+        copy.filled, copy.num_skipped = {}, 0
+        return copy
+
+    def join(self, other: Learnt) -> None:
+        """Add what another part of the dump has decided."""
+        for mine, more in (
+            (self.layout.kinds, other.layout.kinds),
+            (self.line_kinds, other.line_kinds),
+            (self.fields, other.fields),
+        ):
+            for name, kinds in more.items():
+                mine.setdefault(name, set()).update(kinds)
+        self.layout.gaps |= other.layout.gaps
+        self.num_skipped += other.num_skipped
+        for name, number in other.filled.items():
+            self.filled[name] = self.filled.get(name, 0) + number
+
+
+@dataclass(frozen=True, slots=True)
+class _Came:
+    """Where some rows came from, and where they go.
+
+    Attributes:
+      lines: int64 array of shape [number of rows]: their lines, or rows, from 1.
+      outputs: int64 array of the same shape: the index of each row's output; None where all go to the first, or where
+        the bytes of the finished row decide.
+    """
+
+    lines: np.ndarray
+    outputs: np.ndarray | None = None
+
+    def take(self, rows: np.ndarray) -> _Came:
+        """Return what is said of some of the rows: int64 array of indices."""
+        return _Came(self.lines[rows], None if self.outputs is None else self.outputs[rows])
+
 
 def is_settled_at_the_end(input_format: str, layout: Layout, *, is_encoded: bool) -> bool:
     """Tell whether a chunk's bytes depend on what the columns turn out to be over the whole dump."""
@@ -77,10 +117,20 @@ class Preparation:
       request: What the user asked for.
       input_format: One of INPUT_FORMATS.
       leave_out: Called for a bad row; raises its error, or returns to go past the row.
+      holdout_rule: 1 or 2, as `pyloader.write.holdout` has them.
     """
 
-    def __init__(self, learnt: Learnt, request: Request, input_format: str, leave_out: LeaveOut) -> None:
+    def __init__(
+        self,
+        learnt: Learnt,
+        request: Request,
+        input_format: str,
+        leave_out: LeaveOut,
+        *,
+        holdout_rule: int = HOLDOUT_RULE,
+    ) -> None:
         self._learnt, self._request, self.layout, self._leave_out = learnt, request, learnt.layout, leave_out
+        self._holdout_rule = holdout_rule
         self._input_format = input_format
         is_encoded = request.encoder is not None
         self._has_fields = _has_fields(input_format, self.layout, is_encoded=is_encoded)
@@ -92,8 +142,8 @@ class Preparation:
                 kinds, columns=request.columns, fill=request.fill, filled=learnt.filled, leave_out=leave_out
             )
 
-    def rows(self, block: Block, name: str) -> Rows | None:
-        """Return the rows of a block of the source `name`; None when it has none.
+    def rows(self, block: Block, name: str) -> list[tuple[str, Rows]]:
+        """Return the rows of a block of the source `name`, by output; those of an output may come in parts.
 
         Raises:
           SplitError: they are no samples like the ones before them.
@@ -103,14 +153,14 @@ class Preparation:
             self._leave_out(error, name, error.line or block.line, "read")
         try:
             if self._lines is not None:
-                rows = self._of_lines(block, name)
+                parts = self._of_lines(block, name)
             elif isinstance(block.content, bytes | dict):
-                rows = self._of_columns(block, name)
+                parts = self._of_columns(block, name)
             else:
-                rows = self._of_table(block, name)
+                parts = self._of_table(block, name)
         except UnfitColumnsError as exc:
             raise self._refusal(exc, block, name, block.line + (exc.row or 0)) from exc
-        return rows if rows is not None and len(rows) else None
+        return [(output, rows) for output, rows in parts if len(rows)]
 
     def _refusal(self, exc: UnfitColumnsError, block: Block, name: str, line: int) -> SplitError:
         is_table = not isinstance(block.content, bytes | dict) and self._request.encoder is None
@@ -147,22 +197,25 @@ class Preparation:
     def _nan_fills(self) -> list[str]:
         return [name for name, value in (self._request.fill or {}).items() if value != value]
 
-    def _of_lines(self, block: Block, name: str) -> Rows | None:
+    def _of_lines(self, block: Block, name: str) -> list[tuple[str, Rows]]:
         assert self._lines is not None
         assert isinstance(block.content, bytes)
         rows, numbers = self._lines.check(block.content, name, block.line)
+        came = _Came(numbers, self._outputs_of_lines(rows))
+        rows = self._lines.rewritten(rows, name, block.line) if len(rows) else rows
         if self._request.keeps is not None and len(rows):
-            kept = self._kept(msgspec.json.Decoder().decode_lines(rows.data), name, numbers)
-            rows, numbers = rows.take(kept), numbers[kept]
+            kept = self._kept(msgspec.json.Decoder().decode_lines(rows.data), name, came.lines)
+            rows, came = rows.take(kept), came.take(kept)
         if not len(rows):
-            return None
+            return []
         if self._keeps_lines:
             self.layout.keep_json()
-            return rows
-        return self._laid_out(RecordForm("json", self._lines.kinds).to_columns(rows), block, name, numbers)
+            return self._parted(rows, came.outputs)
+        return self._laid_out(RecordForm("json", self._lines.kinds).to_columns(rows), block, name, came)
 
-    def _of_columns(self, block: Block, name: str) -> Rows | None:
+    def _of_columns(self, block: Block, name: str) -> list[tuple[str, Rows]]:
         columns, numbers = self._columns(block, name)
+        came = _Came(numbers, self._outputs_of(columns))
         fill, filled = self._request.fill or {}, self._learnt.filled
         if fill and self._input_format in ("csv", "tsv"):
             as_arrays = self.layout.wants_arrays and self._request.encoder is None
@@ -174,31 +227,56 @@ class Preparation:
                 raise UnfitColumnsError(f"has no column {missing[0]!r}; it has {', '.join(columns)}")
             columns = {name: columns[name] for name in chosen}
         if self._request.keeps is not None:
-            kept = self._kept(_samples(columns), name, numbers)
-            columns, numbers = take_rows(columns, kept), numbers[kept]
+            kept = self._kept(_samples(columns), name, came.lines)
+            columns, came = take_rows(columns, kept), came.take(kept)
         if not row_count(columns):
-            return None
+            return []
         if self._has_fields:
             learn_fields(self._learnt.fields, columns)
-        return self._laid_out(columns, block, name, numbers)
+        return self._laid_out(columns, block, name, came)
 
-    def _of_table(self, block: Block, name: str) -> Rows | None:
-        table: Any = filled_table(block.content, self._request.fill or {}, self._learnt.filled)
+    def _of_table(self, block: Block, name: str) -> list[tuple[str, Rows]]:
+        table: Any = block.content
         numbers = np.arange(block.line, block.line + len(table))
+        came = _Came(numbers, self._outputs_of(ParquetReader().columns_of("", table)) if self._assigns else None)
+        table = filled_table(table, self._request.fill or {}, self._learnt.filled)
         if self._request.keeps is not None:
-            kept = self._kept(_samples(ParquetReader().columns_of("", table)), name, numbers)
-            table, numbers = table.take(kept), numbers[kept]
+            kept = self._kept(_samples(ParquetReader().columns_of("", table)), name, came.lines)
+            table, came = table.take(kept), came.take(kept)
         if not len(table):
-            return None
+            return []
         if isinstance(form := self.layout.form_name and self.layout.form, TableForm):
-            return form.to_rows(table)
+            return self._parted(form.to_rows(table), came.outputs)
         columns = ParquetReader().columns_of("", table)
         if self._request.encoder is None and self.layout.format_name in (None, "columns"):
             try:
                 _check_gaps(table.schema, columns)
             except UnfitColumnsError as exc:
-                raise self._refusal(exc, block, name, int(numbers[exc.row or 0])) from exc
-        return self._laid_out(columns, block, name, numbers)
+                raise self._refusal(exc, block, name, int(came.lines[exc.row or 0])) from exc
+        return self._laid_out(columns, block, name, came)
+
+    @property
+    def _assigns(self) -> bool:
+        return bool(self._request.holdout) and self._holdout_rule > 1
+
+    def _outputs_of_lines(self, rows: Rows) -> np.ndarray | None:
+        if not self._assigns or not len(rows):
+            return None
+        samples = msgspec.json.Decoder().decode_lines(rows.data)
+        return assignment(hashes_of_samples(samples, self._request.holdout_by), self._request.holdout or {})
+
+    def _outputs_of(self, columns: Columns) -> np.ndarray | None:
+        if not self._assigns or not row_count(columns):
+            return None
+        return assignment(hashes_of_columns(columns, self._request.holdout_by), self._request.holdout or {})
+
+    def _parted(self, rows: Rows, outputs: np.ndarray | None) -> list[tuple[str, Rows]]:
+        names = self._request.outputs
+        if not self._request.holdout:
+            return [(names[0], rows)]
+        if outputs is None:
+            outputs = assignment(hashes_of_rows(rows), self._request.holdout)
+        return [(name, rows.take(np.flatnonzero(outputs == index))) for index, name in enumerate(names)]
 
     def _columns(self, block: Block, name: str) -> tuple[Columns, np.ndarray]:
         """Return a block's columns, and the line or row that each of its rows came from."""
@@ -234,13 +312,24 @@ class Preparation:
                 self._leave_out(exc, name, int(numbers[row]), "where")
         return np.array(kept, np.int64)
 
-    def _laid_out(self, columns: Columns, block: Block, name: str, numbers: np.ndarray) -> Rows | None:
-        """Encode the columns, and lay out the rows; `numbers` are their lines, for errors."""
-        parts = [(columns, numbers)]
-        if self._request.encoder is not None:
-            parts = list(self._encoded(columns, name, numbers))
-        if not parts:
-            return None
+    def _laid_out(self, columns: Columns, block: Block, name: str, came: _Came) -> list[tuple[str, Rows]]:
+        """Encode the columns, and lay out the rows."""
+        if self._request.encoder is None:
+            return self._parted(self._rows_of([(columns, came.lines)], block, name), came.outputs)
+        if came.outputs is None:
+            parts = list(self._encoded(columns, name, came.lines))
+            return self._parted(self._rows_of(parts, block, name), None) if parts else []
+        # Each output by itself: an encoder may make several rows of one.
+        laid_out = []
+        for index, output in enumerate(self._request.outputs):
+            chosen = np.flatnonzero(came.outputs == index)
+            given = take_rows(columns, chosen)
+            if parts := list(self._encoded(given, name, came.lines[chosen])):
+                laid_out.append((output, self._rows_of(parts, block, name)))
+        return laid_out
+
+    def _rows_of(self, parts: Sequence[tuple[Columns, np.ndarray]], block: Block, name: str) -> Rows:
+        """Lay out rows, each part with their lines, for errors."""
         try:
             return self.layout.rows([part for part, _ in parts])
         except UnfitColumnsError as exc:
@@ -254,7 +343,7 @@ class Preparation:
             given = slice_columns(columns, start, start + _ENCODE_ROWS)
             lines = numbers[start : start + _ENCODE_ROWS]
             try:
-                yield self._encode(given), lines
+                yield from self._encode(given, lines)
             except BatchEncodeError:
                 raise
             except Exception as exc:
@@ -267,23 +356,30 @@ class Preparation:
                     raise
                 good = np.setdiff1d(np.arange(row_count(given)), list(found))
                 if len(good):
-                    yield self._encode(take_rows(given, good)), lines[good]
+                    yield from self._encode(take_rows(given, good), lines[good])
 
     def _encode_rows(self, columns: Columns, rows: np.ndarray) -> Columns:
-        return self._encode(take_rows(columns, rows))
+        given = take_rows(columns, rows)
+        return next((part for part, _ in self._encode(given, np.zeros(len(rows), np.int64))), given)
 
-    def _encode(self, columns: Columns) -> Columns:
+    def _encode(self, columns: Columns, lines: np.ndarray) -> Iterator[tuple[Columns, np.ndarray]]:
+        """Yield the encoded rows with their lines; nothing, where no row comes of them."""
         encoder = self._request.encoder
         assert encoder is not None
         where, num_rows = f"{type(encoder).__name__}.batch_encode", row_count(columns)
         encoded = encoder.batch_encode(dict(columns))
         if problem := problem_with_columns(encoded):
             raise BatchEncodeError(f"{where} returned {problem}.")
-        if (found := row_count(encoded)) != num_rows:
-            more = "Return one row for each; ChunkWriter takes any number of rows"
-            hint = "Filter with --where" if found < num_rows else more
+        found = row_count(encoded)
+        if getattr(encoder, "changes_rows", False):
+            if found:
+                yield encoded, np.full(found, lines[0])  # the batch is all that is known of a row's origin
+            return
+        if found != num_rows:
+            more = "Say so, where that is meant: changes_rows = True in the class"
+            hint = f"Filter with --where. {more}" if found < num_rows else more
             raise BatchEncodeError(f"{where} got {num_rows:,} rows and returned {found:,}.", hint)
-        return encoded
+        yield encoded, lines
 
 
 def _samples(columns: Columns) -> Iterator[dict[str, Any]]:

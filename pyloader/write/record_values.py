@@ -14,7 +14,7 @@ from pyloader.columns import Column, Columns, row_count
 from pyloader.write.kinds import INT64, KindsOfColumns, array_kind, kind_of
 from pyloader.write.unfit import UnfitColumnsError
 
-__all__ = ["comes_back", "learn_values", "text_that_no_file_holds"]
+__all__ = ["comes_back", "learn_values", "text_that_no_file_holds", "unfit_together"]
 
 _ENCODE = {"json": msgspec.json.Encoder().encode, "packed": msgspec.msgpack.Encoder().encode}
 _DECODE = {"json": msgspec.json.Decoder().decode, "packed": msgspec.msgpack.Decoder().decode}
@@ -131,8 +131,17 @@ def _whole_kinds(name: str, values: list[Any], *, parquet_holds: bool = False) -
     return {"wide"} if large and any(map(_is_wide, whole)) else set()
 
 
+def unfit_together(kinds: set[str]) -> bool:
+    """Tell whether values of these kinds cannot stand in one column of records."""
+    if any(kind.startswith("array") for kind in kinds) and len(kinds) > 1:
+        return True
+    return {"wide", "float"} <= kinds or ("nan" in kinds and bool(kinds - _NUMBERS - {"nan", "wide"}))
+
+
 def _check_together(name: str, values: list[Any], kinds: set[str], form: str) -> None:
     """Refuse kinds of values that cannot stand in one column; one of them is in `values`."""
+    if not unfit_together(kinds):
+        return
     arrays = {kind for kind in kinds if kind.startswith("array")}
     if arrays and len(kinds) > 1:
         dtypes = sorted(kind.split(" ", 1)[-1] for kind in kinds)

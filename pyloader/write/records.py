@@ -66,16 +66,12 @@ class LineChecker:
         """
         rows = Rows.of_lines(block)
         numbers = np.arange(first_line, first_line + len(rows))
-        if not self._accepts(rows):
-            rows, numbers = self._check_slowly(block, name, first_line)
-        if self._chosen is None and not self._fill:
-            return rows, numbers
-        rows = self._rewritten(rows)
-        self._check_fill(name, first_line)
-        return rows, numbers
+        return (rows, numbers) if self._accepts(rows) else self._check_slowly(block, name, first_line)
 
-    def _rewritten(self, rows: Rows) -> Rows:
-        """Return the rows with the chosen keys only, and the missing ones filled in; values keep their bytes."""
+    def rewritten(self, rows: Rows, name: str, first_line: int) -> Rows:
+        """Return checked rows with the chosen keys only, and the missing ones filled in; values keep their bytes."""
+        if self._chosen is None and not self._fill:
+            return rows
         samples = self._raw_decoder.decode_lines(rows.data)
         for key, fill in self._raw_fill.items():
             for sample in samples:
@@ -84,6 +80,7 @@ class LineChecker:
                     self._filled[key] = self._filled.get(key, 0) + 1
             if key in self.kinds and self._filled.get(key):
                 self.kinds[key].add(kind_of(type(self._fill[key])))  # a line without it need not have been looked at
+        self._check_fill(name, first_line)
         chosen = [{key: sample[key] for key in self.kinds} for sample in samples]
         return Rows.of_lines(msgspec.json.Encoder().encode_lines(chosen))
 

@@ -23,6 +23,7 @@ __all__ = [
     "deleting",
     "discarding",
     "foreign_chunks",
+    "made_by_an_earlier_version",
     "other_holdout",
     "stopped_split",
 ]
@@ -74,6 +75,12 @@ def foreign_chunks(root: Path, found: Mapping[str, Manifest], dump: str) -> Outp
         other = origins[-1].dump if origins else ""
         what = f"{held} of another dump ({named.get(other, f'{other}, ')}{made:%Y-%m-%d})."
     return OutputDirError(f"{root}/", what, f"Choose another directory, or --append, or {deleting(found)}")
+
+
+def made_by_an_earlier_version(root: Path, found: Mapping[str, Manifest]) -> OutputDirError:
+    """Return the error for damaged chunks that the same command made with an earlier version, which cut otherwise."""
+    what = "holds damaged chunks that an earlier version of pyloader made of this dump; this one cuts it otherwise."
+    return OutputDirError(f"{root}/", what, f"Put them back from a copy, or start over: {deleting(found)}")
 
 
 def other_holdout(

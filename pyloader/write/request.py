@@ -36,6 +36,7 @@ class Request:
     shuffle: bool = False
     seed: int = 0
     holdout: Mapping[str, float] | None = None
+    holdout_by: str | None = None
     input_format: str | None = None
     delimiter: str | None = None
     quote: str | None = None
@@ -58,6 +59,8 @@ class Request:
         if self.max_skipped < 0:
             raise ValueError(f"max_skipped must be an integer >= 0, got {self.max_skipped}")
         output_names(self.holdout)
+        if self.holdout_by is not None and not self.holdout:
+            raise ValueError("holdout_by says by which column samples are held out, and none are: give holdout as well")
 
     @cached_property
     def encoder(self) -> Dataset | None:
@@ -95,6 +98,7 @@ class Request:
         words += ["--seed", str(self.seed)] if self.shuffle and self.seed else []
         for name, share in (self.holdout or {}).items():
             words += ["--holdout", f"{name}={share}"]
+        words += [] if self.holdout_by is None else ["--holdout-by", self.holdout_by]
         for name, value in (self.fill or {}).items():
             words += fill_option(name, value).split(" ", 1)
         words += ["--columns", ",".join(self.columns)] if self.columns is not None else []

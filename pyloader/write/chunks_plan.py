@@ -1,0 +1,128 @@
+"""Which rows each chunk has, once the units have been counted; pure arithmetic."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from pyloader.errors import SplitError
+from pyloader.files import ChunkEntry
+from pyloader.write.chunk_files import chunk_name
+from pyloader.write.chunking import Part
+from pyloader.write.formats import ChunkFormat
+from pyloader.write.job import UnitReceipt
+from pyloader.write.request import Request
+from pyloader.write.sizes import even_counts
+
+__all__ = ["ChunkTask", "chunk_tasks", "named_chunks"]
+
+
+class ChunkTask(NamedTuple):
+    """A chunk to be gathered.
+
+    Attributes:
+      name: The task's.
+      output: Where the chunk goes.
+      number: Its place among the output's chunks.
+      parts: Its rows.
+    """
+
+    name: str
+    output: str
+    number: int
+    parts: tuple[Part, ...]
+
+
+def chunk_tasks(
+    request: Request, receipts: Sequence[UnitReceipt], *, cut: bool, shown: str
+) -> dict[str, list[ChunkTask]]:
+    """Return the chunks of the outputs whose rows were put aside.
+
+    Args:
+      request: The options.
+      receipts: What came of the units, in order.
+      cut: Whether the main output has its chunks already.
+      shown: The dump, for errors.
+
+    Raises:
+      SplitError: there are fewer samples than chunks.
+    """
+    main, *others = request.outputs
+    totals = {name: sum(receipt.num_rows.get(name, 0) for receipt in receipts) for name in request.outputs}
+    raw_bytes = sum(receipt.raw_bytes.get(main, 0) for receipt in receipts)
+    wanted = request.sizes.num_chunks
+    if wanted is not None and wanted > totals[main]:
+        what = f"holds {totals[main]:,} samples, too few for {wanted:,} chunks."
+        raise SplitError(shown, what, "Ask for fewer")
+    if cut:
+        number = sum(len(receipt.chunks.get(main, ())) for receipt in receipts)
+        size = totals[main] / number if number else max(totals.values()) or 1
+        counts = {name: even_counts(totals[name], -int(-totals[name] // size)) for name in others}
+    else:
+        every = request.sizes.counts((totals[main], raw_bytes), tuple(totals[name] for name in others))
+        counts = dict(zip(request.outputs, every, strict=True))
+    return {
+        output: _tasks(request.outputs.index(output), output, sizes, receipts, shuffle=request.shuffle)
+        for output, sizes in counts.items()
+    }
+
+
+def named_chunks(
+    output: str,
+    receipts: Sequence[UnitReceipt],
+    tasks: Sequence[ChunkTask],
+    made: Mapping[str, ChunkEntry],
+    *,
+    first: int,
+    chunks: ChunkFormat,
+) -> list[tuple[ChunkEntry | None, str]]:
+    """Return the chunks of an output in order: the entry under its last name, and the file that a task made.
+
+    Args:
+      output: The output.
+      receipts: What came of the units, in order.
+      tasks: Its chunks that were gathered.
+      made: Name of such a task -> its chunk; it may be missing where the chunk is in its place already.
+      first: The index of the first chunk.
+      chunks: The format.
+    """
+    cut: list[ChunkEntry | None] = [entry for receipt in receipts for entry in receipt.chunks.get(output, ())]
+    found = cut or [made.get(task.name) for task in tasks]
+    return [
+        (None, "") if entry is None else (msgspec.structs.replace(entry, file=chunk_name(index, chunks)), entry.file)
+        for index, entry in enumerate(found, start=first)
+    ]
+
+
+def _tasks(
+    index: int, output: str, sizes: Sequence[int], receipts: Sequence[UnitReceipt], *, shuffle: bool
+) -> list[ChunkTask]:
+    """Return the chunks of an output, which take their rows from its buckets in order."""
+    files: list[tuple[tuple[str, ...], int, int]] = []  # that are read together, their bucket, its rows
+    if shuffle:
+        num_buckets = max(len(receipt.buckets[output]) for receipt in receipts)
+        for bucket in range(num_buckets):
+            having = [receipt for receipt in receipts if receipt.buckets[output][bucket]]
+            total = sum(receipt.buckets[output][bucket] for receipt in having)
+            files.append((tuple(receipt.file for receipt in having), index * num_buckets + bucket, total))
+    else:
+        files = [((receipt.file,), index, receipt.buckets[output][0]) for receipt in receipts]
+    tasks = []
+    stops = list(itertools.accumulate(sizes))
+    parts: list[Part] = []
+    row, number = 0, 0
+    for names, bucket, total in files:
+        start = row
+        row += total
+        while number < len(stops) and start < row:
+            begin = max(start, stops[number] - sizes[number])
+            stop = min(row, stops[number])
+            parts.append(Part(names, bucket, begin - (row - total), stop - (row - total)))
+            start = stop
+            if stop == stops[number]:
+                tasks.append(ChunkTask(f"chunk-{index}-{number:06d}", output, number, tuple(parts)))
+                parts, number = [], number + 1
+    return tasks
