@@ -11,7 +11,14 @@ __getattr__ = names_of("pyloader.encode", "PAD_", "PAD_IDX", "TextDataset", of=_
 
 
 class Dataset:
-    """Encodes one batch.  Subclass it and write `batch_encode`."""
+    """Encodes one batch.  Subclass it and write `batch_encode`.
+
+    Attributes:
+      changes_rows: Whether `batch_encode` may return more rows than it got, or fewer, as one that cuts documents into
+        windows does: in `pyloader split --encode`, not in a loader.
+    """
+
+    changes_rows = False
 
     def batch_encode(self, columns: Columns) -> Columns:
         """Turn one batch's raw columns (text, bytes) into numbers.

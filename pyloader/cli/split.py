@@ -19,6 +19,7 @@ from pyloader.cli.main import GOOD
 from pyloader.cli.screens import as_block, as_json, counted, one_line, screen_width
 from pyloader.cli.typed import typed_object
 from pyloader.columns import ColumnSpec
+from pyloader.deliver.engines import ENGINES
 from pyloader.inspecting.peak import peak_bytes
 from pyloader.options import format_bytes, parse_bytes
 from pyloader.write import FORMATS, INPUT_FORMATS, OutputReport, SplitReport, discard_stopped, split
@@ -76,6 +77,7 @@ def add_parser(subparsers: Any) -> None:
         help="put a share of the samples (0.02 or 2%%) into OUTPUT_DIR/NAME, the others into OUTPUT_DIR/train; chosen "
         "by what they hold, so that the choice stays when the dump grows",
     )
+    order.add_argument("--holdout-by", metavar="KEY", help="the column that decides it (all columns)")
 
     what = parser.add_argument_group("what is read and written")
     what.add_argument("--from", dest="input_format", choices=INPUT_FORMATS, help="what the inputs are (by the suffix)")
@@ -101,7 +103,13 @@ def add_parser(subparsers: Any) -> None:
     how.add_argument("--max-skipped", metavar="N", type=_count, default=0, help="leave out up to N bad rows (0)")
     how.add_argument("--quarantine", metavar="FILE", help="a line of JSON for each row left out: file, line, error")
     how.add_argument("--check", action="store_true", help="only list all bad rows; nothing is written")
-    how.add_argument("--workers", metavar="N", type=_count, default=1, help="threads that compress and write (1)")
+    how.add_argument("--workers", metavar="N", type=_count, help="tasks at once (the processors of this machine)")
+    how.add_argument(
+        "--engine",
+        choices=ENGINES,
+        help="where they run; the bytes are the same (processes for a large dump, else threads)",
+    )
+    how.add_argument("--address", metavar="A", help="of a running Ray cluster, for --engine ray: auto")
     there = how.add_mutually_exclusive_group()
     there.add_argument("--overwrite", action="store_true", help="delete the chunks that are in OUTPUT_DIR first")
     there.add_argument("--append", action="store_true", help="add to them; they can be loaded meanwhile")
@@ -135,7 +143,10 @@ def run(arguments: argparse.Namespace) -> int:
         shuffle=arguments.shuffle,
         seed=arguments.seed,
         holdout=dict(arguments.holdout or ()) or None,
+        holdout_by=arguments.holdout_by,
         workers=arguments.workers,
+        engine=arguments.engine,
+        address=arguments.address,
         input_format=arguments.input_format,
         delimiter=arguments.delimiter,
         quote=arguments.quote,

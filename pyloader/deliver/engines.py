@@ -119,18 +119,20 @@ def _begin_worker() -> None:
 
 
 @contextmanager
-def opened_engine(kind: str, num_workers: int, *, address: str | None = None) -> Iterator[Engine]:
+def opened_engine(kind: str | Engine, num_workers: int, *, address: str | None = None) -> Iterator[Engine]:
     """Give an engine; at the end of the `with` its calls are over, and what has not begun never will.
 
     Args:
-      kind: One of ENGINES.
+      kind: One of ENGINES, or an engine, which stays open.
       num_workers: Threads or processes; Ray has its own.
       address: Of a running Ray cluster; None begins one on this machine, unless `ray.init` was called.
 
     Raises:
       MissingDependencyError: Ray is not installed.
     """
-    if kind == "inline":
+    if not isinstance(kind, str):
+        yield kind
+    elif kind == "inline":
         yield _InlineEngine()
     elif kind == "thread":
         pool = ThreadPoolExecutor(num_workers, "pyloader-split")

@@ -36,7 +36,7 @@ from pyloader.write.removing import (
 from pyloader.write.request import Request
 from pyloader.write.versions import versions
 
-__all__ = ["begin", "chunk_sets", "discard", "make_room", "places_to_lock"]
+__all__ = ["begin", "chunk_sets", "discard", "make_room", "places_to_lock", "text_columns"]
 
 
 def begin(
@@ -123,6 +123,15 @@ def chunk_sets(root: Path) -> dict[str, Manifest]:
         for place in places
         if (place / MANIFEST_NAME).is_file()
     }
+
+
+def text_columns(terms: Terms, root: Path) -> list[str]:
+    """Return the columns that hold text in the chunks that a split adds to.
+
+    Text stays text in a set of chunks: earlier versions took a CSV column with an empty field for text.
+    """
+    found = chunk_sets(root) if any(terms.kept.values()) else {}
+    return [spec.name for manifest in found.values() for spec in manifest.columns if spec.kind == "str"]
 
 
 def places_to_lock(root: Path, outputs: Iterable[str]) -> list[Path]:

@@ -446,7 +446,7 @@ def replace_line(row: BadRow, line: int) -> BadRow:
 
 def _content(receipts: Sequence[UnitReceipt]) -> str:
     """Return the digest of all rows, by the digests of the units."""
-    return CONTENT_RULE + xxhash.xxh3_64_hexdigest("".join(receipt.digest for receipt in receipts))
+    return CONTENT_RULE + xxhash.xxh3_64_hexdigest("".join(receipt.digest for receipt in receipts).encode())
 
 
 def _go_past(error: Exception, name: str, line: int, stage: str) -> None:

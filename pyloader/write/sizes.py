@@ -42,10 +42,14 @@ class ChunkSizes:
         return self.chunk_bytes or DEFAULT_CHUNK_BYTES
 
     def bytes_in(self, raw_bytes: int) -> int:
-        """Return the bytes of a chunk of a dump of about `raw_bytes`: smaller by default, where it gave few chunks."""
-        if self.chunk_bytes is not None or not raw_bytes:
-            return self.bytes_of_chunk
-        return min(DEFAULT_CHUNK_BYTES, max(1, raw_bytes // MIN_CHUNKS))
+        """Return about how many bytes a chunk of a dump of `raw_bytes` has: less by default, where it gave few chunks.
+
+        A little less than `chunk_bytes`, where those were named: what is cut at these many bytes ends with the row that
+        goes over them.
+        """
+        if self.chunk_bytes is not None:
+            return max(1, self.chunk_bytes * 31 // 32)
+        return min(DEFAULT_CHUNK_BYTES, -(-raw_bytes // MIN_CHUNKS)) or DEFAULT_CHUNK_BYTES
 
     def while_reading(self, raw_bytes: int) -> ChunkSizes | None:
         """Return the sizes by which an unshuffled dump of about `raw_bytes` is cut while it is read.
@@ -54,7 +58,8 @@ class ChunkSizes:
         """
         if self.num_chunks is not None or self.chunk_samples is not None or not (raw_bytes or self.chunk_bytes):
             return None
-        return ChunkSizes(chunk_bytes=self.bytes_in(raw_bytes))
+        # By default a unit of the dump that is a little larger than a chunk is one.
+        return self if self.chunk_bytes is not None else ChunkSizes(chunk_bytes=self.bytes_in(raw_bytes) * 9 // 8 + 1)
 
     def rows_that_fit(self, lengths: np.ndarray, num_rows: int, num_bytes: int) -> int:
         """Return how many of the next rows, of `lengths` bytes each, go into a chunk that has `num_rows` already."""

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pyloader.dataset import Dataset
+from pyloader.deliver.engines import ENGINES, Engine, opened_engine
+from pyloader.deliver.pickling import pack_function
 from pyloader.errors import OutputDirError, SplitError
 from pyloader.files import locked
+from pyloader.machine.limits import num_processors
 from pyloader.options import parse_bytes
-from pyloader.write.beginning import begin, discard, places_to_lock
+from pyloader.write.beginning import begin, discard, places_to_lock, text_columns
 from pyloader.write.choosing import first_layout, parquet_instead
 from pyloader.write.filling import check_fill_of_lines
-from pyloader.write.inputs import InputNames, find_inputs
+from pyloader.write.inputs import InputNames, Inputs, find_inputs
 from pyloader.write.job import Job
 from pyloader.write.layout import Layout
-from pyloader.write.passes import Passes
 from pyloader.write.preparing import Learnt, is_settled_at_the_end
 from pyloader.write.refusals import check_is_path
 from pyloader.write.report import SplitReport, report_of
 from pyloader.write.request import Request
+from pyloader.write.runner import Run
 from pyloader.write.sizes import ChunkSizes
 
 __all__ = ["discard_stopped", "split"]
+
+_WORTH_PROCESSES = 2**28  # bytes of a dump, for which the start of a process is little
+_log = logging.getLogger("pyloader")
 
 
 def split(
@@ -38,7 +46,10 @@ def split(
     shuffle: bool = False,
     seed: int = 0,
     holdout: Mapping[str, float] | None = None,
-    workers: int = 1,
+    workers: int | None = None,
+    engine: str | Engine | None = None,
+    address: str | None = None,
+    holdout_by: str | None = None,
     input_format: str | None = None,
     delimiter: str | None = None,
     quote: str | None = None,
@@ -56,8 +67,8 @@ def split(
 ) -> SplitReport:
     """Split a dump into chunks, whatever its size.
 
-    The chunks are a function of the dump's rows and of the options, never of `workers`.  Each is there whole or not at
-    all, and the manifest comes last.  A run that was killed goes on from where it stopped when it is started again.
+    The chunks are a function of the dump and of the options, never of `workers` or `engine`.  Each is there whole or
+    not at all, and the manifest comes last.  A run that was killed goes on from where it stopped when it is started again.
     Chunks that have been damaged since are written again, and no others.
 
     Args:
@@ -68,8 +79,14 @@ def split(
       num_chunks: Chunks of the main output, instead, with the same number of samples or one less.
       shuffle: Whether all rows change places, uniformly.  Puts the whole dump aside below `output_dir` meanwhile.
       seed: Of the shuffle, an integer >= 0.
-      holdout: {"val": 0.02}: the share of the samples that goes to val/.  Which ones depends on what they hold only.
-      workers: Threads that compress and write chunks.
+      holdout: {"val": 0.02}: the share of the samples that goes to val/.  Which ones depends only on what they hold
+        in the dump.
+      workers: How many tasks run at once; None is the number of processors that this process may use.
+      engine: Where they run: "inline", "thread", "process", "ray", or any object with `submit(function, *args)`, such
+        as an executor of `concurrent.futures`; with such an object `workers` says how many it has.  None is processes
+        for a large dump, as far as `encode` and `where` can be sent to them, and threads otherwise.
+      address: Of a running Ray cluster; None begins one here, unless `ray.init` was called.
+      holdout_by: The column that decides what is held out; None looks at all columns.
       input_format: "jsonl", "text", "csv", "tsv", "npy", "npz", "parquet" or "arrow"; None goes by the suffix.  Files
         that are said to be text are taken as they are; others must not be web pages, pointers of Git LFS or UTF-16.
       delimiter: What stands between fields of CSV or TSV, one character; None is a comma or a tab.  Then a header of
@@ -108,6 +125,7 @@ def split(
         shuffle=shuffle,
         seed=seed,
         holdout=holdout,
+        holdout_by=holdout_by,
         input_format=input_format,
         delimiter=delimiter,
         quote=quote,
@@ -120,8 +138,10 @@ def split(
         max_skipped=max_skipped,
         quarantine=None if quarantine is None else os.fspath(quarantine),
     )
-    if workers < 1:
+    if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
+    if isinstance(engine, str) and engine not in ENGINES:
+        raise ValueError(f"there is no engine {engine!r}; there are {', '.join(ENGINES)}")
     if overwrite and append:
         raise ValueError("overwrite and append were given; one says what happens to the chunks that are there")
     began = time.monotonic()
@@ -131,16 +151,22 @@ def split(
     root = Path(output_dir)
     if root.is_file():
         raise OutputDirError(str(root), "is a file, and the chunks need a directory.", "Name another")
-    job = Job(root)
+    job, number = Job(root), workers or num_processors()
+    kind = engine if engine is not None else chosen_engine(request, found, number)
 
     def run(layout: Layout) -> int:
         waits = is_settled_at_the_end(found.format, layout, is_encoded=request.encoder is not None)
-        known = request.sizes.are_known_while_reading(found.raw_bytes, shuffle=shuffle)
-        cut = request.sizes if known and not waits else None
-        checkpoint = begin(request, found, job, Learnt(layout=layout), overwrite=overwrite, puts_all_aside=cut is None)
-        if checkpoint is None:
+        cut = None if shuffle or waits else request.sizes.while_reading(found.raw_bytes)
+        terms = begin(request, found, job, overwrite=overwrite, puts_all_aside=cut is None)
+        if terms is None:
             return 0
-        return Passes(request, found, job, checkpoint, cut=cut, workers=workers, show=progress).run()
+        learnt = Learnt(layout=layout, fields=dict.fromkeys(text_columns(terms, root), {"text"}))
+        with opened_engine(kind, number, address=address) as opened:
+            sends = not (kind in ("inline", "thread"))
+            return Run(
+                request, found, job, terms, learnt,
+                cut=cut, engine=opened, num_workers=number, sends=sends, show=progress,
+            ).run()  # fmt: skip
 
     with locked(places_to_lock(root, request.outputs)):
         if discard_stopped:
@@ -153,6 +179,24 @@ def split(
             job.end()
             num_written = run(layout)
         return report_of(root, request.outputs, num_written=num_written, seconds=time.monotonic() - began)
+
+
+def chosen_engine(request: Request, inputs: Inputs, num_workers: int) -> str:
+    """Return where tasks run when nobody said: in processes, when that is worth their start and can be done."""
+    if num_workers == 1:
+        return "inline"
+    if inputs.raw_bytes < _WORTH_PROCESSES:
+        return "thread"
+    try:
+        pack_function(partial(_known, request.encode, request.where))
+    except TypeError as exc:
+        _log.info("split in threads, since not all can be sent to processes: %s", exc)
+        return "thread"
+    return "process"
+
+
+def _known(*given: Any) -> tuple[Any, ...]:
+    return given
 
 
 def discard_stopped(output_dir: str | os.PathLike[str]) -> str:

@@ -86,7 +86,7 @@ def _parts(source: Source, unit_bytes: int) -> Iterator[Span]:
     if source.is_stream and (source.raw_bytes > unit_bytes or not source.num_bytes):
         yield _STREAM
         return
-    number = max(1, round(source.raw_bytes / unit_bytes)) if source.length else 1
+    number = max(1, -(-source.raw_bytes // unit_bytes)) if source.length else 1
     borders = [source.length * index // number for index in range(1, number)]
     if source.cuts is not None:
         borders = [_nearest(source.cuts, border) for border in borders if source.cuts]

@@ -18,12 +18,13 @@ from pyloader.options import parse_bytes
 from pyloader.read.numbers import NumberError, as_column
 from pyloader.write.beginning import chunk_sets, make_room
 from pyloader.write.blocks import BLOCK_BYTES
-from pyloader.write.chunk_files import check_number, first_free_index, new_manifest, write_chunk
+from pyloader.write.chunk_files import check_number, chunk_name, first_free_index, new_manifest, write_chunk
+from pyloader.write.chunking import ChunkCutter
 from pyloader.write.job import Job
 from pyloader.write.layout import Layout
 from pyloader.write.placing import finish_placing, forget_coming, place_all
 from pyloader.write.refusals import check_is_path, foreign_chunks, other_holdout, stopped_split
-from pyloader.write.rows import Rows, join_rows
+from pyloader.write.rows import Rows
 from pyloader.write.sizes import ChunkSizes
 from pyloader.write.unfit import UnfitColumnsError
 
@@ -71,14 +72,12 @@ class ChunkWriter:
         if overwrite and append:
             raise ValueError("overwrite and append were given; one says what happens to the chunks that are there")
         by_bytes = parse_bytes(chunk_bytes) if chunk_samples is None else None
-        self._sizes = ChunkSizes(chunk_bytes=by_bytes, chunk_samples=chunk_samples)
+        self._cutter = ChunkCutter(ChunkSizes(chunk_bytes=by_bytes, chunk_samples=chunk_samples), self._write_chunk)
         self._layout = Layout(format)
         check_is_path(directory)
         self._directory = Path(directory)
         self._job = Job(self._directory)
         self._samples: list[Mapping[str, Any]] = []
-        self._rows: list[Rows] = []
-        self._num_rows = self._num_bytes = 0
         self._entries: list[ChunkEntry] = []
         self._is_closed = False
         self.num_samples = 0
@@ -140,8 +139,7 @@ class ChunkWriter:
             return
         try:
             self._lay_out_samples()
-            if self._num_rows:
-                self._write_chunk()
+            self._cutter.close()
             if not self._entries:
                 raise OutputDirError(f"{self._directory}/", "was given no samples.")
             columns, chunks = self._layout.written_specs(self._layout.form), self._layout.format
@@ -194,27 +192,18 @@ class ChunkWriter:
         except UnfitColumnsError as exc:
             raise self._refused(exc) from exc
         self.num_samples += len(rows)
-        while len(rows):
-            fits = self._sizes.rows_that_fit(rows.lengths(), self._num_rows, self._num_bytes)
-            if fits:
-                part, rows = rows.slice(0, fits), rows.slice(fits, len(rows))
-                self._rows.append(part)
-                self._num_rows += len(part)
-                self._num_bytes += len(part.data)
-            if len(rows):
-                self._write_chunk()
+        self._cutter.add(rows)
 
     def _refused(self, exc: UnfitColumnsError) -> SplitError:
         where = f"sample {self.num_samples + (exc.row or 0):,}" + (" or one after it" if exc.row is None else "")
         hint = 'Write Parquet, which holds it: format="parquet"' if exc.parquet_holds else exc.hint
         return SplitError(str(self._directory), f"{where} {exc}.", hint)
 
-    def _write_chunk(self) -> None:
-        rows, index = join_rows(self._rows), first_free_index(self._kept) + len(self._entries)
-        self._rows, self._num_rows, self._num_bytes = [], 0, 0
+    def _write_chunk(self, parts: list[Rows]) -> None:
         chunks, form = self._layout.format, self._layout.form
+        name = chunk_name(first_free_index(self._kept) + len(self._entries), chunks)
         with self._names_what_is_full():
-            self._entries.append(write_chunk(self._job.staged(""), index, rows, chunks=chunks, form=form))
+            self._entries.append(write_chunk(self._job.staged("") / name, parts, chunks=chunks, form=form))
 
     def _place(self, manifest: Manifest) -> None:
         self._is_closed = True
@@ -228,7 +217,7 @@ class ChunkWriter:
         if self._is_closed:
             return
         self._is_closed = True
-        self._samples, self._rows = [], []
+        self._samples = []
         try:
             self._job.end()
         finally:

@@ -14,7 +14,7 @@ from pyloader.columns import Columns
 from pyloader.datareader import read_chunk
 from pyloader.files import list_chunks
 from pyloader.read.registry import reader_for
-from pyloader.write import line_files, scatter
+from pyloader.write import line_files, runner, tasks
 
 Lines = Callable[..., Path]
 
@@ -25,8 +25,8 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     def shrink(*, block: int = 1000, pending: int = 4000, segment: int = 3000) -> None:
         monkeypatch.setitem(line_files.blocks_of_lines.__kwdefaults__, "block_bytes", block)
-        monkeypatch.setattr(scatter, "PENDING_BYTES", pending)
-        monkeypatch.setattr(scatter, "SEGMENT_BYTES", segment)
+        monkeypatch.setattr(tasks, "PENDING_BYTES", pending)
+        monkeypatch.setattr(runner, "_SEGMENT_BYTES", segment)
 
     return shrink
 
