@@ -43,10 +43,10 @@ class Frame(NamedTuple):
     checksum: int
 
 
-def row_keys(seed: int, unit: tuple[int, int], first_row: int, num_rows: int) -> np.ndarray:
-    """Return uint64 array of shape [num_rows]: the random keys of the rows first_row, ... of a unit.
+def row_keys(seed: int, unit: tuple[int, ...], first_row: int, num_rows: int) -> np.ndarray:
+    """Return uint64 array of shape [num_rows]: the random keys of the rows first_row, ... of an output of a unit.
 
-    The order of a shuffled split is that of the keys.  They are a pure function of seed, unit and place in it.
+    The order of a shuffled split is that of the keys.  They are a pure function of seed, output, unit and place in it.
     """
     random = np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(_SHUFFLE, *unit)))
     random.advance(first_row)

@@ -131,10 +131,9 @@ class _Scatter:
         self._outputs = work.request.outputs
         self._bad = BadRows(work.request.max_skipped)
         self._learnt, self._preparation = work.preparation(self._bad)
-        self._digest = xxhash.xxh3_64()
+        self._digests = {name: xxhash.xxh3_64() for name in self._outputs}
         self._num_rows = dict.fromkeys(self._outputs, 0)
         self._raw_bytes = dict.fromkeys(self._outputs, 0)
-        self._num_keyed = 0
         self._chunks: list[ChunkEntry] = []
         self._buckets = {name: [0] * work.num_buckets for name in self._outputs}
         self._pending: list[tuple[int, Rows, np.ndarray | None]] = []
@@ -170,7 +169,7 @@ class _Scatter:
             num_rows=self._num_rows,
             raw_bytes=self._raw_bytes,
             num_lines=num_lines,
-            digest=self._digest.hexdigest(),
+            digest="".join(digest.hexdigest() for digest in self._digests.values()),
             piece=self._unit.digest,
             learnt=self._learnt,
             bad=self._bad.rows,
@@ -181,18 +180,17 @@ class _Scatter:
         )
 
     def _take(self, output: str, rows: Rows) -> None:
-        self._digest.update(rows.data)
+        index = self._outputs.index(output)
+        self._digests[output].update(rows.data)
+        keys = None
+        if self._work.request.shuffle:
+            unit = (index, self._unit.index, self._unit.piece)
+            keys = row_keys(self._work.request.seed, unit, self._num_rows[output], len(rows))
         self._num_rows[output] += len(rows)
         self._raw_bytes[output] += len(rows.data)
-        index = self._outputs.index(output)
         if self._cutter is not None and index == 0:
             self._cutter.add(rows)
             return
-        keys = None
-        if self._work.request.shuffle:
-            unit = (self._unit.index, self._unit.piece)
-            keys = row_keys(self._work.request.seed, unit, self._num_keyed, len(rows))
-            self._num_keyed += len(rows)
         self._pending.append((index, rows, keys))
         self._pending_bytes += len(rows.data) + 16 * len(rows)
         if self._pending_bytes >= PENDING_BYTES:

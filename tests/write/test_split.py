@@ -24,7 +24,7 @@ from pyloader.columns import Columns
 from pyloader.dataset import Dataset
 from pyloader.errors import BatchEncodeError, SplitError
 from pyloader.files import list_chunks
-from pyloader.write import FORMATS, rows, scatter, split
+from pyloader.write import FORMATS, rows, runner, split
 
 PACKERS = {"": bytes, ".gz": gzip.compress, ".zst": zstandard.compress, ".xz": lzma.compress, ".bz2": bz2.compress}
 
@@ -246,17 +246,6 @@ def test_workers_blocks_checkpoints_and_segments_change_nothing(
         assert tree(output) == expected
 
 
-def test_a_segment_larger_than_memory_should_hold_is_read_in_turns_and_gives_the_same_order(
-    dump: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from pyloader.write import passes
-
-    split(dump, tmp_path / "whole", shuffle=True, num_chunks=3)
-    monkeypatch.setattr(passes, "SEGMENT_BYTES", 200)
-    split(dump, tmp_path / "turns", shuffle=True, num_chunks=3)
-    assert lines_of(tmp_path / "turns") == lines_of(tmp_path / "whole")
-
-
 def test_two_seeds_give_two_orders(dump: Path, tmp_path: Path) -> None:
     orders = []
     for seed in (0, 1):
@@ -460,9 +449,9 @@ def test_chunks_are_not_spelled_out_for_the_reports_of_the_threads(
     assert split(dump, tmp_path / "chunks", num_chunks=5, workers=2).num_written == 5
 
 
-def test_segments_follow_the_size_of_the_dump() -> None:
-    sizes = [n * scatter.SEGMENT_BYTES for n in (0, 1, 2, 3, 4, 5, 16, 17)]
-    assert list(map(scatter.segment_bits, sizes)) == [0, 0, 1, 2, 2, 3, 4, 5]
+def test_buckets_follow_the_size_of_the_dump() -> None:
+    sizes = [number * 2**25 for number in (1, 2, 3, 17, 10**6)]
+    assert list(map(runner.num_buckets, sizes)) == [1, 2, 3, 17, 4096]
 
 
 class Noisy(Dataset):

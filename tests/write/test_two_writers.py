@@ -17,7 +17,7 @@ from killing import CHANGES
 from pyloader import ChunkWriter, DataLoader
 from pyloader.cli.main import main
 from pyloader.errors import SplitError
-from pyloader.write import passes, split
+from pyloader.write import split, tasks
 
 NUM_ROWS = 3000
 
@@ -152,12 +152,13 @@ def test_a_chunk_writer_that_was_dropped_keeps_nobody_from_the_directory() -> No
 def test_chunks_that_hold_another_number_of_samples_than_was_taken_get_no_manifest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    whole = passes.write_chunk
+    whole = tasks.write_chunk
 
-    def loses_one(directory: Path, index: int, rows: Any, **options: Any) -> Any:
-        return whole(directory, index, rows.slice(0, len(rows) - (index == 3)), **options)
+    def loses_one(path: Path, parts: Any, **options: Any) -> Any:
+        is_third = "000003" in path.name
+        return whole(path, [parts[0].slice(0, len(parts[0]) - is_third), *parts[1:]], **options)
 
-    monkeypatch.setattr(passes, "write_chunk", loses_one)
+    monkeypatch.setattr(tasks, "write_chunk", loses_one)
     with pytest.raises(SplitError, match=r"the chunks hold 2,999 samples, and 3,000 were taken"):
         split("big.jsonl", "out")
     assert not Path("out").exists()
