@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,25 +14,22 @@ __all__ = ["ChunkCutter", "Part", "gathered"]
 
 
 class ChunkCutter:
-    """Cuts rows into chunks as they come, none larger than was asked for.
-
-    The last chunk is held back as long as more rows may come: where it would be under half the size, it and the one
-    before share their rows evenly.
+    """Cuts rows into chunks as they come, none larger than was asked for.  A chunk is a list of parts.
 
     Args:
       sizes: How large chunks are.
-      write: Called with the rows of each chunk, in parts.
-      evens_out: Whether the last two share their rows.
+      evens_out: Whether the last chunk is held back as long as more rows may come: where it would be under half the
+        size, it and the one before share their rows evenly.
     """
 
-    def __init__(self, sizes: ChunkSizes, write: Callable[[list[Rows]], None], *, evens_out: bool = False) -> None:
-        self._sizes, self._write, self._evens_out = sizes, write, evens_out
+    def __init__(self, sizes: ChunkSizes, *, evens_out: bool = False) -> None:
+        self._sizes, self._evens_out = sizes, evens_out
         self._full: list[Rows] = []
         self._rows: list[Rows] = []
         self._num_rows = self._num_bytes = 0
 
-    def add(self, rows: Rows) -> None:
-        """Take rows; whole chunks are written."""
+    def add(self, rows: Rows) -> Iterator[list[Rows]]:
+        """Take rows; yield the chunks that are whole by now."""
         while len(rows):
             fits = self._sizes.rows_that_fit(rows.lengths(), self._num_rows, self._num_bytes)
             if fits:
@@ -40,35 +37,23 @@ class ChunkCutter:
                 self._rows.append(part)
                 self._num_rows += len(part)
                 self._num_bytes += len(part.data)
-            if self._full and self._is_half_full():
-                self._write_full()
+            if self._full and (len(rows) or self._sizes.are_half_full(self._num_rows, self._num_bytes)):
+                yield self._full
+                self._full = []
             if len(rows):
-                self._write_full()
                 self._full, self._rows = self._rows, []
                 self._num_rows = self._num_bytes = 0
                 if not self._evens_out:
-                    self._write_full()
+                    yield self._full
+                    self._full = []
 
-    def close(self) -> None:
-        """Write what is left."""
+    def end(self) -> Iterator[list[Rows]]:
+        """Yield what is left, at most two chunks."""
         if self._full and self._rows:
             rows = join_rows([*self._full, *self._rows])
             self._full, self._rows = [rows.slice(0, len(rows) // 2)], [rows.slice(len(rows) // 2, len(rows))]
-        self._write_full()
-        if self._rows:
-            self._write(self._rows)
-        self._rows = []
-
-    def _is_half_full(self) -> bool:
-        sizes = self._sizes
-        if sizes.chunk_samples is not None:
-            return 2 * self._num_rows >= sizes.chunk_samples
-        return 2 * self._num_bytes >= sizes.bytes_of_chunk
-
-    def _write_full(self) -> None:
-        if self._full:
-            full, self._full = self._full, []
-            self._write(full)
+        yield from filter(None, (self._full, self._rows))
+        self._full, self._rows = [], []
 
 
 class Part(NamedTuple):

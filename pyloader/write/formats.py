@@ -69,7 +69,10 @@ def _write_columns(path: Path, parts: Sequence[Rows], form: Form) -> None:
     path.mkdir()
     for name, values in form.to_columns(join_rows(parts)).items():
         assert isinstance(values, np.ndarray)
-        np.save(path / f"{name}.npy", values, allow_pickle=False)
+        with open(path / f"{name}.npy", "wb") as file:
+            # As np.save does; but an error of the disk keeps its number.
+            np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(values))
+            file.write(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
 
 
 def _write_arrayrecord(path: Path, parts: Sequence[Rows], form: Form) -> None:

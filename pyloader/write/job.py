@@ -122,7 +122,6 @@ class Job:
 
     Attributes:
       receipts: Name of a task -> what came of it.
-      is_worth_keeping: Whether there is more in it than that a split was begun.
       has_failed: Whether that split ended by itself, with an error, and not by a kill: then the same command goes on
         with it, and any other takes its place.
     """
@@ -136,7 +135,7 @@ class Job:
     @property
     def is_worth_keeping(self) -> bool:
         """Whether there is more in it than that a split was begun."""
-        return bool(self.receipts)
+        return any(isinstance(found, UnitReceipt) and any(found.num_rows.values()) for found in self.receipts.values())
 
     @property
     def made(self) -> Path:
@@ -208,6 +207,10 @@ class Job:
             file.flush()
             os.fsync(file.fileno())
         self.receipts[receipt.name] = receipt
+
+    def chunk_files(self) -> set[str]:
+        """Return the files of all finished chunks, as tasks have named them."""
+        return {entry.file for receipt in self.receipts.values() for entry in _chunks(receipt)}
 
     def end(self) -> None:
         """Give up what has not been put in its place."""

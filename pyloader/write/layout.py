@@ -88,7 +88,11 @@ class Layout(msgspec.Struct):
           UnfitColumnsError: the format cannot hold them, or they are not like the ones before.
         """
         if self.wants_arrays:
-            parts = [{name: _as_array(name, values) for name, values in part.items()} for part in parts]
+            fractions = {spec.name for spec in self.arrays if spec.dtype == "<f8"}
+            parts = [
+                {name: _as_array(name, values, is_float=name in fractions) for name, values in part.items()}
+                for part in parts
+            ]
         for part in parts:
             _check_arrays(part)
         if self.form_name is None:
@@ -165,7 +169,8 @@ def _check_file_names(columns: Columns) -> None:
             raise UnfitColumnsError(f"{what}; rename it, or write another format")
 
 
-def _as_array(name: str, values: Column) -> np.ndarray:
+def _as_array(name: str, values: Column, *, is_float: bool = False) -> np.ndarray:
+    """Return a column as an array; with `is_float` whole numbers, as far as float64 holds them, are fractions."""
     if isinstance(values, np.ndarray):
         return values
     plain = numbers_in(values) if values and type(values[0]) is str else values
@@ -184,6 +189,8 @@ def _as_array(name: str, values: Column) -> np.ndarray:
     if array is not column and not _is_exact(plain, array):
         what = f"has lists in column {name!r} whose numbers would change in one array of {array.dtype}"
         raise UnfitColumnsError(f"{what}: give all of them the same kind; {_OTHER}")
+    if is_float and array.dtype == np.int64 and (np.abs(array) <= 2**53).all():
+        return array.astype(np.float64)
     return array
 
 

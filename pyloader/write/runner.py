@@ -21,6 +21,7 @@ from pyloader.files.atomic import remove
 from pyloader.machine.bars import progress_bar
 from pyloader.options import format_bytes
 from pyloader.write.beginning import chunk_sets
+from pyloader.write.blocks import BLOCK_BYTES, Block
 from pyloader.write.chunk_files import check_number, check_same_columns, is_whole, new_manifest
 from pyloader.write.chunks_plan import ChunkTask, chunk_tasks, named_chunks
 from pyloader.write.feeding import pieces_of
@@ -81,9 +82,11 @@ class Run:
         self._root = Path(request.output_dir)
         self._unit_bytes = bytes_of_unit(inputs.raw_bytes, request.sizes.bytes_in(inputs.raw_bytes))
         self._num_planned: int | None = None
+        self._found: set[str] = set()
 
     def run(self) -> int:
         """Split, or go on; return how many chunks were written."""
+        self._found = self._job.chunk_files()
         try:
             try:
                 receipts = self._scattered()
@@ -141,17 +144,26 @@ class Run:
         preparation = Preparation(
             begun, self._request, self._inputs.format, _go_past, holdout_rule=self._terms.holdout_rule
         )
-        ahead = []
+        ahead: list[Unit] = []
+        first: list[bytes] = []
         for unit in units:
             ahead.append(unit)
             try:
                 for source, span in unit.spans:
                     with closing(source.blocks(span)) as blocks:
                         for block in blocks:
+                            if isinstance(block.content, bytes) and begun.layout.wants_arrays:
+                                # As one block: a column may have no fraction in the first rows.
+                                first.append(block.content)
+                                if sum(map(len, first)) < BLOCK_BYTES:
+                                    continue
+                                block = replace(block, content=b"".join(first), line=1)  # noqa: PLW2901
                             if preparation.rows(block, source.name):
                                 return ahead
             except SplitError as exc:
                 raise self._located(unit, exc) from exc.__cause__
+        if first:
+            preparation.rows(Block(b"".join(first), 1, 0), self._inputs.sources[0].name)
         return ahead
 
     def _scatter(self, units: Iterator[Unit], begun: Learnt) -> None:
@@ -232,7 +244,7 @@ class Run:
             check_number(str(self._root), itertools.chain.from_iterable(entries.values()), num_rows)
         manifests = {output: self._manifest(output, of_output, receipts) for output, of_output in entries.items()}
         self._job.name_chunks(names)
-        return manifests, len(names)
+        return manifests, len({file for _, _, file in names} - self._found)
 
     def _mending(
         self, output: str, found: Sequence[tuple[ChunkEntry | None, str]], mended: Sequence[ChunkEntry]

@@ -61,6 +61,12 @@ class ChunkSizes:
         # By default a unit of the dump that is a little larger than a chunk is one.
         return self if self.chunk_bytes is not None else ChunkSizes(chunk_bytes=self.bytes_in(raw_bytes) * 9 // 8 + 1)
 
+    def are_half_full(self, num_rows: int, num_bytes: int) -> bool:
+        """Tell whether so many rows, of so many bytes, are half of a chunk."""
+        if self.chunk_samples is not None:
+            return 2 * num_rows >= self.chunk_samples
+        return 2 * num_bytes >= self.bytes_of_chunk
+
     def rows_that_fit(self, lengths: np.ndarray, num_rows: int, num_bytes: int) -> int:
         """Return how many of the next rows, of `lengths` bytes each, go into a chunk that has `num_rows` already."""
         if self.chunk_samples is not None:

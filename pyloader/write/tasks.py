@@ -11,7 +11,7 @@ import functools
 import os
 import sys
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -41,7 +41,7 @@ from pyloader.write.versions import versions
 __all__ = ["PENDING_BYTES", "Work", "packed", "run_task", "scatter", "write"]
 
 # Rows of a unit that wait in memory to be put aside.
-PENDING_BYTES = 2**25
+PENDING_BYTES = 2**24
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +141,7 @@ class _Scatter:
         self._segments: SegmentWriter | None = None
         self._file = f"{unit.name}-{_attempt()}.rows"
         cut = work.cut
-        self._cutter = None if cut is None else ChunkCutter(cut, self._write_chunk, evens_out=True)
+        self._cutter = None if cut is None else ChunkCutter(cut, evens_out=True)
 
     def run(self) -> UnitReceipt:
         num_lines = 0
@@ -155,7 +155,7 @@ class _Scatter:
                         if isinstance(block.content, bytes):
                             num_lines = block.line - 1 + block.content.count(b"\n")
             if self._cutter is not None:
-                self._cutter.close()
+                self._write_chunks(self._cutter.end())
             self._put_aside()
             if self._segments is not None:
                 self._segments.close(by_bucket=self._work.request.shuffle)
@@ -163,6 +163,7 @@ class _Scatter:
             if self._segments is not None:
                 self._segments.abandon()
             raise
+        self._learnt.num_skipped = len(self._bad.rows)
         path = self._work.made / self._file
         return UnitReceipt(
             name=self._unit.name,
@@ -189,7 +190,7 @@ class _Scatter:
         self._num_rows[output] += len(rows)
         self._raw_bytes[output] += len(rows.data)
         if self._cutter is not None and index == 0:
-            self._cutter.add(rows)
+            self._write_chunks(self._cutter.add(rows))
             return
         self._pending.append((index, rows, keys))
         self._pending_bytes += len(rows.data) + 16 * len(rows)
@@ -221,11 +222,11 @@ class _Scatter:
         self._pending.clear()
         self._pending_bytes = 0
 
-    def _write_chunk(self, rows: list[Rows]) -> None:
-        form, chunks = self._preparation.layout.form, self._preparation.layout.format
-        number = len(self._chunks)
-        path = self._work.made / f"{self._unit.name}-{number:04d}-{_attempt()}{chunks.suffix}"
-        self._chunks.append(write_chunk(path, rows, chunks=chunks, form=form))
+    def _write_chunks(self, cut: Iterable[list[Rows]]) -> None:
+        for parts in cut:
+            form, chunks = self._preparation.layout.form, self._preparation.layout.format
+            path = self._work.made / f"{self._unit.name}-{len(self._chunks):04d}-{_attempt()}{chunks.suffix}"
+            self._chunks.append(write_chunk(path, parts, chunks=chunks, form=form))
 
 
 @functools.lru_cache(maxsize=64)

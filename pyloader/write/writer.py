@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ class ChunkWriter:
         if overwrite and append:
             raise ValueError("overwrite and append were given; one says what happens to the chunks that are there")
         by_bytes = parse_bytes(chunk_bytes) if chunk_samples is None else None
-        self._cutter = ChunkCutter(ChunkSizes(chunk_bytes=by_bytes, chunk_samples=chunk_samples), self._write_chunk)
+        self._cutter = ChunkCutter(ChunkSizes(chunk_bytes=by_bytes, chunk_samples=chunk_samples))
         self._layout = Layout(format)
         check_is_path(directory)
         self._directory = Path(directory)
@@ -139,7 +139,7 @@ class ChunkWriter:
             return
         try:
             self._lay_out_samples()
-            self._cutter.close()
+            self._write_chunks(self._cutter.end())
             if not self._entries:
                 raise OutputDirError(f"{self._directory}/", "was given no samples.")
             columns, chunks = self._layout.written_specs(self._layout.form), self._layout.format
@@ -192,18 +192,19 @@ class ChunkWriter:
         except UnfitColumnsError as exc:
             raise self._refused(exc) from exc
         self.num_samples += len(rows)
-        self._cutter.add(rows)
+        self._write_chunks(self._cutter.add(rows))
 
     def _refused(self, exc: UnfitColumnsError) -> SplitError:
         where = f"sample {self.num_samples + (exc.row or 0):,}" + (" or one after it" if exc.row is None else "")
         hint = 'Write Parquet, which holds it: format="parquet"' if exc.parquet_holds else exc.hint
         return SplitError(str(self._directory), f"{where} {exc}.", hint)
 
-    def _write_chunk(self, parts: list[Rows]) -> None:
-        chunks, form = self._layout.format, self._layout.form
-        name = chunk_name(first_free_index(self._kept) + len(self._entries), chunks)
-        with self._names_what_is_full():
-            self._entries.append(write_chunk(self._job.staged("") / name, parts, chunks=chunks, form=form))
+    def _write_chunks(self, cut: Iterable[list[Rows]]) -> None:
+        for parts in cut:
+            chunks, form = self._layout.format, self._layout.form
+            name = chunk_name(first_free_index(self._kept) + len(self._entries), chunks)
+            with self._names_what_is_full():
+                self._entries.append(write_chunk(self._job.staged("") / name, parts, chunks=chunks, form=form))
 
     def _place(self, manifest: Manifest) -> None:
         self._is_closed = True

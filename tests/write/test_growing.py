@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import shutil
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -172,7 +172,7 @@ def test_an_error_in_the_users_code_keeps_what_was_done_for_the_same_command_and
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
             split("day2.jsonl", "grown", **stopped)
-        assert list(Path("grown", ".split").rglob("chunk-*"))
+        assert list(Path("grown", ".split").rglob("unit-*"))
     Path("fails").unlink()
     split("day2.jsonl", "grown", **stopped)
     assert ids("grown") == days(1, 2)
@@ -220,33 +220,20 @@ def test_a_job_file_that_cannot_be_read_can_be_given_up(small_steps: Any) -> Non
     assert ids("grown") == days(1, 2)
 
 
-def put_in_place_at_once(place: str) -> None:
-    """Make a stopped split look as an earlier version left it: its chunks are in their places, listed by nobody."""
-    job = Path(place, ".split", "job.json")
-    job.write_text(json.dumps({**json.loads(job.read_text()), "version": 1}))
-    for chunk in Path(place, ".split", "chunks-").glob("chunk-*"):
-        chunk.rename(Path(place, chunk.name))
-    shutil.rmtree(Path(place, ".split", "chunks-"))
-
-
-@pytest.mark.parametrize("goes_on", [True, False])
-def test_what_an_earlier_version_left_is_gone_on_with_or_given_up(goes_on: bool, small_steps: Any) -> None:
-    small_steps(block=100, pending=200)
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_split_that_an_earlier_version_began_is_refused_by_name_and_can_be_given_up(version: int) -> None:
     split("day1.jsonl", "grown", chunk_samples=7)
     append: dict[str, Any] = {"append": True, "chunk_samples": 7}
-    in_a_child(lambda: split("day2.jsonl", "grown", **append), kill_at=150)
-    put_in_place_at_once("grown")
-    num_chunks = len(list(Path("grown").glob("chunk-*")))
-    assert num_chunks > 9
-    if goes_on:
+    in_a_child(lambda: split("day2.jsonl", "grown", **append), kill_at=100)
+    job = Path("grown", ".split", "job.json")
+    job.write_text(json.dumps({**json.loads(job.read_text()), "version": version}))
+    Path("grown/.split/receipts.jsonl").rename("grown/.split/chunks.jsonl")
+    with pytest.raises(SplitError, match=rf"of version {version}, .* an earlier version of pyloader.*--discard-stopped"):
         split("day2.jsonl", "grown", **append)
-        assert ids("grown") == days(1, 2)
-    else:
-        with pytest.raises(SplitError, match="--discard-stopped"):
-            split("day3.jsonl", "grown", **append)
-        discard_stopped("grown")
-        assert len(list(Path("grown").glob("chunk-*"))) == 9
-        assert ids("grown") == days(1)
+    discard_stopped("grown")
+    assert ids("grown") == days(1)
+    split("day2.jsonl", "grown", **append)
+    assert ids("grown") == days(1, 2)
 
 
 def test_a_stopped_split_does_not_write_over_what_came_to_its_outputs_meanwhile(small_steps: Any) -> None:

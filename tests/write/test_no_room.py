@@ -34,7 +34,7 @@ def limited(script: str, place: Path) -> subprocess.CompletedProcess[str]:
 COMMANDS = {
     "a chunk of lines": "split dump.jsonl out --to jsonl --num-chunks 1",
     "a chunk of columns": "split x.npy out --num-chunks 1",
-    "rows put aside": "split dump.jsonl out --num-chunks 4",
+    "rows put aside": "split dump.txt out --num-chunks 4",
 }
 
 
@@ -42,6 +42,7 @@ COMMANDS = {
 @pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS)
 def test_a_limit_on_the_size_of_files_is_named_with_the_file_and_the_way_on(words: str, tmp_path: Path) -> None:
     (tmp_path / "dump.jsonl").write_text('{"a": "some text to fill the line"}\n' * 2000)
+    (tmp_path / "dump.txt").write_text("\n".join(f"a line of text {number:060d}" for number in range(8000)))
     np.save(tmp_path / "x.npy", np.zeros((2000, 8)))
     script = f"import sys; from pyloader.cli.main import main; sys.exit(main({words.split()!r}))"
     done = limited(script, tmp_path)
@@ -53,7 +54,7 @@ def test_a_limit_on_the_size_of_files_is_named_with_the_file_and_the_way_on(word
     assert subprocess.run(again, cwd=tmp_path, check=False).returncode == 0
     counts = list_chunks(tmp_path / "out").counts
     assert counts is not None
-    assert counts.sum() == 2000
+    assert counts.sum() in (2000, 8000)
 
 
 def test_a_manifest_for_which_there_is_no_room_is_named(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from products import drawn
 
 from pyloader.errors import SplitError
 from pyloader.files import atomic
-from pyloader.write import line_files, split
+from pyloader.write import runner, split, tasks
 
 CASES: dict[str, dict[str, Any]] = {
     "in order, cut while reading": {"chunk_bytes": 2000},
@@ -87,9 +87,9 @@ def test_a_line_of_the_journal_that_was_cut_short_is_gone_on_from(
     for path in output.iterdir():
         path.unlink()
     in_a_child(lambda: split(dump, output, num_chunks=9), kill_at=200)
-    journal = output / ".split" / "chunks.jsonl"
+    journal = output / ".split" / "receipts.jsonl"
     assert journal.read_bytes().count(b"\n") > 1
-    journal.write_bytes(journal.read_bytes() + b'{"output":"","index":7,"en')
+    journal.write_bytes(journal.read_bytes() + b'{"type":"unit","name":"un')
     in_a_child(lambda: split(dump, output, num_chunks=9), kill_at=20)
     split(dump, output, num_chunks=9)
     assert tree(output) == expected
@@ -101,16 +101,19 @@ def test_going_on_does_not_read_again_what_is_put_aside(
     small_steps()
     output = tmp_path / "chunks"
     in_a_child(lambda: split(dump, output, chunk_bytes=2000), kill_at=200)
-    asked: list[int] = []
-    whole = line_files.opened
+    receipts = (output / ".split" / "receipts.jsonl").read_bytes().count(b"\n")
+    scattered: list[str] = []
+    whole = tasks.scatter
 
-    def noted(name: str, offset: int = 0) -> Any:
-        asked.append(offset)
-        return whole(name, offset)
+    def noted(work: Any, unit: Any) -> Any:
+        scattered.append(unit.name)
+        return whole(work, unit)
 
-    monkeypatch.setattr(line_files, "opened", noted)
+    monkeypatch.setattr(runner, "scatter", noted)
     split(dump, output, chunk_bytes=2000)
-    assert asked[0] > 0
+    assert receipts > 5
+    assert scattered
+    assert not {f"unit-{number:06d}-000000" for number in range(receipts)}.intersection(scattered)
 
 
 def test_the_same_command_again_writes_nothing(dump: Path, tmp_path: Path) -> None:

@@ -169,11 +169,9 @@ def test_links_in_what_a_split_has_left_are_refused(name: str, kind: str) -> Non
 
 @pytest.mark.parametrize("output", ["../victim", "/", "a/b", ".."])
 def test_a_job_file_names_no_directory_elsewhere(output: str, small_steps: Any) -> None:
-    entry = {"file": "chunk-00000.jsonl", "num_samples": 1, "num_bytes": 4}
     Path("ow/.split").mkdir(parents=True)
-    job = {"fingerprint": "", "command": "x", "num_rows": 1, "learnt": {"layout": {}}, "version": 1}
-    Path("ow/.split/job.json").write_text(json.dumps(job))
-    Path("ow/.split/chunks.jsonl").write_text(json.dumps({"output": output, "index": 0, "entry": entry}) + "\n")
+    Path("ow/.split/job.json").write_text(json.dumps({"fingerprint": "", "command": "x", "version": 3}))
+    Path("ow/.split/names.json").write_text(json.dumps([[output, "chunk-00000.jsonl", "unit"]]))
     for attempt in (
         lambda: split("day1.jsonl", "ow", overwrite=True),
         lambda: split("day1.jsonl", "ow"),
