@@ -41,7 +41,7 @@ from pyloader.write.units import Unit, bytes_of_unit, plan_units
 
 __all__ = ["Run", "num_buckets"]
 
-_SEGMENT_BYTES = 2**25  # of one bucket, over all units
+_SEGMENT_BYTES = 2**23  # of one bucket, over all units
 _MAX_BUCKETS = 2**12
 _UNKNOWN_BYTES = 2**32  # what standard input is taken to hold
 

@@ -453,7 +453,7 @@ def test_chunks_are_not_spelled_out_for_the_reports_of_the_threads(
 
 
 def test_buckets_follow_the_size_of_the_dump() -> None:
-    sizes = [number * 2**25 for number in (1, 2, 3, 17, 10**6)]
+    sizes = [number * 2**23 for number in (1, 2, 3, 17, 10**6)]
     assert list(map(runner.num_buckets, sizes)) == [1, 2, 3, 17, 4096]
 
 
