@@ -50,7 +50,9 @@ def arrow_sources(
 
 
 class _Head(NamedTuple):
-    """What the head or the foot of a file says.  A file without an index of its parts has no rows here: it is read whole.
+    """What the head or the foot of a file says.
+
+    A file without an index of its parts has no rows here: it is read whole.
 
     Attributes:
       schema: Its Arrow schema.

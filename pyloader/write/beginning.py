@@ -39,9 +39,7 @@ from pyloader.write.versions import versions
 __all__ = ["begin", "chunk_sets", "discard", "make_room", "places_to_lock", "text_columns"]
 
 
-def begin(
-    request: Request, inputs: Inputs, job: Job, *, overwrite: bool, puts_all_aside: bool
-) -> Terms | None:
+def begin(request: Request, inputs: Inputs, job: Job, *, overwrite: bool, puts_all_aside: bool) -> Terms | None:
     """Return what a split is to be done with, afresh or as it was begun; None when all of its chunks are there, whole.
 
     Args:

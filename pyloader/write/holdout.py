@@ -19,7 +19,15 @@ from pyloader.columns import Columns
 from pyloader.errors import SplitError
 from pyloader.write.rows import Rows
 
-__all__ = ["HOLDOUT_RULE", "MAIN", "assignment", "hashes_of_columns", "hashes_of_rows", "hashes_of_samples", "output_names"]
+__all__ = [
+    "HOLDOUT_RULE",
+    "MAIN",
+    "assignment",
+    "hashes_of_columns",
+    "hashes_of_rows",
+    "hashes_of_samples",
+    "output_names",
+]
 
 MAIN = "train"
 HOLDOUT_RULE = 2

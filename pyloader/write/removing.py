@@ -35,7 +35,9 @@ FAILED = "failed"
 _CHUNK = re.compile(r"chunk-(\d{5})\.[a-z.]+")
 _OTHERS = {MANIFEST_NAME, NEXT_NAME, LOCK_NAME, STAGING_NAME}
 _OUTPUT = re.compile(r"[\w-]*")
-_STAGED = re.compile(rf"\.?(job\.json|(receipts|chunks)\.jsonl|names\.json|{COMPLETE}|{FAILED})(\.writing)?|(rows|chunks)-[\w-]*")
+_STAGED = re.compile(
+    rf"\.?(job\.json|(receipts|chunks)\.jsonl|names\.json|{COMPLETE}|{FAILED})(\.writing)?|(rows|chunks)-[\w-]*"
+)
 
 
 def is_own_name(name: str) -> bool:

@@ -68,8 +68,8 @@ def split(
     """Split a dump into chunks, whatever its size.
 
     The chunks are a function of the dump and of the options, never of `workers` or `engine`.  Each is there whole or
-    not at all, and the manifest comes last.  A run that was killed goes on from where it stopped when it is started again.
-    Chunks that have been damaged since are written again, and no others.
+    not at all, and the manifest comes last.  A run that was killed goes on from where it stopped when it is started
+    again.  Chunks that have been damaged since are written again, and no others.
 
     Args:
       inputs: A file, a glob pattern, several of them, "-" for standard input, or column -> .npy file.
@@ -160,9 +160,9 @@ def split(
         terms = begin(request, found, job, overwrite=overwrite, puts_all_aside=cut is None)
         if terms is None:
             return 0
-        learnt = Learnt(layout=layout, fields=dict.fromkeys(text_columns(terms, root), {"text"}))
+        learnt = Learnt(layout=layout, fields={name: {"text"} for name in text_columns(terms, root)})
         with opened_engine(kind, number, address=address) as opened:
-            sends = not (kind in ("inline", "thread"))
+            sends = kind not in ("inline", "thread")
             return Run(
                 request, found, job, terms, learnt,
                 cut=cut, engine=opened, num_workers=number, sends=sends, show=progress,

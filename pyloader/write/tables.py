@@ -70,9 +70,7 @@ def blocks_of_fields(
             yield _block(header, held, numbers, bad, num_read)
 
 
-def _block(
-    header: list[str], rows: list[list[str]], numbers: list[int], bad: list[SplitError], num_read: int
-) -> Block:
+def _block(header: list[str], rows: list[list[str]], numbers: list[int], bad: list[SplitError], num_read: int) -> Block:
     fields = zip(*rows, strict=True) if rows else [()] * len(header)
     columns: Columns = {key: list(values) for key, values in zip(header, fields, strict=True)}
     return Block(columns, numbers[0] if numbers else 1, num_read, numbers, bad)

@@ -73,9 +73,7 @@ class Work:
     def preparation(self, bad: Callable[[Exception, str, int, str], None]) -> tuple[Learnt, Preparation]:
         """Return what turns blocks into rows, and what it learns meanwhile."""
         learnt = msgspec.json.decode(self.learnt, type=Learnt)
-        return learnt, Preparation(
-            learnt, self.request, self.input_format, bad, holdout_rule=self.holdout_rule
-        )
+        return learnt, Preparation(learnt, self.request, self.input_format, bad, holdout_rule=self.holdout_rule)
 
 
 def packed(work: Work) -> bytes:

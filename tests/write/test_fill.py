@@ -12,7 +12,6 @@ import pytest
 
 from pyloader.cli.main import main
 from pyloader.errors import OutputDirError, SplitError
-from pyloader.files import checksum_of
 from pyloader.write import split
 
 ROWS: list[dict[str, Any]] = [

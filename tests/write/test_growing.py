@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-import shutil
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -228,7 +228,9 @@ def test_a_split_that_an_earlier_version_began_is_refused_by_name_and_can_be_giv
     job = Path("grown", ".split", "job.json")
     job.write_text(json.dumps({**json.loads(job.read_text()), "version": version}))
     Path("grown/.split/receipts.jsonl").rename("grown/.split/chunks.jsonl")
-    with pytest.raises(SplitError, match=rf"of version {version}, .* an earlier version of pyloader.*--discard-stopped"):
+    with pytest.raises(
+        SplitError, match=rf"of version {version}, .* an earlier version of pyloader.*--discard-stopped"
+    ):
         split("day2.jsonl", "grown", **append)
     discard_stopped("grown")
     assert ids("grown") == days(1)
