@@ -37,6 +37,7 @@ TESTED_IN = {
     "deliver/inline": ["deliver/test_map_in_order"],
     "deliver/ledger": ["system/test_bytes"],
     "deliver/lifecycle": ["system/test_clean", "system/test_exits"],
+    "deliver/engines": ["write/test_engines"],
     "deliver/pickling": ["deliver/test_processes"],
     "deliver/slots": ["system/test_bounded"],
     "deliver/stalls": ["system/test_never_hang"],

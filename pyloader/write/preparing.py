@@ -132,7 +132,7 @@ class Preparation:
         self._learnt, self._request, self.layout, self._leave_out = learnt, request, learnt.layout, leave_out
         self._holdout_rule = holdout_rule
         self._input_format = input_format
-        is_encoded = request.encoder is not None
+        is_encoded = request.encode is not None  # it is made where it is first used
         self._has_fields = _has_fields(input_format, self.layout, is_encoded=is_encoded)
         self._keeps_lines = input_format == "jsonl" and not is_encoded and self.layout.takes_json
         kinds = self.layout.kinds if self._keeps_lines else learnt.line_kinds

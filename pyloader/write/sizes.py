@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pyloader.write.units import bytes_of_unit
+
 __all__ = ["DEFAULT_CHUNK_BYTES", "MIN_CHUNKS", "ChunkSizes", "even_counts"]
 
 DEFAULT_CHUNK_BYTES = 64 * 2**20
@@ -58,8 +60,13 @@ class ChunkSizes:
         """
         if self.num_chunks is not None or self.chunk_samples is not None or not (raw_bytes or self.chunk_bytes):
             return None
-        # By default a unit of the dump that is a little larger than a chunk is one.
-        return self if self.chunk_bytes is not None else ChunkSizes(chunk_bytes=self.bytes_in(raw_bytes) * 9 // 8 + 1)
+        if self.chunk_bytes is not None:
+            return self
+        size = self.bytes_in(raw_bytes)
+        # Where a unit is to be one chunk, one that is a little larger is one, too; where it is to be several, a row
+        # that goes over the border does not make one more.
+        slack = 8 if bytes_of_unit(raw_bytes, size) == size else 32
+        return ChunkSizes(chunk_bytes=size + -(-size // slack))
 
     def are_half_full(self, num_rows: int, num_bytes: int) -> bool:
         """Tell whether so many rows, of so many bytes, are half of a chunk."""

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from pyloader.write.blocks import WHOLE, Source, Span
 
-__all__ = ["MAX_UNIT_BYTES", "Unit", "bytes_of_unit", "plan_units"]
+__all__ = ["Unit", "bytes_of_unit", "plan_units"]
 
 MAX_UNIT_BYTES = 2**30
+MIN_UNIT_BYTES = 2**18  # what a file is, is seen in its first unit; and a task costs about a millisecond
 _UNITS = 64
 _STREAM = Span(-1)  # what is cut into pieces while it is read
 
@@ -53,9 +54,9 @@ class Unit:
 def bytes_of_unit(raw_bytes: int, chunk_bytes: int) -> int:
     """Return how large units are: a 64th of the dump, at least one chunk, at most 1 GiB or one chunk.
 
-    So a small dump has units enough for all workers and for a shuffle window, and a large one not too many.
+    So a small dump has units enough for all workers, and a large one not too many.
     """
-    return max(chunk_bytes, min(-(-raw_bytes // _UNITS), MAX_UNIT_BYTES))
+    return max(chunk_bytes, min(-(-raw_bytes // _UNITS), MAX_UNIT_BYTES), MIN_UNIT_BYTES)
 
 
 def plan_units(sources: Sequence[Source], unit_bytes: int) -> list[Unit]:

@@ -125,7 +125,7 @@ def test_other_chunks_are_not_mixed_in(capsys: pytest.CaptureFixture[str]) -> No
     assert main(["split", "dump.jsonl", "chunks/", "-q"]) == 0
     assert main(["split", "other.jsonl", "chunks/", "-q"]) == 2
     err = capsys.readouterr().err
-    assert "chunks/ holds 16 chunks of another dump (dump.jsonl, " in err
+    assert "chunks/ holds 17 chunks of another dump (dump.jsonl, " in err
     assert "Choose another directory, or --append, or --overwrite" in err
     assert main(["split", "other.jsonl", "chunks/", "-q", "--append"]) == 0
     chunks = list_chunks("chunks")

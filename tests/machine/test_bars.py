@@ -55,7 +55,7 @@ def test_random_access_and_the_splitter_have_such_lines(capsys, monkeypatch, tmp
     (tmp_path / "dump.jsonl").write_text('{"a": 1}\n' * 100)
     assert main(["split", str(tmp_path / "dump.jsonl"), str(tmp_path / "chunks")]) == 0
     lines = capsys.readouterr().err.splitlines()
-    assert any("16/16" in line for line in lines)
+    assert any("900/900" in line and "100 samples" in line for line in lines)
     assert main(["split", str(tmp_path / "dump.jsonl"), str(tmp_path / "more"), "-q"]) == 0
     assert capsys.readouterr().err == ""
 

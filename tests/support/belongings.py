@@ -25,9 +25,13 @@ def left_since(before: set[str]) -> set[str]:
 
 
 def children(of: int | str = "self") -> set[int]:
-    """Return the child processes of a process; nothing where there is no /proc."""
+    """Return the child processes of a process; nothing where there is no /proc.
+
+    Less the one that the interpreter itself begins with the first spawned process, and that ends with it.
+    """
     lists = Path(f"/proc/{of}/task").glob("*/children")
-    return {int(pid) for children in lists for pid in _text(children).split()}
+    found = {int(pid) for children in lists for pid in _text(children).split()}
+    return {pid for pid in found if "multiprocessing.resource_tracker" not in _text(Path(f"/proc/{pid}/cmdline"))}
 
 
 def _threads() -> list[threading.Thread]:

@@ -14,17 +14,18 @@ from pyloader.columns import Columns
 from pyloader.datareader import read_chunk
 from pyloader.files import list_chunks
 from pyloader.read.registry import reader_for
-from pyloader.write import line_files, runner, tasks
+from pyloader.write import line_files, runner, tasks, units
 
 Lines = Callable[..., Path]
 
 
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Make blocks, checkpoints and segments so small that a few kilobytes have many of each."""
+    """Make blocks, units and segments so small that a few kilobytes have many of each."""
 
     def shrink(*, block: int = 1000, pending: int = 4000, segment: int = 3000) -> None:
         monkeypatch.setitem(line_files.blocks_of_lines.__kwdefaults__, "block_bytes", block)
+        monkeypatch.setattr(units, "MIN_UNIT_BYTES", 1)
         monkeypatch.setattr(tasks, "PENDING_BYTES", pending)
         monkeypatch.setattr(runner, "_SEGMENT_BYTES", segment)
 

@@ -234,11 +234,12 @@ def test_filled_in_nan_and_nan_in_arrays_come_back_as_nan(tmp_path: Path, read_a
     [{"shuffle": True}, {"chunk_bytes": 2000}, {"shuffle": True, "holdout": {"val": 0.3}}, {"num_chunks": 6}],
     ids=str,
 )
-def test_workers_blocks_checkpoints_and_segments_change_nothing(
+def test_workers_blocks_and_buckets_change_nothing(
     options: dict[str, Any], dump: Path, tmp_path: Path, tree: Any, small_steps: Any
 ) -> None:
     output = tmp_path / "chunks"
-    split(dump, output, **options)
+    small_steps()
+    split(dump, output, **options, overwrite=True)
     expected = tree(output)
     for block, pending, segment, workers in [(300, 500, 700, 1), (5000, 9000, 400, 3), (1, 2000, 10**6, 2)]:
         small_steps(block=block, pending=pending, segment=segment)

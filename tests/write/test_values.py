@@ -257,7 +257,7 @@ class Doubled(Dataset):
 
 def test_an_encoder_that_makes_more_rows_is_told_what_takes_any_number(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("one\ntwo\n")
-    complaint = r"got 1 rows and returned 2\. Say so, where that is meant: changes_rows = True in the class"
+    complaint = r"got 2 rows and returned 4\. Say so, where that is meant: changes_rows = True in the class"
     with pytest.raises(BatchEncodeError, match=complaint):
         split(tmp_path / "a.txt", tmp_path / "chunks", encode=Doubled())
 
