@@ -187,8 +187,8 @@ class Run:
                     self._job.add(receipt)
                     self._forget_piece(unit)
                     num_rows += sum(receipt.num_rows.values())
-                    bar.update(unit.num_bytes)
                     bar.set_postfix_str(f"{num_rows:,} samples", refresh=False)
+                    bar.update(unit.num_bytes)
                     num_bad += len(receipt.bad)
                     if num_bad > self._request.max_skipped:
                         self._refuse_sum()

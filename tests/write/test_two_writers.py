@@ -117,6 +117,7 @@ def test_whenever_the_second_one_comes_every_sample_is_there_once(
             known in complaint
             for known in (
                 "out/ is being written by process",
+                "out/ is being written by another process",  # which has not written its number down yet
                 "of another dump",
                 "holds no chunk files",
                 "does not exist",
