@@ -13,8 +13,7 @@ import numpy as np
 from pyloader.errors import ClosedError, DatasetError
 from pyloader.files import read_npy_header, rows_without_bytes
 from pyloader.indexed.dataset import Dataset
-from pyloader.indexed.gathering import gathered
-from pyloader.indexed.rows import Rows
+from pyloader.indexed.rows import Rows, gathered
 from pyloader.machine.memory import RecycledMemory
 
 __all__ = ["NPDataset"]

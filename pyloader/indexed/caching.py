@@ -7,27 +7,24 @@ from typing import Any, TypeVar
 import numpy as np
 
 from pyloader.indexed.dataset import Dataset
-from pyloader.indexed.in_memory import as_dataset
-from pyloader.indexed.rows import Rows
+from pyloader.indexed.rows import Rows, taken_rows
+from pyloader.indexed.views import DerivedDataset
 
 __all__ = ["CachedDataset"]
 
 Item = TypeVar("Item")
 
 
-class CachedDataset(Dataset[Item]):
+class CachedDataset(DerivedDataset[Item]):
     """The same items, each taken from `dataset` when it is first read, and kept.
 
     In the end it takes the memory of all items that were read.
     """
 
     def __init__(self, dataset: Dataset[Item]) -> None:
-        self.dataset: Dataset[Any] = as_dataset(dataset)
+        super().__init__(dataset)
         self._is_kept = np.zeros(len(self.dataset), bool)
         self._kept: dict[str, Any] = {}
-
-    def __len__(self) -> int:
-        return len(self.dataset)
 
     def take(self, indices: np.ndarray) -> Rows:
         missing = np.unique(indices[~self._is_kept[indices]])
@@ -37,13 +34,7 @@ class CachedDataset(Dataset[Item]):
             kept = self._kept.setdefault("rows", _room_for(rows, len(self)))
             _put(kept, missing, rows)
             self._is_kept[missing] = True  # after the rows: another thread that sees it finds them
-        return _taken(self._kept["rows"], indices)
-
-    def close(self) -> None:
-        self.dataset.close()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.dataset!r})"
+        return taken_rows(self._kept["rows"], indices)
 
 
 def _room_for(rows: Rows, length: int) -> Any:
@@ -63,11 +54,3 @@ def _put(kept: Any, indices: np.ndarray, rows: Any) -> None:
     else:
         for index, row in zip(indices.tolist(), rows, strict=True):
             kept[index] = row
-
-
-def _taken(kept: Any, indices: np.ndarray) -> Rows:
-    if isinstance(kept, dict):
-        return {name: _taken(column, indices) for name, column in kept.items()}
-    if isinstance(kept, np.ndarray):
-        return kept.take(indices, axis=0)
-    return [kept[index] for index in indices.tolist()]

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from pyloader.indexed.roads import item, item_or_none, items, pave
 from pyloader.indexed.rows import Rows, items_of
 
-__all__ = ["BaseDataset", "Dataset"]
+__all__ = ["Dataset"]
 
 Item = TypeVar("Item")
 Out = TypeVar("Out")
@@ -213,9 +213,6 @@ class Dataset(ABC, Generic[Item]):
         """
         parts: tuple[Dataset[Item], Dataset[Item]] = _operation("train_test_split")(self, fraction, seed=seed, key=key)
         return parts
-
-
-BaseDataset = Dataset
 
 
 def _operation(name: str) -> Any:

@@ -8,8 +8,8 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from pyloader.indexed.dataset import Dataset
-from pyloader.indexed.in_memory import as_dataset
 from pyloader.indexed.rows import items_of, sliced_rows
+from pyloader.indexed.views import DerivedDataset
 from pyloader.options import checked_integer
 
 __all__ = ["MappedBatchDataset", "MappedDataset"]
@@ -18,27 +18,21 @@ Item = TypeVar("Item")
 Out = TypeVar("Out")
 
 
-class MappedDataset(Dataset[Out], Generic[Item, Out]):
+class MappedDataset(DerivedDataset[Out], Generic[Item, Out]):
     """fn(item) for every item, computed when it is read."""
 
     def __init__(self, dataset: Dataset[Item], fn: Callable[[Item], Out]) -> None:
-        self.dataset: Dataset[Any] = as_dataset(dataset)
+        super().__init__(dataset)
         self._fn = fn
-
-    def __len__(self) -> int:
-        return len(self.dataset)
 
     def take(self, indices: np.ndarray) -> list[Any]:
         return list(map(self._fn, items_of(self.dataset.take_within(indices))))
-
-    def close(self) -> None:
-        self.dataset.close()
 
     def __repr__(self) -> str:  # without the length, which may take a while
         return f"{type(self).__name__}({self.dataset!r}, {_name_of(self._fn)})"
 
 
-class MappedBatchDataset(Dataset[Out]):
+class MappedBatchDataset(DerivedDataset[Out]):
     """fn(rows) for every batch of consecutive rows, computed when it is read.
 
     Args:
@@ -48,7 +42,7 @@ class MappedBatchDataset(Dataset[Out]):
     """
 
     def __init__(self, dataset: Dataset[Any], fn: Callable[[Any], Out], batch_size: int = 32) -> None:
-        self.dataset: Dataset[Any] = as_dataset(dataset)
+        super().__init__(dataset)
         self._fn = fn
         self._batch_size = checked_integer("batch_size", batch_size, at_least=1)
 
@@ -65,9 +59,6 @@ class MappedBatchDataset(Dataset[Out]):
             self._fn(sliced_rows(rows, end - size, end))
             for size, end in zip(sizes.tolist(), ends.tolist(), strict=True)
         ]
-
-    def close(self) -> None:
-        self.dataset.close()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.dataset!r}, {_name_of(self._fn)}, batch_size={self._batch_size})"

@@ -12,8 +12,8 @@ from pyloader.indexed.arguments import IndexedArguments
 from pyloader.indexed.dataset import Dataset
 from pyloader.indexed.in_memory import as_dataset
 from pyloader.indexed.making import STAGES, MakeBatches, made_batches
-from pyloader.indexed.named import NamedStreams
-from pyloader.indexed.sharding import ShardedDataset
+from pyloader.indexed.several import NamedStreams
+from pyloader.indexed.slicing import ShardedDataset
 from pyloader.indexed.transforming import Finish, finishing, takes_keys
 from pyloader.machine.limits import num_processors
 from pyloader.observe import Counters
@@ -249,8 +249,6 @@ def _check_shared_out_once(source: Dataset[Any], world: World, world_source: str
 def _within(dataset: Any) -> Iterator[Any]:
     """Yield a dataset and those that it is made of."""
     yield dataset
-    parts = [getattr(dataset, "dataset", None), *getattr(dataset, "datasets", ())]
-    streams = getattr(dataset, "streams", None)
-    for part in [*parts, *(streams.values() if isinstance(streams, Mapping) else ())]:
+    for part in [getattr(dataset, "dataset", None), *getattr(dataset, "datasets", ())]:
         if isinstance(part, Dataset):
             yield from _within(part)

@@ -4,26 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from small_items import LETTERS, Counted
 
-from pyloader.indexed.dataset import Dataset
 from pyloader.indexed.in_memory import InMemoryDataset, RangeDataset
 from pyloader.indexed.mapping import MappedBatchDataset, MappedDataset
-
-LETTERS = InMemoryDataset(list("abcdefghij"))
-
-
-class Counted(Dataset[int]):
-    """An array dataset that keeps what it was asked for."""
-
-    def __init__(self, rows):
-        self.rows, self.taken = rows, []
-
-    def __len__(self):
-        return len(self.rows)
-
-    def take(self, indices):
-        self.taken.append(indices.tolist())
-        return self.rows.take(indices, axis=0)
 
 
 def test_a_map_is_computed_when_an_item_is_read():
