@@ -67,53 +67,30 @@ if TYPE_CHECKING:
 import_optional("jax", wanted_by="pyloader.jax")
 
 # Where each name comes from: imported when it is first used.
-_HOMES = {
-    "ArraySampleSource": "array_source",
-    "ArraySource": "array_source",
-    "BatchTransform": "transforms",
-    "BufferTransform": "transforms",
-    "CIFAR100Dataset": "datasets",
-    "CIFAR10Dataset": "datasets",
-    "ChunkSource": "chunk_source",
-    "DailyMinTemperaturesDataset": "datasets",
-    "DataLoader": "dataloader",
-    "DataPartitionType": "sharding",
-    "DevicePrefetch": "placing",
-    "DevicePutTransform": "transforms",
-    "DiskSampleSource": "disk_source",
-    "DiskSource": "disk_source",
-    "EMNISTDataset": "datasets",
-    "FashionMNISTDataset": "datasets",
-    "FlattenTransform": "transforms",
-    "GymnaxSource": "gymnax_source",
-    "HostCallbackTransform": "transforms",
-    "HybridMeshShape": "mesh",
-    "KMNISTDataset": "datasets",
-    "LoaderIterator": "dataloader",
-    "LoaderState": "state",
-    "MNISTDataset": "datasets",
-    "MapTransform": "transforms",
-    "MeshConfig": "mesh",
-    "MeshShard": "sharding",
-    "NormalizeImageTransform": "transforms",
-    "RenameTransform": "transforms",
-    "Source": "source",
-    "SourceTransform": "source",
-    "SunspotsDataset": "datasets",
-    "TimeSeriesBatchTransform": "transforms",
-    "ddp_sharding": "mesh",
-    "fsdp_sharding": "mesh",
-    "global_to_host_array": "sharding",
-    "host_to_global_device_array": "sharding",
-    "infer_mesh_shape": "mesh",
-    "make_ddp_mesh_config": "mesh",
-    "make_fsdp_mesh_config": "mesh",
-    "make_hybrid_mesh_config": "mesh",
-    "place_batch": "placing",
-    "prefetch_to_device": "placing",
-    "set_loader_policy_state": "gymnax_source",
-    "set_source_policy_state": "gymnax_source",
+_NAMES = {
+    "array_source": "ArraySampleSource ArraySource",
+    "chunk_source": "ChunkSource",
+    "dataloader": "DataLoader LoaderIterator",
+    "datasets": (
+        "CIFAR100Dataset CIFAR10Dataset DailyMinTemperaturesDataset EMNISTDataset FashionMNISTDataset "
+        "KMNISTDataset MNISTDataset SunspotsDataset"
+    ),
+    "disk_source": "DiskSampleSource DiskSource",
+    "gymnax_source": "GymnaxSource set_loader_policy_state set_source_policy_state",
+    "mesh": (
+        "HybridMeshShape MeshConfig ddp_sharding fsdp_sharding infer_mesh_shape make_ddp_mesh_config "
+        "make_fsdp_mesh_config make_hybrid_mesh_config"
+    ),
+    "placing": "DevicePrefetch place_batch prefetch_to_device",
+    "sharding": "DataPartitionType MeshShard global_to_host_array host_to_global_device_array",
+    "source": "Source SourceTransform",
+    "state": "LoaderState",
+    "transforms": (
+        "BatchTransform BufferTransform DevicePutTransform FlattenTransform HostCallbackTransform "
+        "MapTransform NormalizeImageTransform RenameTransform TimeSeriesBatchTransform"
+    ),
 }
+_HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
     "ArraySampleSource",
