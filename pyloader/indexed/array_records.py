@@ -15,18 +15,17 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from pyloader.errors import ClosedError, DatasetError, import_optional
+from pyloader.errors import ClosedError, DatasetError
 from pyloader.indexed.dataset import Dataset
 from pyloader.indexed.rows import Rows
 from pyloader.machine.limits import open_files_share
-from pyloader.read.arrayrecord import group_size
+from pyloader.read.arrayrecord import damaged, group_size, opened, wrong_length
 
 __all__ = ["META_NAME", "ARDataset", "Meta"]
 
 _log = logging.getLogger("pyloader")
 
 META_NAME = "meta.json"
-_MODULE = "array_record.python.array_record_module"
 
 # In the calling thread, without readahead.  With a buffer of 4 KiB scattered records of 3 KiB come 1.6 times as fast as
 # with the 32 KiB of array_record's own data source.
@@ -125,10 +124,11 @@ class ARDataset(Dataset[np.ndarray]):
         used, first = np.unique(files[order], return_index=True)
         for file, positions in zip(used.tolist(), np.split(order, first[1:]), strict=False):
             within = indices[positions] - self._starts[file]
-            records += self._records(file, within)
+            found = self._records(file, within)
+            if any(len(record) != self._row_bytes for record in found):
+                raise wrong_length(self._paths[file], found, within.tolist(), self.dtype, self.shape, DatasetError)
+            records += found
         joined = bytearray().join(records)
-        if len(joined) != len(records) * self._row_bytes or any(len(record) != self._row_bytes for record in records):
-            raise self._wrong_length(indices[order], records)
         rows = np.frombuffer(joined, self.dtype).reshape(len(records), *self.shape)
         if len(used) > 1:
             rows = rows.take(np.argsort(order), axis=0)
@@ -160,18 +160,6 @@ class ARDataset(Dataset[np.ndarray]):
         except (RuntimeError, ValueError) as exc:
             what = f"cannot be read ({str(exc).partition(';')[0]})."
             raise DatasetError(self._paths[file], what, "Fetch it again, or convert the array again") from exc
-
-    def _wrong_length(self, indices: np.ndarray, records: list[bytes]) -> DatasetError:
-        index, length = next(
-            (index, len(record))
-            for index, record in zip(indices.tolist(), records, strict=True)
-            if len(record) != self._row_bytes
-        )
-        file = int(np.searchsorted(self._starts, index, side="right")) - 1
-        record = index - int(self._starts[file])
-        row = f"{self.dtype} {list(self.shape)}"
-        what = f"record {record:,} has {length:,} bytes; {row} takes {self._row_bytes:,}."
-        return DatasetError(self._paths[file], what, "Give the dtype and shape it was written with")
 
     def _warn_of_groups(self) -> None:
         file = int(np.argmax(self._group_sizes))
@@ -215,17 +203,11 @@ def _files(path: Any) -> tuple[list[str], Meta | None]:
 
 
 def _reader(path: str) -> Any:
-    module = import_optional(_MODULE, wanted_by="ARDataset")
-    with open(path, "rb"):
-        pass  # so that a file that is missing or forbidden is an OSError, as everywhere
     try:
-        reader = module.ArrayRecordReader(path, _OPTIONS, file_reader_buffer_size=_BUFFER_BYTES)
-        if not reader.ok():
-            raise RuntimeError("its footer is missing: was the writer closed?")
+        return opened(path, _OPTIONS, wanted_by="ARDataset", file_reader_buffer_size=_BUFFER_BYTES)
     except (RuntimeError, ValueError) as exc:
-        what = f"is damaged, or no ArrayRecord file ({str(exc).partition(';')[0]})."
-        raise DatasetError(path, what, "Fetch it again, or write it again and close the writer") from exc
-    return reader
+        hint = "Fetch it again, or write it again and close the writer"
+        raise damaged(path, exc, hint, DatasetError) from exc
 
 
 def _in_ranges(reader: Any, indices: np.ndarray, group_size: int) -> list[bytes]:

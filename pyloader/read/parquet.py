@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from pyloader.columns import Column, Columns
-from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError, import_optional
 from pyloader.files import Room, named_by_content, open_packed, suffix_of
 from pyloader.read.nulls import Nulls, with_gaps_filled
 from pyloader.read.numbers import NumberError, as_array
-from pyloader.read.options import column_names, number_dtypes
+from pyloader.read.options import ColumnReader
 
 __all__ = ["ParquetReader", "read_row_groups"]
 
@@ -23,7 +21,7 @@ _BATCHES_IN_ROOM = 8
 _NULL_BYTES, _VALUE_BYTES = 8, 49  # of a place in a list, and of a str or the like without what is in it
 
 
-class ParquetReader(DataReader):
+class ParquetReader(ColumnReader):
     """Parquet (.parquet) and Arrow (.arrow, .feather) files, by pyarrow.
 
     Numbers, booleans and dates come as arrays, lists of numbers of a fixed length as two-dimensional arrays; text,
@@ -36,27 +34,8 @@ class ParquetReader(DataReader):
         it holds.  A null, or a number that the dtype cannot hold, is an error.
     """
 
-    returns_new_arrays = True
-    gaps_make_lists = True
-
     # What the DataLoader was told.  Filled here, where it takes no Python for each row.
     nulls: Nulls | None = None
-
-    def __init__(
-        self,
-        batch_size: int = 16,
-        shuffle: bool = False,
-        seed: int = 42,
-        *,
-        columns: Sequence[str] | None = None,
-        fill: Mapping[str, Any] | None = None,
-        dtypes: Mapping[str, npt.DTypeLike] | None = None,
-        **old_names: Any,
-    ) -> None:
-        super().__init__(batch_size, shuffle, seed, **old_names)
-        self.columns = column_names(columns)
-        self.fill = dict(fill or {})
-        self.dtypes, self.list_columns = number_dtypes(dtypes, stays_list=object)
 
     def read_file(self, path: str) -> tuple[Columns, int]:
         """Read the file.
