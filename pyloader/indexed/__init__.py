@@ -10,47 +10,50 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from pyloader.compat.elsewhere import BaseDataset, SampledDataset, SimpleDataset
-    from pyloader.compat.loadax import Batcher, DataLoaderBuilder
-    from pyloader.compat.loaderx import converter
-    from pyloader.indexed.array_records import ARDataset
-    from pyloader.indexed.arrays import NPDataset
-    from pyloader.indexed.batches import Batches, Progress
-    from pyloader.indexed.caching import CachedDataset
-    from pyloader.indexed.choosing import FilteredDataset, train_test_split
-    from pyloader.indexed.chunked import ChunkedDataset
-    from pyloader.indexed.dataloader import DataLoader
-    from pyloader.indexed.dataset import Dataset
-    from pyloader.indexed.huggingface import HuggingFaceDataset
-    from pyloader.indexed.in_memory import InMemoryDataset, RangeDataset
-    from pyloader.indexed.mapping import MappedBatchDataset, MappedDataset
-    from pyloader.indexed.mixing import MixedDataset
-    from pyloader.indexed.parquet_files import ParquetDataset
-    from pyloader.indexed.polars_frames import PolarsDataset
-    from pyloader.indexed.several import CombinedDataset, NamedStreams, ZippedDataset
-    from pyloader.indexed.slicing import (
-        PartialDataset,
-        ShardedDataset,
-        compute_shard_boundaries,
-        split_dataset,
-        split_dataset_by_node,
-    )
-    from pyloader.indexed.sqlite import SQLiteDataset
-    from pyloader.indexed.views import (
-        RepeatedDataset,
-        SampledDatasetWithoutReplacement,
-        SampledDatasetWithReplacement,
-        ShuffledDataset,
-    )
-    from pyloader.plan.samplers import (
-        IIDSampler,
-        IndexBatches,
-        PermutationSampler,
-        Sampler,
-        SequentialSampler,
-        WeightedSampler,
-    )
+if TYPE_CHECKING:  # which is where type checkers see the names
+    from pyloader.compat.elsewhere import BaseDataset as BaseDataset
+    from pyloader.compat.elsewhere import SampledDataset as SampledDataset
+    from pyloader.compat.elsewhere import SimpleDataset as SimpleDataset
+    from pyloader.compat.loadax import Batcher as Batcher
+    from pyloader.compat.loadax import DataLoaderBuilder as DataLoaderBuilder
+    from pyloader.compat.loaderx import converter as converter
+    from pyloader.indexed.array_records import ARDataset as ARDataset
+    from pyloader.indexed.arrays import NPDataset as NPDataset
+    from pyloader.indexed.batches import Batches as Batches
+    from pyloader.indexed.batches import Progress as Progress
+    from pyloader.indexed.caching import CachedDataset as CachedDataset
+    from pyloader.indexed.choosing import FilteredDataset as FilteredDataset
+    from pyloader.indexed.choosing import train_test_split as train_test_split
+    from pyloader.indexed.chunked import ChunkedDataset as ChunkedDataset
+    from pyloader.indexed.dataloader import DataLoader as DataLoader
+    from pyloader.indexed.dataset import Dataset as Dataset
+    from pyloader.indexed.huggingface import HuggingFaceDataset as HuggingFaceDataset
+    from pyloader.indexed.in_memory import InMemoryDataset as InMemoryDataset
+    from pyloader.indexed.in_memory import RangeDataset as RangeDataset
+    from pyloader.indexed.mapping import MappedBatchDataset as MappedBatchDataset
+    from pyloader.indexed.mapping import MappedDataset as MappedDataset
+    from pyloader.indexed.mixing import MixedDataset as MixedDataset
+    from pyloader.indexed.parquet_files import ParquetDataset as ParquetDataset
+    from pyloader.indexed.polars_frames import PolarsDataset as PolarsDataset
+    from pyloader.indexed.several import CombinedDataset as CombinedDataset
+    from pyloader.indexed.several import NamedStreams as NamedStreams
+    from pyloader.indexed.several import ZippedDataset as ZippedDataset
+    from pyloader.indexed.slicing import PartialDataset as PartialDataset
+    from pyloader.indexed.slicing import ShardedDataset as ShardedDataset
+    from pyloader.indexed.slicing import compute_shard_boundaries as compute_shard_boundaries
+    from pyloader.indexed.slicing import split_dataset as split_dataset
+    from pyloader.indexed.slicing import split_dataset_by_node as split_dataset_by_node
+    from pyloader.indexed.sqlite import SQLiteDataset as SQLiteDataset
+    from pyloader.indexed.views import RepeatedDataset as RepeatedDataset
+    from pyloader.indexed.views import SampledDatasetWithoutReplacement as SampledDatasetWithoutReplacement
+    from pyloader.indexed.views import SampledDatasetWithReplacement as SampledDatasetWithReplacement
+    from pyloader.indexed.views import ShuffledDataset as ShuffledDataset
+    from pyloader.plan.samplers import IIDSampler as IIDSampler
+    from pyloader.plan.samplers import IndexBatches as IndexBatches
+    from pyloader.plan.samplers import PermutationSampler as PermutationSampler
+    from pyloader.plan.samplers import Sampler as Sampler
+    from pyloader.plan.samplers import SequentialSampler as SequentialSampler
+    from pyloader.plan.samplers import WeightedSampler as WeightedSampler
 
 # Where each name comes from: imported when it is first used.
 _NAMES = {
@@ -79,51 +82,7 @@ _NAMES = {
 }
 _HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
 
-__all__ = [
-    "ARDataset",
-    "BaseDataset",
-    "Batcher",
-    "Batches",
-    "CachedDataset",
-    "ChunkedDataset",
-    "CombinedDataset",
-    "DataLoader",
-    "DataLoaderBuilder",
-    "Dataset",
-    "FilteredDataset",
-    "HuggingFaceDataset",
-    "IIDSampler",
-    "InMemoryDataset",
-    "IndexBatches",
-    "MappedBatchDataset",
-    "MappedDataset",
-    "MixedDataset",
-    "NPDataset",
-    "NamedStreams",
-    "ParquetDataset",
-    "PartialDataset",
-    "PermutationSampler",
-    "PolarsDataset",
-    "Progress",
-    "RangeDataset",
-    "RepeatedDataset",
-    "SQLiteDataset",
-    "SampledDataset",
-    "SampledDatasetWithReplacement",
-    "SampledDatasetWithoutReplacement",
-    "Sampler",
-    "SequentialSampler",
-    "ShardedDataset",
-    "ShuffledDataset",
-    "SimpleDataset",
-    "WeightedSampler",
-    "ZippedDataset",
-    "compute_shard_boundaries",
-    "converter",
-    "split_dataset",
-    "split_dataset_by_node",
-    "train_test_split",
-]
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
@@ -138,4 +97,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return __all__

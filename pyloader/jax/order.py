@@ -92,7 +92,8 @@ def key_words(key: Any) -> Any:
     if isinstance(key, int | np.integer) and not isinstance(key, bool):
         if key < 0:
             raise ValueError(f"seed must be at least 0, got {key}")
-        key = key_of(np.random.SeedSequence(int(key)).generate_state(2, np.uint32))
+        sequence = np.random.SeedSequence(int(key))
+        key = key_of(sequence.generate_state(2, np.uint32))
     if not hasattr(key, "dtype") or not (jnp.issubdtype(key.dtype, jax.dtypes.prng_key) or key.dtype == jnp.uint32):
         raise TypeError(f"key must be a key of jax.random, as jax.random.key(0) makes, or an integer, got {key!r}")
     data = jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jnp.asarray(key)

@@ -1,7 +1,12 @@
-"""MNIST and its relatives: images of single characters, 28 x 28."""
+"""MNIST and its relatives: images of single characters, 28 x 28, in IDX files, packed as .gz or plain."""
 
 from __future__ import annotations
 
+import gzip
+import math
+import shutil
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -9,9 +14,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pyloader.compat.cyreal_datasets.download import RemoteFile, cache_place, downloaded, file_in, member_of
-from pyloader.compat.cyreal_datasets.idx_files import mapped_idx, read_idx
 from pyloader.compat.cyreal_datasets.small import Rows, SmallDataset
 from pyloader.errors import DatasetError
+from pyloader.files.atomic import written_whole
 
 __all__ = [
     "EMNIST_SUBSETS",
@@ -25,6 +30,7 @@ __all__ = [
     "MNISTDataset",
 ]
 
+_UNSIGNED_BYTES = 8  # the third byte of the magic number of an IDX file: what the values are
 _PARTS = {"train": "train", "test": "t10k"}
 
 
@@ -80,7 +86,7 @@ class _Images(SmallDataset):
 
     @classmethod
     def _reading(cls, **options: Any) -> tuple[int, Callable[[np.ndarray], Rows]]:
-        images, labels = _pair(mapped_idx, cls._paths(**options))
+        images, labels = _pair(_mapped_idx, cls._paths(**options))
         return len(labels), lambda indices: _rows(images[indices], labels[indices])
 
 
@@ -105,7 +111,7 @@ class MNISTDataset(_Images):
     def __init__(
         self, split: str = "train", cache_dir: str | Path | None = None, data_dir: str | Path | None = None
     ) -> None:
-        super().__init__(_rows(*_pair(read_idx, self._paths(split, cache_dir, data_dir))))
+        super().__init__(_rows(*_pair(_read_idx, self._paths(split, cache_dir, data_dir))))
 
     @classmethod
     def _paths(
@@ -155,7 +161,7 @@ class EMNISTDataset(_Images):
         cache_dir: str | Path | None = None,
         data_dir: str | Path | None = None,
     ) -> None:
-        super().__init__(_rows(*_pair(read_idx, self._paths(subset, split, cache_dir, data_dir))))
+        super().__init__(_rows(*_pair(_read_idx, self._paths(subset, split, cache_dir, data_dir))))
 
     @classmethod
     def _paths(
@@ -216,3 +222,69 @@ def _pair(read: Callable[[Path], np.ndarray], paths: tuple[Path, Path]) -> tuple
 
 def _rows(images: np.ndarray, labels: np.ndarray) -> Rows:
     return {"image": images[..., None], "label": labels.astype(np.int32)}
+
+
+def _read_idx(path: Path) -> np.ndarray:
+    """Return the values of an IDX file, as many axes as it says: a uint8 array.
+
+    Raises:
+      DatasetError: it is no IDX file of unsigned bytes, or damaged.
+    """
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+            shape = _shape(path, file.read(4), file)
+            values = np.frombuffer(file.read(), np.uint8)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as exc:
+        raise DatasetError(str(path), f"is damaged ({exc}).", "Fetch it again") from exc
+    if len(values) != math.prod(shape):
+        raise _wrong_size(path, len(values), shape)
+    return values.reshape(shape)
+
+
+def _mapped_idx(path: Path) -> np.ndarray:
+    """Return the values of an IDX file as a memory map, which reads them when they are used.
+
+    A packed file is unpacked once, into a file beside it.
+
+    Raises:
+      DatasetError: as _read_idx says, or there is no room for the unpacked file.
+    """
+    if path.suffix == ".gz":
+        path = _unpacked(path)
+    with path.open("rb") as file:
+        shape = _shape(path, file.read(4), file)
+        start = file.tell()
+    size = path.stat().st_size - start
+    if size != math.prod(shape):
+        raise _wrong_size(path, size, shape)
+    return np.memmap(path, np.uint8, mode="r", offset=start, shape=shape)
+
+
+def _shape(path: Path, magic: bytes, file: object) -> tuple[int, ...]:
+    if len(magic) != 4 or magic[:2] != b"\0\0" or magic[2] != _UNSIGNED_BYTES or not magic[3]:
+        raise DatasetError(str(path), f"is no IDX file of unsigned bytes: it begins with {magic.hex() or 'nothing'}.")
+    header = file.read(4 * magic[3])  # type: ignore[attr-defined]
+    if len(header) != 4 * magic[3]:
+        raise DatasetError(str(path), "ends inside its header.", "Fetch it again")
+    return struct.unpack(f">{magic[3]}I", header)
+
+
+def _unpacked(path: Path) -> Path:
+    plain = path.with_suffix("")
+    if plain.is_file():
+        return plain
+    try:
+        with written_whole(plain) as beside, gzip.open(path, "rb") as packed, beside.open("wb") as file:
+            shutil.copyfileobj(packed, file)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as exc:
+        raise DatasetError(str(path), f"is damaged ({exc}).", "Fetch it again") from exc
+    except PermissionError as exc:
+        raise DatasetError(
+            str(path), "cannot be unpacked beside it: the directory may not be written to.", "Unpack it with gunzip"
+        ) from exc
+    return plain
+
+
+def _wrong_size(path: Path, size: int, shape: tuple[int, ...]) -> DatasetError:
+    wanted = " x ".join(f"{length:,}" for length in shape)
+    return DatasetError(str(path), f"has {size:,} bytes of values, and its header says {wanted}.", "Fetch it again")

@@ -3,8 +3,13 @@
 from pyloader.jax.transforms.batch import BatchTransform
 from pyloader.jax.transforms.buffer import BufferTransform
 from pyloader.jax.transforms.host import DevicePutTransform, HostCallbackTransform
-from pyloader.jax.transforms.mapping import FlattenTransform, MapTransform, NormalizeImageTransform, RenameTransform
-from pyloader.jax.transforms.time_series import TimeSeriesBatchTransform
+from pyloader.jax.transforms.mapping import (
+    FlattenTransform,
+    MapTransform,
+    NormalizeImageTransform,
+    RenameTransform,
+    TimeSeriesBatchTransform,
+)
 
 __all__ = [
     "BatchTransform",
