@@ -21,7 +21,6 @@ if TYPE_CHECKING:  # which is where type checkers see the names
     from pyloader.indexed.arrays import NPDataset as NPDataset
     from pyloader.indexed.batches import Batches as Batches
     from pyloader.indexed.batches import Progress as Progress
-    from pyloader.indexed.caching import CachedDataset as CachedDataset
     from pyloader.indexed.choosing import FilteredDataset as FilteredDataset
     from pyloader.indexed.choosing import train_test_split as train_test_split
     from pyloader.indexed.chunked import ChunkedDataset as ChunkedDataset
@@ -30,6 +29,7 @@ if TYPE_CHECKING:  # which is where type checkers see the names
     from pyloader.indexed.huggingface import HuggingFaceDataset as HuggingFaceDataset
     from pyloader.indexed.in_memory import InMemoryDataset as InMemoryDataset
     from pyloader.indexed.in_memory import RangeDataset as RangeDataset
+    from pyloader.indexed.mapping import CachedDataset as CachedDataset
     from pyloader.indexed.mapping import MappedBatchDataset as MappedBatchDataset
     from pyloader.indexed.mapping import MappedDataset as MappedDataset
     from pyloader.indexed.mixing import MixedDataset as MixedDataset
@@ -63,14 +63,13 @@ _NAMES = {
     "indexed.array_records": "ARDataset",
     "indexed.arrays": "NPDataset",
     "indexed.batches": "Batches Progress",
-    "indexed.caching": "CachedDataset",
     "indexed.choosing": "FilteredDataset train_test_split",
     "indexed.chunked": "ChunkedDataset",
     "indexed.dataloader": "DataLoader",
     "indexed.dataset": "Dataset",
     "indexed.huggingface": "HuggingFaceDataset",
     "indexed.in_memory": "InMemoryDataset RangeDataset",
-    "indexed.mapping": "MappedBatchDataset MappedDataset",
+    "indexed.mapping": "CachedDataset MappedBatchDataset MappedDataset",
     "indexed.mixing": "MixedDataset",
     "indexed.parquet_files": "ParquetDataset",
     "indexed.polars_frames": "PolarsDataset",

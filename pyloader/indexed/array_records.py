@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyloader.errors import ClosedError, DatasetError
-from pyloader.indexed.dataset import Dataset
+from pyloader.indexed.dataset import FileDataset
 from pyloader.indexed.rows import Rows
 from pyloader.machine.limits import open_files_share
 from pyloader.read.arrayrecord import damaged, group_size, opened, wrong_length
@@ -54,7 +54,7 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     blocks: tuple[str, ...]
 
 
-class ARDataset(Dataset[np.ndarray]):
+class ARDataset(FileDataset[np.ndarray]):
     """The rows of an array, each a record of ArrayRecord files.
 
     Rows are reached fastest where records are in groups of one, as `converter` writes them (group_size:1).  With larger
@@ -81,7 +81,6 @@ class ARDataset(Dataset[np.ndarray]):
         dtype: npt.DTypeLike | None = None,
         shape: Sequence[int] | None = None,
     ) -> None:
-        self._arguments = path, dtype, shape
         paths, meta = _files(path)
         if meta is None and (dtype is None or shape is None):
             lacking = " and ".join(name for name, value in (("dtype", dtype), ("shape", shape)) if value is None)
@@ -138,9 +137,6 @@ class ARDataset(Dataset[np.ndarray]):
         """Let go of the files; a `take` that is under way in another thread is not disturbed."""
         self._is_closed = True
         self._opened.cache_clear()
-
-    def __reduce__(self) -> Any:
-        return type(self), self._arguments  # another process opens the files for itself
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._paths[0]!r}, {len(self):,} rows of {self.dtype} {list(self.shape)})"

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import struct
 import zipfile
-from typing import Any
 
 import numpy as np
 
 from pyloader.errors import ClosedError, DatasetError
-from pyloader.indexed.dataset import Dataset
+from pyloader.indexed.dataset import FileDataset
 from pyloader.indexed.rows import Rows, gathered
 from pyloader.machine.memory import RecycledMemory
 from pyloader.read.numpy_files import map_npy
@@ -20,7 +19,7 @@ __all__ = ["NPDataset"]
 _LOCAL_HEADER = struct.Struct("<26xHH")  # of a member of a zip file: the lengths of its name and of its extra field
 
 
-class NPDataset(Dataset[np.ndarray]):
+class NPDataset(FileDataset[np.ndarray]):
     """The rows of an array in a file.  Nothing is read before it is asked for.
 
     What `take` gives is a copy, writable and in the machine's byte order; the file is never changed.
@@ -58,9 +57,6 @@ class NPDataset(Dataset[np.ndarray]):
     def close(self) -> None:
         """Let go of the file; it is unmapped when a `take` that is under way in another thread has ended."""
         self._array = None
-
-    def __reduce__(self) -> Any:
-        return type(self), (self.path, self.member)  # another process maps the file for itself
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.path!r}, {len(self):,} rows of {self.dtype} {list(self.shape)})"

@@ -11,13 +11,13 @@ import numpy as np
 
 from pyloader.columns import Columns
 from pyloader.deliver import Once
-from pyloader.indexed.dataset import Dataset
+from pyloader.indexed.dataset import FileDataset
 from pyloader.indexed.rows import Rows, rows_by_source, taken_rows
 
 __all__ = ["BlockDataset"]
 
 
-class BlockDataset(Dataset[dict[str, Any]]):
+class BlockDataset(FileDataset[dict[str, Any]]):
     """Samples, each a dict, block after block.  Subclass it and write `read_block`.
 
     Args:

@@ -11,6 +11,7 @@ the operations, iteration and PyTorch's DataLoader all get what the most derived
 
 from __future__ import annotations
 
+import functools
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +24,7 @@ import numpy.typing as npt
 from pyloader.indexed.roads import item, item_or_none, items, pave
 from pyloader.indexed.rows import Rows, items_of
 
-__all__ = ["Dataset"]
+__all__ = ["Dataset", "FileDataset"]
 
 Item = TypeVar("Item")
 Out = TypeVar("Out")
@@ -213,6 +214,21 @@ class Dataset(ABC, Generic[Item]):
         """
         parts: tuple[Dataset[Item], Dataset[Item]] = _operation("train_test_split")(self, fraction, seed=seed, key=key)
         return parts
+
+
+class FileDataset(Dataset[Item]):
+    """A dataset of open files: a copy in another process opens them for itself, by the arguments of this one."""
+
+    _given: tuple[tuple[Any, ...], dict[str, Any]]
+
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        made = super().__new__(cls, *args, **options)
+        made._given = args, options
+        return made
+
+    def __reduce__(self) -> Any:
+        args, options = self._given
+        return functools.partial(type(self), **options), args
 
 
 def _operation(name: str) -> Any:

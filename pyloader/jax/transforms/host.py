@@ -11,7 +11,7 @@ import numpy as np
 
 from pyloader.jax.host import HostCall
 from pyloader.jax.source import PyTree, Source
-from pyloader.jax.transforms.elementwise import Elementwise
+from pyloader.jax.transforms.mapping import Elementwise
 
 __all__ = ["DevicePutTransform", "HostCallbackTransform"]
 
