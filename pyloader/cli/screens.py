@@ -22,6 +22,7 @@ __all__ = [
     "counted",
     "cut_at_edge",
     "one_line",
+    "progress_bar",
     "progress_over_chunks",
     "python_text",
     "screen_width",
@@ -127,13 +128,16 @@ def as_json(value: Any) -> str:
 def progress_over_chunks(what: str, *, quiet: bool) -> Callable[[Sequence[T]], Iterable[T]]:
     """Return what shows a bar on stderr while chunks are walked; only on a terminal, and not when `quiet`."""
 
-    def progress(chunks: Sequence[T]) -> Iterable[T]:
-        from tqdm import tqdm
+    return lambda chunks: progress_bar(chunks, what, " chunks", quiet=quiet)
 
-        bar: Iterable[T] = tqdm(chunks, desc=what, unit=" chunks", disable=True if quiet else None, ncols=bar_width())
-        return bar
 
-    return progress
+def progress_bar(items: Iterable[T], what: str, unit: str, *, quiet: bool, leave: bool = True) -> Iterable[T]:
+    """Return `items`, walked under a bar on stderr; only on a terminal, and not when `quiet`."""
+    from tqdm import tqdm
+
+    hidden = True if quiet else None
+    bar: Iterable[T] = tqdm(items, desc=what, unit=unit, disable=hidden, leave=leave, ncols=bar_width())
+    return bar
 
 
 def _cells(character: str) -> int:
