@@ -18,7 +18,6 @@ __all__ = [
     "as_block",
     "as_json",
     "as_table",
-    "bar_width",
     "counted",
     "cut_at_edge",
     "one_line",
@@ -41,11 +40,6 @@ def cut_at_edge(line: str) -> str:
     """Return as much of `line` as fits on the screen; all of it where it goes into a file or a pipe."""
     has_edge = sys.stdout.isatty() or "COLUMNS" in os.environ
     return shortened(line, screen_width()) if has_edge else line
-
-
-def bar_width() -> int:
-    """Return how many characters a bar may have: a terminal that writes ^C behind it begins no new line for that."""
-    return screen_width() - 3
 
 
 def counted(number: int, noun: str) -> str:
@@ -136,7 +130,8 @@ def progress_bar(items: Iterable[T], what: str, unit: str, *, quiet: bool, leave
     from tqdm import tqdm
 
     hidden = True if quiet else None
-    bar: Iterable[T] = tqdm(items, desc=what, unit=unit, disable=hidden, leave=leave, ncols=bar_width())
+    width = screen_width() - 3  # a terminal that writes ^C behind the bar begins no new line for that
+    bar: Iterable[T] = tqdm(items, desc=what, unit=unit, disable=hidden, leave=leave, ncols=width)
     return bar
 
 

@@ -6,7 +6,7 @@ import functools
 import logging
 import math
 import os
-import time
+import timeit
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -163,8 +163,8 @@ class ARDataset(FileDataset[np.ndarray]):
         if size == 1 or not len(self):
             return
         count = int(self._starts[file + 1] - self._starts[file])
-        alone = _seconds(lambda: self._records(file, np.array([count // 2])))
-        together = _seconds(lambda: self._records(file, np.arange(min(size, count))))
+        _, alone = timeit.repeat(lambda: self._records(file, np.array([count // 2])), number=1, repeat=2)
+        _, together = timeit.repeat(lambda: self._records(file, np.arange(min(size, count))), number=1, repeat=2)
         _log.warning(
             "%s has its records in groups of %d: a row read alone takes %.0f us here, a row of a whole group %.1f us. "
             "For random access write it with group_size:1, as pyloader.indexed.converter does",
@@ -216,10 +216,3 @@ def _in_ranges(reader: Any, indices: np.ndarray, group_size: int) -> list[bytes]
         found = reader.read(first, int(group[-1]) + 1)
         records += [found[index - first] for index in group.tolist()]
     return [records[place] for place in places.tolist()]
-
-
-def _seconds(work: Any) -> float:
-    work()
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start

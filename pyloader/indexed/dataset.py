@@ -33,7 +33,13 @@ _ITERATED_TOGETHER = 256  # rows for each take of a plain `for`
 
 
 class Dataset(ABC, Generic[Item]):
-    """Items, each reached by its index, 0 to len - 1; -1 is the last."""
+    """Items, each reached by its index, 0 to len - 1; -1 is the last.
+
+    >>> from pyloader.indexed import RangeDataset
+    >>> squares = RangeDataset(5).map(lambda number: number * number)
+    >>> squares[-1], squares[1:4], list(squares.filter(lambda square: square % 2 == 0))
+    (16, [1, 4, 9], [0, 4, 16])
+    """
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

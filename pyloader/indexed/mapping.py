@@ -35,6 +35,9 @@ class MappedDataset(DerivedDataset[Out], Generic[Item, Out]):
 class MappedBatchDataset(DerivedDataset[Out]):
     """fn(rows) for every batch of consecutive rows, computed when it is read.
 
+    >>> list(MappedBatchDataset(list("abcde"), "".join, batch_size=2))
+    ['ab', 'cd', 'e']
+
     Args:
       dataset: Whose items.
       fn: Gets rows as `take` gives them: an array, a list, or a dict of them.

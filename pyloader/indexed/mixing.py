@@ -27,6 +27,9 @@ _PERIOD = 10_000
 class MixedDataset(SeveralDatasets[Item]):
     """Items of several datasets in the ratio of their weights.
 
+    >>> list(MixedDataset([[1, 2, 3, 4], ["a", "b"]], weights=[2, 1]))
+    [1, 'a', 2, 3, 'b', 4]
+
     Args:
       datasets: Each starts over at its end.  None may be empty.
       weights: One for each, above 0.  Integers with a sum of up to 10,000 hold exactly; others are rounded to

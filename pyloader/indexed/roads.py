@@ -57,12 +57,7 @@ def item_or_none(kind: type[Any], dataset: Any, index: int) -> Any:
 
 
 def _checked(dataset: Any, indices: Any) -> np.ndarray:
-    """Return what a user gave as indices as int64, counted from the start.
-
-    Raises:
-      IndexError: one is outside of the dataset.
-      TypeError: they are no indices.
-    """
+    """Return what a user gave as indices as int64, counted from the start; each is within the dataset."""
     length = len(dataset)
     if type(indices) is np.ndarray and indices.dtype is _INT64 and indices.ndim == 1:
         # Read without their sign, negative ones are larger than any length.
@@ -103,23 +98,10 @@ def _checking(take: Callable[..., Rows]) -> Callable[..., Rows]:
     return checking
 
 
-def _by_getitems(kind: type[Any], dataset: Any, indices: np.ndarray) -> Rows:
-    rows: Rows = kind.__getitems__(dataset, indices)
-    return rows
-
-
-def _by_getitem(kind: type[Any], dataset: Any, indices: np.ndarray) -> Rows:
-    return [kind.__getitem__(dataset, index) for index in indices.tolist()]
-
-
-def _by_get(kind: type[Any], dataset: Any, indices: np.ndarray) -> Rows:
-    return [kind.get(dataset, index) for index in indices.tolist()]
-
-
 _TAKES: dict[str, Callable[..., Rows]] = {
-    "__getitems__": _by_getitems,
-    "__getitem__": _by_getitem,
-    "get": _by_get,
+    "__getitems__": lambda kind, dataset, indices: kind.__getitems__(dataset, indices),
+    "__getitem__": lambda kind, dataset, indices: [kind.__getitem__(dataset, index) for index in indices.tolist()],
+    "get": lambda kind, dataset, indices: [kind.get(dataset, index) for index in indices.tolist()],
 }
 
 

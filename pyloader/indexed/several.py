@@ -37,6 +37,9 @@ class SeveralDatasets(Dataset[Item]):
 class NamedStreams(SeveralDatasets[dict[str, Any]]):
     """Dicts, of one item from each of `streams`, which have the same length: {"image": ..., "label": ...}.
 
+    >>> NamedStreams({"x": [1, 2], "y": ["a", "b"]})[1]
+    {'x': 2, 'y': 'b'}
+
     Raises:
       ValueError: there are none, or they have different lengths.
     """

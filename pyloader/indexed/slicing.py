@@ -87,6 +87,9 @@ def compute_shard_boundaries(
 ) -> tuple[int, int]:
     """Return the first index of a part, and the one after its last; the arguments are those of `ShardedDataset`.
 
+    >>> compute_shard_boundaries(3, 0, 10), compute_shard_boundaries(3, 0, 10, drop_remainder=False)
+    ((0, 3), (0, 4))
+
     Raises:
       ValueError: there is no such part, or there are fewer items than parts.
     """

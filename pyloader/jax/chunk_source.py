@@ -47,7 +47,8 @@ class ChunkSource(Source[dict[str, Any]]):
         if not isinstance(loader, DataLoader):
             raise TypeError(f"ChunkSource needs a pyloader.DataLoader, got a {type(loader).__name__}")
         self._start = loader.steps_done
-        last, first = (len(loader.locate(step)) for step in _ends_of_epoch(loader))
+        loader.skip(0)  # raises where the counts are unknown
+        last, first = (len(loader.locate(step)) for step in (int(loader.steps_per_epoch or 1) - 1, 0))
         if last != first:
             raise ValueError(
                 f"ChunkSource needs batches of one shape, and an epoch's last one has {last:,} rows, not {first:,}. "
@@ -139,11 +140,6 @@ class ChunkSource(Source[dict[str, Any]]):
         if self.loader.steps_done != step:
             self.loader.reset()
             self.loader.skip(step)
-
-
-def _ends_of_epoch(loader: DataLoader) -> tuple[int, int]:
-    loader.skip(0)  # raises where the counts are unknown
-    return int(loader.steps_per_epoch or 1) - 1, 0
 
 
 def _spec_of(batch: Any) -> tuple[PyTree, bool]:
