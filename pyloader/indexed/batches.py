@@ -13,7 +13,6 @@ from pyloader.errors import ClosedError, PyLoaderError
 from pyloader.indexed.making import STAGES, MakeBatches, Pace, group_making
 from pyloader.indexed.options import ItemOptions
 from pyloader.observe import ProgressBar
-from pyloader.options import checked_integer
 from pyloader.plan import ItemPosition, item_groups, item_position_from_state, item_state_of
 from pyloader.run.handover import Handover
 from pyloader.run.loop import Loop, State
@@ -147,8 +146,7 @@ class Batches(Loop[ItemPosition, Batch], Iterator[Batch], Generic[Batch]):
 
     def seek(self, step: int) -> None:
         """Go to the batch of a step, counted from 0 over all epochs, in no time."""
-        last = self._options.plan.last_step
-        position = ItemPosition(checked_integer("step", step, at_least=0, at_most=last), ended=True)
+        position = self._options.position_at(step)
         with self._turn.moving("seek()", self._interrupt):
             self._go_to(position)
 

@@ -184,8 +184,7 @@ class DataLoader(Wrappable, Generic[Batch]):
           StateError: this loader is wrapped; its wrapper has batches that come before.
         """
         self._check_outermost("load_state_dict(state)")
-        last = self._options.plan.last_step
-        self._go_on_from(ItemPosition(checked_integer("step", step, at_least=0, at_most=last), ended=True))
+        self._go_on_from(self._options.position_at(step))
 
     def peek(self) -> Batch:
         """Return the batch that comes next, without using it up; at a run's end, the first of the next run."""

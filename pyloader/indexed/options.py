@@ -82,6 +82,10 @@ class ItemOptions:
             number -= 1  # its last batch has been received, and its end has not
         return number * self.run_steps, (number + 1) * self.run_steps
 
+    def position_at(self, step: int) -> ItemPosition:
+        """Return the position before a step, counted over all epochs, once it is known to be one."""
+        return ItemPosition(checked_integer("step", step, at_least=0, at_most=self.plan.last_step), ended=True)
+
     def rank_in_words(self) -> str:
         """Return which rank this is, who said so, and how long an epoch is on all ranks alike."""
         rank = f"rank {self.plan.rank} of {self.plan.world_size} ({self.world_source})"
