@@ -134,7 +134,7 @@ class ARDataset(FileDataset[np.ndarray]):
         return rows.astype(self.dtype.newbyteorder("="), copy=False)
 
     def close(self) -> None:
-        """Let go of the files; a `take` that is under way in another thread is not disturbed."""
+        """Close the files; a running `take` in another thread still ends well."""
         self._is_closed = True
         self._opened.cache_clear()
 

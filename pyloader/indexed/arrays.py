@@ -55,7 +55,7 @@ class NPDataset(FileDataset[np.ndarray]):
         return gathered(array, indices, self._memory).astype(self.dtype, copy=False)
 
     def close(self) -> None:
-        """Let go of the file; it is unmapped when a `take` that is under way in another thread has ended."""
+        """Close the file; it is unmapped when no `take` in another thread uses it any more."""
         self._array = None
 
     def __repr__(self) -> str:

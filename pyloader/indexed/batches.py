@@ -41,7 +41,7 @@ class ItemRun(Handover[ItemPosition]):
       options: What the loader was told.
       start: Where to begin.
       end_step: The step after the last; None never ends.
-      steps: Takes what may have threads and processes.  Whoever made it closes it.
+      steps: Takes what may have threads and processes.  The caller closes it.
     """
 
     def __init__(self, options: ItemOptions, start: ItemPosition, end_step: int | None, steps: Steps) -> None:
@@ -131,7 +131,7 @@ class Batches(Loop[ItemPosition, Batch], Iterator[Batch], Generic[Batch]):
         return Progress(before(self._position.steps_done) - first, None if end is None else before(end) - first)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what has been received, as small JSON; whoever loads it goes on with the next batch."""
+        """Return what has been received, as small JSON; a loader that loads it goes on with the next batch."""
         return item_state_of(self._position, self._options.plan)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

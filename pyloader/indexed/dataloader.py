@@ -111,7 +111,7 @@ class DataLoader(Wrappable, Generic[Batch]):
         self._turn = Turn("DataLoader")
         self._iterators: weakref.WeakSet[Batches[Batch]] = weakref.WeakSet()
         self._latest = self._at(ItemPosition())
-        self._is_fresh = True  # the latest iterator has been given to nobody
+        self._is_fresh = True  # the latest iterator has not been handed out
         if self._options.world_source:
             _log.info(self._options.rank_in_words())
 

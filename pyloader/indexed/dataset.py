@@ -1,12 +1,12 @@
 """Dataset: a number of items, each reached by its index.
 
-`take(indices)` is the road for many at once; everything else is built on it.  Every operation is lazy and composes
+`take(indices)` reads many items at once; everything else is built on it.  Every operation is lazy and composes
 `take`: a batch of 256 through shuffle, map and shard is one `take` of 256 on the source.
 
 To make one of your own, subclass `Dataset` and write `__len__` and `take(indices)`, or, simpler and slower, `__len__`
 and `__getitem__(index)`.  Either may be called from several threads at once.  To change what another dataset gives,
-override one of its roads (`take`, `__getitems__`, `__getitem__`, `get`), and reach the old one by super(): the loader,
-the operations, iteration and PyTorch's DataLoader all get what the most derived class says.
+override one of its access methods (`take`, `__getitems__`, `__getitem__`, `get`), and call the old one by super():
+the loader, the operations, iteration and PyTorch's DataLoader all get what the most derived class says.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, Generic, Self, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
-from pyloader.indexed.roads import item, item_or_none, items, pave
+from pyloader.indexed.access import complete_access, item, item_or_none, items
 from pyloader.indexed.rows import Rows, items_of
 
 __all__ = ["Dataset", "FileDataset"]
@@ -43,7 +43,7 @@ class Dataset(ABC, Generic[Item]):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        pave(cls, Dataset)
+        complete_access(cls, Dataset)
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
         if (args or options) and cls.__init__ is object.__init__:
@@ -76,7 +76,7 @@ class Dataset(ABC, Generic[Item]):
     def take_within(self, indices: np.ndarray) -> Rows:
         """Return the same as `take`, of int64 indices from the start that are within: what operations call.
 
-        Nobody writes it: each class has it of what it writes.
+        Do not write it: each class gets it from the access method that it writes.
         """
         return self.take(indices)
 
@@ -113,7 +113,7 @@ class Dataset(ABC, Generic[Item]):
         return len(self) == 0
 
     def close(self) -> None:
-        """Let go of files.  What was taken before stays valid.  May be called several times."""
+        """Close files.  Rows taken before stay valid.  May be called several times."""
 
     def __enter__(self) -> Self:
         return self

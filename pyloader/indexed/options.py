@@ -14,7 +14,7 @@ from pyloader.indexed.in_memory import as_dataset
 from pyloader.indexed.making import STAGES, MakeBatches, made_batches
 from pyloader.indexed.several import NamedStreams
 from pyloader.indexed.slicing import ShardedDataset
-from pyloader.indexed.transforming import Finish, finishing, takes_keys
+from pyloader.indexed.transforming import RowsFunction, batch_functions, takes_keys
 from pyloader.machine.limits import num_processors
 from pyloader.observe import Counters
 from pyloader.options import check_workers, checked_integer, checked_max_skipped
@@ -46,8 +46,8 @@ class ItemOptions:
 
     given: IndexedArguments
     source: Dataset[Any]
-    transform: Finish
-    collate: Finish
+    transform: RowsFunction
+    collate: RowsFunction
     plan: ItemPlan
     num_workers: int
     max_skipped: int
@@ -142,7 +142,7 @@ def resolve(given: IndexedArguments) -> ItemOptions:
             f"{len(source):,} items make no batch of {plan.global_batch_size:,} with last_batch='drop': "
             f"make batch_size smaller, or write last_batch='wrap'"
         )
-    transform, collate = finishing(
+    transform, collate = batch_functions(
         given.transform,
         given.datacollator,
         is_pair=given.labelset is not None,

@@ -118,7 +118,7 @@ def _damaged(path: str, exc: Exception) -> DatasetError:
 
 
 def _with_nulls(metadata: Any) -> list[str]:
-    """Return the columns that have a null in some row group, or may have one: where nobody has counted them."""
+    """Return the columns that have a null in some row group, or may have one, since the file does not count them."""
     found = []
     for leaf in range(metadata.num_columns):
         described = metadata.schema.column(leaf)

@@ -100,7 +100,7 @@ class MeshConfig:
 
 
 def infer_mesh_shape(mesh_shape: MeshShape, *, num_devices: int) -> tuple[int, ...]:
-    """Return the shape of a mesh of so many devices, with the -1 in `mesh_shape`, should there be one, made out.
+    """Return `mesh_shape` for a number of devices, with the size in place of its -1, where it has one.
 
     >>> infer_mesh_shape((-1, 2), num_devices=8)
     (4, 2)
