@@ -58,6 +58,11 @@ def imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
             yield from ((node.module or "", alias.name) for alias in node.names)
 
 
+def aliases(tree: ast.Module) -> Iterator[ast.alias]:
+    """Yield what is imported from modules, with the names that it gets."""
+    yield from (alias for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names)
+
+
 def imported_modules(tree: ast.Module) -> set[str]:
     """Return the modules of this package that `tree` imports."""
     found = set()
@@ -78,14 +83,18 @@ def layer(name: str) -> int:
 
 
 def exported(tree: ast.Module) -> list[str] | None:
-    """Return what `__all__` lists; None when there is none."""
+    """Return what `__all__` lists; None when there is none.
+
+    Where it is computed, of a table of what is imported when it is used, these are the names that type checkers see.
+    """
     for node in tree.body:
         targets = (
             node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
         )
         if any(isinstance(target, ast.Name) and target.id == "__all__" for target in targets):
-            value = ast.literal_eval(node.value)  # type: ignore[attr-defined]
-            return list(value)
+            if isinstance(node.value, ast.Call):  # type: ignore[attr-defined]
+                return [alias.name for alias in aliases(tree) if alias.asname == alias.name]
+            return list(ast.literal_eval(node.value))  # type: ignore[attr-defined]
     return None
 
 
@@ -218,6 +227,13 @@ def test_every_public_name_of_the_package_is_there():
 
     missing = [name for name in pyloader.__all__ if getattr(pyloader, name, None) is None]
     assert not missing
+
+
+def test_the_doors_list_the_names_that_type_checkers_see():
+    def unlike(name: str, tree: ast.Module) -> set[str]:
+        return set(exported(tree) or []) ^ set(importlib.import_module(name).__all__)
+
+    assert not offenders(unlike, {"pyloader.indexed": MODULES["pyloader.indexed"]})
 
 
 def test_type_checkers_see_the_same_public_names():

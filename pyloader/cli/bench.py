@@ -6,11 +6,12 @@ import argparse
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from pyloader.cli.main import GOOD
 from pyloader.cli.readers import add_reader_options, reader_call, reader_maker
-from pyloader.cli.screens import as_block, as_json, as_table, bar_width, counted, python_text
+from pyloader.cli.screens import as_block, as_json, as_table, counted, progress_bar, python_text
 from pyloader.cli.typed import send_by_value, typed_object
 from pyloader.dataloader import DataLoader
 from pyloader.datareader import DataReader
@@ -94,27 +95,21 @@ def _trials(arguments: argparse.Namespace) -> Iterator[Trial]:
         send_by_value()
     if arguments.data_dir is not None:
         given = _given(arguments)
-        first = _measured(arguments, "as it is", options=given, make_reader=make_reader)
-        yield first
+        yield _measured(arguments, "as it is", partial(_loader, given, make_reader), given)
         for changed in [] if arguments.alone else _alternatives(given):
+            options = {**given, **changed}
             name = ", ".join(f"{option}={value!r}" for option, value in changed.items())
-            yield _measured(arguments, name, options={**given, **changed}, make_reader=make_reader)
+            yield _measured(arguments, name, partial(_loader, options, make_reader), options)
     if own is not None:
-        yield _measured(arguments, arguments.loader, make=own)
+        yield _measured(arguments, arguments.loader, own)
 
 
 def _given(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the options of a DataLoader that were given, as one writes them, and those that are always shown."""
     given: dict[str, Any] = {} if arguments.reader is None else {"datareader": reader_call(arguments)}
-    given |= {
-        "data_dir": arguments.data_dir,
-        "batch_size": arguments.batch_size,
-        "shuffle": not arguments.no_shuffle,
-    }
-    for option in ("shuffle_window", "max_queue_size", "num_readers", "num_workers", "worker_kind"):
-        if (value := getattr(arguments, option)) is not None:
-            given[option] = value
-    return given
+    given |= {"data_dir": arguments.data_dir, "batch_size": arguments.batch_size, "shuffle": not arguments.no_shuffle}
+    others = ("shuffle_window", "max_queue_size", "num_readers", "num_workers", "worker_kind")
+    return given | {name: getattr(arguments, name) for name in others if getattr(arguments, name) is not None}
 
 
 def _alternatives(given: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -131,26 +126,17 @@ def _alternatives(given: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _measured(
     arguments: argparse.Namespace,
     name: str,
-    *,
+    make: Callable[[], Iterable[Any]],
     options: dict[str, Any] | None = None,
-    make: Callable[[], Iterable[Any]] | None = None,
-    make_reader: Callable[..., DataReader] | None = None,
 ) -> Trial:
     loaders: list[Any] = []
 
     def made() -> Iterable[Any]:
-        loader = _loader(options or {}, make_reader) if make is None else make()
-        loaders.append(loader)
-        return loader
+        loaders.append(make())
+        return loaders[-1]  # type: ignore[no-any-return]
 
     def progress(batches: Iterable[Any]) -> Iterable[Any]:
-        from tqdm import tqdm
-
-        hidden = True if arguments.quiet or arguments.json else None
-        bar: Iterable[Any] = tqdm(
-            batches, desc=name, total=None, unit=" batches", disable=hidden, leave=False, ncols=bar_width()
-        )
-        return bar
+        return progress_bar(batches, name, " batches", quiet=arguments.quiet or arguments.json, leave=False)
 
     try:
         measurement = measure(made, seconds=arguments.seconds, progress=progress)

@@ -133,7 +133,7 @@ def _train(training: Training, chunks: Path, *, batch_size: int) -> bool:
 def _evaluate(training: Training, chunks: Path) -> tuple[float, np.ndarray]:
     """Return the loss on the samples that were held out, in nats a byte, and their ids."""
     ids, losses, weights = [], [], []
-    with _loader(chunks, batch_size=256) as loader:
+    with _loader(chunks, batch_size=256, shuffle=False) as loader:
         for batch in loader:
             ids.append(batch["id"])
             losses.append(training.model.loss(batch["context"], batch["target"]))
@@ -141,16 +141,8 @@ def _evaluate(training: Training, chunks: Path) -> tuple[float, np.ndarray]:
     return float(np.average(losses, weights=weights)), np.concatenate(ids)
 
 
-def _loader(chunks: Path, *, batch_size: int, shuffle: bool = False) -> DataLoader:
-    return DataLoader(
-        TextPieces(),
-        ByteWindows(),
-        NextByte(),
-        chunks,
-        batch_size=batch_size,
-        shuffle=shuffle,
-        max_queue_size=MAX_QUEUE_SIZE,
-    )
+def _loader(chunks: Path, **options: Any) -> DataLoader:
+    return DataLoader(TextPieces(), ByteWindows(), NextByte(), chunks, max_queue_size=MAX_QUEUE_SIZE, **options)
 
 
 def _equal(batch: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:

@@ -96,7 +96,7 @@ def _index(arguments: argparse.Namespace, root: Path, target: Path) -> int:
         reader_options=reader_options(arguments),
         chunks=count.chunks,
         made_by={"command": shlex.join(_command(arguments))},
-        root="" if _is_same(target.parent, root) else str(root.resolve()),
+        root="" if target.parent.resolve() == root.resolve() else str(root.resolve()),
     )
     if not arguments.dry_run:
         write_manifest(target, manifest)
@@ -114,10 +114,6 @@ def _target(root: Path, output: str | None) -> Path:
     if not is_manifest_name(target.name):
         raise ValueError(f"--output {output}: a manifest is called {MANIFEST_NAME}, or NAME.{MANIFEST_NAME}")
     return target
-
-
-def _is_same(directory: Path, other: Path) -> bool:
-    return directory.resolve() == other.resolve()
 
 
 def _leftover(chunks: ChunkList, reader: DataReader) -> int:

@@ -93,11 +93,7 @@ def _since(steps: int) -> str:
 
 
 def _read_state(path: str) -> Mapping[str, Any]:
-    """Return the state in a JSON file: all of it, or the only one somewhere in it, as in a checkpoint.
-
-    Raises:
-      FileError: it holds none, or several.
-    """
+    """Return the state in a JSON file: all of it, or the only one somewhere in it, as in a checkpoint."""
     try:
         found = dict(_states_in(json.loads(Path(path).read_bytes()), ""))
     except ValueError as exc:

@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: What follows `pyloader` on the command line; None takes it from there.
 
     Returns:
-      The exit code: 0 good, 1 problems found, 2 wrong use or an error, 130 stopped by Ctrl-C, 141 nobody reads on.
+      The exit code: 0 good, 1 problems found, 2 wrong use or an error, 130 stopped by Ctrl-C, 141 output closed.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # text from any dump must not fail to print

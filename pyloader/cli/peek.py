@@ -12,10 +12,9 @@ import msgspec
 import numpy as np
 
 from pyloader.cli.dialect import add_form_options, said_words, take_form
-from pyloader.cli.expectations import expectations
 from pyloader.cli.main import GOOD
 from pyloader.cli.readers import add_reader_options, reader_call, reader_class, reader_maker
-from pyloader.cli.reading import way_to_read
+from pyloader.cli.reading import expectations, way_to_read
 from pyloader.cli.screens import (
     as_block,
     as_json,

@@ -18,10 +18,10 @@ __all__ = [
     "as_block",
     "as_json",
     "as_table",
-    "bar_width",
     "counted",
     "cut_at_edge",
     "one_line",
+    "progress_bar",
     "progress_over_chunks",
     "python_text",
     "screen_width",
@@ -40,11 +40,6 @@ def cut_at_edge(line: str) -> str:
     """Return as much of `line` as fits on the screen; all of it where it goes into a file or a pipe."""
     has_edge = sys.stdout.isatty() or "COLUMNS" in os.environ
     return shortened(line, screen_width()) if has_edge else line
-
-
-def bar_width() -> int:
-    """Return how many characters a bar may have: a terminal that writes ^C behind it begins no new line for that."""
-    return screen_width() - 3
 
 
 def counted(number: int, noun: str) -> str:
@@ -127,13 +122,17 @@ def as_json(value: Any) -> str:
 def progress_over_chunks(what: str, *, quiet: bool) -> Callable[[Sequence[T]], Iterable[T]]:
     """Return what shows a bar on stderr while chunks are walked; only on a terminal, and not when `quiet`."""
 
-    def progress(chunks: Sequence[T]) -> Iterable[T]:
-        from tqdm import tqdm
+    return lambda chunks: progress_bar(chunks, what, " chunks", quiet=quiet)
 
-        bar: Iterable[T] = tqdm(chunks, desc=what, unit=" chunks", disable=True if quiet else None, ncols=bar_width())
-        return bar
 
-    return progress
+def progress_bar(items: Iterable[T], what: str, unit: str, *, quiet: bool, leave: bool = True) -> Iterable[T]:
+    """Return `items`, walked under a bar on stderr; only on a terminal, and not when `quiet`."""
+    from tqdm import tqdm
+
+    hidden = True if quiet else None
+    width = screen_width() - 3  # a terminal that writes ^C behind the bar begins no new line for that
+    bar: Iterable[T] = tqdm(items, desc=what, unit=unit, disable=hidden, leave=leave, ncols=width)
+    return bar
 
 
 def _cells(character: str) -> int:

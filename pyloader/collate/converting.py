@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pyloader.collate.conversion import as_dtype
-from pyloader.collate.numpy_arrays import NumpyDataCollator, check_names
+from pyloader.collate.numpy_arrays import NumpyDataCollator, as_dtype, check_names
 from pyloader.columns import Columns
 from pyloader.datacollator import DataCollator
 from pyloader.errors import CollateError

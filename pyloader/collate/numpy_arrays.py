@@ -1,18 +1,30 @@
-"""Lists of numbers become arrays that keep their kind; arrays stay the objects they are."""
+"""Lists of numbers become arrays that keep their kind: each value exactly, or an error that says which row."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from pyloader.collate.conversion import as_dtype, as_numbers, holds_numbers
 from pyloader.columns import Column, Columns
 from pyloader.datacollator import DataCollator
 from pyloader.errors import CollateError
 
-__all__ = ["NumpyDataCollator", "check_names"]
+__all__ = [
+    "NumpyDataCollator",
+    "as_dtype",
+    "as_numbers",
+    "check_arrays_alike",
+    "check_names",
+    "holds_numbers",
+    "is_row",
+    "unequal_rows",
+]
+
+_EXACT_IN_FLOAT64 = 2**53  # below it, float64 holds every int
+_INT64 = np.iinfo(np.int64)
 
 
 class NumpyDataCollator(DataCollator):
@@ -53,3 +65,130 @@ def check_names(option: str, names: Iterable[str], columns: Columns) -> None:
     for name in names:
         if name not in columns:
             raise CollateError(f"{option} names the column {name!r}; the batch has {', '.join(map(repr, columns))}.")
+
+
+def holds_numbers(values: Sequence[Any]) -> bool:
+    """Tell, by its first value other than None, whether a list holds numbers, or rows of numbers.
+
+    Rows without any value are taken for rows of numbers.
+    """
+    first = _first_value(values)
+    return any(value is not None for value in values) if first is None else _is_number(first)
+
+
+def is_row(value: Any) -> bool:
+    """Tell whether `value` is a row: a list, a tuple, or an array of at least one dimension."""
+    return isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim > 0)
+
+
+def as_numbers(name: str, values: list[Any], *, rows: Sequence[Any] | None = None) -> np.ndarray:
+    """Return the numbers of column `name` as one array.
+
+    Args:
+      name: The column.
+      values: The numbers, or rows of them.
+      rows: The column's rows, when `values` are their items: errors count by them.
+
+    Raises:
+      CollateError: the values do not make one array, or not one that holds each of them exactly.
+    """
+    rows = values if rows is None else rows
+    if values and isinstance(values[0], np.ndarray):
+        check_arrays_alike(name, values)
+        return np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError as exc:
+        raise unequal_rows(name, rows) from exc
+    if array.size == 0:
+        return array.astype(np.int64)
+    # "OSU" is what NumPy makes of numbers mixed with others; uint64 and float64, of ints that int64 cannot hold.
+    doubtful = array.dtype.kind in "OSU" or array.dtype == np.uint64
+    if array.dtype == np.float64:
+        doubtful = bool(np.fmax.reduce(np.abs(array), axis=None) >= _EXACT_IN_FLOAT64)
+    if doubtful:
+        _check_values(name, rows, as_floats=array.dtype.kind == "f")
+    return array
+
+
+def as_dtype(name: str, values: Column, dtype: np.dtype) -> np.ndarray:
+    """Return a column of numbers with another dtype: floats may be rounded, ints and bools must stay what they are.
+
+    Raises:
+      CollateError: the column does not hold numbers, or `dtype` cannot hold one of them.
+    """
+    if not isinstance(values, np.ndarray) or values.dtype.kind in "OSU":
+        raise CollateError(f"dtypes wants {name!r} as {dtype}, and {name!r} does not hold numbers.")
+    if values.dtype == dtype:
+        return values
+    with np.errstate(all="ignore"):  # what overflows is found below
+        converted = values.astype(dtype)
+        lost = converted != values if dtype.kind in "biu" else np.isinf(converted) & ~np.isinf(values)
+    if lost.any():
+        place = tuple(int(index[0]) for index in lost.nonzero())
+        raise CollateError(f"{name!r} has {values[place]} in row {place[0]}, which {dtype} cannot hold.")
+    return converted
+
+
+def check_arrays_alike(name: str, rows: Sequence[Any], *, first_axis: int = 0) -> None:
+    """Raise CollateError unless `rows` are arrays of one dtype and, from `first_axis` on, of one shape."""
+    kinds = {row.dtype if isinstance(row, np.ndarray) else type(row) for row in rows}
+    if len(kinds) > 1:
+        shown = sorted(str(kind) if isinstance(kind, np.dtype) else kind.__name__ for kind in kinds)
+        raise CollateError(f"{name!r} has rows of {' and of '.join(shown)}.", "Make them alike in batch_encode")
+    if len({row.shape[first_axis:] for row in rows}) > 1:
+        raise unequal_rows(name, rows)
+
+
+def unequal_rows(name: str, rows: Sequence[Any]) -> CollateError:
+    """Return the error for rows that do not make one array."""
+    _check_values(name, rows)  # when that is the reason, it raises the better error
+    hint = "Use PaddingDataCollator(pad_value=0), or cut them in batch_encode"
+    if not all(map(is_row, rows)):
+        return CollateError(f"{name!r} has numbers beside rows of numbers.", "Make them alike in batch_encode")
+    shapes = sorted({row.shape for row in rows if isinstance(row, np.ndarray)})
+    if any(len(shape) != 1 for shape in shapes):
+        return CollateError(f"{name!r} has rows of shape {list(shapes[0])} to {list(shapes[-1])}.", hint)
+    lengths = [len(row) for row in rows]
+    if min(lengths) < max(lengths):
+        return CollateError(f"{name!r} has rows of {min(lengths):,} to {max(lengths):,} numbers.", hint)
+    return CollateError(f"{name!r} has rows whose parts are of unequal length.", "Make them alike in batch_encode")
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind not in "OSU"
+    return isinstance(value, int | float | complex | np.generic) and not isinstance(value, str | bytes)
+
+
+def _first_value(values: Iterable[Any]) -> Any:
+    for value in values:
+        found = _first_value(value) if isinstance(value, list | tuple) else value
+        if found is not None:
+            return found
+    return None
+
+
+def _values_by_row(rows: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+    for index, row in enumerate(rows):
+        if isinstance(row, list | tuple):
+            yield from ((index, value) for _, value in _values_by_row(row))
+        else:
+            yield index, row
+
+
+def _check_values(name: str, rows: Sequence[Any], *, as_floats: bool = False) -> None:
+    """Raise CollateError for the first value that an array of numbers would not hold, or not exactly."""
+    for row, value in _values_by_row(rows):
+        if not _is_number(value):
+            found = "None" if value is None else f"a value of type {type(value).__name__}"
+            hint = "Mend it in read_file or batch_encode"
+            if value is None and not any(map(is_row, rows)):
+                say = f'DataLoader(nulls="nan") or DataLoader(nulls={{{name!r}: 0}})'
+                hint = f"Say what stands for it: {say}; or mend it in read_file or batch_encode"
+            raise CollateError(f"{name!r} has {found} among numbers, in row {row}.", hint)
+        if type(value) is int and not _INT64.min <= value <= _INT64.max:
+            raise CollateError(f"{name!r} has {value} in row {row}, beyond int64.", "Make it smaller in batch_encode")
+        if type(value) is int and as_floats and int(float(value)) != value:
+            what = f"{name!r} has {value} among floats, in row {row}; float64 cannot hold it."
+            raise CollateError(what, "Make them all ints, or all floats, in batch_encode")

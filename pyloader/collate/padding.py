@@ -10,8 +10,16 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import DTypeLike
 
-from pyloader.collate.conversion import as_dtype, as_numbers, check_arrays_alike, holds_numbers, is_row, unequal_rows
-from pyloader.collate.numpy_arrays import NumpyDataCollator, check_names
+from pyloader.collate.numpy_arrays import (
+    NumpyDataCollator,
+    as_dtype,
+    as_numbers,
+    check_arrays_alike,
+    check_names,
+    holds_numbers,
+    is_row,
+    unequal_rows,
+)
 from pyloader.columns import Column, Columns
 from pyloader.datacollator import DataCollator
 from pyloader.errors import CollateError

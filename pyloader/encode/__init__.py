@@ -1,7 +1,6 @@
 """Raw columns -> numbers, for one batch."""
 
-from pyloader.encode.bad_rows import find_bad_rows
-from pyloader.encode.checking import encode_batch, taken_by
+from pyloader.encode.checking import encode_batch, find_bad_rows, taken_by
 from pyloader.encode.text import PAD_, PAD_IDX, TextDataset, build_vocabulary, read_vocabulary
 
 __all__ = [

@@ -1,16 +1,18 @@
-"""What a Dataset answers is checked: columns, and as many rows out as in."""
+"""What a Dataset answers is checked: columns, as many rows out as in; and which rows it fails on is found out."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from pyloader.columns import Columns, problem_with_columns, row_count, with_tuples_as_lists
 from pyloader.dataset import Dataset
-from pyloader.errors import BatchEncodeError
+from pyloader.errors import BatchEncodeError, CoverageError, WorkerDiedError
 
-__all__ = ["encode_batch", "taken_by"]
+__all__ = ["encode_batch", "find_bad_rows", "taken_by"]
 
 
 def taken_by(dataset: Dataset) -> frozenset[str]:
@@ -45,3 +47,29 @@ def encode_batch(
         counts = f"got {num_rows:,} rows and returned {row_count(checked):,}"
         raise BatchEncodeError(f"{where} {counts}.", "Filter in read_file, or when splitting")
     return checked
+
+
+def find_bad_rows(function: Callable[[np.ndarray], Any], num_rows: int) -> dict[int, Exception]:
+    """Return the rows that `function` fails on, each with its error, by halving what fails.
+
+    Args:
+      function: Gets some of the rows, int64.
+      num_rows: How many there are; it has failed on all of them together.
+    """
+    bad: dict[int, Exception] = {}
+    spans = [(0, num_rows)]
+    while spans:
+        start, stop = spans.pop()
+        if stop - start < num_rows or num_rows == 1:
+            try:
+                function(np.arange(start, stop))
+                continue
+            except (WorkerDiedError, CoverageError):  # the fault of no row
+                raise
+            except Exception as exc:
+                if stop - start == 1:
+                    bad[start] = exc
+                    continue
+        middle = (start + stop) // 2
+        spans += [(middle, stop), (start, middle)]
+    return bad

@@ -10,166 +10,90 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from pyloader.compat.loadax import Batcher, DataLoaderBuilder
-    from pyloader.compat.loaderx import converter
-    from pyloader.indexed.array_records import ARDataset
-    from pyloader.indexed.arrays import NPDataset
-    from pyloader.indexed.batches import Batches, Progress
-    from pyloader.indexed.caching import CachedDataset
-    from pyloader.indexed.chunked import ChunkedDataset
-    from pyloader.indexed.concatenation import CombinedDataset
-    from pyloader.indexed.dataloader import DataLoader
-    from pyloader.indexed.dataset import BaseDataset, Dataset
-    from pyloader.indexed.filtering import FilteredDataset
-    from pyloader.indexed.huggingface import HuggingFaceDataset
-    from pyloader.indexed.in_memory import InMemoryDataset, RangeDataset, SimpleDataset
-    from pyloader.indexed.mapping import MappedBatchDataset, MappedDataset
-    from pyloader.indexed.mixing import MixedDataset
-    from pyloader.indexed.named import NamedStreams
-    from pyloader.indexed.parquet_files import ParquetDataset
-    from pyloader.indexed.polars_frames import PolarsDataset
-    from pyloader.indexed.repeating import RepeatedDataset
-    from pyloader.indexed.sampling import (
-        SampledDataset,
-        SampledDatasetWithoutReplacement,
-        SampledDatasetWithReplacement,
-    )
-    from pyloader.indexed.sharding import ShardedDataset, compute_shard_boundaries, split_dataset_by_node
-    from pyloader.indexed.shuffling import ShuffledDataset
-    from pyloader.indexed.slicing import PartialDataset, split_dataset
-    from pyloader.indexed.splitting import train_test_split
-    from pyloader.indexed.sqlite import SQLiteDataset
-    from pyloader.indexed.zipping import ZippedDataset
-    from pyloader.plan.samplers import (
-        IIDSampler,
-        IndexBatches,
-        PermutationSampler,
-        Sampler,
-        SequentialSampler,
-        WeightedSampler,
-    )
+if TYPE_CHECKING:  # which is where type checkers see the names
+    from pyloader.compat.elsewhere import BaseDataset as BaseDataset
+    from pyloader.compat.elsewhere import SampledDataset as SampledDataset
+    from pyloader.compat.elsewhere import SimpleDataset as SimpleDataset
+    from pyloader.compat.loadax import Batcher as Batcher
+    from pyloader.compat.loadax import DataLoaderBuilder as DataLoaderBuilder
+    from pyloader.compat.loaderx import converter as converter
+    from pyloader.indexed.array_records import ARDataset as ARDataset
+    from pyloader.indexed.arrays import NPDataset as NPDataset
+    from pyloader.indexed.batches import Batches as Batches
+    from pyloader.indexed.batches import Progress as Progress
+    from pyloader.indexed.choosing import FilteredDataset as FilteredDataset
+    from pyloader.indexed.choosing import train_test_split as train_test_split
+    from pyloader.indexed.chunked import ChunkedDataset as ChunkedDataset
+    from pyloader.indexed.dataloader import DataLoader as DataLoader
+    from pyloader.indexed.dataset import Dataset as Dataset
+    from pyloader.indexed.huggingface import HuggingFaceDataset as HuggingFaceDataset
+    from pyloader.indexed.in_memory import InMemoryDataset as InMemoryDataset
+    from pyloader.indexed.in_memory import RangeDataset as RangeDataset
+    from pyloader.indexed.mapping import CachedDataset as CachedDataset
+    from pyloader.indexed.mapping import MappedBatchDataset as MappedBatchDataset
+    from pyloader.indexed.mapping import MappedDataset as MappedDataset
+    from pyloader.indexed.mixing import MixedDataset as MixedDataset
+    from pyloader.indexed.parquet_files import ParquetDataset as ParquetDataset
+    from pyloader.indexed.polars_frames import PolarsDataset as PolarsDataset
+    from pyloader.indexed.several import CombinedDataset as CombinedDataset
+    from pyloader.indexed.several import NamedStreams as NamedStreams
+    from pyloader.indexed.several import ZippedDataset as ZippedDataset
+    from pyloader.indexed.slicing import PartialDataset as PartialDataset
+    from pyloader.indexed.slicing import ShardedDataset as ShardedDataset
+    from pyloader.indexed.slicing import compute_shard_boundaries as compute_shard_boundaries
+    from pyloader.indexed.slicing import split_dataset as split_dataset
+    from pyloader.indexed.slicing import split_dataset_by_node as split_dataset_by_node
+    from pyloader.indexed.sqlite import SQLiteDataset as SQLiteDataset
+    from pyloader.indexed.views import RepeatedDataset as RepeatedDataset
+    from pyloader.indexed.views import SampledDatasetWithoutReplacement as SampledDatasetWithoutReplacement
+    from pyloader.indexed.views import SampledDatasetWithReplacement as SampledDatasetWithReplacement
+    from pyloader.indexed.views import ShuffledDataset as ShuffledDataset
+    from pyloader.plan.samplers import IIDSampler as IIDSampler
+    from pyloader.plan.samplers import IndexBatches as IndexBatches
+    from pyloader.plan.samplers import PermutationSampler as PermutationSampler
+    from pyloader.plan.samplers import Sampler as Sampler
+    from pyloader.plan.samplers import SequentialSampler as SequentialSampler
+    from pyloader.plan.samplers import WeightedSampler as WeightedSampler
 
 # Where each name comes from: imported when it is first used.
-_HOMES = {
-    "ARDataset": "array_records",
-    "BaseDataset": "dataset",
-    "Batcher": "pyloader.compat.loadax",
-    "Batches": "batches",
-    "CachedDataset": "caching",
-    "ChunkedDataset": "chunked",
-    "CombinedDataset": "concatenation",
-    "DataLoader": "dataloader",
-    "DataLoaderBuilder": "pyloader.compat.loadax",
-    "Dataset": "dataset",
-    "FilteredDataset": "filtering",
-    "HuggingFaceDataset": "huggingface",
-    "IIDSampler": ".plan.samplers",
-    "InMemoryDataset": "in_memory",
-    "IndexBatches": ".plan.samplers",
-    "MappedBatchDataset": "mapping",
-    "MappedDataset": "mapping",
-    "MixedDataset": "mixing",
-    "NPDataset": "arrays",
-    "NamedStreams": "named",
-    "ParquetDataset": "parquet_files",
-    "PartialDataset": "slicing",
-    "PermutationSampler": ".plan.samplers",
-    "PolarsDataset": "polars_frames",
-    "Progress": "batches",
-    "RangeDataset": "in_memory",
-    "RepeatedDataset": "repeating",
-    "SQLiteDataset": "sqlite",
-    "SampledDataset": "sampling",
-    "SampledDatasetWithReplacement": "sampling",
-    "SampledDatasetWithoutReplacement": "sampling",
-    "Sampler": ".plan.samplers",
-    "SequentialSampler": ".plan.samplers",
-    "ShardedDataset": "sharding",
-    "ShuffledDataset": "shuffling",
-    "SimpleDataset": "in_memory",
-    "WeightedSampler": ".plan.samplers",
-    "ZippedDataset": "zipping",
-    "compute_shard_boundaries": "sharding",
-    "converter": "pyloader.compat.loaderx",
-    "split_dataset": "slicing",
-    "split_dataset_by_node": "sharding",
-    "train_test_split": "splitting",
+_NAMES = {
+    "compat.elsewhere": "BaseDataset SampledDataset SimpleDataset",
+    "compat.loadax": "Batcher DataLoaderBuilder",
+    "compat.loaderx": "converter",
+    "indexed.array_records": "ARDataset",
+    "indexed.arrays": "NPDataset",
+    "indexed.batches": "Batches Progress",
+    "indexed.choosing": "FilteredDataset train_test_split",
+    "indexed.chunked": "ChunkedDataset",
+    "indexed.dataloader": "DataLoader",
+    "indexed.dataset": "Dataset",
+    "indexed.huggingface": "HuggingFaceDataset",
+    "indexed.in_memory": "InMemoryDataset RangeDataset",
+    "indexed.mapping": "CachedDataset MappedBatchDataset MappedDataset",
+    "indexed.mixing": "MixedDataset",
+    "indexed.parquet_files": "ParquetDataset",
+    "indexed.polars_frames": "PolarsDataset",
+    "indexed.several": "CombinedDataset NamedStreams ZippedDataset",
+    "indexed.slicing": "PartialDataset ShardedDataset compute_shard_boundaries split_dataset split_dataset_by_node",
+    "indexed.sqlite": "SQLiteDataset",
+    "indexed.views": "RepeatedDataset SampledDatasetWithReplacement SampledDatasetWithoutReplacement ShuffledDataset",
+    "plan.samplers": "IIDSampler IndexBatches PermutationSampler Sampler SequentialSampler WeightedSampler",
 }
+_HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
 
-__all__ = [
-    "ARDataset",
-    "BaseDataset",
-    "Batcher",
-    "Batches",
-    "CachedDataset",
-    "ChunkedDataset",
-    "CombinedDataset",
-    "DataLoader",
-    "DataLoaderBuilder",
-    "Dataset",
-    "FilteredDataset",
-    "HuggingFaceDataset",
-    "IIDSampler",
-    "InMemoryDataset",
-    "IndexBatches",
-    "MappedBatchDataset",
-    "MappedDataset",
-    "MixedDataset",
-    "NPDataset",
-    "NamedStreams",
-    "ParquetDataset",
-    "PartialDataset",
-    "PermutationSampler",
-    "PolarsDataset",
-    "Progress",
-    "RangeDataset",
-    "RepeatedDataset",
-    "SQLiteDataset",
-    "SampledDataset",
-    "SampledDatasetWithReplacement",
-    "SampledDatasetWithoutReplacement",
-    "Sampler",
-    "SequentialSampler",
-    "ShardedDataset",
-    "ShuffledDataset",
-    "SimpleDataset",
-    "WeightedSampler",
-    "ZippedDataset",
-    "compute_shard_boundaries",
-    "converter",
-    "split_dataset",
-    "split_dataset_by_node",
-    "train_test_split",
-]
-
-
-# What loaderx and loadax call otherwise, and what to write here.
-_ELSEWHERE = {
-    "Dataloader": "Write DataLoader(dataset, shuffle=False, num_epochs=1, starts_over=True, transform=list)",
-    "DataloaderBuilder": "Write DataLoaderBuilder(batcher)",
-    "NaiveDataloader": "Write DataLoaderBuilder(batcher).workers(0)",
-    "DistributedShardingStrategy": "Write DataLoaderBuilder(batcher).shard(mesh)",
-    "ShardingStrategy": "Write DataLoaderBuilder(batcher).shard(mesh)",
-    "NoShardingStrategy": "Leave it out",
-    "ddp_sharding": "It is in pyloader.jax",
-    "fsdp_sharding": "It is in pyloader.jax",
-    "Loader": "Write DataLoader({name: dataset, ...})",
-    "DenseStore": "Write NPDataset(path), or ARDataset(directory)",
-}
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _ELSEWHERE:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"pyloader.{_HOMES[name]}"), name)
+    from pyloader.compat.elsewhere import NOT_HERE
+
+    if name in NOT_HERE:
         # An AttributeError would be shown by `from pyloader.indexed import ...` without its text.
-        raise ImportError(f"pyloader.indexed has no {name}. {_ELSEWHERE[name]}: see docs/coming-from-*.md")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'pyloader.indexed' has no attribute {name!r}")
-    home = _HOMES[name]
-    if home.startswith("pyloader."):
-        return getattr(importlib.import_module(home), name)
-    return getattr(importlib.import_module(f".{home}", __name__), name)
+        raise ImportError(f"pyloader.indexed has no {name}. {NOT_HERE[name]}: see docs/coming-from-*.md")
+    raise AttributeError(f"module 'pyloader.indexed' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return __all__

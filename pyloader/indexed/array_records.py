@@ -6,7 +6,7 @@ import functools
 import logging
 import math
 import os
-import time
+import timeit
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,18 +15,17 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from pyloader.errors import ClosedError, DatasetError, import_optional
-from pyloader.indexed.dataset import Dataset
+from pyloader.errors import ClosedError, DatasetError
+from pyloader.indexed.dataset import FileDataset
 from pyloader.indexed.rows import Rows
 from pyloader.machine.limits import open_files_share
-from pyloader.read.arrayrecord import group_size
+from pyloader.read.arrayrecord import damaged, group_size, opened, wrong_length
 
 __all__ = ["META_NAME", "ARDataset", "Meta"]
 
 _log = logging.getLogger("pyloader")
 
 META_NAME = "meta.json"
-_MODULE = "array_record.python.array_record_module"
 
 # In the calling thread, without readahead.  With a buffer of 4 KiB scattered records of 3 KiB come 1.6 times as fast as
 # with the 32 KiB of array_record's own data source.
@@ -55,7 +54,7 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     blocks: tuple[str, ...]
 
 
-class ARDataset(Dataset[np.ndarray]):
+class ARDataset(FileDataset[np.ndarray]):
     """The rows of an array, each a record of ArrayRecord files.
 
     Rows are reached fastest where records are in groups of one, as `converter` writes them (group_size:1).  With larger
@@ -82,7 +81,6 @@ class ARDataset(Dataset[np.ndarray]):
         dtype: npt.DTypeLike | None = None,
         shape: Sequence[int] | None = None,
     ) -> None:
-        self._arguments = path, dtype, shape
         paths, meta = _files(path)
         if meta is None and (dtype is None or shape is None):
             lacking = " and ".join(name for name, value in (("dtype", dtype), ("shape", shape)) if value is None)
@@ -125,22 +123,20 @@ class ARDataset(Dataset[np.ndarray]):
         used, first = np.unique(files[order], return_index=True)
         for file, positions in zip(used.tolist(), np.split(order, first[1:]), strict=False):
             within = indices[positions] - self._starts[file]
-            records += self._records(file, within)
+            found = self._records(file, within)
+            if any(len(record) != self._row_bytes for record in found):
+                raise wrong_length(self._paths[file], found, within.tolist(), self.dtype, self.shape, DatasetError)
+            records += found
         joined = bytearray().join(records)
-        if len(joined) != len(records) * self._row_bytes or any(len(record) != self._row_bytes for record in records):
-            raise self._wrong_length(indices[order], records)
         rows = np.frombuffer(joined, self.dtype).reshape(len(records), *self.shape)
         if len(used) > 1:
             rows = rows.take(np.argsort(order), axis=0)
         return rows.astype(self.dtype.newbyteorder("="), copy=False)
 
     def close(self) -> None:
-        """Let go of the files; a `take` that is under way in another thread is not disturbed."""
+        """Close the files; a running `take` in another thread still ends well."""
         self._is_closed = True
         self._opened.cache_clear()
-
-    def __reduce__(self) -> Any:
-        return type(self), self._arguments  # another process opens the files for itself
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._paths[0]!r}, {len(self):,} rows of {self.dtype} {list(self.shape)})"
@@ -161,26 +157,14 @@ class ARDataset(Dataset[np.ndarray]):
             what = f"cannot be read ({str(exc).partition(';')[0]})."
             raise DatasetError(self._paths[file], what, "Fetch it again, or convert the array again") from exc
 
-    def _wrong_length(self, indices: np.ndarray, records: list[bytes]) -> DatasetError:
-        index, length = next(
-            (index, len(record))
-            for index, record in zip(indices.tolist(), records, strict=True)
-            if len(record) != self._row_bytes
-        )
-        file = int(np.searchsorted(self._starts, index, side="right")) - 1
-        record = index - int(self._starts[file])
-        row = f"{self.dtype} {list(self.shape)}"
-        what = f"record {record:,} has {length:,} bytes; {row} takes {self._row_bytes:,}."
-        return DatasetError(self._paths[file], what, "Give the dtype and shape it was written with")
-
     def _warn_of_groups(self) -> None:
         file = int(np.argmax(self._group_sizes))
         size = self._group_sizes[file]
         if size == 1 or not len(self):
             return
         count = int(self._starts[file + 1] - self._starts[file])
-        alone = _seconds(lambda: self._records(file, np.array([count // 2])))
-        together = _seconds(lambda: self._records(file, np.arange(min(size, count))))
+        _, alone = timeit.repeat(lambda: self._records(file, np.array([count // 2])), number=1, repeat=2)
+        _, together = timeit.repeat(lambda: self._records(file, np.arange(min(size, count))), number=1, repeat=2)
         _log.warning(
             "%s has its records in groups of %d: a row read alone takes %.0f us here, a row of a whole group %.1f us. "
             "For random access write it with group_size:1, as pyloader.indexed.converter does",
@@ -215,17 +199,11 @@ def _files(path: Any) -> tuple[list[str], Meta | None]:
 
 
 def _reader(path: str) -> Any:
-    module = import_optional(_MODULE, wanted_by="ARDataset")
-    with open(path, "rb"):
-        pass  # so that a file that is missing or forbidden is an OSError, as everywhere
     try:
-        reader = module.ArrayRecordReader(path, _OPTIONS, file_reader_buffer_size=_BUFFER_BYTES)
-        if not reader.ok():
-            raise RuntimeError("its footer is missing: was the writer closed?")
+        return opened(path, _OPTIONS, wanted_by="ARDataset", file_reader_buffer_size=_BUFFER_BYTES)
     except (RuntimeError, ValueError) as exc:
-        what = f"is damaged, or no ArrayRecord file ({str(exc).partition(';')[0]})."
-        raise DatasetError(path, what, "Fetch it again, or write it again and close the writer") from exc
-    return reader
+        hint = "Fetch it again, or write it again and close the writer"
+        raise damaged(path, exc, hint, DatasetError) from exc
 
 
 def _in_ranges(reader: Any, indices: np.ndarray, group_size: int) -> list[bytes]:
@@ -238,10 +216,3 @@ def _in_ranges(reader: Any, indices: np.ndarray, group_size: int) -> list[bytes]
         found = reader.read(first, int(group[-1]) + 1)
         records += [found[index - first] for index in group.tolist()]
     return [records[place] for place in places.tolist()]
-
-
-def _seconds(work: Any) -> float:
-    work()
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import os
 import struct
 import zipfile
-from typing import Any
 
 import numpy as np
 
 from pyloader.errors import ClosedError, DatasetError
-from pyloader.files import read_npy_header, rows_without_bytes
-from pyloader.indexed.dataset import Dataset
-from pyloader.indexed.gathering import gathered
-from pyloader.indexed.rows import Rows
+from pyloader.indexed.dataset import FileDataset
+from pyloader.indexed.rows import Rows, gathered
 from pyloader.machine.memory import RecycledMemory
+from pyloader.read.numpy_files import map_npy
 
 __all__ = ["NPDataset"]
 
 _LOCAL_HEADER = struct.Struct("<26xHH")  # of a member of a zip file: the lengths of its name and of its extra field
 
 
-class NPDataset(Dataset[np.ndarray]):
+class NPDataset(FileDataset[np.ndarray]):
     """The rows of an array in a file.  Nothing is read before it is asked for.
 
     What `take` gives is a copy, writable and in the machine's byte order; the file is never changed.
@@ -58,44 +55,21 @@ class NPDataset(Dataset[np.ndarray]):
         return gathered(array, indices, self._memory).astype(self.dtype, copy=False)
 
     def close(self) -> None:
-        """Let go of the file; it is unmapped when a `take` that is under way in another thread has ended."""
+        """Close the file; it is unmapped when no `take` in another thread uses it any more."""
         self._array = None
-
-    def __reduce__(self) -> Any:
-        return type(self), (self.path, self.member)  # another process maps the file for itself
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.path!r}, {len(self):,} rows of {self.dtype} {list(self.shape)})"
 
 
 def _mapped(path: str, member: str | None) -> np.ndarray:
-    """Return the whole array, mapped read-only.  The mapping lives as long as an array of it does."""
+    """Return the whole array, mapped read-only."""
     with open(path, "rb") as file:
         is_zip = file.read(2) == b"PK"
-    start = _start_of_member(path, member) if is_zip else 0
     if member is not None and not is_zip:
         raise DatasetError(path, f"is no .npz, and has no member {member!r}.", "Leave member= out")
-    try:
-        with open(path, "rb") as file:
-            file.seek(start)
-            shape, by_columns, dtype = read_npy_header(file)
-            start = file.tell()
-        if dtype.hasobject:
-            raise DatasetError(path, "holds Python objects (a pickle), which could run any code.", "Save numbers")
-        if not shape:
-            raise DatasetError(path, "holds a single number, not rows.", "Save an array of shape [rows, ...]")
-        if what := rows_without_bytes(shape, dtype):
-            raise DatasetError(path, what, "Save rows that hold something, or leave this array out")
-        found, expected = os.path.getsize(path), start + math.prod(shape) * dtype.itemsize
-        if found < expected:
-            what = f"is cut, or no .npy ({found:,} bytes found, {expected:,} expected)."
-            raise DatasetError(path, what, "Fetch it again, or make it again with numpy.save")
-        if not shape[0]:
-            return np.empty(shape, dtype)  # a mapping of nothing is an error
-        return np.asarray(np.memmap(path, dtype, "r", start, shape, "F" if by_columns else "C"))
-    except ValueError as exc:
-        what = f"is cut, or no .npy ({exc})."
-        raise DatasetError(path, what, "Fetch it again, or make it again with numpy.save") from exc
+    start = _start_of_member(path, member) if is_zip else 0
+    return map_npy(path, start=start, is_whole=False, error=DatasetError)
 
 
 def _start_of_member(path: str, member: str | None) -> int:

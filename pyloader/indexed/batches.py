@@ -1,4 +1,4 @@
-"""Batches: one iterator over a loader's batches, with a position and workers of its own."""
+"""Batches: one iterator over a loader's batches, with a position, and a run that makes them ahead with workers."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from pyloader.deliver import Steps
-from pyloader.errors import ClosedError
-from pyloader.indexed.options import Recipe
-from pyloader.indexed.run import Run
+import numpy as np
+
+from pyloader.deliver import RemoteFunction, Slots, Steps
+from pyloader.errors import ClosedError, PyLoaderError
+from pyloader.indexed.making import STAGES, MakeBatches, Pace, group_making
+from pyloader.indexed.options import ItemOptions
 from pyloader.observe import ProgressBar
-from pyloader.options import checked_integer
-from pyloader.plan import ItemPosition, item_position_from_state, item_state_of
+from pyloader.plan import ItemPosition, item_groups, item_position_from_state, item_state_of
+from pyloader.run.handover import Handover
 from pyloader.run.loop import Loop, State
 
 __all__ = ["Batches", "Progress"]
@@ -32,19 +34,69 @@ class Progress(NamedTuple):
     items_total: int | None
 
 
+class ItemRun(Handover[ItemPosition]):
+    """Batches of items from a position on, until `end_step`.
+
+    Args:
+      options: What the loader was told.
+      start: Where to begin.
+      end_step: The step after the last; None never ends.
+      steps: Takes what may have threads and processes.  The caller closes it.
+    """
+
+    def __init__(self, options: ItemOptions, start: ItemPosition, end_step: int | None, steps: Steps) -> None:
+        super().__init__(start, steps, options.counters, STAGES)
+        self._options = options
+        # So many batches are made, or in making, beside the one that the loop has.
+        limit = options.given.prefetch_size + max(1, options.num_workers)
+        threaded = options.num_workers > 0
+        # Not quite half of them at a time, so that a group is made while another is handed out; more and smaller ones
+        # would have more threads at work than processors, where all are quick.  From processes one by one: what is
+        # Python takes its time, and a process that dies takes no good batch with it.
+        pace = Pace((limit - 1) // 2 if threaded and not options.in_processes else 1)
+        plan = options.plan
+        make = group_making(_maker(options, steps), place=plan.place, pace=pace)
+        groups = item_groups(plan, start.steps_done, end_step, num_together=pace.num_together)
+
+        self._make_ahead(
+            make,
+            groups,
+            weight=lambda group: len(group.sizes),
+            num_threads=options.num_workers,
+            slots=Slots(limit, blocking=threaded),
+            describe=lambda group: plan.place(group.step),
+            stall_timeout_seconds=options.given.stall_timeout_seconds,
+        )
+
+    def _note_left_out(self, left_out: dict[int, str]) -> None:
+        options, skipped = self._options, self._options.skipped
+        for index, reason in left_out.items():
+            skipped.setdefault(f"item {index:,}", reason)
+            if len(skipped) <= options.max_skipped:
+                continue
+            what = f"item {index:,} cannot be loaded ({reason}, {options.plan.place(self.position.steps_done)})"
+            note = f"{what}: one more than max_skipped={options.max_skipped}"
+            try:
+                options.source.take(np.array([index]))  # the error as itself, also where a worker process met it
+            except Exception as exc:
+                exc.add_note(f"pyloader: {note}")
+                raise
+            raise PyLoaderError(f"{note}.", "Now it can: try again")
+
+
 class Batches(Loop[ItemPosition, Batch], Iterator[Batch], Generic[Batch]):
     """Batches from a position on, to the end of the run.  `iter(loader)` makes one.  Use it from one thread at a time.
 
     Args:
-      recipe: What the loader was told.
+      options: What the loader was told.
       position: Where to begin.
     """
 
-    def __init__(self, recipe: Recipe, position: ItemPosition) -> None:
-        bar = ProgressBar(recipe.plan.steps_per_epoch) if recipe.progress else None
-        super().__init__("iterator", position, recipe.counters, bar)
-        self._recipe = recipe
-        self._first_step, self._end_step = recipe.run_around(position)
+    def __init__(self, options: ItemOptions, position: ItemPosition) -> None:
+        bar = ProgressBar(options.plan.steps_per_epoch) if options.given.progress else None
+        super().__init__("iterator", position, options.counters, bar)
+        self._options = options
+        self._first_step, self._end_step = options.run_around(position)
 
     def __iter__(self) -> Batches[Batch]:
         self._turn.begin_for()
@@ -69,18 +121,18 @@ class Batches(Loop[ItemPosition, Batch], Iterator[Batch], Generic[Batch]):
     @property
     def epochs_done(self) -> int:
         """How many epochs have been delivered to their end."""
-        epoch, _ = self._recipe.plan.epoch_and_step(self._position.steps_done)
+        epoch, _ = self._options.plan.epoch_and_step(self._position.steps_done)
         return epoch - (self._position.steps_done == self._end_step and not self._position.ended)
 
     def progress(self) -> Progress:
         """Return how many rows of this run have been received, and of how many."""
-        before = self._recipe.plan.rows_before
+        before = self._options.plan.rows_before
         first, end = before(self._first_step), self._end_step
         return Progress(before(self._position.steps_done) - first, None if end is None else before(end) - first)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what has been received, as small JSON; whoever loads it goes on with the next batch."""
-        return item_state_of(self._position, self._recipe.plan)
+        """Return what has been received, as small JSON; a loader that loads it goes on with the next batch."""
+        return item_state_of(self._position, self._options.plan)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on with the batch after `state`.
@@ -88,24 +140,23 @@ class Batches(Loop[ItemPosition, Batch], Iterator[Batch], Generic[Batch]):
         Raises:
           StateError: the state was saved with another dataset or order; the message says what to write.
         """
-        position = item_position_from_state(state, self._recipe.plan)
+        position = item_position_from_state(state, self._options.plan)
         with self._turn.moving("load_state_dict()", self._interrupt):
             self._go_to(position)
 
     def seek(self, step: int) -> None:
         """Go to the batch of a step, counted from 0 over all epochs, in no time."""
-        last = self._recipe.plan.last_step
-        position = ItemPosition(checked_integer("step", step, at_least=0, at_most=last), ended=True)
+        position = self._options.position_at(step)
         with self._turn.moving("seek()", self._interrupt):
             self._go_to(position)
 
-    def _run_from(self, position: ItemPosition, steps: Steps) -> Run:
+    def _run_from(self, position: ItemPosition, steps: Steps) -> ItemRun:
         if position.steps_done == self._end_step:
             raise StopIteration
-        return Run(self._recipe, position, self._end_step, steps)
+        return ItemRun(self._options, position, self._end_step, steps)
 
     def _epoch_and_step(self) -> tuple[int, int]:
-        epoch, step = self._recipe.plan.epoch_and_step(self._position.steps_done - 1)
+        epoch, step = self._options.plan.epoch_and_step(self._position.steps_done - 1)
         return epoch, step + 1
 
     def _closed_error(self) -> ClosedError:
@@ -113,4 +164,14 @@ class Batches(Loop[ItemPosition, Batch], Iterator[Batch], Generic[Batch]):
 
     def _go_to(self, position: ItemPosition, state: State = State.FRESH) -> None:
         super()._go_to(position, state)
-        self._first_step, self._end_step = self._recipe.run_around(position)
+        self._first_step, self._end_step = self._options.run_around(position)
+
+
+def _maker(options: ItemOptions, steps: Steps) -> MakeBatches:
+    if not options.in_processes:
+        return options.make
+    dataset, plan = options.described_data, options.plan
+    remote: MakeBatches = steps.add_awaited(
+        RemoteFunction(options.make, doing=lambda group: f"it made a batch of {dataset} ({plan.place(group.step)})")
+    )
+    return remote

@@ -11,13 +11,13 @@ import numpy as np
 
 from pyloader.columns import Columns
 from pyloader.deliver import Once
-from pyloader.indexed.dataset import Dataset
-from pyloader.indexed.rows import Rows, assembled_rows
+from pyloader.indexed.dataset import FileDataset
+from pyloader.indexed.rows import Rows, rows_by_source, taken_rows
 
 __all__ = ["BlockDataset"]
 
 
-class BlockDataset(Dataset[dict[str, Any]]):
+class BlockDataset(FileDataset[dict[str, Any]]):
     """Samples, each a dict, block after block.  Subclass it and write `read_block`.
 
     Args:
@@ -39,12 +39,11 @@ class BlockDataset(Dataset[dict[str, Any]]):
 
     def take(self, indices: np.ndarray) -> Rows:
         """Return the samples at `indices`, as columns; each block that has some of them is read at most once."""
-        blocks = np.searchsorted(self.starts, indices, side="right") - 1
-        parts = []
-        for block in np.unique(blocks).tolist() or [0]:
-            positions = np.flatnonzero(blocks == block)
-            parts.append((positions, _picked(self._kept(block)(), indices[positions] - self.starts[block])))
-        return assembled_rows(parts)
+
+        def taken(block: int, positions: np.ndarray) -> Rows:
+            return taken_rows(self._kept(block)(), indices[positions] - self.starts[block])
+
+        return rows_by_source(np.searchsorted(self.starts, indices, side="right") - 1, taken)
 
     def close(self) -> None:
         """Forget the blocks that are kept."""
@@ -57,12 +56,3 @@ class BlockDataset(Dataset[dict[str, Any]]):
     @abstractmethod
     def origin(self) -> str:
         """Where the samples lie."""
-
-
-def _picked(columns: Columns, indices: np.ndarray) -> Columns:
-    return {
-        name: values.take(indices, axis=0)
-        if isinstance(values, np.ndarray)
-        else [values[index] for index in indices.tolist()]
-        for name, values in columns.items()
-    }

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import os
-from typing import Any
 
 from pyloader.columns import Columns, row_count
 from pyloader.datareader import DataReader, read_chunk
@@ -40,7 +38,6 @@ class ChunkedDataset(BlockDataset):
         datareader: DataReader | None = None,
         cached_chunks: int = 4,
     ) -> None:
-        self._arguments = data_dir, datareader, cached_chunks
         self._chunks = list_chunks(data_dir)
         if self._chunks.counts is None:
             hint = f"Count them once: pyloader index {os.fspath(data_dir)}"
@@ -71,10 +68,6 @@ class ChunkedDataset(BlockDataset):
             what = f"has {row_count(columns):,} samples, and the manifest says {expected:,}."
             raise DatasetError(path, what, "Make the manifest again: pyloader index --overwrite")
         return columns
-
-    def __reduce__(self) -> Any:
-        data_dir, datareader, cached_chunks = self._arguments
-        return functools.partial(type(self), datareader=datareader, cached_chunks=cached_chunks), (data_dir,)
 
 
 def _can_be_mapped(path: str) -> bool:

@@ -105,15 +105,15 @@ class DataLoader(Wrappable, Generic[Batch]):
             datacollator=datacollator, last_batch=last_batch, worker_kind=worker_kind, max_skipped=max_skipped,
             stall_timeout_seconds=stall_timeout_seconds, progress=progress, world=world, starts_over=starts_over,
         )  # fmt: skip
-        self._recipe = resolve(given.renamed(old_names))
+        self._options = resolve(given.renamed(old_names))
         self._starts_over = starts_over
         self._is_closed = False
         self._turn = Turn("DataLoader")
         self._iterators: weakref.WeakSet[Batches[Batch]] = weakref.WeakSet()
         self._latest = self._at(ItemPosition())
-        self._is_fresh = True  # the latest iterator has been given to nobody
-        if self._recipe.world_source:
-            _log.info(self._recipe.rank_in_words())
+        self._is_fresh = True  # the latest iterator has not been handed out
+        if self._options.world_source:
+            _log.info(self._options.rank_in_words())
 
     def __iter__(self) -> Batches[Batch]:
         self._unwrap_if_left()
@@ -134,20 +134,20 @@ class DataLoader(Wrappable, Generic[Batch]):
         Raises:
           TypeError: num_epochs is None.
         """
-        if self._recipe.run_steps is None:
+        if self._options.run_steps is None:
             raise TypeError(
                 "a DataLoader with num_epochs=None is endless and has no length: give num_epochs=1, or stop the loop "
                 "yourself"
             )
-        return self._recipe.run_steps
+        return self._options.run_steps
 
     def __repr__(self) -> str:
-        return f"DataLoader({self._recipe})"
+        return f"DataLoader({self._options})"
 
     @property
     def steps_per_epoch(self) -> int | None:
         """How many batches an epoch has; None when batches span epochs."""
-        return self._recipe.plan.steps_per_epoch
+        return self._options.plan.steps_per_epoch
 
     @property
     def steps_done(self) -> int:
@@ -165,15 +165,15 @@ class DataLoader(Wrappable, Generic[Batch]):
 
     def stats(self) -> Stats:
         """Return what all iterators have delivered since the loader was made, and where the time went."""
-        recipe = self._recipe
+        options = self._options
         return Stats(
-            **recipe.counters.totals(),
-            rank=recipe.plan.rank,
-            num_ranks=recipe.plan.world_size,
-            num_workers=recipe.num_workers,
-            worker_kind=recipe.worker_kind,
-            last_batch=recipe.plan.last_batch,
-            skipped=dict(recipe.skipped),
+            **options.counters.totals(),
+            rank=options.plan.rank,
+            num_ranks=options.plan.world_size,
+            num_workers=options.num_workers,
+            worker_kind=options.given.worker_kind,
+            last_batch=options.plan.last_batch,
+            skipped=dict(options.skipped),
         )
 
     def seek(self, step: int) -> None:
@@ -184,14 +184,13 @@ class DataLoader(Wrappable, Generic[Batch]):
           StateError: this loader is wrapped; its wrapper has batches that come before.
         """
         self._check_outermost("load_state_dict(state)")
-        last = self._recipe.plan.last_step
-        self._go_on_from(ItemPosition(checked_integer("step", step, at_least=0, at_most=last), ended=True))
+        self._go_on_from(self._options.position_at(step))
 
     def peek(self) -> Batch:
         """Return the batch that comes next, without using it up; at a run's end, the first of the next run."""
-        recipe, step = self._recipe, self._latest.steps_done
-        group = next(item_groups(recipe.plan, step, step + 1, num_together=lambda: 1))
-        batch: Batch = recipe.make(group).batches[0]  # a function of the step: it is made once more when it comes
+        options, step = self._options, self._latest.steps_done
+        group = next(item_groups(options.plan, step, step + 1, num_together=lambda: 1))
+        batch: Batch = options.make(group).batches[0]  # a function of the step: it is made once more when it comes
         return batch
 
     def close(self) -> None:
@@ -201,7 +200,7 @@ class DataLoader(Wrappable, Generic[Batch]):
             batches.close()
 
     def _received(self) -> Received:
-        latest, counters = self._latest, self._recipe.counters
+        latest, counters = self._latest, self._options.counters
         state = latest.state_dict()
         return Received(state, latest.steps_done, latest.epochs_done, counters.num_steps, counters.num_samples)
 
@@ -209,19 +208,19 @@ class DataLoader(Wrappable, Generic[Batch]):
         self._latest._interrupt(error)
 
     def _load(self, state: Mapping[str, Any]) -> None:
-        self._go_on_from(item_position_from_state(state, self._recipe.plan))
+        self._go_on_from(item_position_from_state(state, self._options.plan))
 
     def _reset(self) -> None:
         self._go_on_from(ItemPosition())
 
     def _skip(self, num_steps: int) -> None:
-        left = self._recipe.plan.last_step - self._latest.steps_done
+        left = self._options.plan.last_step - self._latest.steps_done
         checked_integer("num_steps", num_steps, at_least=0, at_most=left)
         if num_steps:
             self._go_on_from(ItemPosition(self._latest.steps_done + num_steps, ended=True))
 
     def _at(self, position: ItemPosition) -> Batches[Batch]:
-        batches: Batches[Batch] = Batches(self._recipe, position)
+        batches: Batches[Batch] = Batches(self._options, position)
         self._iterators.add(batches)
         return batches
 

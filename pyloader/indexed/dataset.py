@@ -1,16 +1,17 @@
 """Dataset: a number of items, each reached by its index.
 
-`take(indices)` is the road for many at once; everything else is built on it.  Every operation is lazy and composes
+`take(indices)` reads many items at once; everything else is built on it.  Every operation is lazy and composes
 `take`: a batch of 256 through shuffle, map and shard is one `take` of 256 on the source.
 
 To make one of your own, subclass `Dataset` and write `__len__` and `take(indices)`, or, simpler and slower, `__len__`
 and `__getitem__(index)`.  Either may be called from several threads at once.  To change what another dataset gives,
-override one of its roads (`take`, `__getitems__`, `__getitem__`, `get`), and reach the old one by super(): the loader,
-the operations, iteration and PyTorch's DataLoader all get what the most derived class says.
+override one of its access methods (`take`, `__getitems__`, `__getitem__`, `get`), and call the old one by super():
+the loader, the operations, iteration and PyTorch's DataLoader all get what the most derived class says.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -20,10 +21,10 @@ from typing import Any, Generic, Self, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
-from pyloader.indexed.roads import item, item_or_none, items, pave
+from pyloader.indexed.access import complete_access, item, item_or_none, items
 from pyloader.indexed.rows import Rows, items_of
 
-__all__ = ["BaseDataset", "Dataset"]
+__all__ = ["Dataset", "FileDataset"]
 
 Item = TypeVar("Item")
 Out = TypeVar("Out")
@@ -32,11 +33,17 @@ _ITERATED_TOGETHER = 256  # rows for each take of a plain `for`
 
 
 class Dataset(ABC, Generic[Item]):
-    """Items, each reached by its index, 0 to len - 1; -1 is the last."""
+    """Items, each reached by its index, 0 to len - 1; -1 is the last.
+
+    >>> from pyloader.indexed import RangeDataset
+    >>> squares = RangeDataset(5).map(lambda number: number * number)
+    >>> squares[-1], squares[1:4], list(squares.filter(lambda square: square % 2 == 0))
+    (16, [1, 4, 9], [0, 4, 16])
+    """
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        pave(cls, Dataset)
+        complete_access(cls, Dataset)
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
         if (args or options) and cls.__init__ is object.__init__:
@@ -69,7 +76,7 @@ class Dataset(ABC, Generic[Item]):
     def take_within(self, indices: np.ndarray) -> Rows:
         """Return the same as `take`, of int64 indices from the start that are within: what operations call.
 
-        Nobody writes it: each class has it of what it writes.
+        Do not write it: each class gets it from the access method that it writes.
         """
         return self.take(indices)
 
@@ -106,7 +113,7 @@ class Dataset(ABC, Generic[Item]):
         return len(self) == 0
 
     def close(self) -> None:
-        """Let go of files.  What was taken before stays valid.  May be called several times."""
+        """Close files.  Rows taken before stay valid.  May be called several times."""
 
     def __enter__(self) -> Self:
         return self
@@ -215,7 +222,19 @@ class Dataset(ABC, Generic[Item]):
         return parts
 
 
-BaseDataset = Dataset
+class FileDataset(Dataset[Item]):
+    """A dataset of open files: a copy in another process opens them for itself, by the arguments of this one."""
+
+    _given: tuple[tuple[Any, ...], dict[str, Any]]
+
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        made = super().__new__(cls, *args, **options)
+        made._given = args, options
+        return made
+
+    def __reduce__(self) -> Any:
+        args, options = self._given
+        return functools.partial(type(self), **options), args
 
 
 def _operation(name: str) -> Any:

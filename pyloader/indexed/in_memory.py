@@ -8,11 +8,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from pyloader.indexed.dataset import Dataset
-from pyloader.indexed.gathering import gathered
-from pyloader.indexed.rows import Rows, num_rows
+from pyloader.indexed.rows import Rows, num_rows, taken_rows
 from pyloader.machine.memory import RecycledMemory
 
-__all__ = ["InMemoryDataset", "RangeDataset", "SimpleDataset", "as_dataset"]
+__all__ = ["InMemoryDataset", "RangeDataset", "as_dataset"]
 
 Item = TypeVar("Item")
 
@@ -43,13 +42,10 @@ class InMemoryDataset(Dataset[Item]):
         return num_rows(self.items) if isinstance(self.items, dict) else len(self.items)
 
     def take(self, indices: np.ndarray) -> Rows:
-        return _taken(self.items, indices, self._memory)
+        return taken_rows(self.items, indices, self._memory)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self):,} items)"
-
-
-SimpleDataset = InMemoryDataset
 
 
 class RangeDataset(Dataset[int]):
@@ -84,13 +80,3 @@ class RangeDataset(Dataset[int]):
 def as_dataset(source: Any) -> Dataset[Any]:
     """Return `source`, or the dataset of what it holds: a list, an array, columns, anything with len() and [index]."""
     return source if isinstance(source, Dataset) else InMemoryDataset(source)
-
-
-def _taken(items: Any, indices: np.ndarray, memory: RecycledMemory) -> Rows:
-    if isinstance(items, dict):
-        return {name: _taken(column, indices, memory) for name, column in items.items()}
-    if isinstance(items, np.ndarray):
-        return gathered(items, indices, memory)
-    if hasattr(items, "__getitems__"):  # as datasets of PyTorch and of loaderx have it
-        return items.__getitems__(indices.tolist())  # type: ignore[no-any-return]
-    return [items[index] for index in indices.tolist()]

@@ -155,15 +155,6 @@ def group_making(make: MakeBatches, *, place: Callable[[int], str], pace: Pace) 
             exc.add_note(f"pyloader: while a batch was made ({place(group.step)})")
             raise
 
-    def make_group(group: ItemGroup) -> MadeItems:
-        if len(group.sizes) == 1:
-            return make_single(group)
-        try:
-            return make(group)
-        except Exception:
-            # One of them failed.  Those before it are good, and are to come before the error.
-            return one_by_one(group)
-
     def one_by_one(group: ItemGroup) -> MadeItems:
         made = MadeItems(sizes=[], seconds=(0.0,) * len(STAGES))
         try:
@@ -177,14 +168,19 @@ def group_making(make: MakeBatches, *, place: Callable[[int], str], pace: Pace) 
         finally:
             del made  # the error's traceback holds this frame, which must not hold the error
 
-    def make_and_tell(group: ItemGroup) -> MadeItems:
-        begun = time.perf_counter()
-        made = make_group(group)
+    def make_group(group: ItemGroup) -> MadeItems:
+        begun, is_single = time.perf_counter(), len(group.sizes) == 1
+        try:
+            made = make_single(group) if is_single else make(group)
+        except Exception:
+            if is_single:
+                raise
+            made = one_by_one(group)  # those before the one that failed are good, and are to come before the error
         made.weight = len(group.sizes)  # also of those that failed
         pace.made(len(group.sizes), time.perf_counter() - begun)
         return made
 
-    return make_and_tell
+    return make_group
 
 
 def _taken(source: Dataset[Any], indices: np.ndarray) -> Rows:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from pyloader.indexed.dataset import Dataset
-from pyloader.indexed.in_memory import as_dataset
-from pyloader.indexed.rows import Rows, assembled_rows
+from pyloader.indexed.rows import Rows, rows_by_source
+from pyloader.indexed.several import SeveralDatasets
 from pyloader.options import checked_integer
 
 __all__ = ["MixedDataset", "largest_remainder"]
@@ -24,8 +24,11 @@ Item = TypeVar("Item")
 _PERIOD = 10_000
 
 
-class MixedDataset(Dataset[Item]):
+class MixedDataset(SeveralDatasets[Item]):
     """Items of several datasets in the ratio of their weights.
+
+    >>> list(MixedDataset([[1, 2, 3, 4], ["a", "b"]], weights=[2, 1]))
+    [1, 'a', 2, 3, 'b', 4]
 
     Args:
       datasets: Each starts over at its end.  None may be empty.
@@ -41,7 +44,7 @@ class MixedDataset(Dataset[Item]):
     def __init__(
         self, datasets: Sequence[Dataset[Item]], weights: Sequence[float], *, length: int | None = None
     ) -> None:
-        self.datasets: list[Dataset[Any]] = [as_dataset(dataset) for dataset in datasets]
+        super().__init__(datasets)
         if len(self.datasets) != len(weights) or not self.datasets:
             raise ValueError(f"mix needs one weight for each dataset, got {len(self.datasets)} and {len(weights)}")
         for index, dataset in enumerate(self.datasets):
@@ -57,21 +60,12 @@ class MixedDataset(Dataset[Item]):
     def take(self, indices: np.ndarray) -> Rows:
         """Return the items at `indices`, with one `take` on each dataset that has some of them."""
         periods, steps = np.divmod(indices, len(self._pattern))
-        sources = self._pattern[steps]
-        parts = []
-        for source in np.unique(sources).tolist() or [0]:
-            positions = np.flatnonzero(sources == source)
+
+        def taken(source: int, positions: np.ndarray) -> Rows:
             counted = periods[positions] * self._counts[source] + self._earlier[steps[positions]]
-            dataset = self.datasets[source]
-            parts.append((positions, dataset.take_within(counted % len(dataset))))
-        return assembled_rows(parts)
+            return self.datasets[source].take_within(counted % len(self.datasets[source]))
 
-    def close(self) -> None:
-        for dataset in self.datasets:
-            dataset.close()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(map(repr, self.datasets))}, {len(self):,} items)"
+        return rows_by_source(self._pattern[steps], taken)
 
     def _until_one_ends(self) -> int:
         ends = []

@@ -12,59 +12,47 @@ from pyloader.indexed.arguments import IndexedArguments
 from pyloader.indexed.dataset import Dataset
 from pyloader.indexed.in_memory import as_dataset
 from pyloader.indexed.making import STAGES, MakeBatches, made_batches
-from pyloader.indexed.named import NamedStreams
-from pyloader.indexed.sharding import ShardedDataset
-from pyloader.indexed.transforming import Finish, finishing, takes_keys
+from pyloader.indexed.several import NamedStreams
+from pyloader.indexed.slicing import ShardedDataset
+from pyloader.indexed.transforming import RowsFunction, batch_functions, takes_keys
 from pyloader.machine.limits import num_processors
 from pyloader.observe import Counters
-from pyloader.options import (
-    check_workers,
-    checked_integer,
-    checked_max_skipped,
-)
+from pyloader.options import check_workers, checked_integer, checked_max_skipped
 from pyloader.plan import ItemPlan, ItemPosition, PermutationSampler, Sampler, SequentialSampler
 from pyloader.world import World, resolve_world
 
-__all__ = ["Recipe", "resolve"]
+__all__ = ["ItemOptions", "resolve"]
 
 _NUM_WORKERS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """What a loader was told, resolved: what its iterators have in common.
+class ItemOptions:
+    """What a loader was given, resolved: what its iterators have in common.
 
     Attributes:
+      given: The options as they were given.
       source: Rows are taken from it.
       transform: Changes a batch's rows.
       collate: Makes the batch of them.
       plan: Which rows make which batch.
-      num_epochs: How many epochs a run has; None never ends.
       num_workers: Threads; 0 does everything in the caller's.
-      worker_kind: Where the user's code runs: in these threads ("thread"), or in a process for each ("process").
-      prefetch_size: How many batches may wait for the loop.
       max_skipped: How many items that cannot be taken are left out before one is an error.
-      stall_timeout_seconds: Seconds of silence before StallError; None waits for ever.
-      progress: Whether to show a bar.
-      world_source: Who said which rank this is; "" where this process is alone.
-      shown: The resolved options by name, for repr.
+      world: Which rank this is.
+      world_source: Who said so; "" where this process is alone.
       counters: What the iterators count, all together.
       skipped: The items that they left out, and why.
     """
 
+    given: IndexedArguments
     source: Dataset[Any]
-    transform: Finish
-    collate: Finish
+    transform: RowsFunction
+    collate: RowsFunction
     plan: ItemPlan
-    num_epochs: int | None
     num_workers: int
-    worker_kind: str
-    prefetch_size: int
     max_skipped: int
-    stall_timeout_seconds: float | None
-    progress: bool
+    world: World
     world_source: str
-    shown: dict[str, Any]
     counters: Counters = field(default_factory=lambda: Counters(busy_seconds=dict.fromkeys(STAGES, 0.0)))
     skipped: dict[str, str] = field(default_factory=dict)
 
@@ -77,13 +65,13 @@ class Recipe:
     @property
     def in_processes(self) -> bool:
         """Whether the user's code runs in other processes."""
-        return self.worker_kind == "process"
+        return self.given.worker_kind == "process"
 
     @property
     def run_steps(self) -> int | None:
         """How many batches a run has; None when it is endless."""
         steps = self.plan.steps_per_epoch
-        return None if steps is None or self.num_epochs is None else steps * self.num_epochs
+        return None if steps is None or self.given.num_epochs is None else steps * self.given.num_epochs
 
     def run_around(self, position: ItemPosition) -> tuple[int, int | None]:
         """Return the first step, and the step after the last, of the run that goes on at `position`."""
@@ -94,19 +82,45 @@ class Recipe:
             number -= 1  # its last batch has been received, and its end has not
         return number * self.run_steps, (number + 1) * self.run_steps
 
+    def position_at(self, step: int) -> ItemPosition:
+        """Return the position before a step, counted over all epochs, once it is known to be one."""
+        return ItemPosition(checked_integer("step", step, at_least=0, at_most=self.plan.last_step), ended=True)
+
     def rank_in_words(self) -> str:
         """Return which rank this is, who said so, and how long an epoch is on all ranks alike."""
         rank = f"rank {self.plan.rank} of {self.plan.world_size} ({self.world_source})"
         steps = self.plan.steps_per_epoch
         return rank if steps is None else f"{rank}, {steps:,} steps an epoch"
 
+    @property
+    def described_data(self) -> str:
+        """The datasets in words."""
+        return ", ".join(_described(data) for data in (self.given.dataset, self.given.labelset) if data is not None)
+
     def __str__(self) -> str:
-        source, options = self.shown["dataset"], {**self.shown}
-        del options["dataset"]
-        return ", ".join([source, *(f"{name}={value!r}" for name, value in options.items())])
+        """Return the options as repr shows them; the dataset and the sampler tell labelset, shuffle and seed."""
+        shown = {**vars(self.given), "num_workers": self.num_workers, "last_batch": self.plan.last_batch}
+        shown |= {"sampler": _AsItIs(self.plan.sampler.identity), "world": self.world}
+        for name in ("transform", "datacollator"):
+            if (part := shown[name]) is not None:
+                shown[name] = _AsItIs(
+                    f"{type(part).__name__}()"
+                    if isinstance(part, DataCollator)
+                    else getattr(part, "__name__", repr(part))
+                )
+        told = ("dataset", "labelset", "shuffle", "seed")
+        words = [f"{name}={value!r}" for name, value in shown.items() if name not in told]
+        return ", ".join([self.described_data, *words])
 
 
-def resolve(given: IndexedArguments) -> Recipe:
+class _AsItIs(str):
+    """A text that repr shows as it is."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def resolve(given: IndexedArguments) -> ItemOptions:
     """Fill in what the options of a DataLoader leave open, and check what depends on others or on the dataset.
 
     Raises:
@@ -128,7 +142,7 @@ def resolve(given: IndexedArguments) -> Recipe:
             f"{len(source):,} items make no batch of {plan.global_batch_size:,} with last_batch='drop': "
             f"make batch_size smaller, or write last_batch='wrap'"
         )
-    transform, collate = finishing(
+    transform, collate = batch_functions(
         given.transform,
         given.datacollator,
         is_pair=given.labelset is not None,
@@ -137,48 +151,17 @@ def resolve(given: IndexedArguments) -> Recipe:
     # More threads than processors gather no faster, and get into each other's way.
     num_workers = min(_NUM_WORKERS, num_processors()) if given.num_workers is None else given.num_workers
     check_workers(given.worker_kind, num_workers)
-    return Recipe(
+    return ItemOptions(
+        given=given,
         source=source,
         transform=transform,
         collate=collate,
         plan=plan,
-        num_epochs=given.num_epochs,
         num_workers=num_workers,
-        worker_kind=given.worker_kind,
-        prefetch_size=given.prefetch_size,
         max_skipped=checked_max_skipped(given.max_skipped, [len(source)], of="items")[0],
-        stall_timeout_seconds=given.stall_timeout_seconds,
-        progress=given.progress,
+        world=world,
         world_source=world_source,
-        shown=_shown(given, plan, num_workers, world),
     )
-
-
-def _shown(given: IndexedArguments, plan: ItemPlan, num_workers: int, world: World) -> dict[str, Any]:
-    """Return the options as repr shows them; the dataset and the sampler tell labelset, shuffle and seed."""
-    data = given.dataset if given.labelset is None else (given.dataset, given.labelset)
-    parts = {"transform": given.transform, "datacollator": given.datacollator}
-    shown = {
-        **vars(given),
-        "num_workers": num_workers,
-        "dataset": _described(data),
-        "sampler": _Shown(plan.sampler.identity),
-        "last_batch": plan.last_batch,
-        "world": world,
-        **{name: _Shown(_name_of(part)) for name, part in parts.items() if part is not None},
-    }
-    return {name: value for name, value in shown.items() if name not in ("labelset", "shuffle", "seed")}
-
-
-class _Shown(str):
-    """A text that repr shows as it is."""
-
-    def __repr__(self) -> str:
-        return str(self)
-
-
-def _name_of(part: Any) -> str:
-    return f"{type(part).__name__}()" if isinstance(part, DataCollator) else getattr(part, "__name__", repr(part))
 
 
 def _source(dataset: Any, labelset: Any) -> Dataset[Any]:
@@ -199,8 +182,6 @@ def _source(dataset: Any, labelset: Any) -> Dataset[Any]:
 
 
 def _described(dataset: Any) -> str:
-    if isinstance(dataset, tuple):
-        return ", ".join(map(_described, dataset))
     if isinstance(dataset, Mapping):
         return f"{{{', '.join(f'{name!r}: {_described(one)}' for name, one in dataset.items())}}}"
     return f"{type(dataset).__name__} of {len(dataset):,}"
@@ -230,11 +211,7 @@ def _checked_rule(last_batch: str | None, num_epochs: int | None, world_size: in
 
 
 def _check_shared_out_once(source: Dataset[Any], world: World, world_source: str) -> None:
-    """Raise where a rank's own part of a dataset would be shared out among the ranks once more.
-
-    Raises:
-      ValueError: it would; the message says what to write.
-    """
+    """Raise where a rank's own part of a dataset would be shared out among the ranks once more."""
     if world.size == 1 or world_source == "as given":
         return
     for dataset in _within(source):
@@ -249,8 +226,6 @@ def _check_shared_out_once(source: Dataset[Any], world: World, world_source: str
 def _within(dataset: Any) -> Iterator[Any]:
     """Yield a dataset and those that it is made of."""
     yield dataset
-    parts = [getattr(dataset, "dataset", None), *getattr(dataset, "datasets", ())]
-    streams = getattr(dataset, "streams", None)
-    for part in [*parts, *(streams.values() if isinstance(streams, Mapping) else ())]:
+    for part in [getattr(dataset, "dataset", None), *getattr(dataset, "datasets", ())]:
         if isinstance(part, Dataset):
             yield from _within(part)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -51,13 +50,6 @@ class ParquetDataset(BlockDataset):
         dtypes: Mapping[str, npt.DTypeLike] | None = None,
         cached_groups: int = 4,
     ) -> None:
-        self._path = path
-        self._options: dict[str, Any] = {
-            "columns": columns,
-            "fill": fill,
-            "dtypes": dtypes,
-            "cached_groups": cached_groups,
-        }
         self._paths = [os.fspath(path)] if isinstance(path, str | os.PathLike) else [os.fspath(one) for one in path]
         if not self._paths:
             raise ValueError("ParquetDataset needs at least one file, got an empty list")
@@ -100,9 +92,6 @@ class ParquetDataset(BlockDataset):
             raise _damaged(path, exc) from exc
         return self._reader.columns_of(path, table)
 
-    def __reduce__(self) -> Any:
-        return functools.partial(type(self), **self._options), (self._path,)
-
     def _check_columns(self, columns: Sequence[str] | None) -> None:
         for path, metadata in zip(self._paths, self._files, strict=True):
             there = metadata.schema.to_arrow_schema().names
@@ -129,7 +118,7 @@ def _damaged(path: str, exc: Exception) -> DatasetError:
 
 
 def _with_nulls(metadata: Any) -> list[str]:
-    """Return the columns that have a null in some row group, or may have one: where nobody has counted them."""
+    """Return the columns that have a null in some row group, or may have one, since the file does not count them."""
     found = []
     for leaf in range(metadata.num_columns):
         described = metadata.schema.column(leaf)

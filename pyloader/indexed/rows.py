@@ -6,12 +6,24 @@ items are dicts.  Rows that are arrays stay arrays all the way.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
-__all__ = ["Rows", "assembled_rows", "items_of", "num_rows", "row_at", "sliced_rows"]
+from pyloader.machine.memory import RecycledMemory
+
+__all__ = [
+    "Rows",
+    "assembled_rows",
+    "gathered",
+    "items_of",
+    "num_rows",
+    "row_at",
+    "rows_by_source",
+    "sliced_rows",
+    "taken_rows",
+]
 
 Rows: TypeAlias = "list[Any] | np.ndarray[Any, Any] | dict[str, Any]"
 
@@ -43,6 +55,50 @@ def items_of(rows: Rows) -> list[Any]:
         columns = [items_of(column) for column in rows.values()]
         return [dict(zip(rows, values, strict=True)) for values in zip(*columns, strict=True)]
     return list(rows)
+
+
+def gathered(array: np.ndarray, indices: np.ndarray, memory: RecycledMemory) -> np.ndarray:
+    """Return array[indices], shape [len(indices), *array.shape[1:]], a copy.
+
+    Args:
+      array: At least one dimension; it may be a mapping.
+      indices: int64 array of shape [n], each at least 0 and below len(array): `Dataset.take` sees to that.
+      memory: Where the copy is made.
+    """
+    if array.dtype.hasobject or not (array.flags.c_contiguous and array.flags.aligned):
+        copy: np.ndarray = array[indices]  # np.take would first copy the whole array
+        return copy
+    # In the other modes np.take makes its copy twice; this one takes whatever index for one that is there.
+    out = memory.empty((len(indices), *array.shape[1:]), array.dtype)
+    return np.take(array, indices, axis=0, out=out, mode="clip")
+
+
+def taken_rows(rows: Any, indices: np.ndarray, memory: RecycledMemory | None = None) -> Rows:
+    """Return copies of the rows at `indices`, which are within.
+
+    Args:
+      rows: Rows, or any sequence of items.
+      indices: int64 array of shape [n].
+      memory: Where arrays are copied to; None is new memory.
+    """
+    if isinstance(rows, dict):
+        return {name: taken_rows(column, indices, memory) for name, column in rows.items()}
+    if isinstance(rows, np.ndarray):
+        return rows.take(indices, axis=0) if memory is None else gathered(rows, indices, memory)
+    if hasattr(rows, "__getitems__"):  # as datasets of PyTorch and of loaderx have it
+        return rows.__getitems__(indices.tolist())  # type: ignore[no-any-return]
+    return [rows[index] for index in indices.tolist()]
+
+
+def rows_by_source(sources: np.ndarray, take: Callable[[int, np.ndarray], Rows]) -> Rows:
+    """Return rows that come from several places, with one call for each place that has some of them.
+
+    Args:
+      sources: For each row, the number of its place; int array of shape [n].
+      take: (place, positions of its rows among all) -> those rows.  Without any row, place 0 is asked for none.
+    """
+    by_source = ((source, np.flatnonzero(sources == source)) for source in np.unique(sources).tolist() or [0])
+    return assembled_rows([(positions, take(source, positions)) for source, positions in by_source])
 
 
 def assembled_rows(parts: Sequence[tuple[np.ndarray, Rows]]) -> Rows:

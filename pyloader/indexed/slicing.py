@@ -1,8 +1,7 @@
-"""Slicing: a stretch of a dataset, and a dataset cut into stretches."""
+"""Slicing: contiguous parts of a dataset, each [start, stop): one, all of them, or that of one process."""
 
 from __future__ import annotations
 
-import itertools
 from typing import TypeVar
 
 import numpy as np
@@ -11,7 +10,7 @@ from pyloader.indexed.dataset import Dataset
 from pyloader.indexed.views import View
 from pyloader.options import checked_integer
 
-__all__ = ["PartialDataset", "split_dataset"]
+__all__ = ["PartialDataset", "ShardedDataset", "compute_shard_boundaries", "split_dataset", "split_dataset_by_node"]
 
 Item = TypeVar("Item")
 
@@ -20,7 +19,7 @@ class PartialDataset(View[Item]):
     """Items [start_index, end_index).
 
     Raises:
-      ValueError: the stretch is empty, or not within the dataset.
+      ValueError: the part is empty, or not within the dataset.
     """
 
     def __init__(self, dataset: Dataset[Item], start_index: int, end_index: int) -> None:
@@ -44,16 +43,75 @@ class PartialDataset(View[Item]):
     split_dataset = split
 
 
+class ShardedDataset(PartialDataset[Item]):
+    """One of `num_shards` contiguous parts.
+
+    Args:
+      dataset: Whose items.
+      num_shards: How many parts there are.
+      shard_id: Which one this is, counted from 0.
+      drop_remainder: Whether all parts get the same number of items, as training in step needs it: the last
+        len % num_shards items are in none of them.  Otherwise the first parts have one more.
+
+    Raises:
+      ValueError: there is no such part, or there are fewer items than parts.
+
+    Attributes:
+      num_shards, shard_id, drop_remainder: As given.
+    """
+
+    def __init__(self, dataset: Dataset[Item], num_shards: int, shard_id: int, *, drop_remainder: bool = True) -> None:
+        self.num_shards, self.shard_id, self.drop_remainder = num_shards, shard_id, drop_remainder
+        bounds = compute_shard_boundaries(num_shards, shard_id, len(dataset), drop_remainder=drop_remainder)
+        super().__init__(dataset, *bounds)
+
+    def shard_boundaries(self) -> tuple[int, int]:
+        """Return the first index of the part, and the one after its last."""
+        return self.start_index, self.end_index
+
+
 def split_dataset(dataset: Dataset[Item], num_parts: int) -> list[PartialDataset[Item]]:
-    """Return the dataset in `num_parts` stretches; the first len % num_parts of them have one item more.
+    """Return the dataset in `num_parts` parts; the first len % num_parts of them have one item more.
 
     Raises:
       ValueError: there are fewer items than parts.
     """
-    num_parts = checked_integer("num_parts", num_parts, at_least=1)
-    if num_parts > len(dataset):
-        raise ValueError(
-            f"{len(dataset):,} items cannot be split into {num_parts:,} parts; give num_parts<={len(dataset)}"
-        )
-    cuts = [part * (len(dataset) // num_parts) + min(part, len(dataset) % num_parts) for part in range(num_parts + 1)]
-    return [PartialDataset(dataset, start, end) for start, end in itertools.pairwise(cuts)]
+    num_parts, length = checked_integer("num_parts", num_parts, at_least=1), len(dataset)
+    if num_parts > length:
+        raise ValueError(f"{length:,} items cannot be split into {num_parts:,} parts; give num_parts<={length}")
+    return [PartialDataset(dataset, *_bounds(num_parts, part, length)) for part in range(num_parts)]
+
+
+def compute_shard_boundaries(
+    num_shards: int, shard_id: int, dataset_size: int, *, drop_remainder: bool = True
+) -> tuple[int, int]:
+    """Return the first index of a part, and the one after its last; the arguments are those of `ShardedDataset`.
+
+    >>> compute_shard_boundaries(3, 0, 10), compute_shard_boundaries(3, 0, 10, drop_remainder=False)
+    ((0, 3), (0, 4))
+
+    Raises:
+      ValueError: there is no such part, or there are fewer items than parts.
+    """
+    num_shards = checked_integer("num_shards", num_shards, at_least=1)
+    shard_id = checked_integer("shard_id", shard_id, at_least=0)
+    if shard_id >= num_shards:
+        raise ValueError(f"shard_id must be below num_shards={num_shards}, got {shard_id}")
+    if dataset_size < num_shards:
+        raise ValueError(f"{dataset_size:,} items are too few for {num_shards:,} shards: one would get nothing")
+    return _bounds(num_shards, shard_id, dataset_size - dataset_size % num_shards if drop_remainder else dataset_size)
+
+
+def split_dataset_by_node(
+    dataset: Dataset[Item], *, rank: int, world_size: int, drop_remainder: bool = True
+) -> ShardedDataset[Item]:
+    """Return the part of process `rank`, counted from 0, of `world_size`.
+
+    The arguments go by name: other libraries have them in either order.
+    """
+    return ShardedDataset(dataset, world_size, rank, drop_remainder=drop_remainder)
+
+
+def _bounds(num_parts: int, part: int, length: int) -> tuple[int, int]:
+    size, rest = divmod(length, num_parts)
+    return part * size + min(part, rest), (part + 1) * size + min(part + 1, rest)

@@ -14,7 +14,7 @@ import numpy as np
 
 from pyloader.deliver import PerThread
 from pyloader.errors import DatasetError
-from pyloader.indexed.dataset import Dataset
+from pyloader.indexed.dataset import FileDataset
 from pyloader.indexed.rows import Rows
 
 __all__ = ["SQLiteDataset"]
@@ -22,7 +22,7 @@ __all__ = ["SQLiteDataset"]
 _OPERATIONS_BETWEEN_SIGNALS = 100_000  # of SQLite's machine: about a millisecond
 
 
-class SQLiteDataset(Dataset[dict[str, Any]]):
+class SQLiteDataset(FileDataset[dict[str, Any]]):
     """The rows of a table or query of an SQLite file, each a dict; columns come as lists.
 
     Row i is the one with the i-th smallest key, whenever it is read.  The keys are kept in memory, 8 bytes each where
@@ -49,8 +49,7 @@ class SQLiteDataset(Dataset[dict[str, Any]]):
         key: str | None = None,
         parameters: Sequence[Any] = (),
     ) -> None:
-        self._arguments = os.fspath(path), source, key, tuple(parameters)
-        self.path = os.fspath(path)
+        self.path, self._source = os.fspath(path), source
         with open(self.path, "rb"):
             pass  # so that a file that is missing or forbidden is an OSError, as everywhere
         self._connection = PerThread(self._connect, close=sqlite3.Connection.close)
@@ -81,9 +80,7 @@ class SQLiteDataset(Dataset[dict[str, Any]]):
             f"SELECT source.* FROM json_each(?) AS wanted CROSS JOIN {self._from} AS source "
             f"ON source.{self._key} = wanted.value ORDER BY wanted.key"
         )
-        cursor = self._run(query, (json.dumps(wanted), *self._parameters))
-        names = [column[0] for column in cursor.description]
-        rows = self._fetched(cursor)
+        names, rows = self._rows(query, (json.dumps(wanted), *self._parameters))
         if len(rows) != len(wanted):
             raise DatasetError(
                 self.path, f"has {len(rows):,} of {len(wanted):,} rows: it has changed.", "Open it again"
@@ -95,11 +92,8 @@ class SQLiteDataset(Dataset[dict[str, Any]]):
         """Close the connections."""
         self._connection.close()
 
-    def __reduce__(self) -> Any:
-        return _again, self._arguments
-
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.path!r}, {self._arguments[1]!r}, {len(self):,} rows)"
+        return f"{type(self).__name__}({self.path!r}, {self._source!r}, {len(self):,} rows)"
 
     def _connect(self) -> sqlite3.Connection:
         # Used by one thread, and closed by whichever closes the dataset.
@@ -110,8 +104,8 @@ class SQLiteDataset(Dataset[dict[str, Any]]):
         return connection
 
     def _table(self, name: str) -> str:
-        found = self._run("SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name", ())
-        names = [row[0] for row in self._fetched(found)]
+        _, rows = self._rows("SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name")
+        names = [row[0] for row in rows]
         if name not in names:
             raise DatasetError(
                 self.path, f"has no table {name!r}; it has {', '.join(names) or 'none'}.", "Name one of them"
@@ -119,8 +113,8 @@ class SQLiteDataset(Dataset[dict[str, Any]]):
         return name
 
     def _read_keys(self, key: str | None) -> np.ndarray:
-        cursor = self._run(f"SELECT source.{self._key} FROM {self._from} AS source ORDER BY 1", self._parameters)
-        keys = [row[0] for row in self._fetched(cursor)]
+        query = f"SELECT source.{self._key} FROM {self._from} AS source ORDER BY 1"
+        keys = [row[0] for row in self._rows(query, self._parameters)[1]]
         shown = key or "rowid"
         kinds = set(map(type, keys))
         if len(kinds) > 1 or not kinds <= {int, str}:
@@ -133,15 +127,11 @@ class SQLiteDataset(Dataset[dict[str, Any]]):
             )
         return np.array(keys, np.int64 if kinds == {int} else object)
 
-    def _run(self, query: str, parameters: Sequence[Any]) -> sqlite3.Cursor:
+    def _rows(self, query: str, parameters: Sequence[Any] = ()) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Return the names of a query's columns, and its rows."""
         try:
-            return self._connection().execute(query, parameters)
-        except sqlite3.Error as exc:
-            raise self._unreadable(exc) from exc
-
-    def _fetched(self, cursor: sqlite3.Cursor) -> list[tuple[Any, ...]]:
-        try:
-            return cursor.fetchall()
+            cursor = self._connection().execute(query, parameters)
+            return [column[0] for column in cursor.description], cursor.fetchall()
         except sqlite3.Error as exc:
             raise self._unreadable(exc) from exc
 
@@ -153,7 +143,3 @@ class SQLiteDataset(Dataset[dict[str, Any]]):
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-def _again(path: str, source: str, key: str | None, parameters: tuple[Any, ...]) -> SQLiteDataset:
-    return SQLiteDataset(path, source, key=key, parameters=parameters)

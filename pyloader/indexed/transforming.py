@@ -1,4 +1,4 @@
-"""Finishing: the rows of one batch become what the loop receives, by the user's functions."""
+"""Transforming: the rows of one batch become what the loop receives, by the user's functions."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy as np
 from pyloader.datacollator import DataCollator
 from pyloader.indexed.collating import collating
 
-__all__ = ["Finish", "finishing", "takes_keys"]
+__all__ = ["RowsFunction", "batch_functions", "takes_keys"]
 
-Finish: TypeAlias = "Callable[..., Any]"
+RowsFunction: TypeAlias = "Callable[..., Any]"
 
 
-def finishing(
+def batch_functions(
     transform: Callable[..., Any] | None, datacollator: DataCollator | None, *, is_pair: bool, is_streams: bool
-) -> tuple[Finish, Finish]:
+) -> tuple[RowsFunction, RowsFunction]:
     """Return two functions of a batch's rows, called one after the other: what transforms, and what collates.
 
     Args:
@@ -36,7 +36,7 @@ def finishing(
     if datacollator is not None and not isinstance(datacollator, DataCollator):
         what = f"datacollator must be a pyloader.DataCollator, got a {type(datacollator).__name__}."
         raise TypeError(f"{what} Subclass it and write collate_batch(columns); a function can be given as transform=")
-    change: Finish = _unchanged
+    change: RowsFunction = _unchanged
     if transform is not None:
         change = partial(_pair_changed, transform, _takes_two(transform)) if is_pair else transform
     if transform is not None and datacollator is None:
@@ -45,7 +45,7 @@ def finishing(
 
 
 def takes_keys(transform: Callable[..., Any] | None) -> bool:
-    """Tell whether a transform has a parameter `keys` that nobody has given a value."""
+    """Tell whether a transform has a parameter `keys` without a value."""
     return transform is not None and "keys" in _parameters(transform)
 
 

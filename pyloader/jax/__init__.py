@@ -17,151 +17,82 @@ from typing import TYPE_CHECKING, Any
 
 from pyloader.errors import import_optional
 
-if TYPE_CHECKING:
-    from pyloader.jax.array_source import ArraySampleSource, ArraySource
-    from pyloader.jax.chunk_source import ChunkSource
-    from pyloader.jax.dataloader import DataLoader, LoaderIterator
-    from pyloader.jax.datasets import (
-        CIFAR10Dataset,
-        CIFAR100Dataset,
-        DailyMinTemperaturesDataset,
-        EMNISTDataset,
-        FashionMNISTDataset,
-        KMNISTDataset,
-        MNISTDataset,
-        SunspotsDataset,
-    )
-    from pyloader.jax.disk_source import DiskSampleSource, DiskSource
-    from pyloader.jax.gymnax_source import GymnaxSource, set_loader_policy_state, set_source_policy_state
-    from pyloader.jax.mesh import (
-        HybridMeshShape,
-        MeshConfig,
-        ddp_sharding,
-        fsdp_sharding,
-        infer_mesh_shape,
-        make_ddp_mesh_config,
-        make_fsdp_mesh_config,
-        make_hybrid_mesh_config,
-    )
-    from pyloader.jax.placing import DevicePrefetch, place_batch, prefetch_to_device
-    from pyloader.jax.sharding import (
-        DataPartitionType,
-        MeshShard,
-        global_to_host_array,
-        host_to_global_device_array,
-    )
-    from pyloader.jax.source import Source, SourceTransform
-    from pyloader.jax.state import LoaderState
-    from pyloader.jax.transforms import (
-        BatchTransform,
-        BufferTransform,
-        DevicePutTransform,
-        FlattenTransform,
-        HostCallbackTransform,
-        MapTransform,
-        NormalizeImageTransform,
-        RenameTransform,
-        TimeSeriesBatchTransform,
-    )
+if TYPE_CHECKING:  # which is where type checkers see the names
+    from pyloader.jax.array_source import ArraySampleSource as ArraySampleSource
+    from pyloader.jax.array_source import ArraySource as ArraySource
+    from pyloader.jax.chunk_source import ChunkSource as ChunkSource
+    from pyloader.jax.dataloader import DataLoader as DataLoader
+    from pyloader.jax.dataloader import LoaderIterator as LoaderIterator
+    from pyloader.jax.datasets import CIFAR10Dataset as CIFAR10Dataset
+    from pyloader.jax.datasets import CIFAR100Dataset as CIFAR100Dataset
+    from pyloader.jax.datasets import DailyMinTemperaturesDataset as DailyMinTemperaturesDataset
+    from pyloader.jax.datasets import EMNISTDataset as EMNISTDataset
+    from pyloader.jax.datasets import FashionMNISTDataset as FashionMNISTDataset
+    from pyloader.jax.datasets import KMNISTDataset as KMNISTDataset
+    from pyloader.jax.datasets import MNISTDataset as MNISTDataset
+    from pyloader.jax.datasets import SunspotsDataset as SunspotsDataset
+    from pyloader.jax.disk_source import DiskSampleSource as DiskSampleSource
+    from pyloader.jax.disk_source import DiskSource as DiskSource
+    from pyloader.jax.gymnax_source import GymnaxSource as GymnaxSource
+    from pyloader.jax.gymnax_source import set_loader_policy_state as set_loader_policy_state
+    from pyloader.jax.gymnax_source import set_source_policy_state as set_source_policy_state
+    from pyloader.jax.mesh import HybridMeshShape as HybridMeshShape
+    from pyloader.jax.mesh import MeshConfig as MeshConfig
+    from pyloader.jax.mesh import ddp_sharding as ddp_sharding
+    from pyloader.jax.mesh import fsdp_sharding as fsdp_sharding
+    from pyloader.jax.mesh import infer_mesh_shape as infer_mesh_shape
+    from pyloader.jax.mesh import make_ddp_mesh_config as make_ddp_mesh_config
+    from pyloader.jax.mesh import make_fsdp_mesh_config as make_fsdp_mesh_config
+    from pyloader.jax.mesh import make_hybrid_mesh_config as make_hybrid_mesh_config
+    from pyloader.jax.placing import DevicePrefetch as DevicePrefetch
+    from pyloader.jax.placing import place_batch as place_batch
+    from pyloader.jax.placing import prefetch_to_device as prefetch_to_device
+    from pyloader.jax.sharding import DataPartitionType as DataPartitionType
+    from pyloader.jax.sharding import MeshShard as MeshShard
+    from pyloader.jax.sharding import global_to_host_array as global_to_host_array
+    from pyloader.jax.sharding import host_to_global_device_array as host_to_global_device_array
+    from pyloader.jax.source import Source as Source
+    from pyloader.jax.source import SourceTransform as SourceTransform
+    from pyloader.jax.state import LoaderState as LoaderState
+    from pyloader.jax.transforms import BatchTransform as BatchTransform
+    from pyloader.jax.transforms import BufferTransform as BufferTransform
+    from pyloader.jax.transforms import DevicePutTransform as DevicePutTransform
+    from pyloader.jax.transforms import FlattenTransform as FlattenTransform
+    from pyloader.jax.transforms import HostCallbackTransform as HostCallbackTransform
+    from pyloader.jax.transforms import MapTransform as MapTransform
+    from pyloader.jax.transforms import NormalizeImageTransform as NormalizeImageTransform
+    from pyloader.jax.transforms import RenameTransform as RenameTransform
+    from pyloader.jax.transforms import TimeSeriesBatchTransform as TimeSeriesBatchTransform
 
 import_optional("jax", wanted_by="pyloader.jax")
 
 # Where each name comes from: imported when it is first used.
-_HOMES = {
-    "ArraySampleSource": "array_source",
-    "ArraySource": "array_source",
-    "BatchTransform": "transforms",
-    "BufferTransform": "transforms",
-    "CIFAR100Dataset": "datasets",
-    "CIFAR10Dataset": "datasets",
-    "ChunkSource": "chunk_source",
-    "DailyMinTemperaturesDataset": "datasets",
-    "DataLoader": "dataloader",
-    "DataPartitionType": "sharding",
-    "DevicePrefetch": "placing",
-    "DevicePutTransform": "transforms",
-    "DiskSampleSource": "disk_source",
-    "DiskSource": "disk_source",
-    "EMNISTDataset": "datasets",
-    "FashionMNISTDataset": "datasets",
-    "FlattenTransform": "transforms",
-    "GymnaxSource": "gymnax_source",
-    "HostCallbackTransform": "transforms",
-    "HybridMeshShape": "mesh",
-    "KMNISTDataset": "datasets",
-    "LoaderIterator": "dataloader",
-    "LoaderState": "state",
-    "MNISTDataset": "datasets",
-    "MapTransform": "transforms",
-    "MeshConfig": "mesh",
-    "MeshShard": "sharding",
-    "NormalizeImageTransform": "transforms",
-    "RenameTransform": "transforms",
-    "Source": "source",
-    "SourceTransform": "source",
-    "SunspotsDataset": "datasets",
-    "TimeSeriesBatchTransform": "transforms",
-    "ddp_sharding": "mesh",
-    "fsdp_sharding": "mesh",
-    "global_to_host_array": "sharding",
-    "host_to_global_device_array": "sharding",
-    "infer_mesh_shape": "mesh",
-    "make_ddp_mesh_config": "mesh",
-    "make_fsdp_mesh_config": "mesh",
-    "make_hybrid_mesh_config": "mesh",
-    "place_batch": "placing",
-    "prefetch_to_device": "placing",
-    "set_loader_policy_state": "gymnax_source",
-    "set_source_policy_state": "gymnax_source",
+_NAMES = {
+    "array_source": "ArraySampleSource ArraySource",
+    "chunk_source": "ChunkSource",
+    "dataloader": "DataLoader LoaderIterator",
+    "datasets": (
+        "CIFAR100Dataset CIFAR10Dataset DailyMinTemperaturesDataset EMNISTDataset FashionMNISTDataset "
+        "KMNISTDataset MNISTDataset SunspotsDataset"
+    ),
+    "disk_source": "DiskSampleSource DiskSource",
+    "gymnax_source": "GymnaxSource set_loader_policy_state set_source_policy_state",
+    "mesh": (
+        "HybridMeshShape MeshConfig ddp_sharding fsdp_sharding infer_mesh_shape make_ddp_mesh_config "
+        "make_fsdp_mesh_config make_hybrid_mesh_config"
+    ),
+    "placing": "DevicePrefetch place_batch prefetch_to_device",
+    "sharding": "DataPartitionType MeshShard global_to_host_array host_to_global_device_array",
+    "source": "Source SourceTransform",
+    "state": "LoaderState",
+    "transforms": (
+        "BatchTransform BufferTransform DevicePutTransform FlattenTransform HostCallbackTransform "
+        "MapTransform NormalizeImageTransform RenameTransform TimeSeriesBatchTransform"
+    ),
 }
+_HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
 
-__all__ = [
-    "ArraySampleSource",
-    "ArraySource",
-    "BatchTransform",
-    "BufferTransform",
-    "CIFAR10Dataset",
-    "CIFAR100Dataset",
-    "ChunkSource",
-    "DailyMinTemperaturesDataset",
-    "DataLoader",
-    "DataPartitionType",
-    "DevicePrefetch",
-    "DevicePutTransform",
-    "DiskSampleSource",
-    "DiskSource",
-    "EMNISTDataset",
-    "FashionMNISTDataset",
-    "FlattenTransform",
-    "GymnaxSource",
-    "HostCallbackTransform",
-    "HybridMeshShape",
-    "KMNISTDataset",
-    "LoaderIterator",
-    "LoaderState",
-    "MNISTDataset",
-    "MapTransform",
-    "MeshConfig",
-    "MeshShard",
-    "NormalizeImageTransform",
-    "RenameTransform",
-    "Source",
-    "SourceTransform",
-    "SunspotsDataset",
-    "TimeSeriesBatchTransform",
-    "ddp_sharding",
-    "fsdp_sharding",
-    "global_to_host_array",
-    "host_to_global_device_array",
-    "infer_mesh_shape",
-    "make_ddp_mesh_config",
-    "make_fsdp_mesh_config",
-    "make_hybrid_mesh_config",
-    "place_batch",
-    "prefetch_to_device",
-    "set_loader_policy_state",
-    "set_source_policy_state",
-]
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
@@ -171,4 +102,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return __all__

@@ -10,13 +10,13 @@ import numpy as np
 
 from pyloader.jax.epochs import take_places
 from pyloader.jax.host import as_dtype
-from pyloader.jax.order import checked_length, checked_ordering, key_words, places_in_order
-from pyloader.jax.source import PyTree, Source
+from pyloader.jax.order import OrderedSource, places_in_order
+from pyloader.jax.source import PyTree
 
 __all__ = ["ArraySampleSource", "ArraySource"]
 
 
-class ArraySource(Source[dict[str, Any]]):
+class ArraySource(OrderedSource):
     """Samples from a tree of arrays in memory; each epoch in another order.
 
     The order is a function of the key, the epoch and the position, which are all that the state holds.
@@ -41,30 +41,12 @@ class ArraySource(Source[dict[str, Any]]):
         if len(lengths) > 1 or -1 in lengths:
             shapes = ", ".join(str(list(np.shape(leaf))) for leaf in leaves)
             raise ValueError(f"ArraySource needs arrays with equally many rows, got the shapes {shapes}")
-        self.num_samples = checked_length("ArraySource", lengths.pop())
-        self.ordering = checked_ordering(ordering)
-        self.steps_per_epoch = self.num_samples
+        super().__init__(lengths.pop(), ordering)
         self.data = jax.tree.map(_as_jax, data)
-
-    def __repr__(self) -> str:
-        return f"ArraySource({self.num_samples:,} samples, ordering={self.ordering!r})"
 
     def element_spec(self) -> PyTree:
         """Return the shapes and dtypes of one sample."""
         return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), self.data)
-
-    def init_state(self, key: Any) -> dict[str, Any]:
-        """Return the state before the first sample: {"key": uint32 [2], "epoch": uint32, "position": uint32}."""
-        return {"key": key_words(key), "epoch": jnp.uint32(0), "position": jnp.uint32(0)}
-
-    def order_of(self, _state: dict[str, Any]) -> dict[str, Any]:
-        """Return what the order depends on beside the state."""
-        return {"num_samples": self.num_samples, "ordering": self.ordering}
-
-    def next(self, state: dict[str, Any]) -> tuple[PyTree, Any, dict[str, Any]]:
-        """Return the next sample, True, and the state after it."""
-        rows, mask, state = self.next_rows(state, 1, "span")
-        return jax.tree.map(lambda leaf: leaf[0], rows), mask[0], state
 
     def next_rows(self, state: dict[str, Any], count: int, last_batch: str) -> tuple[PyTree, Any, dict[str, Any]]:
         """Return the next `count` samples, which of them are real, and the state after them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -11,9 +12,8 @@ import numpy as np
 from pyloader.dataloader import DataLoader
 from pyloader.jax.host import HostCall, as_dtype
 from pyloader.jax.source import PyTree, Source, with_rows
-from pyloader.jax.stacking import stacked
 
-__all__ = ["ChunkSource"]
+__all__ = ["ChunkSource", "stacked"]
 
 # What scan_epoch takes in one call: enough for the call to cost little, and little beside a chunk.
 _MOST_STEPS = 64
@@ -47,7 +47,8 @@ class ChunkSource(Source[dict[str, Any]]):
         if not isinstance(loader, DataLoader):
             raise TypeError(f"ChunkSource needs a pyloader.DataLoader, got a {type(loader).__name__}")
         self._start = loader.steps_done
-        last, first = (len(loader.locate(step)) for step in _ends_of_epoch(loader))
+        loader.skip(0)  # raises where the counts are unknown
+        last, first = (len(loader.locate(step)) for step in (int(loader.steps_per_epoch or 1) - 1, 0))
         if last != first:
             raise ValueError(
                 f"ChunkSource needs batches of one shape, and an epoch's last one has {last:,} rows, not {first:,}. "
@@ -141,11 +142,6 @@ class ChunkSource(Source[dict[str, Any]]):
             self.loader.skip(step)
 
 
-def _ends_of_epoch(loader: DataLoader) -> tuple[int, int]:
-    loader.skip(0)  # raises where the counts are unknown
-    return int(loader.steps_per_epoch or 1) - 1, 0
-
-
 def _spec_of(batch: Any) -> tuple[PyTree, bool]:
     if not isinstance(batch, dict):
         raise TypeError(f"ChunkSource needs batches that are dicts of arrays, got a {type(batch).__name__}")
@@ -160,3 +156,27 @@ def _spec_of(batch: Any) -> tuple[PyTree, bool]:
     dtypes = {name: jnp.asarray(column[:0]).dtype for name, column in batch.items()}
     spec = {name: jax.ShapeDtypeStruct(column.shape, dtypes[name]) for name, column in batch.items() if name != "mask"}
     return spec, "mask" in batch
+
+
+def stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Return arrays of one shape and dtype as one of shape [n, ...]; to be read, not written to.
+
+    The batches of a chunk loader often are neighbouring slices of one array, and then this is a view of that.
+    """
+    first = arrays[0]
+    if first.base is None or not first.flags.c_contiguous or not _are_neighbours(arrays):
+        return np.stack(arrays)
+    # The view holds `first`, and with it the array that all are slices of.
+    shape, strides = (len(arrays), *first.shape), (first.nbytes, *first.strides)
+    return np.lib.stride_tricks.as_strided(first, shape, strides, writeable=False)
+
+
+def _are_neighbours(arrays: Sequence[np.ndarray]) -> bool:
+    first = arrays[0]
+    start = first.__array_interface__["data"][0]
+    return all(
+        array.base is first.base
+        and array.strides == first.strides
+        and array.__array_interface__["data"][0] == start + place * first.nbytes
+        for place, array in enumerate(arrays)
+    )

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from pyloader.jax.host import own_errors
 from pyloader.jax.source import PyTree, Source, SourceTransform, as_source, is_source, stages
 from pyloader.jax.state import LoaderState, is_traced, json_from_state, state_from_json
-from pyloader.jax.transforms.elementwise import Elementwise
+from pyloader.jax.transforms.mapping import Elementwise
 
 __all__ = ["DataLoader", "LoaderIterator"]
 

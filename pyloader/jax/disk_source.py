@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from functools import partial
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +14,8 @@ import numpy as np
 from pyloader.deliver import Slots, Steps, end_with, map_in_order
 from pyloader.jax.epochs import Taking, take_places
 from pyloader.jax.host import HostCall, as_dtype
-from pyloader.jax.order import checked_length, checked_ordering, key_words, places_in_order
-from pyloader.jax.source import PyTree, Source, with_rows
+from pyloader.jax.order import OrderedSource, places_in_order
+from pyloader.jax.source import PyTree, with_rows
 from pyloader.options import checked_integer
 
 __all__ = ["DiskSampleSource", "DiskSource"]
@@ -22,7 +23,7 @@ __all__ = ["DiskSampleSource", "DiskSource"]
 _Place: TypeAlias = tuple[tuple[int, int], int, int]  # key, epoch, position
 
 
-class DiskSource(Source[dict[str, Any]]):
+class DiskSource(OrderedSource):
     """Samples that a Python function reads, from files, a database, or anywhere.
 
     A step asks for its rows by the state (a key, the epoch, the position), which alone decides them; the rows of the
@@ -55,8 +56,7 @@ class DiskSource(Source[dict[str, Any]]):
         rows_fn: Callable[[np.ndarray], PyTree] | None = None,
         num_workers: int = 1,
     ) -> None:
-        self.num_samples = self.steps_per_epoch = checked_length("DiskSource", length)
-        self.ordering = checked_ordering(ordering)
+        super().__init__(length, ordering)
         self._prefetch_size = checked_integer("prefetch_size", prefetch_size, at_least=1)
         self._num_workers = checked_integer("num_workers", num_workers, at_least=0)
         read = _one_by_one(sample_fn) if rows_fn is None else rows_fn
@@ -69,21 +69,9 @@ class DiskSource(Source[dict[str, Any]]):
         self._readers: dict[tuple[int, str], _ReadAhead] = {}
         self.host_calls: list[HostCall] = []
 
-    def __repr__(self) -> str:
-        return f"DiskSource({self.num_samples:,} samples, ordering={self.ordering!r})"
-
     def element_spec(self) -> PyTree:
         """Return the shapes and dtypes of one sample."""
         return self._spec
-
-    def init_state(self, key: Any) -> dict[str, Any]:
-        """Return the state before the first sample: {"key": uint32 [2], "epoch": uint32, "position": uint32}."""
-        return {"key": key_words(key), "epoch": jnp.uint32(0), "position": jnp.uint32(0)}
-
-    def next(self, state: dict[str, Any]) -> tuple[PyTree, Any, dict[str, Any]]:
-        """Return the next sample, True, and the state after it."""
-        rows, mask, state = self.next_rows(state, 1, "span")
-        return jax.tree.map(lambda leaf: leaf[0], rows), mask[0], state
 
     def next_rows(self, state: dict[str, Any], count: int, last_batch: str) -> tuple[PyTree, Any, dict[str, Any]]:
         """Return the next `count` samples, which of them are real, and the state after them."""
@@ -102,10 +90,6 @@ class DiskSource(Source[dict[str, Any]]):
         rows, mask, epoch, position = call(answer, words, state["epoch"], state["position"])
         return rows, mask, {"key": words, "epoch": epoch, "position": position}
 
-    def order_of(self, _state: dict[str, Any]) -> dict[str, Any]:
-        """Return what the order depends on beside the state."""
-        return {"num_samples": self.num_samples, "ordering": self.ordering}
-
     def close(self) -> None:
         """End the threads that read ahead; a later step begins new ones."""
         for reader in self._readers.values():
@@ -113,13 +97,6 @@ class DiskSource(Source[dict[str, Any]]):
 
 
 DiskSampleSource = DiskSource
-
-
-class _Request(NamedTuple):
-    """What a step asks for: the key, and the places of its rows."""
-
-    words: np.ndarray
-    taking: Taking
 
 
 @dataclass(frozen=True)
@@ -131,19 +108,17 @@ class _Reading:
     length: int
     ordering: str
 
-    def requests(self, place: _Place, count: int, last_batch: str) -> Iterator[_Request]:
-        """Yield what the step at `place` asks for, and all steps after it."""
-        words = np.array(place[0], np.uint32)
+    def requests(self, place: _Place, count: int, last_batch: str) -> Iterator[Taking]:
+        """Yield which places the step at `place` takes, and all steps after it."""
         epoch, position = np.array([place[1]], np.uint32), np.array([place[2]], np.uint32)
         while True:
             taking = take_places(np, epoch, position, count=count, length=self.length, last_batch=last_batch)
-            yield _Request(words, taking)
+            yield taking
             epoch, position = taking.epoch, taking.position
 
-    def read(self, request: _Request) -> tuple[PyTree, np.ndarray, np.uint32, np.uint32]:
-        """Return the rows, their mask, and the epoch and position after them."""
-        taking = request.taking
-        indices = places_in_order(request.words, taking.epochs, taking.places, self.length, self.ordering)
+    def read(self, words: np.ndarray, taking: Taking) -> tuple[PyTree, np.ndarray, np.uint32, np.uint32]:
+        """Return the rows at some places, their mask, and the epoch and position after them."""
+        indices = places_in_order(words, taking.epochs, taking.places, self.length, self.ordering)
         rows = self.rows_fn(indices[taking.mask].astype(np.int64))
         rows = jax.tree.map(lambda like, leaf: _padded(leaf, like, taking.mask), self.spec, rows)
         return rows, taking.mask, taking.epoch[0], taking.position[0]
@@ -192,12 +167,12 @@ class _ReadAhead:
         self._slots = Slots(self._steps_ahead, blocking=self._num_threads > 0)
         self._answers = steps.add(
             map_in_order(
-                self._reading.read,
+                partial(self._reading.read, np.array(place[0], np.uint32)),
                 self._reading.requests(place, self._count, self._last_batch),
                 num_threads=self._num_threads,
                 slots=self._slots,
                 name="disk",
-                describe=lambda request: f"epoch {request.taking.epochs[0]}, place {request.taking.places[0]}",
+                describe=lambda taking: f"epoch {taking.epochs[0]}, place {taking.places[0]}",
             )
         )
         self._end = end_with(self, steps)

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pyloader.jax.order import key_words
+from pyloader.jax.order import key_of, key_words
 from pyloader.jax.source import PyTree, Source
 from pyloader.options import checked_integer
 
@@ -79,7 +79,7 @@ class GymnaxSource(Source[dict[str, Any]]):
 
     def init_state(self, key: Any) -> dict[str, Any]:
         """Return the state before the first step; its "policy_state" is None until you put one there."""
-        mine, reset_key = jax.random.split(_key(key_words(key)))
+        mine, reset_key = jax.random.split(key_of(key_words(key)))
         observation, env_state = self._env.reset(reset_key, self._params)
         return {
             "env_state": env_state,
@@ -98,7 +98,7 @@ class GymnaxSource(Source[dict[str, Any]]):
                 "the policy has no state yet. Write before the first step: "
                 "state = set_loader_policy_state(state, policy_state)"
             )
-        key, policy_key, step_key, reset_key = jax.random.split(_key(state["key"]), 4)
+        key, policy_key, step_key, reset_key = jax.random.split(key_of(state["key"]), 4)
         observation = state["observation"]
         action, policy_state = self._act(observation, state["policy_state"], state["new_episode"], policy_key)
         next_observation, env_state, reward, *ends, info = self._step(
@@ -146,7 +146,7 @@ class GymnaxSource(Source[dict[str, Any]]):
 
     def _find_spec(self, policy_state: PyTree) -> PyTree:
         """Return the shapes of a transition, and set those of `new_episode`: one value, or one for each environment."""
-        observation, _ = jax.eval_shape(lambda: self._env.reset(_key(key_words(0)), self._params))
+        observation, _ = jax.eval_shape(lambda: self._env.reset(key_of(key_words(0)), self._params))
         leading = {leaf.shape[:1] for leaf in jax.tree.leaves(observation)}
         problems = []
         for self._episodes in ((), *leading - {()}):
@@ -189,10 +189,5 @@ def set_loader_policy_state(state: dict[str, Any], policy_state: PyTree, *, new_
     return {**state, "inner": set_loader_policy_state(state["inner"], policy_state, new_episode=new_episode)}
 
 
-def set_source_policy_state(state: dict[str, Any], policy_state: PyTree, *, new_episode: Any = None) -> dict[str, Any]:
-    """Return the state of a GymnaxSource with another policy state: see set_loader_policy_state."""
-    return set_loader_policy_state(state, policy_state, new_episode=new_episode)
-
-
-def _key(words: Any) -> Any:
-    return jax.random.wrap_key_data(jnp.asarray(words), impl="threefry2x32")
+# The state of a loader holds that of its source as the innermost one, so that the same function does for both.
+set_source_policy_state = set_loader_policy_state

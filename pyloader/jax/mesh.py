@@ -100,7 +100,10 @@ class MeshConfig:
 
 
 def infer_mesh_shape(mesh_shape: MeshShape, *, num_devices: int) -> tuple[int, ...]:
-    """Return the shape of a mesh of so many devices, with the -1 in `mesh_shape`, should there be one, made out.
+    """Return `mesh_shape` for a number of devices, with the size in place of its -1, where it has one.
+
+    >>> infer_mesh_shape((-1, 2), num_devices=8)
+    (4, 2)
 
     Raises:
       ValueError: the devices cannot be laid out so.
@@ -110,12 +113,9 @@ def infer_mesh_shape(mesh_shape: MeshShape, *, num_devices: int) -> tuple[int, .
     if shape.count(-1) > 1 or any(size < 1 and size != -1 for size in shape):
         raise ValueError(f"mesh_shape must have sizes of at least 1, and at most one -1, got {shape}")
     if num_devices % known or (-1 not in shape and known != num_devices):
-        raise ValueError(f"{num_devices} devices cannot be laid out as {shape}, which needs {_needed(shape, known)}")
+        needed = f"a multiple of {known}" if -1 in shape else known
+        raise ValueError(f"{num_devices} devices cannot be laid out as {shape}, which needs {needed}")
     return tuple(num_devices // known if size == -1 else size for size in shape)
-
-
-def _needed(shape: tuple[int, ...], known: int) -> str:
-    return f"a multiple of {known}" if -1 in shape else str(known)
 
 
 def _hybrid_layout(shape: HybridMeshShape, devices: Sequence[Any]) -> np.ndarray:

@@ -22,7 +22,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["MAX_LENGTH", "checked_length", "checked_ordering", "key_words", "places_in_order"]
+from pyloader.jax.source import PyTree, Source
+
+__all__ = ["MAX_LENGTH", "OrderedSource", "key_of", "key_words", "places_in_order"]
 
 MAX_LENGTH = 2**31 - 1  # what JAX counts with unless told otherwise
 
@@ -30,6 +32,54 @@ _GOLDEN = 0x9E3779B9  # 2^32 / golden ratio: successive multiples are far apart
 _ROUNDS = 6
 _ROUNDS_OF_SHORT = 12  # with 6 the orders of 5 samples are not equally frequent
 _SHORT = 1024
+
+
+class OrderedSource(Source[dict[str, Any]]):
+    """Samples by index, each epoch in another order.  A subclass writes `next_rows` and `element_spec`.
+
+    Args:
+      length: How many samples there are.
+      ordering: "shuffle", or "sequential".
+
+    Attributes:
+      num_samples: How many samples there are; steps_per_epoch is the same.
+      ordering: As given.
+
+    Raises:
+      ValueError: no samples; more than 2^31 - 1, which the 32-bit integers inside jit cannot count; an ordering that
+        does not exist.
+    """
+
+    def __init__(self, length: int, ordering: str) -> None:
+        owner = type(self).__name__
+        if length < 1:
+            raise ValueError(f"{owner} needs at least one sample, got {length:,}")
+        if length > MAX_LENGTH:
+            raise ValueError(
+                f"{owner} counts at most {MAX_LENGTH:,} samples inside jit, got {length:,}. Split them into chunks, "
+                "and stream those: ChunkSource(pyloader.DataLoader(...)) has no such limit"
+            )
+        if ordering not in ("shuffle", "sequential"):
+            raise ValueError(f'ordering must be "shuffle" or "sequential", not {ordering!r}')
+        self.num_samples = self.steps_per_epoch = length
+        self.ordering = ordering
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.num_samples:,} samples, ordering={self.ordering!r})"
+
+    def init_state(self, key: Any) -> dict[str, Any]:
+        """Return the state before the first sample: {"key": uint32 [2], "epoch": uint32, "position": uint32}."""
+        return {"key": key_words(key), "epoch": jnp.uint32(0), "position": jnp.uint32(0)}
+
+    def next(self, state: dict[str, Any]) -> tuple[PyTree, Any, dict[str, Any]]:
+        """Return the next sample, True, and the state after it."""
+        assert self.next_rows is not None
+        rows, mask, state = self.next_rows(state, 1, "span")
+        return jax.tree.map(lambda leaf: leaf[0], rows), mask[0], state
+
+    def order_of(self, _state: dict[str, Any]) -> dict[str, Any]:
+        """Return what the order depends on beside the state."""
+        return {"num_samples": self.num_samples, "ordering": self.ordering}
 
 
 def key_words(key: Any) -> Any:
@@ -42,7 +92,8 @@ def key_words(key: Any) -> Any:
     if isinstance(key, int | np.integer) and not isinstance(key, bool):
         if key < 0:
             raise ValueError(f"seed must be at least 0, got {key}")
-        key = jax.random.wrap_key_data(_words_of(int(key)), impl="threefry2x32")
+        sequence = np.random.SeedSequence(int(key))
+        key = key_of(sequence.generate_state(2, np.uint32))
     if not hasattr(key, "dtype") or not (jnp.issubdtype(key.dtype, jax.dtypes.prng_key) or key.dtype == jnp.uint32):
         raise TypeError(f"key must be a key of jax.random, as jax.random.key(0) makes, or an integer, got {key!r}")
     data = jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jnp.asarray(key)
@@ -53,31 +104,9 @@ def key_words(key: Any) -> Any:
     return jnp.stack([_folded(data[0::2]), _folded(data[1::2])])  # the keys of other generators have 4 words
 
 
-def checked_length(owner: str, length: int) -> int:
-    """Return how many samples there are.
-
-    Raises:
-      ValueError: none, or more than 2^31 - 1, which the 32-bit integers inside jit cannot count.
-    """
-    if length < 1:
-        raise ValueError(f"{owner} needs at least one sample, got {length:,}")
-    if length > MAX_LENGTH:
-        raise ValueError(
-            f"{owner} counts at most {MAX_LENGTH:,} samples inside jit, got {length:,}. Split them into chunks, and "
-            "stream those: ChunkSource(pyloader.DataLoader(...)) has no such limit"
-        )
-    return length
-
-
-def checked_ordering(ordering: Any) -> str:
-    """Return the ordering.
-
-    Raises:
-      ValueError: it is neither "shuffle" nor "sequential".
-    """
-    if ordering not in ("shuffle", "sequential"):
-        raise ValueError(f'ordering must be "shuffle" or "sequential", not {ordering!r}')
-    return str(ordering)
+def key_of(words: Any) -> Any:
+    """Return the jax.random key of two 32-bit words."""
+    return jax.random.wrap_key_data(jnp.asarray(words), impl="threefry2x32")
 
 
 def places_in_order(words: Any, epoch: Any, places: Any, length: int, ordering: str) -> Any:
@@ -130,11 +159,6 @@ def _mixed(values: Any) -> Any:
     values = (values ^ (values >> np.uint32(16))) * np.uint32(0x85EBCA6B)
     values = (values ^ (values >> np.uint32(13))) * np.uint32(0xC2B2AE35)
     return values ^ (values >> np.uint32(16))
-
-
-def _words_of(seed: int) -> Any:
-    sequence = np.random.SeedSequence(seed)
-    return jnp.asarray(sequence.generate_state(2, np.uint32))
 
 
 def _folded(words: Any) -> Any:

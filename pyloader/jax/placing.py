@@ -1,7 +1,7 @@
 """Placing: the batches of a loader become arrays on devices, some of them ahead of the loop.
 
 No host memory is used again while a device may still read it.  JAX holds on to the NumPy array that a transfer reads,
-or that an array on the CPU shares its memory with, and pyloader only recycles memory that nobody holds.
+or that an array on the CPU shares its memory with, and pyloader only recycles memory without a reference to it.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ class MeshShard(World):
         """Return the batch over all processes; each gives the part that it loaded, and keeps it.
 
         Args:
-          local_batch: A pytree; what is no array in it stays as it is, as `place_batch` says.
+          local_batch: A pytree; leaves that are no arrays stay as they are, as `place_batch` says.
 
         Returns:
           The same pytree.  An array of shape [rows, ...] has become a jax.Array of shape [rows * size, ...], cut as
@@ -117,7 +117,7 @@ def global_to_host_array(global_arrays: Any) -> Any:
     What devices hold in common (along replicated axes) is there once.
 
     Args:
-      global_arrays: A pytree; what is no jax.Array in it stays as it is.
+      global_arrays: A pytree; leaves that are no jax.Array stay as they are.
 
     Raises:
       ValueError: this process's part is no whole block of rows and columns.

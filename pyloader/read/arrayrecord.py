@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,11 +14,11 @@ import numpy.typing as npt
 
 from pyloader.columns import Columns
 from pyloader.datareader import DataReader
-from pyloader.errors import ChunkReadError, import_optional
+from pyloader.errors import ChunkReadError, FileError, import_optional
 from pyloader.files import Room, named_by_content
 from pyloader.machine.memory import RecycledMemory, keep_freed_memory
 
-__all__ = ["ArrayRecordReader", "group_size"]
+__all__ = ["ArrayRecordReader", "damaged", "group_size", "opened", "wrong_length"]
 
 # In the calling thread: the loader's own readers work side by side already.  (array_record starts its
 # pool of 64 threads, idle then, whatever one asks for.)
@@ -85,7 +85,7 @@ class ArrayRecordReader(DataReader):
             return self._read(path)
 
     def _read(self, path: str) -> tuple[Columns, int]:
-        with _opened(path) as reader:
+        with _reading(path) as reader:
             num_records = reader.num_records()
             room = Room(path)  # records are packed
             if self.dtype is None:
@@ -101,18 +101,27 @@ class ArrayRecordReader(DataReader):
             step = max(1, _JOINED_BYTES // max(1, row_bytes))
             for start, records in _in_ranges(reader, path):
                 if set(map(len, records)) != {row_bytes}:
-                    raise self._wrong_length(path, start, records, row_bytes)
+                    raise wrong_length(path, records, range(start, start + len(records)), self.dtype, self.shape)
                 for first in range(0, len(records), step):
                     rows = b"".join(records[first : first + step])
                     begin = (start + first) * row_bytes
                     view[begin : begin + len(rows)] = rows
         return {self.name: array.astype(self.dtype.newbyteorder("="), copy=False)}, num_records
 
-    def _wrong_length(self, path: str, start: int, records: list[bytes], row_bytes: int) -> ChunkReadError:
-        index, length = next((i, len(r)) for i, r in enumerate(records, start) if len(r) != row_bytes)
-        row = f"{self.dtype} {list(self.shape)}"
-        what = f"record {index:,} has {length:,} bytes; {row} takes {row_bytes:,}."
-        return ChunkReadError(path, what, "Name the dtype and shape it was written with")
+
+def wrong_length(
+    path: str,
+    records: Sequence[bytes],
+    numbers: Sequence[int],
+    dtype: np.dtype[Any],
+    shape: tuple[int, ...],
+    error: type[FileError] = ChunkReadError,
+) -> FileError:
+    """Return the error for the first of these records, by its number, that is no row of this dtype and shape."""
+    row_bytes = dtype.itemsize * math.prod(shape)
+    number, length = next((n, len(r)) for n, r in zip(numbers, records, strict=True) if len(r) != row_bytes)
+    what = f"record {number:,} has {length:,} bytes; {dtype} {list(shape)} takes {row_bytes:,}."
+    return error(path, what, "Name the dtype and shape it was written with")
 
 
 def group_size(reader: Any) -> int:
@@ -121,21 +130,37 @@ def group_size(reader: Any) -> int:
     return max(1, int(found[1])) if found else 1  # files from before October 2022 do not say
 
 
-@contextmanager
-def _opened(path: str) -> Iterator[Any]:
-    module = import_optional("array_record.python.array_record_module", wanted_by="ArrayRecordReader")
+def opened(path: str, options: str, *, wanted_by: str, **more: Any) -> Any:
+    """Return array_record's reader of a file, which has these options.
+
+    Raises:
+      RuntimeError, ValueError: it is damaged, or no ArrayRecord file.
+      OSError: it is missing or forbidden.
+      MissingDependencyError: array_record is not installed.
+    """
+    module = import_optional("array_record.python.array_record_module", wanted_by=wanted_by)
     with open(path, "rb"):
-        pass  # so that a file that is missing or forbidden is an OSError, as for any other reader
+        pass  # which says why it cannot be opened, as array_record does not
+    reader = module.ArrayRecordReader(path, options, **more)
+    if not reader.ok():  # all that tells when a cut file looks like an empty one
+        raise RuntimeError("its footer is missing: was the writer closed?")
+    return reader
+
+
+def damaged(path: str, exc: Exception, hint: str, error: type[FileError] = ChunkReadError) -> FileError:
+    """Return the error for what array_record raised."""
+    what = f"is damaged, or no ArrayRecord file ({str(exc).partition(';')[0]})."
+    return named_by_content(error(path, what, hint))
+
+
+@contextmanager
+def _reading(path: str) -> Iterator[Any]:
     try:
-        reader = module.ArrayRecordReader(path, _OPTIONS)
-        if not reader.ok():  # all that tells when a cut file looks like an empty one
-            raise RuntimeError("its footer is missing")
+        reader = opened(path, _OPTIONS, wanted_by="ArrayRecordReader")
         yield reader
         reader.close()
     except (RuntimeError, ValueError) as exc:
-        what = f"is damaged, or no ArrayRecord file ({str(exc).partition(';')[0]})."
-        error = ChunkReadError(path, what, "Fetch it again, or max_skipped=1 to go on without it")
-        raise named_by_content(error) from exc
+        raise damaged(path, exc, "Fetch it again, or max_skipped=1 to go on without it") from exc
 
 
 def _in_ranges(reader: Any, path: str) -> Iterator[tuple[int, list[bytes]]]:

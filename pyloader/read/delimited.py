@@ -209,11 +209,7 @@ def _list_of_numbers(texts: list[str]) -> list[Any] | None:
 
 
 def _column_of(texts: list[str], dtype: np.dtype[Any]) -> Column:
-    """Return the numbers that `texts` are, as an array, or as a list, with None for an empty one, where that is object.
-
-    Raises:
-      NumberError: one of them is something else.
-    """
+    """Return the numbers that `texts` are, as an array; with the dtype object as a list, with None for empty ones."""
     if dtype != np.dtype(object):
         return as_array(_numbers(texts, dtype), dtype)
     numbers = _list_of_numbers(texts)

@@ -53,7 +53,7 @@ class Dialect:
       delimiter: What stands between fields, one character.
       quote: What may stand around a field, one character; NO_QUOTES where quotes mean nothing; None is '"', unless
         that takes in what looks like rows.
-      is_guessed: Whether nobody gave the delimiter, so that a header of one name with another one in it is an error.
+      is_guessed: Whether the delimiter was not given, so that a header of one name with another one in it is an error.
     """
 
     delimiter: str

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import closing
 from operator import attrgetter, itemgetter
 from typing import Any
 
 import msgspec
-import numpy.typing as npt
 
 from pyloader.columns import Column, Columns, columns_bytes
-from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
 from pyloader.files import Room, chunk_room, line_blocks, sniffed, text_of
 from pyloader.read.json_problems import NOT_FINITE, json_problem
 from pyloader.read.numbers import NumberError, as_array, as_column
-from pyloader.read.options import column_names, number_dtypes
+from pyloader.read.options import ColumnReader
 
 __all__ = ["JsonLineDataReader", "JsonlReader"]
 
@@ -26,7 +24,7 @@ _SAMPLE_ROWS = 16  # of a block, whose memory is measured
 _NUMBER_BYTES = 8
 
 
-class JsonlReader(DataReader):
+class JsonlReader(ColumnReader):
     """Chunk files with one JSON object per line, all with the same keys; .gz, .zst, .xz and .bz2 too.
 
     A column of numbers is an array: of int64 (all int), float64 (float, or int and float) or bool.  Any other is a
@@ -43,26 +41,6 @@ class JsonlReader(DataReader):
 
     A file without lines gives ({}, 0), unless both `columns` and `dtypes` say what it would have had.
     """
-
-    returns_new_arrays = True
-    gaps_make_lists = True
-
-    def __init__(
-        self,
-        batch_size: int = 16,
-        shuffle: bool = False,
-        seed: int = 42,
-        *,
-        columns: Sequence[str] | None = None,
-        fill: Mapping[str, Any] | None = None,
-        dtypes: Mapping[str, npt.DTypeLike] | None = None,
-        **old_names: Any,
-    ) -> None:
-        super().__init__(batch_size, shuffle, seed, **old_names)
-        self.columns = column_names(columns)
-        self.fill = dict(fill or {})
-        self.dtypes, self.list_columns = number_dtypes(dtypes, stays_list=object)
-        self._all_known = columns is not None and dtypes is not None
 
     def read_file(self, path: str) -> tuple[Columns, int]:
         """Read one JSON object per line.

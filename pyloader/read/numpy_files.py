@@ -11,7 +11,7 @@ import numpy as np
 
 from pyloader.columns import Columns
 from pyloader.datareader import DataReader
-from pyloader.errors import ChunkReadError, MemoryBoundError
+from pyloader.errors import ChunkReadError, FileError, MemoryBoundError
 from pyloader.files import (
     NpyHeaderError,
     Room,
@@ -26,7 +26,7 @@ from pyloader.files import (
 from pyloader.files.mapping import MappedFiles
 from pyloader.machine.memory import RecycledMemory
 
-__all__ = ["NumpyReader", "read_npy"]
+__all__ = ["NumpyReader", "fill", "map_npy", "read_npy"]
 
 _PIECE_BYTES = 2**20
 
@@ -92,7 +92,7 @@ class NumpyReader(DataReader):
                 return read_npy(file, path, self._memory, num_bytes=size, room=chunk_room(path))
         if packing_of(path):
             raise ChunkReadError(path, "is packed, and cannot be mapped.", "Pass mmap=False")
-        return _usual(self._mapped.array(path, _map_npy))
+        return _usual(self._mapped.array(path, map_npy))
 
     def _members(self, path: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         if self.mmap:
@@ -153,31 +153,33 @@ def read_npy(
         room.take(array_bytes)
     stored_shape = shape[::-1] if fortran_order else shape
     array = np.empty(stored_shape, dtype) if memory is None else memory.empty(stored_shape, dtype)
-    found = _fill(array.reshape(-1).view(np.uint8).data, file)
+    found = fill(array.reshape(-1).view(np.uint8).data, file)
     rest = len(file.read(_PIECE_BYTES))  # also has a packed file's checksum compared, which stands at its end
     if found + rest != array_bytes:
         raise _wrong_size(path, start + found + rest, start + array_bytes)
     return _usual(array.T if fortran_order else array)
 
 
-def _read_header(file: IO[bytes], path: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _read_header(
+    file: IO[bytes], path: str, error: type[FileError] = ChunkReadError
+) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     try:
         shape, fortran_order, dtype = read_npy_header(file)
     except NpyHeaderError as exc:
-        error = ChunkReadError(path, f"has no good .npy header ({exc}).", "Make it again with numpy.save")
-        raise named_by_content(error) from exc
+        found = error(path, f"has no good .npy header ({exc}).", "Make it again with numpy.save")
+        raise named_by_content(found) from exc
     if dtype.hasobject:
         hint = "Save numbers, or use .jsonl for lists of different lengths"
-        raise ChunkReadError(path, "holds Python objects (a pickle), which could run any code.", hint)
+        raise error(path, "holds Python objects (a pickle), which could run any code.", hint)
     if not shape:
-        raise ChunkReadError(path, "holds a single value, not rows.", "Save an array of shape [rows, ...]")
+        raise error(path, "holds a single value, not rows.", "Save an array of shape [rows, ...]")
     if what := rows_without_bytes(shape, dtype):
-        raise ChunkReadError(path, what, "Save rows that hold something, or leave this array out")
+        raise error(path, what, "Save rows that hold something, or leave this array out")
     return shape, fortran_order, dtype
 
 
-def _fill(target: memoryview, file: IO[bytes]) -> int:
-    """Read into `target`; return how many bytes there were."""
+def fill(target: memoryview, file: IO[bytes]) -> int:
+    """Read from an open file into `target`, the bytes of an array; return how many there were."""
     filled = 0
     while filled < len(target):
         # In pieces: a zip member's readinto makes bytes of the whole length first.
@@ -188,15 +190,27 @@ def _fill(target: memoryview, file: IO[bytes]) -> int:
     return filled
 
 
-def _map_npy(path: str) -> np.ndarray:
+def map_npy(path: str, *, start: int = 0, is_whole: bool = True, error: type[FileError] = ChunkReadError) -> np.ndarray:
+    """Return the array of a .npy, mapped read-only.  The mapping lives as long as an array of it does.
+
+    Args:
+      path: The file.
+      start: Where in it the .npy begins, in bytes.
+      is_whole: Whether the file must end with the .npy.
+      error: What is raised.
+
+    Raises:
+      FileError: it is cut, too long, no .npy, an array of Python objects or without rows.
+    """
     with open(path, "rb") as file:
-        shape, fortran_order, dtype = _read_header(file, path)
+        file.seek(start)
+        shape, fortran_order, dtype = _read_header(file, path, error)
         start, size = file.tell(), os.path.getsize(path)
     expected = start + math.prod(shape) * dtype.itemsize
-    if size != expected:
-        raise _wrong_size(path, size, expected)
-    if size == start:
-        return np.empty(shape, dtype)
+    if size < expected or (is_whole and size > expected):
+        raise _wrong_size(path, size, expected, error)
+    if not shape[0]:
+        return np.empty(shape, dtype)  # a mapping of nothing is an error
     order: Any = "F" if fortran_order else "C"
     return np.asarray(np.memmap(path, dtype, "r", start, shape, order))
 
@@ -225,7 +239,7 @@ def _column_files(path: str) -> dict[str, str]:
     return files
 
 
-def _wrong_size(path: str, found: int, expected: int) -> ChunkReadError:
+def _wrong_size(path: str, found: int, expected: int, error: type[FileError] = ChunkReadError) -> FileError:
     what = "ends early" if found < expected else "goes on after its end"
     numbers = f"{found:,} bytes found, {expected:,} expected" if found < expected else f"{expected:,} bytes expected"
-    return ChunkReadError(path, f"{what}: {numbers}.", "Fetch it again, or make it again")
+    return error(path, f"{what}: {numbers}.", "Fetch it again, or make it again")

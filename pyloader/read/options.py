@@ -8,7 +8,39 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["column_names", "number_dtypes"]
+from pyloader.datareader import DataReader
+
+__all__ = ["ColumnReader", "column_names", "number_dtypes"]
+
+
+class ColumnReader(DataReader):
+    """A reader of files whose columns have names and kinds: some of them, in the dtypes that are asked for.
+
+    Args:
+      columns: The columns to read; None for all.
+      fill: What stands for null, by column.
+      dtypes: The dtypes of number columns; object for a column that stays a list.
+    """
+
+    returns_new_arrays = True
+    gaps_make_lists = True
+
+    def __init__(
+        self,
+        batch_size: int = 16,
+        shuffle: bool = False,
+        seed: int = 42,
+        *,
+        columns: Sequence[str] | None = None,
+        fill: Mapping[str, Any] | None = None,
+        dtypes: Mapping[str, npt.DTypeLike] | None = None,
+        **old_names: Any,
+    ) -> None:
+        super().__init__(batch_size, shuffle, seed, **old_names)
+        self.columns = column_names(columns)
+        self.fill = dict(fill or {})
+        self.dtypes, self.list_columns = number_dtypes(dtypes, stays_list=object)
+        self._all_known = columns is not None and dtypes is not None
 
 
 def column_names(columns: Sequence[str] | None) -> tuple[str, ...] | None:

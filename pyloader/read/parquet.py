@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from pyloader.columns import Column, Columns
-from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError, import_optional
 from pyloader.files import Room, named_by_content, open_packed, suffix_of
 from pyloader.read.nulls import Nulls, with_gaps_filled
 from pyloader.read.numbers import NumberError, as_array
-from pyloader.read.options import column_names, number_dtypes
+from pyloader.read.options import ColumnReader
 
 __all__ = ["ParquetReader", "read_row_groups"]
 
@@ -23,7 +21,7 @@ _BATCHES_IN_ROOM = 8
 _NULL_BYTES, _VALUE_BYTES = 8, 49  # of a place in a list, and of a str or the like without what is in it
 
 
-class ParquetReader(DataReader):
+class ParquetReader(ColumnReader):
     """Parquet (.parquet) and Arrow (.arrow, .feather) files, by pyarrow.
 
     Numbers, booleans and dates come as arrays, lists of numbers of a fixed length as two-dimensional arrays; text,
@@ -36,27 +34,8 @@ class ParquetReader(DataReader):
         it holds.  A null, or a number that the dtype cannot hold, is an error.
     """
 
-    returns_new_arrays = True
-    gaps_make_lists = True
-
     # What the DataLoader was told.  Filled here, where it takes no Python for each row.
     nulls: Nulls | None = None
-
-    def __init__(
-        self,
-        batch_size: int = 16,
-        shuffle: bool = False,
-        seed: int = 42,
-        *,
-        columns: Sequence[str] | None = None,
-        fill: Mapping[str, Any] | None = None,
-        dtypes: Mapping[str, npt.DTypeLike] | None = None,
-        **old_names: Any,
-    ) -> None:
-        super().__init__(batch_size, shuffle, seed, **old_names)
-        self.columns = column_names(columns)
-        self.fill = dict(fill or {})
-        self.dtypes, self.list_columns = number_dtypes(dtypes, stays_list=object)
 
     def read_file(self, path: str) -> tuple[Columns, int]:
         """Read the file.
@@ -106,9 +85,9 @@ class ParquetReader(DataReader):
             raise ChunkReadError(path, what, "Write that column as bytes (binary), or mend the text") from exc
 
     def _column(self, path: str, name: str, column: Any) -> Column:
-        from pyarrow import ArrowException, types
+        from pyarrow import ArrowException
 
-        if types.is_dictionary(column.type):
+        if _types().is_dictionary(column.type):
             column = column.cast(column.type.value_type)
         if name in self.fill:
             try:
@@ -133,9 +112,7 @@ class ParquetReader(DataReader):
 
 def _array(column: Any) -> np.ndarray | None:
     """Return a column of numbers as an array; None when it holds something else, or a null."""
-    from pyarrow import types
-
-    fixed = types.is_fixed_size_list(column.type)
+    fixed = _types().is_fixed_size_list(column.type)
     if not _is_number(_item_type(column.type)):
         return None
     chunks = column.combine_chunks()
@@ -150,32 +127,32 @@ def _array(column: Any) -> np.ndarray | None:
 
 def _array_without_nulls(column: Any, nulls: Nulls, name: str) -> np.ndarray | None:
     """Return a column of numbers or dates with what stands for null in its place; None when nothing stands for it."""
-    from pyarrow import types
-
     value = nulls.values.get(name, nulls.in_lists)
     if _is_date(column.type) and (nulls.in_dates or value != value):
         dates: np.ndarray = column.to_numpy(zero_copy_only=False)  # null is NaT
         return dates.copy()
     if not isinstance(value, bool | int | float) or not _is_number(column.type) or _is_date(column.type):
         return None
-    if types.is_floating(column.type):
+    if _types().is_floating(column.type):
         array = column.to_numpy(zero_copy_only=False).copy()  # null is NaN; Arrow 15 cannot fill float16
     else:
-        array = _array(column.fill_null(False if types.is_boolean(column.type) else 0))
+        array = _array(column.fill_null(False if _types().is_boolean(column.type) else 0))
     assert array is not None
     return with_gaps_filled(array, column.is_null().to_numpy() if column.null_count else None, value)
 
 
+def _types() -> Any:
+    return import_optional("pyarrow.types", wanted_by="ParquetReader")
+
+
 def _is_number(kind: Any) -> bool:
     """Tell whether NumPy has a dtype for values of this kind: numbers, booleans, dates and times."""
-    from pyarrow import types
-
+    types = _types()
     return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or _is_date(kind))
 
 
 def _is_date(kind: Any) -> bool:
-    from pyarrow import types
-
+    types = _types()
     return bool(types.is_timestamp(kind) or types.is_date(kind) or types.is_duration(kind))
 
 
@@ -235,9 +212,9 @@ def _counted(batch: Any, room: Room) -> Any:
 
 def _plain_bytes(column: Any) -> int:
     """Return the bytes of a column's values; of one with a dictionary, those that it has without."""
-    from pyarrow import compute, types
+    from pyarrow import compute
 
-    if not types.is_dictionary(column.type):
+    if not _types().is_dictionary(column.type):
         return int(column.nbytes)
     values = column.dictionary
     if _is_number(values.type):
@@ -257,9 +234,7 @@ def _least_bytes(field: Any) -> int:
 
 
 def _item_type(kind: Any) -> Any:
-    from pyarrow import types
-
-    return kind.value_type if types.is_fixed_size_list(kind) else kind
+    return kind.value_type if _types().is_fixed_size_list(kind) else kind
 
 
 def _read_arrow(file: Any, columns: tuple[str, ...] | None, path: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from pyloader.files import chunk_room, open_chunk, packing_of, refuse_pointer, s
 from pyloader.files.mapping import MappedFiles
 from pyloader.machine.memory import RecycledMemory
 from pyloader.options import checked_integer
-from pyloader.read.numpy_files import NumpyReader
+from pyloader.read.numpy_files import NumpyReader, fill
 
 __all__ = ["TokenReader"]
 
@@ -81,7 +82,8 @@ class TokenReader(DataReader):
           ChunkReadError: a file is cut, its tokens are not of one dimension, of another dtype, or of none.
         """
         if self.stride == self.window and self._can_be_read_as_windows(path):
-            windows = self._windows(path)
+            # As rows, which the loader can have lie beside those of other chunks.
+            windows = self._read_flat(path, lambda num_tokens: (self._num_windows(num_tokens), self.window))
             return {self.name: windows}, len(windows)
         tokens = self._tokens(path)
         num_windows = self._num_windows(len(tokens))
@@ -103,15 +105,6 @@ class TokenReader(DataReader):
 
     def _can_be_read_as_windows(self, path: str) -> bool:
         return self.dtype is not None and suffix_of(path) != ".npy" and not self.mmap and not packing_of(path)
-
-    def _windows(self, path: str) -> np.ndarray:
-        """Read windows that lie back to back as rows, which the loader can have lie beside those of other chunks."""
-        assert self.dtype is not None
-        num_bytes = os.path.getsize(path)
-        self._check_size(path, num_bytes)
-        windows = self._memory.empty((self._num_windows(num_bytes // self.dtype.itemsize), self.window), self.dtype)
-        _fill(windows.reshape(-1), path)
-        return windows.astype(self.dtype.newbyteorder("="), copy=False)
 
     def _num_windows(self, num_tokens: int) -> int:
         return max(0, (num_tokens - self.window) // self.stride + 1)
@@ -143,15 +136,23 @@ class TokenReader(DataReader):
                 data = bytearray(file.read())
             self._check_size(path, len(data))
             tokens = np.frombuffer(data, self.dtype)
+        elif self.mmap and os.path.getsize(path):
+            self._check_size(path, os.path.getsize(path))
+            tokens = self._mapped.array(path, self._map)
         else:
-            num_bytes = os.path.getsize(path)
-            self._check_size(path, num_bytes)
-            shape = (num_bytes // self.dtype.itemsize,)
-            if self.mmap and num_bytes:
-                tokens = self._mapped.array(path, self._map)
-            else:
-                tokens = self._memory.empty(shape, self.dtype)
-                _fill(tokens, path)
+            return self._read_flat(path, lambda num_tokens: (num_tokens,))
+        return tokens.astype(self.dtype.newbyteorder("="), copy=False)
+
+    def _read_flat(self, path: str, shape_of: Callable[[int], tuple[int, ...]]) -> np.ndarray:
+        """Read the tokens from the start on that fill an array of the shape for as many tokens as there are."""
+        assert self.dtype is not None
+        num_bytes = os.path.getsize(path)
+        self._check_size(path, num_bytes)
+        tokens = self._memory.empty(shape_of(num_bytes // self.dtype.itemsize), self.dtype)
+        wanted = tokens.reshape(-1).view(np.uint8).data
+        with open(path, "rb", buffering=0) as file:
+            if fill(wanted, file) < len(wanted):
+                raise ChunkReadError(path, "became shorter while it was read.", "Fetch it again, or make it again")
         return tokens.astype(self.dtype.newbyteorder("="), copy=False)
 
     def _map(self, path: str) -> np.ndarray:
@@ -164,13 +165,3 @@ class TokenReader(DataReader):
         if num_bytes % self.dtype.itemsize:
             what = f"has {num_bytes:,} bytes, which is no whole number of {self.dtype.name} tokens."
             raise ChunkReadError(path, what, "It was cut, or written with another dtype")
-
-
-def _fill(tokens: np.ndarray, path: str) -> None:
-    with open(path, "rb", buffering=0) as file:
-        rest = tokens.view(np.uint8).data
-        while len(rest):
-            count = file.readinto(rest)
-            if not count:
-                raise ChunkReadError(path, "became shorter while it was read.", "Fetch it again, or make it again")
-            rest = rest[count:]

@@ -107,7 +107,7 @@ def test_files_alone_need_dtype_and_shape(tmp_path, given_options, lacking):
 def test_a_record_of_another_length_is_named(tmp_path):
     paths = [write(tmp_path / "a.ar", ROWS), write(tmp_path / "b.ar", [b"12345678", b"123", b"12345"])]
     dataset = ARDataset(paths, np.float32, (2, 3))
-    with pytest.raises(DatasetError, match=r"b.ar: record 1 has 3 bytes; float32 \[2, 3\] takes 24. Give the dtype"):
+    with pytest.raises(DatasetError, match=r"b.ar: record 1 has 3 bytes; float32 \[2, 3\] takes 24. Name the dtype"):
         dataset[[0, 101]]
     dataset = ARDataset(paths[1:], np.float32, (1,))
     with pytest.raises(DatasetError, match="record 1 has 3 bytes"):  # the sum of 3 and 5 bytes would be right

@@ -117,7 +117,7 @@ def test_a_copy_by_pickle_maps_the_file_again(path):
 @pytest.mark.parametrize("keep", [0, 5, 100, 200])
 def test_a_cut_file_is_refused_before_it_is_mapped(path, keep):
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(DatasetError, match=r"x.npy: is cut, or no .npy"):
+    with pytest.raises(DatasetError, match=r"x.npy: (ends early|has no good .npy header)"):
         NPDataset(path)
 
 
@@ -126,7 +126,7 @@ def test_objects_single_numbers_and_missing_files_are_refused(tmp_path):
     np.save(tmp_path / "one.npy", np.float32(1))
     with pytest.raises(DatasetError, match="holds Python objects"):
         NPDataset(tmp_path / "objects.npy")
-    with pytest.raises(DatasetError, match="holds a single number, not rows"):
+    with pytest.raises(DatasetError, match="holds a single value, not rows"):
         NPDataset(tmp_path / "one.npy")
     with pytest.raises(FileNotFoundError, match=r"none.npy"):
         NPDataset(tmp_path / "none.npy")

@@ -5,12 +5,11 @@ The right column always runs; the left one where loadax is installed.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pages import check_each_row_is_shown, table_rows
+from pages import check_each_row_is_shown, module_if_there, note_in, table_rows
 
 from pyloader import indexed
 from pyloader.indexed import Batcher, DataLoader, DataLoaderBuilder, RangeDataset
@@ -19,20 +18,12 @@ SHOWN: dict[str, Callable[..., None]] = {}
 SHARDING: dict[str, Callable[..., None]] = {}
 
 
-def row(key, table=SHOWN):
-    def note(test):
-        table[key] = test
-        return test
-
-    return note
+row = note_in(SHOWN)
 
 
 @pytest.fixture
 def loadax() -> Any:
-    try:
-        return importlib.import_module("loadax")
-    except ImportError:
-        return None
+    return module_if_there("loadax")
 
 
 @row("`DataLoader(batcher).batch_size(2)`")

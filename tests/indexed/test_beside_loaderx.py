@@ -5,7 +5,6 @@ The right column always runs; the left one where loaderx 0.1.7 is installed.
 
 from __future__ import annotations
 
-import importlib
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pages import check_each_row_is_shown, table_rows
+from pages import check_each_row_is_shown, module_if_there, note_in, table_rows
 
 from pyloader import PaddingDataCollator, indexed
 from pyloader.indexed import DataLoader, InMemoryDataset, NPDataset
@@ -26,20 +25,12 @@ IMAGES = np.arange(60, dtype=np.float32).reshape(20, 3)
 LABELS = np.arange(20)
 
 
-def row(key, table=SHOWN):
-    def note(test):
-        table[key] = test
-        return test
-
-    return note
+row = note_in(SHOWN)
 
 
 @pytest.fixture
 def loaderx() -> Any:
-    try:
-        return importlib.import_module("loaderx")
-    except ImportError:
-        return None
+    return module_if_there("loaderx")
 
 
 @pytest.fixture

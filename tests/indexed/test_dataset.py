@@ -7,10 +7,11 @@ import pickle
 import numpy as np
 import pytest
 
-from pyloader.indexed.dataset import BaseDataset, Dataset
+from pyloader.indexed import BaseDataset
+from pyloader.indexed.dataset import Dataset
 from pyloader.indexed.in_memory import InMemoryDataset, RangeDataset
 from pyloader.indexed.mapping import MappedDataset
-from pyloader.indexed.shuffling import ShuffledDataset
+from pyloader.indexed.views import ShuffledDataset
 from pyloader.plan.permutation import Permutation
 from pyloader.plan.seeds import SHUFFLE
 

@@ -1,29 +1,13 @@
-"""Mapping: a function of each item, or of each batch."""
+"""Mapping: a function of each item, or of each batch; a cache takes every item once."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from small_items import LETTERS, Counted
 
-from pyloader.indexed.dataset import Dataset
 from pyloader.indexed.in_memory import InMemoryDataset, RangeDataset
-from pyloader.indexed.mapping import MappedBatchDataset, MappedDataset
-
-LETTERS = InMemoryDataset(list("abcdefghij"))
-
-
-class Counted(Dataset[int]):
-    """An array dataset that keeps what it was asked for."""
-
-    def __init__(self, rows):
-        self.rows, self.taken = rows, []
-
-    def __len__(self):
-        return len(self.rows)
-
-    def take(self, indices):
-        self.taken.append(indices.tolist())
-        return self.rows.take(indices, axis=0)
+from pyloader.indexed.mapping import CachedDataset, MappedBatchDataset, MappedDataset
 
 
 def test_a_map_is_computed_when_an_item_is_read():
@@ -51,3 +35,21 @@ def test_a_batched_map_gets_rows_in_one_take_and_the_last_batch_is_short():
     assert [batch["x"].tolist() for batch in columns.map_batch(lambda rows: rows, batch_size=3)] == [[0, 1, 2], [3, 4]]
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         LETTERS.map_batch(len, batch_size=0)
+
+
+def test_a_cache_takes_every_item_once():
+    source = Counted(np.arange(20).reshape(10, 2))
+    cached = CachedDataset(source)
+    np.testing.assert_array_equal(cached[[3, 1, 3]], source.rows[[3, 1, 3]])
+    np.testing.assert_array_equal(cached[:], source.rows)
+    np.testing.assert_array_equal(cached[:], source.rows)
+    assert source.taken == [[1, 3], [0, 2, 4, 5, 6, 7, 8, 9]]
+
+
+def test_a_cache_keeps_rows_of_every_form_and_is_not_changed_by_its_users():
+    columns = InMemoryDataset({"x": np.arange(4.0), "y": list("abcd")}).cache()
+    rows = columns[:]
+    rows["x"] += 1
+    rows["y"][0] = "changed"
+    np.testing.assert_equal(columns[:], {"x": np.arange(4.0), "y": list("abcd")})
+    assert list(LETTERS.cache()) == list(LETTERS)

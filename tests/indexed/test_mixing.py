@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_items import LETTERS
 
 from pyloader.indexed.in_memory import InMemoryDataset, RangeDataset
 from pyloader.indexed.mixing import MixedDataset, largest_remainder
-
-LETTERS = InMemoryDataset(list("abcdefghij"))
 
 
 def test_a_mix_holds_its_ratio_exactly_in_every_period():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 jax = pytest.importorskip("jax")
 import jax.numpy as jnp  # noqa: E402
 
-from pyloader.jax import order  # noqa: E402
+from pyloader.jax import DiskSource, order  # noqa: E402
 
 pytestmark = pytest.mark.frameworks
 
@@ -48,9 +48,12 @@ def test_the_longest_order_there_is_does_not_wrap():
 
 
 def test_more_samples_than_jax_counts_are_refused():
-    assert order.checked_length("Source", 2**31 - 1) == 2**31 - 1
-    with pytest.raises(ValueError, match=r"at most 2,147,483,647 samples .* ChunkSource"):
-        order.checked_length("Source", 2**31)
+    def source_of(length):
+        return DiskSource(length, rows_fn=lambda indices: indices)
+
+    assert source_of(2**31 - 1).num_samples == 2**31 - 1
+    with pytest.raises(ValueError, match=r"DiskSource counts at most 2,147,483,647 samples .* ChunkSource"):
+        source_of(2**31)
 
 
 def test_seeds_and_epochs_are_never_added():

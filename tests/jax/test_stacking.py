@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("jax")
 
-from pyloader.jax.stacking import stacked
+from pyloader.jax.chunk_source import stacked
 
 pytestmark = pytest.mark.frameworks
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,3 +26,24 @@ def check_each_row_is_shown(rows: list[str], shown: Mapping[str, Callable[..., A
         assert sum(row.startswith(key) for key in shown) == 1, f"nothing shows that this row is true: {row}"
     for key in shown:
         assert any(row.startswith(key) for row in rows), f"the page has no row any more that begins: {key}"
+
+
+def note_in(table: dict[str, Callable[..., Any]]) -> Callable[..., Any]:
+    """Return a decorator, `row(key)` or `row(key, other_table)`, that notes a test as the one that shows a row."""
+
+    def row(key: str, noted: dict[str, Callable[..., Any]] = table) -> Callable[..., Any]:
+        def note(test: Callable[..., Any]) -> Callable[..., Any]:
+            noted[key] = test
+            return test
+
+        return note
+
+    return row
+
+
+def module_if_there(name: str) -> Any:
+    """Return another library, or None where it is not installed."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None

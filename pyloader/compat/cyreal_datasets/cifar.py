@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import tarfile
-import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
-import jax.numpy as jnp
 import numpy as np
 
-from pyloader.compat.cyreal_datasets.download import RemoteFile, cache_place, downloaded
+from pyloader.compat.cyreal_datasets.download import RemoteFile, cache_place, downloaded, member_of
+from pyloader.compat.cyreal_datasets.small import Rows, SmallDataset
 from pyloader.errors import DatasetError
-from pyloader.files.atomic import written_whole
-from pyloader.jax.disk_source import DiskSource
 
 __all__ = ["CIFAR10Dataset", "CIFAR100Dataset"]
 
 _PIXELS = 3 * 32 * 32
 
 
-class CIFAR10Dataset:
+class CIFAR10Dataset(SmallDataset):
     """CIFAR-10: 50,000 and 10,000 photographs of ten kinds of things.
+
+    A sample is {"image": uint8 [32, 32, 3], "label": int32}.  `make_disk_source` maps the .bin files.
 
     Args:
       split: "train" or "test".
@@ -48,37 +47,14 @@ class CIFAR10Dataset:
     def __init__(
         self, split: str = "train", cache_dir: str | Path | None = None, data_dir: str | Path | None = None
     ) -> None:
-        self._records = np.concatenate(self._mapped(split, cache_dir, data_dir))
-
-    def __len__(self) -> int:
-        return len(self._records)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        rows = self._rows(self._records[index][None])
-        return {name: values[0] for name, values in rows.items()}
-
-    def as_array_dict(self) -> dict[str, Any]:
-        """Return all samples: {"image": uint8 [n, 32, 32, 3], "label": int32 [n]}, as JAX arrays.
-
-        Of CIFAR-100 also "coarse_label", int32 [n].
-        """
-        return {name: jnp.asarray(values) for name, values in self._rows(self._records).items()}
+        super().__init__(self._rows(np.concatenate(self._mapped(split, cache_dir, data_dir))))
 
     @classmethod
-    def make_disk_source(
-        cls,
-        *,
-        split: str = "train",
-        cache_dir: str | Path | None = None,
-        data_dir: str | Path | None = None,
-        ordering: str = "shuffle",
-        prefetch_size: int = 64,
-    ) -> DiskSource:
-        """Return a source that reads the samples from the .bin files."""
-        files = cls._mapped(split, cache_dir, data_dir)
+    def _reading(cls, **options: Any) -> tuple[int, Callable[[np.ndarray], Rows]]:
+        files = cls._mapped(**options)
         ends = np.cumsum([len(records) for records in files])
 
-        def read(indices: np.ndarray) -> dict[str, np.ndarray]:
+        def read(indices: np.ndarray) -> Rows:
             records = np.empty((len(indices), files[0].shape[1]), np.uint8)
             holders = np.searchsorted(ends, indices, side="right")
             for number, (mapped, end) in enumerate(zip(files, ends, strict=True)):
@@ -86,16 +62,18 @@ class CIFAR10Dataset:
                 records[here] = mapped[indices[here] - (end - len(mapped))]
             return cls._rows(records)
 
-        return DiskSource(int(ends[-1]), rows_fn=read, ordering=ordering, prefetch_size=prefetch_size)
+        return int(ends[-1]), read
 
     @classmethod
-    def _rows(cls, records: np.ndarray) -> dict[str, np.ndarray]:
+    def _rows(cls, records: np.ndarray) -> Rows:
         images = records[:, len(cls._labels) :].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
         labels = {name: records[:, place].astype(np.int32) for place, name in enumerate(cls._labels)}
         return {"image": np.ascontiguousarray(images), **dict(sorted(labels.items(), reverse=True))}
 
     @classmethod
-    def _mapped(cls, split: str, cache_dir: str | Path | None, data_dir: str | Path | None) -> list[np.ndarray]:
+    def _mapped(
+        cls, split: str = "train", cache_dir: str | Path | None = None, data_dir: str | Path | None = None
+    ) -> list[np.ndarray]:
         if split not in cls._files:
             raise ValueError(f'split must be "train" or "test", not {split!r}')
         cache = cache_place(cache_dir, cls._name)
@@ -117,7 +95,7 @@ class CIFAR10Dataset:
                     f"has neither {', '.join(names)} nor {cls._remote.name}.",
                     "The version for Python is not read: opening it would run code that it holds",
                 )
-        return [_member(archive, f"{cls._folder}/{name}", cache / cls._folder / name) for name in names]
+        return [member_of(archive, f"{cls._folder}/{name}", cache / cls._folder / name) for name in names]
 
     @classmethod
     def _mapped_file(cls, path: Path) -> np.ndarray:
@@ -139,22 +117,3 @@ class CIFAR100Dataset(CIFAR10Dataset):
     _folder = "cifar-100-binary"
     _files: ClassVar[dict[str, list[str]]] = {"train": ["train.bin"], "test": ["test.bin"]}
     _labels: ClassVar[list[str]] = ["coarse_label", "label"]
-
-
-def _member(archive: Path, member: str, path: Path) -> Path:
-    """Return one regular file of a tar archive, copied to `path`: nothing else of it is written anywhere."""
-    if path.is_file():
-        return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with tarfile.open(archive, "r:gz") as packed:
-            content = packed.extractfile(packed.getmember(member))
-            if content is None:
-                raise DatasetError(str(archive), f"has {member}, which is no file.")
-            with written_whole(path) as beside:
-                beside.write_bytes(content.read())
-    except KeyError as exc:
-        raise DatasetError(str(archive), f"has no file {member}.") from exc
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as exc:
-        raise DatasetError(str(archive), f"is damaged ({exc}).", "Fetch it again") from exc
-    return path

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tarfile
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +18,7 @@ import tqdm
 from pyloader.errors import DatasetError
 from pyloader.files.atomic import written_whole
 
-__all__ = ["RemoteFile", "cache_place", "downloaded", "file_in", "mismatch"]
+__all__ = ["RemoteFile", "cache_place", "downloaded", "file_in", "member_of", "mismatch"]
 
 _BLOCK_BYTES = 2**20
 _TIMEOUT_SECONDS = 30.0
@@ -88,6 +91,37 @@ def downloaded(file: RemoteFile, directory: Path, *, timeout_seconds: float = _T
             f"Without a connection, put {file.name} into a directory yourself, and give data_dir=that directory",
         ) from exc
     return path
+
+
+def member_of(archive: Path, member: str, path: Path) -> Path:
+    """Return one regular file of a .zip or .tar.gz, copied to `path`: nothing else of it is written anywhere.
+
+    Raises:
+      DatasetError: the archive has no such file, or is damaged.
+    """
+    if path.is_file():
+        return path
+    try:
+        content = _content_of(archive, member)
+    except KeyError as exc:
+        raise DatasetError(str(archive), f"has no file {member}.") from exc
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, OSError) as exc:
+        raise DatasetError(str(archive), f"is damaged ({exc}).", "Fetch it again") from exc
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(path) as beside:
+        beside.write_bytes(content)
+    return path
+
+
+def _content_of(archive: Path, member: str) -> bytes:
+    if archive.suffix == ".zip":  # which has a checksum of each file
+        with zipfile.ZipFile(archive) as zipped:
+            return zipped.read(member)
+    with tarfile.open(archive, "r:gz") as packed:
+        file = packed.extractfile(packed.getmember(member))
+        if file is None:
+            raise KeyError(f"{member} is no file")
+        return file.read()
 
 
 def mismatch(path: Path, url: str, what: str) -> DatasetError:

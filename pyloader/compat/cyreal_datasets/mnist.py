@@ -1,19 +1,22 @@
-"""MNIST and its relatives: images of single characters, 28 x 28."""
+"""MNIST and its relatives: images of single characters, 28 x 28, in IDX files, packed as .gz or plain."""
 
 from __future__ import annotations
 
-import zipfile
+import gzip
+import math
+import shutil
+import struct
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
-import jax.numpy as jnp
 import numpy as np
 
-from pyloader.compat.cyreal_datasets.download import RemoteFile, cache_place, downloaded, file_in
-from pyloader.compat.cyreal_datasets.idx_files import mapped_idx, read_idx
+from pyloader.compat.cyreal_datasets.download import RemoteFile, cache_place, downloaded, file_in, member_of
+from pyloader.compat.cyreal_datasets.small import Rows, SmallDataset
 from pyloader.errors import DatasetError
 from pyloader.files.atomic import written_whole
-from pyloader.jax.disk_source import DiskSource
 
 __all__ = [
     "EMNIST_SUBSETS",
@@ -27,6 +30,7 @@ __all__ = [
     "MNISTDataset",
 ]
 
+_UNSIGNED_BYTES = 8  # the third byte of the magic number of an IDX file: what the values are
 _PARTS = {"train": "train", "test": "t10k"}
 
 
@@ -75,25 +79,21 @@ EMNIST_URL = _EMNIST.url
 EMNIST_SUBSETS = ("balanced", "byclass", "bymerge", "digits", "letters", "mnist")
 
 
-class _Images:
-    """Images and labels in memory: {"image": uint8 [28, 28, 1], "label": int32} a sample."""
+class _Images(SmallDataset):
+    """Images and labels of IDX files."""
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
-        self._images, self._labels = images[..., None], labels.astype(np.int32)
+    _paths: ClassVar[Callable[..., tuple[Path, Path]]]  # by the options of the class: images, labels
 
-    def __len__(self) -> int:
-        return len(self._labels)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        return {"image": self._images[index], "label": self._labels[index]}
-
-    def as_array_dict(self) -> dict[str, Any]:
-        """Return all samples: {"image": uint8 [n, 28, 28, 1], "label": int32 [n]}, as JAX arrays."""
-        return {"image": jnp.asarray(self._images), "label": jnp.asarray(self._labels)}
+    @classmethod
+    def _reading(cls, **options: Any) -> tuple[int, Callable[[np.ndarray], Rows]]:
+        images, labels = _pair(_mapped_idx, cls._paths(**options))
+        return len(labels), lambda indices: _rows(images[indices], labels[indices])
 
 
 class MNISTDataset(_Images):
-    """MNIST: handwritten digits, 60,000 and 10,000.
+    """MNIST: handwritten digits, 60,000 and 10,000: {"image": uint8 [28, 28, 1], "label": int32} a sample.
+
+    `make_disk_source` unpacks the files beside themselves once, and maps them.
 
     Args:
       split: "train" or "test".
@@ -111,33 +111,15 @@ class MNISTDataset(_Images):
     def __init__(
         self, split: str = "train", cache_dir: str | Path | None = None, data_dir: str | Path | None = None
     ) -> None:
-        images, labels = self._paths(split, cache_dir, data_dir)
-        super().__init__(*_as_many(images, read_idx(images), labels, read_idx(labels)))
+        super().__init__(_rows(*_pair(_read_idx, self._paths(split, cache_dir, data_dir))))
 
     @classmethod
-    def make_disk_source(
-        cls,
-        *,
-        split: str = "train",
-        cache_dir: str | Path | None = None,
-        data_dir: str | Path | None = None,
-        ordering: str = "shuffle",
-        prefetch_size: int = 64,
-    ) -> DiskSource:
-        """Return a source that reads the samples from the files, which it unpacks beside themselves once."""
-        images, labels = cls._paths(split, cache_dir, data_dir)
-        return _disk_source(images, labels, ordering, prefetch_size)
-
-    @classmethod
-    def _paths(cls, split: str, cache_dir: str | Path | None, data_dir: str | Path | None) -> tuple[Path, Path]:
-        part = _part(split)
-        images, labels = (f"{part}-{what}-ubyte.gz" for what in ("images-idx3", "labels-idx1"))
+    def _paths(
+        cls, split: str = "train", cache_dir: str | Path | None = None, data_dir: str | Path | None = None
+    ) -> tuple[Path, Path]:
+        images, labels = _names(_part(split))
         if data_dir is not None:
-            there = Path(data_dir)
-            return tuple(  # type: ignore[return-value]
-                file_in(there, [name.removesuffix(".gz"), name, f"{split}_{what}.gz"])
-                for name, what in ((images, "images"), (labels, "labels"))
-            )
+            return _there(Path(data_dir), images, labels, split)
         place = cache_place(cache_dir, cls._name)
         return downloaded(cls._remote[images], place), downloaded(cls._remote[labels], place)
 
@@ -159,6 +141,8 @@ class KMNISTDataset(MNISTDataset):
 class EMNISTDataset(_Images):
     """EMNIST: handwritten letters and digits in the form of MNIST; images are transposed there, and stay so.
 
+    Samples, and `make_disk_source`, are as those of MNISTDataset.
+
     Args:
       subset: "balanced", "byclass", "bymerge", "digits", "letters" or "mnist".  The labels of "letters" begin with 1.
       split: "train" or "test".
@@ -177,23 +161,33 @@ class EMNISTDataset(_Images):
         cache_dir: str | Path | None = None,
         data_dir: str | Path | None = None,
     ) -> None:
-        images, labels = _emnist_paths(subset, split, cache_dir, data_dir)
-        super().__init__(*_as_many(images, read_idx(images), labels, read_idx(labels)))
+        super().__init__(_rows(*_pair(_read_idx, self._paths(subset, split, cache_dir, data_dir))))
 
     @classmethod
-    def make_disk_source(
+    def _paths(
         cls,
-        *,
         subset: str = "balanced",
         split: str = "train",
         cache_dir: str | Path | None = None,
         data_dir: str | Path | None = None,
-        ordering: str = "shuffle",
-        prefetch_size: int = 64,
-    ) -> DiskSource:
-        """Return a source that reads the samples from the files, which it unpacks once."""
-        images, labels = _emnist_paths(subset, split, cache_dir, data_dir)
-        return _disk_source(images, labels, ordering, prefetch_size)
+    ) -> tuple[Path, Path]:
+        _part(split)
+        if subset not in EMNIST_SUBSETS:
+            raise ValueError(f"subset must be one of {', '.join(EMNIST_SUBSETS)}, not {subset!r}")
+        images, labels = _names(f"emnist-{subset}-{split}")
+        cache = cache_place(cache_dir, "emnist")
+        if data_dir is None:
+            archive = downloaded(_EMNIST, cache)
+        else:
+            place = Path(data_dir)
+            archives = [place / name for name in (_EMNIST.name, "emnist_gzip.zip") if (place / name).is_file()]
+            if not archives:
+                return _there(place, images, labels, split)
+            archive = archives[0]
+        return (
+            member_of(archive, f"gzip/{images}", cache / images),
+            member_of(archive, f"gzip/{labels}", cache / labels),
+        )
 
 
 def _part(split: str) -> str:
@@ -202,61 +196,95 @@ def _part(split: str) -> str:
     return _PARTS[split]
 
 
-def _emnist_paths(
-    subset: str, split: str, cache_dir: str | Path | None, data_dir: str | Path | None
-) -> tuple[Path, Path]:
-    _part(split)
-    if subset not in EMNIST_SUBSETS:
-        raise ValueError(f"subset must be one of {', '.join(EMNIST_SUBSETS)}, not {subset!r}")
-    names = [f"emnist-{subset}-{split}-{what}-ubyte.gz" for what in ("images-idx3", "labels-idx1")]
-    cache = cache_place(cache_dir, "emnist")
-    if data_dir is None:
-        archive = downloaded(_EMNIST, cache)
-    else:
-        place = Path(data_dir)
-        archives = [place / name for name in (_EMNIST.name, "emnist_gzip.zip") if (place / name).is_file()]
-        if not archives:
-            images, labels = (
-                file_in(place, [name.removesuffix(".gz"), name, f"{split}_{what}.gz"])
-                for name, what in zip(names, ("images", "labels"), strict=True)
-            )
-            return images, labels
-        archive = archives[0]
-    images, labels = (_member(archive, f"gzip/{name}", cache / name) for name in names)
-    return images, labels
+def _names(part: str) -> tuple[str, str]:
+    return f"{part}-images-idx3-ubyte.gz", f"{part}-labels-idx1-ubyte.gz"
 
 
-def _member(archive: Path, member: str, path: Path) -> Path:
-    """Return one file of a zip archive, copied to `path`; its own checksum is verified."""
-    if path.is_file():
-        return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with zipfile.ZipFile(archive) as zipped, written_whole(path) as beside:
-            beside.write_bytes(zipped.read(member))
-    except KeyError as exc:
-        raise DatasetError(str(archive), f"has no file {member}.") from exc
-    except zipfile.BadZipFile as exc:
-        raise DatasetError(str(archive), f"is damaged ({exc}).", "Fetch it again") from exc
-    return path
+def _there(place: Path, images: str, labels: str, split: str) -> tuple[Path, Path]:
+    """Return the two files in a directory of the user's: packed or not, or under cyreal's names."""
+    return (
+        file_in(place, [images.removesuffix(".gz"), images, f"{split}_images.gz"]),
+        file_in(place, [labels.removesuffix(".gz"), labels, f"{split}_labels.gz"]),
+    )
 
 
-def _as_many(
-    images_path: Path, images: np.ndarray, labels_path: Path, labels: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _pair(read: Callable[[Path], np.ndarray], paths: tuple[Path, Path]) -> tuple[np.ndarray, np.ndarray]:
+    """Return images and labels, which are as many."""
+    images, labels = map(read, paths)
     if images.ndim != 3 or labels.shape != images.shape[:1]:
         raise DatasetError(
-            str(images_path),
-            f"has the shape {list(images.shape)}, and {labels_path.name} {list(labels.shape)}; these are no images "
+            str(paths[0]),
+            f"has the shape {list(images.shape)}, and {paths[1].name} {list(labels.shape)}; these are no images "
             "and their labels.",
         )
     return images, labels
 
 
-def _disk_source(images_path: Path, labels_path: Path, ordering: str, prefetch_size: int) -> DiskSource:
-    images, labels = _as_many(images_path, mapped_idx(images_path), labels_path, mapped_idx(labels_path))
+def _rows(images: np.ndarray, labels: np.ndarray) -> Rows:
+    return {"image": images[..., None], "label": labels.astype(np.int32)}
 
-    def read(indices: np.ndarray) -> dict[str, np.ndarray]:
-        return {"image": images[indices][..., None], "label": labels[indices].astype(np.int32)}
 
-    return DiskSource(len(labels), rows_fn=read, ordering=ordering, prefetch_size=prefetch_size)
+def _read_idx(path: Path) -> np.ndarray:
+    """Return the values of an IDX file, as many axes as it says: a uint8 array.
+
+    Raises:
+      DatasetError: it is no IDX file of unsigned bytes, or damaged.
+    """
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+            shape = _shape(path, file.read(4), file)
+            values = np.frombuffer(file.read(), np.uint8)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as exc:
+        raise DatasetError(str(path), f"is damaged ({exc}).", "Fetch it again") from exc
+    if len(values) != math.prod(shape):
+        raise _wrong_size(path, len(values), shape)
+    return values.reshape(shape)
+
+
+def _mapped_idx(path: Path) -> np.ndarray:
+    """Return the values of an IDX file as a memory map, which reads them when they are used.
+
+    A packed file is unpacked once, into a file beside it.
+
+    Raises:
+      DatasetError: as _read_idx says, or there is no room for the unpacked file.
+    """
+    if path.suffix == ".gz":
+        path = _unpacked(path)
+    with path.open("rb") as file:
+        shape = _shape(path, file.read(4), file)
+        start = file.tell()
+    size = path.stat().st_size - start
+    if size != math.prod(shape):
+        raise _wrong_size(path, size, shape)
+    return np.memmap(path, np.uint8, mode="r", offset=start, shape=shape)
+
+
+def _shape(path: Path, magic: bytes, file: object) -> tuple[int, ...]:
+    if len(magic) != 4 or magic[:2] != b"\0\0" or magic[2] != _UNSIGNED_BYTES or not magic[3]:
+        raise DatasetError(str(path), f"is no IDX file of unsigned bytes: it begins with {magic.hex() or 'nothing'}.")
+    header = file.read(4 * magic[3])  # type: ignore[attr-defined]
+    if len(header) != 4 * magic[3]:
+        raise DatasetError(str(path), "ends inside its header.", "Fetch it again")
+    return struct.unpack(f">{magic[3]}I", header)
+
+
+def _unpacked(path: Path) -> Path:
+    plain = path.with_suffix("")
+    if plain.is_file():
+        return plain
+    try:
+        with written_whole(plain) as beside, gzip.open(path, "rb") as packed, beside.open("wb") as file:
+            shutil.copyfileobj(packed, file)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as exc:
+        raise DatasetError(str(path), f"is damaged ({exc}).", "Fetch it again") from exc
+    except PermissionError as exc:
+        raise DatasetError(
+            str(path), "cannot be unpacked beside it: the directory may not be written to.", "Unpack it with gunzip"
+        ) from exc
+    return plain
+
+
+def _wrong_size(path: Path, size: int, shape: tuple[int, ...]) -> DatasetError:
+    wanted = " x ".join(f"{length:,}" for length in shape)
+    return DatasetError(str(path), f"has {size:,} bytes of values, and its header says {wanted}.", "Fetch it again")

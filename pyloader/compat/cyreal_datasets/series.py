@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import jax.numpy as jnp
 import numpy as np
 
 from pyloader.compat.cyreal_datasets.download import RemoteFile, cache_place, downloaded, file_in, mismatch
-from pyloader.compat.cyreal_datasets.windows import make_sequence_disk_source, prepare_time_series_windows
+from pyloader.compat.cyreal_datasets.small import SmallDataset
+from pyloader.compat.cyreal_datasets.windows import prepare_time_series_windows
 from pyloader.errors import DatasetError
-from pyloader.jax.disk_source import DiskSource
 
 __all__ = ["DailyMinTemperaturesDataset", "SunspotsDataset", "load_value_column"]
 
@@ -40,7 +39,7 @@ def load_value_column(path: str | Path, *, skip_header: int = 1, value_column: i
     return np.array(values, np.float32)
 
 
-class SunspotsDataset:
+class SunspotsDataset(SmallDataset):
     """Sunspots seen in each month from 1749 to 1983: {"context": float32, "target": float32} a sample.
 
     Args:
@@ -80,7 +79,7 @@ class SunspotsDataset:
         data_dir: str | Path | None = None,
     ) -> None:
         context_length = self._context_length if context_length is None else context_length
-        self._contexts, self._targets = prepare_time_series_windows(
+        contexts, targets = prepare_time_series_windows(
             self._values(cache_dir, data_path, data_dir),
             split,
             context_length,
@@ -89,24 +88,7 @@ class SunspotsDataset:
             val_fraction,
             stride=1 if overlapping else context_length + prediction_length,
         )
-
-    def __len__(self) -> int:
-        return len(self._targets)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        return {"context": self._contexts[index], "target": self._targets[index]}
-
-    def as_array_dict(self) -> dict[str, Any]:
-        """Return all pairs: {"context": [n, context_length], "target": [n, prediction_length]}, as JAX arrays."""
-        return {"context": jnp.asarray(self._contexts), "target": jnp.asarray(self._targets)}
-
-    @classmethod
-    def make_disk_source(cls, *, ordering: str = "shuffle", prefetch_size: int = 64, **options: Any) -> DiskSource:
-        """Return a source of the same pairs; `options` are those of the class."""
-        dataset = cls(**options)
-        return make_sequence_disk_source(
-            contexts=dataset._contexts, targets=dataset._targets, ordering=ordering, prefetch_size=prefetch_size
-        )
+        super().__init__({"context": contexts, "target": targets})
 
     @classmethod
     def _values(

@@ -2,10 +2,14 @@
 
 from pyloader.jax.transforms.batch import BatchTransform
 from pyloader.jax.transforms.buffer import BufferTransform
-from pyloader.jax.transforms.device import DevicePutTransform
-from pyloader.jax.transforms.host_callback import HostCallbackTransform
-from pyloader.jax.transforms.mapping import FlattenTransform, MapTransform, NormalizeImageTransform, RenameTransform
-from pyloader.jax.transforms.time_series import TimeSeriesBatchTransform
+from pyloader.jax.transforms.host import DevicePutTransform, HostCallbackTransform
+from pyloader.jax.transforms.mapping import (
+    FlattenTransform,
+    MapTransform,
+    NormalizeImageTransform,
+    RenameTransform,
+    TimeSeriesBatchTransform,
+)
 
 __all__ = [
     "BatchTransform",

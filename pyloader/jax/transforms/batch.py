@@ -27,6 +27,11 @@ class BatchTransform:
       "span"  the batch goes on with the first rows of the next epoch; the mask is True.  An epoch's
               `steps_per_epoch` batches then have more rows than the epoch, and the next one begins as many rows later
 
+    >>> from pyloader.jax import ArraySource, DataLoader
+    >>> loader = DataLoader([ArraySource({"x": jnp.arange(3)}, "sequential"), BatchTransform(2)])
+    >>> [(batch["x"].tolist(), mask.tolist()) for batch, mask in loader.iterate(loader.init_state(0))]
+    [([0, 1], [True, True]), ([2, 0], [True, False])]
+
     Over a source whose elements are themselves several rows (BufferTransform with sample_size > 1, ChunkSource) the
     rows are cut anew, `batch_size` at a time.
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pyloader.jax.order import key_words
+from pyloader.jax.order import key_of, key_words
 from pyloader.jax.source import PyTree, Source, SourceTransform, as_source, with_rows
 from pyloader.options import checked_integer
 
@@ -85,7 +85,7 @@ class _Buffered(SourceTransform):
         return spec if size == 1 else with_rows(spec, size)
 
     def init_state(self, key: Any) -> dict[str, Any]:
-        mine, inner = jax.random.split(_key(key_words(key)))
+        mine, inner = jax.random.split(key_of(key_words(key)))
         rows = with_rows(self.inner.element_spec(), self._options.capacity)
         return {
             "inner": self.inner.init_state(inner),
@@ -114,7 +114,7 @@ class _Buffered(SourceTransform):
     def _with_one_more(self, state: dict[str, Any]) -> dict[str, Any]:
         sample, mask, inner_state = self.inner.next(state["inner"])
         is_real, capacity, one = jnp.all(jnp.asarray(mask)), jnp.uint32(self._options.capacity), jnp.uint32(1)
-        key, mine = jax.random.split(_key(state["key"]))
+        key, mine = jax.random.split(key_of(state["key"]))
         seen = jnp.where(is_real & (state["seen"] < _MOST), state["seen"] + one, state["seen"])
         place = state["written"] % capacity
         if self._options.write_mode == "reservoir":
@@ -143,12 +143,8 @@ class _Buffered(SourceTransform):
             # Not wrapped where it is the end: by the next step the buffer may have grown there.
             state = {**state, "read": jnp.where(read > available, read % available, read)}
         else:
-            key, mine = jax.random.split(_key(state["key"]))
+            key, mine = jax.random.split(key_of(state["key"]))
             places = jax.random.randint(mine, (size,), jnp.uint32(0), available, dtype=jnp.uint32)
             state = {**state, "key": jax.random.key_data(key)}
         mask = jnp.arange(size, dtype=jnp.uint32) < count
         return jax.tree.map(lambda leaf: leaf[places], state["rows"]), mask, state
-
-
-def _key(words: Any) -> Any:
-    return jax.random.wrap_key_data(jnp.asarray(words), impl="threefry2x32")

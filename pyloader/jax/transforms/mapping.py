@@ -1,4 +1,4 @@
-"""MapTransform and its kin: what a pure function makes of each element."""
+"""Elementwise stages: what a pure function makes of each element of a source, with the state of that source."""
 
 from __future__ import annotations
 
@@ -7,12 +7,72 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
-from pyloader.jax.source import PyTree, Source
-from pyloader.jax.transforms.elementwise import Elementwise, mapping_with
+from pyloader.jax.source import PyTree, Source, SourceTransform, as_source
 
-__all__ = ["FlattenTransform", "MapTransform", "NormalizeImageTransform", "RenameTransform"]
+__all__ = [
+    "Elementwise",
+    "FlattenTransform",
+    "MapTransform",
+    "NormalizeImageTransform",
+    "RenameTransform",
+    "TimeSeriesBatchTransform",
+]
+
+
+class Elementwise(SourceTransform):
+    """What `function` makes of the elements of `inner`.
+
+    Args:
+      inner: The source.
+      function: (element, mask) -> element; pure, and traceable by JAX.
+      name: What the stage is called when shown.
+      element_spec_override: The shapes and dtypes of what it answers; None asks JAX.
+    """
+
+    def __init__(
+        self,
+        inner: Source,
+        function: Callable[[PyTree, Any], PyTree],
+        name: str,
+        element_spec_override: PyTree | None = None,
+    ) -> None:
+        self.inner, self._function, self._name = as_source(inner), function, name
+        self.steps_per_epoch = inner.steps_per_epoch
+        self.mask_shape, self.rows_per_element = self.inner.mask_shape, self.inner.rows_per_element
+        mask = jax.ShapeDtypeStruct(self.mask_shape, jnp.bool_)
+        self._spec = element_spec_override
+        if element_spec_override is None:
+            self._spec = jax.eval_shape(function, inner.element_spec(), mask)
+        if self.inner.next_rows is not None:
+            self.next_rows = self._next_rows
+
+    def __repr__(self) -> str:
+        return f"{self.inner!r}, {self._name}"
+
+    def element_spec(self) -> PyTree:
+        """Return the shapes and dtypes of an element."""
+        return self._spec
+
+    def init_state(self, key: Any) -> Any:
+        """Return the inner source's state: this has none of its own."""
+        return self.inner.init_state(key)
+
+    def next(self, state: Any) -> tuple[PyTree, Any, Any]:
+        """Return what the function makes of the next element, its mask, and the state after it."""
+        element, mask, state = self.inner.next(state)
+        return *self.apply(element, mask), state
+
+    def apply(self, element: PyTree, mask: Any) -> tuple[PyTree, Any]:
+        """Return what the function makes of one element, and its mask."""
+        return self._function(element, mask), mask
+
+    def _next_rows(self, state: Any, count: int, last_batch: str) -> tuple[PyTree, Any, Any]:
+        assert self.inner.next_rows is not None
+        rows, mask, state = self.inner.next_rows(state, count, last_batch)
+        return jax.vmap(self._function)(rows, mask), mask, state
 
 
 @dataclass(frozen=True)
@@ -49,10 +109,10 @@ class RenameTransform:
 
     def __call__(self, inner: Source) -> Source:
         """Return the elements of `inner` with other keys."""
-        renames, spec = dict(self.renames), inner.element_spec()
+        renames = dict(self.renames)
         for name in renames:
-            mapping_with("RenameTransform", spec, name)
-        names = [renames.get(name, name) for name in spec]
+            _spec_under("RenameTransform", inner, name)
+        names = [renames.get(name, name) for name in inner.element_spec()]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"RenameTransform would give several arrays the name {min(twice)!r}")
         rename = lambda element, _: {renames.get(name, name): value for name, value in element.items()}  # noqa: E731
@@ -81,7 +141,7 @@ class NormalizeImageTransform:
 
     def __call__(self, inner: Source) -> Source:
         """Return the elements of `inner`, normalised."""
-        spec = mapping_with("NormalizeImageTransform", inner.element_spec(), self.data_key)
+        spec = _spec_under("NormalizeImageTransform", inner, self.data_key)
         if self.scale is None and spec.dtype != jnp.uint8:
             raise ValueError(
                 f"{self.data_key!r} is {spec.dtype}, and 1/255 brings only uint8 to [0, 1]. Say the factor: "
@@ -89,11 +149,10 @@ class NormalizeImageTransform:
             )
         scale = 1.0 / 255.0 if self.scale is None else self.scale
 
-        def normalize(element: PyTree, _: Any) -> PyTree:
-            image = element[self.data_key].astype(self.dtype) * scale + self.offset
-            return {**element, self.data_key: image.astype(self.dtype)}
+        def normalize(image: Any) -> Any:
+            return (image.astype(self.dtype) * scale + self.offset).astype(self.dtype)
 
-        return Elementwise(inner, normalize, f"NormalizeImageTransform({self.data_key!r})")
+        return _with_value(inner, f"NormalizeImageTransform({self.data_key!r})", self.data_key, normalize)
 
 
 @dataclass(frozen=True)
@@ -114,12 +173,81 @@ class FlattenTransform:
 
     def __call__(self, inner: Source) -> Source:
         """Return the elements of `inner`, flattened."""
-        shape = mapping_with("FlattenTransform", inner.element_spec(), self.data_key).shape
+        shape = _spec_under("FlattenTransform", inner, self.data_key).shape
         if not 0 <= self.start_index < len(shape):
             raise ValueError(f"{self.data_key!r} has the shape {list(shape)}, without an axis {self.start_index}")
         flat = (*shape[: self.start_index], math.prod(shape[self.start_index :]))
+        stage = f"FlattenTransform({self.data_key!r}, {self.start_index})"
+        return _with_value(inner, stage, self.data_key, lambda value: jnp.reshape(value, flat))
 
-        def flatten(element: PyTree, _: Any) -> PyTree:
-            return {**element, self.data_key: jnp.reshape(element[self.data_key], flat)}
 
-        return Elementwise(inner, flatten, f"FlattenTransform({self.data_key!r}, {self.start_index})")
+@dataclass(frozen=True)
+class TimeSeriesBatchTransform:
+    """Reshape batches of sequences [B, T] or [B, T, ...].
+
+    Args:
+      sequence_key: Which array of the batch.
+      mode: "batched" makes [B, T, F] of it; "packed" makes [B * T, F], repeats the mask for every point in time, and
+        adds bools [B * T] that say where a sequence starts.
+      sequence_start_key: What these are called.
+
+    Raises:
+      ValueError: a mode that does not exist; when put on a source: the sequences have no axis of time.
+      TypeError, KeyError: when put on a source: its batches are no dicts, or lack `sequence_key`.
+    """
+
+    sequence_key: str = "context"
+    mode: str = "batched"
+    sequence_start_key: str = "sequence_start"
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("batched", "packed"):
+            raise ValueError(f'mode must be "batched" or "packed", not {self.mode!r}')
+
+    def __call__(self, inner: Source) -> Source:
+        """Return the batches of `inner`, reshaped."""
+        shape = _spec_under("TimeSeriesBatchTransform", inner, self.sequence_key).shape
+        if len(shape) < 2:
+            raise ValueError(
+                f"{self.sequence_key!r} has the shape {list(shape)}; sequences in batches have at least [batch, time]. "
+                "Put TimeSeriesBatchTransform after BatchTransform"
+            )
+        if self.mode == "packed":
+            return _Packed(inner, self, shape)
+        batched = (*shape[:2], math.prod(shape[2:]))
+        stage = "TimeSeriesBatchTransform('batched')"
+        return _with_value(inner, stage, self.sequence_key, lambda value: jnp.reshape(value, batched))
+
+
+class _Packed(Elementwise):
+    def __init__(self, inner: Source, transform: TimeSeriesBatchTransform, shape: tuple[int, ...]) -> None:
+        num_points = shape[0] * shape[1]
+        self._num_times = shape[1]
+
+        def pack(batch: PyTree, mask: Any) -> PyTree:
+            packed = jnp.reshape(batch[transform.sequence_key], (num_points, math.prod(shape[2:])))
+            starts = (jnp.arange(num_points) % self._num_times == 0) & jnp.repeat(mask, self._num_times)
+            return {**batch, transform.sequence_key: packed, transform.sequence_start_key: starts}
+
+        super().__init__(inner, pack, "TimeSeriesBatchTransform('packed')")
+        self.mask_shape = (num_points,)
+        self.next_rows = None
+
+    def apply(self, element: PyTree, mask: Any) -> tuple[PyTree, Any]:
+        packed, mask = super().apply(element, mask)
+        return packed, jnp.repeat(mask, self._num_times)
+
+
+def _with_value(inner: Source, stage: str, key: str, change: Callable[[Any], Any]) -> Source:
+    """Return the elements of `inner`, dicts, with what `change` makes of the value under `key` in its place."""
+    return Elementwise(inner, lambda element, _: {**element, key: change(element[key])}, stage)
+
+
+def _spec_under(owner: str, inner: Source, key: str) -> Any:
+    """Return the spec of what the elements of `inner` have under `key`."""
+    spec = inner.element_spec()
+    if not isinstance(spec, dict):
+        raise TypeError(f"{owner} needs elements that are dicts, got {type(spec).__name__}")
+    if key not in spec:
+        raise KeyError(f"{owner} needs {key!r}; the elements have {', '.join(map(repr, spec))}")
+    return spec[key]

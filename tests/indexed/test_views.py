@@ -1,4 +1,4 @@
-"""Sampling: an index is the same item however it is read."""
+"""Views: items repeated, shuffled and sampled; an index is the same item however it is read."""
 
 from __future__ import annotations
 
@@ -6,12 +6,21 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_items import LETTERS
 
+from pyloader.indexed import SampledDataset
 from pyloader.indexed.in_memory import InMemoryDataset, RangeDataset
-from pyloader.indexed.sampling import SampledDataset, SampledDatasetWithoutReplacement, SampledDatasetWithReplacement
-from pyloader.indexed.shuffling import ShuffledDataset
+from pyloader.indexed.views import (
+    SampledDatasetWithoutReplacement,
+    SampledDatasetWithReplacement,
+    ShuffledDataset,
+)
 
-LETTERS = InMemoryDataset(list("abcdefghij"))
+
+def test_a_repetition_begins_again():
+    assert list(RangeDataset(3).repeat(3)) == [0, 1, 2] * 3
+    with pytest.raises(ValueError, match="times must be at least 1, got 0"):
+        LETTERS.repeat(0)
 
 
 @given(st.lists(st.integers(-30, 29), max_size=20))

@@ -1,7 +1,7 @@
-"""Roads: the ways to a dataset's items, and how a class that writes one of them gets the others.
+"""Access: the methods that read a dataset's items, and how a class that writes one of them gets the others.
 
-Each class has all of them, made of the one that it wrote.  So an override counts wherever items are read, and super()
-leads to what is overridden.
+The others are made of the one that a class wrote.  So an override counts wherever items are read, and super() leads to
+what is overridden.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ import numpy as np
 
 from pyloader.indexed.rows import Rows, items_of, row_at
 
-__all__ = ["item", "item_or_none", "items", "pave"]
+__all__ = ["complete_access", "item", "item_or_none", "items"]
 
 _INT64 = np.dtype(np.int64)  # compared by identity, which is quick; any other spelling of it takes the longer way
 
 # Of those that a class writes, the others are made of the first.
-_ROADS = ("take", "__getitems__", "__getitem__", "get")
+_METHODS = ("take", "__getitems__", "__getitem__", "get")
 
 
-def pave(kind: type[Any], root: type[Any]) -> None:
-    """Give a class that writes some of the roads the others; `root` is the class that all datasets derive from."""
-    home = next(base for base in kind.__mro__ if not vars(base).keys().isdisjoint(_ROADS))
+def complete_access(kind: type[Any], root: type[Any]) -> None:
+    """Add the access methods that a class does not write; `root` is the class that all datasets derive from."""
+    home = next(base for base in kind.__mro__ if not vars(base).keys().isdisjoint(_METHODS))
     if home is not kind and issubclass(home, root):
-        return  # it was paved itself
-    written = [name for name in _ROADS if name in vars(home)]
+        return  # that class has all of them
+    written = [name for name in _METHODS if name in vars(home)]
     makers: dict[str, Callable[..., Any]] = {"__getitem__": item, "__getitems__": items, "get": item_or_none}
     kind.take_within = kind.take if "take" in written else _like(root.take, kind, _TAKES[written[0]])
     kind.take = _checking(kind.take_within)
@@ -57,12 +57,7 @@ def item_or_none(kind: type[Any], dataset: Any, index: int) -> Any:
 
 
 def _checked(dataset: Any, indices: Any) -> np.ndarray:
-    """Return what a user gave as indices as int64, counted from the start.
-
-    Raises:
-      IndexError: one is outside of the dataset.
-      TypeError: they are no indices.
-    """
+    """Return what a user gave as indices as int64, counted from the start; each is within the dataset."""
     length = len(dataset)
     if type(indices) is np.ndarray and indices.dtype is _INT64 and indices.ndim == 1:
         # Read without their sign, negative ones are larger than any length.
@@ -103,30 +98,17 @@ def _checking(take: Callable[..., Rows]) -> Callable[..., Rows]:
     return checking
 
 
-def _by_getitems(kind: type[Any], dataset: Any, indices: np.ndarray) -> Rows:
-    rows: Rows = kind.__getitems__(dataset, indices)
-    return rows
-
-
-def _by_getitem(kind: type[Any], dataset: Any, indices: np.ndarray) -> Rows:
-    return [kind.__getitem__(dataset, index) for index in indices.tolist()]
-
-
-def _by_get(kind: type[Any], dataset: Any, indices: np.ndarray) -> Rows:
-    return [kind.get(dataset, index) for index in indices.tolist()]
-
-
 _TAKES: dict[str, Callable[..., Rows]] = {
-    "__getitems__": _by_getitems,
-    "__getitem__": _by_getitem,
-    "get": _by_get,
+    "__getitems__": lambda kind, dataset, indices: kind.__getitems__(dataset, indices),
+    "__getitem__": lambda kind, dataset, indices: [kind.__getitem__(dataset, index) for index in indices.tolist()],
+    "get": lambda kind, dataset, indices: [kind.get(dataset, index) for index in indices.tolist()],
 }
 
 
-def _like(road: Callable[..., Any], kind: type[Any], make: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a method that looks like `road`, and does what `make` does for `kind`."""
+def _like(written: Callable[..., Any], kind: type[Any], make: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method with the name and docstring of `written`, which does what `make` does for `kind`."""
 
-    @functools.wraps(road)
+    @functools.wraps(written)
     def method(self: Any, *given: Any, **named: Any) -> Any:
         return make(kind, self, *given, **named)
 

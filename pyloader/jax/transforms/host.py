@@ -1,4 +1,4 @@
-"""HostCallbackTransform: Python between two stages, also inside jit."""
+"""Stages that reach out of the compiled code: HostCallbackTransform into Python, DevicePutTransform to a device."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 
 from pyloader.jax.host import HostCall
 from pyloader.jax.source import PyTree, Source
-from pyloader.jax.transforms.elementwise import Elementwise
+from pyloader.jax.transforms.mapping import Elementwise
 
-__all__ = ["HostCallbackTransform"]
+__all__ = ["DevicePutTransform", "HostCallbackTransform"]
 
 
 @dataclass(frozen=True)
@@ -58,3 +58,41 @@ def _checked(answer: PyTree, spec: PyTree) -> PyTree:
             "answers with: element_spec_override"
         )
     return jax.tree.map(lambda leaf, like: leaf.astype(like.dtype), found, spec)
+
+
+@dataclass(frozen=True)
+class DevicePutTransform:
+    """Put each element on a device.
+
+    Args:
+      device: A jax.Device, or its platform and number as "cpu", "gpu:0"; None leaves the choice to JAX: the elements
+        are where the computation is.
+
+    Raises:
+      ValueError: when put on a source: there is no such device.
+    """
+
+    device: Any = None
+
+    def __call__(self, inner: Source) -> Source:
+        """Return the elements of `inner`, on the device."""
+        if self.device is None:
+            return Elementwise(inner, lambda element, _: element, "DevicePutTransform()")
+        device = _named(self.device) if isinstance(self.device, str) else self.device
+        put = lambda element, _: jax.device_put(element, device)  # noqa: E731
+        return Elementwise(inner, put, f"DevicePutTransform({device})")
+
+
+def _named(name: str) -> Any:
+    platform, _, number = name.partition(":")
+    try:
+        devices = jax.devices(platform)
+    except RuntimeError as exc:
+        raise ValueError(f"there is no device {name!r} here, only {_all()}") from exc
+    if number and not (number.isdecimal() and int(number) < len(devices)):
+        raise ValueError(f"there is no device {name!r} here, only {_all()}")
+    return devices[int(number or 0)]
+
+
+def _all() -> str:
+    return ", ".join(f"{device.platform}:{device.id}" for device in jax.devices())

@@ -1,20 +1,22 @@
-"""Splitting: items to train on and items to test with, told apart by a hash."""
+"""Choosing: the items for which a function says yes, and items to train on and to test with, told apart by a hash."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import numpy as np
+import tqdm
 import xxhash
 
+from pyloader.deliver import Once
 from pyloader.indexed.dataset import Dataset
 from pyloader.indexed.in_memory import as_dataset
 from pyloader.indexed.rows import items_of
 from pyloader.indexed.views import View
 from pyloader.plan.seeds import SPLIT, mixed_bits, seed_number
 
-__all__ = ["ChosenDataset", "train_test_split"]
+__all__ = ["ChosenDataset", "FilteredDataset", "train_test_split"]
 
 Item = TypeVar("Item")
 
@@ -33,6 +35,42 @@ class ChosenDataset(View[Item]):
 
     def source_indices(self, indices: np.ndarray) -> np.ndarray:
         return self._chosen.take(indices)
+
+
+class FilteredDataset(View[Item]):
+    """The items for which `pred(item)` is true.
+
+    When it is first used, every item is read once, and the indices are kept: 8 bytes for each that stays.
+
+    Args:
+      dataset: Whose items.
+      pred: Called once for each item.
+      progress: Whether a bar is shown meanwhile, on stderr; None for on terminals only.
+    """
+
+    def __init__(self, dataset: Dataset[Item], pred: Callable[[Item], bool], *, progress: bool | None = None) -> None:
+        super().__init__(dataset)
+        self._pred, self._progress = pred, progress
+        self._kept = Once(self._find)
+
+    def __len__(self) -> int:
+        return len(self._kept())
+
+    def source_indices(self, indices: np.ndarray) -> np.ndarray:
+        return self._kept().take(indices)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.dataset!r})"  # without the length, which may take a while
+
+    def _find(self) -> np.ndarray:
+        hidden = None if self._progress is None else not self._progress
+        kept = [np.empty(0, np.int64)]
+        with tqdm.tqdm(total=len(self.dataset), desc="filter", unit=" items", disable=hidden) as bar:
+            for indices in _stretches(len(self.dataset)):
+                stays = [bool(self._pred(item)) for item in items_of(self.dataset.take_within(indices))]
+                kept.append(indices[np.array(stays, bool)])
+                bar.update(len(indices))
+        return np.concatenate(kept)
 
 
 def train_test_split(
@@ -61,12 +99,17 @@ def train_test_split(
         raise ValueError(f"fraction must be in (0, 1), got {fraction}; 0.1 puts a tenth aside for testing")
     source = as_dataset(dataset)
     parts = [np.zeros(0, bool)]
-    for start in range(0, len(source), _READ_TOGETHER):
-        indices = np.arange(start, min(start + _READ_TOGETHER, len(source)))
+    for indices in _stretches(len(source)):
         hashed = indices if key is None else _hashes(list(map(key, items_of(source.take_within(indices)))))
         parts.append(mixed_bits(hashed, seed_number(seed), SPLIT) < np.uint64(fraction * 2**64))
     is_test = np.concatenate(parts)
     return ChosenDataset(source, np.flatnonzero(~is_test)), ChosenDataset(source, np.flatnonzero(is_test))
+
+
+def _stretches(length: int) -> Iterator[np.ndarray]:
+    """Yield all indices, some at a time."""
+    for start in range(0, length, _READ_TOGETHER):
+        yield np.arange(start, min(start + _READ_TOGETHER, length))
 
 
 def _hashes(keys: list[Any]) -> np.ndarray:

@@ -1,29 +1,30 @@
-"""Concatenation: one dataset after another, each asked once."""
+"""Several datasets: side by side, or one after another, each asked once."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from small_items import LETTERS, Counted
 
-from pyloader.indexed.concatenation import CombinedDataset
-from pyloader.indexed.dataset import Dataset
 from pyloader.indexed.in_memory import InMemoryDataset, RangeDataset
+from pyloader.indexed.several import CombinedDataset, NamedStreams, ZippedDataset
 
-LETTERS = InMemoryDataset(list("abcdefghij"))
+
+def test_what_stands_at_the_same_index_comes_together():
+    zipped = LETTERS.zip(RangeDataset(10))
+    assert zipped[-1] == ("j", 9) and zipped[:2] == [("a", 0), ("b", 1)]
+    named = NamedStreams({"image": np.arange(20).reshape(10, 2), "label": LETTERS})
+    np.testing.assert_equal(named[[1, 0]], {"image": np.array([[2, 3], [0, 1]]), "label": ["b", "a"]})
+    np.testing.assert_equal(named[3], {"image": np.array([6, 7]), "label": "d"})
 
 
-class Counted(Dataset[int]):
-    """An array dataset that keeps what it was asked for."""
-
-    def __init__(self, rows):
-        self.rows, self.taken = rows, []
-
-    def __len__(self):
-        return len(self.rows)
-
-    def take(self, indices):
-        self.taken.append(indices.tolist())
-        return self.rows.take(indices, axis=0)
+def test_unequal_lengths_are_an_error_that_names_both():
+    with pytest.raises(ValueError, match="image has 10 items and label has 9; what belongs together"):
+        NamedStreams({"image": LETTERS, "label": RangeDataset(9)})
+    with pytest.raises(ValueError, match="dataset 0 has 10 items and dataset 1 has 9"):
+        ZippedDataset(LETTERS, RangeDataset(9))
+    with pytest.raises(ValueError, match="there is no dataset"):
+        NamedStreams({})
 
 
 def test_any_number_of_datasets_come_one_after_another():
