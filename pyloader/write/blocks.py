@@ -46,6 +46,7 @@ class Block:
       bytes_read: How many bytes of the source have been read up to its end, as they lie on disk.
       lines: The number of each row's line, where they do not follow one another; empty where they do.
       bad: The errors of rows that are not in it.
+      num_lines: How many lines `content` has; 0 where it is none.
     """
 
     content: bytes | Columns
@@ -53,6 +54,7 @@ class Block:
     bytes_read: int
     lines: Sequence[int] = ()
     bad: Sequence[SplitError] = ()
+    num_lines: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import xxhash
 from pyloader.errors import ChunkReadError
 from pyloader.files.no_room import no_room
 from pyloader.write.blocks import BLOCK_BYTES, WHOLE, Source, ends_early, opened
+from pyloader.write.line_files import count_lines
 from pyloader.write.units import Unit
 
 __all__ = ["pieces_of"]
@@ -48,7 +49,7 @@ def pieces_of(unit: Unit, directory: Path, piece_bytes: int) -> Iterator[Unit]:
                             file.write(block)
                             digest.update(block)
                             size += len(block)
-                            num_lines += block.count(b"\n")
+                            num_lines += count_lines(block)
                             if is_full:
                                 break
                     except OSError as exc:

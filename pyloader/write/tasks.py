@@ -150,8 +150,7 @@ class _Scatter:
                     for block in blocks:
                         for output, rows in self._preparation.rows(block, source.name):
                             self._take(output, rows)
-                        if isinstance(block.content, bytes):
-                            num_lines = block.line - 1 + block.content.count(b"\n")
+                        num_lines += block.num_lines
             if self._cutter is not None:
                 self._write_chunks(self._cutter.end())
             self._put_aside()
