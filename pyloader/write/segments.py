@@ -43,14 +43,17 @@ class Frame(NamedTuple):
     checksum: int
 
 
-def row_keys(seed: int, unit: tuple[int, ...], first_row: int, num_rows: int) -> np.ndarray:
+def row_keys(seed: int, unit: tuple[int, int, int], first_row: int, num_rows: int) -> np.ndarray:
     """Return uint64 array of shape [num_rows]: the random keys of the rows first_row, ... of an output of a unit.
 
-    The order of a shuffled split is that of the keys.  They are a pure function of seed, output, unit and place in it.
+    The order of a shuffled split is that of the keys.  They are a pure function of seed, output, unit, piece and place
+    in it: Philox (Salmon and others, "Parallel random numbers: as easy as 1, 2, 3", 2011) is a function of a key and
+    of a counter of four words, and gives four numbers for each.
     """
-    random = np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(_SHUFFLE, *unit)))
-    random.advance(first_row)
-    return np.asarray(random.random_raw(num_rows), np.uint64)
+    key = np.random.SeedSequence(seed, spawn_key=(_SHUFFLE,)).generate_state(2, np.uint64)
+    first, skipped = divmod(first_row, 4)
+    random = np.random.Philox(key=key, counter=np.array([first, *unit], np.uint64))
+    return np.asarray(random.random_raw(skipped + num_rows), np.uint64)[skipped:]
 
 
 def bucket_of(keys: np.ndarray, num_buckets: int) -> np.ndarray:
