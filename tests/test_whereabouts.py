@@ -38,7 +38,7 @@ TESTED_IN = {
     "deliver/ledger": ["system/test_bytes"],
     "deliver/lifecycle": ["system/test_clean", "system/test_exits"],
     "deliver/pickling": ["deliver/test_processes"],
-    "deliver/slots": ["system/test_bounded"],
+    "deliver/budget": ["system/test_bounded"],
     "deliver/stalls": ["system/test_never_hang"],
     "deliver/subprocess_run": ["testing/test_check_loader"],
     "deliver/threads": ["deliver/test_map_in_order"],

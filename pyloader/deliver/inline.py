@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
-from pyloader.deliver.slots import Slots
+from pyloader.deliver.budget import Budget
 
 __all__ = ["InlineMap", "close_items", "not_a_stop"]
 
@@ -16,12 +16,12 @@ Out = TypeVar("Out")
 
 
 class InlineMap(Generic[In, Out]):
-    """`map(fn, items)`, taking from `slots` before each call."""
+    """`map(fn, items)`, taking from `budget` before each call."""
 
     def __init__(
-        self, fn: Callable[[In], Out], items: Iterable[In], *, slots: Slots, weight: Callable[[In], float]
+        self, fn: Callable[[In], Out], items: Iterable[In], *, budget: Budget, weight: Callable[[In], float]
     ) -> None:
-        self._fn, self._items, self._slots, self._weight = fn, iter(items), slots, weight
+        self._fn, self._items, self._budget, self._weight = fn, iter(items), budget, weight
         self._busy_seconds = 0.0
 
     def __iter__(self) -> Iterator[Out]:
@@ -29,7 +29,7 @@ class InlineMap(Generic[In, Out]):
 
     def __next__(self) -> Out:
         item = next(self._items)
-        self._slots.take(self._weight(item))
+        self._budget.take(self._weight(item))
         begun = time.perf_counter()
         try:
             return self._fn(item)

@@ -22,7 +22,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeAlias
 
-from pyloader.deliver.slots import SlotsClosed
+from pyloader.deliver.budget import StepsClosed
 from pyloader.errors import MemoryBoundError
 from pyloader.machine.memory import unused_bytes
 from pyloader.options import format_bytes
@@ -70,7 +70,7 @@ class Ledger:
           beside: Says how many bytes a chunk that is not needed yet must leave free.
 
         Raises:
-          SlotsClosed: closed, before or meanwhile.
+          StepsClosed: closed, before or meanwhile.
           MemoryBoundError: it does not fit, and nothing could go.
         """
 
@@ -88,7 +88,7 @@ class Ledger:
         """Enter the next piece, before it is gathered, waiting until there is room or it is needed.
 
         Raises:
-          SlotsClosed: closed, before or meanwhile.
+          StepsClosed: closed, before or meanwhile.
           MemoryBoundError: it does not fit, and nothing could go.
         """
         with self.changed:
@@ -141,7 +141,7 @@ class Ledger:
     def _wait_until(self, may_enter: Callable[[], bool]) -> None:
         self.changed.wait_for(lambda: self._closed or may_enter())
         if self._closed:
-            raise SlotsClosed
+            raise StepsClosed
 
     def _entered(self, size: Size, *, is_piece: bool) -> Claim:
         least, most = size

@@ -19,8 +19,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Generic, NoReturn, TypeVar
 
+from pyloader.deliver.budget import StepsClosed
 from pyloader.deliver.messages import Message, receive, send
-from pyloader.deliver.slots import SlotsClosed
 from pyloader.deliver.worker_death import account_of_death
 from pyloader.errors import WorkerDiedError, import_optional
 from pyloader.machine.memory import RecycledMemory
@@ -85,7 +85,7 @@ class RemoteFunction(Generic[Out]):
             answer = worker.ask(message, self._memory)
         except (EOFError, OSError) as exc:
             if self._closed:
-                raise SlotsClosed from None
+                raise StepsClosed from None
             worker.raise_death(self._doing(*args), exc)
         failure, value = self._pickling.unpack(answer)
         if failure is not None:
@@ -122,7 +122,7 @@ class RemoteFunction(Generic[Out]):
             if self._closed:  # perhaps only now, by a finaliser that ran in this thread
                 self.signal_close()
                 self.join(time.monotonic() + _GRACE_SECONDS)
-                raise SlotsClosed
+                raise StepsClosed
         assert worker is not None
         return worker
 

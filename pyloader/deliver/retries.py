@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from pyloader.deliver.slots import SlotsClosed
+from pyloader.deliver.budget import StepsClosed
 
 __all__ = ["Retries"]
 
@@ -41,7 +41,7 @@ class Retries:
           doing: What the call is called in reports: "reading chunk-0003".
 
         Raises:
-          SlotsClosed: closed, before or meanwhile.
+          StepsClosed: closed, before or meanwhile.
         """
         num_tries = len(self._waits) + 1
         if num_tries == 1 or not self._may_pass(error):
@@ -55,7 +55,7 @@ class Retries:
         with self._changed:
             self._count()
             if self._changed.wait_for(lambda: self._closed, seconds):
-                raise SlotsClosed
+                raise StepsClosed
         return True
 
     def activity(self) -> list[str]:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from pyloader.deliver.budget import Budget, StepsClosed
 from pyloader.deliver.inline import close_items, not_a_stop
-from pyloader.deliver.slots import Slots, SlotsClosed
 from pyloader.deliver.stalls import StallWatch
 
 __all__ = ["ThreadedMap"]
@@ -31,17 +31,17 @@ class _Outcome:
 
 
 class ThreadedMap(Generic[In, Out]):
-    """`map(fn, items)` in order, computed in threads as far ahead as `slots` has room.
+    """`map(fn, items)` in order, computed in threads as far ahead as `budget` has room.
 
     `items` is advanced by one thread at a time, never by two.  A failure of `items` or `fn` is raised in its place:
-    after the results before it, and again at every further call.  What was taken from `slots` is given back by whoever
+    after the results before it, and again at every further call.  What was taken from `budget` is given back by whoever
     uses the results.
 
     Args:
       fn: Called in any of the threads.
       items: What to call it with.
       num_threads: At least 1.
-      slots: `weight(item)` is taken before `fn(item)` begins.
+      budget: `weight(item)` is taken before `fn(item)` begins.
       weight: How much an item takes.
       name: What the step is called in thread names and reports: "read".
       describe: What an item is called in reports: a file name.
@@ -54,13 +54,13 @@ class ThreadedMap(Generic[In, Out]):
         items: Iterable[In],
         *,
         num_threads: int,
-        slots: Slots,
+        budget: Budget,
         weight: Callable[[In], float],
         name: str,
         describe: Callable[[In], str],
         watch: StallWatch | None = None,
     ) -> None:
-        self._fn, self._items, self._slots, self._weight = fn, iter(items), slots, weight
+        self._fn, self._items, self._budget, self._weight = fn, iter(items), budget, weight
         self._name, self._describe, self._watch = name, describe, watch
         # Re-entrant: a finaliser may run in a thread that is inside one of these methods.
         self._changed = threading.Condition(threading.RLock())
@@ -90,7 +90,7 @@ class ThreadedMap(Generic[In, Out]):
             else:
                 self._watch.wait(self._changed, self._is_ready)
             if self._num_taken not in self._outcomes:
-                raise SlotsClosed
+                raise StepsClosed
             outcome = self._outcomes[self._num_taken]
             if outcome.is_end:
                 raise StopIteration
@@ -113,7 +113,7 @@ class ThreadedMap(Generic[In, Out]):
         """Return what each thread is doing, and for how long."""
         now = time.monotonic()
         doing = [f"{self._name}: {what} for {now - since:.0f} s" for what, since in list(self._doing.values())]
-        return [*doing, f"{self._name}: {len(self._outcomes)} ready, {self._slots}"]
+        return [*doing, f"{self._name}: {len(self._outcomes)} ready, {self._budget}"]
 
     def stacks(self) -> list[str]:
         """Return the stack of each thread that is inside `fn`."""
@@ -130,7 +130,7 @@ class ThreadedMap(Generic[In, Out]):
 
     def signal_close(self) -> None:
         """Tell the threads to end."""
-        self._slots.close()
+        self._budget.close()
         with self._changed:
             self._ended = self._closed = True
             self._changed.notify_all()
@@ -166,10 +166,10 @@ class ThreadedMap(Generic[In, Out]):
             place = self._num_pulled
             try:
                 item = next(self._items)
-                self._slots.take(self._weight(item))
+                self._budget.take(self._weight(item))
             except StopIteration:
                 return self._finish(place, _Outcome(is_end=True))
-            except SlotsClosed:
+            except StepsClosed:
                 return False
             except BaseException as exc:  # the consumer's thread must see everything
                 return self._finish(place, _Outcome(error=exc))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pyloader.deliver import RemoteFunction, Slots, Steps
+from pyloader.deliver import Budget, RemoteFunction, Steps
 from pyloader.errors import PyLoaderError
 from pyloader.indexed.making import STAGES, MakeBatches, Pace, group_making
 from pyloader.indexed.options import Recipe
@@ -43,7 +43,7 @@ class Run(Handover[ItemPosition]):
             groups,
             weight=lambda group: len(group.sizes),
             num_threads=recipe.num_workers,
-            slots=Slots(limit, blocking=threaded),
+            budget=Budget(limit, blocking=threaded),
             describe=lambda group: plan.place(group.step),
             stall_timeout_seconds=recipe.stall_timeout_seconds,
         )

@@ -1,6 +1,6 @@
 """Handover: batches are made in groups, ahead of the loop, and handed to it one by one.
 
-    planned groups -> make (in threads, in order, within slots) -> batch after batch -> the loop
+    planned groups -> make (in threads, in order, within budget) -> batch after batch -> the loop
 
 Every loader goes this way; what a group is, and how it is made, is the loader's own.
 """
@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from pyloader.deliver import Claim, Slots, StallWatch, Steps, map_in_order
+from pyloader.deliver import Budget, Claim, StallWatch, Steps, map_in_order
 from pyloader.observe import Counters
 from pyloader.shuffle import EpochEnd
 
@@ -40,7 +40,7 @@ class MadeGroup(ABC, Generic[Place]):
         of rows that stand in or fill up; None unless numbered.
       digests: Those of its batches, uint64 of shape [num_batches, 4]; None unless audited.
       error: What the batch after its last one failed with; None when all were made.
-      weight: How much of the slots it has.
+      weight: How much of the budget it has.
       claim: Its share of the bytes; None when they are not bounded.
     """
 
@@ -69,7 +69,7 @@ class MadeGroup(ABC, Generic[Place]):
     def after(self, position: Place, number: int) -> Place:
         """Return the position after this batch; `position` is that before it."""
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Drop what the batches were made of: all of them are the loop's."""
 
 
@@ -91,7 +91,7 @@ class Handover(ABC, Generic[Place]):
     """
 
     _making: Iterator[Any]
-    _slots: Slots
+    _budget: Budget
 
     def __init__(self, position: Place, steps: Steps, counters: Counters, stages: tuple[str, ...]) -> None:
         self.position, self.steps = position, steps
@@ -139,19 +139,19 @@ class Handover(ABC, Generic[Place]):
         *,
         weight: Callable[[In], float],
         num_threads: int,
-        slots: Slots,
+        budget: Budget,
         describe: Callable[[In], str],
         stall_timeout_seconds: float | None,
     ) -> None:
-        """Begin to make groups, as far ahead as `slots` has room; what is made has the weight of what was planned."""
-        self._slots = slots
+        """Begin to make groups, as far ahead as `budget` has room; what is made has the weight of what was planned."""
+        self._budget = budget
         watch = StallWatch(fail_after=stall_timeout_seconds, activity=self.steps.activity, stacks=self.steps.stacks)
         self._making = self.steps.add(
             map_in_order(
                 make,
                 planned,
                 num_threads=num_threads,
-                slots=slots,
+                budget=budget,
                 weight=weight,
                 name="batch",
                 describe=describe,
@@ -176,8 +176,8 @@ class Handover(ABC, Generic[Place]):
 
     def _finish(self, group: MadeGroup[Place]) -> None:
         """Give back what a group took: all of its batches are the loop's."""
-        group.let_go()
-        self._slots.give_back(group.weight)
+        group.release()
+        self._budget.give_back(group.weight)
         if group.claim is not None:
             group.claim.give_back()
         if group.num_dropped or group.num_filled or group.num_stand_ins:

@@ -25,7 +25,7 @@ from threading import RLock
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from pyloader.audit import ReceiptWriter
-from pyloader.deliver import SlotsClosed, Steps, Turn, end_with, this_thread
+from pyloader.deliver import Steps, StepsClosed, Turn, end_with, this_thread
 from pyloader.errors import ClosedError, ConcurrentUseError, drop_own_frames
 from pyloader.observe import Counters, ProgressBar
 from pyloader.run.handover import Handover
@@ -148,7 +148,7 @@ class Loop(ABC, Generic[Place, Batch]):
             self._position = self._position.next_epoch()
             self._become(State.OVER)
             raise
-        except SlotsClosed:  # another thread has ended the run, to close or to move this
+        except StepsClosed:  # another thread has ended the run, to close or to move this
             self._stop_run()
             self._become(State.FRESH)
             raise self._turn.interrupted() or self._closed_error() from None
@@ -182,7 +182,7 @@ class Loop(ABC, Generic[Place, Batch]):
         run = self._run = self._run_from(self._position, steps)
         if not self._become(_RUNNING) or self._turn.interruption is not None:  # meanwhile, by another thread
             steps.close()
-            raise SlotsClosed
+            raise StepsClosed
         return run
 
     def _peeked(self) -> Any:

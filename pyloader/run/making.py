@@ -77,11 +77,11 @@ class MadePiece(MadeGroup[Position]):
             segment, offset = self.origin[0], self.origin[1] + (number + 1) * self.batch_size
         return Position(self.epoch, segment, offset, position.step + 1, position.steps_done + 1)
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Drop the columns, and let go of the chunk that they are a part of."""
         self.content = None
         if self.viewed is not None:
-            self.viewed.let_go()
+            self.viewed.release()
             self.viewed = None
 
 

@@ -109,6 +109,6 @@ class RunOptions:
         return max(min(1, left), left // 2)
 
     @property
-    def chunk_slots(self) -> int:
+    def chunk_share(self) -> int:
         """How many chunks may be in reading, or held for mixing."""
         return self.max_queue_size - self.piece_share

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from pyloader.columns import Columns, ColumnSpec, column_specs, difference, row_count, take_rows
-from pyloader.deliver import Held, Slots, SlotsClosed
+from pyloader.deliver import Budget, Lease, StepsClosed
 from pyloader.errors import ChunkReadError, ReadFileError, WorkerDiedError
 from pyloader.plan import STAND_IN, ReadTask, sample_numbers
 from pyloader.run.options import RunOptions
@@ -28,7 +28,7 @@ __all__ = ["ArrivalCheck", "ChunkReading", "Read", "Reading"]
 # A chunk's index -> its columns, and the rows that could not be read, each with the reason.
 Read: TypeAlias = "Callable[[int], tuple[Columns, dict[int, str]]]"
 
-_NO_FAULT_OF_THE_CHUNK = (WorkerDiedError, SlotsClosed)
+_NO_FAULT_OF_THE_CHUNK = (WorkerDiedError, StepsClosed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Reading:
     """
 
     task: ReadTask
-    chunk: Held[ChunkRows]
+    chunk: Lease[ChunkRows]
     numbers: np.ndarray | None
     bad_rows: dict[int, str] = field(default_factory=dict)
     error: Exception | None = None
@@ -57,7 +57,7 @@ class ChunkReading:
 
     Args:
       options: The run's.
-      slots: Where the slot was taken.
+      budget: Where the slot was taken.
       read_index: Reads the chunk of an index.
       quarantine: Which chunks are left out already.
       has_arrived: Called with every answer; None does nothing.
@@ -66,13 +66,13 @@ class ChunkReading:
     def __init__(
         self,
         options: RunOptions,
-        slots: Slots,
+        budget: Budget,
         read_index: Read,
         quarantine: Quarantine,
         has_arrived: Callable[[Reading], None] | None = None,
     ) -> None:
         self._options, self._chunks = options, options.chunks
-        self._slots, self._read_index, self._quarantine = slots, read_index, quarantine
+        self._budget, self._read_index, self._quarantine = budget, read_index, quarantine
         self._has_arrived = has_arrived
         self._arena = _arena(options)
 
@@ -95,7 +95,7 @@ class ChunkReading:
             if not self._options.max_skipped or isinstance(exc, _NO_FAULT_OF_THE_CHUNK):
                 raise
             columns, numbers = self._rows_of_another(index, exc)
-            reading = Reading(task, self._slots.hold(ChunkRows(columns)), numbers, error=exc)
+            reading = Reading(task, self._budget.lease(ChunkRows(columns)), numbers, error=exc)
         else:
             reading = Reading(task, self._held(columns, part), numbers, bad_rows)
         if self._has_arrived is not None:
@@ -120,12 +120,12 @@ class ChunkReading:
                 numbers[list(bad_rows)] |= STAND_IN
         return columns, numbers, bad_rows
 
-    def _held(self, columns: Columns, part: ArenaPart | None) -> Held[ChunkRows]:
+    def _held(self, columns: Columns, part: ArenaPart | None) -> Lease[ChunkRows]:
         """Return the rows in their slot, and give the arena's part back: now if no column lies there, else with it."""
         rows = ChunkRows(columns, part)
         if part is not None and rows.part is None:
             part.give_back()
-        return self._slots.hold(rows, drop=None if rows.part is None else rows.part.give_back)
+        return self._budget.lease(rows, drop=None if rows.part is None else rows.part.give_back)
 
     def _rows_of_another(self, index: int, error: Exception) -> tuple[Columns, np.ndarray | None]:
         """Return as many rows of the next readable chunk as chunk `index` has, and the numbers of their places.
@@ -173,7 +173,7 @@ def _arena(options: RunOptions) -> Arena | None:
     if counts is None or options.streams.dealing.width == 1 or options.in_processes or options.max_bytes is not None:
         return None
     # At an epoch's border a chunk may be there twice.
-    return Arena(min(options.chunk_slots, 2 * len(counts)), int(counts.max()))
+    return Arena(min(options.chunk_share, 2 * len(counts)), int(counts.max()))
 
 
 def _gatherable(values: np.ndarray) -> np.ndarray:

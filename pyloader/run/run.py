@@ -5,7 +5,7 @@
 Each of the streams has a dealing and a cutting of its own, and their pieces are joined.
 
 Two of the steps may run ahead, in threads: reading, and making batches.  The others are plain iterators between them.
-Together they hold at most `max_queue_size` chunks' worth of rows: `chunk_slots` of it in chunks, `piece_share` of it in
+Together they hold at most `max_queue_size` chunks' worth of rows: `chunk_share` of it in chunks, `piece_share` of it in
 rows that have left their chunks.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from pyloader.deliver import Claim, Slots, Steps, map_in_order
+from pyloader.deliver import Budget, Claim, Steps, map_in_order
 from pyloader.errors import CoverageError, DataDirError
 from pyloader.observe import Counters
 from pyloader.plan import Position
@@ -73,8 +73,8 @@ class Run(Handover[Position]):
         super().__init__(start, steps, counters, ("shuffle", "encode", "collate"))
         self._options, self._quarantine, self._at_first = options, quarantine, at_first
         self._delivered = 0  # rows of this epoch, all of which are the loop's by its end
-        self._chunk_slots = Slots(options.chunk_slots, blocking=options.num_workers > 0)
-        self._piece_slots = Slots(options.piece_share, blocking=options.num_workers > 0)
+        self._chunk_budget = Budget(options.chunk_share, blocking=options.num_workers > 0)
+        self._piece_budget = Budget(options.piece_share, blocking=options.num_workers > 0)
         self._bytes = None if options.max_bytes is None else ResidentBytes(options)
         self._check = ArrivalCheck(options, quarantine)
         read_index, encode = user_functions(options, steps, counters)
@@ -84,7 +84,7 @@ class Run(Handover[Position]):
             self._made,
             map(self._planned, pieces),
             num_threads=options.num_workers,
-            slots=self._piece_slots,
+            budget=self._piece_budget,
             weight=lambda planned: planned.weight,
             describe=lambda planned: _place(planned.content),
             stall_timeout_seconds=options.stall_timeout_seconds,
@@ -100,10 +100,10 @@ class Run(Handover[Position]):
         has_arrived = None if self._bytes is None else self._bytes.has_arrived
         self._reading = self.steps.add(
             map_in_order(
-                ChunkReading(options, self._chunk_slots, read_index, self._quarantine, has_arrived),
+                ChunkReading(options, self._chunk_budget, read_index, self._quarantine, has_arrived),
                 tasks,
                 num_threads=options.num_readers if options.num_workers > 0 else 0,
-                slots=self._chunk_slots,
+                budget=self._chunk_budget,
                 name="read",
                 describe=lambda task: options.chunks.names[task.chunk],
             )
@@ -139,8 +139,8 @@ class Run(Handover[Position]):
         if group.mixing:
             counters.mixing = (counters.mixing[0] + group.mixing, counters.mixing[1] + 1)
         # A batch larger than its share of the queue is made alone; what is beyond the share is the loop's.
-        pieces = min(self._piece_slots.peak, self._options.piece_share)
-        counters.resident_chunks = max(counters.resident_chunks, self._chunk_slots.peak + pieces)
+        pieces = min(self._piece_budget.peak, self._options.piece_share)
+        counters.resident_chunks = max(counters.resident_chunks, self._chunk_budget.peak + pieces)
         if self._bytes is not None:
             counters.resident_bytes = max(counters.resident_bytes, self._bytes.ledger.peak)
         if self._at_first is not None:

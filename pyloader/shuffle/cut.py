@@ -92,10 +92,10 @@ class Piece:
         """Return which rows are samples and not filling, bool of shape [num_rows]."""
         return np.arange(self.num_rows) < self.num_rows - self.num_filled
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Let go of the chunks that the piece's rows are in."""
         if self.segment is not None:
-            self.segment.let_go()
+            self.segment.release()
 
 
 def cut(
@@ -139,7 +139,7 @@ def cut(
             num_rows = num_batches * rule.batch_size
             stop = start + num_rows - num_carried
             end = (segment.index, stop) if stop < segment.num_rows else (segment.index + 1, 0)
-            segment.hold()  # once for each piece: gathering it lets go
+            segment.acquire()  # once for each piece: gathering it lets go
             yield Piece(segment.epoch, step, num_rows, num_carried, 0, segment, start, stop, end, carried)
             carried, num_carried = [], 0
             start, step = stop, step + num_batches
@@ -147,7 +147,7 @@ def cut(
             carried = [*carried, gather_rows(segment, start, segment.num_rows, memory)]
         if num_latest := {"pad": 1, "wrap": rule.batch_size}.get(rule.last_batch):
             latest = gather_rows(segment, max(0, segment.num_rows - num_latest), segment.num_rows, memory)
-        segment.let_go()
+        segment.release()
         start = 0
 
 
@@ -173,7 +173,7 @@ def gather_piece(piece: Piece, memory: RecycledMemory) -> Columns:
     if piece.segment is None:
         return concatenate_columns([*piece.carried, *piece.filling])
     columns = gather_rows(piece.segment, piece.start, piece.stop, memory, before=piece.num_carried)
-    piece.let_go()
+    piece.release()
     at = 0
     for part in piece.carried:
         stop = at + row_count(part)

@@ -85,9 +85,9 @@ def _deal_out(arrival: Arrival, hands: dict[int, list[Hand]], dealing: Dealing, 
     for segment, rows in _dealt(arrival, dealing, seed):
         hand = Hand(arrival.chunk, rows)
         if segment >= first and hand.num_rows:
-            arrival.chunk.hold()
+            arrival.chunk.acquire()
             hands[segment].append(hand)
-    arrival.chunk.let_go()
+    arrival.chunk.release()
 
 
 def _dealt(arrival: Arrival, dealing: Dealing, seed: int | None) -> Iterable[tuple[int, np.ndarray | None]]:

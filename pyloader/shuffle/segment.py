@@ -41,10 +41,10 @@ class Chunk(Protocol):
 
     value: ChunkRows
 
-    def hold(self) -> None:
+    def acquire(self) -> None:
         """Count one holder more."""
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Count one holder less."""
 
 
@@ -108,15 +108,15 @@ class Segment:
         chunk_of = by_first[np.searchsorted(firsts[by_first], places, side="right") - 1]
         return places - firsts[chunk_of], chunk_of
 
-    def hold(self) -> None:
+    def acquire(self) -> None:
         """Hold the chunks once more."""
         for chunk in self.chunks:
-            chunk.hold()
+            chunk.acquire()
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Let go of the chunks once."""
         for chunk in self.chunks:
-            chunk.let_go()
+            chunk.release()
 
 
 def join_hands(epoch: int, index: int, hands: Sequence[Hand], order: np.ndarray | None) -> Segment:

@@ -17,10 +17,10 @@ class Chunk:
     def __init__(self, columns):
         self.value, self.holders = ChunkRows(columns), 1
 
-    def hold(self):
+    def acquire(self):
         self.holders += 1
 
-    def let_go(self):
+    def release(self):
         self.holders -= 1
 
 
@@ -73,7 +73,7 @@ def test_a_pieces_end_is_where_the_next_begins(counts, window, batch_size):
 
 
 @given(counts=st.lists(st.integers(0, 30), min_size=1, max_size=8), window=st.integers(1, 8))
-def test_a_chunk_is_let_go_when_its_last_rows_are_gathered(counts, window):
+def test_a_chunk_is_released_when_its_last_rows_are_gathered(counts, window):
     dealing, memory = Dealing(len(counts), window), RecycledMemory()
     arrived = list(arrivals(counts))
     segments = deal(iter(arrived), dealing, seed=1, start=START)

@@ -1,4 +1,4 @@
-"""Slots: the bound on how much is resident, taken before it comes to be, given back when it is gone."""
+"""Budget: a bounded amount.  A share is taken before something is read or made, and given back when it is gone."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import threading
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
-__all__ = ["Held", "Slots", "SlotsClosed"]
+__all__ = ["Budget", "Lease", "StepsClosed"]
 
 T = TypeVar("T")
 
 
-class SlotsClosed(Exception):
-    """Nobody will give anything back any more: the run is being closed."""
+class StepsClosed(Exception):
+    """Raised by whatever waits once the steps are being closed: nothing it waits for will come any more."""
 
 
-class _Claim(Protocol):
+class _Reservation(Protocol):
     def give_back(self) -> None: ...
 
 
-class Slots:
+class Budget:
     """A bounded amount that several threads take from.
 
     Something larger than the limit is let through when nothing else is taken, so that one huge chunk slows a run but
@@ -30,7 +30,7 @@ class Slots:
       blocking: Whether `take` waits for room.  Without threads nobody could make any.
 
     Attributes:
-      changed: Guards every field, of the slots and of what is held in them.
+      changed: Guards every field of the budget and of its leases.
       taken: How much is taken now.
       peak: The most that has been taken at once.
     """
@@ -46,13 +46,13 @@ class Slots:
         """Take `amount`, waiting until there is room.
 
         Raises:
-          SlotsClosed: closed, before or meanwhile.
+          StepsClosed: closed, before or meanwhile.
         """
         with self.changed:
             if self._blocking:
                 self.changed.wait_for(lambda: self._closed or self._has_room(amount))
             if self._closed:
-                raise SlotsClosed
+                raise StepsClosed
             self.taken += amount
             self.peak = max(self.peak, self.taken)
 
@@ -68,51 +68,51 @@ class Slots:
             self._closed = True
             self.changed.notify_all()
 
-    def hold(self, value: T, *, drop: Callable[[], None] | None = None) -> Held[T]:
-        """Return the holder of a slot that has been taken, and of what fills it; `drop` is called once that is gone."""
-        return Held(self, value, drop)
+    def lease(self, value: T, *, drop: Callable[[], None] | None = None) -> Lease[T]:
+        """Return the lease of `value`, for which 1 has been taken; `drop` is called when the value is gone."""
+        return Lease(self, value, drop)
 
     def __str__(self) -> str:
-        return f"{self.taken:g} of {self._limit:g} slots taken"
+        return f"{self.taken:g} of {self._limit:g} taken"
 
     def _has_room(self, amount: float) -> bool:
         # Amounts are sums of fractions; the tolerance is far below any of them.
         return self.taken + amount <= self._limit + 1e-6 or self.taken < 1e-6
 
 
-class Held(Generic[T]):
-    """What fills one slot, with several holders.  It begins with one.
+class Lease(Generic[T]):
+    """A value and the 1 that it takes of a budget, counted by its holders.  It begins with one holder.
 
-    When the last has let go, the value is dropped first and the slot given back then: nobody can fill it before it is
-    empty.  Keep the `Held`, not its value.
+    When the last holder releases it, the value is dropped first and the budget gets its share back then: nobody can
+    take the share before the memory is free.  Keep the `Lease`, not its value.
 
     Attributes:
-      value: What fills the slot.
+      value: What is held.
     """
 
-    def __init__(self, slots: Slots, value: T, drop: Callable[[], None] | None = None) -> None:
-        self._slots, self._drop = slots, drop
-        self._claim: _Claim | None = None
+    def __init__(self, budget: Budget, value: T, drop: Callable[[], None] | None = None) -> None:
+        self._budget, self._drop = budget, drop
+        self._reservation: _Reservation | None = None
         self._holders = 1
         self.value = value
 
-    def charge(self, claim: _Claim) -> None:
-        """Give `claim` back together with the slot."""
-        self._claim = claim
+    def charge(self, reservation: _Reservation) -> None:
+        """Give `reservation` back together with the share."""
+        self._reservation = reservation
 
-    def hold(self) -> None:
+    def acquire(self) -> None:
         """Count one holder more."""
-        with self._slots.changed:
+        with self._budget.changed:
             self._holders += 1
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Count one holder less."""
-        with self._slots.changed:
+        with self._budget.changed:
             self._holders -= 1
             if self._holders == 0:
                 del self.value
                 if self._drop is not None:
                     self._drop()
-                self._slots.give_back()
-                if self._claim is not None:
-                    self._claim.give_back()
+                self._budget.give_back()
+                if self._reservation is not None:
+                    self._reservation.give_back()
