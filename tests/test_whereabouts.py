@@ -35,7 +35,7 @@ TESTED_IN = {
     "read/numbers": ["read/test_jsonl", "system/test_gaps"],
     "read/options": ["read/test_registry"],
     "deliver/inline": ["deliver/test_map_in_order"],
-    "deliver/ledger": ["system/test_bytes"],
+    "deliver/byte_budget": ["system/test_bytes"],
     "deliver/lifecycle": ["system/test_clean", "system/test_exits"],
     "deliver/pickling": ["deliver/test_processes"],
     "deliver/budget": ["system/test_bounded"],

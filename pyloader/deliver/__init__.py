@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from pyloader.deliver.budget import Budget, Lease, StepsClosed
+from pyloader.deliver.byte_budget import ByteBudget, Reservation, Size
 from pyloader.deliver.inline import InlineMap
-from pyloader.deliver.ledger import Claim, Ledger, Size
 from pyloader.deliver.lifecycle import Steps, end_with
 from pyloader.deliver.once import Once
 from pyloader.deliver.per_thread import PerThread
@@ -24,13 +24,13 @@ from pyloader.deliver.turns import Turn, this_thread
 
 __all__ = [
     "Budget",
-    "Claim",
+    "ByteBudget",
     "Ending",
     "Lease",
-    "Ledger",
     "Once",
     "PerThread",
     "RemoteFunction",
+    "Reservation",
     "Retries",
     "Size",
     "StallWatch",

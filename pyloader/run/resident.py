@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 
 from pyloader.columns import columns_bytes, content_bytes, row_count
-from pyloader.deliver import Claim, Ledger, Size
+from pyloader.deliver import ByteBudget, Reservation, Size
 from pyloader.plan import ReadTask
 from pyloader.run.making import MadePiece
 from pyloader.run.options import RunOptions
@@ -59,11 +59,11 @@ class _BytesPer:
 
 
 class ResidentBytes:
-    """Enters a run's chunks and pieces in the ledger of `options.max_bytes`, and learns from what they really take."""
+    """Enters a run's chunks and pieces in the budget of `options.max_bytes`, and learns from what they really take."""
 
     def __init__(self, options: RunOptions) -> None:
         assert options.max_bytes is not None
-        self.ledger = Ledger(options.max_bytes, hint=_HINT)
+        self.budget = ByteBudget(options.max_bytes, hint=_HINT)
         self._options = options
         self._per_unit, self._per_row, self._per_made_row = _BytesPer(), _BytesPer(), _BytesPer()
         self._units = options.chunks.sizes  # by which the sizes of chunks are estimated
@@ -75,48 +75,48 @@ class ResidentBytes:
         self._rows_in_window = 0 if counts is None else int(_rows_as_held(options)[: options.mixed_chunks].sum())
         # Whether batches are slices of gathered pieces, as far as is known by now.
         self._is_sliced = options.rule.several and row_bytes is not None
-        self._claims: dict[ReadTask, Claim] = {}  # of the chunks that are being read
+        self._reservations: dict[ReadTask, Reservation] = {}  # of the chunks that are being read
 
-    def claimed(self, tasks: Iterable[ReadTask]) -> Iterator[ReadTask]:
+    def reserved(self, tasks: Iterable[ReadTask]) -> Iterator[ReadTask]:
         """Yield what to read, each when there is room for it."""
         for task in tasks:
             size = partial(self._per_unit.of, int(self._units[task.chunk]))
-            self._claims[task] = self.ledger.claim_chunk(size, self._for_pieces)
+            self._reservations[task] = self.budget.reserve_chunk(size, self._for_pieces)
             yield task
 
     def asked(self, readings: Iterable[Reading]) -> Iterator[Reading]:
         """Yield the chunks, having said each time that the next is needed."""
         remaining = iter(readings)
         while True:
-            self.ledger.ask_for_chunk()
+            self.budget.ask_for_chunk()
             try:
                 reading = next(remaining)
             except StopIteration:
                 return
             yield reading
 
-    def claim_piece(self, piece: Piece | JoinedPiece) -> Claim:
+    def reserve_piece(self, piece: Piece | JoinedPiece) -> Reservation:
         """Return the place of a piece, and of what is made of it, when there is room for it."""
-        return self.ledger.claim_piece(partial(self._size_of_piece, piece.num_rows))
+        return self.budget.reserve_piece(partial(self._size_of_piece, piece.num_rows))
 
-    def has_made(self, made: MadePiece, claim: Claim) -> None:
+    def has_made(self, made: MadePiece, reservation: Reservation) -> None:
         """Say what came of a piece."""
         if made.viewed is not None:
-            claim.correct(0)  # its rows are counted where they are, in their chunk
+            reservation.correct(0)  # its rows are counted where they are, in their chunk
         elif made.is_batch:
             num_bytes = content_bytes(made.content) + _traced_bytes(made.samples)
-            with self.ledger.changed:
+            with self.budget.changed:
                 self._per_made_row.learn(num_bytes, made.num_rows)
-            claim.correct(num_bytes)
+            reservation.correct(num_bytes)
         else:
-            claim.correct(columns_bytes(made.content) + _traced_bytes(made.samples))
+            reservation.correct(columns_bytes(made.content) + _traced_bytes(made.samples))
 
     def has_arrived(self, reading: Reading) -> None:
-        """Correct what was claimed for a chunk: it has been read."""
+        """Correct what was reserved for a chunk: it has been read."""
         task, chunk, columns = reading.task, reading.chunk, reading.chunk.value.columns
         num_rows = row_count(columns)
         num_bytes = columns_bytes(columns) + _traced_bytes(reading.numbers)
-        with self.ledger.changed:
+        with self.budget.changed:
             self._per_unit.learn(num_bytes, int(self._units[task.chunk]))
             self._learn_rows(num_bytes, num_rows)
             if self._options.chunks.counts is None:
@@ -124,14 +124,14 @@ class ResidentBytes:
             if num_rows:
                 are_arrays = all(isinstance(values, np.ndarray) for values in columns.values())
                 self._is_sliced = self._options.rule.several and are_arrays
-        claim = self._claims.pop(task)
-        chunk.charge(claim)
-        claim.correct(num_bytes)
+        reservation = self._reservations.pop(task)
+        chunk.charge(reservation)
+        reservation.correct(num_bytes)
 
     def _learn_rows(self, num_bytes: int, num_rows: int) -> None:
         self._per_row.learn(num_bytes, num_rows)
         rule = self._options.rule
-        self.ledger.set_aside(self._per_row.mean_of(_rows_aside(rule)))
+        self.budget.set_aside(self._per_row.mean_of(_rows_aside(rule)))
 
     def _size_of_piece(self, num_rows: int) -> Size:
         """Return what the rows of a piece take while they become batches, as they are and as what is made of them."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from pyloader.deliver import Budget, Claim, Steps, map_in_order
+from pyloader.deliver import Budget, Reservation, Steps, map_in_order
 from pyloader.errors import CoverageError, DataDirError
 from pyloader.observe import Counters
 from pyloader.plan import Position
@@ -44,7 +44,7 @@ class _Planned:
 
     content: _Cut
     weight: float
-    claim: Claim | None = None
+    reservation: Reservation | None = None
 
 
 class Run(Handover[Position]):
@@ -95,8 +95,8 @@ class Run(Handover[Position]):
         options = self._options
         tasks = options.streams.read_tasks(start=start, end_epoch=end_epoch)
         if self._bytes is not None:
-            self.steps.add_awaited(self._bytes.ledger)
-            tasks = self._bytes.claimed(tasks)
+            self.steps.add_awaited(self._bytes.budget)
+            tasks = self._bytes.reserved(tasks)
         has_arrived = None if self._bytes is None else self._bytes.has_arrived
         self._reading = self.steps.add(
             map_in_order(
@@ -120,16 +120,16 @@ class Run(Handover[Position]):
         # What waits is bounded by number too: more than a few batches ahead of each worker help nobody.
         at_least = self._options.piece_share / (2 * self._options.num_workers + 2)
         weight = max(piece.num_rows / max(1, self._check.largest), at_least)
-        return _Planned(piece, weight, None if self._bytes is None else self._bytes.claim_piece(piece))
+        return _Planned(piece, weight, None if self._bytes is None else self._bytes.reserve_piece(piece))
 
     def _made(self, planned: _Planned) -> MadePiece | EpochEnd:
-        piece, claim = planned.content, planned.claim
+        piece, reservation = planned.content, planned.reservation
         if isinstance(piece, EpochEnd):
             return piece
         made = self._make(piece)
-        made.weight, made.claim = planned.weight, claim
-        if self._bytes is not None and claim is not None:
-            self._bytes.has_made(made, claim)
+        made.weight, made.reservation = planned.weight, reservation
+        if self._bytes is not None and reservation is not None:
+            self._bytes.has_made(made, reservation)
         return made
 
     def _has_come(self, group: MadePiece) -> None:
@@ -142,7 +142,7 @@ class Run(Handover[Position]):
         pieces = min(self._piece_budget.peak, self._options.piece_share)
         counters.resident_chunks = max(counters.resident_chunks, self._chunk_budget.peak + pieces)
         if self._bytes is not None:
-            counters.resident_bytes = max(counters.resident_bytes, self._bytes.ledger.peak)
+            counters.resident_bytes = max(counters.resident_bytes, self._bytes.budget.peak)
         if self._at_first is not None:
             self._at_first()
             self._at_first = None

@@ -1,4 +1,4 @@
-"""Ledger: the bound on bytes.  What comes to be is entered before, at what it may take, and corrected once measured.
+"""ByteBudget: the bound on bytes.  What is to be read or made is entered first, at what it may take, and corrected later.
 
 Chunks are let in in the order of their reads, pieces in the order of the batches.  Whatever is ahead of need waits for
 room.  Nobody waits for ever:
@@ -11,7 +11,7 @@ room.  Nobody waits for ever:
 * If it does not fit even so, waiting would not help, since all that is left are chunks whose rows have not been
   delivered: that is an error, with the arithmetic.
 
-What was not known beforehand may turn out larger than it was entered at.  Then the ledger is above its bound until
+What was not known beforehand may turn out larger than it was entered at.  Then the budget is above its bound until
 enough has gone, and nothing is let in ahead of need; when nothing is there that could go, it is the same error.
 """
 
@@ -27,13 +27,13 @@ from pyloader.errors import MemoryBoundError
 from pyloader.machine.memory import unused_bytes
 from pyloader.options import format_bytes
 
-__all__ = ["Claim", "Ledger", "Size"]
+__all__ = ["ByteBudget", "Reservation", "Size"]
 
 # The least and the most bytes that something may take; the most is infinite where nothing is known yet.
 Size: TypeAlias = "tuple[float, float]"
 
 
-class Ledger:
+class ByteBudget:
     """How many bytes of columns are resident, and at most may be.
 
     Args:
@@ -41,7 +41,7 @@ class Ledger:
       hint: What to do when it is too small.
 
     Attributes:
-      changed: Guards every field, and those of the claims.
+      changed: Guards every field, and those of the reservations.
       taken: Bytes entered now: measured, or reserved for what is being read or made.
       peak: The most bytes that have been measured at once.
     """
@@ -62,7 +62,7 @@ class Ledger:
             self._ahead -= 1
             self.changed.notify_all()
 
-    def claim_chunk(self, size: Callable[[], Size], beside: Callable[[], float]) -> Claim:
+    def reserve_chunk(self, size: Callable[[], Size], beside: Callable[[], float]) -> Reservation:
         """Enter the next chunk, before it is read, waiting until there is room or it is needed.
 
         Args:
@@ -84,7 +84,7 @@ class Ledger:
             self._ahead += 1
             return self._entered(size(), is_piece=False)
 
-    def claim_piece(self, size: Callable[[], Size]) -> Claim:
+    def reserve_piece(self, size: Callable[[], Size]) -> Reservation:
         """Enter the next piece, before it is gathered, waiting until there is room or it is needed.
 
         Raises:
@@ -95,27 +95,27 @@ class Ledger:
             self._wait_until(lambda: size()[1] <= self._limit - self.taken or not self._num_pieces)
             return self._entered(size(), is_piece=True)
 
-    def correct(self, claim: Claim, num_bytes: int) -> None:
+    def correct(self, reservation: Reservation, num_bytes: int) -> None:
         """Enter what a chunk or piece really takes.
 
         Raises:
           MemoryBoundError: that is too much, and nothing could go.
         """
         with self.changed:
-            self.taken += num_bytes - claim.amount
-            claim.amount = claim.measured = num_bytes
+            self.taken += num_bytes - reservation.amount
+            reservation.amount = reservation.measured = num_bytes
             self._count(num_bytes)
-            if self.taken > self._limit and not self._may_fall(claim):
+            if self.taken > self._limit and not self._may_fall(reservation):
                 self.taken -= num_bytes
-                raise self._error(num_bytes, claim.is_piece, self._num_chunks - (not claim.is_piece))
+                raise self._error(num_bytes, reservation.is_piece, self._num_chunks - (not reservation.is_piece))
 
-    def give_back(self, claim: Claim) -> None:
+    def give_back(self, reservation: Reservation) -> None:
         """Take out a chunk or piece that is gone."""
         with self.changed:
-            self.taken -= claim.amount
-            self._num_pieces -= claim.is_piece
-            self._num_chunks -= not claim.is_piece
-            self._count(-claim.measured)
+            self.taken -= reservation.amount
+            self._num_pieces -= reservation.is_piece
+            self._num_chunks -= not reservation.is_piece
+            self._count(-reservation.measured)
 
     def set_aside(self, num_bytes: int) -> None:
         """Count so many bytes as always resident, beside chunks and pieces."""
@@ -143,7 +143,7 @@ class Ledger:
         if self._closed:
             raise StepsClosed
 
-    def _entered(self, size: Size, *, is_piece: bool) -> Claim:
+    def _entered(self, size: Size, *, is_piece: bool) -> Reservation:
         least, most = size
         room = self._limit - self.taken
         # A chunk that does not fit is let in only when nothing else is there that could go.
@@ -156,10 +156,10 @@ class Ledger:
         self._num_entered += 1
         self._num_pieces += is_piece
         self._num_chunks += not is_piece
-        return Claim(self, amount, is_piece, self._num_entered)
+        return Reservation(self, amount, is_piece, self._num_entered)
 
-    def _may_fall(self, claim: Claim) -> bool:
-        """Tell whether `taken` may still fall below the bound, now that `claim` has been corrected.
+    def _may_fall(self, reservation: Reservation) -> bool:
+        """Tell whether `taken` may still fall below the bound, now that `reservation` has been corrected.
 
         It may when there is
 
@@ -167,10 +167,10 @@ class Ledger:
         * a chunk or piece that came in later: it is corrected too, and that is where the error is raised;
         * a chunk ahead of need: before the loop asks for it, it has batches to take, whose rows go.
 
-        Otherwise the loop waits for `claim`, and all that is beside it are chunks with rows that are still to come.
+        Otherwise the loop waits for `reservation`, and all that is beside it are chunks with rows still to come.
         """
-        num_other_pieces = self._num_pieces - claim.is_piece
-        return num_other_pieces > 0 or self._num_entered > claim.number or self._ahead > 0
+        num_other_pieces = self._num_pieces - reservation.is_piece
+        return num_other_pieces > 0 or self._num_entered > reservation.number or self._ahead > 0
 
     def _count(self, num_bytes: int) -> None:
         self._measured += num_bytes
@@ -185,8 +185,8 @@ class Ledger:
         return MemoryBoundError(f"{what}: together {self.taken + num_bytes:,}.", self._hint)
 
 
-class Claim:
-    """The place of one chunk or piece in a ledger.
+class Reservation:
+    """The place of one chunk or piece in a budget.
 
     Attributes:
       is_piece: Which of the two.
@@ -195,16 +195,16 @@ class Claim:
       measured: The same, 0 until then.
     """
 
-    __slots__ = ("_ledger", "amount", "is_piece", "measured", "number")
+    __slots__ = ("_budget", "amount", "is_piece", "measured", "number")
 
-    def __init__(self, ledger: Ledger, amount: int, is_piece: bool, number: int) -> None:
-        self._ledger, self.amount, self.is_piece, self.number = ledger, amount, is_piece, number
+    def __init__(self, budget: ByteBudget, amount: int, is_piece: bool, number: int) -> None:
+        self._budget, self.amount, self.is_piece, self.number = budget, amount, is_piece, number
         self.measured = 0
 
     def correct(self, num_bytes: int) -> None:
-        """Say what it really takes, as `Ledger.correct` does."""
-        self._ledger.correct(self, num_bytes)
+        """Say what it really takes, as `ByteBudget.correct` does."""
+        self._budget.correct(self, num_bytes)
 
     def give_back(self) -> None:
         """Say that it is gone."""
-        self._ledger.give_back(self)
+        self._budget.give_back(self)
