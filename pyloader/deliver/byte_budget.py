@@ -1,12 +1,12 @@
-"""ByteBudget: the bound on bytes.  What is to be read or made is entered first, at what it may take, and corrected later.
+"""ByteBudget: the bound on bytes.  Memory is reserved before it is taken, at an estimate, and corrected when measured.
 
-Chunks are let in in the order of their reads, pieces in the order of the batches.  Whatever is ahead of need waits for
+Chunks are let in in the order of their reads, groups in the order of the batches.  Whatever is ahead of need waits for
 room.  Nobody waits for ever:
 
-* A piece that has been let in asks for nothing more; it is made, waits, and goes when the loop has it.  So as long as
-  there are pieces, the loop's next call to `next` brings them nearer to having gone, and waiting is right.
-* When there is none, the loop has had every piece before, and waits for the next one (or does not ask, and nobody
-  minds).  Then that piece is let in, and so is the chunk that is asked for in order to cut it: at once, whatever has
+* A group that has been let in asks for nothing more; it is made, waits, and goes when the loop has it.  So as long as
+  there are groups, the loop's next call to `next` brings them nearer to having gone, and waiting is right.
+* When there is none, the loop has had every group before, and waits for the next one (or does not ask, and nobody
+  minds).  Then that group is let in, and so is the chunk that is asked for in order to cut it: at once, whatever has
   been read ahead.
 * If it does not fit even so, waiting would not help, since all that is left are chunks whose rows have not been
   delivered: that is an error, with the arithmetic.
@@ -53,8 +53,8 @@ class ByteBudget:
         self._limit, self._hint, self._closed = limit, hint, False
         self._measured = self._aside = 0
         self._ahead = 0  # chunks let in, less those asked for: below 0 while one is waited for
-        self._num_chunks = self._num_pieces = 0  # there are now
-        self._num_entered = 0  # chunks and pieces, ever
+        self._num_chunks = self._num_groups = 0  # there are now
+        self._num_entered = 0  # chunks and groups, ever
 
     def ask_for_chunk(self) -> None:
         """Say that the next chunk is needed now."""
@@ -77,26 +77,26 @@ class ByteBudget:
         def may_enter() -> bool:
             is_needed = self._ahead < 0
             most = size()[1] + (0 if is_needed else beside())
-            return most <= self._limit - self.taken or (is_needed and not self._num_pieces)
+            return most <= self._limit - self.taken or (is_needed and not self._num_groups)
 
         with self.changed:
             self._wait_until(may_enter)
             self._ahead += 1
-            return self._entered(size(), is_piece=False)
+            return self._entered(size(), is_group=False)
 
-    def reserve_piece(self, size: Callable[[], Size]) -> Reservation:
-        """Enter the next piece, before it is gathered, waiting until there is room or it is needed.
+    def reserve_group(self, size: Callable[[], Size]) -> Reservation:
+        """Enter the next group, before it is gathered, waiting until there is room or it is needed.
 
         Raises:
           StepsClosed: closed, before or meanwhile.
           MemoryBoundError: it does not fit, and nothing could go.
         """
         with self.changed:
-            self._wait_until(lambda: size()[1] <= self._limit - self.taken or not self._num_pieces)
-            return self._entered(size(), is_piece=True)
+            self._wait_until(lambda: size()[1] <= self._limit - self.taken or not self._num_groups)
+            return self._entered(size(), is_group=True)
 
     def correct(self, reservation: Reservation, num_bytes: int) -> None:
-        """Enter what a chunk or piece really takes.
+        """Enter what a chunk or group really takes.
 
         Raises:
           MemoryBoundError: that is too much, and nothing could go.
@@ -107,18 +107,18 @@ class ByteBudget:
             self._count(num_bytes)
             if self.taken > self._limit and not self._may_fall(reservation):
                 self.taken -= num_bytes
-                raise self._error(num_bytes, reservation.is_piece, self._num_chunks - (not reservation.is_piece))
+                raise self._error(num_bytes, reservation.is_group, self._num_chunks - (not reservation.is_group))
 
     def give_back(self, reservation: Reservation) -> None:
-        """Take out a chunk or piece that is gone."""
+        """Take out a chunk or group that is gone."""
         with self.changed:
             self.taken -= reservation.amount
-            self._num_pieces -= reservation.is_piece
-            self._num_chunks -= not reservation.is_piece
+            self._num_groups -= reservation.is_group
+            self._num_chunks -= not reservation.is_group
             self._count(-reservation.measured)
 
     def set_aside(self, num_bytes: int) -> None:
-        """Count so many bytes as always resident, beside chunks and pieces."""
+        """Count so many bytes as always resident, beside chunks and groups."""
         with self.changed:
             more, self._aside = num_bytes - self._aside, num_bytes
             self.taken += more
@@ -143,62 +143,62 @@ class ByteBudget:
         if self._closed:
             raise StepsClosed
 
-    def _entered(self, size: Size, *, is_piece: bool) -> Reservation:
+    def _entered(self, size: Size, *, is_group: bool) -> Reservation:
         least, most = size
         room = self._limit - self.taken
         # A chunk that does not fit is let in only when nothing else is there that could go.
-        if least > room and not (is_piece and self._ahead > 0):
-            raise self._error(math.ceil(least), is_piece, self._num_chunks)
+        if least > room and not (is_group and self._ahead > 0):
+            raise self._error(math.ceil(least), is_group, self._num_chunks)
         amount = math.ceil(max(least, min(most, room)))
         self.taken += amount
         if self.taken + unused_bytes() > self._limit:
             unused_bytes(forget=True)  # what could be used again is memory too
         self._num_entered += 1
-        self._num_pieces += is_piece
-        self._num_chunks += not is_piece
-        return Reservation(self, amount, is_piece, self._num_entered)
+        self._num_groups += is_group
+        self._num_chunks += not is_group
+        return Reservation(self, amount, is_group, self._num_entered)
 
     def _may_fall(self, reservation: Reservation) -> bool:
         """Tell whether `taken` may still fall below the bound, now that `reservation` has been corrected.
 
         It may when there is
 
-        * another piece: the loop will have had it, and then it goes;
-        * a chunk or piece that came in later: it is corrected too, and that is where the error is raised;
+        * another group: the loop will have had it, and then it goes;
+        * a chunk or group that came in later: it is corrected too, and that is where the error is raised;
         * a chunk ahead of need: before the loop asks for it, it has batches to take, whose rows go.
 
         Otherwise the loop waits for `reservation`, and all that is beside it are chunks with rows still to come.
         """
-        num_other_pieces = self._num_pieces - reservation.is_piece
-        return num_other_pieces > 0 or self._num_entered > reservation.number or self._ahead > 0
+        num_other_groups = self._num_groups - reservation.is_group
+        return num_other_groups > 0 or self._num_entered > reservation.number or self._ahead > 0
 
     def _count(self, num_bytes: int) -> None:
         self._measured += num_bytes
         self.peak = max(self.peak, self._measured)
         self.changed.notify_all()
 
-    def _error(self, num_bytes: int, is_piece: bool, num_chunks: int) -> MemoryBoundError:
+    def _error(self, num_bytes: int, is_group: bool, num_chunks: int) -> MemoryBoundError:
         others = self.taken - self._aside
         what = f"{num_chunks} chunks with rows still to come take {others:,} bytes, rows left over between batches "
-        what += f"{self._aside:,}, and {'rows being handed out' if is_piece else 'the next chunk'} {num_bytes:,}"
+        what += f"{self._aside:,}, and {'rows being handed out' if is_group else 'the next chunk'} {num_bytes:,}"
         what = f"max_bytes={self._limit:,} cannot hold what must be resident at once: {what}"
         return MemoryBoundError(f"{what}: together {self.taken + num_bytes:,}.", self._hint)
 
 
 class Reservation:
-    """The place of one chunk or piece in a budget.
+    """The place of one chunk or group in a budget.
 
     Attributes:
-      is_piece: Which of the two.
+      is_group: Which of the two.
       number: It came in as the number-th of all, from 1.
       amount: Its bytes: an estimate until they are measured.
       measured: The same, 0 until then.
     """
 
-    __slots__ = ("_budget", "amount", "is_piece", "measured", "number")
+    __slots__ = ("_budget", "amount", "is_group", "measured", "number")
 
-    def __init__(self, budget: ByteBudget, amount: int, is_piece: bool, number: int) -> None:
-        self._budget, self.amount, self.is_piece, self.number = budget, amount, is_piece, number
+    def __init__(self, budget: ByteBudget, amount: int, is_group: bool, number: int) -> None:
+        self._budget, self.amount, self.is_group, self.number = budget, amount, is_group, number
         self.measured = 0
 
     def correct(self, num_bytes: int) -> None:

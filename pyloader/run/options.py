@@ -99,7 +99,7 @@ class RunOptions:
         return self.streams.dealing.width * len(self.streams.served)
 
     @property
-    def piece_share(self) -> int:
+    def group_share(self) -> int:
         """How many chunks' worth of the queue is kept for rows that have left their chunks.
 
         Half of what the window leaves, and at least one, so that rows are gathered while others are drained.  When the
@@ -111,4 +111,4 @@ class RunOptions:
     @property
     def chunk_share(self) -> int:
         """How many chunks may be in reading, or held for mixing."""
-        return self.max_queue_size - self.piece_share
+        return self.max_queue_size - self.group_share

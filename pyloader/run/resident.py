@@ -16,10 +16,10 @@ import numpy as np
 from pyloader.columns import columns_bytes, content_bytes, row_count
 from pyloader.deliver import ByteBudget, Reservation, Size
 from pyloader.plan import ReadTask
-from pyloader.run.making import MadePiece
+from pyloader.run.making import MadeRows
 from pyloader.run.options import RunOptions
 from pyloader.run.reading import Reading
-from pyloader.shuffle import PIECE_BYTES, CutRule, JoinedPiece, Piece
+from pyloader.shuffle import GROUP_BYTES, AnyGroup, CutRule
 
 __all__ = ["ResidentBytes", "check_bytes"]
 
@@ -59,7 +59,7 @@ class _BytesPer:
 
 
 class ResidentBytes:
-    """Enters a run's chunks and pieces in the budget of `options.max_bytes`, and learns from what they really take."""
+    """Enters a run's chunks and groups in the budget of `options.max_bytes`, and learns from what they really take."""
 
     def __init__(self, options: RunOptions) -> None:
         assert options.max_bytes is not None
@@ -73,7 +73,7 @@ class ResidentBytes:
             self._per_unit.learn(row_bytes, 1)
             self._learn_rows(row_bytes, 1)
         self._rows_in_window = 0 if counts is None else int(_rows_as_held(options)[: options.mixed_chunks].sum())
-        # Whether batches are slices of gathered pieces, as far as is known by now.
+        # Whether batches are slices of gathered groups, as far as is known by now.
         self._is_sliced = options.rule.several and row_bytes is not None
         self._reservations: dict[ReadTask, Reservation] = {}  # of the chunks that are being read
 
@@ -81,7 +81,7 @@ class ResidentBytes:
         """Yield what to read, each when there is room for it."""
         for task in tasks:
             size = partial(self._per_unit.of, int(self._units[task.chunk]))
-            self._reservations[task] = self.budget.reserve_chunk(size, self._for_pieces)
+            self._reservations[task] = self.budget.reserve_chunk(size, self._for_groups)
             yield task
 
     def asked(self, readings: Iterable[Reading]) -> Iterator[Reading]:
@@ -95,12 +95,12 @@ class ResidentBytes:
                 return
             yield reading
 
-    def reserve_piece(self, piece: Piece | JoinedPiece) -> Reservation:
-        """Return the place of a piece, and of what is made of it, when there is room for it."""
-        return self.budget.reserve_piece(partial(self._size_of_piece, piece.num_rows))
+    def reserve_group(self, group: AnyGroup) -> Reservation:
+        """Return the place of a group, and of what is made of it, when there is room for it."""
+        return self.budget.reserve_group(partial(self._size_of_group, group.num_rows))
 
-    def has_made(self, made: MadePiece, reservation: Reservation) -> None:
-        """Say what came of a piece."""
+    def has_made(self, made: MadeRows, reservation: Reservation) -> None:
+        """Say what came of a group."""
         if made.viewed is not None:
             reservation.correct(0)  # its rows are counted where they are, in their chunk
         elif made.is_batch:
@@ -133,20 +133,20 @@ class ResidentBytes:
         rule = self._options.rule
         self.budget.set_aside(self._per_row.mean_of(_rows_aside(rule)))
 
-    def _size_of_piece(self, num_rows: int) -> Size:
-        """Return what the rows of a piece take while they become batches, as they are and as what is made of them."""
+    def _size_of_group(self, num_rows: int) -> Size:
+        """Return what the rows of a group take while they become batches, as they are and as what is made of them."""
         least, most = self._per_row.of(_copies(self._options) * num_rows)
         made = (0.0, 0.0) if self._is_sliced else self._per_made_row.of(num_rows)
         mask = num_rows if self._options.rule.last_batch == "pad" else 0
         return least + made[0] + mask, most + made[1] + mask
 
-    def _for_pieces(self) -> float:
-        """Return how many bytes reading ahead leaves to pieces: one that is drained, and one for each worker."""
+    def _for_groups(self) -> float:
+        """Return how many bytes reading ahead leaves to groups: one that is drained, and one for each worker."""
         options = self._options
         rows = options.rule.batch_size
         if self._is_sliced:
-            rows = _rows_in_piece(options, max(1, int(self._per_row.of(1)[0])), self._rows_in_window)
-        return (1 + options.num_workers) * self._size_of_piece(rows)[1]
+            rows = _rows_in_group(options, max(1, int(self._per_row.of(1)[0])), self._rows_in_window)
+        return (1 + options.num_workers) * self._size_of_group(rows)[1]
 
 
 def check_bytes(options: RunOptions) -> None:
@@ -164,11 +164,11 @@ def check_bytes(options: RunOptions) -> None:
 
     def needed(num_chunks: int) -> tuple[int, int, int]:
         rows = int(as_held[:num_chunks].sum())
-        piece = _rows_in_piece(options, row_bytes, rows) * (row_bytes * _copies(options) + mask)
-        return rows * row_bytes, piece, rows * row_bytes + piece + aside
+        group = _rows_in_group(options, row_bytes, rows) * (row_bytes * _copies(options) + mask)
+        return rows * row_bytes, group, rows * row_bytes + group + aside
 
     num_served = _num_served(options)
-    chunks, piece, total = needed(options.mixed_chunks)
+    chunks, group, total = needed(options.mixed_chunks)
     if total <= limit:
         return
     narrower = next(
@@ -177,7 +177,7 @@ def check_bytes(options: RunOptions) -> None:
     or_narrower = f", or shuffle_window={narrower}" if narrower else ""
     raise ValueError(
         f"max_bytes={limit:,} cannot hold what must be resident at once: the {options.mixed_chunks:,} largest chunks, "
-        f"to be mixed, take {chunks:,} bytes, rows being handed out {piece:,}, rows left over between batches "
+        f"to be mixed, take {chunks:,} bytes, rows being handed out {group:,}, rows left over between batches "
         f"{aside:,}: together {total:,}. Write max_bytes={total}{or_narrower}, or split into smaller chunks: "
         "pyloader split --chunk-bytes"
     )
@@ -205,12 +205,12 @@ def _rows_as_held(options: RunOptions) -> np.ndarray:
     return np.sort(counts)[::-1]
 
 
-def _rows_in_piece(options: RunOptions, row_bytes: int, rows_in_window: int) -> int:
-    """Return how many rows a piece may have, as `cut` makes them."""
+def _rows_in_group(options: RunOptions, row_bytes: int, rows_in_window: int) -> int:
+    """Return how many rows a group may have, as `cut` makes them."""
     batch_rows = options.rule.batch_size
     if not options.rule.several or _num_served(options) > 1:
         return batch_rows
-    return min(max(1, PIECE_BYTES // max(1, row_bytes * batch_rows)), -(-rows_in_window // batch_rows)) * batch_rows
+    return min(max(1, GROUP_BYTES // max(1, row_bytes * batch_rows)), -(-rows_in_window // batch_rows)) * batch_rows
 
 
 def _rows_aside(rule: CutRule) -> int:
@@ -223,5 +223,5 @@ def _num_served(options: RunOptions) -> int:
 
 
 def _copies(options: RunOptions) -> int:
-    """Return how often the rows of a piece are there while it is made: joined of several streams, kept to try again."""
+    """Return how often the rows of a group are there while it is made: joined of several streams, kept to try again."""
     return 1 + (_num_served(options) > 1) + (options.max_skipped_rows > 0)

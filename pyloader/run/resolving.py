@@ -87,7 +87,7 @@ def _run(
     """Return what runs are made of, for one stream: how many there are, and which are delivered here, comes later."""
     collator = NumpyDataCollator() if given.datacollator is None else given.datacollator
     arrays, convert, by_views = two_steps(collator)
-    # A piece of several batches can be sliced when nothing but making plain arrays is done to it.
+    # A group of several batches can be sliced when nothing but making plain arrays is done to it.
     slices = given.dataset is None and type(arrays) is NumpyDataCollator and not arrays.dtypes and by_views
     num_rows = len(chunks) if chunks.counts is None else int(chunks.counts.sum())
     max_skipped, max_skipped_rows = checked_max_skipped(

@@ -2,10 +2,10 @@
 
     plan -> read -> deal -> cut -> gather, encode, collate -> the loop
 
-Each of the streams has a dealing and a cutting of its own, and their pieces are joined.
+Each of the streams has a dealing and a cutting of its own, and their groups are joined.
 
 Two of the steps may run ahead, in threads: reading, and making batches.  The others are plain iterators between them.
-Together they hold at most `max_queue_size` chunks' worth of rows: `chunk_share` of it in chunks, `piece_share` of it in
+Together they hold at most `max_queue_size` chunks' worth of rows: `chunk_share` of it in chunks, `group_share` of it in
 rows that have left their chunks.
 """
 
@@ -20,24 +20,24 @@ from pyloader.errors import CoverageError, DataDirError
 from pyloader.observe import Counters
 from pyloader.plan import Position
 from pyloader.run.handover import Handover
-from pyloader.run.making import MadePiece, batch_making
+from pyloader.run.making import MadeRows, batch_making
 from pyloader.run.options import RunOptions
 from pyloader.run.reading import ArrivalCheck, ChunkReading, Read
 from pyloader.run.resident import ResidentBytes
 from pyloader.run.sample_ids import place_of
 from pyloader.run.skipped import Quarantine
-from pyloader.run.streaming import pieces_of_streams
+from pyloader.run.streaming import groups_of_streams
 from pyloader.run.usercode import user_functions
-from pyloader.shuffle import EpochEnd, JoinedPiece, Piece
+from pyloader.shuffle import AnyGroup, EpochEnd
 
 __all__ = ["Run"]
 
-_Cut: TypeAlias = "Piece | JoinedPiece | EpochEnd"
+_Cut: TypeAlias = "AnyGroup | EpochEnd"
 
 
 @dataclass(slots=True)
 class _Planned:
-    """A piece, and what it takes of the bounds.
+    """A group, and what it takes of the bounds.
 
     It is weighed once: by the time its share is given back, a larger chunk may have been seen.
     """
@@ -74,24 +74,24 @@ class Run(Handover[Position]):
         self._options, self._quarantine, self._at_first = options, quarantine, at_first
         self._delivered = 0  # rows of this epoch, all of which are the loop's by its end
         self._chunk_budget = Budget(options.chunk_share, blocking=options.num_workers > 0)
-        self._piece_budget = Budget(options.piece_share, blocking=options.num_workers > 0)
+        self._group_budget = Budget(options.group_share, blocking=options.num_workers > 0)
         self._bytes = None if options.max_bytes is None else ResidentBytes(options)
         self._check = ArrivalCheck(options, quarantine)
         read_index, encode = user_functions(options, steps, counters)
-        pieces = self._pieces(read_index, start, end_epoch)
+        groups = self._groups(read_index, start, end_epoch)
         self._make = batch_making(options, encode)
         self._make_ahead(
             self._made,
-            map(self._planned, pieces),
+            map(self._planned, groups),
             num_threads=options.num_workers,
-            budget=self._piece_budget,
+            budget=self._group_budget,
             weight=lambda planned: planned.weight,
             describe=lambda planned: _place(planned.content),
             stall_timeout_seconds=options.stall_timeout_seconds,
         )
 
-    def _pieces(self, read_index: Read, start: Position, end_epoch: int | None) -> Iterator[_Cut]:
-        """Begin to read, and return the pieces of what is read."""
+    def _groups(self, read_index: Read, start: Position, end_epoch: int | None) -> Iterator[_Cut]:
+        """Begin to read, and return the groups of what is read."""
         options = self._options
         tasks = options.streams.read_tasks(start=start, end_epoch=end_epoch)
         if self._bytes is not None:
@@ -109,38 +109,38 @@ class Run(Handover[Position]):
             )
         )
         arrivals = self._check.arrivals(self._reading if self._bytes is None else self._bytes.asked(self._reading))
-        # Without room for pieces, a batch is made when the loop asks for it.
-        rule = options.rule if options.piece_share else replace(options.rule, several=False)
-        return pieces_of_streams(arrivals, options.streams, rule, start=start, end_epoch=end_epoch)
+        # Without room for groups, a batch is made when the loop asks for it.
+        rule = options.rule if options.group_share else replace(options.rule, several=False)
+        return groups_of_streams(arrivals, options.streams, rule, start=start, end_epoch=end_epoch)
 
-    def _planned(self, piece: _Cut) -> _Planned:
-        """Return a piece with how much of the queue it takes, in chunks' worth of rows, and of the bytes."""
-        if isinstance(piece, EpochEnd):
-            return _Planned(piece, 0.0)
+    def _planned(self, group: _Cut) -> _Planned:
+        """Return a group with how much of the queue it takes, in chunks' worth of rows, and of the bytes."""
+        if isinstance(group, EpochEnd):
+            return _Planned(group, 0.0)
         # What waits is bounded by number too: more than a few batches ahead of each worker help nobody.
-        at_least = self._options.piece_share / (2 * self._options.num_workers + 2)
-        weight = max(piece.num_rows / max(1, self._check.largest), at_least)
-        return _Planned(piece, weight, None if self._bytes is None else self._bytes.reserve_piece(piece))
+        at_least = self._options.group_share / (2 * self._options.num_workers + 2)
+        weight = max(group.num_rows / max(1, self._check.largest), at_least)
+        return _Planned(group, weight, None if self._bytes is None else self._bytes.reserve_group(group))
 
-    def _made(self, planned: _Planned) -> MadePiece | EpochEnd:
-        piece, reservation = planned.content, planned.reservation
-        if isinstance(piece, EpochEnd):
-            return piece
-        made = self._make(piece)
+    def _made(self, planned: _Planned) -> MadeRows | EpochEnd:
+        group, reservation = planned.content, planned.reservation
+        if isinstance(group, EpochEnd):
+            return group
+        made = self._make(group)
         made.weight, made.reservation = planned.weight, reservation
         if self._bytes is not None and reservation is not None:
             self._bytes.has_made(made, reservation)
         return made
 
-    def _has_come(self, group: MadePiece) -> None:
+    def _has_come(self, group: MadeRows) -> None:
         self._delivered += group.num_rows
         counters = self._counters
         counters.busy_seconds["read"] += self._reading.take_busy_seconds()
         if group.mixing:
             counters.mixing = (counters.mixing[0] + group.mixing, counters.mixing[1] + 1)
         # A batch larger than its share of the queue is made alone; what is beyond the share is the loop's.
-        pieces = min(self._piece_budget.peak, self._options.piece_share)
-        counters.resident_chunks = max(counters.resident_chunks, self._chunk_budget.peak + pieces)
+        groups = min(self._group_budget.peak, self._options.group_share)
+        counters.resident_chunks = max(counters.resident_chunks, self._chunk_budget.peak + groups)
         if self._bytes is not None:
             counters.resident_bytes = max(counters.resident_bytes, self._bytes.budget.peak)
         if self._at_first is not None:
@@ -167,5 +167,5 @@ class Run(Handover[Position]):
             self._quarantine.note_row(*place_of(number), error, stage="encode", epoch=self.position.epoch)
 
 
-def _place(piece: _Cut) -> str:
-    return f"epoch {piece.epoch}" if isinstance(piece, EpochEnd) else f"epoch {piece.epoch}, step {piece.step}"
+def _place(group: _Cut) -> str:
+    return f"epoch {group.epoch}" if isinstance(group, EpochEnd) else f"epoch {group.epoch}, step {group.step}"

@@ -1,4 +1,4 @@
-"""Streaming: each stream is dealt and cut for itself, and their pieces are joined into batches."""
+"""Streaming: each stream is dealt and cut for itself, and their groups are joined into batches."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from pyloader.plan import Position, Streams, Stretch
-from pyloader.shuffle import Arrival, CutRule, EpochEnd, JoinedPiece, Piece, cut, deal, join
+from pyloader.shuffle import AnyGroup, Arrival, BatchGroup, CutRule, EpochEnd, cut, deal, join
 
-__all__ = ["pieces_of_streams"]
+__all__ = ["groups_of_streams"]
 
 
-def pieces_of_streams(
+def groups_of_streams(
     arrivals: Iterator[Arrival], streams: Streams, rule: CutRule, *, start: Position, end_epoch: int | None
-) -> Iterator[Piece | JoinedPiece | EpochEnd]:
-    """Yield the pieces of every epoch, of all the streams served, then its end.
+) -> Iterator[AnyGroup | EpochEnd]:
+    """Yield the groups of every epoch, of all the streams served, then its end.
 
     All streams take their chunks from the same line of arrivals.  Each finds its own there, because
     `Streams.read_tasks` orders the reads as the steps come to need them.
@@ -35,12 +35,12 @@ def pieces_of_streams(
     )
     for position in streams.positions(start, end_epoch):
         stretches = [streams.stretch(stream, position.epoch) for stream in streams.served]
-        yield from join([_pieces(arrivals, stretch, streams, rule, position) for stretch in stretches])
+        yield from join([_groups(arrivals, stretch, streams, rule, position) for stretch in stretches])
 
 
-def _pieces(
+def _groups(
     arrivals: Iterator[Arrival], stretch: Stretch, streams: Streams, rule: CutRule, position: Position
-) -> Iterator[Piece | EpochEnd]:
+) -> Iterator[BatchGroup | EpochEnd]:
     start, dealing = streams.start(stretch, position), stretch.dealing
     mine = itertools.islice(arrivals, dealing.num_chunks - dealing.first_arrival(start.segment))
     segments = deal(mine, dealing, seed=streams.row_seed, start=start, stream=stretch.stream)

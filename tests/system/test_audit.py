@@ -117,16 +117,16 @@ def test_a_run_of_one_rank_is_proven_complete(tmp_path, order, text, last_batch,
 
 def damage(monkeypatch, step, change):
     """Let `change` spoil the columns that are gathered for a step of epoch 0, ids and all."""
-    gather = making.gather_piece
+    gather = making.gather_group
 
-    def spoiled(piece, memory):
-        columns = gather(piece, memory)
-        if (piece.epoch, piece.step) == (0, step):
+    def spoiled(group, memory):
+        columns = gather(group, memory)
+        if (group.epoch, group.step) == (0, step):
             for values in columns.values():
                 change(values)
         return columns
 
-    monkeypatch.setattr(making, "gather_piece", spoiled)
+    monkeypatch.setattr(making, "gather_group", spoiled)
 
 
 def delivered_once(directory, size=1, **options):
@@ -144,7 +144,7 @@ def test_a_row_that_is_gathered_twice_is_named_with_the_one_that_it_displaced(tm
         values[2] = values[5]
 
     damage(monkeypatch, 4, change)
-    delivered_once(tmp_path, reader=NumberedReader(text=True))  # then a piece is one batch
+    delivered_once(tmp_path, reader=NumberedReader(text=True))  # then a group is one batch
     audit = audited(tmp_path)
     assert [epoch.state for epoch in audit.epochs] == ["bad"]
     ((kind, epoch, first, last, who, text),) = found(audit)
@@ -157,7 +157,7 @@ def test_rows_that_change_places_within_a_batch_are_the_same_samples(tmp_path, m
         values[:] = values[::-1].copy()
 
     damage(monkeypatch, 4, change)
-    delivered_once(tmp_path, reader=NumberedReader(text=True))  # then a piece is one batch
+    delivered_once(tmp_path, reader=NumberedReader(text=True))  # then a group is one batch
     assert audited(tmp_path).is_good
 
 

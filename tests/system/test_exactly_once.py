@@ -108,9 +108,9 @@ def test_batches_are_full_across_chunk_borders(tmp_path):
 
 def test_a_lost_row_is_noticed_at_the_epochs_end(tmp_path, monkeypatch):
     def losing(segments, *arguments, **options):
-        for piece in cut(segments, *arguments, **options):
-            if isinstance(piece, EpochEnd) or piece.step != 1:
-                yield piece
+        for group in cut(segments, *arguments, **options):
+            if isinstance(group, EpochEnd) or group.step != 1:
+                yield group
 
     import pyloader.run.streaming as streaming
 
