@@ -22,13 +22,13 @@ from pyloader.options import checked_integer
 from pyloader.plan import START, Position, left_out_in_state, state_of
 from pyloader.run import (
     MAX_QUEUE_SIZE,
+    DeliveredState,
+    HasPosition,
     LoaderArguments,
     LoaderOptions,
     Loop,
-    Received,
     Run,
     State,
-    Wrappable,
     resolve,
 )
 from pyloader.world import World
@@ -38,7 +38,7 @@ __all__ = ["MAX_QUEUE_SIZE", "DataLoader"]
 _log = logging.getLogger("pyloader")
 
 
-class DataLoader(Loop[Position, Any], Wrappable):
+class DataLoader(Loop[Position, Any], HasPosition):
     """Streams chunk files to a training loop: one stream of batches, with a position.
 
     A `for` goes on where the last one stopped, also after `break`.  It ends when `num_epochs` epochs are complete; the
@@ -165,7 +165,7 @@ class DataLoader(Loop[Position, Any], Wrappable):
         self._quarantine, self._receipts = options.new_quarantine(), options.new_receipts()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"options": self._options, "state": self._received().state, "is_over": self._state is State.OVER}
+        return {"options": self._options, "state": self._delivered().state, "is_over": self._state is State.OVER}
 
     def __setstate__(self, pickled: dict[str, Any]) -> None:
         # A copy in another process stands where this one does, and has read nothing.
@@ -274,7 +274,7 @@ class DataLoader(Loop[Position, Any], Wrappable):
             self._receipts.close()
             self._turn.leave()
 
-    def _received(self) -> Received:
+    def _delivered(self) -> DeliveredState:
         position, order, counters = self._position, self._options.order, self._counters
         # What was read ahead of the loop is not in the state.  Of several ranks each knows its own chunks alone, and
         # the state is the same on all.
@@ -284,7 +284,7 @@ class DataLoader(Loop[Position, Any], Wrappable):
             else []
         )
         state = state_of(position, order, left_out)
-        return Received(state, self.steps_done, self.epochs_done, counters.num_steps, counters.num_samples)
+        return DeliveredState(state, self.steps_done, self.epochs_done, counters.num_steps, counters.num_samples)
 
     def _load(self, state: dict[str, Any]) -> None:
         options, position = self._options.resuming(state)

@@ -1,6 +1,6 @@
 """One run of the loader: every step in its place."""
 
-from pyloader.run.adapters import Received, Wrappable, Wrapper
+from pyloader.run.adapters import DeliveredState, HasPosition, LoaderAdapter
 from pyloader.run.arguments import LoaderArguments
 from pyloader.run.loader_options import MAX_QUEUE_SIZE, LoaderOptions
 from pyloader.run.loop import Loop, State
@@ -11,15 +11,15 @@ from pyloader.run.skipped import Quarantine
 
 __all__ = [
     "MAX_QUEUE_SIZE",
+    "DeliveredState",
+    "HasPosition",
+    "LoaderAdapter",
     "LoaderArguments",
     "LoaderOptions",
     "Loop",
     "Quarantine",
-    "Received",
     "Run",
     "RunOptions",
     "State",
-    "Wrappable",
-    "Wrapper",
     "resolve",
 ]

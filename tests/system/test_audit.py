@@ -20,7 +20,7 @@ from pyloader.audit import ReceiptWriter, audit_epochs, receipts
 from pyloader.errors import DataDirError, ReceiptError
 from pyloader.files import list_chunks
 from pyloader.run import making
-from pyloader.run.adapters import Wrapper
+from pyloader.run.adapters import LoaderAdapter
 
 COUNTS = [30, 0, 17, 1, 44, 23, 8, 60, 5, 1]
 
@@ -297,7 +297,7 @@ def test_a_run_that_was_begun_anew_by_mistake_and_given_up_does_not_count(tmp_pa
 def test_what_a_wrapper_took_ahead_of_the_loop_is_taken_back_on_resuming(tmp_path):
     chunks = write_counted(tmp_path / "chunks", COUNTS)
     options = {"batch_size": 8, "world": None, "audit_dir": tmp_path / "receipts"}
-    with Wrapper(loader_of(chunks, **options), lambda batch: batch, size=3) as batches:
+    with LoaderAdapter(loader_of(chunks, **options), lambda batch: batch, size=3) as batches:
         for _ in range(10):
             next(batches)
         state = batches.state_dict()
