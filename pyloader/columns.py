@@ -118,7 +118,7 @@ def difference(specs: Sequence[ColumnSpec], others: Sequence[ColumnSpec]) -> str
         other = theirs[name]
         kinds = {spec.kind, other.kind}
         if spec != other and ("array" in kinds or kinds.isdisjoint({"", "object"})):
-            return f"has {_in_words(spec)}, not {_in_words(other)}"
+            return f"has {_describe_spec(spec)}, not {_describe_spec(other)}"
     return ""
 
 
@@ -174,7 +174,7 @@ def _spec(name: str, values: Column) -> ColumnSpec:
     return ColumnSpec(name, "object" if len(kinds) > 1 else "".join(kinds))
 
 
-def _in_words(spec: ColumnSpec) -> str:
+def _describe_spec(spec: ColumnSpec) -> str:
     if spec.kind == "array":
         shape = f" rows of shape {list(spec.item_shape)}" if spec.item_shape else ""
         return f"{spec.name!r} as {np.dtype(spec.dtype).name}{shape}"

@@ -155,7 +155,7 @@ class DataLoader(Loop[Position, Any], HasPosition):
         options = resolve(given.renamed(old_names))
         self._stand_at(START, options, ProgressBar(options.steps_per_epoch) if progress else None)
         if options.world_source:
-            _log.info(options.rank_in_words())
+            _log.info(options.describe_rank())
 
     def _stand_at(self, position: Position, options: LoaderOptions, bar: ProgressBar | None) -> None:
         """Set the initial state: nothing has been read."""
@@ -207,7 +207,7 @@ class DataLoader(Loop[Position, Any], HasPosition):
         return self._options.steps_per_run()
 
     def __repr__(self) -> str:
-        return f"DataLoader({self._options.in_words(DataLoader)})"
+        return f"DataLoader({self._options.describe(DataLoader)})"
 
     @property
     def epochs_done(self) -> int:

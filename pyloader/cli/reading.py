@@ -71,7 +71,7 @@ def way_to_read(
         before.insert(0, _import_of(reader))
     imports = [f"from pyloader import {', '.join(names)}"] if len(names) > 1 or before else []
     lines = (*imports, *before, f"DataLoader({', '.join(options)})")
-    return Way(lines=lines, batch=tuple(_in_words(sight.rows, batch, batch_size)))
+    return Way(lines=lines, batch=tuple(_describe_batch(sight.rows, batch, batch_size)))
 
 
 def _kinds_said(sight: Sight) -> dict[str, str]:
@@ -123,7 +123,7 @@ def _numbers_first(values: Column) -> Column:
     return sorted(values, key=lambda value: isinstance(value, str | bytes | dict))
 
 
-def _in_words(rows: Columns, batch: Columns, batch_size: int) -> Iterator[str]:
+def _describe_batch(rows: Columns, batch: Columns, batch_size: int) -> Iterator[str]:
     for spec, raw in zip(column_specs(batch), column_specs(rows), strict=True):
         if spec.kind != "array":
             yield f"{spec.name}: list of {batch_size} {spec.kind or 'None'}"

@@ -113,7 +113,7 @@ class DataLoader(HasPosition, Generic[Batch]):
         self._latest = self._at(ItemPosition())
         self._is_fresh = True  # the latest iterator has been given to nobody
         if self._recipe.world_source:
-            _log.info(self._recipe.rank_in_words())
+            _log.info(self._recipe.describe_rank())
 
     def __iter__(self) -> Batches[Batch]:
         self._unwrap_if_left()

@@ -94,7 +94,7 @@ class Recipe:
             number -= 1  # its last batch has been received, and its end has not
         return number * self.run_steps, (number + 1) * self.run_steps
 
-    def rank_in_words(self) -> str:
+    def describe_rank(self) -> str:
         """Return which rank this is, who said so, and how long an epoch is on all ranks alike."""
         rank = f"rank {self.plan.rank} of {self.plan.world_size} ({self.world_source})"
         steps = self.plan.steps_per_epoch

@@ -202,7 +202,7 @@ class Stats:
             f"the loop   waited for data {self.wait_seconds:.2f} s ({self.waiting_share:.0%})   first batch "
             f"{self.first_wait_seconds:.2f} s   longest after it {self.longest_wait_seconds:.2f} s, step "
             f"{self.longest_wait_step:,}",
-            f"busy       {busy}   ({self._threads_in_words()})",
+            f"busy       {busy}   ({self._describe_threads()})",
             *self._own_lines(),
             f"lost       {self.dropped:,} dropped and {self.filled:,} repeated by last_batch={self.last_batch!r}; "
             f"{len(self.skipped)} {self._skipped_kind} skipped",
@@ -219,7 +219,7 @@ class Stats:
     def _num_threads(self, stage: str) -> int:
         return self.num_workers
 
-    def _threads_in_words(self) -> str:
+    def _describe_threads(self) -> str:
         kind = "processes" if self.worker_kind == "process" else "threads"
         return f"{self.num_workers} {kind}" if self.num_workers else "in the loop's own thread"
 
@@ -283,14 +283,14 @@ class ChunkStats(Stats):
     def _num_threads(self, stage: str) -> int:
         return self.num_readers if stage == "read" else self.num_workers
 
-    def _threads_in_words(self) -> str:
-        words = super()._threads_in_words()
+    def _describe_threads(self) -> str:
+        words = super()._describe_threads()
         return f"{self.num_readers} + {words}" if self.num_workers else words
 
     def _own_lines(self) -> list[str]:
         mixing = "" if math.isnan(self.mixing) else f"; the average batch held samples of {self.mixing:.1f} chunks"
         lines = [
-            f"resident   at most {self.resident_peak:.1f} of {self.max_queue_size} chunks{self._bytes_in_words()}",
+            f"resident   at most {self.resident_peak:.1f} of {self.max_queue_size} chunks{self._describe_bytes()}",
             f"shuffle    window {self.shuffle_window}{mixing}",
         ]
         if self.num_streams > 1:
@@ -302,11 +302,13 @@ class ChunkStats(Stats):
 
     def _advice(self) -> str:
         if self.bound_by == "read":
-            return f"num_readers={self.num_readers + 1} reads {_in_words(self.num_readers + 1)} chunks at a time"
+            return f"num_readers={self.num_readers + 1} reads {_spelled(self.num_readers + 1)} chunks at a time"
         if self.bound_by == "shuffle":
             threads = min(self.num_workers + 1, num_processors())
             gather = (
-                f"num_workers={threads} gathers in {_in_words(threads)} threads; " if threads > self.num_workers else ""
+                f"num_workers={threads} gathers in {_spelled(threads)} threads; "
+                if threads > self.num_workers
+                else ""
             )
             index = (
                 "arrays are mixed faster when there is a manifest (pyloader index DIR); " if self.wants_manifest else ""
@@ -314,13 +316,13 @@ class ChunkStats(Stats):
             return f"{index}{gather}a smaller shuffle_window mixes fewer chunks"
         return super()._advice()
 
-    def _bytes_in_words(self) -> str:
+    def _describe_bytes(self) -> str:
         if self.max_bytes is None or self.resident_bytes_peak is None:
             return ""
         return f", {format_bytes(self.resident_bytes_peak)} of {format_bytes(self.max_bytes)}"
 
 
-def _in_words(number: int) -> str:
+def _spelled(number: int) -> str:
     return "two" if number == 2 else str(number)
 
 

@@ -89,7 +89,7 @@ class LoaderOptions:
         """Tell whether a run begins where `position` stands."""
         return position.step == 0 and self.num_epochs is not None and position.epoch % self.num_epochs == 0
 
-    def rank_in_words(self) -> str:
+    def describe_rank(self) -> str:
         """Return which rank this is, who said so, and what every epoch has on all ranks alike."""
         rank = f"rank {self.world.rank} of {self.world.size} ({self.world_source})"
         if self.run.chunks.counts is None:
@@ -215,7 +215,7 @@ class LoaderOptions:
         else:
             check_with_counts(position, self.all_streams("a position needs it"))
 
-    def in_words(self, loader: type) -> str:
+    def describe(self, loader: type) -> str:
         """Return the options as one would write them for `loader`, less those that are its defaults."""
         defaults = {name: option.default for name, option in inspect.signature(loader).parameters.items()}
         usual = {**defaults, "world": World(0, 1)}

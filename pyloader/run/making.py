@@ -16,8 +16,8 @@ from pyloader.machine.memory import RecycledMemory
 from pyloader.plan import STAND_IN, Position, row_keys
 from pyloader.run.handover import MadeGroup
 from pyloader.run.options import RunOptions
-from pyloader.run.replacements import unchanged_copy, with_stand_ins
-from pyloader.run.sample_ids import take_off
+from pyloader.run.replacements import unchanged_copy, with_replacements
+from pyloader.run.sample_ids import detach
 from pyloader.shuffle import AnyGroup, BatchGroup, JoinedGroup, gather_group, gather_joined, view_group
 
 __all__ = ["Encode", "MadeRows", "add_place", "batch_making"]
@@ -97,7 +97,7 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[AnyGroup], Ma
         begun = time.perf_counter()
         mixing = group.effective_chunks(rule.batch_size)
         columns, viewed = _gathered(group, options, memory)
-        numbers, keys = _numbers_and_keys(take_off(columns), group, options)
+        numbers, keys = _numbers_and_keys(detach(columns), group, options)
         mask = _mask(columns, group, numbers) if rule.last_batch == "pad" else None
         seconds = (time.perf_counter() - begun, 0.0, 0.0)
         is_batch = not rule.several or not all(isinstance(values, np.ndarray) for values in columns.values())
@@ -194,7 +194,7 @@ def _encoded(
     try:
         if not options.max_skipped_rows:
             return *encode(columns, mask, keys, epoch, step), {}
-        (content, busy), _, bad_rows = with_stand_ins(encode_rows, row_count(columns))
+        (content, busy), _, bad_rows = with_replacements(encode_rows, row_count(columns))
         return content, busy, bad_rows
     except Exception as exc:
         add_place(exc, f"epoch {epoch}, step {step}")

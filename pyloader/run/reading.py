@@ -18,8 +18,8 @@ from pyloader.deliver import Budget, Lease, StepsClosed
 from pyloader.errors import ChunkReadError, ReadFileError, WorkerDiedError
 from pyloader.plan import STAND_IN, ReadTask, sample_numbers
 from pyloader.run.options import RunOptions
-from pyloader.run.replacements import stand_ins
-from pyloader.run.sample_ids import put_on
+from pyloader.run.replacements import replacement_rows
+from pyloader.run.sample_ids import attach
 from pyloader.run.skipped import Quarantine
 from pyloader.shuffle import Arena, ArenaPart, Arrival, ChunkRows
 
@@ -115,7 +115,7 @@ class ChunkReading:
         if bad_rows:
             if len(bad_rows) == num_rows:
                 raise ChunkReadError(self._chunks.path(index), f"has no good row: {next(iter(bad_rows.values()))}")
-            columns = take_rows(columns, stand_ins(num_rows, bad_rows))
+            columns = take_rows(columns, replacement_rows(num_rows, bad_rows))
             if numbers is not None:
                 numbers[list(bad_rows)] |= STAND_IN
         return columns, numbers, bad_rows
@@ -220,7 +220,7 @@ class ArrivalCheck:
             for row, reason in reading.bad_rows.items():
                 self._quarantine.note_row(task.chunk, row, reason, stage="read", epoch=task.epoch)
             self._check(self._options.chunks.path(task.chunk), chunk.value.columns)
-            chunk.value.columns = put_on(chunk.value.columns, reading.numbers)
+            chunk.value.columns = attach(chunk.value.columns, reading.numbers)
             yield Arrival(task.epoch, task.number, task.chunk, chunk, task.part)
 
     def _check(self, path: str, columns: Columns) -> None:

@@ -11,12 +11,12 @@ from pyloader.columns import Columns
 from pyloader.encode import find_bad_rows
 from pyloader.errors import CoverageError, WorkerDiedError
 
-__all__ = ["stand_ins", "unchanged_copy", "with_stand_ins"]
+__all__ = ["replacement_rows", "unchanged_copy", "with_replacements"]
 
 Made = TypeVar("Made")
 
 
-def stand_ins(num_rows: int, bad: Collection[int]) -> np.ndarray:
+def replacement_rows(num_rows: int, bad: Collection[int]) -> np.ndarray:
     """Return which row stands at each place: itself, or for a bad one the next good one, the first following the last.
 
     Returns:
@@ -34,7 +34,7 @@ def stand_ins(num_rows: int, bad: Collection[int]) -> np.ndarray:
     return good[after % len(good)]
 
 
-def with_stand_ins(
+def with_replacements(
     make: Callable[[np.ndarray, np.ndarray], Made], num_rows: int
 ) -> tuple[Made, np.ndarray, dict[int, Exception]]:
     """Make something of all rows, others standing in for those of which nothing can be made.
@@ -59,7 +59,7 @@ def with_stand_ins(
         bad = find_bad_rows(lambda rows: make(rows, rows), num_rows)
         if len(bad) in (0, num_rows):
             raise
-    rows = stand_ins(num_rows, bad)
+    rows = replacement_rows(num_rows, bad)
     return make(rows, everything), rows, bad
 
 
