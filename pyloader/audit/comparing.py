@@ -148,7 +148,7 @@ def _told(parts: Iterable[Part]) -> Iterator[tuple[Part, Span]]:
 
 
 def _runs(steps: np.ndarray) -> list[np.ndarray]:
-    """Return the stretches of consecutive numbers in sorted ones."""
+    """Return the runs of consecutive numbers in sorted ones."""
     return [run for run in np.split(steps, np.flatnonzero(np.diff(steps) != 1) + 1) if len(run)]
 
 

@@ -306,9 +306,7 @@ class ChunkStats(Stats):
         if self.bound_by == "shuffle":
             threads = min(self.num_workers + 1, num_processors())
             gather = (
-                f"num_workers={threads} gathers in {_spelled(threads)} threads; "
-                if threads > self.num_workers
-                else ""
+                f"num_workers={threads} gathers in {_spelled(threads)} threads; " if threads > self.num_workers else ""
             )
             index = (
                 "arrays are mixed faster when there is a manifest (pyloader index DIR); " if self.wants_manifest else ""

@@ -22,7 +22,7 @@ from pyloader.plan.state import (
     state_of,
 )
 from pyloader.plan.steps import LAST_BATCH_RULES, filling_rows, steps_per_epoch
-from pyloader.plan.streams import Streams, Stretch
+from pyloader.plan.streams import StreamPart, Streams
 
 __all__ = [
     "ITEM_RULES",
@@ -40,8 +40,8 @@ __all__ = [
     "ReadTask",
     "Sampler",
     "SequentialSampler",
+    "StreamPart",
     "Streams",
-    "Stretch",
     "check_left_out",
     "check_order",
     "check_version",

@@ -44,7 +44,7 @@ class Order:
       shuffle_window: How many chunks are mixed.
       batch_size: Of the batch over all ranks.
       last_batch: The rule for an epoch's last rows.
-      num_streams: How many stretches an epoch is cut into.
+      num_streams: How many streams an epoch is cut into.
       fingerprint: Of the chunks' names and sizes.
     """
 

@@ -200,8 +200,8 @@ def _rows_as_held(options: RunOptions) -> np.ndarray:
     assert counts is not None
     if _num_served(options) > 1:
         # The borders of streams lie this far apart; a chunk is read by every stream that has a part of it.
-        stretch = max(1, int(counts.sum()) // options.streams.num_streams)
-        counts = np.repeat(counts, np.minimum(counts // stretch + 2, _num_served(options)))
+        rows_in_stream = max(1, int(counts.sum()) // options.streams.num_streams)
+        counts = np.repeat(counts, np.minimum(counts // rows_in_stream + 2, _num_served(options)))
     return np.sort(counts)[::-1]
 
 

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 
-from pyloader.plan import Position, Streams, Stretch
+from pyloader.plan import Position, StreamPart, Streams
 from pyloader.shuffle import AnyGroup, Arrival, BatchGroup, CutRule, EpochEnd, cut, deal, join
 
 __all__ = ["groups_of_streams"]
@@ -34,14 +34,14 @@ def groups_of_streams(
         num_steps=None if streams.is_one else streams.steps_per_epoch,
     )
     for position in streams.positions(start, end_epoch):
-        stretches = [streams.stretch(stream, position.epoch) for stream in streams.served]
-        yield from join([_groups(arrivals, stretch, streams, rule, position) for stretch in stretches])
+        parts = [streams.stream_part(stream, position.epoch) for stream in streams.served]
+        yield from join([_groups(arrivals, part, streams, rule, position) for part in parts])
 
 
 def _groups(
-    arrivals: Iterator[Arrival], stretch: Stretch, streams: Streams, rule: CutRule, position: Position
+    arrivals: Iterator[Arrival], part: StreamPart, streams: Streams, rule: CutRule, position: Position
 ) -> Iterator[BatchGroup | EpochEnd]:
-    start, dealing = streams.start(stretch, position), stretch.dealing
+    start, dealing = streams.start(part, position), part.dealing
     mine = itertools.islice(arrivals, dealing.num_chunks - dealing.first_arrival(start.segment))
-    segments = deal(mine, dealing, seed=streams.row_seed, start=start, stream=stretch.stream)
+    segments = deal(mine, dealing, seed=streams.row_seed, start=start, stream=part.stream)
     return cut(segments, rule, start=start.offset, step=position.step, num_segments=dealing.num_chunks)
