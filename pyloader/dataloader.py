@@ -22,12 +22,12 @@ from pyloader.options import checked_integer
 from pyloader.plan import START, Position, left_out_in_state, state_of
 from pyloader.run import (
     MAX_QUEUE_SIZE,
+    ChunkRun,
     DeliveredState,
     HasPosition,
     LoaderArguments,
     LoaderOptions,
     Loop,
-    Run,
     State,
     resolve,
 )
@@ -245,7 +245,7 @@ class DataLoader(Loop[Position, Any], HasPosition):
                 after_end, self._position = self._position, position
                 self._become(State.FRESH)
                 inline = replace(self._options.run, num_workers=0)
-                run = Run(inline, after_end, after_end.epoch + 1, Counters(), self._quarantine, Steps())
+                run = ChunkRun(inline, after_end, after_end.epoch + 1, Counters(), self._quarantine, Steps())
                 return run.next_batch()[0]
 
     def locate(self, step: int) -> list[tuple[str, int]]:
@@ -314,7 +314,7 @@ class DataLoader(Loop[Position, Any], HasPosition):
             self._fail(exc)
             raise
 
-    def _run_from(self, position: Position, steps: Steps) -> Run:
+    def _run_from(self, position: Position, steps: Steps) -> ChunkRun:
         begun, options, counters = time.perf_counter(), self._options, self._counters
         at_first = partial(_log_resumed, options, position, begun) if self._state is State.LOADED else None
         if options.ends_epoch(position):
@@ -323,7 +323,7 @@ class DataLoader(Loop[Position, Any], HasPosition):
             position = position.next_epoch()
         num_epochs = options.num_epochs
         end_epoch = None if num_epochs is None else (position.epoch // num_epochs + 1) * num_epochs
-        return Run(options.run, position, end_epoch, counters, self._quarantine, steps, at_first)
+        return ChunkRun(options.run, position, end_epoch, counters, self._quarantine, steps, at_first)
 
     def _epoch_and_step(self) -> tuple[int, int]:
         return self._position.epoch, self._position.step

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pyloader.cli.reading import Way
 from pyloader.cli.screens import counted
-from pyloader.inspecting.peeking import Sight
+from pyloader.inspecting.peeking import Peek
 from pyloader.options import format_bytes
 from pyloader.plan import steps_per_epoch
 from pyloader.run.loader_options import MAX_QUEUE_SIZE, SHUFFLE_WINDOW
@@ -18,7 +18,7 @@ _WIDE_WINDOW = 64  # chunks; mixes much more
 
 
 def expectations(
-    sight: Sight, path: str, way: Way, *, batch_size: int, ranks: int, said: str = ""
+    sight: Peek, path: str, way: Way, *, batch_size: int, ranks: int, said: str = ""
 ) -> Iterator[tuple[str, str]]:
     """Yield the lines of the screen, each a label and a text.
 
@@ -45,7 +45,7 @@ def expectations(
         yield "next" if _is_large_dump(sight) else "or split", split
 
 
-def _is_large_dump(sight: Sight) -> bool:
+def _is_large_dump(sight: Peek) -> bool:
     """Whether it is one file, too large to be a chunk that one would train on as it is."""
     return sight.chunks.manifest is None and len(sight.chunks) == 1 and not sight.is_whole
 
@@ -65,13 +65,13 @@ def _steps(num_samples: int, batch_size: int, ranks: int, *, exact: bool) -> Ite
         yield f'{about}{padded:,} with "pad" or "wrap"'
 
 
-def _chunk_bytes(sight: Sight) -> float:
+def _chunk_bytes(sight: Peek) -> float:
     """About how many bytes of memory a chunk takes: the largest, which the bound is counted in; else an average one."""
     counts = sight.chunks.counts
     return sight.row_bytes * ((sight.num_samples or 0) / len(sight.chunks) if counts is None else int(counts.max()))
 
 
-def _warnings(sight: Sight) -> Iterator[tuple[str, str]]:
+def _warnings(sight: Peek) -> Iterator[tuple[str, str]]:
     for column in sight.sorted_columns:
         equal, chance = column.equal_neighbours or 0, column.equal_by_chance or 0
         yield "warning", f"{column.name}: {equal:.0%} of neighbours are equal; in random order, {chance:.0%}."

@@ -13,7 +13,7 @@ from pyloader.collate import NumpyDataCollator, PaddingDataCollator
 from pyloader.columns import Column, Columns, column_specs
 from pyloader.datareader import DataReader
 from pyloader.errors import CollateError
-from pyloader.inspecting.peeking import Sight
+from pyloader.inspecting.peeking import Peek
 
 __all__ = ["Way", "way_to_read"]
 
@@ -36,7 +36,7 @@ class Way:
 
 
 def way_to_read(
-    sight: Sight, path: str, *, batch_size: int, ranks: int, reader: type[DataReader] | None = None, call: str = ""
+    sight: Peek, path: str, *, batch_size: int, ranks: int, reader: type[DataReader] | None = None, call: str = ""
 ) -> Way:
     """Return how to read what was seen.
 
@@ -74,13 +74,13 @@ def way_to_read(
     return Way(lines=lines, batch=tuple(_describe_batch(sight.rows, batch, batch_size)))
 
 
-def _kinds_said(sight: Sight) -> dict[str, str]:
+def _kinds_said(sight: Peek) -> dict[str, str]:
     """Return what the manifest says of all chunks, column -> kind; {} where there is none."""
     manifest = sight.chunks.manifest
     return {} if manifest is None else {spec.name: spec.kind for spec in manifest.columns}
 
 
-def _columns_with_gaps(sight: Sight) -> Iterator[str]:
+def _columns_with_gaps(sight: Peek) -> Iterator[str]:
     """Yield the columns of numbers that are lists, since there is None among them, here or in another chunk."""
     said = _kinds_said(sight)
     for name, values in sight.rows.items():
@@ -98,7 +98,7 @@ def _with_nan(values: Column) -> Column:
         return values
 
 
-def _lists_differ(sight: Sight) -> bool:
+def _lists_differ(sight: Peek) -> bool:
     """Whether the manifest says that rows of numbers are lists: in some chunk they are not of one length."""
     for name in [name for name, kind in _kinds_said(sight).items() if kind == "list"]:
         batch = _collated(PaddingDataCollator(), {name: sight.rows.get(name, [])})

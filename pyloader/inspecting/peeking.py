@@ -15,7 +15,7 @@ from pyloader.inspecting.contents import ColumnSummary, is_sorted_by_class, tall
 from pyloader.options import format_bytes
 from pyloader.read import reader_for, reader_name
 
-__all__ = ["Sight", "look_at"]
+__all__ = ["Peek", "peek_chunks"]
 
 _LARGEST_BYTES = 2**30
 
@@ -23,7 +23,7 @@ Progress: TypeAlias = Callable[[Sequence[int]], Iterable[int]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sight:
+class Peek:
     """What was seen.
 
     Attributes:
@@ -51,13 +51,13 @@ class Sight:
     sorted_columns: tuple[ColumnSummary, ...]
 
 
-def look_at(
+def peek_chunks(
     chunks: ChunkList,
     *,
     read_all: bool = False,
     progress: Progress = iter,
     make_reader: Callable[..., DataReader] = reader_for,
-) -> Sight:
+) -> Peek:
     """Look at the first chunk, at its beginning when it is large, or at all chunks.
 
     Args:
@@ -86,7 +86,7 @@ def look_at(
     else:
         columns = tally_columns([rows])
         num_samples, is_counted = _num_samples(chunks, first, row_count(rows), share)
-    return Sight(
+    return Peek(
         chunks=chunks,
         first=first,
         rows=rows,

@@ -6,11 +6,12 @@ from pyloader.run.loader_options import MAX_QUEUE_SIZE, LoaderOptions
 from pyloader.run.loop import Loop, State
 from pyloader.run.options import RunOptions
 from pyloader.run.resolving import resolve
-from pyloader.run.run import Run
+from pyloader.run.run import ChunkRun
 from pyloader.run.skipped import Quarantine
 
 __all__ = [
     "MAX_QUEUE_SIZE",
+    "ChunkRun",
     "DeliveredState",
     "HasPosition",
     "LoaderAdapter",
@@ -18,7 +19,6 @@ __all__ = [
     "LoaderOptions",
     "Loop",
     "Quarantine",
-    "Run",
     "RunOptions",
     "State",
     "resolve",

@@ -30,7 +30,7 @@ from pyloader.run.streaming import groups_of_streams
 from pyloader.run.usercode import user_functions
 from pyloader.shuffle import AnyGroup, EpochEnd
 
-__all__ = ["Run"]
+__all__ = ["ChunkRun"]
 
 _Cut: TypeAlias = "AnyGroup | EpochEnd"
 
@@ -47,7 +47,7 @@ class _Planned:
     reservation: Reservation | None = None
 
 
-class Run(Handover[Position]):
+class ChunkRun(Handover[Position]):
     """Batches of chunks from a position on, until `end_epoch`.
 
     Args:
