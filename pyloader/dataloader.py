@@ -20,17 +20,12 @@ from pyloader.files import DataDir
 from pyloader.observe import ChunkStats, Counters, ProgressBar
 from pyloader.options import checked_integer
 from pyloader.plan import START, Position, left_out_in_state, state_of
-from pyloader.run import (
-    MAX_QUEUE_SIZE,
-    ChunkRun,
-    DeliveredState,
-    HasPosition,
-    LoaderArguments,
-    LoaderOptions,
-    Loop,
-    State,
-    resolve,
-)
+from pyloader.run.adapters import DeliveredState, HasPosition
+from pyloader.run.arguments import LoaderArguments
+from pyloader.run.loader_options import MAX_QUEUE_SIZE, LoaderOptions
+from pyloader.run.loop import Loop, State
+from pyloader.run.resolving import resolve
+from pyloader.run.run import ChunkRun
 from pyloader.world import World
 
 __all__ = ["MAX_QUEUE_SIZE", "DataLoader"]

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from pyloader.audit.blaming import culprits
-from pyloader.audit.digests import WIDTH, dataset_digest
+from pyloader.audit.digests import WIDTH, culprits, dataset_digest
 from pyloader.audit.history import Deliveries, Part, Span
 from pyloader.audit.planned import epoch_digest, step_digests
 from pyloader.audit.report import EpochAudit, Finding

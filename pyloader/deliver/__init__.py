@@ -13,19 +13,15 @@ from pyloader.deliver.budget import Budget, Lease, StepsClosed
 from pyloader.deliver.byte_budget import ByteBudget, Reservation, Size
 from pyloader.deliver.inline import InlineMap
 from pyloader.deliver.lifecycle import Steps, end_with
-from pyloader.deliver.once import Once
-from pyloader.deliver.per_thread import PerThread
+from pyloader.deliver.once import Once, PerThread
 from pyloader.deliver.processes import RemoteFunction
 from pyloader.deliver.retries import Retries
-from pyloader.deliver.stalls import StallWatch
-from pyloader.deliver.subprocess_run import Ending, run_child
-from pyloader.deliver.threads import ThreadedMap
+from pyloader.deliver.threads import StallWatch, ThreadedMap
 from pyloader.deliver.turns import Turn, this_thread
 
 __all__ = [
     "Budget",
     "ByteBudget",
-    "Ending",
     "Lease",
     "Once",
     "PerThread",
@@ -40,7 +36,6 @@ __all__ = [
     "end_with",
     "map_ahead",
     "map_in_order",
-    "run_child",
     "this_thread",
 ]
 

@@ -21,9 +21,10 @@ from typing import Any, Generic, NoReturn, TypeVar
 
 from pyloader.deliver.budget import StepsClosed
 from pyloader.deliver.messages import Message, receive, send
-from pyloader.deliver.worker_death import account_of_death
 from pyloader.errors import WorkerDiedError, import_optional
+from pyloader.machine.limits import memory_limits
 from pyloader.machine.memory import RecycledMemory
+from pyloader.options import format_bytes
 
 __all__ = ["RemoteFunction"]
 
@@ -195,4 +196,33 @@ class _Worker:
                 exit_code = self._process.returncode = os.waitstatus_to_exitcode(status)
                 # A new process begins with its parent's peak: it is a bound, exact for a worker that outgrew us.
                 peak_bytes = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-        raise WorkerDiedError(*account_of_death(str(self), exit_code, peak_bytes, doing)) from cause
+        raise WorkerDiedError(*_account_of_death(str(self), exit_code, peak_bytes, doing)) from cause
+
+
+def _account_of_death(who: str, exit_code: int | None, peak_bytes: int | None, doing: str) -> tuple[str, str]:
+    """Return what happened to a worker, and what to do about it.
+
+    Args:
+      who: The worker.
+      exit_code: As `subprocess` counts, so that -9 is SIGKILL; None when nobody knows.
+      peak_bytes: It had no more memory than this.
+      doing: What it did.
+    """
+    what = f"{who} {_ending(exit_code)} while {doing}."
+    if peak_bytes is not None:
+        limits = ", ".join(f"{name} {format_bytes(limit)}" for name, limit in memory_limits().items())
+        what += f" It had at most {format_bytes(peak_bytes)} of memory; {limits}."
+    if exit_code == -signal.SIGKILL:
+        return what, "Most often the system kills when memory runs out: use fewer workers, smaller chunks or batches"
+    return what, "Its last words, if it had any, are on the standard error"
+
+
+def _ending(exit_code: int | None) -> str:
+    if exit_code is None:
+        return "ended, nobody knows how,"
+    if exit_code >= 0:
+        return f"ended with exit code {exit_code}"
+    try:
+        return f"was killed by {signal.Signals(-exit_code).name}"
+    except ValueError:
+        return f"was killed by signal {-exit_code}"

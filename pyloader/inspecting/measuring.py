@@ -1,8 +1,9 @@
-"""How fast batches come, and what they take: of any iterable of batches, while nothing is done with them."""
+"""How fast batches come, of any iterable of batches, and how much memory a process takes."""
 
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Measurement", "measure", "num_rows", "private_bytes"]
+__all__ = ["Measurement", "forget_peak", "measure", "num_rows", "peak_bytes", "private_bytes"]
 
 _LOOK_SECONDS = 0.02  # between two looks at the memory
 
@@ -115,3 +116,23 @@ def _private_bytes(place: Path) -> int:
         found = re.findall(r"^Rss(?:Anon|Shmem):\s+(\d+) kB", (place / "status").read_text(), re.MULTILINE)
         return sum(map(int, found)) * 1024
     return 0
+
+
+def peak_bytes() -> int:
+    """Return the largest resident size of this process since `forget_peak`, in bytes; 0 where the system is silent."""
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage would count the parent's peak too, which a child inherits
+        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+        return int(found[1]) * 1024 if found else 0
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def forget_peak() -> None:
+    """Measure from here on, on Linux; elsewhere the peak is that of the whole process."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets VmHWM

@@ -21,11 +21,27 @@ import numpy as np
 from pyloader.plan.dealing import Dealing
 from pyloader.plan.order import chunk_order, deal_phase
 from pyloader.plan.position import Position
-from pyloader.plan.reading import ReadTask
 from pyloader.plan.state import Order
 from pyloader.plan.steps import steps_per_epoch
 
-__all__ = ["StreamPart", "Streams"]
+__all__ = ["ReadTask", "StreamPart", "Streams"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadTask:
+    """Read a chunk.
+
+    Attributes:
+      epoch: For this epoch.
+      number: As the number-th of it, from 0.
+      chunk: Its index in the sorted list of chunks.
+      part: Which of its rows are wanted, [first, last + 1) in the chunk's own permutation; None for all of them.
+    """
+
+    epoch: int
+    number: int
+    chunk: int
+    part: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)

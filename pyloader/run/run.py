@@ -11,6 +11,7 @@ rows that have left their chunks.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -18,7 +19,7 @@ from typing import Any, TypeAlias
 from pyloader.deliver import Budget, Reservation, Steps, map_in_order
 from pyloader.errors import CoverageError, DataDirError
 from pyloader.observe import Counters
-from pyloader.plan import Position
+from pyloader.plan import Position, StreamPart, Streams
 from pyloader.run.handover import Handover
 from pyloader.run.making import MadeRows, batch_making
 from pyloader.run.options import RunOptions
@@ -26,9 +27,8 @@ from pyloader.run.reading import ArrivalCheck, ChunkReading, Read
 from pyloader.run.resident import ResidentBytes
 from pyloader.run.sample_ids import place_of
 from pyloader.run.skipped import Quarantine
-from pyloader.run.streaming import groups_of_streams
 from pyloader.run.usercode import user_functions
-from pyloader.shuffle import AnyGroup, EpochEnd
+from pyloader.shuffle import AnyGroup, Arrival, BatchGroup, CutRule, EpochEnd, cut, deal, join
 
 __all__ = ["ChunkRun"]
 
@@ -111,7 +111,7 @@ class ChunkRun(Handover[Position]):
         arrivals = self._check.arrivals(self._reading if self._bytes is None else self._bytes.asked(self._reading))
         # Without room for groups, a batch is made when the loop asks for it.
         rule = options.rule if options.group_share else replace(options.rule, several=False)
-        return groups_of_streams(arrivals, options.streams, rule, start=start, end_epoch=end_epoch)
+        return _groups_of_streams(arrivals, options.streams, rule, start=start, end_epoch=end_epoch)
 
     def _planned(self, group: _Cut) -> _Planned:
         """Return a group with how much of the queue it takes, in chunks' worth of rows, and of the bytes."""
@@ -169,3 +169,38 @@ class ChunkRun(Handover[Position]):
 
 def _place(group: _Cut) -> str:
     return f"epoch {group.epoch}" if isinstance(group, EpochEnd) else f"epoch {group.epoch}, step {group.step}"
+
+
+def _groups_of_streams(
+    arrivals: Iterator[Arrival], streams: Streams, rule: CutRule, *, start: Position, end_epoch: int | None
+) -> Iterator[AnyGroup | EpochEnd]:
+    """Yield the groups of every epoch, of all the streams served, then its end.
+
+    All streams take their chunks from the same line of arrivals.  Each finds its own there, because
+    `Streams.read_tasks` orders the reads as the steps come to need them.
+
+    Args:
+      arrivals: The chunks that `streams.read_tasks` asks for.
+      streams: The plan.
+      rule: How to cut; its batch size is that of the batches delivered, all streams' shares together.
+      start: Where to begin.
+      end_epoch: The first epoch that is not delivered; None never ends.
+    """
+    rule = replace(
+        rule,
+        batch_size=streams.share,
+        several=rule.several and len(streams.served) == 1,
+        num_steps=None if streams.is_one else streams.steps_per_epoch,
+    )
+    for position in streams.positions(start, end_epoch):
+        parts = [streams.stream_part(stream, position.epoch) for stream in streams.served]
+        yield from join([_groups_of_stream(arrivals, part, streams, rule, position) for part in parts])
+
+
+def _groups_of_stream(
+    arrivals: Iterator[Arrival], part: StreamPart, streams: Streams, rule: CutRule, position: Position
+) -> Iterator[BatchGroup | EpochEnd]:
+    start, dealing = streams.start(part, position), part.dealing
+    mine = itertools.islice(arrivals, dealing.num_chunks - dealing.first_arrival(start.segment))
+    segments = deal(mine, dealing, seed=streams.row_seed, start=start, stream=part.stream)
+    return cut(segments, rule, start=start.offset, step=position.step, num_segments=dealing.num_chunks)
