@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from pyloader.deliver.budget import Budget, Lease, StepsClosed
+from pyloader.deliver.budget import Budget, Lease
 from pyloader.deliver.byte_budget import ByteBudget, Reservation, Size
 from pyloader.deliver.inline import InlineMap
-from pyloader.deliver.lifecycle import Steps, end_with
+from pyloader.deliver.lifecycle import Steps, StepsClosed, end_with
 from pyloader.deliver.once import Once, PerThread
 from pyloader.deliver.processes import RemoteFunction
 from pyloader.deliver.retries import Retries

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
-__all__ = ["Budget", "Lease", "StepsClosed"]
+from pyloader.deliver.lifecycle import Guarded
+
+__all__ = ["Budget", "Lease"]
 
 T = TypeVar("T")
 
 
-class StepsClosed(Exception):
-    """Raised by whatever waits once the steps are being closed: nothing it waits for will come any more."""
-
-
-class _Reservation(Protocol):
-    def give_back(self) -> None: ...
-
-
-class Budget:
+class Budget(Guarded):
     """A bounded amount that several threads take from.
 
     Something larger than the limit is let through when nothing else is taken, so that one huge chunk slows a run but
@@ -36,9 +29,8 @@ class Budget:
     """
 
     def __init__(self, limit: float, *, blocking: bool = True) -> None:
-        # Re-entrant: a finaliser may run in a thread that is inside one of these methods.
-        self.changed = threading.Condition(threading.RLock())
-        self._limit, self._blocking, self._closed = limit, blocking, False
+        super().__init__()
+        self._limit, self._blocking = limit, blocking
         self.taken = 0.0
         self.peak = 0.0
 
@@ -49,10 +41,7 @@ class Budget:
           StepsClosed: closed, before or meanwhile.
         """
         with self.changed:
-            if self._blocking:
-                self.changed.wait_for(lambda: self._closed or self._has_room(amount))
-            if self._closed:
-                raise StepsClosed
+            self._wait_until(lambda: not self._blocking or self._has_room(amount))
             self.taken += amount
             self.peak = max(self.peak, self.taken)
 
@@ -60,12 +49,6 @@ class Budget:
         """Give `amount` back."""
         with self.changed:
             self.taken -= amount
-            self.changed.notify_all()
-
-    def close(self) -> None:
-        """End every wait, now and from now on."""
-        with self.changed:
-            self._closed = True
             self.changed.notify_all()
 
     def lease(self, value: T, *, drop: Callable[[], None] | None = None) -> Lease[T]:
@@ -92,13 +75,13 @@ class Lease(Generic[T]):
 
     def __init__(self, budget: Budget, value: T, drop: Callable[[], None] | None = None) -> None:
         self._budget, self._drop = budget, drop
-        self._reservation: _Reservation | None = None
+        self._give_back_bytes: Callable[[], None] | None = None
         self._holders = 1
         self.value = value
 
-    def charge(self, reservation: _Reservation) -> None:
-        """Give `reservation` back together with the share."""
-        self._reservation = reservation
+    def charge(self, give_back_bytes: Callable[[], None]) -> None:
+        """Call this, too, when the share is given back."""
+        self._give_back_bytes = give_back_bytes
 
     def acquire(self) -> None:
         """Count one holder more."""
@@ -114,5 +97,5 @@ class Lease(Generic[T]):
                 if self._drop is not None:
                     self._drop()
                 self._budget.give_back()
-                if self._reservation is not None:
-                    self._reservation.give_back()
+                if self._give_back_bytes is not None:
+                    self._give_back_bytes()

@@ -18,11 +18,11 @@ enough has gone, and nothing is let in ahead of need; when nothing is there that
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
-from pyloader.deliver.budget import StepsClosed
+from pyloader.deliver.lifecycle import Guarded
 from pyloader.errors import MemoryBoundError
 from pyloader.machine.memory import unused_bytes
 from pyloader.options import format_bytes
@@ -33,7 +33,24 @@ __all__ = ["ByteBudget", "Reservation", "Size"]
 Size: TypeAlias = "tuple[float, float]"
 
 
-class ByteBudget:
+@dataclass(slots=True)
+class Reservation:
+    """The place of one chunk or group of batches in a byte budget.
+
+    Attributes:
+      is_group: Which of the two.
+      number: It came in as the number-th of all, from 1.
+      amount: Its bytes: an estimate until they are measured.
+      measured: The same, 0 until then.
+    """
+
+    is_group: bool
+    number: int
+    amount: int
+    measured: int = 0
+
+
+class ByteBudget(Guarded):
     """How many bytes of columns are resident, and at most may be.
 
     Args:
@@ -47,10 +64,9 @@ class ByteBudget:
     """
 
     def __init__(self, limit: int, *, hint: str) -> None:
-        # Re-entrant: a finaliser may run in a thread that is inside one of these methods.
-        self.changed = threading.Condition(threading.RLock())
+        super().__init__()
         self.taken = self.peak = 0
-        self._limit, self._hint, self._closed = limit, hint, False
+        self._limit, self._hint = limit, hint
         self._measured = self._aside = 0
         self._ahead = 0  # chunks let in, less those asked for: below 0 while one is waited for
         self._num_chunks = self._num_groups = 0  # there are now
@@ -128,21 +144,6 @@ class ByteBudget:
         """Return how much is taken."""
         return [f"bytes: {format_bytes(self.taken)} of {format_bytes(self._limit)} taken"]
 
-    def signal_close(self) -> None:
-        """End every wait, now and from now on."""
-        with self.changed:
-            self._closed = True
-            self.changed.notify_all()
-
-    def join(self, deadline: float) -> list[str]:
-        """Nothing runs on its own."""
-        return []
-
-    def _wait_until(self, may_enter: Callable[[], bool]) -> None:
-        self.changed.wait_for(lambda: self._closed or may_enter())
-        if self._closed:
-            raise StepsClosed
-
     def _entered(self, size: Size, *, is_group: bool) -> Reservation:
         least, most = size
         room = self._limit - self.taken
@@ -156,7 +157,7 @@ class ByteBudget:
         self._num_entered += 1
         self._num_groups += is_group
         self._num_chunks += not is_group
-        return Reservation(self, amount, is_group, self._num_entered)
+        return Reservation(is_group, self._num_entered, amount)
 
     def _may_fall(self, reservation: Reservation) -> bool:
         """Tell whether `taken` may still fall below the bound, now that `reservation` has been corrected.
@@ -183,28 +184,3 @@ class ByteBudget:
         what += f"{self._aside:,}, and {'rows being handed out' if is_group else 'the next chunk'} {num_bytes:,}"
         what = f"max_bytes={self._limit:,} cannot hold what must be resident at once: {what}"
         return MemoryBoundError(f"{what}: together {self.taken + num_bytes:,}.", self._hint)
-
-
-class Reservation:
-    """The place of one chunk or group in a budget.
-
-    Attributes:
-      is_group: Which of the two.
-      number: It came in as the number-th of all, from 1.
-      amount: Its bytes: an estimate until they are measured.
-      measured: The same, 0 until then.
-    """
-
-    __slots__ = ("_budget", "amount", "is_group", "measured", "number")
-
-    def __init__(self, budget: ByteBudget, amount: int, is_group: bool, number: int) -> None:
-        self._budget, self.amount, self.is_group, self.number = budget, amount, is_group, number
-        self.measured = 0
-
-    def correct(self, num_bytes: int) -> None:
-        """Say what it really takes, as `ByteBudget.correct` does."""
-        self._budget.correct(self, num_bytes)
-
-    def give_back(self) -> None:
-        """Say that it is gone."""
-        self._budget.give_back(self)

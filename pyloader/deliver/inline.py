@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 from pyloader.deliver.budget import Budget
+from pyloader.deliver.lifecycle import Step
 
 __all__ = ["InlineMap", "close_items", "not_a_stop"]
 
@@ -15,7 +16,7 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 
-class InlineMap(Generic[In, Out]):
+class InlineMap(Step, Generic[In, Out]):
     """`map(fn, items)`, taking from `budget` before each call."""
 
     def __init__(
@@ -38,28 +39,10 @@ class InlineMap(Generic[In, Out]):
         finally:
             self._busy_seconds += time.perf_counter() - begun
 
-    def start(self) -> None:
-        """Nothing runs on its own."""
-
     def take_busy_seconds(self) -> float:
         """Return how long the function ran since this was last asked."""
         seconds, self._busy_seconds = self._busy_seconds, 0.0
         return seconds
-
-    def activity(self) -> list[str]:
-        """Return what is being done: nothing that could be told from outside."""
-        return []
-
-    def stacks(self) -> list[str]:
-        """Return no stacks."""
-        return []
-
-    def owns(self, thread: object) -> bool:
-        """Tell that no thread is this step's."""
-        return False
-
-    def signal_close(self) -> None:
-        """Nothing runs on its own."""
 
     def join(self, deadline: float) -> list[str]:
         """Close the items; nothing is left running."""

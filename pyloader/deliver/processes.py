@@ -19,7 +19,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Generic, NoReturn, TypeVar
 
-from pyloader.deliver.budget import StepsClosed
+from pyloader.deliver.lifecycle import Awaited, StepsClosed
 from pyloader.deliver.messages import Message, receive, send
 from pyloader.errors import WorkerDiedError, import_optional
 from pyloader.machine.limits import memory_limits
@@ -49,7 +49,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_close_connections)
 
 
-class RemoteFunction(Generic[Out]):
+class RemoteFunction(Awaited, Generic[Out]):
     """`fn`, run in worker processes: one for each thread that calls, started by its first call.
 
     An exception arrives as itself, with the worker's traceback in a note.
@@ -93,10 +93,6 @@ class RemoteFunction(Generic[Out]):
             raise failure.as_error()
         result: Out = value
         return result
-
-    def activity(self) -> list[str]:
-        """Return nothing: what the processes do is told by the threads that wait for them."""
-        return []
 
     def signal_close(self) -> None:
         """Tell the processes to end, and the threads not to wait for them."""

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from pyloader.deliver.budget import Budget, StepsClosed
+from pyloader.deliver.budget import Budget
 from pyloader.deliver.inline import close_items, not_a_stop
+from pyloader.deliver.lifecycle import Step, StepsClosed
 from pyloader.errors import StallError
 
 __all__ = ["StallWatch", "ThreadedMap"]
@@ -33,7 +34,7 @@ class _Outcome:
     is_end: bool = False
 
 
-class ThreadedMap(Generic[In, Out]):
+class ThreadedMap(Step, Generic[In, Out]):
     """`map(fn, items)` in order, computed in threads as far ahead as `budget` has room.
 
     `items` is advanced by one thread at a time, never by two.  A failure of `items` or `fn` is raised in its place:
@@ -133,7 +134,7 @@ class ThreadedMap(Generic[In, Out]):
 
     def signal_close(self) -> None:
         """Tell the threads to end."""
-        self._budget.close()
+        self._budget.signal_close()
         with self._changed:
             self._ended = self._closed = True
             self._changed.notify_all()

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from pyloader.deliver import Budget, Reservation, StallWatch, Steps, map_in_order
+from pyloader.deliver import Budget, StallWatch, Steps, map_in_order
 from pyloader.observe import Counters
 from pyloader.shuffle import EpochEnd
 
@@ -41,7 +41,7 @@ class MadeGroup(ABC, Generic[Place]):
       digests: Those of its batches, uint64 of shape [num_batches, 4]; None unless audited.
       error: What the batch after its last one failed with; None when all were made.
       weight: How much of the budget it has.
-      reservation: Its share of the bytes; None when they are not bounded.
+      give_back_bytes: Gives back its share of the bytes; None when they are not bounded.
     """
 
     sizes: list[int]
@@ -54,7 +54,7 @@ class MadeGroup(ABC, Generic[Place]):
     digests: np.ndarray | None = None
     error: Exception | None = None
     weight: float = 0.0
-    reservation: Reservation | None = None
+    give_back_bytes: Callable[[], None] | None = None
 
     @property
     def num_rows(self) -> int:
@@ -178,8 +178,8 @@ class Handover(ABC, Generic[Place]):
         """Give back what a group took: all of its batches are the loop's."""
         group.release()
         self._budget.give_back(group.weight)
-        if group.reservation is not None:
-            group.reservation.give_back()
+        if group.give_back_bytes is not None:
+            group.give_back_bytes()
         if group.num_dropped or group.num_filled or group.num_stand_ins:
             self._counters.num_dropped += group.num_dropped
             self._counters.num_filled += group.num_filled

@@ -86,30 +86,26 @@ class ResidentBytes:
 
     def asked(self, readings: Iterable[Reading]) -> Iterator[Reading]:
         """Yield the chunks, having said each time that the next is needed."""
-        remaining = iter(readings)
-        while True:
-            self.budget.ask_for_chunk()
-            try:
-                reading = next(remaining)
-            except StopIteration:
-                return
+        self.budget.ask_for_chunk()
+        for reading in readings:
             yield reading
+            self.budget.ask_for_chunk()
 
     def reserve_group(self, group: AnyGroup) -> Reservation:
         """Return the place of a group, and of what is made of it, when there is room for it."""
         return self.budget.reserve_group(partial(self._size_of_group, group.num_rows))
 
     def has_made(self, made: MadeRows, reservation: Reservation) -> None:
-        """Say what came of a group."""
-        if made.viewed is not None:
-            reservation.correct(0)  # its rows are counted where they are, in their chunk
-        elif made.is_batch:
-            num_bytes = content_bytes(made.content) + _traced_bytes(made.samples)
-            with self.budget.changed:
-                self._per_made_row.learn(num_bytes, made.num_rows)
-            reservation.correct(num_bytes)
-        else:
-            reservation.correct(columns_bytes(made.content) + _traced_bytes(made.samples))
+        """Correct what was reserved for a group: it has been made."""
+        made.give_back_bytes = partial(self.budget.give_back, reservation)
+        num_bytes = 0  # of a view, whose rows are counted where they are, in their chunk
+        if made.viewed is None:
+            measure = content_bytes if made.is_batch else columns_bytes
+            num_bytes = measure(made.content) + _traced_bytes(made.samples)
+            if made.is_batch:
+                with self.budget.changed:
+                    self._per_made_row.learn(num_bytes, made.num_rows)
+        self.budget.correct(reservation, num_bytes)
 
     def has_arrived(self, reading: Reading) -> None:
         """Correct what was reserved for a chunk: it has been read."""
@@ -125,13 +121,12 @@ class ResidentBytes:
                 are_arrays = all(isinstance(values, np.ndarray) for values in columns.values())
                 self._is_sliced = self._options.rule.several and are_arrays
         reservation = self._reservations.pop(task)
-        chunk.charge(reservation)
-        reservation.correct(num_bytes)
+        chunk.charge(partial(self.budget.give_back, reservation))
+        self.budget.correct(reservation, num_bytes)
 
     def _learn_rows(self, num_bytes: int, num_rows: int) -> None:
         self._per_row.learn(num_bytes, num_rows)
-        rule = self._options.rule
-        self.budget.set_aside(self._per_row.mean_of(_rows_aside(rule)))
+        self.budget.set_aside(self._per_row.mean_of(_rows_aside(self._options.rule)))
 
     def _size_of_group(self, num_rows: int) -> Size:
         """Return what the rows of a group take while they become batches, as they are and as what is made of them."""

@@ -127,7 +127,7 @@ class ChunkRun(Handover[Position]):
         if isinstance(group, EpochEnd):
             return group
         made = self._make(group)
-        made.weight, made.reservation = planned.weight, reservation
+        made.weight = planned.weight
         if self._bytes is not None and reservation is not None:
             self._bytes.has_made(made, reservation)
         return made

@@ -157,7 +157,7 @@ def test_closing_ends_every_wait():
 
     waiting = threading.Thread(target=wait)
     waiting.start()
-    budget.close()
+    budget.signal_close()
     assert ended.wait(timeout=10)
     waiting.join()
 
