@@ -43,20 +43,14 @@ _SAMPLE_ITEMS = 16  # of a list within a row
 
 @dataclass(frozen=True, slots=True)
 class ColumnSpec:
-    """What a column is, apart from its values.
+    """What a column is, apart from its values."""
 
-    Attributes:
-      name: Its key.
-      kind: "array" for a NumPy array; for a list the type of its values, apart from None: "str", "bytes", "bool",
-        "int", "float", "list", "dict", or "object" for any other, and for several; "" for a list without a value.
-      dtype: An array's dtype as NumPy spells it, byte order included ("<f4"); "" for a list.
-      item_shape: The shape of one row of an array; () for a list.
-    """
-
-    name: str
+    name: str  # its key
+    # "array" for a NumPy array; for a list the type of its values, apart from None: "str", "bytes", "bool", "int",
+    # "float", "list", "dict", or "object" for any other, and for several; "" for a list without a value
     kind: str
-    dtype: str = ""
-    item_shape: tuple[int, ...] = ()
+    dtype: str = ""  # an array's dtype as NumPy spells it, byte order included ("<f4"); "" for a list
+    item_shape: tuple[int, ...] = ()  # the shape of one row of an array; () for a list
 
     def __str__(self) -> str:
         if self.kind != "array":

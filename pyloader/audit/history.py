@@ -24,23 +24,14 @@ _CLOCK_SECONDS = 0.02  # what is rounded off the times in receipts
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Span:
-    """Consecutive steps that one rank received.
+    """Consecutive steps that one rank received."""
 
-    Attributes:
-      receipt: Where it says so.
-      record: Its first record there.
-      first: The first step, counted over all epochs.
-      stop: The step after the last.
-      begun: When the first was received, or before: seconds since 1970.
-      ended: When the last was, or a little before.
-    """
-
-    receipt: Receipt
-    record: int
-    first: int
-    stop: int
-    begun: float
-    ended: float
+    receipt: Receipt  # where it says so
+    record: int  # its first record there
+    first: int  # the first step, counted over all epochs
+    stop: int  # the step after the last
+    begun: float  # when the first was received, or before: seconds since 1970
+    ended: float  # when the last was, or a little before
 
     def streams(self) -> range:
         """Return the streams that the rank served."""
@@ -66,34 +57,22 @@ class Twice:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Steps [first, stop), in which every stream is told of by the same receipt, or by none.
+    """Steps [first, stop), in which every stream is told of by the same receipt, or by none."""
 
-    Attributes:
-      first: The first step.
-      stop: The step after the last.
-      spans: Those that tell of all streams of their rank.
-      absent: The streams that nothing tells of.
-    """
-
-    first: int
-    stop: int
-    spans: tuple[Span, ...]
-    absent: tuple[int, ...]
+    first: int  # the first step
+    stop: int  # the step after the last
+    spans: tuple[Span, ...]  # those that tell of all streams of their rank
+    absent: tuple[int, ...]  # the streams that nothing tells of
 
 
 @dataclass(frozen=True)
 class Deliveries:
-    """What counts.
+    """What counts."""
 
-    Attributes:
-      streams: For each stream the steps that are told of, in order: (first, stop, span).
-      twice: What came from two processes at once.
-      num_replaced: How many steps were delivered and taken back.
-    """
-
+    # for each stream the steps that are told of, in order: (first, stop, span)
     streams: tuple[list[tuple[int, int, Span]], ...]
-    twice: tuple[Twice, ...]
-    num_replaced: int
+    twice: tuple[Twice, ...]  # what came from two processes at once
+    num_replaced: int  # how many steps were delivered and taken back
 
     @property
     def first(self) -> int:

@@ -35,19 +35,12 @@ Size: TypeAlias = "tuple[float, float]"
 
 @dataclass(slots=True)
 class Reservation:
-    """The place of one chunk or group of batches in a byte budget.
+    """The place of one chunk or group of batches in a byte budget."""
 
-    Attributes:
-      is_group: Which of the two.
-      number: It came in as the number-th of all, from 1.
-      amount: Its bytes: an estimate until they are measured.
-      measured: The same, 0 until then.
-    """
-
-    is_group: bool
-    number: int
-    amount: int
-    measured: int = 0
+    is_group: bool  # which of the two
+    number: int  # it came in as the number-th of all, from 1
+    amount: int  # its bytes: an estimate until they are measured
+    measured: int = 0  # the same, 0 until then
 
 
 class ByteBudget(Guarded):

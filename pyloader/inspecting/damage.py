@@ -37,56 +37,35 @@ Progress: TypeAlias = Callable[[Sequence[ChunkEntry]], Iterable[ChunkEntry]]
 
 
 class FileFinding(msgspec.Struct, frozen=True):
-    """Something about one file.
+    """Something about one file."""
 
-    Attributes:
-      file: Its path relative to the chunks' directory.
-      state: "changed", "truncated", "missing" or "unreadable" for a chunk of the manifest; "extra" for a file that is
-        not in it but looks like one, and keeps the directory from being loaded; "ignored" for one that does no harm.
-      what: What was found, in words.
-    """
-
-    file: str
+    file: str  # its path relative to the chunks' directory
+    # "changed", "truncated", "missing" or "unreadable" for a chunk of the manifest; "extra" for a file that is not in
+    # it but looks like one, and keeps the directory from being loaded; "ignored" for one that does no harm
     state: State
-    what: str
+    what: str  # what was found, in words
 
 
 class Maker(msgspec.Struct, frozen=True):
-    """A command that made chunks which are not as they were.
+    """A command that made chunks which are not as they were."""
 
-    Attributes:
-      command: The command; "" when the manifest does not say it.
-      mends: Whether giving it again writes these chunks, and nothing else.
-      files: The chunks.
-    """
-
-    command: str
-    mends: bool
-    files: tuple[str, ...]
+    command: str  # the command; "" when the manifest does not say it
+    mends: bool  # whether giving it again writes these chunks, and nothing else
+    files: tuple[str, ...]  # the chunks
 
 
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):
-    """What came out of comparing a directory with its manifest.
+    """What came out of comparing a directory with its manifest."""
 
-    Attributes:
-      manifest: Where the manifest is.
-      compared: "checksums", "contents" (counts and columns, as read) or "sizes".
-      num_chunks, num_samples: As the manifest has them.
-      num_bad_chunks, num_bad_samples: Chunks that are not as the manifest says, and its samples in them.
-      findings: Bad chunks by name, then extra files, then ignored ones.
-      made_by: The manifest's.
-      makers: Who made the bad chunks, each with the names of those.
-    """
-
-    manifest: str
-    compared: Compared
-    num_chunks: int
+    manifest: str  # where the manifest is
+    compared: Compared  # "checksums", "contents" (counts and columns, as read) or "sizes"
+    num_chunks: int  # as the manifest has them
     num_samples: int
-    num_bad_chunks: int
-    num_bad_samples: int
-    findings: tuple[FileFinding, ...]
-    made_by: dict[str, object]
-    makers: tuple[Maker, ...] = ()
+    num_bad_chunks: int  # chunks that are not as the manifest says
+    num_bad_samples: int  # the manifest's samples in them
+    findings: tuple[FileFinding, ...]  # bad chunks by name, then extra files, then ignored ones
+    made_by: dict[str, object]  # the manifest's
+    makers: tuple[Maker, ...] = ()  # who made the bad chunks, each with the names of those
 
     @property
     def is_good(self) -> bool:

@@ -18,26 +18,17 @@ _LOOK_SECONDS = 0.02  # between two looks at the memory
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """What was measured.
+    """What was measured."""
 
-    Attributes:
-      num_batches: Batches received.
-      num_samples: Samples in them.
-      seconds: From the request of the first batch to the last batch.
-      first_batch_seconds: How long the first one took, the making of the loader included.
-      samples_per_second: After the first batch; with one batch only, of that one.
-      memory_bytes: The most private memory of this process and those below it, above what there was before; 0 where the
-        system does not say.
-      is_whole: Whether the batches came to an end before the time was over.
-    """
-
-    num_batches: int
-    num_samples: int
-    seconds: float
-    first_batch_seconds: float
-    samples_per_second: float
+    num_batches: int  # batches received
+    num_samples: int  # samples in them
+    seconds: float  # from the request of the first batch to the last batch
+    first_batch_seconds: float  # how long the first one took, the making of the loader included
+    samples_per_second: float  # after the first batch; with one batch only, of that one
+    # the most private memory of this process and those below it, above what there was before; 0 where the system does
+    # not say
     memory_bytes: int
-    is_whole: bool
+    is_whole: bool  # whether the batches came to an end before the time was over
 
 
 def measure(

@@ -24,30 +24,18 @@ Progress: TypeAlias = Callable[[Sequence[int]], Iterable[int]]
 
 @dataclass(frozen=True, kw_only=True)
 class Peek:
-    """What was seen.
+    """Summary of a list of chunks, or of the beginning of a dump, as `pyloader peek` shows it."""
 
-    Attributes:
-      chunks: The chunks.
-      first: The first chunk with a sample, as an index.
-      rows: Its first rows.
-      is_whole: Whether they are all of its rows.
-      is_everything: Whether every row of every chunk was looked at.
-      columns: What the rows looked at hold, sorted by name.
-      num_samples: How many samples all chunks hold; None when there is nothing to tell by.
-      is_counted: Whether that is exact; otherwise it is estimated from sizes on disk.
-      row_bytes: About how many bytes of memory a row takes.
-      sorted_columns: Columns by whose value the rows seem to be sorted, as seen in chunks far apart.
-    """
-
-    chunks: ChunkList
-    first: int
-    rows: Columns
-    is_whole: bool
-    is_everything: bool
-    columns: tuple[ColumnSummary, ...]
-    num_samples: int | None
-    is_counted: bool
-    row_bytes: float
+    chunks: ChunkList  # the chunks
+    first: int  # the first chunk with a sample, as an index
+    rows: Columns  # its first rows
+    is_whole: bool  # whether they are all of its rows
+    is_everything: bool  # whether every row of every chunk was looked at
+    columns: tuple[ColumnSummary, ...]  # what the rows looked at hold, sorted by name
+    num_samples: int | None  # how many samples all chunks hold; None when there is nothing to tell by
+    is_counted: bool  # whether that is exact; otherwise it is estimated from sizes on disk
+    row_bytes: float  # about how many bytes of memory a row takes
+    # columns by whose value the rows seem to be sorted, as seen in chunks far apart
     sorted_columns: tuple[ColumnSummary, ...]
 
 

@@ -30,41 +30,24 @@ _SAVES = {"encode": "make it cheaper, or do it once: pyloader split --encode"}
 
 @dataclass(slots=True)
 class Counters:
-    """What a loader counts while it runs; `Stats` is what it shows.
+    """What a loader counts while it runs; `Stats` is what it shows."""
 
-    Attributes:
-      num_steps: Batches delivered.
-      num_samples: Samples delivered, filling included.
-      num_dropped: Samples that last_batch="drop" left out.
-      num_filled: Rows that last_batch="pad" or "wrap" repeated.
-      num_retries: Reads that were tried again after an error that may pass.
-      num_stand_ins: Rows that stood in for samples left out by max_skipped.
-      wait_seconds: How long the loop waited for data.
-      first_wait_seconds: How long it waited for its first batch.
-      longest_wait: The longest wait after the first: seconds and step.
-      first_request: When the loop asked for its first batch, as `time.perf_counter` counts.
-      latest_batch: When it got the latest.
-      busy_seconds: How long each stage worked, over all its threads.
-      mixing: Sum and number of the chunks that batches held samples of.
-      resident_chunks: The most chunks' worth of rows that were resident at once.
-      resident_bytes: The most bytes of columns that were; 0 without max_bytes.
-    """
-
-    num_steps: int = 0
-    num_samples: int = 0
-    num_dropped: int = 0
-    num_filled: int = 0
-    num_retries: int = 0
-    num_stand_ins: int = 0
-    wait_seconds: float = 0.0
-    first_wait_seconds: float = 0.0
-    longest_wait: tuple[float, int] = (0.0, 0)
-    first_request: float | None = None
-    latest_batch: float = 0.0
+    num_steps: int = 0  # batches delivered
+    num_samples: int = 0  # samples delivered, filling included
+    num_dropped: int = 0  # samples that last_batch="drop" left out
+    num_filled: int = 0  # rows that last_batch="pad" or "wrap" repeated
+    num_retries: int = 0  # reads that were tried again after an error that may pass
+    num_stand_ins: int = 0  # rows that stood in for samples left out by max_skipped
+    wait_seconds: float = 0.0  # how long the loop waited for data
+    first_wait_seconds: float = 0.0  # how long it waited for its first batch
+    longest_wait: tuple[float, int] = (0.0, 0)  # the longest wait after the first: seconds and step
+    first_request: float | None = None  # when the loop asked for its first batch, as `time.perf_counter` counts
+    latest_batch: float = 0.0  # when it got the latest
+    # how long each stage worked, over all its threads
     busy_seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_STAGES, 0.0))
-    mixing: tuple[float, int] = (0.0, 0)
-    resident_chunks: float = 0.0
-    resident_bytes: int = 0
+    mixing: tuple[float, int] = (0.0, 0)  # sum and number of the chunks that batches held samples of
+    resident_chunks: float = 0.0  # the most chunks' worth of rows that were resident at once
+    resident_bytes: int = 0  # the most bytes of columns that were; 0 without max_bytes
 
     def requested(self) -> None:
         """Note the time of the loop's first request."""

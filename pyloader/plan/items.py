@@ -24,24 +24,16 @@ _PLANNED_TOGETHER = 4096  # indices: computing a few at a time costs as much as 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemPlan:
-    """How a line is cut into batches.
+    """How a line is cut into batches."""
 
-    Attributes:
-      sampler: Whose line it is.
-      batch_size: Samples in a batch of one rank.
-      last_batch: "keep", "drop", "pad" or "wrap" an epoch's last rows when they make no whole batch; or "span": an
-        epoch begins in the batch in which the one before it ends.
-      rank: Which rank's batches, from 0.
-      world_size: How many ranks there are.
-      key_seed: The seed of the rows' keys; None where nobody asks for them.
-    """
-
-    sampler: Sampler
-    batch_size: int
+    sampler: Sampler  # whose line it is
+    batch_size: int  # samples in a batch of one rank
+    # "keep", "drop", "pad" or "wrap" an epoch's last rows when they make no whole batch; or "span": an epoch begins in
+    # the batch in which the one before it ends
     last_batch: str
-    rank: int = 0
-    world_size: int = 1
-    key_seed: int | None = None
+    rank: int = 0  # which rank's batches, from 0
+    world_size: int = 1  # how many ranks there are
+    key_seed: int | None = None  # the seed of the rows' keys; None where nobody asks for them
 
     @property
     def global_batch_size(self) -> int:
@@ -158,23 +150,14 @@ class ItemPlan:
 
 @dataclass(slots=True)  # not frozen: that doubles what making one costs, and there is one for each batch
 class ItemGroup:
-    """Consecutive batches that are taken together.
+    """Consecutive batches that are taken together."""
 
-    Attributes:
-      step: Of the first.
-      indices: Of all their rows, int64 of shape [rows].
-      sizes: How many rows each batch has.
-      num_samples: How many of each batch's rows are samples, not filling.
-      num_dropped: How many rows are left out after each batch, by the rule for an epoch's last.
-      keys: Of all their rows, uint64 of shape [rows]; None where nobody asks.
-    """
-
-    step: int
-    indices: np.ndarray
-    sizes: list[int]
-    num_samples: list[int]
-    num_dropped: list[int]
-    keys: np.ndarray | None = None
+    step: int  # of the first
+    indices: np.ndarray  # of all their rows, int64 of shape [rows]
+    sizes: list[int]  # how many rows each batch has
+    num_samples: list[int]  # how many of each batch's rows are samples, not filling
+    num_dropped: list[int]  # how many rows are left out after each batch, by the rule for an epoch's last
+    keys: np.ndarray | None = None  # of all their rows, uint64 of shape [rows]; None where nobody asks
 
     def split(self) -> list[ItemGroup]:
         """Return its batches, each as a group of its own."""

@@ -29,42 +29,27 @@ __all__ = ["ReadTask", "StreamPart", "Streams"]
 
 @dataclass(frozen=True, slots=True)
 class ReadTask:
-    """Read a chunk.
+    """Read a chunk."""
 
-    Attributes:
-      epoch: For this epoch.
-      number: As the number-th of it, from 0.
-      chunk: Its index in the sorted list of chunks.
-      part: Which of its rows are wanted, [first, last + 1) in the chunk's own permutation; None for all of them.
-    """
-
-    epoch: int
-    number: int
-    chunk: int
+    epoch: int  # for this epoch
+    number: int  # as the number-th of it, from 0
+    chunk: int  # its index in the sorted list of chunks
+    # which of its rows are wanted, [first, last + 1) in the chunk's own permutation; None for all of them
     part: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class StreamPart:
-    """What one stream has of an epoch: parts of chunks, in the order in which they arrive.
+    """What one stream has of an epoch: parts of chunks, in the order in which they arrive."""
 
-    Attributes:
-      stream: Which stream; None where the epoch is one.
-      epoch: Counted from 0.
-      chunks: int64 array of shape [P]: of which chunk each arrival is a part.
-      starts: int64 array of shape [P]: its first row, in the chunk's permutation.
-      stops: int64 array of shape [P]: the row after its last; None where it is unknown: that of the whole chunk.
-      dealing: How its arrivals are dealt.
-      row_seed: The seed of the rows' order; None keeps that of the chunks.
-    """
-
-    stream: int | None
-    epoch: int
-    chunks: np.ndarray
-    starts: np.ndarray
+    stream: int | None  # which stream; None where the epoch is one
+    epoch: int  # counted from 0
+    chunks: np.ndarray  # int64 array of shape [P]: of which chunk each arrival is a part
+    starts: np.ndarray  # int64 array of shape [P]: its first row, in the chunk's permutation
+    # int64 array of shape [P]: the row after its last; None where it is unknown: that of the whole chunk
     stops: np.ndarray | None
-    dealing: Dealing
-    row_seed: int | None
+    dealing: Dealing  # how its arrivals are dealt
+    row_seed: int | None  # the seed of the rows' order; None keeps that of the chunks
 
     @cached_property
     def bounds(self) -> np.ndarray:
@@ -107,27 +92,17 @@ class StreamPart:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Streams:
-    """How epochs are cut into streams, and steps into shares.
+    """How epochs are cut into streams, and steps into shares."""
 
-    Attributes:
-      counts: int64 array: the rows of each chunk of the list; None where they are unknown, and there is one stream.
-      num_streams: S, at most the number of rows.
-      share: How many rows a step takes from each stream.
-      served: The streams that this process delivers.
-      dealing: How an epoch of one stream is dealt.
-      last_batch: The rule for an epoch's last rows.
-      chunk_seed: The seed of the chunks' order; None keeps that of the list.
-      row_seed: The seed of the rows' order; None keeps that of the chunks.
-    """
-
+    # int64 array: the rows of each chunk of the list; None where they are unknown, and there is one stream
     counts: np.ndarray | None
-    num_streams: int
-    share: int
-    served: range
-    dealing: Dealing
-    last_batch: str
-    chunk_seed: int | None
-    row_seed: int | None
+    num_streams: int  # S, at most the number of rows
+    share: int  # how many rows a step takes from each stream
+    served: range  # the streams that this process delivers
+    dealing: Dealing  # how an epoch of one stream is dealt
+    last_batch: str  # the rule for an epoch's last rows
+    chunk_seed: int | None  # the seed of the chunks' order; None keeps that of the list
+    row_seed: int | None  # the seed of the rows' order; None keeps that of the chunks
 
     @classmethod
     def of(cls, order: Order, counts: np.ndarray | None, num_chunks: int, served: range) -> Streams:

@@ -24,36 +24,22 @@ Batch = TypeVar("Batch")
 
 @dataclass(frozen=True, slots=True)
 class DeliveredState:
-    """What had been handed over by some batch.
+    """What had been handed over by some batch."""
 
-    Attributes:
-      state: For `load_state_dict`.
-      steps_done: Batches, over all epochs; counted on by a loader that resumes.
-      epochs_done: Epochs delivered to their end.
-      num_steps: Batches since the loader was made.
-      num_samples: Their samples.
-    """
-
-    state: dict[str, Any]
-    steps_done: int
-    epochs_done: int
-    num_steps: int
-    num_samples: int
+    state: dict[str, Any]  # for `load_state_dict`
+    steps_done: int  # batches, over all epochs; counted on by a loader that resumes
+    epochs_done: int  # epochs delivered to their end
+    num_steps: int  # batches since the loader was made
+    num_samples: int  # their samples
 
 
 @dataclass(slots=True)
 class _AdapterLink:
-    """What a wrapped loader knows of its wrapper, also when that is gone.
+    """What a wrapped loader knows of its wrapper, also when that is gone."""
 
-    Attributes:
-      adapter: The adapter.
-      name: Its class.
-      received: What it has handed to the loop.
-    """
-
-    adapter: weakref.ref[Any]
-    name: str
-    received: DeliveredState
+    adapter: weakref.ref[Any]  # the adapter
+    name: str  # its class
+    received: DeliveredState  # what it has handed to the loop
 
 
 class HasPosition(ABC):

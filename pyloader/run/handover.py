@@ -27,33 +27,22 @@ In = TypeVar("In")
 
 @dataclass(slots=True, kw_only=True)
 class MadeGroup(ABC, Generic[Place]):
-    """Batches that were made together.  It does not refer to what it was made of, so that chunks can go.
+    """Batches that were made together.  It does not refer to what it was made of, so that chunks can go."""
 
-    Attributes:
-      sizes: How many rows each batch has.
-      seconds: How long each stage took.
-      num_dropped: How many rows that follow it are left out, by the rule for an epoch's last batch.
-      num_filled: How many of its rows were repeated, by the same rule.
-      num_stand_ins: How many of its rows stand in for samples that are left out.
-      left_out: For each batch, what is left out of it, by number, and why; None when nothing is.
-      samples: The numbers of the samples whose places its rows have, uint64 of shape [rows], STAND_IN set in those
-        of rows that stand in or fill up; None unless numbered.
-      digests: Those of its batches, uint64 of shape [num_batches, 4]; None unless audited.
-      error: What the batch after its last one failed with; None when all were made.
-      weight: How much of the budget it has.
-      give_back_bytes: Gives back its share of the bytes; None when they are not bounded.
-    """
-
-    sizes: list[int]
-    seconds: tuple[float, ...] = ()
-    num_dropped: int = 0
-    num_filled: int = 0
-    num_stand_ins: int = 0
+    sizes: list[int]  # how many rows each batch has
+    seconds: tuple[float, ...] = ()  # how long each stage took
+    num_dropped: int = 0  # how many rows that follow it are left out, by the rule for an epoch's last batch
+    num_filled: int = 0  # how many of its rows were repeated, by the same rule
+    num_stand_ins: int = 0  # how many of its rows stand in for samples that are left out
+    # for each batch, what is left out of it, by number, and why; None when nothing is
     left_out: list[dict[int, Any]] | None = None
+    # the numbers of the samples whose places its rows have, uint64 of shape [rows], STAND_IN set in those of rows that
+    # stand in or fill up; None unless numbered
     samples: np.ndarray | None = None
-    digests: np.ndarray | None = None
-    error: Exception | None = None
-    weight: float = 0.0
+    digests: np.ndarray | None = None  # those of its batches, uint64 of shape [num_batches, 4]; None unless audited
+    error: Exception | None = None  # what the batch after its last one failed with; None when all were made
+    weight: float = 0.0  # how much of the budget it has
+    # gives back its share of the bytes; None when they are not bounded
     give_back_bytes: Callable[[], None] | None = None
 
     @property

@@ -34,27 +34,17 @@ SHUFFLE_WINDOW = 4
 
 @dataclass(frozen=True, kw_only=True)
 class LoaderOptions:
-    """What a DataLoader was told, resolved.
+    """What a DataLoader was told, resolved."""
 
-    Attributes:
-      run: What its runs are made of.
-      order: All that the order of its samples depends on.
-      num_epochs: How many epochs a run has; None never ends.
-      world: Which of the data-parallel ranks this is.
-      world_source: Who said so; "" where this process is alone.
-      quarantine: A file that gets a line for each chunk and row that is left out; None writes none.
-      audit_dir: Where receipts are written; None writes none.
-      shown: The resolved options by name, for repr.
-    """
-
-    run: RunOptions
-    order: Order
-    num_epochs: int | None
-    world: World
-    world_source: str
+    run: RunOptions  # what its runs are made of
+    order: Order  # all that the order of its samples depends on
+    num_epochs: int | None  # how many epochs a run has; None never ends
+    world: World  # which of the data-parallel ranks this is
+    world_source: str  # who said so; "" where this process is alone
+    # a file that gets a line for each chunk and row that is left out; None writes none
     quarantine: str | os.PathLike[str] | None
-    audit_dir: str | os.PathLike[str] | None
-    shown: dict[str, Any]
+    audit_dir: str | os.PathLike[str] | None  # where receipts are written; None writes none
+    shown: dict[str, Any]  # the resolved options by name, for repr
 
     def new_quarantine(self) -> Quarantine:
         """Return what notes the chunks and rows that a loader leaves out."""

@@ -30,31 +30,19 @@ Encode: TypeAlias = (
 
 @dataclass(slots=True, kw_only=True)
 class MadeRows(MadeGroup[Position]):
-    """What was made of a group: its columns, left to be sliced, or its only batch.
+    """What was made of a group: its columns, left to be sliced, or its only batch."""
 
-    Attributes:
-      content: The columns, or the batch.
-      is_batch: Which of the two.
-      batch_size: How many rows a batch has, but for an epoch's last.
-      convert: Makes of a slice what the loop receives; None when it is that.
-      epoch: Counted from 0.
-      step: Its first batch is the step-th of the epoch.
-      origin: Segment, and offset in it, of its first row (before the segment's start when rows are carried).
-      end: Segment and offset of the row after the group.
-      mixing: Of how many chunks its first batch holds samples; 0 if unknown.
-      viewed: The group, when `content` is a part of its chunk, which must stay held; else None.
-    """
-
-    content: Any
-    is_batch: bool
-    batch_size: int
-    convert: Callable[[Any], Any] | None
-    epoch: int
-    step: int
+    content: Any  # the columns, or the batch
+    is_batch: bool  # which of the two
+    batch_size: int  # how many rows a batch has, but for an epoch's last
+    convert: Callable[[Any], Any] | None  # makes of a slice what the loop receives; None when it is that
+    epoch: int  # counted from 0
+    step: int  # its first batch is the step-th of the epoch
+    # segment, and offset in it, of its first row (before the segment's start when rows are carried)
     origin: tuple[int, int]
-    end: tuple[int, int]
-    mixing: float
-    viewed: BatchGroup | None
+    end: tuple[int, int]  # segment and offset of the row after the group
+    mixing: float  # of how many chunks its first batch holds samples; 0 if unknown
+    viewed: BatchGroup | None  # the group, when `content` is a part of its chunk, which must stay held; else None
 
     def batch(self, number: int) -> Any:
         """Return a batch: a slice of the columns, converted here, in the loop's thread, since it is a view."""

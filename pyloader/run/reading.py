@@ -33,22 +33,17 @@ _NO_FAULT_OF_THE_CHUNK = (WorkerDiedError, StepsClosed)
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What came of a task.
+    """What came of a task."""
 
-    Attributes:
-      task: What was asked for.
-      chunk: The rows, in their place within the bound.
-      numbers: The numbers of the samples whose places they have, uint64 of shape [rows], STAND_IN set in those of rows
-        that stand in; None unless numbered.
-      bad_rows: The rows that could not be read, each with the reason; others stand in for them.
-      error: Why the chunk is left out; None unless it is.  Then rows of another stand in for all of its own, or, when
-        nobody knows how many it has, it is empty.
-    """
-
-    task: ReadTask
-    chunk: Lease[ChunkRows]
+    task: ReadTask  # what was asked for
+    chunk: Lease[ChunkRows]  # the rows, in their place within the bound
+    # the numbers of the samples whose places they have, uint64 of shape [rows], STAND_IN set in those of rows that
+    # stand in; None unless numbered
     numbers: np.ndarray | None
+    # the rows that could not be read, each with the reason; others stand in for them
     bad_rows: dict[int, str] = field(default_factory=dict)
+    # why the chunk is left out; None unless it is.  Then rows of another chunk stand in for all of its own, or, where
+    # the number of its rows is unknown, it is empty
     error: Exception | None = None
 
 

@@ -26,51 +26,32 @@ GROUP_BYTES = 2 * 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutRule:
-    """How groups are cut.
+    """How groups are cut."""
 
-    Attributes:
-      batch_size: Rows in a batch.
-      last_batch: What becomes of an epoch's last rows when they make no whole batch: "keep" (a short batch), "drop",
-        "pad" (the last row repeated) or "wrap" (the rows before them repeated).
-      several: Whether a group of arrays may have several batches.
-      num_steps: How many batches an epoch has, where all streams must have as many; None lets its rows say.
-    """
-
-    batch_size: int
+    batch_size: int  # rows in a batch
+    # what becomes of an epoch's last rows when they make no whole batch: "keep" (a short batch), "drop", "pad" (the
+    # last row repeated) or "wrap" (the rows before them repeated)
     last_batch: str = "keep"
-    several: bool = False
+    several: bool = False  # whether a group of arrays may have several batches
+    # how many batches an epoch has, where all streams must have as many; None lets its rows say
     num_steps: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BatchGroup:
-    """Rows that are gathered at once: first those carried, then rows [start, stop) of the segment, then the filling.
+    """Rows that are gathered at once: first those carried, then rows [start, stop) of the segment, then the filling."""
 
-    Attributes:
-      epoch: Counted from 0.
-      step: The first of its batches is the step-th of the epoch.
-      num_rows: A multiple of the batch size, except in an epoch's short last batch.
-      num_carried: How many of the rows are carried.
-      num_filled: How many of the rows were repeated to fill the epoch's last batch.
-      segment: Where the other rows come from; None when all are carried or filled.
-      start: The first row.
-      stop: The row after the last.
-      end: Segment and offset of the row after the group.
-      carried: The carried rows.
-      filling: The repeated rows.
-    """
-
-    epoch: int
-    step: int
-    num_rows: int
-    num_carried: int
-    num_filled: int
-    segment: Segment | None
-    start: int
-    stop: int
-    end: tuple[int, int]
-    carried: list[Columns] = field(default_factory=list)
-    filling: list[Columns] = field(default_factory=list)
+    epoch: int  # counted from 0
+    step: int  # the first of its batches is the step-th of the epoch
+    num_rows: int  # a multiple of the batch size, except in an epoch's short last batch
+    num_carried: int  # how many of the rows are carried
+    num_filled: int  # how many of the rows were repeated to fill the epoch's last batch
+    segment: Segment | None  # where the other rows come from; None when all are carried or filled
+    start: int  # the first row
+    stop: int  # the row after the last
+    end: tuple[int, int]  # segment and offset of the row after the group
+    carried: list[Columns] = field(default_factory=list)  # the carried rows
+    filling: list[Columns] = field(default_factory=list)  # the repeated rows
 
     def effective_chunks(self, batch_size: int) -> float:
         """Return of how many chunks its first batch holds samples: (sum of counts)^2 / sum of squares; 0 if unknown."""

@@ -18,17 +18,11 @@ __all__ = ["AnyGroup", "JoinedGroup", "gather_joined", "join"]
 
 @dataclass(frozen=True, slots=True)
 class JoinedGroup:
-    """A batch made of one group of each stream, one after another.
+    """A batch made of one group of each stream, one after another."""
 
-    Attributes:
-      parts: The groups, all of the same epoch and step.
-      origin: With several streams the step alone says where a batch is.
-      end: The same.
-    """
-
-    parts: tuple[BatchGroup, ...]
-    origin: ClassVar[tuple[int, int]] = (0, 0)
-    end: ClassVar[tuple[int, int]] = (0, 0)
+    parts: tuple[BatchGroup, ...]  # the groups, all of the same epoch and step
+    origin: ClassVar[tuple[int, int]] = (0, 0)  # with several streams the step alone says where a batch is
+    end: ClassVar[tuple[int, int]] = (0, 0)  # the same
 
     @property
     def epoch(self) -> int:

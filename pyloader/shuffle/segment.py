@@ -50,15 +50,10 @@ class Chunk(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Hand:
-    """Rows that one chunk gives to one segment; it holds the chunk.
+    """Rows that one chunk gives to one segment; it holds the chunk."""
 
-    Attributes:
-      chunk: The chunk.
-      rows: int64 array: which of its rows, in which order; None for all of them as they are.
-    """
-
-    chunk: Chunk
-    rows: np.ndarray | None
+    chunk: Chunk  # the chunk
+    rows: np.ndarray | None  # int64 array: which of its rows, in which order; None for all of them as they are
 
     @property
     def num_rows(self) -> int:
@@ -72,24 +67,16 @@ class Segment:
 
     Row i is row `rows[i]` of chunk `chunks[chunk_of[i]]`; with one chunk `chunk_of` is None, and `rows` too when the
     chunk's own order is kept.  Where all chunks lie in an arena, `places` says both.
-
-    Attributes:
-      epoch: Counted from 0.
-      index: Its number in the epoch.
-      num_rows: How many rows it has.
-      chunks: Where they are; the segment holds each chunk once.
-      rows: int64 array of shape [num_rows], or None.
-      chunk_of: int64 array of shape [num_rows], or None.
-      places: Where the rows are in the arena's arrays, int64 of shape [num_rows]; None when not all chunks are there.
-        Otherwise `rows` and `chunk_of` are None.
     """
 
-    epoch: int
-    index: int
-    num_rows: int
-    chunks: Sequence[Chunk] = ()
-    rows: np.ndarray | None = None
-    chunk_of: np.ndarray | None = None
+    epoch: int  # counted from 0
+    index: int  # its number in the epoch
+    num_rows: int  # how many rows it has
+    chunks: Sequence[Chunk] = ()  # where they are; the segment holds each chunk once
+    rows: np.ndarray | None = None  # int64 array of shape [num_rows], or None
+    chunk_of: np.ndarray | None = None  # int64 array of shape [num_rows], or None
+    # where the rows are in the arena's arrays, int64 of shape [num_rows]; None when not all chunks are there. Otherwise
+    # `rows` and `chunk_of` are None.
     places: np.ndarray | None = None
 
     @property

@@ -23,17 +23,11 @@ _PROGRAM = "import sys; sys.path[:] = {path!r}; import pickle; pickle.load(sys.s
 
 
 class Ending(NamedTuple):
-    """How a process ended.
+    """How a process ended."""
 
-    Attributes:
-      code: Its exit code; -9 after SIGKILL.
-      output: What it wrote on its standard output.
-      errors: And on its standard error.
-    """
-
-    code: int
-    output: str
-    errors: str
+    code: int  # its exit code; -9 after SIGKILL
+    output: str  # what it wrote on its standard output
+    errors: str  # and on its standard error
 
 
 def in_child(script: Callable[[], Any]) -> Ending:
