@@ -19,7 +19,7 @@ from pyloader.errors import ClosedError, ReceiptError
 from pyloader.files import DataDir
 from pyloader.observe import ChunkStats, Counters, ProgressBar
 from pyloader.options import checked_integer
-from pyloader.plan import START, Position, left_out_in_state, state_of
+from pyloader.plan import START, Position, state_of
 from pyloader.run.adapters import DeliveredState, HasPosition
 from pyloader.run.arguments import LoaderArguments
 from pyloader.run.loader_options import MAX_QUEUE_SIZE, LoaderOptions
@@ -209,7 +209,7 @@ class DataLoader(Loop[Position, Any], HasPosition):
         """How many epochs have been delivered to their end."""
         position = self._position
         return position.epoch + (
-            self._options.ends_epoch(position) and not self._options.is_last_of_run(position.epoch)
+            self._options.run.streams.ends_epoch(position) and not self._options.is_last_of_run(position.epoch)
         )
 
     @property
@@ -282,9 +282,7 @@ class DataLoader(Loop[Position, Any], HasPosition):
         return DeliveredState(state, self.steps_done, self.epochs_done, counters.num_steps, counters.num_samples)
 
     def _load(self, state: dict[str, Any]) -> None:
-        options, position = self._options.resuming(state)
-        left_out = left_out_in_state(state)
-        options.check_left_out(left_out)
+        options, position, left_out = self._options.resuming(state)
         self._go_to(position, State.LOADED)
         self._quarantine.leave_out(left_out)
         self._options = options
@@ -312,7 +310,7 @@ class DataLoader(Loop[Position, Any], HasPosition):
     def _run_from(self, position: Position, steps: Steps) -> ChunkRun:
         begun, options, counters = time.perf_counter(), self._options, self._counters
         at_first = partial(_log_resumed, options, position, begun) if self._state is State.LOADED else None
-        if options.ends_epoch(position):
+        if options.run.streams.ends_epoch(position):
             if options.is_last_of_run(position.epoch):
                 raise StopIteration
             position = position.next_epoch()
@@ -334,5 +332,5 @@ class DataLoader(Loop[Position, Any], HasPosition):
 
 
 def _log_resumed(options: LoaderOptions, position: Position, begun: float) -> None:
-    where = (position.epoch, position.step, options.num_reads(position), time.perf_counter() - begun)
+    where = (position.epoch, position.step, options.run.streams.num_reads(position), time.perf_counter() - begun)
     _log.info("resumed at epoch %d, step %d: read %d chunks in %.2f s", *where)

@@ -34,13 +34,14 @@ class Counters:
 
     num_steps: int = 0  # batches delivered
     num_samples: int = 0  # samples delivered, filling included
-    num_dropped: int = 0  # samples that last_batch="drop" left out
-    num_filled: int = 0  # rows that last_batch="pad" or "wrap" repeated
+    dropped: int = 0  # samples that last_batch="drop" left out
+    filled: int = 0  # rows that last_batch="pad" or "wrap" repeated
     num_retries: int = 0  # reads that were tried again after an error that may pass
-    num_stand_ins: int = 0  # rows that stood in for samples left out by max_skipped
+    stand_ins: int = 0  # rows that stood in for samples left out by max_skipped
     wait_seconds: float = 0.0  # how long the loop waited for data
     first_wait_seconds: float = 0.0  # how long it waited for its first batch
-    longest_wait: tuple[float, int] = (0.0, 0)  # the longest wait after the first: seconds and step
+    longest_wait_seconds: float = 0.0  # the longest wait after the first
+    longest_wait_step: int = 0  # the step of that wait
     first_request: float | None = None  # when the loop asked for its first batch, as `time.perf_counter` counts
     latest_batch: float = 0.0  # when it got the latest
     # how long each stage worked, over all its threads
@@ -63,20 +64,9 @@ class Counters:
     def totals(self) -> dict[str, Any]:
         """Return what has been counted so far, as `Stats` has it."""
         seconds = self.loop_seconds()
-        return {
-            "num_steps": self.num_steps,
-            "num_samples": self.num_samples,
-            "samples_per_second": self.num_samples / seconds if seconds else 0.0,
-            "loop_seconds": seconds,
-            "wait_seconds": self.wait_seconds,
-            "first_wait_seconds": self.first_wait_seconds,
-            "longest_wait_seconds": self.longest_wait[0],
-            "longest_wait_step": self.longest_wait[1],
-            "busy_seconds": dict(self.busy_seconds),
-            "dropped": self.num_dropped,
-            "filled": self.num_filled,
-            "stand_ins": self.num_stand_ins,
-        }
+        counted = {name: getattr(self, name) for name in Counters.__slots__ if name in Stats.__dataclass_fields__}
+        rate = self.num_samples / seconds if seconds else 0.0
+        return {**counted, "samples_per_second": rate, "loop_seconds": seconds, "busy_seconds": {**self.busy_seconds}}
 
     def snapshot(self, *, max_bytes: int | None = None, **options: Any) -> ChunkStats:
         """Return what has been counted so far of chunks, with the options that explain it."""
@@ -103,8 +93,8 @@ class Counters:
         """Count a wait of the loop's."""
         if self.num_steps == 0:
             self.first_wait_seconds = seconds
-        elif seconds > self.longest_wait[0]:
-            self.longest_wait = (seconds, self.num_steps)
+        elif seconds > self.longest_wait_seconds:
+            self.longest_wait_seconds, self.longest_wait_step = seconds, self.num_steps
         self.wait_seconds += seconds
 
 

@@ -170,9 +170,9 @@ class Handover(ABC, Generic[Place]):
         if group.give_back_bytes is not None:
             group.give_back_bytes()
         if group.num_dropped or group.num_filled or group.num_stand_ins:
-            self._counters.num_dropped += group.num_dropped
-            self._counters.num_filled += group.num_filled
-            self._counters.num_stand_ins += group.num_stand_ins
+            self._counters.dropped += group.num_dropped
+            self._counters.filled += group.num_filled
+            self._counters.stand_ins += group.num_stand_ins
 
     def _has_come(self, group: Any) -> None:
         """Count what only this kind of group has."""

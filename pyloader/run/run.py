@@ -158,8 +158,8 @@ class ChunkRun(Handover[Position]):
             what = f"epoch {end.epoch} has {end.num_rows:,} samples, which make no batch of "
             what += f"{self._options.rule.batch_size:,} with last_batch={self._options.rule.last_batch!r}."
             raise DataDirError(str(self._options.chunks.root), what)
-        self._counters.num_dropped += end.num_dropped
-        self._counters.num_filled += end.num_filled
+        self._counters.dropped += end.num_dropped
+        self._counters.filled += end.num_filled
         self.position, self._delivered = self.position.next_epoch(), 0
 
     def _note_left_out(self, left_out: dict[int, Any]) -> None:
