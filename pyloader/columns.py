@@ -122,7 +122,11 @@ def slice_columns(columns: Columns, start: int, stop: int) -> Columns:
 
 
 def take_rows(columns: Columns, rows: np.ndarray) -> Columns:
-    """Return copies of some rows, in the order of `rows` (int64)."""
+    """Return copies of some rows, in the order of `rows` (int64).
+
+    >>> take_rows({"x": np.arange(4) / 2, "word": ["to", "be", "or", "not"]}, np.array([3, 0, 0]))
+    {'x': array([1.5, 0. , 0. ]), 'word': ['not', 'to', 'to']}
+    """
     return {
         name: values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows.tolist()]
         for name, values in columns.items()

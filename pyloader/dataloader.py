@@ -39,6 +39,19 @@ class DataLoader(Loop[Position, Any], HasPosition):
     A `for` goes on where the last one stopped, also after `break`.  It ends when `num_epochs` epochs are complete; the
     next `for` begins the next epochs, in a new order.  `reset()` starts over.  Use it from one thread at a time.
 
+    >>> from pyloader import ChunkWriter, DataLoader
+    >>> with ChunkWriter("train", chunk_samples=4) as writer:
+    ...     for number in range(10):
+    ...         writer.write({"x": number / 10, "y": number % 2})
+    >>> with DataLoader(data_dir="train", batch_size=4) as loader:
+    ...     print(len(loader), next(loader)["x"], loader.steps_done)
+    ...     state = loader.state_dict()  # small JSON; a fresh loader goes on from there
+    3 [0.  0.1 0.2 0.3] 1
+    >>> with DataLoader(data_dir="train", batch_size=4) as loader:
+    ...     loader.load_state_dict(state)
+    ...     [batch["x"].tolist() for batch in loader]
+    [[0.4, 0.5, 0.6, 0.7], [0.8, 0.9]]
+
     Args:
       datareader: Reads one chunk file; None chooses by the files' suffix, or by their manifest.
       dataset: Encodes one batch; None leaves it as it was read.

@@ -11,7 +11,14 @@ __getattr__ = names_of("pyloader.encode", "PAD_", "PAD_IDX", "TextDataset", of=_
 
 
 class Dataset:
-    """Encodes one batch.  Subclass it and write `batch_encode`."""
+    """Encodes one batch.  Subclass it and write `batch_encode`.
+
+    >>> class Lengths(Dataset):
+    ...     def batch_encode(self, columns):
+    ...         return {"length": [len(text) for text in columns["text"]]}
+    >>> Lengths().batch_encode({"text": ["to", "be", "or", "not"]})
+    {'length': [2, 2, 2, 3]}
+    """
 
     def batch_encode(self, columns: Columns) -> Columns:
         """Turn one batch's raw columns (text, bytes) into numbers.

@@ -151,6 +151,9 @@ def check_workers(worker_kind: str, num_workers: int) -> None:
 def parse_bytes(text: str | int) -> int:
     """Return a size in bytes: 4096, "64MiB" (2**20 each), "64MB" (10**6 each), "1.5 GB".
 
+    >>> parse_bytes("64MiB"), parse_bytes("1.5 GB")
+    (67108864, 1500000000)
+
     Raises:
       ValueError: it is not a size.
     """
@@ -193,7 +196,11 @@ def parse_memory(name: str, value: Any) -> int | None:
 
 
 def format_bytes(num_bytes: float) -> str:
-    """Return a size in powers of ten, to be read: "31.2 GB"."""
+    """Return a size in powers of ten, to be read.
+
+    >>> format_bytes(999), format_bytes(31_234_567_890)
+    ('999 B', '31.2 GB')
+    """
     for unit in ("B", "kB", "MB", "GB"):
         if abs(num_bytes) < 999.5 or unit == "GB":
             break

@@ -23,6 +23,9 @@ class World:
     The rank is the data-parallel one: processes that hold parts of the same model (tensor or pipeline parallel) want
     the same batches, and give the same rank.
 
+    >>> World(rank=1, size=4, num_streams=8)
+    World(rank=1, size=4, num_streams=8)
+
     Attributes:
       rank: Which of them, from 0.
       size: How many there are, at least 1.

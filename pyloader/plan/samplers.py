@@ -77,7 +77,11 @@ class IndexBatches(Iterator[np.ndarray]):
 
 
 class SequentialSampler(Sampler):
-    """0, 1, 2, ..., length - 1, and again from 0."""
+    """0, 1, 2, ..., length - 1, and again from 0.
+
+    >>> SequentialSampler(5).indices(3, 8)
+    array([3, 4, 0, 1, 2])
+    """
 
     def indices(self, start: int, stop: int) -> np.ndarray:
         """Return positions [start, stop)."""
@@ -88,6 +92,10 @@ class PermutationSampler(Sampler):
     """Every index once an epoch, each epoch in another order: what a DataLoader that shuffles uses.
 
     An epoch's order is a `Permutation`: a long one takes neither memory nor time to begin.
+
+    >>> sampler = PermutationSampler(10**12, seed=7)
+    >>> bool((sampler.indices(5 * 10**11, 5 * 10**11 + 4) < 10**12).all())
+    True
 
     Args:
       length: How many items there are.

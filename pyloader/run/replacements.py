@@ -19,6 +19,9 @@ Made = TypeVar("Made")
 def replacement_rows(num_rows: int, bad: Collection[int]) -> np.ndarray:
     """Return which row stands at each place: itself, or for a bad one the next good one, the first following the last.
 
+    >>> replacement_rows(6, bad=[1, 4, 5])
+    array([0, 2, 2, 3, 0, 0])
+
     Returns:
       int64 array of shape [num_rows].
 
