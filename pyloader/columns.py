@@ -1,4 +1,4 @@
-"""Columns: what samples are between a file and a batch.
+"""Columns: the form of samples between a file and a batch.
 
 A dict, name -> list or NumPy array, all of the same length; row i of every column is sample i.  Columns that are arrays
 stay arrays all the way.  Strings stay lists of str (as NumPy strings they cost 9 to 17 times their text).
@@ -33,7 +33,7 @@ Columns: TypeAlias = "dict[str, Column]"
 
 _KINDS = {str: "str", bytes: "bytes", bool: "bool", int: "int", float: "float", list: "list", dict: "dict"}
 
-# What CPython adds to the sizes that objects tell.
+# What CPython allocates in addition to __sizeof__.
 _COLLECTED_BYTES = 16  # before each object that the garbage collector follows
 _ALIGNMENT = 16
 _ARRAY_BYTES = 112  # an array without its numbers

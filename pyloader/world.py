@@ -1,4 +1,4 @@
-"""World: which of the data-parallel training processes this one is."""
+"""World: which of the data-parallel training processes this process is."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """History: which receipts count, when runs were killed, resumed, and resumed on other numbers of ranks.
 
-What counts is what led to where the latest run stands.  It began at some step j, from a state that the run before it
-left behind there; what that one delivered from step j on was taken back, and so was all of a run that nobody resumed.
-Each stream has such a line of runs, and it is told backwards: before the step at which a run began comes the latest
-earlier run that got that far.
+Only deliveries that led to the state of the latest run count.  That run began at some step j, from a state that the
+run before it had saved there; what the run before delivered from step j on does not count, and neither does a run that
+was never resumed.  Each stream has such a line of runs.  It is built backwards: the predecessor of a run that began at
+step j is the latest earlier run that reached step j.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Deliveries:
             for stream, held in enumerate(streams):
                 for span in (span for begin, end, span in held if begin <= start < end):
                     told.setdefault(span, set()).add(stream)
-            # A record tells of all streams of its rank together: when a later run has some of them, it cannot count.
+            # A record covers all streams of its rank together: when a later run covers some of them, it cannot count.
             spans = tuple(span for span, mine in told.items() if mine == set(span.streams()))
             present = {stream for span in spans for stream in span.streams()}
             absent = tuple(stream for stream in range(len(self.streams)) if stream not in present)
@@ -152,7 +152,7 @@ def _line_of_runs(spans: Sequence[Span]) -> list[tuple[int, int, Span]]:
     line: list[tuple[int, int, Span]] = []
     limit, earlier = sys.maxsize, list(spans)
     while earlier:
-        # The one that began last is where the line ends.  Before it comes the latest that got as far.
+        # The run that began last ends the line.  Its predecessor is the latest that reached its first step.
         index = max(range(len(earlier)), key=lambda index: (min(earlier[index].stop, limit) if line else 0, index))
         span = earlier[index]
         line.append((span.first, min(span.stop, limit), span))

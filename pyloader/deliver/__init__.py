@@ -56,7 +56,7 @@ def map_in_order(
 ) -> InlineMap[In, Out] | ThreadedMap[In, Out]:
     """Return `map(fn, items)`, computed ahead by `num_threads` threads, or inline with none.
 
-    `weight(item)` is taken from `budget` before `fn(item)` begins, and given back by whoever uses the results.  The
+    `weight(item)` is taken from `budget` before `fn(item)` begins, and given back by the user of the results.  The
     results and errors are the same for every number of threads.
     """
     if num_threads == 0:

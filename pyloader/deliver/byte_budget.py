@@ -1,18 +1,17 @@
 """ByteBudget: the bound on bytes.  Memory is reserved before it is taken, at an estimate, and corrected when measured.
 
-Chunks are let in in the order of their reads, groups in the order of the batches.  Whatever is ahead of need waits for
-room.  Nobody waits for ever:
+Chunks are admitted in the order of their reads, groups of batches in the order of the loop.  What the loop does not
+need yet waits for room.  No thread waits for ever:
 
-* A group that has been let in asks for nothing more; it is made, waits, and goes when the loop has it.  So as long as
-  there are groups, the loop's next call to `next` brings them nearer to having gone, and waiting is right.
-* When there is none, the loop has had every group before, and waits for the next one (or does not ask, and nobody
-  minds).  Then that group is let in, and so is the chunk that is asked for in order to cut it: at once, whatever has
-  been read ahead.
-* If it does not fit even so, waiting would not help, since all that is left are chunks whose rows have not been
-  delivered: that is an error, with the arithmetic.
+* A group that has been admitted needs nothing more: it is made, waits, and is freed when the loop has taken it.  So
+  while there are groups, every call of `next` frees memory sooner or later, and waiting is right.
+* Without any group, the loop has taken all groups before, and waits for the next one, or has stopped asking.  Then the
+  next group is admitted at once, and so is the chunk that is needed to cut it, whatever has been read ahead.
+* If that does not fit, waiting would not help: all other memory is held by chunks whose rows are still to be delivered.
+  That is an error, with the arithmetic.
 
-What was not known beforehand may turn out larger than it was entered at.  Then the budget is above its bound until
-enough has gone, and nothing is let in ahead of need; when nothing is there that could go, it is the same error.
+A size that was estimated may turn out larger.  Then the budget is above its bound until enough memory is freed, and
+nothing is admitted ahead of need; when nothing is left that could be freed, it is the same error.
 """
 
 from __future__ import annotations
@@ -61,26 +60,26 @@ class ByteBudget(Guarded):
         self.taken = self.peak = 0
         self._limit, self._hint = limit, hint
         self._measured = self._aside = 0
-        self._ahead = 0  # chunks let in, less those asked for: below 0 while one is waited for
-        self._num_chunks = self._num_groups = 0  # there are now
-        self._num_entered = 0  # chunks and groups, ever
+        self._ahead = 0  # chunks admitted, less those that the loop needed: below 0 while it waits for one
+        self._num_chunks = self._num_groups = 0  # how many there are now
+        self._num_entered = 0  # chunks and groups, since the start
 
     def ask_for_chunk(self) -> None:
-        """Say that the next chunk is needed now."""
+        """Note that the loop needs the next chunk now."""
         with self.changed:
             self._ahead -= 1
             self.changed.notify_all()
 
     def reserve_chunk(self, size: Callable[[], Size], beside: Callable[[], float]) -> Reservation:
-        """Enter the next chunk, before it is read, waiting until there is room or it is needed.
+        """Reserve memory for the next chunk, before it is read; wait until there is room or the loop needs the chunk.
 
         Args:
-          size: Says what it may take; asked again whenever something has changed.
-          beside: Says how many bytes a chunk that is not needed yet must leave free.
+          size: Returns what the chunk may take; called again whenever something has changed.
+          beside: Returns how many bytes a chunk that is not needed yet must leave free.
 
         Raises:
           StepsClosed: closed, before or meanwhile.
-          MemoryBoundError: it does not fit, and nothing could go.
+          MemoryBoundError: it does not fit, and nothing could be freed.
         """
 
         def may_enter() -> bool:
@@ -94,21 +93,21 @@ class ByteBudget(Guarded):
             return self._entered(size(), is_group=False)
 
     def reserve_group(self, size: Callable[[], Size]) -> Reservation:
-        """Enter the next group, before it is gathered, waiting until there is room or it is needed.
+        """Reserve memory for the next group, before it is gathered; wait until there is room or the loop needs it.
 
         Raises:
           StepsClosed: closed, before or meanwhile.
-          MemoryBoundError: it does not fit, and nothing could go.
+          MemoryBoundError: it does not fit, and nothing could be freed.
         """
         with self.changed:
             self._wait_until(lambda: size()[1] <= self._limit - self.taken or not self._num_groups)
             return self._entered(size(), is_group=True)
 
     def correct(self, reservation: Reservation, num_bytes: int) -> None:
-        """Enter what a chunk or group really takes.
+        """Replace the estimate by the measured size.
 
         Raises:
-          MemoryBoundError: that is too much, and nothing could go.
+          MemoryBoundError: that is too much, and nothing could be freed.
         """
         with self.changed:
             self.taken += num_bytes - reservation.amount
@@ -119,7 +118,7 @@ class ByteBudget(Guarded):
                 raise self._error(num_bytes, reservation.is_group, self._num_chunks - (not reservation.is_group))
 
     def give_back(self, reservation: Reservation) -> None:
-        """Take out a chunk or group that is gone."""
+        """Free what a chunk or group has reserved."""
         with self.changed:
             self.taken -= reservation.amount
             self._num_groups -= reservation.is_group
@@ -140,13 +139,13 @@ class ByteBudget(Guarded):
     def _entered(self, size: Size, *, is_group: bool) -> Reservation:
         least, most = size
         room = self._limit - self.taken
-        # A chunk that does not fit is let in only when nothing else is there that could go.
+        # A chunk that does not fit is admitted only when nothing else could be freed.
         if least > room and not (is_group and self._ahead > 0):
             raise self._error(math.ceil(least), is_group, self._num_chunks)
         amount = math.ceil(max(least, min(most, room)))
         self.taken += amount
         if self.taken + unused_bytes() > self._limit:
-            unused_bytes(forget=True)  # what could be used again is memory too
+            unused_bytes(forget=True)  # memory kept to be used again counts as well
         self._num_entered += 1
         self._num_groups += is_group
         self._num_chunks += not is_group
@@ -157,11 +156,11 @@ class ByteBudget(Guarded):
 
         It may when there is
 
-        * another group: the loop will have had it, and then it goes;
-        * a chunk or group that came in later: it is corrected too, and that is where the error is raised;
-        * a chunk ahead of need: before the loop asks for it, it has batches to take, whose rows go.
+        * another group: it is freed when the loop has taken it;
+        * a chunk or group that was admitted later: it is corrected too, and the error is raised there;
+        * a chunk ahead of need: before the loop needs it, the loop has batches to take, whose rows are freed.
 
-        Otherwise the loop waits for `reservation`, and all that is beside it are chunks with rows still to come.
+        Otherwise the loop waits for `reservation`, and all other memory is held by chunks with rows still to come.
         """
         num_other_groups = self._num_groups - reservation.is_group
         return num_other_groups > 0 or self._num_entered > reservation.number or self._ahead > 0

@@ -1,4 +1,4 @@
-"""Inline: a step done in the caller's own thread when its result is asked for.  The reference for every engine."""
+"""Inline: a step done in the caller's own thread when its result is asked for.  Threads must give the same results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lifecycle: how steps end, whoever ends them: close(), collection, interpreter exit."""
+"""Lifecycle: the end of a run's steps, by close(), by garbage collection, or at the interpreter's exit."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Processes: a function that is called in a thread, and runs in that thread's own worker process.
 
-The threads are those of a step, and keep what a step promises: order, bounds, errors in their place.  A thread that
-waits for its process leaves the interpreter's lock to others, so that user code which is Python all through uses
-several cores.
+The threads are those of a step, so order, bounds and the places of errors stay as with threads.  A thread that waits
+for its process leaves the interpreter's lock to others, so that user code in pure Python uses several cores.
 """
 
 from __future__ import annotations

@@ -13,9 +13,9 @@ _log = logging.getLogger("pyloader")
 
 
 class Retries(Guarded):
-    """Says after a failed call whether to make it again, and waits before; closing ends the wait.
+    """Decides after a failed call whether to make it again, and waits before that; closing ends the wait.
 
-    It does not make the call itself, so that nothing of it stands between a thread and the user's code.
+    It does not make the call itself: the stack between a thread and the user's code stays short.
 
     Args:
       waits: The seconds to wait before each further call; as many as there are, and then the error is raised.

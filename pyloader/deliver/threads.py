@@ -27,7 +27,7 @@ Out = TypeVar("Out")
 
 @dataclass(slots=True)
 class _Outcome:
-    """What came of one item: a value, an error, or that there are no more."""
+    """The result for one item: a value, an error, or that there are no more items."""
 
     value: Any = None
     error: BaseException | None = None
@@ -38,8 +38,8 @@ class ThreadedMap(Step, Generic[In, Out]):
     """`map(fn, items)` in order, computed in threads as far ahead as `budget` has room.
 
     `items` is advanced by one thread at a time, never by two.  A failure of `items` or `fn` is raised in its place:
-    after the results before it, and again at every further call.  What was taken from `budget` is given back by whoever
-    uses the results.
+    after the results before it, and again at every further call.  The user of the results gives back
+    what was taken from `budget`.
 
     Args:
       fn: Called in any of the threads.

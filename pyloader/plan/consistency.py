@@ -1,6 +1,7 @@
-"""Consistency: the numbers of a state are bound to each other, and one that contradicts itself stands nowhere.
+"""Consistency: the numbers of a state depend on each other, and a state that contradicts itself is refused.
 
-With the chunks' counts a position is a function of its steps.  Without them, of what the order says of any counts.
+With the chunks' counts a position is a function of its steps.  Without counts, only what holds for all counts is
+checked.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Item state: where a loop over items stands, and the state that says so, with all that the order depends on."""
+"""Item state: the position of a loop over items as JSON, with everything that the order depends on."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class IndexBatches(Iterator[np.ndarray]):
         return self._sampler.indices(start, start + self._batch_size)
 
     def seek(self, step: int) -> None:
-        """Go to a step, in no time."""
+        """Go to a step; costs the same for every step."""
         self.step = checked_integer("step", step, at_least=0)
 
 

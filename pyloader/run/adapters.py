@@ -1,7 +1,7 @@
-"""Wrapping: what stands between a loader and the loop hands its batches on, and answers for its position.
+"""Adapters: objects between a loader and the loop, which hand its batches on and answer for its position.
 
-A wrapper may take batches from the loader before the loop wants them.  Only the outermost of several knows what the
-loop has received, so it alone has a state.
+An adapter may take batches from the loader before the loop wants them.  Only the outermost of several knows what the
+loop has received, so only the outermost has a state.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Batch = TypeVar("Batch")
 
 @dataclass(frozen=True, slots=True)
 class DeliveredState:
-    """What had been handed over by some batch."""
+    """What the loop had received after some batch."""
 
     state: dict[str, Any]  # for `load_state_dict`
     steps_done: int  # batches, over all epochs; counted on by a loader that resumes
@@ -35,7 +35,7 @@ class DeliveredState:
 
 @dataclass(slots=True)
 class _AdapterLink:
-    """What a wrapped loader knows of its wrapper, also when that is gone."""
+    """What a loader knows of the adapter around it, also after the adapter was garbage-collected."""
 
     adapter: weakref.ref[Any]  # the adapter
     name: str  # its class
@@ -43,7 +43,7 @@ class _AdapterLink:
 
 
 class HasPosition(ABC):
-    """A source of batches that knows what it has handed over, and lets a wrapper know in its place."""
+    """A source of batches with a position.  An adapter around it answers for the position in its place."""
 
     _adapter_link: _AdapterLink | None = None
     _turn: Turn
@@ -112,19 +112,19 @@ class HasPosition(ABC):
             raise StateError(what, f"Ask the outermost: the {name}'s {call}")
 
     def _unwrap_if_left(self) -> None:
-        """Go on without a wrapper that nobody has any more."""
+        """Detach from an adapter that was garbage-collected."""
         if self._adapter_link is not None and self._adapter_link.adapter() is None:
             self._unwrap()
 
     def _unwrap(self) -> None:
-        """Go back to what the loop has received, should a wrapper have taken more."""
+        """Detach from the adapter, and go back to what the loop has received, if the adapter has taken more."""
         link, self._adapter_link = self._adapter_link, None
         if link is not None and link.received.state != self._delivered().state:
             self._load(link.received.state)
 
     @abstractmethod
     def close(self) -> None:
-        """End what it has running."""
+        """End its threads and processes."""
 
     @abstractmethod
     def _delivered(self) -> DeliveredState: ...
@@ -147,11 +147,11 @@ class LoaderAdapter(HasPosition, Generic[Batch]):
     """Hands on the batches of a loader, each as `convert` makes it, some of them ahead of the loop.
 
     `state_dict`, `steps_done`, `epochs_done`, `peek` and `stats` are those of the batch last handed to the loop.  A
-    loader that is wrapped anew, in every epoch say, goes on where the loop is; the wrapper before has no more to give.
+    loader that gets another adapter, in every epoch say, goes on where the loop is; the one before has no more batches.
 
     Args:
-      loader: A DataLoader, or another wrapper; from now on this one is asked for its state.
-      convert: Makes what the loop receives of a batch; called as soon as the batch is there.
+      loader: A DataLoader, or another adapter; from now on this object is asked for the state.
+      convert: Called with each batch as soon as it is there; returns what the loop receives.
       size: How many batches are converted before the loop asks: with 2, one is on its way while one is worked on.
     """
 
@@ -166,7 +166,7 @@ class LoaderAdapter(HasPosition, Generic[Batch]):
         self._loader: Any = loader
         self._convert, self._size = convert, size
         self._ahead: deque[tuple[Batch, DeliveredState]] = deque()
-        self._taken: tuple[Any] | None = None  # kept, should Ctrl-C come before it is converted
+        self._taken: tuple[Any] | None = None  # kept, so that a Ctrl-C during conversion does not lose it
         self._end: tuple[Exception, DeliveredState] | None = None
 
     def __iter__(self) -> Self:
@@ -197,7 +197,7 @@ class LoaderAdapter(HasPosition, Generic[Batch]):
             raise
 
     def _handed(self) -> Batch:
-        """Return the batch that comes first, as received; raise what comes when there is none."""
+        """Return the first batch taken ahead, and count it as received; raise the end or error when there is none."""
         if not self._ahead:
             assert self._end is not None
             error, self._loader_link.received = self._end
@@ -268,7 +268,7 @@ class LoaderAdapter(HasPosition, Generic[Batch]):
             batch = self._convert(self._taken[0])
         except StopIteration:  # not kept itself: its traceback leads here, and this object would keep itself alive
             self._end = (StopIteration(), self._loader._delivered())
-        except Exception as exc:  # comes after the batches before it
+        except Exception as exc:  # raised after the batches before it
             self._end = (exc, self._ahead[-1][1] if self._ahead else self._delivered())
         else:
             self._ahead.append((batch, self._loader._delivered()))

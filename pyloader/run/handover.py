@@ -2,7 +2,7 @@
 
     planned groups -> make (in threads, in order, within budget) -> batch after batch -> the loop
 
-Every loader goes this way; what a group is, and how it is made, is the loader's own.
+Every loader uses this; what a group is, and how it is made, is the loader's own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ In = TypeVar("In")
 
 @dataclass(slots=True, kw_only=True)
 class MadeGroup(ABC, Generic[Place]):
-    """Batches that were made together.  It does not refer to what it was made of, so that chunks can go."""
+    """Batches that were made together.  Holds no reference to its input, so that the chunks can be freed."""
 
     sizes: list[int]  # how many rows each batch has
     seconds: tuple[float, ...] = ()  # how long each stage took
@@ -59,23 +59,23 @@ class MadeGroup(ABC, Generic[Place]):
         """Return the position after this batch; `position` is that before it."""
 
     def release(self) -> None:
-        """Drop what the batches were made of: all of them are the loop's."""
+        """Drop what the batches were made of: the loop has all of them."""
 
 
 class Handover(ABC, Generic[Place]):
     """Batches from a position on, each with the position after it.
 
-    An error comes after the batches before it.  What is left out of a batch is noted when that batch is asked for, and
-    all else is counted when the last batch of its group is.
+    An error is raised after the batches before it.  What is left out of a batch is noted when the loop asks for that
+    batch; everything else is counted with the last batch of its group.
 
     Args:
       position: Of the first batch.
-      steps: Takes the steps that may have threads.  Whoever made it closes it.
+      steps: Takes the steps that may have threads.  The caller closes it.
       counters: What is counted along the way.
       stages: What the seconds of a group are counted as.
 
     Attributes:
-      steps: The same.
+      steps: The argument.
       position: After the latest batch.
     """
 
@@ -164,7 +164,7 @@ class Handover(ABC, Generic[Place]):
             raise group.error
 
     def _finish(self, group: MadeGroup[Place]) -> None:
-        """Give back what a group took: all of its batches are the loop's."""
+        """Give back what a group took: the loop has all of its batches."""
         group.release()
         self._budget.give_back(group.weight)
         if group.give_back_bytes is not None:

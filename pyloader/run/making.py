@@ -1,4 +1,4 @@
-"""Making: the rows of a group are gathered, encoded and collated."""
+"""Making: the rows of a batch group are gathered, encoded and collated."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Encode: TypeAlias = (
 
 @dataclass(slots=True, kw_only=True)
 class MadeRows(MadeGroup[Position]):
-    """What was made of a group: its columns, left to be sliced, or its only batch."""
+    """A finished batch group: its columns, to be sliced in the loop's thread, or its only batch."""
 
     content: Any  # the columns, or the batch
     is_batch: bool  # which of the two
@@ -83,11 +83,13 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[AnyGroup], Ma
 
     def make(group: AnyGroup) -> MadeRows:
         begun = time.perf_counter()
+        # Before gathering, which releases the chunks.
         mixing = group.effective_chunks(rule.batch_size)
         columns, viewed = _gathered(group, options, memory)
         numbers, keys = _numbers_and_keys(detach(columns), group, options)
         mask = _mask(columns, group, numbers) if rule.last_batch == "pad" else None
         seconds = (time.perf_counter() - begun, 0.0, 0.0)
+        # Only arrays can be sliced for nothing; with a list, `cut` makes groups of one batch, which is collated here.
         is_batch = not rule.several or not all(isinstance(values, np.ndarray) for values in columns.values())
         content: Any = columns if mask is None else {**columns, "mask": mask}
         left_out = None
@@ -96,9 +98,9 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[AnyGroup], Ma
             seconds = (seconds[0], *busy)
             if bad_rows:
                 assert numbers is not None
-                # A row that stands in is no sample: that which it repeats is met at its own place.
+                # A row that is a stand-in already is not noted: the row that it repeats is noted at its own place.
                 left_out = {int(numbers[row]): error for row, error in bad_rows.items() if numbers[row] < STAND_IN}
-                numbers = numbers.copy()  # they may be a part of the chunk's
+                numbers = numbers.copy()  # they may be a view of the chunk's numbers
                 numbers[list(bad_rows)] |= STAND_IN
         whole, rest = divmod(group.num_rows, rule.batch_size)
         return MadeRows(

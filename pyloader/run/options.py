@@ -1,4 +1,4 @@
-"""What a run is made of."""
+"""RunOptions: the resolved options of a run."""
 
 from __future__ import annotations
 

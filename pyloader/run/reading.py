@@ -33,7 +33,7 @@ _NO_FAULT_OF_THE_CHUNK = (WorkerDiedError, StepsClosed)
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What came of a task."""
+    """The result of a read task."""
 
     task: ReadTask  # what was asked for
     chunk: Lease[ChunkRows]  # the rows, in their place within the bound
@@ -48,14 +48,14 @@ class Reading:
 
 
 class ChunkReading:
-    """Reads a chunk into the slot that was taken for it; several threads may call it.
+    """Reads a chunk, for which a share of the budget has been taken; several threads may call it.
 
     Args:
       options: The run's.
-      budget: Where the slot was taken.
+      budget: Where the share was taken.
       read_index: Reads the chunk of an index.
       quarantine: Which chunks are left out already.
-      has_arrived: Called with every answer; None does nothing.
+      has_arrived: Called with every result; None does nothing.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class ChunkReading:
         return columns, numbers, bad_rows
 
     def _held(self, columns: Columns, part: ArenaPart | None) -> Lease[ChunkRows]:
-        """Return the rows in their slot, and give the arena's part back: now if no column lies there, else with it."""
+        """Return the rows in a lease, and give the arena's part back: now if no column lies there, else with them."""
         rows = ChunkRows(columns, part)
         if part is not None and rows.part is None:
             part.give_back()
@@ -125,7 +125,7 @@ class ChunkReading:
     def _rows_of_another(self, index: int, error: Exception) -> tuple[Columns, np.ndarray | None]:
         """Return as many rows of the next readable chunk as chunk `index` has, and the numbers of their places.
 
-        So many chunks may fail on the way as may be left out: at the turn of one more there will be an error anyway.
+        As many chunks may fail on the way as may be left out: one more would be an error in any case.
 
         Raises:
           Exception: `error`, when none is found.

@@ -1,4 +1,4 @@
-"""Replacements: rows that could not be had, and which rows are delivered in their place, so that no step is lost."""
+"""Replacements: which rows are delivered in the place of rows that could not be read or encoded."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def replacement_rows(num_rows: int, bad: Collection[int]) -> np.ndarray:
 def with_replacements(
     make: Callable[[np.ndarray, np.ndarray], Made], num_rows: int
 ) -> tuple[Made, np.ndarray, dict[int, Exception]]:
-    """Make something of all rows, others standing in for those of which nothing can be made.
+    """Make something of all rows, with other rows in the places of those that fail.
 
     Args:
       make: Gets rows, and the places that they have, both int64 of one shape; called anew when it fails.
@@ -50,8 +50,8 @@ def with_replacements(
       What was made, the row that stands at each place, and the bad rows with their errors.
 
     Raises:
-      Exception: the error for all rows together, when `make` fails for each of them, or for none by itself: then it is
-        the fault of no row.
+      Exception: the error for all rows together, when `make` fails for each of them, or for none alone: then no row is
+        the cause.
     """
     everything = np.arange(num_rows)
     try:

@@ -1,4 +1,4 @@
-"""Resident bytes: what a run's chunks and batches take in memory, learned as they come, and bounded by `max_bytes`.
+"""Resident bytes: what a run's chunks and batches take in memory, measured as they come, and bounded by `max_bytes`.
 
 Where the manifest says what a row of arrays takes, a chunk's size is known before it is read.  Elsewhere it is
 estimated by its bytes on disk, and what a batch becomes in encoding by its rows: between the least and the most of
@@ -40,7 +40,7 @@ class _BytesPer:
         self._num_bytes = self._num_units = 0
 
     def learn(self, num_bytes: int, num_units: int) -> None:
-        """Take in what so many units take."""
+        """Add a measurement: so many units take so many bytes."""
         if num_units:
             each = num_bytes / num_units
             self._least, self._most = (
@@ -59,7 +59,7 @@ class _BytesPer:
 
 
 class ResidentBytes:
-    """Enters a run's chunks and groups in the budget of `options.max_bytes`, and learns from what they really take."""
+    """Reserves the bytes of a run's chunks and groups, within `options.max_bytes`, by the sizes of earlier ones."""
 
     def __init__(self, options: RunOptions) -> None:
         assert options.max_bytes is not None
@@ -78,21 +78,21 @@ class ResidentBytes:
         self._reservations: dict[ReadTask, Reservation] = {}  # of the chunks that are being read
 
     def reserved(self, tasks: Iterable[ReadTask]) -> Iterator[ReadTask]:
-        """Yield what to read, each when there is room for it."""
+        """Yield the tasks, each when there is room for its chunk."""
         for task in tasks:
             size = partial(self._per_unit.of, int(self._units[task.chunk]))
             self._reservations[task] = self.budget.reserve_chunk(size, self._for_groups)
             yield task
 
     def asked(self, readings: Iterable[Reading]) -> Iterator[Reading]:
-        """Yield the chunks, having said each time that the next is needed."""
+        """Yield the chunks, and tell the budget each time that the next one is needed."""
         self.budget.ask_for_chunk()
         for reading in readings:
             yield reading
             self.budget.ask_for_chunk()
 
     def reserve_group(self, group: AnyGroup) -> Reservation:
-        """Return the place of a group, and of what is made of it, when there is room for it."""
+        """Return the reservation of a group, and of what is made of it, when there is room for both."""
         return self.budget.reserve_group(partial(self._size_of_group, group.num_rows))
 
     def has_made(self, made: MadeRows, reservation: Reservation) -> None:

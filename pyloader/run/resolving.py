@@ -1,4 +1,4 @@
-"""Resolving: from what a DataLoader was given to what its runs are made of."""
+"""Resolving: the options of a DataLoader, with all defaults filled in and checked against the chunks."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ _Cut: TypeAlias = "AnyGroup | EpochEnd"
 class _Planned:
     """A group, and what it takes of the bounds.
 
-    It is weighed once: by the time its share is given back, a larger chunk may have been seen.
+    The weight is computed once: when it is given back, a larger chunk may have been seen.
     """
 
     content: _Cut
@@ -56,7 +56,7 @@ class ChunkRun(Handover[Position]):
       end_epoch: The first epoch that is not delivered; None never ends.
       counters: What is counted along the way.
       quarantine: What is left out.
-      steps: Takes the steps that may have threads.  Whoever made it closes it.
+      steps: Takes the steps that may have threads.  The caller closes it.
       at_first: Called when the first batch has come.
     """
 
@@ -72,7 +72,7 @@ class ChunkRun(Handover[Position]):
     ) -> None:
         super().__init__(start, steps, counters, ("shuffle", "encode", "collate"))
         self._options, self._quarantine, self._at_first = options, quarantine, at_first
-        self._delivered = 0  # rows of this epoch, all of which are the loop's by its end
+        self._delivered = 0  # rows of this epoch that the loop has; all of them at its end
         self._chunk_budget = Budget(options.chunk_share, blocking=options.num_workers > 0)
         self._group_budget = Budget(options.group_share, blocking=options.num_workers > 0)
         self._bytes = None if options.max_bytes is None else ResidentBytes(options)
@@ -117,7 +117,7 @@ class ChunkRun(Handover[Position]):
         """Return a group with how much of the queue it takes, in chunks' worth of rows, and of the bytes."""
         if isinstance(group, EpochEnd):
             return _Planned(group, 0.0)
-        # What waits is bounded by number too: more than a few batches ahead of each worker help nobody.
+        # Waiting groups are bounded by number too: more than a few for each worker do not help.
         at_least = self._options.group_share / (2 * self._options.num_workers + 2)
         weight = max(group.num_rows / max(1, self._check.largest), at_least)
         return _Planned(group, weight, None if self._bytes is None else self._bytes.reserve_group(group))
@@ -138,7 +138,7 @@ class ChunkRun(Handover[Position]):
         counters.busy_seconds["read"] += self._reading.take_busy_seconds()
         if group.mixing:
             counters.mixing = (counters.mixing[0] + group.mixing, counters.mixing[1] + 1)
-        # A batch larger than its share of the queue is made alone; what is beyond the share is the loop's.
+        # A batch larger than the share of the queue is made alone; what exceeds the share counts as the loop's.
         groups = min(self._group_budget.peak, self._options.group_share)
         counters.resident_chunks = max(counters.resident_chunks, self._chunk_budget.peak + groups)
         if self._bytes is not None:

@@ -1,6 +1,6 @@
-"""Tracing: each row carries the number of the sample whose place it has: for receipts, and for its key.
+"""Sample numbers on rows: each row carries the number of the sample whose place it has, for receipts and keys.
 
-The numbers are one more column.  It goes the way that the others go, and is taken off before anything is encoded.
+The numbers are one more column, which is gathered with the others and detached before anything is encoded.
 """
 
 from __future__ import annotations

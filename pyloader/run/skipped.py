@@ -1,4 +1,4 @@
-"""Quarantine: what was left out because it could not be read or encoded: counted, bounded, listed, written down."""
+"""Skipped: the chunks and rows that could not be read or encoded: counted, bounded, listed, written down."""
 
 from __future__ import annotations
 

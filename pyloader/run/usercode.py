@@ -1,4 +1,4 @@
-"""User code: the functions of a run that call the user's methods, here or in other processes, and again if need be."""
+"""User code: the functions of a run that call the user's methods, here or in other processes, with retries."""
 
 from __future__ import annotations
 

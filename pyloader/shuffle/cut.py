@@ -1,7 +1,7 @@
-"""Cut: the stream of segments becomes groups, each of whole batches; only an epoch's last batch can be short.
+"""Cut: segments become batch groups, each of whole batches; only an epoch's last batch can be short.
 
-A group lies within one segment.  The rows that a segment has left when no whole batch remains are carried: copied out,
-so that their chunks can go, and put in front of the next segment's first batch.
+A group lies within one segment.  The rows that are left of a segment when no whole batch remains are carried: copied
+out, so that their chunks can be freed, and put in front of the next segment's first batch.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pyloader.shuffle.segment import Segment, gather_rows
 
 __all__ = ["GROUP_BYTES", "BatchGroup", "CutRule", "cut", "gather_group", "view_group"]
 
-# Large enough that a group costs little beside its rows, small enough that it stays in the processor's cache.
+# Large enough that a group costs little in addition to its rows, small enough that it stays in the processor's cache.
 GROUP_BYTES = 2 * 2**20
 
 
@@ -74,7 +74,7 @@ class BatchGroup:
         return np.arange(self.num_rows) < self.num_rows - self.num_filled
 
     def release(self) -> None:
-        """Let go of the chunks that the group's rows are in."""
+        """Release the chunks that the group's rows are in."""
         if self.segment is not None:
             self.segment.release()
 
@@ -102,7 +102,9 @@ def cut(
     """
     memory = RecycledMemory()
     carried: list[Columns] = []
-    latest: Columns = {}  # rows that would fill the epoch's last batch, if the segment were its last
+    # The latest rows, which fill the epoch's last batch if no segment follows.  They are copied out of each segment,
+    # because whether it is the last one is known only when its chunks are released.
+    latest: Columns = {}
     for segment in segments:
         if isinstance(segment, EpochEnd):
             yield from _last(segment, rule, step, carried, latest, num_segments)
@@ -116,19 +118,20 @@ def cut(
             continue
         num_carried = sum(map(row_count, carried))
         while (num_batches := _batches_in_group(segment, rule, num_carried + segment.num_rows - start, step)) > 0:
-            # `stop` is above `start`: while batches are wanted, fewer rows are carried than one has.
+            # `stop` is above `start`: while batches are wanted, the carried rows make less than one, so that each group
+            # takes rows of this segment.
             num_rows = num_batches * rule.batch_size
             stop = start + num_rows - num_carried
             end = (segment.index, stop) if stop < segment.num_rows else (segment.index + 1, 0)
-            segment.acquire()  # once for each group: gathering it lets go
+            segment.acquire()  # once for each group: gathering it releases the segment, in any thread
             yield BatchGroup(segment.epoch, step, num_rows, num_carried, 0, segment, start, stop, end, carried)
-            carried, num_carried = [], 0
+            carried, num_carried = [], 0  # they belong to the group just yielded
             start, step = stop, step + num_batches
         if start < segment.num_rows:
             carried = [*carried, gather_rows(segment, start, segment.num_rows, memory)]
         if num_latest := {"pad": 1, "wrap": rule.batch_size}.get(rule.last_batch):
             latest = gather_rows(segment, max(0, segment.num_rows - num_latest), segment.num_rows, memory)
-        segment.release()
+        segment.release()  # what `deal` acquired; the groups still hold theirs
         start = 0
 
 
@@ -140,7 +143,7 @@ def _last(
     if num_carried and rule.last_batch == "drop":
         yield replace(end, num_dropped=num_carried)
         return
-    # A stream that has one row less than others may have none left for a step that they have.
+    # A stream may have one row less than others, and then none for the last step, which all streams must have.
     if num_carried or step < (rule.num_steps or 0):
         filling = _filling(rule, latest, num_carried)
         num_filled = row_count(filling)
@@ -152,7 +155,7 @@ def _last(
 
 
 def gather_group(group: BatchGroup, memory: RecycledMemory) -> Columns:
-    """Return a group's rows, in memory of their own, and let go of the chunks they were in."""
+    """Return a group's rows, in memory of their own, and release the chunks that they were in."""
     if group.segment is None:
         return concatenate_columns([*group.carried, *group.filling])
     columns = gather_rows(group.segment, group.start, group.stop, memory, before=group.num_carried)

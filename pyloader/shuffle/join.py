@@ -1,4 +1,4 @@
-"""Join: the groups of several streams become one, a batch that has as many rows of each."""
+"""Join: one batch group of each stream become one batch, with as many rows of each stream."""
 
 from __future__ import annotations
 
@@ -84,5 +84,5 @@ def join(streams: Sequence[Iterable[BatchGroup | EpochEnd]]) -> Iterator[AnyGrou
 
 
 def gather_joined(group: JoinedGroup, memory: RecycledMemory) -> Columns:
-    """Return the rows of every part, one part after another, and let go of the chunks they were in."""
+    """Return the rows of every part, one part after another, and release the chunks that they were in."""
     return concatenate_columns([gather_group(part, memory) for part in group.parts])

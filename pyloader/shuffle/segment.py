@@ -18,13 +18,9 @@ __all__ = ["Chunk", "ChunkRows", "Hand", "Segment", "gather_rows", "join_hands"]
 class ChunkRows:
     """A chunk's rows.
 
-    Args:
-      columns: The rows.
-      part: Where in an arena they were to be read into.
-
     Attributes:
-      columns: The same.
-      part: The same; None when no column lies there.
+      columns: The rows.
+      part: The part of an arena that they were read into; None when no column lies there.
       whole_arrays: Of the columns that lie there, the arena's arrays.
     """
 
@@ -37,7 +33,7 @@ class ChunkRows:
 
 
 class Chunk(Protocol):
-    """A chunk that has been read, and its place within the bound: dropped when its last holder has let go."""
+    """A chunk that has been read, and its share of the budget: dropped when its last holder releases it."""
 
     value: ChunkRows
 
@@ -96,12 +92,12 @@ class Segment:
         return places - firsts[chunk_of], chunk_of
 
     def acquire(self) -> None:
-        """Hold the chunks once more."""
+        """Acquire the chunks once more."""
         for chunk in self.chunks:
             chunk.acquire()
 
     def release(self) -> None:
-        """Let go of the chunks once."""
+        """Release the chunks once."""
         for chunk in self.chunks:
             chunk.release()
 
