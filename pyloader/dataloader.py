@@ -65,8 +65,8 @@ class DataLoader(Loop[Position, Any], HasPosition):
       batch_size: Samples in a batch of this rank; None takes the reader's, 16 unless given.
       shuffle_window: How many chunks are mixed at a time, 4 unless given; 1 mixes rows inside their chunk only, a
         window as long as the list of chunks is a full shuffle.
-      last_batch: The incomplete last batch of an epoch: "keep" a short batch, "drop" them, "pad" it by
-        repeating a row (every batch then has a bool "mask"), or "wrap": repeat the rows before them.
+      last_batch: The incomplete last batch of an epoch: "keep" a short batch, "drop" it, "pad" it by
+        repeating a row (every batch then has a bool "mask"), or "wrap": repeat the rows before it.
       max_bytes: The most bytes of columns in memory at once, beside max_queue_size: a number, a size such as "2GB"
         (10^9) or "1.5GiB" (2^30), or a share such as "25%" of the memory (the control group's limit where there is one,
         else the machine's).  None counts nothing, and bounds each chunk that is packed by half of the memory.

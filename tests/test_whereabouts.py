@@ -22,7 +22,6 @@ TESTED_IN = {
     "files/verification": ["system/test_verification"],
     "files/zstd_frames": ["files/test_compressors"],
     "plan/consistency": ["system/test_tampered_states"],
-    "plan/item_state": ["indexed/test_resume"],
     "plan/items": ["indexed/test_resume", "indexed/test_dataloader"],
     "plan/locating": ["system/test_locating"],
     "plan/position": ["plan/test_state", "system/test_resume"],

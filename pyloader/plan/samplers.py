@@ -1,6 +1,6 @@
 """Samplers: which index comes where, as an endless line that is a function of the seed and the place.
 
-Positions count from 0 and never end; `length` of them are an epoch.  `sampler.indices(start, stop)` is a stretch of the
+Positions count from 0 and never end; `length` of them are an epoch.  `sampler.indices(start, stop)` is a range of the
 line, and costs the same wherever it lies, so that going to any step is as quick as starting.
 """
 
