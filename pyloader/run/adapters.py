@@ -168,14 +168,18 @@ class LoaderAdapter(HasPosition, Generic[Batch]):
         self._ahead: deque[tuple[Batch, DeliveredState]] = deque()
         self._taken: tuple[Any] | None = None  # kept, so that a Ctrl-C during conversion does not lose it
         self._end: tuple[Exception, DeliveredState] | None = None
+        self._is_in_for = False  # whether the loader's `for` has begun
 
     def __iter__(self) -> Self:
         with self._turn.alone("iter()"):
             self._unwrap_if_left()
             if not self._ahead:
-                self._end = None
-            if self._end is None:
+                self._end, self._is_in_for = None, False
+            # With batches of the loader's `for` in hand, that `for` goes on.  The loader, which may have delivered all
+            # of its run, would begin the next one.
+            if self._end is None and not self._is_in_for:
                 iter(self._loader)
+                self._is_in_for = True
             self._turn.begin_for()
         return self
 
@@ -276,7 +280,7 @@ class LoaderAdapter(HasPosition, Generic[Batch]):
 
     def _drop_ahead(self) -> None:
         self._ahead.clear()
-        self._taken = self._end = None
+        self._taken, self._end, self._is_in_for = None, None, False
         self._loader_link.received = self._loader._delivered()
 
     def _delivered(self) -> DeliveredState:

@@ -70,6 +70,22 @@ def test_a_wrapper_made_anew_in_every_epoch_goes_on_where_the_loop_is(chunks: Pa
     assert everything == ids_of(islice(shuffled(chunks, num_epochs=None), 15))
 
 
+@pytest.mark.parametrize("peeks", [False, True])
+@pytest.mark.parametrize("size", [1, 2, 3, 20])
+def test_a_for_after_break_has_the_rest_of_its_run_and_no_more(tmp_path: Path, size: int, peeks: bool) -> None:
+    counted = write_counted(tmp_path / "chunks", [10, 7, 12, 9])  # the loader knows when it has delivered its run
+    first, second = ids_of(shuffled(counted)), ids_of(shuffled(counted, num_epochs=2))[10:]
+    for number in range(1, len(first) + 1):
+        wrapper = Ids(shuffled(counted), size=size)
+        if peeks:
+            assert wrapper.peek() == first[0]
+        assert list(islice(wrapper, number)) == first[:number]
+        if peeks:
+            wrapper.peek()
+        assert list(wrapper) == (first[number:] or second)
+        assert list(wrapper) == (second if number < len(first) else ids_of(shuffled(counted, num_epochs=3))[20:])
+
+
 def test_the_wrapper_before_says_that_another_has_taken_over(chunks: Path) -> None:
     loader = shuffled(chunks)
     before = Ids(loader)
