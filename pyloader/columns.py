@@ -1,4 +1,4 @@
-"""Columns: what samples are between a file and a batch.
+"""Columns: the form of samples between a file and a batch.
 
 A dict, name -> list or NumPy array, all of the same length; row i of every column is sample i.  Columns that are arrays
 stay arrays all the way.  Strings stay lists of str (as NumPy strings they cost 9 to 17 times their text).
@@ -33,7 +33,7 @@ Columns: TypeAlias = "dict[str, Column]"
 
 _KINDS = {str: "str", bytes: "bytes", bool: "bool", int: "int", float: "float", list: "list", dict: "dict"}
 
-# What CPython adds to the sizes that objects tell.
+# What CPython allocates in addition to __sizeof__.
 _COLLECTED_BYTES = 16  # before each object that the garbage collector follows
 _ALIGNMENT = 16
 _ARRAY_BYTES = 112  # an array without its numbers
@@ -43,20 +43,14 @@ _SAMPLE_ITEMS = 16  # of a list within a row
 
 @dataclass(frozen=True, slots=True)
 class ColumnSpec:
-    """What a column is, apart from its values.
+    """What a column is, apart from its values."""
 
-    Attributes:
-      name: Its key.
-      kind: "array" for a NumPy array; for a list the type of its values, apart from None: "str", "bytes", "bool",
-        "int", "float", "list", "dict", or "object" for any other, and for several; "" for a list without a value.
-      dtype: An array's dtype as NumPy spells it, byte order included ("<f4"); "" for a list.
-      item_shape: The shape of one row of an array; () for a list.
-    """
-
-    name: str
+    name: str  # its key
+    # "array" for a NumPy array; for a list the type of its values, apart from None: "str", "bytes", "bool", "int",
+    # "float", "list", "dict", or "object" for any other, and for several; "" for a list without a value
     kind: str
-    dtype: str = ""
-    item_shape: tuple[int, ...] = ()
+    dtype: str = ""  # an array's dtype as NumPy spells it, byte order included ("<f4"); "" for a list
+    item_shape: tuple[int, ...] = ()  # the shape of one row of an array; () for a list
 
     def __str__(self) -> str:
         if self.kind != "array":
@@ -118,7 +112,7 @@ def difference(specs: Sequence[ColumnSpec], others: Sequence[ColumnSpec]) -> str
         other = theirs[name]
         kinds = {spec.kind, other.kind}
         if spec != other and ("array" in kinds or kinds.isdisjoint({"", "object"})):
-            return f"has {_in_words(spec)}, not {_in_words(other)}"
+            return f"has {_describe_spec(spec)}, not {_describe_spec(other)}"
     return ""
 
 
@@ -128,7 +122,11 @@ def slice_columns(columns: Columns, start: int, stop: int) -> Columns:
 
 
 def take_rows(columns: Columns, rows: np.ndarray) -> Columns:
-    """Return copies of some rows, in the order of `rows` (int64)."""
+    """Return copies of some rows, in the order of `rows` (int64).
+
+    >>> take_rows({"x": np.arange(4) / 2, "word": ["to", "be", "or", "not"]}, np.array([3, 0, 0]))
+    {'x': array([1.5, 0. , 0. ]), 'word': ['not', 'to', 'to']}
+    """
     return {
         name: values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows.tolist()]
         for name, values in columns.items()
@@ -174,7 +172,7 @@ def _spec(name: str, values: Column) -> ColumnSpec:
     return ColumnSpec(name, "object" if len(kinds) > 1 else "".join(kinds))
 
 
-def _in_words(spec: ColumnSpec) -> str:
+def _describe_spec(spec: ColumnSpec) -> str:
     if spec.kind == "array":
         shape = f" rows of shape {list(spec.item_shape)}" if spec.item_shape else ""
         return f"{spec.name!r} as {np.dtype(spec.dtype).name}{shape}"

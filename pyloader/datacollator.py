@@ -13,7 +13,15 @@ __getattr__ = names_of("pyloader.collate", "NumpyDataCollator", of=__name__)
 
 
 class DataCollator:
-    """Collates one batch.  Subclass it and write `collate_batch`."""
+    """Collates one batch.  Subclass it and write `collate_batch`.
+
+    >>> class Pair(DataCollator):
+    ...     def collate_batch(self, columns):
+    ...         return np.array(columns["x"], np.float32), np.array(columns["y"])
+    >>> import numpy as np
+    >>> Pair().collate_batch({"x": [0.5, 1.0], "y": [0, 1]})
+    (array([0.5, 1. ], dtype=float32), array([0, 1]))
+    """
 
     def collate_batch(self, columns: Columns) -> Any:
         """Turn one batch's encoded columns into arrays or tensors.  What it returns is what the loop receives."""

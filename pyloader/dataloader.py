@@ -19,18 +19,13 @@ from pyloader.errors import ClosedError, ReceiptError
 from pyloader.files import DataDir
 from pyloader.observe import ChunkStats, Counters, ProgressBar
 from pyloader.options import checked_integer
-from pyloader.plan import START, Position, left_out_in_state, state_of
-from pyloader.run import (
-    MAX_QUEUE_SIZE,
-    LoaderArguments,
-    LoaderOptions,
-    Loop,
-    Received,
-    Run,
-    State,
-    Wrappable,
-    resolve,
-)
+from pyloader.plan import START, Position, state_of
+from pyloader.run.adapters import DeliveredState, HasPosition
+from pyloader.run.arguments import LoaderArguments
+from pyloader.run.loader_options import MAX_QUEUE_SIZE, LoaderOptions
+from pyloader.run.loop import Loop, State
+from pyloader.run.resolving import resolve
+from pyloader.run.run import ChunkRun
 from pyloader.world import World
 
 __all__ = ["MAX_QUEUE_SIZE", "DataLoader"]
@@ -38,11 +33,24 @@ __all__ = ["MAX_QUEUE_SIZE", "DataLoader"]
 _log = logging.getLogger("pyloader")
 
 
-class DataLoader(Loop[Position, Any], Wrappable):
+class DataLoader(Loop[Position, Any], HasPosition):
     """Streams chunk files to a training loop: one stream of batches, with a position.
 
     A `for` goes on where the last one stopped, also after `break`.  It ends when `num_epochs` epochs are complete; the
     next `for` begins the next epochs, in a new order.  `reset()` starts over.  Use it from one thread at a time.
+
+    >>> from pyloader import ChunkWriter, DataLoader
+    >>> with ChunkWriter("train", chunk_samples=4) as writer:
+    ...     for number in range(10):
+    ...         writer.write({"x": number / 10, "y": number % 2})
+    >>> with DataLoader(data_dir="train", batch_size=4) as loader:
+    ...     print(len(loader), next(loader)["x"], loader.steps_done)
+    ...     state = loader.state_dict()  # small JSON; a fresh loader goes on from there
+    3 [0.  0.1 0.2 0.3] 1
+    >>> with DataLoader(data_dir="train", batch_size=4) as loader:
+    ...     loader.load_state_dict(state)
+    ...     [batch["x"].tolist() for batch in loader]
+    [[0.4, 0.5, 0.6, 0.7], [0.8, 0.9]]
 
     Args:
       datareader: Reads one chunk file; None chooses by the files' suffix, or by their manifest.
@@ -57,8 +65,8 @@ class DataLoader(Loop[Position, Any], Wrappable):
       batch_size: Samples in a batch of this rank; None takes the reader's, 16 unless given.
       shuffle_window: How many chunks are mixed at a time, 4 unless given; 1 mixes rows inside their chunk only, a
         window as long as the list of chunks is a full shuffle.
-      last_batch: An epoch's last rows, when they make no whole batch: "keep" a short batch, "drop" them, "pad" it by
-        repeating a row (every batch then has a bool "mask"), or "wrap": repeat the rows before them.
+      last_batch: The incomplete last batch of an epoch: "keep" a short batch, "drop" it, "pad" it by
+        repeating a row (every batch then has a bool "mask"), or "wrap": repeat the rows before it.
       max_bytes: The most bytes of columns in memory at once, beside max_queue_size: a number, a size such as "2GB"
         (10^9) or "1.5GiB" (2^30), or a share such as "25%" of the memory (the control group's limit where there is one,
         else the machine's).  None counts nothing, and bounds each chunk that is packed by half of the memory.
@@ -155,7 +163,7 @@ class DataLoader(Loop[Position, Any], Wrappable):
         options = resolve(given.renamed(old_names))
         self._stand_at(START, options, ProgressBar(options.steps_per_epoch) if progress else None)
         if options.world_source:
-            _log.info(options.rank_in_words())
+            _log.info(options.describe_rank())
 
     def _stand_at(self, position: Position, options: LoaderOptions, bar: ProgressBar | None) -> None:
         """Set the initial state: nothing has been read."""
@@ -165,7 +173,7 @@ class DataLoader(Loop[Position, Any], Wrappable):
         self._quarantine, self._receipts = options.new_quarantine(), options.new_receipts()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"options": self._options, "state": self._received().state, "is_over": self._state is State.OVER}
+        return {"options": self._options, "state": self._delivered().state, "is_over": self._state is State.OVER}
 
     def __setstate__(self, pickled: dict[str, Any]) -> None:
         # A copy in another process stands where this one does, and has read nothing.
@@ -207,14 +215,14 @@ class DataLoader(Loop[Position, Any], Wrappable):
         return self._options.steps_per_run()
 
     def __repr__(self) -> str:
-        return f"DataLoader({self._options.in_words(DataLoader)})"
+        return f"DataLoader({self._options.describe(DataLoader)})"
 
     @property
     def epochs_done(self) -> int:
         """How many epochs have been delivered to their end."""
         position = self._position
         return position.epoch + (
-            self._options.ends_epoch(position) and not self._options.is_last_of_run(position.epoch)
+            self._options.run.streams.ends_epoch(position) and not self._options.is_last_of_run(position.epoch)
         )
 
     @property
@@ -245,7 +253,7 @@ class DataLoader(Loop[Position, Any], Wrappable):
                 after_end, self._position = self._position, position
                 self._become(State.FRESH)
                 inline = replace(self._options.run, num_workers=0)
-                run = Run(inline, after_end, after_end.epoch + 1, Counters(), self._quarantine, Steps())
+                run = ChunkRun(inline, after_end, after_end.epoch + 1, Counters(), self._quarantine, Steps())
                 return run.next_batch()[0]
 
     def locate(self, step: int) -> list[tuple[str, int]]:
@@ -274,7 +282,7 @@ class DataLoader(Loop[Position, Any], Wrappable):
             self._receipts.close()
             self._turn.leave()
 
-    def _received(self) -> Received:
+    def _delivered(self) -> DeliveredState:
         position, order, counters = self._position, self._options.order, self._counters
         # What was read ahead of the loop is not in the state.  Of several ranks each knows its own chunks alone, and
         # the state is the same on all.
@@ -284,12 +292,10 @@ class DataLoader(Loop[Position, Any], Wrappable):
             else []
         )
         state = state_of(position, order, left_out)
-        return Received(state, self.steps_done, self.epochs_done, counters.num_steps, counters.num_samples)
+        return DeliveredState(state, self.steps_done, self.epochs_done, counters.num_steps, counters.num_samples)
 
     def _load(self, state: dict[str, Any]) -> None:
-        options, position = self._options.resuming(state)
-        left_out = left_out_in_state(state)
-        options.check_left_out(left_out)
+        options, position, left_out = self._options.resuming(state)
         self._go_to(position, State.LOADED)
         self._quarantine.leave_out(left_out)
         self._options = options
@@ -314,16 +320,16 @@ class DataLoader(Loop[Position, Any], Wrappable):
             self._fail(exc)
             raise
 
-    def _run_from(self, position: Position, steps: Steps) -> Run:
+    def _run_from(self, position: Position, steps: Steps) -> ChunkRun:
         begun, options, counters = time.perf_counter(), self._options, self._counters
         at_first = partial(_log_resumed, options, position, begun) if self._state is State.LOADED else None
-        if options.ends_epoch(position):
+        if options.run.streams.ends_epoch(position):
             if options.is_last_of_run(position.epoch):
                 raise StopIteration
             position = position.next_epoch()
         num_epochs = options.num_epochs
         end_epoch = None if num_epochs is None else (position.epoch // num_epochs + 1) * num_epochs
-        return Run(options.run, position, end_epoch, counters, self._quarantine, steps, at_first)
+        return ChunkRun(options.run, position, end_epoch, counters, self._quarantine, steps, at_first)
 
     def _epoch_and_step(self) -> tuple[int, int]:
         return self._position.epoch, self._position.step
@@ -339,5 +345,5 @@ class DataLoader(Loop[Position, Any], Wrappable):
 
 
 def _log_resumed(options: LoaderOptions, position: Position, begun: float) -> None:
-    where = (position.epoch, position.step, options.num_reads(position), time.perf_counter() - begun)
+    where = (position.epoch, position.step, options.run.streams.num_reads(position), time.perf_counter() - begun)
     _log.info("resumed at epoch %d, step %d: read %d chunks in %.2f s", *where)

@@ -22,6 +22,11 @@ _HINT = "Return (columns, num_samples), or columns alone, a dict of lists and ar
 class DataReader:
     """Reads one chunk file.  Subclass it and write `read_file`.
 
+    >>> class Lines(DataReader):
+    ...     def read_file(self, path):
+    ...         with open(path) as file:
+    ...             return {"text": file.read().splitlines()}
+
     Args:
       batch_size: How many samples a batch has, unless the DataLoader is given another number.
       shuffle: Whether the rows inside each chunk change places.  The DataLoader's `shuffle` mixes the chunks as well.

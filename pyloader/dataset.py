@@ -16,6 +16,12 @@ class Dataset:
     Attributes:
       changes_rows: Whether `batch_encode` may return more rows than it got, or fewer, as one that cuts documents into
         windows does: in `pyloader split --encode`, not in a loader.
+
+    >>> class Lengths(Dataset):
+    ...     def batch_encode(self, columns):
+    ...         return {"length": [len(text) for text in columns["text"]]}
+    >>> Lengths().batch_encode({"text": ["to", "be", "or", "not"]})
+    {'length': [2, 2, 2, 3]}
     """
 
     changes_rows = False

@@ -1,4 +1,4 @@
-"""Options: their old spellings, what people bring from elsewhere, and sizes with units."""
+"""Options: checks, old spellings, advice for options of other libraries, and sizes with units."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MOST = 2**31 - 1  # of batches, threads, chunks in memory, epochs: sums and prod
 
 _OLD_NAMES = {"num_epoch": "num_epochs", "random_seed": "seed", "root_dir": "data_dir"}
 
-# What people bring from elsewhere, and what to write here.
+# Options of other libraries, and what to write here.
 ELSEWHERE = {
     "drop_last": 'Write last_batch="drop" (or "keep", "pad", "wrap")',
     "collate_fn": "Subclass DataCollator, write collate_batch(columns), and give it as datacollator=",
@@ -71,8 +71,8 @@ def with_new_names(
       owner: Who has the options, to be named in errors.
       given: The options and their values.
       extra: What was given beside them.
-      others: Further options that the owner has, to be advised.
-      elsewhere: What to write for options that people bring from elsewhere.
+      others: Further options that the owner has, for advice.
+      elsewhere: What to write for options of other libraries.
 
     Raises:
       TypeError: `extra` has an option that `owner` does not know; the message says what to write.
@@ -151,6 +151,9 @@ def check_workers(worker_kind: str, num_workers: int) -> None:
 def parse_bytes(text: str | int) -> int:
     """Return a size in bytes: 4096, "64MiB" (2**20 each), "64MB" (10**6 each), "1.5 GB".
 
+    >>> parse_bytes("64MiB"), parse_bytes("1.5 GB")
+    (67108864, 1500000000)
+
     Raises:
       ValueError: it is not a size.
     """
@@ -193,7 +196,11 @@ def parse_memory(name: str, value: Any) -> int | None:
 
 
 def format_bytes(num_bytes: float) -> str:
-    """Return a size in powers of ten, to be read: "31.2 GB"."""
+    """Return a size in powers of ten, to be read.
+
+    >>> format_bytes(999), format_bytes(31_234_567_890)
+    ('999 B', '31.2 GB')
+    """
     for unit in ("B", "kB", "MB", "GB"):
         if abs(num_bytes) < 999.5 or unit == "GB":
             break

@@ -1,4 +1,4 @@
-"""World: which of the data-parallel training processes this one is."""
+"""World: which of the data-parallel training processes this process is."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ class World:
 
     The rank is the data-parallel one: processes that hold parts of the same model (tensor or pipeline parallel) want
     the same batches, and give the same rank.
+
+    >>> World(rank=1, size=4, num_streams=8)
+    World(rank=1, size=4, num_streams=8)
 
     Attributes:
       rank: Which of them, from 0.

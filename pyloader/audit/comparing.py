@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from pyloader.audit.blaming import culprits
-from pyloader.audit.digests import WIDTH, dataset_digest
+from pyloader.audit.digests import WIDTH, culprits, dataset_digest
 from pyloader.audit.history import Deliveries, Part, Span
 from pyloader.audit.planned import epoch_digest, step_digests
 from pyloader.audit.report import EpochAudit, Finding
@@ -148,7 +147,7 @@ def _told(parts: Iterable[Part]) -> Iterator[tuple[Part, Span]]:
 
 
 def _runs(steps: np.ndarray) -> list[np.ndarray]:
-    """Return the stretches of consecutive numbers in sorted ones."""
+    """Return the runs of consecutive numbers in sorted ones."""
     return [run for run in np.split(steps, np.flatnonzero(np.diff(steps) != 1) + 1) if len(run)]
 
 

@@ -1,9 +1,9 @@
 """History: which receipts count, when runs were killed, resumed, and resumed on other numbers of ranks.
 
-What counts is what led to where the latest run stands.  It began at some step j, from a state that the run before it
-left behind there; what that one delivered from step j on was taken back, and so was all of a run that nobody resumed.
-Each stream has such a line of runs, and it is told backwards: before the step at which a run began comes the latest
-earlier run that got that far.
+Only deliveries that led to the state of the latest run count.  That run began at some step j, from a state that the
+run before it had saved there; what the run before delivered from step j on does not count, and neither does a run that
+was never resumed.  Each stream has such a line of runs.  It is built backwards: the predecessor of a run that began at
+step j is the latest earlier run that reached step j.
 """
 
 from __future__ import annotations
@@ -24,23 +24,14 @@ _CLOCK_SECONDS = 0.02  # what is rounded off the times in receipts
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Span:
-    """Consecutive steps that one rank received.
+    """Consecutive steps that one rank received."""
 
-    Attributes:
-      receipt: Where it says so.
-      record: Its first record there.
-      first: The first step, counted over all epochs.
-      stop: The step after the last.
-      begun: When the first was received, or before: seconds since 1970.
-      ended: When the last was, or a little before.
-    """
-
-    receipt: Receipt
-    record: int
-    first: int
-    stop: int
-    begun: float
-    ended: float
+    receipt: Receipt  # where it says so
+    record: int  # its first record there
+    first: int  # the first step, counted over all epochs
+    stop: int  # the step after the last
+    begun: float  # when the first was received, or before: seconds since 1970
+    ended: float  # when the last was, or a little before
 
     def streams(self) -> range:
         """Return the streams that the rank served."""
@@ -66,34 +57,22 @@ class Twice:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Steps [first, stop), in which every stream is told of by the same receipt, or by none.
+    """Steps [first, stop), in which every stream is told of by the same receipt, or by none."""
 
-    Attributes:
-      first: The first step.
-      stop: The step after the last.
-      spans: Those that tell of all streams of their rank.
-      absent: The streams that nothing tells of.
-    """
-
-    first: int
-    stop: int
-    spans: tuple[Span, ...]
-    absent: tuple[int, ...]
+    first: int  # the first step
+    stop: int  # the step after the last
+    spans: tuple[Span, ...]  # those that tell of all streams of their rank
+    absent: tuple[int, ...]  # the streams that nothing tells of
 
 
 @dataclass(frozen=True)
 class Deliveries:
-    """What counts.
+    """What counts."""
 
-    Attributes:
-      streams: For each stream the steps that are told of, in order: (first, stop, span).
-      twice: What came from two processes at once.
-      num_replaced: How many steps were delivered and taken back.
-    """
-
+    # for each stream the steps that are told of, in order: (first, stop, span)
     streams: tuple[list[tuple[int, int, Span]], ...]
-    twice: tuple[Twice, ...]
-    num_replaced: int
+    twice: tuple[Twice, ...]  # what came from two processes at once
+    num_replaced: int  # how many steps were delivered and taken back
 
     @property
     def first(self) -> int:
@@ -116,7 +95,7 @@ class Deliveries:
             for stream, held in enumerate(streams):
                 for span in (span for begin, end, span in held if begin <= start < end):
                     told.setdefault(span, set()).add(stream)
-            # A record tells of all streams of its rank together: when a later run has some of them, it cannot count.
+            # A record covers all streams of its rank together: when a later run covers some of them, it cannot count.
             spans = tuple(span for span, mine in told.items() if mine == set(span.streams()))
             present = {stream for span in spans for stream in span.streams()}
             absent = tuple(stream for stream in range(len(self.streams)) if stream not in present)
@@ -173,7 +152,7 @@ def _line_of_runs(spans: Sequence[Span]) -> list[tuple[int, int, Span]]:
     line: list[tuple[int, int, Span]] = []
     limit, earlier = sys.maxsize, list(spans)
     while earlier:
-        # The one that began last is where the line ends.  Before it comes the latest that got as far.
+        # The run that began last ends the line.  Its predecessor is the latest that reached its first step.
         index = max(range(len(earlier)), key=lambda index: (min(earlier[index].stop, limit) if line else 0, index))
         span = earlier[index]
         line.append((span.first, min(span.stop, limit), span))

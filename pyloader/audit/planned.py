@@ -51,8 +51,8 @@ def epoch_digest(streams: Streams, epoch: int, dataset: np.ndarray) -> np.ndarra
     whole = streams.steps_per_epoch * streams.num_streams * streams.share
     if streams.last_batch == "drop":
         for stream in range(streams.num_streams):
-            stretch = streams.stretch(stream, epoch)
-            for rows in rows_between(streams, stretch, streams.steps_per_epoch * streams.share, stretch.num_rows):
+            part = streams.stream_part(stream, epoch)
+            for rows in rows_between(streams, part, streams.steps_per_epoch * streams.share, part.num_rows):
                 digest -= digest_groups(sample_numbers(*rows.T), np.zeros(1, np.int64))[0]
     elif streams.last_batch != "keep":
         digest[1] = whole - streams.num_rows
@@ -64,14 +64,14 @@ def step_digests(streams: Streams, epoch: int, served: Iterable[int], first: int
     share = streams.share
     digests = np.zeros((stop - first, WIDTH), np.uint64)
     for stream in served:
-        stretch = streams.stretch(stream, epoch)
+        part = streams.stream_part(stream, epoch)
         at = first * share
-        for rows in rows_between(streams, stretch, at, min(stop * share, stretch.num_rows)):
+        for rows in rows_between(streams, part, at, min(stop * share, part.num_rows)):
             steps = np.arange(at // share, (at + len(rows) - 1) // share + 1)
             groups = digest_groups(sample_numbers(*rows.T), np.maximum(steps * share - at, 0))
             digests[steps[0] - first : steps[-1] + 1 - first] += groups
             at += len(rows)
         if streams.last_batch in ("pad", "wrap"):
-            behind = (np.arange(first, stop) + 1) * share - stretch.num_rows
+            behind = (np.arange(first, stop) + 1) * share - part.num_rows
             digests[:, 1] += np.clip(behind, 0, share).astype(np.uint64)
     return digests

@@ -49,28 +49,17 @@ _LONGEST = 2**32 - 1  # centiseconds: 497 days
 
 
 class ReceiptHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whose receipt it is.
+    """Whose receipt it is."""
 
-    Attributes:
-      format: Always "pyloader-receipt".
-      version: The version of this format, 1.
-      order: All that the order of the samples depends on.
-      order_digest: Of the random numbers that it was derived with.
-      rank: Which rank it was.
-      size: Of how many.
-      begun_ns: When the receipt was begun, nanoseconds since 1970.
-      process: The host and the process id.
-      checksum: CRC-32 of what is before it in its line; older receipts have none.
-    """
-
-    format: str = _FORMAT
-    version: int = _VERSION
-    order: Order
-    order_digest: str
-    rank: int
-    size: int
-    begun_ns: int
-    process: str
+    format: str = _FORMAT  # always "pyloader-receipt"
+    version: int = _VERSION  # the version of this format, 1
+    order: Order  # all that the order of the samples depends on
+    order_digest: str  # of the random numbers that it was derived with
+    rank: int  # which rank it was
+    size: int  # of how many
+    begun_ns: int  # when the receipt was begun, nanoseconds since 1970
+    process: str  # the host and the process id
+    # CRC-32 of what is before it in its line; older receipts have none
     checksum: int | msgspec.UnsetType = msgspec.UNSET
 
     def line(self) -> bytes:
@@ -175,19 +164,12 @@ class ReceiptWriter:
 
 @dataclass(frozen=True, eq=False)
 class Receipt:
-    """A receipt that can be read.
+    """A receipt that can be read."""
 
-    Attributes:
-      path: Its file.
-      header: Whose it is.
-      records_at: Where its records begin, in bytes.
-      num_records: How many it has, less one that was broken off.
-    """
-
-    path: Path
-    header: ReceiptHeader
-    records_at: int
-    num_records: int
+    path: Path  # its file
+    header: ReceiptHeader  # whose it is
+    records_at: int  # where its records begin, in bytes
+    num_records: int  # how many it has, less one that was broken off
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Yield the records, some at a time, as structured arrays: "epoch", "step", "centiseconds" and others."""

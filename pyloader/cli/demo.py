@@ -19,7 +19,7 @@ from pyloader.demo.model import byte_entropy
 from pyloader.demo.text_dump import TextDump, library_files, library_texts, texts_of, write_text_dump
 from pyloader.demo.training import Training
 from pyloader.errors import SplitError
-from pyloader.inspecting.peak import forget_peak, peak_bytes
+from pyloader.inspecting.measuring import forget_peak, peak_bytes
 from pyloader.options import format_bytes
 from pyloader.write import split
 

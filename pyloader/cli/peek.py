@@ -28,7 +28,7 @@ from pyloader.cli.screens import (
 from pyloader.columns import Columns, row_count
 from pyloader.files import form_of, list_chunks
 from pyloader.inspecting.contents import ColumnSummary
-from pyloader.inspecting.peeking import Sight, look_at
+from pyloader.inspecting.peeking import Peek, peek_chunks
 from pyloader.options import format_bytes
 
 __all__ = ["add_parser", "run"]
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     progress = progress_over_chunks("read", quiet=arguments.quiet)
     chunks = list_chunks(arguments.path)
     take_form(arguments, chunks.path(0))
-    sight = look_at(chunks, read_all=arguments.all, progress=progress, make_reader=reader_maker(arguments))
+    sight = peek_chunks(chunks, read_all=arguments.all, progress=progress, make_reader=reader_maker(arguments))
     chosen = _chosen([column.name for column in sight.columns], arguments.columns)
     if arguments.json:
         print(as_json(_as_dict(sight, arguments, chosen)))
@@ -85,7 +85,7 @@ def _chosen(names: Sequence[str], wanted: str | None) -> list[str]:
     return wanted.split(",")
 
 
-def _screen(sight: Sight, arguments: argparse.Namespace, chosen: Sequence[str]) -> Iterator[str]:
+def _screen(sight: Peek, arguments: argparse.Namespace, chosen: Sequence[str]) -> Iterator[str]:
     path = arguments.path.rstrip("/") or arguments.path
     (label, text), *rest = _head(sight, path, said_words(arguments))
     if not text:
@@ -109,7 +109,7 @@ def _screen(sight: Sight, arguments: argparse.Namespace, chosen: Sequence[str]) 
     yield as_block(list(expected))
 
 
-def _head(sight: Sight, path: str, said: str) -> Iterator[tuple[str, str]]:
+def _head(sight: Peek, path: str, said: str) -> Iterator[tuple[str, str]]:
     chunks, manifest = sight.chunks, sight.chunks.manifest
     parts = [_num_samples(sight)]
     if len(chunks) > 1 or manifest is not None:
@@ -128,7 +128,7 @@ def _head(sight: Sight, path: str, said: str) -> Iterator[tuple[str, str]]:
         yield "not indexed", f"pyloader index {shlex.quote(path)}{said} counts the samples"
 
 
-def _num_samples(sight: Sight) -> str:
+def _num_samples(sight: Peek) -> str:
     if sight.num_samples is None:
         return "samples not counted"
     return counted(sight.num_samples, "sample") if sight.is_counted else f"about {_rounded(sight.num_samples)} samples"
@@ -187,7 +187,7 @@ def _value(value: Any) -> str:
     return shortened(one_line(str(value)[:80]), 24) if value != "" else '""'
 
 
-def _where_from(sight: Sight) -> str:
+def _where_from(sight: Peek) -> str:
     name = one_line(sight.chunks.names[sight.first])
     seen = counted(row_count(sight.rows), "sample")
     if not sight.is_whole:
@@ -215,7 +215,7 @@ def _cell(value: Any) -> str:
     return one_line(str(value))
 
 
-def _as_dict(sight: Sight, arguments: argparse.Namespace, chosen: Sequence[str]) -> dict[str, Any]:
+def _as_dict(sight: Peek, arguments: argparse.Namespace, chosen: Sequence[str]) -> dict[str, Any]:
     shown = range(min(arguments.samples, row_count(sight.rows)))
     return {
         "path": arguments.path,

@@ -14,7 +14,7 @@ from pyloader.collate import NumpyDataCollator, PaddingDataCollator
 from pyloader.columns import Column, Columns, column_specs
 from pyloader.datareader import DataReader
 from pyloader.errors import CollateError
-from pyloader.inspecting.peeking import Sight
+from pyloader.inspecting.peeking import Peek
 from pyloader.options import format_bytes
 from pyloader.plan import steps_per_epoch
 from pyloader.run.loader_options import MAX_QUEUE_SIZE, SHUFFLE_WINDOW
@@ -41,7 +41,7 @@ class Way:
 
 
 def way_to_read(
-    sight: Sight, path: str, *, batch_size: int, ranks: int, reader: type[DataReader] | None = None, call: str = ""
+    sight: Peek, path: str, *, batch_size: int, ranks: int, reader: type[DataReader] | None = None, call: str = ""
 ) -> Way:
     """Return how to read what was seen.
 
@@ -76,16 +76,16 @@ def way_to_read(
         before.insert(0, _import_of(reader))
     imports = [f"from pyloader import {', '.join(names)}"] if len(names) > 1 or before else []
     lines = (*imports, *before, f"DataLoader({', '.join(options)})")
-    return Way(lines=lines, batch=tuple(_in_words(sight.rows, batch, batch_size)))
+    return Way(lines=lines, batch=tuple(_describe_batch(sight.rows, batch, batch_size)))
 
 
-def _kinds_said(sight: Sight) -> dict[str, str]:
+def _kinds_said(sight: Peek) -> dict[str, str]:
     """Return what the manifest says of all chunks, column -> kind; {} where there is none."""
     manifest = sight.chunks.manifest
     return {} if manifest is None else {spec.name: spec.kind for spec in manifest.columns}
 
 
-def _columns_with_gaps(sight: Sight) -> Iterator[str]:
+def _columns_with_gaps(sight: Peek) -> Iterator[str]:
     """Yield the columns of numbers that are lists, since there is None among them, here or in another chunk."""
     said = _kinds_said(sight)
     for name, values in sight.rows.items():
@@ -103,7 +103,7 @@ def _with_nan(values: Column) -> Column:
         return values
 
 
-def _lists_differ(sight: Sight) -> bool:
+def _lists_differ(sight: Peek) -> bool:
     """Whether the manifest says that rows of numbers are lists: in some chunk they are not of one length."""
     for name in [name for name, kind in _kinds_said(sight).items() if kind == "list"]:
         batch = _collated(PaddingDataCollator(), {name: sight.rows.get(name, [])})
@@ -128,7 +128,7 @@ def _numbers_first(values: Column) -> Column:
     return sorted(values, key=lambda value: isinstance(value, str | bytes | dict))
 
 
-def _in_words(rows: Columns, batch: Columns, batch_size: int) -> Iterator[str]:
+def _describe_batch(rows: Columns, batch: Columns, batch_size: int) -> Iterator[str]:
     for spec, raw in zip(column_specs(batch), column_specs(rows), strict=True):
         if spec.kind != "array":
             yield f"{spec.name}: list of {batch_size} {spec.kind or 'None'}"
@@ -146,7 +146,7 @@ def _import_of(reader: type[DataReader]) -> str:
 
 
 def expectations(
-    sight: Sight, path: str, way: Way, *, batch_size: int, ranks: int, said: str = ""
+    sight: Peek, path: str, way: Way, *, batch_size: int, ranks: int, said: str = ""
 ) -> Iterator[tuple[str, str]]:
     """Yield the lines of the screen, each a label and a text.
 
@@ -173,7 +173,7 @@ def expectations(
         yield "next" if _is_large_dump(sight) else "or split", split
 
 
-def _is_large_dump(sight: Sight) -> bool:
+def _is_large_dump(sight: Peek) -> bool:
     """Whether it is one file, too large to be a chunk that one would train on as it is."""
     return sight.chunks.manifest is None and len(sight.chunks) == 1 and not sight.is_whole
 
@@ -193,13 +193,13 @@ def _steps(num_samples: int, batch_size: int, ranks: int, *, exact: bool) -> Ite
         yield f'{about}{padded:,} with "pad" or "wrap"'
 
 
-def _chunk_bytes(sight: Sight) -> float:
+def _chunk_bytes(sight: Peek) -> float:
     """About how many bytes of memory a chunk takes: the largest, which the bound is counted in; else an average one."""
     counts = sight.chunks.counts
     return sight.row_bytes * ((sight.num_samples or 0) / len(sight.chunks) if counts is None else int(counts.max()))
 
 
-def _warnings(sight: Sight) -> Iterator[tuple[str, str]]:
+def _warnings(sight: Peek) -> Iterator[tuple[str, str]]:
     for column in sight.sorted_columns:
         equal, chance = column.equal_neighbours or 0, column.equal_by_chance or 0
         yield "warning", f"{column.name}: {equal:.0%} of neighbours are equal; in random order, {chance:.0%}."

@@ -20,7 +20,7 @@ from pyloader.cli.screens import as_block, as_json, counted, one_line, screen_wi
 from pyloader.cli.typed import typed_object
 from pyloader.columns import ColumnSpec
 from pyloader.deliver.engines import ENGINES
-from pyloader.inspecting.peak import peak_bytes
+from pyloader.inspecting.measuring import peak_bytes
 from pyloader.options import format_bytes, parse_bytes
 from pyloader.write import FORMATS, INPUT_FORMATS, OutputReport, SplitReport, discard_stopped, split
 from pyloader.write.request import Request, fill_option

@@ -9,38 +9,33 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+from pyloader.deliver.budget import Budget, Lease
+from pyloader.deliver.byte_budget import ByteBudget, Reservation, Size
 from pyloader.deliver.inline import InlineMap
-from pyloader.deliver.ledger import Claim, Ledger, Size
-from pyloader.deliver.lifecycle import Steps, end_with
-from pyloader.deliver.once import Once
-from pyloader.deliver.per_thread import PerThread
+from pyloader.deliver.lifecycle import Steps, StepsClosed, end_with
+from pyloader.deliver.once import Once, PerThread
 from pyloader.deliver.processes import RemoteFunction
 from pyloader.deliver.retries import Retries
-from pyloader.deliver.slots import Held, Slots, SlotsClosed
-from pyloader.deliver.stalls import StallWatch
-from pyloader.deliver.subprocess_run import Ending, run_child
-from pyloader.deliver.threads import ThreadedMap
+from pyloader.deliver.threads import StallWatch, ThreadedMap
 from pyloader.deliver.turns import Turn, this_thread
 
 __all__ = [
-    "Claim",
-    "Ending",
-    "Held",
-    "Ledger",
+    "Budget",
+    "ByteBudget",
+    "Lease",
     "Once",
     "PerThread",
     "RemoteFunction",
+    "Reservation",
     "Retries",
     "Size",
-    "Slots",
-    "SlotsClosed",
     "StallWatch",
     "Steps",
+    "StepsClosed",
     "Turn",
     "end_with",
     "map_ahead",
     "map_in_order",
-    "run_child",
     "this_thread",
 ]
 
@@ -53,7 +48,7 @@ def map_in_order(
     items: Iterable[In],
     *,
     num_threads: int,
-    slots: Slots,
+    budget: Budget,
     name: str,
     weight: Callable[[In], float] = lambda item: 1,
     describe: Callable[[In], str] = str,
@@ -61,13 +56,13 @@ def map_in_order(
 ) -> InlineMap[In, Out] | ThreadedMap[In, Out]:
     """Return `map(fn, items)`, computed ahead by `num_threads` threads, or inline with none.
 
-    `weight(item)` is taken from `slots` before `fn(item)` begins, and given back by whoever uses the results.  The
+    `weight(item)` is taken from `budget` before `fn(item)` begins, and given back by the user of the results.  The
     results and errors are the same for every number of threads.
     """
     if num_threads == 0:
-        return InlineMap(fn, items, slots=slots, weight=weight)
+        return InlineMap(fn, items, budget=budget, weight=weight)
     return ThreadedMap(
-        fn, items, num_threads=num_threads, slots=slots, weight=weight, name=name, describe=describe, watch=watch
+        fn, items, num_threads=num_threads, budget=budget, weight=weight, name=name, describe=describe, watch=watch
     )
 
 
@@ -78,12 +73,12 @@ def map_ahead(
 
     Closing the generator, or leaving its loop, ends the threads.
     """
-    slots = Slots(max_ahead or max(1, 2 * num_threads), blocking=num_threads > 0)
+    budget = Budget(max_ahead or max(1, 2 * num_threads), blocking=num_threads > 0)
     steps = Steps()
-    step = steps.add(map_in_order(fn, items, num_threads=num_threads, slots=slots, name=name))
+    step = steps.add(map_in_order(fn, items, num_threads=num_threads, budget=budget, name=name))
     try:
         for result in step:
             yield result
-            slots.give_back()
+            budget.give_back()
     finally:
         steps.close()

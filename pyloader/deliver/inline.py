@@ -1,4 +1,4 @@
-"""Inline: a step done in the caller's own thread when its result is asked for.  The reference for every engine."""
+"""Inline: a step done in the caller's own thread when its result is asked for.  Threads must give the same results."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
-from pyloader.deliver.slots import Slots
+from pyloader.deliver.budget import Budget
+from pyloader.deliver.lifecycle import Step
 
 __all__ = ["InlineMap", "close_items", "not_a_stop"]
 
@@ -15,13 +16,13 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 
-class InlineMap(Generic[In, Out]):
-    """`map(fn, items)`, taking from `slots` before each call."""
+class InlineMap(Step, Generic[In, Out]):
+    """`map(fn, items)`, taking from `budget` before each call."""
 
     def __init__(
-        self, fn: Callable[[In], Out], items: Iterable[In], *, slots: Slots, weight: Callable[[In], float]
+        self, fn: Callable[[In], Out], items: Iterable[In], *, budget: Budget, weight: Callable[[In], float]
     ) -> None:
-        self._fn, self._items, self._slots, self._weight = fn, iter(items), slots, weight
+        self._fn, self._items, self._budget, self._weight = fn, iter(items), budget, weight
         self._busy_seconds = 0.0
 
     def __iter__(self) -> Iterator[Out]:
@@ -29,7 +30,7 @@ class InlineMap(Generic[In, Out]):
 
     def __next__(self) -> Out:
         item = next(self._items)
-        self._slots.take(self._weight(item))
+        self._budget.take(self._weight(item))
         begun = time.perf_counter()
         try:
             return self._fn(item)
@@ -38,28 +39,10 @@ class InlineMap(Generic[In, Out]):
         finally:
             self._busy_seconds += time.perf_counter() - begun
 
-    def start(self) -> None:
-        """Nothing runs on its own."""
-
     def take_busy_seconds(self) -> float:
         """Return how long the function ran since this was last asked."""
         seconds, self._busy_seconds = self._busy_seconds, 0.0
         return seconds
-
-    def activity(self) -> list[str]:
-        """Return what is being done: nothing that could be told from outside."""
-        return []
-
-    def stacks(self) -> list[str]:
-        """Return no stacks."""
-        return []
-
-    def owns(self, thread: object) -> bool:
-        """Tell that no thread is this step's."""
-        return False
-
-    def signal_close(self) -> None:
-        """Nothing runs on its own."""
 
     def join(self, deadline: float) -> list[str]:
         """Close the items; nothing is left running."""

@@ -1,4 +1,4 @@
-"""Lifecycle: how steps end, whoever ends them: close(), collection, interpreter exit."""
+"""Lifecycle: the end of a run's steps, by close(), by garbage collection, or at the interpreter's exit."""
 
 from __future__ import annotations
 
@@ -8,39 +8,90 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from pyloader.errors import ForkError
 
-__all__ = ["Steps", "end_with"]
+__all__ = ["Awaited", "Guarded", "Step", "Steps", "StepsClosed", "end_with"]
 
 _log = logging.getLogger("pyloader")
 
 _CLOSE_SECONDS = 5.0
 
 
-class _Awaited(Protocol):
-    def activity(self) -> list[str]: ...
-    def signal_close(self) -> None: ...
-    def join(self, deadline: float) -> list[str]: ...
+class StepsClosed(Exception):
+    """Raised by whatever waits once the steps are being closed: nothing it waits for will come any more."""
 
 
-class _Step(_Awaited, Protocol):
-    def start(self) -> None: ...
-    def stacks(self) -> list[str]: ...
-    def owns(self, thread: threading.Thread) -> bool: ...
+class Awaited:
+    """Something that threads wait for, and that is closed with the steps.  Nothing of it runs by itself, at first."""
+
+    def activity(self) -> list[str]:
+        """Return what it is doing."""
+        return []
+
+    def signal_close(self) -> None:
+        """End every wait, now and from now on."""
+
+    def join(self, deadline: float) -> list[str]:
+        """Wait until nothing of it runs, or `deadline` (as `time.monotonic` counts); return what still runs."""
+        return []
 
 
-AnyStep = TypeVar("AnyStep", bound=_Step)
-AnyAwaited = TypeVar("AnyAwaited", bound=_Awaited)
+class Step(Awaited):
+    """A step of a run.  It has no threads, at first."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def stacks(self) -> list[str]:
+        """Return the stacks of its threads."""
+        return []
+
+    def owns(self, thread: threading.Thread) -> bool:
+        """Tell whether `thread` is one of its own."""
+        return False
+
+
+class Guarded(Awaited):
+    """Fields that several threads change and wait for.
+
+    Attributes:
+      changed: Guards every field.
+    """
+
+    def __init__(self) -> None:
+        # Re-entrant: a finaliser may run in a thread that is inside one of these methods.
+        self.changed = threading.Condition(threading.RLock())
+        self._closed = False
+
+    def signal_close(self) -> None:
+        """End every wait, now and from now on."""
+        with self.changed:
+            self._closed = True
+            self.changed.notify_all()
+
+    def _wait_until(self, is_ready: Callable[[], bool], seconds: float | None = None) -> None:
+        """Wait under `changed`, at most for so many seconds.
+
+        Raises:
+          StepsClosed: closed, before or meanwhile.
+        """
+        self.changed.wait_for(lambda: self._closed or is_ready(), seconds)
+        if self._closed:
+            raise StepsClosed
+
+
+AnyStep = TypeVar("AnyStep", bound=Step)
+AnyAwaited = TypeVar("AnyAwaited", bound=Awaited)
 
 
 class Steps:
     """A run's steps, upstream first, and what else their threads wait for (processes, a bound), closed together."""
 
     def __init__(self) -> None:
-        self._steps: list[_Step] = []
-        self._awaited: list[_Awaited] = []
+        self._steps: list[Step] = []
+        self._awaited: list[Awaited] = []
         self._process = os.getpid()
 
     def add(self, step: AnyStep) -> AnyStep:
@@ -87,7 +138,7 @@ class Steps:
         if os.getpid() != self._process:
             return
         self.interrupt()
-        steps: Sequence[_Step] = self._steps[::-1]
+        steps: Sequence[Step] = self._steps[::-1]
         deadline = time.monotonic() + _CLOSE_SECONDS
         running = [line for awaited in self._awaited for line in awaited.join(deadline)]
         if any(step.owns(threading.current_thread()) for step in steps):

@@ -37,17 +37,11 @@ _by_name: WeakValueDictionary[str, type] = WeakValueDictionary()
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What a call raised, on its way to another process.
+    """What a call raised, on its way to another process."""
 
-    Attributes:
-      pickled: The exception, then those that it was raised from, as far as they can be pickled.
-      text: The same in one line.
-      trace: Its traceback.
-    """
-
-    pickled: tuple[bytes, ...]
-    text: str
-    trace: str
+    pickled: tuple[bytes, ...]  # the exception, then those that it was raised from, as far as they can be pickled
+    text: str  # the same in one line
+    trace: str  # its traceback
 
     @classmethod
     def of(cls, error: BaseException, known: Known) -> Failure:

@@ -1,8 +1,7 @@
 """Processes: a function that is called in a thread, and runs in that thread's own worker process.
 
-The threads are those of a step, and keep what a step promises: order, bounds, errors in their place.  A thread that
-waits for its process leaves the interpreter's lock to others, so that user code which is Python all through uses
-several cores.
+The threads are those of a step, so order, bounds and the places of errors stay as with threads.  A thread that waits
+for its process leaves the interpreter's lock to others, so that user code in pure Python uses several cores.
 """
 
 from __future__ import annotations
@@ -19,11 +18,12 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Generic, NoReturn, TypeVar
 
+from pyloader.deliver.lifecycle import Awaited, StepsClosed
 from pyloader.deliver.messages import Message, receive, send
-from pyloader.deliver.slots import SlotsClosed
-from pyloader.deliver.worker_death import account_of_death
 from pyloader.errors import WorkerDiedError, import_optional
+from pyloader.machine.limits import memory_limits
 from pyloader.machine.memory import RecycledMemory
+from pyloader.options import format_bytes
 
 __all__ = ["RemoteFunction"]
 
@@ -48,7 +48,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_close_connections)
 
 
-class RemoteFunction(Generic[Out]):
+class RemoteFunction(Awaited, Generic[Out]):
     """`fn`, run in worker processes: one for each thread that calls, started by its first call.
 
     An exception arrives as itself, with the worker's traceback in a note.
@@ -85,17 +85,13 @@ class RemoteFunction(Generic[Out]):
             answer = worker.ask(message, self._memory)
         except (EOFError, OSError) as exc:
             if self._closed:
-                raise SlotsClosed from None
+                raise StepsClosed from None
             worker.raise_death(self._doing(*args), exc)
         failure, value = self._pickling.unpack(answer)
         if failure is not None:
             raise failure.as_error()
         result: Out = value
         return result
-
-    def activity(self) -> list[str]:
-        """Return nothing: what the processes do is told by the threads that wait for them."""
-        return []
 
     def signal_close(self) -> None:
         """Tell the processes to end, and the threads not to wait for them."""
@@ -122,7 +118,7 @@ class RemoteFunction(Generic[Out]):
             if self._closed:  # perhaps only now, by a finaliser that ran in this thread
                 self.signal_close()
                 self.join(time.monotonic() + _GRACE_SECONDS)
-                raise SlotsClosed
+                raise StepsClosed
         assert worker is not None
         return worker
 
@@ -195,4 +191,33 @@ class _Worker:
                 exit_code = self._process.returncode = os.waitstatus_to_exitcode(status)
                 # A new process begins with its parent's peak: it is a bound, exact for a worker that outgrew us.
                 peak_bytes = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-        raise WorkerDiedError(*account_of_death(str(self), exit_code, peak_bytes, doing)) from cause
+        raise WorkerDiedError(*_account_of_death(str(self), exit_code, peak_bytes, doing)) from cause
+
+
+def _account_of_death(who: str, exit_code: int | None, peak_bytes: int | None, doing: str) -> tuple[str, str]:
+    """Return what happened to a worker, and what to do about it.
+
+    Args:
+      who: The worker.
+      exit_code: As `subprocess` counts, so that -9 is SIGKILL; None when nobody knows.
+      peak_bytes: It had no more memory than this.
+      doing: What it did.
+    """
+    what = f"{who} {_ending(exit_code)} while {doing}."
+    if peak_bytes is not None:
+        limits = ", ".join(f"{name} {format_bytes(limit)}" for name, limit in memory_limits().items())
+        what += f" It had at most {format_bytes(peak_bytes)} of memory; {limits}."
+    if exit_code == -signal.SIGKILL:
+        return what, "Most often the system kills when memory runs out: use fewer workers, smaller chunks or batches"
+    return what, "Its last words, if it had any, are on the standard error"
+
+
+def _ending(exit_code: int | None) -> str:
+    if exit_code is None:
+        return "ended, nobody knows how,"
+    if exit_code >= 0:
+        return f"ended with exit code {exit_code}"
+    try:
+        return f"was killed by {signal.Signals(-exit_code).name}"
+    except ValueError:
+        return f"was killed by signal {-exit_code}"

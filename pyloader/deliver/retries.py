@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 
-from pyloader.deliver.slots import SlotsClosed
+from pyloader.deliver.lifecycle import Guarded
 
 __all__ = ["Retries"]
 
 _log = logging.getLogger("pyloader")
 
 
-class Retries:
-    """Says after a failed call whether to make it again, and waits before; closing ends the wait.
+class Retries(Guarded):
+    """Decides after a failed call whether to make it again, and waits before that; closing ends the wait.
 
-    It does not make the call itself, so that nothing of it stands between a thread and the user's code.
+    It does not make the call itself: the stack between a thread and the user's code stays short.
 
     Args:
       waits: The seconds to wait before each further call; as many as there are, and then the error is raised.
@@ -27,10 +26,8 @@ class Retries:
     def __init__(
         self, *, waits: tuple[float, ...], may_pass: Callable[[Exception], bool], count: Callable[[], None]
     ) -> None:
+        super().__init__()
         self._waits, self._may_pass, self._count = waits, may_pass, count
-        # Re-entrant: a finaliser may run in a thread that is inside one of these methods.
-        self._changed = threading.Condition(threading.RLock())
-        self._closed = False
 
     def wait_after(self, error: Exception, number: int, doing: str) -> bool:
         """Wait until a call may be made again, and tell whether it may; otherwise the caller raises `error`.
@@ -41,7 +38,7 @@ class Retries:
           doing: What the call is called in reports: "reading chunk-0003".
 
         Raises:
-          SlotsClosed: closed, before or meanwhile.
+          StepsClosed: closed, before or meanwhile.
         """
         num_tries = len(self._waits) + 1
         if num_tries == 1 or not self._may_pass(error):
@@ -52,22 +49,7 @@ class Retries:
         seconds = self._waits[number - 1]
         text, left = f"{type(error).__name__}: {error}", f"try {number + 1} of {num_tries} in {seconds:g} s"
         _log.warning("%s failed (%s); %s", doing, text, left)
-        with self._changed:
+        with self.changed:
             self._count()
-            if self._changed.wait_for(lambda: self._closed, seconds):
-                raise SlotsClosed
+            self._wait_until(lambda: False, seconds)
         return True
-
-    def activity(self) -> list[str]:
-        """Return nothing: the step that calls says which item it is at."""
-        return []
-
-    def signal_close(self) -> None:
-        """End every wait, now and from now on."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-
-    def join(self, deadline: float) -> list[str]:
-        """Nothing runs on its own."""
-        return []

@@ -1,8 +1,9 @@
-"""Threads: a step done ahead of time by several threads, its results in order."""
+"""Threads: a step done ahead of time by several threads, its results in order; and the wait for a late result."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 import threading
 import time
@@ -11,11 +12,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from pyloader.deliver.budget import Budget
 from pyloader.deliver.inline import close_items, not_a_stop
-from pyloader.deliver.slots import Slots, SlotsClosed
-from pyloader.deliver.stalls import StallWatch
+from pyloader.deliver.lifecycle import Step, StepsClosed
+from pyloader.errors import StallError
 
-__all__ = ["ThreadedMap"]
+__all__ = ["StallWatch", "ThreadedMap"]
+
+_log = logging.getLogger("pyloader")
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -23,25 +27,25 @@ Out = TypeVar("Out")
 
 @dataclass(slots=True)
 class _Outcome:
-    """What came of one item: a value, an error, or that there are no more."""
+    """The result for one item: a value, an error, or that there are no more items."""
 
     value: Any = None
     error: BaseException | None = None
     is_end: bool = False
 
 
-class ThreadedMap(Generic[In, Out]):
-    """`map(fn, items)` in order, computed in threads as far ahead as `slots` has room.
+class ThreadedMap(Step, Generic[In, Out]):
+    """`map(fn, items)` in order, computed in threads as far ahead as `budget` has room.
 
     `items` is advanced by one thread at a time, never by two.  A failure of `items` or `fn` is raised in its place:
-    after the results before it, and again at every further call.  What was taken from `slots` is given back by whoever
-    uses the results.
+    after the results before it, and again at every further call.  The user of the results gives back
+    what was taken from `budget`.
 
     Args:
       fn: Called in any of the threads.
       items: What to call it with.
       num_threads: At least 1.
-      slots: `weight(item)` is taken before `fn(item)` begins.
+      budget: `weight(item)` is taken before `fn(item)` begins.
       weight: How much an item takes.
       name: What the step is called in thread names and reports: "read".
       describe: What an item is called in reports: a file name.
@@ -54,13 +58,13 @@ class ThreadedMap(Generic[In, Out]):
         items: Iterable[In],
         *,
         num_threads: int,
-        slots: Slots,
+        budget: Budget,
         weight: Callable[[In], float],
         name: str,
         describe: Callable[[In], str],
         watch: StallWatch | None = None,
     ) -> None:
-        self._fn, self._items, self._slots, self._weight = fn, iter(items), slots, weight
+        self._fn, self._items, self._budget, self._weight = fn, iter(items), budget, weight
         self._name, self._describe, self._watch = name, describe, watch
         # Re-entrant: a finaliser may run in a thread that is inside one of these methods.
         self._changed = threading.Condition(threading.RLock())
@@ -90,7 +94,7 @@ class ThreadedMap(Generic[In, Out]):
             else:
                 self._watch.wait(self._changed, self._is_ready)
             if self._num_taken not in self._outcomes:
-                raise SlotsClosed
+                raise StepsClosed
             outcome = self._outcomes[self._num_taken]
             if outcome.is_end:
                 raise StopIteration
@@ -113,7 +117,7 @@ class ThreadedMap(Generic[In, Out]):
         """Return what each thread is doing, and for how long."""
         now = time.monotonic()
         doing = [f"{self._name}: {what} for {now - since:.0f} s" for what, since in list(self._doing.values())]
-        return [*doing, f"{self._name}: {len(self._outcomes)} ready, {self._slots}"]
+        return [*doing, f"{self._name}: {len(self._outcomes)} ready, {self._budget}"]
 
     def stacks(self) -> list[str]:
         """Return the stack of each thread that is inside `fn`."""
@@ -130,7 +134,7 @@ class ThreadedMap(Generic[In, Out]):
 
     def signal_close(self) -> None:
         """Tell the threads to end."""
-        self._slots.close()
+        self._budget.signal_close()
         with self._changed:
             self._ended = self._closed = True
             self._changed.notify_all()
@@ -166,10 +170,10 @@ class ThreadedMap(Generic[In, Out]):
             place = self._num_pulled
             try:
                 item = next(self._items)
-                self._slots.take(self._weight(item))
+                self._budget.take(self._weight(item))
             except StopIteration:
                 return self._finish(place, _Outcome(is_end=True))
-            except SlotsClosed:
+            except StepsClosed:
                 return False
             except BaseException as exc:  # the consumer's thread must see everything
                 return self._finish(place, _Outcome(error=exc))
@@ -195,3 +199,44 @@ class ThreadedMap(Generic[In, Out]):
             self._ended = True
             self._changed.notify_all()
         return False
+
+
+class StallWatch:
+    """Waits for a condition: warns once when that takes long, and raises when it takes too long.
+
+    Args:
+      warn_after: Seconds of silence before a warning.
+      fail_after: Seconds of silence before StallError; None waits for ever.
+      activity: Returns what every step is doing.
+      stacks: Returns the stacks of the threads that are doing it.
+    """
+
+    def __init__(
+        self,
+        *,
+        fail_after: float | None,
+        activity: Callable[[], list[str]],
+        stacks: Callable[[], list[str]],
+        warn_after: float = 60.0,
+    ) -> None:
+        self._warn_after, self._fail_after = warn_after, fail_after
+        self._activity, self._stacks = activity, stacks
+
+    def wait(self, changed: threading.Condition, is_ready: Callable[[], bool]) -> None:
+        """Wait until `is_ready()`, called under `changed`, which the caller holds.
+
+        Raises:
+          StallError: nothing for `fail_after` seconds.
+        """
+        begun = time.monotonic()
+        warns = self._fail_after is None or self._warn_after < self._fail_after
+        if warns:
+            if changed.wait_for(is_ready, self._warn_after):
+                return
+            _log.warning("nothing has arrived for %g s: %s", self._warn_after, "; ".join(self._activity()))
+        left = None if self._fail_after is None else self._fail_after - (time.monotonic() - begun)
+        if not changed.wait_for(is_ready, left):
+            raise StallError(
+                f"nothing arrived within stall_timeout_seconds={self._fail_after:g}: {'; '.join(self._activity())}.",
+                "The threads are at:\n" + "\n".join(self._stacks()),
+            )

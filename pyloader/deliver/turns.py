@@ -1,4 +1,4 @@
-"""Turns: what threads do one after another."""
+"""Turn: one thread at a time takes batches of a loader, and another one that moves the loader is told apart."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ this_thread = threading.get_ident
 
 
 class Turn:
-    """Whose turn it is to take batches of a loader: one thread's at a time; a second one is refused, and does not wait.
+    """The right to take batches of a loader: one thread has it at a time; a second one is refused, and does not wait.
 
     It is a dict that holds the thread, since a lock costs twice as much, and every batch pays for it:
 
@@ -34,7 +34,7 @@ class Turn:
       name: What the loader is called in errors.
 
     Attributes:
-      take: take(0, me) takes the turn when nobody has it, and returns who has it now.
+      take: take(0, me) takes the turn when no thread has it, and returns which thread has it now.
       give_back: Gives it back; where `awaiting` is set then, `wake` must follow.
       awaiting: The error of a thread that waits for the turn in order to move the loader; None mostly.
       moved: The error for the thread whose `for` another thread has moved; None mostly.

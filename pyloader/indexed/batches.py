@@ -8,7 +8,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from pyloader.deliver import RemoteFunction, Slots, Steps
+from pyloader.deliver import Budget, RemoteFunction, Steps
 from pyloader.errors import ClosedError, PyLoaderError
 from pyloader.indexed.making import STAGES, MakeBatches, Pace, group_making
 from pyloader.indexed.options import ItemOptions
@@ -63,7 +63,7 @@ class ItemRun(Handover[ItemPosition]):
             groups,
             weight=lambda group: len(group.sizes),
             num_threads=options.num_workers,
-            slots=Slots(limit, blocking=threaded),
+            budget=Budget(limit, blocking=threaded),
             describe=lambda group: plan.place(group.step),
             stall_timeout_seconds=options.given.stall_timeout_seconds,
         )

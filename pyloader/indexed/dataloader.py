@@ -16,7 +16,7 @@ from pyloader.indexed.options import resolve
 from pyloader.observe import Stats
 from pyloader.options import checked_integer
 from pyloader.plan import ItemPosition, Sampler, item_groups, item_position_from_state
-from pyloader.run.adapters import Received, Wrappable
+from pyloader.run.adapters import DeliveredState, HasPosition
 from pyloader.world import World
 
 __all__ = ["DataLoader"]
@@ -26,7 +26,7 @@ _log = logging.getLogger("pyloader")
 Batch = TypeVar("Batch")
 
 
-class DataLoader(Wrappable, Generic[Batch]):
+class DataLoader(HasPosition, Generic[Batch]):
     """Streams batches of random-access datasets to a training loop, endless unless `num_epochs` is given.
 
     A `for` goes on where the last one stopped, also after `break`.  Each `iter(loader)` is an iterator of its own: it
@@ -111,9 +111,9 @@ class DataLoader(Wrappable, Generic[Batch]):
         self._turn = Turn("DataLoader")
         self._iterators: weakref.WeakSet[Batches[Batch]] = weakref.WeakSet()
         self._latest = self._at(ItemPosition())
-        self._is_fresh = True  # the latest iterator has not been handed out
+        self._is_fresh = True  # the latest iterator has been given to nobody
         if self._options.world_source:
-            _log.info(self._options.rank_in_words())
+            _log.info(self._options.describe_rank())
 
     def __iter__(self) -> Batches[Batch]:
         self._unwrap_if_left()
@@ -199,10 +199,10 @@ class DataLoader(Wrappable, Generic[Batch]):
         for batches in list(self._iterators):
             batches.close()
 
-    def _received(self) -> Received:
+    def _delivered(self) -> DeliveredState:
         latest, counters = self._latest, self._options.counters
         state = latest.state_dict()
-        return Received(state, latest.steps_done, latest.epochs_done, counters.num_steps, counters.num_samples)
+        return DeliveredState(state, latest.steps_done, latest.epochs_done, counters.num_steps, counters.num_samples)
 
     def _interrupt(self, error: ConcurrentUseError) -> None:
         self._latest._interrupt(error)

@@ -16,7 +16,7 @@ from pyloader.indexed.dataset import Dataset
 from pyloader.indexed.rows import Rows, num_rows, sliced_rows
 from pyloader.plan import ItemGroup, ItemPosition
 from pyloader.run.handover import MadeGroup
-from pyloader.run.replacements import with_stand_ins
+from pyloader.run.replacements import with_replacements
 
 __all__ = ["STAGES", "MadeItems", "MakeBatches", "Pace", "group_making", "made_batches"]
 
@@ -108,7 +108,7 @@ def made_batches(
     num_rows = len(group.indices)
     bad: dict[int, Exception] = {}
     if skips and len(group.sizes) == 1:
-        rows, _, bad = with_stand_ins(lambda some, _: _taken(source, group.indices[some]), num_rows)
+        rows, _, bad = with_replacements(lambda some, _: _taken(source, group.indices[some]), num_rows)
     else:
         rows = _taken(source, group.indices)
     made = MadeItems(

@@ -86,7 +86,7 @@ class ItemOptions:
         """Return the position before a step, counted over all epochs, once it is known to be one."""
         return ItemPosition(checked_integer("step", step, at_least=0, at_most=self.plan.last_step), ended=True)
 
-    def rank_in_words(self) -> str:
+    def describe_rank(self) -> str:
         """Return which rank this is, who said so, and how long an epoch is on all ranks alike."""
         rank = f"rank {self.plan.rank} of {self.plan.world_size} ({self.world_source})"
         steps = self.plan.steps_per_epoch

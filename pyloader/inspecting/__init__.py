@@ -1,3 +1,3 @@
-"""What the command line looks at: chunks, damage, speed, memory."""
+"""What the command line inspects: chunks, damage, speed, memory."""
 
 __all__: list[str] = []

@@ -22,33 +22,22 @@ _SORTED = 0.25  # this much more of the neighbours are equal than would be by ch
 
 
 class ColumnSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """What one column holds.
+    """What one column holds."""
 
-    Attributes:
-      name: Its key.
-      kind: "str", "int64", "float32 [28, 28]", ...
-      num_rows: How many rows were looked at.
-      num_missing: How many of them are None or NaN.
-      measured: What min, middle and max are of: "length" of text, bytes and lists; "number" of numbers; or "".
-      smallest, middle, largest: `middle` is the median of lengths and the mean of numbers; None when there are none.
-      num_different: How many different values; None when they were not counted (arrays in rows, lists, too many).
-      most_common: Up to three values with their shares (0 to 1), most common first.
-      equal_neighbours: The share (0 to 1) of rows that equal the row before; None without neighbours.
-      equal_by_chance: The share there would be in a random order.
-    """
-
-    name: str
-    kind: str
-    num_rows: int
-    num_missing: int
-    measured: Measured
+    name: str  # its key
+    kind: str  # "str", "int64", "float32 [28, 28]", ...
+    num_rows: int  # how many rows were looked at
+    num_missing: int  # how many of them are None or NaN
+    measured: Measured  # what min, middle and max are of: "length" of text, bytes and lists; "number" of numbers; or ""
+    # of what was measured; `middle` is the median of lengths and the mean of numbers; None when there are none
     smallest: float | None
     middle: float | None
     largest: float | None
+    # how many different values; None when they were not counted (arrays in rows, lists, too many)
     num_different: int | None
-    most_common: tuple[tuple[Any, float], ...]
-    equal_neighbours: float | None
-    equal_by_chance: float | None
+    most_common: tuple[tuple[Any, float], ...]  # up to three values with their shares (0 to 1), most common first
+    equal_neighbours: float | None  # the share (0 to 1) of rows that equal the row before; None without neighbours
+    equal_by_chance: float | None  # the share there would be in a random order
 
 
 class ColumnTally:

@@ -30,19 +30,12 @@ _METHODS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Count:
-    """What counting found.
+    """What counting found."""
 
-    Attributes:
-      columns: What each column is in every chunk, sorted by name.
-      chunks: One entry for each chunk.
-      method: How samples were counted, in words.
-      largest_bytes: About how many bytes of memory the largest chunk's columns take.
-    """
-
-    columns: _Specs
-    chunks: tuple[ChunkEntry, ...]
-    method: str
-    largest_bytes: int
+    columns: _Specs  # what each column is in every chunk, sorted by name
+    chunks: tuple[ChunkEntry, ...]  # one entry for each chunk
+    method: str  # how samples were counted, in words
+    largest_bytes: int  # about how many bytes of memory the largest chunk's columns take
 
 
 def count_samples(

@@ -29,64 +29,43 @@ from pyloader.files import (
 )
 from pyloader.read import reader_for
 
-__all__ = ["Finding", "Inspection", "Maker", "inspect_chunks"]
+__all__ = ["FileFinding", "Inspection", "Maker", "inspect_chunks"]
 
 State: TypeAlias = Literal["changed", "truncated", "missing", "unreadable", "extra", "ignored"]
 Compared: TypeAlias = Literal["checksums", "contents", "sizes"]
 Progress: TypeAlias = Callable[[Sequence[ChunkEntry]], Iterable[ChunkEntry]]
 
 
-class Finding(msgspec.Struct, frozen=True):
-    """Something about one file.
+class FileFinding(msgspec.Struct, frozen=True):
+    """Something about one file."""
 
-    Attributes:
-      file: Its path relative to the chunks' directory.
-      state: "changed", "truncated", "missing" or "unreadable" for a chunk of the manifest; "extra" for a file that is
-        not in it but looks like one, and keeps the directory from being loaded; "ignored" for one that does no harm.
-      what: What was found, in words.
-    """
-
-    file: str
+    file: str  # its path relative to the chunks' directory
+    # "changed", "truncated", "missing" or "unreadable" for a chunk of the manifest; "extra" for a file that is not in
+    # it but looks like one, and keeps the directory from being loaded; "ignored" for one that does no harm
     state: State
-    what: str
+    what: str  # what was found, in words
 
 
 class Maker(msgspec.Struct, frozen=True):
-    """A command that made chunks which are not as they were.
+    """A command that made chunks which are not as they were."""
 
-    Attributes:
-      command: The command; "" when the manifest does not say it.
-      mends: Whether giving it again writes these chunks, and nothing else.
-      files: The chunks.
-    """
-
-    command: str
-    mends: bool
-    files: tuple[str, ...]
+    command: str  # the command; "" when the manifest does not say it
+    mends: bool  # whether giving it again writes these chunks, and nothing else
+    files: tuple[str, ...]  # the chunks
 
 
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):
-    """What came out of comparing a directory with its manifest.
+    """What came out of comparing a directory with its manifest."""
 
-    Attributes:
-      manifest: Where the manifest is.
-      compared: "checksums", "contents" (counts and columns, as read) or "sizes".
-      num_chunks, num_samples: As the manifest has them.
-      num_bad_chunks, num_bad_samples: Chunks that are not as the manifest says, and its samples in them.
-      findings: Bad chunks by name, then extra files, then ignored ones.
-      made_by: The manifest's.
-      makers: Who made the bad chunks, each with the names of those.
-    """
-
-    manifest: str
-    compared: Compared
-    num_chunks: int
+    manifest: str  # where the manifest is
+    compared: Compared  # "checksums", "contents" (counts and columns, as read) or "sizes"
+    num_chunks: int  # as the manifest has them
     num_samples: int
-    num_bad_chunks: int
-    num_bad_samples: int
-    findings: tuple[Finding, ...]
-    made_by: dict[str, object]
-    makers: tuple[Maker, ...] = ()
+    num_bad_chunks: int  # chunks that are not as the manifest says
+    num_bad_samples: int  # the manifest's samples in them
+    findings: tuple[FileFinding, ...]  # bad chunks by name, then extra files, then ignored ones
+    made_by: dict[str, object]  # the manifest's
+    makers: tuple[Maker, ...] = ()  # who made the bad chunks, each with the names of those
 
     @property
     def is_good(self) -> bool:
@@ -124,7 +103,7 @@ def inspect_chunks(
     reader_of = cache(lambda: make_reader(root / manifest.chunks[0].file, manifest=manifest))
     if not sizes_only and not all_checksums:
         reader_of()  # one that cannot be found is the manifest's fault, not the chunks'
-    findings: list[Finding] = []
+    findings: list[FileFinding] = []
     bad_samples = 0
     for chunk in progress(manifest.chunks):
         finding = _size_finding(root, chunk, scan)
@@ -149,25 +128,25 @@ def inspect_chunks(
     )
 
 
-def _size_finding(root: Path, chunk: ChunkEntry, scan: Scan) -> Finding | None:
+def _size_finding(root: Path, chunk: ChunkEntry, scan: Scan) -> FileFinding | None:
     found = scan.chunks.get(chunk.file)
     if found is None:
         if problem := scan.unreadable.get(chunk.file):
-            return Finding(chunk.file, "unreadable", problem)
+            return FileFinding(chunk.file, "unreadable", problem)
         try:
             found = chunk_bytes(root / chunk.file)  # its name would not make it a chunk, but the manifest does
         except FileNotFoundError:
-            return Finding(chunk.file, "missing", "")
+            return FileFinding(chunk.file, "missing", "")
         except OSError as exc:
-            return Finding(chunk.file, "unreadable", f"cannot be read ({exc.strerror})")
+            return FileFinding(chunk.file, "unreadable", f"cannot be read ({exc.strerror})")
     state: State = "truncated" if found < chunk.num_bytes else "changed"
     what = size_difference(found, chunk)
-    return Finding(chunk.file, state, what) if what else None
+    return FileFinding(chunk.file, state, what) if what else None
 
 
 def _content_finding(
     root: Path, chunk: ChunkEntry, manifest: Manifest, reader_of: Callable[[], DataReader]
-) -> Finding | None:
+) -> FileFinding | None:
     path = os.path.join(root, chunk.file)
     state: State = "changed"
     before = ""
@@ -186,7 +165,7 @@ def _content_finding(
         state, what = "unreadable", f"{type(exc).__name__}: {exc}"
     if before and not what:
         what = "it reads well, so some values are others"
-    return Finding(chunk.file, state, before + what) if what else None
+    return FileFinding(chunk.file, state, before + what) if what else None
 
 
 def _what_differs(columns: Columns, chunk: ChunkEntry, manifest: Manifest) -> str:
@@ -198,14 +177,14 @@ def _what_differs(columns: Columns, chunk: ChunkEntry, manifest: Manifest) -> st
     return difference(column_specs(columns), wanted) if columns else ""
 
 
-def _unlisted(manifest: Manifest, scan: Scan, coming: Collection[str]) -> list[Finding]:
+def _unlisted(manifest: Manifest, scan: Scan, coming: Collection[str]) -> list[FileFinding]:
     listed = {chunk.file for chunk in manifest.chunks}
     forms = {form_of(file) for file in listed}
     others = sorted({*scan.chunks, *scan.unreadable, *scan.unfinished, *scan.ignored} - listed)
     harmful = [file for file in others if file in scan.chunks and form_of(file) in forms and file not in coming]
     return [
-        *(Finding(file, "extra", "not in the manifest, so the directory does not load") for file in harmful),
-        *(Finding(file, "ignored", _harmless(file, coming)) for file in others if file not in set(harmful)),
+        *(FileFinding(file, "extra", "not in the manifest, so the directory does not load") for file in harmful),
+        *(FileFinding(file, "ignored", _harmless(file, coming)) for file in others if file not in set(harmful)),
     ]
 
 

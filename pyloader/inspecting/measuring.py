@@ -1,8 +1,9 @@
-"""How fast batches come, and what they take: of any iterable of batches, while nothing is done with them."""
+"""How fast batches come, of any iterable of batches, and how much memory a process takes."""
 
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -10,33 +11,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Measurement", "measure", "num_rows", "private_bytes"]
+__all__ = ["Measurement", "forget_peak", "measure", "num_rows", "peak_bytes", "private_bytes"]
 
 _LOOK_SECONDS = 0.02  # between two looks at the memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """What was measured.
+    """What was measured."""
 
-    Attributes:
-      num_batches: Batches received.
-      num_samples: Samples in them.
-      seconds: From the request of the first batch to the last batch.
-      first_batch_seconds: How long the first one took, the making of the loader included.
-      samples_per_second: After the first batch; with one batch only, of that one.
-      memory_bytes: The most private memory of this process and those below it, above what there was before; 0 where the
-        system does not say.
-      is_whole: Whether the batches came to an end before the time was over.
-    """
-
-    num_batches: int
-    num_samples: int
-    seconds: float
-    first_batch_seconds: float
-    samples_per_second: float
+    num_batches: int  # batches received
+    num_samples: int  # samples in them
+    seconds: float  # from the request of the first batch to the last batch
+    first_batch_seconds: float  # how long the first one took, the making of the loader included
+    samples_per_second: float  # after the first batch; with one batch only, of that one
+    # the most private memory of this process and those below it, above what there was before; 0 where the system does
+    # not say
     memory_bytes: int
-    is_whole: bool
+    is_whole: bool  # whether the batches came to an end before the time was over
 
 
 def measure(
@@ -115,3 +107,23 @@ def _private_bytes(place: Path) -> int:
         found = re.findall(r"^Rss(?:Anon|Shmem):\s+(\d+) kB", (place / "status").read_text(), re.MULTILINE)
         return sum(map(int, found)) * 1024
     return 0
+
+
+def peak_bytes() -> int:
+    """Return the largest resident size of this process since `forget_peak`, in bytes; 0 where the system is silent."""
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage would count the parent's peak too, which a child inherits
+        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+        return int(found[1]) * 1024 if found else 0
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def forget_peak() -> None:
+    """Measure from here on, on Linux; elsewhere the peak is that of the whole process."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets VmHWM

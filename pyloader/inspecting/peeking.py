@@ -15,7 +15,7 @@ from pyloader.inspecting.contents import ColumnSummary, is_sorted_by_class, tall
 from pyloader.options import format_bytes
 from pyloader.read import reader_for, reader_name
 
-__all__ = ["Sight", "look_at"]
+__all__ = ["Peek", "peek_chunks"]
 
 _LARGEST_BYTES = 2**30
 
@@ -23,41 +23,29 @@ Progress: TypeAlias = Callable[[Sequence[int]], Iterable[int]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sight:
-    """What was seen.
+class Peek:
+    """Summary of a list of chunks, or of the beginning of a dump, as `pyloader peek` shows it."""
 
-    Attributes:
-      chunks: The chunks.
-      first: The first chunk with a sample, as an index.
-      rows: Its first rows.
-      is_whole: Whether they are all of its rows.
-      is_everything: Whether every row of every chunk was looked at.
-      columns: What the rows looked at hold, sorted by name.
-      num_samples: How many samples all chunks hold; None when there is nothing to tell by.
-      is_counted: Whether that is exact; otherwise it is estimated from sizes on disk.
-      row_bytes: About how many bytes of memory a row takes.
-      sorted_columns: Columns by whose value the rows seem to be sorted, as seen in chunks far apart.
-    """
-
-    chunks: ChunkList
-    first: int
-    rows: Columns
-    is_whole: bool
-    is_everything: bool
-    columns: tuple[ColumnSummary, ...]
-    num_samples: int | None
-    is_counted: bool
-    row_bytes: float
+    chunks: ChunkList  # the chunks
+    first: int  # the first chunk with a sample, as an index
+    rows: Columns  # its first rows
+    is_whole: bool  # whether they are all of its rows
+    is_everything: bool  # whether every row of every chunk was looked at
+    columns: tuple[ColumnSummary, ...]  # what the rows looked at hold, sorted by name
+    num_samples: int | None  # how many samples all chunks hold; None when there is nothing to tell by
+    is_counted: bool  # whether that is exact; otherwise it is estimated from sizes on disk
+    row_bytes: float  # about how many bytes of memory a row takes
+    # columns by whose value the rows seem to be sorted, as seen in chunks far apart
     sorted_columns: tuple[ColumnSummary, ...]
 
 
-def look_at(
+def peek_chunks(
     chunks: ChunkList,
     *,
     read_all: bool = False,
     progress: Progress = iter,
     make_reader: Callable[..., DataReader] = reader_for,
-) -> Sight:
+) -> Peek:
     """Look at the first chunk, at its beginning when it is large, or at all chunks.
 
     Args:
@@ -86,7 +74,7 @@ def look_at(
     else:
         columns = tally_columns([rows])
         num_samples, is_counted = _num_samples(chunks, first, row_count(rows), share)
-    return Sight(
+    return Peek(
         chunks=chunks,
         first=first,
         rows=rows,

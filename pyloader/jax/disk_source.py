@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pyloader.deliver import Slots, Steps, end_with, map_in_order
+from pyloader.deliver import Budget, Steps, end_with, map_in_order
 from pyloader.jax.epochs import Taking, take_places
 from pyloader.jax.host import HostCall, as_dtype
 from pyloader.jax.order import OrderedSource, places_in_order
@@ -135,7 +135,7 @@ class _ReadAhead:
         self._reading, self._count, self._last_batch = reading, count, last_batch
         self._steps_ahead, self._num_threads = steps_ahead, num_threads
         self._answers: Iterator[Any] | None = None
-        self._slots = Slots(steps_ahead, blocking=num_threads > 0)
+        self._budget = Budget(steps_ahead, blocking=num_threads > 0)
         self._end: Callable[[], None] | None = None
         self._expected: _Place | None = None
         self.call = HostCall(self._answer)
@@ -157,20 +157,20 @@ class _ReadAhead:
         except BaseException:
             self.close()  # who asks again is told again
             raise
-        self._slots.give_back()
+        self._budget.give_back()
         self._expected = key, int(answer[2]), int(answer[3])
         return answer
 
     def _begin(self, place: _Place) -> None:
         self.close()
         steps = Steps()
-        self._slots = Slots(self._steps_ahead, blocking=self._num_threads > 0)
+        self._budget = Budget(self._steps_ahead, blocking=self._num_threads > 0)
         self._answers = steps.add(
             map_in_order(
                 partial(self._reading.read, np.array(place[0], np.uint32)),
                 self._reading.requests(place, self._count, self._last_batch),
                 num_threads=self._num_threads,
-                slots=self._slots,
+                budget=self._budget,
                 name="disk",
                 describe=lambda taking: f"epoch {taking.epochs[0]}, place {taking.places[0]}",
             )

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from pyloader.options import checked_integer
-from pyloader.run.adapters import Wrapper
+from pyloader.run.adapters import LoaderAdapter
 
 __all__ = ["DevicePrefetch", "place_batch", "prefetch_to_device"]
 
@@ -22,7 +22,7 @@ Target: TypeAlias = jax.Device | jax.sharding.Sharding | None
 Targets: TypeAlias = Target | Callable[[Any], Target] | Any  # or a pytree of them
 
 
-class DevicePrefetch(Wrapper[Any]):
+class DevicePrefetch(LoaderAdapter[Any]):
     """A loader whose batches are on devices; what `prefetch_to_device` returns, with the same arguments."""
 
     def __init__(self, loader: Any, size: int = 2, sharding: Targets = None) -> None:

@@ -1,4 +1,4 @@
-"""Memory for arrays, used again once nobody looks at it.
+"""Memory for arrays, used again when no array refers to it any more.
 
 Fresh memory costs 20 to 35% of a copy in page faults.  A block is handed out again when, by reference count, no array
 uses it: a batch that the user keeps keeps its block, and a new one is made.  Where the interpreter's counts do not tell

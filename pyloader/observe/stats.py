@@ -30,41 +30,25 @@ _SAVES = {"encode": "make it cheaper, or do it once: pyloader split --encode"}
 
 @dataclass(slots=True)
 class Counters:
-    """What a loader counts while it runs; `Stats` is what it shows.
+    """What a loader counts while it runs; `Stats` is what it shows."""
 
-    Attributes:
-      num_steps: Batches delivered.
-      num_samples: Samples delivered, filling included.
-      num_dropped: Samples that last_batch="drop" left out.
-      num_filled: Rows that last_batch="pad" or "wrap" repeated.
-      num_retries: Reads that were tried again after an error that may pass.
-      num_stand_ins: Rows that stood in for samples left out by max_skipped.
-      wait_seconds: How long the loop waited for data.
-      first_wait_seconds: How long it waited for its first batch.
-      longest_wait: The longest wait after the first: seconds and step.
-      first_request: When the loop asked for its first batch, as `time.perf_counter` counts.
-      latest_batch: When it got the latest.
-      busy_seconds: How long each stage worked, over all its threads.
-      mixing: Sum and number of the chunks that batches held samples of.
-      resident_chunks: The most chunks' worth of rows that were resident at once.
-      resident_bytes: The most bytes of columns that were; 0 without max_bytes.
-    """
-
-    num_steps: int = 0
-    num_samples: int = 0
-    num_dropped: int = 0
-    num_filled: int = 0
-    num_retries: int = 0
-    num_stand_ins: int = 0
-    wait_seconds: float = 0.0
-    first_wait_seconds: float = 0.0
-    longest_wait: tuple[float, int] = (0.0, 0)
-    first_request: float | None = None
-    latest_batch: float = 0.0
+    num_steps: int = 0  # batches delivered
+    num_samples: int = 0  # samples delivered, filling included
+    dropped: int = 0  # samples that last_batch="drop" left out
+    filled: int = 0  # rows that last_batch="pad" or "wrap" repeated
+    num_retries: int = 0  # reads that were tried again after an error that may pass
+    stand_ins: int = 0  # rows that stood in for samples left out by max_skipped
+    wait_seconds: float = 0.0  # how long the loop waited for data
+    first_wait_seconds: float = 0.0  # how long it waited for its first batch
+    longest_wait_seconds: float = 0.0  # the longest wait after the first
+    longest_wait_step: int = 0  # the step of that wait
+    first_request: float | None = None  # when the loop asked for its first batch, as `time.perf_counter` counts
+    latest_batch: float = 0.0  # when it got the latest
+    # how long each stage worked, over all its threads
     busy_seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_STAGES, 0.0))
-    mixing: tuple[float, int] = (0.0, 0)
-    resident_chunks: float = 0.0
-    resident_bytes: int = 0
+    mixing: tuple[float, int] = (0.0, 0)  # sum and number of the chunks that batches held samples of
+    resident_chunks: float = 0.0  # the most chunks' worth of rows that were resident at once
+    resident_bytes: int = 0  # the most bytes of columns that were; 0 without max_bytes
 
     def requested(self) -> None:
         """Note the time of the loop's first request."""
@@ -80,20 +64,9 @@ class Counters:
     def totals(self) -> dict[str, Any]:
         """Return what has been counted so far, as `Stats` has it."""
         seconds = self.loop_seconds()
-        return {
-            "num_steps": self.num_steps,
-            "num_samples": self.num_samples,
-            "samples_per_second": self.num_samples / seconds if seconds else 0.0,
-            "loop_seconds": seconds,
-            "wait_seconds": self.wait_seconds,
-            "first_wait_seconds": self.first_wait_seconds,
-            "longest_wait_seconds": self.longest_wait[0],
-            "longest_wait_step": self.longest_wait[1],
-            "busy_seconds": dict(self.busy_seconds),
-            "dropped": self.num_dropped,
-            "filled": self.num_filled,
-            "stand_ins": self.num_stand_ins,
-        }
+        counted = {name: getattr(self, name) for name in Counters.__slots__ if name in Stats.__dataclass_fields__}
+        rate = self.num_samples / seconds if seconds else 0.0
+        return {**counted, "samples_per_second": rate, "loop_seconds": seconds, "busy_seconds": {**self.busy_seconds}}
 
     def snapshot(self, *, max_bytes: int | None = None, **options: Any) -> ChunkStats:
         """Return what has been counted so far of chunks, with the options that explain it."""
@@ -120,8 +93,8 @@ class Counters:
         """Count a wait of the loop's."""
         if self.num_steps == 0:
             self.first_wait_seconds = seconds
-        elif seconds > self.longest_wait[0]:
-            self.longest_wait = (seconds, self.num_steps)
+        elif seconds > self.longest_wait_seconds:
+            self.longest_wait_seconds, self.longest_wait_step = seconds, self.num_steps
         self.wait_seconds += seconds
 
 
@@ -202,7 +175,7 @@ class Stats:
             f"the loop   waited for data {self.wait_seconds:.2f} s ({self.waiting_share:.0%})   first batch "
             f"{self.first_wait_seconds:.2f} s   longest after it {self.longest_wait_seconds:.2f} s, step "
             f"{self.longest_wait_step:,}",
-            f"busy       {busy}   ({self._threads_in_words()})",
+            f"busy       {busy}   ({self._describe_threads()})",
             *self._own_lines(),
             f"lost       {self.dropped:,} dropped and {self.filled:,} repeated by last_batch={self.last_batch!r}; "
             f"{len(self.skipped)} {self._skipped_kind} skipped",
@@ -219,7 +192,7 @@ class Stats:
     def _num_threads(self, stage: str) -> int:
         return self.num_workers
 
-    def _threads_in_words(self) -> str:
+    def _describe_threads(self) -> str:
         kind = "processes" if self.worker_kind == "process" else "threads"
         return f"{self.num_workers} {kind}" if self.num_workers else "in the loop's own thread"
 
@@ -283,14 +256,14 @@ class ChunkStats(Stats):
     def _num_threads(self, stage: str) -> int:
         return self.num_readers if stage == "read" else self.num_workers
 
-    def _threads_in_words(self) -> str:
-        words = super()._threads_in_words()
+    def _describe_threads(self) -> str:
+        words = super()._describe_threads()
         return f"{self.num_readers} + {words}" if self.num_workers else words
 
     def _own_lines(self) -> list[str]:
         mixing = "" if math.isnan(self.mixing) else f"; the average batch held samples of {self.mixing:.1f} chunks"
         lines = [
-            f"resident   at most {self.resident_peak:.1f} of {self.max_queue_size} chunks{self._bytes_in_words()}",
+            f"resident   at most {self.resident_peak:.1f} of {self.max_queue_size} chunks{self._describe_bytes()}",
             f"shuffle    window {self.shuffle_window}{mixing}",
         ]
         if self.num_streams > 1:
@@ -302,11 +275,11 @@ class ChunkStats(Stats):
 
     def _advice(self) -> str:
         if self.bound_by == "read":
-            return f"num_readers={self.num_readers + 1} reads {_in_words(self.num_readers + 1)} chunks at a time"
+            return f"num_readers={self.num_readers + 1} reads {_spelled(self.num_readers + 1)} chunks at a time"
         if self.bound_by == "shuffle":
             threads = min(self.num_workers + 1, num_processors())
             gather = (
-                f"num_workers={threads} gathers in {_in_words(threads)} threads; " if threads > self.num_workers else ""
+                f"num_workers={threads} gathers in {_spelled(threads)} threads; " if threads > self.num_workers else ""
             )
             index = (
                 "arrays are mixed faster when there is a manifest (pyloader index DIR); " if self.wants_manifest else ""
@@ -314,13 +287,13 @@ class ChunkStats(Stats):
             return f"{index}{gather}a smaller shuffle_window mixes fewer chunks"
         return super()._advice()
 
-    def _bytes_in_words(self) -> str:
+    def _describe_bytes(self) -> str:
         if self.max_bytes is None or self.resident_bytes_peak is None:
             return ""
         return f", {format_bytes(self.resident_bytes_peak)} of {format_bytes(self.max_bytes)}"
 
 
-def _in_words(number: int) -> str:
+def _spelled(number: int) -> str:
     return "two" if number == 2 else str(number)
 
 

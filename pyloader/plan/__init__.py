@@ -2,15 +2,12 @@
 
 from pyloader.plan.consistency import check_left_out, check_with_counts, check_without_counts
 from pyloader.plan.dealing import Dealing
-from pyloader.plan.item_state import item_position_from_state, item_state_of
-from pyloader.plan.items import ITEM_RULES, ItemGroup, ItemPlan, item_groups
-from pyloader.plan.keys import mix_bits, row_keys
+from pyloader.plan.items import ITEM_RULES, ItemGroup, ItemPlan, item_groups, item_position_from_state, item_state_of
+from pyloader.plan.keys import STAND_IN, mix_bits, row_keys, sample_numbers
 from pyloader.plan.locating import is_filling, rows_between, rows_of_step
-from pyloader.plan.numbering import STAND_IN, sample_numbers
 from pyloader.plan.order import chunk_order, deal_phase, encode_generator, order_digest, row_order, segment_order
 from pyloader.plan.permutation import Permutation
 from pyloader.plan.position import START, ItemPosition, Position
-from pyloader.plan.reading import ReadTask
 from pyloader.plan.samplers import PermutationSampler, Sampler, SequentialSampler
 from pyloader.plan.state import (
     Order,
@@ -22,7 +19,7 @@ from pyloader.plan.state import (
     state_of,
 )
 from pyloader.plan.steps import LAST_BATCH_RULES, filling_rows, steps_per_epoch
-from pyloader.plan.streams import Streams, Stretch
+from pyloader.plan.streams import ReadTask, StreamPart, Streams
 
 __all__ = [
     "ITEM_RULES",
@@ -40,8 +37,8 @@ __all__ = [
     "ReadTask",
     "Sampler",
     "SequentialSampler",
+    "StreamPart",
     "Streams",
-    "Stretch",
     "check_left_out",
     "check_order",
     "check_version",

@@ -1,6 +1,7 @@
-"""Consistency: the numbers of a state are bound to each other, and one that contradicts itself stands nowhere.
+"""Consistency: the numbers of a state depend on each other, and a state that contradicts itself is refused.
 
-With the chunks' counts a position is a function of its steps.  Without them, of what the order says of any counts.
+With the chunks' counts a position is a function of its steps.  Without counts, only what holds for all counts is
+checked.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def check_with_counts(position: Position, streams: Streams) -> None:
     expected = streams.position(position.steps_done)
     ends_epoch = expected.step == streams.steps_per_epoch
     if position != expected and not (ends_epoch and position == expected.next_epoch()):
-        raise _contradiction(position, f"after steps_done={position.steps_done} it is {_in_words(expected)}")
+        raise _contradiction(position, f"after steps_done={position.steps_done} it is {_describe_position(expected)}")
 
 
 def check_without_counts(position: Position, dealing: Dealing, batch_size: int) -> None:
@@ -49,8 +50,8 @@ def check_without_counts(position: Position, dealing: Dealing, batch_size: int) 
         if (segment, offset) != (0, 0):
             raise _contradiction(position, "an epoch without a step is at its start")
     elif segment < dealing.first_segment or segment > dealing.num_chunks:
-        range_in_words = f"{dealing.first_segment} to {dealing.num_chunks}"
-        raise _contradiction(position, f"after an epoch's first step the segment is one of {range_in_words}")
+        possible = f"{dealing.first_segment} to {dealing.num_chunks}"
+        raise _contradiction(position, f"after an epoch's first step the segment is one of {possible}")
     elif segment == dealing.num_chunks:
         if offset:
             raise _contradiction(position, "behind the last segment there is no row")
@@ -74,8 +75,8 @@ def check_left_out(chunks: Sequence[int], *, num_chunks: int, num_streams: int, 
 
 
 def _contradiction(position: Position, why: str) -> StateError:
-    return StateError(f"the state contradicts itself: it has {_in_words(position)}, but {why}.", _UNCHANGED)
+    return StateError(f"the state contradicts itself: it has {_describe_position(position)}, but {why}.", _UNCHANGED)
 
 
-def _in_words(position: Position) -> str:
+def _describe_position(position: Position) -> str:
     return ", ".join(f"{name}={getattr(position, name)}" for name in Position.__slots__)

@@ -21,15 +21,10 @@ __all__ = ["Dealing"]
 
 @dataclass(frozen=True, slots=True)
 class Dealing:
-    """How S arrivals are dealt to S segments.
+    """How S arrivals are dealt to S segments."""
 
-    Attributes:
-      num_chunks: S, at least 1.
-      window: K, how many chunks a segment mixes; more than S is the same as S, a full shuffle.
-    """
-
-    num_chunks: int
-    window: int
+    num_chunks: int  # S, at least 1
+    window: int  # K, how many chunks a segment mixes; more than S is the same as S, a full shuffle
 
     @property
     def width(self) -> int:

@@ -1,21 +1,26 @@
-"""Items: which stretch of a sampler's line makes which batch.
+"""Items: which part of a sampler's line makes which batch, and the state of a loop over items.
 
-A batch is a function of its step.  Each global batch is a stretch of the line, and rank r of R takes its r-th part, so
-that the global batches are the same for every number of ranks.
+A batch is a function of its step.  Each global batch is a part of the line, and rank r of R takes the r-th share of it,
+so that the global batches are the same for every number of ranks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from pyloader.errors import StateError
 from pyloader.plan.keys import row_keys
+from pyloader.plan.order import order_digest
+from pyloader.plan.position import ItemPosition
 from pyloader.plan.samplers import Sampler
+from pyloader.plan.state import STATE_VERSION, UNCHANGED, check_complete, check_same_order
 from pyloader.plan.steps import LAST_BATCH_RULES, steps_per_epoch
 
-__all__ = ["ITEM_RULES", "ItemGroup", "ItemPlan", "item_groups"]
+__all__ = ["ITEM_RULES", "ItemGroup", "ItemPlan", "item_groups", "item_position_from_state", "item_state_of"]
 
 ITEM_RULES = (*LAST_BATCH_RULES, "span")
 
@@ -24,24 +29,16 @@ _PLANNED_TOGETHER = 4096  # indices: computing a few at a time costs as much as 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemPlan:
-    """How a line is cut into batches.
+    """How a line is cut into batches."""
 
-    Attributes:
-      sampler: Whose line it is.
-      batch_size: Samples in a batch of one rank.
-      last_batch: "keep", "drop", "pad" or "wrap" an epoch's last rows when they make no whole batch; or "span": an
-        epoch begins in the batch in which the one before it ends.
-      rank: Which rank's batches, from 0.
-      world_size: How many ranks there are.
-      key_seed: The seed of the rows' keys; None where nobody asks for them.
-    """
-
-    sampler: Sampler
-    batch_size: int
+    sampler: Sampler  # whose line it is
+    batch_size: int  # samples in a batch of one rank
+    # "keep", "drop", "pad" or "wrap" an epoch's last rows when they make no whole batch; or "span": an epoch begins in
+    # the batch in which the one before it ends
     last_batch: str
-    rank: int = 0
-    world_size: int = 1
-    key_seed: int | None = None
+    rank: int = 0  # which rank's batches, from 0
+    world_size: int = 1  # how many ranks there are
+    key_seed: int | None = None  # the seed of the rows' keys; None where nobody asks for them
 
     @property
     def global_batch_size(self) -> int:
@@ -121,11 +118,11 @@ class ItemPlan:
         together = max(1, _PLANNED_TOGETHER // self.batch_size) if self.world_size == 1 else 1
         while end_step is None or step < end_step:
             last = step + together - 1
-            if together > 1 and (end_step is None or last < end_step) and self._are_one_stretch(step, last):
+            if together > 1 and (end_step is None or last < end_step) and self._are_one_range(step, last):
                 start = self._line_start(step)
-                stretch = self.sampler.indices(start, start + together * self.batch_size)
-                for place in range(0, len(stretch), self.batch_size):
-                    yield step, stretch[place : place + self.batch_size], self.batch_size
+                joined = self.sampler.indices(start, start + together * self.batch_size)
+                for place in range(0, len(joined), self.batch_size):
+                    yield step, joined[place : place + self.batch_size], self.batch_size
                     step += 1
             else:
                 yield step, *self.indices(step)
@@ -150,7 +147,7 @@ class ItemPlan:
         epoch_end = (step // self._steps() + 1) * self.sampler.length
         return self._line_start(step) + self.batch_size <= epoch_end
 
-    def _are_one_stretch(self, step: int, last: int) -> bool:
+    def _are_one_range(self, step: int, last: int) -> bool:
         if self.last_batch == "span":
             return True
         return step // self._steps() == last // self._steps() and self._is_whole(last)
@@ -158,23 +155,14 @@ class ItemPlan:
 
 @dataclass(slots=True)  # not frozen: that doubles what making one costs, and there is one for each batch
 class ItemGroup:
-    """Consecutive batches that are taken together.
+    """Consecutive batches that are taken together."""
 
-    Attributes:
-      step: Of the first.
-      indices: Of all their rows, int64 of shape [rows].
-      sizes: How many rows each batch has.
-      num_samples: How many of each batch's rows are samples, not filling.
-      num_dropped: How many rows are left out after each batch, by the rule for an epoch's last.
-      keys: Of all their rows, uint64 of shape [rows]; None where nobody asks.
-    """
-
-    step: int
-    indices: np.ndarray
-    sizes: list[int]
-    num_samples: list[int]
-    num_dropped: list[int]
-    keys: np.ndarray | None = None
+    step: int  # of the first
+    indices: np.ndarray  # of all their rows, int64 of shape [rows]
+    sizes: list[int]  # how many rows each batch has
+    num_samples: list[int]  # how many of each batch's rows are samples, not filling
+    num_dropped: list[int]  # how many rows are left out after each batch, by the rule for an epoch's last
+    keys: np.ndarray | None = None  # of all their rows, uint64 of shape [rows]; None where nobody asks
 
     def split(self) -> list[ItemGroup]:
         """Return its batches, each as a group of its own."""
@@ -213,3 +201,39 @@ def _together(plan: ItemPlan, batches: list[tuple[int, np.ndarray, int]]) -> Ite
         num_dropped=[plan.num_dropped(step) for step, _, _ in batches],
         keys=keys,
     )
+
+
+def item_state_of(position: ItemPosition, plan: ItemPlan) -> dict[str, Any]:
+    """Return the state at `position`: JSON of less than 2 KB, the same on all ranks.
+
+    It holds nothing that the order does not depend on: no worker counts, no prefetch_size, no num_epochs, no rank.
+    """
+    where = {"version": STATE_VERSION, "step": position.steps_done, "ended": position.ended}
+    return {**where, **_order(plan), "order_digest": order_digest()}
+
+
+def item_position_from_state(state: Mapping[str, Any], plan: ItemPlan) -> ItemPosition:
+    """Return the position that `state` holds.
+
+    Raises:
+      StateError: the state was saved under another order, or is none.
+    """
+    mine = _order(plan)
+    check_complete(state, ["step", "ended", *mine, "order_digest"])
+    check_same_order(state, mine, remedy=lambda differing: "Make them the same")
+    step, ended = state["step"], state["ended"]
+    if type(step) is not int or step < 0 or type(ended) is not bool:
+        what = f"the state has step={step!r}, ended={ended!r}."
+        raise StateError(what, UNCHANGED)
+    if step > plan.last_step:
+        raise StateError(f"the state has step={step}, farther than any run comes.", UNCHANGED)
+    return ItemPosition(step, ended)
+
+
+def _order(plan: ItemPlan) -> dict[str, Any]:
+    return {
+        "length": plan.sampler.length,
+        "sampler": plan.sampler.identity,
+        "global_batch_size": plan.global_batch_size,
+        "last_batch": plan.last_batch,
+    }

@@ -1,4 +1,6 @@
-"""Keys: 64 random bits for each row, for augmentation: a function of the seed, the epoch and the sample alone.
+"""The number of each sample, which says where it comes from; and keys, 64 random bits for each row, for augmentation.
+
+A key is a function of the seed, the epoch and the sample alone:
 
     key = mix(mix(number XOR first) XOR second)
 
@@ -14,12 +16,29 @@ import functools
 
 import numpy as np
 
-__all__ = ["mix_bits", "row_keys"]
+__all__ = ["STAND_IN", "mix_bits", "row_keys", "sample_numbers"]
+
+# Set in the number of a row that is delivered in place of another, or beyond an epoch's samples.
+STAND_IN = np.uint64(1 << 63)
 
 _KEYS = 6  # a purpose, beside those of pyloader.plan.order
 
 _MULTIPLIERS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 _SHIFTS = (np.uint64(30), np.uint64(27), np.uint64(31))
+
+
+def sample_numbers(chunk: int | np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return the numbers of some rows: the index of their chunk in the upper 32 bits, the row in the lower.
+
+    Args:
+      chunk: Of all rows, or of each.
+      rows: int64 array.
+
+    Returns:
+      uint64 array of the shape of `rows`.
+    """
+    numbers: np.ndarray = np.asarray(chunk, np.uint64) << np.uint64(32) | rows.astype(np.uint64)
+    return numbers
 
 
 def row_keys(sample_numbers: np.ndarray, *, seed: int, epoch: int | np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 
 from pyloader.plan.order import deal_phase, row_order, segment_order
 from pyloader.plan.steps import filling_rows
-from pyloader.plan.streams import Streams, Stretch
+from pyloader.plan.streams import StreamPart, Streams
 
 __all__ = ["is_filling", "rows_between", "rows_of_step"]
 
@@ -21,7 +21,7 @@ def rows_of_step(streams: Streams, epoch: int, step: int) -> np.ndarray:
       them.
     """
     return np.concatenate(
-        [_share(streams, streams.stretch(stream, epoch), step) for stream in range(streams.num_streams)]
+        [_share(streams, streams.stream_part(stream, epoch), step) for stream in range(streams.num_streams)]
     )
 
 
@@ -29,41 +29,41 @@ def is_filling(streams: Streams, epoch: int, step: int) -> np.ndarray:
     """Return which rows of a step only fill up its batch, bool of shape [rows], in the order of `rows_of_step`."""
     parts = []
     for stream in range(streams.num_streams):
-        num_left = max(0, streams.stretch(stream, epoch).num_rows - step * streams.share)
+        num_left = max(0, streams.stream_part(stream, epoch).num_rows - step * streams.share)
         num_rows = min(num_left, streams.share) if streams.last_batch == "keep" else streams.share
         parts.append(np.arange(num_rows) >= num_left)
     return np.concatenate(parts)
 
 
-def rows_between(streams: Streams, stretch: Stretch, start: int, stop: int) -> Iterator[np.ndarray]:
-    """Yield rows [start, stop) of a stretch as they are delivered, segment by segment, none empty: int64 [rows, 2]."""
+def rows_between(streams: Streams, part: StreamPart, start: int, stop: int) -> Iterator[np.ndarray]:
+    """Yield rows [start, stop) of a part as they are delivered, segment by segment, none empty: int64 [rows, 2]."""
     if start >= stop:
         return
-    first, last = (int(np.searchsorted(stretch.bounds, row, side="right")) - 1 for row in (start, stop - 1))
+    first, last = (int(np.searchsorted(part.bounds, row, side="right")) - 1 for row in (start, stop - 1))
     for segment in range(first, last + 1):
-        before = int(stretch.bounds[segment])
-        if before == stretch.bounds[segment + 1]:
+        before = int(part.bounds[segment])
+        if before == part.bounds[segment + 1]:
             continue
-        yield _segment(streams, stretch, segment)[max(0, start - before) : stop - before]
+        yield _segment(streams, part, segment)[max(0, start - before) : stop - before]
 
 
-def _share(streams: Streams, stretch: Stretch, step: int) -> np.ndarray:
+def _share(streams: Streams, part: StreamPart, step: int) -> np.ndarray:
     start = step * streams.share
-    stop = min(start + streams.share, stretch.num_rows)
-    rows = np.concatenate([np.zeros((0, 2), np.int64), *rows_between(streams, stretch, start, stop)])
+    stop = min(start + streams.share, part.num_rows)
+    rows = np.concatenate([np.zeros((0, 2), np.int64), *rows_between(streams, part, start, stop)])
     if len(rows) == streams.share or streams.last_batch == "keep":
         return rows
-    segment, size = stretch.place(stretch.num_rows)
-    latest = _segment(streams, stretch, segment)[-min(size, streams.share) :]
+    segment, size = part.place(part.num_rows)
+    latest = _segment(streams, part, segment)[-min(size, streams.share) :]
     return np.concatenate([rows, latest[filling_rows(streams.last_batch, len(latest), streams.share, len(rows))]])
 
 
-def _segment(streams: Streams, stretch: Stretch, segment: int) -> np.ndarray:
+def _segment(streams: Streams, part: StreamPart, segment: int) -> np.ndarray:
     """Return the rows of a segment as they are delivered, int64 of shape [rows, 2]."""
-    seed, dealing, epoch = streams.row_seed, stretch.dealing, stretch.epoch
+    seed, dealing, epoch = streams.row_seed, part.dealing, part.epoch
     parts = []
     for number in range(dealing.first_arrival(segment), segment + 1):
-        chunk, (start, stop) = int(stretch.chunks[number]), stretch.part(number)
+        chunk, (start, stop) = int(part.chunks[number]), part.rows_of(number)
         dealt: Iterable[tuple[int, np.ndarray]] = [(number, np.arange(start, stop))]
         if seed is not None:
             rows = row_order(int(streams.known_counts[chunk]), seed=seed, epoch=epoch, chunk=chunk)[start:stop]
@@ -71,5 +71,5 @@ def _segment(streams: Streams, stretch: Stretch, segment: int) -> np.ndarray:
         parts += [np.stack([np.full(len(rows), chunk), rows], axis=1) for to, rows in dealt if to == segment]
     joined: np.ndarray = np.concatenate(parts)
     if seed is not None and dealing.width > 1:
-        joined = joined[segment_order(len(joined), seed=seed, epoch=epoch, segment=segment, stream=stretch.stream)]
+        joined = joined[segment_order(len(joined), seed=seed, epoch=epoch, segment=segment, stream=part.stream)]
     return joined

@@ -15,21 +15,13 @@ __all__ = ["START", "ItemPosition", "Position"]
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A place between two batches.
+    """A place between two batches."""
 
-    Attributes:
-      epoch: Counted from 0.
-      segment: The segment that the next row comes from.
-      offset: The row in it, in delivery order.
-      step: How many batches of this epoch have been received.
-      steps_done: How many batches of all epochs have been received.
-    """
-
-    epoch: int = 0
-    segment: int = 0
-    offset: int = 0
-    step: int = 0
-    steps_done: int = 0
+    epoch: int = 0  # counted from 0
+    segment: int = 0  # the segment that the next row comes from
+    offset: int = 0  # the row in it, in delivery order
+    step: int = 0  # how many batches of this epoch have been received
+    steps_done: int = 0  # how many batches of all epochs have been received
 
     def next_epoch(self) -> Position:
         """Return the start of the following epoch."""
@@ -38,15 +30,10 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class ItemPosition:
-    """A place between two batches of items, whose order is a function of the step.
+    """A place between two batches of items, whose order is a function of the step."""
 
-    Attributes:
-      steps_done: How many batches of all epochs have been received.
-      ended: Whether, where a run ends at this place, the end has been received too.
-    """
-
-    steps_done: int = 0
-    ended: bool = False
+    steps_done: int = 0  # how many batches of all epochs have been received
+    ended: bool = False  # whether, where a run ends at this place, the end has been received too
 
     def next_epoch(self) -> ItemPosition:
         """Return the same place, with the end of a run there received."""

@@ -1,6 +1,6 @@
 """Samplers: which index comes where, as an endless line that is a function of the seed and the place.
 
-Positions count from 0 and never end; `length` of them are an epoch.  `sampler.indices(start, stop)` is a stretch of the
+Positions count from 0 and never end; `length` of them are an epoch.  `sampler.indices(start, stop)` is a range of the
 line, and costs the same wherever it lies, so that going to any step is as quick as starting.
 """
 
@@ -72,12 +72,16 @@ class IndexBatches(Iterator[np.ndarray]):
         return self._sampler.indices(start, start + self._batch_size)
 
     def seek(self, step: int) -> None:
-        """Go to a step, in no time."""
+        """Go to a step; costs the same for every step."""
         self.step = checked_integer("step", step, at_least=0)
 
 
 class SequentialSampler(Sampler):
-    """0, 1, 2, ..., length - 1, and again from 0."""
+    """0, 1, 2, ..., length - 1, and again from 0.
+
+    >>> SequentialSampler(5).indices(3, 8)
+    array([3, 4, 0, 1, 2])
+    """
 
     def indices(self, start: int, stop: int) -> np.ndarray:
         """Return positions [start, stop)."""
@@ -88,6 +92,10 @@ class PermutationSampler(Sampler):
     """Every index once an epoch, each epoch in another order: what a DataLoader that shuffles uses.
 
     An epoch's order is a `Permutation`: a long one takes neither memory nor time to begin.
+
+    >>> sampler = PermutationSampler(10**12, seed=7)
+    >>> bool((sampler.indices(5 * 10**11, 5 * 10**11 + 4) < 10**12).all())
+    True
 
     Args:
       length: How many items there are.

@@ -36,25 +36,15 @@ _TOO_FAR, _LAST_EPOCH = 2**63, 2**32  # where NumPy's integers end, and the epoc
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """All that the order of the samples depends on.
+    """All that the order of the samples depends on."""
 
-    Attributes:
-      seed: The run's seed.
-      shuffle: "all" (chunks and rows), "rows" (inside each chunk) or "none".
-      shuffle_window: How many chunks are mixed.
-      batch_size: Of the batch over all ranks.
-      last_batch: The rule for an epoch's last rows.
-      num_streams: How many stretches an epoch is cut into.
-      fingerprint: Of the chunks' names and sizes.
-    """
-
-    seed: int
-    shuffle: str
-    shuffle_window: int
-    batch_size: int
-    last_batch: str
-    num_streams: int
-    fingerprint: str
+    seed: int  # the run's seed
+    shuffle: str  # "all" (chunks and rows), "rows" (inside each chunk) or "none"
+    shuffle_window: int  # how many chunks are mixed
+    batch_size: int  # of the batch over all ranks
+    last_batch: str  # the rule for an epoch's last rows
+    num_streams: int  # how many streams an epoch is cut into
+    fingerprint: str  # of the chunks' names and sizes
 
     @property
     def chunk_seed(self) -> int | None:

@@ -1,11 +1,11 @@
-"""Streams: an epoch's rows are one line, cut into equal stretches, and each stretch is dealt for itself.
+"""Streams: an epoch's rows are one line, cut into equal parts, and each stream part is dealt for itself.
 
 The line is the chunks in their order, the rows of each after its whole-chunk permutation.  Of N rows stream t of S has
-[t * N // S, (t + 1) * N // S): the stretches differ by one row at most, and a chunk that is cut in two is read by both.
-A step takes the same share of rows from every stream, so that everyone knows how many steps there are, and where each
+[t * N // S, (t + 1) * N // S): the parts differ by one row at most, and a chunk that is cut in two is read by both.  A
+step takes the same share of rows from every stream, so that everyone knows how many steps there are, and where each
 stream stands at any of them, from the chunks' counts alone.
 
-Without counts there is one stream.  Its stretch is the whole epoch, and where it stands its position says by itself.
+Without counts there is one stream.  Its part is the whole epoch, and its position says by itself where it stands.
 """
 
 from __future__ import annotations
@@ -21,34 +21,35 @@ import numpy as np
 from pyloader.plan.dealing import Dealing
 from pyloader.plan.order import chunk_order, deal_phase
 from pyloader.plan.position import Position
-from pyloader.plan.reading import ReadTask
 from pyloader.plan.state import Order
 from pyloader.plan.steps import steps_per_epoch
 
-__all__ = ["Streams", "Stretch"]
+__all__ = ["ReadTask", "StreamPart", "Streams"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadTask:
+    """Read a chunk."""
+
+    epoch: int  # for this epoch
+    number: int  # as the number-th of it, from 0
+    chunk: int  # its index in the sorted list of chunks
+    # which of its rows are wanted, [first, last + 1) in the chunk's own permutation; None for all of them
+    part: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Stretch:
-    """What one stream has of an epoch: parts of chunks, in the order in which they arrive.
+class StreamPart:
+    """What one stream has of an epoch: parts of chunks, in the order in which they arrive."""
 
-    Attributes:
-      stream: Which stream; None where the epoch is one.
-      epoch: Counted from 0.
-      chunks: int64 array of shape [P]: of which chunk each arrival is a part.
-      starts: int64 array of shape [P]: its first row, in the chunk's permutation.
-      stops: int64 array of shape [P]: the row after its last; None where it is unknown: that of the whole chunk.
-      dealing: How its arrivals are dealt.
-      row_seed: The seed of the rows' order; None keeps that of the chunks.
-    """
-
-    stream: int | None
-    epoch: int
-    chunks: np.ndarray
-    starts: np.ndarray
+    stream: int | None  # which stream; None where the epoch is one
+    epoch: int  # counted from 0
+    chunks: np.ndarray  # int64 array of shape [P]: of which chunk each arrival is a part
+    starts: np.ndarray  # int64 array of shape [P]: its first row, in the chunk's permutation
+    # int64 array of shape [P]: the row after its last; None where it is unknown: that of the whole chunk
     stops: np.ndarray | None
-    dealing: Dealing
-    row_seed: int | None
+    dealing: Dealing  # how its arrivals are dealt
+    row_seed: int | None  # the seed of the rows' order; None keeps that of the chunks
 
     @cached_property
     def bounds(self) -> np.ndarray:
@@ -61,10 +62,10 @@ class Stretch:
 
     @cached_property
     def num_rows(self) -> int:
-        """How many rows the stretch has.  Needs counts."""
+        """How many rows the stream part has.  Needs counts."""
         return int((self._known_stops() - self.starts).sum())
 
-    def part(self, number: int) -> tuple[int, int]:
+    def rows_of(self, number: int) -> tuple[int, int]:
         """Return which rows of its chunk's permutation arrival `number` has, [first, last + 1).  Needs counts."""
         return int(self.starts[number]), int(self._known_stops()[number])
 
@@ -91,27 +92,17 @@ class Stretch:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Streams:
-    """How epochs are cut into streams, and steps into shares.
+    """How epochs are cut into streams, and steps into shares."""
 
-    Attributes:
-      counts: int64 array: the rows of each chunk of the list; None where they are unknown, and there is one stream.
-      num_streams: S, at most the number of rows.
-      share: How many rows a step takes from each stream.
-      served: The streams that this process delivers.
-      dealing: How an epoch of one stream is dealt.
-      last_batch: The rule for an epoch's last rows.
-      chunk_seed: The seed of the chunks' order; None keeps that of the list.
-      row_seed: The seed of the rows' order; None keeps that of the chunks.
-    """
-
+    # int64 array: the rows of each chunk of the list; None where they are unknown, and there is one stream
     counts: np.ndarray | None
-    num_streams: int
-    share: int
-    served: range
-    dealing: Dealing
-    last_batch: str
-    chunk_seed: int | None
-    row_seed: int | None
+    num_streams: int  # S, at most the number of rows
+    share: int  # how many rows a step takes from each stream
+    served: range  # the streams that this process delivers
+    dealing: Dealing  # how an epoch of one stream is dealt
+    last_batch: str  # the rule for an epoch's last rows
+    chunk_seed: int | None  # the seed of the chunks' order; None keeps that of the list
+    row_seed: int | None  # the seed of the rows' order; None keeps that of the chunks
 
     @classmethod
     def of(cls, order: Order, counts: np.ndarray | None, num_chunks: int, served: range) -> Streams:
@@ -128,7 +119,7 @@ class Streams:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        # Without the stretches that are kept: their cache cannot be pickled.
+        # Without the stream parts that are kept: their cache cannot be pickled.
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
@@ -153,15 +144,15 @@ class Streams:
         return steps_per_epoch(self.num_rows, self.num_streams * self.share, self.last_batch)
 
     @cached_property
-    def stretch(self) -> Callable[[int, int], Stretch]:
-        """stretch(stream, epoch) is what a stream has of an epoch; those of two epochs are kept."""
-        return lru_cache(maxsize=2 * self.num_streams)(self._stretch)
+    def stream_part(self) -> Callable[[int, int], StreamPart]:
+        """stream_part(stream, epoch) is what a stream has of an epoch; those of two epochs are kept."""
+        return lru_cache(maxsize=2 * self.num_streams)(self._stream_part)
 
-    def start(self, stretch: Stretch, position: Position) -> Position:
+    def start(self, part: StreamPart, position: Position) -> Position:
         """Return where a stream goes on when the loop stands at `position`."""
         if self.is_one:
             return position
-        return Position(stretch.epoch, *stretch.place(position.step * self.share), position.step)
+        return Position(part.epoch, *part.place(position.step * self.share), position.step)
 
     def ends_epoch(self, position: Position) -> bool:
         """Tell whether all batches of the position's epoch have been received."""
@@ -178,11 +169,11 @@ class Streams:
         step = before + 1
         if not self.is_one:
             return Position(epoch, 0, 0, step, steps_done)
-        stretch = self.stretch(0, epoch)
-        if step * self.share > stretch.num_rows:  # the last batch is short, or filled
-            return Position(epoch, stretch.dealing.num_chunks, 0, step, steps_done)
-        segment, offset = stretch.place(step * self.share - 1)
-        is_last_row = stretch.bounds[segment] + offset + 1 == stretch.bounds[segment + 1]
+        part = self.stream_part(0, epoch)
+        if step * self.share > part.num_rows:  # the last batch is short, or filled
+            return Position(epoch, part.dealing.num_chunks, 0, step, steps_done)
+        segment, offset = part.place(step * self.share - 1)
+        is_last_row = part.bounds[segment] + offset + 1 == part.bounds[segment + 1]
         place = (segment + 1, 0) if is_last_row else (segment, offset + 1)
         return Position(epoch, *place, step, steps_done)
 
@@ -199,21 +190,20 @@ class Streams:
           end_epoch: The first epoch that is not read; None never ends.
         """
         for position in self.positions(start, end_epoch):
-            stretches = [self.stretch(stream, position.epoch) for stream in self.served]
-            for index, number in self._order_of_need(stretches, position):
-                stretch, part = stretches[index], None
-                chunk = int(stretch.chunks[number])
+            parts = [self.stream_part(stream, position.epoch) for stream in self.served]
+            for index, number in self._order_of_need(parts, position):
+                chunk, rows = int(parts[index].chunks[number]), None
                 if not self.is_one:
-                    part = stretch.part(number)
-                    part = None if part == (0, self.known_counts[chunk]) else part
-                yield ReadTask(position.epoch, number, chunk, part)
+                    rows = parts[index].rows_of(number)
+                    rows = None if rows == (0, self.known_counts[chunk]) else rows
+                yield ReadTask(position.epoch, number, chunk, rows)
 
     def num_reads(self, position: Position) -> int:
         """Return how many chunks are read before the first batch after `position`."""
-        stretches = [self.stretch(stream, position.epoch) for stream in self.served]
-        return sum(stretch.dealing.num_reads(self.start(stretch, position).segment) for stretch in stretches)
+        parts = [self.stream_part(stream, position.epoch) for stream in self.served]
+        return sum(part.dealing.num_reads(self.start(part, position).segment) for part in parts)
 
-    def _stretch(self, stream: int, epoch: int) -> Stretch:
+    def _stream_part(self, stream: int, epoch: int) -> StreamPart:
         num_chunks = self.dealing.num_chunks
         if self.chunk_seed is None:
             chunks = np.arange(num_chunks)
@@ -221,7 +211,7 @@ class Streams:
             chunks = chunk_order(num_chunks, seed=self.chunk_seed, epoch=epoch)
         if self.is_one:  # chunks without rows count as arrivals too
             starts, stops = np.zeros(num_chunks, np.int64), None if self.counts is None else self.counts[chunks]
-            return Stretch(None, epoch, chunks, starts, stops, self.dealing, self.row_seed)
+            return StreamPart(None, epoch, chunks, starts, stops, self.dealing, self.row_seed)
         counts = self.known_counts[chunks]
         ends = np.cumsum(counts)
         begins = ends - counts
@@ -230,25 +220,25 @@ class Streams:
         starts = np.maximum(begins[held], first) - begins[held]
         stops = np.minimum(ends[held], stop) - begins[held]
         dealing = Dealing(len(held), self.dealing.window)
-        return Stretch(stream, epoch, chunks[held], starts, stops, dealing, self.row_seed)
+        return StreamPart(stream, epoch, chunks[held], starts, stops, dealing, self.row_seed)
 
-    def _order_of_need(self, stretches: Sequence[Stretch], position: Position) -> Iterator[tuple[int, int]]:
-        """Yield (stretch, arrival) of every read of an epoch, from `position` on.
+    def _order_of_need(self, parts: Sequence[StreamPart], position: Position) -> Iterator[tuple[int, int]]:
+        """Yield (index of the part, arrival) of every read of an epoch, from `position` on.
 
         Each step asks one stream after the other for its share.  Arrival g completes segment g, and that is asked for
         by the step that first wants a row beyond those before it; what no step wants, by the epoch's end.  The steps
         take chunks from one line of reads, so its order must be exactly this one.
         """
-        firsts = [s.dealing.first_arrival(self.start(s, position).segment) for s in stretches]
-        numbers = [np.arange(first, len(s.chunks)) for first, s in zip(firsts, stretches, strict=True)]
-        if len(stretches) == 1:  # which needs its arrivals one after another: no count has to be known for that
+        firsts = [s.dealing.first_arrival(self.start(s, position).segment) for s in parts]
+        numbers = [np.arange(first, len(s.chunks)) for first, s in zip(firsts, parts, strict=True)]
+        if len(parts) == 1:  # which needs its arrivals one after another: no count has to be known for that
             yield from ((0, number) for number in numbers[0].tolist())
             return
         step, num_steps = position.step, self.steps_per_epoch
         needed = [
-            np.clip(s.bounds[mine] // self.share, step, num_steps) for s, mine in zip(stretches, numbers, strict=True)
+            np.clip(s.bounds[mine] // self.share, step, num_steps) for s, mine in zip(parts, numbers, strict=True)
         ]
-        index = np.repeat(np.arange(len(stretches)), list(map(len, numbers)))
+        index = np.repeat(np.arange(len(parts)), list(map(len, numbers)))
         number = np.concatenate(numbers)
         order = np.lexsort((number, index, np.concatenate(needed)))
         yield from zip(index[order].tolist(), number[order].tolist(), strict=True)

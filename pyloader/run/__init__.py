@@ -1,25 +1,3 @@
-"""One run of the loader: every step in its place."""
+"""One run of a loader: every step in its place, and the loop that takes its batches."""
 
-from pyloader.run.adapters import Received, Wrappable, Wrapper
-from pyloader.run.arguments import LoaderArguments
-from pyloader.run.loader_options import MAX_QUEUE_SIZE, LoaderOptions
-from pyloader.run.loop import Loop, State
-from pyloader.run.options import RunOptions
-from pyloader.run.resolving import resolve
-from pyloader.run.run import Run
-from pyloader.run.skipped import Quarantine
-
-__all__ = [
-    "MAX_QUEUE_SIZE",
-    "LoaderArguments",
-    "LoaderOptions",
-    "Loop",
-    "Quarantine",
-    "Received",
-    "Run",
-    "RunOptions",
-    "State",
-    "Wrappable",
-    "Wrapper",
-    "resolve",
-]
+__all__: list[str] = []

@@ -1,7 +1,7 @@
-"""Wrapping: what stands between a loader and the loop hands its batches on, and answers for its position.
+"""Adapters: objects between a loader and the loop, which hand its batches on and answer for its position.
 
-A wrapper may take batches from the loader before the loop wants them.  Only the outermost of several knows what the
-loop has received, so it alone has a state.
+An adapter may take batches from the loader before the loop wants them.  Only the outermost of several knows what the
+loop has received, so only the outermost has a state.
 """
 
 from __future__ import annotations
@@ -17,49 +17,35 @@ from typing import Any, Generic, Self, TypeVar
 from pyloader.deliver import Turn, this_thread
 from pyloader.errors import ConcurrentUseError, StateError
 
-__all__ = ["Received", "Wrappable", "Wrapper"]
+__all__ = ["DeliveredState", "HasPosition", "LoaderAdapter"]
 
 Batch = TypeVar("Batch")
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
-    """What had been handed over by some batch.
+class DeliveredState:
+    """What the loop had received after some batch."""
 
-    Attributes:
-      state: For `load_state_dict`.
-      steps_done: Batches, over all epochs; counted on by a loader that resumes.
-      epochs_done: Epochs delivered to their end.
-      num_steps: Batches since the loader was made.
-      num_samples: Their samples.
-    """
-
-    state: dict[str, Any]
-    steps_done: int
-    epochs_done: int
-    num_steps: int
-    num_samples: int
+    state: dict[str, Any]  # for `load_state_dict`
+    steps_done: int  # batches, over all epochs; counted on by a loader that resumes
+    epochs_done: int  # epochs delivered to their end
+    num_steps: int  # batches since the loader was made
+    num_samples: int  # their samples
 
 
 @dataclass(slots=True)
-class _Handover:
-    """What a wrapped loader knows of its wrapper, also when that is gone.
+class _AdapterLink:
+    """What a loader knows of the adapter around it, also after the adapter was garbage-collected."""
 
-    Attributes:
-      wrapper: The wrapper.
-      name: Its class.
-      received: What it has handed to the loop.
-    """
-
-    wrapper: weakref.ref[Any]
-    name: str
-    received: Received
+    adapter: weakref.ref[Any]  # the adapter
+    name: str  # its class
+    received: DeliveredState  # what it has handed to the loop
 
 
-class Wrappable(ABC):
-    """A source of batches that knows what it has handed over, and lets a wrapper know in its place."""
+class HasPosition(ABC):
+    """A source of batches with a position.  An adapter around it answers for the position in its place."""
 
-    _handover: _Handover | None = None
+    _adapter_link: _AdapterLink | None = None
     _turn: Turn
 
     def __enter__(self) -> Self:
@@ -80,7 +66,7 @@ class Wrappable(ABC):
           StateError: this loader is wrapped; its wrapper knows what the loop has received.
         """
         self._check_outermost("state_dict()")
-        return self._received().state
+        return self._delivered().state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on with the batch after `state`.
@@ -120,28 +106,28 @@ class Wrappable(ABC):
 
     def _check_outermost(self, call: str) -> None:
         self._unwrap_if_left()
-        if self._handover is not None:
-            name = self._handover.name
+        if self._adapter_link is not None:
+            name = self._adapter_link.name
             what = f"this {type(self).__name__} is wrapped in a {name}, which takes batches before the loop gets them."
             raise StateError(what, f"Ask the outermost: the {name}'s {call}")
 
     def _unwrap_if_left(self) -> None:
-        """Go on without a wrapper that nobody has any more."""
-        if self._handover is not None and self._handover.wrapper() is None:
+        """Detach from an adapter that was garbage-collected."""
+        if self._adapter_link is not None and self._adapter_link.adapter() is None:
             self._unwrap()
 
     def _unwrap(self) -> None:
-        """Go back to what the loop has received, should a wrapper have taken more."""
-        handover, self._handover = self._handover, None
-        if handover is not None and handover.received.state != self._received().state:
-            self._load(handover.received.state)
+        """Detach from the adapter, and go back to what the loop has received, if the adapter has taken more."""
+        link, self._adapter_link = self._adapter_link, None
+        if link is not None and link.received.state != self._delivered().state:
+            self._load(link.received.state)
 
     @abstractmethod
     def close(self) -> None:
-        """End what it has running."""
+        """End its threads and processes."""
 
     @abstractmethod
-    def _received(self) -> Received: ...
+    def _delivered(self) -> DeliveredState: ...
 
     @abstractmethod
     def _interrupt(self, error: ConcurrentUseError) -> None:
@@ -157,44 +143,48 @@ class Wrappable(ABC):
     def _skip(self, num_steps: int) -> None: ...
 
 
-class Wrapper(Wrappable, Generic[Batch]):
+class LoaderAdapter(HasPosition, Generic[Batch]):
     """Hands on the batches of a loader, each as `convert` makes it, some of them ahead of the loop.
 
     `state_dict`, `steps_done`, `epochs_done`, `peek` and `stats` are those of the batch last handed to the loop.  A
-    loader that is wrapped anew, in every epoch say, goes on where the loop is; the wrapper before has no more to give.
+    loader that gets another adapter, in every epoch say, goes on where the loop is; the one before has no more batches.
 
     Args:
-      loader: A DataLoader, or another wrapper; from now on this one is asked for its state.
-      convert: Makes what the loop receives of a batch; called as soon as the batch is there.
+      loader: A DataLoader, or another adapter; from now on this object is asked for the state.
+      convert: Called with each batch as soon as it is there; returns what the loop receives.
       size: How many batches are converted before the loop asks: with 2, one is on its way while one is worked on.
     """
 
     def __init__(self, loader: Any, convert: Callable[[Any], Batch], *, size: int = 1) -> None:
         name = type(self).__name__
-        if not isinstance(loader, Wrappable):
+        if not isinstance(loader, HasPosition):
             raise TypeError(f"{name} wraps a pyloader DataLoader or another wrapper, not a {type(loader).__name__}")
         self._turn = Turn(name)
         loader._unwrap()
-        self._handed_over = _Handover(weakref.ref(self), name, loader._received())
-        loader._handover = self._handed_over
+        self._loader_link = _AdapterLink(weakref.ref(self), name, loader._delivered())
+        loader._adapter_link = self._loader_link
         self._loader: Any = loader
         self._convert, self._size = convert, size
-        self._ahead: deque[tuple[Batch, Received]] = deque()
-        self._taken: tuple[Any] | None = None  # kept, should Ctrl-C come before it is converted
-        self._end: tuple[Exception, Received] | None = None
+        self._ahead: deque[tuple[Batch, DeliveredState]] = deque()
+        self._taken: tuple[Any] | None = None  # kept, so that a Ctrl-C during conversion does not lose it
+        self._end: tuple[Exception, DeliveredState] | None = None
+        self._is_in_for = False  # whether the loader's `for` has begun
 
     def __iter__(self) -> Self:
         with self._turn.alone("iter()"):
             self._unwrap_if_left()
             if not self._ahead:
-                self._end = None
-            if self._end is None:
+                self._end, self._is_in_for = None, False
+            # With batches of the loader's `for` in hand, that `for` goes on.  The loader, which may have delivered all
+            # of its run, would begin the next one.
+            if self._end is None and not self._is_in_for:
                 iter(self._loader)
+                self._is_in_for = True
             self._turn.begin_for()
         return self
 
     def __next__(self) -> Batch:
-        turn, received = self._turn, self._handed_over.received
+        turn, received = self._turn, self._loader_link.received
         me, ahead = this_thread(), None
         try:
             if turn.take(0, me) != me or turn.moved is not None:
@@ -206,20 +196,20 @@ class Wrapper(Wrappable, Generic[Batch]):
             return batch
         except BaseException as exc:
             if ahead is not None and not isinstance(exc, Exception):  # Ctrl-C: the batch has not been received
-                self._ahead, self._handed_over.received = ahead, received
+                self._ahead, self._loader_link.received = ahead, received
             turn.leave_if_mine()
             raise
 
     def _handed(self) -> Batch:
-        """Return the batch that comes first, as received; raise what comes when there is none."""
+        """Return the first batch taken ahead, and count it as received; raise the end or error when there is none."""
         if not self._ahead:
             assert self._end is not None
-            error, self._handed_over.received = self._end
+            error, self._loader_link.received = self._end
             if isinstance(error, StopIteration):
                 self._turn.end_for()
                 raise StopIteration
             raise error
-        batch, self._handed_over.received = self._ahead.popleft()
+        batch, self._loader_link.received = self._ahead.popleft()
         return batch
 
     def __len__(self) -> int:
@@ -231,12 +221,12 @@ class Wrapper(Wrappable, Generic[Batch]):
     @property
     def steps_done(self) -> int:
         """How many batches the loop has received, over all epochs; counted on by a loader that resumes."""
-        return self._received().steps_done
+        return self._delivered().steps_done
 
     @property
     def epochs_done(self) -> int:
         """How many epochs the loop has received to their end."""
-        return self._received().epochs_done
+        return self._delivered().epochs_done
 
     @property
     def steps_per_epoch(self) -> int | None:
@@ -252,7 +242,7 @@ class Wrapper(Wrappable, Generic[Batch]):
 
     def stats(self) -> Any:
         """Return the loader's stats, counted up to the batch last handed to the loop."""
-        stats, handed = self._loader.stats(), self._received()
+        stats, handed = self._loader.stats(), self._delivered()
         rate = handed.num_samples / stats.loop_seconds if stats.loop_seconds else 0.0
         return replace(stats, num_steps=handed.num_steps, num_samples=handed.num_samples, samples_per_second=rate)
 
@@ -267,7 +257,7 @@ class Wrapper(Wrappable, Generic[Batch]):
 
     def _fill(self, size: int) -> None:
         """Take batches from the loader until `size` are there, or it has no more to give for now."""
-        if self._loader._handover is not self._handed_over:
+        if self._loader._adapter_link is not self._loader_link:
             loader = type(self._loader).__name__
             what = f"the {loader} of this {type(self).__name__} has been wrapped anew, or iterated without it."
             raise StateError(what, "Use the newest, or keep one over all epochs")
@@ -281,20 +271,20 @@ class Wrapper(Wrappable, Generic[Batch]):
                 self._taken = (next(self._loader),)
             batch = self._convert(self._taken[0])
         except StopIteration:  # not kept itself: its traceback leads here, and this object would keep itself alive
-            self._end = (StopIteration(), self._loader._received())
-        except Exception as exc:  # comes after the batches before it
-            self._end = (exc, self._ahead[-1][1] if self._ahead else self._received())
+            self._end = (StopIteration(), self._loader._delivered())
+        except Exception as exc:  # raised after the batches before it
+            self._end = (exc, self._ahead[-1][1] if self._ahead else self._delivered())
         else:
-            self._ahead.append((batch, self._loader._received()))
+            self._ahead.append((batch, self._loader._delivered()))
             self._taken = None
 
     def _drop_ahead(self) -> None:
         self._ahead.clear()
-        self._taken = self._end = None
-        self._handed_over.received = self._loader._received()
+        self._taken, self._end, self._is_in_for = None, None, False
+        self._loader_link.received = self._loader._delivered()
 
-    def _received(self) -> Received:
-        return self._handed_over.received
+    def _delivered(self) -> DeliveredState:
+        return self._loader_link.received
 
     def _interrupt(self, error: ConcurrentUseError) -> None:
         self._loader._interrupt(error)
@@ -308,6 +298,6 @@ class Wrapper(Wrappable, Generic[Batch]):
         self._drop_ahead()
 
     def _skip(self, num_steps: int) -> None:
-        self._load(self._received().state)
+        self._load(self._delivered().state)
         self._loader._skip(num_steps)
         self._drop_ahead()

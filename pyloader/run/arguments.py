@@ -18,12 +18,24 @@ from pyloader.dataset import Dataset
 from pyloader.files import DataDir
 from pyloader.options import ELSEWHERE, MOST, checked_integer, checked_seconds, with_new_names
 from pyloader.plan import LAST_BATCH_RULES
-from pyloader.run.components import checked_part
 from pyloader.world import World
 
 __all__ = ["Arguments", "LoaderArguments", "integer", "words"]
 
 _MOST_RETRIES = 10_000  # three days and a half
+
+_PARTS: dict[str, tuple[type, str]] = {
+    "datareader": (DataReader, "Ours has read_file(path) -> columns: subclass pyloader.DataReader"),
+    "dataset": (Dataset, "Ours has batch_encode(columns) -> columns: subclass pyloader.Dataset"),
+    "datacollator": (DataCollator, "Ours has collate_batch(columns) -> batch: subclass pyloader.DataCollator"),
+}
+
+_OTHERS = {
+    "torch.utils.data.dataset": "That is PyTorch's random-access dataset: pyloader.indexed.DataLoader takes it. ",
+    "torch": "That belongs to PyTorch's data loader. ",
+    "datasets": "That is a Hugging Face dataset. ",
+    "tensorflow": "That belongs to tf.data. ",
+}
 
 _Check: TypeAlias = "Callable[[str, Any], Any]"  # name, value -> the value to go on with
 
@@ -48,6 +60,30 @@ def words(*choices: str, or_none: bool = False) -> dict[str, _Check]:
         return value
 
     return {"check": check}
+
+
+def _checked_part(name: str, value: Any) -> Any:
+    """Return `value`, which can be the DataLoader's argument `name`; None can be each of them.
+
+    Raises:
+      TypeError: it is of another class; the message says what ours is.
+    """
+    part, advice = _PARTS[name]
+    if value is None or isinstance(value, part):
+        return value
+    if isinstance(value, type) and issubclass(value, part):
+        what = f"{name} must be a {part.__name__}, got the class {value.__name__}."
+        raise TypeError(f"{what} Make one: {value.__name__}()")
+    if name == "datareader" and isinstance(value, str):
+        what = f"datareader must be a DataReader, got the str {value!r}."
+        raise TypeError(f"{what} To let the suffix choose: DataLoader(data_dir={value!r})")
+    kind = type(value)
+    found = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    modules = [base.__module__ for base in kind.__mro__]
+    if any(base.__name__ == "IterableDataset" for base in kind.__mro__):  # it has no items to be asked for by number
+        modules = [module.partition(".")[0] for module in modules]
+    other = next((text for theirs, text in _OTHERS.items() if any(_is_in(module, theirs) for module in modules)), "")
+    raise TypeError(f"{name} must be a {part.__module__}.{part.__name__}, got a {found}. {other}{advice}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,9 +116,9 @@ class Arguments:
 class LoaderArguments(Arguments):
     """The options of pyloader.DataLoader, which describes them."""
 
-    datareader: DataReader | None = field(metadata={"check": checked_part})
-    dataset: Dataset | None = field(metadata={"check": checked_part})
-    datacollator: DataCollator | None = field(metadata={"check": checked_part})
+    datareader: DataReader | None = field(metadata={"check": _checked_part})
+    dataset: Dataset | None = field(metadata={"check": _checked_part})
+    datacollator: DataCollator | None = field(metadata={"check": _checked_part})
     data_dir: DataDir | None
     num_epochs: int | None = field(metadata=integer(at_least=1, or_none=True))
     max_queue_size: int = field(metadata=integer(at_least=1))
@@ -105,3 +141,7 @@ class LoaderArguments(Arguments):
     world: World | tuple[int, int] | str | None
     audit_dir: str | os.PathLike[str] | None
     nulls: Mapping[str, Any] | str | None
+
+
+def _is_in(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")

@@ -1,8 +1,8 @@
 """Handover: batches are made in groups, ahead of the loop, and handed to it one by one.
 
-    planned groups -> make (in threads, in order, within slots) -> batch after batch -> the loop
+    planned groups -> make (in threads, in order, within budget) -> batch after batch -> the loop
 
-Every loader goes this way; what a group is, and how it is made, is the loader's own.
+Every loader uses this; what a group is, and how it is made, is the loader's own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from pyloader.deliver import Claim, Slots, StallWatch, Steps, map_in_order
+from pyloader.deliver import Budget, StallWatch, Steps, map_in_order
 from pyloader.observe import Counters
 from pyloader.shuffle import EpochEnd
 
@@ -27,34 +27,23 @@ In = TypeVar("In")
 
 @dataclass(slots=True, kw_only=True)
 class MadeGroup(ABC, Generic[Place]):
-    """Batches that were made together.  It does not refer to what it was made of, so that chunks can go.
+    """Batches that were made together.  Holds no reference to its input, so that the chunks can be freed."""
 
-    Attributes:
-      sizes: How many rows each batch has.
-      seconds: How long each stage took.
-      num_dropped: How many rows that follow it are left out, by the rule for an epoch's last batch.
-      num_filled: How many of its rows were repeated, by the same rule.
-      num_stand_ins: How many of its rows stand in for samples that are left out.
-      left_out: For each batch, what is left out of it, by number, and why; None when nothing is.
-      samples: The numbers of the samples whose places its rows have, uint64 of shape [rows], STAND_IN set in those
-        of rows that stand in or fill up; None unless numbered.
-      digests: Those of its batches, uint64 of shape [num_batches, 4]; None unless audited.
-      error: What the batch after its last one failed with; None when all were made.
-      weight: How much of the slots it has.
-      claim: Its share of the bytes; None when they are not bounded.
-    """
-
-    sizes: list[int]
-    seconds: tuple[float, ...] = ()
-    num_dropped: int = 0
-    num_filled: int = 0
-    num_stand_ins: int = 0
+    sizes: list[int]  # how many rows each batch has
+    seconds: tuple[float, ...] = ()  # how long each stage took
+    num_dropped: int = 0  # how many rows that follow it are left out, by the rule for an epoch's last batch
+    num_filled: int = 0  # how many of its rows were repeated, by the same rule
+    num_stand_ins: int = 0  # how many of its rows stand in for samples that are left out
+    # for each batch, what is left out of it, by number, and why; None when nothing is
     left_out: list[dict[int, Any]] | None = None
+    # the numbers of the samples whose places its rows have, uint64 of shape [rows], STAND_IN set in those of rows that
+    # stand in or fill up; None unless numbered
     samples: np.ndarray | None = None
-    digests: np.ndarray | None = None
-    error: Exception | None = None
-    weight: float = 0.0
-    claim: Claim | None = None
+    digests: np.ndarray | None = None  # those of its batches, uint64 of shape [num_batches, 4]; None unless audited
+    error: Exception | None = None  # what the batch after its last one failed with; None when all were made
+    weight: float = 0.0  # how much of the budget it has
+    # gives back its share of the bytes; None when they are not bounded
+    give_back_bytes: Callable[[], None] | None = None
 
     @property
     def num_rows(self) -> int:
@@ -69,29 +58,29 @@ class MadeGroup(ABC, Generic[Place]):
     def after(self, position: Place, number: int) -> Place:
         """Return the position after this batch; `position` is that before it."""
 
-    def let_go(self) -> None:
-        """Drop what the batches were made of: all of them are the loop's."""
+    def release(self) -> None:
+        """Drop what the batches were made of: the loop has all of them."""
 
 
 class Handover(ABC, Generic[Place]):
     """Batches from a position on, each with the position after it.
 
-    An error comes after the batches before it.  What is left out of a batch is noted when that batch is asked for, and
-    all else is counted when the last batch of its group is.
+    An error is raised after the batches before it.  What is left out of a batch is noted when the loop asks for that
+    batch; everything else is counted with the last batch of its group.
 
     Args:
       position: Of the first batch.
-      steps: Takes the steps that may have threads.  Whoever made it closes it.
+      steps: Takes the steps that may have threads.  The caller closes it.
       counters: What is counted along the way.
       stages: What the seconds of a group are counted as.
 
     Attributes:
-      steps: The same.
+      steps: The argument.
       position: After the latest batch.
     """
 
     _making: Iterator[Any]
-    _slots: Slots
+    _budget: Budget
 
     def __init__(self, position: Place, steps: Steps, counters: Counters, stages: tuple[str, ...]) -> None:
         self.position, self.steps = position, steps
@@ -139,19 +128,19 @@ class Handover(ABC, Generic[Place]):
         *,
         weight: Callable[[In], float],
         num_threads: int,
-        slots: Slots,
+        budget: Budget,
         describe: Callable[[In], str],
         stall_timeout_seconds: float | None,
     ) -> None:
-        """Begin to make groups, as far ahead as `slots` has room; what is made has the weight of what was planned."""
-        self._slots = slots
+        """Begin to make groups, as far ahead as `budget` has room; what is made has the weight of what was planned."""
+        self._budget = budget
         watch = StallWatch(fail_after=stall_timeout_seconds, activity=self.steps.activity, stacks=self.steps.stacks)
         self._making = self.steps.add(
             map_in_order(
                 make,
                 planned,
                 num_threads=num_threads,
-                slots=slots,
+                budget=budget,
                 weight=weight,
                 name="batch",
                 describe=describe,
@@ -175,15 +164,15 @@ class Handover(ABC, Generic[Place]):
             raise group.error
 
     def _finish(self, group: MadeGroup[Place]) -> None:
-        """Give back what a group took: all of its batches are the loop's."""
-        group.let_go()
-        self._slots.give_back(group.weight)
-        if group.claim is not None:
-            group.claim.give_back()
+        """Give back what a group took: the loop has all of its batches."""
+        group.release()
+        self._budget.give_back(group.weight)
+        if group.give_back_bytes is not None:
+            group.give_back_bytes()
         if group.num_dropped or group.num_filled or group.num_stand_ins:
-            self._counters.num_dropped += group.num_dropped
-            self._counters.num_filled += group.num_filled
-            self._counters.num_stand_ins += group.num_stand_ins
+            self._counters.dropped += group.num_dropped
+            self._counters.filled += group.num_filled
+            self._counters.stand_ins += group.num_stand_ins
 
     def _has_come(self, group: Any) -> None:
         """Count what only this kind of group has."""

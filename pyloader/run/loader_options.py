@@ -17,6 +17,7 @@ from pyloader.plan import (
     check_left_out,
     check_with_counts,
     check_without_counts,
+    left_out_in_state,
     position_from_state,
     rows_of_step,
 )
@@ -34,27 +35,17 @@ SHUFFLE_WINDOW = 4
 
 @dataclass(frozen=True, kw_only=True)
 class LoaderOptions:
-    """What a DataLoader was told, resolved.
+    """What a DataLoader was told, resolved."""
 
-    Attributes:
-      run: What its runs are made of.
-      order: All that the order of its samples depends on.
-      num_epochs: How many epochs a run has; None never ends.
-      world: Which of the data-parallel ranks this is.
-      world_source: Who said so; "" where this process is alone.
-      quarantine: A file that gets a line for each chunk and row that is left out; None writes none.
-      audit_dir: Where receipts are written; None writes none.
-      shown: The resolved options by name, for repr.
-    """
-
-    run: RunOptions
-    order: Order
-    num_epochs: int | None
-    world: World
-    world_source: str
+    run: RunOptions  # what its runs are made of
+    order: Order  # all that the order of its samples depends on
+    num_epochs: int | None  # how many epochs a run has; None never ends
+    world: World  # which of the data-parallel ranks this is
+    world_source: str  # who said so; "" where this process is alone
+    # a file that gets a line for each chunk and row that is left out; None writes none
     quarantine: str | os.PathLike[str] | None
-    audit_dir: str | os.PathLike[str] | None
-    shown: dict[str, Any]
+    audit_dir: str | os.PathLike[str] | None  # where receipts are written; None writes none
+    shown: dict[str, Any]  # the resolved options by name, for repr
 
     def new_quarantine(self) -> Quarantine:
         """Return what notes the chunks and rows that a loader leaves out."""
@@ -77,10 +68,6 @@ class LoaderOptions:
         streams = self.run.streams
         return None if streams.counts is None else streams.steps_per_epoch
 
-    def ends_epoch(self, position: Position) -> bool:
-        """Tell whether all batches of the position's epoch have been received."""
-        return self.run.streams.ends_epoch(position)
-
     def is_last_of_run(self, epoch: int) -> bool:
         """Tell whether a run ends with this epoch."""
         return self.num_epochs is not None and (epoch + 1) % self.num_epochs == 0
@@ -89,7 +76,7 @@ class LoaderOptions:
         """Tell whether a run begins where `position` stands."""
         return position.step == 0 and self.num_epochs is not None and position.epoch % self.num_epochs == 0
 
-    def rank_in_words(self) -> str:
+    def describe_rank(self) -> str:
         """Return which rank this is, who said so, and what every epoch has on all ranks alike."""
         rank = f"rank {self.world.rank} of {self.world.size} ({self.world_source})"
         if self.run.chunks.counts is None:
@@ -117,10 +104,6 @@ class LoaderOptions:
             root = self.run.chunks.root
             raise TypeError(f"how many samples the chunks hold is unknown: count them once with: pyloader index {root}")
         return steps * self.num_epochs
-
-    def num_reads(self, position: Position) -> int:
-        """Return how many chunks are read before the first batch after `position`."""
-        return self.run.streams.num_reads(position)
 
     def locate(self, step: int) -> list[tuple[str, int]]:
         """Return where each row of a batch over all ranks comes from, as DataLoader.locate does."""
@@ -173,49 +156,32 @@ class LoaderOptions:
         world = World(self.world.rank, self.world.size, None if num_streams == self.world.size else num_streams)
         return replace(self, run=run, order=order, shown={**self.shown, "world": world})
 
-    def resuming(self, state: Any) -> tuple[LoaderOptions, Position]:
-        """Return these options with as many streams as `state` has, and where it stands.
+    def resuming(self, state: Any) -> tuple[LoaderOptions, Position, list[int]]:
+        """Return these options with as many streams as `state` has, where it stands, and the chunks that it leaves out.
 
         Raises:
           StateError: the state cannot be honoured here; the message says what to write.
         """
         num_streams = state.get("num_streams") if isinstance(state, Mapping) else None
         if type(num_streams) is not int or num_streams < 1:
-            return self, position_from_state(state, self.order)
-        check_state_fits_ranks(state, self.order, self.world)
+            num_streams = self.order.num_streams  # which the state does not have, so that it is refused
+        else:
+            check_state_fits_ranks(state, self.order, self.world)
         position = position_from_state(state, replace(self.order, num_streams=num_streams))
         try:
             options = self.with_streams(num_streams)
         except (DataDirError, ValueError) as exc:
             raise StateError(f"the state was saved with {num_streams} streams. {exc}") from exc
-        options.check_position(position)
-        return options, position
-
-    def check_left_out(self, chunks: list[int]) -> None:
-        """Raise unless a state may leave out these chunks here.
-
-        Raises:
-          StateError: it may not; the message says why.
-        """
-        check_left_out(
-            chunks,
-            num_chunks=len(self.run.chunks),
-            num_streams=self.order.num_streams,
-            max_skipped=self.run.max_skipped,
-        )
-
-    def check_position(self, position: Position) -> None:
-        """Raise unless a run may stand at `position`.
-
-        Raises:
-          StateError: none can; the message says why.
-        """
-        if self.run.chunks.counts is None:
-            check_without_counts(position, self.run.streams.dealing, self.order.batch_size)
+        run, order = options.run, options.order
+        if run.chunks.counts is None:
+            check_without_counts(position, run.streams.dealing, order.batch_size)
         else:
-            check_with_counts(position, self.all_streams("a position needs it"))
+            check_with_counts(position, options.all_streams("a position needs it"))
+        left_out = left_out_in_state(state)
+        check_left_out(left_out, num_chunks=len(run.chunks), num_streams=order.num_streams, max_skipped=run.max_skipped)
+        return options, position, left_out
 
-    def in_words(self, loader: type) -> str:
+    def describe(self, loader: type) -> str:
         """Return the options as one would write them for `loader`, less those that are its defaults."""
         defaults = {name: option.default for name, option in inspect.signature(loader).parameters.items()}
         usual = {**defaults, "world": World(0, 1)}

@@ -12,8 +12,9 @@
 
     CLOSED: from all of them by close(), for good, also while another thread is inside of `next`
 
-The position is that of the batch last delivered: a batch that was looked at, and all that was made ahead, lies behind
-it.  Whatever ends a run therefore loses nothing: the next one begins at the position, and order is a function of it.
+The position is the one after the batch last delivered: batches that were peeked at or made ahead come after it.  So
+nothing is lost when a run ends, for whatever reason: the next run begins at the position, and the order is a function
+of the position.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from threading import RLock
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from pyloader.audit import ReceiptWriter
-from pyloader.deliver import SlotsClosed, Steps, Turn, end_with, this_thread
+from pyloader.deliver import Steps, StepsClosed, Turn, end_with, this_thread
 from pyloader.errors import ClosedError, ConcurrentUseError, drop_own_frames
 from pyloader.observe import Counters, ProgressBar
 from pyloader.run.handover import Handover
@@ -45,7 +46,7 @@ class State(enum.Enum):
     CLOSED = enum.auto()
 
 
-_RUNNING = State.RUNNING  # looked up for every batch
+_RUNNING = State.RUNNING  # a global: it is looked up for every batch
 
 
 class _Place(Protocol):
@@ -57,7 +58,7 @@ Batch = TypeVar("Batch")
 
 
 class Loop(ABC, Generic[Place, Batch]):
-    """Delivers the batches that runs make, from a position on.
+    """Delivers the batches that runs make, from a position on; one run at a time.
 
     Args:
       name: What it is called in errors.
@@ -91,12 +92,13 @@ class Loop(ABC, Generic[Place, Batch]):
             self._counters.delivered(num_rows)
             if self._bar is not None:
                 self._bar.step(*self._epoch_and_step(), self._counters)
+            # The same as turn.leave(), without the call: this is done for every batch.
             turn.give_back()
             if turn.awaiting is not None:
                 turn.wake()
             return batch
         except BaseException as exc:
-            if not isinstance(exc, Exception):  # Ctrl-C, wherever it came: the batch has not been received
+            if not isinstance(exc, Exception):  # Ctrl-C, at any line: the batch has not been received
                 self._go_to(position)
             turn.leave_if_mine()
             raise
@@ -148,7 +150,7 @@ class Loop(ABC, Generic[Place, Batch]):
             self._position = self._position.next_epoch()
             self._become(State.OVER)
             raise
-        except SlotsClosed:  # another thread has ended the run, to close or to move this
+        except StepsClosed:  # another thread has ended the run, to close or to move this
             self._stop_run()
             self._become(State.FRESH)
             raise self._turn.interrupted() or self._closed_error() from None
@@ -176,13 +178,14 @@ class Loop(ABC, Generic[Place, Batch]):
 
     def _begin_run(self) -> Handover[Place]:
         self._counters.requested()
-        self._stop_run()  # one that Ctrl-C has kept from being stopped
+        self._stop_run()  # a run that is still there, because Ctrl-C interrupted its end
         steps = Steps()
-        self._end_run = end_with(self, steps)  # before anything starts, since Ctrl-C may come at any moment
+        self._end_run = end_with(self, steps)  # before anything starts: Ctrl-C may come at any line
         run = self._run = self._run_from(self._position, steps)
-        if not self._become(_RUNNING) or self._turn.interruption is not None:  # meanwhile, by another thread
+        # Another thread may have closed or moved the loader meanwhile, and found no run to interrupt.
+        if not self._become(_RUNNING) or self._turn.interruption is not None:
             steps.close()
-            raise SlotsClosed
+            raise StepsClosed
         return run
 
     def _peeked(self) -> Any:

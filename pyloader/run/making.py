@@ -1,4 +1,4 @@
-"""Making: the rows of a piece are gathered, encoded and collated."""
+"""Making: the rows of a batch group are gathered, encoded and collated."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pyloader.machine.memory import RecycledMemory
 from pyloader.plan import STAND_IN, Position, row_keys
 from pyloader.run.handover import MadeGroup
 from pyloader.run.options import RunOptions
-from pyloader.run.replacements import unchanged_copy, with_stand_ins
-from pyloader.run.sample_ids import take_off
-from pyloader.shuffle import JoinedPiece, Piece, gather_joined, gather_piece, view_piece
+from pyloader.run.replacements import unchanged_copy, with_replacements
+from pyloader.run.sample_ids import detach
+from pyloader.shuffle import AnyGroup, BatchGroup, JoinedGroup, gather_group, gather_joined, view_group
 
-__all__ = ["Encode", "MadePiece", "add_place", "batch_making"]
+__all__ = ["Encode", "MadeRows", "add_place", "batch_making"]
 
 # Columns, mask, keys, epoch, step -> the batch, and the seconds that encoding and collating took.
 Encode: TypeAlias = (
@@ -29,32 +29,20 @@ Encode: TypeAlias = (
 
 
 @dataclass(slots=True, kw_only=True)
-class MadePiece(MadeGroup[Position]):
-    """What was made of a piece: its columns, left to be sliced, or its only batch.
+class MadeRows(MadeGroup[Position]):
+    """A finished batch group: its columns, to be sliced in the loop's thread, or its only batch."""
 
-    Attributes:
-      content: The columns, or the batch.
-      is_batch: Which of the two.
-      batch_size: How many rows a batch has, but for an epoch's last.
-      convert: Makes of a slice what the loop receives; None when it is that.
-      epoch: Counted from 0.
-      step: Its first batch is the step-th of the epoch.
-      origin: Segment, and offset in it, of its first row (before the segment's start when rows are carried).
-      end: Segment and offset of the row after the piece.
-      mixing: Of how many chunks its first batch holds samples; 0 if unknown.
-      viewed: The piece, when `content` is a part of its chunk, which must stay held; else None.
-    """
-
-    content: Any
-    is_batch: bool
-    batch_size: int
-    convert: Callable[[Any], Any] | None
-    epoch: int
-    step: int
+    content: Any  # the columns, or the batch
+    is_batch: bool  # which of the two
+    batch_size: int  # how many rows a batch has, but for an epoch's last
+    convert: Callable[[Any], Any] | None  # makes of a slice what the loop receives; None when it is that
+    epoch: int  # counted from 0
+    step: int  # its first batch is the step-th of the epoch
+    # segment, and offset in it, of its first row (before the segment's start when rows are carried)
     origin: tuple[int, int]
-    end: tuple[int, int]
-    mixing: float
-    viewed: Piece | None
+    end: tuple[int, int]  # segment and offset of the row after the group
+    mixing: float  # of how many chunks its first batch holds samples; 0 if unknown
+    viewed: BatchGroup | None  # the group, when `content` is a part of its chunk, which must stay held; else None
 
     def batch(self, number: int) -> Any:
         """Return a batch: a slice of the columns, converted here, in the loop's thread, since it is a view."""
@@ -77,46 +65,48 @@ class MadePiece(MadeGroup[Position]):
             segment, offset = self.origin[0], self.origin[1] + (number + 1) * self.batch_size
         return Position(self.epoch, segment, offset, position.step + 1, position.steps_done + 1)
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Drop the columns, and let go of the chunk that they are a part of."""
         self.content = None
         if self.viewed is not None:
-            self.viewed.let_go()
+            self.viewed.release()
             self.viewed = None
 
 
-def batch_making(options: RunOptions, encode: Encode) -> Callable[[Piece | JoinedPiece], MadePiece]:
-    """Return the function that makes what the loop receives of a piece; `encode` encodes and collates a batch.
+def batch_making(options: RunOptions, encode: Encode) -> Callable[[AnyGroup], MadeRows]:
+    """Return the function that makes what the loop receives of a group; `encode` encodes and collates a batch.
 
-    Where there is nothing to encode and every column is an array, the columns of the whole piece are left to be sliced.
+    Where there is nothing to encode and every column is an array, the columns of the whole group are left to be sliced.
     """
     memory = RecycledMemory()
     rule = options.rule
 
-    def make(piece: Piece | JoinedPiece) -> MadePiece:
+    def make(group: AnyGroup) -> MadeRows:
         begun = time.perf_counter()
-        mixing = piece.effective_chunks(rule.batch_size)
-        columns, viewed = _gathered(piece, options, memory)
-        numbers, keys = _numbers_and_keys(take_off(columns), piece, options)
-        mask = _mask(columns, piece, numbers) if rule.last_batch == "pad" else None
+        # Before gathering, which releases the chunks.
+        mixing = group.effective_chunks(rule.batch_size)
+        columns, viewed = _gathered(group, options, memory)
+        numbers, keys = _numbers_and_keys(detach(columns), group, options)
+        mask = _mask(columns, group, numbers) if rule.last_batch == "pad" else None
         seconds = (time.perf_counter() - begun, 0.0, 0.0)
+        # Only arrays can be sliced for nothing; with a list, `cut` makes groups of one batch, which is collated here.
         is_batch = not rule.several or not all(isinstance(values, np.ndarray) for values in columns.values())
         content: Any = columns if mask is None else {**columns, "mask": mask}
         left_out = None
         if is_batch:
-            content, busy, bad_rows = _encoded(piece, options, encode, columns, mask, keys)
+            content, busy, bad_rows = _encoded(group, options, encode, columns, mask, keys)
             seconds = (seconds[0], *busy)
             if bad_rows:
                 assert numbers is not None
-                # A row that stands in is no sample: that which it repeats is met at its own place.
+                # A row that is a stand-in already is not noted: the row that it repeats is noted at its own place.
                 left_out = {int(numbers[row]): error for row, error in bad_rows.items() if numbers[row] < STAND_IN}
-                numbers = numbers.copy()  # they may be a part of the chunk's
+                numbers = numbers.copy()  # they may be a view of the chunk's numbers
                 numbers[list(bad_rows)] |= STAND_IN
-        whole, rest = divmod(piece.num_rows, rule.batch_size)
-        return MadePiece(
+        whole, rest = divmod(group.num_rows, rule.batch_size)
+        return MadeRows(
             sizes=[rule.batch_size] * whole + [rest] * (rest > 0),
             seconds=seconds,
-            num_stand_ins=_num_stand_ins(numbers, piece) if options.skips else 0,
+            num_stand_ins=_num_stand_ins(numbers, group) if options.skips else 0,
             left_out=None if left_out is None else [left_out],
             samples=numbers,
             digests=digest_batches(numbers, rule.batch_size) if options.audited and numbers is not None else None,
@@ -124,10 +114,10 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[Piece | Joine
             is_batch=is_batch,
             batch_size=rule.batch_size,
             convert=options.convert,
-            epoch=piece.epoch,
-            step=piece.step,
-            origin=piece.origin,
-            end=piece.end,
+            epoch=group.epoch,
+            step=group.step,
+            origin=group.origin,
+            end=group.end,
             mixing=mixing,
             viewed=viewed,
         )
@@ -135,43 +125,43 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[Piece | Joine
     return make
 
 
-def _gathered(piece: Piece | JoinedPiece, options: RunOptions, memory: RecycledMemory) -> tuple[Columns, Piece | None]:
-    """Return a piece's rows; and the piece, where they are a part of its chunk instead of a copy."""
-    if isinstance(piece, JoinedPiece):
-        return gather_joined(piece, memory), None
-    if not options.copy and (view := view_piece(piece)) is not None:
-        return view, piece
-    return gather_piece(piece, memory), None
+def _gathered(group: AnyGroup, options: RunOptions, memory: RecycledMemory) -> tuple[Columns, BatchGroup | None]:
+    """Return a group's rows; and the group, where they are a part of its chunk instead of a copy."""
+    if isinstance(group, JoinedGroup):
+        return gather_joined(group, memory), None
+    if not options.copy and (view := view_group(group)) is not None:
+        return view, group
+    return gather_group(group, memory), None
 
 
 def _numbers_and_keys(
-    numbers: np.ndarray | None, piece: Piece | JoinedPiece, options: RunOptions
+    numbers: np.ndarray | None, group: AnyGroup, options: RunOptions
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Return the numbers of the samples, STAND_IN set where a row fills up, and the keys of the rows if asked for."""
     if numbers is None:
         return None, None
     # A row that stands in has the key of its place; one that fills up another than the row that it repeats.
     places = numbers & ~STAND_IN if options.skips else numbers
-    if piece.num_filled:
-        filling = STAND_IN * ~piece.samples()
+    if group.num_filled:
+        filling = STAND_IN * ~group.samples()
         places, numbers = places | filling, numbers | filling
-    return numbers, row_keys(places, seed=options.seed, epoch=piece.epoch) if "keys" in options.drawn else None
+    return numbers, row_keys(places, seed=options.seed, epoch=group.epoch) if "keys" in options.drawn else None
 
 
-def _mask(columns: Columns, piece: Piece | JoinedPiece, numbers: np.ndarray | None) -> np.ndarray:
+def _mask(columns: Columns, group: AnyGroup, numbers: np.ndarray | None) -> np.ndarray:
     """Return which rows are samples, and not padding or standing in for others: bool of shape [num_rows]."""
     if "mask" in columns:
         raise CollateError("last_batch='pad' adds a column 'mask', and the chunks have one.", "Rename it in read_file")
-    return piece.samples() if numbers is None else (numbers & STAND_IN) == 0
+    return group.samples() if numbers is None else (numbers & STAND_IN) == 0
 
 
-def _num_stand_ins(numbers: np.ndarray | None, piece: Piece | JoinedPiece) -> int:
+def _num_stand_ins(numbers: np.ndarray | None, group: AnyGroup) -> int:
     """Return how many rows stand in for samples that are left out; 0 unless traced."""
-    return 0 if numbers is None else int(((numbers & STAND_IN) != 0)[piece.samples()].sum())
+    return 0 if numbers is None else int(((numbers & STAND_IN) != 0)[group.samples()].sum())
 
 
 def _encoded(
-    piece: Piece | JoinedPiece,
+    group: AnyGroup,
     options: RunOptions,
     encode: Encode,
     columns: Columns,
@@ -183,18 +173,18 @@ def _encoded(
     Raises:
       Exception: what the user's code raised, with the place added.
     """
-    epoch, step = piece.epoch, piece.step
+    epoch, step = group.epoch, group.step
 
     def encode_rows(rows: np.ndarray, places: np.ndarray) -> tuple[Any, tuple[float, float]]:
         # The keys are those of the places; where another row stands in, the mask is False.
-        given = unchanged_copy(columns) if len(rows) == piece.num_rows and rows is places else take_rows(columns, rows)
+        given = unchanged_copy(columns) if len(rows) == group.num_rows and rows is places else take_rows(columns, rows)
         is_sample = None if mask is None else mask[places] & (rows == places)
         return encode(given, is_sample, None if keys is None else keys[places], epoch, step)
 
     try:
         if not options.max_skipped_rows:
             return *encode(columns, mask, keys, epoch, step), {}
-        (content, busy), _, bad_rows = with_stand_ins(encode_rows, row_count(columns))
+        (content, busy), _, bad_rows = with_replacements(encode_rows, row_count(columns))
         return content, busy, bad_rows
     except Exception as exc:
         add_place(exc, f"epoch {epoch}, step {step}")

@@ -1,4 +1,4 @@
-"""What a run is made of."""
+"""RunOptions: the resolved options of a run."""
 
 from __future__ import annotations
 
@@ -21,57 +21,32 @@ __all__ = ["RunOptions"]
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """What a run is made of; the DataLoader has checked it.
+    """What a run is made of; the DataLoader has checked it."""
 
-    Attributes:
-      chunks: Which chunks there are.
-      reader: Reads one.
-      nulls: What stands for the nulls in it; None leaves them.
-      dataset: Encodes a batch; None leaves it raw.
-      collator: Collates a batch.
-      convert: Makes of that what the loop receives, in this process; None when it is that.
-      streams: How an epoch is ordered and cut into streams, and which are delivered here.
-      rule: How batches are cut.
-      max_queue_size: The most chunks resident at once.
-      max_bytes: The most bytes of columns resident at once; None sets no bound.
-      row_bytes: What a row takes, where the manifest says so: all its columns are arrays, read as it says; else None.
-      num_readers: Threads that read.
-      num_workers: Threads that make batches; 0 does everything in the caller's thread.
-      worker_kind: Where the user's code runs: in these threads ("thread"), or in a process for each ("process").
-      verification: Compares chunks with their checksums before they are read; None trusts them.
-      retry_waits: Seconds before each further try of a read that failed for a reason that may pass.
-      max_skipped: How many unreadable chunks are left out before one is an error.
-      max_skipped_rows: How many bad rows; with either of them other rows stand in for those that are left out.
-      traced: Whether it is known of each row that is delivered which sample it is.
-      audited: Whether batches have digests of them, for receipts.
-      seed: The seed that `batch_encode`'s `rng` and `keys` are derived from.
-      copy: Whether batches of rows in file order are copied out of the reader's arrays.
-      stall_timeout_seconds: Seconds of silence before StallError; None waits for ever.
-    """
-
-    chunks: ChunkList
-    reader: DataReader
-    nulls: Nulls | None
-    dataset: Dataset | None
-    collator: DataCollator
-    convert: Callable[[Any], Any] | None
-    streams: Streams
-    rule: CutRule
-    max_queue_size: int
-    max_bytes: int | None
+    chunks: ChunkList  # which chunks there are
+    reader: DataReader  # reads one
+    nulls: Nulls | None  # what stands for the nulls in it; None leaves them
+    dataset: Dataset | None  # encodes a batch; None leaves it raw
+    collator: DataCollator  # collates a batch
+    convert: Callable[[Any], Any] | None  # makes of that what the loop receives, in this process; None when it is that
+    streams: Streams  # how an epoch is ordered and cut into streams, and which are delivered here
+    rule: CutRule  # how batches are cut
+    max_queue_size: int  # the most chunks resident at once
+    max_bytes: int | None  # the most bytes of columns resident at once; None sets no bound
+    # what a row takes, where the manifest says so: all its columns are arrays, read as it says; else None
     row_bytes: int | None
-    num_readers: int
-    num_workers: int
-    worker_kind: str
-    verification: Verification | None
-    retry_waits: tuple[float, ...]
-    max_skipped: int
-    max_skipped_rows: int
-    traced: bool
-    audited: bool
-    seed: int
-    copy: bool
-    stall_timeout_seconds: float | None
+    num_readers: int  # threads that read
+    num_workers: int  # threads that make batches; 0 does everything in the caller's thread
+    worker_kind: str  # where the user's code runs: in these threads ("thread"), or in a process for each ("process")
+    verification: Verification | None  # compares chunks with their checksums before they are read; None trusts them
+    retry_waits: tuple[float, ...]  # seconds before each further try of a read that failed for a reason that may pass
+    max_skipped: int  # how many unreadable chunks are left out before one is an error
+    max_skipped_rows: int  # how many bad rows; with either of them other rows stand in for those that are left out
+    traced: bool  # whether it is known of each row that is delivered which sample it is
+    audited: bool  # whether batches have digests of them, for receipts
+    seed: int  # the seed that `batch_encode`'s `rng` and `keys` are derived from
+    copy: bool  # whether batches of rows in file order are copied out of the reader's arrays
+    stall_timeout_seconds: float | None  # seconds of silence before StallError; None waits for ever
 
     @property
     def in_processes(self) -> bool:
@@ -99,7 +74,7 @@ class RunOptions:
         return self.streams.dealing.width * len(self.streams.served)
 
     @property
-    def piece_share(self) -> int:
+    def group_share(self) -> int:
         """How many chunks' worth of the queue is kept for rows that have left their chunks.
 
         Half of what the window leaves, and at least one, so that rows are gathered while others are drained.  When the
@@ -109,6 +84,6 @@ class RunOptions:
         return max(min(1, left), left // 2)
 
     @property
-    def chunk_slots(self) -> int:
+    def chunk_share(self) -> int:
         """How many chunks may be in reading, or held for mixing."""
-        return self.max_queue_size - self.piece_share
+        return self.max_queue_size - self.group_share

@@ -1,4 +1,4 @@
-"""Ranks: which streams this process delivers, and how many steps all have; refused with advice where it cannot be."""
+"""Ranks: checks of the number of ranks and streams against the samples, the queue and a state, with advice."""
 
 from __future__ import annotations
 

@@ -14,12 +14,12 @@ from typing import TypeAlias
 import numpy as np
 
 from pyloader.columns import Columns, ColumnSpec, column_specs, difference, row_count, take_rows
-from pyloader.deliver import Held, Slots, SlotsClosed
+from pyloader.deliver import Budget, Lease, StepsClosed
 from pyloader.errors import ChunkReadError, ReadFileError, WorkerDiedError
 from pyloader.plan import STAND_IN, ReadTask, sample_numbers
 from pyloader.run.options import RunOptions
-from pyloader.run.replacements import stand_ins
-from pyloader.run.sample_ids import put_on
+from pyloader.run.replacements import replacement_rows
+from pyloader.run.sample_ids import attach
 from pyloader.run.skipped import Quarantine
 from pyloader.shuffle import Arena, ArenaPart, Arrival, ChunkRows
 
@@ -28,51 +28,46 @@ __all__ = ["ArrivalCheck", "ChunkReading", "Read", "Reading"]
 # A chunk's index -> its columns, and the rows that could not be read, each with the reason.
 Read: TypeAlias = "Callable[[int], tuple[Columns, dict[int, str]]]"
 
-_NO_FAULT_OF_THE_CHUNK = (WorkerDiedError, SlotsClosed)
+_NO_FAULT_OF_THE_CHUNK = (WorkerDiedError, StepsClosed)
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What came of a task.
+    """The result of a read task."""
 
-    Attributes:
-      task: What was asked for.
-      chunk: The rows, in their place within the bound.
-      numbers: The numbers of the samples whose places they have, uint64 of shape [rows], STAND_IN set in those of rows
-        that stand in; None unless numbered.
-      bad_rows: The rows that could not be read, each with the reason; others stand in for them.
-      error: Why the chunk is left out; None unless it is.  Then rows of another stand in for all of its own, or, when
-        nobody knows how many it has, it is empty.
-    """
-
-    task: ReadTask
-    chunk: Held[ChunkRows]
+    task: ReadTask  # what was asked for
+    chunk: Lease[ChunkRows]  # the rows, in their place within the bound
+    # the numbers of the samples whose places they have, uint64 of shape [rows], STAND_IN set in those of rows that
+    # stand in; None unless numbered
     numbers: np.ndarray | None
+    # the rows that could not be read, each with the reason; others stand in for them
     bad_rows: dict[int, str] = field(default_factory=dict)
+    # why the chunk is left out; None unless it is.  Then rows of another chunk stand in for all of its own, or, where
+    # the number of its rows is unknown, it is empty
     error: Exception | None = None
 
 
 class ChunkReading:
-    """Reads a chunk into the slot that was taken for it; several threads may call it.
+    """Reads a chunk, for which a share of the budget has been taken; several threads may call it.
 
     Args:
       options: The run's.
-      slots: Where the slot was taken.
+      budget: Where the share was taken.
       read_index: Reads the chunk of an index.
       quarantine: Which chunks are left out already.
-      has_arrived: Called with every answer; None does nothing.
+      has_arrived: Called with every result; None does nothing.
     """
 
     def __init__(
         self,
         options: RunOptions,
-        slots: Slots,
+        budget: Budget,
         read_index: Read,
         quarantine: Quarantine,
         has_arrived: Callable[[Reading], None] | None = None,
     ) -> None:
         self._options, self._chunks = options, options.chunks
-        self._slots, self._read_index, self._quarantine = slots, read_index, quarantine
+        self._budget, self._read_index, self._quarantine = budget, read_index, quarantine
         self._has_arrived = has_arrived
         self._arena = _arena(options)
 
@@ -95,7 +90,7 @@ class ChunkReading:
             if not self._options.max_skipped or isinstance(exc, _NO_FAULT_OF_THE_CHUNK):
                 raise
             columns, numbers = self._rows_of_another(index, exc)
-            reading = Reading(task, self._slots.hold(ChunkRows(columns)), numbers, error=exc)
+            reading = Reading(task, self._budget.lease(ChunkRows(columns)), numbers, error=exc)
         else:
             reading = Reading(task, self._held(columns, part), numbers, bad_rows)
         if self._has_arrived is not None:
@@ -115,22 +110,22 @@ class ChunkReading:
         if bad_rows:
             if len(bad_rows) == num_rows:
                 raise ChunkReadError(self._chunks.path(index), f"has no good row: {next(iter(bad_rows.values()))}")
-            columns = take_rows(columns, stand_ins(num_rows, bad_rows))
+            columns = take_rows(columns, replacement_rows(num_rows, bad_rows))
             if numbers is not None:
                 numbers[list(bad_rows)] |= STAND_IN
         return columns, numbers, bad_rows
 
-    def _held(self, columns: Columns, part: ArenaPart | None) -> Held[ChunkRows]:
-        """Return the rows in their slot, and give the arena's part back: now if no column lies there, else with it."""
+    def _held(self, columns: Columns, part: ArenaPart | None) -> Lease[ChunkRows]:
+        """Return the rows in a lease, and give the arena's part back: now if no column lies there, else with them."""
         rows = ChunkRows(columns, part)
         if part is not None and rows.part is None:
             part.give_back()
-        return self._slots.hold(rows, drop=None if rows.part is None else rows.part.give_back)
+        return self._budget.lease(rows, drop=None if rows.part is None else rows.part.give_back)
 
     def _rows_of_another(self, index: int, error: Exception) -> tuple[Columns, np.ndarray | None]:
         """Return as many rows of the next readable chunk as chunk `index` has, and the numbers of their places.
 
-        So many chunks may fail on the way as may be left out: at the turn of one more there will be an error anyway.
+        As many chunks may fail on the way as may be left out: one more would be an error in any case.
 
         Raises:
           Exception: `error`, when none is found.
@@ -173,7 +168,7 @@ def _arena(options: RunOptions) -> Arena | None:
     if counts is None or options.streams.dealing.width == 1 or options.in_processes or options.max_bytes is not None:
         return None
     # At an epoch's border a chunk may be there twice.
-    return Arena(min(options.chunk_slots, 2 * len(counts)), int(counts.max()))
+    return Arena(min(options.chunk_share, 2 * len(counts)), int(counts.max()))
 
 
 def _gatherable(values: np.ndarray) -> np.ndarray:
@@ -220,7 +215,7 @@ class ArrivalCheck:
             for row, reason in reading.bad_rows.items():
                 self._quarantine.note_row(task.chunk, row, reason, stage="read", epoch=task.epoch)
             self._check(self._options.chunks.path(task.chunk), chunk.value.columns)
-            chunk.value.columns = put_on(chunk.value.columns, reading.numbers)
+            chunk.value.columns = attach(chunk.value.columns, reading.numbers)
             yield Arrival(task.epoch, task.number, task.chunk, chunk, task.part)
 
     def _check(self, path: str, columns: Columns) -> None:

@@ -1,4 +1,4 @@
-"""Replacements: rows that could not be had, and which rows are delivered in their place, so that no step is lost."""
+"""Replacements: which rows are delivered in the place of rows that could not be read or encoded."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from pyloader.columns import Columns
 from pyloader.encode import find_bad_rows
 from pyloader.errors import CoverageError, WorkerDiedError
 
-__all__ = ["stand_ins", "unchanged_copy", "with_stand_ins"]
+__all__ = ["replacement_rows", "unchanged_copy", "with_replacements"]
 
 Made = TypeVar("Made")
 
 
-def stand_ins(num_rows: int, bad: Collection[int]) -> np.ndarray:
+def replacement_rows(num_rows: int, bad: Collection[int]) -> np.ndarray:
     """Return which row stands at each place: itself, or for a bad one the next good one, the first following the last.
+
+    >>> replacement_rows(6, bad=[1, 4, 5])
+    array([0, 2, 2, 3, 0, 0])
 
     Returns:
       int64 array of shape [num_rows].
@@ -34,10 +37,10 @@ def stand_ins(num_rows: int, bad: Collection[int]) -> np.ndarray:
     return good[after % len(good)]
 
 
-def with_stand_ins(
+def with_replacements(
     make: Callable[[np.ndarray, np.ndarray], Made], num_rows: int
 ) -> tuple[Made, np.ndarray, dict[int, Exception]]:
-    """Make something of all rows, others standing in for those of which nothing can be made.
+    """Make something of all rows, with other rows in the places of those that fail.
 
     Args:
       make: Gets rows, and the places that they have, both int64 of one shape; called anew when it fails.
@@ -47,8 +50,8 @@ def with_stand_ins(
       What was made, the row that stands at each place, and the bad rows with their errors.
 
     Raises:
-      Exception: the error for all rows together, when `make` fails for each of them, or for none by itself: then it is
-        the fault of no row.
+      Exception: the error for all rows together, when `make` fails for each of them, or for none alone: then no row is
+        the cause.
     """
     everything = np.arange(num_rows)
     try:
@@ -59,7 +62,7 @@ def with_stand_ins(
         bad = find_bad_rows(lambda rows: make(rows, rows), num_rows)
         if len(bad) in (0, num_rows):
             raise
-    rows = stand_ins(num_rows, bad)
+    rows = replacement_rows(num_rows, bad)
     return make(rows, everything), rows, bad
 
 

@@ -1,4 +1,4 @@
-"""Resident bytes: what a run's chunks and batches take in memory, learned as they come, and bounded by `max_bytes`.
+"""Resident bytes: what a run's chunks and batches take in memory, measured as they come, and bounded by `max_bytes`.
 
 Where the manifest says what a row of arrays takes, a chunk's size is known before it is read.  Elsewhere it is
 estimated by its bytes on disk, and what a batch becomes in encoding by its rows: between the least and the most of
@@ -14,12 +14,12 @@ from functools import partial
 import numpy as np
 
 from pyloader.columns import columns_bytes, content_bytes, row_count
-from pyloader.deliver import Claim, Ledger, Size
+from pyloader.deliver import ByteBudget, Reservation, Size
 from pyloader.plan import ReadTask
-from pyloader.run.making import MadePiece
+from pyloader.run.making import MadeRows
 from pyloader.run.options import RunOptions
 from pyloader.run.reading import Reading
-from pyloader.shuffle import PIECE_BYTES, CutRule, JoinedPiece, Piece
+from pyloader.shuffle import GROUP_BYTES, AnyGroup, CutRule
 
 __all__ = ["ResidentBytes", "check_bytes"]
 
@@ -40,7 +40,7 @@ class _BytesPer:
         self._num_bytes = self._num_units = 0
 
     def learn(self, num_bytes: int, num_units: int) -> None:
-        """Take in what so many units take."""
+        """Add a measurement: so many units take so many bytes."""
         if num_units:
             each = num_bytes / num_units
             self._least, self._most = (
@@ -59,11 +59,11 @@ class _BytesPer:
 
 
 class ResidentBytes:
-    """Enters a run's chunks and pieces in the ledger of `options.max_bytes`, and learns from what they really take."""
+    """Reserves the bytes of a run's chunks and groups, within `options.max_bytes`, by the sizes of earlier ones."""
 
     def __init__(self, options: RunOptions) -> None:
         assert options.max_bytes is not None
-        self.ledger = Ledger(options.max_bytes, hint=_HINT)
+        self.budget = ByteBudget(options.max_bytes, hint=_HINT)
         self._options = options
         self._per_unit, self._per_row, self._per_made_row = _BytesPer(), _BytesPer(), _BytesPer()
         self._units = options.chunks.sizes  # by which the sizes of chunks are estimated
@@ -73,50 +73,46 @@ class ResidentBytes:
             self._per_unit.learn(row_bytes, 1)
             self._learn_rows(row_bytes, 1)
         self._rows_in_window = 0 if counts is None else int(_rows_as_held(options)[: options.mixed_chunks].sum())
-        # Whether batches are slices of gathered pieces, as far as is known by now.
+        # Whether batches are slices of gathered groups, as far as is known by now.
         self._is_sliced = options.rule.several and row_bytes is not None
-        self._claims: dict[ReadTask, Claim] = {}  # of the chunks that are being read
+        self._reservations: dict[ReadTask, Reservation] = {}  # of the chunks that are being read
 
-    def claimed(self, tasks: Iterable[ReadTask]) -> Iterator[ReadTask]:
-        """Yield what to read, each when there is room for it."""
+    def reserved(self, tasks: Iterable[ReadTask]) -> Iterator[ReadTask]:
+        """Yield the tasks, each when there is room for its chunk."""
         for task in tasks:
             size = partial(self._per_unit.of, int(self._units[task.chunk]))
-            self._claims[task] = self.ledger.claim_chunk(size, self._for_pieces)
+            self._reservations[task] = self.budget.reserve_chunk(size, self._for_groups)
             yield task
 
     def asked(self, readings: Iterable[Reading]) -> Iterator[Reading]:
-        """Yield the chunks, having said each time that the next is needed."""
-        remaining = iter(readings)
-        while True:
-            self.ledger.ask_for_chunk()
-            try:
-                reading = next(remaining)
-            except StopIteration:
-                return
+        """Yield the chunks, and tell the budget each time that the next one is needed."""
+        self.budget.ask_for_chunk()
+        for reading in readings:
             yield reading
+            self.budget.ask_for_chunk()
 
-    def claim_piece(self, piece: Piece | JoinedPiece) -> Claim:
-        """Return the place of a piece, and of what is made of it, when there is room for it."""
-        return self.ledger.claim_piece(partial(self._size_of_piece, piece.num_rows))
+    def reserve_group(self, group: AnyGroup) -> Reservation:
+        """Return the reservation of a group, and of what is made of it, when there is room for both."""
+        return self.budget.reserve_group(partial(self._size_of_group, group.num_rows))
 
-    def has_made(self, made: MadePiece, claim: Claim) -> None:
-        """Say what came of a piece."""
-        if made.viewed is not None:
-            claim.correct(0)  # its rows are counted where they are, in their chunk
-        elif made.is_batch:
-            num_bytes = content_bytes(made.content) + _traced_bytes(made.samples)
-            with self.ledger.changed:
-                self._per_made_row.learn(num_bytes, made.num_rows)
-            claim.correct(num_bytes)
-        else:
-            claim.correct(columns_bytes(made.content) + _traced_bytes(made.samples))
+    def has_made(self, made: MadeRows, reservation: Reservation) -> None:
+        """Correct what was reserved for a group: it has been made."""
+        made.give_back_bytes = partial(self.budget.give_back, reservation)
+        num_bytes = 0  # of a view, whose rows are counted where they are, in their chunk
+        if made.viewed is None:
+            measure = content_bytes if made.is_batch else columns_bytes
+            num_bytes = measure(made.content) + _traced_bytes(made.samples)
+            if made.is_batch:
+                with self.budget.changed:
+                    self._per_made_row.learn(num_bytes, made.num_rows)
+        self.budget.correct(reservation, num_bytes)
 
     def has_arrived(self, reading: Reading) -> None:
-        """Correct what was claimed for a chunk: it has been read."""
+        """Correct what was reserved for a chunk: it has been read."""
         task, chunk, columns = reading.task, reading.chunk, reading.chunk.value.columns
         num_rows = row_count(columns)
         num_bytes = columns_bytes(columns) + _traced_bytes(reading.numbers)
-        with self.ledger.changed:
+        with self.budget.changed:
             self._per_unit.learn(num_bytes, int(self._units[task.chunk]))
             self._learn_rows(num_bytes, num_rows)
             if self._options.chunks.counts is None:
@@ -124,29 +120,28 @@ class ResidentBytes:
             if num_rows:
                 are_arrays = all(isinstance(values, np.ndarray) for values in columns.values())
                 self._is_sliced = self._options.rule.several and are_arrays
-        claim = self._claims.pop(task)
-        chunk.charge(claim)
-        claim.correct(num_bytes)
+        reservation = self._reservations.pop(task)
+        chunk.charge(partial(self.budget.give_back, reservation))
+        self.budget.correct(reservation, num_bytes)
 
     def _learn_rows(self, num_bytes: int, num_rows: int) -> None:
         self._per_row.learn(num_bytes, num_rows)
-        rule = self._options.rule
-        self.ledger.set_aside(self._per_row.mean_of(_rows_aside(rule)))
+        self.budget.set_aside(self._per_row.mean_of(_rows_aside(self._options.rule)))
 
-    def _size_of_piece(self, num_rows: int) -> Size:
-        """Return what the rows of a piece take while they become batches, as they are and as what is made of them."""
+    def _size_of_group(self, num_rows: int) -> Size:
+        """Return what the rows of a group take while they become batches, as they are and as what is made of them."""
         least, most = self._per_row.of(_copies(self._options) * num_rows)
         made = (0.0, 0.0) if self._is_sliced else self._per_made_row.of(num_rows)
         mask = num_rows if self._options.rule.last_batch == "pad" else 0
         return least + made[0] + mask, most + made[1] + mask
 
-    def _for_pieces(self) -> float:
-        """Return how many bytes reading ahead leaves to pieces: one that is drained, and one for each worker."""
+    def _for_groups(self) -> float:
+        """Return how many bytes reading ahead leaves to groups: one that is drained, and one for each worker."""
         options = self._options
         rows = options.rule.batch_size
         if self._is_sliced:
-            rows = _rows_in_piece(options, max(1, int(self._per_row.of(1)[0])), self._rows_in_window)
-        return (1 + options.num_workers) * self._size_of_piece(rows)[1]
+            rows = _rows_in_group(options, max(1, int(self._per_row.of(1)[0])), self._rows_in_window)
+        return (1 + options.num_workers) * self._size_of_group(rows)[1]
 
 
 def check_bytes(options: RunOptions) -> None:
@@ -164,11 +159,11 @@ def check_bytes(options: RunOptions) -> None:
 
     def needed(num_chunks: int) -> tuple[int, int, int]:
         rows = int(as_held[:num_chunks].sum())
-        piece = _rows_in_piece(options, row_bytes, rows) * (row_bytes * _copies(options) + mask)
-        return rows * row_bytes, piece, rows * row_bytes + piece + aside
+        group = _rows_in_group(options, row_bytes, rows) * (row_bytes * _copies(options) + mask)
+        return rows * row_bytes, group, rows * row_bytes + group + aside
 
     num_served = _num_served(options)
-    chunks, piece, total = needed(options.mixed_chunks)
+    chunks, group, total = needed(options.mixed_chunks)
     if total <= limit:
         return
     narrower = next(
@@ -177,7 +172,7 @@ def check_bytes(options: RunOptions) -> None:
     or_narrower = f", or shuffle_window={narrower}" if narrower else ""
     raise ValueError(
         f"max_bytes={limit:,} cannot hold what must be resident at once: the {options.mixed_chunks:,} largest chunks, "
-        f"to be mixed, take {chunks:,} bytes, rows being handed out {piece:,}, rows left over between batches "
+        f"to be mixed, take {chunks:,} bytes, rows being handed out {group:,}, rows left over between batches "
         f"{aside:,}: together {total:,}. Write max_bytes={total}{or_narrower}, or split into smaller chunks: "
         "pyloader split --chunk-bytes"
     )
@@ -200,17 +195,17 @@ def _rows_as_held(options: RunOptions) -> np.ndarray:
     assert counts is not None
     if _num_served(options) > 1:
         # The borders of streams lie this far apart; a chunk is read by every stream that has a part of it.
-        stretch = max(1, int(counts.sum()) // options.streams.num_streams)
-        counts = np.repeat(counts, np.minimum(counts // stretch + 2, _num_served(options)))
+        rows_in_stream = max(1, int(counts.sum()) // options.streams.num_streams)
+        counts = np.repeat(counts, np.minimum(counts // rows_in_stream + 2, _num_served(options)))
     return np.sort(counts)[::-1]
 
 
-def _rows_in_piece(options: RunOptions, row_bytes: int, rows_in_window: int) -> int:
-    """Return how many rows a piece may have, as `cut` makes them."""
+def _rows_in_group(options: RunOptions, row_bytes: int, rows_in_window: int) -> int:
+    """Return how many rows a group may have, as `cut` makes them."""
     batch_rows = options.rule.batch_size
     if not options.rule.several or _num_served(options) > 1:
         return batch_rows
-    return min(max(1, PIECE_BYTES // max(1, row_bytes * batch_rows)), -(-rows_in_window // batch_rows)) * batch_rows
+    return min(max(1, GROUP_BYTES // max(1, row_bytes * batch_rows)), -(-rows_in_window // batch_rows)) * batch_rows
 
 
 def _rows_aside(rule: CutRule) -> int:
@@ -223,5 +218,5 @@ def _num_served(options: RunOptions) -> int:
 
 
 def _copies(options: RunOptions) -> int:
-    """Return how often the rows of a piece are there while it is made: joined of several streams, kept to try again."""
+    """Return how often the rows of a group are there while it is made: joined of several streams, kept to try again."""
     return 1 + (_num_served(options) > 1) + (options.max_skipped_rows > 0)

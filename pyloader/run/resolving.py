@@ -1,17 +1,19 @@
-"""Resolving: from what a DataLoader was given to what its runs are made of."""
+"""Resolving: the options of a DataLoader, with all defaults filled in and checked against the chunks."""
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 from pyloader.collate import NumpyDataCollator, two_steps
 from pyloader.datareader import DataReader
+from pyloader.errors import DataDirError
 from pyloader.files import ChunkList, list_chunks, verification_of
+from pyloader.files.opening import suffix_of
 from pyloader.options import MOST, check_workers, checked_integer, checked_max_skipped, parse_memory
 from pyloader.plan import Order, Streams
-from pyloader.read import Nulls, nulls_of
+from pyloader.read import Nulls, ParquetReader, nulls_of, reader_for
 from pyloader.run.arguments import LoaderArguments
-from pyloader.run.components import reader_of, reader_with_nulls
 from pyloader.run.loader_options import SHUFFLE_WINDOW, LoaderOptions
 from pyloader.run.options import RunOptions
 from pyloader.run.transient import waits_before_retries
@@ -67,10 +69,36 @@ def _reader(given: LoaderArguments, chunks: ChunkList) -> tuple[DataReader, Null
     """Return what reads the chunks, and what stands for the nulls in them."""
     # Compared with None: a part of the user's may have a length, and be empty.
     is_ours = given.datareader is None
-    reader = reader_of(chunks) if given.datareader is None else given.datareader
+    reader = _reader_of(chunks) if given.datareader is None else given.datareader
     known = chunks.manifest.columns if chunks.manifest is not None and is_ours else ()
     nulls = nulls_of(given.nulls, known, gaps_make_lists=reader.gaps_make_lists)
-    return reader_with_nulls(reader, nulls), nulls
+    return _reader_with_nulls(reader, nulls), nulls
+
+
+def _reader_of(chunks: ChunkList) -> DataReader:
+    """Return the reader that the chunks' manifest or suffix names.
+
+    Raises:
+      DataDirError: no reader is known for the suffix, or the chunks have several.
+    """
+    reader = reader_for(chunks.path(0), manifest=chunks.manifest)
+    if chunks.manifest is not None:
+        return reader
+    first_of_kind = {suffix_of(name): name for name in reversed(chunks.names)}
+    for suffix, name in first_of_kind.items():
+        if type(reader_for(name)) is not type(reader):
+            what = f"holds chunks of different kinds, {chunks.names[0]} and {name}."
+            raise DataDirError(str(chunks.root), what, f"Name those of one kind: data_dir='{chunks.root}/*{suffix}'")
+    return reader
+
+
+def _reader_with_nulls(reader: DataReader, nulls: Nulls | None) -> DataReader:
+    """Return a reader that fills nulls itself, where that is faster; else `reader`: its columns are filled after."""
+    if nulls is None or not isinstance(reader, ParquetReader):
+        return reader
+    filling = copy(reader)  # other loaders may have the same reader
+    filling.nulls = nulls
+    return filling
 
 
 def _window(shuffle_window: int | None, shuffle: str) -> int:
@@ -87,7 +115,7 @@ def _run(
     """Return what runs are made of, for one stream: how many there are, and which are delivered here, comes later."""
     collator = NumpyDataCollator() if given.datacollator is None else given.datacollator
     arrays, convert, by_views = two_steps(collator)
-    # A piece of several batches can be sliced when nothing but making plain arrays is done to it.
+    # A group of several batches can be sliced when nothing but making plain arrays is done to it.
     slices = given.dataset is None and type(arrays) is NumpyDataCollator and not arrays.dtypes and by_views
     num_rows = len(chunks) if chunks.counts is None else int(chunks.counts.sum())
     max_skipped, max_skipped_rows = checked_max_skipped(

@@ -2,52 +2,52 @@
 
     plan -> read -> deal -> cut -> gather, encode, collate -> the loop
 
-Each of the streams has a dealing and a cutting of its own, and their pieces are joined.
+Each of the streams has a dealing and a cutting of its own, and their groups are joined.
 
 Two of the steps may run ahead, in threads: reading, and making batches.  The others are plain iterators between them.
-Together they hold at most `max_queue_size` chunks' worth of rows: `chunk_slots` of it in chunks, `piece_share` of it in
+Together they hold at most `max_queue_size` chunks' worth of rows: `chunk_share` of it in chunks, `group_share` of it in
 rows that have left their chunks.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from pyloader.deliver import Claim, Slots, Steps, map_in_order
+from pyloader.deliver import Budget, Reservation, Steps, map_in_order
 from pyloader.errors import CoverageError, DataDirError
 from pyloader.observe import Counters
-from pyloader.plan import Position
+from pyloader.plan import Position, StreamPart, Streams
 from pyloader.run.handover import Handover
-from pyloader.run.making import MadePiece, batch_making
+from pyloader.run.making import MadeRows, batch_making
 from pyloader.run.options import RunOptions
 from pyloader.run.reading import ArrivalCheck, ChunkReading, Read
 from pyloader.run.resident import ResidentBytes
 from pyloader.run.sample_ids import place_of
 from pyloader.run.skipped import Quarantine
-from pyloader.run.streaming import pieces_of_streams
 from pyloader.run.usercode import user_functions
-from pyloader.shuffle import EpochEnd, JoinedPiece, Piece
+from pyloader.shuffle import AnyGroup, Arrival, BatchGroup, CutRule, EpochEnd, cut, deal, join
 
-__all__ = ["Run"]
+__all__ = ["ChunkRun"]
 
-_Cut: TypeAlias = "Piece | JoinedPiece | EpochEnd"
+_Cut: TypeAlias = "AnyGroup | EpochEnd"
 
 
 @dataclass(slots=True)
 class _Planned:
-    """A piece, and what it takes of the bounds.
+    """A group, and what it takes of the bounds.
 
-    It is weighed once: by the time its share is given back, a larger chunk may have been seen.
+    The weight is computed once: when it is given back, a larger chunk may have been seen.
     """
 
     content: _Cut
     weight: float
-    claim: Claim | None = None
+    reservation: Reservation | None = None
 
 
-class Run(Handover[Position]):
+class ChunkRun(Handover[Position]):
     """Batches of chunks from a position on, until `end_epoch`.
 
     Args:
@@ -56,7 +56,7 @@ class Run(Handover[Position]):
       end_epoch: The first epoch that is not delivered; None never ends.
       counters: What is counted along the way.
       quarantine: What is left out.
-      steps: Takes the steps that may have threads.  Whoever made it closes it.
+      steps: Takes the steps that may have threads.  The caller closes it.
       at_first: Called when the first batch has come.
     """
 
@@ -72,77 +72,77 @@ class Run(Handover[Position]):
     ) -> None:
         super().__init__(start, steps, counters, ("shuffle", "encode", "collate"))
         self._options, self._quarantine, self._at_first = options, quarantine, at_first
-        self._delivered = 0  # rows of this epoch, all of which are the loop's by its end
-        self._chunk_slots = Slots(options.chunk_slots, blocking=options.num_workers > 0)
-        self._piece_slots = Slots(options.piece_share, blocking=options.num_workers > 0)
+        self._delivered = 0  # rows of this epoch that the loop has; all of them at its end
+        self._chunk_budget = Budget(options.chunk_share, blocking=options.num_workers > 0)
+        self._group_budget = Budget(options.group_share, blocking=options.num_workers > 0)
         self._bytes = None if options.max_bytes is None else ResidentBytes(options)
         self._check = ArrivalCheck(options, quarantine)
         read_index, encode = user_functions(options, steps, counters)
-        pieces = self._pieces(read_index, start, end_epoch)
+        groups = self._groups(read_index, start, end_epoch)
         self._make = batch_making(options, encode)
         self._make_ahead(
             self._made,
-            map(self._planned, pieces),
+            map(self._planned, groups),
             num_threads=options.num_workers,
-            slots=self._piece_slots,
+            budget=self._group_budget,
             weight=lambda planned: planned.weight,
             describe=lambda planned: _place(planned.content),
             stall_timeout_seconds=options.stall_timeout_seconds,
         )
 
-    def _pieces(self, read_index: Read, start: Position, end_epoch: int | None) -> Iterator[_Cut]:
-        """Begin to read, and return the pieces of what is read."""
+    def _groups(self, read_index: Read, start: Position, end_epoch: int | None) -> Iterator[_Cut]:
+        """Begin to read, and return the groups of what is read."""
         options = self._options
         tasks = options.streams.read_tasks(start=start, end_epoch=end_epoch)
         if self._bytes is not None:
-            self.steps.add_awaited(self._bytes.ledger)
-            tasks = self._bytes.claimed(tasks)
+            self.steps.add_awaited(self._bytes.budget)
+            tasks = self._bytes.reserved(tasks)
         has_arrived = None if self._bytes is None else self._bytes.has_arrived
         self._reading = self.steps.add(
             map_in_order(
-                ChunkReading(options, self._chunk_slots, read_index, self._quarantine, has_arrived),
+                ChunkReading(options, self._chunk_budget, read_index, self._quarantine, has_arrived),
                 tasks,
                 num_threads=options.num_readers if options.num_workers > 0 else 0,
-                slots=self._chunk_slots,
+                budget=self._chunk_budget,
                 name="read",
                 describe=lambda task: options.chunks.names[task.chunk],
             )
         )
         arrivals = self._check.arrivals(self._reading if self._bytes is None else self._bytes.asked(self._reading))
-        # Without room for pieces, a batch is made when the loop asks for it.
-        rule = options.rule if options.piece_share else replace(options.rule, several=False)
-        return pieces_of_streams(arrivals, options.streams, rule, start=start, end_epoch=end_epoch)
+        # Without room for groups, a batch is made when the loop asks for it.
+        rule = options.rule if options.group_share else replace(options.rule, several=False)
+        return _groups_of_streams(arrivals, options.streams, rule, start=start, end_epoch=end_epoch)
 
-    def _planned(self, piece: _Cut) -> _Planned:
-        """Return a piece with how much of the queue it takes, in chunks' worth of rows, and of the bytes."""
-        if isinstance(piece, EpochEnd):
-            return _Planned(piece, 0.0)
-        # What waits is bounded by number too: more than a few batches ahead of each worker help nobody.
-        at_least = self._options.piece_share / (2 * self._options.num_workers + 2)
-        weight = max(piece.num_rows / max(1, self._check.largest), at_least)
-        return _Planned(piece, weight, None if self._bytes is None else self._bytes.claim_piece(piece))
+    def _planned(self, group: _Cut) -> _Planned:
+        """Return a group with how much of the queue it takes, in chunks' worth of rows, and of the bytes."""
+        if isinstance(group, EpochEnd):
+            return _Planned(group, 0.0)
+        # Waiting groups are bounded by number too: more than a few for each worker do not help.
+        at_least = self._options.group_share / (2 * self._options.num_workers + 2)
+        weight = max(group.num_rows / max(1, self._check.largest), at_least)
+        return _Planned(group, weight, None if self._bytes is None else self._bytes.reserve_group(group))
 
-    def _made(self, planned: _Planned) -> MadePiece | EpochEnd:
-        piece, claim = planned.content, planned.claim
-        if isinstance(piece, EpochEnd):
-            return piece
-        made = self._make(piece)
-        made.weight, made.claim = planned.weight, claim
-        if self._bytes is not None and claim is not None:
-            self._bytes.has_made(made, claim)
+    def _made(self, planned: _Planned) -> MadeRows | EpochEnd:
+        group, reservation = planned.content, planned.reservation
+        if isinstance(group, EpochEnd):
+            return group
+        made = self._make(group)
+        made.weight = planned.weight
+        if self._bytes is not None and reservation is not None:
+            self._bytes.has_made(made, reservation)
         return made
 
-    def _has_come(self, group: MadePiece) -> None:
+    def _has_come(self, group: MadeRows) -> None:
         self._delivered += group.num_rows
         counters = self._counters
         counters.busy_seconds["read"] += self._reading.take_busy_seconds()
         if group.mixing:
             counters.mixing = (counters.mixing[0] + group.mixing, counters.mixing[1] + 1)
-        # A batch larger than its share of the queue is made alone; what is beyond the share is the loop's.
-        pieces = min(self._piece_slots.peak, self._options.piece_share)
-        counters.resident_chunks = max(counters.resident_chunks, self._chunk_slots.peak + pieces)
+        # A batch larger than the share of the queue is made alone; what exceeds the share counts as the loop's.
+        groups = min(self._group_budget.peak, self._options.group_share)
+        counters.resident_chunks = max(counters.resident_chunks, self._chunk_budget.peak + groups)
         if self._bytes is not None:
-            counters.resident_bytes = max(counters.resident_bytes, self._bytes.ledger.peak)
+            counters.resident_bytes = max(counters.resident_bytes, self._bytes.budget.peak)
         if self._at_first is not None:
             self._at_first()
             self._at_first = None
@@ -158,8 +158,8 @@ class Run(Handover[Position]):
             what = f"epoch {end.epoch} has {end.num_rows:,} samples, which make no batch of "
             what += f"{self._options.rule.batch_size:,} with last_batch={self._options.rule.last_batch!r}."
             raise DataDirError(str(self._options.chunks.root), what)
-        self._counters.num_dropped += end.num_dropped
-        self._counters.num_filled += end.num_filled
+        self._counters.dropped += end.num_dropped
+        self._counters.filled += end.num_filled
         self.position, self._delivered = self.position.next_epoch(), 0
 
     def _note_left_out(self, left_out: dict[int, Any]) -> None:
@@ -167,5 +167,40 @@ class Run(Handover[Position]):
             self._quarantine.note_row(*place_of(number), error, stage="encode", epoch=self.position.epoch)
 
 
-def _place(piece: _Cut) -> str:
-    return f"epoch {piece.epoch}" if isinstance(piece, EpochEnd) else f"epoch {piece.epoch}, step {piece.step}"
+def _place(group: _Cut) -> str:
+    return f"epoch {group.epoch}" if isinstance(group, EpochEnd) else f"epoch {group.epoch}, step {group.step}"
+
+
+def _groups_of_streams(
+    arrivals: Iterator[Arrival], streams: Streams, rule: CutRule, *, start: Position, end_epoch: int | None
+) -> Iterator[AnyGroup | EpochEnd]:
+    """Yield the groups of every epoch, of all the streams served, then its end.
+
+    All streams take their chunks from the same line of arrivals.  Each finds its own there, because
+    `Streams.read_tasks` orders the reads as the steps come to need them.
+
+    Args:
+      arrivals: The chunks that `streams.read_tasks` asks for.
+      streams: The plan.
+      rule: How to cut; its batch size is that of the batches delivered, all streams' shares together.
+      start: Where to begin.
+      end_epoch: The first epoch that is not delivered; None never ends.
+    """
+    rule = replace(
+        rule,
+        batch_size=streams.share,
+        several=rule.several and len(streams.served) == 1,
+        num_steps=None if streams.is_one else streams.steps_per_epoch,
+    )
+    for position in streams.positions(start, end_epoch):
+        parts = [streams.stream_part(stream, position.epoch) for stream in streams.served]
+        yield from join([_groups_of_stream(arrivals, part, streams, rule, position) for part in parts])
+
+
+def _groups_of_stream(
+    arrivals: Iterator[Arrival], part: StreamPart, streams: Streams, rule: CutRule, position: Position
+) -> Iterator[BatchGroup | EpochEnd]:
+    start, dealing = streams.start(part, position), part.dealing
+    mine = itertools.islice(arrivals, dealing.num_chunks - dealing.first_arrival(start.segment))
+    segments = deal(mine, dealing, seed=streams.row_seed, start=start, stream=part.stream)
+    return cut(segments, rule, start=start.offset, step=position.step, num_segments=dealing.num_chunks)

@@ -1,6 +1,6 @@
-"""Tracing: each row carries the number of the sample whose place it has: for receipts, and for its key.
+"""Sample numbers on rows: each row carries the number of the sample whose place it has, for receipts and keys.
 
-The numbers are one more column.  It goes the way that the others go, and is taken off before anything is encoded.
+The numbers are one more column, which is gathered with the others and detached before anything is encoded.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import numpy as np
 from pyloader.columns import Columns
 from pyloader.plan import STAND_IN
 
-__all__ = ["place_of", "put_on", "take_off"]
+__all__ = ["attach", "detach", "place_of"]
 
 _COLUMN = "\0sample"  # no column of the user's begins so
 
@@ -20,12 +20,12 @@ def place_of(number: int) -> tuple[int, int]:
     return (number & ~int(STAND_IN)) >> 32, number & (2**32 - 1)
 
 
-def put_on(columns: Columns, numbers: np.ndarray | None) -> Columns:
+def attach(columns: Columns, numbers: np.ndarray | None) -> Columns:
     """Return columns and the numbers of their samples, where they have some."""
     return columns if numbers is None else {**columns, _COLUMN: numbers}
 
 
-def take_off(columns: Columns) -> np.ndarray | None:
+def detach(columns: Columns) -> np.ndarray | None:
     """Take the samples' numbers out of `columns`, and return them; None where there are none."""
     numbers = columns.pop(_COLUMN, None)
     assert numbers is None or isinstance(numbers, np.ndarray)

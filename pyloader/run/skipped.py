@@ -1,4 +1,4 @@
-"""Quarantine: what was left out because it could not be read or encoded: counted, bounded, listed, written down."""
+"""Skipped: the chunks and rows that could not be read or encoded: counted, bounded, listed, written down."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Quarantine:
         if len(self._chunks) >= self._max_chunks:
             error.add_note(f"pyloader: chunk number {self._max_chunks + 1} to be left out; max_skipped allows no more")
             raise error
-        reason = _in_words(error)
+        reason = _describe_error(error)
         self._chunks[chunk] = _LeftOutChunk(epoch, number, reason)
         self._write(chunk, None, reason, stage="read", epoch=epoch)
 
@@ -78,7 +78,7 @@ class Quarantine:
             note = f"pyloader: row number {self._max_rows + 1} to be left out, {path} row {row}"
             raised.add_note(f"{note}; max_skipped allows no more")
             raise raised
-        reason = _in_words(error) if isinstance(error, Exception) else error
+        reason = _describe_error(error) if isinstance(error, Exception) else error
         rows[chunk, row] = reason
         self._write(chunk, row, reason, stage=stage, epoch=epoch)
 
@@ -112,5 +112,5 @@ class Quarantine:
             raise FileError(os.fspath(self._path), what, "Give quarantine= a file that can be written") from exc
 
 
-def _in_words(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"

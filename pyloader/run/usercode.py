@@ -1,4 +1,4 @@
-"""User code: the functions of a run that call the user's methods, here or in other processes, and again if need be."""
+"""User code: the functions of a run that call the user's methods, here or in other processes, with retries."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from pyloader.columns import Columns
+from pyloader.datacollator import DataCollator
 from pyloader.datareader import DataReader, read_chunk, read_damaged_chunk
+from pyloader.dataset import Dataset
 from pyloader.deliver import RemoteFunction, Retries, Steps
+from pyloader.encode import encode_batch
+from pyloader.errors import CollateError
 from pyloader.files import as_listed, room_of
 from pyloader.observe import Counters
+from pyloader.plan import encode_generator
 from pyloader.read import Nulls
-from pyloader.run.encoding import encode_and_collate
 from pyloader.run.making import Encode
 from pyloader.run.options import RunOptions
 from pyloader.run.reading import Read
@@ -36,7 +40,7 @@ def user_functions(options: RunOptions, steps: Steps, counters: Counters) -> tup
     """
     read: Callable[[str], _RowsRead] = partial(_read, options.reader, options.nulls, options.skips, options.max_bytes)
     seed = options.seed if "rng" in options.drawn else None
-    encode: Encode = partial(encode_and_collate, options.dataset, options.collator, seed, options.streams.served[0])
+    encode: Encode = partial(_encode_and_collate, options.dataset, options.collator, seed, options.streams.served[0])
     if options.in_processes:
         reader = type(options.reader).__name__
         makers = " and ".join(type(part).__name__ for part in (options.dataset, options.collator) if part is not None)
@@ -99,3 +103,50 @@ def _converting(encode: Encode, convert: Callable[[Any], Any] | None) -> Encode:
         return convert(batch), (encoding, collating + time.perf_counter() - begun)
 
     return encode_and_convert
+
+
+def _encode_and_collate(
+    dataset: Dataset | None,
+    collator: DataCollator,
+    seed: int | None,
+    stream: int,
+    columns: Columns,
+    mask: np.ndarray | None,
+    keys: np.ndarray | None,
+    epoch: int,
+    step: int,
+) -> tuple[Any, tuple[float, float]]:
+    """Return a batch, and how many seconds encoding and collating took.
+
+    It is a function of the batch and its place alone, so that any process gives the same.
+
+    Args:
+      dataset: Encodes the batch; None leaves it raw.
+      collator: Collates it.
+      seed: What `batch_encode`'s `rng` is derived from; None when it takes none.
+      stream: The first stream that this rank serves, so that ranks draw other numbers.
+      columns: The batch's raw columns.
+      mask: Which rows are samples, not padding: bool of shape [num_rows]; None when nothing is padded.
+      keys: Those of the rows, uint64 of shape [num_rows]; None when `batch_encode` takes none.
+      epoch: The batch's epoch.
+      step: Its number in the epoch.
+    """
+    begun = time.perf_counter()
+    if dataset is not None:
+        # Made anew for each batch: what one batch draws must not move the next one's numbers.
+        rng = None if seed is None else encode_generator(seed=seed, epoch=epoch, step=step, stream=stream)
+        columns = encode_batch(dataset, columns, rng, keys)
+    encoded = time.perf_counter()
+    batch = _collate(collator, columns, mask)
+    return batch, (encoded - begun, time.perf_counter() - encoded)
+
+
+def _collate(collator: DataCollator, columns: Columns, mask: np.ndarray | None) -> Any:
+    if mask is None:
+        return collator.collate_batch(columns)
+    batch = collator.collate_batch({**columns, "mask": mask})
+    if not isinstance(batch, dict):
+        what = f"{type(collator).__name__}.collate_batch returned a {type(batch).__name__}"
+        raise CollateError(f"last_batch='pad' adds 'mask' to each batch, and {what}.", "Return a dict")
+    batch.setdefault("mask", mask)
+    return batch

@@ -1,27 +1,28 @@
 """Samples change places (deal, gather), and are cut into batches."""
 
 from pyloader.shuffle.arena import Arena, ArenaPart
-from pyloader.shuffle.cut import PIECE_BYTES, CutRule, Piece, cut, gather_piece, view_piece
+from pyloader.shuffle.cut import GROUP_BYTES, BatchGroup, CutRule, cut, gather_group, view_group
 from pyloader.shuffle.deal import Arrival, EpochEnd, deal
-from pyloader.shuffle.join import JoinedPiece, gather_joined, join
+from pyloader.shuffle.join import AnyGroup, JoinedGroup, gather_joined, join
 from pyloader.shuffle.segment import Chunk, ChunkRows, Segment
 
 __all__ = [
-    "PIECE_BYTES",
+    "GROUP_BYTES",
+    "AnyGroup",
     "Arena",
     "ArenaPart",
     "Arrival",
+    "BatchGroup",
     "Chunk",
     "ChunkRows",
     "CutRule",
     "EpochEnd",
-    "JoinedPiece",
-    "Piece",
+    "JoinedGroup",
     "Segment",
     "cut",
     "deal",
+    "gather_group",
     "gather_joined",
-    "gather_piece",
     "join",
-    "view_piece",
+    "view_group",
 ]

@@ -39,7 +39,7 @@ class Arena:
         self._arrays: dict[_Kind, np.ndarray] = {}
 
     def take_part(self) -> ArenaPart | None:
-        """Return a part that nobody has, and whose rows nobody looks at; None when there is none.
+        """Return a part that is free, and whose rows no array refers to; None when there is none.
 
         None, too, where the interpreter's reference counts do not tell it (`machine.memory`): chunks then lie in memory
         of their own.
@@ -71,13 +71,8 @@ class Arena:
 class ArenaPart:
     """One chunk's part.
 
-    Args:
-      arena: The arena.
-      first: Its first row in the arena's arrays.
-      num_rows: How many rows it has.
-
     Attributes:
-      first: The same.
+      first: Its first row in the arena's arrays.
     """
 
     def __init__(self, arena: Arena, first: int, num_rows: int) -> None:
@@ -112,7 +107,7 @@ class ArenaPart:
         return found
 
     def is_seen(self) -> bool:
-        """Tell whether anybody still holds rows of it, by the reference counts."""
+        """Tell whether any array still refers to rows of it, by the reference counts."""
         return any(sys.getrefcount(own) > _UNSEEN for own in self._own.values())
 
     def give_back(self) -> None:

@@ -1,7 +1,7 @@
-"""Cut: the stream of segments becomes pieces, each of whole batches; only an epoch's last batch can be short.
+"""Cut: segments become batch groups, each of whole batches; only an epoch's last batch can be short.
 
-A piece lies within one segment.  The rows that a segment has left when no whole batch remains are carried: copied out,
-so that their chunks can go, and put in front of the next segment's first batch.
+A group lies within one segment.  The rows that are left of a segment when no whole batch remains are carried: copied
+out, so that their chunks can be freed, and put in front of the next segment's first batch.
 """
 
 from __future__ import annotations
@@ -18,59 +18,40 @@ from pyloader.plan import filling_rows
 from pyloader.shuffle.deal import EpochEnd
 from pyloader.shuffle.segment import Segment, gather_rows
 
-__all__ = ["PIECE_BYTES", "CutRule", "Piece", "cut", "gather_piece", "view_piece"]
+__all__ = ["GROUP_BYTES", "BatchGroup", "CutRule", "cut", "gather_group", "view_group"]
 
-# Large enough that a piece costs little beside its rows, small enough that it stays in the processor's cache.
-PIECE_BYTES = 2 * 2**20
+# Large enough that a group costs little in addition to its rows, small enough that it stays in the processor's cache.
+GROUP_BYTES = 2 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutRule:
-    """How pieces are cut.
+    """How groups are cut."""
 
-    Attributes:
-      batch_size: Rows in a batch.
-      last_batch: What becomes of an epoch's last rows when they make no whole batch: "keep" (a short batch), "drop",
-        "pad" (the last row repeated) or "wrap" (the rows before them repeated).
-      several: Whether a piece of arrays may have several batches.
-      num_steps: How many batches an epoch has, where all streams must have as many; None lets its rows say.
-    """
-
-    batch_size: int
+    batch_size: int  # rows in a batch
+    # what becomes of an epoch's last rows when they make no whole batch: "keep" (a short batch), "drop", "pad" (the
+    # last row repeated) or "wrap" (the rows before them repeated)
     last_batch: str = "keep"
-    several: bool = False
+    several: bool = False  # whether a group of arrays may have several batches
+    # how many batches an epoch has, where all streams must have as many; None lets its rows say
     num_steps: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """Rows that are gathered at once: first those carried, then rows [start, stop) of the segment, then the filling.
+class BatchGroup:
+    """Rows that are gathered at once: first those carried, then rows [start, stop) of the segment, then the filling."""
 
-    Attributes:
-      epoch: Counted from 0.
-      step: The first of its batches is the step-th of the epoch.
-      num_rows: A multiple of the batch size, except in an epoch's short last batch.
-      num_carried: How many of the rows are carried.
-      num_filled: How many of the rows were repeated to fill the epoch's last batch.
-      segment: Where the other rows come from; None when all are carried or filled.
-      start: The first row.
-      stop: The row after the last.
-      end: Segment and offset of the row after the piece.
-      carried: The carried rows.
-      filling: The repeated rows.
-    """
-
-    epoch: int
-    step: int
-    num_rows: int
-    num_carried: int
-    num_filled: int
-    segment: Segment | None
-    start: int
-    stop: int
-    end: tuple[int, int]
-    carried: list[Columns] = field(default_factory=list)
-    filling: list[Columns] = field(default_factory=list)
+    epoch: int  # counted from 0
+    step: int  # the first of its batches is the step-th of the epoch
+    num_rows: int  # a multiple of the batch size, except in an epoch's short last batch
+    num_carried: int  # how many of the rows are carried
+    num_filled: int  # how many of the rows were repeated to fill the epoch's last batch
+    segment: Segment | None  # where the other rows come from; None when all are carried or filled
+    start: int  # the first row
+    stop: int  # the row after the last
+    end: tuple[int, int]  # segment and offset of the row after the group
+    carried: list[Columns] = field(default_factory=list)  # the carried rows
+    filling: list[Columns] = field(default_factory=list)  # the repeated rows
 
     def effective_chunks(self, batch_size: int) -> float:
         """Return of how many chunks its first batch holds samples: (sum of counts)^2 / sum of squares; 0 if unknown."""
@@ -92,21 +73,21 @@ class Piece:
         """Return which rows are samples and not filling, bool of shape [num_rows]."""
         return np.arange(self.num_rows) < self.num_rows - self.num_filled
 
-    def let_go(self) -> None:
-        """Let go of the chunks that the piece's rows are in."""
+    def release(self) -> None:
+        """Release the chunks that the group's rows are in."""
         if self.segment is not None:
-            self.segment.let_go()
+            self.segment.release()
 
 
 def cut(
     segments: Iterable[Segment | EpochEnd], rule: CutRule, *, start: int, step: int, num_segments: int
-) -> Iterator[Piece | EpochEnd]:
-    """Yield the pieces of an epoch, then its end with the rows dropped and filled counted.
+) -> Iterator[BatchGroup | EpochEnd]:
+    """Yield the groups of an epoch, then its end with the rows dropped and filled counted.
 
     When `segments` raises, the error comes after the batches before it.
 
-    Every row is in one piece, in order: the pieces of a segment take its rows from `start` on, each from where the one
-    before stopped.  What is left makes no whole batch, and is carried; the next piece, of a later segment, begins with
+    Every row is in one group, in order: the groups of a segment take its rows from `start` on, each from where the one
+    before stopped.  What is left makes no whole batch, and is carried; the next group, of a later segment, begins with
     it.  What is carried when the epoch ends are its last rows.
 
     Args:
@@ -121,7 +102,9 @@ def cut(
     """
     memory = RecycledMemory()
     carried: list[Columns] = []
-    latest: Columns = {}  # rows that would fill the epoch's last batch, if the segment were its last
+    # The latest rows, which fill the epoch's last batch if no segment follows.  They are copied out of each segment,
+    # because whether it is the last one is known only when its chunks are released.
+    latest: Columns = {}
     for segment in segments:
         if isinstance(segment, EpochEnd):
             yield from _last(segment, rule, step, carried, latest, num_segments)
@@ -134,48 +117,51 @@ def cut(
         if segment.num_rows == 0:
             continue
         num_carried = sum(map(row_count, carried))
-        while (num_batches := _batches_in_piece(segment, rule, num_carried + segment.num_rows - start, step)) > 0:
-            # `stop` is above `start`: while batches are wanted, fewer rows are carried than one has.
+        while (num_batches := _batches_in_group(segment, rule, num_carried + segment.num_rows - start, step)) > 0:
+            # `stop` is above `start`: while batches are wanted, the carried rows make less than one, so that each group
+            # takes rows of this segment.
             num_rows = num_batches * rule.batch_size
             stop = start + num_rows - num_carried
             end = (segment.index, stop) if stop < segment.num_rows else (segment.index + 1, 0)
-            segment.hold()  # once for each piece: gathering it lets go
-            yield Piece(segment.epoch, step, num_rows, num_carried, 0, segment, start, stop, end, carried)
-            carried, num_carried = [], 0
+            segment.acquire()  # once for each group: gathering it releases the segment, in any thread
+            yield BatchGroup(segment.epoch, step, num_rows, num_carried, 0, segment, start, stop, end, carried)
+            carried, num_carried = [], 0  # they belong to the group just yielded
             start, step = stop, step + num_batches
         if start < segment.num_rows:
             carried = [*carried, gather_rows(segment, start, segment.num_rows, memory)]
         if num_latest := {"pad": 1, "wrap": rule.batch_size}.get(rule.last_batch):
             latest = gather_rows(segment, max(0, segment.num_rows - num_latest), segment.num_rows, memory)
-        segment.let_go()
+        segment.release()  # what `deal` acquired; the groups still hold theirs
         start = 0
 
 
 def _last(
     end: EpochEnd, rule: CutRule, step: int, carried: list[Columns], latest: Columns, num_segments: int
-) -> Iterator[Piece | EpochEnd]:
+) -> Iterator[BatchGroup | EpochEnd]:
     """Yield the epoch's last batch, if there is one that no segment completed; then its end."""
     num_carried, num_filled = sum(map(row_count, carried)), 0
     if num_carried and rule.last_batch == "drop":
         yield replace(end, num_dropped=num_carried)
         return
-    # A stream that has one row less than others may have none left for a step that they have.
+    # A stream may have one row less than others, and then none for the last step, which all streams must have.
     if num_carried or step < (rule.num_steps or 0):
         filling = _filling(rule, latest, num_carried)
         num_filled = row_count(filling)
         num_rows, parts = num_carried + num_filled, [filling] if num_filled else []
-        yield Piece(end.epoch, step, num_rows, num_carried, num_filled, None, 0, 0, (num_segments, 0), carried, parts)
+        yield BatchGroup(
+            end.epoch, step, num_rows, num_carried, num_filled, None, 0, 0, (num_segments, 0), carried, parts
+        )
     yield replace(end, num_filled=num_filled)
 
 
-def gather_piece(piece: Piece, memory: RecycledMemory) -> Columns:
-    """Return a piece's rows, in memory of their own, and let go of the chunks they were in."""
-    if piece.segment is None:
-        return concatenate_columns([*piece.carried, *piece.filling])
-    columns = gather_rows(piece.segment, piece.start, piece.stop, memory, before=piece.num_carried)
-    piece.let_go()
+def gather_group(group: BatchGroup, memory: RecycledMemory) -> Columns:
+    """Return a group's rows, in memory of their own, and release the chunks that they were in."""
+    if group.segment is None:
+        return concatenate_columns([*group.carried, *group.filling])
+    columns = gather_rows(group.segment, group.start, group.stop, memory, before=group.num_carried)
+    group.release()
     at = 0
-    for part in piece.carried:
+    for part in group.carried:
         stop = at + row_count(part)
         for name, values in part.items():
             columns[name][at:stop] = values
@@ -183,15 +169,15 @@ def gather_piece(piece: Piece, memory: RecycledMemory) -> Columns:
     return columns
 
 
-def view_piece(piece: Piece) -> Columns | None:
-    """Return a piece's rows as a part of their chunk, which stays held, or None where that cannot be."""
-    if piece.segment is None or piece.carried or not piece.segment.keeps_order:
+def view_group(group: BatchGroup) -> Columns | None:
+    """Return a group's rows as a part of their chunk, which stays held, or None where that cannot be."""
+    if group.segment is None or group.carried or not group.segment.keeps_order:
         return None
-    return slice_columns(piece.segment.chunks[0].value.columns, piece.start, piece.stop)
+    return slice_columns(group.segment.chunks[0].value.columns, group.start, group.stop)
 
 
-def _batches_in_piece(segment: Segment, rule: CutRule, num_rows: int, step: int) -> int:
-    """Return how many batches the next piece has, of `num_rows` that there are; 0 if they make no whole one."""
+def _batches_in_group(segment: Segment, rule: CutRule, num_rows: int, step: int) -> int:
+    """Return how many batches the next group has, of `num_rows` that there are; 0 if they make no whole one."""
     whole = num_rows // rule.batch_size
     if rule.num_steps is not None:  # what is beyond them is dropped
         whole = min(whole, rule.num_steps - step)
@@ -199,7 +185,7 @@ def _batches_in_piece(segment: Segment, rule: CutRule, num_rows: int, step: int)
     if whole < 2 or not rule.several or not all(isinstance(values, np.ndarray) for values in columns):
         return min(whole, 1)
     row_bytes = sum(values[:1].nbytes for values in columns if isinstance(values, np.ndarray))
-    return min(whole, max(1, PIECE_BYTES // max(1, row_bytes * rule.batch_size)))
+    return min(whole, max(1, GROUP_BYTES // max(1, row_bytes * rule.batch_size)))
 
 
 def _filling(rule: CutRule, latest: Columns, num_carried: int) -> Columns:

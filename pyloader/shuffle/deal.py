@@ -17,38 +17,24 @@ __all__ = ["Arrival", "EpochEnd", "deal"]
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A chunk that has been read; it holds it once.
+    """A chunk that has been read; it holds it once."""
 
-    Attributes:
-      epoch: The epoch it is read for.
-      number: It is the number-th to arrive in that epoch, from 0.
-      index: Its index in the list of chunks.
-      chunk: Its rows.
-      part: Which of its rows are dealt, [first, last + 1) in the chunk's own permutation; None for all of them.
-    """
-
-    epoch: int
-    number: int
-    index: int
-    chunk: Chunk
+    epoch: int  # the epoch it is read for
+    number: int  # it is the number-th to arrive in that epoch, from 0
+    index: int  # its index in the list of chunks
+    chunk: Chunk  # its rows
+    # which of its rows are dealt, [first, last + 1) in the chunk's own permutation; None for all of them
     part: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EpochEnd:
-    """An epoch is over.
+    """An epoch is over."""
 
-    Attributes:
-      epoch: Counted from 0.
-      num_rows: How many rows its segments had, from the position where it was begun.
-      num_dropped: How many of them the last-batch rule left out.
-      num_filled: How many rows the last-batch rule repeated to fill the last batch.
-    """
-
-    epoch: int
-    num_rows: int
-    num_dropped: int = 0
-    num_filled: int = 0
+    epoch: int  # counted from 0
+    num_rows: int  # how many rows its segments had, from the position where it was begun
+    num_dropped: int = 0  # how many of them the last-batch rule left out
+    num_filled: int = 0  # how many rows the last-batch rule repeated to fill the last batch
 
 
 def deal(
@@ -85,9 +71,9 @@ def _deal_out(arrival: Arrival, hands: dict[int, list[Hand]], dealing: Dealing, 
     for segment, rows in _dealt(arrival, dealing, seed):
         hand = Hand(arrival.chunk, rows)
         if segment >= first and hand.num_rows:
-            arrival.chunk.hold()
+            arrival.chunk.acquire()
             hands[segment].append(hand)
-    arrival.chunk.let_go()
+    arrival.chunk.release()
 
 
 def _dealt(arrival: Arrival, dealing: Dealing, seed: int | None) -> Iterable[tuple[int, np.ndarray | None]]:

@@ -1,34 +1,28 @@
-"""Join: the pieces of several streams become one, a batch that has as many rows of each."""
+"""Join: one batch group of each stream become one batch, with as many rows of each stream."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 
 from pyloader.columns import Columns, concatenate_columns
 from pyloader.machine.memory import RecycledMemory
-from pyloader.shuffle.cut import Piece, gather_piece
+from pyloader.shuffle.cut import BatchGroup, gather_group
 from pyloader.shuffle.deal import EpochEnd
 
-__all__ = ["JoinedPiece", "gather_joined", "join"]
+__all__ = ["AnyGroup", "JoinedGroup", "gather_joined", "join"]
 
 
 @dataclass(frozen=True, slots=True)
-class JoinedPiece:
-    """A batch made of one piece of each stream, one after another.
+class JoinedGroup:
+    """A batch made of one group of each stream, one after another."""
 
-    Attributes:
-      parts: The pieces, all of the same epoch and step.
-      origin: With several streams the step alone says where a batch is.
-      end: The same.
-    """
-
-    parts: tuple[Piece, ...]
-    origin: ClassVar[tuple[int, int]] = (0, 0)
-    end: ClassVar[tuple[int, int]] = (0, 0)
+    parts: tuple[BatchGroup, ...]  # the groups, all of the same epoch and step
+    origin: ClassVar[tuple[int, int]] = (0, 0)  # with several streams the step alone says where a batch is
+    end: ClassVar[tuple[int, int]] = (0, 0)  # the same
 
     @property
     def epoch(self) -> int:
@@ -51,7 +45,7 @@ class JoinedPiece:
         return sum(part.num_filled for part in self.parts)
 
     def effective_chunks(self, batch_size: int) -> float:
-        """Return of how many chunks the batch holds samples, as `Piece.effective_chunks` does; 0 if unknown."""
+        """Return of how many chunks the batch holds samples, as `BatchGroup.effective_chunks` does; 0 if unknown."""
         found = [part.effective_chunks(batch_size) for part in self.parts]
         if not all(found):
             return 0.0
@@ -63,21 +57,24 @@ class JoinedPiece:
         return np.concatenate([part.samples() for part in self.parts])
 
 
-def join(streams: Sequence[Iterable[Piece | EpochEnd]]) -> Iterator[Piece | JoinedPiece | EpochEnd]:
-    """Yield a piece of every stream as one, step after step, asking one stream after the other; then the epoch's end.
+AnyGroup: TypeAlias = BatchGroup | JoinedGroup
+
+
+def join(streams: Sequence[Iterable[BatchGroup | EpochEnd]]) -> Iterator[AnyGroup | EpochEnd]:
+    """Yield a group of every stream as one, step after step, asking one stream after the other; then the epoch's end.
 
     Args:
-      streams: What `cut` yields of an epoch, one batch a piece, for each stream; all have the same number of steps.
-        Of one stream alone the pieces are passed on as they are, of several batches or of one.
+      streams: What `cut` yields of an epoch, one batch a group, for each stream; all have the same number of steps.
+        Of one stream alone the groups are passed on as they are, of several batches or of one.
     """
     if len(streams) == 1:
         yield from streams[0]
         return
     for met in zip(*streams, strict=True):
         ends = [end for end in met if isinstance(end, EpochEnd)]
-        parts = tuple(piece for piece in met if isinstance(piece, Piece))
+        parts = tuple(group for group in met if isinstance(group, BatchGroup))
         if not ends:
-            yield JoinedPiece(parts)
+            yield JoinedGroup(parts)
         else:
             assert not parts, "the streams of an epoch have different numbers of steps"
             rows, dropped, filled = (
@@ -86,6 +83,6 @@ def join(streams: Sequence[Iterable[Piece | EpochEnd]]) -> Iterator[Piece | Join
             yield EpochEnd(ends[0].epoch, rows, dropped, filled)
 
 
-def gather_joined(piece: JoinedPiece, memory: RecycledMemory) -> Columns:
-    """Return the rows of every part, one part after another, and let go of the chunks they were in."""
-    return concatenate_columns([gather_piece(part, memory) for part in piece.parts])
+def gather_joined(group: JoinedGroup, memory: RecycledMemory) -> Columns:
+    """Return the rows of every part, one part after another, and release the chunks that they were in."""
+    return concatenate_columns([gather_group(part, memory) for part in group.parts])

@@ -18,13 +18,9 @@ __all__ = ["Chunk", "ChunkRows", "Hand", "Segment", "gather_rows", "join_hands"]
 class ChunkRows:
     """A chunk's rows.
 
-    Args:
-      columns: The rows.
-      part: Where in an arena they were to be read into.
-
     Attributes:
-      columns: The same.
-      part: The same; None when no column lies there.
+      columns: The rows.
+      part: The part of an arena that they were read into; None when no column lies there.
       whole_arrays: Of the columns that lie there, the arena's arrays.
     """
 
@@ -37,28 +33,23 @@ class ChunkRows:
 
 
 class Chunk(Protocol):
-    """A chunk that has been read, and its place within the bound: dropped when its last holder has let go."""
+    """A chunk that has been read, and its share of the budget: dropped when its last holder releases it."""
 
     value: ChunkRows
 
-    def hold(self) -> None:
+    def acquire(self) -> None:
         """Count one holder more."""
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Count one holder less."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hand:
-    """Rows that one chunk gives to one segment; it holds the chunk.
+    """Rows that one chunk gives to one segment; it holds the chunk."""
 
-    Attributes:
-      chunk: The chunk.
-      rows: int64 array: which of its rows, in which order; None for all of them as they are.
-    """
-
-    chunk: Chunk
-    rows: np.ndarray | None
+    chunk: Chunk  # the chunk
+    rows: np.ndarray | None  # int64 array: which of its rows, in which order; None for all of them as they are
 
     @property
     def num_rows(self) -> int:
@@ -72,24 +63,16 @@ class Segment:
 
     Row i is row `rows[i]` of chunk `chunks[chunk_of[i]]`; with one chunk `chunk_of` is None, and `rows` too when the
     chunk's own order is kept.  Where all chunks lie in an arena, `places` says both.
-
-    Attributes:
-      epoch: Counted from 0.
-      index: Its number in the epoch.
-      num_rows: How many rows it has.
-      chunks: Where they are; the segment holds each chunk once.
-      rows: int64 array of shape [num_rows], or None.
-      chunk_of: int64 array of shape [num_rows], or None.
-      places: Where the rows are in the arena's arrays, int64 of shape [num_rows]; None when not all chunks are there.
-        Otherwise `rows` and `chunk_of` are None.
     """
 
-    epoch: int
-    index: int
-    num_rows: int
-    chunks: Sequence[Chunk] = ()
-    rows: np.ndarray | None = None
-    chunk_of: np.ndarray | None = None
+    epoch: int  # counted from 0
+    index: int  # its number in the epoch
+    num_rows: int  # how many rows it has
+    chunks: Sequence[Chunk] = ()  # where they are; the segment holds each chunk once
+    rows: np.ndarray | None = None  # int64 array of shape [num_rows], or None
+    chunk_of: np.ndarray | None = None  # int64 array of shape [num_rows], or None
+    # where the rows are in the arena's arrays, int64 of shape [num_rows]; None when not all chunks are there. Otherwise
+    # `rows` and `chunk_of` are None.
     places: np.ndarray | None = None
 
     @property
@@ -108,15 +91,15 @@ class Segment:
         chunk_of = by_first[np.searchsorted(firsts[by_first], places, side="right") - 1]
         return places - firsts[chunk_of], chunk_of
 
-    def hold(self) -> None:
-        """Hold the chunks once more."""
+    def acquire(self) -> None:
+        """Acquire the chunks once more."""
         for chunk in self.chunks:
-            chunk.hold()
+            chunk.acquire()
 
-    def let_go(self) -> None:
-        """Let go of the chunks once."""
+    def release(self) -> None:
+        """Release the chunks once."""
         for chunk in self.chunks:
-            chunk.let_go()
+            chunk.release()
 
 
 def join_hands(epoch: int, index: int, hands: Sequence[Hand], order: np.ndarray | None) -> Segment:

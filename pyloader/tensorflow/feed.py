@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from pyloader.errors import CollateError, StateError
-from pyloader.run.adapters import Wrapper
+from pyloader.run.adapters import LoaderAdapter
 from pyloader.tensorflow.collator import as_array
 
 __all__ = ["Feed"]
@@ -34,7 +34,7 @@ def _close_feeds() -> None:
         feed.close()
 
 
-class Feed(Wrapper[Any]):
+class Feed(LoaderAdapter[Any]):
     """Numbered batches of a loader, for one tf.data iterator after another.
 
     Args:
@@ -46,7 +46,7 @@ class Feed(Wrapper[Any]):
 
     def __init__(self, loader: Any) -> None:
         super().__init__(loader, self._checked)
-        self._handed_over.name = "LoaderDataset"  # what the user knows
+        self._loader_link.name = "LoaderDataset"  # what the user knows
         self.signature: Any = None
         self._first = 0  # the number of the first batch that is kept
         self._iterator = 0  # only the newest is given batches
@@ -90,10 +90,10 @@ class Feed(Wrapper[Any]):
         """Note that the loop receives the batch of this number; called by tf.data."""
         with self._counting:
             while self._ahead and self._first <= number:
-                self._handed_over.received = self._ahead.popleft()[1]
+                self._loader_link.received = self._ahead.popleft()[1]
                 self._first += 1
             if not self._ahead and self._end is not None and isinstance(self._end[0], StopIteration):
-                self._handed_over.received = self._end[1]
+                self._loader_link.received = self._end[1]
         return number
 
     def peek(self) -> Any:

@@ -1,4 +1,4 @@
-"""Law 6 on a user's loader: however it ends, nothing is left behind; and a loader that is parked does nothing."""
+"""Law 6 on a user's loader: nothing is left behind, however it ends; and a parked loader does nothing."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class FailingReads(_OtherReads):
 def altered(loader: DataLoader, **parts: Any) -> DataLoader:
     """Return the `loader`, which has not been used yet, with other parts of its run.
 
-    >>> altered(make_loader(), reader=SlowReads(reader))  # doctest: +SKIP
+        altered(make_loader(), reader=SlowReads(reader))
 
     Args:
       loader: A new one.

@@ -1,4 +1,4 @@
-"""Belongings: what this process has running, or open; for tests that nothing is left behind."""
+"""Open resources: the threads, child processes and open files of this process; for tests that none is left behind."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from pyloader.dataloader import DataLoader
 from pyloader.errors import ForkError, StateError
-from pyloader.run.adapters import Wrapper
+from pyloader.run.adapters import LoaderAdapter
 
 __all__ = ["LoaderDataset", "as_iterable_dataset"]
 
@@ -22,7 +22,7 @@ _WHERE_IT_STANDS = -1
 _UNKNOWN = -2
 
 
-class LoaderDataset(Wrapper[Any], IterableDataset[Any]):
+class LoaderDataset(LoaderAdapter[Any], IterableDataset[Any]):
     """A loader as an IterableDataset of whole batches; what `as_iterable_dataset` returns."""
 
     def __init__(self, loader: DataLoader) -> None:
@@ -60,12 +60,12 @@ class LoaderDataset(Wrapper[Any], IterableDataset[Any]):
 
     def __getstate__(self) -> dict[str, Any]:
         shared = {"_next_start": self._next_start, "_was_told": self._was_told}
-        return {"loader": self._loader, "state": self._received().state, "shared": shared}
+        return {"loader": self._loader, "state": self._delivered().state, "shared": shared}
 
     def __setstate__(self, pickled: dict[str, Any]) -> None:
-        Wrapper.__init__(self, pickled["loader"], _as_it_is)
-        if self._received().state != pickled["state"]:  # a batch had been looked at
-            Wrapper._load(self, pickled["state"])
+        LoaderAdapter.__init__(self, pickled["loader"], _as_it_is)
+        if self._delivered().state != pickled["state"]:  # a batch had been looked at
+            LoaderAdapter._load(self, pickled["state"])
         self.__dict__.update(pickled["shared"])
 
     def state_dict(self) -> dict[str, Any]:

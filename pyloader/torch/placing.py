@@ -10,13 +10,13 @@ import torch
 
 from pyloader.collate import map_leaves
 from pyloader.options import checked_integer
-from pyloader.run.adapters import Wrapper
+from pyloader.run.adapters import LoaderAdapter
 from pyloader.torch.collator import as_tensor
 
 __all__ = ["CudaCopies", "DevicePrefetch", "prefetch_to_device"]
 
 
-class DevicePrefetch(Wrapper[Any]):
+class DevicePrefetch(LoaderAdapter[Any]):
     """A loader whose batches are on a device; what `prefetch_to_device` returns, with the same arguments."""
 
     def __init__(self, loader: Any, device: torch.device | str | int = "cuda", size: int = 2) -> None:

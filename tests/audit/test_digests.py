@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyloader.audit.blaming import culprits
-from pyloader.audit.digests import dataset_digest, digest_batches, digest_groups, mixed_numbers
+from pyloader.audit.digests import culprits, dataset_digest, digest_batches, digest_groups, mixed_numbers
 from pyloader.plan import STAND_IN, sample_numbers
 
 counts = st.lists(st.integers(0, 50), min_size=1, max_size=9).filter(any)

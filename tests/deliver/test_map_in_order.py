@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyloader.deliver import Slots, SlotsClosed, Steps, map_ahead, map_in_order
+from pyloader.deliver import Budget, Steps, StepsClosed, map_ahead, map_in_order
 
 THREADS = pytest.mark.parametrize("num_threads", [0, 1, 4])
 
@@ -43,7 +43,7 @@ def test_a_failure_of_the_function_arrives_in_its_place(num_threads):
 
 def test_a_failure_is_repeated():
     steps = Steps()
-    step = steps.add(map_in_order(lambda n: 1 // n, [0], num_threads=2, slots=Slots(1), name="t"))
+    step = steps.add(map_in_order(lambda n: 1 // n, [0], num_threads=2, budget=Budget(1), name="t"))
     for _ in range(3):
         with pytest.raises(ZeroDivisionError):
             next(step)
@@ -56,7 +56,7 @@ def test_a_failure_to_say_what_an_item_is_arrives_too():
     def describe(number):
         raise LookupError(f"no name for {number}")
 
-    step = steps.add(map_in_order(str, [7], num_threads=1, slots=Slots(1), name="t", describe=describe))
+    step = steps.add(map_in_order(str, [7], num_threads=1, budget=Budget(1), name="t", describe=describe))
     with pytest.raises(LookupError, match="no name for 7"):
         next(step)
     steps.close()
@@ -87,15 +87,15 @@ def test_no_more_items_are_begun_than_there_are_slots():
                 three.set()
         return number
 
-    slots, steps = Slots(3), Steps()
-    step = steps.add(map_in_order(work, range(100), num_threads=4, slots=slots, name="t"))
+    budget, steps = Budget(3), Steps()
+    step = steps.add(map_in_order(work, range(100), num_threads=4, budget=budget, name="t"))
     assert three.wait(timeout=10)
     assert next(step) == 0
     assert len(begun) == 3  # what was taken is given back by the user of the results, not by taking them out
-    slots.give_back()
+    budget.give_back()
     assert next(step) == 1
     steps.close()
-    assert slots.peak == 3
+    assert budget.peak == 3
 
 
 def test_items_are_advanced_by_one_thread_at_a_time():
@@ -134,41 +134,41 @@ def test_a_stop_iteration_is_an_error_and_no_end(num_threads):
 
 
 def test_something_larger_than_the_limit_is_let_through_alone():
-    slots = Slots(2.0)
-    slots.take(5.0)
-    assert slots.peak == 5.0
-    waiting = threading.Thread(target=slots.take, args=(1.0,))
+    budget = Budget(2.0)
+    budget.take(5.0)
+    assert budget.peak == 5.0
+    waiting = threading.Thread(target=budget.take, args=(1.0,))
     waiting.start()
     waiting.join(timeout=0.05)
     assert waiting.is_alive()
-    slots.give_back(5.0)
+    budget.give_back(5.0)
     waiting.join(timeout=10)
-    assert slots.taken == 1.0
+    assert budget.taken == 1.0
 
 
 def test_closing_ends_every_wait():
-    slots, ended = Slots(1), threading.Event()
-    slots.take()
+    budget, ended = Budget(1), threading.Event()
+    budget.take()
 
     def wait():
-        with pytest.raises(SlotsClosed):
-            slots.take()
+        with pytest.raises(StepsClosed):
+            budget.take()
         ended.set()
 
     waiting = threading.Thread(target=wait)
     waiting.start()
-    slots.close()
+    budget.signal_close()
     assert ended.wait(timeout=10)
     waiting.join()
 
 
-def test_what_is_held_is_dropped_before_its_slot_is_given_back():
-    slots = Slots(1)
-    slots.take()
-    held = slots.hold(["a chunk"])
-    held.hold()
-    held.let_go()
-    assert (held.value, slots.taken) == (["a chunk"], 1)
-    held.let_go()
-    assert slots.taken == 0
+def test_what_is_held_is_dropped_before_its_share_is_given_back():
+    budget = Budget(1)
+    budget.take()
+    held = budget.lease(["a chunk"])
+    held.acquire()
+    held.release()
+    assert (held.value, budget.taken) == (["a chunk"], 1)
+    held.release()
+    assert budget.taken == 0
     assert not hasattr(held, "value")

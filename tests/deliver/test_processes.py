@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from pyloader.deliver import RemoteFunction, Slots, SlotsClosed, Steps, map_in_order
+from pyloader.deliver import Budget, RemoteFunction, Steps, StepsClosed, map_in_order
 from pyloader.errors import MissingDependencyError, WorkerDiedError
 
 
@@ -57,7 +57,7 @@ def test_each_thread_has_a_process_of_its_own(steps):
 @pytest.mark.slow
 def test_results_are_in_order_whatever_the_number_of_processes(steps):
     square = remote(steps, lambda number: number**2)
-    step = steps.add(map_in_order(square, range(50), num_threads=3, slots=Slots(100), name="square"))
+    step = steps.add(map_in_order(square, range(50), num_threads=3, budget=Budget(100), name="square"))
     assert list(step) == [number**2 for number in range(50)]
 
 
@@ -139,7 +139,7 @@ class TestErrors:
 
     def test_a_stop_iteration_does_not_end_the_loop(self, steps):
         step = map_in_order(
-            remote(steps, lambda item: next(iter(()))), [1, 2], num_threads=1, slots=Slots(9), name="stop"
+            remote(steps, lambda item: next(iter(()))), [1, 2], num_threads=1, budget=Budget(9), name="stop"
         )
         steps.add(step)
         with pytest.raises(RuntimeError, match="StopIteration"):
@@ -305,7 +305,7 @@ class TestEnd:
             begun.set()
             try:
                 function(60)
-            except SlotsClosed:
+            except StepsClosed:
                 caught.append(time.monotonic())
 
         thread = threading.Thread(target=call)
@@ -320,7 +320,7 @@ class TestEnd:
     def test_a_call_after_close_starts_nothing(self, steps):
         function = remote(steps, os.getpid)
         steps.close()
-        with pytest.raises(SlotsClosed):
+        with pytest.raises(StepsClosed):
             function()
 
     @pytest.mark.slow

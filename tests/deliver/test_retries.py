@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from pyloader.deliver import Retries, SlotsClosed
+from pyloader.deliver import Retries, StepsClosed
 
 
 def retried(fn, waits=(0, 0), *, counted=None, may_pass=lambda error: isinstance(error, OSError)):
@@ -90,7 +90,7 @@ def test_closing_ends_the_wait_at_once():
     def call():
         try:
             patient("it")
-        except SlotsClosed:
+        except StepsClosed:
             ended.append("closed")
 
     thread = threading.Thread(target=call)
@@ -99,5 +99,5 @@ def test_closing_ends_the_wait_at_once():
     patient.signal_close()
     thread.join(timeout=10)
     assert ended == ["closed"]
-    with pytest.raises(SlotsClosed):
+    with pytest.raises(StepsClosed):
         patient("another")

@@ -11,7 +11,7 @@ from item_numbers import Numbers, ids_of
 
 from pyloader.errors import StateError
 from pyloader.indexed import DataLoader
-from pyloader.run.adapters import Wrapper
+from pyloader.run.adapters import LoaderAdapter
 
 
 def test_seeking_is_going_to_a_step_whatever_it_is():
@@ -65,7 +65,7 @@ def test_workers_ranks_and_epochs_may_change():
 
 def test_a_wrapper_that_takes_batches_ahead_answers_for_the_loop():
     def wrapped(loader):
-        return Wrapper(loader, lambda batch: batch.tolist(), size=3)
+        return LoaderAdapter(loader, lambda batch: batch.tolist(), size=3)
 
     with DataLoader(np.arange(40), batch_size=7, num_epochs=2) as loader:
         wanted = ids_of(loader)
@@ -73,7 +73,7 @@ def test_a_wrapper_that_takes_batches_ahead_answers_for_the_loop():
         batches = wrapped(loader)
         assert list(islice(batches, 4)) == wanted[:4]
         assert (batches.steps_done, loader.steps_done) == (4, 6)
-        with pytest.raises(StateError, match="this DataLoader is wrapped in a Wrapper"):
+        with pytest.raises(StateError, match="this DataLoader is wrapped in a LoaderAdapter"):
             loader.state_dict()
         state = json.loads(json.dumps(batches.state_dict()))
         assert list(batches) == wanted[4:]

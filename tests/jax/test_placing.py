@@ -15,7 +15,7 @@ from numbered import ids_of, loader_of, write_chunks
 from pyloader import DataLoader, DataReader
 from pyloader.columns import Columns
 from pyloader.errors import StateError
-from pyloader.run.adapters import Wrapper
+from pyloader.run.adapters import LoaderAdapter
 
 jax = pytest.importorskip("jax")
 from pyloader.jax import place_batch, prefetch_to_device  # noqa: E402  (it needs JAX)
@@ -66,7 +66,7 @@ class Plain(DataReader):
         return {"x": np.arange(start * 12, (start + self.rows) * 12, dtype=np.float32).reshape(-1, 12)}, self.rows
 
 
-def aliasing_loader(directory: Path) -> tuple[Wrapper[Any], list[int]]:
+def aliasing_loader(directory: Path) -> tuple[LoaderAdapter[Any], list[int]]:
     """Return a loader some of whose batches JAX takes over without a copy, and the addresses of its batches so far.
 
     JAX does where an array begins at a multiple of 64 bytes: here every fourth batch of 307 * 48 bytes.
@@ -79,7 +79,7 @@ def aliasing_loader(directory: Path) -> tuple[Wrapper[Any], list[int]]:
         addresses.append(batch["x"].ctypes.data)
         return batch
 
-    return Wrapper(loader, noting), addresses
+    return LoaderAdapter(loader, noting), addresses
 
 
 def expected(directory: Path) -> list[np.ndarray]:

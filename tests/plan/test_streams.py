@@ -1,4 +1,4 @@
-"""Streams: stretches, their dealing, and the order in which their chunks are needed, by arithmetic."""
+"""Streams: parts, their dealing, and the order in which their chunks are needed, by arithmetic."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def streams_of(counts, num_streams, *, share=3, served=None, window=4, last_batc
 def test_stretches_are_equal_to_within_one_row_and_have_every_row_once(counts, num_streams, epoch):
     assume(sum(counts) >= num_streams)
     streams = streams_of(counts, num_streams)
-    stretches = [streams.stretch(stream, epoch) for stream in range(num_streams)]
-    sizes = [stretch.num_rows for stretch in stretches]
+    parts = [streams.stream_part(stream, epoch) for stream in range(num_streams)]
+    sizes = [part.num_rows for part in parts]
     assert sum(sizes) == sum(counts)
     assert max(sizes) - min(sizes) <= 1
     seen = np.zeros((len(counts), 41), int)
-    for stretch in stretches:
-        for chunk, start, stop in zip(stretch.chunks, stretch.starts, stretch.stops, strict=True):
+    for part in parts:
+        for chunk, start, stop in zip(part.chunks, part.starts, part.stops, strict=True):
             seen[chunk, start:stop] += 1
     assert (seen == (np.arange(41) < np.array(counts)[:, None])).all()
 
@@ -48,16 +48,16 @@ def test_stretches_are_equal_to_within_one_row_and_have_every_row_once(counts, n
 def test_only_the_chunks_at_a_border_are_in_two_stretches(counts, num_streams):
     assume(sum(counts) >= num_streams)
     streams = streams_of(counts, num_streams)
-    num_parts = sum(len(streams.stretch(stream, 0).chunks) for stream in range(num_streams))
+    num_parts = sum(len(streams.stream_part(stream, 0).chunks) for stream in range(num_streams))
     assert num_parts <= np.count_nonzero(counts) + num_streams - 1
 
 
 @given(counts=counts, window=st.integers(1, 15))
 def test_one_stream_is_the_whole_epoch_and_keeps_empty_chunks_as_arrivals(counts, window):
-    stretch = streams_of(counts, 1, window=window).stretch(0, 0)
-    assert stretch.stream is None
-    assert sorted(stretch.chunks.tolist()) == list(range(len(counts)))
-    assert (stretch.starts == 0).all()
+    part = streams_of(counts, 1, window=window).stream_part(0, 0)
+    assert part.stream is None
+    assert sorted(part.chunks.tolist()) == list(range(len(counts)))
+    assert (part.starts == 0).all()
 
 
 @given(
@@ -73,33 +73,33 @@ def test_reads_come_in_the_order_in_which_the_steps_need_them(counts, num_stream
     assume(sum(counts) >= (num_streams * share if last_batch == "drop" else num_streams))
     streams = streams_of(counts, num_streams, share=share, window=window, last_batch=last_batch)
     step = data.draw(st.integers(0, streams.steps_per_epoch - 1))
-    stretches = [streams.stretch(stream, 0) for stream in range(num_streams)]
+    parts = [streams.stream_part(stream, 0) for stream in range(num_streams)]
     start = streams.position(step)
-    starts = [streams.start(stretch, start).segment for stretch in stretches]
-    read = [stretch.dealing.first_arrival(start) for stretch, start in zip(stretches, starts, strict=True)]
+    starts = [streams.start(part, start).segment for part in parts]
+    read = [part.dealing.first_arrival(start) for part, start in zip(parts, starts, strict=True)]
     wanted = []
     for k in range(step, streams.steps_per_epoch + 1):
-        for stream, stretch in enumerate(stretches):
+        for stream, part in enumerate(parts):
             enough = (k + 1) * share if k < streams.steps_per_epoch else np.inf
-            while read[stream] < len(stretch.chunks) and stretch.bounds[max(read[stream], starts[stream])] < enough:
+            while read[stream] < len(part.chunks) and part.bounds[max(read[stream], starts[stream])] < enough:
                 wanted.append((stream, read[stream]))
                 read[stream] += 1
     tasks = list(streams.read_tasks(start=start, end_epoch=1))
     assert [(task.number, task.chunk) for task in tasks] == [
-        (number, stretches[stream].chunks[number]) for stream, number in wanted
+        (number, parts[stream].chunks[number]) for stream, number in wanted
     ]
 
 
 @given(counts=counts, share=st.integers(1, 9), num_streams=st.integers(1, 4))
 def test_a_place_is_where_the_next_row_comes_from(counts, share, num_streams):
     assume(sum(counts) >= num_streams)
-    stretch = streams_of(counts, num_streams, share=share).stretch(0, 0)
-    for received in range(stretch.num_rows):
-        segment, offset = stretch.place(received)
-        assert stretch.bounds[segment] + offset == received
-        assert received < stretch.bounds[segment + 1]
-    segment, offset = stretch.place(stretch.num_rows + 3)
-    assert stretch.bounds[segment] + offset == stretch.num_rows
+    part = streams_of(counts, num_streams, share=share).stream_part(0, 0)
+    for received in range(part.num_rows):
+        segment, offset = part.place(received)
+        assert part.bounds[segment] + offset == received
+        assert received < part.bounds[segment + 1]
+    segment, offset = part.place(part.num_rows + 3)
+    assert part.bounds[segment] + offset == part.num_rows
     assert offset > 0
 
 
@@ -143,7 +143,7 @@ def test_a_full_shuffle_of_25_000_chunks_is_planned_without_a_square_of_them():
 
 def test_a_plan_that_has_been_used_can_be_pickled():
     streams = streams_of([20, 20], 2)
-    streams.stretch(1, 0)
+    streams.stream_part(1, 0)
     again = pickle.loads(pickle.dumps(streams))
     assert (rows_of_step(again, 0, 1) == rows_of_step(streams, 0, 1)).all()
 

@@ -14,7 +14,7 @@ from pyloader.columns import row_count
 from pyloader.datareader import read_chunk
 from pyloader.errors import PyLoaderError
 from pyloader.files import list_chunks
-from pyloader.inspecting.peeking import look_at
+from pyloader.inspecting.peeking import peek_chunks
 from pyloader.read import DelimitedReader, reader_for
 from pyloader.write import split
 
@@ -186,7 +186,7 @@ def test_what_csv_writes_is_read_equal_or_refused(tmp_path_factory, table):
         return read_chunk(DelimitedReader(**options), path)
 
     def peeked():
-        return look_at(list_chunks(path), make_reader=lambda *_, **__: DelimitedReader(**options)).rows
+        return peek_chunks(list_chunks(path), make_reader=lambda *_, **__: DelimitedReader(**options)).rows
 
     def was_split():
         split(path, path.parent / "chunks", num_chunks=1, **options)

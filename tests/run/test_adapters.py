@@ -12,10 +12,10 @@ from numbered import ids_of, loader_of, write_chunks
 from ranks import write_counted
 
 from pyloader.errors import ClosedError, StateError
-from pyloader.run.adapters import Wrapper
+from pyloader.run.adapters import LoaderAdapter
 
 
-class Ids(Wrapper[list[int]]):
+class Ids(LoaderAdapter[list[int]]):
     """A wrapper whose batches are lists of sample numbers."""
 
     def __init__(self, loader: Any, *, size: int = 3) -> None:
@@ -53,10 +53,10 @@ def test_its_state_is_that_of_the_batch_last_handed_to_the_loop(chunks: Path, si
 def test_a_wrapped_loader_says_to_ask_the_outermost(chunks: Path) -> None:
     loader = shuffled(chunks)
     inner = Ids(loader)
-    outer = Wrapper(inner, lambda batch: batch)
+    outer = LoaderAdapter(inner, lambda batch: batch)
     next(outer)
     for wrapped in (loader, inner):
-        with pytest.raises(StateError, match=r"Ask the outermost: the (Ids|Wrapper)'s state_dict\(\)"):
+        with pytest.raises(StateError, match=r"Ask the outermost: the (Ids|LoaderAdapter)'s state_dict\(\)"):
             wrapped.state_dict()
         with pytest.raises(StateError, match="Ask the outermost"):
             wrapped.load_state_dict({})
@@ -68,6 +68,22 @@ def test_a_wrapper_made_anew_in_every_epoch_goes_on_where_the_loop_is(chunks: Pa
     for _ in range(5):
         everything += list(islice(Ids(loader), 3))
     assert everything == ids_of(islice(shuffled(chunks, num_epochs=None), 15))
+
+
+@pytest.mark.parametrize("peeks", [False, True])
+@pytest.mark.parametrize("size", [1, 2, 3, 20])
+def test_a_for_after_break_has_the_rest_of_its_run_and_no_more(tmp_path: Path, size: int, peeks: bool) -> None:
+    counted = write_counted(tmp_path / "chunks", [10, 7, 12, 9])  # the loader knows when it has delivered its run
+    first, second = ids_of(shuffled(counted)), ids_of(shuffled(counted, num_epochs=2))[10:]
+    for number in range(1, len(first) + 1):
+        wrapper = Ids(shuffled(counted), size=size)
+        if peeks:
+            assert wrapper.peek() == first[0]
+        assert list(islice(wrapper, number)) == first[:number]
+        if peeks:
+            wrapper.peek()
+        assert list(wrapper) == (first[number:] or second)
+        assert list(wrapper) == (second if number < len(first) else ids_of(shuffled(counted, num_epochs=3))[20:])
 
 
 def test_the_wrapper_before_says_that_another_has_taken_over(chunks: Path) -> None:
@@ -141,7 +157,7 @@ def test_an_error_of_convert_leaves_the_state_after_the_last_good_batch(chunks: 
 
     everything = ids_of(shuffled(chunks))
     good = next(number for number, ids in enumerate(everything) if 20 in ids)
-    wrapper = Wrapper(shuffled(chunks), convert, size=4)
+    wrapper = LoaderAdapter(shuffled(chunks), convert, size=4)
     assert list(islice(wrapper, good)) == everything[:good]
     for _ in range(2):
         with pytest.raises(RuntimeError, match="no room on the device"):
@@ -158,7 +174,7 @@ def test_ctrl_c_while_converting_loses_no_batch(chunks: Path) -> None:
             raise KeyboardInterrupt
         return batch["id"].tolist()
 
-    wrapper = Wrapper(shuffled(chunks), convert, size=2)
+    wrapper = LoaderAdapter(shuffled(chunks), convert, size=2)
     with pytest.raises(KeyboardInterrupt):
         next(wrapper)
     assert list(wrapper) == ids_of(shuffled(chunks))
@@ -179,10 +195,10 @@ def test_a_loader_whose_wrapper_is_gone_can_start_over_or_skip(chunks: Path) -> 
 def test_a_wrapped_loader_is_reset_and_skips_through_its_wrapper(chunks: Path) -> None:
     everything = ids_of(loader_of(chunks, batch_size=4, num_workers=0))
     loader = loader_of(write_counted(chunks.parent / "counted", [10, 7, 12, 9]), batch_size=4, num_workers=0)
-    wrapper = Ids(Wrapper(loader, lambda batch: batch, size=2))
+    wrapper = Ids(LoaderAdapter(loader, lambda batch: batch, size=2))
     assert next(wrapper) == everything[0]
     for act, call in ((loader.reset, "reset"), (lambda: loader.skip(1), "skip")):
-        with pytest.raises(StateError, match=rf"Ask the outermost: the Wrapper's {call}\("):
+        with pytest.raises(StateError, match=rf"Ask the outermost: the LoaderAdapter's {call}\("):
             act()
     wrapper.skip(2)
     assert wrapper.steps_done == 3

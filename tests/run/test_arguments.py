@@ -11,7 +11,7 @@ import pytest
 import pyloader
 from pyloader import indexed
 from pyloader.indexed.arguments import IndexedArguments
-from pyloader.run import LoaderArguments
+from pyloader.run.arguments import LoaderArguments
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from pyloader.audit import ReceiptWriter, audit_epochs, receipts
 from pyloader.errors import DataDirError, ReceiptError
 from pyloader.files import list_chunks
 from pyloader.run import making
-from pyloader.run.adapters import Wrapper
+from pyloader.run.adapters import LoaderAdapter
 
 COUNTS = [30, 0, 17, 1, 44, 23, 8, 60, 5, 1]
 
@@ -117,16 +117,16 @@ def test_a_run_of_one_rank_is_proven_complete(tmp_path, order, text, last_batch,
 
 def damage(monkeypatch, step, change):
     """Let `change` spoil the columns that are gathered for a step of epoch 0, ids and all."""
-    gather = making.gather_piece
+    gather = making.gather_group
 
-    def spoiled(piece, memory):
-        columns = gather(piece, memory)
-        if (piece.epoch, piece.step) == (0, step):
+    def spoiled(group, memory):
+        columns = gather(group, memory)
+        if (group.epoch, group.step) == (0, step):
             for values in columns.values():
                 change(values)
         return columns
 
-    monkeypatch.setattr(making, "gather_piece", spoiled)
+    monkeypatch.setattr(making, "gather_group", spoiled)
 
 
 def delivered_once(directory, size=1, **options):
@@ -144,7 +144,7 @@ def test_a_row_that_is_gathered_twice_is_named_with_the_one_that_it_displaced(tm
         values[2] = values[5]
 
     damage(monkeypatch, 4, change)
-    delivered_once(tmp_path, reader=NumberedReader(text=True))  # then a piece is one batch
+    delivered_once(tmp_path, reader=NumberedReader(text=True))  # then a group is one batch
     audit = audited(tmp_path)
     assert [epoch.state for epoch in audit.epochs] == ["bad"]
     ((kind, epoch, first, last, who, text),) = found(audit)
@@ -157,7 +157,7 @@ def test_rows_that_change_places_within_a_batch_are_the_same_samples(tmp_path, m
         values[:] = values[::-1].copy()
 
     damage(monkeypatch, 4, change)
-    delivered_once(tmp_path, reader=NumberedReader(text=True))  # then a piece is one batch
+    delivered_once(tmp_path, reader=NumberedReader(text=True))  # then a group is one batch
     assert audited(tmp_path).is_good
 
 
@@ -297,7 +297,7 @@ def test_a_run_that_was_begun_anew_by_mistake_and_given_up_does_not_count(tmp_pa
 def test_what_a_wrapper_took_ahead_of_the_loop_is_taken_back_on_resuming(tmp_path):
     chunks = write_counted(tmp_path / "chunks", COUNTS)
     options = {"batch_size": 8, "world": None, "audit_dir": tmp_path / "receipts"}
-    with Wrapper(loader_of(chunks, **options), lambda batch: batch, size=3) as batches:
+    with LoaderAdapter(loader_of(chunks, **options), lambda batch: batch, size=3) as batches:
         for _ in range(10):
             next(batches)
         state = batches.state_dict()

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 import pyloader.run.resident
 from pyloader import DataLoader, DataReader, Dataset, World
 from pyloader.columns import column_specs
-from pyloader.deliver import Ledger
+from pyloader.deliver import ByteBudget
 from pyloader.errors import MemoryBoundError
 from pyloader.files import ChunkEntry, Manifest, chunk_bytes, write_manifest
 
 ROW_BYTES = 8 + 2 * 4
 
 
-class RecordingLedger(Ledger):
+class RecordingByteBudget(ByteBudget):
     """Keeps the most that was ever entered, reservations included."""
 
     most = 0
@@ -32,15 +32,15 @@ class RecordingLedger(Ledger):
     @taken.setter
     def taken(self, value):
         self._taken = value
-        RecordingLedger.most = max(RecordingLedger.most, value)
+        RecordingByteBudget.most = max(RecordingByteBudget.most, value)
 
 
 @pytest.fixture
 def entered(monkeypatch):
-    """Record the most bytes that are entered in any ledger from here on."""
-    monkeypatch.setattr(pyloader.run.resident, "Ledger", RecordingLedger)
-    monkeypatch.setattr(RecordingLedger, "most", 0)
-    return RecordingLedger
+    """Record the most bytes that are entered in any byte budget from here on."""
+    monkeypatch.setattr(pyloader.run.resident, "ByteBudget", RecordingByteBudget)
+    monkeypatch.setattr(RecordingByteBudget, "most", 0)
+    return RecordingByteBudget
 
 
 def write_arrays(directory, counts):
@@ -126,11 +126,11 @@ def test_what_was_not_refused_stays_within_its_bytes_and_delivers_the_same_batch
     bound = least_that_works(directory, **options) + spare
     bounded = {**options, "num_workers": num_workers, "num_readers": num_readers, "max_bytes": bound}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pyloader.run.resident, "Ledger", RecordingLedger)
-        RecordingLedger.most = 0
+        patch.setattr(pyloader.run.resident, "ByteBudget", RecordingByteBudget)
+        RecordingByteBudget.most = 0
         loader = DataLoader(data_dir=directory, **bounded)
         assert all_ids(loader) == all_ids(DataLoader(data_dir=directory, num_workers=0, **options))
-    assert 0 < loader.stats().resident_bytes_peak <= RecordingLedger.most <= bound
+    assert 0 < loader.stats().resident_bytes_peak <= RecordingByteBudget.most <= bound
 
 
 @pytest.mark.slow
@@ -155,11 +155,11 @@ def test_several_streams_stay_within_their_bytes(tmp_path_factory, counts, windo
     }
     bound = least_that_works(directory, **options)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pyloader.run.resident, "Ledger", RecordingLedger)
-        RecordingLedger.most = 0
+        patch.setattr(pyloader.run.resident, "ByteBudget", RecordingByteBudget)
+        RecordingByteBudget.most = 0
         loader = DataLoader(data_dir=directory, num_workers=num_workers, max_bytes=bound, **options)
         assert all_ids(loader) == all_ids(DataLoader(data_dir=directory, num_workers=0, **options))
-    assert RecordingLedger.most <= bound
+    assert RecordingByteBudget.most <= bound
 
 
 @pytest.mark.slow

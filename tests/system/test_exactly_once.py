@@ -108,14 +108,14 @@ def test_batches_are_full_across_chunk_borders(tmp_path):
 
 def test_a_lost_row_is_noticed_at_the_epochs_end(tmp_path, monkeypatch):
     def losing(segments, *arguments, **options):
-        for piece in cut(segments, *arguments, **options):
-            if isinstance(piece, EpochEnd) or piece.step != 1:
-                yield piece
+        for group in cut(segments, *arguments, **options):
+            if isinstance(group, EpochEnd) or group.step != 1:
+                yield group
 
-    import pyloader.run.streaming as streaming
+    import pyloader.run.run as run
 
-    cut = streaming.cut
-    monkeypatch.setattr(streaming, "cut", losing)
+    cut = run.cut
+    monkeypatch.setattr(run, "cut", losing)
     with (
         loader_of(write_chunks(tmp_path, [30]), text=True, batch_size=10, num_workers=0) as loader,
         pytest.raises(CoverageError, match="delivered 20 samples, and should have delivered 30"),

@@ -250,9 +250,9 @@ def test_unreadable_chunks_are_left_out_when_the_user_says_so_and_counted(tmp_pa
 
 
 def test_a_long_silence_is_logged_once(tmp_path, monkeypatch, caplog):
-    import pyloader.deliver.stalls as stalls
+    import pyloader.deliver.threads as threads
 
-    monkeypatch.setattr(stalls.StallWatch.__init__, "__kwdefaults__", {"warn_after": 0.05})
+    monkeypatch.setattr(threads.StallWatch.__init__, "__kwdefaults__", {"warn_after": 0.05})
     release = threading.Event()
 
     class Slow(NumberedReader):

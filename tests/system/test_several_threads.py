@@ -13,7 +13,7 @@ from numbered import NumberedReader, write_chunks
 
 from pyloader import DataLoader, Dataset, indexed
 from pyloader.errors import ClosedError, ConcurrentUseError, PyLoaderError
-from pyloader.run.adapters import Wrapper
+from pyloader.run.adapters import LoaderAdapter
 
 NUM_ROWS = 200
 WAIT_SECONDS = 20
@@ -44,7 +44,7 @@ def of_items(_, num_workers, gate=None, **options):
 
 
 def wrapped(directory, num_workers, gate=None, **options):
-    return Wrapper(of_chunks(directory, num_workers, gate, **options), lambda batch: batch, size=2)
+    return LoaderAdapter(of_chunks(directory, num_workers, gate, **options), lambda batch: batch, size=2)
 
 
 KINDS = pytest.mark.parametrize("make", [of_chunks, of_items, wrapped])

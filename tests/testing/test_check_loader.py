@@ -18,7 +18,7 @@ import pytest
 from pyloader import DataCollator, DataLoader, DataReader, Dataset
 from pyloader.cli.main import main
 from pyloader.deliver import retries
-from pyloader.run import State
+from pyloader.run.loop import State
 from pyloader.testing import LOADER_CHECKS, check_loader, endings, failures, order, resuming
 
 COUNTER = itertools.count()
