@@ -36,7 +36,7 @@ CONCURRENCY = {"_thread", "asyncio", "concurrent", "multiprocessing", "queue", "
 LOCKS = {"Lock", "RLock", "local"}  # a lock is no thread
 HEAVY = ["array_record", "cloudpickle", "datasets", "jax", "matplotlib", "polars", "pyarrow", "tensorflow", "torch"]
 SAY_NOTHING = {"base", "common", "core", "helpers", "misc", "util", "utils"}
-DERIVED = {"Generator", "PCG64", "SeedSequence"}
+DERIVED = {"Philox", "Generator", "PCG64", "SeedSequence"}
 
 
 def module_name(path: Path) -> str:

@@ -50,7 +50,8 @@ def row_keys(seed: int, unit: tuple[int, int, int], first_row: int, num_rows: in
     in it: Philox (Salmon and others, "Parallel random numbers: as easy as 1, 2, 3", 2011) is a function of a key and
     of a counter of four words, and gives four numbers for each.
     """
-    key = np.random.SeedSequence(seed, spawn_key=(_SHUFFLE,)).generate_state(2, np.uint64)
+    derived = np.random.SeedSequence(seed, spawn_key=(_SHUFFLE,))
+    key = derived.generate_state(2, np.uint64)
     first, skipped = divmod(first_row, 4)
     random = np.random.Philox(key=key, counter=np.array([first, *unit], np.uint64))
     return np.asarray(random.random_raw(skipped + num_rows), np.uint64)[skipped:]
