@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from numbered import ids_of
 from products import stride
-from watching import threads
 
 import pyloader
+from pyloader.testing.open_resources import loader_threads
 
 PACKAGE = str(Path(pyloader.__file__).parent)
 
@@ -70,7 +70,7 @@ def test_the_loop_goes_on_with_the_batch_that_it_did_not_get(source, num_workers
             found += loader
         assert ids_of(found) == wanted, interrupting.place
         loader.close()
-        assert not threads(), interrupting.place
+        assert not loader_threads(), interrupting.place
         at += stride(2)
     assert at > 30
 
@@ -93,7 +93,7 @@ def test_closing_that_is_interrupted_is_ended_by_collection(source, num_workers,
             pass
         del loader
         gc.collect()  # of this loader: the rest is frozen
-        assert not threads(), interrupting.place
+        assert not loader_threads(), interrupting.place
         if interrupting.place is None:
             break
         at += stride(2)

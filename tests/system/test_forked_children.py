@@ -7,8 +7,8 @@ import select
 import signal
 
 from numbered import write_chunks
-from watching import children
 
+from pyloader.testing.open_resources import children
 from scripts import finished, start_script
 
 # It forks while two worker processes run; the child lives until it is killed.

@@ -13,10 +13,10 @@ import time
 import numpy as np
 import pytest
 from numbered import NumberedReader, ids_of, loader_of, write_chunks
-from watching import children
 
 from pyloader import DataCollator, DataLoader, Dataset
 from pyloader.errors import ChunkReadError, StallError, WorkerDiedError
+from pyloader.testing.open_resources import children
 from scripts import finished, start_script
 
 COUNTS = [30, 0, 17, 1, 44, 23, 8, 60, 5, 5]
