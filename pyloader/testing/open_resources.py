@@ -63,7 +63,8 @@ def loader_cpu_seconds() -> float:
 
 def _threads() -> dict[str, threading.Thread]:
     """Return the threads that were started here, by what they are called in messages."""
-    # Those that Ctrl-C kept from being started are listed for ever, and are none.  A dummy is a thread that something else has started.
+    # Those that Ctrl-C kept from being started are listed for ever, and are none.
+    # A dummy is a thread that something else has started.
     alive = [thread for thread in threading.enumerate() if thread.is_alive() and not thread.name.startswith("Dummy-")]
     return {f"thread {thread.name} ({thread.ident})": thread for thread in alive}
 

@@ -294,6 +294,7 @@ class TestEnd:
         steps.close()
         assert (tmp_path / "witness").read_text() == "ended"
 
+    @pytest.mark.slow
     def test_close_wakes_a_thread_that_waits_and_ends_a_call_that_does_not(self, tmp_path):
         steps = Steps()
         begun = threading.Event()

@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterable
 from typing import TypeVar
 
-__all__ = ["ALL", "drawn", "stride"]
+__all__ = ["ALL", "drawn", "examples", "stride"]
 
 T = TypeVar("T")
 
@@ -22,6 +22,11 @@ def drawn(cases: Iterable[T], count: int) -> list[T]:
     listed = list(cases)
     chosen = range(len(listed)) if ALL else sorted(_chance.sample(range(len(listed)), count))
     return [listed[place] for place in chosen]
+
+
+def examples(count: int) -> int:
+    """Return how many random cases to try: so many, or a third."""
+    return count if ALL else -(-count // 3)
 
 
 def stride(mean: int) -> int:

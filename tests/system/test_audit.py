@@ -13,6 +13,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numbered import NumberedReader, loader_of, write_chunks
+from products import examples
 from ranks import PLENTY, global_batches, rank_loaders, through_json, write_counted
 
 from pyloader import DataLoader, Dataset, World
@@ -45,7 +46,7 @@ def close(loaders):
 
 
 @pytest.mark.slow
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(
     counts=counts,
     num_streams=st.sampled_from([1, 2, 3, 4, 6]),

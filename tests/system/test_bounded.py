@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numbered import NumberedReader, ids_of, loader_of, write_chunks
+from products import examples
 from ranks import write_counted
 
 from pyloader import DataLoader, World
@@ -34,7 +35,7 @@ class WatchedReader(NumberedReader):
         self.alive -= 1
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     window=st.integers(1, 6),
     extra=st.integers(0, 6),
@@ -67,7 +68,7 @@ def test_no_more_chunks_are_alive_than_the_queue_holds(
         assert loader.stats().resident_peak <= max_queue_size
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(
     window=st.integers(1, 4),
     per_rank=st.integers(1, 4),

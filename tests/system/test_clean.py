@@ -138,6 +138,7 @@ def test_a_loader_used_in_a_forked_child_raises_there(source):
         assert len(ids_of(loader)) == 79
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["", "sys.exit(3)", "raise KeyError('stop')"])
 def test_a_script_with_a_module_level_loader_exits_at_once(source, tmp_path, ending):
     """loaderx 0.0.5 and loadax left a thread behind that kept the process from exiting."""

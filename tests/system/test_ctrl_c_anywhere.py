@@ -77,10 +77,9 @@ def test_the_loop_goes_on_with_the_batch_that_it_did_not_get(source, num_workers
 
 @pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [1, 2])
-def test_closing_that_is_interrupted_is_ended_by_collection(source, num_workers, request):
+def test_closing_that_is_interrupted_is_ended_by_collection(source, num_workers):
     gc.collect()
     gc.freeze()
-    request.addfinalizer(gc.unfreeze)
     at = 0
     while True:
         loader = source.loader([10] * 20, **OPTIONS, num_workers=num_workers)

@@ -200,6 +200,7 @@ class TestErrors:
         with pytest.raises(ValueError, match=message):
             loader_of(write_chunks(tmp_path, [10]), **options)
 
+    @pytest.mark.slow
     def test_a_stall_names_stage_and_file_and_the_stuck_process_is_ended(self, tmp_path):
         class Stuck(NumberedReader):
             def read_file(self, path):

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numbered import NumberedReader, ids_of
+from products import examples
 from ranks import global_batches, rank_loaders, real_ids, through_json, write_counted
 
 COUNTS = [30, 0, 17, 1, 44, 23, 8, 60, 5, 1]
@@ -26,7 +27,7 @@ def divisors(number):
 
 
 @pytest.mark.slow
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(
     counts=counts,
     num_streams=st.integers(2, 8),
@@ -71,7 +72,7 @@ def test_every_sample_comes_once_over_all_ranks_less_what_the_rule_says(
 
 
 @pytest.mark.slow
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     counts=counts,
     num_streams=st.sampled_from([2, 4, 6, 12]),
@@ -95,7 +96,7 @@ def test_the_batches_over_all_ranks_are_the_same_on_every_number_of_them(
 
 
 @pytest.mark.slow
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(
     counts=counts,
     num_streams=st.sampled_from([2, 4, 6]),
@@ -144,7 +145,7 @@ def test_a_run_that_changes_its_ranks_again_and_again_is_the_uninterrupted_run(t
 
 
 @pytest.mark.slow
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     counts=counts,
     per_rank=st.integers(1, 4),

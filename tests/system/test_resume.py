@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numbered import NumberedReader, ids_of, loader_of, write_chunks
+from products import examples
 from ranks import through_json
 
 from pyloader import DataLoader
@@ -20,7 +21,7 @@ from pyloader.errors import StateError
 COUNTS = [30, 0, 17, 1, 44, 23, 8, 60, 5, 0]
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(
     counts=st.lists(st.integers(0, 25), min_size=1, max_size=7).filter(any),
     batch_size=st.integers(1, 20),
