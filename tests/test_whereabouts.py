@@ -40,7 +40,7 @@ TESTED_IN = {
     "deliver/pickling": ["deliver/test_processes"],
     "deliver/slots": ["system/test_bounded"],
     "deliver/stalls": ["system/test_never_hang"],
-    "deliver/subprocess_run": ["testing/test_check_loader"],
+    "deliver/subprocess_run": ["testing/test_endings"],
     "deliver/threads": ["deliver/test_map_in_order"],
     "deliver/turns": ["system/test_several_threads"],
     "deliver/worker": ["deliver/test_processes", "system/test_process_workers"],
