@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from numbered import NumberedReader, ids_of
+from numbered import NotingReader, NumberedReader, ids_of
 from products import examples
 from ranks import global_batches, rank_loaders, real_ids, through_json, write_counted
 
@@ -194,18 +194,12 @@ def test_one_chunk_and_64_ranks(tmp_path):
 
 
 def test_each_rank_reads_only_its_own_stretches(tmp_path):
-    read = []
-
-    class Noting(NumberedReader):
-        def read_file(self, path):
-            read.append(path)
-            return super().read_file(path)
-
+    reader = NotingReader()
     directory = write_counted(tmp_path, [10, 0] * 20)
-    for loader in rank_loaders(directory, 3, reader=Noting(), batch_size=4, shuffle=True, last_batch="drop"):
-        read.clear()
+    for loader in rank_loaders(directory, 3, reader=reader, batch_size=4, shuffle=True, last_batch="drop"):
+        reader.read.clear()
         list(loader)
-        assert len(read) == len(set(read)) <= 20 / 3 + 2
+        assert len(reader.read) == len(set(reader.read)) <= 20 / 3 + 2
 
 
 def test_without_shuffle_each_rank_has_its_stretch_in_file_order(tmp_path):
