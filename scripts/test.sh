@@ -7,6 +7,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 quick=(-m "not slow and not frameworks")
+two=(-n 2 --dist worksteal) # processes: tests wait as much as they work
+unset PYTHONDONTWRITEBYTECODE # otherwise each of the hundreds of processes that tests start compiles the package again
 case ${1:-} in
 all)
     packages=(torch==2.13.0 torchdata jax flax optax orbax-checkpoint tensorflow-cpu scikit-learn cyreal==0.2.1)
@@ -17,15 +19,15 @@ all)
     ;;
 quick)
     bin=$(scripts/venv "test-$("${PYTHON:-python3}" -c 'import sys; print("%d.%d" % sys.version_info[:2])')" '[test]')
-    exec "$bin/python" -m pytest -q "${quick[@]}" "${@:2}"
+    exec "$bin/python" -m pytest -q "${two[@]}" "${quick[@]}" "${@:2}"
     ;;
 oldest)
     # Of what the package itself uses: the tools of the tests are the newest.
     bounds=$(sed -nE '/^dependencies = \[/,/^\]/p; /^parquet = /p' pyproject.toml | grep -oE '[A-Za-z_-]+>=[0-9.]+')
     mapfile -t packages <<<"${bounds//>=/==}"
     bin=$(scripts/venv oldest '[test]' "${packages[@]}")
-    exec "$bin/python" -m pytest -q "${quick[@]}" "${@:2}"
+    exec "$bin/python" -m pytest -q "${two[@]}" "${quick[@]}" "${@:2}"
     ;;
 esac
 bin=$(scripts/venv test '[test]')
-exec "$bin/python" -m pytest -q -m "not frameworks" "$@"
+exec "$bin/python" -m pytest -q "${two[@]}" -m "not frameworks" "$@"

@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
-from belongings import belongings, left_since
 from hypothesis import settings
+from tqdm import tqdm
 
+from pyloader.testing.open_resources import belongings, left_since
+
+tqdm.monitor_interval = 0  # otherwise the first bar starts a thread that stays
 settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
+def pytest_collection_finish() -> None:
+    """Leave what pytest has made out of all later collections: tests collect a thousand times."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name bytes by their number: pytest-xdist's processes must name tests alike, and gzip writes down the time."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Return a report that pytest-xdist can send: names of files that are not UTF-8 are printed, but not sent."""
+    report = yield
+    report.sections = [(title, text.encode(errors="backslashreplace").decode()) for title, text in report.sections]
+    return report
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_left_behind() -> Iterator[None]:
-    """Fail a test that leaves threads, child processes, open temporary files or shared memory."""
+    """Fail a test that leaves threads, child processes or open files."""
     before = belongings()
     yield
-    left = left_since(before)
+    left = left_since(before, seconds=2)
     assert not left, f"left behind: {sorted(left)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -13,15 +14,17 @@ from typing import Any
 
 from pyloader.deliver import map_ahead
 from pyloader.errors import ForkError
+from pyloader.testing.faults import AnnouncedReads, altered
 from pyloader.testing.laws import assert_same_batches, broken
-from pyloader.testing.open_resources import belongings, loader_cpu_seconds
+from pyloader.testing.open_resources import belongings, left_since, loader_cpu_seconds
 from pyloader.testing.order import MakeLoader
 from pyloader.testing.scripts import in_child
 
 __all__ = ["check_endings", "check_parked", "check_scripts"]
 
 _THREADS: dict[str, Any] = {"num_workers": 2, "num_readers": 2, "worker_kind": "thread"}
-_QUIET_WITHIN = 100  # tenths of a second
+_QUIET_SECONDS = 10.0
+_QUIET_FOR_SECONDS, _QUIET_CPU_SECONDS = 0.1, 0.005  # without a read for so long, the threads worked for less
 
 
 class _Raised(Exception):
@@ -39,12 +42,7 @@ def check_endings(make_loader: MakeLoader) -> None:
         before = belongings()
         for ending in (_closed, _raised_in, _collected, _collected_elsewhere, _run_to_its_end):
             ending(partial(make_loader, **engine))
-            gc.collect()
-            for _ in range(_QUIET_WITHIN):
-                if not (left := belongings() - before):
-                    break
-                time.sleep(0.1)
-            else:
+            if left := left_since(before, seconds=_QUIET_SECONDS):
                 how = ending.__name__.strip("_").replace("_", " ")
                 raise broken(6, f"a loader with {engine} was {how}, and left behind: {', '.join(sorted(left))}")
 
@@ -53,19 +51,18 @@ def check_parked(make_loader: MakeLoader) -> None:
     """Assert that a loop which stops for long costs no processor time, and goes on where it was (law 6)."""
     with make_loader(num_workers=0) as loader:
         wanted = list(islice(loader, 6))
-    with make_loader(**_THREADS) as loader:
-        found = []
-        for batch in loader:
-            found.append(batch)
-            if len(found) == min(3, len(wanted)):
-                break
-        for _ in range(_QUIET_WITHIN):  # what it may read ahead is read, and then it must be quiet
+    loader, read = make_loader(**_THREADS), threading.Event()
+    with altered(loader, reader=AnnouncedReads(loader._options.run.reader, read)):
+        found = list(islice(loader, min(3, len(wanted))))
+        quiet_by = time.monotonic() + _QUIET_SECONDS
+        while True:  # what it may read ahead is read, and then it must be quiet
             used = loader_cpu_seconds()
-            time.sleep(0.1)
-            if loader_cpu_seconds() - used < 0.005:
+            read.clear()
+            if not read.wait(_QUIET_FOR_SECONDS) and loader_cpu_seconds() - used < _QUIET_CPU_SECONDS:
                 break
-        else:
-            raise broken(6, f"10 s after `break`, the loader's threads still use the processor: {used:.1f} s so far")
+            if time.monotonic() > quiet_by:
+                what = f"the loader's threads still use the processor: {used:.1f} s so far"
+                raise broken(6, f"{_QUIET_SECONDS:g} s after `break`, {what}")
         found += islice(loader, len(wanted) - len(found))
     assert_same_batches(found, wanted, 6, "The loop stopped for long, and went on")
 

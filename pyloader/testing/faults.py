@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -15,7 +16,16 @@ from pyloader.columns import Columns
 from pyloader.dataloader import DataLoader
 from pyloader.datareader import DataReader, read_chunk
 
-__all__ = ["FailingReads", "FlakyReads", "SlowReads", "altered", "flip_bit", "kill_at_step", "truncate"]
+__all__ = [
+    "AnnouncedReads",
+    "FailingReads",
+    "FlakyReads",
+    "SlowReads",
+    "altered",
+    "flip_bit",
+    "kill_at_step",
+    "truncate",
+]
 
 Batch = TypeVar("Batch")
 
@@ -27,6 +37,19 @@ class _OtherReads(DataReader):
         super().__init__(reader.batch_size, reader.shuffle, reader.seed)
         self.reader = reader
         self.returns_new_arrays = reader.returns_new_arrays
+
+
+class AnnouncedReads(_OtherReads):
+    """Reads as `reader` does, and sets `begun` first; in threads, not in processes."""
+
+    def __init__(self, reader: DataReader, begun: threading.Event) -> None:
+        super().__init__(reader)
+        self.begun = begun
+
+    def read_file(self, path: str) -> Columns:
+        """Say so, and read."""
+        self.begun.set()
+        return read_chunk(self.reader, path)
 
 
 class SlowReads(_OtherReads):

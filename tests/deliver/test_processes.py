@@ -246,7 +246,7 @@ class TestDeath:
     def test_its_exit_code_is_told_however_it_ends(self, steps):
         for code in [0, 3] * 5:
             with pytest.raises(WorkerDiedError, match=f"ended with exit code {code} while"):
-                remote(steps, os._exit)(code)
+                remote(steps, lambda code: os._exit(code))(code)
 
     def test_what_it_has_printed_is_seen(self, steps, capfd, monkeypatch):
         monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
@@ -294,6 +294,7 @@ class TestEnd:
         steps.close()
         assert (tmp_path / "witness").read_text() == "ended"
 
+    @pytest.mark.slow
     def test_close_wakes_a_thread_that_waits_and_ends_a_call_that_does_not(self, tmp_path):
         steps = Steps()
         begun = threading.Event()

@@ -8,12 +8,12 @@ import weakref
 import numpy as np
 import pytest
 from item_numbers import ENGINES
-from watching import threads
 
 from pyloader.errors import ClosedError
 from pyloader.indexed import (
     DataLoader,
 )
+from pyloader.testing.open_resources import loader_threads
 
 
 @ENGINES
@@ -27,7 +27,7 @@ def test_close_ends_the_threads_of_every_iterator_and_later_use_is_an_error(num_
     state = loader.state_dict()
     loader.close()
     loader.close()
-    assert not threads()
+    assert not loader_threads()
     assert loader.state_dict() == state
     for use in (lambda: next(loader), lambda: iter(loader), lambda: next(others[0]), lambda: loader.seek(3)):
         with pytest.raises(ClosedError, match="is closed"):
@@ -37,7 +37,7 @@ def test_close_ends_the_threads_of_every_iterator_and_later_use_is_an_error(num_
 def test_with_closes_an_iterator():
     with DataLoader(np.arange(1000)) as loader, iter(loader) as batches:
         next(batches)
-    assert not threads()
+    assert not loader_threads()
 
 
 def test_loaders_and_iterators_that_are_dropped_are_cleaned_up():
@@ -50,4 +50,4 @@ def test_loaders_and_iterators_that_are_dropped_are_cleaned_up():
     del loader, first, second
     gc.collect()
     assert [ref() for ref in gone] == [None] * 3
-    assert not threads()
+    assert not loader_threads()

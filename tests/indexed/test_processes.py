@@ -9,11 +9,11 @@ import threading
 import numpy as np
 import pytest
 from item_numbers import Numbers, drain, flat, ids_of
-from watching import children
 
 from pyloader import DataCollator
 from pyloader.errors import WorkerDiedError
 from pyloader.indexed import DataLoader, InMemoryDataset, NPDataset, RangeDataset
+from pyloader.testing.open_resources import children
 
 PROCESS = {"worker_kind": "process"}
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from chunk_forms import write_form
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyloader.errors import PyLoaderError
-from pyloader.files.compressors import COMPRESSORS, open_packed
+from pyloader.files.compressors import COMPRESSORS
 from pyloader.read import NumpyReader, TokenReader, reader_for
 
 CASES = int(os.environ.get("PYLOADER_CASES", "60"))
@@ -31,36 +32,17 @@ NAMES = [
 
 def whole_chunk(path: Path) -> bytes:
     """Return the bytes of a good chunk."""
-    suffix = path.suffixes[0]
-    numbers = np.arange(NUM_ROWS)
-    if suffix in TEXTS or suffix == ".npy":
-        with open_packed(path, "wb") as file:
-            if suffix == ".npy":
-                np.save(file, np.array([(1, 2.0)] * NUM_ROWS, [("a", "<i4"), ("b", "<f8", (2,))]))
-            else:
-                header = {".csv": b"id,text,score\n", ".tsv": b"id\ttext\tscore\n"}.get(suffix, b"")
-                file.write(header + b"".join(TEXTS[suffix] % number for number in range(NUM_ROWS)))
-    elif suffix == ".npz":
-        (np.savez_compressed if path.name.startswith("packed") else np.savez)(path, a=numbers, b=numbers > 3)
-    elif suffix == ".bin":
-        numbers.astype(np.uint16).tofile(path)
-    elif suffix == ".arrayrecord":
-        module = pytest.importorskip("array_record.python.array_record_module")
-        writer = module.ArrayRecordWriter(str(path), "group_size:4,zstd")
-        for number in range(NUM_ROWS):
-            writer.write(b"record %d" % number)
-        writer.close()
-    else:
-        arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
-        table = arrow.table(
-            {"id": numbers, "text": ["héllo", None] * (NUM_ROWS // 2), "list": [[1, 2], []] * (NUM_ROWS // 2)}
-        )
-        if suffix == ".parquet":
-            parquet.write_table(table, path)
-        else:
-            new = arrow.ipc.new_file if suffix == ".arrow" else arrow.ipc.new_stream
-            with new(path, table.schema) as file:
-                file.write_table(table)
+    suffix, numbers = path.suffixes[0], np.arange(NUM_ROWS)
+    header = {".csv": b"id,text,score\n", ".tsv": b"id\ttext\tscore\n"}.get(suffix, b"")
+    write_form(
+        path,
+        lines=[header, *(TEXTS[suffix] % number for number in range(NUM_ROWS))] if suffix in TEXTS else (),
+        array=np.array([(1, 2.0)] * NUM_ROWS, [("a", "<i4"), ("b", "<f8", (2,))]),
+        arrays={"a": numbers, "b": numbers > 3},
+        records=(b"record %d" % number for number in range(NUM_ROWS)),
+        group=4,
+        table={"id": numbers, "text": ["héllo", None] * (NUM_ROWS // 2), "list": [[1, 2], []] * (NUM_ROWS // 2)},
+    )
     return path.read_bytes()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from products import examples
 
 from pyloader.columns import row_count
 from pyloader.datareader import read_chunk
@@ -173,7 +174,7 @@ def tables(draw) -> tuple[list[list[str]], bytes, dict[str, str]]:
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(table=tables())
 def test_what_csv_writes_is_read_equal_or_refused(tmp_path_factory, table):
     rows, content, options = table

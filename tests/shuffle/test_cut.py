@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,6 +56,7 @@ def test_every_row_is_in_one_group_and_only_the_last_is_short(counts, window, ba
     assert end == EpochEnd(0, sum(counts))
 
 
+@pytest.mark.slow
 @given(
     counts=st.lists(st.integers(1, 30), min_size=1, max_size=6), window=st.integers(1, 8), batch_size=st.integers(1, 40)
 )

@@ -11,7 +11,6 @@ import importlib
 import os
 import select
 import signal
-import socket
 import sys
 import threading
 import time
@@ -22,6 +21,7 @@ from numbered import NumberedReader, write_chunks
 
 import pyloader.indexed
 from pyloader import DataLoader, Dataset
+from scripts import free_port
 
 STAGES = ("fresh", "begun", "left", "waiting", "failed", "finished", "in a cycle", "in another thread")
 KINDS = ("threads", "inline", "processes", "items", "torch", "torch prefetch", "jax prefetch", "torch ranks, left up")
@@ -140,9 +140,7 @@ def main(kind, directory, number, seconds):
         stages, port, children = stages_of(kind), 0, []
         stage = stages[index % len(stages)]
         if "ranks" in kind:
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                port = probe.getsockname()[1]
+            port = free_port()
         for rank in range(2 if "ranks" in kind else 1):
             child = os.fork()
             if child == 0:

@@ -32,6 +32,18 @@ class NumberedReader(DataReader):
         return columns, count
 
 
+class NotingReader(NumberedReader):
+    """Notes in `read` the path of each chunk before reading it."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.read: list[str] = []
+
+    def read_file(self, path: str) -> tuple[dict[str, Any], int]:
+        self.read.append(path)
+        return super().read_file(path)
+
+
 def write_chunks(directory: Path, counts: Sequence[int]) -> Path:
     """Write chunks of so many samples, numbered from 0 on, and return their directory."""
     directory.mkdir(parents=True, exist_ok=True)

@@ -30,11 +30,11 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
-from belongings import belongings, children, left_since  # noqa: E402
 from numbered import NumberedReader, ids_of, write_chunks  # noqa: E402
 
 from pyloader import DataCollator, DataLoader, Dataset, NumpyDataCollator  # noqa: E402
 from pyloader.errors import WorkerDiedError  # noqa: E402
+from pyloader.testing.open_resources import belongings, children, left_since  # noqa: E402
 
 
 class Disturbed(Exception):
@@ -270,7 +270,7 @@ def run_case(seed: int, directory: Path) -> tuple[Case, float]:
     received: list[Any] = []
     state = json.loads(json.dumps(case.fault(case, received)))
     gc.collect()
-    left = left_since(before)
+    left = left_since(before, seconds=2)
     assert not left, f"left behind: {sorted(left)}"
     seconds = time.monotonic() - begun
 

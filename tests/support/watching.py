@@ -1,25 +1,12 @@
-"""What a loader has running, and what comes of it until it fails."""
+"""What comes of a loader until it fails, or in a forked child."""
 
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-
-def threads() -> set[threading.Thread]:
-    """Return the threads of all loaders of this process."""
-    return {thread for thread in threading.enumerate() if thread.name.startswith("pyloader-")}
-
-
-def children(of: int | str = "self") -> set[int]:
-    """Return the ids of a process's child processes."""
-    lists = Path(f"/proc/{of}/task").glob("*/children")
-    return {int(pid) for listed in lists for pid in listed.read_text().split()}
 
 
 def until_error(batches: Iterable[Any]) -> tuple[list[Any], BaseException]:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numbered import NumberedReader, ids_of, loader_of, write_chunks
+from products import examples
 from ranks import write_counted
 
 from pyloader import DataLoader, World
@@ -34,7 +35,17 @@ class WatchedReader(NumberedReader):
         self.alive -= 1
 
 
-@settings(max_examples=40)
+def assert_bounded(directory, *, max_queue_size, **options):
+    """Assert that no more chunks are alive in two epochs, and that the loader says so."""
+    reader = WatchedReader()
+    with DataLoader(reader, data_dir=directory, max_queue_size=max_queue_size, num_epochs=2, **options) as loader:
+        for _ in loader:
+            pass
+        assert reader.most <= max_queue_size
+        assert loader.stats().resident_peak <= max_queue_size
+
+
+@settings(max_examples=examples(40))
 @given(
     window=st.integers(1, 6),
     extra=st.integers(0, 6),
@@ -46,28 +57,19 @@ class WatchedReader(NumberedReader):
 def test_no_more_chunks_are_alive_than_the_queue_holds(
     tmp_path_factory, window, extra, num_workers, num_readers, batch_size, shuffle
 ):
-    directory = write_chunks(tmp_path_factory.mktemp("chunks"), [20] * 15)
     window = window if shuffle else 1
-    max_queue_size = window + extra + (window > 1)
-    reader = WatchedReader()
-    with DataLoader(
-        reader,
-        data_dir=directory,
+    assert_bounded(
+        write_chunks(tmp_path_factory.mktemp("chunks"), [20] * 15),
+        max_queue_size=window + extra + (window > 1),
         batch_size=batch_size,
         shuffle=shuffle,
         shuffle_window=window,
-        max_queue_size=max_queue_size,
         num_workers=num_workers,
         num_readers=num_readers,
-        num_epochs=2,
-    ) as loader:
-        for _ in loader:
-            pass
-        assert reader.most <= max_queue_size
-        assert loader.stats().resident_peak <= max_queue_size
+    )
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(
     window=st.integers(1, 4),
     per_rank=st.integers(1, 4),
@@ -79,26 +81,17 @@ def test_no_more_chunks_are_alive_than_the_queue_holds(
 def test_no_more_chunks_are_alive_than_the_queue_holds_for_several_streams(
     tmp_path_factory, window, per_rank, extra, num_workers, num_readers, share
 ):
-    directory = write_counted(tmp_path_factory.mktemp("chunks"), [20] * 15)
-    max_queue_size = window * per_rank + extra + (window > 1)
-    reader = WatchedReader()
-    with DataLoader(
-        reader,
-        data_dir=directory,
+    assert_bounded(
+        write_counted(tmp_path_factory.mktemp("chunks"), [20] * 15),
+        max_queue_size=window * per_rank + extra + (window > 1),
         batch_size=share * per_rank,
         shuffle=True,
         shuffle_window=window,
-        max_queue_size=max_queue_size,
         last_batch="pad",
         num_workers=num_workers,
         num_readers=num_readers,
-        num_epochs=2,
         world=World(1, 2, num_streams=2 * per_rank),
-    ) as loader:
-        for _ in loader:
-            pass
-        assert reader.most <= max_queue_size
-        assert loader.stats().resident_peak <= max_queue_size
+    )
 
 
 def test_a_slot_is_taken_before_reading_starts(tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from products import examples
 
 import pyloader.run.resident
 from pyloader import DataLoader, DataReader, Dataset, World
@@ -99,7 +100,7 @@ counts_of_chunks = st.lists(st.integers(0, 400), min_size=3, max_size=9).filter(
 
 
 @pytest.mark.slow
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     counts=counts_of_chunks,
     window=st.integers(1, 5),
@@ -134,7 +135,7 @@ def test_what_was_not_refused_stays_within_its_bytes_and_delivers_the_same_batch
 
 
 @pytest.mark.slow
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(
     counts=st.lists(st.integers(30, 300), min_size=3, max_size=9),
     window=st.integers(1, 3),
@@ -163,7 +164,7 @@ def test_several_streams_stay_within_their_bytes(tmp_path_factory, counts, windo
 
 
 @pytest.mark.slow
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     counts=counts_of_chunks,
     factor=st.sampled_from([1, 50, 400]),

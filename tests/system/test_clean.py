@@ -11,9 +11,10 @@ import weakref
 
 import pytest
 from numbered import ids_of, loader_of, write_chunks
-from watching import error_in_forked_child, threads
+from watching import error_in_forked_child
 
 from pyloader.errors import ClosedError, ForkError
+from pyloader.testing.open_resources import loader_threads
 from scripts import finished, start_script
 
 COUNTS = [10] * 40
@@ -24,7 +25,7 @@ def test_break_keeps_the_position_and_the_threads_and_uses_no_cpu(source):
         for step, _ in enumerate(loader):
             if step == 3:
                 break
-        assert threads()
+        assert loader_threads()
         before = time.process_time()
         time.sleep(0.3)
         assert time.process_time() - before < 0.05
@@ -44,7 +45,7 @@ def test_going_on_after_break_is_logged_in_one_line(tmp_path, caplog):
 def test_a_finished_run_leaves_no_threads_even_without_close(source):
     loader = source.loader([10] * 4, batch_size=5, window=4)
     list(loader)
-    assert not threads()
+    assert not loader_threads()
 
 
 @pytest.mark.parametrize("num_workers", [0, 1, 3])
@@ -54,7 +55,7 @@ def test_close_ends_the_threads_and_later_use_is_an_error(source, num_workers):
     state = loader.state_dict()
     loader.close()
     loader.close()
-    assert not threads()
+    assert not loader_threads()
     assert loader.state_dict() == state
     with pytest.raises(ClosedError, match="is closed"):
         next(loader)
@@ -64,7 +65,7 @@ def test_with_closes_also_after_an_error_in_the_loop(source):
     with pytest.raises(ZeroDivisionError), source.loader(COUNTS, batch_size=5) as loader:
         for _ in loader:
             1 / 0  # noqa: B018
-    assert not threads()
+    assert not loader_threads()
 
 
 def test_a_loader_that_is_dropped_half_read_is_cleaned_up(source):
@@ -74,7 +75,7 @@ def test_a_loader_that_is_dropped_half_read_is_cleaned_up(source):
     del loader
     gc.collect()
     assert gone() is None
-    assert not threads()
+    assert not loader_threads()
 
 
 def test_a_loader_may_be_collected_in_one_of_its_own_threads(source):
@@ -91,7 +92,7 @@ def test_a_loader_may_be_collected_in_one_of_its_own_threads(source):
     loader = source.loader(COUNTS, on_read=collecting, batch_size=10, num_workers=2)
     next(loader)
     loader.itself = loader  # a cycle, which only the collector finds
-    mine = threads()
+    mine = loader_threads()
     gc.disable()
     try:
         del loader
@@ -119,7 +120,7 @@ def test_close_waits_for_the_call_in_progress_and_then_gives_up(source, caplog, 
     place = source.place_of(25, batch_size=10)
     next(loader)
     assert stuck.wait(timeout=10)
-    mine = threads()
+    mine = loader_threads()
     begun = time.monotonic()
     with caplog.at_level(logging.WARNING, "pyloader"):
         loader.close()
@@ -137,6 +138,7 @@ def test_a_loader_used_in_a_forked_child_raises_there(source):
         assert len(ids_of(loader)) == 79
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["", "sys.exit(3)", "raise KeyError('stop')"])
 def test_a_script_with_a_module_level_loader_exits_at_once(source, tmp_path, ending):
     """loaderx 0.0.5 and loadax left a thread behind that kept the process from exiting."""
@@ -169,7 +171,7 @@ def test_ctrl_c_ends_the_run_and_the_next_call_goes_on_from_the_position(source,
         import os, signal, sys, time
         from pathlib import Path
         from sources import {type(source).__name__} as Source
-        from watching import children, threads
+        from pyloader.testing.open_resources import children, loader_threads
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell had it ignored
 
         def interrupt(ids, parent=os.getpid(), flag={str(tmp_path / "interrupted")!r}):
@@ -189,7 +191,7 @@ def test_ctrl_c_ends_the_run_and_the_next_call_goes_on_from_the_position(source,
                     seen += batch["id"].tolist()
             except KeyboardInterrupt:
                 interrupted += 1
-                print("left running:", len(threads()), len(children()))
+                print("left running:", len(loader_threads()), len(children()))
         print(interrupted, seen == list(range(300)))
         loader.close()
         """,

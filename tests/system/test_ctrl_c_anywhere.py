@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from numbered import ids_of
 from products import stride
-from watching import threads
 
 import pyloader
+from pyloader.testing.open_resources import loader_threads
 
 PACKAGE = str(Path(pyloader.__file__).parent)
 
@@ -70,17 +70,16 @@ def test_the_loop_goes_on_with_the_batch_that_it_did_not_get(source, num_workers
             found += loader
         assert ids_of(found) == wanted, interrupting.place
         loader.close()
-        assert not threads(), interrupting.place
+        assert not loader_threads(), interrupting.place
         at += stride(2)
     assert at > 30
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [1, 2])
-def test_closing_that_is_interrupted_is_ended_by_collection(source, num_workers, request):
+def test_closing_that_is_interrupted_is_ended_by_collection(source, num_workers):
     gc.collect()
     gc.freeze()
-    request.addfinalizer(gc.unfreeze)
     at = 0
     while True:
         loader = source.loader([10] * 20, **OPTIONS, num_workers=num_workers)
@@ -93,7 +92,7 @@ def test_closing_that_is_interrupted_is_ended_by_collection(source, num_workers,
             pass
         del loader
         gc.collect()  # of this loader: the rest is frozen
-        assert not threads(), interrupting.place
+        assert not loader_threads(), interrupting.place
         if interrupting.place is None:
             break
         at += stride(2)

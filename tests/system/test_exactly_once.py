@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numbered import ids_of, loader_of, write_chunks
+from products import examples
 from ranks import real_ids
 
 from pyloader.errors import CoverageError, DataDirError
@@ -20,7 +21,7 @@ def flat(lists):
     return [number for numbers in lists for number in numbers]
 
 
-@settings(max_examples=250)
+@settings(max_examples=examples(250))
 @given(
     counts=COUNTS,
     batch_size=st.integers(1, 50),
@@ -62,7 +63,7 @@ def test_every_sample_comes_once_an_epoch_less_what_the_rule_says(
             assert all(batch["mask"].all() for batch in epoch[:-1])
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     counts=COUNTS,
     share=st.integers(1, 6),

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from chunk_forms import write_form
 
 from pyloader import DataLoader
 from pyloader.errors import ChunkReadError
 from pyloader.files import compressors
-from pyloader.files.compressors import COMPRESSORS, open_packed
+from pyloader.files.compressors import COMPRESSORS
 from pyloader.run import transient
 
 NUM_ROWS = 2000
@@ -94,36 +95,16 @@ SCRIPT = """
 
 def write(path: Path) -> Path:
     """Write a chunk of 2,000 numbered rows."""
-    suffix = path.suffixes[0]
-    numbers = np.arange(NUM_ROWS)
-    if suffix in TEXTS or suffix == ".npy":
-        with open_packed(path, "wb") as file:
-            if suffix == ".npy":
-                np.save(file, numbers)
-            else:
-                file.write(b"".join([b"a\n" * (suffix == ".csv"), *(TEXTS[suffix] % n for n in range(NUM_ROWS))]))
-    elif suffix == ".npz":
-        np.savez(path, a=numbers)
-    elif suffix == ".columns":
-        path.mkdir()
-        np.save(path / "a.npy", numbers)
-    elif suffix == ".bin":
-        numbers.astype(np.uint16).tofile(path)
-    elif suffix == ".arrayrecord":
-        module = pytest.importorskip("array_record.python.array_record_module")
-        writer = module.ArrayRecordWriter(str(path), "group_size:100,zstd")
-        for number in range(NUM_ROWS):
-            writer.write(b"%d" % number)
-        writer.close()
-    else:
-        arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
-        table = arrow.table({"a": numbers})
-        if suffix == ".parquet":
-            parquet.write_table(table, path)
-        else:
-            with arrow.ipc.new_file(path, table.schema) as file:
-                file.write_table(table)
-    return path
+    suffix, numbers = path.suffixes[0], np.arange(NUM_ROWS)
+    return write_form(
+        path,
+        lines=[b"a\n" * (suffix == ".csv"), *(TEXTS[suffix] % n for n in range(NUM_ROWS))] if suffix in TEXTS else (),
+        array=numbers,
+        arrays={"a": numbers},
+        records=(b"%d" % number for number in range(NUM_ROWS)),
+        group=100,
+        table={"a": numbers},
+    )
 
 
 @pytest.fixture(scope="module")

@@ -6,14 +6,16 @@ import os
 import select
 import signal
 
+import pytest
 from numbered import write_chunks
-from watching import children
 
+from pyloader.testing.open_resources import children
 from scripts import finished, start_script
 
 # It forks while two worker processes run; the child lives until it is killed.
 SCRIPT = """
 import os, sys, time
+import pytest
 from numbered import NumberedReader
 from pyloader import DataLoader
 
@@ -35,6 +37,7 @@ def has_ended(pidfd, *, within):
     return bool(ended.poll(within * 1000))
 
 
+@pytest.mark.slow
 def test_workers_end_with_a_killed_parent_whose_forked_child_lives(tmp_path):
     write_chunks(tmp_path / "chunks", [10] * 100)
     process = start_script(tmp_path, SCRIPT)

@@ -1,6 +1,6 @@
 """Laws 2, 3 and 4 together, on everything drawn at once: chunks, ranks, streams, rules, engines, and where runs stop.
 
-1,000 cases; PYLOADER_CASES=20000 asks for as many.
+500 cases, 1,000 with PYLOADER_ALL; PYLOADER_CASES=20000 asks for as many.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numbered import NumberedReader, ids_of, loader_of, write_chunks
+from products import ALL
 from ranks import global_batches, rank_loaders, real_ids, through_json, write_counted
 
 from pyloader.plan import Dealing, Streams, rows_of_step
 
-CASES = int(os.environ.get("PYLOADER_CASES", "1000"))
+CASES = int(os.environ.get("PYLOADER_CASES", "1000" if ALL else "500"))
 
 
 def cases_of(share: float) -> Any:

@@ -20,6 +20,7 @@ COUNTS = [12, 7, 20, 9, 15, 11]
 STARTS = np.cumsum([0, *COUNTS]).tolist()
 SHUFFLED = {"shuffle": True, "shuffle_window": 3, "batch_size": 5}
 ENGINES = [{"num_workers": 0}, {"num_workers": 3, "num_readers": 2}]
+PROCESSES = pytest.param({"worker_kind": "process"}, marks=pytest.mark.slow)
 
 
 def rows_of_chunk(index: int) -> set[int]:
@@ -70,7 +71,7 @@ class TestSamples:
 
         return on_sample
 
-    @pytest.mark.parametrize("engine", [{"num_workers": 0}, {"num_workers": 2}, {"worker_kind": "process"}])
+    @pytest.mark.parametrize("engine", [*ENGINES, PROCESSES])
     def test_another_of_the_batch_stands_in_so_that_no_step_is_lost(self, source, engine):
         options = {**self.OPTIONS, "last_batch": "pad", "num_epochs": 2}
         whole = list(source.loader(COUNTS, **options))
@@ -124,7 +125,7 @@ class TestSamples:
 
 
 class TestChunks:
-    @pytest.mark.parametrize("engine", ENGINES)
+    @pytest.mark.parametrize("engine", [*ENGINES, PROCESSES])
     @pytest.mark.parametrize("last_batch", ["keep", "drop", "pad", "wrap"])
     def test_rows_of_another_chunk_stand_in_so_that_no_step_is_lost(self, tmp_path, last_batch, engine):
         directory = write_counted(tmp_path, COUNTS)
@@ -243,7 +244,7 @@ class TestRows:
         path.write_bytes(b"".join(lines))
         return int(found)
 
-    @pytest.mark.parametrize("options", [*ENGINES, {"worker_kind": "process"}])
+    @pytest.mark.parametrize("options", [*ENGINES, PROCESSES])
     def test_a_line_that_cannot_be_read_is_a_hole_that_another_row_fills(self, chunks, tmp_path, options):
         lost = {self.damage(chunks, 1, 0), self.damage(chunks, 1, 7), self.damage(chunks, 3, 14)}
         quarantine = tmp_path / "bad.jsonl"
@@ -276,7 +277,7 @@ class TestRows:
             assert [batch["x"].tolist() for batch in loader] == [[1, 2]]
             assert list(loader.stats().skipped) == [str(tmp_path / "b.jsonl")]
 
-    @pytest.mark.parametrize("options", [*ENGINES, {"worker_kind": "process"}])
+    @pytest.mark.parametrize("options", [*ENGINES, PROCESSES])
     def test_a_row_that_cannot_be_encoded_is_a_hole_that_another_row_fills(self, tmp_path, options):
         directory = write_counted(tmp_path / "chunks", COUNTS)
         options = {"data_dir": directory, **SHUFFLED, "last_batch": "pad", **options}
@@ -296,7 +297,7 @@ class TestRows:
         assert places == {("chunk-0000.numbered", 3), ("chunk-0003.numbered", 1), ("chunk-0003.numbered", 2)}
         assert all(entry["error"].startswith("ValueError: cannot encode") for entry in written)
 
-    @pytest.mark.parametrize("engine", ENGINES)
+    @pytest.mark.parametrize("engine", [*ENGINES, PROCESSES])
     def test_one_row_more_than_allowed_is_its_own_error_after_the_batches_before_it(self, tmp_path, engine):
         directory = write_counted(tmp_path, COUNTS)
         with DataLoader(

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numbered import ids_of, loader_of, write_chunks
+from products import examples
 from ranks import rank_loaders, through_json, write_counted
 
 from pyloader.errors import DataDirError
@@ -19,7 +20,7 @@ rules = st.sampled_from(["drop", "pad", "wrap"])
 
 
 @pytest.mark.slow
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     counts=counts,
     num_streams=st.sampled_from([1, 2, 6]),
@@ -40,7 +41,7 @@ def test_a_step_is_located_without_reading(tmp_path_factory, counts, num_streams
 
 
 @pytest.mark.slow
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     counts=counts,
     num_streams=st.sampled_from([1, 4]),

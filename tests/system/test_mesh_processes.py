@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ranks import rank_loaders, write_counted
+
+from scripts import free_port, run_beside
 
 pytestmark = pytest.mark.frameworks
 
@@ -92,32 +91,9 @@ def chunks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def answers(chunks: Path) -> list[dict[str, Any]]:
     """What each of two processes found."""
     pytest.importorskip("jax")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
-    }
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, str(rank), "2", str(port), chunks],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    try:
-        outputs = [process.communicate(timeout=100) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-    assert [process.returncode for process in processes] == [0, 0], outputs
-    return [json.loads(printed.splitlines()[-1]) for printed, _ in outputs]
+    port, environment = free_port(), {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    commands = [["-c", SCRIPT, str(rank), "2", str(port), str(chunks)] for rank in range(2)]
+    return [json.loads(printed.splitlines()[-1]) for printed, _ in run_beside(commands, [environment] * 2)]
 
 
 def of_all(batch: list[int]) -> list[int]:

@@ -13,7 +13,7 @@ import sys
 
 import numpy as np
 import pytest
-from numbered import NumberedReader, ids_of, loader_of, write_chunks
+from numbered import NotingReader, NumberedReader, ids_of, loader_of, write_chunks
 
 from pyloader import DataLoader, DataReader, JsonlReader, NumpyDataCollator
 from pyloader.errors import DataDirError
@@ -21,17 +21,11 @@ from pyloader.errors import DataDirError
 
 def test_the_first_batch_does_not_wait_for_the_queue_to_fill(tmp_path):
     """The original read ten chunks, in steps of two seconds, before its constructor returned."""
-    read = []
-
-    class Noting(NumberedReader):
-        def read_file(self, path):
-            read.append(path)
-            return super().read_file(path)
-
-    loader = DataLoader(Noting(), data_dir=write_chunks(tmp_path, [10] * 30), num_workers=0, batch_size=10)
-    assert read == []
+    reader = NotingReader()
+    loader = DataLoader(reader, data_dir=write_chunks(tmp_path, [10] * 30), num_workers=0, batch_size=10)
+    assert reader.read == []
     next(loader)
-    assert len(read) == 1
+    assert len(reader.read) == 1
 
 
 def test_a_queue_larger_than_the_list_of_chunks_is_fine(tmp_path):

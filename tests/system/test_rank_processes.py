@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import socket
-import subprocess
-import sys
 
 import pytest
 from ranks import global_batches, rank_loaders, write_counted
+
+from scripts import free_port, run_beside
 
 COUNTS = [30, 0, 17, 1, 44, 23, 8, 60, 5, 1]
 OPTIONS = {"batch_size": 6, "shuffle": True, "last_batch": "drop", "num_epochs": 2}
@@ -42,31 +41,15 @@ jax.distributed.initialize(f"127.0.0.1:{port}", size, rank)
 """
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def run_ranks(directory, size, *, begin="", end="", variables=None):
     """Run the script as so many processes, and return what each printed and logged."""
     port, script = free_port(), SCRIPT.format(begin=begin, end=end)
-    processes = []
+    others = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")}
+    commands, environments = [], []
     for rank in range(size):
-        environment = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")}
-        environment |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        environment |= {"RANK": str(rank), "WORLD_SIZE": str(size)} if variables is None else variables
-        command = [sys.executable, "-c", script, *map(str, (rank, size, port, directory)), json.dumps(OPTIONS)]
-        processes.append(
-            subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        )
-    try:
-        answers = [process.communicate(timeout=100) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-    assert [process.returncode for process in processes] == [0] * size, answers
+        commands.append(["-c", script, *map(str, (rank, size, port, directory)), json.dumps(OPTIONS)])
+        environments.append(others | ({"RANK": str(rank), "WORLD_SIZE": str(size)} if variables is None else variables))
+    answers = run_beside(commands, environments)
     return [(*json.loads(printed.splitlines()[-1]), logged) for printed, logged in answers]
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from numbered import NumberedReader, ids_of
+from numbered import NotingReader, NumberedReader, ids_of
+from products import examples
 from ranks import global_batches, rank_loaders, real_ids, through_json, write_counted
 
 COUNTS = [30, 0, 17, 1, 44, 23, 8, 60, 5, 1]
@@ -26,7 +27,7 @@ def divisors(number):
 
 
 @pytest.mark.slow
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(
     counts=counts,
     num_streams=st.integers(2, 8),
@@ -71,7 +72,7 @@ def test_every_sample_comes_once_over_all_ranks_less_what_the_rule_says(
 
 
 @pytest.mark.slow
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     counts=counts,
     num_streams=st.sampled_from([2, 4, 6, 12]),
@@ -95,7 +96,7 @@ def test_the_batches_over_all_ranks_are_the_same_on_every_number_of_them(
 
 
 @pytest.mark.slow
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(
     counts=counts,
     num_streams=st.sampled_from([2, 4, 6]),
@@ -144,7 +145,7 @@ def test_a_run_that_changes_its_ranks_again_and_again_is_the_uninterrupted_run(t
 
 
 @pytest.mark.slow
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     counts=counts,
     per_rank=st.integers(1, 4),
@@ -193,18 +194,12 @@ def test_one_chunk_and_64_ranks(tmp_path):
 
 
 def test_each_rank_reads_only_its_own_stretches(tmp_path):
-    read = []
-
-    class Noting(NumberedReader):
-        def read_file(self, path):
-            read.append(path)
-            return super().read_file(path)
-
+    reader = NotingReader()
     directory = write_counted(tmp_path, [10, 0] * 20)
-    for loader in rank_loaders(directory, 3, reader=Noting(), batch_size=4, shuffle=True, last_batch="drop"):
-        read.clear()
+    for loader in rank_loaders(directory, 3, reader=reader, batch_size=4, shuffle=True, last_batch="drop"):
+        reader.read.clear()
         list(loader)
-        assert len(read) == len(set(read)) <= 20 / 3 + 2
+        assert len(reader.read) == len(set(reader.read)) <= 20 / 3 + 2
 
 
 def test_without_shuffle_each_rank_has_its_stretch_in_file_order(tmp_path):

@@ -10,7 +10,8 @@ from itertools import islice
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numbered import NumberedReader, ids_of, loader_of, write_chunks
+from numbered import NotingReader, ids_of, loader_of, write_chunks
+from products import examples
 from ranks import through_json
 
 from pyloader import DataLoader
@@ -20,7 +21,7 @@ from pyloader.errors import StateError
 COUNTS = [30, 0, 17, 1, 44, 23, 8, 60, 5, 0]
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(
     counts=st.lists(st.integers(0, 25), min_size=1, max_size=7).filter(any),
     batch_size=st.integers(1, 20),
@@ -189,24 +190,18 @@ def test_a_state_saved_before_there_was_a_manifest_loads_afterwards(tmp_path):
 
 
 def test_resuming_reads_only_the_window(tmp_path):
-    read = []
-
-    class Noting(NumberedReader):
-        def read_file(self, path):
-            read.append(path)
-            return super().read_file(path)
-
+    reader = NotingReader()
     directory = write_chunks(tmp_path, [10] * 50)
     options = {"data_dir": directory, "batch_size": 10, "shuffle": True, "shuffle_window": 4, "num_workers": 0}
-    with DataLoader(Noting(), **options) as loader:
+    with DataLoader(reader, **options) as loader:
         for _ in range(30):
             next(loader)
         state = loader.state_dict()
-    read.clear()
-    with DataLoader(Noting(), **options) as resumed:
+    reader.read.clear()
+    with DataLoader(reader, **options) as resumed:
         resumed.load_state_dict(state)
         next(resumed)
-    assert len(read) <= 5
+    assert len(reader.read) <= 5
 
 
 def test_resuming_says_where_and_what_it_read(tmp_path, caplog):

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numbered import NumberedReader, ids_of, loader_of, write_chunks
+from products import examples
 
 from pyloader import DataLoader
 
@@ -20,7 +21,7 @@ COUNTS = [30, 0, 17, 1, 44, 23, 8, 60, 5, 5]
 GOLDEN = Path(__file__).parents[1] / "golden" / "batches.json"
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     num_workers=st.integers(0, 4),
     num_readers=st.integers(1, 4),

@@ -12,6 +12,7 @@ import pytest
 from numbered import NumberedReader, write_chunks
 
 from pyloader import DataLoader, Dataset, indexed
+from pyloader.deliver import lifecycle
 from pyloader.errors import ClosedError, ConcurrentUseError, PyLoaderError
 from pyloader.run.adapters import LoaderAdapter
 
@@ -117,10 +118,10 @@ def test_what_only_looks_may_be_asked_meanwhile(tmp_path, make, num_workers):
     loader.close()
 
 
-@pytest.mark.slow
 @KINDS
 @WORKERS
-def test_close_ends_the_wait_of_another_thread(tmp_path, make, num_workers):
+def test_close_ends_the_wait_of_another_thread(tmp_path, monkeypatch, make, num_workers):
+    monkeypatch.setattr(lifecycle, "_CLOSE_SECONDS", 0.5)  # the gate is shut for so long
     gate = Gate()
     loader = make(tmp_path, num_workers, gate)
     taking = Background(lambda: list(loader))

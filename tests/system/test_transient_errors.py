@@ -6,6 +6,7 @@ import errno
 import logging
 import signal
 import threading
+from functools import partial
 
 import pytest
 from numbered import NumberedReader, ids_of, write_chunks
@@ -132,18 +133,27 @@ def test_closing_does_not_wait_for_the_next_try(tmp_path, monkeypatch, caplog):
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
-def test_ctrl_c_does_not_wait_for_the_next_try(tmp_path, monkeypatch, num_workers):
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+def test_ctrl_c_does_not_wait_for_the_next_try(tmp_path, monkeypatch, request, num_workers):
     monkeypatch.setattr(transient, "_FIRST_WAIT_SECONDS", 1000.0)
     monkeypatch.setattr(transient, "_LONGEST_WAIT_SECONDS", 1000.0)
     chunks = str(write_chunks(tmp_path, [10] * 6) / "*.numbered")
-    reader = Waiting(9)
+    reader, handled = Waiting(9), threading.Event()
     reader.failed = threading.Event()
+
+    def handle(number, frame):
+        handled.set()
+        signal.default_int_handler(number, frame)
 
     def interrupt():
         assert reader.failed.wait(timeout=10)
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        # Again until Python sees it: a signal that comes just before a wait for a lock does not end that wait.
+        while True:
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            if handled.wait(timeout=1):
+                break
 
+    signal.signal(signal.SIGINT, handle)
+    request.addfinalizer(partial(signal.signal, signal.SIGINT, signal.default_int_handler))
     interrupting = threading.Thread(target=interrupt)
     interrupting.start()
     with DataLoader(reader, data_dir=chunks, batch_size=5, num_workers=num_workers) as loader:
