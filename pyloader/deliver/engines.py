@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from multiprocessing.connection import wait as wait_for_sentinels
 from typing import Any, Protocol, TypeVar
 
-from pyloader.deliver.pickling import Failure
 from pyloader.errors import import_optional
 
 __all__ = ["ENGINES", "CallError", "Engine", "as_finished", "opened_engine"]
@@ -157,7 +156,7 @@ def as_finished(
 
     The calls begin in order.  After the first error no other call begins; those that have begun come to their end, and
     the error of the earliest of them is raised: that of the first call in order that fails, whatever the engine.  A
-    result that is a `Failure` is such an error, on its way from another process.
+    result with `as_error()`, as a `Failure` has it, is such an error, on its way from another process.
 
     Args:
       engine: Runs them.
@@ -186,8 +185,8 @@ def as_finished(
                 number, key, args, tries = running.pop(future)
                 error = CancelledError() if future.cancelled() else future.exception()
                 result = None if error is not None else future.result()
-                if isinstance(result, Failure):
-                    error = result.as_error()
+                if (as_error := getattr(result, "as_error", None)) is not None:
+                    error = as_error()
                 if _is_death(error) and tries < _TRIES and not failed:
                     running[_future(engine.submit(function, *args))] = (number, key, args, tries + 1)
                 elif error is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -232,6 +233,7 @@ class Run:
             holdout_rule=self._terms.holdout_rule,
             versions=self._terms.versions,
             import_path=tuple(sys.path),
+            working_dir=os.getcwd(),
         )
         return packed(work) if self._sends else work
 

@@ -12,8 +12,7 @@ from typing import Any
 
 from pyloader.dataset import Dataset
 from pyloader.deliver.engines import ENGINES, Engine, opened_engine
-from pyloader.deliver.pickling import pack_function
-from pyloader.errors import OutputDirError, SplitError
+from pyloader.errors import MissingDependencyError, OutputDirError, SplitError, import_optional
 from pyloader.files import locked
 from pyloader.machine.limits import num_processors
 from pyloader.options import parse_bytes
@@ -188,8 +187,11 @@ def chosen_engine(request: Request, inputs: Inputs, num_workers: int) -> str:
     if inputs.raw_bytes < _WORTH_PROCESSES:
         return "thread"
     try:
+        import_optional("cloudpickle", wanted_by="A split in other processes")
+        from pyloader.deliver.pickling import pack_function  # it imports cloudpickle
+
         pack_function(partial(_known, request.encode, request.where))
-    except TypeError as exc:
+    except (TypeError, MissingDependencyError) as exc:
         _log.info("split in threads, since not all can be sent to processes: %s", exc)
         return "thread"
     return "process"

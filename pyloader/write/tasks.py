@@ -23,8 +23,7 @@ import numpy as np
 import xxhash
 
 from pyloader.deliver import this_thread
-from pyloader.deliver.pickling import Failure, load_function, pack_function
-from pyloader.errors import SplitError
+from pyloader.errors import SplitError, import_optional
 from pyloader.files import ChunkEntry, chunk_bytes
 from pyloader.write.chunk_files import write_chunk
 from pyloader.write.chunking import ChunkCutter, Part, gathered
@@ -58,6 +57,7 @@ class Work:
       holdout_rule: As `pyloader.write.holdout` has it.
       versions: Of what decides about bytes, where the split was begun.
       import_path: Where user code was found there.
+      working_dir: What relative names of inputs are relative to.
     """
 
     request: Request
@@ -69,6 +69,7 @@ class Work:
     holdout_rule: int
     versions: dict[str, str]
     import_path: tuple[str, ...]
+    working_dir: str
 
     def preparation(self, bad: Callable[[Exception, str, int, str], None]) -> tuple[Learnt, Preparation]:
         """Return what turns blocks into rows, and what it learns meanwhile."""
@@ -81,7 +82,11 @@ def packed(work: Work) -> bytes:
 
     Raises:
       TypeError: the user's `encode` or `where` cannot be sent; the message names the part that cannot.
+      MissingDependencyError: cloudpickle is not installed.
     """
+    import_optional("cloudpickle", wanted_by="A split in other processes")
+    from pyloader.deliver.pickling import pack_function  # it imports cloudpickle
+
     sent, _ = pack_function(partial(_identity, work))
     return sent
 
@@ -93,6 +98,8 @@ def run_task(task: Callable[..., Any], work: Work | bytes, *args: Any) -> Any:
     try:
         return task(_unpacked(work, this_thread()), *args)
     except Exception as exc:
+        from pyloader.deliver.pickling import Failure
+
         return Failure.of(exc, {})
 
 
@@ -235,6 +242,8 @@ def _of_thread(work: Work, thread: Any) -> Work:
 @functools.lru_cache(maxsize=64)
 def _unpacked(work: bytes, thread: Any) -> Work:
     """Return the work that was sent, for this thread."""
+    from pyloader.deliver.pickling import load_function
+
     loaded, _ = load_function(work)
     found: Work = loaded()
     if (here := versions()) != found.versions:
@@ -242,9 +251,11 @@ def _unpacked(work: bytes, thread: Any) -> Work:
         differing = [f"{name} {own or 'missing'} instead of {other}" for name, own, other in pairs if own != other]
         what = f"a worker on {os.uname().nodename} has {', '.join(differing)}, which may write other bytes."
         raise SplitError("the workers", what, "Install the same versions there")
-    if not found.made.is_dir():
+    if not (found.made.is_dir() and os.path.isdir(found.working_dir)):
         what = f"cannot be seen by a worker on {os.uname().nodename}."
         raise SplitError(str(found.made.parent.parent), what, "Name a directory that all nodes see")
+    if os.getcwd() != found.working_dir:
+        os.chdir(found.working_dir)  # a worker of Ray has a directory of its own
     sys.path += [path for path in found.import_path if path not in sys.path]
     return found
 

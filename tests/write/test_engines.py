@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -295,3 +296,32 @@ def test_a_chunk_writer_can_add_to_what_was_split(tmp_path: Path) -> None:
     with ChunkWriter(tmp_path / "chunks", append=True) as writer:
         writer.write({"id": 700})
     assert ids(tmp_path / "chunks") == list(range(701))
+
+
+def test_without_cloudpickle_a_split_runs_in_threads_and_processes_say_what_to_install(tmp_path: Path) -> None:
+    dump = make_jsonl(tmp_path)
+    script = f"""
+        import sys
+        sys.modules["cloudpickle"] = None
+        from pyloader.write import split, splitter
+        splitter._WORTH_PROCESSES = 0
+        split({str(dump)!r}, {str(tmp_path / "chunks")!r}, workers=2)
+        split({str(dump)!r}, {str(tmp_path / "other")!r}, workers=2, engine="process")
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith(
+        "A split in other processes needs 'cloudpickle', which is not installed: pip install cloudpickle"
+    )
+    assert ids(tmp_path / "chunks") == list(range(700))
+
+
+def test_the_blocks_of_the_page_on_splitting_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "splitting.md"
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), flags=re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    for block in blocks:
+        exec(compile(block, str(page), "exec"), {})
+    assert capsys.readouterr().out == "1000\n"
