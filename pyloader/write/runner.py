@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from pyloader.deliver.engines import CallError, Engine, as_finished
-from pyloader.errors import SplitError, WriteError
+from pyloader.errors import OutputDirError, SplitError, WriteError
 from pyloader.files import MANIFEST_NAME, no_room, read_manifest
 from pyloader.files.atomic import remove
 from pyloader.machine.bars import progress_bar
@@ -95,6 +95,8 @@ class Run:
             except _Refusal as exc:
                 self._job.fail()  # the same command goes on when it allows more bad rows
                 refuse(exc.row, exc.error, self._request.max_skipped)
+            except _OtherStreamError:
+                raise
             except SplitError:
                 self._job.end()  # the dump is at fault: nobody can go on with this
                 raise
@@ -115,12 +117,12 @@ class Run:
     def _scattered(self) -> list[UnitReceipt]:
         """Read the dump; return what came of each unit, in order, when `self._learnt` is what all of them say."""
         begun = self._learnt.begun()
-        if ReadReceipt().name not in self._job.receipts:
+        # A pipe is read again: nobody knows whether the same comes through it.
+        if ReadReceipt().name not in self._job.receipts or self._inputs.is_standard_input:
             units = self._units()
             ahead = self._probed(units, begun)
             self._check_can_be_added(begun)
             self._scatter(itertools.chain(ahead, units), begun)
-            self._job.add(ReadReceipt())
         found = [receipt for receipt in self._job.receipts.values() if isinstance(receipt, UnitReceipt)]
         receipts = sorted(found, key=lambda receipt: receipt.name)
         if not any(sum(receipt.num_rows.values()) for receipt in receipts):
@@ -172,15 +174,19 @@ class Run:
         work = self._work(begun.begun())
         total = sum(source.num_bytes for source in self._inputs.sources) or None
         with self._bar("read" if self._cut else "pass 1 of 2, scatter", total, "B", 0) as bar:
+            names: set[str] = set()
 
             def calls() -> Iterator[tuple[Unit, tuple[Any, ...]]]:
                 for unit in units:
+                    names.add(unit.name)
                     done = self._job.receipts.get(unit.name)
-                    if isinstance(done, UnitReceipt) and done.piece == unit.digest:
-                        self._forget_piece(unit)
-                        bar.update(unit.num_bytes)
-                    else:
+                    if not isinstance(done, UnitReceipt):
                         yield unit, (scatter, work, unit)
+                        continue
+                    self._forget_piece(unit)
+                    if done.piece != unit.digest:
+                        raise self._other_stream()
+                    bar.update(unit.num_bytes)
 
             num_bad = num_rows = 0
             try:
@@ -195,6 +201,13 @@ class Run:
                         self._refuse_sum()
             except CallError as exc:
                 self._raise(exc.key, exc.error)
+        if any(isinstance(found, UnitReceipt) and found.name not in names for found in self._job.receipts.values()):
+            raise self._other_stream()
+        self._job.add(ReadReceipt())
+
+    def _other_stream(self) -> _OtherStreamError:
+        what = "holds a split that was stopped, and what comes through the pipe now is not what came then."
+        return _OtherStreamError(f"{self._root}/", what, f"Give that up, and begin again: {discarding(self._root)}")
 
     def _gathered(self, receipts: Sequence[UnitReceipt]) -> dict[str, list[ChunkTask]]:
         """Write the chunks of rows that were put aside; return their tasks, by output."""
@@ -289,6 +302,10 @@ class Run:
 
     def _bar(self, what: str, total: int | None, unit: str, initial: int) -> Any:
         return progress_bar(what, total=total, unit=unit, initial=initial, hidden=not self._show)
+
+
+class _OtherStreamError(OutputDirError):
+    """What is done is of another stream, which may come once more."""
 
 
 class _Refusal(Exception):

@@ -129,6 +129,39 @@ def test_a_dump_through_a_pipe_gives_the_chunks_of_its_file_read_from_a_pack(tmp
     assert lines[0] == lines[1] == list(range(700))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("receipts", [3, 9])
+def test_a_pipe_that_was_stopped_goes_on_with_the_same_lines_and_with_no_others(receipts: int, tmp_path: Path) -> None:
+    dump = make_jsonl(tmp_path).read_bytes()
+    script = f"""
+        import os, signal, sys
+        from pyloader.cli.main import main
+        from pyloader.write import job, units
+        units.MIN_UNIT_BYTES = 1
+        whole = job.Job.add
+        def add(self, receipt):
+            whole(self, receipt)
+            if len(self.receipts) == {receipts} and sys.argv[1:]:
+                os.kill(os.getpid(), signal.SIGKILL)
+        job.Job.add = add
+        sys.exit(main(["split", "-", "piped", "--from", "jsonl", "--chunk-bytes", "9kB", "--workers", "1", "-q"]))
+    """
+    (tmp_path / "script.py").write_text(textwrap.dedent(script))
+
+    def piped(lines: bytes, *words: str) -> subprocess.CompletedProcess[bytes]:
+        words = (sys.executable, "script.py", *words)
+        return subprocess.run(words, input=lines, cwd=tmp_path, capture_output=True, check=False)
+
+    assert piped(dump, "kill").returncode == -signal.SIGKILL
+    for other in (dump.replace(b'"id": 7,', b'"id": 8,'), dump[: dump.index(b"\n") + 1]):
+        refused = piped(other)
+        assert refused.returncode == 2
+        assert b"what comes through the pipe now is not what came then. Give that up, and begin again" in refused.stderr
+    done = piped(dump)
+    assert done.returncode == 0, done.stderr
+    assert ids(tmp_path / "piped") == list(range(700))
+
+
 def ids(directory: Path) -> list[int]:
     with DataLoader(data_dir=directory, batch_size=10, shuffle=False, num_epochs=1) as loader:
         return [int(number) for batch in loader for number in batch["id"]]
