@@ -6,7 +6,6 @@ import gzip
 import json
 import os
 import random
-import re
 import shutil
 import signal
 import subprocess
@@ -347,14 +346,3 @@ def test_without_cloudpickle_a_split_runs_in_threads_and_processes_say_what_to_i
         "A split in other processes needs 'cloudpickle', which is not installed: pip install cloudpickle"
     )
     assert ids(tmp_path / "chunks") == list(range(700))
-
-
-def test_the_blocks_of_the_page_on_splitting_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    page = Path(__file__).resolve().parents[2] / "docs" / "splitting.md"
-    blocks = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), flags=re.DOTALL)
-    monkeypatch.chdir(tmp_path)
-    for block in blocks:
-        exec(compile(block, str(page), "exec"), {})
-    assert capsys.readouterr().out == "1000\n"
