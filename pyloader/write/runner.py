@@ -95,8 +95,10 @@ class Run:
             except _Refusal as exc:
                 self._job.fail()  # the same command goes on when it allows more bad rows
                 refuse(exc.row, exc.error, self._request.max_skipped)
-            except _OtherStreamError:
-                raise
+            except _OtherStreamError as exc:
+                what = "holds a split that was stopped, and what comes through the pipe now is not what came then."
+                remedy = f"Give that up, and begin again: {discarding(self._root)}"
+                raise OutputDirError(f"{self._root}/", what, remedy) from exc
             except SplitError:
                 self._job.end()  # the dump is at fault: nobody can go on with this
                 raise
@@ -185,7 +187,7 @@ class Run:
                         continue
                     self._forget_piece(unit)
                     if done.piece != unit.digest:
-                        raise self._other_stream()
+                        raise _OtherStreamError
                     bar.update(unit.num_bytes)
 
             num_bad = num_rows = 0
@@ -202,12 +204,8 @@ class Run:
             except CallError as exc:
                 self._raise(exc.key, exc.error)
         if any(isinstance(found, UnitReceipt) and found.name not in names for found in self._job.receipts.values()):
-            raise self._other_stream()
+            raise _OtherStreamError
         self._job.add(ReadReceipt())
-
-    def _other_stream(self) -> _OtherStreamError:
-        what = "holds a split that was stopped, and what comes through the pipe now is not what came then."
-        return _OtherStreamError(f"{self._root}/", what, f"Give that up, and begin again: {discarding(self._root)}")
 
     def _gathered(self, receipts: Sequence[UnitReceipt]) -> dict[str, list[ChunkTask]]:
         """Write the chunks of rows that were put aside; return their tasks, by output."""
@@ -304,8 +302,8 @@ class Run:
         return progress_bar(what, total=total, unit=unit, initial=initial, hidden=not self._show)
 
 
-class _OtherStreamError(OutputDirError):
-    """What is done is of another stream, which may come once more."""
+class _OtherStreamError(Exception):
+    """What is done is of another stream than the one that is read; that one may come once more."""
 
 
 class _Refusal(Exception):
