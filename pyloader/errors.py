@@ -18,6 +18,7 @@
     ├── StallError               nothing arrived within stall_timeout_seconds
     ├── MemoryBoundError         max_bytes cannot hold what must be resident at once
     ├── WorkerDiedError          a worker process was killed, or crashed
+    ├── EngineError              workers of a split cannot do its tasks
     ├── ForkError                the loader was used in a forked child process
     ├── ConcurrentUseError       several threads used the loader at the same time
     └── ClosedError              the loader was used after close()
@@ -41,6 +42,7 @@ __all__ = [
     "CoverageError",
     "DataDirError",
     "DatasetError",
+    "EngineError",
     "FileError",
     "ForkError",
     "ManifestError",
@@ -165,7 +167,11 @@ class MemoryBoundError(PyLoaderError):
 
 
 class WorkerDiedError(PyLoaderError):
-    """A worker process was killed, or crashed, while it read a chunk or made a batch."""
+    """A worker process was killed, or crashed, while it read a chunk, made a batch, or did a task of a split."""
+
+
+class EngineError(PyLoaderError):
+    """Workers of a split cannot do its tasks: they have other versions, or do not see the directory."""
 
 
 class ForkError(PyLoaderError):

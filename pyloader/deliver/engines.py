@@ -19,10 +19,12 @@ from typing import Any, Protocol, TypeVar
 
 from pyloader.errors import import_optional
 
-__all__ = ["ENGINES", "CallError", "Engine", "as_finished", "opened_engine"]
+__all__ = ["ENGINES", "CallError", "Engine", "as_finished", "is_death", "opened_engine"]
 
 ENGINES = ("inline", "thread", "process", "ray")
 _TRIES = 3  # of a task whose worker died
+# What Ray, Dask and submitit call that.
+_DEATHS = ("WorkerCrashedError", "NodeDiedError", "OutOfMemoryError", "KilledWorker", "UncompletedJobError")
 
 Key = TypeVar("Key")
 
@@ -187,19 +189,27 @@ def as_finished(
                 result = None if error is not None else future.result()
                 if (as_error := getattr(result, "as_error", None)) is not None:
                     error = as_error()
-                if _is_death(error) and tries < _TRIES and not failed:
+                if is_death(error) and tries < _TRIES and not failed:
                     running[_future(engine.submit(function, *args))] = (number, key, args, tries + 1)
                 elif error is not None:
                     failed.append((number, key, error))
                 else:
                     yield key, result
             more = more and not failed
+    except Exception:  # of `calls`: nothing of this runs on while the caller cleans up
+        _cancel(running)
+        wait(running)
+        raise
     finally:
-        for future in running:
-            future.cancel()
+        _cancel(running)
     if failed:
         _, key, error = min(failed, key=lambda found: found[0])
         raise CallError(key, error) from error
+
+
+def _cancel(running: Iterable[Future[Any]]) -> None:
+    for future in running:
+        future.cancel()
 
 
 def _future(submitted: Any) -> Future[Any]:
@@ -218,6 +228,6 @@ def _future(submitted: Any) -> Future[Any]:
     return future
 
 
-def _is_death(error: BaseException | None) -> bool:
-    """Tell whether a worker died, and not the task."""
-    return isinstance(error, BrokenProcessPool) or type(error).__name__ in ("WorkerCrashedError", "KilledWorker")
+def is_death(error: BaseException | None) -> bool:
+    """Tell whether a worker died: then the task may be run again."""
+    return isinstance(error, BrokenProcessPool) or type(error).__name__ in _DEATHS

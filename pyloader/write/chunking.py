@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from pyloader.write.rows import Rows, join_rows
 from pyloader.write.segments import Frames, sorted_rows
 from pyloader.write.sizes import ChunkSizes
@@ -51,7 +53,11 @@ class ChunkCutter:
         """Yield what is left, at most two chunks."""
         if self._full and self._rows:
             rows = join_rows([*self._full, *self._rows])
-            self._full, self._rows = [rows.slice(0, len(rows) // 2)], [rows.slice(len(rows) // 2, len(rows))]
+            middle = max(1, int(np.searchsorted(rows.ends, rows.ends[-1] / 2, side="right")))
+            halves = [rows.slice(0, middle), rows.slice(middle, len(rows))]
+            # One large row at the border can make a half too large; then the last chunk stays small.
+            if all(self._sizes.rows_that_fit(half.lengths(), 0, 0) == len(half) for half in halves):
+                self._full, self._rows = [halves[0]], [halves[1]]
         yield from filter(None, (self._full, self._rows))
         self._full, self._rows = [], []
 

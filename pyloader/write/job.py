@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -28,6 +29,7 @@ __all__ = ["CONTENT_RULE", "ChunkReceipt", "Job", "ReadReceipt", "Receipt", "Ter
 CONTENT_RULE = "units-1:"  # begins the digest of all rows, which is made of those of the units
 
 _NAMES = "names.json"
+_MADE = re.compile(r"(unit|chunk)-[0-9a-f-]+\.[a-z.]*[a-z]")  # the name of a file that a task makes
 _VERSION = 3
 _EARLIER = (1, 2)  # one thread read the dump from a place on, and chunks crossed what are units now
 
@@ -67,6 +69,7 @@ class UnitReceipt(msgspec.Struct, kw_only=True, tag="unit"):
       name: The task's.
       num_rows: Of each output.
       raw_bytes: Of each output.
+      first_line: The number of its first line in its file, from 1; 0 when nobody has counted the lines before it.
       num_lines: Of its last source; 0 where its rows are no lines.
       digest: Of its rows, in order.
       piece: Of the bytes that it was, where these are a piece of a stream.
@@ -81,6 +84,7 @@ class UnitReceipt(msgspec.Struct, kw_only=True, tag="unit"):
     name: str
     num_rows: dict[str, int]
     raw_bytes: dict[str, int]
+    first_line: int
     num_lines: int
     digest: str
     piece: str
@@ -129,6 +133,7 @@ class Job:
     def __init__(self, output_dir: Path) -> None:
         self._root, self.directory = output_dir, output_dir / STAGING_NAME
         self.receipts: dict[str, Receipt] = {}
+        self._digests: dict[str, str] = {}  # of units whose files are gone: their chunks may be there
         self.has_failed = False
         self._journal = self.directory / "receipts.jsonl"
 
@@ -167,13 +172,22 @@ class Job:
             terms = msgspec.json.decode(begun, type=Terms)
             if (self.directory / _NAMES).exists():
                 self._take_names_back()
-            self.receipts = {receipt.name: receipt for receipt in self._lines() if self._is_there(receipt)}
+            self._load_receipts()
         except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
             raise SplitError(str(path), f"is damaged ({exc}).", self._give_up()) from exc
         for output in terms.kept:
             output_directory(self._root, output)  # which refuses one that lies elsewhere
         self.has_failed = (self.directory / FAILED).exists()
         return terms
+
+    def _load_receipts(self) -> None:
+        """Take the receipts whose files are there; where those of a unit are not, the dump has to be read again."""
+        latest = {receipt.name: receipt for receipt in self._lines()}
+        self.receipts = {name: receipt for name, receipt in latest.items() if self._is_there(receipt)}
+        gone = [found for name, found in latest.items() if name not in self.receipts and isinstance(found, UnitReceipt)]
+        self._digests = {receipt.name: receipt.digest for receipt in gone}
+        if gone:
+            self.receipts.pop(ReadReceipt().name, None)
 
     def begin(self, terms: Terms) -> None:
         """Forget what was there, and begin."""
@@ -201,7 +215,14 @@ class Job:
                 self.end()
 
     def add(self, receipt: Receipt) -> None:
-        """Note that a task is finished."""
+        """Note that a task is finished.
+
+        Raises:
+          SplitError: it is done again, and its rows are others.
+        """
+        if isinstance(receipt, UnitReceipt) and self._digests.get(receipt.name, receipt.digest) != receipt.digest:
+            what = "holds a split that was stopped; reading the dump gave other rows the second time."
+            raise SplitError(f"{self._root}/", what, "Let --encode and --where depend on nothing but the rows")
         with open(self._journal, "ab") as file:
             file.write(msgspec.json.encode(receipt) + b"\n")
             file.flush()
@@ -234,7 +255,7 @@ class Job:
         path = self.directory / _NAMES
         for output, last, made in msgspec.json.decode(path.read_bytes(), type=list[tuple[str, str, str]]):
             output_directory(self._root, output)  # which refuses one that lies elsewhere
-            if index_of_chunk(last) is None or os.path.basename(made) != made:
+            if index_of_chunk(last) is None or not _MADE.fullmatch(made):
                 raise SplitError(str(path), f"names {output}/{last} {made}.", self._give_up())
             if (self.staged(output) / last).exists():
                 os.replace(self.staged(output) / last, self.made / made)
@@ -245,8 +266,8 @@ class Job:
         sizes = [(entry.file, entry.num_bytes) for entry in _chunks(receipt)]
         if isinstance(receipt, UnitReceipt) and receipt.file:
             sizes.append((receipt.file, receipt.file_bytes))
-        if any(os.path.basename(file) != file for file, _ in sizes):
-            raise SplitError(str(self._journal), f"names {sizes[0][0]}.", self._give_up())
+        if odd := [file for file, _ in sizes if not _MADE.fullmatch(file)]:
+            raise SplitError(str(self._journal), f"names {odd[0]}, as no task names a file.", self._give_up())
         return all((self.made / file).exists() and chunk_bytes(self.made / file) == size for file, size in sizes)
 
     def _give_up(self) -> str:

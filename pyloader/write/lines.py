@@ -48,16 +48,15 @@ class Lines:
     def left_out(self, receipts: Mapping[str, Receipt]) -> list[BadRow]:
         """Return the rows that all finished units left out, in the order of the dump."""
         units = {unit.index: unit for unit in plan_units(self._inputs.sources, self._unit_bytes)}
+        finished = [receipt for receipt in receipts.values() if isinstance(receipt, UnitReceipt)]
         rows: list[BadRow] = []
-        first_line: dict[int, int] = {}  # of the next piece of each stream
-        for receipt in sorted(receipts.values(), key=lambda receipt: receipt.name):
-            if not isinstance(receipt, UnitReceipt):
-                continue
-            unit = units[int(receipt.name.split("-")[1])]
-            if unit.stream is not None:
-                before = first_line.get(unit.index, 0)
-                first_line[unit.index] = before + receipt.num_lines
-                rows += [msgspec.structs.replace(row, line=row.line + before) for row in receipt.bad]
-            else:
-                rows += self.of_rows(unit, receipt.bad)
+        number, following = 0, -1  # lines of the file before the unit of that index, when the one before is finished
+        for receipt in sorted(finished, key=lambda receipt: receipt.name):
+            index = int(receipt.name.split("-")[1])
+            if receipt.first_line:
+                number = receipt.first_line - 1
+            elif index != following:
+                number = self.before(units[index])
+            rows += [msgspec.structs.replace(row, line=row.line + number) for row in receipt.bad]
+            number, following = number + receipt.num_lines, index + 1
         return rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from pyloader.deliver.engines import CallError, Engine, as_finished
-from pyloader.errors import OutputDirError, SplitError, WriteError
+from pyloader.deliver.engines import CallError, Engine, as_finished, is_death
+from pyloader.errors import OutputDirError, SplitError, WorkerDiedError, WriteError
 from pyloader.files import MANIFEST_NAME, no_room, read_manifest
 from pyloader.files.atomic import remove
 from pyloader.machine.bars import progress_bar
@@ -35,7 +35,7 @@ from pyloader.write.refusals import deleting, discarding
 from pyloader.write.removing import output_directory
 from pyloader.write.request import Request
 from pyloader.write.sizes import ChunkSizes
-from pyloader.write.tasks import Work, packed, run_task, scatter, write
+from pyloader.write.tasks import Work, forget_work, packed, run_task, scatter, write
 from pyloader.write.units import Unit, bytes_of_unit, plan_units
 
 __all__ = ["Run", "num_buckets"]
@@ -114,6 +114,8 @@ class Run:
                 raise
             remedy = f"{full.hint}, then give the same command again: it goes on from here"
             raise SplitError(full.path, full.what, remedy) from exc
+        finally:
+            forget_work()
         return len(files - found)
 
     def _scattered(self) -> list[UnitReceipt]:
@@ -134,6 +136,7 @@ class Run:
             what = f"holds other rows than when {self._root}/ was made of it, so it cannot mend chunks there."
             remedy = f"Add them with --append, or start over: {deleting(chunk_sets(self._root))}"
             raise SplitError(self._request.shown_inputs(), what, remedy)
+        self._check_bad_rows()
         self._learnt = joined(receipts, self._request, self._inputs, self._lines, unit_bytes=self._unit_bytes)
         write_down(self._lines.left_out(self._job.receipts), self._request.quarantine)
         return receipts
@@ -151,26 +154,32 @@ class Run:
             begun, self._request, self._inputs.format, go_past, holdout_rule=self._terms.holdout_rule
         )
         ahead: list[Unit] = []
-        first: list[bytes] = []
         for unit in units:
             ahead.append(unit)
             try:
                 for source, span in unit.spans:
                     with closing(source.blocks(span)) as blocks:
-                        for block in blocks:
-                            if isinstance(block.content, bytes) and begun.layout.wants_arrays:
-                                # As one block: a column may have no fraction in the first rows.
-                                first.append(block.content)
-                                if sum(map(len, first)) < BLOCK_BYTES:
-                                    continue
-                                block = replace(block, content=b"".join(first), line=1)
-                            if preparation.rows(block, source.name):
-                                return ahead
+                        if any(preparation.rows(block, source.name) for block in self._first(blocks, begun)):
+                            return ahead
             except SplitError as exc:
                 raise self._lines.located(unit, exc) from exc.__cause__
-        if first:
-            preparation.rows(Block(b"".join(first), 1, 0), self._inputs.sources[0].name)
         return ahead
+
+    def _first(self, blocks: Iterable[Block], begun: Learnt) -> Iterator[Block]:
+        """Yield the blocks of a source, the first few MiB of lines as one where they are to be arrays.
+
+        In the first rows a column of fractions may have none.
+        """
+        held: list[bytes] = []
+        for block in blocks:
+            if not (isinstance(block.content, bytes) and begun.layout.wants_arrays):
+                yield block
+                continue
+            held.append(block.content)
+            if sum(map(len, held)) >= BLOCK_BYTES:
+                break
+        if held:
+            yield Block(b"".join(held), 1, 0)
 
     def _scatter(self, units: Iterator[Unit], begun: Learnt) -> None:
         work = self._work(begun.begun())
@@ -190,7 +199,8 @@ class Run:
                         raise _OtherStreamError
                     bar.update(unit.num_bytes)
 
-            num_bad = num_rows = 0
+            num_rows = 0
+            self._check_bad_rows()  # of runs before this one
             try:
                 for unit, receipt in as_finished(self._engine, run_task, calls(), max_ahead=self._max_ahead):
                     self._job.add(receipt)
@@ -198,9 +208,8 @@ class Run:
                     num_rows += sum(receipt.num_rows.values())
                     bar.set_postfix_str(f"{num_rows:,} samples", refresh=False)
                     bar.update(unit.num_bytes)
-                    num_bad += len(receipt.bad)
-                    if num_bad > self._request.max_skipped:
-                        self._refuse_sum()
+                    if receipt.bad:
+                        self._check_bad_rows()
             except CallError as exc:
                 self._raise(exc.key, exc.error)
         if any(isinstance(found, UnitReceipt) and found.name not in names for found in self._job.receipts.values()):
@@ -224,7 +233,8 @@ class Run:
                     self._job.add(receipt)
                     bar.update()
             except CallError as exc:
-                raise exc.error from exc.error.__cause__
+                error = exc.error
+                raise _death_of("writing a chunk", error) if is_death(error) else error from error.__cause__
         return tasks
 
     def _is_in_place(self, task: ChunkTask) -> bool:
@@ -277,13 +287,16 @@ class Run:
             raise _Refusal(rows[-1], self._lines.located(unit, cause) if isinstance(cause, SplitError) else cause)
         if isinstance(error, SplitError):
             raise self._lines.located(unit, error) from error.__cause__
-        raise error
+        raise _death_of(f"reading {unit.spans[0][0].name}", error) if is_death(error) else error
 
-    def _refuse_sum(self) -> NoReturn:
-        """Raise the error for rows of several units that are too many together."""
-        rows, allowed = self._lines.left_out(self._job.receipts), self._request.max_skipped
-        write_down(rows[:allowed], self._request.quarantine)
-        raise _Refusal(rows[allowed], None)
+    def _check_bad_rows(self) -> None:
+        """Refuse rows of several units that are too many together, over all runs."""
+        allowed = self._request.max_skipped
+        finished = [receipt for receipt in self._job.receipts.values() if isinstance(receipt, UnitReceipt)]
+        if sum(len(receipt.bad) for receipt in finished) > allowed:
+            rows = self._lines.left_out(self._job.receipts)
+            write_down(rows[:allowed], self._request.quarantine)
+            raise _Refusal(rows[allowed], None)
 
     def _stopped(self) -> str:
         if not self._job.is_worth_keeping:
@@ -312,6 +325,11 @@ class _Refusal(Exception):
     def __init__(self, row: BadRow, error: BaseException | None) -> None:
         super().__init__(row, error)
         self.row, self.error = row, error
+
+
+def _death_of(doing: str, error: BaseException) -> WorkerDiedError:
+    what = f"Each worker that was {doing} died ({type(error).__name__})."
+    return WorkerDiedError(what, "Was it out of memory? Give the same command again, with fewer --workers: it goes on")
 
 
 def num_buckets(raw_bytes: int) -> int:

@@ -182,5 +182,5 @@ class Frames:
 
 
 def _damaged(path: Path) -> SplitError:
-    remedy = "Give it up, and give the same command again: --discard-stopped"
+    remedy = "Give the same command again: it begins anew"
     return SplitError(str(path), "is damaged; it holds rows put aside.", remedy)

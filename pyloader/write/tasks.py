@@ -23,7 +23,7 @@ import numpy as np
 import xxhash
 
 from pyloader.deliver import this_thread
-from pyloader.errors import SplitError, import_optional
+from pyloader.errors import EngineError, import_optional
 from pyloader.files import ChunkEntry, chunk_bytes
 from pyloader.write.chunk_files import write_chunk
 from pyloader.write.chunking import ChunkCutter, Part, gathered
@@ -37,7 +37,7 @@ from pyloader.write.sizes import ChunkSizes
 from pyloader.write.units import Unit
 from pyloader.write.versions import versions
 
-__all__ = ["PENDING_BYTES", "Work", "packed", "run_task", "scatter", "write"]
+__all__ = ["PENDING_BYTES", "Work", "forget_work", "packed", "run_task", "scatter", "write"]
 
 # Rows of a unit that wait in memory to be put aside.
 PENDING_BYTES = 2**24
@@ -173,6 +173,7 @@ class _Scatter:
             name=self._unit.name,
             num_rows=self._num_rows,
             raw_bytes=self._raw_bytes,
+            first_line=self._unit.first_line,
             num_lines=num_lines,
             digest="".join(digest.hexdigest() for digest in self._digests.values()),
             piece=self._unit.digest,
@@ -249,15 +250,20 @@ def _unpacked(work: bytes, thread: Any) -> Work:
     if (here := versions()) != found.versions:
         pairs = [(name, here.get(name, ""), other) for name, other in found.versions.items()]
         differing = [f"{name} {own or 'missing'} instead of {other}" for name, own, other in pairs if own != other]
-        what = f"a worker on {os.uname().nodename} has {', '.join(differing)}, which may write other bytes."
-        raise SplitError("the workers", what, "Install the same versions there")
+        what = f"A worker on {os.uname().nodename} has {', '.join(differing)}, which may write other bytes."
+        raise EngineError(what, "Install the same versions there, and give the same command again")
     if not (found.made.is_dir() and os.path.isdir(found.working_dir)):
-        what = f"cannot be seen by a worker on {os.uname().nodename}."
-        raise SplitError(str(found.made.parent.parent), what, "Name a directory that all nodes see")
+        what = f"{found.made.parent.parent} cannot be seen by a worker on {os.uname().nodename}."
+        raise EngineError(what, "Name a directory that all nodes see, and inputs that they see under the same names")
     if os.getcwd() != found.working_dir:
         os.chdir(found.working_dir)  # a worker of Ray has a directory of its own
     sys.path += [path for path in found.import_path if path not in sys.path]
     return found
+
+
+def forget_work() -> None:
+    """Let go of what the threads of this process have made for their tasks: an encoder may be a large model."""
+    _of_thread.cache_clear()
 
 
 def _identity(work: Work) -> Work:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pyloader.deliver.engines import Engine, opened_engine
-from pyloader.errors import MissingDependencyError, SplitError
+from pyloader.errors import EngineError, MissingDependencyError
 from pyloader.write import beginning, split
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(180)]
@@ -81,7 +81,7 @@ def test_a_worker_with_other_versions_refuses_the_task(
     cluster: Any, dump: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(beginning, "versions", lambda: {"numpy": "0.0"})
-    with pytest.raises(SplitError, match=r"has numpy .* instead of 0\.0, which may write other bytes"):
+    with pytest.raises(EngineError, match=r"has numpy .* instead of 0\.0, which may write other bytes"):
         split(dump, tmp_path / "ray", engine="ray", workers=3)
 
 

@@ -23,7 +23,7 @@ from products import drawn
 from pyloader import ChunkWriter, DataLoader
 from pyloader.columns import Columns
 from pyloader.dataset import Dataset
-from pyloader.errors import SplitError
+from pyloader.errors import SplitError, WorkerDiedError
 from pyloader.write import split, splitter
 
 ENGINES: list[dict[str, Any]] = [
@@ -270,6 +270,30 @@ class KillsItself(Dataset):
             self.once.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return {"id": np.asarray(columns["id"])}
+
+
+class KillsEach(KillsItself):
+    """Kills every process that reads a certain row, as one that takes too much memory is killed."""
+
+    def batch_encode(self, columns: Columns) -> Columns:
+        if 350 in list(columns["id"]) and not self.once.exists() and os.getpid() != self.parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return {"id": np.asarray(columns["id"])}
+
+
+@pytest.mark.slow
+def test_a_task_that_kills_each_of_its_workers_is_an_error_and_what_was_done_is_kept(
+    tmp_path: Path, small_steps: Any
+) -> None:
+    dump = make_jsonl(tmp_path)
+    small_steps()
+    options: dict[str, Any] = {"chunk_bytes": 500, "encode": KillsEach(tmp_path / "healed")}
+    with pytest.raises(WorkerDiedError, match=r"that was reading .*dump\.jsonl died .* it goes on"):
+        split(dump, tmp_path / "chunks", engine="process", workers=2, **options)
+    assert (tmp_path / "chunks" / ".split" / "receipts.jsonl").read_bytes().count(b"\n") > 3
+    (tmp_path / "healed").touch()
+    split(dump, tmp_path / "chunks", workers=1, **options)
+    assert ids(tmp_path / "chunks") == list(range(700))
 
 
 @pytest.mark.slow

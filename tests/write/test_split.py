@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import itertools
 import json
-import lzma
 import subprocess
 import sys
 import textwrap
@@ -16,17 +13,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-import zstandard
+from chunk_lines import PACKERS, lines_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pyloader.columns import Columns
 from pyloader.dataset import Dataset
-from pyloader.errors import BatchEncodeError, SplitError
+from pyloader.errors import BatchEncodeError
 from pyloader.files import list_chunks
 from pyloader.write import FORMATS, rows, runner, split
-
-PACKERS = {"": bytes, ".gz": gzip.compress, ".zst": zstandard.compress, ".xz": lzma.compress, ".bz2": bz2.compress}
 
 
 class Lengths(Dataset):
@@ -41,11 +36,6 @@ class Shortened(Dataset):
 
 def is_even(sample: dict[str, Any]) -> bool:
     return bool(sample["id"] % 2 == 0)
-
-
-def lines_of(directory: Path) -> list[bytes]:
-    chunks = [zstandard.ZstdDecompressor().decompress(path.read_bytes()) for path in sorted(directory.glob("chunk-*"))]
-    return b"".join(chunks).splitlines(keepends=True)
 
 
 @pytest.mark.slow
@@ -269,36 +259,6 @@ def test_rows_are_uniformly_random_over_chunks(tmp_path: Path, small_steps: Any)
         assert np.mean(np.diff(ids) == 1) < 0.002
 
 
-# Which sample goes where
-
-
-def test_the_holdout_stays_when_the_dump_grows_and_changes_its_order(dump: Path, tmp_path: Path) -> None:
-    lines = dump.read_bytes().splitlines(keepends=True)
-    split(dump, tmp_path / "before", holdout={"val": 0.1, "test": 0.1})
-    more = [b'{"id": %d, "text": "more", "late": 1}\n' % index for index in range(1000, 1300)]
-    (tmp_path / "grown.jsonl").write_bytes(b"".join([*more, *lines[::-1]]))
-    split(tmp_path / "grown.jsonl", tmp_path / "after", holdout={"val": 0.1, "test": 0.1}, shuffle=True)
-    for output in ("train", "val", "test"):
-        before, after = (set(lines_of(tmp_path / when / output)) for when in ("before", "after"))
-        assert before == after & set(lines)
-    share = len(lines_of(tmp_path / "after" / "val")) / 700
-    assert 0.06 < share < 0.14
-
-
-def test_duplicates_go_to_the_same_side(dump: Path, tmp_path: Path) -> None:
-    (tmp_path / "twice.jsonl").write_bytes(dump.read_bytes() * 2)
-    split(tmp_path / "twice.jsonl", tmp_path / "chunks", holdout={"val": 0.5}, shuffle=True)
-    train, val = (set(lines_of(tmp_path / "chunks" / name)) for name in ("train", "val"))
-    assert not train & val
-
-
-def test_a_larger_holdout_holds_the_smaller_one(dump: Path, tmp_path: Path) -> None:
-    for share in (0.1, 0.3):
-        split(dump, tmp_path / f"{share}", holdout={"val": share})
-    small, large = (set(lines_of(tmp_path / f"{share}" / "val")) for share in (0.1, 0.3))
-    assert small < large
-
-
 # How large
 
 
@@ -317,106 +277,6 @@ def test_chunks_cut_by_bytes_are_never_larger_unless_one_sample_is(tmp_path: Pat
     sizes = [chunk.raw_bytes for chunk in manifest.chunks]
     assert sum(sizes) == sum(len(text) for text in texts) + 10 * len(texts)
     assert [size for size in sizes if size > 1000] == [3010]
-
-
-# What is refused
-
-
-@pytest.mark.parametrize(
-    ("content", "complaint"),
-    [
-        (b'{"a": 1}\n{"a": 2\n{"a": 3}\n', r"dump\.jsonl:2: is not JSON"),
-        (b'{"a": 1}\n[1]\n', r"dump\.jsonl:2: is a list, not an object with keys"),
-        (b'{"a": 1}\n{}\n', r"dump\.jsonl:2: is an object without keys"),
-        (b'{"a": 1}\n{"a": 2}{"a": 3}\n', r"dump\.jsonl:2: is not JSON"),
-        (b'{"a":\n1}\n', r"dump\.jsonl:1: is not JSON"),
-        (b'{"a": 1, "b": 2}\n{"a": 2}\n', r"dump\.jsonl:2: lacks 'b', .* --fill b=nan, .* --columns a"),
-        (b'{"a": 2}\n{"a": 1, "b": 2}\n', r"dump\.jsonl:2: has 'b', .* lack\. .* --fill b=null, .* --columns a"),
-        (
-            b'{"a": "\xff"}\n',
-            r"dump\.jsonl:1: is not UTF-8: byte 0xff at place 8 of the line\. Convert it: iconv -f LATIN1",
-        ),
-        (b'{"a": 9223372036854775808}\n', r"dump\.jsonl:1: has 9223372036854775808 in 'a', which int64 cannot hold"),
-        (b"", r"dump\.jsonl: holds no samples"),
-        (b"\n \n", r"dump\.jsonl: holds no samples"),
-    ],
-)
-def test_a_bad_dump_is_an_error_that_names_the_line(content: bytes, complaint: str, tmp_path: Path) -> None:
-    (tmp_path / "dump.jsonl").write_bytes(content)
-    with pytest.raises(SplitError, match=complaint):
-        split(tmp_path / "dump.jsonl", tmp_path / "chunks")
-    assert not list((tmp_path / "chunks").glob("[!.]*"))
-
-
-@pytest.mark.parametrize(
-    ("line", "complaint"),
-    [
-        (b'{"a": 1}{"a": 2}', r":201: is not JSON"),
-        (b'{"a":\n1}', r":201: is not JSON"),
-        (b'{"b": 1}', r":201: lacks 'a'"),
-        (b'{"a": "\xff"}', r":201: is not UTF-8: byte 0xff at place 8"),
-    ],
-)
-def test_a_bad_line_is_found_wherever_it_stands(line: bytes, complaint: str, tmp_path: Path, small_steps: Any) -> None:
-    small_steps(block=100)
-    (tmp_path / "dump.jsonl").write_bytes(b'{"a": 0}\n' * 200 + line + b'\n{"a": 3}\n')
-    with pytest.raises(SplitError, match=complaint):
-        split(tmp_path / "dump.jsonl", tmp_path / "chunks")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("packing", [".gz", ".zst", ".xz", ".bz2"])
-def test_a_truncated_dump_is_an_error_and_nothing_looks_complete(
-    packing: str, dump: Path, tmp_path: Path, small_steps: Any
-) -> None:
-    small_steps(block=100_000, pending=400_000)
-    packed = tmp_path / f"dump.jsonl{packing}"
-    packed.write_bytes(PACKERS[packing](dump.read_bytes() * 60)[:-40])
-    with pytest.raises(SplitError, match=rf"dump\.jsonl\{packing}: ends early, inside line [\d,]+\. Fetch it again"):
-        split(packed, tmp_path / "chunks", chunk_bytes=200_000)
-    assert not list((tmp_path / "chunks").rglob("manifest.json"))
-    assert not list((tmp_path / "chunks").rglob("*.writing"))
-
-
-def test_a_truncated_array_is_an_error_that_counts_its_rows(tmp_path: Path) -> None:
-    np.save(tmp_path / "x.npy", np.zeros((100, 10)))
-    (tmp_path / "x.npy").write_bytes((tmp_path / "x.npy").read_bytes()[:-100])
-    with pytest.raises(SplitError, match=r"x\.npy: ends early: 98 of 100 rows are there"):
-        split(tmp_path / "x.npy", tmp_path / "chunks")
-
-
-def test_arrays_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
-    np.save(tmp_path / "x.npy", np.zeros((10, 2)))
-    np.save(tmp_path / "y.npy", np.zeros(9))
-    with pytest.raises(SplitError, match="the column 'x' has 10 rows and 'y' has 9"):
-        split({"x": tmp_path / "x.npy", "y": tmp_path / "y.npy"}, tmp_path / "chunks")
-    with pytest.raises(SplitError, match=r"y\.npy: holds float64 rows of shape \[\], but .*x\.npy holds .* \[2\]"):
-        split([tmp_path / "x.npy", tmp_path / "y.npy"], tmp_path / "chunks")
-    np.save(tmp_path / "o.npy", np.array([{}, {}], object), allow_pickle=True)
-    with pytest.raises(SplitError, match=r"o\.npy: holds Python objects"):
-        split(tmp_path / "o.npy", tmp_path / "chunks")
-
-
-def test_text_is_refused_where_only_arrays_fit(dump: Path, tmp_path: Path) -> None:
-    with pytest.raises(SplitError, match=r"dump\.jsonl:1: has 'text' as str, not numbers; .*--to jsonl\.zst"):
-        split(dump, tmp_path / "chunks", output_format="columns")
-
-
-def test_a_directory_with_files_of_others_is_refused_even_with_overwrite(dump: Path, tmp_path: Path) -> None:
-    (tmp_path / "chunks").mkdir()
-    (tmp_path / "chunks" / "mine.jsonl").write_text("{}")
-    with pytest.raises(SplitError, match=r"holds mine\.jsonl, which no manifest lists"):
-        split(dump, tmp_path / "chunks", overwrite=True)
-    assert (tmp_path / "chunks" / "mine.jsonl").read_text() == "{}"
-
-
-def test_too_little_free_space_is_refused_before_anything_is_read(
-    dump: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000})())
-    with pytest.raises(SplitError, match=r"has 1\.0 kB free, and putting the rows aside takes about [\d.]+ kB"):
-        split(dump, tmp_path / "chunks", shuffle=True)
-    assert not (tmp_path / "chunks").exists()
 
 
 # How much memory
