@@ -203,7 +203,11 @@ def drop_own_frames(error: BaseException) -> None:
 
 
 # Where the package to install is called otherwise than the module to import.
-_PACKAGES = {"array_record.python.array_record_module": "array_record", "pyarrow.parquet": "pyarrow"}
+_PACKAGES = {
+    "array_record.python.array_record_module": "array_record",
+    "pyarrow.parquet": "pyarrow",
+    "ray.data": "ray[data]",
+}
 
 
 def import_optional(module: str, *, wanted_by: str) -> ModuleType:

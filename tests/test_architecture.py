@@ -27,14 +27,25 @@ LAYERS = [
     {"write"},
     {"observe", "audit"},  # no step knows them
     {"run"},
-    {"dataloader", "indexed", "jax", "torch", "tensorflow", "compat"},  # the doors; compat is what they name of others
+    {"dataloader", "indexed", "jax", "ray", "torch", "tensorflow", "compat"},  # the doors; compat: what they name
     {"testing", "demo", "inspecting"},
     {"", "cli", "__main__"},  # "" is pyloader/__init__.py, the map
 ]
 
 CONCURRENCY = {"_thread", "asyncio", "concurrent", "multiprocessing", "queue", "subprocess", "threading"}
 LOCKS = {"Lock", "RLock", "local"}  # a lock is no thread
-HEAVY = ["array_record", "cloudpickle", "datasets", "jax", "matplotlib", "polars", "pyarrow", "tensorflow", "torch"]
+HEAVY = [
+    "array_record",
+    "cloudpickle",
+    "datasets",
+    "jax",
+    "matplotlib",
+    "polars",
+    "pyarrow",
+    "ray",
+    "tensorflow",
+    "torch",
+]
 SAY_NOTHING = {"base", "common", "core", "helpers", "misc", "util", "utils"}
 DERIVED = {"Philox", "Generator", "PCG64", "SeedSequence"}
 
