@@ -15,13 +15,19 @@ from pyloader import DataLoader
 from pyloader.errors import SplitError
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(180), pytest.mark.filterwarnings("default")]  # Ray's own
-pytest.importorskip("ray.data", exc_type=ImportError)
+write_chunks = pytest.importorskip("pyloader.ray", exc_type=ImportError).write_chunks
 ROWS = 1000
 
 
+@pytest.fixture(scope="module")
+def ray_data(ray_here: Any) -> Any:
+    ray_here.data.range(1).materialize()  # its log file is opened at first use, and stays open
+    return ray_here.data
+
+
 @pytest.fixture
-def dataset(ray_here: Any) -> Any:
-    return ray_here.data.range(ROWS, override_num_blocks=5)
+def dataset(ray_data: Any) -> Any:
+    return ray_data.range(ROWS, override_num_blocks=5)
 
 
 def with_text(rows: dict[str, Any]) -> dict[str, Any]:
@@ -60,8 +66,6 @@ def rows_of(directory: Path) -> dict[int, dict[str, Any]]:
 def test_every_row_is_read_back_once(
     change: Any, format: str | None, suffix: str, name: str, expected: Any, dataset: Any, tmp_path: Path
 ) -> None:
-    from pyloader.ray import write_chunks
-
     written = write_chunks(dataset.map_batches(change), tmp_path / "chunks", format=format, chunk_samples=130)
     assert written == ROWS
     manifest = json.loads((tmp_path / "chunks" / "manifest.json").read_text())
@@ -76,8 +80,6 @@ def test_every_row_is_read_back_once(
 
 
 def test_a_task_that_fails_leaves_no_chunk_and_the_directory_can_be_written_again(dataset: Any, tmp_path: Path) -> None:
-    from pyloader.ray import write_chunks
-
     def fail_late(rows: dict[str, Any]) -> dict[str, Any]:
         if 900 in rows["id"]:
             raise ValueError("row 900 is bad")
@@ -90,16 +92,12 @@ def test_a_task_that_fails_leaves_no_chunk_and_the_directory_can_be_written_agai
 
 
 def test_rows_that_no_chunk_holds_are_an_error_of_the_package(dataset: Any, tmp_path: Path) -> None:
-    from pyloader.ray import write_chunks
-
     with pytest.raises(SplitError, match="'text' as str, not numbers"):
         write_chunks(dataset.map_batches(with_text), tmp_path / "chunks", format="columns")
     assert not list((tmp_path / "chunks").iterdir())
 
 
 def test_a_worker_that_is_killed_is_replaced_and_its_rows_are_there_once(dataset: Any, tmp_path: Path) -> None:
-    from pyloader.ray import write_chunks
-
     once = tmp_path / "once"
 
     def kill_this_worker_once(rows: dict[str, Any]) -> dict[str, Any]:
@@ -114,8 +112,6 @@ def test_a_worker_that_is_killed_is_replaced_and_its_rows_are_there_once(dataset
 
 
 def test_chunks_that_are_there_are_not_written_over(dataset: Any, tmp_path: Path) -> None:
-    from pyloader.ray import write_chunks
-
     write_chunks(dataset, tmp_path / "chunks")
     with pytest.raises(SplitError, match="holds 1 chunk"):
         write_chunks(dataset, tmp_path / "chunks")
@@ -123,7 +119,5 @@ def test_chunks_that_are_there_are_not_written_over(dataset: Any, tmp_path: Path
 
 
 def test_a_dataset_without_rows_is_an_error(dataset: Any, tmp_path: Path) -> None:
-    from pyloader.ray import write_chunks
-
     with pytest.raises(SplitError, match="was given no samples"):
         write_chunks(dataset.filter(lambda row: False), tmp_path / "chunks")
