@@ -14,7 +14,7 @@ all)
     packages=(torch==2.13.0 torchdata jax flax optax orbax-checkpoint tensorflow-cpu scikit-learn cyreal==0.2.1)
     packages+=(gymnax==1.0.1 loadax==0.2.1 loaderx==0.1.7) # what the pages of docs/coming-from-*.md come from
     packages+=(lightning accelerate transformers) # the recipes of docs/torch.md
-    packages+=(ray 'dask[distributed]') # engines of pyloader split
+    packages+=('ray[data,train]' 'dask[distributed]' submitit) # engines of pyloader split; pyloader.ray
     bin=$(scripts/venv frameworks '[test,polars,hf]' "${packages[@]}")
     PYLOADER_ALL=1 exec "$bin/python" -m pytest -q "${@:2}"
     ;;

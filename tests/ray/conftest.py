@@ -29,7 +29,7 @@ def ray_here() -> Iterator[Any]:
             yield ray
         finally:
             ray.shutdown()
-            left = [process for process in _processes_in(directory)]
+            left = list(_processes_in(directory))
             for process in left:
                 os.kill(process, signal.SIGKILL)
     assert not left

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -104,18 +104,13 @@ def test_the_command_begins_ray_on_this_machine(dump: Path, tmp_path: Path) -> N
     assert chunks_of(tmp_path / "chunks") == chunks_of(tmp_path / "inline")
 
 
-def test_the_executor_of_dask_is_an_engine(dump: Path, tmp_path: Path) -> None:
-    pytest.importorskip("distributed")
-    script = """
-        from distributed import Client, LocalCluster
-        from pyloader import split
-        if __name__ == "__main__":
-            with LocalCluster(n_workers=2, dashboard_address=None) as cluster, Client(cluster) as client:
-                split("dump.jsonl", "dask", engine=client.get_executor(), workers=2, shuffle=True)
-    """
-    (tmp_path / "script.py").write_text(textwrap.dedent(script))
-    words = [sys.executable, "script.py"]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("package", ["distributed", "submitit"])
+def test_the_executors_of_the_page_are_engines(package: str, dump: Path, tmp_path: Path) -> None:
+    pytest.importorskip(package)
+    page = (Path(__file__).resolve().parents[2] / "docs" / "splitting.md").read_text(encoding="utf-8")
+    script = next(block for block in re.findall(r"```py\n(.*?)```", page, re.S) if package in block)
+    (tmp_path / "script.py").write_text(script)
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     split(dump, tmp_path / "inline", engine="inline", shuffle=True)
-    assert chunks_of(tmp_path / "dask") == chunks_of(tmp_path / "inline")
+    assert chunks_of(tmp_path / "chunks") == chunks_of(tmp_path / "inline")
