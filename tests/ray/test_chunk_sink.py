@@ -113,7 +113,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_rows_are_there_once(dataset
 
 def test_chunks_that_are_there_are_not_written_over(dataset: Any, tmp_path: Path) -> None:
     write_chunks(dataset, tmp_path / "chunks")
-    with pytest.raises(SplitError, match="holds 1 chunk"):
+    with pytest.raises(SplitError, match=r"holds \d chunks? of another dump"):
         write_chunks(dataset, tmp_path / "chunks")
     assert rows_of(tmp_path / "chunks").keys() == set(range(ROWS))
 

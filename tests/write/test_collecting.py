@@ -11,6 +11,7 @@ import pytest
 from pyloader import ChunkWriter, DataLoader
 from pyloader.errors import SplitError
 from pyloader.write.collecting import ChunkCollector, Written, write_apart
+from pyloader.write.job import Job
 from pyloader.write.sizes import ChunkSizes
 
 SIZES = ChunkSizes(chunk_samples=10)
@@ -56,6 +57,24 @@ def test_after_an_error_nothing_is_left_and_a_task_that_still_runs_finds_no_dire
         fail(collector)
     with pytest.raises(SplitError, match=r"cannot be seen by a worker on .* Name a directory that all nodes see"):
         written(collector, 1, ids(1))
+    assert not list((tmp_path / "chunks").iterdir())
+
+
+def test_tasks_find_no_directory_from_before_the_removing_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+    whole = Job.end
+
+    def end(job: Job) -> None:
+        seen.append(job.made.is_dir())
+        whole(job)
+
+    with pytest.raises(ZeroDivisionError), ChunkCollector(tmp_path / "chunks") as collector:
+        written(collector, 0, ids(1))
+        monkeypatch.setattr(Job, "end", end)
+        1 / 0  # noqa: B018
+    assert seen == [False]
     assert not list((tmp_path / "chunks").iterdir())
 
 
