@@ -15,24 +15,29 @@ import pytest
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def ray_directory() -> Iterator[str]:
+    """Where Ray, also in processes that tests start, has its sockets and logs; nothing of Ray is left there."""
+    # Not below pytest's own directories: the names of sockets must be short.
+    with (
+        tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as directory,
+        pytest.MonkeyPatch.context() as patched,
+    ):
+        patched.setenv("RAY_TMPDIR", directory)
+        yield directory
+        left = list(_processes_in(directory))
+        for process in left:
+            os.kill(process, signal.SIGKILL)
+    assert not left
+
+
 @pytest.fixture(scope="module")
-def ray_here() -> Iterator[Any]:
+def ray_here(ray_directory: str) -> Iterator[Any]:
     """Two workers on this machine."""
     ray = pytest.importorskip("ray")
-    # Not below pytest's own directories: Ray's sockets are in it, and their names must be short.
-    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as directory:
-        ray.init(
-            address="local", num_cpus=2, _temp_dir=directory, include_dashboard=False, log_to_driver=False,
-            logging_level="error",
-        )  # fmt: skip
-        try:
-            yield ray
-        finally:
-            ray.shutdown()
-            left = list(_processes_in(directory))
-            for process in left:
-                os.kill(process, signal.SIGKILL)
-    assert not left
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    yield ray
+    ray.shutdown()
 
 
 def _processes_in(directory: str) -> Iterator[int]:
