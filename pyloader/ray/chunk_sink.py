@@ -12,7 +12,7 @@ from ray.data.block import BlockAccessor
 from ray.exceptions import RayTaskError
 
 from pyloader.columns import Columns
-from pyloader.errors import SplitError
+from pyloader.errors import PyLoaderError, SplitError
 from pyloader.options import parse_bytes
 from pyloader.read.parquet import ParquetReader
 from pyloader.write.blocks import BLOCK_BYTES
@@ -48,8 +48,9 @@ def write_chunks(
       How many samples were written.
 
     Raises:
-      SplitError: the directory holds other chunks, or a worker does not see it; the dataset is empty, its blocks are
-        not alike, or a value would not come back as it was.  What was written is removed.
+      SplitError: the directory holds other chunks; the dataset is empty, its blocks are not alike, or a value would not
+        come back as it was.  What was written is removed.
+      EngineError: a worker does not see the directory.
     """
     by_bytes = parse_bytes(chunk_bytes) if chunk_samples is None else None
     sizes = ChunkSizes(chunk_bytes=by_bytes, chunk_samples=chunk_samples)
@@ -57,7 +58,7 @@ def write_chunks(
         try:
             ray_dataset.write_datasink(ChunkSink(collector, format=format, sizes=sizes))
         except RayTaskError as exc:
-            raise (exc.cause if isinstance(exc.cause, SplitError) else exc) from exc.cause
+            raise (exc.cause if isinstance(exc.cause, PyLoaderError) else exc) from exc.cause
         return collector.num_samples
 
 

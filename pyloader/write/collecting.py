@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from pyloader.columns import Columns
-from pyloader.errors import SplitError
+from pyloader.errors import EngineError, SplitError
 from pyloader.files import ChunkEntry
 from pyloader.write.chunk_files import chunk_name, first_free_index, write_chunk
 from pyloader.write.chunking import ChunkCutter
@@ -55,7 +55,8 @@ def write_apart(
       sizes: How large chunks are.
 
     Raises:
-      SplitError: the directory cannot be seen here, or a chunk cannot hold the rows.
+      EngineError: the directory cannot be seen here.
+      SplitError: a chunk cannot hold the rows.
     """
     layout, cutter = Layout(format), ChunkCutter(sizes, evens_out=True)
     entries: list[ChunkEntry] = []
@@ -145,4 +146,4 @@ def _described(layout: Layout) -> str:
 def _check_seen(directory: Path) -> None:
     if not directory.is_dir():
         what = f"cannot be seen by a worker on {os.uname().nodename}."
-        raise SplitError(str(directory.parent.parent), what, "Name a directory that all nodes see")
+        raise EngineError(f"{directory.parent.parent} {what}", "Name a directory that all nodes see")

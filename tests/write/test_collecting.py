@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pyloader import ChunkWriter, DataLoader
-from pyloader.errors import SplitError
+from pyloader.errors import EngineError, SplitError
 from pyloader.write.collecting import ChunkCollector, Written, write_apart
 from pyloader.write.job import Job
 from pyloader.write.sizes import ChunkSizes
@@ -55,7 +55,7 @@ def test_after_an_error_nothing_is_left_and_a_task_that_still_runs_finds_no_dire
     collector = ChunkCollector(tmp_path / "chunks")
     with pytest.raises(KeyboardInterrupt), collector:
         fail(collector)
-    with pytest.raises(SplitError, match=r"cannot be seen by a worker on .* Name a directory that all nodes see"):
+    with pytest.raises(EngineError, match=r"cannot be seen by a worker on .* Name a directory that all nodes see"):
         written(collector, 1, ids(1))
     assert not list((tmp_path / "chunks").iterdir())
 
