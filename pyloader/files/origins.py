@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 
 from pyloader.files.manifest import ChunkEntry, Manifest
 
-__all__ = ["Origin", "makers_of", "origins_of"]
+__all__ = ["Origin", "first_origins", "makers_of", "origins_of"]
 
 _STANDARD_INPUT = "-"
 
@@ -48,6 +49,17 @@ def origins_of(manifest: Manifest) -> list[Origin]:
     except msgspec.ValidationError:
         return [Origin(num_chunks=total)]
     return [Origin(num_chunks=kept), last] if kept else [last]
+
+
+def first_origins(manifest: Manifest, chunks: Sequence[ChunkEntry]) -> dict[str, Any]:
+    """Return `made_by` of some chunks, when these are all that the first commands made; else nothing."""
+    found, number = [], 0
+    for origin in origins_of(manifest):
+        if number < len(chunks):
+            found.append(msgspec.to_builtins(origin))
+            number += origin.num_chunks
+    is_whole = number == len(chunks) and tuple(chunks) == manifest.chunks[:number]
+    return {"origins": found} if is_whole else {}
 
 
 def makers_of(manifest: Manifest, files: Iterable[str]) -> list[tuple[Origin, list[ChunkEntry]]]:

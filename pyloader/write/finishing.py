@@ -61,7 +61,10 @@ class Finish:
         entries: dict[str, Sequence[ChunkEntry]] = {}
         for output in self._request.outputs:
             first, chunks = self._terms.first[output], self._learnt.layout.format
-            made = named_chunks(output, self._receipts, tasks.get(output, []), gathered, first=first, chunks=chunks)
+            made = named_chunks(
+                output, self._receipts, tasks.get(output, []), gathered,
+                first=first, chunks=chunks, version=self._terms.data_version,
+            )  # fmt: skip
             listed = self._terms.mended.get(output)
             new = [(entry, file) for entry, file in made if entry is not None]
             if listed is not None:
@@ -95,7 +98,7 @@ class Finish:
         columns = layout.written_specs(self._form)
         kept = terms.kept.get(output, [])
         made_by = {
-            "command": terms.command,
+            "command": terms.made_by or terms.command,
             "dump": self._request.shown_inputs(),
             "fingerprint": terms.fingerprint,
             "content": content_of(self._receipts),
@@ -114,6 +117,7 @@ class Finish:
             columns=columns,
             chunks=layout.format,
             made_by=made_by,
+            version=terms.data_version,
             is_mending=bool(terms.mended),
         )
 

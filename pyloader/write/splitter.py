@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from pyloader.errors import MissingDependencyError, OutputDirError, SplitError, 
 from pyloader.files import locked
 from pyloader.machine.limits import num_processors
 from pyloader.options import parse_bytes
+from pyloader.write.appending import Taking, what_to_take
 from pyloader.write.beginning import begin, discard, places_to_lock, text_columns
 from pyloader.write.choosing import first_layout, parquet_instead
 from pyloader.write.filling import check_fill_of_lines
@@ -59,6 +61,7 @@ def split(
     columns: Sequence[str] | None = None,
     overwrite: bool = False,
     append: bool = False,
+    again: bool = False,
     max_skipped: int = 0,
     quarantine: str | os.PathLike[str] | None = None,
     discard_stopped: bool = False,
@@ -100,7 +103,10 @@ def split(
         put in before `where` and `encode` see the sample.
       columns: The columns to keep; None keeps all.  What is in the others does not matter.
       overwrite: Whether chunks of another split are deleted first.
-      append: Whether to add to them.  What is there can be loaded before, meanwhile and afterwards.
+      append: Whether to add to them, as a new version.  What is there can be loaded before, meanwhile and afterwards.
+        Inputs that were taken in before are passed over: those of the same name, size and time are not read; one of the
+        size of another is read, and compared by what it holds.
+      again: Whether `append` takes in all inputs, also those that were taken in before.
       discard_stopped: Whether to give up what another split has begun in `output_dir` and was stopped in; chunks that
         are listed by a manifest stay.
       max_skipped: How many bad rows may be left out: lines that are no rows like the others, or that `where` or
@@ -134,6 +140,7 @@ def split(
         fill=fill,
         columns=columns,
         append=append,
+        again=again,
         max_skipped=max_skipped,
         quarantine=None if quarantine is None else os.fspath(quarantine),
     )
@@ -143,41 +150,75 @@ def split(
         raise ValueError(f"there is no engine {engine!r}; there are {', '.join(ENGINES)}")
     if overwrite and append:
         raise ValueError("overwrite and append were given; one says what happens to the chunks that are there")
+    if again and not append:
+        raise ValueError("again says that inputs are added though they were taken in before: give append as well")
     began = time.monotonic()
-    found = find_inputs(inputs, input_format=input_format, columns=columns, fill=fill, delimiter=delimiter, quote=quote)
-    if found.format == "jsonl":
-        check_fill_of_lines(fill or {})
     root = Path(output_dir)
     if root.is_file():
         raise OutputDirError(str(root), "is a file, and the chunks need a directory.", "Name another")
-    job, number = Job(root), workers or num_processors()
-    kind = engine if engine is not None else chosen_engine(request, found, number)
-
-    def run(layout: Layout) -> int:
-        waits = is_settled_at_the_end(found.format, layout, is_encoded=request.encoder is not None)
-        cut = None if shuffle or waits else request.sizes.while_reading(found.raw_bytes)
-        terms = begin(request, found, job, overwrite=overwrite, puts_all_aside=cut is None)
-        if terms is None:
-            return 0
-        learnt = Learnt(layout=layout, fields={name: {"text"} for name in text_columns(terms, root)})
-        with opened_engine(kind, number, address=address) as opened:
-            sends = kind not in ("inline", "thread")
-            return Run(
-                request, found, job, terms, learnt,
-                cut=cut, engine=opened, num_workers=number, sends=sends, show=progress,
-            ).run()  # fmt: skip
-
     with locked(places_to_lock(root, request.outputs)):
         if discard_stopped:
             discard(root)
-        try:
-            num_written = run(first_layout(request, found))
-        except SplitError as exc:
-            if (layout := parquet_instead(request, found, exc)) is None:
-                raise
-            job.end()
-            num_written = run(layout)
-        return report_of(root, request.outputs, num_written=num_written, seconds=time.monotonic() - began)
+        taking = what_to_take(request, overwrite=overwrite)
+        at = _Engine(engine, workers or num_processors(), address)
+        num_written = _take_in(taking, request.command(), at, overwrite=overwrite, show=progress)
+        return report_of(
+            root, request.outputs,
+            num_written=num_written, num_known=taking.num_known, seconds=time.monotonic() - began,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Engine:
+    """Where tasks run, as the user said it."""
+
+    kind: str | Engine | None
+    num_workers: int
+    address: str | None
+
+
+def _take_in(taking: Taking, typed: str, where: _Engine, *, overwrite: bool, show: bool) -> int:
+    """Split what is new; return how many chunks were written."""
+    request = taking.request
+    if request is None:
+        return 0
+    found = find_inputs(
+        request.inputs,
+        input_format=request.input_format,
+        columns=request.columns,
+        fill=request.fill,
+        delimiter=request.delimiter,
+        quote=request.quote,
+    )
+    if found.format == "jsonl":
+        check_fill_of_lines(request.fill or {})
+    root, number = Path(request.output_dir), where.num_workers
+    job, kind = Job(root), where.kind if where.kind is not None else chosen_engine(request, found, number)
+
+    def run(layout: Layout) -> int:
+        waits = is_settled_at_the_end(found.format, layout, is_encoded=request.encoder is not None)
+        cut = None if request.shuffle or waits else request.sizes.while_reading(found.raw_bytes)
+        aside = cut is None
+        terms = begin(
+            request, found, job, typed=typed, made_by=taking.made_by, overwrite=overwrite, puts_all_aside=aside
+        )
+        if terms is None:
+            return 0
+        learnt = Learnt(layout=layout, fields={name: {"text"} for name in text_columns(terms, root)})
+        with opened_engine(kind, number, address=where.address) as opened:
+            sends = kind not in ("inline", "thread")
+            return Run(
+                request, found, job, terms, learnt,
+                cut=cut, engine=opened, num_workers=number, sends=sends, show=show, known=taking.known,
+            ).run()  # fmt: skip
+
+    try:
+        return run(first_layout(request, found))
+    except SplitError as exc:
+        if (layout := parquet_instead(request, found, exc)) is None:
+            raise
+        job.end()
+        return run(layout)
 
 
 def chosen_engine(request: Request, inputs: Inputs, num_workers: int) -> str:
