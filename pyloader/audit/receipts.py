@@ -59,6 +59,8 @@ class ReceiptHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     size: int  # of how many
     begun_ns: int  # when the receipt was begun, nanoseconds since 1970
     process: str  # the host and the process id
+    # the version of the chunks; of a set that was never added to there is none
+    data_version: int | msgspec.UnsetType = msgspec.UNSET
     # CRC-32 of what is before it in its line; older receipts have none
     checksum: int | msgspec.UnsetType = msgspec.UNSET
 
@@ -105,7 +107,9 @@ class ReceiptWriter:
         except OSError as exc:
             raise self._error(exc) from exc
 
-    def write(self, order: Order, epoch: int, step: int, digest: np.ndarray) -> None:
+    def write(
+        self, order: Order, epoch: int, step: int, digest: np.ndarray, *, data_version: int | None = None
+    ) -> None:
         """Write that a batch was received.
 
         Args:
@@ -113,13 +117,14 @@ class ReceiptWriter:
           epoch: Its epoch.
           step: Its step in it.
           digest: Its digest, uint64 of shape [4].
+          data_version: The version of the chunks; None for a set that was never added to.
 
         Raises:
           ReceiptError: it could not be written; the next one begins another receipt.
         """
         try:
             if order is not self._order and order != self._order:
-                self._begin(order)
+                self._begin(order, data_version)
             elapsed = min(int((time.monotonic() - self._begun) * 100), _LONGEST)
             fields = _PACKED.pack(epoch, step, *digest.tolist(), elapsed)
             self._append(fields + zlib.crc32(fields).to_bytes(4, "little"))
@@ -133,7 +138,7 @@ class ReceiptWriter:
             self._close()
         self._order = None
 
-    def _begin(self, order: Order) -> None:
+    def _begin(self, order: Order, data_version: int | None) -> None:
         self.close()
         begun_ns, self._begun = time.time_ns(), time.monotonic()
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(begun_ns // 10**9))
@@ -148,6 +153,7 @@ class ReceiptWriter:
             size=self._size,
             begun_ns=begun_ns,
             process=f"{socket.gethostname()}:{os.getpid()}",
+            data_version=msgspec.UNSET if data_version is None else data_version,
         )
         self._append(header.line())
         self._order = order

@@ -26,7 +26,7 @@ from pyloader.cli.screens import (
     shortened,
 )
 from pyloader.columns import Columns, row_count
-from pyloader.files import form_of, list_chunks
+from pyloader.files import form_of, list_chunks, read_versions
 from pyloader.inspecting.contents import ColumnSummary
 from pyloader.inspecting.peeking import Peek, peek_chunks
 from pyloader.options import format_bytes
@@ -122,6 +122,9 @@ def _head(sight: Peek, path: str, said: str) -> Iterator[tuple[str, str]]:
     if not short:
         yield path, ""
     yield path if short else "holds", "   ".join([*parts, sizes])
+    if chunks.newest is not None and chunks.data_version is not None:
+        others = read_versions(chunks.root, chunks.newest).shown_numbers()
+        yield "version", f"{chunks.data_version}, the newest: it has {others}, DataLoader(data_version=N)"
     if manifest is not None and manifest.command:
         yield "made by", f"the manifest says: {manifest.command}"
     if manifest is None and len(chunks) > 1:
@@ -220,6 +223,7 @@ def _as_dict(sight: Peek, arguments: argparse.Namespace, chosen: Sequence[str]) 
     return {
         "path": arguments.path,
         "num_chunks": len(sight.chunks),
+        "data_version": sight.chunks.data_version or 1,
         "num_samples": sight.num_samples,
         "is_counted": sight.is_counted,
         "disk_bytes": int(sight.chunks.sizes.sum()),

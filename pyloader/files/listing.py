@@ -26,6 +26,7 @@ __all__ = [
     "DataDir",
     "chunks_of_scan",
     "find_manifests",
+    "in_version_of",
     "list_chunks",
     "manifest_below",
     "no_such_place",
@@ -104,6 +105,26 @@ def chunks_of_scan(root: Path, scan: Scan, shown: str) -> ChunkList:
             hint = "A split was begun here: its command goes on with it"
         raise DataDirError(shown, "holds no chunk files.", hint)
     return ChunkList(root, tuple(chunks), np.array(list(chunks.values()), np.int64))
+
+
+def in_version_of(chunks: ChunkList, fingerprint: str, number: int | None) -> ChunkList | None:
+    """Return a set in the version that has a fingerprint; None where none has.
+
+    Args:
+      chunks: The set, in some version.
+      fingerprint: Of the chunks that are meant.
+      number: The number that their version is said to have; None is not said.
+
+    Raises:
+      ManifestError: chunks of that version were deleted, or differ from what is known of them.
+    """
+    if chunks.newest is None or (chunks.fingerprint == fingerprint and chunks.data_version == number):
+        return chunks if chunks.fingerprint == fingerprint else None
+    versions = read_versions(chunks.root, chunks.newest)
+    if found := versions.with_fingerprint(fingerprint, number or 1):
+        return list_chunks(chunks.root, version=found.number)
+    newest = list_chunks(chunks.root)
+    return newest if newest.fingerprint == fingerprint else None
 
 
 def no_such_place(shown: str) -> DataDirError:

@@ -19,7 +19,7 @@ from pyloader.columns import ColumnSpec
 from pyloader.errors import ManifestError
 from pyloader.files.chunk_list import fingerprint_of
 from pyloader.files.coming import VERSIONS_NAME
-from pyloader.files.manifest import ChunkEntry, Manifest, sorted_and_checked
+from pyloader.files.manifest import MANIFEST_NAME, ChunkEntry, Manifest, sorted_and_checked
 from pyloader.files.origins import first_origins
 
 __all__ = [
@@ -107,16 +107,16 @@ class Versions:
         Raises:
           ManifestError: there is no such version, or its chunks were deleted.
         """
-        path, newest = self.directory / VERSIONS_NAME, self.manifest.version_number
+        path, newest = self.directory / MANIFEST_NAME, self.manifest.version_number
         if number == newest:
             return self.manifest
         version = next((version for version in self.earlier if version.number <= number), None)
         if number > newest or version is None:
-            what = f"knows no version {number}; there is {self.shown_numbers()}."
+            what = f"has no version {number}; it has {self.shown_numbers()}."
             raise ManifestError(str(path), what, f"Write data_version={newest}, or leave it out")
         if version.is_ended:
-            what = f"says that version {number} has ended: pyloader compact --drop-versions deleted chunks of it."
-            raise ManifestError(str(path), what, f"There is {self.shown_numbers()}")
+            what = f"has version {number} no more: pyloader compact --drop-versions deleted chunks of it."
+            raise ManifestError(str(path), what, f"It has {self.shown_numbers()}")
         return next(manifest for found, manifest in self.manifests() if found is version)
 
     def with_fingerprint(self, fingerprint: str, number: int | None) -> Version | None:
