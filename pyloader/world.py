@@ -142,8 +142,8 @@ def first_said(key: str, value: str, source: str) -> str:
     Args:
       key: What is spoken of.
       value: What this process says of it.
-      source: Who said which rank this is: torch.distributed and jax.distributed have a place where this is kept.  Without
-        one, what others say is not known.
+      source: Who said which rank this is: torch.distributed and jax.distributed have a place where this is kept.  What
+        others say is not known without one.
     """
     try:
         if source == "torch.distributed":

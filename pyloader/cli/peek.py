@@ -123,8 +123,9 @@ def _head(sight: Peek, path: str, said: str) -> Iterator[tuple[str, str]]:
         yield path, ""
     yield path if short else "holds", "   ".join([*parts, sizes])
     if chunks.newest is not None and chunks.data_version is not None:
-        others = read_versions(chunks.root, chunks.newest).shown_numbers()
-        yield "version", f"{chunks.data_version}, the newest: it has {others}, DataLoader(data_version=N)"
+        versions = read_versions(chunks.root, chunks.newest)
+        others = f": {versions.shown_numbers()} can be loaded, DataLoader(data_version=N)" if versions.earlier else ""
+        yield "version", f"{chunks.data_version}{others}"
     if manifest is not None and manifest.command:
         yield "made by", f"the manifest says: {manifest.command}"
     if manifest is None and len(chunks) > 1:

@@ -14,7 +14,7 @@ __all__ = ["Origin", "first_origins", "makers_of", "origins_of"]
 _STANDARD_INPUT = "-"
 
 
-class Origin(msgspec.Struct, frozen=True, kw_only=True):
+class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one command made: the next `num_chunks` chunks of a manifest, in the order of their names.
 
     Attributes:
@@ -23,6 +23,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
       dump: What it read, to be shown.
       fingerprint: Of its inputs and options.
       content: Of all its rows; "" when it is not known.
+      sizes: By which its chunks were cut, where the command does not say it.
     """
 
     num_chunks: int
@@ -30,11 +31,13 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     dump: str = ""
     fingerprint: str = ""
     content: str = ""
+    sizes: dict[str, int] = msgspec.field(default_factory=dict)
 
     @property
     def can_be_repeated(self) -> bool:
         """Whether giving the command again would write the same chunks: standard input does not come twice."""
-        return bool(self.command) and not self.command.startswith("pyloader index") and self.dump != _STANDARD_INPUT
+        is_split = bool(self.command) and not self.command.startswith(("pyloader index", "pyloader compact"))
+        return is_split and self.dump != _STANDARD_INPUT
 
 
 def origins_of(manifest: Manifest) -> list[Origin]:

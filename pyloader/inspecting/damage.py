@@ -22,6 +22,7 @@ from pyloader.files import (
     chunk_bytes,
     coming_chunks,
     form_of,
+    kept_chunks,
     makers_of,
     read_manifest,
     scan_directory,
@@ -119,7 +120,7 @@ def inspect_chunks(
         num_samples=manifest.num_samples,
         num_bad_chunks=len(findings),
         num_bad_samples=bad_samples,
-        findings=(*findings, *_unlisted(manifest, scan, coming_chunks(root))),
+        findings=(*findings, *_unlisted(manifest, scan, coming_chunks(root), kept_chunks(root))),
         made_by=manifest.made_by,
         makers=tuple(
             Maker(origin.command, origin.can_be_repeated, tuple(entry.file for entry in chunks))
@@ -177,8 +178,9 @@ def _what_differs(columns: Columns, chunk: ChunkEntry, manifest: Manifest) -> st
     return difference(column_specs(columns), wanted) if columns else ""
 
 
-def _unlisted(manifest: Manifest, scan: Scan, coming: Collection[str]) -> list[FileFinding]:
-    listed = {chunk.file for chunk in manifest.chunks}
+def _unlisted(manifest: Manifest, scan: Scan, coming: Collection[str], kept: Collection[str]) -> list[FileFinding]:
+    """Return what is not in the manifest, and not in that of an earlier version either."""
+    listed = {*(chunk.file for chunk in manifest.chunks), *kept}
     forms = {form_of(file) for file in listed}
     others = sorted({*scan.chunks, *scan.unreadable, *scan.unfinished, *scan.ignored} - listed)
     harmful = [file for file in others if file in scan.chunks and form_of(file) in forms and file not in coming]

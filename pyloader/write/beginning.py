@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pyloader.errors import OutputDirError, SplitError
@@ -36,6 +36,8 @@ from pyloader.write.removing import (
     version_of_chunk,
 )
 from pyloader.write.request import Request
+from pyloader.write.set_sizes import said_sizes, sizes_in_set, sizes_of
+from pyloader.write.sizes import ChunkSizes
 from pyloader.write.versions import versions
 
 __all__ = [
@@ -51,7 +53,15 @@ __all__ = [
 
 
 def begin(
-    request: Request, inputs: Inputs, job: Job, *, typed: str, made_by: str, overwrite: bool, puts_all_aside: bool
+    request: Request,
+    inputs: Inputs,
+    job: Job,
+    *,
+    typed: str,
+    made_by: str = "",
+    overwrite: bool = False,
+    waits: bool = False,
+    joined: Collection[str] = (),
 ) -> Terms | None:
     """Return what a split is to be done with, afresh or as it was begun; None when all of its chunks are there, whole.
 
@@ -60,9 +70,10 @@ def begin(
       inputs: The dump.
       job: The directory's job; loaded, or begun.
       typed: The command.
-      made_by: The command that makes the same chunks again.
+      made_by: The command that makes the same chunks again; "" is the same one.
       overwrite: Whether other chunks are removed.
-      puts_all_aside: Whether all rows are put aside before chunks are written, for the free space that takes.
+      waits: Whether all rows are put aside before chunks are written, whatever their sizes.
+      joined: The chunks of the set in the directory that are the inputs, and that the new ones take the place of.
 
     Raises:
       OutputDirError: the directory holds something else, or there is not enough free space.
@@ -91,6 +102,7 @@ def begin(
         terms.kept[chunks.output], terms.mended[chunks.output] = chunks.others, chunks.entries
         terms.first[chunks.output] = _first_index(chunks)
         terms.data_version = max([terms.data_version, *(version_of_chunk(entry.file) for entry in chunks.entries)])
+        terms.sizes = terms.sizes or chunks.origin.sizes
     if ours:
         if not inputs.is_standard_input and all(_are_whole(root, chunks) for chunks in ours):
             return None
@@ -98,15 +110,29 @@ def begin(
             raise made_by_an_earlier_version(root, found)
     else:
         if found and not overwrite:
-            check_can_be_added_to(root, found, request)
-            terms.kept = {output: list(manifest.chunks) for output, manifest in found.items()}
+            if not joined:
+                check_can_be_added_to(root, found, request)
+            for output, manifest in found.items():
+                terms.kept[output] = [entry for entry in manifest.chunks if entry.file not in joined]
+                terms.removed[output] = [entry for entry in manifest.chunks if entry.file in joined]
             terms.data_version = next_version(found)
+            _follow_set(terms, request, found, 0 if joined else inputs.raw_bytes)
         terms.first = dict.fromkeys(request.outputs, 0)
         make_room(root, found, request.outputs, overwrite=overwrite)
-    _check_free_space(root, inputs.raw_bytes, puts_all_aside=puts_all_aside)
+    aside = waits or (sizes_of(terms.sizes) or request.sizes).while_reading(inputs.raw_bytes) is None
+    _check_free_space(root, inputs.raw_bytes, puts_all_aside=aside)
     root.mkdir(parents=True, exist_ok=True)
     job.begin(terms)
     return terms
+
+
+def _follow_set(terms: Terms, request: Request, found: Mapping[str, Manifest], raw_bytes: int) -> None:
+    """Take the sizes of chunks from the set that is added to, unless the request says some."""
+    main = found.get(request.outputs[0]) or next(iter(found.values()))
+    terms.set_sizes = said_sizes(main)
+    if request.sizes == ChunkSizes():
+        sizes = asdict(sizes_in_set(terms.set_sizes, main.chunks, raw_bytes))
+        terms.sizes = {name: value for name, value in sizes.items() if value is not None}
 
 
 def discard(root: Path) -> str:
@@ -250,7 +276,8 @@ def _holdout_rule(found: Mapping[str, Manifest]) -> int:
 def _are_there(stopped: Terms, found: Mapping[str, Manifest]) -> bool:
     """Tell whether the chunk sets are those that a stopped split has found."""
     listed = {(output, entry.file) for output, manifest in found.items() for entry in manifest.chunks}
-    kept = {(output, entry.file) for output, entries in stopped.kept.items() for entry in entries}
+    there = [*stopped.kept.items(), *stopped.removed.items()]
+    kept = {(output, entry.file) for output, entries in there for entry in entries}
     return kept <= listed if stopped.mended else kept == listed
 
 

@@ -120,10 +120,17 @@ def new_manifest(
         raise OutputDirError(f"{directory}/", what, "Nothing was changed. Give the same command again")
     if before is not None and is_mending:
         return msgspec.structs.replace(before, chunks=(*kept, *entries))
+    if before is not None and removed:
+        what_it_was = {**before.made_by, "set_sizes": made_by.get("set_sizes", {})}
+        origins = {"origins": _origins(before, kept, made_by, len(entries))}
+        return msgspec.structs.replace(
+            before, chunks=(*kept, *entries), made_by={**what_it_was, **origins}, data_version=version
+        )
     if before is not None:
         check_same_columns(directory, before, columns, chunks)
         columns = joined_specs(before.columns, columns)
-        made_by = {**made_by, "origins": _origins(before, kept, made_by, len(entries))}
+        carried = {name: before.made_by[name] for name in ("set_sizes",) if name in before.made_by}
+        made_by = {**carried, **made_by, "origins": _origins(before, kept, made_by, len(entries))}
     return Manifest(
         columns=tuple(columns),
         reader=chunks.reader,

@@ -108,6 +108,8 @@ class Finish:
             "why": layout.why,
             "order": [spec.name for spec in columns],
         }
+        if terms.set_sizes is not None:
+            made_by |= {"sizes": terms.sizes, "set_sizes": terms.set_sizes}
         if self._request.holdout:
             made_by |= {"holdout": dict(self._request.holdout), "holdout_rule": terms.holdout_rule}
         return new_manifest(
@@ -118,6 +120,7 @@ class Finish:
             chunks=layout.format,
             made_by=made_by,
             version=terms.data_version,
+            removed=terms.removed.get(output, []),
             is_mending=bool(terms.mended),
         )
 

@@ -51,6 +51,9 @@ class Terms(msgspec.Struct, kw_only=True):
       expected_content: What the digest of all rows must be, when the dump was split before; "" otherwise.
       holdout_rule: As `pyloader.write.holdout` has it.
       data_version: The version of the set that this split makes, or belongs to; 1 where its chunks' names have none.
+      sizes: How large its chunks are, where that follows the set.
+      set_sizes: What was said of sizes when the set was first split; None for a first version.
+      removed: For each output the chunks that are there already, and that this one's take the place of.
     """
 
     fingerprint: str
@@ -64,6 +67,9 @@ class Terms(msgspec.Struct, kw_only=True):
     holdout_rule: int = 2
     data_version: int = 1
     made_by: str = ""
+    sizes: dict[str, int] = msgspec.field(default_factory=dict)
+    set_sizes: dict[str, int] | None = None
+    removed: dict[str, list[ChunkEntry]] = msgspec.field(default_factory=dict)
     version: int = _VERSION
 
 

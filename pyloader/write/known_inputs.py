@@ -110,16 +110,18 @@ def new_inputs(root: Path, known: Sequence[KnownInput], groups: Iterable[tuple[I
     new, aliases, num_known, before = [], [], 0, set(known)
     for group in groups:
         found = [_known_as(root, file, by_path, by_size) for file in group]
-        if not any(found):
-            new.append(group)
+        lines = [line for line in found if line is not None]
+        if len(lines) == len(group) and len({line.version for line in lines}) == 1:
+            num_known += 1
+            aliases += [line for line in lines if line not in before]
             continue
-        for file, known_as in zip(group, found, strict=True):
-            if known_as is None:
-                other = next(other for other, line in zip(group, found, strict=True) if line)
-                what = f"belongs to {other.path}, which was taken in before, and was not taken in with it."
-                raise SplitError(file.path, what, "Name the two alone, and take both in: --again")
-        num_known += 1
-        aliases += [line for line in found if line is not None and line not in before]
+        # What only looks like another file is none of it: labels may be the same for other images.
+        mixed = [file for file, line in zip(group, found, strict=True) if line and (file.column, line.path) in by_path]
+        if mixed:
+            other = next((file for file, line in zip(group, found, strict=True) if line is None), group[0])
+            what = f"belongs to {mixed[0].path}, which was taken in before, and was not taken in with it."
+            raise SplitError(other.path, what, "Name the two alone, and take both in: --again")
+        new.append(group)
     return NewInputs(tuple(new), num_known, tuple(aliases))
 
 

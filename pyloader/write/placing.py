@@ -42,7 +42,7 @@ from pyloader.write.removing import (
     remove_staging,
 )
 
-__all__ = ["finish_placing", "forget_coming", "place_all", "staged_chunks"]
+__all__ = ["finish_placing", "forget_coming", "keep_version", "place_all", "staged_chunks"]
 
 
 def staged_chunks(staging: Path, output: str) -> Path:
@@ -69,7 +69,7 @@ def place_all(root: Path, manifests: Mapping[str, Manifest], *, inputs: Sequence
     for output, manifest in manifests.items():
         directory = outputs[output]
         directory.mkdir(exist_ok=True)
-        _keep_version(directory, manifest)
+        keep_version(directory, manifest)
         write_manifest(directory / NEXT_NAME, manifest)
         sync(directory)
     (root / STAGING_NAME).mkdir(exist_ok=True)
@@ -127,8 +127,8 @@ def forget_coming(root: Path, outputs: Iterable[str]) -> None:
         remove_own(directory / NEXT_NAME)
 
 
-def _keep_version(directory: Path, after: Manifest) -> None:
-    """Write down what the present manifest lists, as the version before `after`."""
+def keep_version(directory: Path, after: Manifest) -> None:
+    """Write down what the present manifest of a directory lists, as the version before `after`."""
     present = directory / MANIFEST_NAME
     if not present.is_file():
         remove_own(directory / VERSIONS_NAME)

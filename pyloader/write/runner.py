@@ -61,7 +61,7 @@ class Run:
       num_workers: How many it runs at once.
       sends: Whether it runs them in other processes.
       show: Whether to show bars.
-      known: The inputs that were taken in before.
+      known: The inputs that were taken in before; None keeps no list of inputs.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Run:
         num_workers: int,
         sends: bool,
         show: bool,
-        known: Sequence[KnownInput] = (),
+        known: Sequence[KnownInput] | None = (),
     ) -> None:
         self._request, self._inputs, self._job, self._terms = request, inputs, job, terms
         self._learnt, self._cut, self._show = learnt, cut, show
@@ -108,8 +108,7 @@ class Run:
             except SplitError:
                 self._job.end()  # the dump is at fault: nobody can go on with this
                 raise
-            known = [] if self._terms.mended else [*self._known, *self._taken_in(receipts)]
-            place_all(self._root, manifests, inputs=known)
+            place_all(self._root, manifests, inputs=self._known_then(receipts))
         except SplitError:
             raise
         except KeyboardInterrupt as exc:
@@ -235,6 +234,8 @@ class Run:
 
     def _files_of_no_unit(self) -> Iterator[tuple[str, str]]:
         """Yield the files of which no unit reads every byte, each with the name of the task that does."""
+        if self._known is None:
+            return
         if self._request.columns is not None and self._inputs.format in ("parquet", "arrow", "npz"):
             return  # most of the file may be in other columns
         through = {source.name for source in self._inputs.sources if source.is_read_through}
@@ -242,8 +243,10 @@ class Run:
             if file.path not in through:
                 yield f"file-{index:06d}", file.path
 
-    def _taken_in(self, receipts: Sequence[UnitReceipt]) -> list[KnownInput]:
-        """Return what is to be known of the inputs."""
+    def _known_then(self, receipts: Sequence[UnitReceipt]) -> list[KnownInput]:
+        """Return the inputs that are known when the chunks are in their places; none where the list stays as it is."""
+        if self._known is None or self._terms.mended:
+            return []
         read = self._job.receipts.get(ReadReceipt().name)
         parts = {name: [digest] for name, digest in read.streams.items()} if isinstance(read, ReadReceipt) else {}
         by_name = {receipt.name: receipt for receipt in receipts}
@@ -256,7 +259,8 @@ class Run:
             if isinstance(through := self._job.receipts.get(name), FileReceipt):
                 parts[path] = [through.digest]
         version = self._terms.data_version
-        return [known_input(self._root, file, version, parts.get(file.path, ())) for file in self._inputs.files]
+        files = self._inputs.files
+        return [*self._known, *(known_input(self._root, file, version, parts.get(file.path, ())) for file in files)]
 
     def _gathered(self, receipts: Sequence[UnitReceipt]) -> dict[str, list[ChunkTask]]:
         """Write the chunks of rows that were put aside; return their tasks, by output."""

@@ -6,30 +6,28 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pyloader.dataset import Dataset
-from pyloader.deliver.engines import ENGINES, Engine, opened_engine
-from pyloader.errors import MissingDependencyError, OutputDirError, SplitError, import_optional
+from pyloader.deliver.engines import ENGINES, Engine
+from pyloader.errors import OutputDirError, SplitError
 from pyloader.files import locked
 from pyloader.machine.limits import num_processors
 from pyloader.options import parse_bytes
 from pyloader.write.appending import Taking, what_to_take
-from pyloader.write.beginning import begin, discard, places_to_lock, text_columns
+from pyloader.write.beginning import begin, discard, places_to_lock
 from pyloader.write.choosing import first_layout, parquet_instead
 from pyloader.write.filling import check_fill_of_lines
-from pyloader.write.inputs import InputNames, Inputs, find_inputs
+from pyloader.write.inputs import InputNames, find_inputs
 from pyloader.write.job import Job
 from pyloader.write.layout import Layout
-from pyloader.write.preparing import Learnt, is_settled_at_the_end
+from pyloader.write.preparing import is_settled_at_the_end
 from pyloader.write.refusals import check_is_path
 from pyloader.write.report import SplitReport, report_of
 from pyloader.write.request import Request
-from pyloader.write.runner import Run
 from pyloader.write.sizes import ChunkSizes
+from pyloader.write.workers import Workers
 
 __all__ = ["discard_stopped", "split"]
 
@@ -160,24 +158,15 @@ def split(
         if discard_stopped:
             discard(root)
         taking = what_to_take(request, overwrite=overwrite)
-        at = _Engine(engine, workers or num_processors(), address)
-        num_written = _take_in(taking, request.command(), at, overwrite=overwrite, show=progress)
+        at_work = Workers(engine, workers or num_processors(), address)
+        num_written = _take_in(taking, request.command(), at_work, overwrite=overwrite, show=progress)
         return report_of(
             root, request.outputs,
             num_written=num_written, num_known=taking.num_known, seconds=time.monotonic() - began,
         )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _Engine:
-    """Where tasks run, as the user said it."""
-
-    kind: str | Engine | None
-    num_workers: int
-    address: str | None
-
-
-def _take_in(taking: Taking, typed: str, where: _Engine, *, overwrite: bool, show: bool) -> int:
+def _take_in(taking: Taking, typed: str, workers: Workers, *, overwrite: bool, show: bool) -> int:
     """Split what is new; return how many chunks were written."""
     request = taking.request
     if request is None:
@@ -192,25 +181,14 @@ def _take_in(taking: Taking, typed: str, where: _Engine, *, overwrite: bool, sho
     )
     if found.format == "jsonl":
         check_fill_of_lines(request.fill or {})
-    root, number = Path(request.output_dir), where.num_workers
-    job, kind = Job(root), where.kind if where.kind is not None else chosen_engine(request, found, number)
+    job = Job(Path(request.output_dir))
 
     def run(layout: Layout) -> int:
-        waits = is_settled_at_the_end(found.format, layout, is_encoded=request.encoder is not None)
-        cut = None if request.shuffle or waits else request.sizes.while_reading(found.raw_bytes)
-        aside = cut is None
-        terms = begin(
-            request, found, job, typed=typed, made_by=taking.made_by, overwrite=overwrite, puts_all_aside=aside
-        )
+        waits = request.shuffle or is_settled_at_the_end(found.format, layout, is_encoded=request.encoder is not None)
+        terms = begin(request, found, job, typed=typed, made_by=taking.made_by, overwrite=overwrite, waits=waits)
         if terms is None:
             return 0
-        learnt = Learnt(layout=layout, fields={name: {"text"} for name in text_columns(terms, root)})
-        with opened_engine(kind, number, address=where.address) as opened:
-            sends = kind not in ("inline", "thread")
-            return Run(
-                request, found, job, terms, learnt,
-                cut=cut, engine=opened, num_workers=number, sends=sends, show=show, known=taking.known,
-            ).run()  # fmt: skip
+        return workers.carry_out(request, found, job, terms, layout, waits=waits, show=show, known=taking.known)
 
     try:
         return run(first_layout(request, found))
@@ -219,27 +197,6 @@ def _take_in(taking: Taking, typed: str, where: _Engine, *, overwrite: bool, sho
             raise
         job.end()
         return run(layout)
-
-
-def chosen_engine(request: Request, inputs: Inputs, num_workers: int) -> str:
-    """Return where tasks run when nobody said: in processes, when that is worth their start and can be done."""
-    if num_workers == 1:
-        return "inline"
-    if inputs.raw_bytes < _WORTH_PROCESSES:
-        return "thread"
-    try:
-        import_optional("cloudpickle", wanted_by="A split in other processes")
-        from pyloader.deliver.pickling import pack_function  # it imports cloudpickle
-
-        pack_function(partial(_known, request.encode, request.where))
-    except (TypeError, MissingDependencyError) as exc:
-        _log.info("split in threads, since not all can be sent to processes: %s", exc)
-        return "thread"
-    return "process"
-
-
-def _known(*given: Any) -> tuple[Any, ...]:
-    return given
 
 
 def discard_stopped(output_dir: str | os.PathLike[str]) -> str:
