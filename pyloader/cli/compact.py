@@ -73,5 +73,6 @@ def _numbers(numbers: Sequence[int]) -> str:
             runs[-1][1] = number
         else:
             runs.append([number, number])
-    shown = ", ".join(f"{first}" if first == last else f"{first} to {last}" for first, last in runs)
+    words = {0: "{0}", 1: "{0}, {1}"}
+    shown = ", ".join(words.get(last - first, "{0} to {1}").format(first, last) for first, last in runs)
     return f"version{'s' if len(numbers) > 1 else ''} {shown}"

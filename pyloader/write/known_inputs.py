@@ -1,8 +1,8 @@
 """Known inputs: which files a set of chunks has taken in, so that an append takes each of them once.
 
 The list lies in the directory that was split into, and is read by writers alone.  A line for each file: the version
-that took it in, its path relative to the directory, size, time of change and digest.  Lines of versions that no
-manifest has come to are of a writer that was killed, and are passed over.  Standard input has no line.
+that took it in, its path relative to the directory, size, time of change and digest.  Standard input has no line.
+A list whose lines speak of later versions than the manifests is of a set that is gone.
 """
 
 from __future__ import annotations

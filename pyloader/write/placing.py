@@ -35,6 +35,7 @@ from pyloader.files.atomic import sync, written_whole
 from pyloader.write.known_inputs import KnownInput, encode_inputs
 from pyloader.write.removing import (
     COMPLETE,
+    STAGED_INPUTS,
     check_staging,
     index_of_chunk,
     output_directory,
@@ -62,10 +63,8 @@ def place_all(root: Path, manifests: Mapping[str, Manifest], *, inputs: Sequence
       WriteError: the disk is full; nothing has changed its place.
     """
     outputs = {output: output_directory(root, output) for output in manifests}
-    if inputs:
-        write_whole(root / INPUTS_NAME, encode_inputs(inputs))
-    elif not any((directory / MANIFEST_NAME).is_file() for directory in outputs.values()):
-        remove_own(root / INPUTS_NAME)
+    if not any((directory / MANIFEST_NAME).is_file() for directory in outputs.values()):
+        remove_own(root / INPUTS_NAME)  # of a set that is gone
     for output, manifest in manifests.items():
         directory = outputs[output]
         directory.mkdir(exist_ok=True)
@@ -73,6 +72,8 @@ def place_all(root: Path, manifests: Mapping[str, Manifest], *, inputs: Sequence
         write_manifest(directory / NEXT_NAME, manifest)
         sync(directory)
     (root / STAGING_NAME).mkdir(exist_ok=True)
+    if inputs:
+        write_whole(root / STAGING_NAME / STAGED_INPUTS, encode_inputs(inputs))
     with written_whole(root / STAGING_NAME / COMPLETE) as beside:
         beside.write_bytes(msgspec.json.encode(list(manifests)))
     finish_placing(root)
@@ -88,6 +89,8 @@ def finish_placing(root: Path) -> None:
     check_staging(staging)
     if not (staging / COMPLETE).is_file():
         return
+    if (staging / STAGED_INPUTS).is_file():
+        os.replace(staging / STAGED_INPUTS, root / INPUTS_NAME)
     for output in _outputs(staging):
         directory = output_directory(root, output)
         if not (directory / NEXT_NAME).is_file():
@@ -111,7 +114,6 @@ def forget_coming(root: Path, outputs: Iterable[str]) -> None:
 
     Chunks that only such a manifest lists go with it: without it they would keep the directory from being loaded.
     """
-    remove_own(root / f"{INPUTS_NAME}.writing")
     for output in outputs:
         directory = output_directory(root, output)
         for half_written in (f"{NEXT_NAME}.writing", f".{MANIFEST_NAME}.writing", f"{VERSIONS_NAME}.writing"):

@@ -20,6 +20,7 @@ from pyloader.files import INPUTS_NAME, LOCK_NAME, MANIFEST_NAME, NEXT_NAME, STA
 __all__ = [
     "COMPLETE",
     "FAILED",
+    "STAGED_INPUTS",
     "check_removable",
     "check_staging",
     "index_of_chunk",
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 COMPLETE = "complete"
+STAGED_INPUTS = "inputs.jsonl"
 _WRITING = ".writing"
 FAILED = "failed"
 _CHUNK = re.compile(r"chunk-(?:v(\d{5})-)?(\d{5})\.[a-z.]+")
@@ -38,7 +40,7 @@ _HIDDEN = {NEXT_NAME, VERSIONS_NAME, INPUTS_NAME}
 _OTHERS = {*_HIDDEN, MANIFEST_NAME, LOCK_NAME, STAGING_NAME}
 _OUTPUT = re.compile(r"[\w-]*")
 _STAGED = re.compile(
-    rf"\.?(job\.json|(receipts|chunks)\.jsonl|names\.json|{COMPLETE}|{FAILED})(\.writing)?|(rows|chunks)-[\w-]*"
+    rf"\.?(job\.json|(receipts|chunks|inputs)\.jsonl|names\.json|{COMPLETE}|{FAILED})(\.writing)?|(rows|chunks)-[\w-]*"
 )
 
 

@@ -202,7 +202,7 @@ def test_dropping_ends_what_needs_old_chunks_and_deletes_these_alone(capsys: pyt
     assert main(["compact", "set", "--drop-versions"]) == 0
     said = capsys.readouterr().out
     assert "set       no small chunks to join; version 4 has 3 chunks\n" in said
-    assert "ended     versions 2 to 3: states saved there cannot be loaded any more\n" in said
+    assert "ended     versions 2, 3: states saved there cannot be loaded any more\n" in said
     assert "deleted   2 chunks, " in said
     assert "kept      version 1 can be loaded\n" in said
     assert len(rows(data_version=1)) == 100

@@ -18,7 +18,7 @@ from killing import in_a_child
 from pyloader import ChunkWriter, DataLoader
 from pyloader.cli.main import main
 from pyloader.errors import SplitError
-from pyloader.write import file_digests, known_inputs, line_files, split
+from pyloader.write import SplitReport, discard_stopped, file_digests, known_inputs, line_files, split
 from pyloader.write.file_digests import digest_of_file
 
 
@@ -255,18 +255,23 @@ def test_again_without_append_is_a_mistake() -> None:
 def test_a_glob_killed_at_any_moment_takes_each_file_once_although_more_files_come() -> None:
     split("dumps/day1.jsonl", "begun")
 
-    def night(place: str) -> object:
+    def night(place: str) -> SplitReport:
         return split("dumps/*.jsonl", place, append=True, workers=1)
 
     shutil.copytree("begun", "counted")
     total = in_a_child(lambda: night("counted"), kill_at=10**9)
-    for moment in range(0, total, 23):
+    for number, moment in enumerate([*range(0, total, 23), *range(total - 16, total)]):
         shutil.rmtree("set", ignore_errors=True)
         Path("dumps/day4.jsonl").unlink(missing_ok=True)
         shutil.copytree("begun", "set")
         in_a_child(lambda: night("set"), kill_at=moment)
+        extra = []
+        if number % 2:
+            discard_stopped("set")
+            with ChunkWriter("set", append=True) as writer:
+                writer.write({"id": 7})
+            extra = [7]
         write_day(4)
         night("set")
-        assert ids() == days(1, 2, 3, 4), f"kill at change {moment} of {total}"
-        night("set")
-        assert ids() == days(1, 2, 3, 4)
+        assert ids() == [*extra, *days(1, 2, 3, 4)], f"kill at change {moment} of {total}"
+        assert night("set").num_written == 0
