@@ -323,10 +323,8 @@ class DataLoader(Loop[Position, Any], HasPosition):
         if self._receipts is None or run is None or run.digest is None:
             return
         try:
-            version = self._options.run.chunks.data_version
-            self._receipts.write(
-                self._options.order, run.position.epoch, run.position.step - 1, run.digest, data_version=version
-            )
+            self._receipts.data_version = self._options.run.chunks.data_version
+            self._receipts.write(self._options.order, run.position.epoch, run.position.step - 1, run.digest)
         except ReceiptError as exc:
             self._fail(exc)
             raise

@@ -89,11 +89,15 @@ class ReceiptWriter:
       rank: Which rank this is.
       size: Of how many.
 
+    Attributes:
+      data_version: The version of the chunks, for receipts that are begun; None for a set that was never added to.
+
     Raises:
       ReceiptError: nothing can be written there.
     """
 
     def __init__(self, directory: str | os.PathLike[str], *, rank: int, size: int) -> None:
+        self.data_version: int | None = None
         self._directory, self._rank, self._size = Path(directory), rank, size
         self._order: Order | None = None
         self._begun = 0.0
@@ -107,9 +111,7 @@ class ReceiptWriter:
         except OSError as exc:
             raise self._error(exc) from exc
 
-    def write(
-        self, order: Order, epoch: int, step: int, digest: np.ndarray, *, data_version: int | None = None
-    ) -> None:
+    def write(self, order: Order, epoch: int, step: int, digest: np.ndarray) -> None:
         """Write that a batch was received.
 
         Args:
@@ -117,14 +119,13 @@ class ReceiptWriter:
           epoch: Its epoch.
           step: Its step in it.
           digest: Its digest, uint64 of shape [4].
-          data_version: The version of the chunks; None for a set that was never added to.
 
         Raises:
           ReceiptError: it could not be written; the next one begins another receipt.
         """
         try:
             if order is not self._order and order != self._order:
-                self._begin(order, data_version)
+                self._begin(order)
             elapsed = min(int((time.monotonic() - self._begun) * 100), _LONGEST)
             fields = _PACKED.pack(epoch, step, *digest.tolist(), elapsed)
             self._append(fields + zlib.crc32(fields).to_bytes(4, "little"))
@@ -138,7 +139,7 @@ class ReceiptWriter:
             self._close()
         self._order = None
 
-    def _begin(self, order: Order, data_version: int | None) -> None:
+    def _begin(self, order: Order) -> None:
         self.close()
         begun_ns, self._begun = time.time_ns(), time.monotonic()
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(begun_ns // 10**9))
@@ -153,7 +154,7 @@ class ReceiptWriter:
             size=self._size,
             begun_ns=begun_ns,
             process=f"{socket.gethostname()}:{os.getpid()}",
-            data_version=msgspec.UNSET if data_version is None else data_version,
+            data_version=msgspec.UNSET if self.data_version is None else self.data_version,
         )
         self._append(header.line())
         self._order = order
