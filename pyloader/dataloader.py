@@ -304,6 +304,8 @@ class DataLoader(Loop[Position, Any], HasPosition):
         self._go_to(position, State.LOADED)
         if options.run.chunks is not before.run.chunks:
             self._quarantine = options.new_quarantine()
+            if self._receipts is not None:
+                self._receipts.data_version = options.run.chunks.data_version
             self._bar = ProgressBar(options.steps_per_epoch) if self._bar is not None else None
         self._quarantine.leave_out(left_out)
         self._options = options
@@ -323,7 +325,6 @@ class DataLoader(Loop[Position, Any], HasPosition):
         if self._receipts is None or run is None or run.digest is None:
             return
         try:
-            self._receipts.data_version = self._options.run.chunks.data_version
             self._receipts.write(self._options.order, run.position.epoch, run.position.step - 1, run.digest)
         except ReceiptError as exc:
             self._fail(exc)

@@ -227,7 +227,7 @@ def _screen(report: SplitReport, fill: Mapping[str, Any], quarantine: str | None
         rows += zip(["parquet", *[""] * 9], textwrap.wrap(report.why, max(40, width)), strict=False)
     if report.num_known:
         were = "was" if report.num_known == 1 else "were"
-        what = f"{counted(report.num_known, 'input')} {were} taken in before, and not read"
+        what = f"{counted(report.num_known, 'input')} {were} taken in before: passed over"
         rows.append(("known" if report.num_written else "nothing new", what))
     elif not report.num_written:
         rows.append(("nothing to do", "all chunks were there already, and are as they should be"))

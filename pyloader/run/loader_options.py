@@ -62,7 +62,9 @@ class LoaderOptions:
         """
         if self.audit_dir is None:
             return None
-        return ReceiptWriter(self.audit_dir, rank=self.world.rank, size=self.world.size)
+        receipts = ReceiptWriter(self.audit_dir, rank=self.world.rank, size=self.world.size)
+        receipts.data_version = self.run.chunks.data_version
+        return receipts
 
     @property
     def steps_per_epoch(self) -> int | None:

@@ -20,7 +20,7 @@ def said_sizes(manifest: Manifest) -> dict[str, int]:
     """Return the size that was said when a set was first split, by its option; {} where none was said."""
     known = manifest.made_by.get("set_sizes")
     if isinstance(known, dict):
-        return known
+        return {name: value for name, value in known.items() if name in _OPTIONS.values() and type(value) is int}
     words: Sequence[str] = []
     try:
         words = shlex.split(origins_of(manifest)[0].command)

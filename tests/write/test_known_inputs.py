@@ -60,7 +60,7 @@ def test_a_nightly_glob_takes_what_is_new_and_else_says_that_nothing_is(
     assert main(["split", "dumps/day1.jsonl", "set/"]) == 0
     capsys.readouterr()
     assert append("dumps/*.jsonl") == 0
-    assert "known     1 input was taken in before, and not read\n" in capsys.readouterr().out
+    assert "known     1 input was taken in before: passed over\n" in capsys.readouterr().out
     assert ids() == days(1, 2, 3)
 
     def nobody_reads(*given: Any, **named: Any) -> None:
@@ -70,7 +70,7 @@ def test_a_nightly_glob_takes_what_is_new_and_else_says_that_nothing_is(
         for module, function in ((line_files, "opened"), (known_inputs, "digest_of_file"), (file_digests, "opened")):
             patched.setattr(module, function, nobody_reads)
         assert append("dumps/*.jsonl") == 0
-    assert "nothing new   3 inputs were taken in before, and not read\n" in capsys.readouterr().out
+    assert "nothing new   3 inputs were taken in before: passed over\n" in capsys.readouterr().out
     assert json.loads(Path("set/manifest.json").read_text())["data_version"] == 2
 
 
