@@ -24,6 +24,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
       fingerprint: Of its inputs and options.
       content: Of all its rows; "" when it is not known.
       sizes: By which its chunks were cut, where the command does not say it.
+      is_partial: Whether other chunks that it made were joined since.
     """
 
     num_chunks: int
@@ -32,12 +33,13 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fingerprint: str = ""
     content: str = ""
     sizes: dict[str, int] = msgspec.field(default_factory=dict)
+    is_partial: bool = False
 
     @property
     def can_be_repeated(self) -> bool:
         """Whether giving the command again would write the same chunks: standard input does not come twice."""
         is_split = bool(self.command) and not self.command.startswith(("pyloader index", "pyloader compact"))
-        return is_split and self.dump != _STANDARD_INPUT
+        return is_split and not self.is_partial and self.dump != _STANDARD_INPUT
 
 
 def origins_of(manifest: Manifest) -> list[Origin]:

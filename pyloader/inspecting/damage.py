@@ -52,6 +52,7 @@ class Maker(msgspec.Struct, frozen=True):
 
     command: str  # the command; "" when the manifest does not say it
     mends: bool  # whether giving it again writes these chunks, and nothing else
+    is_partial: bool  # whether it does not because other chunks that it made were joined since
     files: tuple[str, ...]  # the chunks
 
 
@@ -123,7 +124,7 @@ def inspect_chunks(
         findings=(*findings, *_unlisted(manifest, scan, coming_chunks(root), kept_chunks(root))),
         made_by=manifest.made_by,
         makers=tuple(
-            Maker(origin.command, origin.can_be_repeated, tuple(entry.file for entry in chunks))
+            Maker(origin.command, origin.can_be_repeated, origin.is_partial, tuple(entry.file for entry in chunks))
             for origin, chunks in makers_of(manifest, [finding.file for finding in findings])
         ),
     )

@@ -180,7 +180,8 @@ def _origins(
         start += len(made)
         left = sum(entry.file in files for entry in made)
         if left or not made:
-            origins.append(msgspec.structs.replace(origin, num_chunks=left))
+            is_partial = origin.is_partial or left < len(made)
+            origins.append(msgspec.structs.replace(origin, num_chunks=left, is_partial=is_partial))
     return [msgspec.to_builtins(origin) for origin in (*origins, last)]
 
 

@@ -27,6 +27,7 @@ from pyloader.files import (
     read_versions,
     write_manifest,
 )
+from pyloader.indexed import ChunkedDataset
 from pyloader.write import compact, split
 from pyloader.write.inputs import InputFile
 from pyloader.write.known_inputs import encode_inputs, known_input
@@ -103,6 +104,7 @@ def test_each_version_of_many_delivers_what_it_delivered_when_it_was_the_newest(
         expected[day] = batches(num_epochs=1)
     compact("set")
     expected[6] = batches(num_epochs=1)
+    assert [len(ChunkedDataset("set", data_version=version)) for version in (1, 2, 6)] == [20, 40, 100]
     for version, found in expected.items():
         same(batches(num_epochs=1, data_version=version), found)
         with DataLoader(data_dir="set", data_version=version) as loader:

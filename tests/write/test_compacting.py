@@ -172,6 +172,15 @@ def test_a_joined_chunk_that_is_damaged_is_not_said_to_come_again(capsys: pytest
     assert len(rows(data_version=4)) == 45
 
 
+def test_what_is_left_of_a_command_is_not_said_to_come_again(capsys: pytest.CaptureFixture[str]) -> None:
+    add(1, chunk_samples=25)  # 25 and 5
+    add(2, num_rows=5)
+    compact("set")
+    Path("set/chunk-00000.jsonl.zst").write_bytes(b"x")
+    assert main(["verify", "set"]) == 1
+    assert "put this one back from a copy: others were joined since;" in capsys.readouterr().out
+
+
 def test_an_index_of_a_set_with_versions_counts_what_the_newest_has_and_is_the_next() -> None:
     add(1, chunk_samples=30)
     for day in (2, 3, 4):
