@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pyloader.columns import ColumnSpec
 from pyloader.errors import OutputDirError, SplitError
 from pyloader.files import (
     LOCK_NAME,
@@ -45,6 +46,7 @@ __all__ = [
     "check_can_be_added_to",
     "chunk_sets",
     "discard",
+    "fractions_in",
     "make_room",
     "next_version",
     "places_to_lock",
@@ -180,6 +182,12 @@ def text_columns(terms: Terms, root: Path) -> list[str]:
     """
     found = chunk_sets(root) if any(terms.kept.values()) else {}
     return [spec.name for manifest in found.values() for spec in manifest.columns if spec.kind == "str"]
+
+
+def fractions_in(terms: Terms, root: Path) -> list[ColumnSpec]:
+    """Return the columns that are arrays of fractions in the chunks that a split adds to: whole numbers become some."""
+    found = chunk_sets(root) if any(terms.kept.values()) else {}
+    return [spec for manifest in found.values() for spec in manifest.columns if spec.dtype == "<f8"]
 
 
 def places_to_lock(root: Path, outputs: Iterable[str]) -> list[Path]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from pyloader.columns import ColumnSpec
+from pyloader.columns import ColumnSpec, difference
 from pyloader.errors import OutputDirError, SplitError
 from pyloader.files import (
     MANIFEST_NAME,
@@ -152,7 +152,12 @@ def check_same_columns(
         if before.reader != chunks.reader:
             raise ValueError(f"is read by {chunks.reader!r}, not by {before.reader!r}")
         if not names_only or {spec.name for spec in columns} != {spec.name for spec in before.columns}:
-            joined_specs(before.columns, columns)
+            joined = joined_specs(before.columns, columns)
+            # JSON and Parquet are read as the manifest says; arrays on disk have a type of their own.
+            if chunks.name == "columns" and (
+                other := difference(joined, before.columns) or difference(columns, joined)
+            ):
+                raise ValueError(other)
     except ValueError as exc:
         what = f"cannot be added to: what is new {exc}."
         raise OutputDirError(f"{directory}/", what, "Write them into another directory") from exc

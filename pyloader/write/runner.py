@@ -322,7 +322,8 @@ class Run:
         for output, kept in self._terms.kept.items():
             if kept and output in self._request.outputs:
                 before = read_manifest(self._root / output / MANIFEST_NAME)
-                check_same_columns(self._root / output, before, columns, chunks, names_only=True)
+                names_only = begun.layout.form_name != "array"  # else the first rows have decided it all
+                check_same_columns(self._root / output, before, columns, chunks, names_only=names_only)
 
     def _raise(self, unit: Unit | None, error: BaseException) -> NoReturn:
         """Raise the error of a unit, with the line in the file; None is a file that was read through."""

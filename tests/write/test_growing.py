@@ -248,3 +248,17 @@ def test_a_stopped_split_does_not_write_over_what_came_to_its_outputs_meanwhile(
     with pytest.raises(SplitError, match=r"holds 1 chunk of another dump .* --overwrite, which deletes its 1 sample$"):
         split("day1.jsonl", "grown", **options)
     assert ids("grown/train") == [1]
+
+
+@pytest.mark.parametrize("form", ["columns", "jsonl.zst"])
+def test_a_day_of_whole_numbers_is_added_to_fractions_and_the_set_loads(form: str) -> None:
+    for number, value in enumerate((1.5, 2)):
+        Path("day.jsonl").write_text(f'{{"id": {number}, "x": {value}}}\n')
+        split("day.jsonl", "grown", output_format=form, append=number > 0, again=number > 0)
+    with DataLoader(data_dir="grown", batch_size=2) as loader:
+        assert next(loader)["x"].tolist() == [1.5, 2.0]
+    Path("day.jsonl").write_text('{"id": 0.5, "x": 1}\n')
+    if form == "columns":  # whose arrays have a type of their own, and the earlier ones keep it
+        with pytest.raises(SplitError, match="cannot be added to: what is new has 'id' as float64, not 'id' as int64"):
+            split("day.jsonl", "grown", output_format=form, append=True, again=True)
+    assert ids("grown") == [0, 1]
