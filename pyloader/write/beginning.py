@@ -26,6 +26,7 @@ from pyloader.write.chunk_files import is_whole
 from pyloader.write.holdout import HOLDOUT_RULE
 from pyloader.write.inputs import Inputs
 from pyloader.write.job import CONTENT_RULE, Job, Terms
+from pyloader.write.known_inputs import newest_version
 from pyloader.write.placing import finish_placing, forget_coming
 from pyloader.write.refusals import foreign_chunks, made_by_an_earlier_version, other_holdout, stopped_split
 from pyloader.write.removing import (
@@ -48,7 +49,6 @@ __all__ = [
     "discard",
     "fractions_in",
     "make_room",
-    "next_version",
     "places_to_lock",
     "text_columns",
 ]
@@ -117,7 +117,7 @@ def begin(
             for output, manifest in found.items():
                 terms.kept[output] = [entry for entry in manifest.chunks if entry.file not in joined]
                 terms.removed[output] = [entry for entry in manifest.chunks if entry.file in joined]
-            terms.data_version = next_version(found)
+            terms.data_version = newest_version(found) + 1
             _follow_set(terms, request, found, 0 if joined else inputs.raw_bytes)
         terms.first = dict.fromkeys(request.outputs, 0)
         make_room(root, found, request.outputs, overwrite=overwrite)
@@ -168,11 +168,6 @@ def chunk_sets(root: Path) -> dict[str, Manifest]:
         for place in places
         if (place / MANIFEST_NAME).is_file()
     }
-
-
-def next_version(found: Mapping[str, Manifest]) -> int:
-    """Return the number of the version after those of some sets: they count together."""
-    return 1 + max((manifest.version_number for manifest in found.values()), default=0)
 
 
 def text_columns(terms: Terms, root: Path) -> list[str]:

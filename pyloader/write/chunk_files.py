@@ -131,12 +131,13 @@ def new_manifest(
         columns = joined_specs(before.columns, columns)
         carried = {name: before.made_by[name] for name in ("set_sizes",) if name in before.made_by}
         made_by = {**carried, **made_by, "origins": _origins(before, kept, made_by, len(entries))}
+    number = max(version, 1 if before is None else before.version_number)
     return Manifest(
         columns=tuple(columns),
         reader=chunks.reader,
         chunks=(*kept, *entries),
         made_by=dict(made_by),
-        data_version=version if version > 1 else msgspec.UNSET,
+        data_version=number if number > 1 else msgspec.UNSET,
     )
 
 

@@ -19,8 +19,17 @@ from pyloader.errors import ChunkReadError, OutputDirError, SplitError
 from pyloader.files import INPUTS_NAME, Manifest, utf8_name
 from pyloader.write.file_digests import digest_of_file, joined_digest
 from pyloader.write.inputs import InputFile
+from pyloader.write.removing import version_of_chunk
 
-__all__ = ["KnownInput", "NewInputs", "encode_inputs", "known_input", "new_inputs", "read_known_inputs"]
+__all__ = [
+    "KnownInput",
+    "NewInputs",
+    "encode_inputs",
+    "known_input",
+    "new_inputs",
+    "newest_version",
+    "read_known_inputs",
+]
 
 
 class KnownInput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -60,13 +69,23 @@ class NewInputs:
     aliases: tuple[KnownInput, ...] = field(default=())
 
 
+def newest_version(found: Mapping[str, Manifest]) -> int:
+    """Return the newest version of some sets, which count together; 0 where there is none.
+
+    The names of chunks have a say: earlier versions of pyloader leave the number out of manifests that they write.
+    """
+    manifests = found.values()
+    named = (version_of_chunk(chunk.file) for manifest in manifests for chunk in manifest.chunks)
+    return max((*(manifest.version_number for manifest in manifests), *named), default=0)
+
+
 def read_known_inputs(root: Path, found: Mapping[str, Manifest]) -> list[KnownInput]:
     """Return what the sets `found` in a directory have taken in.
 
     Raises:
       OutputDirError: the list is damaged.
     """
-    path, newest = root / INPUTS_NAME, max((manifest.version_number for manifest in found.values()), default=0)
+    path, newest = root / INPUTS_NAME, newest_version(found)
     try:
         lines = msgspec.json.Decoder(KnownInput).decode_lines(path.read_bytes()) if path.is_file() else []
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:

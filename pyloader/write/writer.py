@@ -16,11 +16,12 @@ from pyloader.errors import OutputDirError, SplitError, WriteError
 from pyloader.files import ChunkEntry, DirectoryLock, Manifest, no_room
 from pyloader.options import parse_bytes
 from pyloader.read.numbers import NumberError, as_column
-from pyloader.write.beginning import chunk_sets, make_room, next_version
+from pyloader.write.beginning import chunk_sets, make_room
 from pyloader.write.blocks import BLOCK_BYTES
 from pyloader.write.chunk_files import check_number, chunk_name, new_manifest, write_chunk
 from pyloader.write.chunking import ChunkCutter
 from pyloader.write.job import Job
+from pyloader.write.known_inputs import newest_version
 from pyloader.write.layout import Layout
 from pyloader.write.placing import finish_placing, forget_coming, place_all
 from pyloader.write.refusals import check_is_path, foreign_chunks, other_holdout, stopped_split
@@ -112,7 +113,7 @@ class ChunkWriter:
         make_room(root, found, [""], overwrite=overwrite)
         if not (append and found):
             return ()
-        self._version = next_version(found)
+        self._version = newest_version(found) + 1
         return found[""].chunks
 
     def write(self, sample: Mapping[str, Any]) -> None:

@@ -246,6 +246,18 @@ def test_a_damaged_list_says_what_its_removal_means() -> None:
         split("dumps/day2.jsonl", "set", append=True)
 
 
+def test_a_manifest_that_an_earlier_version_of_pyloader_wrote_anew_loses_no_chunk_and_no_input() -> None:
+    split("dumps/day1.jsonl", "set", chunk_samples=40)
+    split("dumps/day2.jsonl", "set", append=True)
+    path = Path("set/manifest.json")
+    content = json.loads(path.read_text())
+    del content["data_version"]
+    path.write_text(json.dumps(content))
+    assert split("dumps/*.jsonl", "set", append=True).num_known == 2
+    assert ids() == days(1, 2, 3)
+    assert json.loads(path.read_text())["data_version"] == 3
+
+
 def test_again_without_append_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="give append as well"):
         split("dumps/day1.jsonl", "set", again=True)
