@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -45,12 +46,12 @@ class KnownInput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
       column: The column that it was named for; "" where no column was.
     """
 
-    version: int
+    version: Annotated[int, msgspec.Meta(ge=1)]
     path: str
     num_bytes: int
     modified_ns: int
     digest: str = ""
-    num_parts: int = 1
+    num_parts: Annotated[int, msgspec.Meta(ge=1, le=2**24)] = 1
     column: str = ""
 
 
