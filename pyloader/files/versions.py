@@ -20,7 +20,7 @@ from pyloader.errors import ManifestError
 from pyloader.files.chunk_list import fingerprint_of
 from pyloader.files.coming import VERSIONS_NAME
 from pyloader.files.manifest import MANIFEST_NAME, ChunkEntry, Manifest, sorted_and_checked
-from pyloader.files.origins import first_origins
+from pyloader.files.origins import first_origins, origins_of
 
 __all__ = [
     "Version",
@@ -168,7 +168,7 @@ def difference_of_versions(before: Manifest, after: Manifest, *, made_seconds: i
         num_chunks=len(before.chunks),
         num_samples=before.num_samples,
         made_seconds=made_seconds,
-        command=before.command,
+        command=origins_of(before)[-1].command,
         added=tuple(entry.file for entry in after.chunks if entry.file not in old),
         removed=tuple(entry for entry in before.chunks if entry.file not in new),
         columns=before.columns if before.columns != after.columns else None,

@@ -209,7 +209,8 @@ def _dropped(place: Path) -> _Dropped:
     ended = []
     for version, before in versions.manifests():
         if newest.issuperset(entry.file for entry in before.chunks):
-            lines[version.number] = difference_of_versions(before, after, made_seconds=version.made_seconds)
+            difference = difference_of_versions(before, after, made_seconds=version.made_seconds)
+            lines[version.number] = msgspec.structs.replace(difference, command=version.command)
             after = before
         else:
             ended.append(version.number)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -155,7 +156,7 @@ def test_the_version_is_named_by_peek_the_log_line_of_a_rank_and_receipts(
     add(1)
     add(2)
     assert main(["peek", "set"]) == 0
-    assert "version      2: versions 1, 2 can be loaded, DataLoader(data_version=N)\n" in capsys.readouterr().out
+    assert "version      2; earlier ones: pyloader peek set --versions\n" in capsys.readouterr().out
     with caplog.at_level(logging.INFO, "pyloader"):
         for rank in (0, 1):
             with DataLoader(data_dir="set", world=(rank, 2), audit_dir="receipts", **OPTIONS) as loader:
@@ -194,6 +195,32 @@ def test_ranks_on_different_versions_are_an_error_of_the_audit(capsys: pytest.Ca
     said = capsys.readouterr().err
     assert "is of version 3 of the chunks, and rank-0-of-2-" in said
     assert "All ranks of a run read one version: DataLoader(..., data_version=2)" in said
+
+
+def test_the_versions_are_listed_with_what_made_them(capsys: pytest.CaptureFixture[str]) -> None:
+    add(1, num_rows=50, chunk_samples=50)
+    for day in (2, 3):
+        add(day, num_rows=5)
+    compact("set", drop_versions=True)
+    assert main(["peek", "set", "--versions"]) == 0
+    lines = [re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "WHEN", line) for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        "version   made               samples   chunks",
+        "      4   WHEN        60        2   pyloader compact set/",
+        "      3   WHEN        60        3   ended: chunks of it were deleted",
+        "      2   WHEN        55        2   ended: chunks of it were deleted",
+        "      1   WHEN        50        1   pyloader split day1.jsonl set/ --chunk-samples 50",
+    ]
+    assert main(["peek", "set", "--versions", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(version["number"], version["is_ended"]) for version in found] == [
+        (4, False),
+        (3, True),
+        (2, True),
+        (1, False),
+    ]
+    assert main(["peek", "day1.jsonl", "--versions"]) == 2
+    assert "has no manifest.json, and so no versions. Name a set of chunks" in capsys.readouterr().err
 
 
 # What cannot be done
