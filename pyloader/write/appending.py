@@ -12,6 +12,7 @@ from pyloader.write.inputs import InputFile, InputNames, input_groups
 from pyloader.write.known_inputs import KnownInput, encode_inputs, new_inputs, read_known_inputs
 from pyloader.write.placing import finish_placing
 from pyloader.write.request import Request
+from pyloader.write.set_chunks import format_in_set
 
 __all__ = ["Taking", "what_to_take"]
 
@@ -27,12 +28,14 @@ class Taking:
       made_by: The command that makes the same chunks again.
       known: The inputs that were taken in before.
       num_known: How many of those that were named are among them.
+      output_format: That of the set that is added to, where there is one; None leaves it open.
     """
 
     request: Request | None
     made_by: str
     known: Sequence[KnownInput] = ()
     num_known: int = 0
+    output_format: str | None = None
 
 
 def what_to_take(request: Request, *, overwrite: bool) -> Taking:
@@ -47,7 +50,9 @@ def what_to_take(request: Request, *, overwrite: bool) -> Taking:
     finish_placing(root)
     found = {} if overwrite else chunk_sets(root)
     known = read_known_inputs(root, found)
-    everything = Taking(request, request.command(), known)
+    entries = [entry for manifest in found.values() for entry in manifest.chunks]
+    output_format = format_in_set(entries) if request.append else None
+    everything = Taking(request, request.command(), known, output_format=output_format)
     if request.again or not (request.append and known):
         return everything
     groups = input_groups(request.inputs, request.columns)
@@ -63,10 +68,11 @@ def what_to_take(request: Request, *, overwrite: bool) -> Taking:
         check_can_be_added_to(root, found, request)
         if new.aliases:
             write_whole(root / INPUTS_NAME, encode_inputs(known))
-        return Taking(None, "", known, new.num_known)
+        return replace(everything, request=None, known=known, num_known=new.num_known)
     taking = replace(request, inputs=_names(request.inputs, new.groups))
     is_short = len(new.groups) == 1 or (len(new.groups) <= _NAMED and not isinstance(request.inputs, Mapping))
-    return Taking(taking, (taking if is_short else request).command(), known, new.num_known)
+    made_by = (taking if is_short else request).command()
+    return replace(everything, request=taking, made_by=made_by, known=known, num_known=new.num_known)
 
 
 def _names(given: InputNames, groups: Sequence[tuple[InputFile, ...]]) -> InputNames:

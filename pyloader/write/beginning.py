@@ -38,7 +38,7 @@ from pyloader.write.removing import (
     version_of_chunk,
 )
 from pyloader.write.request import Request
-from pyloader.write.set_sizes import said_sizes, sizes_in_set, sizes_of
+from pyloader.write.set_chunks import said_sizes, sizes_in_set, sizes_of
 from pyloader.write.sizes import ChunkSizes
 from pyloader.write.versions import versions
 

@@ -34,7 +34,6 @@ from pyloader.files import (
 from pyloader.machine.limits import num_processors
 from pyloader.write.beginning import begin, chunk_sets, places_to_lock
 from pyloader.write.choosing import first_layout
-from pyloader.write.formats import FORMATS
 from pyloader.write.inputs import InputNames, find_inputs
 from pyloader.write.job import Job
 from pyloader.write.placing import finish_placing
@@ -42,7 +41,7 @@ from pyloader.write.preparing import is_settled_at_the_end
 from pyloader.write.refusals import check_is_path
 from pyloader.write.removing import index_of_chunk, output_directory, remove_own
 from pyloader.write.request import Request
-from pyloader.write.set_sizes import said_sizes, sizes_in_set
+from pyloader.write.set_chunks import format_in_set, said_sizes, sizes_in_set
 from pyloader.write.sizes import ChunkSizes
 from pyloader.write.workers import Workers
 
@@ -170,14 +169,14 @@ def _format_of(place: Path, manifest: Manifest) -> str:
     Raises:
       OutputDirError: they are of another, or were not written by this program.
     """
-    forms = {form_of(entry.file).removeprefix(".") for entry in manifest.chunks}
     others = [entry.file for entry in manifest.chunks if index_of_chunk(entry.file) is None]
-    known = [name for name in FORMATS if {FORMATS[name].suffix.removeprefix(".")} == forms and name in _INPUTS]
-    if others or not known:
-        held = f"holds {' and '.join(sorted(forms))} chunks"
+    found = format_in_set(manifest.chunks)
+    if others or found not in _INPUTS:
+        forms = sorted({form_of(entry.file).removeprefix(".") for entry in manifest.chunks})
+        held = f"holds {' and '.join(forms)} chunks"
         held = f"holds {others[0]}, which pyloader did not name" if others else held
         raise OutputDirError(f"{place}/", f"{held}.", f"pyloader joins {', '.join(_INPUTS)}: split its samples anew")
-    return known[0]
+    return found
 
 
 def _names(place: Path, entries: Sequence[ChunkEntry], name: str) -> InputNames:

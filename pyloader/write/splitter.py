@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,6 @@ from pyloader.write.workers import Workers
 __all__ = ["discard_stopped", "split"]
 
 _WORTH_PROCESSES = 2**28  # bytes of a dump, for which the start of a process is little
-_log = logging.getLogger("pyloader")
 
 
 def split(
@@ -190,10 +189,11 @@ def _take_in(taking: Taking, typed: str, workers: Workers, *, overwrite: bool, s
             return 0
         return workers.carry_out(request, found, job, terms, layout, waits=waits, show=show, known=taking.known)
 
+    laid_out = request if request.output_format else replace(request, output_format=taking.output_format)
     try:
-        return run(first_layout(request, found))
+        return run(first_layout(laid_out, found))
     except SplitError as exc:
-        if (layout := parquet_instead(request, found, exc)) is None:
+        if (layout := parquet_instead(laid_out, found, exc)) is None:
             raise
         job.end()
         return run(layout)

@@ -19,7 +19,7 @@ from pyloader.write.layout import Layout
 from pyloader.write.preparing import Learnt
 from pyloader.write.request import Request
 from pyloader.write.runner import Run
-from pyloader.write.set_sizes import sizes_of
+from pyloader.write.set_chunks import sizes_of
 
 __all__ = ["Workers"]
 

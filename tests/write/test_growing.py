@@ -262,3 +262,13 @@ def test_a_day_of_whole_numbers_is_added_to_fractions_and_the_set_loads(form: st
         with pytest.raises(SplitError, match="cannot be added to: what is new has 'id' as float64, not 'id' as int64"):
             split("day.jsonl", "grown", output_format=form, append=True, again=True)
     assert ids("grown") == [0, 1]
+
+
+@pytest.mark.parametrize("form", ["columns", "jsonl", "parquet"])
+def test_what_is_added_gets_the_format_of_what_is_there(form: str) -> None:
+    split("day1.jsonl", "grown", output_format=form, chunk_samples=20)
+    split("day2.jsonl", "grown", append=True)
+    assert {path.suffix for path in Path("grown").glob("chunk-*")} == {f".{form}"}
+    Path("grown/chunk-v00002-00001." + form).rename("lost")
+    split("day2.jsonl", "grown", append=True)
+    assert ids("grown") == days(1, 2)

@@ -1,19 +1,26 @@
-"""How large the chunks of an append are: they follow those of the set, so that small appends make few chunks."""
+"""What the chunks of a set are like: those of an append follow them, in format and in size."""
 
 from __future__ import annotations
 
 import itertools
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pyloader.files import ChunkEntry, Manifest, origins_of
+from pyloader.files import ChunkEntry, Manifest, form_of, origins_of
 from pyloader.options import parse_bytes
+from pyloader.write.formats import FORMATS
 from pyloader.write.sizes import DEFAULT_CHUNK_BYTES, MIN_CHUNKS, ChunkSizes
 
-__all__ = ["said_sizes", "sizes_in_set", "sizes_of"]
+__all__ = ["format_in_set", "said_sizes", "sizes_in_set", "sizes_of"]
 
 _OPTIONS = {"--chunk-bytes": "chunk_bytes", "--chunk-samples": "chunk_samples", "--num-chunks": "num_chunks"}
+
+
+def format_in_set(entries: Iterable[ChunkEntry]) -> str | None:
+    """Return the format of chunks, one of FORMATS; None where they have several, or another."""
+    forms = {form_of(entry.file) for entry in entries}
+    return next((name for name, chunks in FORMATS.items() if {chunks.suffix} == forms), None)
 
 
 def said_sizes(manifest: Manifest) -> dict[str, int]:
