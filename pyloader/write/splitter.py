@@ -31,8 +31,6 @@ from pyloader.write.workers import Workers
 
 __all__ = ["discard_stopped", "split"]
 
-_WORTH_PROCESSES = 2**28  # bytes of a dump, for which the start of a process is little
-
 
 def split(
     inputs: InputNames,
