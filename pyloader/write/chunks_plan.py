@@ -93,10 +93,10 @@ def named_chunks(
     """
     cut: list[ChunkEntry | None] = [entry for receipt in receipts for entry in receipt.chunks.get(output, ())]
     found = cut or [made.get(task.name) for task in tasks]
-    names = (chunk_name(index, chunks, version) for index in itertools.count(first))
+    renamed = msgspec.structs.replace
     return [
-        (None, "") if entry is None else (msgspec.structs.replace(entry, file=name), entry.file)
-        for entry, name in zip(found, names)  # noqa: B905
+        (None, "") if entry is None else (renamed(entry, file=chunk_name(index, chunks, version)), entry.file)
+        for index, entry in enumerate(found, start=first)
     ]
 
 
