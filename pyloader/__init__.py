@@ -10,7 +10,7 @@ The way of a sample, one folder a step:
     collate  numbers -> arrays                       (you: DataCollator.collate_batch)
     deliver  ahead of time, in order, within limits  (DataLoader)
 
-`write` makes the chunks: `pyloader split` on the command line, `split` and `ChunkWriter` here.
+`write` makes the chunks: `pyloader split` on the command line, `split`, `compact` and `ChunkWriter` here.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     )
     from pyloader.run.loader_options import MAX_QUEUE_SIZE
     from pyloader.world import World
-    from pyloader.write import ChunkWriter, split
+    from pyloader.write import ChunkWriter, compact, split
 
 # Where each name comes from: imported when it is first used.
 _HOMES = {
@@ -71,6 +71,7 @@ _HOMES = {
     "TextReader": "read",
     "TokenReader": "read",
     "World": "world",
+    "compact": "write",
     "open_chunk": "files",
     "reader_for": "read",
     "register_reader": "read",
@@ -101,6 +102,7 @@ __all__ = [
     "TokenReader",
     "World",
     "__version__",
+    "compact",
     "open_chunk",
     "reader_for",
     "register_reader",

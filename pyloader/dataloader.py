@@ -24,7 +24,7 @@ from pyloader.run.adapters import DeliveredState, HasPosition
 from pyloader.run.arguments import LoaderArguments
 from pyloader.run.loader_options import MAX_QUEUE_SIZE, LoaderOptions
 from pyloader.run.loop import Loop, State
-from pyloader.run.resolving import resolve
+from pyloader.run.resolving import in_version_of_state, resolve
 from pyloader.run.run import ChunkRun
 from pyloader.world import World
 
@@ -94,12 +94,14 @@ class DataLoader(Loop[Position, Any], HasPosition):
         Integers are float64 beside NaN, and stay integers beside one.  None leaves None, which cannot be collated.
       audit_dir: Where receipts of what was delivered are written, 40 bytes a batch, for `pyloader audit`: a directory,
         the same for all ranks and for runs that resume.  None writes none.
+      data_version: Which version of a set that grows by `pyloader split --append`, counted from 1; None is the newest,
+        and `load_state_dict` then goes to the one that the state was saved on.
 
     Raises:
       TypeError: an argument of the wrong kind, or an option that does not exist; the message says what to write.
       ValueError: a number out of range, or a window that the queue or max_bytes cannot hold.
       DataDirError: no chunks, or several ranks and no counts of their samples.
-      ManifestError: the chunks differ from their manifest.
+      ManifestError: the chunks differ from their manifest, there is no such version, or other ranks read another.
       ReceiptError: nothing can be written in audit_dir.
     """
 
@@ -130,6 +132,7 @@ class DataLoader(Loop[Position, Any], HasPosition):
         copy: bool = True,
         world: World | tuple[int, int] | str | None = "auto",
         audit_dir: str | os.PathLike[str] | None = None,
+        data_version: int | None = None,
         nulls: Mapping[str, Any] | str | None = None,
         **old_names: Any,
     ) -> None:
@@ -158,6 +161,7 @@ class DataLoader(Loop[Position, Any], HasPosition):
             copy=copy,
             world=world,
             audit_dir=audit_dir,
+            data_version=data_version,
             nulls=nulls,
         )
         options = resolve(given.renamed(old_names))
@@ -291,12 +295,18 @@ class DataLoader(Loop[Position, Any], HasPosition):
             if order.num_streams == 1
             else []
         )
-        state = state_of(position, order, left_out)
+        state = state_of(position, order, left_out, data_version=self._options.run.chunks.data_version)
         return DeliveredState(state, self.steps_done, self.epochs_done, counters.num_steps, counters.num_samples)
 
     def _load(self, state: dict[str, Any]) -> None:
-        options, position, left_out = self._options.resuming(state)
+        before = self._options
+        options, position, left_out = in_version_of_state(before, state).resuming(state)
         self._go_to(position, State.LOADED)
+        if options.run.chunks is not before.run.chunks:
+            self._quarantine = options.new_quarantine()
+            if self._receipts is not None:
+                self._receipts.data_version = options.run.chunks.data_version
+            self._bar = ProgressBar(options.steps_per_epoch) if self._bar is not None else None
         self._quarantine.leave_out(left_out)
         self._options = options
 

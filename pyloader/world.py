@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import sys
@@ -13,7 +14,9 @@ import numpy as np
 
 from pyloader.options import checked_integer
 
-__all__ = ["World", "resolve_world", "world_and_source"]
+__all__ = ["World", "first_said", "resolve_world", "world_and_source"]
+
+_ANSWER_MS = 10_000  # the longest that the place where ranks meet may take to answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +134,29 @@ def resolve_world(value: Any) -> tuple[World, str]:
     if not isinstance(value, World):
         raise TypeError(f'world must be "auto", None, (rank, size) or a World, got {value!r}')
     return value, "as given"
+
+
+def first_said(key: str, value: str, source: str) -> str:
+    """Return what the first process has said under a key, `value` where this one is the first; nobody waits.
+
+    Args:
+      key: What is spoken of.
+      value: What this process says of it.
+      source: Who said which rank this is: torch.distributed and jax.distributed have a place where this is kept.  What
+        others say is not known without one.
+    """
+    try:
+        if source == "torch.distributed":
+            store = sys.modules["torch.distributed"].distributed_c10d._get_default_store()
+            return bytes(store.compare_set(key, "", value)).decode()
+        if source == "jax.distributed":
+            client = sys.modules["jax._src.distributed"].global_state.client
+            with contextlib.suppress(RuntimeError):  # another process was first
+                client.key_value_set(key, value)
+            return str(client.blocking_key_value_get(key, _ANSWER_MS))
+    except (AttributeError, KeyError, NotImplementedError, RuntimeError, TypeError):
+        pass  # another version of the library, or a place that cannot compare
+    return value
 
 
 def _of_torch(distributed: Any) -> tuple[World, str] | None:

@@ -11,7 +11,7 @@ from pyloader.audit.planned import streams_of_order
 from pyloader.audit.receipts import Receipt, read_receipts
 from pyloader.audit.report import Audit
 from pyloader.errors import ReceiptError
-from pyloader.files import ChunkList
+from pyloader.files import ChunkList, in_version_of
 from pyloader.plan import Order, order_digest
 
 __all__ = ["audit_epochs"]
@@ -33,6 +33,7 @@ def audit_epochs(audit_dir: str | os.PathLike[str], chunks: ChunkList) -> Audit:
       DataDirError: the chunks' counts are unknown.
     """
     receipts = read_receipts(audit_dir)
+    chunks = _chunks_of(receipts, chunks)
     order = _only_order(receipts, chunks)
     streams = streams_of_order(order, chunks)
     spans, damaged = [], {}
@@ -58,6 +59,22 @@ def audit_epochs(audit_dir: str | os.PathLike[str], chunks: ChunkList) -> Audit:
         num_replaced=history.num_replaced,
         order=order,
     )
+
+
+def _chunks_of(receipts: Sequence[Receipt], chunks: ChunkList) -> ChunkList:
+    """Return the chunks in the version that all receipts are of."""
+    first, *others = receipts
+    for other in others:
+        if (mine := _version(other)) != (theirs := _version(first)):
+            what = f"is of version {mine} of the chunks, and {first.path.name} of version {theirs}."
+            remedy = f"All ranks of a run read one version: DataLoader(..., data_version={min(mine, theirs)})"
+            raise ReceiptError(str(other.path), what, f"{remedy}; receipts of other runs belong elsewhere")
+    number = first.header.data_version
+    return in_version_of(chunks, first.header.order.fingerprint, number or None) or chunks
+
+
+def _version(receipt: Receipt) -> int:
+    return receipt.header.data_version or 1
 
 
 def _only_order(receipts: Sequence[Receipt], chunks: ChunkList) -> Order:

@@ -59,6 +59,8 @@ class ReceiptHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     size: int  # of how many
     begun_ns: int  # when the receipt was begun, nanoseconds since 1970
     process: str  # the host and the process id
+    # the version of the chunks; of a set that was never added to there is none
+    data_version: int | msgspec.UnsetType = msgspec.UNSET
     # CRC-32 of what is before it in its line; older receipts have none
     checksum: int | msgspec.UnsetType = msgspec.UNSET
 
@@ -87,11 +89,15 @@ class ReceiptWriter:
       rank: Which rank this is.
       size: Of how many.
 
+    Attributes:
+      data_version: The version of the chunks, for receipts that are begun; None for a set that was never added to.
+
     Raises:
       ReceiptError: nothing can be written there.
     """
 
     def __init__(self, directory: str | os.PathLike[str], *, rank: int, size: int) -> None:
+        self.data_version: int | None = None
         self._directory, self._rank, self._size = Path(directory), rank, size
         self._order: Order | None = None
         self._begun = 0.0
@@ -148,6 +154,7 @@ class ReceiptWriter:
             size=self._size,
             begun_ns=begun_ns,
             process=f"{socket.gethostname()}:{os.getpid()}",
+            data_version=msgspec.UNSET if self.data_version is None else self.data_version,
         )
         self._append(header.line())
         self._order = order

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from pyloader.cli.dialect import add_form_options, said_words, take_form
@@ -19,6 +20,7 @@ from pyloader.datareader import DataReader
 from pyloader.errors import DataDirError, ManifestError
 from pyloader.files import (
     MANIFEST_NAME,
+    VERSIONS_NAME,
     ChunkList,
     Manifest,
     Scan,
@@ -29,6 +31,7 @@ from pyloader.files import (
     locked,
     manifest_below,
     no_such_place,
+    read_manifest,
     scan_directory,
     utf8_name,
     write_manifest,
@@ -37,6 +40,8 @@ from pyloader.inspecting.beginnings import header_reader
 from pyloader.inspecting.counting import Count, count_samples
 from pyloader.options import format_bytes
 from pyloader.read import TokenReader, reader_for, reader_name, registered_reader
+from pyloader.write.placing import keep_version
+from pyloader.write.removing import version_of_chunk
 
 __all__ = ["add_parser", "run"]
 
@@ -99,12 +104,27 @@ def _index(arguments: argparse.Namespace, root: Path, target: Path) -> int:
         root="" if target.parent.resolve() == root.resolve() else str(root.resolve()),
     )
     if not arguments.dry_run:
+        manifest = _next_version(target, manifest)
         write_manifest(target, manifest)
     if arguments.json:
         print(as_json(manifest))
     elif not arguments.quiet:
         print("\n".join(_screen(arguments, target, manifest, count, scan, _leftover(chunks, reader))))
     return GOOD
+
+
+def _next_version(target: Path, manifest: Manifest) -> Manifest:
+    """Return a manifest as the next version of a set that has several; the present one can be gone back to."""
+    named = max(version_of_chunk(chunk.file) for chunk in manifest.chunks)
+    if target.name != MANIFEST_NAME or (named == 1 and not target.with_name(VERSIONS_NAME).is_file()):
+        return manifest
+    try:
+        number = max(named, read_manifest(target).version_number + 1)
+    except (FileNotFoundError, ManifestError):  # it is lost: the chunks' names tell how far it had come
+        return msgspec.structs.replace(manifest, data_version=max(2, named))
+    after = msgspec.structs.replace(manifest, data_version=number)
+    keep_version(target.parent, after)
+    return after
 
 
 def _target(root: Path, output: str | None) -> Path:

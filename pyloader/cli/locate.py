@@ -14,8 +14,9 @@ from pyloader.audit.planned import streams_of_order
 from pyloader.cli.main import GOOD
 from pyloader.cli.screens import as_json, as_table, counted
 from pyloader.errors import FileError
-from pyloader.files import list_chunks
+from pyloader.files import in_version_of, list_chunks
 from pyloader.plan import (
+    data_version_in_state,
     is_filling,
     left_out_in_state,
     order_from_state,
@@ -48,8 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
     order = order_from_state(state)
     steps_done = position_from_state(state, order).steps_done
     left_out = set(left_out_in_state(state))
-    chunks = list_chunks(arguments.data_dir)
-    if chunks.fingerprint != order.fingerprint:
+    chunks = in_version_of(list_chunks(arguments.data_dir), order.fingerprint, data_version_in_state(state))
+    if chunks is None:
         what = f"was saved on other chunks: their names or sizes differ from those of {arguments.data_dir}."
         raise FileError(arguments.state, what, "Name the chunks it was saved on")
     streams = streams_of_order(order, chunks)

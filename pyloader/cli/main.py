@@ -24,6 +24,7 @@ GOOD, PROBLEMS, WRONG_USE, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141
 # Command -> its module and what it does.  Only the chosen one's module is imported.
 COMMANDS = {
     "split": ("pyloader.cli.split", "split a dump that does not fit in memory into chunk files"),
+    "compact": ("pyloader.cli.compact", "join the small chunks that appends have left"),
     "peek": ("pyloader.cli.peek", "show what is inside of chunks, or of a dump, and what it takes to train on it"),
     "verify": ("pyloader.cli.verify", "find chunks that are damaged, missing or not in the manifest"),
     "locate": ("pyloader.cli.locate", "show chunk and row of every sample of a training step"),

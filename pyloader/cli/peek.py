@@ -25,6 +25,7 @@ from pyloader.cli.screens import (
     progress_over_chunks,
     shortened,
 )
+from pyloader.cli.version_list import version_list
 from pyloader.columns import Columns, row_count
 from pyloader.files import form_of, list_chunks
 from pyloader.inspecting.contents import ColumnSummary
@@ -52,6 +53,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--columns", metavar="A,B", help="show only these columns")
     add_form_options(parser)
     parser.add_argument("--all", action="store_true", help="read every chunk, not only the first")
+    parser.add_argument("--versions", action="store_true", help="only list the versions of a set that was added to")
     parser.add_argument("--json", action="store_true", help="everything as JSON")
     parser.add_argument("-q", "--quiet", action="store_true", help="no bar, and no samples")
     parser.set_defaults(func=run)
@@ -64,6 +66,9 @@ def run(arguments: argparse.Namespace) -> int:
             raise ValueError(f"--{option.replace('_', '-')} must be at least {least}, got {getattr(arguments, option)}")
     progress = progress_over_chunks("read", quiet=arguments.quiet)
     chunks = list_chunks(arguments.path)
+    if arguments.versions:
+        print(version_list(chunks, json=arguments.json))
+        return GOOD
     take_form(arguments, chunks.path(0))
     sight = peek_chunks(chunks, read_all=arguments.all, progress=progress, make_reader=reader_maker(arguments))
     chosen = _chosen([column.name for column in sight.columns], arguments.columns)
@@ -122,6 +127,8 @@ def _head(sight: Peek, path: str, said: str) -> Iterator[tuple[str, str]]:
     if not short:
         yield path, ""
     yield path if short else "holds", "   ".join([*parts, sizes])
+    if chunks.newest is not None and chunks.data_version is not None:
+        yield "version", f"{chunks.data_version}; earlier ones: pyloader peek {shlex.quote(path)} --versions"
     if manifest is not None and manifest.command:
         yield "made by", f"the manifest says: {manifest.command}"
     if manifest is None and len(chunks) > 1:
@@ -220,6 +227,7 @@ def _as_dict(sight: Peek, arguments: argparse.Namespace, chosen: Sequence[str]) 
     return {
         "path": arguments.path,
         "num_chunks": len(sight.chunks),
+        "data_version": sight.chunks.data_version or 1,
         "num_samples": sight.num_samples,
         "is_counted": sight.is_counted,
         "disk_bytes": int(sight.chunks.sizes.sum()),

@@ -33,7 +33,7 @@ _EXAMPLES = """examples:
   pyloader split image=x.npy label=y.npy chunks/ --chunk-samples 4096
   zcat dump.jsonl.gz | pyloader split - chunks/ --from jsonl
   pyloader split dump.jsonl tokens/ --encode mypackage.text:Tokens --where mypackage.text:is_long
-  pyloader split day2.jsonl chunks/ --append
+  pyloader split 'days/*.jsonl' chunks/ --append
   pyloader split chunks/ --discard-stopped
 
 A run that was stopped goes on when the same command is given again; --discard-stopped gives up what it began.  Once it
@@ -112,7 +112,10 @@ def add_parser(subparsers: Any) -> None:
     how.add_argument("--address", metavar="A", help="of a running Ray cluster, for --engine ray: auto")
     there = how.add_mutually_exclusive_group()
     there.add_argument("--overwrite", action="store_true", help="delete the chunks that are in OUTPUT_DIR first")
-    there.add_argument("--append", action="store_true", help="add to them; they can be loaded meanwhile")
+    there.add_argument(
+        "--append", action="store_true", help="add to them what they do not know yet; they can be loaded meanwhile"
+    )
+    how.add_argument("--again", action="store_true", help="with --append: add what was taken in before once more")
     how.add_argument(
         "--discard-stopped",
         action="store_true",
@@ -157,6 +160,7 @@ def run(arguments: argparse.Namespace) -> int:
         columns=arguments.columns,
         overwrite=arguments.overwrite,
         append=arguments.append,
+        again=arguments.again,
         max_skipped=arguments.max_skipped,
         quarantine=arguments.quarantine,
         discard_stopped=arguments.discard_stopped,
@@ -221,9 +225,13 @@ def _screen(report: SplitReport, fill: Mapping[str, Any], quarantine: str | None
         rows.append(("left out", f"{counted(report.num_skipped, 'bad row')} of the dump{where}"))
     if report.why:
         rows += zip(["parquet", *[""] * 9], textwrap.wrap(report.why, max(40, width)), strict=False)
-    if not report.num_written:
+    if report.num_known:
+        were = "was" if report.num_known == 1 else "were"
+        what = f"{counted(report.num_known, 'input')} {were} taken in before: passed over"
+        rows.append(("known" if report.num_written else "nothing new", what))
+    elif not report.num_written:
         rows.append(("nothing to do", "all chunks were there already, and are as they should be"))
-    else:
+    if report.num_written:
         peak = peak_bytes()
         rows.append(("took", _duration(report.seconds) + (f", at most {format_bytes(peak)} of memory" if peak else "")))
     rows.append(("next", f"pyloader peek {shlex.quote(report.outputs[0].directory)}"))

@@ -103,8 +103,12 @@ def _next_step(result: Inspection, manifest: Path, place: str) -> list[tuple[str
         if maker.mends:
             them = "it" if is_one else "them"
             rows += [(label, f"write {these} again, and nothing else, by the command that made {them};"), ("", told)]
+        elif maker.command.startswith("pyloader compact"):
+            rows += [(label, f"put {these} back from a copy, or go back to a version before {maker.command}:")]
+            rows += [("", "DataLoader(data_version=N)")]
         elif maker.command and not maker.command.startswith("pyloader index"):
-            rows += [(label, f"put {these} back from a copy: standard input does not come again;"), ("", told)]
+            why = "others were joined since" if maker.is_partial else "standard input does not come again"
+            rows += [(label, f"put {these} back from a copy: {why};"), ("", told)]
         else:
             rest = f"if {manifest} is what is out of date: pyloader index {quoted} --overwrite"
             rows += [(label, f"fetch {these} again;"), ("", rest)]

@@ -1,13 +1,14 @@
 """Which chunk files exist, and how to open one."""
 
-from pyloader.files.chunk_list import ChunkList, form_of
-from pyloader.files.coming import NEXT_NAME, STAGING_NAME, coming_chunks
+from pyloader.files.chunk_list import ChunkList, fingerprint_of, form_of
+from pyloader.files.coming import INPUTS_NAME, NEXT_NAME, STAGING_NAME, VERSIONS_NAME, coming_chunks
 from pyloader.files.compressors import chunk_room, open_packed, packing_of
 from pyloader.files.conversions import conversion
 from pyloader.files.listing import (
     DataDir,
     chunks_of_scan,
     find_manifests,
+    in_version_of,
     list_chunks,
     manifest_below,
     no_such_place,
@@ -23,6 +24,7 @@ from pyloader.files.manifest import (
     read_manifest,
     utf8_name,
     write_manifest,
+    write_whole,
 )
 from pyloader.files.no_room import no_room
 from pyloader.files.npy_headers import NpyHeaderError, read_npy_header, rows_without_bytes
@@ -39,12 +41,22 @@ from pyloader.files.verification import (
     size_difference,
     verification_of,
 )
+from pyloader.files.versions import (
+    Version,
+    Versions,
+    difference_of_versions,
+    encode_versions,
+    kept_chunks,
+    read_versions,
+)
 
 __all__ = [
+    "INPUTS_NAME",
     "LOCK_NAME",
     "MANIFEST_NAME",
     "NEXT_NAME",
     "STAGING_NAME",
+    "VERSIONS_NAME",
     "ChunkEntry",
     "ChunkList",
     "DataDir",
@@ -56,6 +68,8 @@ __all__ = [
     "Scan",
     "Sniffer",
     "Verification",
+    "Version",
+    "Versions",
     "as_listed",
     "byte_difference",
     "check_names",
@@ -65,10 +79,15 @@ __all__ = [
     "chunks_of_scan",
     "coming_chunks",
     "conversion",
+    "difference_of_versions",
+    "encode_versions",
     "find_manifests",
+    "fingerprint_of",
     "form_of",
+    "in_version_of",
     "is_chunk_name",
     "is_manifest_name",
+    "kept_chunks",
     "line_blocks",
     "list_chunks",
     "locked",
@@ -85,6 +104,7 @@ __all__ = [
     "packing_of",
     "read_manifest",
     "read_npy_header",
+    "read_versions",
     "refuse_pointer",
     "room_of",
     "rows_without_bytes",
@@ -97,4 +117,5 @@ __all__ = [
     "utf8_name",
     "verification_of",
     "write_manifest",
+    "write_whole",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,7 @@ from pyloader.files.compressors import packing_of
 from pyloader.files.manifest import Manifest
 from pyloader.files.opening import suffix_of
 
-__all__ = ["ChunkList", "form_of"]
+__all__ = ["ChunkList", "fingerprint_of", "form_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +28,14 @@ class ChunkList:
       names: The chunks' paths relative to `root`, with forward slashes, sorted.
       sizes: int64 array of shape [len(names)]: bytes on disk.
       manifest: What is known of them, one entry for each in the same order, or None.
+      newest: The manifest of the newest version of a set that may have several; None where there are no versions.
     """
 
     root: Path
     names: tuple[str, ...]
     sizes: np.ndarray
     manifest: Manifest | None = None
+    newest: Manifest | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -49,6 +52,13 @@ class ChunkList:
         return np.array([chunk.num_samples for chunk in self.manifest.chunks], np.int64)
 
     @property
+    def data_version(self) -> int | None:
+        """The number of their version; None in a set that was never added to."""
+        if self.newest is None or self.manifest is None or self.newest.version_number == 1:
+            return None
+        return self.manifest.version_number
+
+    @property
     def row_bytes(self) -> int | None:
         """Bytes of memory that a row takes, where all columns are arrays; None where they are not, or nobody knows."""
         columns = () if self.manifest is None else self.manifest.columns
@@ -62,9 +72,14 @@ class ChunkList:
 
         Counts have no part in it: a state that was saved before there was a manifest can be loaded afterwards.
         """
-        digest = xxhash.xxh3_64("\n".join(self.names).encode("utf-8", "surrogateescape"))
-        digest.update(self.sizes.astype("<i8").tobytes())
-        return digest.hexdigest()
+        return fingerprint_of(self.names, self.sizes)
+
+
+def fingerprint_of(names: Sequence[str], sizes: np.ndarray) -> str:
+    """Return the fingerprint of chunks, which are sorted by name: 16 hexadecimal digits."""
+    digest = xxhash.xxh3_64("\n".join(names).encode("utf-8", "surrogateescape"))
+    digest.update(sizes.astype("<i8").tobytes())
+    return digest.hexdigest()
 
 
 def form_of(name: str) -> str:

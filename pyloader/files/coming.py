@@ -13,11 +13,13 @@ from pathlib import Path
 from pyloader.errors import ManifestError
 from pyloader.files.manifest import MANIFEST_NAME, read_manifest
 
-__all__ = ["NEXT_NAME", "STAGING_NAME", "coming_chunks"]
+__all__ = ["INPUTS_NAME", "NEXT_NAME", "STAGING_NAME", "VERSIONS_NAME", "coming_chunks"]
 
 # Chunks stay here until all of them are complete; loaders do not look into hidden directories.
 STAGING_NAME = ".split"
 NEXT_NAME = f".{MANIFEST_NAME}.next"
+VERSIONS_NAME = ".versions.jsonl"
+INPUTS_NAME = ".inputs.jsonl"
 
 
 def coming_chunks(directory: str | os.PathLike[str]) -> frozenset[str]:

@@ -19,12 +19,14 @@ from pyloader.files.coming import STAGING_NAME, coming_chunks
 from pyloader.files.manifest import MANIFEST_NAME, Manifest, is_manifest_name, read_manifest
 from pyloader.files.scanning import Scan, chunk_bytes, is_chunk_name, scan_directory
 from pyloader.files.stores import store_scheme
+from pyloader.files.versions import kept_chunks, read_versions
 from pyloader.machine.limits import available_bytes
 
 __all__ = [
     "DataDir",
     "chunks_of_scan",
     "find_manifests",
+    "in_version_of",
     "list_chunks",
     "manifest_below",
     "no_such_place",
@@ -38,7 +40,7 @@ _MAKE_SOME = "Make some: pyloader split DUMP... DIR"
 _SPLITS = {"train", "training", "val", "valid", "validation", "dev", "eval", "test", "testing"}
 
 
-def list_chunks(data_dir: DataDir) -> ChunkList:
+def list_chunks(data_dir: DataDir, *, version: int | None = None) -> ChunkList:
     """Find the chunks.
 
     Args:
@@ -46,15 +48,17 @@ def list_chunks(data_dir: DataDir) -> ChunkList:
         chunks.  A directory that holds a manifest.json is exactly what the manifest lists.  In a directory, and among
         what a pattern matches, `is_chunk_name` decides; what is named one by one is taken as it is.  A directory called
         *.columns is a chunk.
+      version: Which version of the set; None is the newest.
 
     Raises:
       DataDirError: nothing is there, or two datasets are.
-      ManifestError: the directory differs from its manifest.
+      ManifestError: the directory differs from its manifest, or there is no such version.
     """
     if isinstance(data_dir, str | os.PathLike):
-        return _list_place(os.fspath(data_dir))
+        return _list_place(os.fspath(data_dir), version)
     if not isinstance(data_dir, Sequence) or isinstance(data_dir, bytes):
         raise TypeError(f"data_dir must be a directory, a glob, a manifest or a list of chunks, got {data_dir!r}")
+    _check_no_version(version)
     return _from_paths([os.fspath(path) for path in data_dir], "the list of chunks")
 
 
@@ -89,7 +93,11 @@ def chunks_of_scan(root: Path, scan: Scan, shown: str) -> ChunkList:
     splits = sorted({name.partition("/")[0] for name in scan.chunks if "/" in name} & _SPLITS)
     if len(splits) > 1:
         raise _several(root, splits, shown)
-    coming = {os.path.join(place, name) for place in _places(scan) for name in coming_chunks(root / place)}
+    coming = {
+        os.path.join(place, name)
+        for place in _places(scan)
+        for name in coming_chunks(root / place) | kept_chunks(root / place)
+    }
     chunks = {name: size for name, size in scan.chunks.items() if name not in coming}
     if not chunks:
         hint = "Those that are being put in place count when their manifest is there" if coming else _MAKE_SOME
@@ -97,6 +105,26 @@ def chunks_of_scan(root: Path, scan: Scan, shown: str) -> ChunkList:
             hint = "A split was begun here: its command goes on with it"
         raise DataDirError(shown, "holds no chunk files.", hint)
     return ChunkList(root, tuple(chunks), np.array(list(chunks.values()), np.int64))
+
+
+def in_version_of(chunks: ChunkList, fingerprint: str, number: int | None) -> ChunkList | None:
+    """Return a set in the version that has a fingerprint; None where none has.
+
+    Args:
+      chunks: The set, in some version.
+      fingerprint: Of the chunks that are meant.
+      number: The number that their version is said to have; None is not said.
+
+    Raises:
+      ManifestError: chunks of that version were deleted, or differ from what is known of them.
+    """
+    if chunks.newest is None or (chunks.fingerprint == fingerprint and chunks.data_version == number):
+        return chunks if chunks.fingerprint == fingerprint else None
+    versions = read_versions(chunks.root, chunks.newest)
+    if found := versions.with_fingerprint(fingerprint, number or 1):
+        return list_chunks(chunks.root, version=found.number)
+    newest = list_chunks(chunks.root)
+    return newest if newest.fingerprint == fingerprint else None
 
 
 def no_such_place(shown: str) -> DataDirError:
@@ -115,14 +143,15 @@ def no_such_place(shown: str) -> DataDirError:
     return DataDirError(shown, "does not exist.", hint)
 
 
-def _list_place(shown: str) -> ChunkList:
+def _list_place(shown: str, version: int | None) -> ChunkList:
     place = Path(shown)
     if not shown:
         raise DataDirError("data_dir=''", "names no directory.")
     if is_manifest_name(place.name) and place.is_file():
-        return _from_manifest(place, is_named=True)
+        return _from_manifest(place, version, is_named=True)
     if place.is_dir() and place.suffix != ".columns":
-        return _from_directory(place, shown)
+        return _from_directory(place, shown, version)
+    _check_no_version(version)
     if place.exists():
         return _from_paths([shown], shown)
     if glob.has_magic(shown):
@@ -130,13 +159,18 @@ def _list_place(shown: str) -> ChunkList:
     raise no_such_place(shown)
 
 
-def _from_directory(root: Path, shown: str) -> ChunkList:
+def _check_no_version(version: int | None) -> None:
+    if version is not None:
+        raise ValueError(f"data_version={version} needs a data_dir with a {MANIFEST_NAME}: others have no versions")
+
+
+def _from_directory(root: Path, shown: str, version: int | None) -> ChunkList:
     while not (root / MANIFEST_NAME).is_file():
         scan = scan_directory(root)
         if scan.manifests == [""]:
             continue  # it has come during the walk
         if manifest := manifest_below(root, scan, shown):
-            return _from_manifest(manifest)
+            return _from_manifest(manifest, version)
         try:
             found = chunks_of_scan(root, scan, shown)
         except DataDirError:
@@ -144,8 +178,9 @@ def _from_directory(root: Path, shown: str) -> ChunkList:
                 raise
             continue
         if not _have_manifest(root, scan):
+            _check_no_version(version)
             return found
-    return _from_manifest(root / MANIFEST_NAME)
+    return _from_manifest(root / MANIFEST_NAME, version)
 
 
 def _have_manifest(root: Path, scan: Scan) -> bool:
@@ -183,18 +218,22 @@ def _check_nothing_outside(root: Path, scan: Scan, shown: str) -> None:
         raise DataDirError(shown, what, f"Name one: {_as_option(root / scan.manifests[0])}")
 
 
-def _from_manifest(path: Path, *, is_named: bool = False) -> ChunkList:
+def _from_manifest(path: Path, version: int | None, *, is_named: bool = False) -> ChunkList:
     while True:
         manifest = read_manifest(path)
         try:
-            return _listed_in(path, manifest, is_named=is_named)
+            return _listed_in(path, manifest, version, is_named=is_named)
         except ManifestError:
             if not path.is_file() or read_manifest(path) == manifest:
                 raise
             # A writer has put another manifest here since this one was read: look again.
 
 
-def _listed_in(path: Path, manifest: Manifest, *, is_named: bool) -> ChunkList:
+def _listed_in(path: Path, newest: Manifest, version: int | None, *, is_named: bool) -> ChunkList:
+    has_versions = path.name == MANIFEST_NAME and not newest.root
+    if version is not None and not has_versions:
+        raise ManifestError(str(path), "lists chunks in another directory, and has no versions.")
+    manifest = newest if version is None else read_versions(path.parent, newest).manifest_of(version)
     if manifest.root and not is_named:
         where = f"lists chunks in another directory, {manifest.root}."
         raise ManifestError(str(path), where, f"To go there, name the manifest: {_as_option(path)}")
@@ -218,12 +257,14 @@ def _listed_in(path: Path, manifest: Manifest, *, is_named: bool) -> ChunkList:
             raise _differs(path, f"lists {entry.file[:_SHOWN]}, which cannot be read ({exc.strerror}).") from exc
     names = tuple(chunk.file for chunk in manifest.chunks)
     forms = {form_of(name) for name in names}
-    extra = [name for name in scan.chunks.keys() - set(names) if form_of(name) in forms]
-    if extra and (coming := coming_chunks(root)):
-        extra = [name for name in extra if name not in coming]
+    listed = {*names, *(chunk.file for chunk in newest.chunks)}
+    extra = [name for name in scan.chunks.keys() - listed if form_of(name) in forms]
+    if extra and (others := coming_chunks(root) | kept_chunks(root)):
+        extra = [name for name in extra if name not in others]
     if extra:
         raise _differs(path, f"does not list {min(extra)}{f' and {len(extra) - 1:,} more' if len(extra) > 1 else ''}.")
-    return ChunkList(root, names, np.array([chunk.num_bytes for chunk in manifest.chunks], np.int64), manifest)
+    sizes = np.array([chunk.num_bytes for chunk in manifest.chunks], np.int64)
+    return ChunkList(root, names, sizes, manifest, newest if has_versions else None)
 
 
 def _from_paths(given: Sequence[str], shown: str) -> ChunkList:

@@ -27,8 +27,10 @@ __all__ = [
     "checksum_of",
     "is_manifest_name",
     "read_manifest",
+    "sorted_and_checked",
     "utf8_name",
     "write_manifest",
+    "write_whole",
 ]
 
 MANIFEST_NAME = "manifest.json"
@@ -70,6 +72,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
       reader_options: What that reader is made with, besides what `columns` say: {"window": 1025}.
       chunks: The chunks, sorted by file.
       made_by: How they were made: the command to type again under "command", and what else the maker wants to keep.
+      data_version: Which version of the set this is, counted from 1 with each append; not there in a first version.
       root: The chunks' directory; "" is the manifest's own.  Another one is followed only when the user names the
         manifest itself: a directory from elsewhere cannot make us read outside of it.
     """
@@ -82,6 +85,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     chunks: tuple[ChunkEntry, ...]
     made_by: dict[str, Any] = msgspec.field(default_factory=dict)
     root: str = ""
+    data_version: Annotated[int, msgspec.Meta(ge=1, le=_LARGEST)] | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def version_number(self) -> int:
+        """The version of the set, counted from 1."""
+        return 1 if self.data_version is msgspec.UNSET else self.data_version
 
     @property
     def num_samples(self) -> int:
@@ -119,26 +128,33 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
             f"is of format {manifest.format!r}, version {manifest.version}; this pyloader reads {_FORMAT!r}, "
             f"version {FORMAT_VERSION}.",
         )
-    return _sorted_and_checked(path, manifest)
+    return sorted_and_checked(path, manifest)
 
 
 def write_manifest(path: str | os.PathLike[str], manifest: Manifest) -> None:
-    """Write a manifest beside its place, sync it, and rename it: it is there whole or not at all.
+    """Write a manifest: it is there whole or not at all.
 
     Raises:
       ManifestError: `read_manifest` would refuse it.
       WriteError: the disk is full.
     """
-    target = Path(path)
-    beside = target.with_name(f".{target.name.removeprefix('.')}.writing")
-    beside.unlink(missing_ok=True)
-    manifest = _sorted_and_checked(path, manifest)
+    manifest = sorted_and_checked(path, manifest)
     names = [*(chunk.file for chunk in manifest.chunks), *(column.name for column in manifest.columns), manifest.root]
     check_names(path, names)
-    data = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
+    write_whole(Path(path), msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
+
+
+def write_whole(target: Path, data: bytes) -> None:
+    """Write a small file beside its place, sync it, and rename it.
+
+    Raises:
+      WriteError: the disk is full.
+    """
+    beside = target.with_name(f".{target.name.removeprefix('.')}.writing")
+    beside.unlink(missing_ok=True)
     try:
         with open(beside, "xb") as file:  # never through a link that somebody has put there
-            file.write(data + b"\n")
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, target)
@@ -183,7 +199,12 @@ def checksum_of(path: str | os.PathLike[str]) -> str:
     return f"xxh3:{digest.hexdigest()}"
 
 
-def _sorted_and_checked(path: str | os.PathLike[str], manifest: Manifest) -> Manifest:
+def sorted_and_checked(path: str | os.PathLike[str], manifest: Manifest) -> Manifest:
+    """Return a manifest with its chunks and columns sorted.
+
+    Raises:
+      ManifestError: it lists what no set of chunks has; `path` is named.
+    """
     chunks = tuple(sorted(manifest.chunks, key=operator.attrgetter("file")))
     columns = tuple(sorted(manifest.columns, key=operator.attrgetter("name")))
     for chunk in chunks:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 
 from pyloader.files.manifest import ChunkEntry, Manifest
 
-__all__ = ["Origin", "makers_of", "origins_of"]
+__all__ = ["Origin", "first_origins", "makers_of", "origins_of"]
 
 _STANDARD_INPUT = "-"
 
 
-class Origin(msgspec.Struct, frozen=True, kw_only=True):
+class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one command made: the next `num_chunks` chunks of a manifest, in the order of their names.
 
     Attributes:
@@ -22,6 +23,8 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
       dump: What it read, to be shown.
       fingerprint: Of its inputs and options.
       content: Of all its rows; "" when it is not known.
+      sizes: By which its chunks were cut, where the command does not say it.
+      is_partial: Whether other chunks that it made were joined since.
     """
 
     num_chunks: int
@@ -29,11 +32,14 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     dump: str = ""
     fingerprint: str = ""
     content: str = ""
+    sizes: dict[str, int] = msgspec.field(default_factory=dict)
+    is_partial: bool = False
 
     @property
     def can_be_repeated(self) -> bool:
         """Whether giving the command again would write the same chunks: standard input does not come twice."""
-        return bool(self.command) and not self.command.startswith("pyloader index") and self.dump != _STANDARD_INPUT
+        is_split = bool(self.command) and not self.command.startswith(("pyloader index", "pyloader compact"))
+        return is_split and not self.is_partial and self.dump != _STANDARD_INPUT
 
 
 def origins_of(manifest: Manifest) -> list[Origin]:
@@ -48,6 +54,17 @@ def origins_of(manifest: Manifest) -> list[Origin]:
     except msgspec.ValidationError:
         return [Origin(num_chunks=total)]
     return [Origin(num_chunks=kept), last] if kept else [last]
+
+
+def first_origins(manifest: Manifest, chunks: Sequence[ChunkEntry]) -> dict[str, Any]:
+    """Return `made_by` of some chunks, when these are all that the first commands made; else nothing."""
+    found, number = [], 0
+    for origin in origins_of(manifest):
+        if number < len(chunks):
+            found.append(msgspec.to_builtins(origin))
+            number += origin.num_chunks
+    is_whole = number == len(chunks) and tuple(chunks) == manifest.chunks[:number]
+    return {"origins": found} if is_whole else {}
 
 
 def makers_of(manifest: Manifest, files: Iterable[str]) -> list[tuple[Origin, list[ChunkEntry]]]:

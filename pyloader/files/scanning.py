@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 
 from pyloader.errors import DataDirError
+from pyloader.files.coming import INPUTS_NAME, VERSIONS_NAME
 from pyloader.files.locking import LOCK_NAME
 from pyloader.files.manifest import MANIFEST_NAME, is_manifest_name
 
@@ -93,8 +94,8 @@ def _walk(directory: str, prefix: str, scan: Scan) -> None:
                         scan.ignored.append(f"{name}/")
                     else:
                         _walk(entry.path, f"{name}/", scan)
-                elif entry.name == LOCK_NAME:
-                    continue  # a writer's, or left by one that was killed
+                elif entry.name in (LOCK_NAME, VERSIONS_NAME, INPUTS_NAME):
+                    continue  # a writer's
                 elif entry.name == MANIFEST_NAME:
                     scan.manifests.append(prefix.rstrip("/"))
                 elif entry.name.lower().endswith(_UNFINISHED):

@@ -26,9 +26,11 @@ class ChunkedDataset(BlockDataset):
       data_dir: The chunks' directory, with a manifest; or the manifest.
       datareader: Reads a chunk; None for the one that the manifest names.
       cached_chunks: How many chunks are kept.
+      data_version: Which version of a set that grows by `pyloader split --append`, counted from 1; None is the newest.
 
     Raises:
       DataDirError: there are no chunks, or no manifest.
+      ManifestError: the chunks differ from their manifest, or there is no such version.
     """
 
     def __init__(
@@ -37,8 +39,9 @@ class ChunkedDataset(BlockDataset):
         *,
         datareader: DataReader | None = None,
         cached_chunks: int = 4,
+        data_version: int | None = None,
     ) -> None:
-        self._chunks = list_chunks(data_dir)
+        self._chunks = list_chunks(data_dir, version=data_version)
         if self._chunks.counts is None:
             hint = f"Count them once: pyloader index {os.fspath(data_dir)}"
             raise DataDirError(

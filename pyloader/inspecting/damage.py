@@ -22,6 +22,7 @@ from pyloader.files import (
     chunk_bytes,
     coming_chunks,
     form_of,
+    kept_chunks,
     makers_of,
     read_manifest,
     scan_directory,
@@ -51,6 +52,7 @@ class Maker(msgspec.Struct, frozen=True):
 
     command: str  # the command; "" when the manifest does not say it
     mends: bool  # whether giving it again writes these chunks, and nothing else
+    is_partial: bool  # whether it does not because other chunks that it made were joined since
     files: tuple[str, ...]  # the chunks
 
 
@@ -119,10 +121,10 @@ def inspect_chunks(
         num_samples=manifest.num_samples,
         num_bad_chunks=len(findings),
         num_bad_samples=bad_samples,
-        findings=(*findings, *_unlisted(manifest, scan, coming_chunks(root))),
+        findings=(*findings, *_unlisted(manifest, scan, coming_chunks(root), kept_chunks(root))),
         made_by=manifest.made_by,
         makers=tuple(
-            Maker(origin.command, origin.can_be_repeated, tuple(entry.file for entry in chunks))
+            Maker(origin.command, origin.can_be_repeated, origin.is_partial, tuple(entry.file for entry in chunks))
             for origin, chunks in makers_of(manifest, [finding.file for finding in findings])
         ),
     )
@@ -177,8 +179,9 @@ def _what_differs(columns: Columns, chunk: ChunkEntry, manifest: Manifest) -> st
     return difference(column_specs(columns), wanted) if columns else ""
 
 
-def _unlisted(manifest: Manifest, scan: Scan, coming: Collection[str]) -> list[FileFinding]:
-    listed = {chunk.file for chunk in manifest.chunks}
+def _unlisted(manifest: Manifest, scan: Scan, coming: Collection[str], kept: Collection[str]) -> list[FileFinding]:
+    """Return what is not in the manifest, and not in that of an earlier version either."""
+    listed = {*(chunk.file for chunk in manifest.chunks), *kept}
     forms = {form_of(file) for file in listed}
     others = sorted({*scan.chunks, *scan.unreadable, *scan.unfinished, *scan.ignored} - listed)
     harmful = [file for file in others if file in scan.chunks and form_of(file) in forms and file not in coming]

@@ -23,6 +23,7 @@ __all__ = [
     "check_order",
     "check_same_order",
     "check_version",
+    "data_version_in_state",
     "left_out_in_state",
     "order_from_state",
     "position_from_state",
@@ -69,7 +70,9 @@ _ORDERS: dict[str, int | tuple[str, ...] | None] = {
 }
 
 
-def state_of(position: Position, order: Order, left_out: Sequence[int] = ()) -> dict[str, Any]:
+def state_of(
+    position: Position, order: Order, left_out: Sequence[int] = (), *, data_version: int | None = None
+) -> dict[str, Any]:
     """Return the state after the batches that `position` has behind it: JSON of less than 2 KB.
 
     With several streams it is the same on every rank: the step says where each stream stands.
@@ -78,11 +81,13 @@ def state_of(position: Position, order: Order, left_out: Sequence[int] = ()) -> 
       position: Where it stands.
       order: What the order depends on.
       left_out: The chunks that could not be read until then; 200 of them still fit.
+      data_version: The version of the chunks; None for a set that was never added to.
     """
     numbers = {name: getattr(position, name) for name in _numbers(order)}
     options = {name: getattr(order, name) for name in Order.__slots__}
     skipped = {"skipped_chunks": list(left_out)} if left_out else {}
-    return {"version": STATE_VERSION, **numbers, **options, "order_digest": order_digest(), **skipped}
+    versioned = {} if data_version is None else {"data_version": data_version}
+    return {"version": STATE_VERSION, **numbers, **options, "order_digest": order_digest(), **skipped, **versioned}
 
 
 def left_out_in_state(state: Mapping[str, Any]) -> list[int]:
@@ -95,6 +100,18 @@ def left_out_in_state(state: Mapping[str, Any]) -> list[int]:
     if not isinstance(chunks, list) or not all(type(chunk) is int for chunk in chunks):
         raise StateError(f"the state has skipped_chunks={chunks!r}.", UNCHANGED)
     return chunks
+
+
+def data_version_in_state(state: Mapping[str, Any]) -> int | None:
+    """Return the version of the chunks that `state` names; None where it names none.
+
+    Raises:
+      StateError: it says something else there.
+    """
+    number = state.get("data_version")
+    if number is not None:
+        _check_value("data_version", number, 1)
+    return number
 
 
 def position_from_state(state: Mapping[str, Any], order: Order) -> Position:

@@ -21,6 +21,7 @@ from pyloader.plan import (
     position_from_state,
     rows_of_step,
 )
+from pyloader.run.arguments import LoaderArguments
 from pyloader.run.options import RunOptions
 from pyloader.run.ranks import check_queue, check_state_fits_ranks, check_streams, counts_of
 from pyloader.run.resident import check_bytes
@@ -37,6 +38,7 @@ SHUFFLE_WINDOW = 4
 class LoaderOptions:
     """What a DataLoader was told, resolved."""
 
+    given: LoaderArguments  # what it was told
     run: RunOptions  # what its runs are made of
     order: Order  # all that the order of its samples depends on
     num_epochs: int | None  # how many epochs a run has; None never ends
@@ -60,7 +62,9 @@ class LoaderOptions:
         """
         if self.audit_dir is None:
             return None
-        return ReceiptWriter(self.audit_dir, rank=self.world.rank, size=self.world.size)
+        receipts = ReceiptWriter(self.audit_dir, rank=self.world.rank, size=self.world.size)
+        receipts.data_version = self.run.chunks.data_version
+        return receipts
 
     @property
     def steps_per_epoch(self) -> int | None:
@@ -89,7 +93,9 @@ class LoaderOptions:
             "pad": f"{filling:,} rows padded",
             "wrap": f"{filling:,} samples repeated",
         }
-        return f"{rank}, {self.steps_per_epoch:,} steps an epoch, {ending[self.order.last_batch]}"
+        version = self.run.chunks.data_version
+        of = "" if version is None else f", version {version} of the chunks"
+        return f"{rank}, {self.steps_per_epoch:,} steps an epoch, {ending[self.order.last_batch]}{of}"
 
     def steps_per_run(self) -> int:
         """Return how many batches a run has.

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from pyloader.errors import DataDirError, StateError
+from pyloader.errors import DataDirError, ManifestError, StateError
 from pyloader.files import ChunkList
 from pyloader.plan import Order, steps_per_epoch
 from pyloader.run.options import RunOptions
-from pyloader.world import World
+from pyloader.world import World, first_said
 
-__all__ = ["check_queue", "check_state_fits_ranks", "check_streams", "counts_of"]
+__all__ = ["check_queue", "check_same_version", "check_state_fits_ranks", "check_streams", "counts_of"]
 
 _MOST_RANKS = 2**16  # that are looked for, to be advised
+_made: Counter[str] = Counter()  # loaders of this process, by what all ranks call alike
 
 
 def counts_of(chunks: ChunkList, purpose: str) -> np.ndarray:
@@ -67,6 +70,29 @@ def check_streams(run: RunOptions, world: World, num_streams: int) -> None:
     if steps_per_epoch(num_samples, whole_batch, rule) == 0:
         what = f"has {num_samples:,} samples, which make no batch of {whole_batch:,} over all ranks"
         raise DataDirError(str(run.chunks.root), f"{what} with last_batch={rule!r}.")
+
+
+def check_same_version(chunks: ChunkList, order: Order, world: World, source: str) -> None:
+    """Raise when another rank reads other chunks, where torch.distributed or jax.distributed knows what it has said.
+
+    All ranks make their loaders in the same order; the n-th of each are compared.
+
+    Raises:
+      ManifestError: it does.
+    """
+    if world.size == 1:
+        return
+    name = f"{chunks.root.name}/{replace(order, fingerprint='')}"
+    key = f"pyloader/{name}/{_made[name]}"
+    _made[name] += 1
+    mine = [str(chunks.data_version or 1), chunks.fingerprint, str(world.rank)]
+    version, fingerprint, rank = first_said(key, " ".join(mine), source).split(" ")
+    if fingerprint != chunks.fingerprint:
+        what = f"is read by rank {world.rank} in version {mine[0]}, and by rank {rank} in version {version}."
+        if version == mine[0]:
+            what = f"holds other chunks for rank {world.rank} than for rank {rank}: names or sizes differ."
+        remedy = f"Give all ranks one version: DataLoader(..., data_version={min(int(version), int(mine[0]))})"
+        raise ManifestError(str(chunks.root), what, remedy if version != mine[0] else "Give all ranks the same chunks")
 
 
 def check_queue(run: RunOptions) -> None:

@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from copy import copy
 from typing import Any
 
 from pyloader.collate import NumpyDataCollator, two_steps
 from pyloader.datareader import DataReader
-from pyloader.errors import DataDirError
-from pyloader.files import ChunkList, list_chunks, verification_of
+from pyloader.errors import DataDirError, ManifestError, StateError
+from pyloader.files import ChunkList, in_version_of, list_chunks, verification_of
 from pyloader.files.opening import suffix_of
 from pyloader.options import MOST, check_workers, checked_integer, checked_max_skipped, parse_memory
-from pyloader.plan import Order, Streams
+from pyloader.plan import Order, Streams, data_version_in_state
 from pyloader.read import Nulls, ParquetReader, nulls_of, reader_for
 from pyloader.run.arguments import LoaderArguments
 from pyloader.run.loader_options import SHUFFLE_WINDOW, LoaderOptions
 from pyloader.run.options import RunOptions
+from pyloader.run.ranks import check_same_version
 from pyloader.run.transient import waits_before_retries
 from pyloader.shuffle import CutRule
 from pyloader.world import resolve_world
 
-__all__ = ["resolve"]
+__all__ = ["in_version_of_state", "resolve"]
+
+_log = logging.getLogger("pyloader")
 
 
-def resolve(given: LoaderArguments) -> LoaderOptions:
+def resolve(given: LoaderArguments, *, version: int | None = None) -> LoaderOptions:
     """Fill in what the options of a DataLoader leave open, and check what depends on others or on the chunks.
+
+    Args:
+      given: The options.
+      version: The version of the chunks; None is what `given` says.
 
     Raises:
       TypeError, ValueError, DataDirError, ManifestError: as DataLoader says.
     """
     if given.data_dir is None:
         raise TypeError("DataLoader needs data_dir=: a directory of chunks, a glob pattern, or a list of files")
-    chunks = list_chunks(given.data_dir)
+    chunks = list_chunks(given.data_dir, version=given.data_version if version is None else version)
     reader, nulls = _reader(given, chunks)
     seed = checked_integer("seed", reader.seed if given.seed is None else given.seed, at_least=0)
     batch_size = reader.batch_size if given.batch_size is None else given.batch_size
@@ -49,6 +58,7 @@ def resolve(given: LoaderArguments) -> LoaderOptions:
     )
     run = _run(given, chunks, reader, nulls, order, batch_size)
     options = LoaderOptions(
+        given=given,
         run=run,
         order=order,
         num_epochs=given.num_epochs,
@@ -60,9 +70,39 @@ def resolve(given: LoaderArguments) -> LoaderOptions:
     )
     # Only now is it known how many streams there are: as many as ranks, unless `world` says more.
     options = options.with_streams(world.num_streams or world.size)
+    if version is None:  # else a state chose it, the same on all ranks
+        check_same_version(chunks, order, world, world_source)
     if run.audited:
         options.all_streams("an audit needs to know what an epoch holds")
     return options
+
+
+def in_version_of_state(options: LoaderOptions, state: Any) -> LoaderOptions:
+    """Return options with the chunks in the version that `state` was saved on; the same, where there is none.
+
+    Raises:
+      StateError: that version has ended, or the loader was told to read another.
+    """
+    chunks = options.run.chunks
+    if not isinstance(state, Mapping) or not isinstance(fingerprint := state.get("fingerprint"), str):
+        return options
+    number = data_version_in_state(state)
+    try:
+        found = in_version_of(chunks, fingerprint, number)
+    except ManifestError as exc:
+        raise StateError(f"the state was saved on other chunks than the newest. {exc}") from exc
+    if found is None or found.data_version == chunks.data_version:
+        return options
+    if options.given.data_version is not None:
+        what = f"the state was saved on version {found.data_version} of the chunks; "
+        what += f"this loader has data_version={options.given.data_version}."
+        raise StateError(what, "Leave data_version out: then the state chooses it")
+    newest = None if found.newest is None else found.newest.version_number
+    _log.info(
+        "%s: going on with version %s, which the state was saved on; the newest is %s",
+        found.root, found.data_version, newest,
+    )  # fmt: skip
+    return resolve(options.given, version=found.data_version)
 
 
 def _reader(given: LoaderArguments, chunks: ChunkList) -> tuple[DataReader, Nulls | None]:
@@ -155,6 +195,7 @@ def _shown(given: LoaderArguments, run: RunOptions, order: Order) -> dict[str, A
     parts = {"datareader": run.reader, "dataset": given.dataset, "datacollator": given.datacollator}
     return {
         **vars(given),
+        "data_version": run.chunks.data_version,
         "data_dir": f"{run.chunks.root} ({len(run.chunks):,} chunks)",
         "seed": order.seed,
         "batch_size": run.rule.batch_size,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pyloader.columns import ColumnSpec
 from pyloader.errors import OutputDirError, SplitError
 from pyloader.files import (
     LOCK_NAME,
@@ -16,14 +17,16 @@ from pyloader.files import (
     Manifest,
     Origin,
     is_chunk_name,
+    kept_chunks,
     origins_of,
     read_manifest,
 )
 from pyloader.options import format_bytes
-from pyloader.write.chunk_files import first_free_index, is_whole
+from pyloader.write.chunk_files import is_whole
 from pyloader.write.holdout import HOLDOUT_RULE
 from pyloader.write.inputs import Inputs
 from pyloader.write.job import CONTENT_RULE, Job, Terms
+from pyloader.write.known_inputs import newest_version
 from pyloader.write.placing import finish_placing, forget_coming
 from pyloader.write.refusals import foreign_chunks, made_by_an_earlier_version, other_holdout, stopped_split
 from pyloader.write.removing import (
@@ -32,47 +35,76 @@ from pyloader.write.removing import (
     is_own_name,
     output_directory,
     remove_own,
+    version_of_chunk,
 )
 from pyloader.write.request import Request
+from pyloader.write.set_chunks import said_sizes, sizes_in_set, sizes_of
+from pyloader.write.sizes import ChunkSizes
 from pyloader.write.versions import versions
 
-__all__ = ["begin", "chunk_sets", "discard", "make_room", "places_to_lock", "text_columns"]
+__all__ = [
+    "begin",
+    "check_can_be_added_to",
+    "chunk_sets",
+    "discard",
+    "fractions_in",
+    "make_room",
+    "places_to_lock",
+    "text_columns",
+]
 
 
-def begin(request: Request, inputs: Inputs, job: Job, *, overwrite: bool, puts_all_aside: bool) -> Terms | None:
+def begin(
+    request: Request,
+    inputs: Inputs,
+    job: Job,
+    *,
+    typed: str,
+    made_by: str = "",
+    overwrite: bool = False,
+    waits: bool = False,
+    joined: Collection[str] = (),
+) -> Terms | None:
     """Return what a split is to be done with, afresh or as it was begun; None when all of its chunks are there, whole.
 
     Args:
       request: What is to be done.
       inputs: The dump.
       job: The directory's job; loaded, or begun.
+      typed: The command.
+      made_by: The command that makes the same chunks again; "" is the same one.
       overwrite: Whether other chunks are removed.
-      puts_all_aside: Whether all rows are put aside before chunks are written, for the free space that takes.
+      waits: Whether all rows are put aside before chunks are written, whatever their sizes.
+      joined: The chunks of the set in the directory that are the inputs, and that the new ones take the place of.
 
     Raises:
       OutputDirError: the directory holds something else, or there is not enough free space.
     """
     root = Path(request.output_dir)
     finish_placing(root)
-    fingerprint, command = request.fingerprint(inputs), request.command()
+    fingerprint = request.fingerprint(inputs.files)
     stopped, found = job.load(), chunk_sets(root)
     made_with = versions()
     if stopped is not None:
-        same = stopped.command == command and (stopped.began_with_overwrite or not overwrite)
+        same = stopped.command == typed and (stopped.began_with_overwrite or not overwrite)
         if same and stopped.fingerprint == fingerprint and stopped.versions == made_with and _are_there(stopped, found):
             job.go_on()
             return stopped
         if job.is_worth_keeping and not (same or overwrite or job.has_failed):
-            raise stopped_split(root, stopped.command, command)
+            raise stopped_split(root, stopped.command, typed)
         job.end()  # the same command on a dump that has changed, or with other libraries, begins again
     forget_coming(root, request.outputs)
-    terms = Terms(fingerprint=fingerprint, command=command, versions=made_with, began_with_overwrite=overwrite)
+    terms = Terms(
+        fingerprint=fingerprint, command=typed, made_by=made_by, versions=made_with, began_with_overwrite=overwrite
+    )
     terms.holdout_rule = _holdout_rule({} if overwrite else found)
     ours = [] if overwrite else _our_chunks(found, request, inputs, fingerprint)
     for chunks in ours:
         terms.expected_content = chunks.origin.content
         terms.kept[chunks.output], terms.mended[chunks.output] = chunks.others, chunks.entries
         terms.first[chunks.output] = _first_index(chunks)
+        terms.data_version = max([terms.data_version, *(version_of_chunk(entry.file) for entry in chunks.entries)])
+        terms.sizes = terms.sizes or chunks.origin.sizes
     if ours:
         if not inputs.is_standard_input and all(_are_whole(root, chunks) for chunks in ours):
             return None
@@ -80,14 +112,29 @@ def begin(request: Request, inputs: Inputs, job: Job, *, overwrite: bool, puts_a
             raise made_by_an_earlier_version(root, found)
     else:
         if found and not overwrite:
-            _check_can_be_added_to(root, found, request)
-            terms.kept = {output: list(manifest.chunks) for output, manifest in found.items()}
-        terms.first = {output: first_free_index(terms.kept.get(output, ())) for output in request.outputs}
+            if not joined:
+                check_can_be_added_to(root, found, request)
+            for output, manifest in found.items():
+                terms.kept[output] = [entry for entry in manifest.chunks if entry.file not in joined]
+                terms.removed[output] = [entry for entry in manifest.chunks if entry.file in joined]
+            terms.data_version = newest_version(found) + 1
+            _follow_set(terms, request, found, 0 if joined else inputs.raw_bytes)
+        terms.first = dict.fromkeys(request.outputs, 0)
         make_room(root, found, request.outputs, overwrite=overwrite)
-    _check_free_space(root, inputs.raw_bytes, puts_all_aside=puts_all_aside)
+    aside = waits or (sizes_of(terms.sizes) or request.sizes).while_reading(inputs.raw_bytes) is None
+    _check_free_space(root, inputs.raw_bytes, puts_all_aside=aside)
     root.mkdir(parents=True, exist_ok=True)
     job.begin(terms)
     return terms
+
+
+def _follow_set(terms: Terms, request: Request, found: Mapping[str, Manifest], raw_bytes: int) -> None:
+    """Take the sizes of chunks from the set that is added to, unless the request says some."""
+    main = found.get(request.outputs[0]) or next(iter(found.values()))
+    terms.set_sizes = said_sizes(main)
+    if request.sizes == ChunkSizes():
+        sizes = asdict(sizes_in_set(terms.set_sizes, main.chunks, raw_bytes))
+        terms.sizes = {name: value for name, value in sizes.items() if value is not None}
 
 
 def discard(root: Path) -> str:
@@ -132,6 +179,12 @@ def text_columns(terms: Terms, root: Path) -> list[str]:
     return [spec.name for manifest in found.values() for spec in manifest.columns if spec.kind == "str"]
 
 
+def fractions_in(terms: Terms, root: Path) -> list[ColumnSpec]:
+    """Return the columns that are arrays of fractions in the chunks that a split adds to: whole numbers become some."""
+    found = chunk_sets(root) if any(terms.kept.values()) else {}
+    return [spec for manifest in found.values() for spec in manifest.columns if spec.dtype == "<f8"]
+
+
 def places_to_lock(root: Path, outputs: Iterable[str]) -> list[Path]:
     """Return the directories that a split into `outputs` may change, `root` first."""
     others = [output for output in chunk_sets(root) if not (root / output).is_symlink()]
@@ -149,7 +202,7 @@ def make_room(root: Path, found: Mapping[str, Manifest], outputs: Iterable[str],
     removed: list[Path] = []
     for output in sorted({*outputs, *(found if overwrite else ())}):
         directory = output_directory(root, output)
-        listed = {entry.file for entry in found[output].chunks} if output in found else set()
+        listed = {entry.file for entry in found[output].chunks} | kept_chunks(directory) if output in found else set()
         for file in sorted(listed if overwrite else ()):
             if index_of_chunk(file) is None and (directory / file).exists():
                 what = f"lists {file}, and --overwrite deletes only chunks that pyloader named (chunk-00000.*)."
@@ -209,8 +262,7 @@ def _our_chunks(found: Mapping[str, Manifest], request: Request, inputs: Inputs,
 
 
 def _first_index(chunks: _OurChunks) -> int:
-    first = index_of_chunk(chunks.entries[0].file) if chunks.entries else None
-    return first_free_index(chunks.others) if first is None else first
+    return (index_of_chunk(chunks.entries[0].file) if chunks.entries else None) or 0
 
 
 def _are_whole(root: Path, chunks: _OurChunks) -> bool:
@@ -227,11 +279,17 @@ def _holdout_rule(found: Mapping[str, Manifest]) -> int:
 def _are_there(stopped: Terms, found: Mapping[str, Manifest]) -> bool:
     """Tell whether the chunk sets are those that a stopped split has found."""
     listed = {(output, entry.file) for output, manifest in found.items() for entry in manifest.chunks}
-    kept = {(output, entry.file) for output, entries in stopped.kept.items() for entry in entries}
+    there = [*stopped.kept.items(), *stopped.removed.items()]
+    kept = {(output, entry.file) for output, entries in there for entry in entries}
     return kept <= listed if stopped.mended else kept == listed
 
 
-def _check_can_be_added_to(root: Path, found: Mapping[str, Manifest], request: Request) -> None:
+def check_can_be_added_to(root: Path, found: Mapping[str, Manifest], request: Request) -> None:
+    """See to it that a request may add to the sets that are there.
+
+    Raises:
+      OutputDirError: it does not say so, or holds out other shares.
+    """
     if not request.append:
         raise foreign_chunks(root, found, request.shown_inputs())
     if problem := other_holdout(root, found, request.outputs, request.holdout or {}):

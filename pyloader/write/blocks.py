@@ -70,16 +70,19 @@ class Source:
       cuts: Where a span may begin, in that unit, ascending; None is anywhere.
       is_stream: Whether it is lines that can be read only from their beginning on: packed, or standard input.
       path: What is opened; the name, where that is "".
+      is_read_through: Whether the blocks of all spans take every byte of the file, in order; then `blocks` gives them
+        to the `PartDigest` that it is called with.
     """
 
     name: str
     num_bytes: int
-    blocks: Callable[[Span], Generator[Block, None, None]]
+    blocks: Callable[..., Generator[Block, None, None]]
     raw_bytes: int = 0
     length: int = 0
     cuts: tuple[int, ...] | None = None
     is_stream: bool = False
     path: str = ""
+    is_read_through: bool = False
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from pyloader.columns import ColumnSpec
+from pyloader.columns import ColumnSpec, difference
 from pyloader.errors import OutputDirError, SplitError
 from pyloader.files import (
     MANIFEST_NAME,
@@ -25,7 +25,6 @@ from pyloader.files.atomic import written_whole
 from pyloader.write.formats import ChunkFormat
 from pyloader.write.forms import Form
 from pyloader.write.kinds import joined_specs
-from pyloader.write.removing import index_of_chunk
 from pyloader.write.rows import Rows
 from pyloader.write.unfit import UnfitColumnsError
 
@@ -33,7 +32,6 @@ __all__ = [
     "check_number",
     "check_same_columns",
     "chunk_name",
-    "first_free_index",
     "is_whole",
     "new_manifest",
     "write_chunk",
@@ -42,15 +40,15 @@ __all__ = [
 _MAX_CHUNKS = 10**5
 
 
-def chunk_name(index: int, chunks: ChunkFormat) -> str:
-    """Return the name of chunk `index`.  The names of chunks sort as their indices do.
+def chunk_name(index: int, chunks: ChunkFormat, version: int = 1) -> str:
+    """Return the name of chunk `index` that a version adds.  The names of chunks sort as versions and indices do.
 
     Raises:
       SplitError: there are too many chunks.
     """
     if index >= _MAX_CHUNKS:
         raise SplitError("the chunks", f"would be more than {_MAX_CHUNKS:,}.", "Make them larger")
-    return f"chunk-{index:05d}{chunks.suffix}"
+    return f"chunk-{f'v{version:05d}-' if version > 1 else ''}{index:05d}{chunks.suffix}"
 
 
 def write_chunk(path: Path, parts: Sequence[Rows], *, chunks: ChunkFormat, form: Form) -> ChunkEntry:
@@ -91,6 +89,8 @@ def new_manifest(
     columns: Sequence[ColumnSpec],
     chunks: ChunkFormat,
     made_by: Mapping[str, Any],
+    version: int = 1,
+    removed: Sequence[ChunkEntry] = (),
     is_mending: bool = False,
 ) -> Manifest:
     """Return the manifest of a directory with its new chunks.
@@ -102,6 +102,8 @@ def new_manifest(
       columns: What is in the new ones.
       chunks: Their format.
       made_by: How they were made.
+      version: The number of the version that the new ones make.
+      removed: Chunks that are there already, and are not in that version any more.
       is_mending: Whether the new ones take the places of damaged ones: then all else stays as the manifest has it.
 
     Raises:
@@ -110,7 +112,7 @@ def new_manifest(
     path = directory / MANIFEST_NAME
     before = read_manifest(path) if path.is_file() else None
     listed = {entry.file for entry in before.chunks} if before is not None else set()
-    if listed != {entry.file for entry in (*kept, *(entries if is_mending else ()))}:
+    if listed != {entry.file for entry in (*kept, *(entries if is_mending else removed))}:
         if is_mending:
             what = "cannot be mended: the same command makes other chunks now."
             raise OutputDirError(f"{directory}/", what, "Put the damaged ones back from a copy")
@@ -118,11 +120,25 @@ def new_manifest(
         raise OutputDirError(f"{directory}/", what, "Nothing was changed. Give the same command again")
     if before is not None and is_mending:
         return msgspec.structs.replace(before, chunks=(*kept, *entries))
+    if before is not None and removed:
+        what_it_was = {**before.made_by, "set_sizes": made_by.get("set_sizes", {})}
+        origins = {"origins": _origins(before, kept, made_by, len(entries))}
+        return msgspec.structs.replace(
+            before, chunks=(*kept, *entries), made_by={**what_it_was, **origins}, data_version=version
+        )
     if before is not None:
         check_same_columns(directory, before, columns, chunks)
         columns = joined_specs(before.columns, columns)
-        made_by = {**made_by, "origins": _origins(before, made_by, len(entries))}
-    return Manifest(columns=tuple(columns), reader=chunks.reader, chunks=(*kept, *entries), made_by=dict(made_by))
+        carried = {name: before.made_by[name] for name in ("set_sizes",) if name in before.made_by}
+        made_by = {**carried, **made_by, "origins": _origins(before, kept, made_by, len(entries))}
+    number = max(version, 1 if before is None else before.version_number)
+    return Manifest(
+        columns=tuple(columns),
+        reader=chunks.reader,
+        chunks=(*kept, *entries),
+        made_by=dict(made_by),
+        data_version=number if number > 1 else msgspec.UNSET,
+    )
 
 
 def check_same_columns(
@@ -137,7 +153,12 @@ def check_same_columns(
         if before.reader != chunks.reader:
             raise ValueError(f"is read by {chunks.reader!r}, not by {before.reader!r}")
         if not names_only or {spec.name for spec in columns} != {spec.name for spec in before.columns}:
-            joined_specs(before.columns, columns)
+            joined = joined_specs(before.columns, columns)
+            # JSON and Parquet are read as the manifest says; arrays on disk have a type of their own.
+            if chunks.name == "columns" and (
+                other := difference(joined, before.columns) or difference(columns, joined)
+            ):
+                raise ValueError(other)
     except ValueError as exc:
         what = f"cannot be added to: what is new {exc}."
         raise OutputDirError(f"{directory}/", what, "Write them into another directory") from exc
@@ -155,17 +176,22 @@ def check_number(shown: str, entries: Iterable[ChunkEntry], num_rows: int) -> No
         raise SplitError(shown, what, "Nothing was put in its place. Give the same command again")
 
 
-def _origins(before: Manifest, made_by: Mapping[str, Any], num_chunks: int) -> list[dict[str, Any]]:
+def _origins(
+    before: Manifest, kept: Sequence[ChunkEntry], made_by: Mapping[str, Any], num_chunks: int
+) -> list[dict[str, Any]]:
     last = msgspec.convert({**made_by, "num_chunks": num_chunks}, Origin)
-    return [msgspec.to_builtins(origin) for origin in (*origins_of(before), last)]
+    files, start, origins = {entry.file for entry in kept}, 0, []
+    for origin in origins_of(before):
+        made = before.chunks[start : start + origin.num_chunks]
+        start += len(made)
+        left = sum(entry.file in files for entry in made)
+        if left or not made:
+            is_partial = origin.is_partial or left < len(made)
+            origins.append(msgspec.structs.replace(origin, num_chunks=left, is_partial=is_partial))
+    return [msgspec.to_builtins(origin) for origin in (*origins, last)]
 
 
 def is_whole(directory: Path, entry: ChunkEntry) -> bool:
     """Tell whether a chunk is as its entry says, to the last bit."""
     path = directory / entry.file
     return path.exists() and not byte_difference(path, entry)
-
-
-def first_free_index(entries: Sequence[ChunkEntry]) -> int:
-    """Return the index after those of `entries`."""
-    return max((index for entry in entries if (index := index_of_chunk(entry.file)) is not None), default=-1) + 1

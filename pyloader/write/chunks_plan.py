@@ -78,6 +78,7 @@ def named_chunks(
     *,
     first: int,
     chunks: ChunkFormat,
+    version: int,
 ) -> list[tuple[ChunkEntry | None, str]]:
     """Return the chunks of an output in order: the entry under its last name, and the file that a task made.
 
@@ -88,11 +89,13 @@ def named_chunks(
       made: Name of such a task -> its chunk; it may be missing where the chunk is in its place already.
       first: The index of the first chunk.
       chunks: The format.
+      version: The version in their names.
     """
     cut: list[ChunkEntry | None] = [entry for receipt in receipts for entry in receipt.chunks.get(output, ())]
     found = cut or [made.get(task.name) for task in tasks]
+    renamed = msgspec.structs.replace
     return [
-        (None, "") if entry is None else (msgspec.structs.replace(entry, file=chunk_name(index, chunks)), entry.file)
+        (None, "") if entry is None else (renamed(entry, file=chunk_name(index, chunks, version)), entry.file)
         for index, entry in enumerate(found, start=first)
     ]
 

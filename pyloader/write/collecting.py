@@ -13,7 +13,7 @@ import msgspec
 from pyloader.columns import Columns
 from pyloader.errors import EngineError, SplitError
 from pyloader.files import ChunkEntry
-from pyloader.write.chunk_files import chunk_name, first_free_index, write_chunk
+from pyloader.write.chunk_files import chunk_name, write_chunk
 from pyloader.write.chunking import ChunkCutter
 from pyloader.write.layout import Layout
 from pyloader.write.record_values import unfit_together
@@ -105,13 +105,12 @@ class ChunkCollector(ChunkWriter):
           SplitError: the tasks' rows are not alike.
         """
         found = sorted((task for task in written if task.num_rows), key=lambda task: task.place)
-        first = first_free_index(self._kept)
         names = []
         for task in found:
             self._join(task.layout)
             self.num_samples += task.num_rows
             for entry in task.entries:
-                name = chunk_name(first + len(self._entries), task.layout.format)
+                name = chunk_name(len(self._entries), task.layout.format, self._version)
                 names.append(("", name, entry.file))
                 self._entries.append(msgspec.structs.replace(entry, file=name))
         self._job.name_chunks(names)

@@ -12,13 +12,14 @@ import xxhash
 from pyloader.errors import ChunkReadError
 from pyloader.files.no_room import no_room
 from pyloader.write.blocks import BLOCK_BYTES, WHOLE, Source, ends_early, opened
+from pyloader.write.file_digests import PartDigest
 from pyloader.write.line_files import count_lines
 from pyloader.write.units import Unit
 
 __all__ = ["pieces_of"]
 
 
-def pieces_of(unit: Unit, directory: Path, piece_bytes: int) -> Iterator[Unit]:
+def pieces_of(unit: Unit, directory: Path, piece_bytes: int, whole: PartDigest) -> Iterator[Unit]:
     """Yield the pieces of a stream, each a file of whole lines, and a unit of its own.
 
     A piece is a function of the stream's bytes and of `piece_bytes` alone.  Whoever has used a piece removes its file.
@@ -27,6 +28,7 @@ def pieces_of(unit: Unit, directory: Path, piece_bytes: int) -> Iterator[Unit]:
       unit: The unit of the stream.
       directory: Where the files go.
       piece_bytes: About how large a piece is; it ends where a line does.
+      whole: Takes every byte of the stream.
 
     Raises:
       SplitError: the stream is damaged, or ends early.
@@ -48,6 +50,7 @@ def pieces_of(unit: Unit, directory: Path, piece_bytes: int) -> Iterator[Unit]:
                             block, rest = block[:end], block[end:]
                             file.write(block)
                             digest.update(block)
+                            whole.update(block)
                             size += len(block)
                             num_lines += count_lines(block)
                             if is_full:
@@ -68,5 +71,5 @@ def _unit_of(unit: Unit, source: Source, path: Path, piece: int, first_line: int
     # Only the first piece has a beginning to be looked at.
     form = source.blocks.keywords.get("form") if piece == 0 else None
     more = {"form": form} if "form" in source.blocks.keywords else {}
-    read = replace(source, path=str(path), blocks=partial(source.blocks, path=str(path), **more))
+    read = replace(source, path=str(path), is_read_through=False, blocks=partial(source.blocks, path=str(path), **more))
     return replace(unit, piece=piece, spans=((read, WHOLE),), first_line=first_line, digest=digest)

@@ -61,7 +61,10 @@ class Finish:
         entries: dict[str, Sequence[ChunkEntry]] = {}
         for output in self._request.outputs:
             first, chunks = self._terms.first[output], self._learnt.layout.format
-            made = named_chunks(output, self._receipts, tasks.get(output, []), gathered, first=first, chunks=chunks)
+            made = named_chunks(
+                output, self._receipts, tasks.get(output, []), gathered,
+                first=first, chunks=chunks, version=self._terms.data_version,
+            )  # fmt: skip
             listed = self._terms.mended.get(output)
             new = [(entry, file) for entry, file in made if entry is not None]
             if listed is not None:
@@ -95,7 +98,7 @@ class Finish:
         columns = layout.written_specs(self._form)
         kept = terms.kept.get(output, [])
         made_by = {
-            "command": terms.command,
+            "command": terms.made_by or terms.command,
             "dump": self._request.shown_inputs(),
             "fingerprint": terms.fingerprint,
             "content": content_of(self._receipts),
@@ -105,6 +108,8 @@ class Finish:
             "why": layout.why,
             "order": [spec.name for spec in columns],
         }
+        if terms.set_sizes is not None:
+            made_by |= {"sizes": terms.sizes, "set_sizes": terms.set_sizes}
         if self._request.holdout:
             made_by |= {"holdout": dict(self._request.holdout), "holdout_rule": terms.holdout_rule}
         return new_manifest(
@@ -114,6 +119,8 @@ class Finish:
             columns=columns,
             chunks=layout.format,
             made_by=made_by,
+            version=terms.data_version,
+            removed=terms.removed.get(output, []),
             is_mending=bool(terms.mended),
         )
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from pyloader.errors import SplitError
 from pyloader.files import packing_of, store_scheme, suffix_of
@@ -19,11 +19,10 @@ from pyloader.write.line_files import blocks_of_lines
 from pyloader.write.tables import blocks_of_fields
 from pyloader.write.unknown_inputs import directory_error, suffix_error
 
-__all__ = ["INPUT_FORMATS", "InputNames", "Inputs", "find_inputs"]
+__all__ = ["INPUT_FORMATS", "InputFile", "InputNames", "Inputs", "as_names", "find_inputs", "input_groups"]
 
-InputNames: TypeAlias = (
-    "str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Mapping[str, str | os.PathLike[str]]"
-)
+_Name: TypeAlias = "str | os.PathLike[str]"
+InputNames: TypeAlias = "_Name | Sequence[_Name] | Mapping[str, _Name | Sequence[_Name]]"
 
 _Blocks: TypeAlias = Callable[[str, Span], Generator[Block, None, None]]
 
@@ -41,6 +40,22 @@ _CAN_BE_CUT = ("jsonl", "text")  # at any newline: in the others it may stand wi
 _TYPICAL_RATIO = 4
 
 
+class InputFile(NamedTuple):
+    """A file of a dump.
+
+    Attributes:
+      path: As it was named.
+      num_bytes: Its size.
+      modified_ns: When it was changed last, nanoseconds since 1970.
+      column: The column that it was named for; "" where no column was.
+    """
+
+    path: str
+    num_bytes: int
+    modified_ns: int
+    column: str = ""
+
+
 @dataclass(frozen=True)
 class Inputs:
     """The dump.
@@ -48,14 +63,14 @@ class Inputs:
     Attributes:
       format: One of INPUT_FORMATS.
       sources: In the order in which their rows come.
-      files: (name, size, time of change in nanoseconds) of each file: what tells this dump from another.
+      files: What tells this dump from another; empty for standard input.
       raw_bytes: Of all files unpacked, an estimate where they are packed; 0 for standard input.
       schema: The Arrow schema of all blocks, for Parquet and Arrow files; None for others.
     """
 
     format: str
     sources: tuple[Source, ...]
-    files: tuple[tuple[str, int, int], ...] = ()
+    files: tuple[InputFile, ...] = ()
     raw_bytes: int = 0
     schema: Any = None
 
@@ -89,8 +104,8 @@ def find_inputs(
     if input_format is not None and input_format not in INPUT_FORMATS:
         raise ValueError(f"there is no input format {input_format!r}; there are {', '.join(INPUT_FORMATS)}")
     if isinstance(names, Mapping):
-        return _arrays({column: _expand([name]) for column, name in _kept(names, columns).items()})
-    given = [names] if isinstance(names, str | os.PathLike) else list(names)
+        return _arrays({column: _expand(as_names(given)) for column, given in _kept(names, columns).items()})
+    given = as_names(names)
     if "-" in given:
         return _standard_input(len(given), input_format, columns, delimiter, quote)
     paths = _expand(given)
@@ -100,18 +115,18 @@ def find_inputs(
             what = f"is {found}, but {paths[0]} is {formats[0]}."
             raise SplitError(path, what, "Split them into directories of their own, or say --from")
     blocks = _blocks(formats[0], columns, delimiter, quote, is_said=input_format is not None)
+    files = tuple(map(_input_file, paths))
     if formats[0] == "npy":
-        return _arrays({"data": paths})
-    files = _files(paths)
+        return replace(_arrays({"data": paths}), files=files)
     if formats[0] == "npz":
         members = [npz_members(path, columns, fill or {}) for path in paths]
         sources, sizes = zip(*map(arrays_as_columns, paths, members), strict=True)
         return Inputs("npz", sources, files, sum(sizes))
     if blocks is None:
-        arrow = [(path, size) for path, size, _ in files]
+        arrow = [(file.path, file.num_bytes) for file in files]
         tables, schema = arrow_sources(arrow, formats[0], columns=columns, fill=fill)
         return Inputs(formats[0], tables, files, sum(table.raw_bytes for table in tables), schema)
-    lines = tuple(_lines(path, size, blocks, formats[0]) for path, size, _ in files)
+    lines = tuple(_lines(file.path, file.num_bytes, blocks, formats[0]) for file in files)
     return Inputs(formats[0], lines, files, sum(source.raw_bytes for source in lines))
 
 
@@ -119,9 +134,9 @@ def _lines(path: str, size: int, blocks: _Blocks, input_format: str) -> Source:
     is_packed = bool(packing_of(path))
     raw_bytes = size * _TYPICAL_RATIO if is_packed else size
     if input_format not in _CAN_BE_CUT:
-        return Source(path, size, partial(blocks, path), raw_bytes)
+        return Source(path, size, partial(blocks, path), raw_bytes, is_read_through=True)
     length = 0 if is_packed else size
-    return Source(path, size, partial(blocks, path), raw_bytes, length, is_stream=is_packed)
+    return Source(path, size, partial(blocks, path), raw_bytes, length, is_stream=is_packed, is_read_through=True)
 
 
 def _blocks(
@@ -174,14 +189,41 @@ def _arrays(columns: Mapping[str, Sequence[str]]) -> Inputs:
             raise SplitError(path, "is no .npy file.", "Columns are given as image=x.npy label=y.npy")
     arrays = {column: [array_file(path) for path in group] for column, group in columns.items()}
     source, raw_bytes = arrays_as_columns(" ".join(paths), arrays)
-    return Inputs("npy", (source,), _files(paths), raw_bytes)
+    files = tuple(_input_file(path, column) for column, group in columns.items() for path in group)
+    return Inputs("npy", (source,), files, raw_bytes)
 
 
-def _files(paths: Sequence[str]) -> tuple[tuple[str, int, int], ...]:
-    return tuple((path, about.st_size, about.st_mtime_ns) for path in paths for about in [os.stat(path)])
+def input_groups(names: InputNames, columns: Sequence[str] | None = None) -> list[tuple[InputFile, ...]]:
+    """Return the files that are named, those with the same rows together; nothing is read.
+
+    Args:
+      names, columns: As for `find_inputs`.
+
+    Raises:
+      SplitError: a file is missing.
+    """
+    if isinstance(names, Mapping):
+        found = [
+            [_input_file(path, column) for path in _expand(as_names(given))]
+            for column, given in _kept(names, columns).items()
+        ]
+        is_even = len({len(files) for files in found}) == 1
+        return list(zip(*found, strict=True)) if is_even else [tuple(file for files in found for file in files)]
+    given = as_names(names)
+    return [] if "-" in given else [(_input_file(path),) for path in _expand(given)]
 
 
-def _expand(names: Sequence[str | os.PathLike[str]]) -> list[str]:
+def _input_file(path: str, column: str = "") -> InputFile:
+    about = os.stat(path)
+    return InputFile(path, about.st_size, about.st_mtime_ns, column)
+
+
+def as_names(names: _Name | Sequence[_Name]) -> list[_Name]:
+    """Return one name, or several, as a list."""
+    return [names] if isinstance(names, str | os.PathLike) else list(names)
+
+
+def _expand(names: Sequence[_Name]) -> list[str]:
     paths: list[str] = []
     for name in [os.fspath(name) for name in names]:
         if os.path.isdir(name):

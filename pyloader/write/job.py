@@ -24,7 +24,7 @@ from pyloader.write.placing import staged_chunks
 from pyloader.write.preparing import Learnt
 from pyloader.write.removing import FAILED, check_staging, index_of_chunk, output_directory, remove_staging
 
-__all__ = ["CONTENT_RULE", "ChunkReceipt", "Job", "ReadReceipt", "Receipt", "Terms", "UnitReceipt"]
+__all__ = ["CONTENT_RULE", "ChunkReceipt", "FileReceipt", "Job", "ReadReceipt", "Receipt", "Terms", "UnitReceipt"]
 
 CONTENT_RULE = "units-1:"  # begins the digest of all rows, which is made of those of the units
 
@@ -39,7 +39,9 @@ class Terms(msgspec.Struct, kw_only=True):
 
     Attributes:
       fingerprint: Of the inputs and options.
-      command: What made it, to be read.
+      command: What was typed.
+      made_by: The command that makes the same chunks again: where inputs were known before, it names the others; "" is
+        `command`.
       versions: Of what decides about bytes.
       began_with_overwrite: Whether that command said --overwrite.
       mended: For each output the chunks of this very split, when it was finished before: those that are damaged or
@@ -48,6 +50,10 @@ class Terms(msgspec.Struct, kw_only=True):
       first: For each output the index of the first chunk of this split.
       expected_content: What the digest of all rows must be, when the dump was split before; "" otherwise.
       holdout_rule: As `pyloader.write.holdout` has it.
+      data_version: The version of the set that this split makes, or belongs to; 1 where its chunks' names have none.
+      sizes: How large its chunks are, where that follows the set.
+      set_sizes: What was said of sizes when the set was first split; None for a first version.
+      removed: For each output the chunks that are there already, and that this one's take the place of.
     """
 
     fingerprint: str
@@ -59,6 +65,11 @@ class Terms(msgspec.Struct, kw_only=True):
     first: dict[str, int] = msgspec.field(default_factory=dict)
     expected_content: str = ""
     holdout_rule: int = 2
+    data_version: int = 1
+    made_by: str = ""
+    sizes: dict[str, int] = msgspec.field(default_factory=dict)
+    set_sizes: dict[str, int] | None = None
+    removed: dict[str, list[ChunkEntry]] = msgspec.field(default_factory=dict)
     version: int = _VERSION
 
 
@@ -79,6 +90,8 @@ class UnitReceipt(msgspec.Struct, kw_only=True, tag="unit"):
       buckets: Of each other output: the rows in each bucket.
       file: The file of the rows put aside; "" when there is none.
       file_bytes: Its size.
+      parts_read: For each of its spans the digest of the bytes between the span's borders; "" where only some of the
+        file's bytes are read.
     """
 
     name: str
@@ -94,6 +107,19 @@ class UnitReceipt(msgspec.Struct, kw_only=True, tag="unit"):
     buckets: dict[str, list[int]]
     file: str = ""
     file_bytes: int = 0
+    parts_read: list[str] = msgspec.field(default_factory=list)
+
+
+class FileReceipt(msgspec.Struct, kw_only=True, tag="file"):
+    """A file of which units read only some bytes was read through, for its digest.
+
+    Attributes:
+      name: The task's.
+      digest: As `pyloader.write.file_digests` has it.
+    """
+
+    name: str
+    digest: str
 
 
 class ChunkReceipt(msgspec.Struct, kw_only=True, tag="chunk"):
@@ -113,12 +139,14 @@ class ReadReceipt(msgspec.Struct, kw_only=True, tag="read"):
 
     Attributes:
       name: Always the same.
+      streams: Name of a file that was cut into pieces while it was read -> its digest.
     """
 
     name: str = "all-read"
+    streams: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-Receipt = UnitReceipt | ChunkReceipt | ReadReceipt
+Receipt = UnitReceipt | FileReceipt | ChunkReceipt | ReadReceipt
 
 
 class Job:
@@ -285,7 +313,7 @@ class Job:
 def _chunks(receipt: Receipt) -> Iterable[ChunkEntry]:
     if isinstance(receipt, ChunkReceipt):
         return [receipt.entry]
-    if isinstance(receipt, ReadReceipt):
+    if isinstance(receipt, ReadReceipt | FileReceipt):
         return []
     return [entry for entries in receipt.chunks.values() for entry in entries]
 

@@ -172,7 +172,7 @@ def _check_file_names(columns: Columns) -> None:
 def _as_array(name: str, values: Column, *, is_float: bool = False) -> np.ndarray:
     """Return a column as an array; with `is_float` whole numbers, as far as float64 holds them, are fractions."""
     if isinstance(values, np.ndarray):
-        return values
+        return _as_fractions(values) if is_float else values
     plain = numbers_in(values) if values and type(values[0]) is str else values
     if (gap := next((row for row, value in enumerate(plain) if value is None), None)) is not None:
         what = f"has null in column {name!r}, which no array holds"
@@ -189,9 +189,12 @@ def _as_array(name: str, values: Column, *, is_float: bool = False) -> np.ndarra
     if array is not column and not _is_exact(plain, array):
         what = f"has lists in column {name!r} whose numbers would change in one array of {array.dtype}"
         raise UnfitColumnsError(f"{what}: give all of them the same kind; {_OTHER}")
-    if is_float and array.dtype == np.int64 and (np.abs(array) <= 2**53).all():
-        return array.astype(np.float64)
-    return array
+    return _as_fractions(array) if is_float else array
+
+
+def _as_fractions(array: np.ndarray) -> np.ndarray:
+    is_exact = array.dtype == np.int64 and (np.abs(array) <= 2**53).all()
+    return array.astype(np.float64) if is_exact else array
 
 
 def _is_exact(values: list[Any], array: np.ndarray) -> bool:

@@ -11,6 +11,7 @@ from pyloader.errors import ChunkReadError, SplitError
 from pyloader.files import Sniffer, longest_line
 from pyloader.options import format_bytes
 from pyloader.write.blocks import BLOCK_BYTES, Block, Span, bytes_read, ends_early, opened
+from pyloader.write.file_digests import PartDigest
 
 __all__ = ["blocks_of_lines", "count_lines", "lines_before"]
 
@@ -18,7 +19,13 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def blocks_of_lines(
-    name: str, span: Span, *, path: str = "", block_bytes: int = BLOCK_BYTES, form: str | None = None
+    name: str,
+    span: Span,
+    *,
+    path: str = "",
+    block_bytes: int = BLOCK_BYTES,
+    form: str | None = None,
+    digest: PartDigest | None = None,
 ) -> Generator[Block, None, None]:
     """Yield the blocks of a span of a file of lines, packed or not.
 
@@ -31,6 +38,7 @@ def blocks_of_lines(
       path: What is opened; "" is `name`.
       block_bytes: About how large the blocks are; a longer line is a block of its own.
       form: What the file must look like, as a `Sniffer` has it; None takes it as it is.
+      digest: Takes every byte that is read.
 
     Raises:
       SplitError: it is cut or damaged, or looks like something else.
@@ -40,7 +48,7 @@ def blocks_of_lines(
     held = line = 0
     try:
         with opened(path or name, span.start) as stream:
-            position = span.start + (_skip_to_line(stream) if span.start else 0)
+            position = span.start + (_skip_to_line(stream, digest) if span.start else 0)
             while span.stop is None or position <= span.stop:
                 wanted = block_bytes - held if held < block_bytes else block_bytes
                 if span.stop is not None:  # no byte of a line that is of the next span, as far as lines are short
@@ -48,6 +56,8 @@ def blocks_of_lines(
                 piece = stream.read(wanted)
                 if not piece:
                     break
+                if digest is not None:
+                    digest.update(piece)
                 if sniffer is not None:
                     sniffer.see(piece)
                 rest.append(piece)
@@ -90,11 +100,13 @@ def lines_before(path: str, offset: int) -> int:
         return number + 1  # the line that goes over the border, which the span before reads to its end
 
 
-def _skip_to_line(stream: IO[bytes]) -> int:
+def _skip_to_line(stream: IO[bytes], digest: PartDigest | None) -> int:
     """Read on behind the next newline; return how many bytes that took."""
     passed = 0
     while piece := stream.readline(BLOCK_BYTES):
         passed += len(piece)
+        if digest is not None:
+            digest.update(piece)
         if piece.endswith(b"\n"):
             break
     return passed

@@ -15,11 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pyloader.errors import OutputDirError
-from pyloader.files import LOCK_NAME, MANIFEST_NAME, NEXT_NAME, STAGING_NAME
+from pyloader.files import INPUTS_NAME, LOCK_NAME, MANIFEST_NAME, NEXT_NAME, STAGING_NAME, VERSIONS_NAME
 
 __all__ = [
     "COMPLETE",
     "FAILED",
+    "STAGED_INPUTS",
     "check_removable",
     "check_staging",
     "index_of_chunk",
@@ -27,16 +28,19 @@ __all__ = [
     "output_directory",
     "remove_own",
     "remove_staging",
+    "version_of_chunk",
 ]
 
 COMPLETE = "complete"
+STAGED_INPUTS = "inputs.jsonl"
 _WRITING = ".writing"
 FAILED = "failed"
-_CHUNK = re.compile(r"chunk-(\d{5})\.[a-z.]+")
-_OTHERS = {MANIFEST_NAME, NEXT_NAME, LOCK_NAME, STAGING_NAME}
+_CHUNK = re.compile(r"chunk-(?:v(\d{5})-)?(\d{5})\.[a-z.]+")
+_HIDDEN = {NEXT_NAME, VERSIONS_NAME, INPUTS_NAME}
+_OTHERS = {*_HIDDEN, MANIFEST_NAME, LOCK_NAME, STAGING_NAME}
 _OUTPUT = re.compile(r"[\w-]*")
 _STAGED = re.compile(
-    rf"\.?(job\.json|(receipts|chunks)\.jsonl|names\.json|{COMPLETE}|{FAILED})(\.writing)?|(rows|chunks)-[\w-]*"
+    rf"\.?(job\.json|(receipts|chunks|inputs)\.jsonl|names\.json|{COMPLETE}|{FAILED})(\.writing)?|(rows|chunks)-[\w-]*"
 )
 
 
@@ -44,14 +48,20 @@ def is_own_name(name: str) -> bool:
     """Tell whether this program gives this name to something in a directory of chunks."""
     if name.endswith(_WRITING):  # what is being written: hidden, whatever it will be called
         whole = name.removesuffix(_WRITING)
-        return whole == NEXT_NAME or (whole.startswith(".") and is_own_name(whole[1:]))
+        return whole in _HIDDEN or (whole.startswith(".") and is_own_name(whole[1:]))
     return bool(_CHUNK.fullmatch(name)) or name in _OTHERS
 
 
 def index_of_chunk(name: str) -> int | None:
     """Return the index in the name of a chunk; None when it is not one that this program gives to chunks."""
     match = _CHUNK.fullmatch(name)
-    return int(match[1]) if match else None
+    return int(match[2]) if match else None
+
+
+def version_of_chunk(name: str) -> int:
+    """Return the version in the name of a chunk; 1 where its name has none."""
+    match = _CHUNK.fullmatch(name)
+    return int(match[1]) if match and match[1] else 1
 
 
 def check_removable(path: Path) -> None:

@@ -48,6 +48,7 @@ class SplitReport:
       seconds: How long it took this time.
       filled: Column -> how many samples lacked it, and got the value given with `fill`.
       num_skipped: Rows of the dump that were left out, as `max_skipped` allows.
+      num_known: Inputs that were passed over, since they were taken in before.
       why: Why the format is Parquet, where nobody said so; "" otherwise.
     """
 
@@ -58,6 +59,7 @@ class SplitReport:
     seconds: float
     filled: Mapping[str, int] = field(default_factory=dict)
     num_skipped: int = 0
+    num_known: int = 0
     why: str = ""
 
     def as_dict(self) -> dict[str, Any]:
@@ -78,7 +80,9 @@ class SplitReport:
         return str(self)
 
 
-def report_of(root: Path, outputs: Sequence[str], *, num_written: int, seconds: float) -> SplitReport:
+def report_of(
+    root: Path, outputs: Sequence[str], *, num_written: int, seconds: float, num_known: int = 0
+) -> SplitReport:
     """Return what the manifests in `root` say, as a report."""
     found = chunk_sets(root)
     directories = tuple(
@@ -100,6 +104,7 @@ def report_of(root: Path, outputs: Sequence[str], *, num_written: int, seconds: 
         num_written=num_written,
         seconds=seconds,
         filled=main.made_by.get("filled", {}),
+        num_known=num_known,
         num_skipped=main.made_by.get("num_skipped", 0),
         why=main.made_by.get("why", ""),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -17,7 +17,7 @@ from pyloader.dataset import Dataset
 from pyloader.encode import taken_by
 from pyloader.files import utf8_name
 from pyloader.write.holdout import output_names
-from pyloader.write.inputs import InputNames, Inputs
+from pyloader.write.inputs import InputFile, InputNames, as_names
 from pyloader.write.sizes import ChunkSizes
 
 __all__ = ["Request", "fill_option"]
@@ -46,6 +46,7 @@ class Request:
     fill: Mapping[str, Any] | None = None
     columns: Sequence[str] | None = None
     append: bool = False
+    again: bool = False
     max_skipped: int = 0
     quarantine: str | None = None
 
@@ -103,11 +104,12 @@ class Request:
             words += fill_option(name, value).split(" ", 1)
         words += ["--columns", ",".join(self.columns)] if self.columns is not None else []
         words += ["--append"] if self.append else []
+        words += ["--again"] if self.again else []
         return shlex.join(words)
 
-    def fingerprint(self, inputs: Inputs) -> str:
+    def fingerprint(self, files: Iterable[InputFile]) -> str:
         """Return 16 hexadecimal digits that change when the dump does, or what is to be made of it."""
-        said = [self.command(), [[utf8_name(name), *about] for name, *about in inputs.files]]
+        said = [self.command(), [[utf8_name(file.path), file.num_bytes, file.modified_ns] for file in files]]
         return xxhash.xxh3_64_hexdigest(msgspec.json.encode(said))
 
     def shown_inputs(self) -> str:
@@ -117,9 +119,9 @@ class Request:
 
     def _input_words(self) -> list[str]:
         if isinstance(self.inputs, Mapping):
-            return [f"{column}={utf8_name(name)}" for column, name in self.inputs.items()]
-        given = [self.inputs] if isinstance(self.inputs, str | os.PathLike) else self.inputs
-        return [utf8_name(name) for name in given]
+            named = ((column, name) for column, names in self.inputs.items() for name in as_names(names))
+            return [f"{column}={utf8_name(name)}" for column, name in named]
+        return [utf8_name(name) for name in as_names(self.inputs)]
 
 
 def _name_of(named: Any) -> str | None:

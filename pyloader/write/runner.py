@@ -23,10 +23,12 @@ from pyloader.write.blocks import BLOCK_BYTES, Block
 from pyloader.write.chunk_files import check_same_columns, is_whole
 from pyloader.write.chunks_plan import ChunkTask, chunk_tasks
 from pyloader.write.feeding import pieces_of
+from pyloader.write.file_digests import PartDigest
 from pyloader.write.finishing import Finish, content_of
 from pyloader.write.inputs import Inputs
-from pyloader.write.job import ChunkReceipt, Job, ReadReceipt, Terms, UnitReceipt
+from pyloader.write.job import ChunkReceipt, FileReceipt, Job, ReadReceipt, Terms, UnitReceipt
 from pyloader.write.joining import go_past, joined
+from pyloader.write.known_inputs import KnownInput, known_input
 from pyloader.write.left_out import BadRow, TooManyBadRowsError, refuse, write_down
 from pyloader.write.lines import Lines
 from pyloader.write.placing import place_all
@@ -35,7 +37,7 @@ from pyloader.write.refusals import deleting, discarding
 from pyloader.write.removing import output_directory
 from pyloader.write.request import Request
 from pyloader.write.sizes import ChunkSizes
-from pyloader.write.tasks import Work, forget_work, packed, run_task, scatter, write
+from pyloader.write.tasks import Work, forget_work, packed, read_through, run_task, scatter, write
 from pyloader.write.units import Unit, bytes_of_unit, plan_units
 
 __all__ = ["Run", "num_buckets"]
@@ -59,6 +61,7 @@ class Run:
       num_workers: How many it runs at once.
       sends: Whether it runs them in other processes.
       show: Whether to show bars.
+      known: The inputs that were taken in before; None keeps no list of inputs.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Run:
         num_workers: int,
         sends: bool,
         show: bool,
+        known: Sequence[KnownInput] | None = (),
     ) -> None:
         self._request, self._inputs, self._job, self._terms = request, inputs, job, terms
         self._learnt, self._cut, self._show = learnt, cut, show
@@ -82,6 +86,8 @@ class Run:
         self._unit_bytes = bytes_of_unit(inputs.raw_bytes, request.sizes.bytes_in(inputs.raw_bytes))
         self._lines = Lines(inputs, self._unit_bytes)
         self._num_planned: int | None = None
+        self._known = known
+        self._streams: dict[str, str] = {}  # cut into pieces while they were read -> their digests
 
     def run(self) -> int:
         """Split, or go on; return how many chunks were written."""
@@ -102,7 +108,7 @@ class Run:
             except SplitError:
                 self._job.end()  # the dump is at fault: nobody can go on with this
                 raise
-            place_all(self._root, manifests)
+            place_all(self._root, manifests, inputs=self._known_then(receipts))
         except SplitError:
             raise
         except KeyboardInterrupt as exc:
@@ -143,7 +149,12 @@ class Run:
 
     def _units(self) -> Iterator[Unit]:
         for unit in plan_units(self._inputs.sources, self._unit_bytes):
-            yield from [unit] if unit.stream is None else pieces_of(unit, self._job.made, self._unit_bytes)
+            if unit.stream is None:
+                yield unit
+                continue
+            digest = PartDigest()
+            yield from pieces_of(unit, self._job.made, self._unit_bytes, digest)
+            self._streams[unit.stream.name] = digest.hexdigest()
 
     def _probed(self, units: Iterator[Unit], begun: Learnt) -> list[Unit]:
         """Read until the first rows have said what the columns are; return the units that this took.
@@ -187,7 +198,10 @@ class Run:
         with self._bar("read" if self._cut else "pass 1 of 2, scatter", total, "B", 0) as bar:
             names: set[str] = set()
 
-            def calls() -> Iterator[tuple[Unit, tuple[Any, ...]]]:
+            def calls() -> Iterator[tuple[Unit | None, tuple[Any, ...]]]:
+                for name, path in self._files_of_no_unit():
+                    if name not in self._job.receipts:
+                        yield None, (read_through, work, name, path)
                 for unit in units:
                     names.add(unit.name)
                     done = self._job.receipts.get(unit.name)
@@ -204,6 +218,8 @@ class Run:
             try:
                 for unit, receipt in as_finished(self._engine, run_task, calls(), max_ahead=self._max_ahead):
                     self._job.add(receipt)
+                    if unit is None:
+                        continue
                     self._forget_piece(unit)
                     num_rows += sum(receipt.num_rows.values())
                     bar.set_postfix_str(f"{num_rows:,} samples", refresh=False)
@@ -214,7 +230,37 @@ class Run:
                 self._raise(exc.key, exc.error)
         if any(isinstance(found, UnitReceipt) and found.name not in names for found in self._job.receipts.values()):
             raise _OtherStreamError
-        self._job.add(ReadReceipt())
+        self._job.add(ReadReceipt(streams=self._streams))
+
+    def _files_of_no_unit(self) -> Iterator[tuple[str, str]]:
+        """Yield the files of which no unit reads every byte, each with the name of the task that does."""
+        if self._known is None:
+            return
+        if self._request.columns is not None and self._inputs.format in ("parquet", "arrow", "npz"):
+            return  # most of the file may be in other columns
+        through = {source.name for source in self._inputs.sources if source.is_read_through}
+        for index, file in enumerate(self._inputs.files):
+            if file.path not in through:
+                yield f"file-{index:06d}", file.path
+
+    def _known_then(self, receipts: Sequence[UnitReceipt]) -> list[KnownInput]:
+        """Return the inputs that are known when the chunks are in their places; none where the list stays as it is."""
+        if self._known is None or self._terms.mended:
+            return []
+        read = self._job.receipts.get(ReadReceipt().name)
+        parts = {name: [digest] for name, digest in read.streams.items()} if isinstance(read, ReadReceipt) else {}
+        by_name = {receipt.name: receipt for receipt in receipts}
+        for unit in plan_units(self._inputs.sources, self._unit_bytes):
+            found = by_name.get(unit.name)
+            if unit.stream is None and found is not None:
+                for (source, _), digest in zip(unit.spans, found.parts_read, strict=False):
+                    parts.setdefault(source.name, []).append(digest)
+        for name, path in self._files_of_no_unit():
+            if isinstance(through := self._job.receipts.get(name), FileReceipt):
+                parts[path] = [through.digest]
+        version = self._terms.data_version
+        files = self._inputs.files
+        return [*self._known, *(known_input(self._root, file, version, parts.get(file.path, ())) for file in files)]
 
     def _gathered(self, receipts: Sequence[UnitReceipt]) -> dict[str, list[ChunkTask]]:
         """Write the chunks of rows that were put aside; return their tasks, by output."""
@@ -276,10 +322,13 @@ class Run:
         for output, kept in self._terms.kept.items():
             if kept and output in self._request.outputs:
                 before = read_manifest(self._root / output / MANIFEST_NAME)
-                check_same_columns(self._root / output, before, columns, chunks, names_only=True)
+                names_only = begun.layout.form_name != "array"  # else the first rows have decided it all
+                check_same_columns(self._root / output, before, columns, chunks, names_only=names_only)
 
-    def _raise(self, unit: Unit, error: BaseException) -> NoReturn:
-        """Raise the error of a unit, with the line in the file."""
+    def _raise(self, unit: Unit | None, error: BaseException) -> NoReturn:
+        """Raise the error of a unit, with the line in the file; None is a file that was read through."""
+        if unit is None:
+            raise _death_of("reading a file", error) if is_death(error) else error
         if isinstance(error, TooManyBadRowsError):
             cause = error.__cause__
             rows = self._lines.of_rows(unit, list(error.rows))

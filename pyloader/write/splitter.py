@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pyloader.dataset import Dataset
-from pyloader.deliver.engines import ENGINES, Engine, opened_engine
-from pyloader.errors import MissingDependencyError, OutputDirError, SplitError, import_optional
+from pyloader.deliver.engines import ENGINES, Engine
+from pyloader.errors import OutputDirError, SplitError
 from pyloader.files import locked
 from pyloader.machine.limits import num_processors
 from pyloader.options import parse_bytes
-from pyloader.write.beginning import begin, discard, places_to_lock, text_columns
+from pyloader.write.appending import Taking, what_to_take
+from pyloader.write.beginning import begin, discard, places_to_lock
 from pyloader.write.choosing import first_layout, parquet_instead
 from pyloader.write.filling import check_fill_of_lines
-from pyloader.write.inputs import InputNames, Inputs, find_inputs
+from pyloader.write.inputs import InputNames, find_inputs
 from pyloader.write.job import Job
 from pyloader.write.layout import Layout
-from pyloader.write.preparing import Learnt, is_settled_at_the_end
+from pyloader.write.preparing import is_settled_at_the_end
 from pyloader.write.refusals import check_is_path
 from pyloader.write.report import SplitReport, report_of
 from pyloader.write.request import Request
-from pyloader.write.runner import Run
 from pyloader.write.sizes import ChunkSizes
+from pyloader.write.workers import Workers
 
 __all__ = ["discard_stopped", "split"]
-
-_WORTH_PROCESSES = 2**28  # bytes of a dump, for which the start of a process is little
-_log = logging.getLogger("pyloader")
 
 
 def split(
@@ -59,6 +56,7 @@ def split(
     columns: Sequence[str] | None = None,
     overwrite: bool = False,
     append: bool = False,
+    again: bool = False,
     max_skipped: int = 0,
     quarantine: str | os.PathLike[str] | None = None,
     discard_stopped: bool = False,
@@ -100,7 +98,10 @@ def split(
         put in before `where` and `encode` see the sample.
       columns: The columns to keep; None keeps all.  What is in the others does not matter.
       overwrite: Whether chunks of another split are deleted first.
-      append: Whether to add to them.  What is there can be loaded before, meanwhile and afterwards.
+      append: Whether to add to them, as a new version.  What is there can be loaded before, meanwhile and afterwards.
+        Inputs that were taken in before are passed over: those of the same name, size and time are not read; one of the
+        size of another is read, and compared by what it holds.
+      again: Whether `append` takes in all inputs, also those that were taken in before.
       discard_stopped: Whether to give up what another split has begun in `output_dir` and was stopped in; chunks that
         are listed by a manifest stay.
       max_skipped: How many bad rows may be left out: lines that are no rows like the others, or that `where` or
@@ -134,6 +135,7 @@ def split(
         fill=fill,
         columns=columns,
         append=append,
+        again=again,
         max_skipped=max_skipped,
         quarantine=None if quarantine is None else os.fspath(quarantine),
     )
@@ -143,62 +145,56 @@ def split(
         raise ValueError(f"there is no engine {engine!r}; there are {', '.join(ENGINES)}")
     if overwrite and append:
         raise ValueError("overwrite and append were given; one says what happens to the chunks that are there")
+    if again and not append:
+        raise ValueError("again says that inputs are added though they were taken in before: give append as well")
     began = time.monotonic()
-    found = find_inputs(inputs, input_format=input_format, columns=columns, fill=fill, delimiter=delimiter, quote=quote)
-    if found.format == "jsonl":
-        check_fill_of_lines(fill or {})
     root = Path(output_dir)
     if root.is_file():
         raise OutputDirError(str(root), "is a file, and the chunks need a directory.", "Name another")
-    job, number = Job(root), workers or num_processors()
-    kind = engine if engine is not None else chosen_engine(request, found, number)
-
-    def run(layout: Layout) -> int:
-        waits = is_settled_at_the_end(found.format, layout, is_encoded=request.encoder is not None)
-        cut = None if shuffle or waits else request.sizes.while_reading(found.raw_bytes)
-        terms = begin(request, found, job, overwrite=overwrite, puts_all_aside=cut is None)
-        if terms is None:
-            return 0
-        learnt = Learnt(layout=layout, fields={name: {"text"} for name in text_columns(terms, root)})
-        with opened_engine(kind, number, address=address) as opened:
-            sends = kind not in ("inline", "thread")
-            return Run(
-                request, found, job, terms, learnt,
-                cut=cut, engine=opened, num_workers=number, sends=sends, show=progress,
-            ).run()  # fmt: skip
-
     with locked(places_to_lock(root, request.outputs)):
         if discard_stopped:
             discard(root)
-        try:
-            num_written = run(first_layout(request, found))
-        except SplitError as exc:
-            if (layout := parquet_instead(request, found, exc)) is None:
-                raise
-            job.end()
-            num_written = run(layout)
-        return report_of(root, request.outputs, num_written=num_written, seconds=time.monotonic() - began)
+        taking = what_to_take(request, overwrite=overwrite)
+        at_work = Workers(engine, workers or num_processors(), address)
+        num_written = _take_in(taking, request.command(), at_work, overwrite=overwrite, show=progress)
+        return report_of(
+            root, request.outputs,
+            num_written=num_written, num_known=taking.num_known, seconds=time.monotonic() - began,
+        )  # fmt: skip
 
 
-def chosen_engine(request: Request, inputs: Inputs, num_workers: int) -> str:
-    """Return where tasks run when nobody said: in processes, when that is worth their start and can be done."""
-    if num_workers == 1:
-        return "inline"
-    if inputs.raw_bytes < _WORTH_PROCESSES:
-        return "thread"
+def _take_in(taking: Taking, typed: str, workers: Workers, *, overwrite: bool, show: bool) -> int:
+    """Split what is new; return how many chunks were written."""
+    request = taking.request
+    if request is None:
+        return 0
+    found = find_inputs(
+        request.inputs,
+        input_format=request.input_format,
+        columns=request.columns,
+        fill=request.fill,
+        delimiter=request.delimiter,
+        quote=request.quote,
+    )
+    if found.format == "jsonl":
+        check_fill_of_lines(request.fill or {})
+    job = Job(Path(request.output_dir))
+
+    def run(layout: Layout) -> int:
+        waits = request.shuffle or is_settled_at_the_end(found.format, layout, is_encoded=request.encoder is not None)
+        terms = begin(request, found, job, typed=typed, made_by=taking.made_by, overwrite=overwrite, waits=waits)
+        if terms is None:
+            return 0
+        return workers.carry_out(request, found, job, terms, layout, waits=waits, show=show, known=taking.known)
+
+    laid_out = request if request.output_format else replace(request, output_format=taking.output_format)
     try:
-        import_optional("cloudpickle", wanted_by="A split in other processes")
-        from pyloader.deliver.pickling import pack_function  # it imports cloudpickle
-
-        pack_function(partial(_known, request.encode, request.where))
-    except (TypeError, MissingDependencyError) as exc:
-        _log.info("split in threads, since not all can be sent to processes: %s", exc)
-        return "thread"
-    return "process"
-
-
-def _known(*given: Any) -> tuple[Any, ...]:
-    return given
+        return run(first_layout(laid_out, found))
+    except SplitError as exc:
+        if (layout := parquet_instead(laid_out, found, exc)) is None:
+            raise
+        job.end()
+        return run(layout)
 
 
 def discard_stopped(output_dir: str | os.PathLike[str]) -> str:

@@ -11,6 +11,7 @@ from pyloader.errors import ChunkReadError, SplitError
 from pyloader.files import text_of
 from pyloader.read.dialect import Dialect, rows_of
 from pyloader.write.blocks import BLOCK_BYTES, WHOLE, Block, Span
+from pyloader.write.file_digests import PartDigest
 from pyloader.write.line_files import blocks_of_lines
 
 __all__ = ["blocks_of_fields"]
@@ -26,12 +27,14 @@ def blocks_of_fields(
     dialect: Dialect,
     columns: Sequence[str] | None = None,
     block_bytes: int = BLOCK_BYTES,
+    digest: PartDigest | None = None,
 ) -> Generator[Block, None, None]:
     """Yield the blocks of a delimited file with a header line; every value is text, exactly as it is written.
 
     A newline within quotes is none of a row, and whether it is within them only the beginning of the file tells: the
     span is the whole file.
     Two columns of one name are an error, unless the name is not one of `columns`, those that are kept.
+    `digest` takes every byte that is read.
     """
     num_read = 0
 
@@ -46,7 +49,8 @@ def blocks_of_fields(
                 raise SplitError(name, exc.what, exc.hint, exc.line) from exc
 
     assert span == WHOLE
-    with closing(blocks_of_lines(name, span, path=path, block_bytes=_TEXT_BYTES, form="csv")) as blocks:
+    lines_of_file = blocks_of_lines(name, span, path=path, block_bytes=_TEXT_BYTES, form="csv", digest=digest)
+    with closing(lines_of_file) as blocks:
         batches = rows_of(name, texts(blocks), dialect, error=SplitError)
         lines, first = next(batches)
         header = first[0] if first else []

@@ -1,4 +1,4 @@
-"""The two tasks of a split, pure functions of the plan and of files: a unit of the dump is scattered, a chunk written.
+"""The tasks of a split, pure functions of the plan and of files: a unit of the dump is scattered, a chunk written.
 
 `scatter` turns the rows of a unit into chunks, where these can be cut while they are read, or puts them aside by the
 bucket that they belong to.  `write` gathers a chunk from what all units put aside.  A task writes files under a name of
@@ -27,7 +27,8 @@ from pyloader.errors import EngineError, import_optional
 from pyloader.files import ChunkEntry, chunk_bytes
 from pyloader.write.chunk_files import write_chunk
 from pyloader.write.chunking import ChunkCutter, Part, gathered
-from pyloader.write.job import ChunkReceipt, UnitReceipt
+from pyloader.write.file_digests import PartDigest, digest_of_file
+from pyloader.write.job import ChunkReceipt, FileReceipt, UnitReceipt
 from pyloader.write.left_out import BadRows
 from pyloader.write.preparing import Learnt, Preparation
 from pyloader.write.request import Request
@@ -37,7 +38,7 @@ from pyloader.write.sizes import ChunkSizes
 from pyloader.write.units import Unit
 from pyloader.write.versions import versions
 
-__all__ = ["PENDING_BYTES", "Work", "forget_work", "packed", "run_task", "scatter", "write"]
+__all__ = ["PENDING_BYTES", "Work", "forget_work", "packed", "read_through", "run_task", "scatter", "write"]
 
 # Rows of a unit that wait in memory to be put aside.
 PENDING_BYTES = 2**24
@@ -128,6 +129,17 @@ def write(work: Work, name: str, parts: Sequence[Part]) -> ChunkReceipt:
     return ChunkReceipt(name=name, entry=entry)
 
 
+def read_through(work: Work, name: str, path: str) -> FileReceipt:
+    """Return the digest of a file of which no unit reads every byte.
+
+    Args:
+      work: What all tasks have in common.
+      name: The task's.
+      path: The file.
+    """
+    return FileReceipt(name=name, digest=digest_of_file(path))
+
+
 class _Scatter:
     """One unit, while it is read."""
 
@@ -150,14 +162,18 @@ class _Scatter:
 
     def run(self) -> UnitReceipt:
         num_lines = 0
+        parts_read: list[str] = []
         try:
             for source, span in self._unit.spans:
                 num_lines = 0
-                with closing(source.blocks(span)) as blocks:
+                digest = PartDigest(None if span.stop is None else span.stop - span.start)
+                read = {"digest": digest} if source.is_read_through else {}
+                with closing(source.blocks(span, **read)) as blocks:
                     for block in blocks:
                         for output, rows in self._preparation.rows(block, source.name):
                             self._take(output, rows)
                         num_lines += block.num_lines
+                parts_read.append(digest.hexdigest() if read else "")
             if self._cutter is not None:
                 self._write_chunks(self._cutter.end())
             self._put_aside()
@@ -183,6 +199,7 @@ class _Scatter:
             buckets=self._buckets,
             file="" if self._segments is None else self._file,
             file_bytes=0 if self._segments is None else chunk_bytes(path),
+            parts_read=parts_read,
         )
 
     def _take(self, output: str, rows: Rows) -> None:

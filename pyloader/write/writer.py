@@ -18,9 +18,10 @@ from pyloader.options import parse_bytes
 from pyloader.read.numbers import NumberError, as_column
 from pyloader.write.beginning import chunk_sets, make_room
 from pyloader.write.blocks import BLOCK_BYTES
-from pyloader.write.chunk_files import check_number, chunk_name, first_free_index, new_manifest, write_chunk
+from pyloader.write.chunk_files import check_number, chunk_name, new_manifest, write_chunk
 from pyloader.write.chunking import ChunkCutter
 from pyloader.write.job import Job
+from pyloader.write.known_inputs import newest_version
 from pyloader.write.layout import Layout
 from pyloader.write.placing import finish_placing, forget_coming, place_all
 from pyloader.write.refusals import check_is_path, foreign_chunks, other_holdout, stopped_split
@@ -80,6 +81,7 @@ class ChunkWriter:
         self._samples: list[Mapping[str, Any]] = []
         self._entries: list[ChunkEntry] = []
         self._is_closed = False
+        self._version = 1
         self.num_samples = 0
         if self._directory.is_file():
             raise OutputDirError(str(directory), "is a file, and the chunks need a directory.", "Name another")
@@ -109,7 +111,10 @@ class ChunkWriter:
             if problem := other_holdout(root, found, [""], {}):
                 raise problem
         make_room(root, found, [""], overwrite=overwrite)
-        return found[""].chunks if append and found else ()
+        if not (append and found):
+            return ()
+        self._version = newest_version(found) + 1
+        return found[""].chunks
 
     def write(self, sample: Mapping[str, Any]) -> None:
         """Write one sample: name -> number, text, bytes, list, dict or array.  All samples have the same names."""
@@ -146,8 +151,9 @@ class ChunkWriter:
             made_by = {"command": "", "dump": "ChunkWriter", "num_kept": len(self._kept)}
             check_number(str(self._directory), self._entries, self.num_samples)
             manifest = new_manifest(
-                self._directory, self._kept, self._entries, columns=columns, chunks=chunks, made_by=made_by
-            )
+                self._directory, self._kept, self._entries,
+                columns=columns, chunks=chunks, made_by=made_by, version=self._version,
+            )  # fmt: skip
         except BaseException:
             self._undo()
             raise
@@ -202,7 +208,7 @@ class ChunkWriter:
     def _write_chunks(self, cut: Iterable[list[Rows]]) -> None:
         for parts in cut:
             chunks, form = self._layout.format, self._layout.form
-            name = chunk_name(first_free_index(self._kept) + len(self._entries), chunks)
+            name = chunk_name(len(self._entries), chunks, self._version)
             with self._names_what_is_full():
                 self._entries.append(write_chunk(self._job.staged("") / name, parts, chunks=chunks, form=form))
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
+import sys
+from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 from numbered import ids_of, loader_of, write_chunks
 from ranks import rank_loaders, write_counted
 
-from pyloader import World
-from pyloader.errors import DataDirError, StateError
+from pyloader import ChunkWriter, DataLoader, World
+from pyloader.errors import DataDirError, ManifestError, StateError
+from pyloader.run import ranks
+from pyloader.world import first_said
 
 COUNTS = [30, 0, 17, 1, 44, 23, 8, 60, 5, 1]
 
@@ -174,3 +179,70 @@ def test_a_state_with_streams_that_make_no_sense_is_refused(tmp_path, num_stream
     loader = rank_loaders(directory, 2, batch_size=6, last_batch="drop")[0]
     with pytest.raises(StateError, match="num_streams="):
         loader.load_state_dict({**loader.state_dict(), "num_streams": num_streams})
+
+
+# Ranks that read different versions
+
+
+class Place:
+    """Where ranks meet, as torch.distributed and jax.distributed have it."""
+
+    def __init__(self):
+        self.said = {}
+
+    def compare_set(self, key, expected, value):
+        return self.said.setdefault(key, value).encode()
+
+    def key_value_set(self, key, value):
+        if key in self.said:
+            raise RuntimeError("ALREADY_EXISTS")
+        self.said[key] = value
+
+    def blocking_key_value_get(self, key, milliseconds):
+        return self.said[key]
+
+
+def as_rank(monkeypatch, source, rank, place):
+    """Make this process a rank of two, which has made no loader yet."""
+    monkeypatch.setattr(ranks, "_made", Counter())
+    monkeypatch.setattr("pyloader.run.resolving.resolve_world", lambda given: (World(rank, 2), source))
+    torch = SimpleNamespace(distributed_c10d=SimpleNamespace(_get_default_store=lambda: place))
+    monkeypatch.setitem(sys.modules, "torch.distributed", torch)
+    monkeypatch.setitem(
+        sys.modules, "jax._src.distributed", SimpleNamespace(global_state=SimpleNamespace(client=place))
+    )
+
+
+@pytest.mark.parametrize("source", ["torch.distributed", "jax.distributed"])
+def test_ranks_that_read_different_versions_are_told_at_the_start(tmp_path, monkeypatch, source):
+    with ChunkWriter(tmp_path / "set", chunk_samples=20) as writer:
+        writer.write_columns({"id": list(range(100))})
+    options = {"data_dir": tmp_path / "set", "batch_size": 5, "last_batch": "drop", "num_workers": 0}
+    place = Place()
+    as_rank(monkeypatch, source, 0, place)
+    first, second = DataLoader(**options), DataLoader(**options)
+    with ChunkWriter(tmp_path / "set", append=True) as writer:
+        writer.write({"id": 100})
+    as_rank(monkeypatch, source, 1, place)
+    with pytest.raises(ManifestError, match=r"read by rank 1 in version 2, and by rank 0 in version 1\..*version=1\)"):
+        DataLoader(**options)
+    assert len(DataLoader(**options, data_version=1)) == len(first) == len(second)
+
+
+@pytest.mark.parametrize("place", [None, SimpleNamespace()])
+def test_where_ranks_cannot_meet_nothing_is_compared(tmp_path, monkeypatch, place):
+    directory = write_counted(tmp_path, [20])
+    for rank in (0, 1):
+        as_rank(monkeypatch, "torch.distributed", rank, place)
+        assert len(loader_of(directory, batch_size=5, last_batch="drop")) == 2
+
+
+@pytest.mark.frameworks
+def test_the_place_where_torch_lets_ranks_meet_keeps_what_the_first_has_said(tmp_path):
+    distributed = pytest.importorskip("torch.distributed")
+    distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
+    try:
+        said = [first_said("key", value, "torch.distributed") for value in ("one", "two")]
+        assert said == ["one", "one"]
+    finally:
+        distributed.destroy_process_group()

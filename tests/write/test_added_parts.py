@@ -49,8 +49,8 @@ def test_verify_names_the_command_that_made_the_chunk_and_that_command_mends_it(
     assert pyloader("day2.jsonl", "grown", "--append") == 0
     assert pyloader("day3.jsonl", "grown", "--append") == 0
     whole = {path.name: path.read_bytes() for path in Path("grown").iterdir()}
-    for number in (1, 6):
-        damage(f"grown/chunk-{number:05d}.jsonl.zst")
+    for name in ("chunk-00001", "chunk-v00002-00002"):
+        damage(f"grown/{name}.jsonl.zst")
     with pytest.raises(
         ChunkReadError,
         match=r"by the command that made it; the manifest says it was made by: pyloader split day1\.jsonl grown/",
@@ -62,10 +62,9 @@ def test_verify_names_the_command_that_made_the_chunk_and_that_command_mends_it(
     assert "write this one (chunk-00001.jsonl.zst) again, and nothing else, by the command that made it" in shown
     assert shown.index(f"{first} --chunk-samples 10\n") < shown.index(f"{second} --chunk-samples 10 --append\n")
     assert "day3" not in shown
-    for path, mended in (("day1.jsonl", 1), ("day2.jsonl", 6)):
-        words = ["--append"] if mended == 6 else []
+    for path, words, mended in (("day1.jsonl", [], "chunk-00001"), ("day2.jsonl", ["--append"], "chunk-v00002-00002")):
         assert pyloader(path, "grown/", *words) == 0
-        name = f"chunk-{mended:05d}.jsonl.zst"
+        name = f"{mended}.jsonl.zst"
         assert Path("grown", name).read_bytes() == whole[name]
     assert {path.name: path.read_bytes() for path in Path("grown").iterdir()} == whole
     assert main(["verify", "grown"]) == 0
@@ -96,7 +95,7 @@ def test_standard_input_is_added_any_number_of_times(
         assert pipe(monkeypatch, name, "grown", "--append") == 0
     assert len(ids("grown")) == 160
     assert len(set(ids("grown"))) == 120
-    damage("grown/chunk-00005.jsonl.zst")
+    damage("grown/chunk-v00002-00001.jsonl.zst")
     assert main(["verify", "grown"]) == 1
     shown = capsys.readouterr().out
     assert "put this one back from a copy: standard input does not come again" in shown
@@ -152,12 +151,12 @@ def test_a_manifest_of_an_earlier_version_is_added_to_and_its_latest_command_is_
     with ChunkWriter("grown", append=True) as writer:
         writer.write({"id": 7})
     assert len(ids("grown")) == 121
-    for number in (0, 5, 9):
-        Path(f"grown/chunk-{number:05d}.jsonl.zst").unlink()
+    for name in ("chunk-00000", "chunk-v00002-00001", "chunk-v00003-00001"):
+        Path(f"grown/{name}.jsonl.zst").unlink()
     assert main(["verify", "grown"]) == 1
     shown = capsys.readouterr().out
     assert "fetch this one (chunk-00000.jsonl.zst) again" in shown
     assert "pyloader split day2.jsonl grown/ --chunk-samples 10 --append\n" in shown
     assert "pyloader split day3.jsonl grown/ --chunk-samples 10 --append\n" in shown
     assert pyloader("day2.jsonl", "grown", "--append") == 0
-    assert Path("grown/chunk-00005.jsonl.zst").exists()
+    assert Path("grown/chunk-v00002-00001.jsonl.zst").exists()

@@ -24,7 +24,7 @@ from pyloader import ChunkWriter, DataLoader
 from pyloader.columns import Columns
 from pyloader.dataset import Dataset
 from pyloader.errors import SplitError, WorkerDiedError
-from pyloader.write import split, splitter
+from pyloader.write import split, workers
 
 ENGINES: list[dict[str, Any]] = [
     {"engine": "inline"},
@@ -333,7 +333,7 @@ def test_what_cannot_be_sent_to_processes_is_run_in_threads_unless_processes_wer
     def keep(sample: dict[str, Any]) -> bool:
         return not lock.locked()
 
-    monkeypatch.setattr(splitter, "_WORTH_PROCESSES", 0)
+    monkeypatch.setattr(workers, "_WORTH_PROCESSES", 0)
     assert split(dump, tmp_path / "chunks", where=keep, workers=2).outputs[0].num_samples == 700
     assert "split in threads, since not all can be sent to processes" in caplog.text
     with pytest.raises(TypeError, match="cannot be pickled"):
@@ -359,8 +359,8 @@ def test_without_cloudpickle_a_split_runs_in_threads_and_processes_say_what_to_i
     script = f"""
         import sys
         sys.modules["cloudpickle"] = None
-        from pyloader.write import split, splitter
-        splitter._WORTH_PROCESSES = 0
+        from pyloader.write import split, workers
+        workers._WORTH_PROCESSES = 0
         split({str(dump)!r}, {str(tmp_path / "chunks")!r}, workers=2)
         split({str(dump)!r}, {str(tmp_path / "other")!r}, workers=2, engine="process")
     """
