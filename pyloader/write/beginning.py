@@ -36,7 +36,7 @@ from pyloader.write.removing import (
 from pyloader.write.request import Request
 from pyloader.write.versions import versions
 
-__all__ = ["begin", "chunk_sets", "discard", "make_room", "places_to_lock", "text_columns"]
+__all__ = ["begin", "chunk_sets", "discard", "known_labels", "make_room", "places_to_lock", "text_columns"]
 
 
 def begin(request: Request, inputs: Inputs, job: Job, *, overwrite: bool, puts_all_aside: bool) -> Terms | None:
@@ -130,6 +130,14 @@ def text_columns(terms: Terms, root: Path) -> list[str]:
     """
     found = chunk_sets(root) if any(terms.kept.values()) else {}
     return [spec.name for manifest in found.values() for spec in manifest.columns if spec.kind == "str"]
+
+
+def known_labels(root: Path) -> list[str]:
+    """Return the labels of the images in a directory, by their numbers: what is added keeps these."""
+    found = [manifest.made_by.get("labels") for manifest in chunk_sets(root).values()] if root.is_dir() else []
+    return next(
+        (labels for labels in found if isinstance(labels, list) and all(isinstance(of, str) for of in labels)), []
+    )
 
 
 def places_to_lock(root: Path, outputs: Iterable[str]) -> list[Path]:

@@ -121,8 +121,15 @@ def new_manifest(
     if before is not None:
         check_same_columns(directory, before, columns, chunks)
         columns = joined_specs(before.columns, columns)
-        made_by = {**made_by, "origins": _origins(before, made_by, len(entries))}
-    return Manifest(columns=tuple(columns), reader=chunks.reader, chunks=(*kept, *entries), made_by=dict(made_by))
+        stays = {name: before.made_by[name] for name in ("labels",) if name in before.made_by}
+        made_by = {**stays, **made_by, "origins": _origins(before, made_by, len(entries))}
+    return Manifest(
+        columns=tuple(columns),
+        reader=chunks.reader,
+        reader_options=dict(chunks.reader_options),
+        chunks=(*kept, *entries),
+        made_by=dict(made_by),
+    )
 
 
 def check_same_columns(
@@ -136,6 +143,8 @@ def check_same_columns(
     try:
         if before.reader != chunks.reader:
             raise ValueError(f"is read by {chunks.reader!r}, not by {before.reader!r}")
+        if chunks.reader_options and chunks.reader_options != before.reader_options:
+            raise ValueError(f"is read with {dict(chunks.reader_options)}, not with {before.reader_options}")
         if not names_only or {spec.name for spec in columns} != {spec.name for spec in before.columns}:
             joined_specs(before.columns, columns)
     except ValueError as exc:

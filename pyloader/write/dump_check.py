@@ -53,6 +53,7 @@ class DumpCheck:
             fill=request.fill,
             delimiter=request.delimiter,
             quote=request.quote,
+            windows=request.windows,
         )
         self._bad: list[BadRow] = []
         learnt = Learnt(layout=first_layout(request, self._inputs))

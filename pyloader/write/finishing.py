@@ -31,6 +31,7 @@ class Finish:
       terms: What the split was begun with.
       learnt: What all units say of the columns.
       receipts: What came of each unit, in order.
+      labels: Of images.
     """
 
     def __init__(
@@ -41,7 +42,9 @@ class Finish:
         terms: Terms,
         learnt: Learnt,
         receipts: Sequence[UnitReceipt],
+        labels: Sequence[str] = (),
     ) -> None:
+        self._labels = list(labels)
         self._request, self._job, self._terms, self._learnt = request, job, terms, learnt
         self._receipts, self._root = receipts, Path(request.output_dir)
         self._form = Preparation(learnt, request, input_format, go_past).written_form()
@@ -105,6 +108,10 @@ class Finish:
             "why": layout.why,
             "order": [spec.name for spec in columns],
         }
+        if self._labels:
+            made_by["labels"] = self._labels
+        if self._request.unique:
+            made_by["num_duplicates"] = self._learnt.num_duplicates
         if self._request.holdout:
             made_by |= {"holdout": dict(self._request.holdout), "holdout_rule": terms.holdout_rule}
         return new_manifest(

@@ -15,8 +15,10 @@ from pyloader.read.dialect import Dialect
 from pyloader.write.array_files import array_file, arrays_as_columns, npz_members
 from pyloader.write.arrow_files import arrow_sources
 from pyloader.write.blocks import STANDARD_INPUT, Block, Source, Span
+from pyloader.write.image_folders import image_folder
 from pyloader.write.line_files import blocks_of_lines
 from pyloader.write.tables import blocks_of_fields
+from pyloader.write.token_files import Windows, token_source
 from pyloader.write.unknown_inputs import directory_error, suffix_error
 
 __all__ = ["INPUT_FORMATS", "InputNames", "Inputs", "find_inputs"]
@@ -30,9 +32,9 @@ _Blocks: TypeAlias = Callable[[str, Span], Generator[Block, None, None]]
 _SUFFIXES = {
     "jsonl": (".jsonl", ".ndjson", ".jsonlines", ".json"), "text": (".txt", ".text"), "csv": (".csv",),
     "tsv": (".tsv",), "npy": (".npy",), "npz": (".npz",), "parquet": (".parquet", ".pq"),
-    "arrow": (".arrow", ".feather"),
+    "arrow": (".arrow", ".feather"), "tokens": (".bin",),
 }  # fmt: skip
-INPUT_FORMATS = tuple(_SUFFIXES)
+INPUT_FORMATS = (*_SUFFIXES, "images")
 
 _STREAMS = ("jsonl", "text", "csv", "tsv")  # of lines
 _CAN_BE_CUT = ("jsonl", "text")  # at any newline: in the others it may stand within quotes
@@ -51,6 +53,9 @@ class Inputs:
       files: (name, size, time of change in nanoseconds) of each file: what tells this dump from another.
       raw_bytes: Of all files unpacked, an estimate where they are packed; 0 for standard input.
       schema: The Arrow schema of all blocks, for Parquet and Arrow files; None for others.
+      windows: How files of tokens are cut; None for others.
+      leftover_tokens: After the last whole window of each file of tokens, in no row.
+      labels: What the numbers in the column "label" of images stand for.
     """
 
     format: str
@@ -58,6 +63,9 @@ class Inputs:
     files: tuple[tuple[str, int, int], ...] = ()
     raw_bytes: int = 0
     schema: Any = None
+    windows: Windows | None = None
+    leftover_tokens: int = 0
+    labels: tuple[str, ...] = ()
 
     @property
     def is_standard_input(self) -> bool:
@@ -73,15 +81,20 @@ def find_inputs(
     fill: Mapping[str, Any] | None = None,
     delimiter: str | None = None,
     quote: str | None = None,
+    windows: Windows | None = None,
+    known_labels: Sequence[str] = (),
 ) -> Inputs:
     """Find the files, and what they are.
 
     Args:
-      names: A file, a glob pattern, "-" for standard input, several of these, or column -> .npy file or pattern.
+      names: A file, a glob pattern, "-" for standard input, several of these, column -> .npy file or pattern, or a
+        folder of images.
       input_format: One of INPUT_FORMATS; None goes by the files' suffixes.
       columns: The columns to keep: others are not looked at, whatever they hold; None keeps all.
       fill: Column -> what stands for null; such a column may be missing.
       delimiter, quote: Of CSV and TSV, as a `Dialect` has them.
+      windows: How files of tokens are cut.
+      known_labels: Of images: those that have a number already.
 
     Raises:
       SplitError: a file is missing, of no known format, or of another format than the others.
@@ -89,20 +102,28 @@ def find_inputs(
     if input_format is not None and input_format not in INPUT_FORMATS:
         raise ValueError(f"there is no input format {input_format!r}; there are {', '.join(INPUT_FORMATS)}")
     if isinstance(names, Mapping):
+        _refuse_windows("npy", windows)
         return _arrays({column: _expand([name]) for column, name in _kept(names, columns).items()})
     given = [names] if isinstance(names, str | os.PathLike) else list(names)
     if "-" in given:
+        _refuse_windows("standard input", windows)
         return _standard_input(len(given), input_format, columns, delimiter, quote)
+    if input_format in (None, "images") and (images := _images(given, known_labels)) is not None:
+        _refuse_windows("images", windows)
+        return images
     paths = _expand(given)
-    formats = [input_format or _format_of(path) for path in paths]
+    formats = [input_format or _format_of(path, windows) for path in paths]
     for path, found in zip(paths, formats, strict=True):
         if found != formats[0]:
             what = f"is {found}, but {paths[0]} is {formats[0]}."
             raise SplitError(path, what, "Split them into directories of their own, or say --from")
     blocks = _blocks(formats[0], columns, delimiter, quote, is_said=input_format is not None)
+    files = _files(paths)
+    if formats[0] == "tokens":
+        return _tokens(files, windows)
+    _refuse_windows(formats[0], windows)
     if formats[0] == "npy":
         return _arrays({"data": paths})
-    files = _files(paths)
     if formats[0] == "npz":
         members = [npz_members(path, columns, fill or {}) for path in paths]
         sources, sizes = zip(*map(arrays_as_columns, paths, members), strict=True)
@@ -177,6 +198,32 @@ def _arrays(columns: Mapping[str, Sequence[str]]) -> Inputs:
     return Inputs("npy", (source,), _files(paths), raw_bytes)
 
 
+def _tokens(files: tuple[tuple[str, int, int], ...], windows: Windows | None) -> Inputs:
+    if windows is None:
+        raise ValueError(f"{files[0][0]} is tokens. Say how many of them make a sample: --window 1025")
+    sources, leftover = zip(*(token_source(path, windows) for path, *_ in files), strict=True)
+    raw_bytes = sum(source.raw_bytes for source in sources)
+    return Inputs("tokens", sources, files, raw_bytes, windows=windows, leftover_tokens=sum(leftover))
+
+
+def _refuse_windows(what: str, windows: Windows | None) -> None:
+    if windows is not None:
+        raise ValueError(f"window is for files of tokens, and this is {what}. If it is tokens, say so: --from tokens")
+
+
+def _images(names: Sequence[str | os.PathLike[str]], known_labels: Sequence[str]) -> Inputs | None:
+    """Return the images of the one folder that is named; None when no folder of images is."""
+    folder = os.fspath(names[0])
+    if len(names) > 1 or not os.path.isdir(folder):
+        return None
+    others = [suffix for suffixes in _SUFFIXES.values() for suffix in suffixes]
+    images = image_folder(folder, known_labels=known_labels, other_suffixes=others)
+    if images is None:
+        return None
+    raw_bytes = sum(source.raw_bytes for source in images.sources)
+    return Inputs("images", images.sources, images.files, raw_bytes, labels=images.labels)
+
+
 def _files(paths: Sequence[str]) -> tuple[tuple[str, int, int], ...]:
     return tuple((path, about.st_size, about.st_mtime_ns) for path in paths for about in [os.stat(path)])
 
@@ -197,8 +244,8 @@ def _expand(names: Sequence[str | os.PathLike[str]]) -> list[str]:
     return paths
 
 
-def _format_of(path: str) -> str:
+def _format_of(path: str, windows: Windows | None = None) -> str:
     for name, suffixes in _SUFFIXES.items():
         if suffix_of(path) in suffixes:
-            return name
+            return "tokens" if name == "npy" and windows is not None else name
     raise suffix_error(path, _SUFFIXES)

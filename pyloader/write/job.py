@@ -24,12 +24,12 @@ from pyloader.write.placing import staged_chunks
 from pyloader.write.preparing import Learnt
 from pyloader.write.removing import FAILED, check_staging, index_of_chunk, output_directory, remove_staging
 
-__all__ = ["CONTENT_RULE", "ChunkReceipt", "Job", "ReadReceipt", "Receipt", "Terms", "UnitReceipt"]
+__all__ = ["CONTENT_RULE", "ChunkReceipt", "FileReceipt", "Job", "ReadReceipt", "Receipt", "Terms", "UnitReceipt"]
 
 CONTENT_RULE = "units-1:"  # begins the digest of all rows, which is made of those of the units
 
 _NAMES = "names.json"
-_MADE = re.compile(r"(unit|chunk)-[0-9a-f-]+\.[a-z.]*[a-z]")  # the name of a file that a task makes
+_MADE = re.compile(r"(unit|chunk|keys|drop)-[0-9a-f-]+\.[a-z.]*[a-z]")  # the name of a file that a task makes
 _VERSION = 3
 _EARLIER = (1, 2)  # one thread read the dump from a place on, and chunks crossed what are units now
 
@@ -108,6 +108,22 @@ class ChunkReceipt(msgspec.Struct, kw_only=True, tag="chunk"):
     entry: ChunkEntry
 
 
+class FileReceipt(msgspec.Struct, kw_only=True, tag="file"):
+    """A file that other tasks read: the keys of a unit's rows, or the rows that are dropped for theirs.
+
+    Attributes:
+      name: The task's.
+      file: The file.
+      file_bytes: Its size.
+      num_rows: Of the unit; 0 where it is of all units.
+    """
+
+    name: str
+    file: str
+    file_bytes: int
+    num_rows: int = 0
+
+
 class ReadReceipt(msgspec.Struct, kw_only=True, tag="read"):
     """The dump has been read to its end.
 
@@ -118,7 +134,7 @@ class ReadReceipt(msgspec.Struct, kw_only=True, tag="read"):
     name: str = "all-read"
 
 
-Receipt = UnitReceipt | ChunkReceipt | ReadReceipt
+Receipt = UnitReceipt | ChunkReceipt | FileReceipt | ReadReceipt
 
 
 class Job:
@@ -140,7 +156,10 @@ class Job:
     @property
     def is_worth_keeping(self) -> bool:
         """Whether there is more in it than that a split was begun."""
-        return any(isinstance(found, UnitReceipt) and any(found.num_rows.values()) for found in self.receipts.values())
+        found = self.receipts.values()
+        return any(
+            isinstance(of, FileReceipt) or (isinstance(of, UnitReceipt) and any(of.num_rows.values())) for of in found
+        )
 
     @property
     def made(self) -> Path:
@@ -264,7 +283,7 @@ class Job:
     def _is_there(self, receipt: Receipt) -> bool:
         """Tell whether the files of a task are there, whole as far as their sizes tell."""
         sizes = [(entry.file, entry.num_bytes) for entry in _chunks(receipt)]
-        if isinstance(receipt, UnitReceipt) and receipt.file:
+        if isinstance(receipt, UnitReceipt | FileReceipt) and receipt.file:
             sizes.append((receipt.file, receipt.file_bytes))
         if odd := [file for file, _ in sizes if not _MADE.fullmatch(file)]:
             raise SplitError(str(self._journal), f"names {odd[0]}, as no task names a file.", self._give_up())
@@ -285,11 +304,11 @@ class Job:
 def _chunks(receipt: Receipt) -> Iterable[ChunkEntry]:
     if isinstance(receipt, ChunkReceipt):
         return [receipt.entry]
-    if isinstance(receipt, ReadReceipt):
+    if isinstance(receipt, FileReceipt | ReadReceipt):
         return []
     return [entry for entries in receipt.chunks.values() for entry in entries]
 
 
 def _files(receipt: Receipt) -> list[str]:
     files = [entry.file for entry in _chunks(receipt)]
-    return [*files, receipt.file] if isinstance(receipt, UnitReceipt) and receipt.file else files
+    return [*files, receipt.file] if isinstance(receipt, UnitReceipt | FileReceipt) and receipt.file else files

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from pyloader.write.beginning import chunk_sets
 from pyloader.write.blocks import BLOCK_BYTES, Block
 from pyloader.write.chunk_files import check_same_columns, is_whole
 from pyloader.write.chunks_plan import ChunkTask, chunk_tasks
+from pyloader.write.duplicates import dropped_rows
 from pyloader.write.feeding import pieces_of
 from pyloader.write.finishing import Finish, content_of
 from pyloader.write.inputs import Inputs
@@ -36,12 +37,14 @@ from pyloader.write.removing import output_directory
 from pyloader.write.request import Request
 from pyloader.write.sizes import ChunkSizes
 from pyloader.write.tasks import Work, forget_work, packed, run_task, scatter, write
+from pyloader.write.unique import Dropped
 from pyloader.write.units import Unit, bytes_of_unit, plan_units
 
 __all__ = ["Run", "num_buckets"]
 
 _SEGMENT_BYTES = 2**23  # of one bucket, over all units
 _MAX_BUCKETS = 2**12
+_KEYS_ARE_SMALLER = 4  # than their rows, at least by this factor for rows of a hundred bytes
 _UNKNOWN_BYTES = 2**32  # what standard input is taken to hold
 
 
@@ -90,7 +93,10 @@ class Run:
             try:
                 receipts = self._scattered()
                 tasks = self._gathered(receipts)
-                finish = Finish(self._request, self._inputs.format, self._job, self._terms, self._learnt, receipts)
+                finish = Finish(
+                    self._request, self._inputs.format, self._job, self._terms, self._learnt, receipts,
+                    self._inputs.labels,
+                )  # fmt: skip
                 manifests, files = finish.manifests(tasks)
             except _Refusal as exc:
                 self._job.fail()  # the same command goes on when it allows more bad rows
@@ -126,7 +132,11 @@ class Run:
             units = self._units()
             ahead = self._probed(units, begun)
             self._check_can_be_added(begun)
-            self._scatter(itertools.chain(ahead, units), begun)
+            dropped: dict[str, Dropped] = {}
+            if self._request.unique:
+                dropped = self._dropped(itertools.chain(ahead, units), begun)
+                ahead, units = [], self._units()
+            self._scatter(itertools.chain(ahead, units), begun, dropped)
         found = [receipt for receipt in self._job.receipts.values() if isinstance(receipt, UnitReceipt)]
         receipts = sorted(found, key=lambda receipt: receipt.name)
         if not any(sum(receipt.num_rows.values()) for receipt in receipts):
@@ -181,7 +191,29 @@ class Run:
         if held:
             yield Block(b"".join(held), 1, 0)
 
-    def _scatter(self, units: Iterator[Unit], begun: Learnt) -> None:
+    def _dropped(self, units: Iterator[Unit], begun: Learnt) -> dict[str, Dropped]:
+        """Return the rows of each unit whose key an earlier row has."""
+        total = sum(source.num_bytes for source in self._inputs.sources)
+        with self._bar("compare keys", total, "B", 0) as bar:
+
+            def passed(unit: Unit) -> None:
+                self._forget_piece(unit)
+                bar.update(unit.num_bytes)
+
+            def run(calls: Iterable[tuple[Any, tuple[Any, ...]]]) -> Iterator[tuple[Any, Any]]:
+                return as_finished(self._engine, run_task, calls, max_ahead=self._max_ahead)
+
+            number = num_buckets(self._inputs.raw_bytes // _KEYS_ARE_SMALLER)
+            try:
+                return dropped_rows(
+                    units, self._work(begun.begun()), self._job, num_buckets=number, run=run, passed=passed
+                )
+            except CallError as exc:
+                if isinstance(exc.key, Unit):
+                    self._raise(exc.key, exc.error)
+                raise _death_of("comparing keys", exc.error) if is_death(exc.error) else exc.error from exc.__cause__
+
+    def _scatter(self, units: Iterator[Unit], begun: Learnt, dropped: Mapping[str, Dropped]) -> None:
         work = self._work(begun.begun())
         total = sum(source.num_bytes for source in self._inputs.sources) or None
         with self._bar("read" if self._cut else "pass 1 of 2, scatter", total, "B", 0) as bar:
@@ -192,7 +224,7 @@ class Run:
                     names.add(unit.name)
                     done = self._job.receipts.get(unit.name)
                     if not isinstance(done, UnitReceipt):
-                        yield unit, (scatter, work, unit)
+                        yield unit, (scatter, work, unit, dropped.get(unit.name))
                         continue
                     self._forget_piece(unit)
                     if done.piece != unit.digest:

@@ -34,10 +34,11 @@ from pyloader.write.request import Request
 from pyloader.write.rows import Rows, join_rows
 from pyloader.write.segments import SegmentWriter, bucket_of, row_keys
 from pyloader.write.sizes import ChunkSizes
+from pyloader.write.unique import Dropped, UniqueRows, first_rows
 from pyloader.write.units import Unit
 from pyloader.write.versions import versions
 
-__all__ = ["PENDING_BYTES", "Work", "forget_work", "packed", "run_task", "scatter", "write"]
+__all__ = ["PENDING_BYTES", "Work", "attempt", "forget_work", "packed", "run_task", "scatter", "write"]
 
 # Rows of a unit that wait in memory to be put aside.
 PENDING_BYTES = 2**24
@@ -71,10 +72,12 @@ class Work:
     import_path: tuple[str, ...]
     working_dir: str
 
-    def preparation(self, bad: Callable[[Exception, str, int, str], None]) -> tuple[Learnt, Preparation]:
+    def preparation(
+        self, bad: Callable[[Exception, str, int, str], None], unique: UniqueRows | None = None
+    ) -> tuple[Learnt, Preparation]:
         """Return what turns blocks into rows, and what it learns meanwhile."""
-        learnt = msgspec.json.decode(self.learnt, type=Learnt)
-        return learnt, Preparation(learnt, self.request, self.input_format, bad, holdout_rule=self.holdout_rule)
+        learnt, rule = msgspec.json.decode(self.learnt, type=Learnt), self.holdout_rule
+        return learnt, Preparation(learnt, self.request, self.input_format, bad, holdout_rule=rule, unique=unique)
 
 
 def packed(work: Work) -> bytes:
@@ -103,14 +106,19 @@ def run_task(task: Callable[..., Any], work: Work | bytes, *args: Any) -> Any:
         return Failure.of(exc, {})
 
 
-def scatter(work: Work, unit: Unit) -> UnitReceipt:
+def scatter(work: Work, unit: Unit, dropped: Dropped | None = None) -> UnitReceipt:
     """Read a unit of the dump.
+
+    Args:
+      work: What all units have in common.
+      unit: What is read.
+      dropped: Where its rows are listed that are dropped; None where all are kept.
 
     Raises:
       SplitError: its rows are bad, or not like those of the units before it.
       TooManyBadRowsError: more of them are bad than may be left out.
     """
-    return _Scatter(work, unit).run()
+    return _Scatter(work, unit, dropped).run()
 
 
 def write(work: Work, name: str, parts: Sequence[Part]) -> ChunkReceipt:
@@ -124,18 +132,18 @@ def write(work: Work, name: str, parts: Sequence[Part]) -> ChunkReceipt:
     _, preparation = work.preparation(_refuse)
     form, chunks = preparation.written_form(), preparation.layout.format
     rows = [preparation.written(rows) for rows in gathered(work.made, parts, is_keyed=work.request.shuffle)]
-    entry = write_chunk(work.made / f"{name}-{_attempt()}{chunks.suffix}", rows, chunks=chunks, form=form)
+    entry = write_chunk(work.made / f"{name}-{attempt()}{chunks.suffix}", rows, chunks=chunks, form=form)
     return ChunkReceipt(name=name, entry=entry)
 
 
 class _Scatter:
     """One unit, while it is read."""
 
-    def __init__(self, work: Work, unit: Unit) -> None:
+    def __init__(self, work: Work, unit: Unit, dropped: Dropped | None) -> None:
         self._work, self._unit = work, unit
         self._outputs = work.request.outputs
         self._bad = BadRows(work.request.max_skipped)
-        self._learnt, self._preparation = work.preparation(self._bad)
+        self._learnt, self._preparation = work.preparation(self._bad, first_rows(work.made, dropped))
         self._digests = {name: xxhash.xxh3_64() for name in self._outputs}
         self._num_rows = dict.fromkeys(self._outputs, 0)
         self._raw_bytes = dict.fromkeys(self._outputs, 0)
@@ -144,7 +152,7 @@ class _Scatter:
         self._pending: list[tuple[int, Rows, np.ndarray | None]] = []
         self._pending_bytes = 0
         self._segments: SegmentWriter | None = None
-        self._file = f"{unit.name}-{_attempt()}.rows"
+        self._file = f"{unit.name}-{attempt()}.rows"
         cut = work.cut
         self._cutter = None if cut is None else ChunkCutter(cut, evens_out=True)
 
@@ -158,6 +166,7 @@ class _Scatter:
                         for output, rows in self._preparation.rows(block, source.name):
                             self._take(output, rows)
                         num_lines += block.num_lines
+            self._preparation.check_end(source.name)
             if self._cutter is not None:
                 self._write_chunks(self._cutter.end())
             self._put_aside()
@@ -230,7 +239,7 @@ class _Scatter:
     def _write_chunks(self, cut: Iterable[list[Rows]]) -> None:
         for parts in cut:
             form, chunks = self._preparation.layout.form, self._preparation.layout.format
-            path = self._work.made / f"{self._unit.name}-{len(self._chunks):04d}-{_attempt()}{chunks.suffix}"
+            path = self._work.made / f"{self._unit.name}-{len(self._chunks):04d}-{attempt()}{chunks.suffix}"
             self._chunks.append(write_chunk(path, parts, chunks=chunks, form=form))
 
 
@@ -270,7 +279,8 @@ def _identity(work: Work) -> Work:
     return work
 
 
-def _attempt() -> str:
+def attempt() -> str:
+    """Return what tells the files of this attempt at a task from those of others."""
     return uuid.uuid4().hex[:12]
 
 

@@ -1,0 +1,184 @@
+"""Rows of a dump with the same key: the first of each, in the order of units and of places in them, stays.
+
+Two kinds of task find the others, before any row is written.  Of each unit the keys alone are put aside, by ranges of
+keys.  Then the keys of some of these ranges meet, from all units, one range after another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+
+from pyloader.files import chunk_bytes
+from pyloader.write.job import FileReceipt, Job
+from pyloader.write.joining import go_past
+from pyloader.write.rows import Rows
+from pyloader.write.segments import Frames, SegmentWriter, bucket_of
+from pyloader.write.tasks import PENDING_BYTES, Work, attempt
+from pyloader.write.unique import Dropped, RowKeys
+from pyloader.write.units import Unit
+
+__all__ = ["dropped_rows", "find_duplicates", "put_keys_aside"]
+
+_MAX_TASKS = 64  # that compare keys: each unit reads a file of each
+
+_Calls = Iterable[tuple[Any, tuple[Any, ...]]]
+
+
+def dropped_rows(
+    units: Iterable[Unit],
+    work: Work | bytes,
+    job: Job,
+    *,
+    num_buckets: int,
+    run: Callable[[_Calls], Iterator[tuple[Any, FileReceipt]]],
+    passed: Callable[[Unit], None],
+) -> dict[str, Dropped]:
+    """Run the tasks that have not been run before; return where each unit's rows are listed that are dropped.
+
+    Args:
+      units: The dump.
+      work: What all tasks have in common.
+      job: Their receipts are noted here.
+      num_buckets: Ranges of keys.
+      run: Runs tasks, and yields (key, receipt) of each.
+      passed: Called for each unit whose keys are put aside.
+    """
+    names: list[str] = []
+
+    def calls() -> Iterator[tuple[Unit, tuple[Any, ...]]]:
+        for unit in units:
+            names.append(unit.name)
+            if _keys_of(unit.name) in job.receipts:
+                passed(unit)
+            else:
+                yield unit, (put_keys_aside, work, unit, num_buckets)
+
+    for unit, receipt in run(calls()):
+        job.add(receipt)
+        passed(unit)
+    keys = [_file_receipt(job, _keys_of(name)) for name in names]
+    files, number = [receipt.file for receipt in keys], min(num_buckets, _MAX_TASKS)
+    ranges = {
+        f"drop-{task:06d}": (num_buckets * task // number, num_buckets * (task + 1) // number) for task in range(number)
+    }
+    wanted = {name: between for name, between in ranges.items() if name not in job.receipts}
+    for _, receipt in run((name, (find_duplicates, work, name, files, *of)) for name, of in wanted.items()):
+        job.add(receipt)
+    found = tuple(_file_receipt(job, name).file for name in ranges)
+    return {name: Dropped(found, index, keys[index].num_rows) for index, name in enumerate(names)}
+
+
+def put_keys_aside(work: Work, unit: Unit, num_buckets: int) -> FileReceipt:
+    """Put the keys of a unit's rows aside, those of a bucket together.
+
+    Raises:
+      SplitError: the unit cannot be read, or a row has no such column.
+    """
+    keys = RowKeys()
+    _, preparation = work.preparation(go_past, keys)
+    name = _keys_of(unit.name)
+    path = work.made / f"{name}-{attempt()}.rows"
+    writer = SegmentWriter(path)
+    try:
+        for source, span in unit.spans:
+            with closing(source.blocks(span)) as blocks:
+                for block in blocks:
+                    preparation.rows(block, source.name)
+                    if _num_bytes(keys.found) >= PENDING_BYTES:
+                        _put_aside(writer, keys.found, num_buckets)
+        _put_aside(writer, keys.found, num_buckets)
+        writer.close(by_bucket=True)
+    except BaseException:
+        writer.abandon()
+        raise
+    return FileReceipt(name=name, file=path.name, file_bytes=chunk_bytes(path), num_rows=keys.num_rows)
+
+
+def find_duplicates(work: Work, name: str, files: Sequence[str], first: int, stop: int) -> FileReceipt:
+    """Compare the keys of buckets [first, stop); list the rows that are dropped, by unit.
+
+    Args:
+      work: What all tasks have in common.
+      name: The task's.
+      files: The keys of each unit, in the order of units.
+      first: The first bucket.
+      stop: The one after the last.
+
+    Raises:
+      SplitError: a file is damaged.
+    """
+    path = work.made / f"{name}-{attempt()}.rows"
+    writer = SegmentWriter(path)
+    try:
+        waiting: list[np.ndarray] = []
+        for bucket in range(first, stop):
+            waiting.append(_dropped(work, files, bucket))
+            if _num_bytes(waiting) >= PENDING_BYTES:
+                _list(writer, waiting)
+        _list(writer, waiting)
+        writer.close(by_bucket=True)
+    except BaseException:
+        writer.abandon()
+        raise
+    return FileReceipt(name=name, file=path.name, file_bytes=chunk_bytes(path))
+
+
+def _dropped(work: Work, files: Sequence[str], bucket: int) -> np.ndarray:
+    """Return the rows of a bucket whose key an earlier row has: uint64 array of shape [rows, 2], unit and place."""
+    found = [np.empty((0, 4), np.uint64)]  # key, key, place, unit
+    for unit, file in enumerate(files):
+        frames = Frames(work.made / file, is_keyed=True)
+        try:
+            for rows, keys in frames.read(bucket):
+                rest = np.frombuffer(rows.data, "<u8").reshape(-1, 2)
+                found.append(np.column_stack([keys, rest, np.full(len(keys), unit, np.uint64)]))
+        finally:
+            frames.close()
+    every = np.concatenate(found)
+    every = every[np.lexsort((every[:, 1], every[:, 0]))]  # stable: equal keys stay in the order of units and places
+    again = (every[1:, :2] == every[:-1, :2]).all(axis=1)
+    return np.asarray(every[1:][again][:, [3, 2]])
+
+
+def _put_aside(writer: SegmentWriter, waiting: list[np.ndarray], num_buckets: int) -> None:
+    for bucket, found in _grouped(waiting, lambda found: bucket_of(found[:, 0], num_buckets)):
+        writer.append(bucket, Rows.of_width(found[:, 1:].astype("<u8").tobytes(), 16), found[:, 0])
+
+
+def _list(writer: SegmentWriter, waiting: list[np.ndarray]) -> None:
+    for unit, found in _grouped(waiting, lambda found: found[:, 0].astype(np.int64)):
+        writer.append(unit, Rows.of_width(found[:, 1].astype("<u8").tobytes(), 8))
+
+
+def _grouped(
+    waiting: list[np.ndarray], group_of: Callable[[np.ndarray], np.ndarray]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (group, rows) of what waits, the rows of a group in their order; nothing waits afterwards."""
+    if not _num_bytes(waiting):
+        return
+    found = np.concatenate(waiting)
+    waiting.clear()
+    groups = group_of(found)
+    order = np.argsort(groups, kind="stable")
+    found, groups = found[order], groups[order]
+    starts = np.flatnonzero(np.diff(groups, prepend=-1)).tolist()
+    for start, stop in zip(starts, [*starts[1:], len(found)], strict=True):
+        yield int(groups[start]), found[start:stop]
+
+
+def _num_bytes(waiting: Sequence[np.ndarray]) -> int:
+    return sum(found.nbytes for found in waiting)
+
+
+def _keys_of(unit_name: str) -> str:
+    return unit_name.replace("unit", "keys", 1)
+
+
+def _file_receipt(job: Job, name: str) -> FileReceipt:
+    found = job.receipts[name]
+    assert isinstance(found, FileReceipt)
+    return found
