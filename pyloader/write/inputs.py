@@ -200,7 +200,8 @@ def _arrays(columns: Mapping[str, Sequence[str]]) -> Inputs:
 
 def _tokens(files: tuple[tuple[str, int, int], ...], windows: Windows | None) -> Inputs:
     if windows is None:
-        raise ValueError(f"{files[0][0]} is tokens. Say how many of them make a sample: --window 1025")
+        what = "A .bin file is taken for tokens, one after another. Say how many make a sample: --window 1025"
+        raise SplitError(files[0][0], "does not say where a sample begins.", what)
     sources, leftover = zip(*(token_source(path, windows) for path, *_ in files), strict=True)
     raw_bytes = sum(source.raw_bytes for source in sources)
     return Inputs("tokens", sources, files, raw_bytes, windows=windows, leftover_tokens=sum(leftover))
