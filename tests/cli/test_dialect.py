@@ -120,7 +120,10 @@ def test_what_cannot_be_said_is_refused(capsys, words, complaint):
         ("a.json.lz4", "ends in .lz4, which split does not know. Unpack it: lz4 -d a.json.lz4"),
         ("a.zip", "ends in .zip, which split does not know. Unpack it: unzip a.zip"),
         ("a.tar.gz", "ends in .tar, which split does not know. Unpack it: tar -xf a.tar.gz"),
-        ("code.bin", "code.bin: does not say where a sample begins. A .bin file is taken for tokens, one after another"),
+        (
+            "code.bin",
+            "code.bin: does not say where a sample begins. A .bin file is taken for tokens, one after another",
+        ),
         ("d0.jpg", "ends in .jpg, which split does not know. Images are split by the folder: name the one"),
         ("d0.wav", "ends in .wav, which split does not know. Of such files ChunkWriter makes chunks"),
     ],
