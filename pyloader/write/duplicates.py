@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pyloader.files import chunk_bytes
-from pyloader.write.job import FileReceipt, Job
+from pyloader.write.job import Job, KeysReceipt
 from pyloader.write.joining import go_past
 from pyloader.write.rows import Rows
 from pyloader.write.segments import Frames, SegmentWriter, bucket_of
@@ -23,6 +23,8 @@ from pyloader.write.units import Unit
 
 __all__ = ["dropped_rows", "find_duplicates", "put_keys_aside"]
 
+_RANGE_BYTES = 2**25  # of the dump: their keys, in memory together, take less, unless rows are of a few bytes
+_MAX_RANGES = 2**12
 _MAX_TASKS = 64  # that compare keys: each unit reads a file of each
 
 _Calls = Iterable[tuple[Any, tuple[Any, ...]]]
@@ -33,8 +35,8 @@ def dropped_rows(
     work: Work | bytes,
     job: Job,
     *,
-    num_buckets: int,
-    run: Callable[[_Calls], Iterator[tuple[Any, FileReceipt]]],
+    raw_bytes: int,
+    run: Callable[[_Calls], Iterator[tuple[Any, KeysReceipt]]],
     passed: Callable[[Unit], None],
 ) -> dict[str, Dropped]:
     """Run the tasks that have not been run before; return where each unit's rows are listed that are dropped.
@@ -43,11 +45,12 @@ def dropped_rows(
       units: The dump.
       work: What all tasks have in common.
       job: Their receipts are noted here.
-      num_buckets: Ranges of keys.
+      raw_bytes: Of the dump, unpacked.
       run: Runs tasks, and yields (key, receipt) of each.
       passed: Called for each unit whose keys are put aside.
     """
     names: list[str] = []
+    num_buckets = min(_MAX_RANGES, max(1, raw_bytes // _RANGE_BYTES))
 
     def calls() -> Iterator[tuple[Unit, tuple[Any, ...]]]:
         for unit in units:
@@ -60,7 +63,7 @@ def dropped_rows(
     for unit, receipt in run(calls()):
         job.add(receipt)
         passed(unit)
-    keys = [_file_receipt(job, _keys_of(name)) for name in names]
+    keys = [_receipt(job, _keys_of(name)) for name in names]
     files, number = [receipt.file for receipt in keys], min(num_buckets, _MAX_TASKS)
     ranges = {
         f"drop-{task:06d}": (num_buckets * task // number, num_buckets * (task + 1) // number) for task in range(number)
@@ -68,11 +71,11 @@ def dropped_rows(
     wanted = {name: between for name, between in ranges.items() if name not in job.receipts}
     for _, receipt in run((name, (find_duplicates, work, name, files, *of)) for name, of in wanted.items()):
         job.add(receipt)
-    found = tuple(_file_receipt(job, name).file for name in ranges)
+    found = tuple(_receipt(job, name).file for name in ranges)
     return {name: Dropped(found, index, keys[index].num_rows) for index, name in enumerate(names)}
 
 
-def put_keys_aside(work: Work, unit: Unit, num_buckets: int) -> FileReceipt:
+def put_keys_aside(work: Work, unit: Unit, num_buckets: int) -> KeysReceipt:
     """Put the keys of a unit's rows aside, those of a bucket together.
 
     Raises:
@@ -95,10 +98,10 @@ def put_keys_aside(work: Work, unit: Unit, num_buckets: int) -> FileReceipt:
     except BaseException:
         writer.abandon()
         raise
-    return FileReceipt(name=name, file=path.name, file_bytes=chunk_bytes(path), num_rows=keys.num_rows)
+    return KeysReceipt(name=name, file=path.name, file_bytes=chunk_bytes(path), num_rows=keys.num_rows)
 
 
-def find_duplicates(work: Work, name: str, files: Sequence[str], first: int, stop: int) -> FileReceipt:
+def find_duplicates(work: Work, name: str, files: Sequence[str], first: int, stop: int) -> KeysReceipt:
     """Compare the keys of buckets [first, stop); list the rows that are dropped, by unit.
 
     Args:
@@ -124,7 +127,7 @@ def find_duplicates(work: Work, name: str, files: Sequence[str], first: int, sto
     except BaseException:
         writer.abandon()
         raise
-    return FileReceipt(name=name, file=path.name, file_bytes=chunk_bytes(path))
+    return KeysReceipt(name=name, file=path.name, file_bytes=chunk_bytes(path))
 
 
 def _dropped(work: Work, files: Sequence[str], bucket: int) -> np.ndarray:
@@ -178,7 +181,7 @@ def _keys_of(unit_name: str) -> str:
     return unit_name.replace("unit", "keys", 1)
 
 
-def _file_receipt(job: Job, name: str) -> FileReceipt:
+def _receipt(job: Job, name: str) -> KeysReceipt:
     found = job.receipts[name]
-    assert isinstance(found, FileReceipt)
+    assert isinstance(found, KeysReceipt)
     return found

@@ -24,7 +24,7 @@ from pyloader.write.placing import staged_chunks
 from pyloader.write.preparing import Learnt
 from pyloader.write.removing import FAILED, check_staging, index_of_chunk, output_directory, remove_staging
 
-__all__ = ["CONTENT_RULE", "ChunkReceipt", "FileReceipt", "Job", "ReadReceipt", "Receipt", "Terms", "UnitReceipt"]
+__all__ = ["CONTENT_RULE", "ChunkReceipt", "Job", "KeysReceipt", "ReadReceipt", "Receipt", "Terms", "UnitReceipt"]
 
 CONTENT_RULE = "units-1:"  # begins the digest of all rows, which is made of those of the units
 
@@ -108,8 +108,8 @@ class ChunkReceipt(msgspec.Struct, kw_only=True, tag="chunk"):
     entry: ChunkEntry
 
 
-class FileReceipt(msgspec.Struct, kw_only=True, tag="file"):
-    """A file that other tasks read: the keys of a unit's rows, or the rows that are dropped for theirs.
+class KeysReceipt(msgspec.Struct, kw_only=True, tag="keys"):
+    """A file that later tasks read: the keys of a unit's rows, or the rows of all units that are dropped for theirs.
 
     Attributes:
       name: The task's.
@@ -134,7 +134,7 @@ class ReadReceipt(msgspec.Struct, kw_only=True, tag="read"):
     name: str = "all-read"
 
 
-Receipt = UnitReceipt | ChunkReceipt | FileReceipt | ReadReceipt
+Receipt = UnitReceipt | ChunkReceipt | KeysReceipt | ReadReceipt
 
 
 class Job:
@@ -158,7 +158,7 @@ class Job:
         """Whether there is more in it than that a split was begun."""
         found = self.receipts.values()
         return any(
-            isinstance(of, FileReceipt) or (isinstance(of, UnitReceipt) and any(of.num_rows.values())) for of in found
+            isinstance(of, KeysReceipt) or (isinstance(of, UnitReceipt) and any(of.num_rows.values())) for of in found
         )
 
     @property
@@ -283,7 +283,7 @@ class Job:
     def _is_there(self, receipt: Receipt) -> bool:
         """Tell whether the files of a task are there, whole as far as their sizes tell."""
         sizes = [(entry.file, entry.num_bytes) for entry in _chunks(receipt)]
-        if isinstance(receipt, UnitReceipt | FileReceipt) and receipt.file:
+        if isinstance(receipt, UnitReceipt | KeysReceipt) and receipt.file:
             sizes.append((receipt.file, receipt.file_bytes))
         if odd := [file for file, _ in sizes if not _MADE.fullmatch(file)]:
             raise SplitError(str(self._journal), f"names {odd[0]}, as no task names a file.", self._give_up())
@@ -304,11 +304,11 @@ class Job:
 def _chunks(receipt: Receipt) -> Iterable[ChunkEntry]:
     if isinstance(receipt, ChunkReceipt):
         return [receipt.entry]
-    if isinstance(receipt, FileReceipt | ReadReceipt):
+    if isinstance(receipt, KeysReceipt | ReadReceipt):
         return []
     return [entry for entries in receipt.chunks.values() for entry in entries]
 
 
 def _files(receipt: Receipt) -> list[str]:
     files = [entry.file for entry in _chunks(receipt)]
-    return [*files, receipt.file] if isinstance(receipt, UnitReceipt | FileReceipt) and receipt.file else files
+    return [*files, receipt.file] if isinstance(receipt, UnitReceipt | KeysReceipt) and receipt.file else files

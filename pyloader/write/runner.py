@@ -44,7 +44,6 @@ __all__ = ["Run", "num_buckets"]
 
 _SEGMENT_BYTES = 2**23  # of one bucket, over all units
 _MAX_BUCKETS = 2**12
-_KEYS_ARE_SMALLER = 4  # than their rows, at least by this factor for rows of a hundred bytes
 _UNKNOWN_BYTES = 2**32  # what standard input is taken to hold
 
 
@@ -203,11 +202,9 @@ class Run:
             def run(calls: Iterable[tuple[Any, tuple[Any, ...]]]) -> Iterator[tuple[Any, Any]]:
                 return as_finished(self._engine, run_task, calls, max_ahead=self._max_ahead)
 
-            number = num_buckets(self._inputs.raw_bytes // _KEYS_ARE_SMALLER)
+            work, raw_bytes = self._work(begun.begun()), self._inputs.raw_bytes
             try:
-                return dropped_rows(
-                    units, self._work(begun.begun()), self._job, num_buckets=number, run=run, passed=passed
-                )
+                return dropped_rows(units, work, self._job, raw_bytes=raw_bytes, run=run, passed=passed)
             except CallError as exc:
                 if isinstance(exc.key, Unit):
                     self._raise(exc.key, exc.error)
