@@ -73,6 +73,15 @@ def test_each_image_is_there_once_as_it_is_in_the_order_of_names(options: Any, t
     assert read_manifest("chunks/manifest.json").made_by["labels"] == ["ape", "cat", "dog"]
 
 
+def test_parquet_that_is_named_takes_no_pass_more_than_parquet_that_follows(tmp_path: Path, tree: Any) -> None:
+    split("photos", "chunks")
+    split("photos", "named", output_format="parquet")
+    found = [tree(tmp_path / place) for place in ("chunks", "named")]
+    for files in found:
+        del files["manifest.json"]
+    assert found[0] == found[1]
+
+
 def test_images_are_shuffled_and_held_out_by_what_they_show(tmp_path: Path, values: Found) -> None:
     for index in range(60):  # each a second time, under another name and label
         add(f"owl/{index:03}.jpg", random.Random(index).randbytes(50))

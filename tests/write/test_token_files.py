@@ -103,7 +103,7 @@ def test_a_loader_needs_no_option_for_what_was_split() -> None:
 def test_npy_files_of_one_dimension_are_tokens_where_a_window_is_named(tmp_path: Path, values: Found) -> None:
     np.save("a.npy", TOKENS[:500].astype(np.int64))
     np.save("b.npy", TOKENS[500:900].astype(">i8"))
-    report = split(["a.npy", "b.npy"], "chunks", window=100, stride=90, dtype="uint16")
+    report = split(["a.npy", "b.npy"], "chunks", window=100, stride=90, dtype="uint16", chunk_bytes="1MiB")
     expected = np.concatenate([windows(100, 90, TOKENS[:500]), windows(100, 90, TOKENS[500:900])])
     np.testing.assert_array_equal(values(tmp_path / "chunks", "tokens"), expected)
     assert report.columns[0].dtype == "<u2"
