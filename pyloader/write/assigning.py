@@ -53,8 +53,11 @@ class Assignment:
         self._request, self._unique = request, unique
         # The same image is the same sample, whatever it is called.
         self._holdout_by = request.holdout_by or ("image" if input_format == "images" else None)
-        self._assigns = bool(request.holdout) and holdout_rule > 1
         self._columns = list(request.unique or ()) if unique is not None and unique.wants_keys else []
+        self._assigns = bool(request.holdout) and holdout_rule > 1 and not self._columns
+        # Of files whose columns are read one by one the holdout looks at those that are kept, or at the one it is by.
+        is_by_column = input_format in ("parquet", "arrow", "npy", "npz") and request.columns is not None
+        self._passed_over = set(request.looked_at).difference(request.columns or ()) if is_by_column else set()
 
     def of_lines(self, rows: Rows, numbers: np.ndarray) -> Came:
         """Look at JSON lines, which came from the lines `numbers` of their file."""
@@ -67,7 +70,13 @@ class Assignment:
     def _came(self, numbers: np.ndarray, samples: Callable[[], Iterable[Mapping[str, Any]]]) -> Came:
         outputs = keys = None
         if self._assigns and len(numbers):
-            outputs = assignment(hashes_of_samples(samples(), self._holdout_by), self._request.holdout or {})
+            looked_at = samples()
+            if self._passed_over and self._holdout_by is None:
+                looked_at = (
+                    {name: value for name, value in sample.items() if name not in self._passed_over}
+                    for sample in looked_at
+                )
+            outputs = assignment(hashes_of_samples(looked_at, self._holdout_by), self._request.holdout or {})
         if self._columns and len(numbers):
             keys = keys_of_samples(samples(), self._columns)
         return Came(numbers, outputs, keys)

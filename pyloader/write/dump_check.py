@@ -51,6 +51,7 @@ class DumpCheck:
             input_format=request.input_format,
             columns=request.columns,
             fill=request.fill,
+            looked_at=request.looked_at,
             delimiter=request.delimiter,
             quote=request.quote,
             windows=request.windows,

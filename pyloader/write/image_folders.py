@@ -158,7 +158,7 @@ def _blocks(
     if numbers:
         columns["label"] = np.array([numbers[_label(folder, path)] for path, _ in files], np.int64)
     columns["name"] = [_relative(folder, path) for path, _ in files]
-    yield Block(columns, 1, sum(size for _, size in files), files=[path for path, _ in files])
+    yield Block(columns, 1, sum(size for _, size in files), files=[utf8_name(path) for path, _ in files])
 
 
 def _content(path: str, num_bytes: int) -> bytes:

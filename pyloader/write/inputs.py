@@ -52,7 +52,7 @@ class Inputs:
       sources: In the order in which their rows come.
       files: (name, size, time of change in nanoseconds) of each file: what tells this dump from another.
       raw_bytes: Of all files unpacked, an estimate where they are packed; 0 for standard input.
-      schema: The Arrow schema of all blocks, for Parquet and Arrow files; None for others.
+      schema: The Arrow schema of the columns that are kept, for Parquet and Arrow files; None for others.
       windows: How files of tokens are cut; None for others.
       leftover_tokens: After the last whole window of each file of tokens, in no row.
       labels: What the numbers in the column "label" of images stand for.
@@ -79,6 +79,7 @@ def find_inputs(
     input_format: str | None = None,
     columns: Sequence[str] | None = None,
     fill: Mapping[str, Any] | None = None,
+    looked_at: Sequence[str] = (),
     delimiter: str | None = None,
     quote: str | None = None,
     windows: Windows | None = None,
@@ -92,6 +93,7 @@ def find_inputs(
       input_format: One of INPUT_FORMATS; None goes by the files' suffixes.
       columns: The columns to keep: others are not looked at, whatever they hold; None keeps all.
       fill: Column -> what stands for null; such a column may be missing.
+      looked_at: Columns that are read, whether they are kept or not.
       delimiter, quote: Of CSV and TSV, as a `Dialect` has them.
       windows: How files of tokens are cut.
       known_labels: Of images: those that have a number already.
@@ -101,9 +103,10 @@ def find_inputs(
     """
     if input_format is not None and input_format not in INPUT_FORMATS:
         raise ValueError(f"there is no input format {input_format!r}; there are {', '.join(INPUT_FORMATS)}")
+    read = columns if columns is None else list(dict.fromkeys([*columns, *looked_at]))
     if isinstance(names, Mapping):
         _refuse_windows("npy", windows)
-        return _arrays({column: _expand([name]) for column, name in _kept(names, columns).items()})
+        return _arrays({column: _expand([name]) for column, name in _kept(names, read).items()})
     given = [names] if isinstance(names, str | os.PathLike) else list(names)
     if "-" in given:
         _refuse_windows("standard input", windows)
@@ -111,6 +114,8 @@ def find_inputs(
     if input_format in (None, "images") and (images := _images(given, known_labels)) is not None:
         _refuse_windows("images", windows)
         return images
+    if input_format == "images":
+        raise SplitError(os.fspath(given[0]), "is no folder of images.", "Name one, and nothing else")
     paths = _expand(given)
     formats = [input_format or _format_of(path, windows) for path in paths]
     for path, found in zip(paths, formats, strict=True):
@@ -125,12 +130,14 @@ def find_inputs(
     if formats[0] == "npy":
         return _arrays({"data": paths})
     if formats[0] == "npz":
-        members = [npz_members(path, columns, fill or {}) for path in paths]
+        members = [npz_members(path, read, fill or {}) for path in paths]
         sources, sizes = zip(*map(arrays_as_columns, paths, members), strict=True)
         return Inputs("npz", sources, files, sum(sizes))
     if blocks is None:
         arrow = [(path, size) for path, size, _ in files]
-        tables, schema = arrow_sources(arrow, formats[0], columns=columns, fill=fill)
+        tables, schema = arrow_sources(arrow, formats[0], columns=read, fill=fill)
+        for name in set(read or ()).difference(columns or ()):
+            schema = schema.remove(schema.get_field_index(name))
         return Inputs(formats[0], tables, files, sum(table.raw_bytes for table in tables), schema)
     lines = tuple(_lines(path, size, blocks, formats[0]) for path, size, _ in files)
     return Inputs(formats[0], lines, files, sum(source.raw_bytes for source in lines))

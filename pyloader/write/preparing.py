@@ -245,6 +245,7 @@ class Preparation:
         table: Any = block.content
         numbers = np.arange(block.line, block.line + len(table))
         came = self._assignment.of_columns(partial(ParquetReader().columns_of, "", table), numbers)
+        table = table if self._request.columns is None else table.select(list(self._request.columns))
         table = filled_table(table, self._request.fill or {}, self._learnt.filled)
         if self._request.keeps is not None:
             kept = self._kept(_samples(ParquetReader().columns_of("", table)), name, came.lines)

@@ -91,6 +91,11 @@ class Request:
         """The names of the outputs, the main one first."""
         return output_names(self.holdout)
 
+    @property
+    def looked_at(self) -> tuple[str, ...]:
+        """The columns that decide where a row goes, and whether it stays; they are read, and need not be kept."""
+        return (*(self.unique or ()), *([] if self.holdout_by is None else [self.holdout_by]))
+
     def command(self) -> str:
         """Return the command line that asks the same, without what changes nothing in the chunks."""
         words = ["pyloader", "split", *self._input_words(), utf8_name(os.path.join(self.output_dir, ""))]

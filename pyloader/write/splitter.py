@@ -165,7 +165,8 @@ def split(
     began = time.monotonic()
     root = Path(output_dir)
     found = find_inputs(
-        inputs, input_format=input_format, columns=columns, fill=fill, delimiter=delimiter, quote=quote,
+        inputs, input_format=input_format, columns=columns, fill=fill, looked_at=request.looked_at,
+        delimiter=delimiter, quote=quote,
         windows=request.windows, known_labels=() if overwrite else known_labels(root),
     )  # fmt: skip
     if found.format == "jsonl":

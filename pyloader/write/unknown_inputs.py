@@ -73,7 +73,9 @@ def _advice(path: str, suffix: str, known: Mapping[str, Sequence[str]]) -> str:
     if suffix in _UNPACKERS:
         return f"Unpack it: {_UNPACKERS[suffix]} {shlex.quote(path)}"
     if suffix in IMAGE_SUFFIXES:
-        return "Images are split by the folder: name the one that all of them lie in, or the folders of their labels"
+        above = os.path.join(os.path.dirname(os.path.dirname(path)) or ".", "")
+        words = f"pyloader split {shlex.quote(above)} DIR"
+        return f"Images are split by the folder that holds the folders of their labels: {words}"
     if suffix in _SOUNDS:
         return "Of such files ChunkWriter makes chunks: writer.write({'file': Path(name).read_bytes(), ...}) for each"
     suffixes = ", ".join(suffix for group in known.values() for suffix in group)

@@ -124,7 +124,7 @@ def test_what_cannot_be_said_is_refused(capsys, words, complaint):
             "code.bin",
             "code.bin: does not say where a sample begins. A .bin file is taken for tokens, one after another",
         ),
-        ("d0.jpg", "ends in .jpg, which split does not know. Images are split by the folder: name the one"),
+        ("d0.jpg", "ends in .jpg, which split does not know. Images are split by the folder that"),
         ("d0.wav", "ends in .wav, which split does not know. Of such files ChunkWriter makes chunks"),
     ],
 )

@@ -245,7 +245,10 @@ def test_the_screen_lists_the_labels_and_folders_alone_are_named(capsys: pytest.
     assert main(["split", "photos", "chunks/"]) == 0
     assert "labels    0 ape, 1 cat, 2 dog\n" in capsys.readouterr().out
     assert main(["split", "photos/cat", "photos/dog", "other/"]) == 2
-    complaint = "photos/cat: is a directory. It holds 10 .jpg, 10 .png. Images are split by the folder: name the one"
-    assert complaint in capsys.readouterr().err
+    complaint = capsys.readouterr().err
+    assert "photos/cat: is a directory. It holds 10 .jpg, 10 .png. Images are split by the folder that" in complaint
+    assert complaint.endswith(": pyloader split photos/ DIR\n")
     assert main(["split", "photos", "other/", "--window", "4"]) == 2
     assert "window is for files of tokens, and this is images" in capsys.readouterr().err
+    assert main(["split", "photos/cat/001.PNG", "other/", "--from", "images"]) == 2
+    assert "001.PNG: is no folder of images. Name one, and nothing else" in capsys.readouterr().err

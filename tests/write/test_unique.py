@@ -270,3 +270,24 @@ def test_random_dumps_keep_what_a_set_would_keep(tmp_path: Path, values: Values)
         split(as_lines(rows, "dump.jsonl"), f"chunks-{seed}", unique="url", shuffle=bool(seed % 2), engine="inline")
         found = values(tmp_path / f"chunks-{seed}", "id")
         assert (sorted(found) if seed % 2 else found) == first_of_each(rows, "url")
+
+
+@pytest.mark.parametrize("write", [write_csv, write_parquet, write_arrays, write_packed])
+def test_the_columns_that_decide_need_not_be_kept(write: Any, tmp_path: Path, values: Values) -> None:
+    rows = samples(200)
+    dump = write(rows)
+    split(dump, "chunks", unique="url", columns=["id"], engine="inline", holdout={"val": 0.3}, holdout_by="url")
+    found = [values(tmp_path / "chunks" / name, "id") for name in ("train", "val")]
+    assert sorted(found[0] + found[1]) == first_of_each(rows, "url")
+    assert [column.name for column in read_manifest("chunks/val/manifest.json").columns] == ["id"]
+    by_url = [rows[number]["url"] for number in found[1]]
+    split(dump, "urls", holdout={"val": 0.3}, holdout_by="url", engine="inline")
+    assert set(by_url) == {rows[number]["url"] for number in values(tmp_path / "urls/val", "id")}
+
+
+def test_what_is_held_out_does_not_depend_on_the_key(tmp_path: Path, values: Values) -> None:
+    rows = [{"id": index, "url": f"u{index}", "page": 1} for index in range(200)]
+    dump = write_parquet(rows)
+    for name, unique in (("with", "url"), ("without", None)):
+        split(dump, name, unique=unique, columns=["id", "page"], holdout={"val": 0.3})
+    assert values(tmp_path / "with/val", "id") == values(tmp_path / "without/val", "id")
