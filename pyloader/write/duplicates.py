@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from pyloader.deliver.engines import Engine, as_finished
 from pyloader.files import chunk_bytes
 from pyloader.write.job import Job, KeysReceipt
 from pyloader.write.joining import go_past
 from pyloader.write.rows import Rows
 from pyloader.write.segments import Frames, SegmentWriter, bucket_of
-from pyloader.write.tasks import PENDING_BYTES, Work, attempt
+from pyloader.write.tasks import PENDING_BYTES, Work, attempt, run_task
 from pyloader.write.unique import Dropped, RowKeys
 from pyloader.write.units import Unit
 
@@ -27,16 +28,15 @@ _RANGE_BYTES = 2**25  # of the dump: their keys, in memory together, take less, 
 _MAX_RANGES = 2**12
 _MAX_TASKS = 64  # that compare keys: each unit reads a file of each
 
-_Calls = Iterable[tuple[Any, tuple[Any, ...]]]
-
 
 def dropped_rows(
     units: Iterable[Unit],
     work: Work | bytes,
     job: Job,
+    engine: Engine,
     *,
     raw_bytes: int,
-    run: Callable[[_Calls], Iterator[tuple[Any, KeysReceipt]]],
+    max_ahead: int,
     passed: Callable[[Unit], None],
 ) -> dict[str, Dropped]:
     """Run the tasks that have not been run before; return where each unit's rows are listed that are dropped.
@@ -45,9 +45,13 @@ def dropped_rows(
       units: The dump.
       work: What all tasks have in common.
       job: Their receipts are noted here.
+      engine: Runs them.
       raw_bytes: Of the dump, unpacked.
-      run: Runs tasks, and yields (key, receipt) of each.
+      max_ahead: How many tasks are begun and not finished, at most.
       passed: Called for each unit whose keys are put aside.
+
+    Raises:
+      CallError: a task failed; its key is the unit, or a name where it compared keys.
     """
     names: list[str] = []
     num_buckets = min(_MAX_RANGES, max(1, raw_bytes // _RANGE_BYTES))
@@ -60,7 +64,7 @@ def dropped_rows(
             else:
                 yield unit, (put_keys_aside, work, unit, num_buckets)
 
-    for unit, receipt in run(calls()):
+    for unit, receipt in as_finished(engine, run_task, calls(), max_ahead=max_ahead):
         job.add(receipt)
         passed(unit)
     keys = [_receipt(job, _keys_of(name)) for name in names]
@@ -69,7 +73,8 @@ def dropped_rows(
         f"drop-{task:06d}": (num_buckets * task // number, num_buckets * (task + 1) // number) for task in range(number)
     }
     wanted = {name: between for name, between in ranges.items() if name not in job.receipts}
-    for _, receipt in run((name, (find_duplicates, work, name, files, *of)) for name, of in wanted.items()):
+    compared = ((name, (find_duplicates, work, name, files, *of)) for name, of in wanted.items())
+    for _, receipt in as_finished(engine, run_task, compared, max_ahead=max_ahead):
         job.add(receipt)
     found = tuple(_receipt(job, name).file for name in ranges)
     return {name: Dropped(found, index, keys[index].num_rows) for index, name in enumerate(names)}

@@ -199,12 +199,11 @@ class Run:
                 self._forget_piece(unit)
                 bar.update(unit.num_bytes)
 
-            def run(calls: Iterable[tuple[Any, tuple[Any, ...]]]) -> Iterator[tuple[Any, Any]]:
-                return as_finished(self._engine, run_task, calls, max_ahead=self._max_ahead)
-
-            work, raw_bytes = self._work(begun.begun()), self._inputs.raw_bytes
+            work, size, ahead = self._work(begun.begun()), self._inputs.raw_bytes, self._max_ahead
             try:
-                return dropped_rows(units, work, self._job, raw_bytes=raw_bytes, run=run, passed=passed)
+                return dropped_rows(
+                    units, work, self._job, self._engine, raw_bytes=size, max_ahead=ahead, passed=passed
+                )
             except CallError as exc:
                 if isinstance(exc.key, Unit):
                     self._raise(exc.key, exc.error)
