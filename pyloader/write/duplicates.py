@@ -6,6 +6,7 @@ keys.  Then the keys of some of these ranges meet, from all units, one range aft
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import Any
@@ -18,12 +19,13 @@ from pyloader.write.job import Job, KeysReceipt
 from pyloader.write.joining import go_past
 from pyloader.write.rows import Rows
 from pyloader.write.segments import Frames, SegmentWriter, bucket_of
-from pyloader.write.tasks import PENDING_BYTES, Work, attempt, run_task
+from pyloader.write.tasks import Work, run_task
 from pyloader.write.unique import Dropped, RowKeys
 from pyloader.write.units import Unit
 
 __all__ = ["dropped_rows", "find_duplicates", "put_keys_aside"]
 
+_PENDING_BYTES = 2**24  # of keys of a unit that wait to be written
 _RANGE_BYTES = 2**25  # of the dump: their keys, in memory together, take less, unless rows are of a few bytes
 _MAX_RANGES = 2**12
 _MAX_TASKS = 64  # that compare keys: each unit reads a file of each
@@ -89,14 +91,14 @@ def put_keys_aside(work: Work, unit: Unit, num_buckets: int) -> KeysReceipt:
     keys = RowKeys()
     _, preparation = work.preparation(go_past, keys)
     name = _keys_of(unit.name)
-    path = work.made / f"{name}-{attempt()}.rows"
+    path = work.made / f"{name}-{uuid.uuid4().hex[:12]}.rows"
     writer = SegmentWriter(path)
     try:
         for source, span in unit.spans:
             with closing(source.blocks(span)) as blocks:
                 for block in blocks:
                     preparation.rows(block, source.name)
-                    if _num_bytes(keys.found) >= PENDING_BYTES:
+                    if _num_bytes(keys.found) >= _PENDING_BYTES:
                         _put_aside(writer, keys.found, num_buckets)
         _put_aside(writer, keys.found, num_buckets)
         writer.close(by_bucket=True)
@@ -119,13 +121,13 @@ def find_duplicates(work: Work, name: str, files: Sequence[str], first: int, sto
     Raises:
       SplitError: a file is damaged.
     """
-    path = work.made / f"{name}-{attempt()}.rows"
+    path = work.made / f"{name}-{uuid.uuid4().hex[:12]}.rows"
     writer = SegmentWriter(path)
     try:
         waiting: list[np.ndarray] = []
         for bucket in range(first, stop):
             waiting.append(_dropped(work, files, bucket))
-            if _num_bytes(waiting) >= PENDING_BYTES:
+            if _num_bytes(waiting) >= _PENDING_BYTES:
                 _list(writer, waiting)
         _list(writer, waiting)
         writer.close(by_bucket=True)

@@ -38,7 +38,7 @@ from pyloader.write.unique import Dropped, UniqueRows, first_rows
 from pyloader.write.units import Unit
 from pyloader.write.versions import versions
 
-__all__ = ["PENDING_BYTES", "Work", "attempt", "forget_work", "packed", "run_task", "scatter", "write"]
+__all__ = ["PENDING_BYTES", "Work", "forget_work", "packed", "run_task", "scatter", "write"]
 
 # Rows of a unit that wait in memory to be put aside.
 PENDING_BYTES = 2**24
@@ -132,7 +132,7 @@ def write(work: Work, name: str, parts: Sequence[Part]) -> ChunkReceipt:
     _, preparation = work.preparation(_refuse)
     form, chunks = preparation.written_form(), preparation.layout.format
     rows = [preparation.written(rows) for rows in gathered(work.made, parts, is_keyed=work.request.shuffle)]
-    entry = write_chunk(work.made / f"{name}-{attempt()}{chunks.suffix}", rows, chunks=chunks, form=form)
+    entry = write_chunk(work.made / f"{name}-{_attempt()}{chunks.suffix}", rows, chunks=chunks, form=form)
     return ChunkReceipt(name=name, entry=entry)
 
 
@@ -152,7 +152,7 @@ class _Scatter:
         self._pending: list[tuple[int, Rows, np.ndarray | None]] = []
         self._pending_bytes = 0
         self._segments: SegmentWriter | None = None
-        self._file = f"{unit.name}-{attempt()}.rows"
+        self._file = f"{unit.name}-{_attempt()}.rows"
         cut = work.cut
         self._cutter = None if cut is None else ChunkCutter(cut, evens_out=True)
 
@@ -239,7 +239,7 @@ class _Scatter:
     def _write_chunks(self, cut: Iterable[list[Rows]]) -> None:
         for parts in cut:
             form, chunks = self._preparation.layout.form, self._preparation.layout.format
-            path = self._work.made / f"{self._unit.name}-{len(self._chunks):04d}-{attempt()}{chunks.suffix}"
+            path = self._work.made / f"{self._unit.name}-{len(self._chunks):04d}-{_attempt()}{chunks.suffix}"
             self._chunks.append(write_chunk(path, parts, chunks=chunks, form=form))
 
 
@@ -279,8 +279,7 @@ def _identity(work: Work) -> Work:
     return work
 
 
-def attempt() -> str:
-    """Return what tells the files of this attempt at a task from those of others."""
+def _attempt() -> str:
     return uuid.uuid4().hex[:12]
 
 

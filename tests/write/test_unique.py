@@ -31,7 +31,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_steps: Any) -> 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     monkeypatch.setattr(duplicates, "_RANGE_BYTES", 1500)
-    monkeypatch.setattr(duplicates, "PENDING_BYTES", 500)
+    monkeypatch.setattr(duplicates, "_PENDING_BYTES", 500)
     monkeypatch.setattr(duplicates, "_MAX_TASKS", 3)
     small_steps()
 
