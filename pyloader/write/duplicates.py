@@ -36,8 +36,8 @@ def dropped_rows(
     work: Work | bytes,
     job: Job,
     engine: Engine,
-    *,
     raw_bytes: int,
+    *,
     max_ahead: int,
     passed: Callable[[Unit], None],
 ) -> dict[str, Dropped]:

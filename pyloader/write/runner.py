@@ -201,13 +201,9 @@ class Run:
 
             work, size, ahead = self._work(begun.begun()), self._inputs.raw_bytes, self._max_ahead
             try:
-                return dropped_rows(
-                    units, work, self._job, self._engine, raw_bytes=size, max_ahead=ahead, passed=passed
-                )
+                return dropped_rows(units, work, self._job, self._engine, size, max_ahead=ahead, passed=passed)
             except CallError as exc:
-                if isinstance(exc.key, Unit):
-                    self._raise(exc.key, exc.error)
-                raise _death_of("comparing keys", exc.error) if is_death(exc.error) else exc.error from exc.__cause__
+                self._raise(exc.key, exc.error)
 
     def _scatter(self, units: Iterator[Unit], begun: Learnt, dropped: Mapping[str, Dropped]) -> None:
         work = self._work(begun.begun())
@@ -306,8 +302,10 @@ class Run:
                 before = read_manifest(self._root / output / MANIFEST_NAME)
                 check_same_columns(self._root / output, before, columns, chunks, names_only=True)
 
-    def _raise(self, unit: Unit, error: BaseException) -> NoReturn:
-        """Raise the error of a unit, with the line in the file."""
+    def _raise(self, unit: Unit | str, error: BaseException) -> NoReturn:
+        """Raise the error of a unit, with the line in the file; or that of a task that compared keys."""
+        if isinstance(unit, str):
+            raise _death_of("comparing keys", error) if is_death(error) else error
         if isinstance(error, TooManyBadRowsError):
             cause = error.__cause__
             rows = self._lines.of_rows(unit, list(error.rows))
