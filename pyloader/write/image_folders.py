@@ -44,7 +44,11 @@ def is_image(name: str) -> bool:
 
 
 def image_folder(
-    folder: str, *, known_labels: Sequence[str] = (), other_suffixes: Collection[str] = ()
+    folder: str,
+    only: Sequence[str] = (),
+    *,
+    known_labels: Sequence[str] = (),
+    other_suffixes: Collection[str] = (),
 ) -> ImageFolder | None:
     """Look at a folder; None when there is no image in it.
 
@@ -52,6 +56,7 @@ def image_folder(
 
     Args:
       folder: The folder.
+      only: Of the files below it, these alone; all where none is named.
       known_labels: Those that have a number already, from 0 on; others get the numbers after these, sorted by name.
       other_suffixes: Of files that can be split as well, for the error.
 
@@ -60,10 +65,10 @@ def image_folder(
     """
     images: list[_File] = []
     others: list[str] = []
-    for path in _files_below(folder):
+    for path in only or _files_below(folder):
         if is_image(os.path.basename(path)):
             images.append((path, *_size_and_time(path)))
-        elif is_chunk_name(os.path.basename(path)):
+        elif only or is_chunk_name(os.path.basename(path)):
             others.append(path)
     if not images:
         return None

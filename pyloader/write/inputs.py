@@ -115,7 +115,7 @@ def find_inputs(
         _refuse_windows("images", windows)
         return images
     if input_format == "images":
-        raise SplitError(os.fspath(given[0]), "is no folder of images.", "Name one, and nothing else")
+        raise SplitError(os.fspath(given[0]), "is no folder of images.", "Name one, alone, or with files in it")
     paths = _expand(given)
     formats = [input_format or _format_of(path, windows) for path in paths]
     for path, found in zip(paths, formats, strict=True):
@@ -220,12 +220,15 @@ def _refuse_windows(what: str, windows: Windows | None) -> None:
 
 
 def _images(names: Sequence[str | os.PathLike[str]], known_labels: Sequence[str]) -> Inputs | None:
-    """Return the images of the one folder that is named; None when no folder of images is."""
-    folder = os.fspath(names[0])
-    if len(names) > 1 or not os.path.isdir(folder):
+    """Return the images of the folder that is named first, or those of its files that are named after it.
+
+    None where that is no folder of images, or something else is named with it.
+    """
+    folder, *only = [os.fspath(name) for name in names]
+    if not os.path.isdir(folder) or not all(name.startswith(os.path.join(folder, "")) for name in only):
         return None
     others = [suffix for suffixes in _SUFFIXES.values() for suffix in suffixes]
-    images = image_folder(folder, known_labels=known_labels, other_suffixes=others)
+    images = image_folder(folder, _expand(only), known_labels=known_labels, other_suffixes=others)
     if images is None:
         return None
     raw_bytes = sum(source.raw_bytes for source in images.sources)

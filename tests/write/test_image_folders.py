@@ -114,6 +114,24 @@ def test_folders_within_folders_and_behind_links_belong_to_the_label() -> None:
     assert found["eel/2.jpg"] == (b"eel", 3)
 
 
+def test_some_files_of_a_folder_can_be_named_after_it(tmp_path: Path, values: Found) -> None:
+    report = split(["photos", "photos/dog/001.PNG", "photos/cat/000.jpg", "photos/dog/04*"], "chunks")
+    assert values(tmp_path / "chunks", "name") == [
+        "cat/000.jpg", "dog/001.PNG", "dog/040.jpg", "dog/043.PNG", "dog/046.jpg", "dog/049.PNG",
+    ]  # fmt: skip
+    assert report.labels == ("cat", "dog")
+    split(["photos", "photos/ape/002.jpg"], "chunks", append=True)
+    add("README.md")
+    assert rows("chunks")["ape/002.jpg"][1] == 2
+    for names, complaint in (
+        (["photos", "photos/dog/none.jpg"], r"none\.jpg: there is no such file"),
+        (["photos", "photos/README.md"], r"photos/README\.md: is no image by its name"),
+        (["photos", "chunks/chunk-00000.parquet"], "photos: is a directory"),
+    ):
+        with pytest.raises(SplitError, match=complaint):
+            split(names, "other")
+
+
 def test_what_is_added_keeps_the_numbers_of_the_labels_and_goes_on_after_them() -> None:
     split("photos", "chunks")
     for name in ("bee/1.jpg", "dog/1.jpg"):
@@ -251,4 +269,4 @@ def test_the_screen_lists_the_labels_and_folders_alone_are_named(capsys: pytest.
     assert main(["split", "photos", "other/", "--window", "4"]) == 2
     assert "window is for files of tokens, and this is images" in capsys.readouterr().err
     assert main(["split", "photos/cat/001.PNG", "other/", "--from", "images"]) == 2
-    assert "001.PNG: is no folder of images. Name one, and nothing else" in capsys.readouterr().err
+    assert "001.PNG: is no folder of images. Name one, alone, or with files in it" in capsys.readouterr().err
