@@ -70,10 +70,10 @@ def image_folder(
             images.append((path, *_size_and_time(path)))
         elif only or is_chunk_name(os.path.basename(path)):
             others.append(path)
+    if others and (images or only):
+        raise _no_image(folder, sorted(others), other_suffixes)
     if not images:
         return None
-    if others:
-        raise _no_image(folder, sorted(others), other_suffixes)
     images.sort()
     labels = _labels(folder, images, known_labels)
     numbers = {label: number for number, label in enumerate(labels)}
