@@ -121,7 +121,7 @@ def new_manifest(
     if before is not None:
         check_same_columns(directory, before, columns, chunks)
         columns = joined_specs(before.columns, columns)
-        stays = {name: before.made_by[name] for name in ("labels",) if name in before.made_by}
+        stays: dict[str, Any] = {name: before.made_by[name] for name in ("labels", "unique") if name in before.made_by}
         made_by = {**stays, **made_by, "origins": _origins(before, made_by, len(entries))}
     return Manifest(
         columns=tuple(columns),

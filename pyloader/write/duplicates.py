@@ -9,21 +9,23 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pyloader.deliver.engines import Engine, as_finished
-from pyloader.files import chunk_bytes
+from pyloader.files import chunk_bytes, no_room
 from pyloader.write.job import Job, KeysReceipt
 from pyloader.write.joining import go_past
+from pyloader.write.kept_keys import contained
 from pyloader.write.rows import Rows
 from pyloader.write.segments import Frames, SegmentWriter, bucket_of
 from pyloader.write.tasks import Work, run_task
 from pyloader.write.unique import Dropped, RowKeys
 from pyloader.write.units import Unit
 
-__all__ = ["dropped_rows", "find_duplicates", "put_keys_aside"]
+__all__ = ["dropped_rows", "find_duplicates", "new_keys", "put_keys_aside"]
 
 _PENDING_BYTES = 2**24  # of keys of a unit that wait to be written
 _RANGE_BYTES = 2**25  # of the dump: their keys, in memory together, take less, unless rows are of a few bytes
@@ -37,6 +39,7 @@ def dropped_rows(
     job: Job,
     engine: Engine,
     raw_bytes: int,
+    earlier: Sequence[Path],
     *,
     max_ahead: int,
     passed: Callable[[Unit], None],
@@ -49,6 +52,7 @@ def dropped_rows(
       job: Their receipts are noted here.
       engine: Runs them.
       raw_bytes: Of the dump, unpacked.
+      earlier: The keys of rows that are there already, as `keep_keys` leaves them.
       max_ahead: How many tasks are begun and not finished, at most.
       passed: Called for each unit whose keys are put aside.
 
@@ -70,15 +74,16 @@ def dropped_rows(
         job.add(receipt)
         passed(unit)
     keys = [_receipt(job, _keys_of(name)) for name in names]
-    files, number = [receipt.file for receipt in keys], min(num_buckets, _MAX_TASKS)
+    files, number = [file for receipt in keys for file in receipt.files], min(num_buckets, _MAX_TASKS)
+    known = [str(path.absolute()) for path in earlier]
     ranges = {
         f"drop-{task:06d}": (num_buckets * task // number, num_buckets * (task + 1) // number) for task in range(number)
     }
     wanted = {name: between for name, between in ranges.items() if name not in job.receipts}
-    compared = ((name, (find_duplicates, work, name, files, *of)) for name, of in wanted.items())
+    compared = ((name, (find_duplicates, work, name, files, known, *of)) for name, of in wanted.items())
     for _, receipt in as_finished(engine, run_task, compared, max_ahead=max_ahead):
         job.add(receipt)
-    found = tuple(_receipt(job, name).file for name in ranges)
+    found = tuple(next(iter(_receipt(job, name).files)) for name in ranges)
     return {name: Dropped(found, index, keys[index].num_rows) for index, name in enumerate(names)}
 
 
@@ -105,16 +110,19 @@ def put_keys_aside(work: Work, unit: Unit, num_buckets: int) -> KeysReceipt:
     except BaseException:
         writer.abandon()
         raise
-    return KeysReceipt(name=name, file=path.name, file_bytes=chunk_bytes(path), num_rows=keys.num_rows)
+    return KeysReceipt(name=name, files={path.name: chunk_bytes(path)}, num_rows=keys.num_rows)
 
 
-def find_duplicates(work: Work, name: str, files: Sequence[str], first: int, stop: int) -> KeysReceipt:
-    """Compare the keys of buckets [first, stop); list the rows that are dropped, by unit.
+def find_duplicates(
+    work: Work, name: str, files: Sequence[str], earlier: Sequence[str], first: int, stop: int
+) -> KeysReceipt:
+    """Compare the keys of buckets [first, stop); list the rows that are dropped, by unit, and the keys that are new.
 
     Args:
       work: What all tasks have in common.
       name: The task's.
       files: The keys of each unit, in the order of units.
+      earlier: The keys of rows that are there already.
       first: The first bucket.
       stop: The one after the last.
 
@@ -122,11 +130,14 @@ def find_duplicates(work: Work, name: str, files: Sequence[str], first: int, sto
       SplitError: a file is damaged.
     """
     path = work.made / f"{name}-{uuid.uuid4().hex[:12]}.rows"
+    new = path.with_suffix(".keys")
     writer = SegmentWriter(path)
     try:
         waiting: list[np.ndarray] = []
         for bucket in range(first, stop):
-            waiting.append(_dropped(work, files, bucket))
+            dropped, keys = _compared(work, files, earlier, bucket)
+            waiting.append(dropped)
+            _append(new, keys)
             if _num_bytes(waiting) >= _PENDING_BYTES:
                 _list(writer, waiting)
         _list(writer, waiting)
@@ -134,11 +145,20 @@ def find_duplicates(work: Work, name: str, files: Sequence[str], first: int, sto
     except BaseException:
         writer.abandon()
         raise
-    return KeysReceipt(name=name, file=path.name, file_bytes=chunk_bytes(path))
+    return KeysReceipt(name=name, files={file.name: chunk_bytes(file) for file in (path, new)})
 
 
-def _dropped(work: Work, files: Sequence[str], bucket: int) -> np.ndarray:
-    """Return the rows of a bucket whose key an earlier row has: uint64 array of shape [rows, 2], unit and place."""
+def new_keys(job: Job) -> list[Path]:
+    """Return the files of the keys that are new, sorted, one after another."""
+    found = sorted(name for name in job.receipts if name.startswith("drop-"))
+    return [job.made / file for name in found for file in _receipt(job, name).files if file.endswith(".keys")]
+
+
+def _compared(work: Work, files: Sequence[str], earlier: Sequence[str], bucket: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of a bucket whose key an earlier row has, and the keys that no row had before, sorted.
+
+    Both are uint64 arrays: of shape [rows, 2], unit and place; of shape [keys, 2].
+    """
     found = [np.empty((0, 4), np.uint64)]  # key, key, place, unit
     for unit, file in enumerate(files):
         frames = Frames(work.made / file, is_keyed=True)
@@ -150,8 +170,21 @@ def _dropped(work: Work, files: Sequence[str], bucket: int) -> np.ndarray:
             frames.close()
     every = np.concatenate(found)
     every = every[np.lexsort((every[:, 1], every[:, 0]))]  # stable: equal keys stay in the order of units and places
-    again = (every[1:, :2] == every[:-1, :2]).all(axis=1)
-    return np.asarray(every[1:][again][:, [3, 2]])
+    is_first = np.concatenate([np.ones(min(1, len(every)), np.bool_), (every[1:, :2] != every[:-1, :2]).any(axis=1)])
+    first = every[is_first][:, :2]
+    known = np.zeros(len(first), np.bool_)
+    for path in earlier:
+        known |= contained(path, first)
+    dropped = ~is_first | known[np.cumsum(is_first) - 1]
+    return every[dropped][:, [3, 2]], first[~known]
+
+
+def _append(path: Path, keys: np.ndarray) -> None:
+    try:
+        with open(path, "ab") as file:
+            file.write(keys.astype("<u8").tobytes())
+    except OSError as exc:
+        raise no_room(path, exc) or exc from exc
 
 
 def _put_aside(writer: SegmentWriter, waiting: list[np.ndarray], num_buckets: int) -> None:

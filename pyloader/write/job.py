@@ -109,18 +109,16 @@ class ChunkReceipt(msgspec.Struct, kw_only=True, tag="chunk"):
 
 
 class KeysReceipt(msgspec.Struct, kw_only=True, tag="keys"):
-    """A file that later tasks read: the keys of a unit's rows, or the rows of all units that are dropped for theirs.
+    """What tasks found out about keys: those of a unit's rows, or the rows of all units that are dropped for theirs.
 
     Attributes:
       name: The task's.
-      file: The file.
-      file_bytes: Its size.
+      files: What later tasks read, and the size of each.
       num_rows: Of the unit; 0 where it is of all units.
     """
 
     name: str
-    file: str
-    file_bytes: int
+    files: dict[str, int]
     num_rows: int = 0
 
 
@@ -205,7 +203,7 @@ class Job:
         self.receipts = {name: receipt for name, receipt in latest.items() if self._is_there(receipt)}
         gone = [found for name, found in latest.items() if name not in self.receipts and isinstance(found, UnitReceipt)]
         self._digests = {receipt.name: receipt.digest for receipt in gone}
-        if gone:
+        if gone or any(isinstance(found, KeysReceipt) for name, found in latest.items() if name not in self.receipts):
             self.receipts.pop(ReadReceipt().name, None)
 
     def begin(self, terms: Terms) -> None:
@@ -283,8 +281,9 @@ class Job:
     def _is_there(self, receipt: Receipt) -> bool:
         """Tell whether the files of a task are there, whole as far as their sizes tell."""
         sizes = [(entry.file, entry.num_bytes) for entry in _chunks(receipt)]
-        if isinstance(receipt, UnitReceipt | KeysReceipt) and receipt.file:
+        if isinstance(receipt, UnitReceipt) and receipt.file:
             sizes.append((receipt.file, receipt.file_bytes))
+        sizes += receipt.files.items() if isinstance(receipt, KeysReceipt) else ()
         if odd := [file for file, _ in sizes if not _MADE.fullmatch(file)]:
             raise SplitError(str(self._journal), f"names {odd[0]}, as no task names a file.", self._give_up())
         return all((self.made / file).exists() and chunk_bytes(self.made / file) == size for file, size in sizes)
@@ -311,4 +310,6 @@ def _chunks(receipt: Receipt) -> Iterable[ChunkEntry]:
 
 def _files(receipt: Receipt) -> list[str]:
     files = [entry.file for entry in _chunks(receipt)]
-    return [*files, receipt.file] if isinstance(receipt, UnitReceipt | KeysReceipt) and receipt.file else files
+    if isinstance(receipt, KeysReceipt):
+        return list(receipt.files)
+    return [*files, receipt.file] if isinstance(receipt, UnitReceipt) and receipt.file else files

@@ -33,6 +33,7 @@ COMPLETE = "complete"
 _WRITING = ".writing"
 FAILED = "failed"
 _CHUNK = re.compile(r"chunk-(\d{5})\.[a-z.]+")
+_KEYS = re.compile(r"\.keys-[0-9a-f]{16}")
 _OTHERS = {MANIFEST_NAME, NEXT_NAME, LOCK_NAME, STAGING_NAME}
 _OUTPUT = re.compile(r"[\w-]*")
 _STAGED = re.compile(
@@ -45,7 +46,7 @@ def is_own_name(name: str) -> bool:
     if name.endswith(_WRITING):  # what is being written: hidden, whatever it will be called
         whole = name.removesuffix(_WRITING)
         return whole == NEXT_NAME or (whole.startswith(".") and is_own_name(whole[1:]))
-    return bool(_CHUNK.fullmatch(name)) or name in _OTHERS
+    return bool(_CHUNK.fullmatch(name) or _KEYS.fullmatch(name)) or name in _OTHERS
 
 
 def index_of_chunk(name: str) -> int | None:

@@ -63,9 +63,6 @@ class Request:
             raise ValueError(f"max_skipped must be an integer >= 0, got {self.max_skipped}")
         if self.unique is not None and (isinstance(self.unique, str) or not self.unique):
             raise TypeError(f"unique must be a list of columns, got {self.unique!r}")
-        if self.unique and self.append:
-            what = "unique looks at the rows of one dump, and append adds to others, whose keys nobody has kept"
-            raise ValueError(f"{what}. Split all dumps together, or leave unique out")
         output_names(self.holdout)
         if self.holdout_by is not None and not self.holdout:
             raise ValueError("holdout_by says by which column samples are held out, and none are: give holdout as well")

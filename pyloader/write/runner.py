@@ -22,12 +22,13 @@ from pyloader.write.beginning import chunk_sets
 from pyloader.write.blocks import BLOCK_BYTES, Block
 from pyloader.write.chunk_files import check_same_columns, is_whole
 from pyloader.write.chunks_plan import ChunkTask, chunk_tasks
-from pyloader.write.duplicates import dropped_rows
+from pyloader.write.duplicates import dropped_rows, new_keys
 from pyloader.write.feeding import pieces_of
 from pyloader.write.finishing import Finish, content_of
 from pyloader.write.inputs import Inputs
 from pyloader.write.job import ChunkReceipt, Job, ReadReceipt, Terms, UnitReceipt
 from pyloader.write.joining import go_past, joined
+from pyloader.write.kept_keys import earlier_keys, keep_keys, keys_file
 from pyloader.write.left_out import BadRow, TooManyBadRowsError, refuse, write_down
 from pyloader.write.lines import Lines
 from pyloader.write.placing import place_all
@@ -94,7 +95,7 @@ class Run:
                 tasks = self._gathered(receipts)
                 finish = Finish(
                     self._request, self._inputs.format, self._job, self._terms, self._learnt, receipts,
-                    self._inputs.labels,
+                    self._inputs.labels, self._earlier() if self._request.unique else (),
                 )  # fmt: skip
                 manifests, files = finish.manifests(tasks)
             except _Refusal as exc:
@@ -107,6 +108,8 @@ class Run:
             except SplitError:
                 self._job.end()  # the dump is at fault: nobody can go on with this
                 raise
+            if self._request.unique and not self._terms.mended:
+                keep_keys(self._main, self._terms.fingerprint, new_keys(self._job))
             place_all(self._root, manifests)
         except SplitError:
             raise
@@ -140,6 +143,7 @@ class Run:
         receipts = sorted(found, key=lambda receipt: receipt.name)
         if not any(sum(receipt.num_rows.values()) for receipt in receipts):
             kept = " that --where keeps" if self._request.where else ""
+            kept += " whose key is new" if self._request.unique else ""
             raise SplitError(self._request.shown_inputs(), f"holds no samples{kept}.")
         if self._terms.expected_content not in ("", content_of(receipts)):
             what = f"holds other rows than when {self._root}/ was made of it, so it cannot mend chunks there."
@@ -190,6 +194,15 @@ class Run:
         if held:
             yield Block(b"".join(held), 1, 0)
 
+    @property
+    def _main(self) -> Path:
+        return output_directory(self._root, self._request.outputs[0])
+
+    def _earlier(self) -> list[str]:
+        """Return the splits whose rows, which are there already, count for --unique."""
+        columns, found = self._request.unique or (), chunk_sets(self._root)
+        return earlier_keys(self._root, found, self._main, columns, part=self._terms.fingerprint)
+
     def _dropped(self, units: Iterator[Unit], begun: Learnt) -> dict[str, Dropped]:
         """Return the rows of each unit whose key an earlier row has."""
         total = sum(source.num_bytes for source in self._inputs.sources)
@@ -200,8 +213,9 @@ class Run:
                 bar.update(unit.num_bytes)
 
             work, size, ahead = self._work(begun.begun()), self._inputs.raw_bytes, self._max_ahead
+            known = [keys_file(self._main, part) for part in self._earlier()]
             try:
-                return dropped_rows(units, work, self._job, self._engine, size, max_ahead=ahead, passed=passed)
+                return dropped_rows(units, work, self._job, self._engine, size, known, max_ahead=ahead, passed=passed)
             except CallError as exc:
                 self._raise(exc.key, exc.error)
 
