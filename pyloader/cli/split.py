@@ -86,7 +86,8 @@ def add_parser(subparsers: Any) -> None:
         "--unique",
         metavar="A,B",
         type=_names,
-        help="of the samples with the same values in these columns only the first stays; reads the dump twice",
+        help="of the samples with the same values in these columns only the first stays, those that --append adds to "
+        "included; reads the dump twice",
     )
 
     what = parser.add_argument_group("what is read and written")

@@ -95,8 +95,8 @@ def split(
       address: Of a running Ray cluster; None begins one here, unless `ray.init` was called.
       holdout_by: The column that decides what is held out; None looks at all columns, and of images at the bytes.
       unique: A column, or several: of the rows that have the same values there, the first in the dump stays.  It is
-        looked for among the rows that `where` keeps, before `holdout`; rows with null there all stay.  Reads the dump
-        twice.
+        looked for among the rows that `where` keeps, before `holdout`; rows with null there all stay.  With `append`
+        the rows of earlier splits with `unique` count as well.  Reads the dump twice.
       input_format: "jsonl", "text", "csv", "tsv", "npy", "npz", "parquet", "arrow", "tokens" or "images"; None goes by
         the suffix.  Files that are said to be text are taken as they are; others must not be web pages, pointers of
         Git LFS or UTF-16.
