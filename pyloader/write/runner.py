@@ -108,7 +108,7 @@ class Run:
             except SplitError:
                 self._job.end()  # the dump is at fault: nobody can go on with this
                 raise
-            if self._request.unique and not self._terms.mended:
+            if self._request.unique:
                 keep_keys(self._main, self._terms.fingerprint, new_keys(self._job))
             place_all(self._root, manifests)
         except SplitError:

@@ -139,6 +139,17 @@ def test_rows_whose_keys_nobody_kept_are_not_added_to() -> None:
     assert read_manifest("other/manifest.json").num_samples == len(first_of_each_of("1"))
 
 
+def test_a_manifest_from_elsewhere_names_no_file_of_keys_outside_of_the_set() -> None:
+    add("1")
+    Path("chunks/.keys-..").mkdir()
+    next(Path("chunks").glob(".keys-[0-9a-f]*")).rename("chunks/.keys-../k")
+    manifest = json.loads(Path("chunks/manifest.json").read_text())
+    manifest["made_by"]["unique"]["parts"] = ["../k"]
+    Path("chunks/manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(SplitError, match=r"is missing, or damaged; it holds the keys of rows"):
+        add("2")
+
+
 def first_of_each_of(day: str) -> list[int]:
     return first_of_each([json.loads(line) for line in Path(f"day{day}.jsonl").read_text().splitlines()])
 
