@@ -1,101 +1,47 @@
-"""Rows of a dump with the same key: the first of each, in the order of units and of places in them, stays.
+"""The two tasks that find rows with the same key: the first, in the order of units and of places in them, stays.
 
-Two kinds of task find the others, before any row is written.  Of each unit the keys alone are put aside, by ranges of
-keys.  Then the keys of some of these ranges meet, from all units, one range after another.
+Of each unit the keys alone are put aside, by ranges of keys.  Then the keys of some of these ranges meet, from all
+units, one range after another.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from pyloader.deliver.engines import Engine, as_finished
 from pyloader.files import chunk_bytes, no_room
-from pyloader.write.job import Job, KeysReceipt
+from pyloader.write.job import KeysReceipt
 from pyloader.write.joining import go_past
 from pyloader.write.kept_keys import contained
 from pyloader.write.rows import Rows
 from pyloader.write.segments import Frames, SegmentWriter, bucket_of
-from pyloader.write.tasks import Work, run_task
-from pyloader.write.unique import Dropped, RowKeys
+from pyloader.write.tasks import Work
+from pyloader.write.unique import RowKeys
 from pyloader.write.units import Unit
 
-__all__ = ["dropped_rows", "find_duplicates", "new_keys", "put_keys_aside"]
+__all__ = ["find_duplicates", "put_keys_aside"]
 
 _PENDING_BYTES = 2**24  # of keys of a unit that wait to be written
-_RANGE_BYTES = 2**25  # of the dump: their keys, in memory together, take less, unless rows are of a few bytes
-_MAX_RANGES = 2**12
-_MAX_TASKS = 64  # that compare keys: each unit reads a file of each
 
 
-def dropped_rows(
-    units: Iterable[Unit],
-    work: Work | bytes,
-    job: Job,
-    engine: Engine,
-    raw_bytes: int,
-    earlier: Sequence[Path],
-    *,
-    max_ahead: int,
-    passed: Callable[[Unit], None],
-) -> dict[str, Dropped]:
-    """Run the tasks that have not been run before; return where each unit's rows are listed that are dropped.
+def put_keys_aside(work: Work, name: str, unit: Unit, num_buckets: int) -> KeysReceipt:
+    """Put the keys of a unit's rows aside, those of a bucket together.
 
     Args:
-      units: The dump.
       work: What all tasks have in common.
-      job: Their receipts are noted here.
-      engine: Runs them.
-      raw_bytes: Of the dump, unpacked.
-      earlier: The keys of rows that are there already, as `keep_keys` leaves them.
-      max_ahead: How many tasks are begun and not finished, at most.
-      passed: Called for each unit whose keys are put aside.
-
-    Raises:
-      CallError: a task failed; its key is the unit, or a name where it compared keys.
-    """
-    names: list[str] = []
-    num_buckets = min(_MAX_RANGES, max(1, raw_bytes // _RANGE_BYTES))
-
-    def calls() -> Iterator[tuple[Unit, tuple[Any, ...]]]:
-        for unit in units:
-            names.append(unit.name)
-            if _keys_of(unit.name) in job.receipts:
-                passed(unit)
-            else:
-                yield unit, (put_keys_aside, work, unit, num_buckets)
-
-    for unit, receipt in as_finished(engine, run_task, calls(), max_ahead=max_ahead):
-        job.add(receipt)
-        passed(unit)
-    keys = [_receipt(job, _keys_of(name)) for name in names]
-    files, number = [file for receipt in keys for file in receipt.files], min(num_buckets, _MAX_TASKS)
-    known = [str(path.absolute()) for path in earlier]
-    ranges = {
-        f"drop-{task:06d}": (num_buckets * task // number, num_buckets * (task + 1) // number) for task in range(number)
-    }
-    wanted = {name: between for name, between in ranges.items() if name not in job.receipts}
-    compared = ((name, (find_duplicates, work, name, files, known, *of)) for name, of in wanted.items())
-    for _, receipt in as_finished(engine, run_task, compared, max_ahead=max_ahead):
-        job.add(receipt)
-    found = tuple(next(iter(_receipt(job, name).files)) for name in ranges)
-    return {name: Dropped(found, index, keys[index].num_rows) for index, name in enumerate(names)}
-
-
-def put_keys_aside(work: Work, unit: Unit, num_buckets: int) -> KeysReceipt:
-    """Put the keys of a unit's rows aside, those of a bucket together.
+      name: The task's.
+      unit: What is read.
+      num_buckets: Ranges of keys.
 
     Raises:
       SplitError: the unit cannot be read, or a row has no such column.
     """
     keys = RowKeys()
     _, preparation = work.preparation(go_past, keys)
-    name = _keys_of(unit.name)
     path = work.made / f"{name}-{uuid.uuid4().hex[:12]}.rows"
     writer = SegmentWriter(path)
     try:
@@ -146,12 +92,6 @@ def find_duplicates(
         writer.abandon()
         raise
     return KeysReceipt(name=name, files={file.name: chunk_bytes(file) for file in (path, new)})
-
-
-def new_keys(job: Job) -> list[Path]:
-    """Return the files of the keys that are new, sorted, one after another."""
-    found = sorted(name for name in job.receipts if name.startswith("drop-"))
-    return [job.made / file for name in found for file in _receipt(job, name).files if file.endswith(".keys")]
 
 
 def _compared(work: Work, files: Sequence[str], earlier: Sequence[str], bucket: int) -> tuple[np.ndarray, np.ndarray]:
@@ -215,13 +155,3 @@ def _grouped(
 
 def _num_bytes(waiting: Sequence[np.ndarray]) -> int:
     return sum(found.nbytes for found in waiting)
-
-
-def _keys_of(unit_name: str) -> str:
-    return unit_name.replace("unit", "keys", 1)
-
-
-def _receipt(job: Job, name: str) -> KeysReceipt:
-    found = job.receipts[name]
-    assert isinstance(found, KeysReceipt)
-    return found

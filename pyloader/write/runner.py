@@ -22,13 +22,12 @@ from pyloader.write.beginning import chunk_sets
 from pyloader.write.blocks import BLOCK_BYTES, Block
 from pyloader.write.chunk_files import check_same_columns, is_whole
 from pyloader.write.chunks_plan import ChunkTask, chunk_tasks
-from pyloader.write.duplicates import dropped_rows, new_keys
 from pyloader.write.feeding import pieces_of
 from pyloader.write.finishing import Finish, content_of
 from pyloader.write.inputs import Inputs
 from pyloader.write.job import ChunkReceipt, Job, ReadReceipt, Terms, UnitReceipt
 from pyloader.write.joining import go_past, joined
-from pyloader.write.kept_keys import earlier_keys, keep_keys, keys_file
+from pyloader.write.key_pass import KeyPass
 from pyloader.write.left_out import BadRow, TooManyBadRowsError, refuse, write_down
 from pyloader.write.lines import Lines
 from pyloader.write.placing import place_all
@@ -85,6 +84,7 @@ class Run:
         self._unit_bytes = bytes_of_unit(inputs.raw_bytes, request.sizes.bytes_in(inputs.raw_bytes))
         self._lines = Lines(inputs, self._unit_bytes)
         self._num_planned: int | None = None
+        self._keys = KeyPass(request, job, terms)
 
     def run(self) -> int:
         """Split, or go on; return how many chunks were written."""
@@ -95,7 +95,7 @@ class Run:
                 tasks = self._gathered(receipts)
                 finish = Finish(
                     self._request, self._inputs.format, self._job, self._terms, self._learnt, receipts,
-                    self._inputs.labels, self._earlier() if self._request.unique else (),
+                    self._inputs.labels, self._keys.earlier(),
                 )  # fmt: skip
                 manifests, files = finish.manifests(tasks)
             except _Refusal as exc:
@@ -108,8 +108,7 @@ class Run:
             except SplitError:
                 self._job.end()  # the dump is at fault: nobody can go on with this
                 raise
-            if self._request.unique:
-                keep_keys(self._main, self._terms.fingerprint, new_keys(self._job))
+            self._keys.keep()
             place_all(self._root, manifests)
         except SplitError:
             raise
@@ -194,15 +193,6 @@ class Run:
         if held:
             yield Block(b"".join(held), 1, 0)
 
-    @property
-    def _main(self) -> Path:
-        return output_directory(self._root, self._request.outputs[0])
-
-    def _earlier(self) -> list[str]:
-        """Return the splits whose rows, which are there already, count for --unique."""
-        columns, found = self._request.unique or (), chunk_sets(self._root)
-        return earlier_keys(self._root, found, self._main, columns, part=self._terms.fingerprint)
-
     def _dropped(self, units: Iterator[Unit], begun: Learnt) -> dict[str, Dropped]:
         """Return the rows of each unit whose key an earlier row has."""
         total = sum(source.num_bytes for source in self._inputs.sources)
@@ -213,9 +203,8 @@ class Run:
                 bar.update(unit.num_bytes)
 
             work, size, ahead = self._work(begun.begun()), self._inputs.raw_bytes, self._max_ahead
-            known = [keys_file(self._main, part) for part in self._earlier()]
             try:
-                return dropped_rows(units, work, self._job, self._engine, size, known, max_ahead=ahead, passed=passed)
+                return self._keys.dropped(units, work, self._engine, size, max_ahead=ahead, passed=passed)
             except CallError as exc:
                 self._raise(exc.key, exc.error)
 

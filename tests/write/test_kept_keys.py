@@ -19,7 +19,7 @@ from pyloader import ChunkWriter
 from pyloader.cli.main import main
 from pyloader.errors import SplitError
 from pyloader.files import read_manifest
-from pyloader.write import duplicates, job, kept_keys, split
+from pyloader.write import job, kept_keys, key_pass, split
 from pyloader.write.kept_keys import contained
 
 Values = Callable[[Path, str], list[Any]]
@@ -31,7 +31,7 @@ def days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_steps: Any) -> l
     """Three days of visits, most of whose pages come more than once, also on other days."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-    monkeypatch.setattr(duplicates, "_RANGE_BYTES", 1500)
+    monkeypatch.setattr(key_pass, "_RANGE_BYTES", 1500)
     monkeypatch.setattr(kept_keys, "_BLOCK_KEYS", 7)
     small_steps()
     pages, rows = random.Random(0), []

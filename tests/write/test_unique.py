@@ -20,7 +20,7 @@ from pyloader.columns import Columns
 from pyloader.dataset import Dataset
 from pyloader.errors import SplitError
 from pyloader.files import read_manifest
-from pyloader.write import duplicates, job, split
+from pyloader.write import duplicates, job, key_pass, split
 
 Values = Callable[[Path, str], list[Any]]
 
@@ -30,9 +30,9 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_steps: Any) -> 
     """Many units, and several buckets of keys, written in several pieces."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-    monkeypatch.setattr(duplicates, "_RANGE_BYTES", 1500)
+    monkeypatch.setattr(key_pass, "_RANGE_BYTES", 1500)
     monkeypatch.setattr(duplicates, "_PENDING_BYTES", 500)
-    monkeypatch.setattr(duplicates, "_MAX_TASKS", 3)
+    monkeypatch.setattr(key_pass, "_MAX_TASKS", 3)
     small_steps()
 
 
