@@ -156,7 +156,8 @@ def first_of_each_of(day: str) -> list[int]:
 
 def test_a_day_without_anything_new_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     add("1")
-    Path("again.jsonl").write_bytes(Path("day1.jsonl").read_bytes())
+    lines = Path("day1.jsonl").read_text().splitlines(keepends=True)
+    Path("again.jsonl").write_text("".join(lines[50:] + lines[:40]))
     assert main(["split", "again.jsonl", "chunks/", "--unique", "url", "--append"]) == 2
     assert "again.jsonl: holds no samples whose key is new." in capsys.readouterr().err
 
