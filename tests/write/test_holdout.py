@@ -49,7 +49,7 @@ class Tokens(Dataset):
         return {"id": columns["id"], "tokens": np.array([np.pad(text, (0, 120 - len(text))) for text in texts])}
 
 
-@pytest.mark.parametrize("options", [{}, {"shuffle": True}, {"engine": "process", "workers": 2}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"shuffle": True}], ids=str)
 def test_no_validation_sample_is_in_the_training_set_when_texts_become_tokens(
     options: Any, dump: Path, tmp_path: Path, samples: Any, values: Any
 ) -> None:

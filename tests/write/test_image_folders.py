@@ -175,7 +175,7 @@ def test_after_a_kill_at_any_moment_the_same_command_ends_with_the_same_bytes(tm
 
     work("whole")
     total = in_a_child(lambda: work("counted"), kill_at=10**9)
-    for moment in range(3, total, stride(total // 5)):
+    for moment in range(3, total, stride(total // 3)):
         assert in_a_child(lambda at=moment: work(f"killed-{at}"), kill_at=moment) == moment
         work(f"killed-{moment}")
         assert chunks(f"killed-{moment}") == chunks("whole"), f"killed before change {moment} of {total}"

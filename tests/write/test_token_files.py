@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,11 @@ def in_some_order(rows: Any) -> list[tuple[int, ...]]:
     return sorted(map(tuple, np.asarray(rows).tolist()))
 
 
-@pytest.mark.parametrize("stride", [64, 63, 20])
-@pytest.mark.parametrize("sizes", [{}, {"chunk_bytes": 3000}, {"num_chunks": 7}, {"chunk_samples": 13}], ids=str)
+@pytest.mark.parametrize(
+    ("stride", "sizes"),
+    drawn(product([64, 63, 20], [{}, {"chunk_bytes": 3000}, {"num_chunks": 7}, {"chunk_samples": 13}]), 5),
+    ids=str,
+)
 def test_each_window_is_there_once_in_its_order(stride: int, sizes: Any, tmp_path: Path, values: Found) -> None:
     report = split("train.bin", "chunks", window=64, stride=stride, **sizes)
     expected = windows(64, stride)
@@ -136,7 +140,7 @@ def test_every_engine_writes_the_same_bytes(options: Any, tmp_path: Path, tree: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [{}, {"shuffle": True, "num_chunks": 5}], ids=str)
+@pytest.mark.parametrize("options", drawn([{}, {"shuffle": True, "num_chunks": 5}], 1), ids=str)
 def test_after_a_kill_at_any_moment_the_same_command_ends_with_the_same_bytes(
     options: Any, tmp_path: Path, tree: Any
 ) -> None:
