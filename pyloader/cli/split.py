@@ -24,6 +24,7 @@ from pyloader.inspecting.measuring import peak_bytes
 from pyloader.options import format_bytes, parse_bytes
 from pyloader.write import FORMATS, INPUT_FORMATS, OutputReport, SplitReport, discard_stopped, split
 from pyloader.write.request import Request, fill_option
+from pyloader.write.token_files import Windows
 
 __all__ = ["add_parser", "run"]
 
@@ -31,6 +32,9 @@ _EXAMPLES = """examples:
   pyloader split dump.jsonl chunks/
   pyloader split 'dump/*.jsonl.zst' chunks/ --shuffle --holdout val=0.5% --workers 8
   pyloader split image=x.npy label=y.npy chunks/ --chunk-samples 4096
+  pyloader split train.bin chunks/ --window 1025 --stride 1024 --dtype uint16
+  pyloader split photos/ chunks/ --shuffle --holdout val=5%
+  pyloader split dump.jsonl chunks/ --unique url
   zcat dump.jsonl.gz | pyloader split - chunks/ --from jsonl
   pyloader split dump.jsonl tokens/ --encode mypackage.text:Tokens --where mypackage.text:is_long
   pyloader split 'days/*.jsonl' chunks/ --append
@@ -53,8 +57,8 @@ def add_parser(subparsers: Any) -> None:
         "places",
         nargs="+",
         metavar="INPUT... OUTPUT_DIR",
-        help="files (plain, .gz, .zst, .xz, .bz2), 'globs', - for standard input, or COLUMN=FILE.npy for each column; "
-        "last, the directory for the chunks",
+        help="files (plain, .gz, .zst, .xz, .bz2), 'globs', - for standard input, COLUMN=FILE.npy for each column, or "
+        "a folder of images, whose folders are their labels; last, the directory for the chunks",
     )
     sizes = parser.add_argument_group("how large (64 MiB before compression, but at least 16 chunks)")
     size = sizes.add_mutually_exclusive_group()
@@ -78,15 +82,32 @@ def add_parser(subparsers: Any) -> None:
         "by what they hold, so that the choice stays when the dump grows",
     )
     order.add_argument("--holdout-by", metavar="KEY", help="the column that decides it (all columns)")
+    order.add_argument(
+        "--unique",
+        metavar="A,B",
+        type=_names,
+        help="of the samples with the same values in these columns only the first stays, those that --append adds to "
+        "included; reads the dump twice",
+    )
 
     what = parser.add_argument_group("what is read and written")
     what.add_argument("--from", dest="input_format", choices=INPUT_FORMATS, help="what the inputs are (by the suffix)")
     add_dialect_options(what)
     what.add_argument(
+        "--window", metavar="N", type=_count, help="tokens in a sample, for .bin and .npy files of tokens"
+    )
+    what.add_argument("--stride", metavar="N", type=_count, help="tokens from one window to the next (the window)")
+    what.add_argument(
+        "--dtype",
+        metavar="D",
+        help="what the tokens of a .bin are (uint16), or those of a .npy are to be (what they are)",
+    )
+    what.add_argument(
         "--to",
         dest="output_format",
         choices=list(FORMATS),
-        help="columns for arrays, jsonl.zst for what JSON gives back as it is, else parquet",
+        help="columns for arrays, tokens for windows of tokens, jsonl.zst for what JSON gives back as it is, else "
+        "parquet",
     )
     what.add_argument("--columns", metavar="A,B", type=_names, help="the columns to keep; the others are not looked at")
     what.add_argument(
@@ -147,12 +168,16 @@ def run(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         holdout=dict(arguments.holdout or ()) or None,
         holdout_by=arguments.holdout_by,
+        unique=arguments.unique,
         workers=arguments.workers,
         engine=arguments.engine,
         address=arguments.address,
         input_format=arguments.input_format,
         delimiter=arguments.delimiter,
         quote=arguments.quote,
+        window=arguments.window,
+        stride=arguments.stride,
+        dtype=arguments.dtype,
         output_format=arguments.output_format,
         encode=arguments.encode,
         where=arguments.where,
@@ -180,6 +205,7 @@ def _request(arguments: argparse.Namespace, inputs: list[str] | dict[str, str], 
         input_format=arguments.input_format,
         delimiter=arguments.delimiter,
         quote=arguments.quote,
+        windows=Windows.of(arguments.window, arguments.stride, arguments.dtype),
         output_format=arguments.output_format,
         encode=arguments.encode,
         where=arguments.where,
@@ -223,6 +249,13 @@ def _screen(report: SplitReport, fill: Mapping[str, Any], quarantine: str | None
     if report.num_skipped:
         where = f", listed in {quarantine}" if quarantine else ""
         rows.append(("left out", f"{counted(report.num_skipped, 'bad row')} of the dump{where}"))
+    if report.num_duplicates:
+        rows.append(("dropped", f"{counted(report.num_duplicates, 'row')} of the dump whose key an earlier one has"))
+    if report.leftover_tokens:
+        rows.append(("left over", f"{counted(report.leftover_tokens, 'token')}, too few for one more window"))
+    if report.labels:
+        shown = ", ".join(f"{number} {label}" for number, label in enumerate(map(one_line, report.labels)))
+        rows.append(("labels", textwrap.shorten(shown, max(40, width), placeholder=" …")))
     if report.why:
         rows += zip(["parquet", *[""] * 9], textwrap.wrap(report.why, max(40, width)), strict=False)
     if report.num_known:

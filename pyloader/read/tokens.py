@@ -29,8 +29,8 @@ class TokenReader(DataReader):
     dtype that they are stored in, so a chunk takes the memory of its tokens, however far its windows overlap.
 
     Windows do not reach from chunk to chunk.  The tokens after a chunk's last whole window are in none:
-    `leftover_tokens` counts them, `pyloader index` shows the count, and scripts/split_tokens.py makes chunks that have
-    none, but for the very last.
+    `leftover_tokens` counts them, `pyloader index` shows the count, and `pyloader split --window` makes chunks that
+    have none, but for the last of a file.
 
     Args:
       window: Tokens in a sample; to predict each token from those before it, the context and one more.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pyloader.files import INPUTS_NAME, origins_of, write_whole
 from pyloader.write.beginning import check_can_be_added_to, chunk_sets
-from pyloader.write.inputs import InputFile, InputNames, input_groups
+from pyloader.write.inputs import InputFile, InputNames, as_names, input_groups
 from pyloader.write.known_inputs import KnownInput, encode_inputs, new_inputs, read_known_inputs
 from pyloader.write.placing import finish_placing
 from pyloader.write.request import Request
@@ -77,6 +78,8 @@ def what_to_take(request: Request, *, overwrite: bool) -> Taking:
 
 def _names(given: InputNames, groups: Sequence[tuple[InputFile, ...]]) -> InputNames:
     if not isinstance(given, Mapping):
-        return [file.path for group in groups for file in group]
+        paths: list[str | os.PathLike[str]] = [file.path for group in groups for file in group]
+        first = as_names(given)[0]
+        return [first, *paths] if os.path.isdir(first) else paths  # a folder of images, and some of its files
     columns = dict.fromkeys(file.column for group in groups for file in group)
     return {column: [file.path for group in groups for file in group if file.column == column] for column in columns}

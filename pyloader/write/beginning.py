@@ -48,6 +48,7 @@ __all__ = [
     "chunk_sets",
     "discard",
     "fractions_in",
+    "known_labels",
     "make_room",
     "places_to_lock",
     "text_columns",
@@ -183,6 +184,14 @@ def fractions_in(terms: Terms, root: Path) -> list[ColumnSpec]:
     """Return the columns that are arrays of fractions in the chunks that a split adds to: whole numbers become some."""
     found = chunk_sets(root) if any(terms.kept.values()) else {}
     return [spec for manifest in found.values() for spec in manifest.columns if spec.dtype == "<f8"]
+
+
+def known_labels(root: Path) -> list[str]:
+    """Return the labels of the images in a directory, by their numbers: what is added keeps these."""
+    found = [manifest.made_by.get("labels") for manifest in chunk_sets(root).values()] if root.is_dir() else []
+    return next(
+        (labels for labels in found if isinstance(labels, list) and all(isinstance(of, str) for of in labels)), []
+    )
 
 
 def places_to_lock(root: Path, outputs: Iterable[str]) -> list[Path]:

@@ -47,6 +47,7 @@ class Block:
       lines: The number of each row's line, where they do not follow one another; empty where they do.
       bad: The errors of rows that are not in it.
       num_lines: How many lines `content` has; 0 where it is none.
+      files: The file of each row, where each is a file of its own; empty where all are of the source's.
     """
 
     content: bytes | Columns
@@ -55,6 +56,7 @@ class Block:
     lines: Sequence[int] = ()
     bad: Sequence[SplitError] = ()
     num_lines: int = 0
+    files: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

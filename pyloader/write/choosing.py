@@ -15,9 +15,12 @@ __all__ = ["first_layout", "parquet_instead"]
 def first_layout(request: Request, inputs: Inputs) -> Layout:
     """Return what is known of the layout before a row is read.
 
-    Arrow tables go to Parquet as they are, unless JSON lines, or arrays, give back the same.
+    Arrow tables go to Parquet as they are, unless JSON lines, or arrays, give back the same.  Windows of tokens stay
+    tokens.
     """
     schema, wanted = inputs.schema, request.output_format
+    if inputs.windows is not None and request.encoder is None and wanted in (None, "tokens"):
+        return Layout("tokens", stride=inputs.windows.stride if _follow_one_another(request, inputs) else 0)
     if schema is None or request.encoder is not None or wanted not in (None, "parquet"):
         return Layout(wanted)
     if wanted == "parquet":
@@ -26,6 +29,14 @@ def first_layout(request: Request, inputs: Inputs) -> Layout:
         return Layout()  # arrays, as long as there is no null
     odd = next((field for field in schema if not is_json_type(field.type)), None)
     return Layout() if odd is None else _of_tables(request, inputs, f"JSON cannot hold {odd.name}: {odd.type}")
+
+
+def _follow_one_another(request: Request, inputs: Inputs) -> bool:
+    """Tell whether each chunk has windows that overlap, each beginning in the one before it."""
+    assert inputs.windows is not None
+    overlap = inputs.windows.stride < inputs.windows.window
+    moved = request.shuffle or request.holdout or request.where is not None or request.unique
+    return overlap and not moved and len(inputs.sources) == 1
 
 
 def parquet_instead(request: Request, inputs: Inputs, exc: SplitError) -> Layout | None:

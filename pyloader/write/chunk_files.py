@@ -129,15 +129,16 @@ def new_manifest(
     if before is not None:
         check_same_columns(directory, before, columns, chunks)
         columns = joined_specs(before.columns, columns)
-        carried = {name: before.made_by[name] for name in ("set_sizes",) if name in before.made_by}
+        names = ("labels", "unique", "set_sizes")
+        carried: dict[str, Any] = {name: before.made_by[name] for name in names if name in before.made_by}
         made_by = {**carried, **made_by, "origins": _origins(before, kept, made_by, len(entries))}
-    number = max(version, 1 if before is None else before.version_number)
     return Manifest(
         columns=tuple(columns),
         reader=chunks.reader,
+        reader_options=dict(chunks.reader_options),
         chunks=(*kept, *entries),
         made_by=dict(made_by),
-        data_version=number if number > 1 else msgspec.UNSET,
+        data_version=version if version > 1 else msgspec.UNSET,
     )
 
 
@@ -152,6 +153,8 @@ def check_same_columns(
     try:
         if before.reader != chunks.reader:
             raise ValueError(f"is read by {chunks.reader!r}, not by {before.reader!r}")
+        if chunks.reader_options and chunks.reader_options != before.reader_options:
+            raise ValueError(f"is read with {dict(chunks.reader_options)}, not with {before.reader_options}")
         if not names_only or {spec.name for spec in columns} != {spec.name for spec in before.columns}:
             joined = joined_specs(before.columns, columns)
             # JSON and Parquet are read as the manifest says; arrays on disk have a type of their own.

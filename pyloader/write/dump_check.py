@@ -51,8 +51,10 @@ class DumpCheck:
             input_format=request.input_format,
             columns=request.columns,
             fill=request.fill,
+            looked_at=request.looked_at,
             delimiter=request.delimiter,
             quote=request.quote,
+            windows=request.windows,
         )
         self._bad: list[BadRow] = []
         learnt = Learnt(layout=first_layout(request, self._inputs))

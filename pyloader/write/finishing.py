@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import xxhash
 
 from pyloader.errors import SplitError
@@ -14,6 +15,7 @@ from pyloader.write.chunk_files import check_number, is_whole, new_manifest
 from pyloader.write.chunks_plan import ChunkTask, named_chunks
 from pyloader.write.job import CONTENT_RULE, ChunkReceipt, Job, Terms, UnitReceipt
 from pyloader.write.joining import go_past
+from pyloader.write.kept_keys import Unique
 from pyloader.write.preparing import Learnt, Preparation
 from pyloader.write.removing import output_directory
 from pyloader.write.request import Request
@@ -31,6 +33,8 @@ class Finish:
       terms: What the split was begun with.
       learnt: What all units say of the columns.
       receipts: What came of each unit, in order.
+      labels: Of images.
+      earlier: The splits before this one whose keys are kept.
     """
 
     def __init__(
@@ -41,7 +45,10 @@ class Finish:
         terms: Terms,
         learnt: Learnt,
         receipts: Sequence[UnitReceipt],
+        labels: Sequence[str] = (),
+        earlier: Sequence[str] = (),
     ) -> None:
+        self._labels, self._earlier = list(labels), earlier
         self._request, self._job, self._terms, self._learnt = request, job, terms, learnt
         self._receipts, self._root = receipts, Path(request.output_dir)
         self._form = Preparation(learnt, request, input_format, go_past).written_form()
@@ -74,7 +81,9 @@ class Finish:
         if not self._terms.mended:
             num_rows = sum(sum(receipt.num_rows.values()) for receipt in self._receipts)
             check_number(str(self._root), itertools.chain.from_iterable(entries.values()), num_rows)
-        manifests = {output: self._manifest(output, of_output) for output, of_output in entries.items()}
+        listed_all = itertools.chain.from_iterable([*entries.values(), *self._terms.kept.values()])
+        total = sum(entry.num_samples for entry in listed_all)
+        manifests = {output: self._manifest(output, of_output, total) for output, of_output in entries.items()}
         self._job.name_chunks(names)
         return manifests, {file for _, _, file in names}
 
@@ -93,7 +102,7 @@ class Finish:
         wanted_ones = itertools.compress(made, damaged)
         return [(entry, file) for entry, file in wanted_ones if entry is not None]
 
-    def _manifest(self, output: str, entries: Sequence[ChunkEntry]) -> Manifest:
+    def _manifest(self, output: str, entries: Sequence[ChunkEntry], total: int) -> Manifest:
         layout, terms = self._learnt.layout, self._terms
         columns = layout.written_specs(self._form)
         kept = terms.kept.get(output, [])
@@ -110,6 +119,14 @@ class Finish:
         }
         if terms.set_sizes is not None:
             made_by |= {"sizes": terms.sizes, "set_sizes": terms.set_sizes}
+        if self._labels:
+            made_by["labels"] = self._labels
+        if self._request.unique:
+            made_by["num_duplicates"] = self._learnt.num_duplicates
+            unique = Unique(
+                columns=list(self._request.unique), parts=[*self._earlier, terms.fingerprint], num_samples=total
+            )
+            made_by["unique"] = msgspec.to_builtins(unique)
         if self._request.holdout:
             made_by |= {"holdout": dict(self._request.holdout), "holdout_rule": terms.holdout_rule}
         return new_manifest(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from pyloader.write.forms import Form
 from pyloader.write.rows import Rows, join_rows
 from pyloader.write.unfit import UnfitColumnsError
 
-__all__ = ["FORMATS", "ChunkFormat"]
+__all__ = ["FORMATS", "ChunkFormat", "format_of_tokens"]
 
 _ZSTD_LEVEL = 3
 
@@ -42,6 +42,7 @@ class ChunkFormat:
       reader: The registered name of the reader for it.
       forms: The forms of rows it takes; the first one it can be written from at least cost.
       write: Writes rows, which come in parts, to a path that does not exist yet.
+      reader_options: What the reader is made with; the manifest lists it.
     """
 
     name: str
@@ -49,6 +50,7 @@ class ChunkFormat:
     reader: str
     forms: tuple[str, ...]
     write: Callable[[Path, Sequence[Rows], Form], None]
+    reader_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _write_jsonl(path: Path, parts: Sequence[Rows], form: Form) -> None:
@@ -144,6 +146,31 @@ def _flat_array(arrow: Any, numbers: np.ndarray, name: str) -> Any:
     return array
 
 
+def _write_tokens(path: Path, parts: Sequence[Rows], form: Form, *, stride: int = 0) -> None:
+    """Write windows one after another; with `stride`, what two neighbours share only once."""
+    (windows,) = form.to_columns(join_rows(parts)).values()
+    assert isinstance(windows, np.ndarray)
+    once = np.append(windows[:-1, :stride], windows[-1]) if stride else windows
+    with open(path, "wb") as file:
+        tokens = np.ascontiguousarray(once).reshape(-1)
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(tokens))
+        file.write(tokens.view(np.uint8).data)
+
+
+def format_of_tokens(windows: ColumnSpec, stride: int) -> ChunkFormat:
+    """Return the format of chunks of tokens.
+
+    Args:
+      windows: The column.
+      stride: From the beginning of a window to that of the next, where they overlap and follow one another; else 0.
+    """
+    (window,) = windows.item_shape
+    options: dict[str, Any] = {"window": window, "stride": stride or window}
+    options |= {} if windows.name == "tokens" else {"name": windows.name}
+    write = functools.partial(_write_tokens, stride=stride)
+    return replace(FORMATS["tokens"], write=write, reader_options=options)
+
+
 FORMATS = {
     found.name: found
     for found in (
@@ -152,5 +179,6 @@ FORMATS = {
         ChunkFormat("columns", ".columns", "columns", ("array",), _write_columns),
         ChunkFormat("arrayrecord", ".arrayrecord", "arrayrecord", ("array", "json", "packed"), _write_arrayrecord),
         ChunkFormat("parquet", ".parquet", "parquet", ("array", "json", "packed", "table"), _write_parquet),
+        ChunkFormat("tokens", ".npy", "tokens", ("array",), _write_tokens),
     )
 }

@@ -8,7 +8,7 @@ that of earlier versions, looked at the bytes of what was written; a set that wa
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -23,10 +23,12 @@ __all__ = [
     "HOLDOUT_RULE",
     "MAIN",
     "assignment",
-    "hashes_of_columns",
+    "canonical_encoder",
     "hashes_of_rows",
     "hashes_of_samples",
     "output_names",
+    "samples_of",
+    "value_of",
 ]
 
 MAIN = "train"
@@ -76,25 +78,39 @@ def hashes_of_samples(samples: Iterable[Mapping[str, Any]], key: str | None = No
     Raises:
       SplitError: a sample has no such column.
     """
-    encode = msgspec.msgpack.Encoder(enc_hook=_plain, order="sorted").encode
+    encode = canonical_encoder()
     hashes = []
     for sample in samples:
         if key is None:
             value: Any = {name: value for name, value in sample.items() if value is not None}
-        elif key in sample:
-            value = sample[key]
         else:
-            what = f"names {key!r}, and a row has {', '.join(sample)}."
-            raise SplitError("--holdout-by", what, "Name a column that every row has")
+            value = value_of(sample, key, "--holdout-by")
         hashes.append(xxhash.xxh3_64_intdigest(encode(value)))
     return np.array(hashes, np.uint64)
 
 
-def hashes_of_columns(columns: Columns, key: str | None = None) -> np.ndarray:
-    """Return `hashes_of_samples` of the rows of `columns`."""
+def canonical_encoder() -> Callable[[Any], bytes]:
+    """Return what gives equal values equal bytes, whatever the file that they come from is."""
+    return msgspec.msgpack.Encoder(enc_hook=_plain, order="sorted").encode
+
+
+def value_of(sample: Mapping[str, Any], key: str, option: str) -> Any:
+    """Return the value of a column that the user named.
+
+    Raises:
+      SplitError: the sample has no such column.
+    """
+    if key not in sample:
+        what = f"names {key!r}, and a row has {', '.join(sample)}."
+        raise SplitError(option, what, "Name a column that every row has")
+    return sample[key]
+
+
+def samples_of(columns: Columns) -> Iterator[dict[str, Any]]:
+    """Yield the rows of `columns` as `hashes_of_samples` takes them."""
     names = list(columns)
-    rows = zip(*map(_values, columns.values()), strict=True)
-    return hashes_of_samples((dict(zip(names, row, strict=True)) for row in rows), key)
+    for row in zip(*map(_values, columns.values()), strict=True):
+        yield dict(zip(names, row, strict=True))
 
 
 def _values(values: Any) -> list[Any]:

@@ -15,8 +15,10 @@ from pyloader.read.dialect import Dialect
 from pyloader.write.array_files import array_file, arrays_as_columns, npz_members
 from pyloader.write.arrow_files import arrow_sources
 from pyloader.write.blocks import STANDARD_INPUT, Block, Source, Span
+from pyloader.write.image_folders import image_folder
 from pyloader.write.line_files import blocks_of_lines
 from pyloader.write.tables import blocks_of_fields
+from pyloader.write.token_files import Windows, token_source
 from pyloader.write.unknown_inputs import directory_error, suffix_error
 
 __all__ = ["INPUT_FORMATS", "InputFile", "InputNames", "Inputs", "as_names", "find_inputs", "input_groups"]
@@ -29,9 +31,9 @@ _Blocks: TypeAlias = Callable[[str, Span], Generator[Block, None, None]]
 _SUFFIXES = {
     "jsonl": (".jsonl", ".ndjson", ".jsonlines", ".json"), "text": (".txt", ".text"), "csv": (".csv",),
     "tsv": (".tsv",), "npy": (".npy",), "npz": (".npz",), "parquet": (".parquet", ".pq"),
-    "arrow": (".arrow", ".feather"),
+    "arrow": (".arrow", ".feather"), "tokens": (".bin",),
 }  # fmt: skip
-INPUT_FORMATS = tuple(_SUFFIXES)
+INPUT_FORMATS = (*_SUFFIXES, "images")
 
 _STREAMS = ("jsonl", "text", "csv", "tsv")  # of lines
 _CAN_BE_CUT = ("jsonl", "text")  # at any newline: in the others it may stand within quotes
@@ -65,7 +67,10 @@ class Inputs:
       sources: In the order in which their rows come.
       files: What tells this dump from another; empty for standard input.
       raw_bytes: Of all files unpacked, an estimate where they are packed; 0 for standard input.
-      schema: The Arrow schema of all blocks, for Parquet and Arrow files; None for others.
+      schema: The Arrow schema of the columns that are kept, for Parquet and Arrow files; None for others.
+      windows: How files of tokens are cut; None for others.
+      leftover_tokens: After the last whole window of each file of tokens, in no row.
+      labels: What the numbers in the column "label" of images stand for.
     """
 
     format: str
@@ -73,6 +78,9 @@ class Inputs:
     files: tuple[InputFile, ...] = ()
     raw_bytes: int = 0
     schema: Any = None
+    windows: Windows | None = None
+    leftover_tokens: int = 0
+    labels: tuple[str, ...] = ()
 
     @property
     def is_standard_input(self) -> bool:
@@ -86,45 +94,65 @@ def find_inputs(
     input_format: str | None = None,
     columns: Sequence[str] | None = None,
     fill: Mapping[str, Any] | None = None,
+    looked_at: Sequence[str] = (),
     delimiter: str | None = None,
     quote: str | None = None,
+    windows: Windows | None = None,
+    known_labels: Sequence[str] = (),
 ) -> Inputs:
     """Find the files, and what they are.
 
     Args:
-      names: A file, a glob pattern, "-" for standard input, several of these, or column -> .npy file or pattern.
+      names: A file, a glob pattern, "-" for standard input, several of these, column -> .npy file or pattern, or a
+        folder of images.
       input_format: One of INPUT_FORMATS; None goes by the files' suffixes.
       columns: The columns to keep: others are not looked at, whatever they hold; None keeps all.
       fill: Column -> what stands for null; such a column may be missing.
+      looked_at: Columns that are read, whether they are kept or not.
       delimiter, quote: Of CSV and TSV, as a `Dialect` has them.
+      windows: How files of tokens are cut.
+      known_labels: Of images: those that have a number already.
 
     Raises:
       SplitError: a file is missing, of no known format, or of another format than the others.
     """
     if input_format is not None and input_format not in INPUT_FORMATS:
         raise ValueError(f"there is no input format {input_format!r}; there are {', '.join(INPUT_FORMATS)}")
+    read = columns if columns is None else list(dict.fromkeys([*columns, *looked_at]))
     if isinstance(names, Mapping):
-        return _arrays({column: _expand(as_names(given)) for column, given in _kept(names, columns).items()})
+        _refuse_windows("npy", windows)
+        return _arrays({column: _expand(as_names(given)) for column, given in _kept(names, read).items()})
     given = as_names(names)
     if "-" in given:
+        _refuse_windows("standard input", windows)
         return _standard_input(len(given), input_format, columns, delimiter, quote)
+    if input_format in (None, "images") and (images := _images(given, known_labels)) is not None:
+        _refuse_windows("images", windows)
+        return images
+    if input_format == "images":
+        raise SplitError(os.fspath(given[0]), "is no folder of images.", "Name one, alone, or with files in it")
     paths = _expand(given)
-    formats = [input_format or _format_of(path) for path in paths]
+    formats = [input_format or _format_of(path, windows) for path in paths]
     for path, found in zip(paths, formats, strict=True):
         if found != formats[0]:
             what = f"is {found}, but {paths[0]} is {formats[0]}."
             raise SplitError(path, what, "Split them into directories of their own, or say --from")
     blocks = _blocks(formats[0], columns, delimiter, quote, is_said=input_format is not None)
     files = tuple(map(_input_file, paths))
+    if formats[0] == "tokens":
+        return _tokens(files, windows)
+    _refuse_windows(formats[0], windows)
     if formats[0] == "npy":
         return replace(_arrays({"data": paths}), files=files)
     if formats[0] == "npz":
-        members = [npz_members(path, columns, fill or {}) for path in paths]
+        members = [npz_members(path, read, fill or {}) for path in paths]
         sources, sizes = zip(*map(arrays_as_columns, paths, members), strict=True)
         return Inputs("npz", sources, files, sum(sizes))
     if blocks is None:
         arrow = [(file.path, file.num_bytes) for file in files]
-        tables, schema = arrow_sources(arrow, formats[0], columns=columns, fill=fill)
+        tables, schema = arrow_sources(arrow, formats[0], columns=read, fill=fill)
+        for name in set(read or ()).difference(columns or ()):
+            schema = schema.remove(schema.get_field_index(name))
         return Inputs(formats[0], tables, files, sum(table.raw_bytes for table in tables), schema)
     lines = tuple(_lines(file.path, file.num_bytes, blocks, formats[0]) for file in files)
     return Inputs(formats[0], lines, files, sum(source.raw_bytes for source in lines))
@@ -210,7 +238,40 @@ def input_groups(names: InputNames, columns: Sequence[str] | None = None) -> lis
         is_even = len({len(files) for files in found}) == 1
         return list(zip(*found, strict=True)) if is_even else [tuple(file for files in found for file in files)]
     given = as_names(names)
+    if "-" not in given and (images := _images(given, ())) is not None:
+        return [(file,) for file in images.files]
     return [] if "-" in given else [(_input_file(path),) for path in _expand(given)]
+
+
+def _tokens(files: tuple[InputFile, ...], windows: Windows | None) -> Inputs:
+    if windows is None:
+        what = "A .bin file is taken for tokens, one after another. Say how many make a sample: --window 1025"
+        raise SplitError(files[0].path, "does not say where a sample begins.", what)
+    sources, leftover = zip(*(token_source(file.path, windows) for file in files), strict=True)
+    raw_bytes = sum(source.raw_bytes for source in sources)
+    return Inputs("tokens", sources, files, raw_bytes, windows=windows, leftover_tokens=sum(leftover))
+
+
+def _refuse_windows(what: str, windows: Windows | None) -> None:
+    if windows is not None:
+        raise ValueError(f"window is for files of tokens, and this is {what}. If it is tokens, say so: --from tokens")
+
+
+def _images(names: Sequence[str | os.PathLike[str]], known_labels: Sequence[str]) -> Inputs | None:
+    """Return the images of the folder that is named first, or those of its files that are named after it.
+
+    None where that is no folder of images, or something else is named with it.
+    """
+    folder, *only = [os.fspath(name) for name in names]
+    if not os.path.isdir(folder) or not all(name.startswith(os.path.join(folder, "")) for name in only):
+        return None
+    others = [suffix for suffixes in _SUFFIXES.values() for suffix in suffixes]
+    images = image_folder(folder, _expand(only), known_labels=known_labels, other_suffixes=others)
+    if images is None:
+        return None
+    raw_bytes = sum(source.raw_bytes for source in images.sources)
+    files = tuple(InputFile(*file) for file in images.files)
+    return Inputs("images", images.sources, files, raw_bytes, labels=images.labels)
 
 
 def _input_file(path: str, column: str = "") -> InputFile:
@@ -239,8 +300,8 @@ def _expand(names: Sequence[_Name]) -> list[str]:
     return paths
 
 
-def _format_of(path: str) -> str:
+def _format_of(path: str, windows: Windows | None = None) -> str:
     for name, suffixes in _SUFFIXES.items():
         if suffix_of(path) in suffixes:
-            return name
+            return "tokens" if name == "npy" and windows is not None else name
     raise suffix_error(path, _SUFFIXES)

@@ -24,12 +24,22 @@ from pyloader.write.placing import staged_chunks
 from pyloader.write.preparing import Learnt
 from pyloader.write.removing import FAILED, check_staging, index_of_chunk, output_directory, remove_staging
 
-__all__ = ["CONTENT_RULE", "ChunkReceipt", "FileReceipt", "Job", "ReadReceipt", "Receipt", "Terms", "UnitReceipt"]
+__all__ = [
+    "CONTENT_RULE",
+    "ChunkReceipt",
+    "FileReceipt",
+    "Job",
+    "KeysReceipt",
+    "ReadReceipt",
+    "Receipt",
+    "Terms",
+    "UnitReceipt",
+]
 
 CONTENT_RULE = "units-1:"  # begins the digest of all rows, which is made of those of the units
 
 _NAMES = "names.json"
-_MADE = re.compile(r"(unit|chunk)-[0-9a-f-]+\.[a-z.]*[a-z]")  # the name of a file that a task makes
+_MADE = re.compile(r"(unit|chunk|keys|drop)-[0-9a-f-]+\.[a-z.]*[a-z]")  # the name of a file that a task makes
 _VERSION = 3
 _EARLIER = (1, 2)  # one thread read the dump from a place on, and chunks crossed what are units now
 
@@ -134,6 +144,20 @@ class ChunkReceipt(msgspec.Struct, kw_only=True, tag="chunk"):
     entry: ChunkEntry
 
 
+class KeysReceipt(msgspec.Struct, kw_only=True, tag="keys"):
+    """What tasks found out about keys: those of a unit's rows, or the rows of all units that are dropped for theirs.
+
+    Attributes:
+      name: The task's.
+      files: What later tasks read, and the size of each.
+      num_rows: Of the unit; 0 where it is of all units.
+    """
+
+    name: str
+    files: dict[str, int]
+    num_rows: int = 0
+
+
 class ReadReceipt(msgspec.Struct, kw_only=True, tag="read"):
     """The dump has been read to its end.
 
@@ -146,7 +170,7 @@ class ReadReceipt(msgspec.Struct, kw_only=True, tag="read"):
     streams: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-Receipt = UnitReceipt | FileReceipt | ChunkReceipt | ReadReceipt
+Receipt = UnitReceipt | FileReceipt | ChunkReceipt | KeysReceipt | ReadReceipt
 
 
 class Job:
@@ -168,7 +192,10 @@ class Job:
     @property
     def is_worth_keeping(self) -> bool:
         """Whether there is more in it than that a split was begun."""
-        return any(isinstance(found, UnitReceipt) and any(found.num_rows.values()) for found in self.receipts.values())
+        found = self.receipts.values()
+        return any(
+            isinstance(of, KeysReceipt) or (isinstance(of, UnitReceipt) and any(of.num_rows.values())) for of in found
+        )
 
     @property
     def made(self) -> Path:
@@ -214,7 +241,7 @@ class Job:
         self.receipts = {name: receipt for name, receipt in latest.items() if self._is_there(receipt)}
         gone = [found for name, found in latest.items() if name not in self.receipts and isinstance(found, UnitReceipt)]
         self._digests = {receipt.name: receipt.digest for receipt in gone}
-        if gone:
+        if gone or any(isinstance(found, KeysReceipt) for name, found in latest.items() if name not in self.receipts):
             self.receipts.pop(ReadReceipt().name, None)
 
     def begin(self, terms: Terms) -> None:
@@ -294,6 +321,7 @@ class Job:
         sizes = [(entry.file, entry.num_bytes) for entry in _chunks(receipt)]
         if isinstance(receipt, UnitReceipt) and receipt.file:
             sizes.append((receipt.file, receipt.file_bytes))
+        sizes += receipt.files.items() if isinstance(receipt, KeysReceipt) else ()
         if odd := [file for file, _ in sizes if not _MADE.fullmatch(file)]:
             raise SplitError(str(self._journal), f"names {odd[0]}, as no task names a file.", self._give_up())
         return all((self.made / file).exists() and chunk_bytes(self.made / file) == size for file, size in sizes)
@@ -313,11 +341,13 @@ class Job:
 def _chunks(receipt: Receipt) -> Iterable[ChunkEntry]:
     if isinstance(receipt, ChunkReceipt):
         return [receipt.entry]
-    if isinstance(receipt, ReadReceipt | FileReceipt):
+    if isinstance(receipt, KeysReceipt | ReadReceipt | FileReceipt):
         return []
     return [entry for entries in receipt.chunks.values() for entry in entries]
 
 
 def _files(receipt: Receipt) -> list[str]:
     files = [entry.file for entry in _chunks(receipt)]
+    if isinstance(receipt, KeysReceipt):
+        return list(receipt.files)
     return [*files, receipt.file] if isinstance(receipt, UnitReceipt) and receipt.file else files

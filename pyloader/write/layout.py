@@ -13,7 +13,7 @@ from pyloader.columns import Column, Columns, ColumnSpec, column_specs
 from pyloader.errors import import_optional
 from pyloader.read.numbers import NumberError, as_column
 from pyloader.write.arrow_form import TableForm
-from pyloader.write.formats import FORMATS, ChunkFormat
+from pyloader.write.formats import FORMATS, ChunkFormat, format_of_tokens
 from pyloader.write.forms import ArrayForm, Form, RecordForm
 from pyloader.write.kinds import KindsOfColumns, array_kind
 from pyloader.write.number_columns import numbers_in
@@ -39,6 +39,7 @@ class Layout(msgspec.Struct):
       schema: What the columns of Arrow tables are, as Arrow writes a schema.
       gaps: The columns of Arrow tables in which there has been a null.
       why: Why it is Parquet, where nobody said so.
+      stride: Of windows of tokens that overlap, and follow one another in every chunk; 0 for all other rows.
     """
 
     format_name: str | None = None
@@ -48,6 +49,7 @@ class Layout(msgspec.Struct):
     schema: bytes = b""
     gaps: set[str] = msgspec.field(default_factory=set)
     why: str = ""
+    stride: int = 0
 
     def __post_init__(self) -> None:
         if self.format_name is not None and self.format_name not in FORMATS:
@@ -57,6 +59,8 @@ class Layout(msgspec.Struct):
     def format(self) -> ChunkFormat:
         """The chunks' format, once there have been rows."""
         assert self.format_name is not None
+        if self.format_name == "tokens" and self.arrays:
+            return format_of_tokens(self.arrays[0], self.stride)
         return FORMATS[self.format_name]
 
     @property
@@ -75,7 +79,7 @@ class Layout(msgspec.Struct):
     @property
     def wants_arrays(self) -> bool:
         """Whether every column must be an array."""
-        return self.format_name == "columns"
+        return self.format_name in ("columns", "tokens")
 
     def keep_json(self) -> None:
         """Decide that rows are JSON lines as they came."""
@@ -131,6 +135,10 @@ class Layout(msgspec.Struct):
             _check_file_names(columns)
         if deep and self.format_name == "parquet":
             raise UnfitColumnsError(f"has {deep[0]}, and Parquet's rows have one dimension at most; write columns")
+        if self.format_name == "tokens" and not _are_tokens(specs):
+            found = ", ".join(map(str, specs))
+            what = f"has {found}, and chunks of tokens hold one column of whole numbers, as many in each row"
+            raise UnfitColumnsError(f"{what}; {_OTHER}")
         is_one = len(specs) == 1 or self.format_name != "arrayrecord"  # a record is the bytes of one column
         fits = are_arrays and is_one and "array" in self.format.forms
         if fits and self.format_name == "parquet":
@@ -141,6 +149,12 @@ class Layout(msgspec.Struct):
             self.form_name = "packed"
         else:
             self.form_name = "json"
+
+
+def _are_tokens(specs: Sequence[ColumnSpec]) -> bool:
+    return [(spec.kind, len(spec.item_shape)) for spec in specs] == [("array", 1)] and (
+        np.dtype(specs[0].dtype).kind in "iu"
+    )
 
 
 def _only_parquet_holds(spec: ColumnSpec) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -18,10 +17,11 @@ from pyloader.files import text_of
 from pyloader.read.parquet import ParquetReader
 from pyloader.write.arrow_form import TableForm
 from pyloader.write.arrow_types import is_number_type
+from pyloader.write.assigning import Assignment, Came
 from pyloader.write.blocks import Block
 from pyloader.write.filling import filled_columns, filled_fields, filled_table
 from pyloader.write.forms import Form, RecordForm
-from pyloader.write.holdout import HOLDOUT_RULE, assignment, hashes_of_columns, hashes_of_rows, hashes_of_samples
+from pyloader.write.holdout import HOLDOUT_RULE
 from pyloader.write.kinds import KindsOfColumns
 from pyloader.write.layout import Layout
 from pyloader.write.number_columns import learn_fields, number_kinds, numbers_of_kinds
@@ -29,6 +29,7 @@ from pyloader.write.records import LineChecker
 from pyloader.write.request import Request
 from pyloader.write.rows import Rows
 from pyloader.write.unfit import UnfitColumnsError
+from pyloader.write.unique import UniqueRows
 
 __all__ = ["Learnt", "LeaveOut", "Preparation", "is_settled_at_the_end"]
 
@@ -48,6 +49,7 @@ class Learnt(msgspec.Struct, kw_only=True):
       filled: Column -> in how many rows it was missing, or null.
       fields: What the fields of a CSV dump are, by column.
       num_skipped: How many rows were left out.
+      num_duplicates: How many were dropped, since an earlier row has the same key.
     """
 
     layout: Layout
@@ -55,11 +57,12 @@ class Learnt(msgspec.Struct, kw_only=True):
     filled: dict[str, int] = msgspec.field(default_factory=dict)
     fields: dict[str, set[str]] = msgspec.field(default_factory=dict)
     num_skipped: int = 0
+    num_duplicates: int = 0
 
     def begun(self) -> Learnt:
         """Return what another part of the dump begins with: what the columns are, and no counts."""
         copy: Learnt = msgspec.json.decode(msgspec.json.encode(self), type=Learnt)
-        copy.filled, copy.num_skipped = {}, 0
+        copy.filled, copy.num_skipped, copy.num_duplicates = {}, 0, 0
         return copy
 
     def join(self, other: Learnt) -> None:
@@ -73,31 +76,14 @@ class Learnt(msgspec.Struct, kw_only=True):
                 mine.setdefault(name, set()).update(kinds)
         self.layout.gaps |= other.layout.gaps
         self.num_skipped += other.num_skipped
+        self.num_duplicates += other.num_duplicates
         for name, number in other.filled.items():
             self.filled[name] = self.filled.get(name, 0) + number
 
 
-@dataclass(frozen=True, slots=True)
-class _Came:
-    """Where some rows came from, and where they go.
-
-    Attributes:
-      lines: int64 array of shape [number of rows]: their lines, or rows, from 1.
-      outputs: int64 array of the same shape: the index of each row's output; None where all go to the first, or where
-        the bytes of the finished row decide.
-    """
-
-    lines: np.ndarray
-    outputs: np.ndarray | None = None
-
-    def take(self, rows: np.ndarray) -> _Came:
-        """Return what is said of some of the rows: int64 array of indices."""
-        return _Came(self.lines[rows], None if self.outputs is None else self.outputs[rows])
-
-
 def is_settled_at_the_end(input_format: str, layout: Layout, *, is_encoded: bool) -> bool:
     """Tell whether a chunk's bytes depend on what the columns turn out to be over the whole dump."""
-    if layout.form_name == "table":
+    if layout.form_name == "table" or (input_format == "images" and not is_encoded):
         return False
     if _has_fields(input_format, layout, is_encoded=is_encoded) or layout.format_name == "parquet":
         return True
@@ -118,6 +104,7 @@ class Preparation:
       input_format: One of INPUT_FORMATS.
       leave_out: Called for a bad row; raises its error, or returns to go past the row.
       holdout_rule: 1 or 2, as `pyloader.write.holdout` has them.
+      unique: Which rows stay of those with the same key; None keeps all.
     """
 
     def __init__(
@@ -128,9 +115,11 @@ class Preparation:
         leave_out: LeaveOut,
         *,
         holdout_rule: int = HOLDOUT_RULE,
+        unique: UniqueRows | None = None,
     ) -> None:
-        self._learnt, self._request, self.layout, self._leave_out = learnt, request, learnt.layout, leave_out
-        self._holdout_rule = holdout_rule
+        self._learnt, self._request, self.layout, self._pass_on = learnt, request, learnt.layout, leave_out
+        self._files: Sequence[str] = ()
+        self._assignment = Assignment(request, input_format, holdout_rule, unique)
         self._input_format = input_format
         is_encoded = request.encode is not None  # it is made where it is first used
         self._has_fields = _has_fields(input_format, self.layout, is_encoded=is_encoded)
@@ -149,6 +138,7 @@ class Preparation:
           SplitError: they are no samples like the ones before them.
           BatchEncodeError: `encode` answered with something that is no set of columns.
         """
+        self._files = block.files
         for error in block.bad:
             self._leave_out(error, name, error.line or block.line, "read")
         try:
@@ -166,7 +156,19 @@ class Preparation:
         is_table = not isinstance(block.content, bytes | dict) and self._request.encoder is None
         other = "write Parquet, which holds it: --to parquet" if exc.parquet_holds or is_table else ""
         hint = ", or ".join(filter(None, [exc.hint, other]))
+        name, line = self._place(name, line)
         return SplitError(name, f"{exc}.", hint[:1].upper() + hint[1:], line)
+
+    def _leave_out(self, error: Exception, name: str, line: int, stage: str) -> None:
+        self._pass_on(error, *self._place(name, line), stage)
+
+    def _place(self, name: str, line: int) -> tuple[str, int]:
+        """Return the file and line of a row of the source `name`, whose rows may be files of their own."""
+        return (self._files[line - 1], 1) if self._files else (name, line)
+
+    def check_end(self, name: str) -> None:
+        """See to it that the rows of a unit were those whose keys were compared; `name` is its last source."""
+        self._assignment.check_end(name)
 
     def written_form(self) -> Form:
         """Return the form of what `written` returns."""
@@ -201,21 +203,23 @@ class Preparation:
         assert self._lines is not None
         assert isinstance(block.content, bytes)
         rows, numbers = self._lines.check(block.content, name, block.line)
-        came = _Came(numbers, self._outputs_of_lines(rows))
+        came = self._assignment.of_lines(rows, numbers)
         rows = self._lines.rewritten(rows, name, block.line) if len(rows) else rows
         if self._request.keeps is not None and len(rows):
             kept = self._kept(msgspec.json.Decoder().decode_lines(rows.data), name, came.lines)
             rows, came = rows.take(kept), came.take(kept)
+        if (first := self._first_of_each(came)) is not None:
+            rows, came = rows.take(first), came.take(first)
         if not len(rows):
             return []
         if self._keeps_lines:
             self.layout.keep_json()
-            return self._parted(rows, came.outputs)
+            return self._assignment.parted(rows, came.outputs)
         return self._laid_out(RecordForm("json", self._lines.kinds).to_columns(rows), block, name, came)
 
     def _of_columns(self, block: Block, name: str) -> list[tuple[str, Rows]]:
         columns, numbers = self._columns(block, name)
-        came = _Came(numbers, self._outputs_of(columns))
+        came = self._assignment.of_columns(partial(dict, columns), numbers)
         fill, filled = self._request.fill or {}, self._learnt.filled
         if fill and self._input_format in ("csv", "tsv"):
             as_arrays = self.layout.wants_arrays and self._request.encoder is None
@@ -229,6 +233,8 @@ class Preparation:
         if self._request.keeps is not None:
             kept = self._kept(_samples(columns), name, came.lines)
             columns, came = take_rows(columns, kept), came.take(kept)
+        if (first := self._first_of_each(came)) is not None:
+            columns, came = take_rows(columns, first), came.take(first)
         if not row_count(columns):
             return []
         if self._has_fields:
@@ -238,15 +244,18 @@ class Preparation:
     def _of_table(self, block: Block, name: str) -> list[tuple[str, Rows]]:
         table: Any = block.content
         numbers = np.arange(block.line, block.line + len(table))
-        came = _Came(numbers, self._outputs_of(ParquetReader().columns_of("", table)) if self._assigns else None)
+        came = self._assignment.of_columns(partial(ParquetReader().columns_of, "", table), numbers)
+        table = table if self._request.columns is None else table.select(list(self._request.columns))
         table = filled_table(table, self._request.fill or {}, self._learnt.filled)
         if self._request.keeps is not None:
             kept = self._kept(_samples(ParquetReader().columns_of("", table)), name, came.lines)
             table, came = table.take(kept), came.take(kept)
+        if (first := self._first_of_each(came)) is not None:
+            table, came = table.take(first), came.take(first)
         if not len(table):
             return []
         if isinstance(form := self.layout.form_name and self.layout.form, TableForm):
-            return self._parted(form.to_rows(table), came.outputs)
+            return self._assignment.parted(form.to_rows(table), came.outputs)
         columns = ParquetReader().columns_of("", table)
         if self._request.encoder is None and self.layout.format_name in (None, "columns"):
             try:
@@ -255,28 +264,10 @@ class Preparation:
                 raise self._refusal(exc, block, name, int(came.lines[exc.row or 0])) from exc
         return self._laid_out(columns, block, name, came)
 
-    @property
-    def _assigns(self) -> bool:
-        return bool(self._request.holdout) and self._holdout_rule > 1
-
-    def _outputs_of_lines(self, rows: Rows) -> np.ndarray | None:
-        if not self._assigns or not len(rows):
-            return None
-        samples = msgspec.json.Decoder().decode_lines(rows.data)
-        return assignment(hashes_of_samples(samples, self._request.holdout_by), self._request.holdout or {})
-
-    def _outputs_of(self, columns: Columns) -> np.ndarray | None:
-        if not self._assigns or not row_count(columns):
-            return None
-        return assignment(hashes_of_columns(columns, self._request.holdout_by), self._request.holdout or {})
-
-    def _parted(self, rows: Rows, outputs: np.ndarray | None) -> list[tuple[str, Rows]]:
-        names = self._request.outputs
-        if not self._request.holdout:
-            return [(names[0], rows)]
-        if outputs is None:
-            outputs = assignment(hashes_of_rows(rows), self._request.holdout)
-        return [(name, rows.take(np.flatnonzero(outputs == index))) for index, name in enumerate(names)]
+    def _first_of_each(self, came: Came) -> np.ndarray | None:
+        first = self._assignment.first_of_each(came)
+        self._learnt.num_duplicates += 0 if first is None else len(came.lines) - len(first)
+        return first
 
     def _columns(self, block: Block, name: str) -> tuple[Columns, np.ndarray]:
         """Return a block's columns, and the line or row that each of its rows came from."""
@@ -312,13 +303,13 @@ class Preparation:
                 self._leave_out(exc, name, int(numbers[row]), "where")
         return np.array(kept, np.int64)
 
-    def _laid_out(self, columns: Columns, block: Block, name: str, came: _Came) -> list[tuple[str, Rows]]:
+    def _laid_out(self, columns: Columns, block: Block, name: str, came: Came) -> list[tuple[str, Rows]]:
         """Encode the columns, and lay out the rows."""
         if self._request.encoder is None:
-            return self._parted(self._rows_of([(columns, came.lines)], block, name), came.outputs)
+            return self._assignment.parted(self._rows_of([(columns, came.lines)], block, name), came.outputs)
         if came.outputs is None:
             parts = list(self._encoded(columns, name, came.lines))
-            return self._parted(self._rows_of(parts, block, name), None) if parts else []
+            return self._assignment.parted(self._rows_of(parts, block, name), None) if parts else []
         # Each output by itself: an encoder may make several rows of one.
         laid_out = []
         for index, output in enumerate(self._request.outputs):
@@ -352,7 +343,8 @@ class Preparation:
                 for row, error in sorted(found.items()):
                     self._leave_out(error, name, int(lines[row]), "encode")
                 if not found:  # all of them are good one by one
-                    exc.add_note(f"pyloader: {name}, rows from line {lines[0]} on")
+                    place, line = self._place(name, int(lines[0]))
+                    exc.add_note(f"pyloader: {place}, rows from line {line} on")
                     raise
                 good = np.setdiff1d(np.arange(row_count(given)), list(found))
                 if len(good):

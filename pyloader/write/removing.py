@@ -36,6 +36,7 @@ STAGED_INPUTS = "inputs.jsonl"
 _WRITING = ".writing"
 FAILED = "failed"
 _CHUNK = re.compile(r"chunk-(?:v(\d{5})-)?(\d{5})\.[a-z.]+")
+_KEYS = re.compile(r"\.keys-[0-9a-f]{16}")
 _HIDDEN = {NEXT_NAME, VERSIONS_NAME, INPUTS_NAME}
 _OTHERS = {*_HIDDEN, MANIFEST_NAME, LOCK_NAME, STAGING_NAME}
 _OUTPUT = re.compile(r"[\w-]*")
@@ -49,7 +50,7 @@ def is_own_name(name: str) -> bool:
     if name.endswith(_WRITING):  # what is being written: hidden, whatever it will be called
         whole = name.removesuffix(_WRITING)
         return whole in _HIDDEN or (whole.startswith(".") and is_own_name(whole[1:]))
-    return bool(_CHUNK.fullmatch(name)) or name in _OTHERS
+    return bool(_CHUNK.fullmatch(name) or _KEYS.fullmatch(name)) or name in _OTHERS
 
 
 def index_of_chunk(name: str) -> int | None:

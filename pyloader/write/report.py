@@ -49,6 +49,9 @@ class SplitReport:
       filled: Column -> how many samples lacked it, and got the value given with `fill`.
       num_skipped: Rows of the dump that were left out, as `max_skipped` allows.
       num_known: Inputs that were passed over, since they were taken in before.
+      num_duplicates: Rows of the dump that were dropped, as `unique` says: their key is that of an earlier one.
+      leftover_tokens: In no sample: after the last whole window of each file of tokens.
+      labels: What the numbers in the column "label" of images stand for.
       why: Why the format is Parquet, where nobody said so; "" otherwise.
     """
 
@@ -60,6 +63,9 @@ class SplitReport:
     filled: Mapping[str, int] = field(default_factory=dict)
     num_skipped: int = 0
     num_known: int = 0
+    num_duplicates: int = 0
+    leftover_tokens: int = 0
+    labels: tuple[str, ...] = ()
     why: str = ""
 
     def as_dict(self) -> dict[str, Any]:
@@ -106,5 +112,7 @@ def report_of(
         filled=main.made_by.get("filled", {}),
         num_known=num_known,
         num_skipped=main.made_by.get("num_skipped", 0),
+        num_duplicates=main.made_by.get("num_duplicates", 0),
+        labels=tuple(main.made_by.get("labels", ())),
         why=main.made_by.get("why", ""),
     )

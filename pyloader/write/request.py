@@ -19,6 +19,7 @@ from pyloader.files import utf8_name
 from pyloader.write.holdout import output_names
 from pyloader.write.inputs import InputFile, InputNames, as_names
 from pyloader.write.sizes import ChunkSizes
+from pyloader.write.token_files import Windows
 
 __all__ = ["Request", "fill_option"]
 
@@ -27,7 +28,7 @@ __all__ = ["Request", "fill_option"]
 class Request:
     """The options that decide about the chunks, and how many bad rows are gone past.
 
-    Attributes as the arguments of `pyloader.write.split`.
+    Attributes as the arguments of `pyloader.write.split`; `windows` is its window, stride and dtype.
     """
 
     inputs: InputNames
@@ -37,9 +38,11 @@ class Request:
     seed: int = 0
     holdout: Mapping[str, float] | None = None
     holdout_by: str | None = None
+    unique: Sequence[str] | None = None
     input_format: str | None = None
     delimiter: str | None = None
     quote: str | None = None
+    windows: Windows | None = None
     output_format: str | None = None
     encode: str | Dataset | None = None
     where: str | Callable[[dict[str, Any]], Any] | None = None
@@ -59,6 +62,8 @@ class Request:
             raise ValueError(f"columns names one twice: {', '.join(self.columns)}")
         if self.max_skipped < 0:
             raise ValueError(f"max_skipped must be an integer >= 0, got {self.max_skipped}")
+        if self.unique is not None and (isinstance(self.unique, str) or not self.unique):
+            raise TypeError(f"unique must be a list of columns, got {self.unique!r}")
         output_names(self.holdout)
         if self.holdout_by is not None and not self.holdout:
             raise ValueError("holdout_by says by which column samples are held out, and none are: give holdout as well")
@@ -84,6 +89,11 @@ class Request:
         """The names of the outputs, the main one first."""
         return output_names(self.holdout)
 
+    @property
+    def looked_at(self) -> tuple[str, ...]:
+        """The columns that decide where a row goes, and whether it stays; they are read, and need not be kept."""
+        return (*(self.unique or ()), *([] if self.holdout_by is None else [self.holdout_by]))
+
     def command(self) -> str:
         """Return the command line that asks the same, without what changes nothing in the chunks."""
         words = ["pyloader", "split", *self._input_words(), utf8_name(os.path.join(self.output_dir, ""))]
@@ -100,6 +110,11 @@ class Request:
         for name, share in (self.holdout or {}).items():
             words += ["--holdout", f"{name}={share}"]
         words += [] if self.holdout_by is None else ["--holdout-by", self.holdout_by]
+        words += [] if self.unique is None else ["--unique", ",".join(self.unique)]
+        if (windows := self.windows) is not None:
+            words += ["--window", str(windows.window)]
+            words += [] if windows.stride == windows.window else ["--stride", str(windows.stride)]
+            words += [] if windows.dtype is None else ["--dtype", windows.dtype]
         for name, value in (self.fill or {}).items():
             words += fill_option(name, value).split(" ", 1)
         words += ["--columns", ",".join(self.columns)] if self.columns is not None else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +28,7 @@ from pyloader.write.finishing import Finish, content_of
 from pyloader.write.inputs import Inputs
 from pyloader.write.job import ChunkReceipt, FileReceipt, Job, ReadReceipt, Terms, UnitReceipt
 from pyloader.write.joining import go_past, joined
+from pyloader.write.key_pass import KeyPass
 from pyloader.write.known_inputs import KnownInput, known_input
 from pyloader.write.left_out import BadRow, TooManyBadRowsError, refuse, write_down
 from pyloader.write.lines import Lines
@@ -38,6 +39,7 @@ from pyloader.write.removing import output_directory
 from pyloader.write.request import Request
 from pyloader.write.sizes import ChunkSizes
 from pyloader.write.tasks import Work, forget_work, packed, read_through, run_task, scatter, write
+from pyloader.write.unique import Dropped
 from pyloader.write.units import Unit, bytes_of_unit, plan_units
 
 __all__ = ["Run", "num_buckets"]
@@ -88,6 +90,7 @@ class Run:
         self._num_planned: int | None = None
         self._known = known
         self._streams: dict[str, str] = {}  # cut into pieces while they were read -> their digests
+        self._keys = KeyPass(request, job, terms)
 
     def run(self) -> int:
         """Split, or go on; return how many chunks were written."""
@@ -96,7 +99,10 @@ class Run:
             try:
                 receipts = self._scattered()
                 tasks = self._gathered(receipts)
-                finish = Finish(self._request, self._inputs.format, self._job, self._terms, self._learnt, receipts)
+                finish = Finish(
+                    self._request, self._inputs.format, self._job, self._terms, self._learnt, receipts,
+                    self._inputs.labels, self._keys.earlier(),
+                )  # fmt: skip
                 manifests, files = finish.manifests(tasks)
             except _Refusal as exc:
                 self._job.fail()  # the same command goes on when it allows more bad rows
@@ -108,6 +114,7 @@ class Run:
             except SplitError:
                 self._job.end()  # the dump is at fault: nobody can go on with this
                 raise
+            self._keys.keep()
             place_all(self._root, manifests, inputs=self._known_then(receipts))
         except SplitError:
             raise
@@ -132,11 +139,16 @@ class Run:
             units = self._units()
             ahead = self._probed(units, begun)
             self._check_can_be_added(begun)
-            self._scatter(itertools.chain(ahead, units), begun)
+            dropped: dict[str, Dropped] = {}
+            if self._request.unique:
+                dropped = self._dropped(itertools.chain(ahead, units), begun)
+                ahead, units = [], self._units()
+            self._scatter(itertools.chain(ahead, units), begun, dropped)
         found = [receipt for receipt in self._job.receipts.values() if isinstance(receipt, UnitReceipt)]
         receipts = sorted(found, key=lambda receipt: receipt.name)
         if not any(sum(receipt.num_rows.values()) for receipt in receipts):
             kept = " that --where keeps" if self._request.where else ""
+            kept += " whose key is new" if self._request.unique else ""
             raise SplitError(self._request.shown_inputs(), f"holds no samples{kept}.")
         if self._terms.expected_content not in ("", content_of(receipts)):
             what = f"holds other rows than when {self._root}/ was made of it, so it cannot mend chunks there."
@@ -192,7 +204,22 @@ class Run:
         if held:
             yield Block(b"".join(held), 1, 0)
 
-    def _scatter(self, units: Iterator[Unit], begun: Learnt) -> None:
+    def _dropped(self, units: Iterator[Unit], begun: Learnt) -> dict[str, Dropped]:
+        """Return the rows of each unit whose key an earlier row has."""
+        total = sum(source.num_bytes for source in self._inputs.sources)
+        with self._bar("compare keys", total, "B", 0) as bar:
+
+            def passed(unit: Unit) -> None:
+                self._forget_piece(unit)
+                bar.update(unit.num_bytes)
+
+            work, size, ahead = self._work(begun.begun()), self._inputs.raw_bytes, self._max_ahead
+            try:
+                return self._keys.dropped(units, work, self._engine, size, max_ahead=ahead, passed=passed)
+            except CallError as exc:
+                self._raise(exc.key, exc.error)
+
+    def _scatter(self, units: Iterator[Unit], begun: Learnt, dropped: Mapping[str, Dropped]) -> None:
         work = self._work(begun.begun())
         total = sum(source.num_bytes for source in self._inputs.sources) or None
         with self._bar("read" if self._cut else "pass 1 of 2, scatter", total, "B", 0) as bar:
@@ -206,7 +233,7 @@ class Run:
                     names.add(unit.name)
                     done = self._job.receipts.get(unit.name)
                     if not isinstance(done, UnitReceipt):
-                        yield unit, (scatter, work, unit)
+                        yield unit, (scatter, work, unit, dropped.get(unit.name))
                         continue
                     self._forget_piece(unit)
                     if done.piece != unit.digest:
@@ -236,6 +263,8 @@ class Run:
         """Yield the files of which no unit reads every byte, each with the name of the task that does."""
         if self._known is None:
             return
+        if self._inputs.format == "images":
+            return  # each would be read twice; they are known by name, size and time
         if self._request.columns is not None and self._inputs.format in ("parquet", "arrow", "npz"):
             return  # most of the file may be in other columns
         through = {source.name for source in self._inputs.sources if source.is_read_through}
@@ -325,10 +354,10 @@ class Run:
                 names_only = begun.layout.form_name != "array"  # else the first rows have decided it all
                 check_same_columns(self._root / output, before, columns, chunks, names_only=names_only)
 
-    def _raise(self, unit: Unit | None, error: BaseException) -> NoReturn:
-        """Raise the error of a unit, with the line in the file; None is a file that was read through."""
-        if unit is None:
-            raise _death_of("reading a file", error) if is_death(error) else error
+    def _raise(self, unit: Unit | str | None, error: BaseException) -> NoReturn:
+        """Raise the error of a unit, with the line in the file; of a task that compared keys, or read a file (None)."""
+        if not isinstance(unit, Unit):
+            raise _death_of("comparing keys" if unit else "reading a file", error) if is_death(error) else error
         if isinstance(error, TooManyBadRowsError):
             cause = error.__cause__
             rows = self._lines.of_rows(unit, list(error.rows))

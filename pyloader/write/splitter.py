@@ -16,7 +16,7 @@ from pyloader.files import locked
 from pyloader.machine.limits import num_processors
 from pyloader.options import parse_bytes
 from pyloader.write.appending import Taking, what_to_take
-from pyloader.write.beginning import begin, discard, places_to_lock
+from pyloader.write.beginning import begin, discard, known_labels, places_to_lock
 from pyloader.write.choosing import first_layout, parquet_instead
 from pyloader.write.filling import check_fill_of_lines
 from pyloader.write.inputs import InputNames, find_inputs
@@ -27,6 +27,7 @@ from pyloader.write.refusals import check_is_path
 from pyloader.write.report import SplitReport, report_of
 from pyloader.write.request import Request
 from pyloader.write.sizes import ChunkSizes
+from pyloader.write.token_files import Windows
 from pyloader.write.workers import Workers
 
 __all__ = ["discard_stopped", "split"]
@@ -46,9 +47,13 @@ def split(
     engine: str | Engine | None = None,
     address: str | None = None,
     holdout_by: str | None = None,
+    unique: str | Sequence[str] | None = None,
     input_format: str | None = None,
     delimiter: str | None = None,
     quote: str | None = None,
+    window: int | None = None,
+    stride: int | None = None,
+    dtype: str | None = None,
     output_format: str | None = None,
     encode: str | Dataset | None = None,
     where: str | Callable[[dict[str, Any]], Any] | None = None,
@@ -69,7 +74,9 @@ def split(
     again.  Chunks that have been damaged since are written again, and no others.
 
     Args:
-      inputs: A file, a glob pattern, several of them, "-" for standard input, or column -> .npy file.
+      inputs: A file, a glob pattern, several of them, "-" for standard input, column -> .npy file, or a folder of
+        images, whose folders are labels: rows have `image` (the bytes of the file), `label` (the number of the folder,
+        by name from 0 on; the manifest lists the names) and `name`.
       output_dir: Where the chunks go; with `holdout`, into train/ and the others below it.
       chunk_bytes: Bytes of a chunk before compression ("64MiB"), about; the default, but at least 16 chunks.
       chunk_samples: Samples of a chunk, instead.
@@ -83,15 +90,24 @@ def split(
         as an executor of `concurrent.futures`; with such an object `workers` says how many it has.  None is processes
         for a large dump, as far as `encode` and `where` can be sent to them, and threads otherwise.
       address: Of a running Ray cluster; None begins one here, unless `ray.init` was called.
-      holdout_by: The column that decides what is held out; None looks at all columns.
-      input_format: "jsonl", "text", "csv", "tsv", "npy", "npz", "parquet" or "arrow"; None goes by the suffix.  Files
-        that are said to be text are taken as they are; others must not be web pages, pointers of Git LFS or UTF-16.
+      holdout_by: The column that decides what is held out; None looks at all columns, and of images at the bytes.
+      unique: A column, or several: of the rows that have the same values there, the first in the dump stays.  It is
+        looked for among the rows that `where` keeps, before `holdout`; rows with null there all stay.  With `append`
+        the rows of earlier splits with `unique` count as well.  Reads the dump twice.
+      input_format: "jsonl", "text", "csv", "tsv", "npy", "npz", "parquet", "arrow", "tokens" or "images"; None goes by
+        the suffix.  Files that are said to be text are taken as they are; others must not be web pages, pointers of
+        Git LFS or UTF-16.
       delimiter: What stands between fields of CSV or TSV, one character; None is a comma or a tab.  Then a header of
         one name that holds another delimiter is an error.
       quote: What may stand around such a field, one character; "none" where quotes mean nothing.  None is the double
         quote; then one that takes in what looks like rows, or more than 10,000 lines, is an error.
-      output_format: One of pyloader.write.FORMATS; None is "columns" for arrays, "jsonl.zst" for other columns, and
-        "parquet" when these hold bytes, dates, or other values that JSON does not give back as they are.
+      window: Tokens in a sample, for files of tokens: .bin, and .npy of one dimension.  Samples are rows of `tokens`.
+      stride: Tokens from the beginning of a window to that of the next, 1 to `window`; None is `window`.
+      dtype: Of the tokens: in a .bin file as they are stored, "uint16" where it is None; of a .npy file as they are
+        written, as they are stored where it is None.
+      output_format: One of pyloader.write.FORMATS; None is "columns" for arrays, "tokens" for windows of tokens,
+        "jsonl.zst" for other columns, and "parquet" when these hold bytes, dates, or other values that JSON does not
+        give back as they are.
       encode: A Dataset, or "package.module:Class"; its batch_encode is applied once.
       where: A function of a sample (a dict) or "package.module:function"; what it is not true of is left out.
       fill: Column -> what stands where a sample lacks it, or has null; in CSV and TSV, where the field is empty.  It is
@@ -126,9 +142,11 @@ def split(
         seed=seed,
         holdout=holdout,
         holdout_by=holdout_by,
+        unique=[unique] if isinstance(unique, str) else unique,
         input_format=input_format,
         delimiter=delimiter,
         quote=quote,
+        windows=Windows.of(window, stride, dtype),
         output_format=output_format,
         encode=encode,
         where=where,
@@ -156,26 +174,32 @@ def split(
             discard(root)
         taking = what_to_take(request, overwrite=overwrite)
         at_work = Workers(engine, workers or num_processors(), address)
-        num_written = _take_in(taking, request.command(), at_work, overwrite=overwrite, show=progress)
-        return report_of(
+        num_written, leftover = _take_in(taking, request.command(), at_work, overwrite=overwrite, show=progress)
+        report = report_of(
             root, request.outputs,
             num_written=num_written, num_known=taking.num_known, seconds=time.monotonic() - began,
         )  # fmt: skip
+        return replace(report, leftover_tokens=leftover)
 
 
-def _take_in(taking: Taking, typed: str, workers: Workers, *, overwrite: bool, show: bool) -> int:
-    """Split what is new; return how many chunks were written."""
+def _take_in(taking: Taking, typed: str, workers: Workers, *, overwrite: bool, show: bool) -> tuple[int, int]:
+    """Split what is new; return how many chunks were written, and how many tokens are in no window."""
     request = taking.request
     if request is None:
-        return 0
+        return 0, 0
     found = find_inputs(
         request.inputs,
         input_format=request.input_format,
         columns=request.columns,
         fill=request.fill,
+        looked_at=request.looked_at,
         delimiter=request.delimiter,
         quote=request.quote,
+        windows=request.windows,
+        known_labels=() if overwrite else known_labels(Path(request.output_dir)),
     )
+    if request.unique and found.is_standard_input:
+        raise ValueError("unique reads the dump twice, and standard input can be read once. Write it to a file first")
     if found.format == "jsonl":
         check_fill_of_lines(request.fill or {})
     job = Job(Path(request.output_dir))
@@ -189,12 +213,13 @@ def _take_in(taking: Taking, typed: str, workers: Workers, *, overwrite: bool, s
 
     laid_out = request if request.output_format else replace(request, output_format=taking.output_format)
     try:
-        return run(first_layout(laid_out, found))
+        num_written = run(first_layout(laid_out, found))
     except SplitError as exc:
         if (layout := parquet_instead(laid_out, found, exc)) is None:
             raise
         job.end()
-        return run(layout)
+        num_written = run(layout)
+    return num_written, found.leftover_tokens
 
 
 def discard_stopped(output_dir: str | os.PathLike[str]) -> str:

@@ -35,6 +35,7 @@ from pyloader.write.request import Request
 from pyloader.write.rows import Rows, join_rows
 from pyloader.write.segments import SegmentWriter, bucket_of, row_keys
 from pyloader.write.sizes import ChunkSizes
+from pyloader.write.unique import Dropped, UniqueRows, first_rows
 from pyloader.write.units import Unit
 from pyloader.write.versions import versions
 
@@ -72,10 +73,12 @@ class Work:
     import_path: tuple[str, ...]
     working_dir: str
 
-    def preparation(self, bad: Callable[[Exception, str, int, str], None]) -> tuple[Learnt, Preparation]:
+    def preparation(
+        self, bad: Callable[[Exception, str, int, str], None], unique: UniqueRows | None = None
+    ) -> tuple[Learnt, Preparation]:
         """Return what turns blocks into rows, and what it learns meanwhile."""
-        learnt = msgspec.json.decode(self.learnt, type=Learnt)
-        return learnt, Preparation(learnt, self.request, self.input_format, bad, holdout_rule=self.holdout_rule)
+        learnt, rule = msgspec.json.decode(self.learnt, type=Learnt), self.holdout_rule
+        return learnt, Preparation(learnt, self.request, self.input_format, bad, holdout_rule=rule, unique=unique)
 
 
 def packed(work: Work) -> bytes:
@@ -104,14 +107,19 @@ def run_task(task: Callable[..., Any], work: Work | bytes, *args: Any) -> Any:
         return Failure.of(exc, {})
 
 
-def scatter(work: Work, unit: Unit) -> UnitReceipt:
+def scatter(work: Work, unit: Unit, dropped: Dropped | None = None) -> UnitReceipt:
     """Read a unit of the dump.
+
+    Args:
+      work: What all units have in common.
+      unit: What is read.
+      dropped: Where its rows are listed that are dropped; None where all are kept.
 
     Raises:
       SplitError: its rows are bad, or not like those of the units before it.
       TooManyBadRowsError: more of them are bad than may be left out.
     """
-    return _Scatter(work, unit).run()
+    return _Scatter(work, unit, dropped).run()
 
 
 def write(work: Work, name: str, parts: Sequence[Part]) -> ChunkReceipt:
@@ -143,11 +151,11 @@ def read_through(work: Work, name: str, path: str) -> FileReceipt:
 class _Scatter:
     """One unit, while it is read."""
 
-    def __init__(self, work: Work, unit: Unit) -> None:
+    def __init__(self, work: Work, unit: Unit, dropped: Dropped | None) -> None:
         self._work, self._unit = work, unit
         self._outputs = work.request.outputs
         self._bad = BadRows(work.request.max_skipped)
-        self._learnt, self._preparation = work.preparation(self._bad)
+        self._learnt, self._preparation = work.preparation(self._bad, first_rows(work.made, dropped))
         self._digests = {name: xxhash.xxh3_64() for name in self._outputs}
         self._num_rows = dict.fromkeys(self._outputs, 0)
         self._raw_bytes = dict.fromkeys(self._outputs, 0)
@@ -174,6 +182,7 @@ class _Scatter:
                             self._take(output, rows)
                         num_lines += block.num_lines
                 parts_read.append(digest.hexdigest() if read else "")
+            self._preparation.check_end(source.name)
             if self._cutter is not None:
                 self._write_chunks(self._cutter.end())
             self._put_aside()

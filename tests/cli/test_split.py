@@ -165,6 +165,17 @@ def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert "pyloader split image=x.npy label=y.npy chunks/" in shown
     assert "which sample goes where" in shown
+    pytest.importorskip("pyarrow")
+    np.arange(3000, dtype=np.uint16).tofile("train.bin")
+    for name in ("photos/cat/1.jpg", "photos/dog/2.jpg"):
+        Path(name).parent.mkdir(parents=True)
+        Path(name).write_bytes(name.encode())
+    Path("dump.jsonl").write_text('{"url": "a"}\n{"url": "a"}\n')
+    examples = [line.split() for line in shown.splitlines() if line.startswith("  pyloader split ")]
+    ours = [words[1:] for words in examples if words[2] in ("train.bin", "photos/") or "--unique" in words]
+    assert len(ours) == 3
+    for number, words in enumerate(ours):
+        assert main([f"{number}/" if word == "chunks/" else word for word in words]) == 0
 
 
 def test_gsm8k_is_split_into_32_chunks_of_6_or_7() -> None:

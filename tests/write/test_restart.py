@@ -105,9 +105,9 @@ def test_going_on_does_not_read_again_what_is_put_aside(
     scattered: list[str] = []
     whole = tasks.scatter
 
-    def noted(work: Any, unit: Any) -> Any:
+    def noted(work: Any, unit: Any, *dropped: Any) -> Any:
         scattered.append(unit.name)
-        return whole(work, unit)
+        return whole(work, unit, *dropped)
 
     monkeypatch.setattr(runner, "scatter", noted)
     split(dump, output, chunk_bytes=2000)
