@@ -25,6 +25,7 @@ from pyloader.write.holdout import HOLDOUT_RULE
 from pyloader.write.inputs import Inputs
 from pyloader.write.job import CONTENT_RULE, Job, Terms
 from pyloader.write.placing import finish_placing, forget_coming
+from pyloader.write.ranges import fan_outs
 from pyloader.write.refusals import foreign_chunks, made_by_an_earlier_version, other_holdout, stopped_split
 from pyloader.write.removing import (
     check_removable,
@@ -34,6 +35,7 @@ from pyloader.write.removing import (
     remove_own,
 )
 from pyloader.write.request import Request
+from pyloader.write.scratch import check_scratch
 from pyloader.write.versions import versions
 
 __all__ = ["begin", "chunk_sets", "discard", "make_room", "places_to_lock", "text_columns"]
@@ -60,7 +62,7 @@ def begin(request: Request, inputs: Inputs, job: Job, *, overwrite: bool, puts_a
     if stopped is not None:
         same = stopped.command == command and (stopped.began_with_overwrite or not overwrite)
         if same and stopped.fingerprint == fingerprint and stopped.versions == made_with and _are_there(stopped, found):
-            job.go_on()
+            job.go_on(request.scratch_dir)
             return stopped
         if job.is_worth_keeping and not (same or overwrite or job.has_failed):
             raise stopped_split(root, stopped.command, command)
@@ -84,9 +86,9 @@ def begin(request: Request, inputs: Inputs, job: Job, *, overwrite: bool, puts_a
             terms.kept = {output: list(manifest.chunks) for output, manifest in found.items()}
         terms.first = {output: first_free_index(terms.kept.get(output, ())) for output in request.outputs}
         make_room(root, found, request.outputs, overwrite=overwrite)
-    _check_free_space(root, inputs.raw_bytes, puts_all_aside=puts_all_aside)
+    _check_free_space(root, request, inputs.raw_bytes, puts_all_aside=puts_all_aside)
     root.mkdir(parents=True, exist_ok=True)
-    job.begin(terms)
+    job.begin(terms, request.scratch_dir)
     return terms
 
 
@@ -238,11 +240,18 @@ def _check_can_be_added_to(root: Path, found: Mapping[str, Manifest], request: R
         raise problem
 
 
-def _check_free_space(root: Path, raw_bytes: int, *, puts_all_aside: bool) -> None:
-    # Chunks take the place of the rows put aside, one by one.  Packed they have about a quarter of their size.
-    need, what = (raw_bytes, "putting the rows aside") if puts_all_aside else (raw_bytes // 4, "writing the chunks")
-    place = next(path for path in (root.absolute(), *root.absolute().parents) if path.exists())
+def _check_free_space(root: Path, request: Request, raw_bytes: int, *, puts_all_aside: bool) -> None:
+    chunks = raw_bytes // 4  # about, packed
+    rows = 0 if not puts_all_aside else raw_bytes * (2 if request.shuffle and len(fan_outs(raw_bytes)) > 1 else 1)
+    if request.scratch_dir is not None:
+        _check_room(check_scratch(request.scratch_dir), rows, "putting the rows aside")
+        rows = 0
+    _check_room(root, chunks + rows, "putting the rows aside and writing the chunks" if rows else "writing the chunks")
+
+
+def _check_room(directory: Path, need: int, what: str) -> None:
+    place = next(path for path in (directory.absolute(), *directory.absolute().parents) if path.exists())
     free = shutil.disk_usage(place).free
     if need > free:
         found = f"has {format_bytes(free)} free, and {what} takes about {format_bytes(need)}."
-        raise OutputDirError(f"{root}/", found, "Make room, or choose a directory on another disk")
+        raise OutputDirError(f"{directory}/", found, "Make room, or choose a directory on another disk")

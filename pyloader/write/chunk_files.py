@@ -53,7 +53,9 @@ def chunk_name(index: int, chunks: ChunkFormat) -> str:
     return f"chunk-{index:05d}{chunks.suffix}"
 
 
-def write_chunk(path: Path, parts: Sequence[Rows], *, chunks: ChunkFormat, form: Form) -> ChunkEntry:
+def write_chunk(
+    path: Path, parts: Sequence[Rows], *, chunks: ChunkFormat, form: Form, synced: bool = True
+) -> ChunkEntry:
     """Write a chunk, whole or not at all.
 
     Args:
@@ -61,13 +63,14 @@ def write_chunk(path: Path, parts: Sequence[Rows], *, chunks: ChunkFormat, form:
       parts: Its rows.
       chunks: Its format.
       form: The form of its rows.
+      synced: As `written_whole` has it.
 
     Raises:
       WriteError: the disk is full.
       SplitError: the format cannot hold the rows.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(path) as beside:
+    with written_whole(path, synced=synced) as beside:
         try:
             chunks.write(beside, parts, form)
         except UnfitColumnsError as exc:

@@ -18,18 +18,19 @@ import msgspec
 
 from pyloader.errors import SplitError
 from pyloader.files import STAGING_NAME, ChunkEntry, chunk_bytes
-from pyloader.files.atomic import remove, sync, written_whole
+from pyloader.files.atomic import remove, sync, sync_whole, written_whole
 from pyloader.write.left_out import BadRow
 from pyloader.write.placing import staged_chunks
 from pyloader.write.preparing import Learnt
 from pyloader.write.removing import FAILED, check_staging, index_of_chunk, output_directory, remove_staging
+from pyloader.write.scratch import begin_scratch, scratch_of
 
-__all__ = ["CONTENT_RULE", "ChunkReceipt", "Job", "ReadReceipt", "Receipt", "Terms", "UnitReceipt"]
+__all__ = ["CONTENT_RULE", "ChunkReceipt", "Job", "RangeReceipt", "ReadReceipt", "Receipt", "Terms", "UnitReceipt"]
 
 CONTENT_RULE = "units-1:"  # begins the digest of all rows, which is made of those of the units
 
 _NAMES = "names.json"
-_MADE = re.compile(r"(unit|chunk)-[0-9a-f-]+\.[a-z.]*[a-z]")  # the name of a file that a task makes
+_MADE = re.compile(r"(unit|range|chunk)-[0-9a-f-]+\.[a-z.]*[a-z]")  # the name of a file that a task makes
 _VERSION = 3
 _EARLIER = (1, 2)  # one thread read the dump from a place on, and chunks crossed what are units now
 
@@ -108,6 +109,24 @@ class ChunkReceipt(msgspec.Struct, kw_only=True, tag="chunk"):
     entry: ChunkEntry
 
 
+class RangeReceipt(msgspec.Struct, kw_only=True, tag="range"):
+    """Rows of a range of keys, put aside once more by smaller ranges.
+
+    Attributes:
+      name: The task's.
+      level: The round, counted from 0; the first is 1 here.
+      counts: The rows in each of these.
+      file: Their file.
+      file_bytes: Its size.
+    """
+
+    name: str
+    level: int
+    counts: list[int]
+    file: str
+    file_bytes: int
+
+
 class ReadReceipt(msgspec.Struct, kw_only=True, tag="read"):
     """The dump has been read to its end.
 
@@ -118,7 +137,19 @@ class ReadReceipt(msgspec.Struct, kw_only=True, tag="read"):
     name: str = "all-read"
 
 
-Receipt = UnitReceipt | ChunkReceipt | ReadReceipt
+class RoundReceipt(msgspec.Struct, kw_only=True, tag="round"):
+    """All rows have been put aside once more; what they were put aside in before is not needed, and removed.
+
+    Attributes:
+      name: That of the round.
+      level: The round.
+    """
+
+    name: str
+    level: int
+
+
+Receipt = UnitReceipt | RangeReceipt | ChunkReceipt | ReadReceipt | RoundReceipt
 
 
 class Job:
@@ -146,6 +177,11 @@ class Job:
     def made(self) -> Path:
         """Where tasks write their files."""
         return self.directory / "rows-made"
+
+    @property
+    def aside(self) -> Path:
+        """Where tasks put rows aside."""
+        return scratch_of(self.directory) or self.made
 
     def staged(self, output: str) -> Path:
         """Return where an output's finished chunks wait, under their last names."""
@@ -183,26 +219,37 @@ class Job:
     def _load_receipts(self) -> None:
         """Take the receipts whose files are there; where those of a unit are not, the dump has to be read again."""
         latest = {receipt.name: receipt for receipt in self._lines()}
-        self.receipts = {name: receipt for name, receipt in latest.items() if self._is_there(receipt)}
+        there = {name: self._is_there(receipt) for name, receipt in latest.items()}
+        rounds = max((found.level for found in latest.values() if isinstance(found, RoundReceipt)), default=0)
+        if any(_level(found) == rounds and not there[name] for name, found in latest.items()):
+            rounds = 0
+        self.receipts = {name: found for name, found in latest.items() if there[name] or 0 <= _level(found) < rounds}
         gone = [found for name, found in latest.items() if name not in self.receipts and isinstance(found, UnitReceipt)]
         self._digests = {receipt.name: receipt.digest for receipt in gone}
         if gone:
-            self.receipts.pop(ReadReceipt().name, None)
+            self.receipts = {
+                name: found
+                for name, found in self.receipts.items()
+                if not isinstance(found, ReadReceipt | RoundReceipt)
+            }
 
-    def begin(self, terms: Terms) -> None:
+    def begin(self, terms: Terms, scratch_dir: str | None = None) -> None:
         """Forget what was there, and begin."""
         remove_staging(self.directory)
         self.made.mkdir(parents=True)
+        begin_scratch(self.directory, scratch_dir)
         self.receipts = {}
         with written_whole(self.directory / "job.json") as beside:
             beside.write_bytes(msgspec.json.encode(terms))
 
-    def go_on(self) -> None:
+    def go_on(self, scratch_dir: str | None = None) -> None:
         """Forget that the split has failed, and remove what has no receipt: it goes on."""
         (self.directory / FAILED).unlink(missing_ok=True)
         self.made.mkdir(exist_ok=True)
+        if not self.aside.is_dir():
+            begin_scratch(self.directory, scratch_dir)
         known = {file for receipt in self.receipts.values() for file in _files(receipt)}
-        for path in self.made.iterdir():
+        for path in (*self.made.iterdir(), *(self.aside.iterdir() if self.aside != self.made else ())):
             if path.name not in known:
                 remove(path)
 
@@ -223,11 +270,25 @@ class Job:
         if isinstance(receipt, UnitReceipt) and self._digests.get(receipt.name, receipt.digest) != receipt.digest:
             what = "holds a split that was stopped; reading the dump gave other rows the second time."
             raise SplitError(f"{self._root}/", what, "Let --encode and --where depend on nothing but the rows")
+        # Chunks that tasks of this process wrote are synced here, while the threads go on with other tasks.
+        for entry in (entries := list(_chunks(receipt))):
+            sync_whole(self.made / entry.file)
+        if entries:
+            sync(self.made)
         with open(self._journal, "ab") as file:
             file.write(msgspec.json.encode(receipt) + b"\n")
             file.flush()
             os.fsync(file.fileno())
         self.receipts[receipt.name] = receipt
+
+    def end_round(self, level: int) -> None:
+        """Note that all rows were put aside in a later round, and remove what they were put aside in before."""
+        receipt = RoundReceipt(name=f"round-{level}", level=level)
+        if receipt.name not in self.receipts:
+            self.add(receipt)
+        for found in self.receipts.values():
+            if isinstance(found, UnitReceipt | RangeReceipt) and found.file and _level(found) < level:
+                (self.aside / found.file).unlink(missing_ok=True)
 
     def chunk_files(self) -> set[str]:
         """Return the files of all finished chunks, as tasks have named them."""
@@ -263,12 +324,12 @@ class Job:
 
     def _is_there(self, receipt: Receipt) -> bool:
         """Tell whether the files of a task are there, whole as far as their sizes tell."""
-        sizes = [(entry.file, entry.num_bytes) for entry in _chunks(receipt)]
-        if isinstance(receipt, UnitReceipt) and receipt.file:
-            sizes.append((receipt.file, receipt.file_bytes))
-        if odd := [file for file, _ in sizes if not _MADE.fullmatch(file)]:
+        sizes = [(self.made, entry.file, entry.num_bytes) for entry in _chunks(receipt)]
+        if isinstance(receipt, UnitReceipt | RangeReceipt) and receipt.file:
+            sizes.append((self.aside, receipt.file, receipt.file_bytes))
+        if odd := [file for _, file, _ in sizes if not _MADE.fullmatch(file)]:
             raise SplitError(str(self._journal), f"names {odd[0]}, as no task names a file.", self._give_up())
-        return all((self.made / file).exists() and chunk_bytes(self.made / file) == size for file, size in sizes)
+        return all((place / file).exists() and chunk_bytes(place / file) == size for place, file, size in sizes)
 
     def _give_up(self) -> str:
         return f"Give up what was begun: pyloader split {self._root}/ --discard-stopped"
@@ -282,14 +343,19 @@ class Job:
         return [decoder.decode(line) for line in data[:whole].splitlines()]
 
 
+def _level(receipt: Receipt) -> int:
+    """Return the round in which rows were put aside; -1 where none were."""
+    return 0 if isinstance(receipt, UnitReceipt) else receipt.level if isinstance(receipt, RangeReceipt) else -1
+
+
 def _chunks(receipt: Receipt) -> Iterable[ChunkEntry]:
     if isinstance(receipt, ChunkReceipt):
         return [receipt.entry]
-    if isinstance(receipt, ReadReceipt):
-        return []
-    return [entry for entries in receipt.chunks.values() for entry in entries]
+    if isinstance(receipt, UnitReceipt):
+        return [entry for entries in receipt.chunks.values() for entry in entries]
+    return []
 
 
 def _files(receipt: Receipt) -> list[str]:
     files = [entry.file for entry in _chunks(receipt)]
-    return [*files, receipt.file] if isinstance(receipt, UnitReceipt) and receipt.file else files
+    return [*files, receipt.file] if isinstance(receipt, UnitReceipt | RangeReceipt) and receipt.file else files

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -31,18 +32,18 @@ from pyloader.write.left_out import BadRow, TooManyBadRowsError, refuse, write_d
 from pyloader.write.lines import Lines
 from pyloader.write.placing import place_all
 from pyloader.write.preparing import Learnt, Preparation
+from pyloader.write.ranges import Put, RangeTask, fan_outs, put_by_ranges, put_by_units, range_tasks
 from pyloader.write.refusals import deleting, discarding
 from pyloader.write.removing import output_directory
 from pyloader.write.request import Request
 from pyloader.write.sizes import ChunkSizes
-from pyloader.write.tasks import Work, forget_work, packed, run_task, scatter, write
+from pyloader.write.tasks import scatter, scatter_again, write
 from pyloader.write.units import Unit, bytes_of_unit, plan_units
+from pyloader.write.work import Work, forget_work, packed, run_task
 
-__all__ = ["Run", "num_buckets"]
+__all__ = ["Run"]
 
-_SEGMENT_BYTES = 2**23  # of one bucket, over all units
-_MAX_BUCKETS = 2**12
-_UNKNOWN_BYTES = 2**32  # what standard input is taken to hold
+_SLOW_SECONDS = 10
 
 
 class Run:
@@ -81,6 +82,8 @@ class Run:
         self._root = Path(request.output_dir)
         self._unit_bytes = bytes_of_unit(inputs.raw_bytes, request.sizes.bytes_in(inputs.raw_bytes))
         self._lines = Lines(inputs, self._unit_bytes)
+        self._fans = fan_outs(inputs.raw_bytes) if request.shuffle else ()
+        self._num_passes = 1 + max(1, len(self._fans))
         self._num_planned: int | None = None
 
     def run(self) -> int:
@@ -143,7 +146,7 @@ class Run:
 
     def _units(self) -> Iterator[Unit]:
         for unit in plan_units(self._inputs.sources, self._unit_bytes):
-            yield from [unit] if unit.stream is None else pieces_of(unit, self._job.made, self._unit_bytes)
+            yield from [unit] if unit.stream is None else pieces_of(unit, self._job.aside, self._unit_bytes)
 
     def _probed(self, units: Iterator[Unit], begun: Learnt) -> list[Unit]:
         """Read until the first rows have said what the columns are; return the units that this took.
@@ -184,14 +187,18 @@ class Run:
     def _scatter(self, units: Iterator[Unit], begun: Learnt) -> None:
         work = self._work(begun.begun())
         total = sum(source.num_bytes for source in self._inputs.sources) or None
-        with self._bar("read" if self._cut else "pass 1 of 2, scatter", total, "B", 0) as bar:
+        with self._bar("read" if self._cut else f"pass 1 of {self._num_passes}, scatter", total, "B", 0) as bar:
             names: set[str] = set()
+            begun_at: dict[
+                str, tuple[Unit, float]
+            ] = {}  # of the units at work, the one that was begun first before all
 
             def calls() -> Iterator[tuple[Unit, tuple[Any, ...]]]:
                 for unit in units:
                     names.add(unit.name)
                     done = self._job.receipts.get(unit.name)
                     if not isinstance(done, UnitReceipt):
+                        begun_at[unit.name] = unit, time.monotonic()
                         yield unit, (scatter, work, unit)
                         continue
                     self._forget_piece(unit)
@@ -206,7 +213,8 @@ class Run:
                     self._job.add(receipt)
                     self._forget_piece(unit)
                     num_rows += sum(receipt.num_rows.values())
-                    bar.set_postfix_str(f"{num_rows:,} samples", refresh=False)
+                    del begun_at[unit.name]
+                    bar.set_postfix_str(f"{num_rows:,} samples{_slowest(begun_at)}", refresh=False)
                     bar.update(unit.num_bytes)
                     if receipt.bad:
                         self._check_bad_rows()
@@ -218,7 +226,8 @@ class Run:
 
     def _gathered(self, receipts: Sequence[UnitReceipt]) -> dict[str, list[ChunkTask]]:
         """Write the chunks of rows that were put aside; return their tasks, by output."""
-        tasks = chunk_tasks(self._request, receipts, cut=self._cut is not None, shown=self._request.shown_inputs())
+        is_cut, shown = self._cut is not None, self._request.shown_inputs()
+        tasks = chunk_tasks(self._request, receipts, self._put(receipts), cut=is_cut, shown=shown)
         every = [task for of_output in tasks.values() for task in of_output]
         cut = sum(len(entries) for receipt in receipts for entries in receipt.chunks.values())
         self._num_planned = cut + len(every)
@@ -227,15 +236,42 @@ class Run:
             return tasks
         work = self._work(self._learnt)
         calls = ((task, (write, work, task.name, task.parts)) for task in wanted)
-        with self._bar("pass 2 of 2, write", len(every), " chunks", len(every) - len(wanted)) as bar:
-            try:
-                for _, receipt in as_finished(self._engine, run_task, calls, max_ahead=self._max_ahead):
-                    self._job.add(receipt)
-                    bar.update()
-            except CallError as exc:
-                error = exc.error
-                raise _death_of("writing a chunk", error) if is_death(error) else error from error.__cause__
+        title = f"pass {self._num_passes} of {self._num_passes}, write"
+        with self._bar(title, len(every), " chunks", len(every) - len(wanted)) as bar:
+            self._run(calls, bar, "writing a chunk")
         return tasks
+
+    def _put(self, receipts: Sequence[UnitReceipt]) -> dict[str, list[Put]]:
+        """Put the rows of a large shuffle aside once more, in as many rounds as it takes; return where all rows are."""
+        outputs = self._request.outputs
+        put = {output: put_by_units(receipts, index, output) for index, output in enumerate(outputs)}
+        for level in range(1, len(self._fans)):
+            tasks: dict[str, list[RangeTask]] = {}
+            for index, output in enumerate(outputs):
+                num_rows = sum(receipt.num_rows[output] for receipt in receipts)
+                num_bytes = sum(receipt.raw_bytes[output] for receipt in receipts)
+                max_rows = num_rows * self._unit_bytes // max(1, num_bytes)
+                tasks[output] = list(range_tasks(index, put[output], self._fans, level, max_rows=max_rows))
+            every = [task for of_output in tasks.values() for task in of_output]
+            wanted = [task for task in every if task.name not in self._job.receipts]
+            work = self._work(self._learnt)
+            calls = ((task, (scatter_again, work, task)) for task in wanted)
+            title = f"pass {level + 1} of {self._num_passes}, scatter"
+            with self._bar(title, len(every), " ranges", len(every) - len(wanted)) as bar:
+                self._run(calls, bar, "putting rows aside")
+            put = {output: put_by_ranges(of_output, self._job.receipts) for output, of_output in tasks.items()}
+            self._job.end_round(level)
+        return put
+
+    def _run(self, calls: Iterable[tuple[Any, tuple[Any, ...]]], bar: Any, doing: str) -> None:
+        """Run tasks that read what was put aside."""
+        try:
+            for _, receipt in as_finished(self._engine, run_task, calls, max_ahead=self._max_ahead):
+                self._job.add(receipt)
+                bar.update()
+        except CallError as exc:
+            error = exc.error
+            raise _death_of(doing, error) if is_death(error) else error from error.__cause__
 
     def _is_in_place(self, task: ChunkTask) -> bool:
         """Tell whether a chunk that is to be mended is whole."""
@@ -249,9 +285,11 @@ class Run:
             input_format=self._inputs.format,
             learnt=msgspec.json.encode(learnt),
             made=self._job.made.absolute(),
+            aside=self._job.aside.absolute(),
             cut=self._cut,
-            num_buckets=num_buckets(self._inputs.raw_bytes) if self._request.shuffle else 1,
+            fans=self._fans,
             holdout_rule=self._terms.holdout_rule,
+            syncs=self._sends,
             versions=self._terms.versions,
             import_path=tuple(sys.path),
             working_dir=os.getcwd(),
@@ -315,6 +353,13 @@ class Run:
         return progress_bar(what, total=total, unit=unit, initial=initial, hidden=not self._show)
 
 
+def _slowest(begun_at: Mapping[str, tuple[Unit, float]]) -> str:
+    """Return which of the units at work takes longest, where that is worth to be seen."""
+    unit, since = next(iter(begun_at.values()), (None, 0.0))
+    seconds = time.monotonic() - since
+    return f", slowest {Path(unit.spans[0][0].name).name} {seconds:.0f} s" if unit and seconds >= _SLOW_SECONDS else ""
+
+
 class _OtherStreamError(Exception):
     """What is done is of another stream than the one that is read; that one may come once more."""
 
@@ -330,8 +375,3 @@ class _Refusal(Exception):
 def _death_of(doing: str, error: BaseException) -> WorkerDiedError:
     what = f"Each worker that was {doing} died ({type(error).__name__})."
     return WorkerDiedError(what, "Was it out of memory? Give the same command again, with fewer --workers: it goes on")
-
-
-def num_buckets(raw_bytes: int) -> int:
-    """Return into how many ranges of keys the rows of an output are put.  It costs time or memory, never order."""
-    return min(_MAX_BUCKETS, max(1, -(-(raw_bytes or _UNKNOWN_BYTES) // _SEGMENT_BYTES)))

@@ -32,6 +32,8 @@ from pyloader.write.sizes import ChunkSizes
 __all__ = ["discard_stopped", "split"]
 
 _WORTH_PROCESSES = 2**28  # bytes of a dump, for which the start of a process is little
+# Of JSON lines that keep their bytes: those are compressed, and mostly checked, outside of the interpreter's lock.
+_FEW_THREADS = 2
 _log = logging.getLogger("pyloader")
 
 
@@ -61,6 +63,7 @@ def split(
     append: bool = False,
     max_skipped: int = 0,
     quarantine: str | os.PathLike[str] | None = None,
+    scratch_dir: str | os.PathLike[str] | None = None,
     discard_stopped: bool = False,
     progress: bool = False,
 ) -> SplitReport:
@@ -106,6 +109,8 @@ def split(
       max_skipped: How many bad rows may be left out: lines that are no rows like the others, or that `where` or
         `encode` fails on.  They change nothing else; a run that was stopped by one goes on with another number.
       quarantine: A file that gets a line of JSON for each row that is left out: file, line, error and stage.
+      scratch_dir: Where rows are put aside, a directory that is there; None is below `output_dir`.  All workers must
+        see it, and it must have room for the rows of the dump.
       progress: Whether to show a bar, on stderr, when that is a terminal.
 
     Returns:
@@ -136,6 +141,7 @@ def split(
         append=append,
         max_skipped=max_skipped,
         quarantine=None if quarantine is None else os.fspath(quarantine),
+        scratch_dir=None if scratch_dir is None else os.fspath(scratch_dir),
     )
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
@@ -184,7 +190,7 @@ def chosen_engine(request: Request, inputs: Inputs, num_workers: int) -> str:
     """Return where tasks run when nobody said: in processes, when that is worth their start and can be done."""
     if num_workers == 1:
         return "inline"
-    if inputs.raw_bytes < _WORTH_PROCESSES:
+    if inputs.raw_bytes < _WORTH_PROCESSES or (num_workers <= _FEW_THREADS and _keeps_lines(request, inputs)):
         return "thread"
     try:
         import_optional("cloudpickle", wanted_by="A split in other processes")
@@ -195,6 +201,11 @@ def chosen_engine(request: Request, inputs: Inputs, num_workers: int) -> str:
         _log.info("split in threads, since not all can be sent to processes: %s", exc)
         return "thread"
     return "process"
+
+
+def _keeps_lines(request: Request, inputs: Inputs) -> bool:
+    changes = (request.encode, request.where, request.fill, request.columns, request.holdout)
+    return inputs.format == "jsonl" and request.output_format in (None, "jsonl", "jsonl.zst") and not any(changes)
 
 
 def _known(*given: Any) -> tuple[Any, ...]:

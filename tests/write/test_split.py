@@ -21,7 +21,7 @@ from pyloader.columns import Columns
 from pyloader.dataset import Dataset
 from pyloader.errors import BatchEncodeError
 from pyloader.files import list_chunks
-from pyloader.write import FORMATS, rows, runner, split
+from pyloader.write import FORMATS, rows, split
 
 
 class Lengths(Dataset):
@@ -311,11 +311,6 @@ def test_chunks_are_not_spelled_out_for_the_reports_of_the_threads(
 
     monkeypatch.setattr(rows.Rows, "__repr__", spelled_out)
     assert split(dump, tmp_path / "chunks", num_chunks=5, workers=2).num_written == 5
-
-
-def test_buckets_follow_the_size_of_the_dump() -> None:
-    sizes = [number * 2**23 for number in (1, 2, 3, 17, 10**6)]
-    assert list(map(runner.num_buckets, sizes)) == [1, 2, 3, 17, 4096]
 
 
 class Noisy(Dataset):
