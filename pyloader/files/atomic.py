@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pyloader.files import no_room
 
-__all__ = ["remove", "sync", "sync_whole", "written_whole"]
+__all__ = ["remove", "sync", "sync_in_place", "written_whole"]
 
 _WRITING = ".writing"
 
@@ -23,7 +23,7 @@ def written_whole(path: Path, *, synced: bool = True) -> Iterator[Path]:
 
     Args:
       path: The file, or directory of files.
-      synced: Whether it lasts through a power failure; else whoever relies on it calls `sync_whole` first.
+      synced: Whether it lasts through a power failure; else whoever relies on it calls `sync_in_place` first.
 
     Raises:
       WriteError: the disk is full, or a limit was reached.
@@ -36,7 +36,7 @@ def written_whole(path: Path, *, synced: bool = True) -> Iterator[Path]:
         room.mkdir()
         yield beside
         if synced:
-            sync_whole(beside)
+            _sync_whole(beside)
         if beside.is_dir():
             remove(path)  # a directory cannot be renamed onto one that holds files
         os.replace(beside, path)
@@ -58,8 +58,13 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def sync_whole(path: Path) -> None:
-    """Make a file, or a directory with its files, last through a power failure."""
+def sync_in_place(path: Path) -> None:
+    """Make what `written_whole` has put at `path`, not synced, last through a power failure."""
+    _sync_whole(path)
+    sync(path.parent)
+
+
+def _sync_whole(path: Path) -> None:
     for file in sorted(path.iterdir()) if path.is_dir() else ():
         sync(file)
     sync(path)

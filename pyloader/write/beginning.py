@@ -246,7 +246,7 @@ def _check_free_space(root: Path, request: Request, raw_bytes: int, *, puts_all_
     if request.scratch_dir is not None:
         _check_room(check_scratch(request.scratch_dir), rows, "putting the rows aside")
         rows = 0
-    _check_room(root, chunks + rows, "putting the rows aside and writing the chunks" if rows else "writing the chunks")
+    _check_room(root, chunks + rows, "putting the rows aside" if rows else "writing the chunks")
 
 
 def _check_room(directory: Path, need: int, what: str) -> None:

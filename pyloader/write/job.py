@@ -18,7 +18,7 @@ import msgspec
 
 from pyloader.errors import SplitError
 from pyloader.files import STAGING_NAME, ChunkEntry, chunk_bytes
-from pyloader.files.atomic import remove, sync, sync_whole, written_whole
+from pyloader.files.atomic import remove, sync, sync_in_place, written_whole
 from pyloader.write.left_out import BadRow
 from pyloader.write.placing import staged_chunks
 from pyloader.write.preparing import Learnt
@@ -271,10 +271,8 @@ class Job:
             what = "holds a split that was stopped; reading the dump gave other rows the second time."
             raise SplitError(f"{self._root}/", what, "Let --encode and --where depend on nothing but the rows")
         # Chunks that tasks of this process wrote are synced here, while the threads go on with other tasks.
-        for entry in (entries := list(_chunks(receipt))):
-            sync_whole(self.made / entry.file)
-        if entries:
-            sync(self.made)
+        for entry in _chunks(receipt):
+            sync_in_place(self.made / entry.file)
         with open(self._journal, "ab") as file:
             file.write(msgspec.json.encode(receipt) + b"\n")
             file.flush()
