@@ -107,12 +107,9 @@ def _unpacked(work: bytes, thread: Any) -> Work:
         differing = [f"{name} {own or 'missing'} instead of {other}" for name, own, other in pairs if own != other]
         what = f"A worker on {os.uname().nodename} has {', '.join(differing)}, which may write other bytes."
         raise EngineError(what, "Install the same versions there, and give the same command again")
-    places = {
-        found.made: found.made.parent.parent,
-        found.aside: found.aside,
-        Path(found.working_dir): found.working_dir,
-    }
-    if unseen := [shown for place, shown in places.items() if not place.is_dir()]:
+    output, scratch, began_in = found.made.parent.parent, found.aside, Path(found.working_dir)
+    places = [(found.made, output), (scratch, scratch), (began_in, began_in)]
+    if unseen := [shown for place, shown in places if not place.is_dir()]:
         what = f"{unseen[0]} cannot be seen by a worker on {os.uname().nodename}."
         raise EngineError(what, "Name a directory that all nodes see, and inputs that they see under the same names")
     if os.getcwd() != found.working_dir:
