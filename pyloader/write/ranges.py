@@ -64,10 +64,10 @@ def fan_outs(raw_bytes: int) -> tuple[int, ...]:
     num_bytes = raw_bytes or _UNKNOWN_BYTES
     if num_bytes <= MAX_RANGES * MAX_RANGE_BYTES:
         return (min(MAX_RANGES, max(1, -(-num_bytes // RANGE_BYTES))),)
-    rounds = 2
-    while num_bytes > FAN_OUT**rounds * MAX_RANGE_BYTES:
-        rounds += 1
-    return (FAN_OUT,) * rounds
+    before: tuple[int, ...] = ()
+    while (number := -(-num_bytes // (MAX_RANGE_BYTES * FAN_OUT ** len(before)))) > FAN_OUT:
+        before += (FAN_OUT,)
+    return (*before, number)
 
 
 def put_by_units(receipts: Sequence[UnitReceipt], index: int, output: str) -> list[Put]:

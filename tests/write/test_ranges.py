@@ -31,10 +31,10 @@ def syncing_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         (17 * 2**23, (17,)),
         (0, (512,)),  # standard input
         (32 * GiB, (2048,)),
-        (32 * GiB + 1, (256, 256)),
+        (32 * GiB + 1, (256, 9)),
         (1024 * GiB, (256, 256)),
-        (1024 * GiB + 1, (256, 256, 256)),
-        (2**47, (256, 256, 256)),
+        (1024 * GiB + 1, (256, 256, 2)),
+        (2**47, (256, 256, 128)),
     ],
 )
 def test_large_dumps_take_more_rounds_so_that_a_range_has_16_mib_at_most(
