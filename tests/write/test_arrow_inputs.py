@@ -18,7 +18,7 @@ from pyloader.dataset import Dataset
 from pyloader.errors import SplitError
 from pyloader.files import list_chunks
 from pyloader.read.parquet import ParquetReader
-from pyloader.write import split
+from pyloader.write import formats, split
 
 pa = pytest.importorskip("pyarrow")
 feather = pytest.importorskip("pyarrow.feather")
@@ -289,3 +289,18 @@ def test_a_stopped_split_of_arrow_goes_on_with_the_same_types(tmp_path: Path, tr
             continue
     ours = {name: data for name, data in tree(tmp_path / "chunks").items() if "manifest" not in name}
     assert ours == {name: data for name, data in tree(tmp_path / "whole").items() if "manifest" not in name}
+
+
+def test_how_many_rows_are_made_arrow_arrays_at_a_time_changes_no_byte(
+    dump: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bytes_of = []
+    for size in (2**22, 500):
+        monkeypatch.setattr(formats, "BLOCK_BYTES", size)
+        output = tmp_path / str(size)
+        split(dump, output, output_format="parquet", num_chunks=2)
+        split(output / "chunk-*.parquet", tmp_path / f"again-{size}", num_chunks=2, shuffle=True)
+        found = [*sorted(output.glob("chunk-*")), *sorted((tmp_path / f"again-{size}").glob("chunk-*"))]
+        bytes_of.append([path.read_bytes() for path in found])
+    assert len(bytes_of[0]) == 4
+    assert bytes_of[0] == bytes_of[1]

@@ -12,7 +12,7 @@ import pytest
 from killing import in_a_child
 from products import drawn
 
-from pyloader.write import ranges, split
+from pyloader.write import ranges, runner, split
 from pyloader.write.ranges import fan_outs
 from pyloader.write.segments import bucket_of
 
@@ -89,15 +89,16 @@ def test_a_split_in_rounds_that_is_killed_at_any_moment_ends_with_the_same_bytes
         assert chunks(tree(output)) == expected, f"killed before change {moment}"
 
 
+@pytest.mark.parametrize("lost", [False, True])
 def test_the_files_of_a_round_are_removed_when_the_next_one_is_done_and_not_missed(
-    dump: Path, tmp_path: Path, tree: Any, small_steps: Any, monkeypatch: pytest.MonkeyPatch
+    lost: bool, dump: Path, tmp_path: Path, tree: Any, small_steps: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_steps(rounds=True)
     split(dump, tmp_path / "whole", shuffle=True)
-    kept: list[set[str]] = []
+    made, kept = tmp_path / "chunks/.split/rows-made", []
 
     def killed(self: object, tasks: object) -> Any:
-        kept.append({path.name.split("-")[0] for path in (tmp_path / "chunks/.split/rows-made").iterdir()})
+        kept.append({path.name.split("-")[0] for path in made.iterdir()})
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
@@ -105,13 +106,13 @@ def test_the_files_of_a_round_are_removed_when_the_next_one_is_done_and_not_miss
         with pytest.raises(KeyboardInterrupt):
             split(dump, tmp_path / "chunks", shuffle=True, workers=1)
     assert kept == [{"range", "chunk"}]
-    levels = [json.loads(line).get("level") for line in read_journal(tmp_path / "chunks")]
-    assert {1, 2, 3} < set(levels)
-    lost = sorted((tmp_path / "chunks/.split/rows-made").glob("range-0-3-*"))[3]
-    lost.unlink()  # what it was made of is gone too: then the dump is read again
+    journal = (made.parent / "receipts.jsonl").read_text().splitlines()
+    assert {1, 2, 3} < {json.loads(line).get("level") for line in journal}
+    scattered = []
+    scatter = runner.scatter
+    monkeypatch.setattr(runner, "scatter", lambda work, unit: scattered.append(unit) or scatter(work, unit))
+    if lost:
+        sorted(made.glob("range-0-3-*"))[3].unlink()  # what it was made of is gone too
     split(dump, tmp_path / "chunks", shuffle=True)
+    assert bool(scattered) == lost
     assert chunks(tree(tmp_path / "chunks")) == chunks(tree(tmp_path / "whole"))
-
-
-def read_journal(directory: Path) -> list[str]:
-    return (directory / ".split" / "receipts.jsonl").read_text().splitlines()

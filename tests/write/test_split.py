@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import subprocess
 import sys
 import textwrap
@@ -21,7 +22,8 @@ from pyloader.columns import Columns
 from pyloader.dataset import Dataset
 from pyloader.errors import BatchEncodeError
 from pyloader.files import list_chunks
-from pyloader.write import FORMATS, rows, split
+from pyloader.machine import bars
+from pyloader.write import FORMATS, rows, runner, split
 
 
 class Lengths(Dataset):
@@ -321,3 +323,13 @@ class Noisy(Dataset):
 def test_an_encoder_that_draws_at_random_is_for_the_loader(dump: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"Noisy.batch_encode takes keys: it draws anew in every epoch, and a split"):
         split(dump, tmp_path / "chunks", encode=Noisy())
+
+
+def test_the_bar_names_the_unit_that_takes_longest(
+    dump: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], small_steps: Any
+) -> None:
+    small_steps()
+    monkeypatch.setattr(runner, "_SLOW_SECONDS", 0)
+    monkeypatch.setattr(bars, "LINE_SECONDS", 0.0)
+    split(dump, tmp_path / "chunks", workers=2, progress=True)
+    assert re.search(r"samples, slowest dump\.jsonl \d+ s", capsys.readouterr().err)
