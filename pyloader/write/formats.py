@@ -123,7 +123,9 @@ def _arrow_columns(arrow: Any, parts: Sequence[Rows], form: RecordForm | ArrayFo
         try:
             columns = form.to_columns(rows)
         except UnfitColumnsError as exc:
-            raise (exc if exc.row is None else exc.at(num_rows + exc.row)) from exc
+            if exc.row is None:
+                raise
+            raise exc.at(num_rows + exc.row) from exc
         for spec in form.specs:
             values = columns[spec.name]
             found[spec.name] += [_arrow_array(arrow, values, spec)] if _has_type(spec) else values
