@@ -303,6 +303,7 @@ def test_how_many_rows_are_made_arrow_arrays_at_a_time_changes_no_byte(
     for size in (2**22, 50_000):
         monkeypatch.setattr(formats, "BLOCK_BYTES", size)
         split(tmp_path / "dump.jsonl", tmp_path / f"{size}", output_format="parquet", num_chunks=1)
-        split(tmp_path / f"{size}" / "chunk-*.parquet", tmp_path / f"again-{size}", num_chunks=1, shuffle=True)
+        again = tmp_path / f"again-{size}"
+        split(tmp_path / f"{size}" / "chunk-*.parquet", again, output_format="parquet", num_chunks=1, shuffle=True)
         found.append([(tmp_path / name / "chunk-00000.parquet").read_bytes() for name in (f"{size}", f"again-{size}")])
     assert found[0] == found[1]
