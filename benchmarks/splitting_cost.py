@@ -66,7 +66,7 @@ def cost(num_bytes: int, num_rows: int, sizes: Sizes, fans: tuple[int, ...]) -> 
             files = num_ranges * -(-num_bytes // (num_ranges * unit))
             range_tasks += files
         # Blocks of rows are put aside; each has rows of most of the ranges.
-        blocks = max(1, -(-(num_bytes + INDEX_BYTES * num_rows) // (files * sizes.pending)))
+        blocks = max(1, -(-(num_bytes + aside.ROW_BYTES * num_rows) // (files * sizes.pending)))
         num_ranges *= fan
         frames = files * blocks * fan * -math.expm1(-num_rows / (files * blocks * fan))
         # A range is read once, the last time by each chunk that has a share of it.

@@ -10,10 +10,11 @@ from pyloader.files import chunk_bytes
 from pyloader.write.rows import Rows, ordered_rows
 from pyloader.write.segments import SegmentWriter, bucket_of
 
-__all__ = ["PENDING_BYTES", "RowsAside"]
+__all__ = ["PENDING_BYTES", "ROW_BYTES", "RowsAside"]
 
 # Rows of a task that wait in memory to be put aside.
 PENDING_BYTES = 2**24
+ROW_BYTES = 96  # of a row while rows are put in order, beside its own: a bytes object, and its places in lists
 
 
 class RowsAside:
@@ -44,7 +45,7 @@ class RowsAside:
           WriteError: the disk is full.
         """
         self._waiting[index].append((rows, keys))
-        self._num_bytes += len(rows.data) + 16 * len(rows)
+        self._num_bytes += len(rows.data) + ROW_BYTES * len(rows)
         if self._num_bytes >= PENDING_BYTES:
             self._put()
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+_ORDERED = 2**15  # rows that are put in order at a time
+
 __all__ = ["Rows", "join_rows", "ordered_rows"]
 
 
@@ -82,4 +84,7 @@ def ordered_rows(parts: Sequence[Rows], order: np.ndarray) -> Rows:
         return Rows.of_width(table[order].tobytes(), rows.width)
     pieces = [piece for rows in parts for piece in rows.pieces()]
     lengths = np.concatenate([rows.lengths() for rows in parts])[order]
-    return Rows(b"".join([pieces[row] for row in order.tolist()]), np.cumsum(lengths))
+    # Some at a time: a list of all numbers would take more than short rows do.
+    some = [order[start : start + _ORDERED] for start in range(0, len(order), _ORDERED)]
+    data = b"".join([b"".join([pieces[row] for row in rows.tolist()]) for rows in some])
+    return Rows(data, np.cumsum(lengths))
