@@ -131,6 +131,7 @@ def add_parser(subparsers: Any) -> None:
         help="where they run; the bytes are the same (processes for a large dump, else threads)",
     )
     how.add_argument("--address", metavar="A", help="of a running Ray cluster, for --engine ray: auto")
+    how.add_argument("--scratch-dir", metavar="DIR", help="where rows are put aside meanwhile (below OUTPUT_DIR)")
     there = how.add_mutually_exclusive_group()
     there.add_argument("--overwrite", action="store_true", help="delete the chunks that are in OUTPUT_DIR first")
     there.add_argument(
@@ -188,6 +189,7 @@ def run(arguments: argparse.Namespace) -> int:
         again=arguments.again,
         max_skipped=arguments.max_skipped,
         quarantine=arguments.quarantine,
+        scratch_dir=arguments.scratch_dir,
         discard_stopped=arguments.discard_stopped,
         progress=not arguments.quiet,
     )

@@ -10,16 +10,20 @@ from pathlib import Path
 
 from pyloader.files import no_room
 
-__all__ = ["remove", "sync", "written_whole"]
+__all__ = ["remove", "sync", "sync_in_place", "written_whole"]
 
 _WRITING = ".writing"
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def written_whole(path: Path, *, synced: bool = True) -> Iterator[Path]:
     """Give the path to write to; at the end of the `with`, what was written there is synced and renamed to `path`.
 
     After an exception nothing is left of it.
+
+    Args:
+      path: The file, or directory of files.
+      synced: Whether it lasts through a power failure; else whoever relies on it calls `sync_in_place` first.
 
     Raises:
       WriteError: the disk is full, or a limit was reached.
@@ -31,14 +35,14 @@ def written_whole(path: Path) -> Iterator[Path]:
     try:
         room.mkdir()
         yield beside
-        for file in sorted(beside.iterdir()) if beside.is_dir() else [beside]:
-            sync(file)
+        if synced:
+            _sync_whole(beside)
         if beside.is_dir():
-            sync(beside)
             remove(path)  # a directory cannot be renamed onto one that holds files
         os.replace(beside, path)
         room.rmdir()
-        sync(path.parent)
+        if synced:
+            sync(path.parent)
     except BaseException as exc:
         remove(room)
         if full := no_room(path, exc):
@@ -52,6 +56,18 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def sync_in_place(path: Path) -> None:
+    """Make what `written_whole` has put at `path`, not synced, last through a power failure."""
+    _sync_whole(path)
+    sync(path.parent)
+
+
+def _sync_whole(path: Path) -> None:
+    for file in sorted(path.iterdir()) if path.is_dir() else ():
+        sync(file)
+    sync(path)
 
 
 def sync(path: Path) -> None:

@@ -28,6 +28,7 @@ from pyloader.write.inputs import Inputs
 from pyloader.write.job import CONTENT_RULE, Job, Terms
 from pyloader.write.known_inputs import newest_version
 from pyloader.write.placing import finish_placing, forget_coming
+from pyloader.write.ranges import fan_outs
 from pyloader.write.refusals import foreign_chunks, made_by_an_earlier_version, other_holdout, stopped_split
 from pyloader.write.removing import (
     check_removable,
@@ -38,6 +39,7 @@ from pyloader.write.removing import (
     version_of_chunk,
 )
 from pyloader.write.request import Request
+from pyloader.write.scratch import check_scratch
 from pyloader.write.set_chunks import said_sizes, sizes_in_set, sizes_of
 from pyloader.write.sizes import ChunkSizes
 from pyloader.write.versions import versions
@@ -89,7 +91,7 @@ def begin(
     if stopped is not None:
         same = stopped.command == typed and (stopped.began_with_overwrite or not overwrite)
         if same and stopped.fingerprint == fingerprint and stopped.versions == made_with and _are_there(stopped, found):
-            job.go_on()
+            job.go_on(request.scratch_dir)
             return stopped
         if job.is_worth_keeping and not (same or overwrite or job.has_failed):
             raise stopped_split(root, stopped.command, typed)
@@ -123,9 +125,9 @@ def begin(
         terms.first = dict.fromkeys(request.outputs, 0)
         make_room(root, found, request.outputs, overwrite=overwrite)
     aside = waits or (sizes_of(terms.sizes) or request.sizes).while_reading(inputs.raw_bytes) is None
-    _check_free_space(root, inputs.raw_bytes, puts_all_aside=aside)
+    _check_free_space(root, request, inputs.raw_bytes, puts_all_aside=aside)
     root.mkdir(parents=True, exist_ok=True)
-    job.begin(terms)
+    job.begin(terms, request.scratch_dir)
     return terms
 
 
@@ -305,11 +307,18 @@ def check_can_be_added_to(root: Path, found: Mapping[str, Manifest], request: Re
         raise problem
 
 
-def _check_free_space(root: Path, raw_bytes: int, *, puts_all_aside: bool) -> None:
-    # Chunks take the place of the rows put aside, one by one.  Packed they have about a quarter of their size.
-    need, what = (raw_bytes, "putting the rows aside") if puts_all_aside else (raw_bytes // 4, "writing the chunks")
-    place = next(path for path in (root.absolute(), *root.absolute().parents) if path.exists())
+def _check_free_space(root: Path, request: Request, raw_bytes: int, *, puts_all_aside: bool) -> None:
+    chunks = raw_bytes // 4  # about, packed
+    rows = 0 if not puts_all_aside else raw_bytes * (2 if request.shuffle and len(fan_outs(raw_bytes)) > 1 else 1)
+    if request.scratch_dir is not None:
+        _check_room(check_scratch(request.scratch_dir), rows, "putting the rows aside")
+        rows = 0
+    _check_room(root, chunks + rows, "putting the rows aside" if rows else "writing the chunks")
+
+
+def _check_room(directory: Path, need: int, what: str) -> None:
+    place = next(path for path in (directory.absolute(), *directory.absolute().parents) if path.exists())
     free = shutil.disk_usage(place).free
     if need > free:
         found = f"has {format_bytes(free)} free, and {what} takes about {format_bytes(need)}."
-        raise OutputDirError(f"{root}/", found, "Make room, or choose a directory on another disk")
+        raise OutputDirError(f"{directory}/", found, "Make room, or choose a directory on another disk")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, NamedTuple
+
+import numpy as np
 
 from pyloader.columns import Columns
 from pyloader.errors import ChunkReadError, SplitError
@@ -34,6 +36,7 @@ class Span(NamedTuple):
 
 
 WHOLE = Span()
+_NO_ENDS = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,8 @@ class Block:
       bytes_read: How many bytes of the source have been read up to its end, as they lie on disk.
       lines: The number of each row's line, where they do not follow one another; empty where they do.
       bad: The errors of rows that are not in it.
-      num_lines: How many lines `content` has; 0 where it is none.
       files: The file of each row, where each is a file of its own; empty where all are of the source's.
+      ends: int64 array: where each line of `content` ends; empty where it is no lines, or nobody has looked.
     """
 
     content: bytes | Columns
@@ -55,8 +58,8 @@ class Block:
     bytes_read: int
     lines: Sequence[int] = ()
     bad: Sequence[SplitError] = ()
-    num_lines: int = 0
     files: Sequence[str] = ()
+    ends: np.ndarray = field(default_factory=lambda: _NO_ENDS)
 
 
 @dataclass(frozen=True, slots=True)

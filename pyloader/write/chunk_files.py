@@ -51,7 +51,9 @@ def chunk_name(index: int, chunks: ChunkFormat, version: int = 1) -> str:
     return f"chunk-{f'v{version:05d}-' if version > 1 else ''}{index:05d}{chunks.suffix}"
 
 
-def write_chunk(path: Path, parts: Sequence[Rows], *, chunks: ChunkFormat, form: Form) -> ChunkEntry:
+def write_chunk(
+    path: Path, parts: Sequence[Rows], *, chunks: ChunkFormat, form: Form, synced: bool = True
+) -> ChunkEntry:
     """Write a chunk, whole or not at all.
 
     Args:
@@ -59,13 +61,14 @@ def write_chunk(path: Path, parts: Sequence[Rows], *, chunks: ChunkFormat, form:
       parts: Its rows.
       chunks: Its format.
       form: The form of its rows.
+      synced: As `written_whole` has it.
 
     Raises:
       WriteError: the disk is full.
       SplitError: the format cannot hold the rows.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(path) as beside:
+    with written_whole(path, synced=synced) as beside:
         try:
             chunks.write(beside, parts, form)
         except UnfitColumnsError as exc:

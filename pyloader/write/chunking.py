@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from pyloader.write.rows import Rows, join_rows
+from pyloader.write.rows import Rows
 from pyloader.write.segments import Frames, sorted_rows
 from pyloader.write.sizes import ChunkSizes
 
@@ -52,14 +53,27 @@ class ChunkCutter:
     def end(self) -> Iterator[list[Rows]]:
         """Yield what is left, at most two chunks."""
         if self._full and self._rows:
-            rows = join_rows([*self._full, *self._rows])
-            middle = max(1, int(np.searchsorted(rows.ends, rows.ends[-1] / 2, side="right")))
-            halves = [rows.slice(0, middle), rows.slice(middle, len(rows))]
+            parts = [*self._full, *self._rows]
+            lengths = np.concatenate([rows.lengths() for rows in parts])
+            ends = np.cumsum(lengths)
+            middle = max(1, int(np.searchsorted(ends, ends[-1] / 2, side="right")))
             # One large row at the border can make a half too large; then the last chunk stays small.
-            if all(self._sizes.rows_that_fit(half.lengths(), 0, 0) == len(half) for half in halves):
-                self._full, self._rows = [halves[0]], [halves[1]]
+            if all(self._sizes.rows_that_fit(half, 0, 0) == len(half) for half in (lengths[:middle], lengths[middle:])):
+                self._full, self._rows = _parted(parts, middle)
         yield from filter(None, (self._full, self._rows))
         self._full, self._rows = [], []
+
+
+def _parted(parts: Sequence[Rows], row: int) -> tuple[list[Rows], list[Rows]]:
+    """Return the rows before a row, and those from it on, without a copy of any."""
+    before: list[Rows] = []
+    after: list[Rows] = []
+    for rows in parts:
+        border = min(max(0, row), len(rows))
+        before += [rows.slice(0, border)] if border else []
+        after += [rows.slice(border, len(rows))] if border < len(rows) else []
+        row -= len(rows)
+    return before, after
 
 
 class Part(NamedTuple):
@@ -92,14 +106,12 @@ def gathered(directory: Path, parts: Sequence[Part], *, is_keyed: bool) -> Itera
     for part in parts:
         found = []
         for file in part.files:
-            frames = Frames(directory / file, is_keyed=is_keyed)
-            try:
+            with closing(Frames(directory / file, is_keyed=is_keyed)) as frames:
                 if is_keyed:
                     found += list(frames.read(part.bucket))
                 else:
                     yield from (rows for rows, _ in frames.read(part.bucket, part.start, part.stop))
-            finally:
-                frames.close()
         if found:
-            yield sorted_rows(found).slice(part.start, part.stop)
+            rows = sorted_rows(found, part.start, part.stop)
             found.clear()
+            yield rows

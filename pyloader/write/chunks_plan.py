@@ -13,7 +13,8 @@ from pyloader.files import ChunkEntry
 from pyloader.write.chunk_files import chunk_name
 from pyloader.write.chunking import Part
 from pyloader.write.formats import ChunkFormat
-from pyloader.write.job import UnitReceipt
+from pyloader.write.ranges import Put, by_range
+from pyloader.write.receipts import UnitReceipt
 from pyloader.write.request import Request
 from pyloader.write.sizes import even_counts
 
@@ -37,13 +38,14 @@ class ChunkTask(NamedTuple):
 
 
 def chunk_tasks(
-    request: Request, receipts: Sequence[UnitReceipt], *, cut: bool, shown: str
+    request: Request, receipts: Sequence[UnitReceipt], put: Mapping[str, Sequence[Put]], *, cut: bool, shown: str
 ) -> dict[str, list[ChunkTask]]:
     """Return the chunks of the outputs whose rows were put aside.
 
     Args:
       request: The options.
       receipts: What came of the units, in order.
+      put: Output -> its rows that were put aside.
       cut: Whether the main output has its chunks already.
       shown: The dump, for errors.
 
@@ -65,7 +67,7 @@ def chunk_tasks(
         every = request.sizes.counts((totals[main], raw_bytes), tuple(totals[name] for name in others))
         counts = dict(zip(request.outputs, every, strict=True))
     return {
-        output: _tasks(request.outputs.index(output), output, sizes, receipts, shuffle=request.shuffle)
+        output: _tasks(request.outputs.index(output), output, sizes, put[output], shuffle=request.shuffle)
         for output, sizes in counts.items()
     }
 
@@ -100,24 +102,20 @@ def named_chunks(
     ]
 
 
-def _tasks(
-    index: int, output: str, sizes: Sequence[int], receipts: Sequence[UnitReceipt], *, shuffle: bool
-) -> list[ChunkTask]:
-    """Return the chunks of an output, which take their rows from its buckets in order."""
-    files: list[tuple[tuple[str, ...], int, int]] = []  # that are read together, their bucket, its rows
+def _tasks(index: int, output: str, sizes: Sequence[int], put: Sequence[Put], *, shuffle: bool) -> list[ChunkTask]:
+    """Return the chunks of an output, which take their rows from its ranges of keys, or from its units, in order."""
+    together: list[tuple[tuple[str, ...], int, int]] = []  # files that are read together, the bucket, its rows
     if shuffle:
-        num_buckets = max(len(receipt.buckets[output]) for receipt in receipts)
-        for bucket in range(num_buckets):
-            having = [receipt for receipt in receipts if receipt.buckets[output][bucket]]
-            total = sum(receipt.buckets[output][bucket] for receipt in having)
-            files.append((tuple(receipt.file for receipt in having), index * num_buckets + bucket, total))
+        for found in by_range(put).values():
+            names, buckets, counts = zip(*found, strict=True)
+            together.append((names, buckets[0], sum(counts)))
     else:
-        files = [((receipt.file,), index, receipt.buckets[output][0]) for receipt in receipts]
+        together = [((file,), bucket, counts[0]) for file, bucket, _, counts in put]
     tasks = []
     stops = list(itertools.accumulate(sizes))
     parts: list[Part] = []
     row, number = 0, 0
-    for names, bucket, total in files:
+    for names, bucket, total in together:
         start = row
         row += total
         while number < len(stops) and start < row:

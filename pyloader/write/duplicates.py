@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from pyloader.files import chunk_bytes, no_room
-from pyloader.write.job import KeysReceipt
 from pyloader.write.joining import go_past
 from pyloader.write.kept_keys import contained
+from pyloader.write.receipts import KeysReceipt
 from pyloader.write.rows import Rows
 from pyloader.write.segments import Frames, SegmentWriter, bucket_of
-from pyloader.write.tasks import Work
 from pyloader.write.unique import RowKeys
 from pyloader.write.units import Unit
+from pyloader.write.work import Work
 
 __all__ = ["find_duplicates", "put_keys_aside"]
 

@@ -13,10 +13,11 @@ from pyloader.errors import SplitError
 from pyloader.files import ChunkEntry, Manifest
 from pyloader.write.chunk_files import check_number, is_whole, new_manifest
 from pyloader.write.chunks_plan import ChunkTask, named_chunks
-from pyloader.write.job import CONTENT_RULE, ChunkReceipt, Job, Terms, UnitReceipt
+from pyloader.write.job import CONTENT_RULE, Job, Terms
 from pyloader.write.joining import go_past
 from pyloader.write.kept_keys import Unique
 from pyloader.write.preparing import Learnt, Preparation
+from pyloader.write.receipts import ChunkReceipt, UnitReceipt
 from pyloader.write.removing import output_directory
 from pyloader.write.request import Request
 

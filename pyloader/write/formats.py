@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from pyloader.columns import Column, ColumnSpec
 from pyloader.errors import import_optional
 from pyloader.write.arrow_form import TableForm
 from pyloader.write.arrow_types import stored_schema
-from pyloader.write.forms import Form
+from pyloader.write.blocks import BLOCK_BYTES
+from pyloader.write.forms import ArrayForm, Form, RecordForm
 from pyloader.write.rows import Rows, join_rows
 from pyloader.write.unfit import UnfitColumnsError
 
@@ -97,17 +98,49 @@ def _records(rows: Rows, form: Form) -> Sequence[bytes]:
 def _write_parquet(path: Path, parts: Sequence[Rows], form: Form) -> None:
     arrow = import_optional("pyarrow", wanted_by="The format parquet")
     parquet = import_optional("pyarrow.parquet", wanted_by="The format parquet")
-    rows = join_rows(parts)
     if isinstance(form, TableForm):
-        table = form.to_table(rows)
+        table = arrow.concat_tables([form.to_table(rows) for rows in _blocks(parts)])
     else:
-        columns = form.to_columns(rows)
-        table = arrow.table({spec.name: _arrow_array(arrow, columns[spec.name], spec) for spec in form.specs})
+        table = arrow.table(_arrow_columns(arrow, parts, form))
         try:
             stored_schema(table.schema)
         except ValueError as exc:
             raise UnfitColumnsError(f"{exc}; {_JSON_HOLDS}") from exc
-    parquet.write_table(table, path, compression="zstd")
+    # As one array again: where arrays end would be seen in the pages of the file.
+    parquet.write_table(table.combine_chunks(), path, compression="zstd")
+
+
+def _blocks(parts: Sequence[Rows]) -> Iterator[Rows]:
+    """Yield the rows in small parts: as Python's objects they take many times their bytes."""
+    for rows in parts:
+        step = max(1, len(rows) * BLOCK_BYTES // max(1, len(rows.data)))
+        for start in range(0, len(rows), step):
+            yield rows.slice(start, start + step)
+
+
+def _arrow_columns(arrow: Any, parts: Sequence[Rows], form: RecordForm | ArrayForm) -> dict[str, Any]:
+    found: dict[str, Any] = {spec.name: [] for spec in form.specs}
+    num_rows = 0
+    for rows in _blocks(parts):
+        try:
+            columns = form.to_columns(rows)
+        except UnfitColumnsError as exc:
+            if exc.row is None:
+                raise
+            raise exc.at(num_rows + exc.row) from exc
+        for spec in form.specs:
+            values = columns[spec.name]
+            found[spec.name] += [_arrow_array(arrow, values, spec)] if _has_type(spec) else values
+        num_rows += len(rows)
+    for spec in form.specs:
+        whole = found[spec.name]
+        found[spec.name] = arrow.chunked_array(whole) if _has_type(spec) else _arrow_array(arrow, whole, spec)
+    return found
+
+
+def _has_type(spec: ColumnSpec) -> bool:
+    """Tell whether Arrow is told the type of a column; else it finds that by looking at all values."""
+    return spec.kind == "array" or spec.kind in _ARROW_TYPES
 
 
 def _arrow_array(arrow: Any, values: Column, spec: ColumnSpec) -> Any:

@@ -11,35 +11,35 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from pyloader.errors import SplitError
 from pyloader.files import STAGING_NAME, ChunkEntry, chunk_bytes
-from pyloader.files.atomic import remove, sync, written_whole
-from pyloader.write.left_out import BadRow
+from pyloader.files.atomic import remove, sync, sync_in_place, written_whole
 from pyloader.write.placing import staged_chunks
-from pyloader.write.preparing import Learnt
+from pyloader.write.receipts import (
+    KeysReceipt,
+    RangeReceipt,
+    ReadReceipt,
+    Receipt,
+    RoundReceipt,
+    UnitReceipt,
+    chunks_in,
+    files_in,
+    level_of,
+)
 from pyloader.write.removing import FAILED, check_staging, index_of_chunk, output_directory, remove_staging
+from pyloader.write.scratch import begin_scratch, scratch_of
 
-__all__ = [
-    "CONTENT_RULE",
-    "ChunkReceipt",
-    "FileReceipt",
-    "Job",
-    "KeysReceipt",
-    "ReadReceipt",
-    "Receipt",
-    "Terms",
-    "UnitReceipt",
-]
+__all__ = ["CONTENT_RULE", "Job", "Terms"]
 
 CONTENT_RULE = "units-1:"  # begins the digest of all rows, which is made of those of the units
 
 _NAMES = "names.json"
-_MADE = re.compile(r"(unit|chunk|keys|drop)-[0-9a-f-]+\.[a-z.]*[a-z]")  # the name of a file that a task makes
+_MADE = re.compile(r"(unit|range|chunk|keys|drop)-[0-9a-f-]+\.[a-z.]*[a-z]")  # the name of a file that a task makes
 _VERSION = 3
 _EARLIER = (1, 2)  # one thread read the dump from a place on, and chunks crossed what are units now
 
@@ -83,96 +83,6 @@ class Terms(msgspec.Struct, kw_only=True):
     version: int = _VERSION
 
 
-class UnitReceipt(msgspec.Struct, kw_only=True, tag="unit"):
-    """What came of a unit of the dump.
-
-    Attributes:
-      name: The task's.
-      num_rows: Of each output.
-      raw_bytes: Of each output.
-      first_line: The number of its first line in its file, from 1; 0 when nobody has counted the lines before it.
-      num_lines: Of its last source; 0 where its rows are no lines.
-      digest: Of its rows, in order.
-      piece: Of the bytes that it was, where these are a piece of a stream.
-      learnt: What its rows have decided, and counts.
-      bad: The rows that were left out, with lines counted from the unit's first.
-      chunks: Of each output whose rows were cut while they were read: the chunks, under the names of their files.
-      buckets: Of each other output: the rows in each bucket.
-      file: The file of the rows put aside; "" when there is none.
-      file_bytes: Its size.
-      parts_read: For each of its spans the digest of the bytes between the span's borders; "" where only some of the
-        file's bytes are read.
-    """
-
-    name: str
-    num_rows: dict[str, int]
-    raw_bytes: dict[str, int]
-    first_line: int
-    num_lines: int
-    digest: str
-    piece: str
-    learnt: Learnt
-    bad: list[BadRow]
-    chunks: dict[str, list[ChunkEntry]]
-    buckets: dict[str, list[int]]
-    file: str = ""
-    file_bytes: int = 0
-    parts_read: list[str] = msgspec.field(default_factory=list)
-
-
-class FileReceipt(msgspec.Struct, kw_only=True, tag="file"):
-    """A file of which units read only some bytes was read through, for its digest.
-
-    Attributes:
-      name: The task's.
-      digest: As `pyloader.write.file_digests` has it.
-    """
-
-    name: str
-    digest: str
-
-
-class ChunkReceipt(msgspec.Struct, kw_only=True, tag="chunk"):
-    """A chunk that was gathered from all units.
-
-    Attributes:
-      name: The task's.
-      entry: The chunk, under the name of its file.
-    """
-
-    name: str
-    entry: ChunkEntry
-
-
-class KeysReceipt(msgspec.Struct, kw_only=True, tag="keys"):
-    """What tasks found out about keys: those of a unit's rows, or the rows of all units that are dropped for theirs.
-
-    Attributes:
-      name: The task's.
-      files: What later tasks read, and the size of each.
-      num_rows: Of the unit; 0 where it is of all units.
-    """
-
-    name: str
-    files: dict[str, int]
-    num_rows: int = 0
-
-
-class ReadReceipt(msgspec.Struct, kw_only=True, tag="read"):
-    """The dump has been read to its end.
-
-    Attributes:
-      name: Always the same.
-      streams: Name of a file that was cut into pieces while it was read -> its digest.
-    """
-
-    name: str = "all-read"
-    streams: dict[str, str] = msgspec.field(default_factory=dict)
-
-
-Receipt = UnitReceipt | FileReceipt | ChunkReceipt | KeysReceipt | ReadReceipt
-
-
 class Job:
     """The directory OUTPUT_DIR/.split.
 
@@ -201,6 +111,11 @@ class Job:
     def made(self) -> Path:
         """Where tasks write their files."""
         return self.directory / "rows-made"
+
+    @property
+    def aside(self) -> Path:
+        """Where tasks put rows aside."""
+        return scratch_of(self.directory) or self.made
 
     def staged(self, output: str) -> Path:
         """Return where an output's finished chunks wait, under their last names."""
@@ -238,26 +153,37 @@ class Job:
     def _load_receipts(self) -> None:
         """Take the receipts whose files are there; where those of a unit are not, the dump has to be read again."""
         latest = {receipt.name: receipt for receipt in self._lines()}
-        self.receipts = {name: receipt for name, receipt in latest.items() if self._is_there(receipt)}
+        there = {name: self._is_there(receipt) for name, receipt in latest.items()}
+        rounds = max((found.level for found in latest.values() if isinstance(found, RoundReceipt)), default=0)
+        if any(level_of(found) == rounds and not there[name] for name, found in latest.items()):
+            rounds = 0
+        self.receipts = {name: found for name, found in latest.items() if there[name] or 0 <= level_of(found) < rounds}
         gone = [found for name, found in latest.items() if name not in self.receipts and isinstance(found, UnitReceipt)]
         self._digests = {receipt.name: receipt.digest for receipt in gone}
         if gone or any(isinstance(found, KeysReceipt) for name, found in latest.items() if name not in self.receipts):
-            self.receipts.pop(ReadReceipt().name, None)
+            self.receipts = {
+                name: found
+                for name, found in self.receipts.items()
+                if not isinstance(found, ReadReceipt | RoundReceipt)
+            }
 
-    def begin(self, terms: Terms) -> None:
+    def begin(self, terms: Terms, scratch_dir: str | None = None) -> None:
         """Forget what was there, and begin."""
         remove_staging(self.directory)
         self.made.mkdir(parents=True)
+        begin_scratch(self.directory, scratch_dir)
         self.receipts = {}
         with written_whole(self.directory / "job.json") as beside:
             beside.write_bytes(msgspec.json.encode(terms))
 
-    def go_on(self) -> None:
+    def go_on(self, scratch_dir: str | None = None) -> None:
         """Forget that the split has failed, and remove what has no receipt: it goes on."""
         (self.directory / FAILED).unlink(missing_ok=True)
         self.made.mkdir(exist_ok=True)
-        known = {file for receipt in self.receipts.values() for file in _files(receipt)}
-        for path in self.made.iterdir():
+        if not self.aside.is_dir():
+            begin_scratch(self.directory, scratch_dir)
+        known = {file for receipt in self.receipts.values() for file in files_in(receipt)}
+        for path in (*self.made.iterdir(), *(self.aside.iterdir() if self.aside != self.made else ())):
             if path.name not in known:
                 remove(path)
 
@@ -278,15 +204,27 @@ class Job:
         if isinstance(receipt, UnitReceipt) and self._digests.get(receipt.name, receipt.digest) != receipt.digest:
             what = "holds a split that was stopped; reading the dump gave other rows the second time."
             raise SplitError(f"{self._root}/", what, "Let --encode and --where depend on nothing but the rows")
+        # Chunks that tasks of this process wrote are synced here, while the threads go on with other tasks.
+        for entry in chunks_in(receipt):
+            sync_in_place(self.made / entry.file)
         with open(self._journal, "ab") as file:
             file.write(msgspec.json.encode(receipt) + b"\n")
             file.flush()
             os.fsync(file.fileno())
         self.receipts[receipt.name] = receipt
 
+    def end_round(self, level: int) -> None:
+        """Note that all rows were put aside in a later round, and remove what they were put aside in before."""
+        receipt = RoundReceipt(name=f"round-{level}", level=level)
+        if receipt.name not in self.receipts:
+            self.add(receipt)
+        for found in self.receipts.values():
+            if isinstance(found, UnitReceipt | RangeReceipt) and found.file and level_of(found) < level:
+                (self.aside / found.file).unlink(missing_ok=True)
+
     def chunk_files(self) -> set[str]:
         """Return the files of all finished chunks, as tasks have named them."""
-        return {entry.file for receipt in self.receipts.values() for entry in _chunks(receipt)}
+        return {entry.file for receipt in self.receipts.values() for entry in chunks_in(receipt)}
 
     def end(self) -> None:
         """Give up what has not been put in its place."""
@@ -318,13 +256,14 @@ class Job:
 
     def _is_there(self, receipt: Receipt) -> bool:
         """Tell whether the files of a task are there, whole as far as their sizes tell."""
-        sizes = [(entry.file, entry.num_bytes) for entry in _chunks(receipt)]
-        if isinstance(receipt, UnitReceipt) and receipt.file:
-            sizes.append((receipt.file, receipt.file_bytes))
-        sizes += receipt.files.items() if isinstance(receipt, KeysReceipt) else ()
-        if odd := [file for file, _ in sizes if not _MADE.fullmatch(file)]:
+        sizes = [(self.made, entry.file, entry.num_bytes) for entry in chunks_in(receipt)]
+        if isinstance(receipt, UnitReceipt | RangeReceipt) and receipt.file:
+            sizes.append((self.aside, receipt.file, receipt.file_bytes))
+        if isinstance(receipt, KeysReceipt):
+            sizes += [(self.made, file, size) for file, size in receipt.files.items()]
+        if odd := [file for _, file, _ in sizes if not _MADE.fullmatch(file)]:
             raise SplitError(str(self._journal), f"names {odd[0]}, as no task names a file.", self._give_up())
-        return all((self.made / file).exists() and chunk_bytes(self.made / file) == size for file, size in sizes)
+        return all((place / file).exists() and chunk_bytes(place / file) == size for place, file, size in sizes)
 
     def _give_up(self) -> str:
         return f"Give up what was begun: pyloader split {self._root}/ --discard-stopped"
@@ -336,18 +275,3 @@ class Job:
             os.truncate(self._journal, whole)
         decoder = msgspec.json.Decoder(Receipt)
         return [decoder.decode(line) for line in data[:whole].splitlines()]
-
-
-def _chunks(receipt: Receipt) -> Iterable[ChunkEntry]:
-    if isinstance(receipt, ChunkReceipt):
-        return [receipt.entry]
-    if isinstance(receipt, KeysReceipt | ReadReceipt | FileReceipt):
-        return []
-    return [entry for entries in receipt.chunks.values() for entry in entries]
-
-
-def _files(receipt: Receipt) -> list[str]:
-    files = [entry.file for entry in _chunks(receipt)]
-    if isinstance(receipt, KeysReceipt):
-        return list(receipt.files)
-    return [*files, receipt.file] if isinstance(receipt, UnitReceipt) and receipt.file else files

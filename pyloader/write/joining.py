@@ -10,9 +10,9 @@ import msgspec
 
 from pyloader.errors import SplitError
 from pyloader.write.inputs import Inputs
-from pyloader.write.job import UnitReceipt
 from pyloader.write.lines import Lines
 from pyloader.write.preparing import Learnt, Preparation
+from pyloader.write.receipts import UnitReceipt
 from pyloader.write.record_values import unfit_together
 from pyloader.write.request import Request
 from pyloader.write.units import plan_units

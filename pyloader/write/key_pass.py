@@ -9,13 +9,14 @@ from typing import Any
 from pyloader.deliver.engines import Engine, as_finished
 from pyloader.write.beginning import chunk_sets
 from pyloader.write.duplicates import find_duplicates, put_keys_aside
-from pyloader.write.job import Job, KeysReceipt, Terms
+from pyloader.write.job import Job, Terms
 from pyloader.write.kept_keys import earlier_keys, keep_keys, keys_file
+from pyloader.write.receipts import KeysReceipt
 from pyloader.write.removing import output_directory
 from pyloader.write.request import Request
-from pyloader.write.tasks import Work, run_task
 from pyloader.write.unique import Dropped
 from pyloader.write.units import Unit
+from pyloader.write.work import Work, run_task
 
 __all__ = ["KeyPass"]
 

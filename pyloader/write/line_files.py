@@ -12,6 +12,7 @@ from pyloader.files import Sniffer, longest_line
 from pyloader.options import format_bytes
 from pyloader.write.blocks import BLOCK_BYTES, Block, Span, bytes_read, ends_early, opened
 from pyloader.write.file_digests import PartDigest
+from pyloader.write.rows import Rows
 
 __all__ = ["blocks_of_lines", "count_lines", "lines_before"]
 
@@ -60,27 +61,26 @@ def blocks_of_lines(
                     digest.update(piece)
                 if sniffer is not None:
                     sniffer.see(piece)
-                rest.append(piece)
-                held += len(piece)
-                if b"\n" not in piece:
+                end = _end_of_lines(piece, position + held, span)
+                if not end:
+                    rest.append(piece)
+                    held += len(piece)
                     if held > longest_line():
                         raise _long_line(name, line + 1, held)
                     continue
-                joined = b"".join(rest)
-                end = _end_of_lines(joined, position, span)
-                rest, held = [joined[end:]], len(joined) - end
-                lines = joined[:end]
-                num_lines = count_lines(lines)
-                num_read = bytes_read(stream, position + end)
-                yield _block(lines, line, num_lines, is_first=position == 0, num_read=num_read)
-                line += num_lines
-                position += end
+                lines = b"".join((*rest, memoryview(piece)[:end]))
+                rest, held = [piece[end:]], len(piece) - end
+                num_read = bytes_read(stream, position + len(lines))
+                block = _block(lines, line, is_first=position == 0, num_read=num_read)
+                yield block
+                line += len(block.ends)
+                position += len(lines)
             if sniffer is not None:
                 sniffer.end()
             last = b"".join(rest)
             if last and (span.stop is None or position <= span.stop):
                 num_read = bytes_read(stream, position + len(last))
-                yield _block(last + b"\n", line, 1, is_first=position == 0, num_read=num_read)
+                yield _block(last + b"\n", line, is_first=position == 0, num_read=num_read)
     except ChunkReadError as exc:
         raise ends_early(path or name, exc) from exc
 
@@ -112,13 +112,12 @@ def _skip_to_line(stream: IO[bytes], digest: PartDigest | None) -> int:
     return passed
 
 
-def _end_of_lines(joined: bytes, position: int, span: Span) -> int:
-    """Return the end of the last whole line in `joined`, which begins at `position`, that belongs to the span."""
-    if span.stop is None or position + len(joined) <= span.stop:
-        return joined.rfind(b"\n") + 1
+def _end_of_lines(piece: bytes, position: int, span: Span) -> int:
+    """Return the end of the last line that ends in `piece`, which begins at `position`, and is of the span; or 0."""
+    if span.stop is None or position + len(piece) <= span.stop:
+        return piece.rfind(b"\n") + 1
     # The last line begins at span.stop at the latest: it ends with the first newline from there on.
-    found = joined.find(b"\n", span.stop - position)
-    return found + 1 if found >= 0 else joined.rfind(b"\n") + 1
+    return piece.find(b"\n", max(0, span.stop - position)) + 1 or piece.rfind(b"\n") + 1
 
 
 def _long_line(name: str, line: int, held: int) -> SplitError:
@@ -126,6 +125,6 @@ def _long_line(name: str, line: int, held: int) -> SplitError:
     return SplitError(name, what, "If it is no text, say what it is: --from", line)
 
 
-def _block(lines: bytes, before: int, num_lines: int, *, is_first: bool, num_read: int) -> Block:
+def _block(lines: bytes, before: int, *, is_first: bool, num_read: int) -> Block:
     content = lines.removeprefix(_BYTE_ORDER_MARK) if is_first else lines
-    return Block(content, before + 1, num_read, num_lines=num_lines)
+    return Block(content, before + 1, num_read, ends=Rows.of_lines(content).ends)

@@ -8,9 +8,9 @@ import msgspec
 
 from pyloader.errors import SplitError
 from pyloader.write.inputs import Inputs
-from pyloader.write.job import Receipt, UnitReceipt
 from pyloader.write.left_out import BadRow
 from pyloader.write.line_files import lines_before
+from pyloader.write.receipts import Receipt, UnitReceipt
 from pyloader.write.units import Unit, plan_units
 
 __all__ = ["Lines"]

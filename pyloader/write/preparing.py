@@ -202,7 +202,8 @@ class Preparation:
     def _of_lines(self, block: Block, name: str) -> list[tuple[str, Rows]]:
         assert self._lines is not None
         assert isinstance(block.content, bytes)
-        rows, numbers = self._lines.check(block.content, name, block.line)
+        lines = Rows(block.content, block.ends) if len(block.ends) else Rows.of_lines(block.content)
+        rows, numbers = self._lines.check(lines, name, block.line)
         came = self._assignment.of_lines(rows, numbers)
         rows = self._lines.rewritten(rows, name, block.line) if len(rows) else rows
         if self._request.keeps is not None and len(rows):

@@ -53,20 +53,19 @@ class LineChecker:
         self._raw_fill = {key: msgspec.Raw(msgspec.json.encode(value)) for key, value in self._fill.items()}
         self._build()
 
-    def check(self, block: bytes, name: str, first_line: int) -> tuple[Rows, np.ndarray]:
-        """Return the rows of `block`, some whole lines, and the number of each one's line; blank lines are no rows.
+    def check(self, lines: Rows, name: str, first_line: int) -> tuple[Rows, np.ndarray]:
+        """Return those of `lines` that are rows, and the number of each one; blank lines are none.
 
         Args:
-          block: Lines, each ended by a newline.
+          lines: Each ended by a newline.
           name: The file, for errors.
           first_line: The number of the first line, from 1.
 
         Raises:
           SplitError: a line is no JSON object, or has other keys than the first one had, and is not left out.
         """
-        rows = Rows.of_lines(block)
-        numbers = np.arange(first_line, first_line + len(rows))
-        return (rows, numbers) if self._accepts(rows) else self._check_slowly(block, name, first_line)
+        numbers = np.arange(first_line, first_line + len(lines))
+        return (lines, numbers) if self._accepts(lines) else self._check_slowly(bytes(lines.data), name, first_line)
 
     def rewritten(self, rows: Rows, name: str, first_line: int) -> Rows:
         """Return checked rows with the chosen keys only, and the missing ones filled in; values keep their bytes."""

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pyloader.errors import OutputDirError
 from pyloader.files import INPUTS_NAME, LOCK_NAME, MANIFEST_NAME, NEXT_NAME, STAGING_NAME, VERSIONS_NAME
+from pyloader.write.scratch import remove_scratch
 
 __all__ = [
     "COMPLETE",
@@ -41,7 +42,7 @@ _HIDDEN = {NEXT_NAME, VERSIONS_NAME, INPUTS_NAME}
 _OTHERS = {*_HIDDEN, MANIFEST_NAME, LOCK_NAME, STAGING_NAME}
 _OUTPUT = re.compile(r"[\w-]*")
 _STAGED = re.compile(
-    rf"\.?(job\.json|(receipts|chunks|inputs)\.jsonl|names\.json|{COMPLETE}|{FAILED})(\.writing)?|(rows|chunks)-[\w-]*"
+    rf"\.?(job\.json|(receipts|chunks|inputs)\.jsonl|names\.json|scratch|{COMPLETE}|{FAILED})(\.writing)?|(rows|chunks)-[\w-]*"
 )
 
 
@@ -139,6 +140,7 @@ def remove_staging(staging: Path) -> None:
     # The checkpoint first: without it, what is left is rubbish that the next writer removes.  And last the word that
     # all is complete: until then it is gone on with the removing.
     (staging / "job.json").unlink(missing_ok=True)
+    remove_scratch(staging)
     for path in sorted(staging.iterdir()) if staging.is_dir() else ():
         if path.name != COMPLETE:
             shutil.rmtree(path) if path.is_dir() else path.unlink()

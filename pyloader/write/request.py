@@ -52,6 +52,7 @@ class Request:
     again: bool = False
     max_skipped: int = 0
     quarantine: str | None = None
+    scratch_dir: str | None = None
 
     def __post_init__(self) -> None:
         if self.seed < 0:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,14 +19,14 @@ from pyloader.files import MANIFEST_NAME, no_room, read_manifest
 from pyloader.files.atomic import remove
 from pyloader.machine.bars import progress_bar
 from pyloader.write.beginning import chunk_sets
-from pyloader.write.blocks import BLOCK_BYTES, Block
 from pyloader.write.chunk_files import check_same_columns, is_whole
 from pyloader.write.chunks_plan import ChunkTask, chunk_tasks
 from pyloader.write.feeding import pieces_of
 from pyloader.write.file_digests import PartDigest
 from pyloader.write.finishing import Finish, content_of
+from pyloader.write.input_digests import digests_of_inputs, files_of_no_unit
 from pyloader.write.inputs import Inputs
-from pyloader.write.job import ChunkReceipt, FileReceipt, Job, ReadReceipt, Terms, UnitReceipt
+from pyloader.write.job import Job, Terms
 from pyloader.write.joining import go_past, joined
 from pyloader.write.key_pass import KeyPass
 from pyloader.write.known_inputs import KnownInput, known_input
@@ -34,19 +34,21 @@ from pyloader.write.left_out import BadRow, TooManyBadRowsError, refuse, write_d
 from pyloader.write.lines import Lines
 from pyloader.write.placing import place_all
 from pyloader.write.preparing import Learnt, Preparation
+from pyloader.write.probing import probed
+from pyloader.write.ranges import Put, RangeTask, fan_outs, put_by_ranges, put_by_units, range_tasks
+from pyloader.write.receipts import ChunkReceipt, ReadReceipt, UnitReceipt
 from pyloader.write.refusals import deleting, discarding
 from pyloader.write.removing import output_directory
 from pyloader.write.request import Request
 from pyloader.write.sizes import ChunkSizes
-from pyloader.write.tasks import Work, forget_work, packed, read_through, run_task, scatter, write
+from pyloader.write.tasks import read_through, scatter, scatter_again, write
 from pyloader.write.unique import Dropped
 from pyloader.write.units import Unit, bytes_of_unit, plan_units
+from pyloader.write.work import Work, forget_work, packed, run_task
 
-__all__ = ["Run", "num_buckets"]
+__all__ = ["Run"]
 
-_SEGMENT_BYTES = 2**23  # of one bucket, over all units
-_MAX_BUCKETS = 2**12
-_UNKNOWN_BYTES = 2**32  # what standard input is taken to hold
+_SLOW_SECONDS = 10
 
 
 class Run:
@@ -87,10 +89,13 @@ class Run:
         self._root = Path(request.output_dir)
         self._unit_bytes = bytes_of_unit(inputs.raw_bytes, request.sizes.bytes_in(inputs.raw_bytes))
         self._lines = Lines(inputs, self._unit_bytes)
+        self._fans = fan_outs(inputs.raw_bytes) if request.shuffle else ()
+        self._num_passes = 1 + max(1, len(self._fans))
         self._num_planned: int | None = None
         self._known = known
         self._streams: dict[str, str] = {}  # cut into pieces while they were read -> their digests
         self._keys = KeyPass(request, job, terms)
+        self._files_of_no_unit = [] if known is None else files_of_no_unit(inputs, request.columns)
 
     def run(self) -> int:
         """Split, or go on; return how many chunks were written."""
@@ -137,7 +142,8 @@ class Run:
         # A pipe is read again: nobody knows whether the same comes through it.
         if ReadReceipt().name not in self._job.receipts or self._inputs.is_standard_input:
             units = self._units()
-            ahead = self._probed(units, begun)
+            rule = self._terms.holdout_rule
+            ahead = probed(units, begun, self._request, self._inputs.format, self._lines, holdout_rule=rule)
             self._check_can_be_added(begun)
             dropped: dict[str, Dropped] = {}
             if self._request.unique:
@@ -165,44 +171,8 @@ class Run:
                 yield unit
                 continue
             digest = PartDigest()
-            yield from pieces_of(unit, self._job.made, self._unit_bytes, digest)
+            yield from pieces_of(unit, self._job.aside, self._unit_bytes, digest)
             self._streams[unit.stream.name] = digest.hexdigest()
-
-    def _probed(self, units: Iterator[Unit], begun: Learnt) -> list[Unit]:
-        """Read until the first rows have said what the columns are; return the units that this took.
-
-        All units begin with what the first rows of the dump say, so that it makes no difference who reads them first.
-        """
-        preparation = Preparation(
-            begun, self._request, self._inputs.format, go_past, holdout_rule=self._terms.holdout_rule
-        )
-        ahead: list[Unit] = []
-        for unit in units:
-            ahead.append(unit)
-            try:
-                for source, span in unit.spans:
-                    with closing(source.blocks(span)) as blocks:
-                        if any(preparation.rows(block, source.name) for block in self._first(blocks, begun)):
-                            return ahead
-            except SplitError as exc:
-                raise self._lines.located(unit, exc) from exc.__cause__
-        return ahead
-
-    def _first(self, blocks: Iterable[Block], begun: Learnt) -> Iterator[Block]:
-        """Yield the blocks of a source, the first few MiB of lines as one where they are to be arrays.
-
-        In the first rows a column of fractions may have none.
-        """
-        held: list[bytes] = []
-        for block in blocks:
-            if not (isinstance(block.content, bytes) and begun.layout.wants_arrays):
-                yield block
-                continue
-            held.append(block.content)
-            if sum(map(len, held)) >= BLOCK_BYTES:
-                break
-        if held:
-            yield Block(b"".join(held), 1, 0)
 
     def _dropped(self, units: Iterator[Unit], begun: Learnt) -> dict[str, Dropped]:
         """Return the rows of each unit whose key an earlier row has."""
@@ -222,17 +192,19 @@ class Run:
     def _scatter(self, units: Iterator[Unit], begun: Learnt, dropped: Mapping[str, Dropped]) -> None:
         work = self._work(begun.begun())
         total = sum(source.num_bytes for source in self._inputs.sources) or None
-        with self._bar("read" if self._cut else "pass 1 of 2, scatter", total, "B", 0) as bar:
+        with self._bar("read" if self._cut else f"pass 1 of {self._num_passes}, scatter", total, "B", 0) as bar:
             names: set[str] = set()
+            begun_at: dict[str, tuple[Unit, float]] = {}  # when the units at work were begun, the first before all
 
             def calls() -> Iterator[tuple[Unit | None, tuple[Any, ...]]]:
-                for name, path in self._files_of_no_unit():
+                for name, path in self._files_of_no_unit:
                     if name not in self._job.receipts:
                         yield None, (read_through, work, name, path)
                 for unit in units:
                     names.add(unit.name)
                     done = self._job.receipts.get(unit.name)
                     if not isinstance(done, UnitReceipt):
+                        begun_at[unit.name] = unit, time.monotonic()
                         yield unit, (scatter, work, unit, dropped.get(unit.name))
                         continue
                     self._forget_piece(unit)
@@ -249,7 +221,8 @@ class Run:
                         continue
                     self._forget_piece(unit)
                     num_rows += sum(receipt.num_rows.values())
-                    bar.set_postfix_str(f"{num_rows:,} samples", refresh=False)
+                    del begun_at[unit.name]
+                    bar.set_postfix_str(f"{num_rows:,} samples{_slowest(begun_at)}", refresh=False)
                     bar.update(unit.num_bytes)
                     if receipt.bad:
                         self._check_bad_rows()
@@ -259,41 +232,19 @@ class Run:
             raise _OtherStreamError
         self._job.add(ReadReceipt(streams=self._streams))
 
-    def _files_of_no_unit(self) -> Iterator[tuple[str, str]]:
-        """Yield the files of which no unit reads every byte, each with the name of the task that does."""
-        if self._known is None:
-            return
-        if self._inputs.format == "images":
-            return  # each would be read twice; they are known by name, size and time
-        if self._request.columns is not None and self._inputs.format in ("parquet", "arrow", "npz"):
-            return  # most of the file may be in other columns
-        through = {source.name for source in self._inputs.sources if source.is_read_through}
-        for index, file in enumerate(self._inputs.files):
-            if file.path not in through:
-                yield f"file-{index:06d}", file.path
-
     def _known_then(self, receipts: Sequence[UnitReceipt]) -> list[KnownInput]:
         """Return the inputs that are known when the chunks are in their places; none where the list stays as it is."""
         if self._known is None or self._terms.mended:
             return []
-        read = self._job.receipts.get(ReadReceipt().name)
-        parts = {name: [digest] for name, digest in read.streams.items()} if isinstance(read, ReadReceipt) else {}
-        by_name = {receipt.name: receipt for receipt in receipts}
-        for unit in plan_units(self._inputs.sources, self._unit_bytes):
-            found = by_name.get(unit.name)
-            if unit.stream is None and found is not None:
-                for (source, _), digest in zip(unit.spans, found.parts_read, strict=False):
-                    parts.setdefault(source.name, []).append(digest)
-        for name, path in self._files_of_no_unit():
-            if isinstance(through := self._job.receipts.get(name), FileReceipt):
-                parts[path] = [through.digest]
-        version = self._terms.data_version
+        apart, version = self._files_of_no_unit, self._terms.data_version
+        parts = digests_of_inputs(self._inputs, self._unit_bytes, receipts, self._job.receipts, apart)
         files = self._inputs.files
         return [*self._known, *(known_input(self._root, file, version, parts.get(file.path, ())) for file in files)]
 
     def _gathered(self, receipts: Sequence[UnitReceipt]) -> dict[str, list[ChunkTask]]:
         """Write the chunks of rows that were put aside; return their tasks, by output."""
-        tasks = chunk_tasks(self._request, receipts, cut=self._cut is not None, shown=self._request.shown_inputs())
+        is_cut, shown = self._cut is not None, self._request.shown_inputs()
+        tasks = chunk_tasks(self._request, receipts, self._put(receipts), cut=is_cut, shown=shown)
         every = [task for of_output in tasks.values() for task in of_output]
         cut = sum(len(entries) for receipt in receipts for entries in receipt.chunks.values())
         self._num_planned = cut + len(every)
@@ -302,15 +253,42 @@ class Run:
             return tasks
         work = self._work(self._learnt)
         calls = ((task, (write, work, task.name, task.parts)) for task in wanted)
-        with self._bar("pass 2 of 2, write", len(every), " chunks", len(every) - len(wanted)) as bar:
-            try:
-                for _, receipt in as_finished(self._engine, run_task, calls, max_ahead=self._max_ahead):
-                    self._job.add(receipt)
-                    bar.update()
-            except CallError as exc:
-                error = exc.error
-                raise _death_of("writing a chunk", error) if is_death(error) else error from error.__cause__
+        title = f"pass {self._num_passes} of {self._num_passes}, write"
+        with self._bar(title, len(every), " chunks", len(every) - len(wanted)) as bar:
+            self._run(calls, bar, "writing a chunk")
         return tasks
+
+    def _put(self, receipts: Sequence[UnitReceipt]) -> dict[str, list[Put]]:
+        """Put the rows of a large shuffle aside once more, in as many rounds as it takes; return where all rows are."""
+        outputs = self._request.outputs
+        put = {output: put_by_units(receipts, index, output) for index, output in enumerate(outputs)}
+        for level in range(1, len(self._fans)):
+            tasks: dict[str, list[RangeTask]] = {}
+            for index, output in enumerate(outputs):
+                num_rows = sum(receipt.num_rows[output] for receipt in receipts)
+                num_bytes = sum(receipt.raw_bytes[output] for receipt in receipts)
+                max_rows = num_rows * self._unit_bytes // max(1, num_bytes)
+                tasks[output] = list(range_tasks(index, put[output], self._fans, level, max_rows=max_rows))
+            every = [task for of_output in tasks.values() for task in of_output]
+            wanted = [task for task in every if task.name not in self._job.receipts]
+            work = self._work(self._learnt)
+            calls = ((task, (scatter_again, work, task)) for task in wanted)
+            title = f"pass {level + 1} of {self._num_passes}, scatter"
+            with self._bar(title, len(every), " ranges", len(every) - len(wanted)) as bar:
+                self._run(calls, bar, "putting rows aside")
+            put = {output: put_by_ranges(of_output, self._job.receipts) for output, of_output in tasks.items()}
+            self._job.end_round(level)
+        return put
+
+    def _run(self, calls: Iterable[tuple[Any, tuple[Any, ...]]], bar: Any, doing: str) -> None:
+        """Run tasks that read what was put aside."""
+        try:
+            for _, receipt in as_finished(self._engine, run_task, calls, max_ahead=self._max_ahead):
+                self._job.add(receipt)
+                bar.update()
+        except CallError as exc:
+            error = exc.error
+            raise _death_of(doing, error) if is_death(error) else error from error.__cause__
 
     def _is_in_place(self, task: ChunkTask) -> bool:
         """Tell whether a chunk that is to be mended is whole."""
@@ -324,9 +302,11 @@ class Run:
             input_format=self._inputs.format,
             learnt=msgspec.json.encode(learnt),
             made=self._job.made.absolute(),
+            aside=self._job.aside.absolute(),
             cut=self._cut,
-            num_buckets=num_buckets(self._inputs.raw_bytes) if self._request.shuffle else 1,
+            fans=self._fans,
             holdout_rule=self._terms.holdout_rule,
+            syncs=self._sends,
             versions=self._terms.versions,
             import_path=tuple(sys.path),
             working_dir=os.getcwd(),
@@ -393,6 +373,13 @@ class Run:
         return progress_bar(what, total=total, unit=unit, initial=initial, hidden=not self._show)
 
 
+def _slowest(begun_at: Mapping[str, tuple[Unit, float]]) -> str:
+    """Return which of the units at work takes longest, where that is worth to be seen."""
+    unit, since = next(iter(begun_at.values()), (None, 0.0))
+    seconds = time.monotonic() - since
+    return f", slowest {Path(unit.spans[0][0].name).name} {seconds:.0f} s" if unit and seconds >= _SLOW_SECONDS else ""
+
+
 class _OtherStreamError(Exception):
     """What is done is of another stream than the one that is read; that one may come once more."""
 
@@ -408,8 +395,3 @@ class _Refusal(Exception):
 def _death_of(doing: str, error: BaseException) -> WorkerDiedError:
     what = f"Each worker that was {doing} died ({type(error).__name__})."
     return WorkerDiedError(what, "Was it out of memory? Give the same command again, with fewer --workers: it goes on")
-
-
-def num_buckets(raw_bytes: int) -> int:
-    """Return into how many ranges of keys the rows of an output are put.  It costs time or memory, never order."""
-    return min(_MAX_BUCKETS, max(1, -(-(raw_bytes or _UNKNOWN_BYTES) // _SEGMENT_BYTES)))

@@ -17,7 +17,7 @@ import xxhash
 
 from pyloader.errors import SplitError
 from pyloader.files.no_room import no_room
-from pyloader.write.rows import Rows, join_rows
+from pyloader.write.rows import Rows, ordered_rows
 
 __all__ = ["Frame", "Frames", "SegmentWriter", "bucket_of", "row_keys", "sorted_rows"]
 
@@ -63,10 +63,10 @@ def bucket_of(keys: np.ndarray, num_buckets: int) -> np.ndarray:
     return ((keys >> np.uint64(32)) * np.uint64(num_buckets) >> np.uint64(32)).astype(np.int64)
 
 
-def sorted_rows(found: Sequence[tuple[Rows, np.ndarray]]) -> Rows:
-    """Return rows in the order of their keys.  Rows with the same key stay in the order of units and places."""
+def sorted_rows(found: Sequence[tuple[Rows, np.ndarray]], start: int, stop: int) -> Rows:
+    """Return rows [start, stop) in the order of their keys; those of the same key in that of units and places."""
     order = np.argsort(np.concatenate([keys for _, keys in found]), kind="stable")
-    return join_rows([rows for rows, _ in found]).take(order)
+    return ordered_rows([rows for rows, _ in found], order[start:stop])
 
 
 class SegmentWriter:
@@ -167,18 +167,20 @@ class Frames:
         self._file.close()
 
     def _frame(self, frame: Frame) -> tuple[Rows, np.ndarray]:
+        num_keys = frame.num_rows if self._is_keyed else 0
         self._file.seek(frame.offset)
-        body = self._file.read(frame.num_bytes)
-        if xxhash.xxh3_64_intdigest(body) != frame.checksum:
+        head = self._file.read(8 * num_keys + 8)
+        width = int.from_bytes(head[-8:], "little")
+        head += b"" if width else self._file.read(8 * frame.num_rows)
+        data = self._file.read(max(0, frame.num_bytes - len(head)))
+        digest = xxhash.xxh3_64(head)
+        digest.update(data)
+        if digest.intdigest() != frame.checksum:
             raise _damaged(self._path)
-        start = 8 * frame.num_rows if self._is_keyed else 0
-        keys = np.frombuffer(body, "<u8", frame.num_rows if self._is_keyed else 0)
-        width = int(np.frombuffer(body, "<i8", 1, start)[0])
-        start += 8
+        keys = np.frombuffer(head, "<u8", num_keys)
         if width:
-            return Rows.of_width(memoryview(body)[start:], width), keys
-        ends = np.cumsum(np.frombuffer(body, "<i8", frame.num_rows, start))
-        return Rows(memoryview(body)[start + 8 * frame.num_rows :], ends), keys
+            return Rows.of_width(data, width), keys
+        return Rows(data, np.cumsum(np.frombuffer(head, "<i8", frame.num_rows, 8 * num_keys + 8))), keys
 
 
 def _damaged(path: Path) -> SplitError:

@@ -64,6 +64,7 @@ def split(
     again: bool = False,
     max_skipped: int = 0,
     quarantine: str | os.PathLike[str] | None = None,
+    scratch_dir: str | os.PathLike[str] | None = None,
     discard_stopped: bool = False,
     progress: bool = False,
 ) -> SplitReport:
@@ -123,6 +124,8 @@ def split(
       max_skipped: How many bad rows may be left out: lines that are no rows like the others, or that `where` or
         `encode` fails on.  They change nothing else; a run that was stopped by one goes on with another number.
       quarantine: A file that gets a line of JSON for each row that is left out: file, line, error and stage.
+      scratch_dir: Where rows are put aside, a directory that is there; None is below `output_dir`.  All workers must
+        see it, and it must have room for the rows of the dump.
       progress: Whether to show a bar, on stderr, when that is a terminal.
 
     Returns:
@@ -156,6 +159,7 @@ def split(
         again=again,
         max_skipped=max_skipped,
         quarantine=None if quarantine is None else os.fspath(quarantine),
+        scratch_dir=None if scratch_dir is None else os.fspath(scratch_dir),
     )
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")

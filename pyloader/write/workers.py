@@ -21,9 +21,11 @@ from pyloader.write.request import Request
 from pyloader.write.runner import Run
 from pyloader.write.set_chunks import sizes_of
 
-__all__ = ["Workers"]
+__all__ = ["Workers", "chosen_engine"]
 
 _WORTH_PROCESSES = 2**28  # bytes of a dump, for which the start of a process is little
+# Of JSON lines that keep their bytes: those are compressed, and mostly checked, outside of the interpreter's lock.
+_FEW_THREADS = 2
 _log = logging.getLogger("pyloader")
 
 
@@ -71,7 +73,7 @@ class Workers:
         learnt = Learnt(layout=layout, fields={name: {"text"} for name in text_columns(terms, root)})
         if layout.wants_arrays:  # whole numbers are fractions where those before are
             layout.arrays = tuple(fractions_in(terms, root))
-        kind = self.engine if self.engine is not None else _chosen_engine(request, inputs, self.number)
+        kind = self.engine if self.engine is not None else chosen_engine(request, inputs, self.number)
         sends = kind not in ("inline", "thread")
         with opened_engine(kind, self.number, address=self.address) as opened:
             run = Run(
@@ -81,11 +83,11 @@ class Workers:
             return run.run()
 
 
-def _chosen_engine(request: Request, inputs: Inputs, num_workers: int) -> str:
+def chosen_engine(request: Request, inputs: Inputs, num_workers: int) -> str:
     """Return where tasks run when nobody said: in processes, when that is worth their start and can be done."""
     if num_workers == 1:
         return "inline"
-    if inputs.raw_bytes < _WORTH_PROCESSES:
+    if inputs.raw_bytes < _WORTH_PROCESSES or (num_workers <= _FEW_THREADS and _keeps_lines(request, inputs)):
         return "thread"
     try:
         import_optional("cloudpickle", wanted_by="A split in other processes")
@@ -96,6 +98,12 @@ def _chosen_engine(request: Request, inputs: Inputs, num_workers: int) -> str:
         _log.info("split in threads, since not all can be sent to processes: %s", exc)
         return "thread"
     return "process"
+
+
+def _keeps_lines(request: Request, inputs: Inputs) -> bool:
+    """Tell whether lines are only checked, and written as they are."""
+    changes = (request.encode, request.where, request.fill, request.columns, request.holdout, request.unique)
+    return inputs.format == "jsonl" and request.output_format in (None, "jsonl", "jsonl.zst") and not any(changes)
 
 
 def _known(*given: Any) -> tuple[Any, ...]:

@@ -14,7 +14,7 @@ from pyloader.columns import Columns
 from pyloader.datareader import read_chunk
 from pyloader.files import list_chunks
 from pyloader.read.registry import reader_for
-from pyloader.write import line_files, runner, tasks, units
+from pyloader.write import aside, line_files, ranges, units
 
 Lines = Callable[..., Path]
 
@@ -23,11 +23,15 @@ Lines = Callable[..., Path]
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Make blocks, units and segments so small that a few kilobytes have many of each."""
 
-    def shrink(*, block: int = 1000, pending: int = 4000, segment: int = 3000) -> None:
+    def shrink(*, block: int = 1000, pending: int = 4000, segment: int = 3000, rounds: bool = False) -> None:
         monkeypatch.setitem(line_files.blocks_of_lines.__kwdefaults__, "block_bytes", block)
         monkeypatch.setattr(units, "MIN_UNIT_BYTES", 1)
-        monkeypatch.setattr(tasks, "PENDING_BYTES", pending)
-        monkeypatch.setattr(runner, "_SEGMENT_BYTES", segment)
+        monkeypatch.setattr(aside, "PENDING_BYTES", pending)
+        monkeypatch.setattr(ranges, "RANGE_BYTES", segment)
+        if rounds:  # the dump takes four
+            monkeypatch.setattr(ranges, "MAX_RANGES", 2)
+            monkeypatch.setattr(ranges, "MAX_RANGE_BYTES", 1500)
+            monkeypatch.setattr(ranges, "FAN_OUT", 3)
 
     return shrink
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import gzip
+import json
 import math
+import random
 import re
 from decimal import Decimal
 from pathlib import Path
@@ -18,7 +20,7 @@ from pyloader.dataset import Dataset
 from pyloader.errors import SplitError
 from pyloader.files import list_chunks
 from pyloader.read.parquet import ParquetReader
-from pyloader.write import split
+from pyloader.write import formats, split
 
 pa = pytest.importorskip("pyarrow")
 feather = pytest.importorskip("pyarrow.feather")
@@ -289,3 +291,19 @@ def test_a_stopped_split_of_arrow_goes_on_with_the_same_types(tmp_path: Path, tr
             continue
     ours = {name: data for name, data in tree(tmp_path / "chunks").items() if "manifest" not in name}
     assert ours == {name: data for name, data in tree(tmp_path / "whole").items() if "manifest" not in name}
+
+
+def test_how_many_rows_are_made_arrow_arrays_at_a_time_changes_no_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(0)  # several pages of text that is not compressed to nothing
+    rows = [json.dumps({"id": number, "text": chance.randbytes(500).hex()}) for number in range(3000)]
+    (tmp_path / "dump.jsonl").write_text("\n".join(rows) + "\n")
+    found = []
+    for size in (2**22, 50_000):
+        monkeypatch.setattr(formats, "BLOCK_BYTES", size)
+        split(tmp_path / "dump.jsonl", tmp_path / f"{size}", output_format="parquet", num_chunks=1)
+        again = tmp_path / f"again-{size}"
+        split(tmp_path / f"{size}" / "chunk-*.parquet", again, output_format="parquet", num_chunks=1, shuffle=True)
+        found.append([(tmp_path / name / "chunk-00000.parquet").read_bytes() for name in (f"{size}", f"again-{size}")])
+    assert found[0] == found[1]

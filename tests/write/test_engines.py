@@ -25,6 +25,8 @@ from pyloader.columns import Columns
 from pyloader.dataset import Dataset
 from pyloader.errors import SplitError, WorkerDiedError
 from pyloader.write import split, workers
+from pyloader.write.inputs import find_inputs
+from pyloader.write.request import Request
 
 ENGINES: list[dict[str, Any]] = [
     {"engine": "inline"},
@@ -340,6 +342,21 @@ def test_what_cannot_be_sent_to_processes_is_run_in_threads_unless_processes_wer
         split(dump, tmp_path / "other", where=keep, workers=2, engine="process")
 
 
+def test_json_lines_that_are_kept_as_they_are_go_through_two_threads_and_all_else_through_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "_WORTH_PROCESSES", 0)
+    inputs = find_inputs(make_jsonl(tmp_path))
+
+    def chosen(num_workers: int, **options: Any) -> str:
+        return workers.chosen_engine(Request(inputs="dump.jsonl", output_dir="x", **options), inputs, num_workers)
+
+    assert [chosen(number) for number in (1, 2, 3)] == ["inline", "thread", "process"]
+    assert chosen(2, shuffle=True) == "thread"
+    others: list[dict[str, Any]] = [{"output_format": "parquet"}, {"encode": CountsItself}, {"holdout": {"val": 0.1}}]
+    assert [chosen(2, **options) for options in others] == ["process"] * 3
+
+
 def test_options_of_engines_that_make_no_sense_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there is no engine 'gpu'; there are inline, thread, process, ray"):
         split("dump.jsonl", tmp_path / "chunks", engine="gpu")
@@ -361,8 +378,8 @@ def test_without_cloudpickle_a_split_runs_in_threads_and_processes_say_what_to_i
         sys.modules["cloudpickle"] = None
         from pyloader.write import split, workers
         workers._WORTH_PROCESSES = 0
-        split({str(dump)!r}, {str(tmp_path / "chunks")!r}, workers=2)
-        split({str(dump)!r}, {str(tmp_path / "other")!r}, workers=2, engine="process")
+        split({str(dump)!r}, {str(tmp_path / "chunks")!r}, workers=3)
+        split({str(dump)!r}, {str(tmp_path / "other")!r}, workers=3, engine="process")
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=False)
     assert done.returncode == 1

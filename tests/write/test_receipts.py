@@ -129,3 +129,20 @@ def test_a_receipt_from_a_stranger_names_no_other_file(name: str, dump: Path) ->
     path.write_bytes(b"\n".join([json.dumps(receipt).encode(), *rest]) + b"\n")
     with pytest.raises(SplitError, match=r"receipts\.jsonl: names .*--discard-stopped"):
         split("dump.jsonl", "chunks", num_chunks=7)
+
+
+@pytest.mark.parametrize("options", [{"chunk_bytes": 2000}, {"shuffle": True, "engine": "thread"}], ids=str)
+def test_every_chunk_is_synced_before_its_receipt_is_written(
+    options: dict[str, Any], dump: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, synced = Path("chunks/.split/receipts.jsonl"), []
+    whole = job.sync_in_place
+
+    def noted(path: Path) -> None:
+        assert not journal.exists() or path.name not in journal.read_text()
+        synced.append(path)
+        whole(path)
+
+    monkeypatch.setattr(job, "sync_in_place", noted)
+    report = split("dump.jsonl", "chunks", workers=2, **options)
+    assert len(set(synced)) == len(report.outputs[0].counts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import subprocess
 import sys
 import textwrap
@@ -21,6 +22,7 @@ from pyloader.columns import Columns
 from pyloader.dataset import Dataset
 from pyloader.errors import BatchEncodeError
 from pyloader.files import list_chunks
+from pyloader.machine import bars
 from pyloader.write import FORMATS, rows, runner, split
 
 
@@ -313,11 +315,6 @@ def test_chunks_are_not_spelled_out_for_the_reports_of_the_threads(
     assert split(dump, tmp_path / "chunks", num_chunks=5, workers=2).num_written == 5
 
 
-def test_buckets_follow_the_size_of_the_dump() -> None:
-    sizes = [number * 2**23 for number in (1, 2, 3, 17, 10**6)]
-    assert list(map(runner.num_buckets, sizes)) == [1, 2, 3, 17, 4096]
-
-
 class Noisy(Dataset):
     def batch_encode(self, columns: Columns, keys: np.ndarray) -> Columns:
         return {"id": keys}
@@ -326,3 +323,13 @@ class Noisy(Dataset):
 def test_an_encoder_that_draws_at_random_is_for_the_loader(dump: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"Noisy.batch_encode takes keys: it draws anew in every epoch, and a split"):
         split(dump, tmp_path / "chunks", encode=Noisy())
+
+
+def test_the_bar_names_the_unit_that_takes_longest(
+    dump: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], small_steps: Any
+) -> None:
+    small_steps()
+    monkeypatch.setattr(runner, "_SLOW_SECONDS", 0)
+    monkeypatch.setattr(bars, "LINE_SECONDS", 0.0)
+    split(dump, tmp_path / "chunks", workers=2, progress=True)
+    assert re.search(r"samples, slowest dump\.jsonl \d+ s", capsys.readouterr().err)

@@ -1,0 +1,69 @@
+"""A place of the user's choice for rows that are put aside: made for one split, noted in its .split, gone with it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import uuid
+from pathlib import Path
+
+from pyloader.errors import OutputDirError
+from pyloader.files.atomic import written_whole
+
+__all__ = ["begin_scratch", "check_scratch", "remove_scratch", "scratch_of"]
+
+_NOTE = "scratch"
+_DIRECTORY = re.compile(r"pyloader-rows-[0-9a-f]{32}")
+_FILE = re.compile(r"(unit|range|piece)-[0-9a-f.-]+(rows)?")
+
+
+def check_scratch(scratch_dir: str) -> Path:
+    """Return the directory, which must be there.
+
+    Raises:
+      OutputDirError: it is not, or nothing can be written there.
+    """
+    if not os.path.isdir(scratch_dir):
+        raise OutputDirError(scratch_dir, "is no directory, so no rows can be put aside there.", "Make it first")
+    if not os.access(scratch_dir, os.W_OK | os.X_OK):
+        raise OutputDirError(scratch_dir, "cannot be written to.", "Name another directory: --scratch-dir")
+    return Path(scratch_dir)
+
+
+def begin_scratch(staging: Path, scratch_dir: str | None) -> None:
+    """Make the directory of a split in `scratch_dir`; with None there is none."""
+    remove_scratch(staging)
+    if scratch_dir is not None:
+        directory = Path(scratch_dir).absolute() / f"pyloader-rows-{uuid.uuid4().hex}"
+        with written_whole(staging / _NOTE) as beside:  # first, so that a killed run leaves no directory without a note
+            beside.write_bytes(os.fsencode(directory))
+        directory.mkdir()
+
+
+def scratch_of(staging: Path) -> Path | None:
+    """Return the directory that was made for a split; None where rows are put aside in its .split.
+
+    Raises:
+      OutputDirError: the note names a directory that is called as none of these is: it came from elsewhere.
+    """
+    note = staging / _NOTE
+    if not note.is_file():
+        return None
+    directory = Path(os.fsdecode(note.read_bytes()))
+    if not directory.is_absolute() or not _DIRECTORY.fullmatch(directory.name) or directory.is_symlink():
+        raise OutputDirError(str(note), "names a directory that no split has made.", "Look what it is, and remove it")
+    return directory
+
+
+def remove_scratch(staging: Path) -> None:
+    """Remove the directory of a split, and what the split has put there; other files stay, and it with them."""
+    directory = scratch_of(staging)
+    if directory is None:
+        return
+    with contextlib.suppress(OSError):
+        for path in directory.iterdir():
+            if _FILE.fullmatch(path.name):
+                path.unlink()
+        directory.rmdir()
+    (staging / _NOTE).unlink()
