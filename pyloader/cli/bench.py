@@ -71,7 +71,6 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--alone", action="store_true", help="try no other options")
     parser.add_argument("--json", action="store_true", help="everything as JSON")
     parser.add_argument("-q", "--quiet", action="store_true", help="no bar")
-    parser.set_defaults(func=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -93,7 +93,7 @@ def _dispatch(command: str, words: list[str]) -> int:
     arguments, unknown = parser.parse_known_args(words)
     if unknown:
         raise ValueError(f"there is no option {unknown[0]!r}. See them all: pyloader {command} --help")
-    code: int = arguments.func(arguments)
+    code: int = module.run(arguments)
     return code
 
 

@@ -54,7 +54,6 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--all", action="store_true", help="read every chunk, not only the first")
     parser.add_argument("--json", action="store_true", help="everything as JSON")
     parser.add_argument("-q", "--quiet", action="store_true", help="no bar, and no samples")
-    parser.set_defaults(func=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

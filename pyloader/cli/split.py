@@ -28,7 +28,7 @@ from pyloader.write.request import Request, fill_option
 __all__ = ["add_parser", "run"]
 
 # What is typed and goes to `split`, under the same name, but for these; and what of it --check needs.
-_OWN = ("places", "check", "json", "quiet", "func")
+_OWN = ("places", "check", "json", "quiet")
 _READING = ("input_format", "delimiter", "quote", "output_format", "encode", "where", "fill", "columns")
 
 _EXAMPLES = """examples:
@@ -125,7 +125,6 @@ def add_parser(subparsers: Any) -> None:
     )
     how.add_argument("--json", action="store_true", help="what was made, as JSON on standard output")
     how.add_argument("-q", "--quiet", action="store_true", help="no bar, and nothing to say when all is well")
-    parser.set_defaults(func=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
