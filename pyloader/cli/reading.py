@@ -29,15 +29,10 @@ _AS_THEY_ARE = "class AsTheyAre(DataCollator): collate_batch = staticmethod(dict
 
 @dataclass(frozen=True, kw_only=True)
 class Way:
-    """How to read samples into batches.
+    """How to read samples into batches."""
 
-    Attributes:
-      lines: What to write.
-      batch: What each column of a batch is then, in words.
-    """
-
-    lines: tuple[str, ...]
-    batch: tuple[str, ...]
+    lines: tuple[str, ...]  # what to write
+    batch: tuple[str, ...]  # what each column of a batch is then, in words
 
 
 def way_to_read(

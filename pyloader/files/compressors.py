@@ -34,17 +34,11 @@ class Packer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Compressor:
-    """One way to pack a file.
+    """One way to pack a file."""
 
-    Attributes:
-      name: As people call it.
-      unpacked: Makes what reads one open file, whose path it is told.
-      packer: Makes what packs one member (gzip), frame (zstd) or stream (xz, bzip2).
-    """
-
-    name: str
-    unpacked: Callable[[IO[bytes], str], Unpacked]
-    packer: Callable[[], Packer]
+    name: str  # as people call it
+    unpacked: Callable[[IO[bytes], str], Unpacked]  # makes what reads one open file, whose path it is told
+    packer: Callable[[], Packer]  # makes what packs one member (gzip), frame (zstd) or stream (xz, bzip2)
 
 
 def packing_of(path: str | os.PathLike[str]) -> str:

@@ -14,21 +14,13 @@ _STANDARD_INPUT = "-"
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
-    """What one command made: the next `num_chunks` chunks of a manifest, in the order of their names.
+    """What one command made: the next `num_chunks` chunks of a manifest, in the order of their names."""
 
-    Attributes:
-      num_chunks: How many.
-      command: The command; "" when it is not known.
-      dump: What it read, to be shown.
-      fingerprint: Of its inputs and options.
-      content: Of all its rows; "" when it is not known.
-    """
-
-    num_chunks: int
-    command: str = ""
-    dump: str = ""
-    fingerprint: str = ""
-    content: str = ""
+    num_chunks: int  # how many
+    command: str = ""  # the command; "" when it is not known
+    dump: str = ""  # what it read, to be shown
+    fingerprint: str = ""  # of its inputs and options
+    content: str = ""  # of all its rows; "" when it is not known
 
     @property
     def can_be_repeated(self) -> bool:

@@ -28,33 +28,20 @@ _NUM_WORKERS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class ItemOptions:
-    """What a loader was given, resolved: what its iterators have in common.
+    """What a loader was given, resolved: what its iterators have in common."""
 
-    Attributes:
-      given: The options as they were given.
-      source: Rows are taken from it.
-      transform: Changes a batch's rows.
-      collate: Makes the batch of them.
-      plan: Which rows make which batch.
-      num_workers: Threads; 0 does everything in the caller's.
-      max_skipped: How many items that cannot be taken are left out before one is an error.
-      world: Which rank this is.
-      world_source: Who said so; "" where this process is alone.
-      counters: What the iterators count, all together.
-      skipped: The items that they left out, and why.
-    """
-
-    given: IndexedArguments
-    source: Dataset[Any]
-    transform: RowsFunction
-    collate: RowsFunction
-    plan: ItemPlan
-    num_workers: int
-    max_skipped: int
-    world: World
-    world_source: str
+    given: IndexedArguments  # the options as they were given
+    source: Dataset[Any]  # rows are taken from it
+    transform: RowsFunction  # changes a batch's rows
+    collate: RowsFunction  # makes the batch of them
+    plan: ItemPlan  # which rows make which batch
+    num_workers: int  # threads; 0 does everything in the caller's
+    max_skipped: int  # how many items that cannot be taken are left out before one is an error
+    world: World  # which rank this is
+    world_source: str  # who said so; "" where this process is alone
+    # what the iterators count, all together
     counters: Counters = field(default_factory=lambda: Counters(busy_seconds=dict.fromkeys(STAGES, 0.0)))
-    skipped: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)  # the items that they left out, and why
 
     @property
     def make(self) -> MakeBatches:

@@ -24,19 +24,12 @@ _INT64 = np.iinfo(np.int64)
 
 @dataclass(frozen=True, slots=True)
 class Nulls:
-    """What stands for null.
+    """What stands for null."""
 
-    Attributes:
-      values: By column.
-      in_lists: In other columns of numbers, where they come as lists; None leaves them.
-      in_arrays: Whether other arrays of integers and booleans become what they would be with a gap.
-      in_dates: Whether it is NaT in dates, where the reader can make arrays of them.
-    """
-
-    values: Mapping[str, Any]
-    in_lists: float | None = None
-    in_arrays: bool = False
-    in_dates: bool = False
+    values: Mapping[str, Any]  # by column
+    in_lists: float | None = None  # in other columns of numbers, where they come as lists; None leaves them
+    in_arrays: bool = False  # whether other arrays of integers and booleans become what they would be with a gap
+    in_dates: bool = False  # whether it is NaT in dates, where the reader can make arrays of them
 
     def filled(self, path: str, columns: Columns) -> Columns:
         """Return the columns of a chunk without their nulls.

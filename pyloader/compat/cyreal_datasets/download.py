@@ -26,14 +26,10 @@ _TIMEOUT_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file on the web.
+    """A file on the web."""
 
-    Attributes:
-      url: Where it is.
-      sha256: Its SHA-256 in hexadecimal; "" where none is known: then what is in the file is checked when it is read.
-    """
-
-    url: str
+    url: str  # where it is
+    # its SHA-256 in hexadecimal; "" where none is known: then what is in the file is checked when it is read
     sha256: str = ""
 
     @property
