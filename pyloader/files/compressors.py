@@ -36,7 +36,6 @@ class Packer(Protocol):
 class Compressor:
     """One way to pack a file."""
 
-    name: str  # as people call it
     unpacked: Callable[[IO[bytes], str], Unpacked]  # makes what reads one open file, whose path it is told
     packer: Callable[[], Packer]  # makes what packs one member (gzip), frame (zstd) or stream (xz, bzip2)
 
@@ -134,7 +133,6 @@ class _Packing(io.RawIOBase):
 
 COMPRESSORS = {
     ".gz": Compressor(
-        "gzip",
         partial(
             UnpackedMembers,
             packing="gzip",
@@ -146,12 +144,10 @@ COMPRESSORS = {
         lambda: zlib.compressobj(6, wbits=31),
     ),
     ".zst": Compressor(
-        "zstd",
         UnpackedFrames,
         lambda: zstandard.ZstdCompressor(level=3, write_checksum=True, threads=0).compressobj(),
     ),
     ".xz": Compressor(
-        "xz",
         partial(
             UnpackedMembers,
             packing="xz",
@@ -163,7 +159,6 @@ COMPRESSORS = {
         lzma.LZMACompressor,
     ),
     ".bz2": Compressor(
-        "bzip2",
         partial(
             UnpackedMembers,
             packing="bzip2",
