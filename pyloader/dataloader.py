@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from pyloader.audit import ReceiptWriter
 from pyloader.datacollator import DataCollator
 from pyloader.datareader import DataReader
 from pyloader.dataset import Dataset
@@ -26,6 +27,7 @@ from pyloader.run.loader_options import MAX_QUEUE_SIZE, LoaderOptions
 from pyloader.run.loop import Loop, State
 from pyloader.run.resolving import resolve
 from pyloader.run.run import ChunkRun
+from pyloader.run.skipped import Quarantine
 from pyloader.world import World
 
 __all__ = ["MAX_QUEUE_SIZE", "DataLoader"]
@@ -170,7 +172,9 @@ class DataLoader(Loop[Position, Any], HasPosition):
         Loop.__init__(self, "DataLoader", position, Counters(), bar)
         self._options = options
         self._has_for = False  # a `for` has begun in this run
-        self._quarantine, self._receipts = options.new_quarantine(), options.new_receipts()
+        self._quarantine = Quarantine(options.run, options.quarantine)
+        if options.audit_dir is not None:
+            self._receipts = ReceiptWriter(options.audit_dir, rank=options.world.rank, size=options.world.size)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"options": self._options, "state": self._delivered().state, "is_over": self._state is State.OVER}

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pyloader.audit import ReceiptWriter
 from pyloader.errors import DataDirError, StateError
 from pyloader.plan import (
     Order,
@@ -24,7 +23,6 @@ from pyloader.plan import (
 from pyloader.run.options import RunOptions
 from pyloader.run.ranks import check_queue, check_state_fits_ranks, check_streams, counts_of
 from pyloader.run.resident import check_bytes
-from pyloader.run.skipped import Quarantine
 from pyloader.world import World
 
 __all__ = ["MAX_QUEUE_SIZE", "SHUFFLE_WINDOW", "LoaderOptions"]
@@ -46,21 +44,6 @@ class LoaderOptions:
     quarantine: str | os.PathLike[str] | None
     audit_dir: str | os.PathLike[str] | None  # where receipts are written; None writes none
     shown: dict[str, Any]  # the resolved options by name, for repr
-
-    def new_quarantine(self) -> Quarantine:
-        """Return what notes the chunks and rows that a loader leaves out."""
-        run = self.run
-        return Quarantine(run.chunks, max_chunks=run.max_skipped, max_rows=run.max_skipped_rows, path=self.quarantine)
-
-    def new_receipts(self) -> ReceiptWriter | None:
-        """Return what writes down what a loader delivers; None without `audit_dir`.
-
-        Raises:
-          ReceiptError: nothing can be written there.
-        """
-        if self.audit_dir is None:
-            return None
-        return ReceiptWriter(self.audit_dir, rank=self.world.rank, size=self.world.size)
 
     @property
     def steps_per_epoch(self) -> int | None:
