@@ -19,6 +19,7 @@ from pyloader.machine.limits import num_processors
 from pyloader.observe import Counters
 from pyloader.options import check_workers, checked_integer, checked_max_skipped
 from pyloader.plan import ItemPlan, ItemPosition, PermutationSampler, Sampler, SequentialSampler
+from pyloader.run.arguments import AsWritten
 from pyloader.world import World, resolve_world
 
 __all__ = ["ItemOptions", "resolve"]
@@ -87,10 +88,10 @@ class ItemOptions:
     def __str__(self) -> str:
         """Return the options as repr shows them; the dataset and the sampler tell labelset, shuffle and seed."""
         shown = {**vars(self.given), "num_workers": self.num_workers, "last_batch": self.plan.last_batch}
-        shown |= {"sampler": _AsItIs(self.plan.sampler.identity), "world": self.world}
+        shown |= {"sampler": AsWritten(self.plan.sampler.identity), "world": self.world}
         for name in ("transform", "datacollator"):
             if (part := shown[name]) is not None:
-                shown[name] = _AsItIs(
+                shown[name] = AsWritten(
                     f"{type(part).__name__}()"
                     if isinstance(part, DataCollator)
                     else getattr(part, "__name__", repr(part))
@@ -98,13 +99,6 @@ class ItemOptions:
         told = ("dataset", "labelset", "shuffle", "seed")
         words = [f"{name}={value!r}" for name, value in shown.items() if name not in told]
         return ", ".join([self.described_data, *words])
-
-
-class _AsItIs(str):
-    """A text that repr shows as it is."""
-
-    def __repr__(self) -> str:
-        return str(self)
 
 
 def resolve(given: IndexedArguments) -> ItemOptions:

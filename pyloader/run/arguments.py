@@ -20,7 +20,7 @@ from pyloader.options import ELSEWHERE, MOST, checked_integer, checked_seconds, 
 from pyloader.plan import LAST_BATCH_RULES
 from pyloader.world import World
 
-__all__ = ["Arguments", "LoaderArguments", "integer", "words"]
+__all__ = ["Arguments", "AsWritten", "LoaderArguments", "integer", "words"]
 
 _MOST_RETRIES = 10_000  # three days and a half
 
@@ -141,6 +141,13 @@ class LoaderArguments(Arguments):
     world: World | tuple[int, int] | str | None
     audit_dir: str | os.PathLike[str] | None
     nulls: Mapping[str, Any] | str | None
+
+
+class AsWritten(str):
+    """A text that repr shows as it is."""
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def _is_in(module: str, package: str) -> bool:

@@ -13,7 +13,7 @@ from pyloader.files.opening import suffix_of
 from pyloader.options import MOST, check_workers, checked_integer, checked_max_skipped, parse_memory
 from pyloader.plan import Order, Streams
 from pyloader.read import Nulls, ParquetReader, nulls_of, reader_for
-from pyloader.run.arguments import LoaderArguments
+from pyloader.run.arguments import AsWritten, LoaderArguments
 from pyloader.run.loader_options import SHUFFLE_WINDOW, LoaderOptions
 from pyloader.run.options import RunOptions
 from pyloader.run.transient import waits_before_retries
@@ -160,12 +160,5 @@ def _shown(given: LoaderArguments, run: RunOptions, order: Order) -> dict[str, A
         "batch_size": run.rule.batch_size,
         "shuffle_window": order.shuffle_window,
         "max_bytes": run.max_bytes,
-        **{name: _Call(type(part).__name__) for name, part in parts.items() if part is not None},
+        **{name: AsWritten(f"{type(part).__name__}()") for name, part in parts.items() if part is not None},
     }
-
-
-class _Call(str):
-    """A class name, shown as the call that makes an instance."""
-
-    def __repr__(self) -> str:
-        return f"{self}()"
