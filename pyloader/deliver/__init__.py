@@ -12,7 +12,7 @@ from typing import TypeVar
 from pyloader.deliver.budget import Budget, Lease
 from pyloader.deliver.byte_budget import ByteBudget, Reservation, Size
 from pyloader.deliver.inline import InlineMap
-from pyloader.deliver.lifecycle import Steps, StepsClosed, end_with
+from pyloader.deliver.lifecycle import Closing, Steps, StepsClosed, end_with
 from pyloader.deliver.once import Once, PerThread
 from pyloader.deliver.processes import RemoteFunction
 from pyloader.deliver.retries import Retries
@@ -22,6 +22,7 @@ from pyloader.deliver.turns import Turn, this_thread
 __all__ = [
     "Budget",
     "ByteBudget",
+    "Closing",
     "Lease",
     "Once",
     "PerThread",

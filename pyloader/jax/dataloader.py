@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
-from types import TracebackType
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from pyloader.deliver import Closing
 from pyloader.jax.host import own_errors
 from pyloader.jax.source import PyTree, Source, SourceTransform, as_source, is_source, stages
 from pyloader.jax.state import LoaderState, is_traced, json_from_state, state_from_json
@@ -19,7 +19,7 @@ from pyloader.jax.transforms.mapping import Elementwise
 __all__ = ["DataLoader", "LoaderIterator"]
 
 
-class DataLoader:
+class DataLoader(Closing):
     """A pipeline: a source, then transforms, each made of the one before.
 
     `next` and `scan_epoch` are pure functions of a state, a dict of plain arrays: under jit they become part of your
@@ -59,12 +59,6 @@ class DataLoader:
 
     def __repr__(self) -> str:
         return f"DataLoader([{self._source!r}])"
-
-    def __enter__(self) -> DataLoader:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
 
     def element_spec(self) -> PyTree:
         """Return the shapes and dtypes of a batch, a tree of jax.ShapeDtypeStruct."""
