@@ -58,7 +58,7 @@ class Nulls:
     def _list(self, name: str, values: list[Any]) -> Column:
         is_named = name in self.values
         value = self.values[name] if is_named else self.in_lists
-        if value is None or not (is_named or _is_number(_first(values))):
+        if value is None or not (is_named or _is_number(next((each for each in values if each is not None), None))):
             return values
         if _is_number(value) and (array := _array_with_gaps(values, value)) is not None:
             is_gap = np.array([each is None for each in values], np.bool_)
@@ -153,10 +153,6 @@ def _array_with_gaps(values: list[Any], value: float) -> np.ndarray | None:
     array = np.zeros(len(values), numbers.dtype)
     array[rows] = numbers
     return array
-
-
-def _first(values: list[Any]) -> Any:
-    return next((each for each in values if each is not None), None)
 
 
 def _is_number(value: Any) -> bool:
