@@ -11,6 +11,7 @@ import numpy as np
 from pyloader.compat.cyreal_datasets.download import RemoteFile, cache_place, downloaded, member_of
 from pyloader.compat.cyreal_datasets.small import Rows, SmallDataset
 from pyloader.errors import DatasetError
+from pyloader.options import checked_word
 
 __all__ = ["CIFAR10Dataset", "CIFAR100Dataset"]
 
@@ -74,10 +75,9 @@ class CIFAR10Dataset(SmallDataset):
     def _mapped(
         cls, split: str = "train", cache_dir: str | Path | None = None, data_dir: str | Path | None = None
     ) -> list[np.ndarray]:
-        if split not in cls._files:
-            raise ValueError(f'split must be "train" or "test", not {split!r}')
         cache = cache_place(cache_dir, cls._name)
-        paths = cls._paths(cls._files[split], cache, None if data_dir is None else Path(data_dir))
+        names = cls._files[checked_word("split", split, *cls._files)]
+        paths = cls._paths(names, cache, None if data_dir is None else Path(data_dir))
         return [cls._mapped_file(path) for path in paths]
 
     @classmethod

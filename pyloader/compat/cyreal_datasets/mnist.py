@@ -17,6 +17,7 @@ from pyloader.compat.cyreal_datasets.download import RemoteFile, cache_place, do
 from pyloader.compat.cyreal_datasets.small import Rows, SmallDataset
 from pyloader.errors import DatasetError
 from pyloader.files.atomic import written_whole
+from pyloader.options import checked_word
 
 __all__ = [
     "EMNIST_SUBSETS",
@@ -191,9 +192,7 @@ class EMNISTDataset(_Images):
 
 
 def _part(split: str) -> str:
-    if split not in _PARTS:
-        raise ValueError(f'split must be "train" or "test", not {split!r}')
-    return _PARTS[split]
+    return _PARTS[checked_word("split", split, *_PARTS)]
 
 
 def _names(part: str) -> tuple[str, str]:
