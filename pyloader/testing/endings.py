@@ -79,11 +79,10 @@ def check_scripts(make_loader: MakeLoader) -> None:
     ending = in_child(partial(_interrupted, make_loader))
     if ending.code not in (1, 130, -signal.SIGINT) or ending.errors.count("KeyboardInterrupt") != 1:
         raise broken(5, f"a script that met Ctrl-C ended with {ending.code}: {ending.errors}")
-    if hasattr(os, "fork"):
-        ending = in_child(partial(_forked, make_loader))
-        if ending.output.strip() != "refused":
-            what = f"a loader that was used in a forked child did not raise there: {ending.output}{ending.errors}"
-            raise broken(6, what)
+    ending = in_child(partial(_forked, make_loader))
+    if ending.output.strip() != "refused":
+        what = f"a loader that was used in a forked child did not raise there: {ending.output}{ending.errors}"
+        raise broken(6, what)
 
 
 def _closed(make: Callable[[], Any]) -> None:
