@@ -172,9 +172,9 @@ class DataLoader(Loop[Position, Any], HasPosition):
         Loop.__init__(self, "DataLoader", position, Counters(), bar)
         self._options = options
         self._has_for = False  # a `for` has begun in this run
-        self._quarantine = Quarantine(options.run, options.quarantine)
-        if options.audit_dir is not None:
-            self._receipts = ReceiptWriter(options.audit_dir, rank=options.world.rank, size=options.world.size)
+        self._quarantine = Quarantine(options.run, options.given.quarantine)
+        if (audit_dir := options.given.audit_dir) is not None:
+            self._receipts = ReceiptWriter(audit_dir, rank=options.world.rank, size=options.world.size)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"options": self._options, "state": self._delivered().state, "is_over": self._state is State.OVER}
@@ -331,7 +331,7 @@ class DataLoader(Loop[Position, Any], HasPosition):
             if options.is_last_of_run(position.epoch):
                 raise StopIteration
             position = position.next_epoch()
-        num_epochs = options.num_epochs
+        num_epochs = options.given.num_epochs
         end_epoch = None if num_epochs is None else (position.epoch // num_epochs + 1) * num_epochs
         return ChunkRun(options.run, position, end_epoch, counters, self._quarantine, steps, at_first)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import Any
 
 from pyloader.collate import NumpyDataCollator, two_steps
 from pyloader.datareader import DataReader
@@ -13,7 +12,7 @@ from pyloader.files.opening import suffix_of
 from pyloader.options import MOST, check_workers, checked_integer, checked_max_skipped, parse_memory
 from pyloader.plan import Order, Streams
 from pyloader.read import Nulls, ParquetReader, nulls_of, reader_for
-from pyloader.run.arguments import AsWritten, LoaderArguments
+from pyloader.run.arguments import LoaderArguments
 from pyloader.run.loader_options import SHUFFLE_WINDOW, LoaderOptions
 from pyloader.run.options import RunOptions
 from pyloader.run.transient import waits_before_retries
@@ -48,16 +47,7 @@ def resolve(given: LoaderArguments) -> LoaderOptions:
         fingerprint=chunks.fingerprint,
     )
     run = _run(given, chunks, reader, nulls, order, batch_size)
-    options = LoaderOptions(
-        run=run,
-        order=order,
-        num_epochs=given.num_epochs,
-        world=world,
-        world_source=world_source,
-        quarantine=given.quarantine,
-        audit_dir=given.audit_dir,
-        shown=_shown(given, run, order),
-    )
+    options = LoaderOptions(given=given, run=run, order=order, world=world, world_source=world_source)
     # Only now is it known how many streams there are: as many as ranks, unless `world` says more.
     options = options.with_streams(world.num_streams or world.size)
     if run.audited:
@@ -148,17 +138,3 @@ def _run(
         copy=bool(given.copy),
         stall_timeout_seconds=given.stall_timeout_seconds,
     )
-
-
-def _shown(given: LoaderArguments, run: RunOptions, order: Order) -> dict[str, Any]:
-    """Return the options as repr shows them, the parts by their class."""
-    parts = {"datareader": run.reader, "dataset": given.dataset, "datacollator": given.datacollator}
-    return {
-        **vars(given),
-        "data_dir": f"{run.chunks.root} ({len(run.chunks):,} chunks)",
-        "seed": order.seed,
-        "batch_size": run.rule.batch_size,
-        "shuffle_window": order.shuffle_window,
-        "max_bytes": run.max_bytes,
-        **{name: AsWritten(f"{type(part).__name__}()") for name, part in parts.items() if part is not None},
-    }
