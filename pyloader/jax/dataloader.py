@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,8 @@ from pyloader.jax.state import LoaderState, is_traced, json_from_state, state_fr
 from pyloader.jax.transforms.mapping import Elementwise
 
 __all__ = ["DataLoader", "LoaderIterator"]
+
+Body: TypeAlias = Callable[[PyTree, PyTree, Any], tuple[PyTree, PyTree]]  # carry, batch, mask -> carry, output
 
 
 class DataLoader(Closing):
@@ -116,11 +118,7 @@ class DataLoader(Closing):
         return LoaderIterator(self, state, self.steps_per_epoch if steps is None else steps)
 
     def scan_epoch(
-        self,
-        state: LoaderState,
-        carry: PyTree,
-        body_fn: Callable[[PyTree, PyTree, Any], tuple[PyTree, PyTree]],
-        unroll: bool | int = False,
+        self, state: LoaderState, carry: PyTree, body_fn: Body, unroll: bool | int = False
     ) -> tuple[LoaderState, PyTree, PyTree]:
         """Run `body_fn` over an epoch's batches in one `jax.lax.scan`.
 
@@ -178,12 +176,7 @@ class DataLoader(Closing):
         return element, mask
 
     def _epoch(
-        self,
-        state: LoaderState,
-        carry: PyTree,
-        *,
-        body_fn: Callable[[PyTree, PyTree, Any], tuple[PyTree, PyTree]],
-        unroll: bool | int,
+        self, state: LoaderState, carry: PyTree, *, body_fn: Body, unroll: bool | int
     ) -> tuple[LoaderState, PyTree, PyTree]:
         if self._block_steps > 1:
             return self._epoch_in_blocks(state, carry, body_fn=body_fn, unroll=unroll)
@@ -197,13 +190,12 @@ class DataLoader(Closing):
         return state, carry, outputs
 
     def _epoch_in_blocks(
-        self, state: LoaderState, carry: PyTree, *, body_fn: Callable[..., Any], unroll: bool | int
+        self, state: LoaderState, carry: PyTree, *, body_fn: Body, unroll: bool | int
     ) -> tuple[LoaderState, PyTree, PyTree]:
         """Do the same with one call to the host for several steps: such calls cost more than many a batch."""
 
         def step(carry: PyTree, given: tuple[PyTree, Any]) -> tuple[PyTree, PyTree]:
-            answer: tuple[PyTree, PyTree] = body_fn(carry, *self._transform(*given))
-            return answer
+            return body_fn(carry, *self._transform(*given))
 
         def block(count: int) -> Callable[..., Any]:
             def body(loop: tuple[LoaderState, PyTree], _: None) -> tuple[tuple[LoaderState, PyTree], PyTree]:
