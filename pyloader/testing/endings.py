@@ -12,7 +12,6 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from pyloader.deliver import map_ahead
 from pyloader.errors import ForkError
 from pyloader.testing.faults import AnnouncedReads, altered
 from pyloader.testing.laws import assert_same_batches, broken
@@ -112,7 +111,9 @@ def _collected_elsewhere(make: Callable[[], Any]) -> None:
     next(loader)
     loader.itself = loader  # a cycle, which only the collector finds
     del loader
-    list(map_ahead(lambda _: gc.collect(), [0], num_threads=1, name="collect"))
+    thread = threading.Thread(target=gc.collect, name="pyloader-collect")
+    thread.start()
+    thread.join()
 
 
 def _run_to_its_end(make: Callable[[], Any]) -> None:
