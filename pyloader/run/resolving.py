@@ -62,7 +62,10 @@ def _reader(given: LoaderArguments, chunks: ChunkList) -> tuple[DataReader, Null
     reader = _reader_of(chunks) if given.datareader is None else given.datareader
     known = chunks.manifest.columns if chunks.manifest is not None and is_ours else ()
     nulls = nulls_of(given.nulls, known, gaps_make_lists=reader.gaps_make_lists)
-    return _reader_with_nulls(reader, nulls), nulls
+    if nulls is not None and isinstance(reader, ParquetReader):  # which fills them itself, faster than others can after
+        reader = copy(reader)  # other loaders may have the same one
+        reader.nulls = nulls
+    return reader, nulls
 
 
 def _reader_of(chunks: ChunkList) -> DataReader:
@@ -80,15 +83,6 @@ def _reader_of(chunks: ChunkList) -> DataReader:
             what = f"holds chunks of different kinds, {chunks.names[0]} and {name}."
             raise DataDirError(str(chunks.root), what, f"Name those of one kind: data_dir='{chunks.root}/*{suffix}'")
     return reader
-
-
-def _reader_with_nulls(reader: DataReader, nulls: Nulls | None) -> DataReader:
-    """Return a reader that fills nulls itself, where that is faster; else `reader`: its columns are filled after."""
-    if nulls is None or not isinstance(reader, ParquetReader):
-        return reader
-    filling = copy(reader)  # other loaders may have the same reader
-    filling.nulls = nulls
-    return filling
 
 
 def _window(shuffle_window: int | None, shuffle: str) -> int:
