@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-
 if TYPE_CHECKING:
     from pyloader.collate import NumpyDataCollator, PaddingDataCollator
     from pyloader.columns import Columns
@@ -48,35 +47,25 @@ if TYPE_CHECKING:
     from pyloader.write import ChunkWriter, compact, split
 
 # Where each name comes from: imported when it is first used.
-_HOMES = {
-    "ArrayRecordReader": "read",
-    "ChunkWriter": "write",
-    "Columns": "columns",
-    "DataCollator": "datacollator",
-    "DataLoader": "dataloader",
-    "DataReader": "datareader",
-    "Dataset": "dataset",
-    "DelimitedReader": "read",
-    "JsonLineDataReader": "read",
-    "JsonlReader": "read",
-    "MAX_QUEUE_SIZE": "run.loader_options",
-    "NumpyDataCollator": "collate",
-    "NumpyReader": "read",
-    "PAD_": "encode",
-    "PAD_IDX": "encode",
-    "PaddingDataCollator": "collate",
-    "ParquetReader": "read",
-    "PyLoaderError": "errors",
-    "TextDataset": "encode",
-    "TextReader": "read",
-    "TokenReader": "read",
-    "World": "world",
-    "compact": "write",
-    "open_chunk": "files",
-    "reader_for": "read",
-    "register_reader": "read",
-    "split": "write",
+_NAMES = {
+    "collate": "NumpyDataCollator PaddingDataCollator",
+    "columns": "Columns",
+    "datacollator": "DataCollator",
+    "dataloader": "DataLoader",
+    "datareader": "DataReader",
+    "dataset": "Dataset",
+    "encode": "PAD_ PAD_IDX TextDataset",
+    "errors": "PyLoaderError",
+    "files": "open_chunk",
+    "read": (
+        "ArrayRecordReader DelimitedReader JsonLineDataReader JsonlReader NumpyReader ParquetReader TextReader "
+        "TokenReader reader_for register_reader"
+    ),
+    "run.loader_options": "MAX_QUEUE_SIZE",
+    "world": "World",
+    "write": "ChunkWriter compact split",
 }
+_HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
     "MAX_QUEUE_SIZE",

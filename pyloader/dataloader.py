@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from pyloader.audit import ReceiptWriter
 from pyloader.datacollator import DataCollator
 from pyloader.datareader import DataReader
 from pyloader.dataset import Dataset
@@ -26,6 +27,7 @@ from pyloader.run.loader_options import MAX_QUEUE_SIZE, LoaderOptions
 from pyloader.run.loop import Loop, State
 from pyloader.run.resolving import in_version_of_state, resolve
 from pyloader.run.run import ChunkRun
+from pyloader.run.skipped import Quarantine
 from pyloader.world import World
 
 __all__ = ["MAX_QUEUE_SIZE", "DataLoader"]
@@ -174,7 +176,10 @@ class DataLoader(Loop[Position, Any], HasPosition):
         Loop.__init__(self, "DataLoader", position, Counters(), bar)
         self._options = options
         self._has_for = False  # a `for` has begun in this run
-        self._quarantine, self._receipts = options.new_quarantine(), options.new_receipts()
+        self._quarantine = Quarantine(options.run, options.given.quarantine)
+        if (audit_dir := options.given.audit_dir) is not None:
+            self._receipts = ReceiptWriter(audit_dir, rank=options.world.rank, size=options.world.size)
+            self._receipts.data_version = options.run.chunks.data_version
 
     def __getstate__(self) -> dict[str, Any]:
         return {"options": self._options, "state": self._delivered().state, "is_over": self._state is State.OVER}
@@ -303,7 +308,7 @@ class DataLoader(Loop[Position, Any], HasPosition):
         options, position, left_out = in_version_of_state(before, state).resuming(state)
         self._go_to(position, State.LOADED)
         if options.run.chunks is not before.run.chunks:
-            self._quarantine = options.new_quarantine()
+            self._quarantine = Quarantine(options.run, options.given.quarantine)
             if self._receipts is not None:
                 self._receipts.data_version = options.run.chunks.data_version
             self._bar = ProgressBar(options.steps_per_epoch) if self._bar is not None else None
@@ -337,7 +342,7 @@ class DataLoader(Loop[Position, Any], HasPosition):
             if options.is_last_of_run(position.epoch):
                 raise StopIteration
             position = position.next_epoch()
-        num_epochs = options.num_epochs
+        num_epochs = options.given.num_epochs
         end_epoch = None if num_epochs is None else (position.epoch // num_epochs + 1) * num_epochs
         return ChunkRun(options.run, position, end_epoch, counters, self._quarantine, steps, at_first)
 

@@ -17,6 +17,7 @@ __all__ = [
     "checked_integer",
     "checked_max_skipped",
     "checked_seconds",
+    "checked_word",
     "format_bytes",
     "names_of",
     "parse_bytes",
@@ -136,6 +137,21 @@ def checked_seconds(name: str, value: Any) -> float | None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
         raise ValueError(f"{name} must be a number of seconds above 0, got {value!r}")
     return value
+
+
+def checked_word(name: str, value: Any, *choices: str) -> str:
+    """Return `value`, which is one of `choices`.
+
+    >>> checked_word("fruit", "pear", "apple", "pear")
+    'pear'
+
+    Raises:
+      ValueError: it is none of them.
+    """
+    if value not in choices:
+        *others, last = (f'"{word}"' for word in choices)
+        raise ValueError(f"{name} must be {', '.join(others)} or {last}, not {value!r}")
+    return str(value)
 
 
 def check_workers(worker_kind: str, num_workers: int) -> None:

@@ -104,7 +104,8 @@ class Comparison:
             for step in steps[: _NAMED - num_named].tolist():
                 what = self._culprits(epoch, first + step, span, excess[step])
                 yield _finding("differs", epoch, first + step, first + step + 1, who, what)
-            for run in _runs(steps[_NAMED - num_named :]):
+            others = steps[_NAMED - num_named :]
+            for run in filter(len, np.split(others, np.flatnonzero(np.diff(others) != 1) + 1)):  # of steps in a row
                 yield _finding("differs", epoch, first + run[0], first + run[-1] + 1, who, "other samples than planned")
             num_named = min(_NAMED, num_named + len(steps))
 
@@ -144,11 +145,6 @@ class Comparison:
 def _told(parts: Iterable[Part]) -> Iterator[tuple[Part, Span]]:
     for part in parts:
         yield from ((part, span) for span in part.spans)
-
-
-def _runs(steps: np.ndarray) -> list[np.ndarray]:
-    """Return the runs of consecutive numbers in sorted ones."""
-    return [run for run in np.split(steps, np.flatnonzero(np.diff(steps) != 1) + 1) if len(run)]
 
 
 def _finding(kind: str, epoch: int, first: int, stop: int, who: str, what: str) -> Finding:

@@ -33,7 +33,6 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("data_dir", metavar="DATA_DIR", help="the chunks that were read")
     parser.add_argument("--json", action="store_true", help="the findings as JSON")
     parser.add_argument("-q", "--quiet", action="store_true", help="nothing to say when all is well")
-    parser.set_defaults(func=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -29,19 +29,12 @@ _FASTER = 1.1  # times; less may be chance
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One loader, and what was measured of it.
+    """One loader, and what was measured of it."""
 
-    Attributes:
-      options: What its DataLoader was given; None for a loader of the user's own.
-      name: What it differs by, as one would write it.
-      measurement: The figures.
-      stats: Where the time went; None where the loader does not tell.
-    """
-
-    options: dict[str, Any] | None
-    name: str
-    measurement: Measurement
-    stats: ChunkStats | None
+    options: dict[str, Any] | None  # what its DataLoader was given; None for a loader of the user's own
+    name: str  # what it differs by, as one would write it
+    measurement: Measurement  # the figures
+    stats: ChunkStats | None  # where the time went; None where the loader does not tell
 
 
 def add_parser(subparsers: Any) -> None:
@@ -71,7 +64,6 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--alone", action="store_true", help="try no other options")
     parser.add_argument("--json", action="store_true", help="everything as JSON")
     parser.add_argument("-q", "--quiet", action="store_true", help="no bar")
-    parser.set_defaults(func=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -39,7 +39,6 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("demo", help=what, description=what)
     parser.add_argument("path", nargs="?", type=Path, help="your own text or .jsonl; without it, Python's own library")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="an empty directory in which to keep the chunks")
-    parser.set_defaults(func=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

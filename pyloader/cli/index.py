@@ -65,7 +65,6 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--dry-run", action="store_true", help="count, and write nothing")
     parser.add_argument("--json", action="store_true", help="the manifest as JSON on standard output")
     parser.add_argument("-q", "--quiet", action="store_true", help="no bar, and nothing to say when all is well")
-    parser.set_defaults(func=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

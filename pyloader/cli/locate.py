@@ -40,7 +40,6 @@ def add_parser(subparsers: Any) -> None:
         "--step", metavar="N", type=int, help="which, counted from 0 over all epochs; without it, the next"
     )
     parser.add_argument("--json", action="store_true", help="the samples as JSON")
-    parser.set_defaults(func=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -77,7 +77,8 @@ def _run(command: str, words: list[str]) -> int:
         print(f"{below}{one_line(str(exc))}" if str(exc) else f"{below}{name}: stopped", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        _forget_stdout()
+        with contextlib.suppress(OSError, ValueError):  # the interpreter's last flush would complain once more
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
     except (PyLoaderError, OSError, ValueError, TypeError) as exc:
         if os.environ.get("PYLOADER_TRACEBACK"):
@@ -94,7 +95,7 @@ def _dispatch(command: str, words: list[str]) -> int:
     arguments, unknown = parser.parse_known_args(words)
     if unknown:
         raise ValueError(f"there is no option {unknown[0]!r}. See them all: pyloader {command} --help")
-    code: int = arguments.func(arguments)
+    code: int = module.run(arguments)
     return code
 
 
@@ -131,9 +132,3 @@ def _show(text: str, code: int) -> int:
 def _complain(name: str, message: str) -> int:
     print(f"{name}: error: {one_line(message)}", file=sys.stderr)
     return WRONG_USE
-
-
-def _forget_stdout() -> None:
-    """Let the interpreter's last flush go nowhere, instead of complaining about the closed pipe once more."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

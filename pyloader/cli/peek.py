@@ -56,7 +56,6 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--versions", action="store_true", help="only list the versions of a set that was added to")
     parser.add_argument("--json", action="store_true", help="everything as JSON")
     parser.add_argument("-q", "--quiet", action="store_true", help="no bar, and no samples")
-    parser.set_defaults(func=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

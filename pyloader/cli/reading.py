@@ -29,15 +29,10 @@ _AS_THEY_ARE = "class AsTheyAre(DataCollator): collate_batch = staticmethod(dict
 
 @dataclass(frozen=True, kw_only=True)
 class Way:
-    """How to read samples into batches.
+    """How to read samples into batches."""
 
-    Attributes:
-      lines: What to write.
-      batch: What each column of a batch is then, in words.
-    """
-
-    lines: tuple[str, ...]
-    batch: tuple[str, ...]
+    lines: tuple[str, ...]  # what to write
+    batch: tuple[str, ...]  # what each column of a batch is then, in words
 
 
 def way_to_read(
@@ -73,7 +68,8 @@ def way_to_read(
     if gaps:
         options.append('nulls="nan"')
     if reader is not None:
-        before.insert(0, _import_of(reader))
+        module = "pyloader.read" if reader.__module__.startswith("pyloader.read.") else reader.__module__
+        before.insert(0, f"from {module} import {reader.__qualname__.partition('.')[0]}")
     imports = [f"from pyloader import {', '.join(names)}"] if len(names) > 1 or before else []
     lines = (*imports, *before, f"DataLoader({', '.join(options)})")
     return Way(lines=lines, batch=tuple(_describe_batch(sight.rows, batch, batch_size)))
@@ -138,11 +134,6 @@ def _describe_batch(rows: Columns, batch: Columns, batch_size: int) -> Iterator[
         if raw.kind == "list" and len({len(row) for row in values}) > 1:
             shape[1] = f"up to {shape[1]}"
         yield f"{spec.name}: {np.dtype(spec.dtype).name} [{', '.join(map(str, shape))}]"
-
-
-def _import_of(reader: type[DataReader]) -> str:
-    module = "pyloader.read" if reader.__module__.startswith("pyloader.read.") else reader.__module__
-    return f"from {module} import {reader.__qualname__.partition('.')[0]}"
 
 
 def expectations(

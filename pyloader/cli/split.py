@@ -28,6 +28,10 @@ from pyloader.write.token_files import Windows
 
 __all__ = ["add_parser", "run"]
 
+# What is typed and goes to `split`, under the same name, but for these; and what of it --check needs.
+_OWN = ("places", "check", "json", "quiet")
+_READING = ("input_format", "delimiter", "quote", "output_format", "encode", "where", "fill", "columns")
+
 _EXAMPLES = """examples:
   pyloader split dump.jsonl chunks/
   pyloader split 'dump/*.jsonl.zst' chunks/ --shuffle --holdout val=0.5% --workers 8
@@ -146,7 +150,6 @@ def add_parser(subparsers: Any) -> None:
     )
     how.add_argument("--json", action="store_true", help="what was made, as JSON on standard output")
     how.add_argument("-q", "--quiet", action="store_true", help="no bar, and nothing to say when all is well")
-    parser.set_defaults(func=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -157,63 +160,19 @@ def run(arguments: argparse.Namespace) -> int:
     for option, typed in (("--encode", arguments.encode), ("--where", arguments.where)):
         if typed is not None:
             typed_object(option, typed)  # here, where the working directory is looked into too
+    options = {name: value for name, value in vars(arguments).items() if name not in _OWN}
+    options |= {name: dict(options[name] or ()) or None for name in ("holdout", "fill")}
     if arguments.check:
-        return list_bad_rows(_request(arguments, inputs, output_dir), quiet=arguments.quiet)
-    report = split(
-        inputs,
-        output_dir,
-        chunk_bytes=arguments.chunk_bytes,
-        chunk_samples=arguments.chunk_samples,
-        num_chunks=arguments.num_chunks,
-        shuffle=arguments.shuffle,
-        seed=arguments.seed,
-        holdout=dict(arguments.holdout or ()) or None,
-        holdout_by=arguments.holdout_by,
-        unique=arguments.unique,
-        workers=arguments.workers,
-        engine=arguments.engine,
-        address=arguments.address,
-        input_format=arguments.input_format,
-        delimiter=arguments.delimiter,
-        quote=arguments.quote,
-        window=arguments.window,
-        stride=arguments.stride,
-        dtype=arguments.dtype,
-        output_format=arguments.output_format,
-        encode=arguments.encode,
-        where=arguments.where,
-        fill=dict(arguments.fill or ()) or None,
-        columns=arguments.columns,
-        overwrite=arguments.overwrite,
-        append=arguments.append,
-        again=arguments.again,
-        max_skipped=arguments.max_skipped,
-        quarantine=arguments.quarantine,
-        scratch_dir=arguments.scratch_dir,
-        discard_stopped=arguments.discard_stopped,
-        progress=not arguments.quiet,
-    )
+        windows = Windows.of(options["window"], options["stride"], options["dtype"])
+        read = {name: options[name] for name in _READING}
+        request = Request(inputs=inputs, output_dir=output_dir, windows=windows, **read)
+        return list_bad_rows(request, quiet=arguments.quiet)
+    report = split(inputs, output_dir, **options, progress=not arguments.quiet)
     if arguments.json:
         print(as_json(report.as_dict()))
     elif not arguments.quiet:
-        print(_screen(report, dict(arguments.fill or ()), arguments.quarantine))
+        print(_screen(report, options["fill"] or {}, arguments.quarantine))
     return GOOD
-
-
-def _request(arguments: argparse.Namespace, inputs: list[str] | dict[str, str], output_dir: str) -> Request:
-    return Request(
-        inputs=inputs,
-        output_dir=output_dir,
-        input_format=arguments.input_format,
-        delimiter=arguments.delimiter,
-        quote=arguments.quote,
-        windows=Windows.of(arguments.window, arguments.stride, arguments.dtype),
-        output_format=arguments.output_format,
-        encode=arguments.encode,
-        where=arguments.where,
-        fill=dict(arguments.fill or ()) or None,
-        columns=arguments.columns,
-    )
 
 
 def _discard(output_dir: str, *, quiet: bool) -> int:

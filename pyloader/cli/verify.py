@@ -40,7 +40,6 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--sizes-only", action="store_true", help="names and sizes only: nothing is read")
     parser.add_argument("--json", action="store_true", help="the findings as JSON")
     parser.add_argument("-q", "--quiet", action="store_true", help="no bar, and nothing to say when all is well")
-    parser.set_defaults(func=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

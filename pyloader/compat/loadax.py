@@ -11,7 +11,7 @@ import numpy as np
 from pyloader.indexed.dataloader import DataLoader
 from pyloader.indexed.dataset import Dataset
 from pyloader.indexed.rows import Rows, items_of
-from pyloader.options import checked_integer
+from pyloader.options import checked_integer, checked_word
 from pyloader.world import World, resolve_world
 
 __all__ = ["Batcher", "DataLoaderBuilder"]
@@ -74,9 +74,7 @@ class DataLoaderBuilder(Generic[Item, Batch]):
           rule: "keep" a short batch, "drop" them, or "wrap": fill the batch with the items before them.  Unless set it
             is "keep", and "wrap" on several shards.
         """
-        if rule not in ("keep", "drop", "wrap"):
-            raise ValueError(f'last_batch must be "keep", "drop" or "wrap", not {rule!r}')
-        return self._with(last_batch=rule)
+        return self._with(last_batch=checked_word("last_batch", rule, "keep", "drop", "wrap"))
 
     def shard(
         self,

@@ -58,7 +58,8 @@ def converter(
     if target.exists() and (not target.is_dir() or (not replace and any(target.iterdir()))):
         remedy = "Name another place, or pass replace=True" if target.is_dir() else "Name another place"
         raise ValueError(f"output_dir {target} {'is not empty' if target.is_dir() else 'is a file'}. {remedy}")
-    if others := [name for name in (os.listdir(target) if target.is_dir() else ()) if not _is_own_name(name)]:
+    there = [] if not target.is_dir() else os.listdir(target)
+    if others := [name for name in there if name != META_NAME and not re.fullmatch(r"\d+\.ar", name)]:
         raise ValueError(f"output_dir {target} holds {min(others)}, which converter did not write. Name another place")
     target.parent.mkdir(parents=True, exist_ok=True)
     starts = range(0, len(array), blocksize)
@@ -75,10 +76,6 @@ def converter(
             bar.update(len(rows))
         meta = Meta(length=len(array), shape=array.shape[1:], dtype=str(array.dtype.newbyteorder("=")), blocks=blocks)
         (directory / META_NAME).write_bytes(msgspec.json.encode(meta))
-
-
-def _is_own_name(name: str) -> bool:
-    return name == META_NAME or re.fullmatch(r"\d+\.ar", name) is not None
 
 
 def _write(module: Any, path: Path, rows: np.ndarray, options: str) -> None:

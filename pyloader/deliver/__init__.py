@@ -6,13 +6,13 @@ Everything else in the package is ordinary, sequential iterators; `map_in_order`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from pyloader.deliver.budget import Budget, Lease
 from pyloader.deliver.byte_budget import ByteBudget, Reservation, Size
 from pyloader.deliver.inline import InlineMap
-from pyloader.deliver.lifecycle import Steps, StepsClosed, end_with
+from pyloader.deliver.lifecycle import Closing, Steps, StepsClosed, end_with
 from pyloader.deliver.once import Once, PerThread
 from pyloader.deliver.processes import RemoteFunction
 from pyloader.deliver.retries import Retries
@@ -22,6 +22,7 @@ from pyloader.deliver.turns import Turn, this_thread
 __all__ = [
     "Budget",
     "ByteBudget",
+    "Closing",
     "Lease",
     "Once",
     "PerThread",
@@ -34,7 +35,6 @@ __all__ = [
     "StepsClosed",
     "Turn",
     "end_with",
-    "map_ahead",
     "map_in_order",
     "this_thread",
 ]
@@ -64,21 +64,3 @@ def map_in_order(
     return ThreadedMap(
         fn, items, num_threads=num_threads, budget=budget, weight=weight, name=name, describe=describe, watch=watch
     )
-
-
-def map_ahead(
-    fn: Callable[[In], Out], items: Iterable[In], *, num_threads: int, name: str = "map", max_ahead: int | None = None
-) -> Iterator[Out]:
-    """Yield `map(fn, items)`, at most `max_ahead` results (twice the threads unless given) ahead of the caller.
-
-    Closing the generator, or leaving its loop, ends the threads.
-    """
-    budget = Budget(max_ahead or max(1, 2 * num_threads), blocking=num_threads > 0)
-    steps = Steps()
-    step = steps.add(map_in_order(fn, items, num_threads=num_threads, budget=budget, name=name))
-    try:
-        for result in step:
-            yield result
-            budget.give_back()
-    finally:
-        steps.close()

@@ -8,15 +8,29 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from pyloader.errors import ForkError
 
-__all__ = ["Awaited", "Guarded", "Step", "Steps", "StepsClosed", "end_with"]
+__all__ = ["Awaited", "Closing", "Guarded", "Step", "Steps", "StepsClosed", "end_with"]
 
 _log = logging.getLogger("pyloader")
 
 _CLOSE_SECONDS = 5.0
+
+
+class Closing:
+    """Something that the end of a `with` closes."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End what runs, and close what is open."""
+        raise NotImplementedError
 
 
 class StepsClosed(Exception):

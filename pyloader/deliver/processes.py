@@ -44,8 +44,7 @@ def _close_connections() -> None:
 
 
 # A forked child that kept them open would keep the workers alive after their parent's death, and hide theirs from it.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_close_connections)
+os.register_at_fork(after_in_child=_close_connections)
 
 
 class RemoteFunction(Awaited, Generic[Out]):

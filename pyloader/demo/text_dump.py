@@ -21,16 +21,11 @@ _BLOCK_CHARACTERS = 2**20
 
 @dataclass(slots=True)
 class TextDump:
-    """What was written.
+    """What was written."""
 
-    Attributes:
-      num_samples: Lines in the dump; the ids are 0 .. num_samples - 1.
-      num_bytes: The text's size as UTF-8.
-      byte_counts: int64 array of shape [256]: how often each byte occurs in the text.
-    """
-
-    num_samples: int = 0
-    num_bytes: int = 0
+    num_samples: int = 0  # lines in the dump; the ids are 0 .. num_samples - 1
+    num_bytes: int = 0  # the text's size as UTF-8
+    # int64 array of shape [256]: how often each byte occurs in the text
     byte_counts: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
 
 

@@ -21,20 +21,13 @@ __all__ = ["ChunkList", "fingerprint_of", "form_of"]
 
 @dataclass(frozen=True, eq=False)
 class ChunkList:
-    """The chunks of a dataset, sorted by name.
+    """The chunks of a dataset, sorted by name."""
 
-    Attributes:
-      root: The directory that the names are relative to.
-      names: The chunks' paths relative to `root`, with forward slashes, sorted.
-      sizes: int64 array of shape [len(names)]: bytes on disk.
-      manifest: What is known of them, one entry for each in the same order, or None.
-      newest: The manifest of the newest version of a set that may have several; None where there are no versions.
-    """
-
-    root: Path
-    names: tuple[str, ...]
-    sizes: np.ndarray
-    manifest: Manifest | None = None
+    root: Path  # the directory that the names are relative to
+    names: tuple[str, ...]  # the chunks' paths relative to `root`, with forward slashes, sorted
+    sizes: np.ndarray  # int64 array of shape [len(names)]: bytes on disk
+    manifest: Manifest | None = None  # what is known of them, one entry for each in the same order, or None
+    # the manifest of the newest version of a set that may have several; None where there are no versions
     newest: Manifest | None = None
 
     def __len__(self) -> int:

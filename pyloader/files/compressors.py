@@ -34,17 +34,10 @@ class Packer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Compressor:
-    """One way to pack a file.
+    """One way to pack a file."""
 
-    Attributes:
-      name: As people call it.
-      unpacked: Makes what reads one open file, whose path it is told.
-      packer: Makes what packs one member (gzip), frame (zstd) or stream (xz, bzip2).
-    """
-
-    name: str
-    unpacked: Callable[[IO[bytes], str], Unpacked]
-    packer: Callable[[], Packer]
+    unpacked: Callable[[IO[bytes], str], Unpacked]  # makes what reads one open file, whose path it is told
+    packer: Callable[[], Packer]  # makes what packs one member (gzip), frame (zstd) or stream (xz, bzip2)
 
 
 def packing_of(path: str | os.PathLike[str]) -> str:
@@ -140,7 +133,6 @@ class _Packing(io.RawIOBase):
 
 COMPRESSORS = {
     ".gz": Compressor(
-        "gzip",
         partial(
             UnpackedMembers,
             packing="gzip",
@@ -152,12 +144,10 @@ COMPRESSORS = {
         lambda: zlib.compressobj(6, wbits=31),
     ),
     ".zst": Compressor(
-        "zstd",
         UnpackedFrames,
         lambda: zstandard.ZstdCompressor(level=3, write_checksum=True, threads=0).compressobj(),
     ),
     ".xz": Compressor(
-        "xz",
         partial(
             UnpackedMembers,
             packing="xz",
@@ -169,7 +159,6 @@ COMPRESSORS = {
         lzma.LZMACompressor,
     ),
     ".bz2": Compressor(
-        "bzip2",
         partial(
             UnpackedMembers,
             packing="bzip2",

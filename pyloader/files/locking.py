@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import logging
 import os
 import shlex
@@ -19,9 +20,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pyloader.errors import OutputDirError
-
-if sys.platform != "win32":
-    import fcntl
 
 __all__ = ["LOCK_NAME", "DirectoryLock", "locked"]
 
@@ -83,8 +81,6 @@ def locked(directories: Sequence[Path]) -> Iterator[None]:
 
 
 def _locked_file(directory: Path, path: Path) -> int | None:
-    if sys.platform == "win32":
-        return None
     while True:
         directory.mkdir(parents=True, exist_ok=True)
         try:
@@ -163,5 +159,4 @@ def _forget_locks() -> None:
     _held.clear()
 
 
-if sys.platform != "win32":
-    os.register_at_fork(after_in_child=_forget_locks)
+os.register_at_fork(after_in_child=_forget_locks)

@@ -208,7 +208,7 @@ def sorted_and_checked(path: str | os.PathLike[str], manifest: Manifest) -> Mani
     chunks = tuple(sorted(manifest.chunks, key=operator.attrgetter("file")))
     columns = tuple(sorted(manifest.columns, key=operator.attrgetter("name")))
     for chunk in chunks:
-        if not _stays_inside(chunk.file):
+        if "\0" in chunk.file or {"", ".", ".."}.intersection(chunk.file.split("/")):
             raise _damaged(path, f"the chunk {chunk.file!r} is not a plain path below the chunks' directory")
     for what, names in (("chunk", [chunk.file for chunk in chunks]), ("column", [column.name for column in columns])):
         for name, following in itertools.pairwise(names):
@@ -225,10 +225,6 @@ def sorted_and_checked(path: str | os.PathLike[str], manifest: Manifest) -> Mani
             found = f"has kind {column.kind!r}, dtype {column.dtype!r}{shape}"
             raise _damaged(path, f"the column {column.name!r} {found}")
     return msgspec.structs.replace(manifest, chunks=chunks, columns=columns)
-
-
-def _stays_inside(file: str) -> bool:
-    return "\0" not in file and not {"", ".", ".."}.intersection(file.split("/"))
 
 
 def _makes_sense(column: ColumnSpec) -> bool:

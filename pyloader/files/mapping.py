@@ -51,12 +51,8 @@ class MappedFiles:
         if kept is None or kept[0] != identity:
             kept = identity, map_file(path)
         self._kept[path] = kept
-        if _num_kept() > self._max_files:
+        mapped = [known() for known in list(_all_mapped)]
+        if sum(len(each._kept) for each in mapped if each is not None) > self._max_files:
             with contextlib.suppress(KeyError):  # other threads have taken the last ones
                 self._kept.popitem(last=False)
         return kept[1]
-
-
-def _num_kept() -> int:
-    mapped = [known() for known in list(_all_mapped)]
-    return sum(len(each._kept) for each in mapped if each is not None)

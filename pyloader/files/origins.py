@@ -15,25 +15,15 @@ _STANDARD_INPUT = "-"
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What one command made: the next `num_chunks` chunks of a manifest, in the order of their names.
+    """What one command made: the next `num_chunks` chunks of a manifest, in the order of their names."""
 
-    Attributes:
-      num_chunks: How many.
-      command: The command; "" when it is not known.
-      dump: What it read, to be shown.
-      fingerprint: Of its inputs and options.
-      content: Of all its rows; "" when it is not known.
-      sizes: By which its chunks were cut, where the command does not say it.
-      is_partial: Whether other chunks that it made were joined since.
-    """
-
-    num_chunks: int
-    command: str = ""
-    dump: str = ""
-    fingerprint: str = ""
-    content: str = ""
-    sizes: dict[str, int] = msgspec.field(default_factory=dict)
-    is_partial: bool = False
+    num_chunks: int  # how many
+    command: str = ""  # the command; "" when it is not known
+    dump: str = ""  # what it read, to be shown
+    fingerprint: str = ""  # of its inputs and options
+    content: str = ""  # of all its rows; "" when it is not known
+    sizes: dict[str, int] = msgspec.field(default_factory=dict)  # how it was cut, where the command does not say it
+    is_partial: bool = False  # whether other chunks that it made were joined since
 
     @property
     def can_be_repeated(self) -> bool:

@@ -32,7 +32,7 @@ def room_of(max_bytes: int | None) -> Iterator[None]:
 @functools.cache
 def half_of_memory() -> int:
     """Return half of the memory that this process may use, in bytes: of its control group, the machine or ulimit."""
-    return min(memory_limits().values(), default=2**63 - 1) // 2
+    return min(memory_limits().values()) // 2
 
 
 def longest_line(room: Room | None = None) -> float:

@@ -22,20 +22,15 @@ _UNFINISHED = (".part", ".partial", ".crdownload", ".download", ".incomplete", "
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What one walk through a directory found; all names are relative to it, with forward slashes, sorted.
+    """What one walk through a directory found; all names are relative to it, with forward slashes, sorted."""
 
-    Attributes:
-      chunks: Name -> bytes on disk, of everything that is a chunk by its name.
-      ignored: Files and directories (with a "/" behind) that are no chunks by their names.
-      unfinished: Downloads under way, or broken off.
-      unreadable: Name -> what keeps it from being read.
-      manifests: The directories that hold a manifest.json; "" is the directory itself.
-    """
-
+    # name -> bytes on disk, of everything that is a chunk by its name
     chunks: dict[str, int] = field(default_factory=dict)
+    # files and directories (with a "/" behind) that are no chunks by their names
     ignored: list[str] = field(default_factory=list)
-    unfinished: list[str] = field(default_factory=list)
-    unreadable: dict[str, str] = field(default_factory=dict)
+    unfinished: list[str] = field(default_factory=list)  # downloads under way, or broken off
+    unreadable: dict[str, str] = field(default_factory=dict)  # name -> what keeps it from being read
+    # the directories that hold a manifest.json; "" is the directory itself
     manifests: list[str] = field(default_factory=list)
 
 

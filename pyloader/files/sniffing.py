@@ -46,19 +46,12 @@ _SUSPECTS = frozenset(bytes([byte]) for byte in b"\xff\xfe\x1f\x28\xfd\x04P\x937
 
 
 class Kind(NamedTuple):
-    """What a file is.
+    """What a file is."""
 
-    Attributes:
-      what: In words, after "is ".
-      hint: What helps.
-      suffixes: Those that such a file has by right.
-      is_text: Whether it can be read as lines of text all the same.
-    """
-
-    what: str
-    hint: str
-    suffixes: tuple[str, ...] = ()
-    is_text: bool = False
+    what: str  # in words, after "is "
+    hint: str  # what helps
+    suffixes: tuple[str, ...] = ()  # those that such a file has by right
+    is_text: bool = False  # whether it can be read as lines of text all the same
 
 
 _PAGE_KIND = Kind(

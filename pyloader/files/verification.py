@@ -14,6 +14,7 @@ from pyloader.files.chunk_list import ChunkList
 from pyloader.files.manifest import ChunkEntry, checksum_of
 from pyloader.files.origins import makers_of
 from pyloader.files.scanning import chunk_bytes
+from pyloader.options import checked_word
 
 __all__ = ["VERIFY_MODES", "Verification", "as_listed", "byte_difference", "size_difference", "verification_of"]
 
@@ -117,9 +118,7 @@ def verification_of(chunks: ChunkList, mode: str) -> Verification | None:
     Raises:
       ValueError: there is no such mode, or there are no checksums to compare with.
     """
-    if mode not in VERIFY_MODES:
-        raise ValueError(f'verify must be "never", "first" or "always", not {mode!r}')
-    if mode == "never":
+    if checked_word("verify", mode, *VERIFY_MODES) == "never":
         return None
     entries = () if chunks.manifest is None else chunks.manifest.chunks
     without = next((entry.file for entry in entries if not entry.checksum), None)

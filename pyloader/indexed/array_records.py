@@ -39,19 +39,12 @@ _Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Meta(msgspec.Struct, frozen=True, kw_only=True):
-    """What meta.json says, as `converter` writes it.
+    """What meta.json says, as `converter` writes it."""
 
-    Attributes:
-      length: How many rows there are.
-      shape: The shape of a row.
-      dtype: The dtype of its numbers, "float32".
-      blocks: The files, beside it, in the order of their rows.
-    """
-
-    length: _Count
-    shape: tuple[_Count, ...]
-    dtype: str
-    blocks: tuple[str, ...]
+    length: _Count  # how many rows there are
+    shape: tuple[_Count, ...]  # the shape of a row
+    dtype: str  # the dtype of its numbers, "float32"
+    blocks: tuple[str, ...]  # the files, beside it, in the order of their rows
 
 
 class ARDataset(FileDataset[np.ndarray]):

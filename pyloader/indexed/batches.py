@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from types import TracebackType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from pyloader.deliver import Budget, RemoteFunction, Steps
+from pyloader.deliver import Budget, Closing, RemoteFunction, Steps
 from pyloader.errors import ClosedError, PyLoaderError
 from pyloader.indexed.making import STAGES, MakeBatches, Pace, group_making
 from pyloader.indexed.options import ItemOptions
@@ -84,7 +83,7 @@ class ItemRun(Handover[ItemPosition]):
             raise PyLoaderError(f"{note}.", "Now it can: try again")
 
 
-class Batches(Loop[ItemPosition, Batch], Iterator[Batch], Generic[Batch]):
+class Batches(Loop[ItemPosition, Batch], Closing, Iterator[Batch], Generic[Batch]):
     """Batches from a position on, to the end of the run.  `iter(loader)` makes one.  Use it from one thread at a time.
 
     Args:
@@ -101,12 +100,6 @@ class Batches(Loop[ItemPosition, Batch], Iterator[Batch], Generic[Batch]):
     def __iter__(self) -> Batches[Batch]:
         self._turn.begin_for()
         return self
-
-    def __enter__(self) -> Batches[Batch]:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
 
     @property
     def position(self) -> ItemPosition:

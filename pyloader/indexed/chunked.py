@@ -7,10 +7,11 @@ import os
 from pyloader.columns import Columns, row_count
 from pyloader.datareader import DataReader, read_chunk
 from pyloader.errors import DataDirError, DatasetError
-from pyloader.files import as_listed, list_chunks, packing_of, suffix_of
+from pyloader.files import as_listed, list_chunks
 from pyloader.indexed.blocks import BlockDataset
 from pyloader.options import checked_integer
 from pyloader.read import NumpyReader, reader_for
+from pyloader.read.numpy_files import can_be_mapped
 
 __all__ = ["ChunkedDataset"]
 
@@ -49,7 +50,7 @@ class ChunkedDataset(BlockDataset):
             )
         self._reader = datareader or reader_for(self._chunks.path(0), manifest=self._chunks.manifest)
         if datareader is None and isinstance(self._reader, NumpyReader):
-            self._reader.mmap = all(map(_can_be_mapped, map(self._chunks.path, range(len(self._chunks)))))
+            self._reader.mmap = all(map(can_be_mapped, map(self._chunks.path, range(len(self._chunks)))))
         super().__init__(self._chunks.counts, num_kept=checked_integer("cached_chunks", cached_chunks, at_least=1))
 
     @property
@@ -71,8 +72,3 @@ class ChunkedDataset(BlockDataset):
             what = f"has {row_count(columns):,} samples, and the manifest says {expected:,}."
             raise DatasetError(path, what, "Make the manifest again: pyloader index --overwrite")
         return columns
-
-
-def _can_be_mapped(path: str) -> bool:
-    files = os.listdir(path) if os.path.isdir(path) else [path]
-    return suffix_of(path) in (".npy", ".columns") and not any(map(packing_of, files))

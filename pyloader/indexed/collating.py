@@ -99,7 +99,8 @@ def _of_items(items: list[Any], name: str) -> Any:
     try:
         return _arrays_by_name(NumpyDataCollator(), {name: items})[name]
     except CollateError as exc:
-        hint = _PADDED if exc.hint == _ALIKE and _differ_in_length_alone(items) else exc.hint
+        shapes = {np.shape(item)[1:] if isinstance(item, np.ndarray) else () for item in items}  # but for the length
+        hint = _PADDED if exc.hint == _ALIKE and len(shapes) == 1 else exc.hint
         raise CollateError(exc.what, f"{hint}, {_AS_THEY_ARE}") from exc
 
 
@@ -149,10 +150,6 @@ def _arrays_by_name(collator: DataCollator, columns: Columns) -> Any:
         if "batch_encode" in exc.hint or "read_file" in exc.hint:
             raise CollateError(exc.what, _MENDED) from exc
         raise
-
-
-def _differ_in_length_alone(rows: list[Any]) -> bool:
-    return len({np.shape(row)[1:] if isinstance(row, np.ndarray) else () for row in rows}) == 1
 
 
 def _without_tensors(name: str, values: Any) -> Any:

@@ -15,12 +15,12 @@ import functools
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from pyloader.deliver import Closing
 from pyloader.indexed.access import complete_access, item, item_or_none, items
 from pyloader.indexed.rows import Rows, items_of
 
@@ -32,7 +32,7 @@ Out = TypeVar("Out")
 _ITERATED_TOGETHER = 256  # rows for each take of a plain `for`
 
 
-class Dataset(ABC, Generic[Item]):
+class Dataset(Closing, ABC, Generic[Item]):
     """Items, each reached by its index, 0 to len - 1; -1 is the last.
 
     >>> from pyloader.indexed import RangeDataset
@@ -114,14 +114,6 @@ class Dataset(ABC, Generic[Item]):
 
     def close(self) -> None:
         """Close files.  Rows taken before stay valid.  May be called several times."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def map(self, fn: Callable[[Item], Out]) -> Dataset[Out]:
         """Return the dataset of fn(item)."""

@@ -19,6 +19,7 @@ from pyloader.machine.limits import num_processors
 from pyloader.observe import Counters
 from pyloader.options import check_workers, checked_integer, checked_max_skipped
 from pyloader.plan import ItemPlan, ItemPosition, PermutationSampler, Sampler, SequentialSampler
+from pyloader.run.arguments import AsWritten
 from pyloader.world import World, resolve_world
 
 __all__ = ["ItemOptions", "resolve"]
@@ -28,33 +29,20 @@ _NUM_WORKERS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class ItemOptions:
-    """What a loader was given, resolved: what its iterators have in common.
+    """What a loader was given, resolved: what its iterators have in common."""
 
-    Attributes:
-      given: The options as they were given.
-      source: Rows are taken from it.
-      transform: Changes a batch's rows.
-      collate: Makes the batch of them.
-      plan: Which rows make which batch.
-      num_workers: Threads; 0 does everything in the caller's.
-      max_skipped: How many items that cannot be taken are left out before one is an error.
-      world: Which rank this is.
-      world_source: Who said so; "" where this process is alone.
-      counters: What the iterators count, all together.
-      skipped: The items that they left out, and why.
-    """
-
-    given: IndexedArguments
-    source: Dataset[Any]
-    transform: RowsFunction
-    collate: RowsFunction
-    plan: ItemPlan
-    num_workers: int
-    max_skipped: int
-    world: World
-    world_source: str
+    given: IndexedArguments  # the options as they were given
+    source: Dataset[Any]  # rows are taken from it
+    transform: RowsFunction  # changes a batch's rows
+    collate: RowsFunction  # makes the batch of them
+    plan: ItemPlan  # which rows make which batch
+    num_workers: int  # threads; 0 does everything in the caller's
+    max_skipped: int  # how many items that cannot be taken are left out before one is an error
+    world: World  # which rank this is
+    world_source: str  # who said so; "" where this process is alone
+    # what the iterators count, all together
     counters: Counters = field(default_factory=lambda: Counters(busy_seconds=dict.fromkeys(STAGES, 0.0)))
-    skipped: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)  # the items that they left out, and why
 
     @property
     def make(self) -> MakeBatches:
@@ -100,10 +88,10 @@ class ItemOptions:
     def __str__(self) -> str:
         """Return the options as repr shows them; the dataset and the sampler tell labelset, shuffle and seed."""
         shown = {**vars(self.given), "num_workers": self.num_workers, "last_batch": self.plan.last_batch}
-        shown |= {"sampler": _AsItIs(self.plan.sampler.identity), "world": self.world}
+        shown |= {"sampler": AsWritten(self.plan.sampler.identity), "world": self.world}
         for name in ("transform", "datacollator"):
             if (part := shown[name]) is not None:
-                shown[name] = _AsItIs(
+                shown[name] = AsWritten(
                     f"{type(part).__name__}()"
                     if isinstance(part, DataCollator)
                     else getattr(part, "__name__", repr(part))
@@ -111,13 +99,6 @@ class ItemOptions:
         told = ("dataset", "labelset", "shuffle", "seed")
         words = [f"{name}={value!r}" for name, value in shown.items() if name not in told]
         return ", ".join([self.described_data, *words])
-
-
-class _AsItIs(str):
-    """A text that repr shows as it is."""
-
-    def __repr__(self) -> str:
-        return str(self)
 
 
 def resolve(given: IndexedArguments) -> ItemOptions:

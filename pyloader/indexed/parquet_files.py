@@ -13,7 +13,7 @@ from pyloader.errors import DatasetError, import_optional
 from pyloader.indexed.blocks import BlockDataset
 from pyloader.options import checked_integer
 from pyloader.read import ParquetReader
-from pyloader.read.parquet import read_row_groups
+from pyloader.read.parquet import damaged, read_footer, read_row_groups
 
 __all__ = ["ParquetDataset"]
 
@@ -53,7 +53,7 @@ class ParquetDataset(BlockDataset):
         self._paths = [os.fspath(path)] if isinstance(path, str | os.PathLike) else [os.fspath(one) for one in path]
         if not self._paths:
             raise ValueError("ParquetDataset needs at least one file, got an empty list")
-        self._files = list(map(_metadata, self._paths))
+        self._files = [read_footer(file, DatasetError, wanted_by="ParquetDataset") for file in self._paths]
         self._groups = [
             (file, group) for file, metadata in enumerate(self._files) for group in range(metadata.num_row_groups)
         ]
@@ -89,7 +89,7 @@ class ParquetDataset(BlockDataset):
             with parquet.ParquetFile(path, metadata=self._files[file]) as opened:
                 table = read_row_groups(opened, path, columns=names, groups=[group])
         except (pyarrow.ArrowException, OSError) as exc:
-            raise _damaged(path, exc) from exc
+            raise damaged(path, exc, DatasetError) from exc
         return self._reader.columns_of(path, table)
 
     def _check_columns(self, columns: Sequence[str] | None) -> None:
@@ -99,22 +99,6 @@ class ParquetDataset(BlockDataset):
                 raise DatasetError(
                     path, f"has no column {missing[0]!r}; it has {', '.join(there)}.", "Name one of them"
                 )
-
-
-def _metadata(path: str) -> Any:
-    parquet = import_optional("pyarrow.parquet", wanted_by="ParquetDataset")
-    import pyarrow
-
-    with open(path, "rb") as file:  # so that a file that is missing or forbidden is an OSError, as everywhere
-        try:
-            return parquet.read_metadata(file)
-        except pyarrow.ArrowException as exc:
-            raise _damaged(path, exc) from exc
-
-
-def _damaged(path: str, exc: Exception) -> DatasetError:
-    what = f"is damaged, or no Parquet file ({str(exc).strip().rstrip('.')})."
-    return DatasetError(path, what, "Fetch it again, or make it again")
 
 
 def _with_nulls(metadata: Any) -> list[str]:

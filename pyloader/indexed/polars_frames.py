@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from pyloader.columns import Column
 from pyloader.errors import DatasetError, import_optional
 from pyloader.indexed.dataset import Dataset
 from pyloader.indexed.rows import Rows
@@ -59,15 +58,13 @@ class PolarsDataset(Dataset[dict[str, Any]]):
 
     def take(self, indices: np.ndarray) -> Rows:
         """Return the rows at `indices`, as columns."""
-        rows = self.frame[indices]
-        return {series.name: self._column(series) for series in rows.get_columns()}
+        return {
+            series.name: series.to_numpy(writable=True) if series.name in self._arrays else series.to_list()
+            for series in self.frame[indices].get_columns()
+        }
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self):,} rows of {', '.join(self.frame.columns)})"
-
-    def _column(self, series: Any) -> Column:
-        column: Column = series.to_numpy(writable=True) if series.name in self._arrays else series.to_list()
-        return column
 
 
 def _is_number(dtype: Any) -> bool:

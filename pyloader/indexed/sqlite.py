@@ -133,12 +133,10 @@ class SQLiteDataset(FileDataset[dict[str, Any]]):
             cursor = self._connection().execute(query, parameters)
             return [column[0] for column in cursor.description], cursor.fetchall()
         except sqlite3.Error as exc:
-            raise self._unreadable(exc) from exc
-
-    def _unreadable(self, exc: sqlite3.Error) -> DatasetError:
-        if str(exc) == "interrupted":
-            raise KeyboardInterrupt from exc
-        return DatasetError(self.path, f"cannot be read: {exc}.", "See that it is a database, and name what is in it")
+            if str(exc) == "interrupted":
+                raise KeyboardInterrupt from exc
+            hint = "See that it is a database, and name what is in it"
+            raise DatasetError(self.path, f"cannot be read: {exc}.", hint) from exc
 
 
 def _quoted(name: str) -> str:

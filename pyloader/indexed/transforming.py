@@ -60,7 +60,8 @@ def _pair_changed(transform: Callable[..., Any], takes_two: bool, rows: dict[str
     if isinstance(answer, dict):
         return answer
     if not isinstance(answer, tuple | list) or len(answer) != 2:
-        raise TypeError(f"transform must return the pair (data, label), or a dict; it returned {_kind(answer)}")
+        found = f"{len(answer)} values" if isinstance(answer, tuple | list) else f"a {type(answer).__name__}"
+        raise TypeError(f"transform must return the pair (data, label), or a dict; it returned {found}")
     return {**rows, "data": answer[0], "label": answer[1]}
 
 
@@ -83,7 +84,3 @@ def _parameters(function: Callable[..., Any]) -> list[str]:
     except (TypeError, ValueError):  # some functions written in C do not tell
         return []
     return [parameter.name for parameter in parameters if parameter.default in (parameter.empty, None)]
-
-
-def _kind(answer: object) -> str:
-    return f"{len(answer)} values" if isinstance(answer, tuple | list) else f"a {type(answer).__name__}"

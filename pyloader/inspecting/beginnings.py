@@ -13,10 +13,12 @@ import numpy as np
 from pyloader.columns import Columns, row_count, slice_columns
 from pyloader.datareader import DataReader, read_chunk
 from pyloader.errors import ChunkReadError, MemoryBoundError, import_optional
-from pyloader.files import chunk_bytes, line_blocks, named_by_content, packing_of, room_of, sniffed, suffix_of
+from pyloader.files import chunk_bytes, line_blocks, packing_of, room_of, sniffed, suffix_of
 from pyloader.options import format_bytes
 from pyloader.read import DelimitedReader, JsonlReader, NumpyReader, TokenReader
 from pyloader.read.dialect import MAX_ROW_LINES
+from pyloader.read.numpy_files import can_be_mapped
+from pyloader.read.parquet import damaged
 
 __all__ = ["first_rows", "header_reader"]
 
@@ -29,17 +31,11 @@ _NUM_ROWS = 10_000
 
 def header_reader(reader: DataReader, paths: Iterable[str]) -> DataReader | None:
     """Return a reader that maps the arrays at these paths instead of reading them; None when there is none."""
-    if type(reader) not in (NumpyReader, TokenReader) or not all(map(_can_be_mapped, paths)):
+    if type(reader) not in (NumpyReader, TokenReader) or not all(map(can_be_mapped, paths)):
         return None
     if type(reader) is NumpyReader:
         return NumpyReader(mmap=True, name=reader.name)
     return reader.mapping() if isinstance(reader, TokenReader) else None
-
-
-def _can_be_mapped(path: str) -> bool:
-    """Tell whether a chunk is not packed, and neither is a column of it."""
-    files = os.listdir(path) if os.path.isdir(path) else [path]
-    return suffix_of(path) != ".npz" and not any(map(packing_of, files))
 
 
 def first_rows(path: str, reader: DataReader, *, reader_name: str) -> tuple[Columns, float | None]:
@@ -121,8 +117,7 @@ def _write_first_group(path: str, beginning: Path, _reader: DataReader) -> float
             table = file.schema_arrow.empty_table() if first is None else arrow.Table.from_batches([first])
             num_rows = file.metadata.num_rows
     except arrow.ArrowException as exc:
-        error = ChunkReadError(path, f"is damaged, or no Parquet file ({exc}).", "Fetch it again")
-        raise named_by_content(error) from exc
+        raise damaged(path, exc) from exc
     parquet.write_table(table, os.fspath(beginning))
     return float(table.num_rows / max(1, num_rows))
 

@@ -11,9 +11,11 @@ import numpy as np
 
 from pyloader.columns import Columns, ColumnSpec, column_specs, columns_bytes, difference, row_count
 from pyloader.datareader import DataReader, read_chunk
-from pyloader.errors import ChunkReadError, DataDirError, ReadFileError, import_optional
-from pyloader.files import ChunkEntry, ChunkList, checksum_of, line_blocks, named_by_content, sniffed, suffix_of
+from pyloader.errors import DataDirError, ReadFileError
+from pyloader.files import ChunkEntry, ChunkList, checksum_of, line_blocks, sniffed, suffix_of
 from pyloader.inspecting.beginnings import header_reader
+from pyloader.read.arrayrecord import damaged, opened
+from pyloader.read.parquet import read_footer
 
 __all__ = ["Count", "common_specs", "count_samples"]
 
@@ -168,7 +170,7 @@ def _counter(reader: DataReader, reader_name: str, specs: _Specs, path: str) -> 
     if reader_name == "arrayrecord":
         return _num_records
     if reader_name == "parquet" and suffix_of(path) == ".parquet":
-        return partial(_num_rows, schema=_parquet_schema(path))
+        return partial(_num_rows, schema=read_footer(path).schema.to_arrow_schema())
     return None
 
 
@@ -181,28 +183,17 @@ def _num_text_lines(path: str, *, sniff: bool) -> int:
 
 
 def _num_records(path: str) -> int:
-    module = import_optional("array_record.python.array_record_module", wanted_by="ArrayRecordReader")
     try:
-        reader = module.ArrayRecordReader(path, "max_parallelism:0")
-        if not reader.ok():  # all that tells when a cut file looks like an empty one
-            raise RuntimeError("its footer is missing")
+        reader = opened(path, "max_parallelism:0", wanted_by="ArrayRecordReader")
         num_records = int(reader.num_records())
         reader.close()
     except (RuntimeError, ValueError) as exc:
-        raise ChunkReadError(path, f"is damaged, or no ArrayRecord file ({exc}).", "Fetch it again") from exc
+        raise damaged(path, exc, "Fetch it again") from exc
     return num_records
 
 
 def _num_rows(path: str, *, schema: Any) -> int | None:
-    if suffix_of(path) != ".parquet" or not _parquet_schema(path).equals(schema):
+    if suffix_of(path) != ".parquet":
         return None
-    return int(import_optional("pyarrow.parquet", wanted_by="ParquetReader").read_metadata(path).num_rows)
-
-
-def _parquet_schema(path: str) -> Any:
-    arrow = import_optional("pyarrow", wanted_by="ParquetReader")
-    try:
-        return import_optional("pyarrow.parquet", wanted_by="ParquetReader").read_schema(path)
-    except arrow.ArrowException as exc:
-        error = ChunkReadError(path, f"is damaged, or no Parquet file ({exc}).", "Fetch it again")
-        raise named_by_content(error) from exc
+    footer = read_footer(path)
+    return int(footer.num_rows) if footer.schema.to_arrow_schema().equals(schema) else None

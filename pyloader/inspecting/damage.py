@@ -185,11 +185,9 @@ def _unlisted(manifest: Manifest, scan: Scan, coming: Collection[str], kept: Col
     forms = {form_of(file) for file in listed}
     others = sorted({*scan.chunks, *scan.unreadable, *scan.unfinished, *scan.ignored} - listed)
     harmful = [file for file in others if file in scan.chunks and form_of(file) in forms and file not in coming]
+    being_added = "being added: the manifest that lists it comes last"
+    harmless = {file: being_added if file in coming else "not in the manifest" for file in others}
     return [
         *(FileFinding(file, "extra", "not in the manifest, so the directory does not load") for file in harmful),
-        *(FileFinding(file, "ignored", _harmless(file, coming)) for file in others if file not in set(harmful)),
+        *(FileFinding(file, "ignored", what) for file, what in harmless.items() if file not in set(harmful)),
     ]
-
-
-def _harmless(file: str, coming: Collection[str]) -> str:
-    return "being added: the manifest that lists it comes last" if file in coming else "not in the manifest"

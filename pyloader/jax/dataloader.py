@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
-from types import TracebackType
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
+from pyloader.deliver import Closing
 from pyloader.jax.host import own_errors
 from pyloader.jax.source import PyTree, Source, SourceTransform, as_source, is_source, stages
 from pyloader.jax.state import LoaderState, is_traced, json_from_state, state_from_json
@@ -18,8 +18,10 @@ from pyloader.jax.transforms.mapping import Elementwise
 
 __all__ = ["DataLoader", "LoaderIterator"]
 
+Body: TypeAlias = Callable[[PyTree, PyTree, Any], tuple[PyTree, PyTree]]  # carry, batch, mask -> carry, output
 
-class DataLoader:
+
+class DataLoader(Closing):
     """A pipeline: a source, then transforms, each made of the one before.
 
     `next` and `scan_epoch` are pure functions of a state, a dict of plain arrays: under jit they become part of your
@@ -59,12 +61,6 @@ class DataLoader:
 
     def __repr__(self) -> str:
         return f"DataLoader([{self._source!r}])"
-
-    def __enter__(self) -> DataLoader:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
 
     def element_spec(self) -> PyTree:
         """Return the shapes and dtypes of a batch, a tree of jax.ShapeDtypeStruct."""
@@ -122,11 +118,7 @@ class DataLoader:
         return LoaderIterator(self, state, self.steps_per_epoch if steps is None else steps)
 
     def scan_epoch(
-        self,
-        state: LoaderState,
-        carry: PyTree,
-        body_fn: Callable[[PyTree, PyTree, Any], tuple[PyTree, PyTree]],
-        unroll: bool | int = False,
+        self, state: LoaderState, carry: PyTree, body_fn: Body, unroll: bool | int = False
     ) -> tuple[LoaderState, PyTree, PyTree]:
         """Run `body_fn` over an epoch's batches in one `jax.lax.scan`.
 
@@ -184,12 +176,7 @@ class DataLoader:
         return element, mask
 
     def _epoch(
-        self,
-        state: LoaderState,
-        carry: PyTree,
-        *,
-        body_fn: Callable[[PyTree, PyTree, Any], tuple[PyTree, PyTree]],
-        unroll: bool | int,
+        self, state: LoaderState, carry: PyTree, *, body_fn: Body, unroll: bool | int
     ) -> tuple[LoaderState, PyTree, PyTree]:
         if self._block_steps > 1:
             return self._epoch_in_blocks(state, carry, body_fn=body_fn, unroll=unroll)
@@ -203,13 +190,12 @@ class DataLoader:
         return state, carry, outputs
 
     def _epoch_in_blocks(
-        self, state: LoaderState, carry: PyTree, *, body_fn: Callable[..., Any], unroll: bool | int
+        self, state: LoaderState, carry: PyTree, *, body_fn: Body, unroll: bool | int
     ) -> tuple[LoaderState, PyTree, PyTree]:
         """Do the same with one call to the host for several steps: such calls cost more than many a batch."""
 
         def step(carry: PyTree, given: tuple[PyTree, Any]) -> tuple[PyTree, PyTree]:
-            answer: tuple[PyTree, PyTree] = body_fn(carry, *self._transform(*given))
-            return answer
+            return body_fn(carry, *self._transform(*given))
 
         def block(count: int) -> Callable[..., Any]:
             def body(loop: tuple[LoaderState, PyTree], _: None) -> tuple[tuple[LoaderState, PyTree], PyTree]:

@@ -22,20 +22,13 @@ __all__ = ["Taking", "num_batches", "take_places"]
 
 @dataclass(frozen=True)
 class Taking:
-    """The places that a batch takes.
+    """The places that a batch takes."""
 
-    Attributes:
-      epochs: uint32 array of shape [1], or [count] where they may differ: which epoch.
-      places: uint32 array of shape [count], each in [0, length).
-      mask: bool array of shape [count]: which rows are real.
-      epoch, position: Where the next batch begins; uint32 arrays of shape [1].
-    """
-
-    epochs: Any
-    places: Any
-    mask: Any
-    epoch: Any
-    position: Any
+    epochs: Any  # uint32 array of shape [1], or [count] where they may differ: which epoch
+    places: Any  # uint32 array of shape [count], each in [0, length)
+    mask: Any  # bool array of shape [count]: which rows are real
+    epoch: Any  # in which the next batch begins, uint32 array of shape [1]
+    position: Any  # and at which place of it, the same
 
 
 def num_batches(length: int, count: int, last_batch: str) -> int:

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pyloader.jax.source import PyTree, Source
+from pyloader.options import checked_word
 
 __all__ = ["MAX_LENGTH", "OrderedSource", "key_of", "key_words", "places_in_order"]
 
@@ -59,10 +60,8 @@ class OrderedSource(Source[dict[str, Any]]):
                 f"{owner} counts at most {MAX_LENGTH:,} samples inside jit, got {length:,}. Split them into chunks, "
                 "and stream those: ChunkSource(pyloader.DataLoader(...)) has no such limit"
             )
-        if ordering not in ("shuffle", "sequential"):
-            raise ValueError(f'ordering must be "shuffle" or "sequential", not {ordering!r}')
         self.num_samples = self.steps_per_epoch = length
-        self.ordering = ordering
+        self.ordering = checked_word("ordering", ordering, "shuffle", "sequential")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.num_samples:,} samples, ordering={self.ordering!r})"

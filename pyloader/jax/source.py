@@ -24,14 +24,12 @@ __all__ = [
     "Source",
     "SourceTransform",
     "as_source",
-    "checked_batch_rule",
     "is_source",
     "stages",
     "with_rows",
 ]
 
 PyTree: TypeAlias = Any
-_RULES = ("pad", "drop", "wrap", "span")
 _NEEDED = ("init_state", "next", "steps_per_epoch", "element_spec")
 
 
@@ -155,14 +153,3 @@ def stages(source: Source) -> list[Source]:
 def with_rows(spec: PyTree, *num_rows: int) -> PyTree:
     """Return `spec` with leading axes of these lengths."""
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((*num_rows, *leaf.shape), leaf.dtype), spec)
-
-
-def checked_batch_rule(rule: Any) -> str:
-    """Return the rule for an epoch's last rows.
-
-    Raises:
-      ValueError: it is none of them.
-    """
-    if rule not in _RULES:
-        raise ValueError(f'last_batch must be "pad", "drop", "wrap" or "span", not {rule!r}')
-    return str(rule)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
 __all__ = ["available_bytes", "memory_limits", "num_processors", "open_files_share"]
 
-_USUAL_OPEN_FILES = 256  # where the system sets no limit, or does not tell
+_USUAL_OPEN_FILES = 256  # where the system sets no limit
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUPS = Path("/proc/self/cgroup")
 
@@ -19,16 +20,12 @@ def num_processors() -> int:
     """Return how many processors this process may use."""
     try:
         return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS and Windows have no such call
+    except AttributeError:  # macOS has no such call
         return os.cpu_count() or 1
 
 
 def open_files_share() -> int:
     """Return a quarter of the files that this process may have open: what one part of it may keep open."""
-    try:
-        import resource
-    except ImportError:  # no POSIX system
-        return _USUAL_OPEN_FILES
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return _USUAL_OPEN_FILES if soft == resource.RLIM_INFINITY else max(1, soft // 4)
 
@@ -37,22 +34,13 @@ def available_bytes() -> int:
     """Return the memory that this process may use: its control group's limit, where that is set, or the machine's.
 
     Of control groups both versions count, and of nested groups the smallest limit.
-
-    Raises:
-      OSError: the system does not say.
     """
     limits = memory_limits()
-    if MACHINE not in limits:
-        raise OSError("this system does not say how much memory it has")
     return limits.get(CGROUP, limits[MACHINE])
 
 
 def memory_limits() -> dict[str, int]:
     """Return the bounds on memory, in bytes, by what is to be said of them: "the machine has"."""
-    try:
-        import resource
-    except ImportError:  # no POSIX system
-        return {}
     limits = {MACHINE: os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")}
     cgroup = [int(text) for text in map(_text, _cgroup_files()) if text.isdecimal()]
     if cgroup and min(cgroup) < limits[MACHINE]:

@@ -7,6 +7,7 @@ checked.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import astuple
 
 from pyloader.errors import StateError
 from pyloader.plan.dealing import Dealing
@@ -36,13 +37,7 @@ def check_without_counts(position: Position, dealing: Dealing, batch_size: int) 
     Raises:
       StateError: none can.
     """
-    epoch, segment, offset, step, steps_done = (
-        position.epoch,
-        position.segment,
-        position.offset,
-        position.step,
-        position.steps_done,
-    )
+    epoch, segment, offset, step, steps_done = astuple(position)
     num_before, num_rows = steps_done - step, step * batch_size
     if num_before < epoch or (epoch == 0 and num_before):
         raise _contradiction(position, "each epoch before this one has a step at least, and before the first is none")

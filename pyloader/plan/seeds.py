@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from pyloader.plan.keys import mix_bits
+
 __all__ = ["SAMPLE", "SHUFFLE", "SPLIT", "derived_generator", "mixed_bits", "seed_number"]
 
 # Purposes: they keep the random streams apart, from each other and from those of pyloader.plan.order.
@@ -47,7 +49,6 @@ def mixed_bits(indices: np.ndarray, seed: Any, *purpose: int) -> np.ndarray:
     SplitMix64 by counter: G. Steele, D. Lea, C. Flood, Fast Splittable Pseudorandom Number Generators, OOPSLA 2014.
     """
     (start,) = derived_generator(seed, *purpose).integers(2**64, size=1, dtype=np.uint64)
-    bits = (indices.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15) + start
-    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return bits ^ (bits >> np.uint64(31))  # type: ignore[no-any-return]
+    bits: np.ndarray = (indices.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15) + start
+    mix_bits(bits)
+    return bits

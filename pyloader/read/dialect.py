@@ -47,17 +47,13 @@ _csv = _own_csv()
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How fields are told apart.
+    """How fields are told apart."""
 
-    Attributes:
-      delimiter: What stands between fields, one character.
-      quote: What may stand around a field, one character; NO_QUOTES where quotes mean nothing; None is '"', unless
-        that takes in what looks like rows.
-      is_guessed: Whether the delimiter was not given, so that a header of one name with another one in it is an error.
-    """
-
-    delimiter: str
+    delimiter: str  # what stands between fields, one character
+    # what may stand around a field, one character; NO_QUOTES where quotes mean nothing; None is '"', unless that takes
+    # in what looks like rows
     quote: str | None = None
+    # whether the delimiter was not given, so that a header of one name with another one in it is an error
     is_guessed: bool = False
 
     def __post_init__(self) -> None:

@@ -24,19 +24,12 @@ _INT64 = np.iinfo(np.int64)
 
 @dataclass(frozen=True, slots=True)
 class Nulls:
-    """What stands for null.
+    """What stands for null."""
 
-    Attributes:
-      values: By column.
-      in_lists: In other columns of numbers, where they come as lists; None leaves them.
-      in_arrays: Whether other arrays of integers and booleans become what they would be with a gap.
-      in_dates: Whether it is NaT in dates, where the reader can make arrays of them.
-    """
-
-    values: Mapping[str, Any]
-    in_lists: float | None = None
-    in_arrays: bool = False
-    in_dates: bool = False
+    values: Mapping[str, Any]  # by column
+    in_lists: float | None = None  # in other columns of numbers, where they come as lists; None leaves them
+    in_arrays: bool = False  # whether other arrays of integers and booleans become what they would be with a gap
+    in_dates: bool = False  # whether it is NaT in dates, where the reader can make arrays of them
 
     def filled(self, path: str, columns: Columns) -> Columns:
         """Return the columns of a chunk without their nulls.
@@ -65,7 +58,7 @@ class Nulls:
     def _list(self, name: str, values: list[Any]) -> Column:
         is_named = name in self.values
         value = self.values[name] if is_named else self.in_lists
-        if value is None or not (is_named or _is_number(_first(values))):
+        if value is None or not (is_named or _is_number(next((each for each in values if each is not None), None))):
             return values
         if _is_number(value) and (array := _array_with_gaps(values, value)) is not None:
             is_gap = np.array([each is None for each in values], np.bool_)
@@ -160,10 +153,6 @@ def _array_with_gaps(values: list[Any], value: float) -> np.ndarray | None:
     array = np.zeros(len(values), numbers.dtype)
     array[rows] = numbers
     return array
-
-
-def _first(values: list[Any]) -> Any:
-    return next((each for each in values if each is not None), None)
 
 
 def _is_number(value: Any) -> bool:

@@ -26,7 +26,7 @@ from pyloader.files import (
 from pyloader.files.mapping import MappedFiles
 from pyloader.machine.memory import RecycledMemory
 
-__all__ = ["NumpyReader", "fill", "map_npy", "read_npy"]
+__all__ = ["NumpyReader", "can_be_mapped", "fill", "map_npy", "read_npy"]
 
 _PIECE_BYTES = 2**20
 
@@ -213,6 +213,12 @@ def map_npy(path: str, *, start: int = 0, is_whole: bool = True, error: type[Fil
         return np.empty(shape, dtype)  # a mapping of nothing is an error
     order: Any = "F" if fortran_order else "C"
     return np.asarray(np.memmap(path, dtype, "r", start, shape, order))
+
+
+def can_be_mapped(path: str) -> bool:
+    """Tell whether a chunk of arrays is not packed, and neither is a column of it."""
+    files = os.listdir(path) if os.path.isdir(path) else [path]
+    return suffix_of(path) != ".npz" and not any(map(packing_of, files))
 
 
 def _usual(array: np.ndarray) -> np.ndarray:

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from pyloader.columns import Column, Columns
-from pyloader.errors import ChunkReadError, import_optional
+from pyloader.errors import ChunkReadError, FileError, import_optional
 from pyloader.files import Room, named_by_content, open_packed, suffix_of
 from pyloader.read.nulls import Nulls, with_gaps_filled
 from pyloader.read.numbers import NumberError, as_array
 from pyloader.read.options import ColumnReader
 
-__all__ = ["ParquetReader", "read_row_groups"]
+__all__ = ["ParquetReader", "damaged", "read_footer", "read_row_groups"]
 
 _LEAST_ROWS, _MOST_ROWS = 2**10, 2**16  # unpacked at once
 _BATCHES_IN_ROOM = 8
@@ -196,6 +196,30 @@ def read_row_groups(
     if not batches:
         return opened.schema_arrow.empty_table().select([field.name for field in fields])
     return pyarrow.Table.from_batches(batches)
+
+
+def read_footer(path: str, error: type[FileError] = ChunkReadError, *, wanted_by: str = "ParquetReader") -> Any:
+    """Return what the end of a Parquet file says: columns, row groups, counts.
+
+    Raises:
+      FileError: it is damaged, or no Parquet file.
+      OSError: it is missing or forbidden.
+      MissingDependencyError: pyarrow is not installed.
+    """
+    parquet = import_optional("pyarrow.parquet", wanted_by=wanted_by)
+    import pyarrow
+
+    with open(path, "rb") as file:  # so that a file that is missing or forbidden is an OSError, as everywhere
+        try:
+            return parquet.read_metadata(file)
+        except pyarrow.ArrowException as exc:
+            raise damaged(path, exc, error) from exc
+
+
+def damaged(path: str, exc: Exception, error: type[FileError] = ChunkReadError) -> FileError:
+    """Return the error for what pyarrow raised."""
+    what = f"is damaged, or no Parquet file ({str(exc).strip().rstrip('.')})."
+    return named_by_content(error(path, what, "Fetch it again, or make it again"))
 
 
 def _counted(batch: Any, room: Room) -> Any:

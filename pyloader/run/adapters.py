@@ -11,10 +11,9 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-from pyloader.deliver import Turn, this_thread
+from pyloader.deliver import Closing, Turn, this_thread
 from pyloader.errors import ConcurrentUseError, StateError
 
 __all__ = ["DeliveredState", "HasPosition", "LoaderAdapter"]
@@ -42,17 +41,11 @@ class _AdapterLink:
     received: DeliveredState  # what it has handed to the loop
 
 
-class HasPosition(ABC):
+class HasPosition(Closing, ABC):
     """A source of batches with a position.  An adapter around it answers for the position in its place."""
 
     _adapter_link: _AdapterLink | None = None
     _turn: Turn
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
 
     def __bool__(self) -> bool:
         return True  # not by len(), which an endless one does not have

@@ -16,11 +16,11 @@ from pyloader.datacollator import DataCollator
 from pyloader.datareader import DataReader
 from pyloader.dataset import Dataset
 from pyloader.files import DataDir
-from pyloader.options import ELSEWHERE, MOST, checked_integer, checked_seconds, with_new_names
+from pyloader.options import ELSEWHERE, MOST, checked_integer, checked_seconds, checked_word, with_new_names
 from pyloader.plan import LAST_BATCH_RULES
 from pyloader.world import World
 
-__all__ = ["Arguments", "LoaderArguments", "integer", "words"]
+__all__ = ["Arguments", "AsWritten", "LoaderArguments", "integer", "words"]
 
 _MOST_RETRIES = 10_000  # three days and a half
 
@@ -53,11 +53,8 @@ def integer(*, at_least: int, at_most: int = MOST, or_none: bool = False) -> dic
 def words(*choices: str, or_none: bool = False) -> dict[str, _Check]:
     """Return the check of an option that is one of some words."""
 
-    def check(name: str, value: Any) -> Any:
-        if value not in choices and not (value is None and or_none):
-            *others, last = (f'"{word}"' for word in choices)
-            raise ValueError(f"{name} must be {', '.join(others)} or {last}, not {value!r}")
-        return value
+    def check(name: str, value: Any) -> str | None:
+        return None if value is None and or_none else checked_word(name, value, *choices)
 
     return {"check": check}
 
@@ -142,6 +139,13 @@ class LoaderArguments(Arguments):
     audit_dir: str | os.PathLike[str] | None
     data_version: int | None = field(metadata=integer(at_least=1, or_none=True))
     nulls: Mapping[str, Any] | str | None
+
+
+class AsWritten(str):
+    """A text that repr shows as it is."""
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def _is_in(module: str, package: str) -> bool:

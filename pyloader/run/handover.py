@@ -109,14 +109,6 @@ class Handover(ABC, Generic[Place]):
         return batch, size
 
     @property
-    def samples(self) -> np.ndarray | None:
-        """The numbers of the samples whose places the latest batch's rows have, as a group has them."""
-        if self._group is None or self._group.samples is None:
-            return None
-        start = sum(self._group.sizes[: self._next - 1])
-        return self._group.samples[start : start + self._group.sizes[self._next - 1]]
-
-    @property
     def digest(self) -> np.ndarray | None:
         """The digest of the latest batch's samples, uint64 of shape [4]; None unless audited."""
         return None if self._group is None or self._group.digests is None else self._group.digests[self._next - 1]

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pyloader.audit import ReceiptWriter
 from pyloader.errors import DataDirError, StateError
 from pyloader.plan import (
     Order,
@@ -21,11 +19,10 @@ from pyloader.plan import (
     position_from_state,
     rows_of_step,
 )
-from pyloader.run.arguments import LoaderArguments
+from pyloader.run.arguments import AsWritten, LoaderArguments
 from pyloader.run.options import RunOptions
 from pyloader.run.ranks import check_queue, check_state_fits_ranks, check_streams, counts_of
 from pyloader.run.resident import check_bytes
-from pyloader.run.skipped import Quarantine
 from pyloader.world import World
 
 __all__ = ["MAX_QUEUE_SIZE", "SHUFFLE_WINDOW", "LoaderOptions"]
@@ -38,33 +35,11 @@ SHUFFLE_WINDOW = 4
 class LoaderOptions:
     """What a DataLoader was told, resolved."""
 
-    given: LoaderArguments  # what it was told
+    given: LoaderArguments  # the options as they were given
     run: RunOptions  # what its runs are made of
     order: Order  # all that the order of its samples depends on
-    num_epochs: int | None  # how many epochs a run has; None never ends
     world: World  # which of the data-parallel ranks this is
     world_source: str  # who said so; "" where this process is alone
-    # a file that gets a line for each chunk and row that is left out; None writes none
-    quarantine: str | os.PathLike[str] | None
-    audit_dir: str | os.PathLike[str] | None  # where receipts are written; None writes none
-    shown: dict[str, Any]  # the resolved options by name, for repr
-
-    def new_quarantine(self) -> Quarantine:
-        """Return what notes the chunks and rows that a loader leaves out."""
-        run = self.run
-        return Quarantine(run.chunks, max_chunks=run.max_skipped, max_rows=run.max_skipped_rows, path=self.quarantine)
-
-    def new_receipts(self) -> ReceiptWriter | None:
-        """Return what writes down what a loader delivers; None without `audit_dir`.
-
-        Raises:
-          ReceiptError: nothing can be written there.
-        """
-        if self.audit_dir is None:
-            return None
-        receipts = ReceiptWriter(self.audit_dir, rank=self.world.rank, size=self.world.size)
-        receipts.data_version = self.run.chunks.data_version
-        return receipts
 
     @property
     def steps_per_epoch(self) -> int | None:
@@ -74,11 +49,11 @@ class LoaderOptions:
 
     def is_last_of_run(self, epoch: int) -> bool:
         """Tell whether a run ends with this epoch."""
-        return self.num_epochs is not None and (epoch + 1) % self.num_epochs == 0
+        return self.given.num_epochs is not None and (epoch + 1) % self.given.num_epochs == 0
 
     def begins_run(self, position: Position) -> bool:
         """Tell whether a run begins where `position` stands."""
-        return position.step == 0 and self.num_epochs is not None and position.epoch % self.num_epochs == 0
+        return position.step == 0 and self.given.num_epochs is not None and position.epoch % self.given.num_epochs == 0
 
     def describe_rank(self) -> str:
         """Return which rank this is, who said so, and what every epoch has on all ranks alike."""
@@ -104,12 +79,12 @@ class LoaderOptions:
           TypeError: the chunks' counts are unknown, or it never ends.
         """
         steps = self.steps_per_epoch
-        if self.num_epochs is None:
+        if self.given.num_epochs is None:
             raise TypeError("a DataLoader with num_epochs=None is endless; steps_per_epoch says how long an epoch is")
         if steps is None:
             root = self.run.chunks.root
             raise TypeError(f"how many samples the chunks hold is unknown: count them once with: pyloader index {root}")
-        return steps * self.num_epochs
+        return steps * self.given.num_epochs
 
     def locate(self, step: int) -> list[tuple[str, int]]:
         """Return where each row of a batch over all ranks comes from, as DataLoader.locate does."""
@@ -159,8 +134,7 @@ class LoaderOptions:
         run = replace(self.run, streams=Streams.of(order, chunks.counts, len(chunks), served))
         check_queue(run)
         check_bytes(run)
-        world = World(self.world.rank, self.world.size, None if num_streams == self.world.size else num_streams)
-        return replace(self, run=run, order=order, shown={**self.shown, "world": world})
+        return replace(self, run=run, order=order)
 
     def resuming(self, state: Any) -> tuple[LoaderOptions, Position, list[int]]:
         """Return these options with as many streams as `state` has, where it stands, and the chunks that it leaves out.
@@ -189,6 +163,19 @@ class LoaderOptions:
 
     def describe(self, loader: type) -> str:
         """Return the options as one would write them for `loader`, less those that are its defaults."""
+        run, order, world = self.run, self.order, self.world
+        parts = {"datareader": run.reader, "dataset": run.dataset, "datacollator": self.given.datacollator}
+        shown = {
+            **vars(self.given),
+            "data_version": run.chunks.data_version,
+            "data_dir": f"{run.chunks.root} ({len(run.chunks):,} chunks)",
+            "seed": order.seed,
+            "batch_size": run.rule.batch_size,
+            "shuffle_window": order.shuffle_window,
+            "max_bytes": run.max_bytes,
+            "world": World(world.rank, world.size, None if order.num_streams == world.size else order.num_streams),
+            **{name: AsWritten(f"{type(part).__name__}()") for name, part in parts.items() if part is not None},
+        }
         defaults = {name: option.default for name, option in inspect.signature(loader).parameters.items()}
         usual = {**defaults, "world": World(0, 1)}
-        return ", ".join(f"{name}={value!r}" for name, value in self.shown.items() if value != usual[name])
+        return ", ".join(f"{name}={value!r}" for name, value in shown.items() if value != usual[name])

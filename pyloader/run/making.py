@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -20,12 +20,21 @@ from pyloader.run.replacements import unchanged_copy, with_replacements
 from pyloader.run.sample_ids import detach
 from pyloader.shuffle import AnyGroup, BatchGroup, JoinedGroup, gather_group, gather_joined, view_group
 
-__all__ = ["Encode", "MadeRows", "add_place", "batch_making"]
+__all__ = ["Encode", "MadeRows", "RawBatch", "add_place", "batch_making"]
 
-# Columns, mask, keys, epoch, step -> the batch, and the seconds that encoding and collating took.
-Encode: TypeAlias = (
-    "Callable[[Columns, np.ndarray | None, np.ndarray | None, int, int], tuple[Any, tuple[float, float]]]"
-)
+
+class RawBatch(NamedTuple):
+    """The rows of a batch, as they were read, and its place."""
+
+    columns: Columns  # the rows
+    mask: np.ndarray | None  # which of them are samples, not padding: bool of shape [num_rows]; None without padding
+    keys: np.ndarray | None  # their keys, uint64 of shape [num_rows]; None when `batch_encode` takes none
+    epoch: int  # the batch's epoch
+    step: int  # its number in the epoch
+
+
+# A batch -> what the loop receives, and the seconds that encoding and collating took.
+Encode: TypeAlias = "Callable[[RawBatch], tuple[Any, tuple[float, float]]]"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,7 +103,8 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[AnyGroup], Ma
         content: Any = columns if mask is None else {**columns, "mask": mask}
         left_out = None
         if is_batch:
-            content, busy, bad_rows = _encoded(group, options, encode, columns, mask, keys)
+            raw = RawBatch(columns, mask, keys, group.epoch, group.step)
+            content, busy, bad_rows = _encoded(raw, encode, skips=options.max_skipped_rows > 0)
             seconds = (seconds[0], *busy)
             if bad_rows:
                 assert numbers is not None
@@ -160,34 +170,29 @@ def _num_stand_ins(numbers: np.ndarray | None, group: AnyGroup) -> int:
     return 0 if numbers is None else int(((numbers & STAND_IN) != 0)[group.samples()].sum())
 
 
-def _encoded(
-    group: AnyGroup,
-    options: RunOptions,
-    encode: Encode,
-    columns: Columns,
-    mask: np.ndarray | None,
-    keys: np.ndarray | None,
-) -> tuple[Any, tuple[float, float], dict[int, Exception]]:
+def _encoded(raw: RawBatch, encode: Encode, *, skips: bool) -> tuple[Any, tuple[float, float], dict[int, Exception]]:
     """Return a batch, encoded and collated, the seconds of both, and the rows that cannot be encoded, with the errors.
 
     Raises:
       Exception: what the user's code raised, with the place added.
     """
-    epoch, step = group.epoch, group.step
+    num_rows = row_count(raw.columns)
 
     def encode_rows(rows: np.ndarray, places: np.ndarray) -> tuple[Any, tuple[float, float]]:
         # The keys are those of the places; where another row stands in, the mask is False.
-        given = unchanged_copy(columns) if len(rows) == group.num_rows and rows is places else take_rows(columns, rows)
-        is_sample = None if mask is None else mask[places] & (rows == places)
-        return encode(given, is_sample, None if keys is None else keys[places], epoch, step)
+        are_all = len(rows) == num_rows and rows is places
+        columns = unchanged_copy(raw.columns) if are_all else take_rows(raw.columns, rows)
+        mask = None if raw.mask is None else raw.mask[places] & (rows == places)
+        keys = None if raw.keys is None else raw.keys[places]
+        return encode(raw._replace(columns=columns, mask=mask, keys=keys))
 
     try:
-        if not options.max_skipped_rows:
-            return *encode(columns, mask, keys, epoch, step), {}
-        (content, busy), _, bad_rows = with_replacements(encode_rows, row_count(columns))
+        if not skips:
+            return *encode(raw), {}
+        (content, busy), _, bad_rows = with_replacements(encode_rows, num_rows)
         return content, busy, bad_rows
     except Exception as exc:
-        add_place(exc, f"epoch {epoch}, step {step}")
+        add_place(exc, f"epoch {raw.epoch}, step {raw.step}")
         raise
 
 

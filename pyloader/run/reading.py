@@ -86,7 +86,10 @@ class ChunkReading:
         except Exception as exc:
             if part is not None:
                 part.give_back()
-            self._explain(exc, task)
+            path, reader = self._chunks.path(index), type(self._options.reader).__name__
+            exc.add_note(f"pyloader: while {reader} read {path} (epoch {task.epoch})")
+            if isinstance(exc, PermissionError):
+                exc.add_note(f"pyloader: give this user the right to read it: chmod +r {shlex.quote(path)}")
             if not self._options.max_skipped or isinstance(exc, _NO_FAULT_OF_THE_CHUNK):
                 raise
             columns, numbers = self._rows_of_another(index, exc)
@@ -150,13 +153,6 @@ class ChunkReading:
             numbers = sample_numbers(index, rows) | STAND_IN if self._options.numbered else None
             return take_rows(columns, rows % counts[other]), numbers
         raise error
-
-    def _explain(self, error: Exception, task: ReadTask) -> None:
-        """Say in `error` which chunk was being read."""
-        path = self._chunks.path(task.chunk)
-        error.add_note(f"pyloader: while {type(self._options.reader).__name__} read {path} (epoch {task.epoch})")
-        if isinstance(error, PermissionError):
-            error.add_note(f"pyloader: give this user the right to read it: chmod +r {shlex.quote(path)}")
 
 
 def _arena(options: RunOptions) -> Arena | None:

@@ -19,6 +19,7 @@ from pyloader.plan import ReadTask
 from pyloader.run.making import MadeRows
 from pyloader.run.options import RunOptions
 from pyloader.run.reading import Reading
+from pyloader.run.sample_ids import attach
 from pyloader.shuffle import GROUP_BYTES, AnyGroup, CutRule
 
 __all__ = ["ResidentBytes", "check_bytes"]
@@ -101,7 +102,7 @@ class ResidentBytes:
         num_bytes = 0  # of a view, whose rows are counted where they are, in their chunk
         if made.viewed is None:
             measure = content_bytes if made.is_batch else columns_bytes
-            num_bytes = measure(made.content) + _traced_bytes(made.samples)
+            num_bytes = measure(made.content) + (0 if made.samples is None else made.samples.nbytes)
             if made.is_batch:
                 with self.budget.changed:
                     self._per_made_row.learn(num_bytes, made.num_rows)
@@ -111,7 +112,7 @@ class ResidentBytes:
         """Correct what was reserved for a chunk: it has been read."""
         task, chunk, columns = reading.task, reading.chunk, reading.chunk.value.columns
         num_rows = row_count(columns)
-        num_bytes = columns_bytes(columns) + _traced_bytes(reading.numbers)
+        num_bytes = columns_bytes(attach(columns, reading.numbers))
         with self.budget.changed:
             self._per_unit.learn(num_bytes, int(self._units[task.chunk]))
             self._learn_rows(num_bytes, num_rows)
@@ -162,7 +163,7 @@ def check_bytes(options: RunOptions) -> None:
         group = _rows_in_group(options, row_bytes, rows) * (row_bytes * _copies(options) + mask)
         return rows * row_bytes, group, rows * row_bytes + group + aside
 
-    num_served = _num_served(options)
+    num_served = len(options.streams.served)
     chunks, group, total = needed(options.mixed_chunks)
     if total <= limit:
         return
@@ -185,25 +186,22 @@ def _row_bytes(options: RunOptions) -> int | None:
     return options.row_bytes + (_NUMBER_BYTES if options.numbered else 0)
 
 
-def _traced_bytes(numbers: np.ndarray | None) -> int:
-    return 0 if numbers is None else numbers.nbytes
-
-
 def _rows_as_held(options: RunOptions) -> np.ndarray:
     """Return the rows of each chunk, largest first, once for each stream served that may hold it; counts are known."""
     counts = options.chunks.counts
     assert counts is not None
-    if _num_served(options) > 1:
+    num_served = len(options.streams.served)
+    if num_served > 1:
         # The borders of streams lie this far apart; a chunk is read by every stream that has a part of it.
         rows_in_stream = max(1, int(counts.sum()) // options.streams.num_streams)
-        counts = np.repeat(counts, np.minimum(counts // rows_in_stream + 2, _num_served(options)))
+        counts = np.repeat(counts, np.minimum(counts // rows_in_stream + 2, num_served))
     return np.sort(counts)[::-1]
 
 
 def _rows_in_group(options: RunOptions, row_bytes: int, rows_in_window: int) -> int:
     """Return how many rows a group may have, as `cut` makes them."""
     batch_rows = options.rule.batch_size
-    if not options.rule.several or _num_served(options) > 1:
+    if not options.rule.several or len(options.streams.served) > 1:
         return batch_rows
     return min(max(1, GROUP_BYTES // max(1, row_bytes * batch_rows)), -(-rows_in_window // batch_rows)) * batch_rows
 
@@ -213,10 +211,6 @@ def _rows_aside(rule: CutRule) -> int:
     return rule.batch_size * (2 if rule.last_batch == "wrap" else 1)
 
 
-def _num_served(options: RunOptions) -> int:
-    return len(options.streams.served)
-
-
 def _copies(options: RunOptions) -> int:
     """Return how often the rows of a group are there while it is made: joined of several streams, kept to try again."""
-    return 1 + (_num_served(options) > 1) + (options.max_skipped_rows > 0)
+    return 1 + (len(options.streams.served) > 1) + (options.max_skipped_rows > 0)

@@ -57,17 +57,7 @@ def resolve(given: LoaderArguments, *, version: int | None = None) -> LoaderOpti
         fingerprint=chunks.fingerprint,
     )
     run = _run(given, chunks, reader, nulls, order, batch_size)
-    options = LoaderOptions(
-        given=given,
-        run=run,
-        order=order,
-        num_epochs=given.num_epochs,
-        world=world,
-        world_source=world_source,
-        quarantine=given.quarantine,
-        audit_dir=given.audit_dir,
-        shown=_shown(given, run, order),
-    )
+    options = LoaderOptions(given=given, run=run, order=order, world=world, world_source=world_source)
     # Only now is it known how many streams there are: as many as ranks, unless `world` says more.
     options = options.with_streams(world.num_streams or world.size)
     if version is None:  # else a state chose it, the same on all ranks
@@ -112,7 +102,10 @@ def _reader(given: LoaderArguments, chunks: ChunkList) -> tuple[DataReader, Null
     reader = _reader_of(chunks) if given.datareader is None else given.datareader
     known = chunks.manifest.columns if chunks.manifest is not None and is_ours else ()
     nulls = nulls_of(given.nulls, known, gaps_make_lists=reader.gaps_make_lists)
-    return _reader_with_nulls(reader, nulls), nulls
+    if nulls is not None and isinstance(reader, ParquetReader):  # which fills them itself, faster than others can after
+        reader = copy(reader)  # other loaders may have the same one
+        reader.nulls = nulls
+    return reader, nulls
 
 
 def _reader_of(chunks: ChunkList) -> DataReader:
@@ -130,15 +123,6 @@ def _reader_of(chunks: ChunkList) -> DataReader:
             what = f"holds chunks of different kinds, {chunks.names[0]} and {name}."
             raise DataDirError(str(chunks.root), what, f"Name those of one kind: data_dir='{chunks.root}/*{suffix}'")
     return reader
-
-
-def _reader_with_nulls(reader: DataReader, nulls: Nulls | None) -> DataReader:
-    """Return a reader that fills nulls itself, where that is faster; else `reader`: its columns are filled after."""
-    if nulls is None or not isinstance(reader, ParquetReader):
-        return reader
-    filling = copy(reader)  # other loaders may have the same reader
-    filling.nulls = nulls
-    return filling
 
 
 def _window(shuffle_window: int | None, shuffle: str) -> int:
@@ -188,25 +172,3 @@ def _run(
         copy=bool(given.copy),
         stall_timeout_seconds=given.stall_timeout_seconds,
     )
-
-
-def _shown(given: LoaderArguments, run: RunOptions, order: Order) -> dict[str, Any]:
-    """Return the options as repr shows them, the parts by their class."""
-    parts = {"datareader": run.reader, "dataset": given.dataset, "datacollator": given.datacollator}
-    return {
-        **vars(given),
-        "data_version": run.chunks.data_version,
-        "data_dir": f"{run.chunks.root} ({len(run.chunks):,} chunks)",
-        "seed": order.seed,
-        "batch_size": run.rule.batch_size,
-        "shuffle_window": order.shuffle_window,
-        "max_bytes": run.max_bytes,
-        **{name: _Call(type(part).__name__) for name, part in parts.items() if part is not None},
-    }
-
-
-class _Call(str):
-    """A class name, shown as the call that makes an instance."""
-
-    def __repr__(self) -> str:
-        return f"{self}()"

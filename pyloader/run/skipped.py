@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyloader.errors import ChunkReadError, FileError
-from pyloader.files import ChunkList
+from pyloader.run.options import RunOptions
 
 __all__ = ["Quarantine"]
 
@@ -30,17 +30,13 @@ class Quarantine:
     A chunk that is left out stays so in later epochs, whether or not it could be read again: the order depends on it.
 
     Args:
-      chunks: The list of chunks.
-      max_chunks: How many chunks may be left out.
-      max_rows: How many rows may be left out in reading, and as many in encoding.
+      run: Which chunks there are, how many of them may be left out, and how many rows in reading and in encoding each.
       path: A file that gets a line of JSON for each; None writes none.
     """
 
-    def __init__(
-        self, chunks: ChunkList, *, max_chunks: int, max_rows: int, path: str | os.PathLike[str] | None = None
-    ) -> None:
-        self._files, self._path = chunks, path
-        self._max_chunks, self._max_rows = max_chunks, max_rows
+    def __init__(self, run: RunOptions, path: str | os.PathLike[str] | None) -> None:
+        self._files, self._path = run.chunks, path
+        self._max_chunks, self._max_rows = run.max_skipped, run.max_skipped_rows
         self._chunks: dict[int, _LeftOutChunk] = {}
         self._rows: dict[str, dict[tuple[int, int], str]] = {"read": {}, "encode": {}}
 

@@ -20,7 +20,7 @@ from pyloader.files import as_listed, room_of
 from pyloader.observe import Counters
 from pyloader.plan import encode_generator
 from pyloader.read import Nulls
-from pyloader.run.making import Encode
+from pyloader.run.making import Encode, RawBatch
 from pyloader.run.options import RunOptions
 from pyloader.run.reading import Read
 from pyloader.run.transient import is_transient
@@ -46,9 +46,7 @@ def user_functions(options: RunOptions, steps: Steps, counters: Counters) -> tup
         makers = " and ".join(type(part).__name__ for part in (options.dataset, options.collator) if part is not None)
         read = steps.add_awaited(RemoteFunction(read, doing=lambda path: f"{reader} read {path}"))
         encode = steps.add_awaited(
-            RemoteFunction(
-                encode, doing=lambda _columns, _mask, _keys, epoch, step: f"{makers} made epoch {epoch}, step {step}"
-            )
+            RemoteFunction(encode, doing=lambda raw: f"{makers} made epoch {raw.epoch}, step {raw.step}")
         )
     return _careful(options, read, steps, counters), _converting(encode, options.convert)
 
@@ -95,10 +93,8 @@ def _converting(encode: Encode, convert: Callable[[Any], Any] | None) -> Encode:
     if convert is None:
         return encode
 
-    def encode_and_convert(
-        columns: Columns, mask: np.ndarray | None, keys: np.ndarray | None, epoch: int, step: int
-    ) -> tuple[Any, tuple[float, float]]:
-        batch, (encoding, collating) = encode(columns, mask, keys, epoch, step)
+    def encode_and_convert(raw: RawBatch) -> tuple[Any, tuple[float, float]]:
+        batch, (encoding, collating) = encode(raw)
         begun = time.perf_counter()
         return convert(batch), (encoding, collating + time.perf_counter() - begun)
 
@@ -106,15 +102,7 @@ def _converting(encode: Encode, convert: Callable[[Any], Any] | None) -> Encode:
 
 
 def _encode_and_collate(
-    dataset: Dataset | None,
-    collator: DataCollator,
-    seed: int | None,
-    stream: int,
-    columns: Columns,
-    mask: np.ndarray | None,
-    keys: np.ndarray | None,
-    epoch: int,
-    step: int,
+    dataset: Dataset | None, collator: DataCollator, seed: int | None, stream: int, raw: RawBatch
 ) -> tuple[Any, tuple[float, float]]:
     """Return a batch, and how many seconds encoding and collating took.
 
@@ -125,19 +113,15 @@ def _encode_and_collate(
       collator: Collates it.
       seed: What `batch_encode`'s `rng` is derived from; None when it takes none.
       stream: The first stream that this rank serves, so that ranks draw other numbers.
-      columns: The batch's raw columns.
-      mask: Which rows are samples, not padding: bool of shape [num_rows]; None when nothing is padded.
-      keys: Those of the rows, uint64 of shape [num_rows]; None when `batch_encode` takes none.
-      epoch: The batch's epoch.
-      step: Its number in the epoch.
+      raw: The batch.
     """
-    begun = time.perf_counter()
+    begun, columns = time.perf_counter(), raw.columns
     if dataset is not None:
         # Made anew for each batch: what one batch draws must not move the next one's numbers.
-        rng = None if seed is None else encode_generator(seed=seed, epoch=epoch, step=step, stream=stream)
-        columns = encode_batch(dataset, columns, rng, keys)
+        rng = None if seed is None else encode_generator(seed=seed, epoch=raw.epoch, step=raw.step, stream=stream)
+        columns = encode_batch(dataset, columns, rng, raw.keys)
     encoded = time.perf_counter()
-    batch = _collate(collator, columns, mask)
+    batch = _collate(collator, columns, raw.mask)
     return batch, (encoded - begun, time.perf_counter() - encoded)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from pyloader.collate import map_leaves
 from pyloader.options import checked_integer
 from pyloader.tensorflow.feed import Feed
 
@@ -100,12 +101,12 @@ def as_tf_dataset(loader: Any, *, prefetch: int = 2, varying: Collection[str] = 
     feed = Feed(loader)
     names: set[str] = set()
 
-    def spec(array: np.ndarray, name: str) -> tf.TensorSpec:
+    def spec(name: str, array: np.ndarray) -> tf.TensorSpec:
         names.add(name)
         sizes = [None] * (array.ndim - 1) if name in varying else array.shape[1:]
         return tf.TensorSpec([None, *sizes], tf.as_dtype(array.dtype), name)
 
-    feed.signature = _with_names(spec, feed.peek(), "")
+    feed.signature = map_leaves(spec, feed.peek())
     if unknown := set(varying) - names:
         raise ValueError(f"varying names {sorted(unknown)}; the batches have {sorted(names)}")
 
@@ -121,11 +122,3 @@ def as_tf_dataset(loader: Any, *, prefetch: int = 2, varying: Collection[str] = 
     options.experimental_optimization.inject_prefetch = False
     options.experimental_optimization.map_parallelization = False
     return LoaderDataset(feed, taken.prefetch(prefetch).map(count).with_options(options))
-
-
-def _with_names(make: Any, batch: Any, name: str) -> Any:
-    if isinstance(batch, dict):
-        return {key: _with_names(make, value, str(key)) for key, value in batch.items()}
-    if isinstance(batch, tuple):
-        return tuple(_with_names(make, value, name or str(place)) for place, value in enumerate(batch))
-    return make(batch, name)

@@ -12,7 +12,6 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from pyloader.deliver import map_ahead
 from pyloader.errors import ForkError
 from pyloader.testing.faults import AnnouncedReads, altered
 from pyloader.testing.laws import assert_same_batches, broken
@@ -73,17 +72,16 @@ def check_scripts(make_loader: MakeLoader) -> None:
     One has a loader at module level, half read, and comes to its end; one is interrupted by SIGINT while it waits;
     one forks while the loader runs, and uses it in the child.  `make_loader` is sent to them by cloudpickle.
     """
-    ending = in_child(_half_read(make_loader))
+    ending = in_child(partial(_half_read, make_loader))
     if ending.code != 0 or "Traceback" in ending.errors:
         raise broken(6, f"a script with a half-read loader ended with {ending.code}: {ending.errors}")
-    ending = in_child(_interrupted(make_loader))
+    ending = in_child(partial(_interrupted, make_loader))
     if ending.code not in (1, 130, -signal.SIGINT) or ending.errors.count("KeyboardInterrupt") != 1:
         raise broken(5, f"a script that met Ctrl-C ended with {ending.code}: {ending.errors}")
-    if hasattr(os, "fork"):
-        ending = in_child(_forked(make_loader))
-        if ending.output.strip() != "refused":
-            what = f"a loader that was used in a forked child did not raise there: {ending.output}{ending.errors}"
-            raise broken(6, what)
+    ending = in_child(partial(_forked, make_loader))
+    if ending.output.strip() != "refused":
+        what = f"a loader that was used in a forked child did not raise there: {ending.output}{ending.errors}"
+        raise broken(6, what)
 
 
 def _closed(make: Callable[[], Any]) -> None:
@@ -113,7 +111,9 @@ def _collected_elsewhere(make: Callable[[], Any]) -> None:
     next(loader)
     loader.itself = loader  # a cycle, which only the collector finds
     del loader
-    list(map_ahead(lambda _: gc.collect(), [0], num_threads=1, name="collect"))
+    thread = threading.Thread(target=gc.collect, name="pyloader-collect")
+    thread.start()
+    thread.join()
 
 
 def _run_to_its_end(make: Callable[[], Any]) -> None:
@@ -121,44 +121,35 @@ def _run_to_its_end(make: Callable[[], Any]) -> None:
         pass
 
 
-def _half_read(make_loader: MakeLoader) -> Callable[[], None]:
-    def script() -> None:
-        import __main__
+def _half_read(make_loader: MakeLoader) -> None:
+    import __main__
 
-        __main__.loader = make_loader(**_THREADS)
-        next(__main__.loader)
-
-    return script
+    __main__.loader = make_loader(**_THREADS)
+    next(__main__.loader)
 
 
-def _interrupted(make_loader: MakeLoader) -> Callable[[], None]:
-    def script() -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
-        loader = make_loader(**_THREADS, num_epochs=None)
-        next(loader)
-        signal.setitimer(signal.ITIMER_REAL, 0.05)
-        for _ in loader:
-            pass
-
-    return script
+def _interrupted(make_loader: MakeLoader) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    loader = make_loader(**_THREADS, num_epochs=None)
+    next(loader)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    for _ in loader:
+        pass
 
 
-def _forked(make_loader: MakeLoader) -> Callable[[], None]:
-    def script() -> None:
-        loader = make_loader(**_THREADS)
-        next(loader)
-        child = os.fork()
-        if child == 0:
-            answer = b"delivered"
-            try:
-                next(loader)
-            except ForkError:
-                answer = b"refused"
-            finally:
-                os.write(1, answer)
-                os._exit(0)
-        os.waitpid(child, 0)
-        loader.close()
-
-    return script
+def _forked(make_loader: MakeLoader) -> None:
+    loader = make_loader(**_THREADS)
+    next(loader)
+    child = os.fork()
+    if child == 0:
+        answer = b"delivered"
+        try:
+            next(loader)
+        except ForkError:
+            answer = b"refused"
+        finally:
+            os.write(1, answer)
+            os._exit(0)
+    os.waitpid(child, 0)
+    loader.close()

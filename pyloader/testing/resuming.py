@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import tempfile
-from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,7 @@ def check_kills(make_loader: MakeLoader) -> None:
         log = Path(directory, "log")
         log.touch()
         for stop in (len(wanted) // 3, 2 * len(wanted) // 3, len(wanted)):
-            ending = in_child(_killed_at(make_loader, str(log), stop))
+            ending = in_child(partial(_killed_at, make_loader, log, stop))
             if ending.code != -signal.SIGKILL and not (stop == len(wanted) and ending.code == 0):
                 raise broken(
                     5, f"a script that was to be killed at step {stop} ended with {ending.code}: {ending.errors}"
@@ -112,19 +112,15 @@ def check_kills(make_loader: MakeLoader) -> None:
     assert_same_batches(found[: len(wanted)], wanted, 4, "A script was killed twice and resumed")
 
 
-def _killed_at(make_loader: MakeLoader, log: str, stop: int) -> Callable[[], None]:
-    """Return the script: it goes on where the log ends, and is killed when the log has `stop` steps."""
-
-    def script() -> None:
-        rows, state = _received(Path(log))
-        loader = numbered(make_loader())
-        if state is not None:
-            loader.load_state_dict(state)
-        with open(log, "a", buffering=1) as lines:
-            for batch in kill_at_step(loader, stop - len(rows)):
-                lines.write(json.dumps([rows_of([batch])[0], loader.state_dict()]) + "\n")
-
-    return script
+def _killed_at(make_loader: MakeLoader, log: Path, stop: int) -> None:
+    """Go on where the log ends, in a script, which is killed when the log has `stop` steps."""
+    rows, state = _received(log)
+    loader = numbered(make_loader())
+    if state is not None:
+        loader.load_state_dict(state)
+    with open(log, "a", buffering=1) as lines:
+        for batch in kill_at_step(loader, stop - len(rows)):
+            lines.write(json.dumps([rows_of([batch])[0], loader.state_dict()]) + "\n")
 
 
 def _received(log: Path) -> tuple[list[list[int]], dict[str, Any] | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -78,22 +79,14 @@ def as_tensor(value: Any, name: str = "") -> Any:
     """
     if not isinstance(value, np.ndarray) or value.dtype.kind in "OSU":
         return value
-    if value.flags.writeable:
-        try:
-            return torch.from_numpy(value)
-        except ValueError:  # strides or a byte order that torch does not have
-            pass
-        except TypeError as exc:
-            raise _no_dtype(name, value) from exc
     try:
+        if value.flags.writeable:
+            with contextlib.suppress(ValueError):  # strides or a byte order that torch does not have
+                return torch.from_numpy(value)
         return torch.from_numpy(np.array(value, value.dtype.newbyteorder("="), order="C"))
     except TypeError as exc:
-        raise _no_dtype(name, value) from exc
-
-
-def _no_dtype(name: str, array: np.ndarray) -> CollateError:
-    what = f"{name!r} is {array.dtype}, which torch has no dtype for."
-    return CollateError(what, "Make it a number, in read_file or batch_encode")
+        what = f"{name!r} is {value.dtype}, which torch has no dtype for."
+        raise CollateError(what, "Make it a number, in read_file or batch_encode") from exc
 
 
 def _numpy_dtype(dtype: Any) -> np.dtype:

@@ -20,9 +20,8 @@ def command_that(act, monkeypatch):
     def add_parser(subparsers):
         parser = subparsers.add_parser("try")
         parser.add_argument("--number", type=int)
-        parser.set_defaults(func=act)
 
-    module.add_parser = add_parser  # type: ignore[attr-defined]
+    module.add_parser, module.run = add_parser, act  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "a_command", module)
     monkeypatch.setitem(frame.COMMANDS, "try", ("a_command", "a test"))
 

@@ -9,9 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyloader.deliver import Budget, Steps, StepsClosed, map_ahead, map_in_order
+from pyloader.deliver import Budget, Steps, StepsClosed, map_in_order
 
 THREADS = pytest.mark.parametrize("num_threads", [0, 1, 4])
+
+
+def map_ahead(fn, items, *, num_threads, max_ahead=None):
+    """Yield `map(fn, items)`, at most `max_ahead` results (twice the threads unless given) ahead of the caller."""
+    budget, steps = Budget(max_ahead or max(1, 2 * num_threads), blocking=num_threads > 0), Steps()
+    step = steps.add(map_in_order(fn, items, num_threads=num_threads, budget=budget, name="map"))
+    try:
+        for result in step:
+            yield result
+            budget.give_back()
+    finally:
+        steps.close()
 
 
 @given(num_items=st.integers(0, 50), num_threads=st.integers(0, 4), max_ahead=st.integers(1, 10))

@@ -66,3 +66,9 @@ def ids_of(batches: Iterable[Any]) -> list[list[int]]:
         assert "text" not in batch or batch["text"] == [f"sample {number}" for number in ids]
         found.append(ids)
     return found
+
+
+def numbers_of_latest(loader: Any) -> np.ndarray:
+    """Return the numbers of the samples whose places the rows of the latest batch have, as its group has them."""
+    group, number = loader._run._group, loader._run._next
+    return np.split(group.samples, np.cumsum(group.sizes))[number - 1]

@@ -187,7 +187,7 @@ def test_rows_carry_no_numbers_unless_keys_are_asked_for(tmp_path):
     for dataset in (Keyed(), Plain()):
         with keyed(write_chunks(tmp_path, COUNTS), dataset=dataset) as loader:
             next(loader)
-            assert (loader._run.samples is not None) == isinstance(dataset, Keyed)
+            assert (loader._run._group.samples is not None) == isinstance(dataset, Keyed)
 
 
 def test_check_loader_gives_keys_to_a_dataset_that_takes_them(tmp_path):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numbered import loader_of, write_chunks
+from numbered import loader_of, numbers_of_latest, write_chunks
 
 from pyloader.plan import STAND_IN, sample_numbers
 
@@ -36,7 +36,7 @@ def test_every_row_carries_the_number_of_its_sample(
     with traced(directory, text=text, **options) as loader:
         for batch, plain in zip(loader, loader_of(directory, text=text, **options), strict=True):
             assert batch.keys() == plain.keys()
-            numbers = loader._run.samples
+            numbers = numbers_of_latest(loader)
             is_stand_in = (numbers & STAND_IN) != 0
             num_filled += is_stand_in.sum()
             chunk, row = (numbers & ~STAND_IN) >> np.uint64(32), numbers & np.uint64(2**32 - 1)

@@ -28,6 +28,7 @@ def test_the_commands_of_the_page_say_what_it_shows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COLUMNS", raising=False)
     Path("dumps").mkdir()
     for day in (1, 2):
         write_day(day, 1000)

@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from pyloader.compat.cyreal_datasets.download import RemoteFile, cache_place, downloaded, member_of
+from pyloader.compat.cyreal_datasets.download import Place, RemoteFile, cache_place, downloaded, member_of
 from pyloader.compat.cyreal_datasets.small import Rows, SmallDataset
 from pyloader.errors import DatasetError
+from pyloader.options import checked_word
 
 __all__ = ["CIFAR10Dataset", "CIFAR100Dataset"]
 
@@ -44,9 +45,7 @@ class CIFAR10Dataset(SmallDataset):
     }
     _labels: ClassVar[list[str]] = ["label"]  # a byte each, before the pixels
 
-    def __init__(
-        self, split: str = "train", cache_dir: str | Path | None = None, data_dir: str | Path | None = None
-    ) -> None:
+    def __init__(self, split: str = "train", cache_dir: Place = None, data_dir: Place = None) -> None:
         super().__init__(self._rows(np.concatenate(self._mapped(split, cache_dir, data_dir))))
 
     @classmethod
@@ -71,13 +70,10 @@ class CIFAR10Dataset(SmallDataset):
         return {"image": np.ascontiguousarray(images), **dict(sorted(labels.items(), reverse=True))}
 
     @classmethod
-    def _mapped(
-        cls, split: str = "train", cache_dir: str | Path | None = None, data_dir: str | Path | None = None
-    ) -> list[np.ndarray]:
-        if split not in cls._files:
-            raise ValueError(f'split must be "train" or "test", not {split!r}')
+    def _mapped(cls, split: str = "train", cache_dir: Place = None, data_dir: Place = None) -> list[np.ndarray]:
         cache = cache_place(cache_dir, cls._name)
-        paths = cls._paths(cls._files[split], cache, None if data_dir is None else Path(data_dir))
+        names = cls._files[checked_word("split", split, *cls._files)]
+        paths = cls._paths(names, cache, None if data_dir is None else Path(data_dir))
         return [cls._mapped_file(path) for path in paths]
 
     @classmethod

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -18,7 +19,9 @@ import tqdm
 from pyloader.errors import DatasetError
 from pyloader.files.atomic import written_whole
 
-__all__ = ["RemoteFile", "cache_place", "downloaded", "file_in", "member_of", "mismatch"]
+__all__ = ["Place", "RemoteFile", "cache_place", "downloaded", "file_in", "member_of", "mismatch"]
+
+Place: TypeAlias = "str | Path | None"  # a directory or file of the user's; None where there is none
 
 _BLOCK_BYTES = 2**20
 _TIMEOUT_SECONDS = 30.0
@@ -26,14 +29,10 @@ _TIMEOUT_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file on the web.
+    """A file on the web."""
 
-    Attributes:
-      url: Where it is.
-      sha256: Its SHA-256 in hexadecimal; "" where none is known: then what is in the file is checked when it is read.
-    """
-
-    url: str
+    url: str  # where it is
+    # its SHA-256 in hexadecimal; "" where none is known: then what is in the file is checked when it is read
     sha256: str = ""
 
     @property
@@ -42,7 +41,7 @@ class RemoteFile:
         return self.url.rpartition("/")[2]
 
 
-def cache_place(cache_dir: str | Path | None, name: str) -> Path:
+def cache_place(cache_dir: Place, name: str) -> Path:
     """Return the directory for downloads: `cache_dir`, or ~/.cache/pyloader/NAME (XDG_CACHE_HOME moves it)."""
     if cache_dir is not None:
         return Path(cache_dir)

@@ -13,10 +13,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from pyloader.compat.cyreal_datasets.download import RemoteFile, cache_place, downloaded, file_in, member_of
+from pyloader.compat.cyreal_datasets.download import Place, RemoteFile, cache_place, downloaded, file_in, member_of
 from pyloader.compat.cyreal_datasets.small import Rows, SmallDataset
 from pyloader.errors import DatasetError
 from pyloader.files.atomic import written_whole
+from pyloader.options import checked_word
 
 __all__ = [
     "EMNIST_SUBSETS",
@@ -108,15 +109,11 @@ class MNISTDataset(_Images):
     _name: ClassVar[str] = "mnist"
     _remote: ClassVar[dict[str, RemoteFile]] = _MNIST
 
-    def __init__(
-        self, split: str = "train", cache_dir: str | Path | None = None, data_dir: str | Path | None = None
-    ) -> None:
+    def __init__(self, split: str = "train", cache_dir: Place = None, data_dir: Place = None) -> None:
         super().__init__(_rows(*_pair(_read_idx, self._paths(split, cache_dir, data_dir))))
 
     @classmethod
-    def _paths(
-        cls, split: str = "train", cache_dir: str | Path | None = None, data_dir: str | Path | None = None
-    ) -> tuple[Path, Path]:
+    def _paths(cls, split: str = "train", cache_dir: Place = None, data_dir: Place = None) -> tuple[Path, Path]:
         images, labels = _names(_part(split))
         if data_dir is not None:
             return _there(Path(data_dir), images, labels, split)
@@ -155,21 +152,13 @@ class EMNISTDataset(_Images):
     """
 
     def __init__(
-        self,
-        subset: str = "balanced",
-        split: str = "train",
-        cache_dir: str | Path | None = None,
-        data_dir: str | Path | None = None,
+        self, subset: str = "balanced", split: str = "train", cache_dir: Place = None, data_dir: Place = None
     ) -> None:
         super().__init__(_rows(*_pair(_read_idx, self._paths(subset, split, cache_dir, data_dir))))
 
     @classmethod
     def _paths(
-        cls,
-        subset: str = "balanced",
-        split: str = "train",
-        cache_dir: str | Path | None = None,
-        data_dir: str | Path | None = None,
+        cls, subset: str = "balanced", split: str = "train", cache_dir: Place = None, data_dir: Place = None
     ) -> tuple[Path, Path]:
         _part(split)
         if subset not in EMNIST_SUBSETS:
@@ -191,9 +180,7 @@ class EMNISTDataset(_Images):
 
 
 def _part(split: str) -> str:
-    if split not in _PARTS:
-        raise ValueError(f'split must be "train" or "test", not {split!r}')
-    return _PARTS[split]
+    return _PARTS[checked_word("split", split, *_PARTS)]
 
 
 def _names(part: str) -> tuple[str, str]:

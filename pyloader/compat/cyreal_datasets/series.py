@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from pyloader.compat.cyreal_datasets.download import RemoteFile, cache_place, downloaded, file_in, mismatch
+from pyloader.compat.cyreal_datasets.download import Place, RemoteFile, cache_place, downloaded, file_in, mismatch
 from pyloader.compat.cyreal_datasets.small import SmallDataset
 from pyloader.compat.cyreal_datasets.windows import prepare_time_series_windows
 from pyloader.errors import DatasetError
@@ -73,10 +73,10 @@ class SunspotsDataset(SmallDataset):
         prediction_length: int = 1,
         train_fraction: float = 0.8,
         val_fraction: float = 0.0,
-        cache_dir: str | Path | None = None,
-        data_path: str | Path | None = None,
+        cache_dir: Place = None,
+        data_path: Place = None,
         *,
-        data_dir: str | Path | None = None,
+        data_dir: Place = None,
     ) -> None:
         context_length = self._context_length if context_length is None else context_length
         contexts, targets = prepare_time_series_windows(
@@ -91,9 +91,7 @@ class SunspotsDataset(SmallDataset):
         super().__init__({"context": contexts, "target": targets})
 
     @classmethod
-    def _values(
-        cls, cache_dir: str | Path | None, data_path: str | Path | None, data_dir: str | Path | None
-    ) -> np.ndarray:
+    def _values(cls, cache_dir: Place, data_path: Place, data_dir: Place) -> np.ndarray:
         if data_path is not None:
             return load_value_column(data_path)
         if data_dir is not None:

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from pyloader.jax.disk_source import DiskSource
-from pyloader.options import checked_integer
+from pyloader.options import checked_integer, checked_word
 
 __all__ = [
     "make_sequence_disk_source",
@@ -37,8 +37,7 @@ def select_split(
     Raises:
       ValueError: another split, an empty one, or a number out of these bounds.
     """
-    if split not in ("train", "val", "test"):
-        raise ValueError(f'split must be "train", "val" or "test", not {split!r}')
+    checked_word("split", split, "train", "val", "test")
     if not 0 < train_fraction < 1 or not 0 <= val_fraction < 1 or train_fraction + val_fraction >= 1:
         raise ValueError(
             f"train_fraction={train_fraction} and val_fraction={val_fraction} must leave something of 1 for test"

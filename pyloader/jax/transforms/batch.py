@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from pyloader.jax.epochs import num_batches
-from pyloader.jax.source import PyTree, Source, SourceTransform, as_source, checked_batch_rule, with_rows
-from pyloader.options import checked_integer
+from pyloader.jax.source import PyTree, Source, SourceTransform, as_source, with_rows
+from pyloader.options import checked_integer, checked_word
 
 __all__ = ["BatchTransform"]
 
@@ -56,7 +56,8 @@ class BatchTransform:
     def __post_init__(self) -> None:
         checked_integer("batch_size", self.batch_size, at_least=1)
         said = {rule for rule, told in (("drop", self.drop_last), ("pad", self.pad_last_batch)) if told}
-        said |= set() if self.last_batch is None else {checked_batch_rule(self.last_batch)}
+        if self.last_batch is not None:
+            said.add(checked_word("last_batch", self.last_batch, "pad", "drop", "wrap", "span"))
         if self.pad_last_batch is False and "pad" in said:
             raise ValueError('last_batch="pad" and pad_last_batch=False contradict each other: leave one of them out')
         if len(said) > 1:

@@ -11,7 +11,7 @@ import numpy as np
 
 from pyloader.jax.order import key_of, key_words
 from pyloader.jax.source import PyTree, Source, SourceTransform, as_source, with_rows
-from pyloader.options import checked_integer
+from pyloader.options import checked_integer, checked_word
 
 __all__ = ["BufferTransform"]
 
@@ -59,10 +59,8 @@ class BufferTransform:
             raise ValueError(f"prefill={self.prefill} is more than the capacity of {self.capacity}")
         if self.sample_size > self.prefill:
             raise ValueError(f"sample_size={self.sample_size} is more than prefill={self.prefill}")
-        if self.mode not in ("sequential", "shuffled"):
-            raise ValueError(f'mode must be "sequential" or "shuffled", not {self.mode!r}')
-        if self.write_mode not in ("fifo", "reservoir"):
-            raise ValueError(f'write_mode must be "fifo" or "reservoir", not {self.write_mode!r}')
+        checked_word("mode", self.mode, "sequential", "shuffled")
+        checked_word("write_mode", self.write_mode, "fifo", "reservoir")
 
     def __call__(self, inner: Source) -> Source:
         """Return samples of a buffer over `inner`."""

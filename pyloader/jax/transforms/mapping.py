@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from pyloader.jax.source import PyTree, Source, SourceTransform, as_source
+from pyloader.options import checked_word
 
 __all__ = [
     "Elementwise",
@@ -201,8 +202,7 @@ class TimeSeriesBatchTransform:
     sequence_start_key: str = "sequence_start"
 
     def __post_init__(self) -> None:
-        if self.mode not in ("batched", "packed"):
-            raise ValueError(f'mode must be "batched" or "packed", not {self.mode!r}')
+        checked_word("mode", self.mode, "batched", "packed")
 
     def __call__(self, inner: Source) -> Source:
         """Return the batches of `inner`, reshaped."""
