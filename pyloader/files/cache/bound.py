@@ -18,7 +18,16 @@ from pyloader.files.cache.plans import Plan, live_plans
 from pyloader.files.cache.records import Record, remove_entry, write_record
 from pyloader.files.no_room import no_room
 
-__all__ = ["allocate", "discard", "entry_names", "evict", "overhead_bytes", "remove_leftovers", "take_room", "used_bytes"]
+__all__ = [
+    "allocate",
+    "discard",
+    "entry_names",
+    "evict",
+    "overhead_bytes",
+    "remove_leftovers",
+    "take_room",
+    "used_bytes",
+]
 
 _DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -123,6 +132,7 @@ def allocate(place: Path, identity: Identity) -> None:
         write_record(place, Record(url=identity.url, files=identity.files, process=os.getpid()))
         for name, size in identity.files:
             (place / name).parent.mkdir(mode=0o700, exist_ok=True)
+            (place / name).unlink(missing_ok=True)  # of an entry whose record somebody has removed
             with open(place / name, "xb") as file:
                 _reserve(file.fileno(), size)
     except BaseException:
