@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pyloader.files.cache import Identity, without_secrets
-from pyloader.files.cache.identity import NAME_PATTERN, key_of_name, room_of_files, room_of_name
+from pyloader.files.cache.identity import keys_and_rooms, names_of_entries, room_of_files, room_of_name
 
 PLAIN = Identity(url="s3://bucket/data/a.jsonl.zst", size=5_000, version="etag-1")
 STRONG = replace(PLAIN, digest="sha256:aa")
@@ -32,9 +32,19 @@ def test_with_a_digest_the_same_bytes_are_one_entry_wherever_they_are():
 
 
 def test_a_name_says_the_room_and_a_plan_takes_its_first_64_bits():
-    assert NAME_PATTERN.fullmatch(PLAIN.name)
     assert room_of_name(PLAIN.name) == room_of_files(5_000) == 4 * 4096
-    assert key_of_name(PLAIN.name) == PLAIN.key == int(PLAIN.name[:16], 16)
+    large = replace(PLAIN, size=2**40)
+    keys, rooms = keys_and_rooms([PLAIN.name, large.name])
+    assert keys.tolist() == [PLAIN.key, large.key] == [int(name[:16], 16) for name in (PLAIN.name, large.name)]
+    assert rooms.tolist() == [4 * 4096, 2**40 + 2 * 4096]
+    assert [len(array) for array in keys_and_rooms([])] == [0, 0]
+
+
+@pytest.mark.parametrize("other", ["mine.txt", "g" * 44, "A" + "a" * 43, "a " * 22, "é" * 44, "a" * 43])
+def test_what_is_no_name_of_an_entry_is_left_out(other):
+    names = [PLAIN.name, STRONG.name]
+    assert names_of_entries([*names, other, "lock"]) == names_of_entries(names) == names
+    assert names_of_entries([other]) == names_of_entries([]) == []
 
 
 @pytest.mark.parametrize(
