@@ -75,7 +75,7 @@ def take_room(
     plans = live_plans(directory.plans) if plans is None else plans
     used, spare = used_bytes(directory, plans), bound // _SHARE_AHEAD
     leaving = _in_order(directory, plans)
-    full, any_left = None, False
+    full, has_evicted = None, False
     while True:
         if used + needed <= bound:
             full = _used(use, directory)
@@ -86,8 +86,8 @@ def take_room(
             if full is not None:
                 raise full
             return False
-        used, any_left = used - room_of_name(gone), True
-    while any_left and (name := next(leaving, None)) and (spare := spare - room_of_name(name)) >= 0:
+        used, has_evicted = used - room_of_name(gone), True
+    while has_evicted and (name := next(leaving, None)) and (spare := spare - room_of_name(name)) >= 0:
         evict(directory, name)
     return True
 
@@ -125,7 +125,7 @@ def discard(directory: CacheDirectory, name: str) -> bool:
 
 
 def remove_leftovers(directory: CacheDirectory) -> int:
-    """Remove what killed processes were fetching, and return how much it was; under the directory's lock."""
+    """Remove what killed processes were fetching, and return how many entries that were; under the directory's lock."""
     num_removed = 0
     for name in entry_names(directory.partial):
         if (lock := take_lock(directory.locks / name)) is not None:

@@ -158,7 +158,7 @@ def _fetch(directory: CacheDirectory, identity: Identity, fill: Fill) -> None:
         checksum = fill(path) or checksum_of(path)
         record = Record(url=identity.url, files=identity.files, process=os.getpid())
         if not has_its_files(place, record):
-            raise CacheError(str(path), "has another size than the store said.", "Fetch it again")
+            raise CacheError(identity.url, "came with another size than the store had said.", "Make a new loader")
         for name, _ in identity.files:
             os.chmod(place / name, 0o400)  # whoever changes it changes it for all
         write_record(place, msgspec.structs.replace(record, boot=boot_of_machine(), checksum=checksum))
