@@ -19,7 +19,7 @@ from pyloader.files.cache.locks import FileLock, take_lock
 __all__ = ["CacheDirectory", "cache_directory"]
 
 _VARIABLE = "PYLOADER_CACHE"
-_DEFAULT = Path(".cache", "pyloader", "chunks")  # in the user's home; beside it are data sets that others download
+_DEFAULT = Path("~/.cache/pyloader/chunks")  # beside it are data sets that `pyloader.compat` downloads
 _MARK, _LOCK = "pyloader-cache.json", "lock"
 _NO_LOCKS_HERE = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -101,15 +101,14 @@ def cache_directory(directory: str | os.PathLike[str] | None = None, *, make: bo
     given = directory if directory is not None else os.environ.get(_VARIABLE)
     if given:
         return _prepared(Path(given).expanduser(), make=make)
-    usual = Path.home() / _DEFAULT
     try:
-        return _prepared(usual, make=make)
-    except (CacheError, OSError) as exc:
+        return _prepared(_DEFAULT.expanduser(), make=make)
+    except (CacheError, OSError, RuntimeError) as exc:  # RuntimeError: nobody knows where this user's home is
         instead = Path(tempfile.gettempdir(), f"pyloader-{os.getuid()}")
         if not make and not instead.exists():
             raise
         prepared = _prepared(instead, make=make)
-        reason = str(exc) if isinstance(exc, CacheError) else f"{usual} cannot be made ({exc.strerror})."
+        reason = str(exc) if isinstance(exc, CacheError) else f"{_DEFAULT} cannot be made: {exc}"
         _log.warning("the cache is in %s: %s", instead, reason)
         return prepared
 

@@ -48,7 +48,7 @@ def keys_and_rooms(names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """
     fields = np.frombuffer(bytes.fromhex("".join(names)), _FIELDS)
     rooms = np.zeros((len(names), 8), np.uint8)
-    rooms[:, 2:] = fields["room"].copy().view(np.uint8).reshape(-1, 6)
+    rooms[:, 2:] = fields["room"].copy().view(np.uint8).reshape(len(names), 6)
     return fields["key"].astype(np.uint64), rooms.reshape(-1).view(">i8").astype(np.int64)
 
 

@@ -66,7 +66,16 @@ def test_on_a_network_disk_a_given_directory_is_refused_and_the_usual_one_replac
 def test_where_the_home_cannot_be_written_it_is_with_the_temporary_files(tmp_path, monkeypatch, caplog):
     (tmp_path / "home").write_text("no directory")
     assert cache_directory().root == tmp_path / f"temporary/pyloader-{os.getuid()}"
-    assert "chunks cannot be made (Not a directory)" in caplog.text
+    assert "~/.cache/pyloader/chunks cannot be made: [Errno 20] Not a directory" in caplog.text
+
+
+def test_a_user_without_a_home_has_it_with_the_temporary_files(tmp_path, monkeypatch, caplog):
+    def no_home(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", no_home)
+    assert cache_directory().root == tmp_path / f"temporary/pyloader-{os.getuid()}"
+    assert "cannot be made: Could not determine home directory." in caplog.text
 
 
 @pytest.mark.parametrize("excludes", ["nothing", "an error"])

@@ -250,9 +250,8 @@ def test_a_child_forked_by_a_killed_process_does_not_keep_its_entry(directory, u
         mine = register(directory, fetches=1, readers=0, largest=100_000)
 
         def forks_and_stays(path: Path) -> None:
-            child = os.fork()
-            if child:
-                os.write(write_end, child.to_bytes(4, "little"))
+            if os.fork() == 0:
+                os.write(write_end, os.getpid().to_bytes(4, "little"))
             signal.pause()
 
         mine.get(chunk(3), forks_and_stays, wait=NOT_CLOSED)

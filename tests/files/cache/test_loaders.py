@@ -91,9 +91,8 @@ def test_the_claim_of_a_killed_process_ends_though_a_child_of_it_lives(directory
     process = os.fork()
     if process == 0:
         claim(directory, bound=700_000)
-        child = os.fork()
-        if child:
-            os.write(write_end, child.to_bytes(4, "little"))
+        if os.fork() == 0:
+            os.write(write_end, os.getpid().to_bytes(4, "little"))
         signal.pause()
     child = int.from_bytes(os.read(read_end, 4), "little")
     try:
