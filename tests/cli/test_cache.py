@@ -28,9 +28,9 @@ def cache(tmp_path, monkeypatch):
             read(user, chunk(index, place=place))
     user.close()
     for index in range(4):
-        place = directory.entries / chunk(index, place="s3://corpus/web").name
-        then = place.stat().st_mtime - 90_000
-        os.utime(place, (then, then))
+        entry = directory.entries / chunk(index, place="s3://corpus/web").name
+        then = entry.stat().st_mtime - 90_000
+        os.utime(entry, (then, then))
     return directory
 
 
