@@ -111,3 +111,14 @@ def test_entries_of_a_plan_stay_when_others_need_room(tmp_path):
         read(wants, chunk(index, size=1), store)
     assert "00008" not in {entry.url[-9:-4] for entry in cache_entries(directory)}
     wants.close()
+
+
+def test_of_many_entries_those_that_would_be_next_go_too_and_of_few_none(tmp_path):
+    for num_kept, num_gone in ((40, 1), (130, 3)):
+        directory = cache_directory(tmp_path / f"cache of {num_kept}")
+        bound = num_kept * ROOM + room_of_files(0) + room_of_files(40)
+        user = register(directory, fetches=1, readers=0, largest=1, bound=bound)
+        for index in range(num_kept + 1):
+            read(user, chunk(index, size=1))
+        assert len(cache_entries(directory)) == num_kept + 1 - num_gone
+        user.close()

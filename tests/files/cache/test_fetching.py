@@ -54,6 +54,7 @@ def test_a_chunk_is_fetched_once_and_has_the_name_that_it_has_in_the_store(direc
             assert entry.was_there == was_there
             assert entry.path.name == "chunk-00003.bin"
             assert entry.path.read_bytes() == bytes_of(chunk(3))
+            assert entry.path.stat().st_mode & 0o777 == 0o400, "who changes it changes it for all"
     assert store.asked == ["chunk-00003.bin"]
     assert user.find(chunk(4)) is None
 
@@ -198,8 +199,9 @@ def test_a_full_disk_has_entries_evicted_and_is_an_error_when_none_are_left(dire
     read(user, chunk(6))
     assert [entry.num_bytes for entry in cache_entries(directory)] == [40_000]
     free[0] = 0
-    with pytest.raises(WriteError, match=r"cache: could not be written: no space left on device\. Make room"):
+    with pytest.raises(WriteError, match=r"cache: could not be written: no space left on device\. Make room") as full:
         read(user, chunk(3))
+    assert isinstance(full.value.__cause__, OSError)
     assert list(directory.partial.iterdir()) == []
 
 

@@ -121,3 +121,20 @@ def test_a_shared_lock_keeps_out_who_wants_it_alone(directory):
     first.release()
     second.release()
     take_lock(path).release()
+
+
+def test_a_forked_child_that_releases_a_lock_of_its_parent_closes_nothing_of_its_own(directory):
+    lock = take_lock(directory.locks / "x")
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            mine = take_lock(directory.locks / "y")  # gets the number that the other had
+            lock.release()
+            os.fstat(mine.descriptor)
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert take_lock(directory.locks / "x") is None
+    lock.release()
