@@ -30,7 +30,7 @@ __all__ = [
     "used_bytes",
 ]
 
-_SHARE_AHEAD = 64
+_SHARE_AHEAD = 256
 _DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -57,7 +57,7 @@ def take_room(
     """Evict entries until `needed` bytes are left of `bound`, then call `use`; under the directory's lock.
 
     Where the disk is full before that, more goes.  To look for what goes takes a while where there are many entries, so
-    then some go that would be the next: at most a 64th of the bound.
+    then some go that would be the next: at most a 256th of the bound.
 
     Args:
       directory: The cache's.

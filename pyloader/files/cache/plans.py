@@ -16,12 +16,17 @@ import numpy as np
 
 from pyloader.files.cache.locks import FileLock, take_lock
 
-__all__ = ["Plan", "PlanFile", "live_plans"]
+__all__ = ["Plan", "PlanFile", "live_plans", "plan_bytes"]
 
 _NAME = re.compile(r"[0-9]+-[0-9a-f]{8}")
 _FORMAT = 0x31306E616C507970  # pyPlan01
 _HEADER = 5  # int64 numbers: format, bytes needed, the position of the first key, how many keys, the position now
 _POSITION_AT = 4 * 8
+
+
+def plan_bytes(num_keys: int) -> int:
+    """Return the size of the file of a plan with so many keys."""
+    return (_HEADER + num_keys) * 8
 
 
 class PlanFile:
