@@ -10,6 +10,7 @@
     │   │   └── OutputDirError   the directory for the chunks holds something else, or cannot take them
     │   ├── ReceiptError         a receipt for `pyloader audit` could not be written, or is damaged
     │   ├── WriteError           a file could not be written: there is no room for it
+    │   ├── CacheError           the directory of a cache cannot be one, or its bound is too small
     │   └── DatasetError         what a random-access dataset is made of cannot be opened or read
     ├── BatchEncodeError         batch_encode answered with something that is no set of columns
     ├── CollateError             a batch could not be made into arrays
@@ -35,6 +36,7 @@ from types import ModuleType
 
 __all__ = [
     "BatchEncodeError",
+    "CacheError",
     "ChunkReadError",
     "ClosedError",
     "CollateError",
@@ -136,6 +138,12 @@ class ReceiptError(FileError):
 
 class WriteError(FileError):
     """A file could not be written: the disk is full, or a limit was reached."""
+
+
+class CacheError(FileError):
+    """The directory of a cache cannot be one, or cannot hold what loaders need at once."""
+
+    _after_path = " "  # the path is the sentence's subject: "/data/cache can be written by others"
 
 
 class DatasetError(FileError):
