@@ -5,6 +5,8 @@
         open_store("s3://bucket/chunks", storage_options=server.s3_options)   # or as f"{server.url}/bucket/chunks"
         server.requests["GET bucket/chunks/a.jsonl"], server.bytes_sent["bucket/chunks/a.jsonl"]
 
+        server.heard[-1]                                                      # its first line, and its headers
+
 The same objects are served as S3 (path-style: GET, HEAD, PUT, DELETE, ListObjectsV2) and over plain HTTP.  GET and HEAD
 know Range, If-Match, If-None-Match and If-Unmodified-Since; PUT knows `If-None-Match: *` and If-Match.  Signatures are
 not checked.
@@ -43,7 +45,7 @@ import socket
 import threading
 import time
 import urllib.parse
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -97,6 +99,7 @@ class StoreServer(ThreadingHTTPServer):
         self.objects: dict[str, Held] = {}
         self.requests: Counter[str] = Counter()
         self.bytes_sent: Counter[str] = Counter()
+        self.heard: deque[tuple[str, dict[str, str]]] = deque(maxlen=1000)
         self.faults: list[Fault] = []
         self.page_size = 1000
         self.latency_seconds = 0.0
@@ -230,6 +233,7 @@ class _Handler(BaseHTTPRequestHandler):
         label = f"LIST {name}" if is_list else f"{self.command} {name}"
         with self.server.lock:
             self.server.requests[label] += 1
+            self.server.heard.append((self.requestline, dict(self.headers)))
         self.server.ends.wait(self.server.latency_seconds)
         fault = self.server.fault_of("LIST" if is_list else self.command, name)
         if fault is not None and fault.before is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from many_stores import PLAIN, empty_store
 
@@ -53,7 +55,15 @@ def test_small_and_empty_objects_are_objects(store, data):
 def test_names_keep_every_character(store):
     for name in ["b c", "d%20e", "f+g", "ümlaut/ß", "q?x=1", "h#i", "a/b/c.columns/x.npy"]:
         store.create(name, name.encode())
-    assert {about.name for about in store.list()} == {"b c", "d%20e", "f+g", "ümlaut/ß", "q?x=1", "h#i", "a/b/c.columns/x.npy"}
+    assert {about.name for about in store.list()} == {
+        "b c",
+        "d%20e",
+        "f+g",
+        "ümlaut/ß",
+        "q?x=1",
+        "h#i",
+        "a/b/c.columns/x.npy",
+    }
     assert all(store.read(about.name) == about.name.encode() for about in store.list())
 
 
@@ -112,6 +122,36 @@ def test_a_deleted_object_is_gone_and_can_be_created_again(store):
     assert list(store.list()) == []
     store.create("a", b"2")
     assert store.read("a") == b"2"
+
+
+def test_of_many_that_create_an_object_at_once_one_has_done_it(store):
+    def create(number: int) -> bool:
+        try:
+            store.create("a", b"%d" % number)
+        except ObjectExistsError:
+            return False
+        return store.read("a") == b"%d" % number
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(create, range(24))) == 1
+
+
+def test_of_many_that_replace_an_object_at_once_nobody_undoes_anothers_work(store):
+    store.create("count", b"0")
+
+    def count(_: int) -> None:
+        while True:
+            incoming = store.open("count")
+            number = int(b"".join(incoming.blocks))
+            try:
+                store.replace("count", b"%d" % (number + 1), version=incoming.stored.version)
+                return
+            except ObjectChangedError:
+                continue
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(count, range(20)))
+    assert store.read("count") == b"20"
 
 
 @pytest.mark.parametrize("name", ["", "/a", "a//b", "../a", "a/..", "a/./b", "a\0b"])
