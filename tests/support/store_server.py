@@ -7,9 +7,9 @@
 
         server.heard[-1]                                                      # its first line, and its headers
 
-The same objects are served as S3 (path-style: GET, HEAD, PUT, DELETE, ListObjectsV2) and over plain HTTP.  GET and HEAD
-know Range, If-Match, If-None-Match and If-Unmodified-Since; PUT knows `If-None-Match: *` and If-Match.  Signatures are
-not checked.
+The same objects are served as S3 (path-style: GET, HEAD, PUT, DELETE, ListObjectsV2), as Google Cloud Storage (which
+asks for the same, and compares generations) and over plain HTTP.  GET and HEAD know Range, If-Match and
+If-Unmodified-Since; PUT knows `If-None-Match: *`, If-Match and x-goog-if-generation-match.  Signatures are not checked.
 
     server.page_size = 2                                          # names in one answer to a listing
     server.latency_seconds = 0.05                                 # before each answer
@@ -38,6 +38,7 @@ import contextlib
 import email.utils
 import fnmatch
 import hashlib
+import itertools
 import json
 import random
 import re
@@ -65,6 +66,7 @@ class Held:
     etag: str
     modified: float
     size: int
+    generation: str
 
 
 @dataclass
@@ -109,6 +111,7 @@ class StoreServer(ThreadingHTTPServer):
         self.lock = threading.RLock()
         self.ends = threading.Event()
         self._random = random.Random(seed)
+        self._generations = itertools.count(1_700_000_000_000_000)
         self._connections: set[socket.socket] = set()
         self._next_send = 0.0
         self._thread = threading.Thread(target=self.serve_forever, args=(0.01,), name="store-server")
@@ -128,11 +131,16 @@ class StoreServer(ThreadingHTTPServer):
             "secret_access_key": SECRET_KEY,
         }
 
+    @property
+    def gs_options(self) -> dict[str, str]:
+        """The `storage_options` for gs:// addresses."""
+        return {"base_url": self.url, "bearer_token": SECRET_KEY}
+
     def put(self, name: str, data: bytes | Path) -> Held:
         """Store an object, and return it."""
         size = data.stat().st_size if isinstance(data, Path) else len(data)
         about = f"{data} {size}".encode() if isinstance(data, Path) else data
-        held = Held(data, f'"{hashlib.md5(about).hexdigest()}"', time.time(), size)
+        held = Held(data, f'"{hashlib.md5(about).hexdigest()}"', time.time(), size, str(next(self._generations)))
         with self.lock:
             self.objects[name] = held
         return held
@@ -254,7 +262,8 @@ class _Handler(BaseHTTPRequestHandler):
         held = self.server.objects.get(name)
         if held is None:
             return self._refuse(404, "NoSuchKey", {}, name)
-        headers = {"ETag": held.etag, "Last-Modified": email.utils.formatdate(held.modified, usegmt=True)}
+        headers = {"ETag": held.etag, "x-goog-generation": held.generation}
+        headers |= {"Last-Modified": email.utils.formatdate(held.modified, usegmt=True)}
         if self._differs(held):
             return self._refuse(412, "PreconditionFailed", headers, name)
         start, stop, status = 0, held.size, 200
@@ -292,8 +301,11 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._refuse(404, "NoSuchKey", {}, name)
             if held is not None and self._differs(held):
                 return self._refuse(412, "PreconditionFailed", {}, name)
-            etag = self.server.put(name, data).etag
-        return self._send(200, b"", name, {"ETag": etag})
+            wanted = self.headers.get("x-goog-if-generation-match")
+            if wanted not in (None, "0" if held is None else held.generation):
+                return self._refuse(412, "PreconditionFailed", {}, name)
+            held = self.server.put(name, data)
+        return self._send(200, b"", name, {"ETag": held.etag, "x-goog-generation": held.generation})
 
     def _list(self, bucket: str, query: dict[str, list[str]]) -> None:
         def of(key: str) -> str:

@@ -109,7 +109,9 @@ class FsspecStore(Store):
             hint = "If it never changes while it is read: storage_options={'unversioned': True}"
             raise StoreError(self._address.of(name), what, hint)
         found = about.get(key) if key else ""
-        version = found.isoformat() if isinstance(found, datetime) else str(found)
+        version = str(
+            found.timestamp() if isinstance(found, datetime) else found
+        )  # lists have the one, heads the other
         return Stored(name, int(about["size"]), version)
 
     def _read_only(self, name: str) -> StoreError:

@@ -26,9 +26,9 @@ class RemoteStore(Store):
 
     Args:
       address: Where they are.
-      options: The `storage_options`.  Besides those of obstore: `headers` of all requests; `timeout_seconds` (20.0), the
-        silence after which a request fails; `unversioned` (False): take objects that have no version, ETag or time
-        of change, though they may change under a run.
+      options: The `storage_options`.  Besides those of obstore: `headers` of all requests; `timeout_seconds` (20.0),
+        the silence after which a request fails; `unversioned` (False): take objects that have no version, ETag or
+        time of change, though they may change under a run.
       block_bytes: How many bytes a block has at least, but for the last one.
     """
 
