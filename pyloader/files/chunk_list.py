@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,23 +25,34 @@ class ChunkList:
     """The chunks of a dataset, sorted by name.
 
     Attributes:
-      root: The directory that the names are relative to.
+      root: The directory that the names are relative to; of a store its address, a str.
       names: The chunks' paths relative to `root`, with forward slashes, sorted.
       sizes: int64 array of shape [len(names)]: bytes on disk.
       manifest: What is known of them, one entry for each in the same order, or None.
+      stored: What fetches them out of a store; None where they are on a disk.
     """
 
-    root: Path
+    root: Path | str
     names: tuple[str, ...]
     sizes: np.ndarray
     manifest: Manifest | None = None
+    stored: StoredChunks | None = None
 
     def __len__(self) -> int:
         return len(self.names)
 
     def path(self, index: int) -> str:
-        """Return where chunk `index` is."""
+        """Return where chunk `index` is: what errors name, and on a disk what is read."""
         return os.path.join(self.root, self.names[index])
+
+    @contextlib.contextmanager
+    def held(self, index: int) -> Iterator[str]:
+        """Give the path of chunk `index` on this machine; of a store it is fetched, and kept inside of this."""
+        if self.stored is None:
+            yield self.path(index)
+        else:
+            with self.stored.held(index) as path:
+                yield path
 
     @cached_property
     def counts(self) -> np.ndarray | None:

@@ -61,12 +61,12 @@ class ChunkedDataset(BlockDataset):
           ChunkReadError: it is damaged.
           DatasetError: it has another number of samples than the manifest says.
         """
-        path, expected = self._chunks.path(block), int(self.starts[block + 1] - self.starts[block])
-        with as_listed(self._chunks, block):
+        expected = int(self.starts[block + 1] - self.starts[block])
+        with self._chunks.held(block) as path, as_listed(self._chunks, block, path):
             columns = read_chunk(self._reader, path)
         if row_count(columns) != expected:
             what = f"has {row_count(columns):,} samples, and the manifest says {expected:,}."
-            raise DatasetError(path, what, "Make the manifest again: pyloader index --overwrite")
+            raise DatasetError(self._chunks.path(block), what, "Make the manifest again: pyloader index --overwrite")
         return columns
 
 

@@ -54,7 +54,10 @@ def user_functions(options: RunOptions, steps: Steps, counters: Counters) -> tup
 
 
 def _careful(options: RunOptions, read: Callable[[str], _RowsRead], steps: Steps, counters: Counters) -> Read:
-    """Return the function that compares a chunk with its size and checksum, reads it, and tries again what may pass."""
+    """Return the function that has a chunk here, compares it with its size and checksum, and reads it.
+
+    It tries again what may pass.
+    """
 
     def count() -> None:
         counters.num_retries += 1
@@ -63,15 +66,16 @@ def _careful(options: RunOptions, read: Callable[[str], _RowsRead], steps: Steps
     chunks, verification = options.chunks, options.verification
 
     def read_index(index: int) -> _RowsRead:
-        path, number = chunks.path(index), 1
+        number = 1
         while True:
             try:
-                if verification is not None:
-                    verification.check(index)
-                with as_listed(chunks, index):
-                    return read(path)
+                with held(index) as path:
+                    if verification is not None:
+                        verification.check(index, path)
+                    with as_listed(chunks, index, path):
+                        return read(path)
             except Exception as exc:
-                if not retries.wait_after(exc, number, f"reading {path}"):
+                if not retries.wait_after(exc, number, f"reading {chunks.path(index)}"):
                     raise
             number += 1
 
