@@ -10,6 +10,10 @@
     │   │   └── OutputDirError   the directory for the chunks holds something else, or cannot take them
     │   ├── ReceiptError         a receipt for `pyloader audit` could not be written, or is damaged
     │   ├── WriteError           a file could not be written: there is no room for it
+    │   ├── StoreError           an object store could not be read or written
+    │   │   ├── ObjectMissingError   it has no such object
+    │   │   ├── ObjectExistsError    the object was to be created, and is there
+    │   │   └── ObjectChangedError   the object is not the version that was asked for
     │   └── DatasetError         what a random-access dataset is made of cannot be opened or read
     ├── BatchEncodeError         batch_encode answered with something that is no set of columns
     ├── CollateError             a batch could not be made into arrays
@@ -48,6 +52,9 @@ __all__ = [
     "ManifestError",
     "MemoryBoundError",
     "MissingDependencyError",
+    "ObjectChangedError",
+    "ObjectExistsError",
+    "ObjectMissingError",
     "OutputDirError",
     "PyLoaderError",
     "ReadFileError",
@@ -55,6 +62,7 @@ __all__ = [
     "SplitError",
     "StallError",
     "StateError",
+    "StoreError",
     "WorkerDiedError",
     "WriteError",
     "drop_own_frames",
@@ -136,6 +144,48 @@ class ReceiptError(FileError):
 
 class WriteError(FileError):
     """A file could not be written: the disk is full, or a limit was reached."""
+
+
+class StoreError(FileError):
+    """An object store could not be read or written.
+
+    Args:
+      path: The address of the object or the store, without anything that is secret.
+      what: What was found.
+      hint: What to do about it.
+      line: Always None.
+      status: The status of the server's answer, None when none came.
+      may_pass: Whether the same request may succeed a little later.
+      retry_after_seconds: How long the server wants us to wait before that, None when it did not say.
+    """
+
+    _after_path = " "  # the same: "s3://bucket/a.jsonl does not exist"
+
+    def __init__(
+        self,
+        path: str,
+        what: str,
+        hint: str = "",
+        line: int | None = None,
+        *,
+        status: int | None = None,
+        may_pass: bool = False,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(path, what, hint, line)
+        self.status, self.may_pass, self.retry_after_seconds = status, may_pass, retry_after_seconds
+
+
+class ObjectMissingError(StoreError):
+    """The store has no such object."""
+
+
+class ObjectExistsError(StoreError):
+    """The object was to be created, and is there."""
+
+
+class ObjectChangedError(StoreError):
+    """The object is not the version that was asked for; the text has both."""
 
 
 class DatasetError(FileError):

@@ -1,0 +1,136 @@
+"""A client of obstore for an address: options, variables of the environment, time limits."""
+
+from __future__ import annotations
+
+import base64
+import os
+import urllib.parse
+from collections.abc import Mapping
+from datetime import timedelta
+from types import ModuleType
+from typing import Any
+
+from pyloader.errors import ForkError, StoreError, import_optional
+from pyloader.files.stores.addresses import Address
+from pyloader.files.stores.answers import KEYS_OF
+
+__all__ = ["READ_TIMEOUT_SECONDS", "Client", "check_process", "obstore_client"]
+
+READ_TIMEOUT_SECONDS = 20.0  # of silence; so that a try or two more fit into the minute after which a fetch gives up
+_WRITE_TIMEOUT_SECONDS = 600.0
+_FOR_THE_CLIENT = {
+    "allow_http",
+    "allow_invalid_certificates",
+    "connect_timeout",
+    "http2_only",
+    "pool_idle_timeout",
+    "pool_max_idle_per_host",
+    "proxy_ca_certificate",
+    "proxy_excludes",
+    "proxy_url",
+    "root_certificate",
+    "user_agent",
+}
+# The options that say where a server is, and the variables that say it else; the first that is set counts.
+_ENDPOINTS = {
+    "s3": (("endpoint", "endpoint_url", "aws_endpoint", "aws_endpoint_url"), ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")),
+    "gs": (("base_url", "google_base_url"), ("GOOGLE_BASE_URL", "STORAGE_EMULATOR_HOST")),
+    "az": (("endpoint", "azure_endpoint"), ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")),
+}
+_CONFIG_NAME = {"s3": "endpoint", "gs": "base_url", "az": "endpoint"}
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+_process: int | None = None  # that has used obstore
+
+Client = Any  # obstore's S3Store, GCSStore, AzureStore or HTTPStore
+
+
+def check_process() -> None:
+    """Raise in a child that was forked after obstore was used: its threads are not there, and a call would never end.
+
+    Raises:
+      ForkError: this is such a child.
+    """
+    global _process
+    if _process is None:
+        _process = os.getpid()
+    elif _process != os.getpid():
+        what = "a store was used in the process that this one was forked from, and cannot be used here any more."
+        raise ForkError(what, 'Start processes with multiprocessing.get_context("spawn"), or fork before the first use')
+
+
+def obstore_client(address: Address, options: Mapping[str, Any], *, writes: bool = False) -> Client:
+    """Return the client of obstore for an address; nothing is sent yet.
+
+    Args:
+      address: With scheme s3, gs, az, http or https.
+      options: The `storage_options`: what obstore's S3Config, GCSConfig or AzureConfig and its ClientConfig know, and
+        `headers`, `timeout_seconds`.
+      writes: For writing: the whole request has a time limit, and its answer none.
+
+    Raises:
+      StoreError: an option is unknown, or an endpoint is no address.
+      MissingDependencyError: obstore is not installed.
+    """
+    store = import_optional("obstore.store", wanted_by=f"{address.scheme}:// addresses")
+    check_process()
+    config = {key: value for key, value in options.items() if key not in _FOR_THE_CLIENT | {"headers", "timeout_seconds"}}
+    client = {key: value for key, value in options.items() if key in _FOR_THE_CLIENT}
+    headers = dict(options.get("headers", {}))
+    if address.user:
+        headers["Authorization"] = f"Basic {base64.b64encode(urllib.parse.unquote(address.user).encode()).decode()}"
+    if headers:
+        client["default_headers"] = headers
+    endpoint = _endpoint(address, config)
+    if address.scheme == "http" or (endpoint and urllib.parse.urlsplit(endpoint).hostname in _LOOPBACK):
+        client.setdefault("allow_http", True)
+    seconds = float(options.get("timeout_seconds", READ_TIMEOUT_SECONDS))
+    if writes:
+        client["timeout"] = timedelta(seconds=_WRITE_TIMEOUT_SECONDS)
+    else:
+        client |= {"timeout": timedelta(days=1000), "read_timeout": timedelta(seconds=seconds)}
+    # The caller tries again, by a rule of its own; only the keys of a cloud's machines are asked for with these, too.
+    retries = {"max_retries": 0, "retry_timeout": timedelta(seconds=seconds)}
+    if endpoint:
+        config[_CONFIG_NAME[address.scheme]] = endpoint
+    return _made(store, address, config, {"client_options": client, "retry_config": retries})
+
+
+def _made(store: ModuleType, address: Address, config: dict[str, Any], common: dict[str, Any]) -> Client:
+    failure = ""
+    try:
+        if address.scheme == "s3":
+            config.setdefault("disable_bulk_delete", True)  # not all servers have it
+            return store.S3Store(address.place, prefix=address.path or None, config=config, **common)
+        if address.scheme == "gs":
+            return store.GCSStore(address.place, prefix=address.path or None, config=config, **common)
+        if address.scheme == "az":
+            return store.AzureStore(address.place, prefix=address.path or None, config=config, **common)
+        if config:
+            failure = f"unknown option {min(config)!r}"
+        else:
+            query = f"?{address.query}" if address.query else ""
+            return store.HTTPStore(f"{address}{query}", **common)
+    except Exception as exc:  # its text may hold keys
+        failure = type(exc).__name__
+        unknown = [key for key in config if repr(key) in str(exc)] if failure == "UnknownConfigurationKeyError" else []
+        failure = f"unknown option {unknown[0]!r}" if unknown else failure
+        lacking = "" if unknown else KEYS_OF.get(address.scheme, "")
+    hint = f"Look at {lacking}, and at storage_options" if lacking else "Leave it out of storage_options"
+    raise StoreError(str(address), f"cannot be opened with these options ({failure}).", hint)
+
+
+def _endpoint(address: Address, config: dict[str, Any]) -> str:
+    """Take the endpoint out of the options, or of the environment.
+
+    Raises:
+      StoreError: it is no address; the error names the option or the variable.
+    """
+    names, variables = _ENDPOINTS.get(address.scheme, ((), ()))
+    given = {key: config.pop(key) for key in list(config) if key.lower() in names}
+    source, endpoint = next(iter(given.items()), ("", ""))
+    if not given:
+        source, endpoint = next(((name, os.environ[name]) for name in variables if os.environ.get(name)), ("", ""))
+    if endpoint and urllib.parse.urlsplit(str(endpoint)).scheme not in ("http", "https"):
+        raise StoreError(str(address), f"has a server that {source} does not name by an address.", "Write http://HOST:PORT")
+    return str(endpoint).rstrip("/")
