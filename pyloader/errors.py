@@ -14,6 +14,7 @@
     │   │   ├── ObjectMissingError   it has no such object
     │   │   ├── ObjectExistsError    the object was to be created, and is there
     │   │   └── ObjectChangedError   the object is not the version that was asked for
+    │   ├── CacheError           the directory of a cache cannot be one, or its bound is too small
     │   └── DatasetError         what a random-access dataset is made of cannot be opened or read
     ├── BatchEncodeError         batch_encode answered with something that is no set of columns
     ├── CollateError             a batch could not be made into arrays
@@ -39,6 +40,7 @@ from types import ModuleType
 
 __all__ = [
     "BatchEncodeError",
+    "CacheError",
     "ChunkReadError",
     "ClosedError",
     "CollateError",
@@ -186,6 +188,12 @@ class ObjectExistsError(StoreError):
 
 class ObjectChangedError(StoreError):
     """The object is not the version that was asked for; the text has both."""
+
+
+class CacheError(FileError):
+    """The directory of a cache cannot be one, or cannot hold what loaders need at once."""
+
+    _after_path = " "  # the path is the sentence's subject: "/data/cache can be written by others"
 
 
 class DatasetError(FileError):

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pyloader.errors import OutputDirError
+from pyloader.files.own_files import close_own, open_own
 
 if sys.platform != "win32":
     import fcntl
@@ -30,7 +31,6 @@ _MAX_BYTES = 4096  # of what a holder says about itself
 _NO_LOCKS_HERE = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 
 _log = logging.getLogger("pyloader")
-_held: set[int] = set()  # the descriptors of this process's locks
 
 
 class DirectoryLock:
@@ -50,8 +50,6 @@ class DirectoryLock:
         self.directory, self._path = directory, directory / LOCK_NAME
         self._process, self._descriptor = os.getpid(), _locked_file(directory, self._path)
         self._made = missing
-        if self._descriptor is not None:
-            _held.add(self._descriptor)
 
     def release(self) -> None:
         """Let others write there; does nothing the second time, and in a forked child."""
@@ -61,8 +59,7 @@ class DirectoryLock:
         if _is_at(self._path, descriptor):
             with contextlib.suppress(OSError):
                 self._path.unlink()
-        _held.discard(descriptor)
-        os.close(descriptor)
+        close_own(descriptor)
 
     def remove_empty(self) -> None:
         """After `release`: remove the directories that were made for the lock, if nothing has come into them."""
@@ -88,7 +85,7 @@ def _locked_file(directory: Path, path: Path) -> int | None:
     while True:
         directory.mkdir(parents=True, exist_ok=True)
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+            descriptor = open_own(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
         except FileNotFoundError:
             continue  # its last user has just removed the directory
         except OSError as exc:
@@ -101,9 +98,9 @@ def _locked_file(directory: Path, path: Path) -> int | None:
             if _lock(directory, descriptor, path):
                 return descriptor
         except BaseException:
-            os.close(descriptor)
+            close_own(descriptor)
             raise
-        os.close(descriptor)
+        close_own(descriptor)
 
 
 def _lock(directory: Path, descriptor: int, path: Path) -> bool:
@@ -154,14 +151,3 @@ def _busy(directory: Path, descriptor: int) -> OutputDirError:
 def _no_lock_file(directory: Path) -> OutputDirError:
     what = f"holds {LOCK_NAME}, which is no plain file of one name."
     return OutputDirError(f"{directory}/", what, "Remove it: pyloader locks a file of that name while it writes")
-
-
-def _forget_locks() -> None:
-    """Close the locks in a forked child: otherwise a child that outlives its parent would keep them."""
-    for descriptor in _held:
-        os.close(descriptor)
-    _held.clear()
-
-
-if sys.platform != "win32":
-    os.register_at_fork(after_in_child=_forget_locks)

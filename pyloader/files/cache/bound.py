@@ -1,0 +1,150 @@
+"""The bound of a cache: room for an entry is made and taken under the directory's lock, so names are the account."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pyloader.files.cache.directory import CacheDirectory
+from pyloader.files.cache.eviction import NEVER, eviction_order, next_uses
+from pyloader.files.cache.identity import NAME_PATTERN, Identity, key_of_name, room_of_files, room_of_name
+from pyloader.files.cache.locks import take_lock
+from pyloader.files.cache.plans import Plan, live_plans
+from pyloader.files.cache.records import Record, remove_entry, write_record
+from pyloader.files.no_room import no_room
+
+__all__ = ["allocate", "discard", "entry_names", "evict", "overhead_bytes", "remove_leftovers", "take_room", "used_bytes"]
+
+_DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def entry_names(place: Path) -> list[str]:
+    """Return the names of the entries in a directory; what the cache has not made is not among them."""
+    return list(filter(NAME_PATTERN.fullmatch, os.listdir(place)))
+
+
+def used_bytes(directory: CacheDirectory, plans: Sequence[Plan]) -> int:
+    """Return how many bytes entries, those that are being fetched, and what goes with them take on the disk."""
+    places = (directory.partial, directory.entries, directory.partial)  # entries may move either way meanwhile
+    names = {name for place in places for name in entry_names(place)}
+    return sum(map(room_of_name, names)) + overhead_bytes(plans)
+
+
+def overhead_bytes(plans: Sequence[Plan]) -> int:
+    """Return how many bytes plans, and the file that says the bound, take on the disk."""
+    return room_of_files(0) + sum(room_of_files(plan.num_bytes) for plan in plans)
+
+
+def take_room(
+    directory: CacheDirectory, bound: int, needed: int, use: Callable[[], None], *, plans: Sequence[Plan] | None = None
+) -> bool:
+    """Evict entries until `needed` bytes are left of `bound`, then call `use`; under the directory's lock.
+
+    Where the disk is full before that, more goes.
+
+    Args:
+      directory: The cache's.
+      bound: How many bytes it may hold.
+      needed: How many bytes `use` takes.
+      use: Takes them, or raises and leaves nothing behind.
+      plans: Of the loaders that live; None looks.
+
+    Returns:
+      False when what is left is in use.
+
+    Raises:
+      WriteError: the disk is full, and nothing is left to evict; or a limit was reached.
+    """
+    plans = live_plans(directory.plans) if plans is None else plans
+    used = used_bytes(directory, plans)
+    leaving = _in_order(directory, plans)
+    while True:
+        full = None
+        if used + needed <= bound:
+            try:
+                use()
+                return True
+            except OSError as exc:
+                full = no_room(directory.root, exc)
+                if full is None:
+                    raise
+                full.__cause__ = exc
+                if exc.errno not in _DISK_IS_FULL:
+                    raise full from exc
+        gone = next((name for name in leaving if evict(directory, name)), None)
+        if gone is not None:
+            used -= room_of_name(gone)
+        elif full is not None:
+            raise full
+        else:
+            return False
+
+
+def evict(directory: CacheDirectory, name: str) -> bool:
+    """Remove an entry that nobody uses, and tell whether it is gone."""
+    lock = take_lock(directory.locks / name)
+    if lock is None:
+        return False
+    with lock:
+        return discard(directory, name)
+
+
+def discard(directory: CacheDirectory, name: str) -> bool:
+    """Remove an entry whose lock is held, and tell whether it is gone."""
+    place = directory.entries / name
+    with contextlib.suppress(OSError):  # what others have put into it may keep it
+        place = place.rename(directory.partial / name)  # after a kill it is a leftover, and never half an entry
+    return remove_entry(place)
+
+
+def remove_leftovers(directory: CacheDirectory) -> int:
+    """Remove what killed processes were fetching, and return how much it was; under the directory's lock."""
+    num_removed = 0
+    for name in entry_names(directory.partial):
+        if (lock := take_lock(directory.locks / name)) is not None:
+            with lock:
+                num_removed += remove_entry(directory.partial / name)
+    return num_removed
+
+
+def allocate(place: Path, identity: Identity) -> None:
+    """Make the directory of an entry and its files, empty and at their full length; on an error nothing is left.
+
+    Raises:
+      OSError: the disk is full, among others.
+    """
+    place.mkdir(mode=0o700, exist_ok=True)
+    try:
+        write_record(place, Record(url=identity.url, files=identity.files, process=os.getpid()))
+        for name, size in identity.files:
+            (place / name).parent.mkdir(mode=0o700, exist_ok=True)
+            with open(place / name, "xb") as file:
+                _reserve(file.fileno(), size)
+    except BaseException:
+        remove_entry(place)
+        raise
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    if size and hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+    else:  # macOS: the disk may be full later
+        os.ftruncate(descriptor, size)
+
+
+def _in_order(directory: CacheDirectory, plans: Sequence[Plan]) -> Iterator[str]:
+    """Yield the names of the entries in the order in which they go."""
+    names = entry_names(directory.entries)
+    keys = np.array([key_of_name(name) for name in names], np.uint64)
+    next_use = next_uses(keys, (plan.upcoming() for plan in plans))
+    last_used = np.zeros(len(names), np.int64)
+    for index in np.flatnonzero(next_use == NEVER):
+        with contextlib.suppress(FileNotFoundError):
+            last_used[index] = os.stat(directory.entries / names[index]).st_mtime_ns
+    for index in eviction_order(next_use, last_used):
+        yield names[index]

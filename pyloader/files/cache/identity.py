@@ -1,0 +1,106 @@
+"""What identifies the bytes of a chunk in a store, and the name and the room of its entry in the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import msgspec
+
+from pyloader.files.cache.records import RECORD_NAMES
+
+__all__ = ["NAME_PATTERN", "Identity", "key_of_name", "room_of_files", "room_of_name", "without_secrets"]
+
+NAME_PATTERN = re.compile(r"[0-9a-f]{32}-[0-9a-f]+")
+
+_BLOCK = 4096  # bytes: what disks give out at least
+_OBJECT_STORES = {"s3", "gs", "az", "file"}  # there a "?" is a part of the name
+
+
+def room_of_files(*sizes: int) -> int:
+    """Return how many bytes an entry of such files takes on the disk: whole blocks, its directories, its record."""
+    return sum(-(-size // _BLOCK) * _BLOCK for size in sizes) + (2 if len(sizes) == 1 else 3) * _BLOCK
+
+
+def room_of_name(name: str) -> int:
+    """Return what the name of an entry says of its room, in bytes."""
+    return int(name.partition("-")[2], 16)
+
+
+def without_secrets(url: str) -> str:
+    """Return a URL without user, password, query and fragment.
+
+    >>> without_secrets("https://me:secret@host/data/a.jsonl?X-Amz-Signature=secret")
+    'https://host/data/a.jsonl'
+    """
+    scheme, colon, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    if scheme not in _OBJECT_STORES:
+        path = re.split("[?#]", path, maxsplit=1)[0]
+        host = re.split("[?#]", host, maxsplit=1)[0]
+    return f"{scheme}{colon}{host.rpartition('@')[2]}{slash}{path}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Identity:
+    """What identifies the bytes of a chunk.
+
+    With a strong digest (never XXH3, which finds damage only) the same bytes are one entry, wherever they come from.
+    Without one it is the place, the size and the version.  The file's name counts too: readers look at it.
+
+    Attributes:
+      url: Where the chunk is; user, password and query are left out here, and reach neither names nor messages.
+      size: In bytes; of a directory, of all its files.
+      version: What the store says that changes with the bytes: a version, an ETag, Last-Modified.
+      digest: A strong digest of the bytes, as "sha256:...", from the manifest; None where there is none.
+      ranges: The ranges of bytes [first, last + 1) that are wanted; None for all.
+      members: Name and size of each file, where the chunk is a directory of columns.
+    """
+
+    url: str
+    size: int
+    version: str = ""
+    digest: str | None = None
+    ranges: tuple[tuple[int, int], ...] | None = None
+    members: tuple[tuple[str, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "url", without_secrets(self.url))
+        names = [self.file_name, *(name for name, _ in self.members)]
+        if wrong := [name for name in names if name in ("", ".", "..", *RECORD_NAMES) or "/" in name or "\0" in name]:
+            raise ValueError(f"{self.url}: {wrong[0]!r} cannot be the name of a file in the cache")
+        if self.size < 0 or any(size < 0 for _, size in self.members):
+            raise ValueError(f"{self.url}: a size must be at least 0 bytes, got {self.size}")
+
+    @property
+    def file_name(self) -> str:
+        """The name of the file, or of the directory of columns: the last part of the URL."""
+        _, _, path = self.url.partition("://")[2].partition("/")
+        return PurePosixPath(path).name
+
+    @property
+    def files(self) -> tuple[tuple[str, int], ...]:
+        """Path and size of each file, below the entry's directory."""
+        return tuple((f"{self.file_name}/{name}", size) for name, size in self.members) or (
+            (self.file_name, self.size),
+        )
+
+    @property
+    def name(self) -> str:
+        """The name of its entry: a hash of what identifies the bytes, and the room that it takes, in hexadecimals."""
+        which = [self.digest, self.size] if self.digest is not None else [self.url, self.size, self.version]
+        text = msgspec.json.encode([which, self.ranges, self.files])
+        room = room_of_files(*(size for _, size in self.files))
+        return f"{hashlib.sha256(text).hexdigest()[:32]}-{room:x}"
+
+    @property
+    def key(self) -> int:
+        """64 bits of that hash: what plans say of it."""
+        return key_of_name(self.name)
+
+
+def key_of_name(name: str) -> int:
+    """Return the 64 bits that plans say of an entry."""
+    return int(name[:16], 16)
