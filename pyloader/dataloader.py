@@ -94,6 +94,12 @@ class DataLoader(Loop[Position, Any], HasPosition):
         Integers are float64 beside NaN, and stay integers beside one.  None leaves None, which cannot be collated.
       audit_dir: Where receipts of what was delivered are written, 40 bytes a batch, for `pyloader audit`: a directory,
         the same for all ranks and for runs that resume.  None writes none.
+      cache_dir: Where chunks of a store are kept on this machine; None is $PYLOADER_CACHE, or ~/.cache/pyloader/chunks.
+      cache_bytes: The most that is kept there, as max_bytes is written; None is what the directory says, and at first
+        half of what is free on its disk.
+      storage_options: Options of the store, such as keys and an endpoint; None takes the usual variables of the
+        environment.
+      offline: Whether nothing is asked of the store: what the cache has is all there is.
 
     Raises:
       TypeError: an argument of the wrong kind, or an option that does not exist; the message says what to write.
@@ -131,6 +137,10 @@ class DataLoader(Loop[Position, Any], HasPosition):
         world: World | tuple[int, int] | str | None = "auto",
         audit_dir: str | os.PathLike[str] | None = None,
         nulls: Mapping[str, Any] | str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        cache_bytes: int | str | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+        offline: bool = False,
         **old_names: Any,
     ) -> None:
         given = LoaderArguments(
@@ -159,6 +169,10 @@ class DataLoader(Loop[Position, Any], HasPosition):
             world=world,
             audit_dir=audit_dir,
             nulls=nulls,
+            cache_dir=cache_dir,
+            cache_bytes=cache_bytes,
+            storage_options=storage_options,
+            offline=offline,
         )
         options = resolve(given.renamed(old_names))
         self._stand_at(START, options, ProgressBar(options.steps_per_epoch) if progress else None)

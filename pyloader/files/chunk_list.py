@@ -14,8 +14,10 @@ import numpy as np
 import xxhash
 
 from pyloader.files.compressors import packing_of
+from pyloader.files.fetching import FetchTerms
 from pyloader.files.manifest import Manifest
 from pyloader.files.opening import suffix_of
+from pyloader.files.stored import StoredChunks
 
 __all__ = ["ChunkList", "form_of"]
 
@@ -46,12 +48,17 @@ class ChunkList:
         return os.path.join(self.root, self.names[index])
 
     @contextlib.contextmanager
-    def held(self, index: int) -> Iterator[str]:
+    def on_disk(self, index: int) -> Iterator[str]:
+        """Give the path of chunk `index`, which is on a disk."""
+        yield self.path(index)
+
+    @contextlib.contextmanager
+    def held(self, index: int, terms: FetchTerms) -> Iterator[str]:
         """Give the path of chunk `index` on this machine; of a store it is fetched, and kept inside of this."""
         if self.stored is None:
             yield self.path(index)
         else:
-            with self.stored.held(index) as path:
+            with self.stored.held(index, terms) as path:
                 yield path
 
     @cached_property

@@ -77,4 +77,6 @@ def fetch_object(store: Store, stored: Stored, file: BinaryIO, terms: FetchTerms
 def _wait_seconds(num_failed: int, retry_after_seconds: float | None) -> float:
     """Return how long to wait: twice as long each time, times 0.5 to 1; on top of what the server asks for."""
     share = 0.5 + int.from_bytes(os.urandom(2), "big") / 2**17
-    return (retry_after_seconds or 0.0) + min(_FIRST_WAIT_SECONDS * 2.0 ** min(num_failed, 10), _LONGEST_WAIT_SECONDS) * share
+    return (retry_after_seconds or 0.0) + min(
+        _FIRST_WAIT_SECONDS * 2.0 ** min(num_failed, 10), _LONGEST_WAIT_SECONDS
+    ) * share

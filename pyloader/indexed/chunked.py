@@ -7,7 +7,8 @@ import os
 from pyloader.columns import Columns, row_count
 from pyloader.datareader import DataReader, read_chunk
 from pyloader.errors import DataDirError, DatasetError
-from pyloader.files import as_listed, list_chunks, packing_of, suffix_of
+from pyloader.deliver import Pauses
+from pyloader.files import FetchTerms, as_listed, list_chunks, packing_of, suffix_of
 from pyloader.indexed.blocks import BlockDataset
 from pyloader.options import checked_integer
 from pyloader.read import NumpyReader, reader_for
@@ -62,7 +63,7 @@ class ChunkedDataset(BlockDataset):
           DatasetError: it has another number of samples than the manifest says.
         """
         expected = int(self.starts[block + 1] - self.starts[block])
-        with self._chunks.held(block) as path, as_listed(self._chunks, block, path):
+        with self._chunks.held(block, FetchTerms(wait=Pauses())) as path, as_listed(self._chunks, block, path):
             columns = read_chunk(self._reader, path)
         if row_count(columns) != expected:
             what = f"has {row_count(columns):,} samples, and the manifest says {expected:,}."

@@ -141,6 +141,10 @@ class LoaderArguments(Arguments):
     world: World | tuple[int, int] | str | None
     audit_dir: str | os.PathLike[str] | None
     nulls: Mapping[str, Any] | str | None
+    cache_dir: str | os.PathLike[str] | None
+    cache_bytes: int | str | None
+    storage_options: Mapping[str, Any] | None
+    offline: bool
 
 
 def _is_in(module: str, package: str) -> bool:
