@@ -6,7 +6,6 @@ A new kind of loader gets a class here and a place in `SOURCES`; the laws' tests
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -90,6 +89,7 @@ class StoredChunks(Chunks):
         super().__init__(root)
         self._cache = root / "cache"
         self.server = StoreServer()
+        self.server.serve_in_background()
 
     def where(self, directory: Path) -> dict[str, Any]:
         """Put the chunks into the store, and return their address."""
@@ -180,5 +180,6 @@ SOURCES = {"chunks": Chunks, "stored": StoredChunks, "items": Items}
 def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chunks | Items]:
     """Yield each kind of source in turn."""
     made = SOURCES[request.param](tmp_path_factory.mktemp(request.param))
-    with made.server if isinstance(made, StoredChunks) else nullcontext():
-        yield made
+    yield made
+    if isinstance(made, StoredChunks):
+        made.server.end()
