@@ -6,7 +6,7 @@ from pathlib import Path
 
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "pyloader"
-ROOMS = ("files", "plan", "read", "deliver", "run")
+ROOMS = ("files", "files/stores", "plan", "read", "deliver", "run")
 
 # What is tested with others, or only as a whole.
 TESTED_IN = {
@@ -17,7 +17,10 @@ TESTED_IN = {
     "files/origins": ["write/test_added_parts", "files/test_manifest"],
     "files/room": ["read/test_bombs"],
     "files/scanning": ["files/test_listing"],
-    "files/stores": ["files/test_listing"],
+    "files/stores/answers": ["files/stores/test_remote", "files/stores/test_secrets"],
+    "files/stores/memory": ["files/stores/test_store"],
+    "files/stores/opening": ["files/stores/test_addresses"],
+    "files/stores/retry_after": ["files/stores/test_remote"],
     "files/unpacking": ["files/test_compressors", "read/test_bombs"],
     "files/verification": ["system/test_verification"],
     "files/zstd_frames": ["files/test_compressors"],

@@ -5,15 +5,18 @@
         open_store("s3://bucket/chunks", storage_options=server.s3_options)   # or as f"{server.url}/bucket/chunks"
         server.requests["GET bucket/chunks/a.jsonl"], server.bytes_sent["bucket/chunks/a.jsonl"]
 
-The same objects are served as S3 (path-style: GET, HEAD, PUT, DELETE, ListObjectsV2) and over plain HTTP.  GET and HEAD
-know Range, If-Match, If-None-Match and If-Unmodified-Since; PUT knows `If-None-Match: *` and If-Match.  Signatures are
-not checked.
+        server.heard[-1]                                                      # its first line, and its headers
+
+The same objects are served as S3 (path-style: GET, HEAD, PUT, DELETE, ListObjectsV2), as Google Cloud Storage (which
+asks for the same, and compares generations) and over plain HTTP.  GET and HEAD know Range, If-Match and
+If-Unmodified-Since; PUT knows `If-None-Match: *`, If-Match and x-goog-if-generation-match.  Signatures are not checked.
 
     server.page_size = 2                                          # names in one answer to a listing
     server.latency_seconds = 0.05                                 # before each answer
     server.bytes_per_second = 100e6                               # of all answers together
     server.has_ranges = False                                     # Range is ignored, as by `python -m http.server`
     server.headers_left_out = {"ETag"}                            # of all answers
+    server.headers_ignored = {"If-Match", "If-None-Match"}        # of all requests
 
     server.add_fault("bucket/a", status=503, headers={"Retry-After": "2"}, times=3)
     server.add_fault("bucket/a", close_at=1000)                   # the connection ends after 1000 bytes of the body
@@ -36,6 +39,7 @@ import contextlib
 import email.utils
 import fnmatch
 import hashlib
+import itertools
 import json
 import random
 import re
@@ -43,7 +47,7 @@ import socket
 import threading
 import time
 import urllib.parse
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -63,6 +67,7 @@ class Held:
     etag: str
     modified: float
     size: int
+    generation: str
 
 
 @dataclass
@@ -97,15 +102,18 @@ class StoreServer(ThreadingHTTPServer):
         self.objects: dict[str, Held] = {}
         self.requests: Counter[str] = Counter()
         self.bytes_sent: Counter[str] = Counter()
+        self.heard: deque[tuple[str, dict[str, str]]] = deque(maxlen=1000)
         self.faults: list[Fault] = []
         self.page_size = 1000
         self.latency_seconds = 0.0
         self.bytes_per_second: float | None = None
         self.has_ranges = True
         self.headers_left_out: set[str] = set()
+        self.headers_ignored: set[str] = set()
         self.lock = threading.RLock()
         self.ends = threading.Event()
         self._random = random.Random(seed)
+        self._generations = itertools.count(1_700_000_000_000_000)
         self._connections: set[socket.socket] = set()
         self._next_send = 0.0
         self._thread = threading.Thread(target=self.serve_forever, args=(0.01,), name="store-server")
@@ -125,11 +133,16 @@ class StoreServer(ThreadingHTTPServer):
             "secret_access_key": SECRET_KEY,
         }
 
+    @property
+    def gs_options(self) -> dict[str, str]:
+        """The `storage_options` for gs:// addresses."""
+        return {"base_url": self.url, "bearer_token": SECRET_KEY}
+
     def put(self, name: str, data: bytes | Path) -> Held:
         """Store an object, and return it."""
         size = data.stat().st_size if isinstance(data, Path) else len(data)
         about = f"{data} {size}".encode() if isinstance(data, Path) else data
-        held = Held(data, f'"{hashlib.md5(about).hexdigest()}"', time.time(), size)
+        held = Held(data, f'"{hashlib.md5(about).hexdigest()}"', time.time(), size, str(next(self._generations)))
         with self.lock:
             self.objects[name] = held
         return held
@@ -236,6 +249,8 @@ class _Handler(BaseHTTPRequestHandler):
         url = urllib.parse.urlsplit(self.path)
         name, query = urllib.parse.unquote(url.path).strip("/"), urllib.parse.parse_qs(url.query)
         data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        for ignored in self.server.headers_ignored:
+            del self.headers[ignored]
         if name == ".counts":
             counts = {"requests": self.server.requests, "bytes_sent": self.server.bytes_sent}
             return self._send(200, json.dumps(counts).encode(), name)
@@ -243,6 +258,7 @@ class _Handler(BaseHTTPRequestHandler):
         label = f"LIST {name}" if is_list else f"{self.command} {name}"
         with self.server.lock:
             self.server.requests[label] += 1
+            self.server.heard.append((self.requestline, dict(self.headers)))
         self.server.ends.wait(self.server.latency_seconds)
         fault = self.server.fault_of("LIST" if is_list else self.command, name)
         if fault is not None and fault.before is not None:
@@ -263,7 +279,8 @@ class _Handler(BaseHTTPRequestHandler):
         held = self.server.objects.get(name)
         if held is None:
             return self._refuse(404, "NoSuchKey", {}, name)
-        headers = {"ETag": held.etag, "Last-Modified": email.utils.formatdate(held.modified, usegmt=True)}
+        headers = {"ETag": held.etag, "x-goog-generation": held.generation}
+        headers |= {"Last-Modified": email.utils.formatdate(held.modified, usegmt=True)}
         if self._differs(held):
             return self._refuse(412, "PreconditionFailed", headers, name)
         start, stop, status = 0, held.size, 200
@@ -301,8 +318,11 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._refuse(404, "NoSuchKey", {}, name)
             if held is not None and self._differs(held):
                 return self._refuse(412, "PreconditionFailed", {}, name)
-            etag = self.server.put(name, data).etag
-        return self._send(200, b"", name, {"ETag": etag})
+            wanted = self.headers.get("x-goog-if-generation-match")
+            if wanted not in (None, "0" if held is None else held.generation):
+                return self._refuse(412, "PreconditionFailed", {}, name)
+            held = self.server.put(name, data)
+        return self._send(200, b"", name, {"ETag": held.etag, "x-goog-generation": held.generation})
 
     def _list(self, bucket: str, query: dict[str, list[str]]) -> None:
         def of(key: str) -> str:

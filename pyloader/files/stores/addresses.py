@@ -13,7 +13,7 @@ __all__ = ["Address", "parse_address", "printable", "store_scheme"]
 
 # One slash is enough: pathlib makes s3:/bucket of s3://bucket.  One letter is a drive of Windows.
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
-_PARTS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+([^/?#]*)([^?]*)(?:\?(.*))?", re.DOTALL)
+_PARTS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/{1,2}([^/?#]*)([^?]*)(?:\?(.*))?", re.DOTALL)
 _SAME = {"s3a": "s3", "gcs": "gs", "azure": "az"}
 _WEB = ("http", "https")
 

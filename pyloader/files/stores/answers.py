@@ -16,7 +16,10 @@ _CODE = re.compile(r"<Code>([A-Za-z]{3,60})</Code>")
 _KIND = re.compile(r"\bkind: (Timeout|Interrupted|Connect)\b")
 _MAY_PASS = {408, 425, 429, 500, 502, 503, 504, 509}
 _PASSING_CODES = {"RequestTimeout", "ConditionalRequestConflict", "OperationAborted"}
-_EXISTS = {"AlreadyExistsError", "FileExistsError"}
+# Paths at which the machines of a cloud ask for keys.
+_ASKS_FOR_KEYS = re.compile(
+    "/latest/api/token|/latest/meta-data/iam|/computeMetadata/v1/|/metadata/identity/|/msi/token"
+)
 
 KEYS_OF = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
@@ -43,19 +46,26 @@ def told_again(exc: BaseException, address: Address, url: str, *, timeout_second
     code = found[1] if (found := _CODE.search(text)) else ""
     said = f"{status}{f' {code}' if code else ''}"
     passing = code in _PASSING_CODES
-    if isinstance(exc, FileNotFoundError) or status == 404:
+    if address.scheme in KEYS_OF and _ASKS_FOR_KEYS.search(text.partition(" - ")[0]):
+        hint = (
+            f"Set {KEYS_OF[address.scheme]}; or, where everybody may read, storage_options={{'skip_signature': True}}"
+        )
+        return StoreError(url, "needs keys, and none were found.", hint, status=status)
+    if status in (404, 410) or (status is None and isinstance(exc, FileNotFoundError)):
         if code in ("NoSuchBucket", "ContainerNotFound"):
             return ObjectMissingError(str(address), "has no such bucket or container (404).", status=404)
         return ObjectMissingError(url, "does not exist.", status=404)
-    if kind in _EXISTS and not passing:
+    if kind == "AlreadyExistsError" and "performing PUT" in text and not passing:
         return ObjectExistsError(url, "is there already.", status=status)
     if isinstance(exc, NotImplementedError):
         return StoreError(url, "cannot be written: its server takes no writes, or none with a condition.")
     if status is not None:
         may_pass = passing or status in _MAY_PASS or 520 <= status < 530
         if may_pass:
-            return StoreError(url, f"could not be had: the server answered {said}.", status=status, may_pass=True)
-        return StoreError(url, f"was refused: the server answered {said}.", _remedy(status, code, address), status=status)
+            return StoreError(url, f"could not be accessed: the server answered {said}.", status=status, may_pass=True)
+        return StoreError(
+            url, f"was refused: the server answered {said}.", _remedy(status, code, address), status=status
+        )
     return _without_answer(text, address, url, timeout_seconds)
 
 
@@ -66,8 +76,8 @@ def _remedy(status: int, code: str, address: Address) -> str:
     if code in ("ExpiredToken", "RequestExpired", "InvalidToken"):
         return "The keys have expired: get new ones, and set AWS_SESSION_TOKEN with them"
     if status in (401, 403) and scheme in KEYS_OF:
-        public = "of a public place: storage_options={'skip_signature': True}"
-        return f"Set {KEYS_OF[scheme]} to keys that may do that, or, {public}"
+        public = "or, where everybody may read, storage_options={'skip_signature': True}"
+        return f"Set {KEYS_OF[scheme]} to keys that may do that; {public}"
     if status in (401, 403):
         return "Is a signature in the address that has expired?  Or give storage_options={'headers': {...}}"
     return ""
@@ -86,15 +96,12 @@ def _without_answer(text: str, address: Address, url: str, timeout_seconds: floa
     if "certificate" in lower:
         hint = "Name who has signed it: storage_options={'root_certificate': PEM}"
         return StoreError(url, "has a server whose certificate nobody here knows.", hint)
-    if scheme in KEYS_OF and any(sign in lower for sign in ("169.254.169.254", "metadata", "imds", "token request")):
-        hint = f"Set {KEYS_OF[scheme]}, or, for a public place, storage_options={{'skip_signature': True}}"
-        return StoreError(url, "needs keys, and none were found.", hint)
     kind = found[1] if (found := _KIND.search(text)) else ""
     if kind == "Timeout":
-        return StoreError(url, f"could not be had: nothing came for {timeout_seconds:g} s.", may_pass=True)
+        return StoreError(url, f"could not be accessed: nothing came for {timeout_seconds:g} s.", may_pass=True)
     if kind == "Connect":
         why = "its server's name is unknown" if "dns" in lower or "lookup" in lower else "its server cannot be reached"
-        return StoreError(url, f"could not be had: {why}.", where, may_pass=True)
+        return StoreError(url, f"could not be accessed: {why}.", where, may_pass=True)
     if kind == "Interrupted":
-        return StoreError(url, "could not be had: the connection ended early.", may_pass=True)
-    return StoreError(url, "could not be had: the request failed.", where)
+        return StoreError(url, "could not be accessed: the connection ended early.", may_pass=True)
+    return StoreError(url, "could not be accessed: the request failed.", where)

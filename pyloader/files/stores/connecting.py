@@ -14,9 +14,9 @@ from pyloader.errors import ForkError, StoreError, import_optional
 from pyloader.files.stores.addresses import Address
 from pyloader.files.stores.answers import KEYS_OF
 
-__all__ = ["READ_TIMEOUT_SECONDS", "Client", "check_process", "obstore_client"]
+__all__ = ["Client", "check_process", "obstore_client", "timeout_seconds"]
 
-READ_TIMEOUT_SECONDS = 20.0  # of silence; so that a try or two more fit into the minute after which a fetch gives up
+_READ_TIMEOUT_SECONDS = 20.0  # of silence; so that a try or two more fit into the minute after which a fetch gives up
 _WRITE_TIMEOUT_SECONDS = 600.0
 _FOR_THE_CLIENT = {
     "allow_http",
@@ -33,7 +33,10 @@ _FOR_THE_CLIENT = {
 }
 # The options that say where a server is, and the variables that say it else; the first that is set counts.
 _ENDPOINTS = {
-    "s3": (("endpoint", "endpoint_url", "aws_endpoint", "aws_endpoint_url"), ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")),
+    "s3": (
+        ("endpoint", "endpoint_url", "aws_endpoint", "aws_endpoint_url"),
+        ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
+    ),
     "gs": (("base_url", "google_base_url"), ("GOOGLE_BASE_URL", "STORAGE_EMULATOR_HOST")),
     "az": (("endpoint", "azure_endpoint"), ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")),
 }
@@ -72,9 +75,11 @@ def obstore_client(address: Address, options: Mapping[str, Any], *, writes: bool
       StoreError: an option is unknown, or an endpoint is no address.
       MissingDependencyError: obstore is not installed.
     """
-    store = import_optional("obstore.store", wanted_by=f"{address.scheme}:// addresses")
+    store = import_optional("obstore.store", wanted_by=f"data at {address.scheme}://")
     check_process()
-    config = {key: value for key, value in options.items() if key not in _FOR_THE_CLIENT | {"headers", "timeout_seconds"}}
+    config = {
+        key: value for key, value in options.items() if key not in _FOR_THE_CLIENT | {"headers", "timeout_seconds"}
+    }
     client = {key: value for key, value in options.items() if key in _FOR_THE_CLIENT}
     headers = dict(options.get("headers", {}))
     if address.user:
@@ -84,7 +89,7 @@ def obstore_client(address: Address, options: Mapping[str, Any], *, writes: bool
     endpoint = _endpoint(address, config)
     if address.scheme == "http" or (endpoint and urllib.parse.urlsplit(endpoint).hostname in _LOOPBACK):
         client.setdefault("allow_http", True)
-    seconds = float(options.get("timeout_seconds", READ_TIMEOUT_SECONDS))
+    seconds = timeout_seconds(options)
     if writes:
         client["timeout"] = timedelta(seconds=_WRITE_TIMEOUT_SECONDS)
     else:
@@ -96,9 +101,23 @@ def obstore_client(address: Address, options: Mapping[str, Any], *, writes: bool
     return _made(store, address, config, {"client_options": client, "retry_config": retries})
 
 
+def timeout_seconds(options: Mapping[str, Any]) -> float:
+    """Return the option of this name, 20.0 by default.
+
+    Raises:
+      ValueError: it is no number above 0.
+    """
+    given = options.get("timeout_seconds", _READ_TIMEOUT_SECONDS)
+    if not isinstance(given, int | float) or not 0 < given < 1e6:
+        raise ValueError(f"timeout_seconds must be a number above 0, got {given!r}")
+    return float(given)
+
+
 def _made(store: ModuleType, address: Address, config: dict[str, Any], common: dict[str, Any]) -> Client:
-    failure = ""
+    unknown: list[str] = sorted(config)
     try:
+        if address.scheme in ("http", "https") and not config:
+            return store.HTTPStore(f"{address}{f'?{address.query}' if address.query else ''}", **common)
         if address.scheme == "s3":
             config.setdefault("disable_bulk_delete", True)  # not all servers have it
             return store.S3Store(address.place, prefix=address.path or None, config=config, **common)
@@ -106,18 +125,13 @@ def _made(store: ModuleType, address: Address, config: dict[str, Any], common: d
             return store.GCSStore(address.place, prefix=address.path or None, config=config, **common)
         if address.scheme == "az":
             return store.AzureStore(address.place, prefix=address.path or None, config=config, **common)
-        if config:
-            failure = f"unknown option {min(config)!r}"
-        else:
-            query = f"?{address.query}" if address.query else ""
-            return store.HTTPStore(f"{address}{query}", **common)
     except Exception as exc:  # its text may hold keys
-        failure = type(exc).__name__
-        unknown = [key for key in config if repr(key) in str(exc)] if failure == "UnknownConfigurationKeyError" else []
-        failure = f"unknown option {unknown[0]!r}" if unknown else failure
-        lacking = "" if unknown else KEYS_OF.get(address.scheme, "")
-    hint = f"Look at {lacking}, and at storage_options" if lacking else "Leave it out of storage_options"
-    raise StoreError(str(address), f"cannot be opened with these options ({failure}).", hint)
+        unknown = [key for key in config if f"'{key}' is not valid" in str(exc)]
+    if unknown:
+        what = f"cannot be opened: there is no option {unknown[0]!r}."
+        raise StoreError(str(address), what, f"What obstore's store for {address.scheme}:// takes is an option")
+    keys = f", and at {KEYS_OF[address.scheme]}" if address.scheme in KEYS_OF else ""
+    raise StoreError(str(address), "cannot be opened with these options.", f"Look at storage_options{keys}")
 
 
 def _endpoint(address: Address, config: dict[str, Any]) -> str:
@@ -132,5 +146,7 @@ def _endpoint(address: Address, config: dict[str, Any]) -> str:
     if not given:
         source, endpoint = next(((name, os.environ[name]) for name in variables if os.environ.get(name)), ("", ""))
     if endpoint and urllib.parse.urlsplit(str(endpoint)).scheme not in ("http", "https"):
-        raise StoreError(str(address), f"has a server that {source} does not name by an address.", "Write http://HOST:PORT")
+        raise StoreError(
+            str(address), f"has a server that {source} does not name by an address.", "Write http://HOST:PORT"
+        )
     return str(endpoint).rstrip("/")

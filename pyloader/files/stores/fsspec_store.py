@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
@@ -14,7 +15,19 @@ from pyloader.files.stores.store import Incoming, Store, Stored, changed, check_
 __all__ = ["FsspecStore"]
 
 _BLOCK_BYTES = 2**23  # each block is a request
-_VERSIONS = ("ETag", "etag", "version_id", "generation", "blob_id", "checksum", "mtime", "last_modified", "LastModified", "modified", "created")
+_VERSIONS = (
+    "ETag",
+    "etag",
+    "version_id",
+    "generation",
+    "blob_id",
+    "checksum",
+    "mtime",
+    "last_modified",
+    "LastModified",
+    "modified",
+    "created",
+)
 
 T = TypeVar("T")
 
@@ -31,7 +44,7 @@ class FsspecStore(Store):
     """
 
     def __init__(self, address: Address, options: Mapping[str, Any] | None = None, *, block_bytes: int = _BLOCK_BYTES):
-        fsspec = import_optional("fsspec", wanted_by=f"{address.scheme}:// addresses")
+        fsspec = import_optional("fsspec", wanted_by=f"data at {address.scheme}://")
         given = dict(options or {})
         self.url, self._address, self._block_bytes = str(address), address, block_bytes
         self._unversioned = bool(given.pop("unversioned", False))
@@ -65,9 +78,9 @@ class FsspecStore(Store):
         path = f"{self._root}/{name}"
         for place in range(start, stop, self._block_bytes):
             end = min(stop, place + self._block_bytes)
-            block = self._ask(name, lambda place=place, end=end: self._system.cat_file(path, start=place, end=end))
+            block = self._ask(name, functools.partial(self._system.cat_file, path, start=place, end=end))
             if len(block) != end - place:
-                what = f"could not be had: it ended early, after {place + len(block):,} of {stop:,} bytes."
+                what = f"could not be accessed: it ended early, after {place + len(block):,} of {stop:,} bytes."
                 raise StoreError(self._address.of(name), what, may_pass=True)
             yield block
 
@@ -86,7 +99,7 @@ class FsspecStore(Store):
         except Exception as exc:
             may_pass = isinstance(exc, OSError | TimeoutError)
             kind = type(exc).__name__
-            error = StoreError(url, f"could not be had: fsspec failed ({kind}).", may_pass=may_pass)
+            error = StoreError(url, f"could not be accessed: fsspec failed ({kind}).", may_pass=may_pass)
         raise error
 
     def _stored(self, name: str, about: Mapping[str, Any]) -> Stored:
@@ -96,7 +109,9 @@ class FsspecStore(Store):
             hint = "If it never changes while it is read: storage_options={'unversioned': True}"
             raise StoreError(self._address.of(name), what, hint)
         found = about.get(key) if key else ""
-        version = found.isoformat() if isinstance(found, datetime) else str(found)
+        version = str(
+            found.timestamp() if isinstance(found, datetime) else found
+        )  # lists have the one, heads the other
         return Stored(name, int(about["size"]), version)
 
     def _read_only(self, name: str) -> StoreError:

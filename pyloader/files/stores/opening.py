@@ -18,9 +18,7 @@ __all__ = ["open_store"]
 _OBSTORE = ("s3", "gs", "az", "http", "https")
 
 
-def open_store(
-    address: str | os.PathLike[str] | Address, *, storage_options: Mapping[str, Any] | None = None
-) -> Store:
+def open_store(address: str | os.PathLike[str] | Address, *, storage_options: Mapping[str, Any] | None = None) -> Store:
     """Return the store that an address names; nothing is sent yet.
 
     Args:

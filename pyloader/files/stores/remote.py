@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pyloader.errors import ObjectMissingError, PyLoaderError, StoreError, import_optional
 from pyloader.files.stores.addresses import Address
 from pyloader.files.stores.answers import told_again
-from pyloader.files.stores.connecting import READ_TIMEOUT_SECONDS, Client, check_process, obstore_client
+from pyloader.files.stores.connecting import Client, check_process, obstore_client, timeout_seconds
 from pyloader.files.stores.retry_after import retry_after
 from pyloader.files.stores.store import Incoming, Store, Stored, changed, check_name
 
@@ -26,9 +26,9 @@ class RemoteStore(Store):
 
     Args:
       address: Where they are.
-      options: The `storage_options`.  Besides those of obstore: `headers` of all requests; `timeout_seconds` (20.0), the
-        silence after which a request fails; `unversioned` (False): take objects that have no version, ETag or time
-        of change, though they may change under a run.
+      options: The `storage_options`.  Besides those of obstore: `headers` of all requests; `timeout_seconds` (20.0),
+        the silence after which a request fails; `unversioned` (False): take objects that have no version, ETag or
+        time of change, though they may change under a run.
       block_bytes: How many bytes a block has at least, but for the last one.
     """
 
@@ -37,10 +37,10 @@ class RemoteStore(Store):
         self.url, self._address, self._block_bytes = str(address), address, block_bytes
         self._unversioned = bool(given.pop("unversioned", False))
         self._options = given
-        self._timeout_seconds = float(given.get("timeout_seconds", READ_TIMEOUT_SECONDS))
+        self._timeout_seconds = timeout_seconds(given)
         self._client = obstore_client(address, given)
         self._writer: Client | None = None
-        self._obstore = import_optional("obstore", wanted_by=f"{address.scheme}:// addresses")
+        self._obstore = import_optional("obstore", wanted_by=f"data at {address.scheme}://")
         self._no_ranges = import_optional("obstore.exceptions", wanted_by="stores").NotSupportedError
         self._is_web = address.scheme in ("http", "https")
 
@@ -50,7 +50,7 @@ class RemoteStore(Store):
             raise StoreError(self.url, "cannot be listed: servers of HTTP do not tell what they hold.", hint)
         pages = self._obstore.list(self._client, prefix or None, chunk_size=_PAGE)
         while (page := self._ask("", lambda: next(pages, None))) is not None:
-            yield from (self._stored(about) for about in page)
+            yield from (self._stored(about) for about in page if about["size"] or self._is_object(about["path"]))
 
     def head(self, name: str) -> Stored:
         check_name(self.url, name)
@@ -101,8 +101,17 @@ class RemoteStore(Store):
 
     def delete(self, name: str) -> None:
         check_name(self.url, name)
+        if self._is_web:
+            raise StoreError(self._address.of(name), "cannot be removed: what HTTP serves is only read.")
         with contextlib.suppress(ObjectMissingError):
             self._ask(name, lambda: self._obstore.delete(self._client, name))
+
+    def _is_object(self, name: str) -> bool:
+        """Tell an empty object from a "directory", an object "a/" that consoles make, and obstore lists as "a"."""
+        try:
+            return bool(name and self._ask(name, lambda: self._obstore.head(self._client, name)))
+        except ObjectMissingError:
+            return False
 
     def _get(self, name: str, options: dict[str, Any]) -> Any:
         """Return obstore's answer: of the whole object, where the server knows no ranges."""
@@ -110,7 +119,8 @@ class RemoteStore(Store):
             return self._obstore.get(self._client, name, options=options)
         except self._no_ranges:
             pass
-        return self._obstore.get(self._client, name, options={**options, "range": None})
+        without = {key: value for key, value in options.items() if key != "range"}
+        return self._obstore.get(self._client, name, options=without)
 
     def _blocks(self, answer: Any, name: str, start: int, stop: int) -> Iterator[bytes]:
         stream, place = answer.stream(min_chunk_size=self._block_bytes), answer.range[0]
@@ -119,7 +129,7 @@ class RemoteStore(Store):
             if place > start:
                 yield block[max(0, start - begin) : stop - begin]
         if place < stop:
-            what = f"could not be had: it ended early, after {place:,} of {stop:,} bytes."
+            what = f"could not be accessed: it ended early, after {place:,} of {stop:,} bytes."
             raise StoreError(self._address.of(name), what, may_pass=True)
 
     def _put(self, name: str, data: bytes | memoryview, mode: str | dict[str, str]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import email.utils
 import time
-import urllib.parse
 from datetime import timedelta
 
 from pyloader.errors import import_optional
@@ -27,7 +26,7 @@ def retry_after(client: Client, address: Address, name: str) -> float | None:
 
     try:
         if address.scheme == "s3":
-            sign = import_optional("obstore", wanted_by="s3:// addresses").sign
+            sign = import_optional("obstore", wanted_by="data at s3://").sign
             url = sign(client, "HEAD", name, timedelta(minutes=1))
         elif address.scheme in ("http", "https"):
             url = f"{address.of(urllib.parse.quote(name))}{f'?{address.query}' if address.query else ''}"

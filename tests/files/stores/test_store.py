@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
-from many_stores import PLAIN, empty_store
+from many_stores import PLAIN, REAL, places, stores_of
+from real_servers import fake_gcs
 
 from pyloader.errors import ObjectChangedError, ObjectExistsError, ObjectMissingError, StoreError
 
 LONG = bytes(range(256)) * 12_000  # several blocks
 
 
-@pytest.fixture(params=PLAIN)
-def store(request, tmp_path):
-    with empty_store(request.param, tmp_path) as store:
-        yield store
+PLACES = places()
+
+
+@pytest.fixture(scope="module", params=[*PLAIN, *(pytest.param(kind, marks=pytest.mark.frameworks) for kind in REAL)])
+def kind(request, tmp_path_factory):
+    """Give a kind, and what opens its stores: a real server is started once for all tests."""
+    if request.param in PLAIN:
+        yield request.param, None
+    else:
+        with stores_of(request.param, tmp_path_factory.mktemp(request.param)) as opened:
+            yield request.param, opened
+
+
+@pytest.fixture
+def store(kind, tmp_path):
+    name, opened = kind
+    with contextlib.ExitStack() as stack:
+        opened = opened or stack.enter_context(stores_of(name, tmp_path))
+        yield opened(next(PLACES))
 
 
 def test_what_was_created_is_read_again(store):
@@ -53,7 +72,15 @@ def test_small_and_empty_objects_are_objects(store, data):
 def test_names_keep_every_character(store):
     for name in ["b c", "d%20e", "f+g", "ümlaut/ß", "q?x=1", "h#i", "a/b/c.columns/x.npy"]:
         store.create(name, name.encode())
-    assert {about.name for about in store.list()} == {"b c", "d%20e", "f+g", "ümlaut/ß", "q?x=1", "h#i", "a/b/c.columns/x.npy"}
+    assert {about.name for about in store.list()} == {
+        "b c",
+        "d%20e",
+        "f+g",
+        "ümlaut/ß",
+        "q?x=1",
+        "h#i",
+        "a/b/c.columns/x.npy",
+    }
     assert all(store.read(about.name) == about.name.encode() for about in store.list())
 
 
@@ -114,6 +141,36 @@ def test_a_deleted_object_is_gone_and_can_be_created_again(store):
     assert store.read("a") == b"2"
 
 
+def test_of_many_that_create_an_object_at_once_one_has_done_it(store):
+    def create(number: int) -> bool:
+        try:
+            store.create("a", b"%d" % number)
+        except ObjectExistsError:
+            return False
+        return store.read("a") == b"%d" % number
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(create, range(24))) == 1
+
+
+def test_of_many_that_replace_an_object_at_once_nobody_undoes_anothers_work(store):
+    store.create("count", b"0")
+
+    def count(_: int) -> None:
+        while True:
+            incoming = store.open("count")
+            number = int(b"".join(incoming.blocks))
+            try:
+                store.replace("count", b"%d" % (number + 1), version=incoming.stored.version)
+                return
+            except ObjectChangedError:
+                continue
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(count, range(20)))
+    assert store.read("count") == b"20"
+
+
 @pytest.mark.parametrize("name", ["", "/a", "a//b", "../a", "a/..", "a/./b", "a\0b"])
 def test_no_name_leads_out_of_the_store(store, name):
     with pytest.raises(StoreError):
@@ -131,3 +188,15 @@ def test_reading_can_be_given_up(store):
 
 def test_a_store_is_shown_by_its_address(store):
     assert repr(store) == f"{type(store).__name__}({store.url!r})"
+
+
+@pytest.mark.frameworks
+def test_google_cloud_storage_is_read(tmp_path):
+    with fake_gcs(tmp_path) as opened:
+        store = opened("some")
+        [about] = store.list()
+        assert (about.name, about.size) == ("a", 256)
+        assert about == store.head("a") or about.version == store.head("a").version
+        assert store.read("a", 3, 7, version=about.version) == bytes([3, 4, 5, 6])
+        with pytest.raises(ObjectMissingError):
+            store.read("b")
