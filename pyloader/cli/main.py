@@ -30,6 +30,7 @@ COMMANDS = {
     "audit": ("pyloader.cli.audit", "prove that a training run received every sample exactly once"),
     "index": ("pyloader.cli.index", "count chunks that others wrote, and write their manifest"),
     "bench": ("pyloader.cli.bench", "measure how fast chunks come, and which options would make it faster"),
+    "cache": ("pyloader.cli.cache", "look after the chunks of object stores that are kept on this disk"),
     "demo": ("pyloader.cli.demo", "see it all at work in a minute: split, train, stop, resume"),
 }
 

@@ -20,7 +20,7 @@ def open_own(path: str | os.PathLike[str], flags: int, mode: int = 0o600) -> int
 
 
 def close_own(descriptor: int) -> None:
-    """Close what `open_own` returned; does nothing in a forked child, which has it closed already."""
+    """Close what `open_own` returned in this process; a forked child has it closed already."""
     with _guard:
         if descriptor in _own:
             _own.remove(descriptor)

@@ -14,7 +14,15 @@ Nothing here knows of networks or threads: fetching, and waiting, are given from
 from pyloader.files.cache.directory import CacheDirectory, cache_directory
 from pyloader.files.cache.fetching import Fill, Pinned
 from pyloader.files.cache.identity import Identity, without_secrets
-from pyloader.files.cache.keeping import CacheEntry, Pruned, cache_entries, damaged_entries, prune, total_bytes
+from pyloader.files.cache.keeping import (
+    CacheEntry,
+    Pruned,
+    cache_entries,
+    cached_names,
+    damaged_entries,
+    prune,
+    total_bytes,
+)
 from pyloader.files.cache.loaders import CacheUser, register
 from pyloader.files.cache.waiting import Wait
 
@@ -29,6 +37,7 @@ __all__ = [
     "Wait",
     "cache_directory",
     "cache_entries",
+    "cached_names",
     "damaged_entries",
     "prune",
     "register",

@@ -10,29 +10,40 @@ from pathlib import Path
 
 import numpy as np
 
+from pyloader.errors import WriteError
 from pyloader.files.cache.directory import CacheDirectory
 from pyloader.files.cache.eviction import NEVER, eviction_order, next_uses
-from pyloader.files.cache.identity import NAME_PATTERN, Identity, key_of_name, room_of_files, room_of_name
+from pyloader.files.cache.identity import Identity, keys_and_rooms, names_of_entries, room_of_files, room_of_name
 from pyloader.files.cache.locks import take_lock
 from pyloader.files.cache.plans import Plan, live_plans
 from pyloader.files.cache.records import Record, remove_entry, write_record
 from pyloader.files.no_room import no_room
 
-__all__ = ["allocate", "discard", "entry_names", "evict", "overhead_bytes", "remove_leftovers", "take_room", "used_bytes"]
+__all__ = [
+    "allocate",
+    "discard",
+    "entry_names",
+    "evict",
+    "overhead_bytes",
+    "remove_leftovers",
+    "take_room",
+    "used_bytes",
+]
 
+_SHARE_AHEAD = 256
 _DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def entry_names(place: Path) -> list[str]:
     """Return the names of the entries in a directory; what the cache has not made is not among them."""
-    return list(filter(NAME_PATTERN.fullmatch, os.listdir(place)))
+    return names_of_entries(os.listdir(place))
 
 
 def used_bytes(directory: CacheDirectory, plans: Sequence[Plan]) -> int:
     """Return how many bytes entries, those that are being fetched, and what goes with them take on the disk."""
     places = (directory.partial, directory.entries, directory.partial)  # entries may move either way meanwhile
-    names = {name for place in places for name in entry_names(place)}
-    return sum(map(room_of_name, names)) + overhead_bytes(plans)
+    _, rooms = keys_and_rooms(list({name for place in places for name in entry_names(place)}))
+    return int(rooms.sum()) + overhead_bytes(plans)
 
 
 def overhead_bytes(plans: Sequence[Plan]) -> int:
@@ -45,7 +56,8 @@ def take_room(
 ) -> bool:
     """Evict entries until `needed` bytes are left of `bound`, then call `use`; under the directory's lock.
 
-    Where the disk is full before that, more goes.
+    Where the disk is full before that, more goes.  To look for what goes takes a while where there are many entries, so
+    then some go that would be the next: at most a 256th of the bound.
 
     Args:
       directory: The cache's.
@@ -61,28 +73,38 @@ def take_room(
       WriteError: the disk is full, and nothing is left to evict; or a limit was reached.
     """
     plans = live_plans(directory.plans) if plans is None else plans
-    used = used_bytes(directory, plans)
+    used, spare = used_bytes(directory, plans), bound // _SHARE_AHEAD
     leaving = _in_order(directory, plans)
+    full, has_evicted = None, False
     while True:
-        full = None
         if used + needed <= bound:
-            try:
-                use()
-                return True
-            except OSError as exc:
-                full = no_room(directory.root, exc)
-                if full is None:
-                    raise
-                full.__cause__ = exc
-                if exc.errno not in _DISK_IS_FULL:
-                    raise full from exc
+            full = _used(use, directory)
+            if full is None:
+                break
         gone = next((name for name in leaving if evict(directory, name)), None)
-        if gone is not None:
-            used -= room_of_name(gone)
-        elif full is not None:
-            raise full
-        else:
+        if gone is None:
+            if full is not None:
+                raise full
             return False
+        used, has_evicted = used - room_of_name(gone), True
+    while has_evicted and (name := next(leaving, None)) and (spare := spare - room_of_name(name)) >= 0:
+        evict(directory, name)
+    return True
+
+
+def _used(use: Callable[[], None], directory: CacheDirectory) -> WriteError | None:
+    """Call `use`; return the error when the disk is full, and raise all others."""
+    try:
+        use()
+    except OSError as exc:
+        full = no_room(directory.root, exc)
+        if full is None:
+            raise
+        full.__cause__ = exc
+        if exc.errno not in _DISK_IS_FULL:
+            raise full from exc
+        return full
+    return None
 
 
 def evict(directory: CacheDirectory, name: str) -> bool:
@@ -103,7 +125,7 @@ def discard(directory: CacheDirectory, name: str) -> bool:
 
 
 def remove_leftovers(directory: CacheDirectory) -> int:
-    """Remove what killed processes were fetching, and return how much it was; under the directory's lock."""
+    """Remove what killed processes were fetching, and return how many entries that were; under the directory's lock."""
     num_removed = 0
     for name in entry_names(directory.partial):
         if (lock := take_lock(directory.locks / name)) is not None:
@@ -123,6 +145,7 @@ def allocate(place: Path, identity: Identity) -> None:
         write_record(place, Record(url=identity.url, files=identity.files, process=os.getpid()))
         for name, size in identity.files:
             (place / name).parent.mkdir(mode=0o700, exist_ok=True)
+            (place / name).unlink(missing_ok=True)  # of an entry whose record somebody has removed
             with open(place / name, "xb") as file:
                 _reserve(file.fileno(), size)
     except BaseException:
@@ -140,7 +163,7 @@ def _reserve(descriptor: int, size: int) -> None:
 def _in_order(directory: CacheDirectory, plans: Sequence[Plan]) -> Iterator[str]:
     """Yield the names of the entries in the order in which they go."""
     names = entry_names(directory.entries)
-    keys = np.array([key_of_name(name) for name in names], np.uint64)
+    keys, _ = keys_and_rooms(names)
     next_use = next_uses(keys, (plan.upcoming() for plan in plans))
     last_used = np.zeros(len(names), np.int64)
     for index in np.flatnonzero(next_use == NEVER):

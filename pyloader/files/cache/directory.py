@@ -19,7 +19,7 @@ from pyloader.files.cache.locks import FileLock, take_lock
 __all__ = ["CacheDirectory", "cache_directory"]
 
 _VARIABLE = "PYLOADER_CACHE"
-_DEFAULT = Path(".cache", "pyloader", "chunks")  # in the user's home; beside it are data sets that others download
+_DEFAULT = Path("~/.cache/pyloader/chunks")  # beside it are data sets that `pyloader.compat` downloads
 _MARK, _LOCK = "pyloader-cache.json", "lock"
 _NO_LOCKS_HERE = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -87,34 +87,39 @@ class CacheDirectory:
         _write_mark(self.root, _Mark(bound=bound))
 
 
-def cache_directory(directory: str | os.PathLike[str] | None = None) -> CacheDirectory:
-    """Return the directory of a cache, made when it is missing.
+def cache_directory(directory: str | os.PathLike[str] | None = None, *, make: bool = True) -> CacheDirectory:
+    """Return the directory of a cache.
 
     Args:
       directory: Where it is; None is $PYLOADER_CACHE, else ~/.cache/pyloader/chunks, or, where that is no disk of this
         machine or cannot be written, pyloader-UID in the directory of temporary files, which the log says.
+      make: Whether it is made when it is missing.
 
     Raises:
-      CacheError: it lies on a network disk, others may write in it, or it holds something else.
+      CacheError: it lies on a network disk, others may write in it, or it holds something else; or it is missing.
     """
     given = directory if directory is not None else os.environ.get(_VARIABLE)
     if given:
-        return _prepared(Path(given).expanduser())
-    usual = Path.home() / _DEFAULT
+        return _prepared(Path(given).expanduser(), make=make)
     try:
-        return _prepared(usual)
-    except (CacheError, OSError) as exc:
+        return _prepared(_DEFAULT.expanduser(), make=make)
+    except (CacheError, OSError, RuntimeError) as exc:  # RuntimeError: nobody knows where this user's home is
         instead = Path(tempfile.gettempdir(), f"pyloader-{os.getuid()}")
-        prepared = _prepared(instead)
-        reason = str(exc) if isinstance(exc, CacheError) else f"{usual} cannot be made ({exc.strerror})"
+        if not make and not instead.exists():
+            raise
+        prepared = _prepared(instead, make=make)
+        reason = str(exc) if isinstance(exc, CacheError) else f"{_DEFAULT} cannot be made: {exc}"
         _log.warning("the cache is in %s: %s", instead, reason)
         return prepared
 
 
-def _prepared(given: Path) -> CacheDirectory:
+def _prepared(given: Path, *, make: bool) -> CacheDirectory:
     if unfit := unfit_disk(given):
         raise CacheError(f"{given}", unfit, _ANOTHER)
-    given.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if make:
+        given.mkdir(mode=0o700, parents=True, exist_ok=True)
+    elif not given.exists():
+        raise CacheError(f"{given}", "is not there.", "The first loader that reads from a store makes it")
     root = given.resolve()
     _check_owner(root)
     strange = sorted(set(os.listdir(root)) - {_LOCK, _MARK, f"{_MARK}.new"})
@@ -155,7 +160,7 @@ def _check_owner(place: Path) -> None:
     if status.st_uid != os.geteuid():
         raise CacheError(f"{place}", f"belongs to another user (number {status.st_uid}).", _ANOTHER)
     if status.st_mode & _OTHERS_MAY_WRITE:
-        raise CacheError(f"{place}", "can be written by others, who could put other data there.", "chmod go-w it")
+        raise CacheError(f"{place}", "can be written by others, who could put other data there.", f"chmod go-w {place}")
 
 
 def _read_mark(root: Path) -> _Mark:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -86,14 +87,21 @@ def fetched(
       ClosedError: closed while waiting.
       StallError: another process does not get on.
       WriteError: the disk is full.
+      CacheError: somebody has removed the cache.
       Exception: what `fill` raises.
     """
     waiting = Waiting(identity.url, wait, deadline_seconds)
-    while True:
-        found = pinned(directory, identity) or _tried(directory, bound, identity, fill)
-        if isinstance(found, Pinned):
-            return found
-        waiting.once(found, _movement(directory, identity))
+    try:
+        while True:
+            found = pinned(directory, identity) or _tried(directory, bound, identity, fill)
+            if isinstance(found, Pinned):
+                return found
+            waiting.once(found, _movement(directory, identity))
+    except FileNotFoundError as exc:
+        if directory.entries.exists():
+            raise
+        what = "was removed while a loader used it."
+        raise CacheError(f"{directory.root}", what, "Make a new loader: it makes the directory again") from exc
 
 
 def _tried(directory: CacheDirectory, bound: int, identity: Identity, fill: Fill) -> Pinned | str:
@@ -123,8 +131,9 @@ def _pin(directory: CacheDirectory, identity: Identity, lock: FileLock, *, was_t
     if not _is_good(place):
         lock.release()
         return None
+    now = time.time_ns()  # the system's own notion of now is 4 ms coarse
     with contextlib.suppress(OSError):
-        os.utime(place)  # the time of its last use
+        os.utime(place, ns=(now, now))  # the time of its last use
     return Pinned(place / identity.file_name, lock, was_there=was_there)
 
 
@@ -149,7 +158,7 @@ def _fetch(directory: CacheDirectory, identity: Identity, fill: Fill) -> None:
         checksum = fill(path) or checksum_of(path)
         record = Record(url=identity.url, files=identity.files, process=os.getpid())
         if not has_its_files(place, record):
-            raise CacheError(str(path), "has another size than the store said.", "Fetch it again")
+            raise CacheError(identity.url, "came with another size than the store had said.", "Make a new loader")
         for name, _ in identity.files:
             os.chmod(place / name, 0o400)  # whoever changes it changes it for all
         write_record(place, msgspec.structs.replace(record, boot=boot_of_machine(), checksum=checksum))

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import msgspec
+import numpy as np
 
 from pyloader.files.cache.records import RECORD_NAMES
 
-__all__ = ["NAME_PATTERN", "Identity", "key_of_name", "room_of_files", "room_of_name", "without_secrets"]
+__all__ = ["Identity", "keys_and_rooms", "names_of_entries", "room_of_files", "room_of_name", "without_secrets"]
 
-NAME_PATTERN = re.compile(r"[0-9a-f]{32}-[0-9a-f]+")
+# 16 bytes of a hash, 6 bytes of the room, as hexadecimals: all of one length, so that many are understood at once.
+_PATTERN = re.compile(r"[0-9a-f]{44}")
+_NAME_LENGTH = 44
+_FIELDS = np.dtype([("key", ">u8"), ("rest", "V8"), ("room", "V6")])
 
 _BLOCK = 4096  # bytes: what disks give out at least
 _OBJECT_STORES = {"s3", "gs", "az", "file"}  # there a "?" is a part of the name
@@ -24,9 +30,31 @@ def room_of_files(*sizes: int) -> int:
     return sum(-(-size // _BLOCK) * _BLOCK for size in sizes) + (2 if len(sizes) == 1 else 3) * _BLOCK
 
 
+def names_of_entries(names: Sequence[str]) -> list[str]:
+    """Return those that can be names of entries."""
+    long = [name for name in names if len(name) == _NAME_LENGTH]
+    together = "".join(long)
+    with contextlib.suppress(ValueError):  # mostly all are, and that is known at once
+        if bytes.fromhex(together).hex() == together:
+            return long
+    return list(filter(_PATTERN.fullmatch, long))
+
+
+def keys_and_rooms(names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return what the names of M entries say: the keys that plans say of them, and what they take, in bytes.
+
+    Returns:
+      A uint64 array and an int64 array, both of shape [M].
+    """
+    fields = np.frombuffer(bytes.fromhex("".join(names)), _FIELDS)
+    rooms = np.zeros((len(names), 8), np.uint8)
+    rooms[:, 2:] = fields["room"].copy().view(np.uint8).reshape(len(names), 6)
+    return fields["key"].astype(np.uint64), rooms.reshape(-1).view(">i8").astype(np.int64)
+
+
 def room_of_name(name: str) -> int:
-    """Return what the name of an entry says of its room, in bytes."""
-    return int(name.partition("-")[2], 16)
+    """Return what the name of an entry says that it takes, in bytes."""
+    return int(name[32:], 16)
 
 
 def without_secrets(url: str) -> str:
@@ -89,18 +117,13 @@ class Identity:
 
     @property
     def name(self) -> str:
-        """The name of its entry: a hash of what identifies the bytes, and the room that it takes, in hexadecimals."""
+        """The name of its entry: a hash of what identifies the bytes, and what they take on the disk."""
         which = [self.digest, self.size] if self.digest is not None else [self.url, self.size, self.version]
         text = msgspec.json.encode([which, self.ranges, self.files])
         room = room_of_files(*(size for _, size in self.files))
-        return f"{hashlib.sha256(text).hexdigest()[:32]}-{room:x}"
+        return f"{hashlib.sha256(text).hexdigest()[:32]}{room:012x}"
 
     @property
     def key(self) -> int:
-        """64 bits of that hash: what plans say of it."""
-        return key_of_name(self.name)
-
-
-def key_of_name(name: str) -> int:
-    """Return the 64 bits that plans say of an entry."""
-    return int(name[:16], 16)
+        """The first 64 bits of that hash: what plans say of it."""
+        return int(self.name[:16], 16)

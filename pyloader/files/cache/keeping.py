@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from pyloader.files.cache.bound import discard, entry_names, remove_leftovers, take_room, used_bytes
 from pyloader.files.cache.directory import CacheDirectory
-from pyloader.files.cache.identity import NAME_PATTERN, room_of_name
+from pyloader.files.cache.identity import room_of_name
 from pyloader.files.cache.locks import take_lock
 from pyloader.files.cache.plans import live_plans
 from pyloader.files.cache.records import is_undamaged, read_record
 
-__all__ = ["CacheEntry", "Pruned", "cache_entries", "damaged_entries", "prune", "total_bytes"]
+__all__ = ["CacheEntry", "Pruned", "cache_entries", "cached_names", "damaged_entries", "prune", "total_bytes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,11 @@ def cache_entries(directory: CacheDirectory) -> list[CacheEntry]:
         size = sum(size for _, size in record.files) if record else 0
         found.append(CacheEntry(name, record.url if record else "", size, room_of_name(name), used_at))
     return sorted(found, key=lambda entry: (entry.url, entry.name))
+
+
+def cached_names(directory: CacheDirectory) -> frozenset[str]:
+    """Return `Identity.name` of every whole entry: which chunks of a data set are here, without a look for each."""
+    return frozenset(entry_names(directory.entries))
 
 
 def total_bytes(directory: CacheDirectory) -> int:
@@ -120,7 +125,7 @@ def prune(directory: CacheDirectory, *, keep_bytes: int | None = None) -> Pruned
 
 def _remove_locks(directory: CacheDirectory, names: set[str]) -> None:
     """Remove the locks of entries that are gone, unless somebody has them; under the directory's lock."""
-    for name in filter(NAME_PATTERN.fullmatch, os.listdir(directory.locks)):
+    for name in entry_names(directory.locks):
         if name not in names and (lock := take_lock(directory.locks / name)) is not None:
             with lock:
                 (directory.locks / name).unlink()

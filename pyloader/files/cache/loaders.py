@@ -13,7 +13,7 @@ from pyloader.files.cache.bound import overhead_bytes, remove_leftovers, take_ro
 from pyloader.files.cache.directory import CacheDirectory
 from pyloader.files.cache.fetching import Fill, Pinned, fetched, pinned
 from pyloader.files.cache.identity import Identity, room_of_files
-from pyloader.files.cache.plans import Plan, PlanFile, live_plans
+from pyloader.files.cache.plans import Plan, PlanFile, live_plans, plan_bytes
 from pyloader.files.cache.waiting import Wait
 from pyloader.options import format_bytes
 
@@ -69,9 +69,10 @@ class CacheUser:
         with self._directory.held():
             self._plan.foresee(keys[:0], first=first)
             plans = live_plans(self._directory.plans)
-            if _claimed(plans) + keys.nbytes <= self.bound:  # else plans would take what loaders must be able to hold
+            more = room_of_files(plan_bytes(len(keys))) - room_of_files(plan_bytes(0))
+            if _claimed(plans) + more <= self.bound:  # else plans would take what loaders must be able to hold
                 write = partial(self._plan.foresee, keys, first=first)
-                take_room(self._directory, self.bound, keys.nbytes, write, plans=plans)
+                take_room(self._directory, self.bound, more, write, plans=plans)
 
     def advance(self, position: int) -> None:
         """Say that all reads before the `position`-th are done."""

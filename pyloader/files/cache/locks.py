@@ -19,13 +19,12 @@ class FileLock:
     """A lock that is held, from `take_lock` to `release` or to the end of the `with`."""
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor: int | None = descriptor
+        self._process, self._held = os.getpid(), [descriptor]
 
     @property
     def descriptor(self) -> int:
         """The descriptor of the locked file, open for reading and writing."""
-        assert self._descriptor is not None, "asked of a lock that was released"
-        return self._descriptor
+        return self._held[0]
 
     def share(self) -> bool:
         """Let others share the lock; False when it was lost over that, and is released."""
@@ -36,9 +35,10 @@ class FileLock:
 
     def release(self) -> None:
         """Give the lock back; does nothing the second time, and in a forked child."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            close_own(descriptor)
+        with contextlib.suppress(IndexError):
+            descriptor = self._held.pop()  # once only, whichever thread comes first: numbers are used again
+            if self._process == os.getpid():
+                close_own(descriptor)
 
     def __enter__(self) -> FileLock:
         return self

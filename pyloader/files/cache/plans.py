@@ -10,12 +10,13 @@ import contextlib
 import os
 import re
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 
 from pyloader.files.cache.locks import FileLock, take_lock
 
-__all__ = ["Plan", "PlanFile", "live_plans"]
+__all__ = ["Plan", "PlanFile", "live_plans", "plan_bytes"]
 
 _NAME = re.compile(r"[0-9]+-[0-9a-f]{8}")
 _FORMAT = 0x31306E616C507970  # pyPlan01
@@ -23,17 +24,26 @@ _HEADER = 5  # int64 numbers: format, bytes needed, the position of the first ke
 _POSITION_AT = 4 * 8
 
 
+def plan_bytes(num_keys: int) -> int:
+    """Return the size of the file of a plan with so many keys."""
+    return (_HEADER + num_keys) * 8
+
+
 class PlanFile:
-    """The plan of a loader of this process, until `close`.
+    """The plan of a loader of this process, until `close`; several threads may use it.
 
     Args:
       directory: Where the plans of all loaders are.
       needed: How many bytes of entries the loader must be able to hold at once.
+
+    Raises:
+      OSError: the disk is full, among others.
     """
 
     def __init__(self, directory: Path, needed: int) -> None:
         self._path = directory / f"{os.getpid()}-{os.urandom(4).hex()}"
-        self._needed, self._process, self._position = needed, os.getpid(), 0
+        self._needed, self._position = needed, 0
+        self._process, self._is_closed, self._guard = os.getpid(), False, Lock()
         lock = take_lock(self._path)
         assert lock is not None, "the name is new, and the caller holds the directory's lock"
         self._lock: FileLock = lock
@@ -48,6 +58,28 @@ class PlanFile:
 
         Where the disk is full, nothing is foreseen: eviction knows less then, and all else goes on.
         """
+        if self._process == os.getpid():
+            with self._guard:
+                if not self._is_closed:
+                    self._write_keys(keys, first)
+
+    def advance(self, position: int) -> None:
+        """Say that all reads before the `position`-th are done."""
+        if self._process == os.getpid():
+            with self._guard:
+                self._position = position
+                if not self._is_closed:  # else the descriptor may be that of another file by now
+                    os.pwrite(self._lock.descriptor, position.to_bytes(8, "little"), _POSITION_AT)
+
+    def close(self) -> None:
+        """Remove the file; does nothing the second time, and in a forked child."""
+        if self._process == os.getpid():
+            with self._guard:
+                self._is_closed = True
+                self._path.unlink(missing_ok=True)
+                self._lock.release()
+
+    def _write_keys(self, keys: np.ndarray, first: int) -> None:
         self._write_header(first=first, num_keys=0)
         os.ftruncate(self._lock.descriptor, _HEADER * 8)
         with contextlib.suppress(OSError):
@@ -55,21 +87,9 @@ class PlanFile:
             if os.pwrite(self._lock.descriptor, data, _HEADER * 8) == len(data):
                 self._write_header(first=first, num_keys=len(keys))
 
-    def advance(self, position: int) -> None:
-        """Say that all reads before the `position`-th are done; does nothing in a forked child."""
-        if self._process == os.getpid():
-            self._position = position
-            os.pwrite(self._lock.descriptor, position.to_bytes(8, "little"), _POSITION_AT)
-
     def _write_header(self, *, first: int, num_keys: int) -> None:
         header = np.array([_FORMAT, self._needed, first, num_keys, self._position], "<i8")
         os.pwrite(self._lock.descriptor, header.tobytes(), 0)
-
-    def close(self) -> None:
-        """Remove the file; does nothing the second time, and in a forked child."""
-        if self._process == os.getpid():
-            self._path.unlink(missing_ok=True)
-            self._lock.release()
 
 
 class Plan:

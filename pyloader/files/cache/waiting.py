@@ -50,7 +50,7 @@ class Waiting:
             self._seen, self._since = seen, now
         if now - self._since >= self.deadline_seconds:
             what = f"{self.what}: nothing has moved for {self.deadline_seconds:g} s: {reason}."
-            raise StallError(what, "End that process, or give this loader a cache of its own: cache_dir=...")
+            raise StallError(what, "End what keeps it, or give this loader a cache of its own: cache_dir=...")
         if self.wait(self._pause):
             raise ClosedError(f"The loader was closed while it waited for {self.what}.")
         self._pause = min(_LONGEST, self._pause * _GROWTH)

@@ -1,0 +1,61 @@
+"""What a process opens for itself alone, a forked child has closed."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+
+from pyloader.files.own_files import close_own, open_own
+
+
+def in_a_child(work) -> int:
+    """Return the exit code of a forked process that does some work: 0 when it is true."""
+    child = os.fork()
+    if child == 0:
+        status = 2
+        try:
+            status = 0 if work() else 1
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError as exc:
+        assert exc.errno == errno.EBADF
+        return False
+    return True
+
+
+def test_a_forked_child_has_it_closed_and_its_parent_open(tmp_path):
+    descriptor = open_own(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+    assert in_a_child(lambda: not is_open(descriptor)) == 0
+    assert is_open(descriptor)
+    assert not fcntl.fcntl(descriptor, fcntl.F_GETFD) & ~fcntl.FD_CLOEXEC
+    close_own(descriptor)
+    assert not is_open(descriptor)
+
+
+def test_closing_what_was_closed_leaves_alone_who_has_the_number_now(tmp_path):
+    descriptor = open_own(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+    close_own(descriptor)
+    other = os.open(tmp_path / "file", os.O_RDONLY)
+    assert other == descriptor
+    close_own(descriptor)
+    assert is_open(other)
+    os.close(other)
+
+
+def test_a_child_can_open_files_of_its_own(tmp_path):
+    descriptor = open_own(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+
+    def opens_another() -> bool:
+        mine = open_own(tmp_path / "file", os.O_RDWR)
+        close_own(mine)
+        return not is_open(mine)
+
+    assert in_a_child(opens_another) == 0
+    close_own(descriptor)
