@@ -291,6 +291,8 @@ class DataLoader(Loop[Position, Any], HasPosition):
     def close(self) -> None:
         """End the threads.  The state stays; batches cannot be had any more, also in a thread that waits for one."""
         Loop.close(self)
+        if (stored := self._options.run.chunks.stored) is not None:
+            stored.close()
         me = this_thread()
         if self._receipts is not None and self._turn.take(0, me) == me:  # else the `next` that is going on closes them
             self._receipts.close()

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import xxhash
 
-from pyloader.errors import DataDirError, ManifestError, ObjectMissingError, StoreError
+from pyloader.errors import ClosedError, DataDirError, ManifestError, ObjectMissingError, StoreError
 from pyloader.files.cache import Identity, cache_directory, cache_entries, register
 from pyloader.files.chunk_list import ChunkList
 from pyloader.files.manifest import MANIFEST_NAME, Manifest, is_manifest_name, parse_manifest
@@ -147,7 +147,9 @@ def _remember(address: Address, found: _Found, options: StoreOptions) -> None:
         path.write_bytes(data)
 
     try:
-        user.get(identity, fill, wait=lambda _seconds: False).release()
+        # Where another process keeps the same list at this moment, that will do.
+        with contextlib.suppress(ClosedError):
+            user.get(identity, fill, wait=lambda _seconds: True).release()
     finally:
         user.close()
 

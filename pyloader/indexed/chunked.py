@@ -6,8 +6,8 @@ import os
 
 from pyloader.columns import Columns, row_count
 from pyloader.datareader import DataReader, read_chunk
-from pyloader.errors import DataDirError, DatasetError
 from pyloader.deliver import Pauses
+from pyloader.errors import DataDirError, DatasetError
 from pyloader.files import FetchTerms, as_listed, list_chunks, packing_of, suffix_of
 from pyloader.indexed.blocks import BlockDataset
 from pyloader.options import checked_integer
@@ -47,7 +47,10 @@ class ChunkedDataset(BlockDataset):
             )
         self._reader = datareader or reader_for(self._chunks.path(0), manifest=self._chunks.manifest)
         if datareader is None and isinstance(self._reader, NumpyReader):
-            self._reader.mmap = all(map(_can_be_mapped, map(self._chunks.path, range(len(self._chunks)))))
+            # What the cache has of a store may be evicted after it is read, so nothing of it stays mapped.
+            self._reader.mmap = self._chunks.stored is None and all(
+                map(_can_be_mapped, map(self._chunks.path, range(len(self._chunks))))
+            )
         super().__init__(self._chunks.counts, num_kept=checked_integer("cached_chunks", cached_chunks, at_least=1))
 
     @property

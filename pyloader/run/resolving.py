@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from copy import copy
 from typing import Any
 
@@ -176,6 +177,7 @@ def _shown(given: LoaderArguments, run: RunOptions, order: Order) -> dict[str, A
     parts = {"datareader": run.reader, "dataset": given.dataset, "datacollator": given.datacollator}
     return {
         **vars(given),
+        "storage_options": None if given.storage_options is None else _without_values(given.storage_options),
         "data_dir": f"{run.chunks.root} ({len(run.chunks):,} chunks)",
         "seed": order.seed,
         "batch_size": run.rule.batch_size,
@@ -183,6 +185,11 @@ def _shown(given: LoaderArguments, run: RunOptions, order: Order) -> dict[str, A
         "max_bytes": run.max_bytes,
         **{name: _Call(type(part).__name__) for name, part in parts.items() if part is not None},
     }
+
+
+def _without_values(options: Mapping[str, Any] | None) -> str | None:
+    """Return options as they may be shown: keys and passwords are among the values."""
+    return None if options is None else _Call(f"{{{', '.join(f'{name!r}: ...' for name in options)}}}")
 
 
 class _Call(str):
