@@ -189,7 +189,14 @@ def _shown(given: LoaderArguments, run: RunOptions, order: Order) -> dict[str, A
 
 def _without_values(options: Mapping[str, Any] | None) -> str | None:
     """Return options as they may be shown: keys and passwords are among the values."""
-    return None if options is None else _Call(f"{{{', '.join(f'{name!r}: ...' for name in options)}}}")
+    return None if options is None else _AsWritten(f"{{{', '.join(f'{name!r}: ...' for name in options)}}}")
+
+
+class _AsWritten(str):
+    """Text that repr shows as it is."""
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 class _Call(str):
