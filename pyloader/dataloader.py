@@ -98,6 +98,12 @@ class DataLoader(Loop[Position, Any], HasPosition):
         the same for all ranks and for runs that resume.  None writes none.
       data_version: Which version of a set that grows by `pyloader split --append`, counted from 1; None is the newest,
         and `load_state_dict` then goes to the one that the state was saved on.
+      cache_dir: Where chunks of a store are kept on this machine; None is $PYLOADER_CACHE, or ~/.cache/pyloader/chunks.
+      cache_bytes: The most that is kept there, as max_bytes is written; None is what the directory says, and at first
+        half of what is free on its disk.
+      storage_options: Options of the store, such as keys and an endpoint; None takes the usual variables of the
+        environment.
+      offline: Whether nothing is asked of the store: what the cache has is all there is.
 
     Raises:
       TypeError: an argument of the wrong kind, or an option that does not exist; the message says what to write.
@@ -136,6 +142,10 @@ class DataLoader(Loop[Position, Any], HasPosition):
         audit_dir: str | os.PathLike[str] | None = None,
         data_version: int | None = None,
         nulls: Mapping[str, Any] | str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        cache_bytes: int | str | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+        offline: bool = False,
         **old_names: Any,
     ) -> None:
         given = LoaderArguments(
@@ -165,6 +175,10 @@ class DataLoader(Loop[Position, Any], HasPosition):
             audit_dir=audit_dir,
             data_version=data_version,
             nulls=nulls,
+            cache_dir=cache_dir,
+            cache_bytes=cache_bytes,
+            storage_options=storage_options,
+            offline=offline,
         )
         options = resolve(given.renamed(old_names))
         self._stand_at(START, options, ProgressBar(options.steps_per_epoch) if progress else None)
@@ -286,6 +300,8 @@ class DataLoader(Loop[Position, Any], HasPosition):
     def close(self) -> None:
         """End the threads.  The state stays; batches cannot be had any more, also in a thread that waits for one."""
         Loop.close(self)
+        if (stored := self._options.run.chunks.stored) is not None:
+            stored.close()
         me = this_thread()
         if self._receipts is not None and self._turn.take(0, me) == me:  # else the `next` that is going on closes them
             self._receipts.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
 
 from pyloader.cli.screens import as_json, as_table
@@ -20,7 +21,7 @@ def version_list(chunks: ChunkList, *, json: bool) -> str:
     newest = chunks.newest
     if newest is None:
         raise DataDirError(str(chunks.root), f"has no {MANIFEST_NAME}, and so no versions.", "Name a set of chunks")
-    made_seconds = int((chunks.root / MANIFEST_NAME).stat().st_mtime)
+    made_seconds = int(os.stat(os.path.join(chunks.root, MANIFEST_NAME)).st_mtime)
     now = difference_of_versions(newest, newest, made_seconds=made_seconds)
     versions = [now, *read_versions(chunks.root, newest).earlier]
     if json:

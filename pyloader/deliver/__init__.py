@@ -12,8 +12,9 @@ from typing import TypeVar
 from pyloader.deliver.budget import Budget, Lease
 from pyloader.deliver.byte_budget import ByteBudget, Reservation, Size
 from pyloader.deliver.inline import InlineMap
-from pyloader.deliver.lifecycle import Closing, Steps, StepsClosed, end_with
+from pyloader.deliver.lifecycle import Closing, Step, Steps, StepsClosed, end_with
 from pyloader.deliver.once import Once, PerThread
+from pyloader.deliver.pauses import Pauses
 from pyloader.deliver.processes import RemoteFunction
 from pyloader.deliver.retries import Retries
 from pyloader.deliver.threads import StallWatch, ThreadedMap
@@ -25,12 +26,14 @@ __all__ = [
     "Closing",
     "Lease",
     "Once",
+    "Pauses",
     "PerThread",
     "RemoteFunction",
     "Reservation",
     "Retries",
     "Size",
     "StallWatch",
+    "Step",
     "Steps",
     "StepsClosed",
     "Turn",

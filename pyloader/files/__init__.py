@@ -1,9 +1,11 @@
 """Which chunk files exist, and how to open one."""
 
+from pyloader.files.cache import Pinned
 from pyloader.files.chunk_list import ChunkList, fingerprint_of, form_of
 from pyloader.files.coming import INPUTS_NAME, NEXT_NAME, STAGING_NAME, VERSIONS_NAME, coming_chunks
 from pyloader.files.compressors import chunk_room, open_packed, packing_of
 from pyloader.files.conversions import conversion
+from pyloader.files.fetching import FetchTerms
 from pyloader.files.listing import (
     DataDir,
     chunks_of_scan,
@@ -33,6 +35,7 @@ from pyloader.files.origins import Origin, makers_of, origins_of
 from pyloader.files.room import Room, long_line, longest_line, room_of
 from pyloader.files.scanning import Scan, chunk_bytes, is_chunk_name, scan_directory
 from pyloader.files.sniffing import Sniffer, named_by_content, refuse_pointer, sniffed
+from pyloader.files.stored import StoredChunks, StoreOptions
 from pyloader.files.stores import store_scheme
 from pyloader.files.verification import (
     Verification,
@@ -61,12 +64,16 @@ __all__ = [
     "ChunkList",
     "DataDir",
     "DirectoryLock",
+    "FetchTerms",
     "Manifest",
     "NpyHeaderError",
     "Origin",
+    "Pinned",
     "Room",
     "Scan",
     "Sniffer",
+    "StoreOptions",
+    "StoredChunks",
     "Verification",
     "Version",
     "Versions",

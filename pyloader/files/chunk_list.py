@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +14,10 @@ import numpy as np
 import xxhash
 
 from pyloader.files.compressors import packing_of
+from pyloader.files.fetching import FetchTerms
 from pyloader.files.manifest import Manifest
 from pyloader.files.opening import suffix_of
+from pyloader.files.stored import StoredChunks
 
 __all__ = ["ChunkList", "fingerprint_of", "form_of"]
 
@@ -23,19 +26,34 @@ __all__ = ["ChunkList", "fingerprint_of", "form_of"]
 class ChunkList:
     """The chunks of a dataset, sorted by name."""
 
-    root: Path  # the directory that the names are relative to
+    root: Path | str  # the directory that the names are relative to; of a store its address, a str
     names: tuple[str, ...]  # the chunks' paths relative to `root`, with forward slashes, sorted
     sizes: np.ndarray  # int64 array of shape [len(names)]: bytes on disk
     manifest: Manifest | None = None  # what is known of them, one entry for each in the same order, or None
     # the manifest of the newest version of a set that may have several; None where there are no versions
     newest: Manifest | None = None
+    stored: StoredChunks | None = None  # what fetches them out of a store; None where they are on a disk
 
     def __len__(self) -> int:
         return len(self.names)
 
     def path(self, index: int) -> str:
-        """Return where chunk `index` is."""
+        """Return where chunk `index` is: what errors name, and on a disk what is read."""
         return os.path.join(self.root, self.names[index])
+
+    @contextlib.contextmanager
+    def on_disk(self, index: int) -> Iterator[str]:
+        """Give the path of chunk `index`, which is on a disk."""
+        yield self.path(index)
+
+    @contextlib.contextmanager
+    def held(self, index: int, terms: FetchTerms) -> Iterator[str]:
+        """Give the path of chunk `index` on this machine; of a store it is fetched, and kept inside of this."""
+        if self.stored is None:
+            yield self.path(index)
+        else:
+            with self.stored.held(index, terms) as path:
+                yield path
 
     @cached_property
     def counts(self) -> np.ndarray | None:

@@ -18,7 +18,9 @@ from pyloader.files.chunk_list import ChunkList, form_of
 from pyloader.files.coming import STAGING_NAME, coming_chunks
 from pyloader.files.manifest import MANIFEST_NAME, Manifest, is_manifest_name, read_manifest
 from pyloader.files.scanning import Scan, chunk_bytes, is_chunk_name, scan_directory
-from pyloader.files.stores import store_scheme
+from pyloader.files.stored import StoreOptions
+from pyloader.files.stored_listing import list_stored
+from pyloader.files.stores import parse_address, printable, store_scheme
 from pyloader.files.versions import kept_chunks, read_versions
 from pyloader.machine.limits import available_bytes
 
@@ -40,22 +42,30 @@ _MAKE_SOME = "Make some: pyloader split DUMP... DIR"
 _SPLITS = {"train", "training", "val", "valid", "validation", "dev", "eval", "test", "testing"}
 
 
-def list_chunks(data_dir: DataDir, *, version: int | None = None) -> ChunkList:
+def list_chunks(data_dir: DataDir, store: StoreOptions | None = None, *, version: int | None = None) -> ChunkList:
     """Find the chunks.
 
     Args:
       data_dir: A directory (searched with its subdirectories), a glob pattern, a manifest.json, one chunk, or a list of
         chunks.  A directory that holds a manifest.json is exactly what the manifest lists.  In a directory, and among
         what a pattern matches, `is_chunk_name` decides; what is named one by one is taken as it is.  A directory called
-        *.columns is a chunk.
-      version: Which version of the set; None is the newest.
+        *.columns is a chunk.  An address (s3://bucket/chunks) is a directory of a store.
+      store: How an address is read; None by the defaults.
+      version: Which version of the set; None is the newest.  Sets in stores have only that one.
 
     Raises:
       DataDirError: nothing is there, or two datasets are.
       ManifestError: the directory differs from its manifest, or there is no such version.
     """
     if isinstance(data_dir, str | os.PathLike):
-        return _list_place(os.fspath(data_dir), version)
+        place = os.fspath(data_dir)
+        scheme = store_scheme(place)
+        if scheme and scheme != "file":
+            if version is not None:
+                what = f"is in a store, where earlier versions cannot be read: data_version={version}."
+                raise DataDirError(printable(place), what, "Copy the set to a disk, or leave data_version out")
+            return list_stored(place, store or StoreOptions())
+        return _list_place(f"/{parse_address(place).path}" if scheme else place, version)
     if not isinstance(data_dir, Sequence) or isinstance(data_dir, bytes):
         raise TypeError(f"data_dir must be a directory, a glob, a manifest or a list of chunks, got {data_dir!r}")
     _check_no_version(version)

@@ -26,6 +26,7 @@ __all__ = [
     "check_names",
     "checksum_of",
     "is_manifest_name",
+    "parse_manifest",
     "read_manifest",
     "sorted_and_checked",
     "utf8_name",
@@ -115,7 +116,11 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     Raises:
       ManifestError: it is damaged, or of another format or version; the message names the field.
     """
-    data = Path(path).read_bytes()
+    return parse_manifest(Path(path).read_bytes(), path)
+
+
+def parse_manifest(data: bytes, path: str | os.PathLike[str]) -> Manifest:
+    """Return the manifest that `data` holds, as `read_manifest` does; `path` is what errors name."""
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:

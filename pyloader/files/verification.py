@@ -42,30 +42,29 @@ def byte_difference(path: str | os.PathLike[str], entry: ChunkEntry) -> str:
 
 
 @contextlib.contextmanager
-def as_listed(chunks: ChunkList, index: int) -> Iterator[None]:
-    """Read chunk `index` inside of this: it is as large as it was when it was listed, before and after.
+def as_listed(chunks: ChunkList, index: int, path: str) -> Iterator[None]:
+    """Read chunk `index` from `path` inside of this: it is as large as it was when listed, before and after.
 
     Raises:
       ChunkReadError: it has grown, shrunk or become something else; both sizes are named.
     """
-    path = chunks.path(index)
-    if changed := _change(chunks, index):
-        raise ChunkReadError(path, changed, _CHANGED_HINT)
+    named, listed = chunks.path(index), int(chunks.sizes[index])
+    if changed := _change(path, listed):
+        raise ChunkReadError(named, changed, _CHANGED_HINT)
     try:
         yield
     except WorkerDiedError:
         raise
     except Exception as exc:
         with contextlib.suppress(OSError):
-            if changed := _change(chunks, index):
-                raise ChunkReadError(path, changed, _CHANGED_HINT) from exc
+            if changed := _change(path, listed):
+                raise ChunkReadError(named, changed, _CHANGED_HINT) from exc
         raise
-    if changed := _change(chunks, index):
-        raise ChunkReadError(path, changed, _CHANGED_HINT)
+    if changed := _change(path, listed):
+        raise ChunkReadError(named, changed, _CHANGED_HINT)
 
 
-def _change(chunks: ChunkList, index: int) -> str:
-    path, listed = chunks.path(index), int(chunks.sizes[index])
+def _change(path: str, listed: int) -> str:
     status = os.stat(path)
     if stat.S_ISREG(status.st_mode):
         found = status.st_size
@@ -91,8 +90,8 @@ class Verification:
         self._chunks, self._manifest, self._always = chunks, chunks.manifest, always
         self._is_well = np.zeros(len(chunks), bool)
 
-    def check(self, index: int) -> None:
-        """Compare chunk `index`.
+    def check(self, index: int, path: str) -> None:
+        """Compare chunk `index`, which lies at `path`.
 
         Raises:
           ChunkReadError: its bytes are not those that the manifest was made of.
@@ -100,9 +99,9 @@ class Verification:
         """
         if self._is_well[index] and not self._always:
             return
-        path = self._chunks.path(index)
         if differs := byte_difference(path, self._manifest.chunks[index]):
-            raise ChunkReadError(path, f"is not what the manifest was made of: {differs}.", self._remedy(index))
+            what = f"is not what the manifest was made of: {differs}."
+            raise ChunkReadError(self._chunks.path(index), what, self._remedy(index))
         self._is_well[index] = True
 
     def _remedy(self, index: int) -> str:

@@ -6,8 +6,9 @@ import os
 
 from pyloader.columns import Columns, row_count
 from pyloader.datareader import DataReader, read_chunk
+from pyloader.deliver import Pauses
 from pyloader.errors import DataDirError, DatasetError
-from pyloader.files import as_listed, list_chunks
+from pyloader.files import FetchTerms, as_listed, list_chunks
 from pyloader.indexed.blocks import BlockDataset
 from pyloader.options import checked_integer
 from pyloader.read import NumpyReader, reader_for
@@ -50,7 +51,9 @@ class ChunkedDataset(BlockDataset):
             )
         self._reader = datareader or reader_for(self._chunks.path(0), manifest=self._chunks.manifest)
         if datareader is None and isinstance(self._reader, NumpyReader):
-            self._reader.mmap = all(map(can_be_mapped, map(self._chunks.path, range(len(self._chunks)))))
+            # What the cache has of a store may be evicted after it is read, so nothing of it stays mapped.
+            can_be = map(can_be_mapped, map(self._chunks.path, range(len(self._chunks))))
+            self._reader.mmap = self._chunks.stored is None and all(can_be)
         super().__init__(self._chunks.counts, num_kept=checked_integer("cached_chunks", cached_chunks, at_least=1))
 
     @property
@@ -65,10 +68,10 @@ class ChunkedDataset(BlockDataset):
           ChunkReadError: it is damaged.
           DatasetError: it has another number of samples than the manifest says.
         """
-        path, expected = self._chunks.path(block), int(self.starts[block + 1] - self.starts[block])
-        with as_listed(self._chunks, block):
+        expected = int(self.starts[block + 1] - self.starts[block])
+        with self._chunks.held(block, FetchTerms(wait=Pauses())) as path, as_listed(self._chunks, block, path):
             columns = read_chunk(self._reader, path)
         if row_count(columns) != expected:
             what = f"has {row_count(columns):,} samples, and the manifest says {expected:,}."
-            raise DatasetError(path, what, "Make the manifest again: pyloader index --overwrite")
+            raise DatasetError(self._chunks.path(block), what, "Make the manifest again: pyloader index --overwrite")
         return columns

@@ -37,6 +37,10 @@ class Counters:
     dropped: int = 0  # samples that last_batch="drop" left out
     filled: int = 0  # rows that last_batch="pad" or "wrap" repeated
     num_retries: int = 0  # reads that were tried again after an error that may pass
+    fetched_bytes: int = 0  # bytes that came from a store
+    cache_hits: int = 0  # chunks of a store that were in the cache when they were wanted
+    cache_misses: int = 0  # chunks of a store that were fetched
+    num_fetch_retries: int = 0  # requests to a store that were made again
     stand_ins: int = 0  # rows that stood in for samples left out by max_skipped
     wait_seconds: float = 0.0  # how long the loop waited for data
     first_wait_seconds: float = 0.0  # how long it waited for its first batch
@@ -74,6 +78,10 @@ class Counters:
             **self.totals(),
             **options,
             num_retries=self.num_retries,
+            fetched_bytes=self.fetched_bytes,
+            cache_hits=self.cache_hits,
+            cache_misses=self.cache_misses,
+            num_fetch_retries=self.num_fetch_retries,
             resident_peak=self.resident_chunks,
             resident_bytes_peak=None if max_bytes is None else self.resident_bytes,
             max_bytes=max_bytes,
@@ -224,6 +232,10 @@ class ChunkStats(Stats):
       num_streams: How many streams an epoch is cut into, over all ranks.
       num_readers: Threads that read.
       num_retries: How often a read was tried again, after an error that may pass.
+      fetched_bytes: Bytes that came from a store; 0 of chunks on a disk, as the next three.
+      cache_hits: Chunks that were in the cache when they were wanted.
+      cache_misses: Chunks that were fetched.
+      num_fetch_retries: Requests that were made again, after errors that may pass.
       resident_peak: The most chunks' worth of rows that were resident at once.
       max_queue_size: The bound on it.
       resident_bytes_peak: The most bytes of columns that were resident at once; None without max_bytes.
@@ -237,6 +249,10 @@ class ChunkStats(Stats):
     num_streams: int
     num_readers: int
     num_retries: int
+    fetched_bytes: int
+    cache_hits: int
+    cache_misses: int
+    num_fetch_retries: int
     resident_peak: float
     max_queue_size: int
     resident_bytes_peak: int | None
@@ -269,6 +285,9 @@ class ChunkStats(Stats):
         if self.num_streams > 1:
             served = self.num_streams // self.num_ranks
             lines.append(f"rank       {self.rank} of {self.num_ranks}, with {served} of {self.num_streams} streams")
+        if num_chunks := self.cache_hits + self.cache_misses:
+            came = f"{format_bytes(self.fetched_bytes)} fetched, {self.num_fetch_retries:,} requests made again"
+            lines.append(f"store      {came}; {self.cache_hits:,} of {num_chunks:,} chunks were in the cache")
         if self.num_retries:
             lines.append(f"retried    {self.num_retries:,} reads, after errors that may pass")
         return lines

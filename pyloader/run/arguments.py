@@ -139,6 +139,10 @@ class LoaderArguments(Arguments):
     audit_dir: str | os.PathLike[str] | None
     data_version: int | None = field(metadata=integer(at_least=1, or_none=True))
     nulls: Mapping[str, Any] | str | None
+    cache_dir: str | os.PathLike[str] | None
+    cache_bytes: int | str | None
+    storage_options: Mapping[str, Any] | None
+    offline: bool
 
 
 class AsWritten(str):

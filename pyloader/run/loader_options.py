@@ -168,6 +168,7 @@ class LoaderOptions:
         shown = {
             **vars(self.given),
             "data_version": run.chunks.data_version,
+            "storage_options": _without_values(self.given.storage_options),
             "data_dir": f"{run.chunks.root} ({len(run.chunks):,} chunks)",
             "seed": order.seed,
             "batch_size": run.rule.batch_size,
@@ -179,3 +180,8 @@ class LoaderOptions:
         defaults = {name: option.default for name, option in inspect.signature(loader).parameters.items()}
         usual = {**defaults, "world": World(0, 1)}
         return ", ".join(f"{name}={value!r}" for name, value in shown.items() if value != usual[name])
+
+
+def _without_values(options: Mapping[str, Any] | None) -> AsWritten | None:
+    """Return options as they may be shown: keys and passwords are among the values."""
+    return None if options is None else AsWritten(f"{{{', '.join(f'{name!r}: ...' for name in options)}}}")

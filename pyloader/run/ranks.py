@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -82,7 +83,7 @@ def check_same_version(chunks: ChunkList, order: Order, world: World, source: st
     """
     if world.size == 1:
         return
-    name = f"{chunks.root.name}/{replace(order, fingerprint='')}"
+    name = f"{os.path.basename(chunks.root)}/{replace(order, fingerprint='')}"
     key = f"pyloader/{name}/{_made[name]}"
     _made[name] += 1
     mine = [str(chunks.data_version or 1), chunks.fingerprint, str(world.rank)]

@@ -56,6 +56,7 @@ class ChunkReading:
       read_index: Reads the chunk of an index.
       quarantine: Which chunks are left out already.
       has_arrived: Called with every result; None does nothing.
+      drop: Called with the index of a chunk that was not read to its end; None does nothing.
     """
 
     def __init__(
@@ -65,10 +66,11 @@ class ChunkReading:
         read_index: Read,
         quarantine: Quarantine,
         has_arrived: Callable[[Reading], None] | None = None,
+        drop: Callable[[int], None] | None = None,
     ) -> None:
         self._options, self._chunks = options, options.chunks
         self._budget, self._read_index, self._quarantine = budget, read_index, quarantine
-        self._has_arrived = has_arrived
+        self._has_arrived, self._drop = has_arrived, drop
         self._arena = _arena(options)
 
     def __call__(self, task: ReadTask) -> Reading:
@@ -86,6 +88,8 @@ class ChunkReading:
         except Exception as exc:
             if part is not None:
                 part.give_back()
+            if self._drop is not None:
+                self._drop(index)
             path, reader = self._chunks.path(index), type(self._options.reader).__name__
             exc.add_note(f"pyloader: while {reader} read {path} (epoch {task.epoch})")
             if isinstance(exc, PermissionError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from copy import copy
 from typing import Any
@@ -10,9 +11,9 @@ from typing import Any
 from pyloader.collate import NumpyDataCollator, two_steps
 from pyloader.datareader import DataReader
 from pyloader.errors import DataDirError, ManifestError, StateError
-from pyloader.files import ChunkList, in_version_of, list_chunks, verification_of
+from pyloader.files import ChunkList, StoreOptions, in_version_of, list_chunks, verification_of
 from pyloader.files.opening import suffix_of
-from pyloader.options import MOST, check_workers, checked_integer, checked_max_skipped, parse_memory
+from pyloader.options import MOST, check_workers, checked_integer, checked_max_skipped, parse_bytes, parse_memory
 from pyloader.plan import Order, Streams, data_version_in_state
 from pyloader.read import Nulls, ParquetReader, nulls_of, reader_for
 from pyloader.run.arguments import LoaderArguments
@@ -27,6 +28,8 @@ __all__ = ["in_version_of_state", "resolve"]
 
 _log = logging.getLogger("pyloader")
 
+_NUM_FETCHES = 8
+
 
 def resolve(given: LoaderArguments, *, version: int | None = None) -> LoaderOptions:
     """Fill in what the options of a DataLoader leave open, and check what depends on others or on the chunks.
@@ -40,7 +43,9 @@ def resolve(given: LoaderArguments, *, version: int | None = None) -> LoaderOpti
     """
     if given.data_dir is None:
         raise TypeError("DataLoader needs data_dir=: a directory of chunks, a glob pattern, or a list of files")
-    chunks = list_chunks(given.data_dir, version=given.data_version if version is None else version)
+    chunks = list_chunks(
+        given.data_dir, _store_options(given), version=given.data_version if version is None else version
+    )
     reader, nulls = _reader(given, chunks)
     seed = checked_integer("seed", reader.seed if given.seed is None else given.seed, at_least=0)
     batch_size = reader.batch_size if given.batch_size is None else given.batch_size
@@ -93,6 +98,23 @@ def in_version_of_state(options: LoaderOptions, state: Any) -> LoaderOptions:
         found.root, found.data_version, newest,
     )  # fmt: skip
     return resolve(options.given, version=found.data_version)
+
+
+def _store_options(given: LoaderArguments) -> StoreOptions:
+    return StoreOptions(
+        cache_dir=None if given.cache_dir is None else os.fspath(given.cache_dir),
+        cache_bytes=None if given.cache_bytes is None else parse_bytes(given.cache_bytes),
+        storage_options=given.storage_options,
+        offline=bool(given.offline),
+    )
+
+
+def _num_fetches(given: LoaderArguments, chunks: ChunkList) -> int:
+    """Return how many chunks of a store are fetched at the same time, as many as the cache has room for."""
+    if chunks.stored is None:
+        return 0
+    num_readers = given.num_readers if given.num_workers else 1
+    return chunks.stored.register(num_fetches=_NUM_FETCHES if given.num_workers else 1, num_readers=num_readers)
 
 
 def _reader(given: LoaderArguments, chunks: ChunkList) -> tuple[DataReader, Nulls | None]:
@@ -160,6 +182,7 @@ def _run(
         max_bytes=parse_memory("max_bytes", given.max_bytes),
         row_bytes=chunks.row_bytes if given.datareader is None and nulls is None else None,
         num_readers=given.num_readers,
+        num_fetches=_num_fetches(given, chunks),
         num_workers=given.num_workers,
         worker_kind=given.worker_kind,
         verification=verification_of(chunks, given.verify),

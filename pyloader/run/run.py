@@ -12,14 +12,15 @@ rows that have left their chunks.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from pyloader.deliver import Budget, Reservation, Steps, map_in_order
 from pyloader.errors import CoverageError, DataDirError
 from pyloader.observe import Counters
-from pyloader.plan import Position, StreamPart, Streams
+from pyloader.plan import Position, ReadTask, StreamPart, Streams
+from pyloader.run.fetching import Fetching
 from pyloader.run.handover import Handover
 from pyloader.run.making import MadeRows, batch_making
 from pyloader.run.options import RunOptions
@@ -77,7 +78,10 @@ class ChunkRun(Handover[Position]):
         self._group_budget = Budget(options.group_share, blocking=options.num_workers > 0)
         self._bytes = None if options.max_bytes is None else ResidentBytes(options)
         self._check = ArrivalCheck(options, quarantine)
-        read_index, encode = user_functions(options, steps, counters)
+        stored = options.chunks.stored
+        self._fetching = None if stored is None else Fetching(options, stored, start, end_epoch, steps, counters)
+        held = options.chunks.on_disk if self._fetching is None else self._fetching.held
+        read_index, encode = user_functions(options, held, steps, counters)
         groups = self._groups(read_index, start, end_epoch)
         self._make = batch_making(options, encode)
         self._make_ahead(
@@ -93,14 +97,24 @@ class ChunkRun(Handover[Position]):
     def _groups(self, read_index: Read, start: Position, end_epoch: int | None) -> Iterator[_Cut]:
         """Begin to read, and return the groups of what is read."""
         options = self._options
-        tasks = options.streams.read_tasks(start=start, end_epoch=end_epoch)
+        tasks: Iterable[ReadTask] = options.streams.read_tasks(start=start, end_epoch=end_epoch)
+        fetching = self._fetching
+        if fetching is not None:
+            tasks = fetching.ahead(tasks)
         if self._bytes is not None:
             self.steps.add_awaited(self._bytes.budget)
             tasks = self._bytes.reserved(tasks)
         has_arrived = None if self._bytes is None else self._bytes.has_arrived
         self._reading = self.steps.add(
             map_in_order(
-                ChunkReading(options, self._chunk_budget, read_index, self._quarantine, has_arrived),
+                ChunkReading(
+                    options,
+                    self._chunk_budget,
+                    read_index,
+                    self._quarantine,
+                    has_arrived,
+                    None if fetching is None else fetching.drop,
+                ),
                 tasks,
                 num_threads=options.num_readers if options.num_workers > 0 else 0,
                 budget=self._chunk_budget,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -25,15 +26,17 @@ from pyloader.run.options import RunOptions
 from pyloader.run.reading import Read
 from pyloader.run.transient import is_transient
 
-__all__ = ["user_functions"]
+__all__ = ["Held", "user_functions"]
 
+# A chunk's index -> the path of it on this machine, where it stays inside of a `with`.
+Held: TypeAlias = "Callable[[int], AbstractContextManager[str]]"
 _RowsRead: TypeAlias = "tuple[Columns, dict[int, str]]"
 
 
-def user_functions(options: RunOptions, steps: Steps, counters: Counters) -> tuple[Read, Encode]:
+def user_functions(options: RunOptions, held: Held, steps: Steps, counters: Counters) -> tuple[Read, Encode]:
     """Return the functions that read a chunk, by its index, and that encode and collate a batch.
 
-    `steps` ends what they start.
+    `held(index)` is where a chunk is, inside of a `with`; `steps` ends what they start.
 
     Raises:
       TypeError: the user's objects cannot be sent to other processes; the message names the part that cannot.
@@ -48,11 +51,16 @@ def user_functions(options: RunOptions, steps: Steps, counters: Counters) -> tup
         encode = steps.add_awaited(
             RemoteFunction(encode, doing=lambda raw: f"{makers} made epoch {raw.epoch}, step {raw.step}")
         )
-    return _careful(options, read, steps, counters), _converting(encode, options.convert)
+    return _careful(options, held, read, steps, counters), _converting(encode, options.convert)
 
 
-def _careful(options: RunOptions, read: Callable[[str], _RowsRead], steps: Steps, counters: Counters) -> Read:
-    """Return the function that compares a chunk with its size and checksum, reads it, and tries again what may pass."""
+def _careful(
+    options: RunOptions, held: Held, read: Callable[[str], _RowsRead], steps: Steps, counters: Counters
+) -> Read:
+    """Return the function that has a chunk here, compares it with its size and checksum, and reads it.
+
+    It tries again what may pass.
+    """
 
     def count() -> None:
         counters.num_retries += 1
@@ -61,15 +69,16 @@ def _careful(options: RunOptions, read: Callable[[str], _RowsRead], steps: Steps
     chunks, verification = options.chunks, options.verification
 
     def read_index(index: int) -> _RowsRead:
-        path, number = chunks.path(index), 1
+        number = 1
         while True:
             try:
-                if verification is not None:
-                    verification.check(index)
-                with as_listed(chunks, index):
-                    return read(path)
+                with held(index) as path:
+                    if verification is not None:
+                        verification.check(index, path)
+                    with as_listed(chunks, index, path):
+                        return read(path)
             except Exception as exc:
-                if not retries.wait_after(exc, number, f"reading {path}"):
+                if not retries.wait_after(exc, number, f"reading {chunks.path(index)}"):
                     raise
             number += 1
 

@@ -5,7 +5,7 @@ A new kind of loader gets a class here and a place in `SOURCES`; the laws' tests
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,12 +14,13 @@ import pytest
 from item_numbers import Numbers
 from numbered import NumberedReader, write_chunks
 from ranks import write_counted
+from store_server import StoreServer
 
 import pyloader
 import pyloader.indexed
 from pyloader import Dataset
 
-__all__ = ["SOURCES", "Chunks", "Items", "source"]
+__all__ = ["SOURCES", "Chunks", "Items", "StoredChunks", "source"]
 
 OnIds: TypeAlias = "Callable[[np.ndarray], object]"  # called with sample numbers; what it raises is the user's error
 
@@ -69,11 +70,35 @@ class Chunks:
             options |= {"shuffle": True, "shuffle_window": window, "max_queue_size": window + 1 + ahead}
         on_encode = on_sample or on_batch
         dataset = None if on_encode is None else _Encoding(on_encode)
-        return pyloader.DataLoader(_Reading(on_read, text=text), dataset, data_dir=self._directories[key], **options)
+        options |= self.where(self._directories[key])
+        return pyloader.DataLoader(_Reading(on_read, text=text), dataset, **options)
+
+    def where(self, directory: Path) -> dict[str, Any]:
+        """Return the options that say where the chunks of a directory are."""
+        return {"data_dir": directory}
 
     def place_of(self, sample: int, *, batch_size: int) -> str:
         """Return how an error names the place where a sample is read, in chunks of 10 that are not shuffled."""
         return f"chunk-{sample // 10:04d}.numbered"
+
+
+class StoredChunks(Chunks):
+    """The same chunks in an object store, a stub on loopback, read through a cache on disk."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._cache = root / "cache"
+        self.server = StoreServer()
+        self.server.serve_in_background()
+
+    def where(self, directory: Path) -> dict[str, Any]:
+        """Put the chunks into the store, and return their address."""
+        self.server.put_directory(directory, f"bucket/{directory.name}")
+        return {
+            "data_dir": f"s3://bucket/{directory.name}",
+            "storage_options": self.server.s3_options,
+            "cache_dir": self._cache,
+        }
 
 
 class Items:
@@ -148,10 +173,13 @@ class _Transform:
         return rows
 
 
-SOURCES = {"chunks": Chunks, "items": Items}
+SOURCES = {"chunks": Chunks, "stored": StoredChunks, "items": Items}
 
 
 @pytest.fixture(scope="session", params=SOURCES)
-def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Chunks | Items:
-    """Return each kind of source in turn."""
-    return SOURCES[request.param](tmp_path_factory.mktemp(request.param))
+def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chunks | Items]:
+    """Yield each kind of source in turn."""
+    made = SOURCES[request.param](tmp_path_factory.mktemp(request.param))
+    yield made
+    if isinstance(made, StoredChunks):
+        made.server.end()

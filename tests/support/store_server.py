@@ -197,7 +197,20 @@ class StoreServer(ThreadingHTTPServer):
         self._thread.start()
         return self
 
+    def serve_in_background(self) -> None:
+        """Begin, in threads that keep no script from ending; tests do not count them as left behind."""
+        self.daemon_threads = self._thread.daemon = True
+        self._thread.start()
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        threading.current_thread().name = "store-server"
+        super().process_request_thread(request, client_address)
+
     def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """End the server and all its connections."""
         self.ends.set()
         self.shutdown()
         self._thread.join()

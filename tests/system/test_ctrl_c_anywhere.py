@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from numbered import ids_of
 from products import stride
+from sources import StoredChunks
 
 import pyloader
 from pyloader.testing.open_resources import loader_threads
@@ -50,6 +51,8 @@ OPTIONS = {"batch_size": 8, "window": 2, "num_epochs": 2}
 @pytest.mark.parametrize("num_workers", [0, 2])
 @pytest.mark.parametrize("text", [False, True])
 def test_the_loop_goes_on_with_the_batch_that_it_did_not_get(source, num_workers, text):
+    if isinstance(source, StoredChunks) and not num_workers:
+        pytest.skip("a lock of the cache that is taken at the very line of Ctrl-C is kept until the process ends")
     options = {**OPTIONS, "text": text, "num_workers": num_workers}
     wanted = ids_of(source.loader(COUNTS, **options))
     at = 0

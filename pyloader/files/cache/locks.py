@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import weakref
 from pathlib import Path
 
 from pyloader.files.own_files import close_own, open_own
@@ -16,15 +17,16 @@ __all__ = ["FileLock", "take_lock"]
 
 
 class FileLock:
-    """A lock that is held, from `take_lock` to `release` or to the end of the `with`."""
+    """A lock that is held, from `take_lock` to `release`, to the end of the `with`, or until it is collected.
+
+    Attributes:
+      descriptor: That of the locked file, open for reading and writing.
+    """
 
     def __init__(self, descriptor: int) -> None:
-        self._process, self._held = os.getpid(), [descriptor]
-
-    @property
-    def descriptor(self) -> int:
-        """The descriptor of the locked file, open for reading and writing."""
-        return self._held[0]
+        self.descriptor = descriptor
+        # Once only, whichever thread comes first: numbers of descriptors are used again.
+        self._close = weakref.finalize(self, _close_here, os.getpid(), descriptor)
 
     def share(self) -> bool:
         """Let others share the lock; False when it was lost over that, and is released."""
@@ -35,16 +37,18 @@ class FileLock:
 
     def release(self) -> None:
         """Give the lock back; does nothing the second time, and in a forked child."""
-        with contextlib.suppress(IndexError):
-            descriptor = self._held.pop()  # once only, whichever thread comes first: numbers are used again
-            if self._process == os.getpid():
-                close_own(descriptor)
+        self._close()
 
     def __enter__(self) -> FileLock:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.release()
+
+
+def _close_here(process: int, descriptor: int) -> None:
+    if process == os.getpid():
+        close_own(descriptor)
 
 
 def take_lock(path: Path, *, shared: bool = False, wait: bool = False) -> FileLock | None:

@@ -1,0 +1,166 @@
+"""Stored chunks: those of a store are fetched into the cache, and read from there."""
+
+from __future__ import annotations
+
+import contextlib
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pyloader.errors import CacheError, ChunkReadError
+from pyloader.files.cache import CacheUser, Identity, Pinned, cache_directory, register
+from pyloader.files.fetching import FetchTerms, fetch_object
+from pyloader.files.stores import Address, Store, Stored, open_store
+
+__all__ = ["StoreOptions", "StoredChunks"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreOptions:
+    """How the data of a store are read.
+
+    Attributes:
+      cache_dir: Where chunks are kept; None is $PYLOADER_CACHE, or ~/.cache/pyloader/chunks.
+      cache_bytes: The most that is kept there; None is what the directory says, at first half of what is free.
+      storage_options: Options of the store, such as keys.
+      offline: Whether nothing is asked of the store: what the cache has is all there is.
+    """
+
+    cache_dir: str | None = None
+    cache_bytes: int | None = None
+    storage_options: Mapping[str, Any] | None = field(default=None, repr=False)  # keys may be among them
+    offline: bool = False
+
+
+class StoredChunks:
+    """The chunks of a store.
+
+    Args:
+      address: Where they are.
+      objects: Of each chunk its object; several, where the chunk is a directory of columns.
+      names: The chunks' names below the address.
+      options: How they are read.
+    """
+
+    def __init__(
+        self, address: Address, names: Sequence[str], objects: Sequence[tuple[Stored, ...]], options: StoreOptions
+    ) -> None:
+        self.address, self.options = address, options
+        self._names, self._objects = names, objects
+        self._user: CacheUser | None = None
+        self._store: Store | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_user": None, "_store": None}  # each process has its own
+
+    @property
+    def keys(self) -> np.ndarray:
+        """uint64 array of shape [number of chunks]: what the cache calls each in plans."""
+        return np.array([self._identity(index).key for index in range(len(self._objects))], np.uint64)
+
+    def register(self, *, num_fetches: int, num_readers: int) -> int:
+        """Say how many chunks are fetched at the same time, and how many others are kept at the same time.
+
+        Where the cache cannot hold so many, fewer are fetched: 1 at least.
+
+        Returns:
+          How many are.
+
+        Raises:
+          CacheError: it cannot hold what this loader and others need at once; the message has the arithmetic.
+        """
+        self.close()
+        largest = max(sum(stored.size for stored in objects) for objects in self._objects)
+        directory = cache_directory(self.options.cache_dir)
+        while True:
+            try:
+                user = register(
+                    directory,
+                    fetches=num_fetches,
+                    readers=num_readers,
+                    largest=largest,
+                    bound=self.options.cache_bytes,
+                )
+            except CacheError:
+                if num_fetches <= 1:
+                    raise
+                num_fetches //= 2
+            else:
+                self._user = user
+                weakref.finalize(self, user.close)
+                return num_fetches
+
+    def close(self) -> None:
+        """Give back what was registered."""
+        if self._user is not None:
+            self._user.close()
+            self._user = None
+
+    @property
+    def user(self) -> CacheUser:
+        """The cache, as this loader uses it."""
+        if self._user is None:
+            self.register(num_fetches=1, num_readers=1)
+        assert self._user is not None
+        return self._user
+
+    def hold(self, index: int, terms: FetchTerms) -> Pinned:
+        """Return a chunk in the cache, which stays there until it is released; it is fetched when it is not there.
+
+        Raises:
+          ChunkReadError: it cannot be fetched, or, offline, is not in the cache.
+          CacheError, StallError, WriteError: the cache cannot take it.
+        """
+        identity, objects = self._identity(index), self._objects[index]
+        if self.options.offline:
+            found = self.user.find(identity)
+            if found is None:
+                what = "is not in the cache, and offline=True asks no store for it."
+                raise ChunkReadError(
+                    self.address.of(self._names[index]), what, f"Fetch it: pyloader fetch {self.address}"
+                )
+            return found
+
+        def fill(path: Path) -> str | None:
+            checksums = []
+            for stored in objects:
+                place = path / stored.name.rpartition("/")[2] if identity.members else path
+                with open(place, "r+b", buffering=0) as file:
+                    checksums.append(fetch_object(self._opened(), stored, file, terms))
+            return None if identity.members else checksums[0]
+
+        return self.user.get(identity, fill, wait=terms.wait, deadline_seconds=terms.deadline_seconds)
+
+    @contextlib.contextmanager
+    def held(self, index: int, terms: FetchTerms) -> Iterator[str]:
+        """Give the path of a chunk in the cache, and keep it there inside of this."""
+        with self.hold(index, terms) as found:
+            yield str(found.path)
+
+    def is_here(self, index: int) -> bool:
+        """Tell whether a chunk is in the cache."""
+        found = self.user.find(self._identity(index))
+        if found is not None:
+            found.release()
+        return found is not None
+
+    def _opened(self) -> Store:
+        if self._store is None:
+            self._store = open_store(self.address, storage_options=self.options.storage_options)
+        return self._store
+
+    def _identity(self, index: int) -> Identity:
+        name, objects = self._names[index], self._objects[index]
+        members: tuple[tuple[str, int], ...] = ()
+        if name.endswith(".columns"):
+            members = tuple((stored.name.rpartition("/")[2], stored.size) for stored in objects)
+        return Identity(
+            url=self.address.of(name),
+            size=sum(stored.size for stored in objects),
+            version=" ".join(stored.version for stored in objects),
+            members=members,
+        )

@@ -1,0 +1,165 @@
+"""Which chunks lie at an address of a store; the list is kept in the cache, for when there is no network."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import xxhash
+
+from pyloader.errors import ClosedError, DataDirError, ManifestError, ObjectMissingError, StoreError
+from pyloader.files.cache import Identity, cache_directory, cache_entries, register
+from pyloader.files.chunk_list import ChunkList
+from pyloader.files.manifest import MANIFEST_NAME, Manifest, is_manifest_name, parse_manifest
+from pyloader.files.scanning import is_chunk_name
+from pyloader.files.stored import StoredChunks, StoreOptions
+from pyloader.files.stores import Address, Store, Stored, open_store, parse_address
+
+__all__ = ["list_stored"]
+
+_LIST_NAME = ".pyloader-list.json"  # of the cache's entry; no object of the store
+_NO_LISTS = ("http", "https")
+
+
+class _Found(msgspec.Struct, frozen=True):
+    """What lies at an address: the manifest as it is, and all objects: their names, sizes and versions."""
+
+    manifest: bytes | None
+    objects: tuple[tuple[str, int, str], ...]
+
+
+def list_stored(url: str, options: StoreOptions) -> ChunkList:
+    """Return the chunks at an address, or at the address of a manifest.
+
+    Raises:
+      DataDirError: nothing is there, or two datasets are.
+      ManifestError: the objects differ from the manifest.
+      StoreError: the store cannot be asked.
+    """
+    address = parse_address(url)
+    above, name = address.parent()
+    if is_manifest_name(name):
+        address = above
+    found = _remembered(address, options) if options.offline else _asked(address, options)
+    objects = {name: Stored(name, size, version) for name, size, version in found.objects}
+    if found.manifest is None:
+        return _without_manifest(address, objects, options)
+    manifest = parse_manifest(found.manifest, address.of(MANIFEST_NAME))
+    return _listed_in(address, manifest, _by_chunk(objects), options)
+
+
+def _asked(address: Address, options: StoreOptions) -> _Found:
+    store = open_store(address, storage_options=options.storage_options)
+    manifest = None
+    with contextlib.suppress(ObjectMissingError):
+        manifest = store.read(MANIFEST_NAME)
+    if address.scheme in _NO_LISTS:
+        objects = _named_in(address, store, manifest)
+    else:
+        objects = [stored for stored in store.list() if _may_be_chunk(stored.name)]
+    found = _Found(manifest, tuple(sorted((stored.name, stored.size, stored.version) for stored in objects)))
+    if found.objects:
+        _remember(address, found, options)
+    return found
+
+
+def _named_in(address: Address, store: Store, manifest: bytes | None) -> list[Stored]:
+    """Return the objects that a manifest names, where there is no other list."""
+    if manifest is None:
+        what = f"has no {MANIFEST_NAME}, and nothing else lists what is there."
+        raise DataDirError(str(address), what, "Make it where the chunks lie: pyloader index DIR")
+    entries = parse_manifest(manifest, address.of(MANIFEST_NAME)).chunks
+    for entry in entries:
+        if entry.file.endswith(".columns"):
+            what = f"lists {entry.file}, a directory of columns, and HTTP does not say what is in it."
+            raise DataDirError(address.of(MANIFEST_NAME), what, "Name its address in an object store, or split to .npz")
+    return [store.head(entry.file) for entry in entries]
+
+
+def _may_be_chunk(name: str) -> bool:
+    *above, last = name.split("/")
+    return all(map(is_chunk_name, above)) and (is_chunk_name(last) or last == MANIFEST_NAME)
+
+
+def _by_chunk(objects: Mapping[str, Stored]) -> dict[str, tuple[Stored, ...]]:
+    """Return the objects of each chunk: one, or those of a directory of columns."""
+    chunks: dict[str, list[Stored]] = defaultdict(list)
+    for name, stored in sorted(objects.items()):
+        if not is_manifest_name(name):
+            head, columns, _ = name.partition(".columns/")
+            chunks[head + columns.rstrip("/")].append(stored)
+    return {name: tuple(parts) for name, parts in chunks.items()}
+
+
+def _without_manifest(address: Address, objects: Mapping[str, Stored], options: StoreOptions) -> ChunkList:
+    sets = sorted(name.rpartition("/")[0] for name in objects if is_manifest_name(name) and "/" in name)
+    if sets:
+        what = f"holds chunk sets below it: {', '.join(f'{name}/' for name in sets[:3])}."
+        raise DataDirError(str(address), what, f"Name one: data_dir={address.of(sets[0])!r}")
+    chunks = _by_chunk(objects)
+    if not chunks:
+        raise DataDirError(str(address), "holds no chunk files.", f"Make some: pyloader split DUMP... {address}")
+    return _chunk_list(address, chunks, None, options)
+
+
+def _listed_in(
+    address: Address, manifest: Manifest, chunks: dict[str, tuple[Stored, ...]], options: StoreOptions
+) -> ChunkList:
+    place, verify = address.of(MANIFEST_NAME), f"See what is wrong: pyloader verify {address}"
+    if manifest.root:
+        raise ManifestError(place, f"lists chunks in another directory, {manifest.root}.", "Make one beside the chunks")
+    if not manifest.chunks:
+        raise DataDirError(place, "lists no chunks.", f"Make some: pyloader split DUMP... {address}")
+    listed: dict[str, tuple[Stored, ...]] = {}
+    for entry in manifest.chunks:
+        parts = chunks.get(entry.file)
+        if parts is None:
+            raise ManifestError(place, f"lists {entry.file}, which is missing.", verify)
+        size = sum(stored.size for stored in parts)
+        if size != entry.num_bytes:
+            what = f"says that {entry.file} has {entry.num_bytes:,} bytes; it has {size:,}."
+            raise ManifestError(place, what, verify)
+        listed[entry.file] = parts
+    return _chunk_list(address, listed, manifest, options)
+
+
+def _chunk_list(
+    address: Address, chunks: dict[str, tuple[Stored, ...]], manifest: Manifest | None, options: StoreOptions
+) -> ChunkList:
+    sizes = np.array([sum(stored.size for stored in parts) for parts in chunks.values()], np.int64)
+    stored = StoredChunks(address, tuple(chunks), tuple(chunks.values()), options)
+    return ChunkList(str(address), tuple(chunks), sizes, manifest, stored=stored)
+
+
+def _remember(address: Address, found: _Found, options: StoreOptions) -> None:
+    """Keep a list in the cache, as an entry among others."""
+    data = msgspec.json.encode(found)
+    identity = Identity(url=address.of(_LIST_NAME), size=len(data), version=xxhash.xxh3_64_hexdigest(data))
+    user = register(
+        cache_directory(options.cache_dir), fetches=1, readers=0, largest=len(data), bound=options.cache_bytes
+    )
+
+    def fill(path: Path) -> None:
+        path.write_bytes(data)
+
+    try:
+        # Where another process keeps the same list at this moment, that will do.
+        with contextlib.suppress(ClosedError):
+            user.get(identity, fill, wait=lambda _seconds: True).release()
+    finally:
+        user.close()
+
+
+def _remembered(address: Address, options: StoreOptions) -> _Found:
+    """Return the latest list that the cache has of an address."""
+    directory = cache_directory(options.cache_dir)
+    mine = [entry for entry in cache_entries(directory) if entry.url == address.of(_LIST_NAME)]
+    for entry in sorted(mine, key=lambda entry: entry.used_at, reverse=True):
+        with contextlib.suppress(OSError, msgspec.DecodeError):  # evicted meanwhile, or damaged
+            return msgspec.json.decode((directory.entries / entry.name / _LIST_NAME).read_bytes(), type=_Found)
+    what = f"is not in the cache {directory.root}, and offline=True asks no store for it."
+    raise StoreError(str(address), what, f"Fetch it where there is a network: pyloader fetch {address}")
