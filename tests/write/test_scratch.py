@@ -92,11 +92,16 @@ def test_a_scratch_directory_is_looked_at_beforehand(
     assert not (tmp_path / "chunks").exists()
 
 
-@pytest.mark.parametrize("name", ["/etc", "pyloader-rows-" + "0" * 32, "/tmp/other"])
+@pytest.mark.parametrize("name", ["other", "pyloader-rows-" + "0" * 31])
 def test_a_note_from_a_stranger_names_no_other_directory(name: str, dump: Path, tmp_path: Path, scratch: Path) -> None:
     in_a_child(lambda: split(dump, tmp_path / "chunks", shuffle=True, workers=1), kill_at=150)
-    (tmp_path / "chunks" / ".split" / "scratch").write_text(name)
-    with pytest.raises(OutputDirError, match="names a directory that no split has made"):
-        split(dump, tmp_path / "chunks", shuffle=True)
-    with pytest.raises(OutputDirError, match="names a directory that no split has made"):
-        discard_stopped(tmp_path / "chunks")
+    other = tmp_path / name
+    other.mkdir()
+    (other / "unit-000.rows").touch()
+    for written in (str(other), name):  # a name that is relative is none either
+        (tmp_path / "chunks" / ".split" / "scratch").write_text(written)
+        with pytest.raises(OutputDirError, match="names a directory that no split has made"):
+            split(dump, tmp_path / "chunks", shuffle=True)
+        with pytest.raises(OutputDirError, match="names a directory that no split has made"):
+            discard_stopped(tmp_path / "chunks")
+    assert (other / "unit-000.rows").exists()
