@@ -90,7 +90,7 @@ def test_the_claim_of_a_killed_process_ends_though_a_child_of_it_lives(directory
     read_end, write_end = os.pipe()
     process = os.fork()
     if process == 0:
-        claim(directory, bound=700_000)
+        held = claim(directory, bound=700_000)  # noqa: F841  until the end
         if os.fork() == 0:
             os.write(write_end, os.getpid().to_bytes(4, "little"))
         signal.pause()
