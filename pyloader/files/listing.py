@@ -61,6 +61,9 @@ def list_chunks(data_dir: DataDir, store: StoreOptions | None = None, *, version
         place = os.fspath(data_dir)
         scheme = store_scheme(place)
         if scheme and scheme != "file":
+            if scheme not in ("http", "https") and glob.has_magic(place):
+                what = "is a pattern, and names are not matched in a store."
+                raise DataDirError(printable(place), what, "Name the directory: all its chunks are read")
             if version is not None:
                 what = f"is in a store, where earlier versions cannot be read: data_version={version}."
                 raise DataDirError(printable(place), what, "Copy the set to a disk, or leave data_version out")
@@ -140,7 +143,8 @@ def in_version_of(chunks: ChunkList, fingerprint: str, number: int | None) -> Ch
 def no_such_place(shown: str) -> DataDirError:
     """Return the error for a path that does not exist, with the one that was perhaps meant."""
     if scheme := store_scheme(shown):
-        return DataDirError(shown, f"is an address ({scheme}://), not a path.", "Copy it to a disk, or mount it")
+        what = f"is an address ({scheme}://), not a path."
+        return DataDirError(printable(shown), what, "Give one address, of a directory: data_dir='s3://bucket/chunks'")
     parent, name = os.path.split(shown.rstrip("/"))
     if os.path.isdir(parent or "."):
         close = difflib.get_close_matches(name, os.listdir(parent or "."), n=1)
