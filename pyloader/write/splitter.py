@@ -32,7 +32,7 @@ from pyloader.write.sizes import ChunkSizes
 __all__ = ["discard_stopped", "split"]
 
 _WORTH_PROCESSES = 2**28  # bytes of a dump, for which the start of a process is little
-# Of JSON lines that keep their bytes: those are compressed, and mostly checked, outside of the interpreter's lock.
+# Of JSON lines that keep bytes and order: most of the work is to compress them, outside of the interpreter's lock.
 _FEW_THREADS = 2
 _log = logging.getLogger("pyloader")
 
@@ -204,7 +204,7 @@ def chosen_engine(request: Request, inputs: Inputs, num_workers: int) -> str:
 
 
 def _keeps_lines(request: Request, inputs: Inputs) -> bool:
-    changes = (request.encode, request.where, request.fill, request.columns, request.holdout)
+    changes = (request.shuffle, request.encode, request.where, request.fill, request.columns, request.holdout)
     return inputs.format == "jsonl" and request.output_format in (None, "jsonl", "jsonl.zst") and not any(changes)
 
 

@@ -13,6 +13,7 @@ from contextlib import closing
 
 import xxhash
 
+from pyloader.deliver.engines import Turn
 from pyloader.files import ChunkEntry
 from pyloader.write.aside import RowsAside
 from pyloader.write.chunk_files import write_chunk
@@ -93,6 +94,7 @@ class _Scatter:
         total = work.fans[0] if work.fans else 0
         path = work.aside / f"{unit.name}-{_attempt()}.rows"
         self._aside = RowsAside(path, num_outputs=len(self._outputs), num_ranges=total or 1, first=0, total=total)
+        self._turn = Turn(is_taken=work.keeps_lines and work.cut is not None)
         self._cutter = None if work.cut is None else ChunkCutter(work.cut, evens_out=True)
 
     def run(self) -> UnitReceipt:
@@ -100,13 +102,14 @@ class _Scatter:
         try:
             for source, span in self._unit.spans:
                 num_lines = 0
-                with closing(source.blocks(span)) as blocks:
+                with closing(source.blocks(span)) as blocks, self._turn:
                     for block in blocks:
                         for output, rows in self._preparation.rows(block, source.name):
                             self._take(output, rows)
                         num_lines += len(block.ends)
             if self._cutter is not None:
-                self._write_chunks(self._cutter.end())
+                with self._turn:
+                    self._write_chunks(self._cutter.end())
             file, size = self._aside.close()
         except BaseException:
             self._aside.abandon()
@@ -146,7 +149,8 @@ class _Scatter:
         for parts in cut:
             form, chunks = self._preparation.layout.form, self._preparation.layout.format
             path = self._work.made / f"{self._unit.name}-{len(self._chunks):04d}-{_attempt()}{chunks.suffix}"
-            self._chunks.append(write_chunk(path, parts, chunks=chunks, form=form, synced=self._work.syncs))
+            with self._turn.left():
+                self._chunks.append(write_chunk(path, parts, chunks=chunks, form=form, synced=self._work.syncs))
 
 
 def _attempt() -> str:
