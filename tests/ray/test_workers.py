@@ -19,7 +19,7 @@ import pytest
 
 from pyloader.columns import Columns
 from pyloader.dataset import Dataset
-from pyloader.errors import SplitError
+from pyloader.errors import EngineError
 from pyloader.write import split
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(180), pytest.mark.filterwarnings("default")]  # Ray's own
@@ -123,5 +123,5 @@ class HidesTheOutput:
 
 def test_a_worker_that_does_not_see_the_output_says_so(dump: Path, tmp_path: Path) -> None:
     output = tmp_path / "chunks"
-    with pytest.raises(SplitError, match=r"cannot be seen by a worker on .* Name a directory that all nodes see"):
+    with pytest.raises(EngineError, match=r"cannot be seen by a worker on .* Name a directory that all nodes see"):
         split(dump, output, engine=HidesTheOutput(output), workers=1)
