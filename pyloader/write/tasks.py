@@ -13,6 +13,7 @@ from contextlib import closing
 
 import xxhash
 
+from pyloader.deliver.engines import Turn
 from pyloader.files import ChunkEntry
 from pyloader.write.aside import RowsAside
 from pyloader.write.chunk_files import write_chunk
@@ -111,6 +112,7 @@ class _Scatter:
         total = work.fans[0] if work.fans else 0
         path = work.aside / f"{unit.name}-{_attempt()}.rows"
         self._aside = RowsAside(path, num_outputs=len(self._outputs), num_ranges=total or 1, first=0, total=total)
+        self._turn = Turn(is_taken=work.keeps_lines and work.cut is not None)
         self._cutter = None if work.cut is None else ChunkCutter(work.cut, evens_out=True)
 
     def run(self) -> UnitReceipt:
@@ -121,7 +123,7 @@ class _Scatter:
                 num_lines = 0
                 digest = PartDigest(None if span.stop is None else span.stop - span.start)
                 read = {"digest": digest} if source.is_read_through else {}
-                with closing(source.blocks(span, **read)) as blocks:
+                with closing(source.blocks(span, **read)) as blocks, self._turn:
                     for block in blocks:
                         for output, rows in self._preparation.rows(block, source.name):
                             self._take(output, rows)
@@ -129,7 +131,8 @@ class _Scatter:
                 parts_read.append(digest.hexdigest() if read else "")
             self._preparation.check_end(source.name)
             if self._cutter is not None:
-                self._write_chunks(self._cutter.end())
+                with self._turn:
+                    self._write_chunks(self._cutter.end())
             file, size = self._aside.close()
         except BaseException:
             self._aside.abandon()
@@ -170,7 +173,8 @@ class _Scatter:
         for parts in cut:
             form, chunks = self._preparation.layout.form, self._preparation.layout.format
             path = self._work.made / f"{self._unit.name}-{len(self._chunks):04d}-{_attempt()}{chunks.suffix}"
-            self._chunks.append(write_chunk(path, parts, chunks=chunks, form=form, synced=self._work.syncs))
+            with self._turn.left():
+                self._chunks.append(write_chunk(path, parts, chunks=chunks, form=form, synced=self._work.syncs))
 
 
 def _attempt() -> str:

@@ -57,6 +57,11 @@ class Work:
     import_path: tuple[str, ...]
     working_dir: str
 
+    @property
+    def keeps_lines(self) -> bool:
+        """Whether rows are JSON lines that are checked, and run no code of the user."""
+        return self.input_format == "jsonl" and self.request.encode is None and self.request.where is None
+
     def preparation(
         self, bad: Callable[[Exception, str, int, str], None], unique: UniqueRows | None = None
     ) -> tuple[Learnt, Preparation]:

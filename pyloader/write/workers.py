@@ -24,7 +24,7 @@ from pyloader.write.set_chunks import sizes_of
 __all__ = ["Workers", "chosen_engine"]
 
 _WORTH_PROCESSES = 2**28  # bytes of a dump, for which the start of a process is little
-# Of JSON lines that keep their bytes: those are compressed, and mostly checked, outside of the interpreter's lock.
+# Of JSON lines that keep bytes and order: most of the work is to compress them, outside of the interpreter's lock.
 _FEW_THREADS = 2
 _log = logging.getLogger("pyloader")
 
@@ -102,7 +102,9 @@ def chosen_engine(request: Request, inputs: Inputs, num_workers: int) -> str:
 
 def _keeps_lines(request: Request, inputs: Inputs) -> bool:
     """Tell whether lines are only checked, and written as they are."""
-    changes = (request.encode, request.where, request.fill, request.columns, request.holdout, request.unique)
+    changes = (
+        request.shuffle, request.encode, request.where, request.fill, request.columns, request.holdout, request.unique,
+    )  # fmt: skip
     return inputs.format == "jsonl" and request.output_format in (None, "jsonl", "jsonl.zst") and not any(changes)
 
 

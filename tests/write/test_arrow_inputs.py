@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import gzip
+import io
 import json
 import math
 import random
@@ -74,7 +75,9 @@ def write(table: Any, path: Path) -> Path:
 
 
 def written(directory: Path) -> Any:
-    return pa.concat_tables([pq.read_table(path) for path in sorted(directory.glob("chunk-*.parquet"))])
+    # From memory: threads of pyarrow may close a file a moment later, and tests are asked what they have left open.
+    files = [io.BytesIO(path.read_bytes()) for path in sorted(directory.glob("chunk-*.parquet"))]
+    return pa.concat_tables([pq.read_table(file) for file in files])
 
 
 @pytest.mark.slow

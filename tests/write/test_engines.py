@@ -352,8 +352,7 @@ def test_json_lines_that_are_kept_as_they_are_go_through_two_threads_and_all_els
         return workers.chosen_engine(Request(inputs="dump.jsonl", output_dir="x", **options), inputs, num_workers)
 
     assert [chosen(number) for number in (1, 2, 3)] == ["inline", "thread", "process"]
-    assert chosen(2, shuffle=True) == "thread"
-    others: list[dict[str, Any]] = [{"output_format": "parquet"}, {"encode": CountsItself}, {"holdout": {"val": 0.1}}]
+    others: list[dict[str, Any]] = [{"output_format": "parquet"}, {"encode": CountsItself}, {"shuffle": True}]
     assert [chosen(2, **options) for options in others] == ["process"] * 3
 
 
