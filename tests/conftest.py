@@ -27,9 +27,12 @@ def pytest_collection_finish() -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep a quarter of the laws' tests over a store, drawn anew in each run, unless all are asked for."""
-    stored = [
-        item for item in items if getattr(item, "callspec", None) and item.callspec.params.get("source") == "stored"
-    ]
+
+    def is_stored(item: pytest.Item) -> bool:
+        callspec = getattr(item, "callspec", None)
+        return callspec is not None and callspec.params.get("source") == "stored"
+
+    stored = [item for item in items if is_stored(item)]
     kept = drawn(stored, -(-len(stored) // 4)) if len(stored) > 4 else stored
     left_out = {id(item) for item in stored} - {id(item) for item in kept}
     config.hook.pytest_deselected(items=[item for item in items if id(item) in left_out])

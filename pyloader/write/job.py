@@ -40,8 +40,10 @@ CONTENT_RULE = "units-1:"  # begins the digest of all rows, which is made of tho
 
 _NAMES = "names.json"
 _MADE = re.compile(r"(unit|range|chunk|keys|drop)-[0-9a-f-]+\.[a-z.]*[a-z]")  # the name of a file that a task makes
-_VERSION = 3
-_EARLIER = (1, 2)  # one thread read the dump from a place on, and chunks crossed what are units now
+_VERSION = 4
+# 1 and 2: one thread read the dump from a place on, and chunks crossed what are units now.  3: a large shuffle had
+# other ranges of keys.
+_EARLIER = (1, 2, 3)
 
 
 class Terms(msgspec.Struct, kw_only=True):

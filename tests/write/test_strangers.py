@@ -170,7 +170,7 @@ def test_links_in_what_a_split_has_left_are_refused(name: str, kind: str) -> Non
 @pytest.mark.parametrize("output", ["../victim", "/", "a/b", ".."])
 def test_a_job_file_names_no_directory_elsewhere(output: str, small_steps: Any) -> None:
     Path("ow/.split").mkdir(parents=True)
-    Path("ow/.split/job.json").write_text(json.dumps({"fingerprint": "", "command": "x", "version": 3}))
+    Path("ow/.split/job.json").write_text(json.dumps({"fingerprint": "", "command": "x", "version": 4}))
     Path("ow/.split/names.json").write_text(json.dumps([[output, "chunk-00000.jsonl", "unit"]]))
     for attempt in (
         lambda: split("day1.jsonl", "ow", overwrite=True),
