@@ -29,7 +29,6 @@ def test_the_commands_of_the_page_say_what_it_shows(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("COLUMNS", raising=False)
-    monkeypatch.delenv("COLUMNS", raising=False)
     Path("dumps").mkdir()
     for day in (1, 2):
         write_day(day, 1000)
