@@ -65,10 +65,11 @@ def fetch_object(store: Store, stored: Stored, file: BinaryIO, terms: FetchTerms
             failed = ChunkReadError(exc.path, f"{exc.what.rstrip('.')}; {tries}, {received}.", exc.hint)
             if not exc.may_pass:
                 raise failed from exc
-            if time.monotonic() - latest >= terms.deadline_seconds:
+            seconds_left = latest + terms.deadline_seconds - time.monotonic()
+            if seconds_left <= 0:
                 raise failed from TimeoutError(exc.what)  # which says to read_retries that it may pass all the same
             num_failed, num_tries = num_failed + 1, num_tries + 1
-            if terms.wait(_wait_seconds(num_failed, exc.retry_after_seconds)):
+            if terms.wait(min(seconds_left, _wait_seconds(num_failed, exc.retry_after_seconds))):
                 raise failed from exc
             terms.note_retry()
     return f"xxh3:{digest.hexdigest()}"

@@ -42,8 +42,11 @@ def list_stored(url: str, options: StoreOptions) -> ChunkList:
     """
     address = parse_address(url)
     above, name = address.parent()
-    if is_manifest_name(name):
+    if name == MANIFEST_NAME:
         address = above
+    elif is_manifest_name(name):
+        what = "is a manifest of chunks that lie elsewhere, and in a store a manifest lies beside its chunks."
+        raise DataDirError(str(address), what, "Name the address of the chunks")
     found = _remembered(address, options) if options.offline else _asked(address, options)
     objects = {name: Stored(name, size, version) for name, size, version in found.objects}
     if found.manifest is None:
@@ -85,18 +88,22 @@ def _may_be_chunk(name: str) -> bool:
     return all(map(is_chunk_name, above)) and (is_chunk_name(last) or last == MANIFEST_NAME)
 
 
+def _is_manifest(name: str) -> bool:
+    return name.rpartition("/")[2] == MANIFEST_NAME
+
+
 def _by_chunk(objects: Mapping[str, Stored]) -> dict[str, tuple[Stored, ...]]:
     """Return the objects of each chunk: one, or those of a directory of columns."""
     chunks: dict[str, list[Stored]] = defaultdict(list)
     for name, stored in sorted(objects.items()):
-        if not is_manifest_name(name):
+        if not _is_manifest(name):
             head, columns, _ = name.partition(".columns/")
             chunks[head + columns.rstrip("/")].append(stored)
     return {name: tuple(parts) for name, parts in chunks.items()}
 
 
 def _without_manifest(address: Address, objects: Mapping[str, Stored], options: StoreOptions) -> ChunkList:
-    sets = sorted(name.rpartition("/")[0] for name in objects if is_manifest_name(name) and "/" in name)
+    sets = sorted(name.rpartition("/")[0] for name in objects if _is_manifest(name))
     if sets:
         what = f"holds chunk sets below it: {', '.join(f'{name}/' for name in sets[:3])}."
         raise DataDirError(str(address), what, f"Name one: data_dir={address.of(sets[0])!r}")
