@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 from collections import defaultdict
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import xxhash
 
-from pyloader.errors import ClosedError, DataDirError, ManifestError, ObjectMissingError, StoreError
+from pyloader.errors import CacheError, ClosedError, DataDirError, ManifestError, ObjectMissingError, StoreError
 from pyloader.files.cache import Identity, cache_directory, cache_entries, register
 from pyloader.files.chunk_list import ChunkList
+from pyloader.files.fetching import ask_again
 from pyloader.files.manifest import MANIFEST_NAME, Manifest, is_manifest_name, parse_manifest
 from pyloader.files.scanning import is_chunk_name
 from pyloader.files.stored import StoredChunks, StoreOptions
@@ -59,11 +61,11 @@ def _asked(address: Address, options: StoreOptions) -> _Found:
     store = open_store(address, storage_options=options.storage_options)
     manifest = None
     with contextlib.suppress(ObjectMissingError):
-        manifest = store.read(MANIFEST_NAME)
+        manifest = ask_again(partial(store.read, MANIFEST_NAME))
     if address.scheme in _NO_LISTS:
         objects = _named_in(address, store, manifest)
     else:
-        objects = [stored for stored in store.list() if _may_be_chunk(stored.name)]
+        objects = [stored for stored in ask_again(lambda: list(store.list())) if _may_be_chunk(stored.name)]
     found = _Found(manifest, tuple(sorted((stored.name, stored.size, stored.version) for stored in objects)))
     if found.objects:
         _remember(address, found, options)
@@ -79,8 +81,10 @@ def _named_in(address: Address, store: Store, manifest: bytes | None) -> list[St
     for entry in entries:
         if entry.file.endswith(".columns"):
             what = f"lists {entry.file}, a directory of columns, and HTTP does not say what is in it."
-            raise DataDirError(address.of(MANIFEST_NAME), what, "Name its address in an object store, or split to .npz")
-    return [store.head(entry.file) for entry in entries]
+            raise DataDirError(
+                address.of(MANIFEST_NAME), what, "Name its address in an object store, or split to another format"
+            )
+    return [ask_again(partial(store.head, entry.file)) for entry in entries]
 
 
 def _may_be_chunk(name: str) -> bool:
@@ -143,12 +147,14 @@ def _chunk_list(
 
 
 def _remember(address: Address, found: _Found, options: StoreOptions) -> None:
-    """Keep a list in the cache, as an entry among others."""
+    """Keep a list in the cache, as an entry among others, if it has room for that."""
     data = msgspec.json.encode(found)
     identity = Identity(url=address.of(_LIST_NAME), size=len(data), version=xxhash.xxh3_64_hexdigest(data))
-    user = register(
-        cache_directory(options.cache_dir), fetches=1, readers=0, largest=len(data), bound=options.cache_bytes
-    )
+    directory = cache_directory(options.cache_dir)
+    try:
+        user = register(directory, fetches=1, readers=0, largest=len(data), bound=options.cache_bytes)
+    except CacheError:  # what chunks need is said when they are registered
+        return
 
     def fill(path: Path) -> None:
         path.write_bytes(data)

@@ -156,13 +156,32 @@ def test_directories_of_columns_over_http_are_an_error(server, options, tmp_path
     assert len(list_stored("s3://bucket/chunks", options)) == 1
 
 
-@pytest.mark.parametrize("status", [403, 500])
-def test_a_store_that_does_not_answer_is_an_error_with_the_status(server, options, tmp_path, status):
-    put_counted(server, tmp_path / "chunks")
+@pytest.fixture
+def waits(monkeypatch) -> list[float]:
+    """Note how long is waited, without waiting."""
+    found: list[float] = []
+    monkeypatch.setattr("pyloader.files.fetching.time.sleep", found.append)
+    return found
+
+
+@pytest.mark.parametrize(("status", "num_tries"), [(403, 1), (500, 4)])
+def test_a_store_that_does_not_answer_is_an_error_with_the_status(server, options, waits, status, num_tries):
     server.add_fault("*", status=status, times=None)
     error = error_at("s3://bucket/chunks", options)
     assert isinstance(error, StoreError)
     assert error.status == status
+    assert server.requests["GET bucket/chunks/manifest.json"] == num_tries == len(waits) + 1
+
+
+@pytest.mark.parametrize("scheme", ["s3", "http"])
+def test_what_may_pass_keeps_nobody_from_listing(server, options, tmp_path, waits, scheme):
+    put_counted(server, tmp_path / "chunks")
+    for method in ("GET", "LIST", "HEAD"):
+        server.add_fault("*", method=method, status=500)
+    address = "s3://bucket/chunks" if scheme == "s3" else f"{server.url}/bucket/chunks"
+    given = options if scheme == "s3" else StoreOptions(cache_dir=options.cache_dir)
+    assert len(list_stored(address, given)) == 3
+    assert len(waits) == 2
 
 
 def test_offline_the_latest_list_is_taken_and_nothing_is_asked(server, options, tmp_path):

@@ -12,7 +12,7 @@ from store_server import StoreServer
 
 from pyloader.files import StoreOptions
 
-__all__ = ["FORMS", "gets", "from_store", "same_batches", "store_options", "write_chunks_of"]
+__all__ = ["FORMS", "from_store", "gets", "same_batches", "store_options", "write_chunks_of"]
 
 FORMS = (".jsonl.zst", ".jsonl", ".csv", ".txt", ".parquet", ".npy", ".npz", ".columns", ".arrayrecord")
 _ROWS = 10
