@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import xxhash
 
@@ -14,10 +14,13 @@ from pyloader.errors import ChunkReadError, StoreError
 from pyloader.files.stores import Store, Stored
 from pyloader.options import format_bytes
 
-__all__ = ["FetchTerms", "fetch_object"]
+__all__ = ["FetchTerms", "ask_again", "fetch_object"]
+
+T = TypeVar("T")
 
 _FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 10.0
+_NUM_TRIES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,13 +68,30 @@ def fetch_object(store: Store, stored: Stored, file: BinaryIO, terms: FetchTerms
             failed = ChunkReadError(exc.path, f"{exc.what.rstrip('.')}; {tries}, {received}.", exc.hint)
             if not exc.may_pass:
                 raise failed from exc
-            if time.monotonic() - latest >= terms.deadline_seconds:
+            seconds_left = latest + terms.deadline_seconds - time.monotonic()
+            if seconds_left <= 0:
                 raise failed from TimeoutError(exc.what)  # which says to read_retries that it may pass all the same
             num_failed, num_tries = num_failed + 1, num_tries + 1
-            if terms.wait(_wait_seconds(num_failed, exc.retry_after_seconds)):
+            if terms.wait(min(seconds_left, _wait_seconds(num_failed, exc.retry_after_seconds))):
                 raise failed from exc
             terms.note_retry()
     return f"xxh3:{digest.hexdigest()}"
+
+
+def ask_again(ask: Callable[[], T]) -> T:
+    """Return what `ask` answers; it is called up to 4 times, some seconds in all, while it fails for what may pass.
+
+    Raises:
+      StoreError: what it raises.
+    """
+    for number in range(1, _NUM_TRIES):
+        try:
+            return ask()
+        except StoreError as exc:
+            if not exc.may_pass:
+                raise
+            time.sleep(min(_wait_seconds(number, exc.retry_after_seconds), _LONGEST_WAIT_SECONDS))
+    return ask()
 
 
 def _wait_seconds(num_failed: int, retry_after_seconds: float | None) -> float:

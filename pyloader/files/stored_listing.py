@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 from collections import defaultdict
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import xxhash
 
-from pyloader.errors import ClosedError, DataDirError, ManifestError, ObjectMissingError, StoreError
+from pyloader.errors import CacheError, ClosedError, DataDirError, ManifestError, ObjectMissingError, StoreError
 from pyloader.files.cache import Identity, cache_directory, cache_entries, register
 from pyloader.files.chunk_list import ChunkList
+from pyloader.files.fetching import ask_again
 from pyloader.files.manifest import MANIFEST_NAME, Manifest, is_manifest_name, parse_manifest
 from pyloader.files.scanning import is_chunk_name
 from pyloader.files.stored import StoredChunks, StoreOptions
@@ -42,8 +44,11 @@ def list_stored(url: str, options: StoreOptions) -> ChunkList:
     """
     address = parse_address(url)
     above, name = address.parent()
-    if is_manifest_name(name):
+    if name == MANIFEST_NAME:
         address = above
+    elif is_manifest_name(name):
+        what = "is a manifest of chunks that lie elsewhere, and in a store a manifest lies beside its chunks."
+        raise DataDirError(str(address), what, "Name the address of the chunks")
     found = _remembered(address, options) if options.offline else _asked(address, options)
     objects = {name: Stored(name, size, version) for name, size, version in found.objects}
     if found.manifest is None:
@@ -56,11 +61,11 @@ def _asked(address: Address, options: StoreOptions) -> _Found:
     store = open_store(address, storage_options=options.storage_options)
     manifest = None
     with contextlib.suppress(ObjectMissingError):
-        manifest = store.read(MANIFEST_NAME)
+        manifest = ask_again(partial(store.read, MANIFEST_NAME))
     if address.scheme in _NO_LISTS:
         objects = _named_in(address, store, manifest)
     else:
-        objects = [stored for stored in store.list() if _may_be_chunk(stored.name)]
+        objects = [stored for stored in ask_again(lambda: list(store.list())) if _may_be_chunk(stored.name)]
     found = _Found(manifest, tuple(sorted((stored.name, stored.size, stored.version) for stored in objects)))
     if found.objects:
         _remember(address, found, options)
@@ -76,8 +81,10 @@ def _named_in(address: Address, store: Store, manifest: bytes | None) -> list[St
     for entry in entries:
         if entry.file.endswith(".columns"):
             what = f"lists {entry.file}, a directory of columns, and HTTP does not say what is in it."
-            raise DataDirError(address.of(MANIFEST_NAME), what, "Name its address in an object store, or split to .npz")
-    return [store.head(entry.file) for entry in entries]
+            raise DataDirError(
+                address.of(MANIFEST_NAME), what, "Name its address in an object store, or split to another format"
+            )
+    return [ask_again(partial(store.head, entry.file)) for entry in entries]
 
 
 def _may_be_chunk(name: str) -> bool:
@@ -85,18 +92,22 @@ def _may_be_chunk(name: str) -> bool:
     return all(map(is_chunk_name, above)) and (is_chunk_name(last) or last == MANIFEST_NAME)
 
 
+def _is_manifest(name: str) -> bool:
+    return name.rpartition("/")[2] == MANIFEST_NAME
+
+
 def _by_chunk(objects: Mapping[str, Stored]) -> dict[str, tuple[Stored, ...]]:
     """Return the objects of each chunk: one, or those of a directory of columns."""
     chunks: dict[str, list[Stored]] = defaultdict(list)
     for name, stored in sorted(objects.items()):
-        if not is_manifest_name(name):
+        if not _is_manifest(name):
             head, columns, _ = name.partition(".columns/")
             chunks[head + columns.rstrip("/")].append(stored)
     return {name: tuple(parts) for name, parts in chunks.items()}
 
 
 def _without_manifest(address: Address, objects: Mapping[str, Stored], options: StoreOptions) -> ChunkList:
-    sets = sorted(name.rpartition("/")[0] for name in objects if is_manifest_name(name) and "/" in name)
+    sets = sorted(name.rpartition("/")[0] for name in objects if _is_manifest(name))
     if sets:
         what = f"holds chunk sets below it: {', '.join(f'{name}/' for name in sets[:3])}."
         raise DataDirError(str(address), what, f"Name one: data_dir={address.of(sets[0])!r}")
@@ -136,12 +147,14 @@ def _chunk_list(
 
 
 def _remember(address: Address, found: _Found, options: StoreOptions) -> None:
-    """Keep a list in the cache, as an entry among others."""
+    """Keep a list in the cache, as an entry among others, if it has room for that."""
     data = msgspec.json.encode(found)
     identity = Identity(url=address.of(_LIST_NAME), size=len(data), version=xxhash.xxh3_64_hexdigest(data))
-    user = register(
-        cache_directory(options.cache_dir), fetches=1, readers=0, largest=len(data), bound=options.cache_bytes
-    )
+    directory = cache_directory(options.cache_dir)
+    try:
+        user = register(directory, fetches=1, readers=0, largest=len(data), bound=options.cache_bytes)
+    except CacheError:  # what chunks need is said when they are registered
+        return
 
     def fill(path: Path) -> None:
         path.write_bytes(data)

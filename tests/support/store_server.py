@@ -376,10 +376,10 @@ class _Handler(BaseHTTPRequestHandler):
             ends = [len(body), close_at, sent + BLOCK_BYTES, *([stall_at] if stall_at is not None else [])]
             block = whole[sent : min(ends)]
             self.server.wait_for_turn(len(block))
-            self.wfile.write(block)
             sent += len(block)
-            with self.server.lock:
+            with self.server.lock:  # before a client that has them may look
                 self.server.bytes_sent[name] += len(block)
+            self.wfile.write(block)
         if close_at < len(body):
             self.close_connection = True
 
