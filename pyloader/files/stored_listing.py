@@ -16,12 +16,11 @@ from pyloader.files.cache import Identity, cache_directory, cache_entries, regis
 from pyloader.files.chunk_list import ChunkList
 from pyloader.files.manifest import MANIFEST_NAME, Manifest, is_manifest_name, parse_manifest
 from pyloader.files.scanning import is_chunk_name
-from pyloader.files.stored import StoredChunks, StoreOptions
+from pyloader.files.stored import LIST_NAME, StoredChunks, StoreOptions
 from pyloader.files.stores import Address, Store, Stored, open_store, parse_address
 
 __all__ = ["list_stored"]
 
-_LIST_NAME = ".pyloader-list.json"  # of the cache's entry; no object of the store
 _NO_LISTS = ("http", "https")
 
 
@@ -138,7 +137,7 @@ def _chunk_list(
 def _remember(address: Address, found: _Found, options: StoreOptions) -> None:
     """Keep a list in the cache, as an entry among others."""
     data = msgspec.json.encode(found)
-    identity = Identity(url=address.of(_LIST_NAME), size=len(data), version=xxhash.xxh3_64_hexdigest(data))
+    identity = Identity(url=address.of(LIST_NAME), size=len(data), version=xxhash.xxh3_64_hexdigest(data))
     user = register(
         cache_directory(options.cache_dir), fetches=1, readers=0, largest=len(data), bound=options.cache_bytes
     )
@@ -157,9 +156,9 @@ def _remember(address: Address, found: _Found, options: StoreOptions) -> None:
 def _remembered(address: Address, options: StoreOptions) -> _Found:
     """Return the latest list that the cache has of an address."""
     directory = cache_directory(options.cache_dir)
-    mine = [entry for entry in cache_entries(directory) if entry.url == address.of(_LIST_NAME)]
+    mine = [entry for entry in cache_entries(directory) if entry.url == address.of(LIST_NAME)]
     for entry in sorted(mine, key=lambda entry: entry.used_at, reverse=True):
         with contextlib.suppress(OSError, msgspec.DecodeError):  # evicted meanwhile, or damaged
-            return msgspec.json.decode((directory.entries / entry.name / _LIST_NAME).read_bytes(), type=_Found)
+            return msgspec.json.decode((directory.entries / entry.name / LIST_NAME).read_bytes(), type=_Found)
     what = f"is not in the cache {directory.root}, and offline=True asks no store for it."
     raise StoreError(str(address), what, f"Fetch it where there is a network: pyloader fetch {address}")
