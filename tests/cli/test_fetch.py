@@ -10,42 +10,15 @@ import threading
 
 import numpy as np
 import pytest
-from store_server import ACCESS_KEY, SECRET_KEY, StoreServer
 
 import pyloader
-from pyloader import DataLoader, split
+from pyloader import DataLoader
 from pyloader.cli.main import main
 from pyloader.deliver import Steps
 from pyloader.errors import CacheError, ChunkReadError, DataDirError
 from pyloader.files.cache import cache_directory, cache_entries
 
 URL = "s3://corpus/web"
-
-
-@pytest.fixture(scope="module")
-def rows(tmp_path_factory):
-    """A set of 8 chunks of lines, with its manifest."""
-    place = tmp_path_factory.mktemp("rows")
-    (place / "dump.jsonl").write_text("".join(json.dumps({"n": n, "text": f"line {n}"}) + "\n" for n in range(1000)))
-    split(place / "dump.jsonl", place / "web", chunk_samples=125)
-    return place / "web"
-
-
-@pytest.fixture
-def server(rows, tmp_path, monkeypatch):
-    """A store with this set, and an environment that says where it is."""
-    with StoreServer() as server:
-        server.put_directory(rows, "corpus/web")
-        for name, value in (
-            ("AWS_ENDPOINT_URL", server.url),
-            ("AWS_REGION", "us-east-1"),
-            ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
-            ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
-            ("PYLOADER_CACHE", str(tmp_path / "cache")),
-            ("COLUMNS", "120"),
-        ):
-            monkeypatch.setenv(name, value)
-        yield server
 
 
 def chunk_requests(server):
@@ -104,13 +77,13 @@ def test_a_cache_that_cannot_hold_all_is_refused_before_anything_is_fetched(serv
 def test_a_disk_that_cannot_hold_all_is_refused_before_anything_is_fetched(server, monkeypatch):
     used = shutil.disk_usage("/")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: used._replace(free=10_000))
-    with pytest.raises(CacheError, match="lies on a disk with room for .* 8 chunks take"):
+    with pytest.raises(CacheError, match=r"lies on a disk with room for .* 8 chunks take"):
         pyloader.fetch(URL, cache_bytes="1GB")
     assert not chunk_requests(server)
 
 
-def test_a_cache_that_holds_other_data_makes_room_and_keeps_all_of_this(server, rows):
-    server.put_directory(rows, "corpus/code")
+def test_a_cache_that_holds_other_data_makes_room_and_keeps_all_of_this(server, web_chunks):
+    server.put_directory(web_chunks, "corpus/code")
     needed = 13 * 16_000
     pyloader.fetch("s3://corpus/code", cache_bytes=needed)
     pyloader.fetch(URL)
@@ -143,8 +116,8 @@ def test_a_chunk_that_may_not_be_read_is_named_and_others_stay(server, capsys):
 
 
 @pytest.mark.parametrize("place", ["chunks", "file:///nowhere"])
-def test_a_path_is_no_address(tmp_path, rows, place, capsys):
-    given = str(rows) if place == "chunks" else f"file://{rows}"
+def test_a_path_is_no_address(web_chunks, place, capsys):
+    given = str(web_chunks) if place == "chunks" else f"file://{web_chunks}"
     with pytest.raises(DataDirError, match="lies on a disk of this machine"):
         pyloader.fetch(given)
     assert main(["fetch", given]) == 2
