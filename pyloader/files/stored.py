@@ -179,8 +179,8 @@ class StoredChunks:
         arithmetic = (
             f"{len(self._objects):,} chunks take {format_bytes(chunks)}, their list and plan {format_bytes(others)}"
         )
-        bound, needed = directory.bound(), chunks + others
-        if bound is not None and needed > bound:
+        bound, needed = self.user.bound, chunks + others
+        if needed > bound:
             what = f"may hold cache_bytes={bound:,}, which is less than {needed:,}: {arithmetic}."
             raise CacheError(str(directory.root), what, f"Write cache_bytes={needed} or more")
         has = total_bytes(directory) + shutil.disk_usage(directory.root).free

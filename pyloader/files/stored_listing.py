@@ -22,6 +22,7 @@ from pyloader.files.stores import Address, Store, Stored, open_store, parse_addr
 __all__ = ["list_stored"]
 
 _NO_LISTS = ("http", "https")
+_MAKE_SOME = "Split to a disk, and copy that directory there: pyloader split DUMP... DIR"
 
 
 class _Found(msgspec.Struct, frozen=True):
@@ -101,18 +102,21 @@ def _without_manifest(address: Address, objects: Mapping[str, Stored], options: 
         raise DataDirError(str(address), what, f"Name one: data_dir={address.of(sets[0])!r}")
     chunks = _by_chunk(objects)
     if not chunks:
-        raise DataDirError(str(address), "holds no chunk files.", f"Make some: pyloader split DUMP... {address}")
+        raise DataDirError(str(address), "holds no chunk files.", _MAKE_SOME)
     return _chunk_list(address, chunks, None, options)
 
 
 def _listed_in(
     address: Address, manifest: Manifest, chunks: dict[str, tuple[Stored, ...]], options: StoreOptions
 ) -> ChunkList:
-    place, verify = address.of(MANIFEST_NAME), f"See what is wrong: pyloader verify {address}"
+    place, verify = (
+        address.of(MANIFEST_NAME),
+        "Copy the set there anew; what differs on a disk says: pyloader verify DIR",
+    )
     if manifest.root:
         raise ManifestError(place, f"lists chunks in another directory, {manifest.root}.", "Make one beside the chunks")
     if not manifest.chunks:
-        raise DataDirError(place, "lists no chunks.", f"Make some: pyloader split DUMP... {address}")
+        raise DataDirError(place, "lists no chunks.", _MAKE_SOME)
     listed: dict[str, tuple[Stored, ...]] = {}
     for entry in manifest.chunks:
         parts = chunks.get(entry.file)

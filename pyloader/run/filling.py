@@ -85,7 +85,6 @@ def fetch(
     if stored is None:
         what = "lies on a disk of this machine: there is nothing to fetch."
         raise DataDirError(os.fspath(data_dir), what, "Name an address of a store, such as s3://bucket/chunks")
-    stored.check_room_for_all()
     root = str(chunks.root)
     report = FetchReport(
         url=root, cache_dir=stored.cache_dir, num_chunks=len(chunks), num_bytes=int(chunks.sizes.sum())
@@ -93,6 +92,7 @@ def fetch(
     with progress_bar("fetching", total=report.num_bytes, unit="B", hidden=not progress) as bar:
         try:
             num_fetches = stored.register(num_fetches=min(NUM_FETCHES, len(chunks)), num_readers=0)
+            stored.check_room_for_all()
             for _ in range(_MOST_PASSES):
                 stored.user.foresee(stored.keys, first=0)  # so that none of them goes before others
                 _Pass(stored, chunks.sizes, report, bar).run(num_fetches)
@@ -107,10 +107,12 @@ def fetch(
             raise KeyboardInterrupt(told) from None
         finally:
             stored.close()
+    offline = replace(options, offline=True)
     try:
-        list_chunks(data_dir, replace(options, offline=True))
+        list_chunks(data_dir, offline)
     except StoreError:  # the list has gone to make room for a chunk
         list_chunks(data_dir, options)
+        list_chunks(data_dir, offline)
     report.seconds = time.monotonic() - begun
     return report
 
