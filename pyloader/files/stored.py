@@ -131,16 +131,12 @@ class StoredChunks:
           CacheError, StallError, WriteError: the cache cannot take it.
         """
         identity, objects = self._identity(index), self._objects[index]
-        if self.options.offline:
-            found = self.user.find(identity)
-            if found is None:
-                what = "is not in the cache, and offline=True asks no store for it."
-                raise ChunkReadError(
-                    self.address.of(self._names[index]), what, f"Fetch it: pyloader fetch {self.address}"
-                )
-            return found
+        if self.options.offline and not self.user.has(identity):
+            raise self._lacking(index)
 
         def fill(path: Path) -> str | None:
+            if self.options.offline:  # it was damaged, as a comparison after a start of the machine has found
+                raise self._lacking(index)
             checksums = []
             for stored in objects:
                 place = path / stored.name.rpartition("/")[2] if identity.members else path
@@ -187,6 +183,10 @@ class StoredChunks:
         if needed > has:
             what = f"lies on a disk with room for {format_bytes(has)}, which is less than {format_bytes(needed)}: "
             raise CacheError(str(directory.root), f"{what}{arithmetic}.", "Give one on a larger disk: cache_dir=...")
+
+    def _lacking(self, index: int) -> ChunkReadError:
+        what = "is not in the cache, and offline=True asks no store for it."
+        return ChunkReadError(self.address.of(self._names[index]), what, f"Fetch it: pyloader fetch {self.address}")
 
     def _opened(self) -> Store:
         if self._store is None:

@@ -109,10 +109,8 @@ def _without_manifest(address: Address, objects: Mapping[str, Stored], options: 
 def _listed_in(
     address: Address, manifest: Manifest, chunks: dict[str, tuple[Stored, ...]], options: StoreOptions
 ) -> ChunkList:
-    place, verify = (
-        address.of(MANIFEST_NAME),
-        "Copy the set there anew; what differs on a disk says: pyloader verify DIR",
-    )
+    place = address.of(MANIFEST_NAME)
+    verify = "Copy the set there anew; what differs on a disk says: pyloader verify DIR"
     if manifest.root:
         raise ManifestError(place, f"lists chunks in another directory, {manifest.root}.", "Make one beside the chunks")
     if not manifest.chunks:

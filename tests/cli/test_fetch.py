@@ -16,7 +16,7 @@ from pyloader import DataLoader
 from pyloader.cli.main import main
 from pyloader.deliver import Steps
 from pyloader.errors import CacheError, ChunkReadError, DataDirError
-from pyloader.files.cache import cache_directory, cache_entries
+from pyloader.files.cache import cache_directory, cache_entries, fetching
 
 URL = "s3://corpus/web"
 
@@ -113,6 +113,21 @@ def test_a_chunk_that_may_not_be_read_is_named_and_others_stay(server, capsys):
     with pytest.raises(ChunkReadError, match=r"s3://corpus/web/chunk-00007\S+: .*403"):
         pyloader.fetch(URL)
     assert cache_entries(cache_directory())
+
+
+def test_offline_goes_on_after_the_machine_was_started_again(server, monkeypatch):
+    """Then each chunk is compared with its checksum when it is first used, and one that was damaged is named."""
+    pyloader.fetch(URL)
+    server.requests.clear()
+    monkeypatch.setattr(fetching, "boot_of_machine", lambda: "the next boot")
+    assert sorted(numbers(offline=True)) == list(range(1000))
+    monkeypatch.setattr(fetching, "boot_of_machine", lambda: "another boot")
+    (damaged,) = cache_directory().entries.glob("*/chunk-00003*")
+    damaged.chmod(0o600)
+    damaged.write_bytes(bytes(damaged.stat().st_size))
+    with pytest.raises(ChunkReadError, match=r"s3://corpus/web/chunk-00003\S+ is not in the cache"):
+        numbers(offline=True)
+    assert not server.requests
 
 
 @pytest.mark.parametrize("place", ["chunks", "file:///nowhere"])
