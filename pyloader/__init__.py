@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         reader_for,
         register_reader,
     )
+    from pyloader.run.filling import fetch
     from pyloader.run.loader_options import MAX_QUEUE_SIZE
     from pyloader.world import World
     from pyloader.write import ChunkWriter, compact, split
@@ -61,6 +62,7 @@ _NAMES = {
         "ArrayRecordReader DelimitedReader JsonLineDataReader JsonlReader NumpyReader ParquetReader TextReader "
         "TokenReader reader_for register_reader"
     ),
+    "run.filling": "fetch",
     "run.loader_options": "MAX_QUEUE_SIZE",
     "world": "World",
     "write": "ChunkWriter compact split",
@@ -92,6 +94,7 @@ __all__ = [
     "World",
     "__version__",
     "compact",
+    "fetch",
     "open_chunk",
     "reader_for",
     "register_reader",

@@ -43,6 +43,7 @@ TESTED_IN = {
     "deliver/threads": ["deliver/test_map_in_order"],
     "deliver/turns": ["system/test_several_threads"],
     "deliver/worker": ["deliver/test_processes", "system/test_process_workers"],
+    "run/filling": ["cli/test_fetch"],
     "run/handover": ["run/test_one_road", "system/test_same_batches"],
     "run/loader_options": ["test_options", "test_dataloader"],
     "run/loop": ["run/test_one_road", "system/test_never_hang"],

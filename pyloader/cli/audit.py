@@ -14,7 +14,8 @@ import msgspec
 from pyloader.audit import Audit, EpochAudit, Finding, audit_epochs
 from pyloader.cli.main import GOOD, PROBLEMS
 from pyloader.cli.screens import as_block, as_json, as_table, counted, one_line
-from pyloader.files import list_chunks
+from pyloader.files import list_chunks, store_scheme
+from pyloader.files.stores import printable
 
 __all__ = ["add_parser", "run"]
 
@@ -30,7 +31,7 @@ def add_parser(subparsers: Any) -> None:
         "every complete epoch, and as planned in one that is still running; with 1 when something was not.",
     )
     parser.add_argument("audit_dir", metavar="AUDIT_DIR", help="the receipts of all ranks")
-    parser.add_argument("data_dir", metavar="DATA_DIR", help="the chunks that were read")
+    parser.add_argument("data_dir", metavar="DATA_DIR", help="the chunks that were read, or their address")
     parser.add_argument("--json", action="store_true", help="the findings as JSON")
     parser.add_argument("-q", "--quiet", action="store_true", help="nothing to say when all is well")
 
@@ -112,13 +113,14 @@ def _summary(result: Audit) -> str:
 
 
 def _next_step(result: Audit, arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
-    audit_dir, data_dir = shlex.quote(arguments.audit_dir), shlex.quote(arguments.data_dir)
+    audit_dir, data_dir = shlex.quote(arguments.audit_dir), shlex.quote(printable(arguments.data_dir))
     kinds = {finding.kind for finding in result.findings}
     if "missing" in kinds or result.damaged:
         yield "next", f"put the receipts of every rank into {audit_dir}, then pyloader audit {audit_dir} {data_dir}"
     if "twice" in kinds:
         yield "next", "set RANK and WORLD_SIZE, or give DataLoader(..., world=(rank, size)), and begin again"
     if "differs" in kinds:
-        yield "next", f"pyloader verify {data_dir}   and, if that is well, report it: pyloader delivered other samples"
+        verify = "cache verify" if store_scheme(arguments.data_dir) else f"verify {data_dir}"
+        yield "next", f"pyloader {verify}   and, if that is well, report it: pyloader delivered other samples"
     if not kinds and not result.damaged:
         yield "next", f"pyloader locate STATE.json {data_dir} --step N   shows which samples a step had"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -17,6 +18,7 @@ from pyloader.dataloader import DataLoader
 from pyloader.datareader import DataReader
 from pyloader.errors import MissingDependencyError
 from pyloader.files import list_chunks
+from pyloader.files.stores import printable
 from pyloader.inspecting.measuring import Measurement, measure
 from pyloader.observe import ChunkStats
 from pyloader.options import format_bytes
@@ -44,7 +46,12 @@ def add_parser(subparsers: Any) -> None:
         description="Stream chunks to a loop that does nothing, and show how fast they come, what that takes, where "
         "the time goes, and whether other options, or a loader of your own, are faster.",
     )
-    parser.add_argument("data_dir", metavar="DIR", nargs="?", help="the chunks: a directory, a pattern, or a manifest")
+    parser.add_argument(
+        "data_dir",
+        metavar="DIR",
+        nargs="?",
+        help="the chunks: a directory, a pattern, a manifest, or an address of a store",
+    )
     parser.add_argument("--batch-size", type=int, default=256, metavar="N", help="samples a batch (default: 256)")
     parser.add_argument("--no-shuffle", action="store_true", help="in the chunks' order (default: shuffled)")
     parser.add_argument("--shuffle-window", type=int, metavar="N", help="chunks that are mixed at a time (default: 4)")
@@ -170,12 +177,12 @@ def _first_rows(arguments: argparse.Namespace, trial: Trial) -> Iterator[tuple[s
     if trial.options is not None:
         chunks = list_chunks(arguments.data_dir)
         samples = "" if chunks.counts is None else f"{counted(int(chunks.counts.sum()), 'sample')}, "
-        size = format_bytes(int(chunks.sizes.sum()))
-        yield "chunks", f"{arguments.data_dir}   {samples}{counted(len(chunks), 'chunk')}, {size} on disk"
+        size, where = format_bytes(int(chunks.sizes.sum())), "on disk" if chunks.stored is None else "in the store"
+        yield "chunks", f"{printable(arguments.data_dir)}   {samples}{counted(len(chunks), 'chunk')}, {size} {where}"
         holds_arrays = (
             chunks.manifest is None and arguments.reader is None and isinstance(reader_for(chunks.path(0)), NumpyReader)
         )
-        if holds_arrays and trial.stats is not None and trial.stats.wants_manifest:
+        if holds_arrays and trial.stats is not None and trial.stats.wants_manifest and chunks.stored is None:
             yield "", f"no manifest: arrays are mixed faster with one. Make it:  pyloader index {arguments.data_dir}"
         yield "loader", _call(trial.options)
     else:
@@ -190,6 +197,9 @@ def _first_rows(arguments: argparse.Namespace, trial: Trial) -> Iterator[tuple[s
     if trial.stats is None:
         yield "memory", memory
         return
+    if num_wanted := trial.stats.cache_hits + trial.stats.cache_misses:
+        came = f"{format_bytes(trial.stats.fetched_bytes)} fetched"
+        yield "store", f"{came}   {trial.stats.cache_hits:,} of {num_wanted:,} chunks were in the cache"
     resident = f"{trial.stats.resident_peak:.1f} of {trial.stats.max_queue_size} chunks"
     yield "memory", f"{memory}   at most {resident}"
     seconds = max(trial.stats.loop_seconds, 1e-9)
@@ -218,6 +228,9 @@ def _comparison(trials: list[Trial]) -> Iterator[tuple[str, ...]]:
 def _advice(trials: list[Trial]) -> str:
     """What to write, or to do."""
     first, *others = trials
+    if first.options is not None and first.stats is not None and first.stats.cache_misses:
+        url = shlex.quote(printable(first.options["data_dir"]))
+        return f"pyloader fetch {url}   and measure again: what was fetched at first was in the cache for the rest"
     same_batches = [t for t in others if t.options and t.options.get("shuffle_window") == _window(first)]
     best = max(same_batches, key=lambda trial: trial.measurement.samples_per_second, default=first)
     ratio = best.measurement.samples_per_second / first.measurement.samples_per_second
@@ -240,7 +253,10 @@ def _window(trial: Trial) -> Any:
 
 
 def _call(options: dict[str, Any]) -> str:
-    shown: dict[str, Callable[[Any], str]] = {"datareader": str, "data_dir": python_text}
+    shown: dict[str, Callable[[Any], str]] = {
+        "datareader": str,
+        "data_dir": lambda place: python_text(printable(place)),
+    }
     words = [f"{name}={shown.get(name, repr)(value)}" for name, value in options.items()]
     return f"DataLoader({', '.join(words)})"
 
@@ -249,4 +265,7 @@ def _as_dict(trial: Trial) -> dict[str, Any]:
     stats = None if trial.stats is None else trial.stats.as_dict()
     if stats is not None and stats["mixing"] != stats["mixing"]:
         stats["mixing"] = None  # nan is no JSON
-    return {"name": trial.name, "options": trial.options, **asdict(trial.measurement), "stats": stats}
+    options = trial.options
+    if options is not None:
+        options = {**options, "data_dir": printable(options["data_dir"])}
+    return {"name": trial.name, "options": options, **asdict(trial.measurement), "stats": stats}

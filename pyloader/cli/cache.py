@@ -13,6 +13,7 @@ import msgspec
 
 from pyloader.cli.main import GOOD, PROBLEMS
 from pyloader.cli.screens import as_block, as_json, as_table, counted, one_line, progress_over_chunks
+from pyloader.files import LIST_NAME
 from pyloader.files.cache import (
     CacheDirectory,
     CacheEntry,
@@ -106,7 +107,8 @@ def _data_sets(entries: Sequence[CacheEntry]) -> Iterator[tuple[str, ...]]:
         chunks = list(group)
         size = format_bytes(sum(chunk.room_bytes for chunk in chunks))
         used = _ago(now - max(chunk.used_at for chunk in chunks))
-        yield place or "damaged", counted(len(chunks), "chunk"), size, f"used {used}"
+        num_chunks = sum(not chunk.url.endswith(f"/{LIST_NAME}") for chunk in chunks)
+        yield place or "damaged", counted(num_chunks, "chunk"), size, f"used {used}"
 
 
 def _limit(directory: CacheDirectory) -> str:

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from pyloader.cli.addresses import refuse_address
 from pyloader.cli.main import GOOD
 from pyloader.cli.screens import as_block, as_json, counted, one_line
 from pyloader.options import format_bytes
@@ -38,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Compact, and show what was done."""
     if arguments.workers is not None and arguments.workers < 1:
         raise ValueError(f"--workers must be at least 1, got {arguments.workers}")
+    refuse_address(arguments.directory, instead="Compact a copy on a disk, and put it at an address of its own")
     reports = compact(
         arguments.directory,
         drop_versions=arguments.drop_versions,

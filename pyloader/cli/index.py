@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from pyloader.cli.addresses import refuse_address
 from pyloader.cli.dialect import add_form_options, said_words, take_form
 from pyloader.cli.main import GOOD
 from pyloader.cli.readers import add_reader_options, reader_call, reader_maker, reader_options
@@ -69,6 +70,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Count, write the manifest, and show what it says."""
+    instead = f"Index a copy on a disk, and put its {MANIFEST_NAME} beside the chunks in the store"
+    refuse_address(arguments.directory, instead=instead)
     root = Path(arguments.directory)
     if not root.is_dir():
         raise no_such_place(arguments.directory) if not root.exists() else ValueError(f"{root} is not a directory")

@@ -15,6 +15,7 @@ from pyloader.cli.main import GOOD
 from pyloader.cli.screens import as_json, as_table, counted
 from pyloader.errors import FileError
 from pyloader.files import in_version_of, list_chunks
+from pyloader.files.stores import printable
 from pyloader.plan import (
     data_version_in_state,
     is_filling,
@@ -35,7 +36,7 @@ def add_parser(subparsers: Any) -> None:
         "the chunks' manifest.",
     )
     parser.add_argument("state", metavar="STATE.json", help="what state_dict() returned, or JSON with it somewhere in")
-    parser.add_argument("data_dir", metavar="DATA_DIR", help="the chunks it was saved on")
+    parser.add_argument("data_dir", metavar="DATA_DIR", help="the chunks it was saved on, or their address")
     parser.add_argument(
         "--step", metavar="N", type=int, help="which, counted from 0 over all epochs; without it, the next"
     )
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     left_out = set(left_out_in_state(state))
     chunks = in_version_of(list_chunks(arguments.data_dir), order.fingerprint, data_version_in_state(state))
     if chunks is None:
-        what = f"was saved on other chunks: their names or sizes differ from those of {arguments.data_dir}."
+        what = f"was saved on other chunks: their names or sizes differ from those of {printable(arguments.data_dir)}."
         raise FileError(arguments.state, what, "Name the chunks it was saved on")
     streams = streams_of_order(order, chunks)
     total = steps_done if arguments.step is None else arguments.step

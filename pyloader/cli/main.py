@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from pyloader import __version__
 from pyloader.cli.escaping import one_line
-from pyloader.errors import DataDirError, ManifestError, PyLoaderError
+from pyloader.errors import CacheError, DataDirError, ManifestError, PyLoaderError
 
 __all__ = ["COMMANDS", "GOOD", "INTERRUPTED", "PROBLEMS", "WRONG_USE", "main"]
 
@@ -31,6 +31,7 @@ COMMANDS = {
     "audit": ("pyloader.cli.audit", "prove that a training run received every sample exactly once"),
     "index": ("pyloader.cli.index", "count chunks that others wrote, and write their manifest"),
     "bench": ("pyloader.cli.bench", "measure how fast chunks come, and which options would make it faster"),
+    "fetch": ("pyloader.cli.fetch", "fetch all chunks at an address of an object store onto this disk"),
     "cache": ("pyloader.cli.cache", "look after the chunks of object stores that are kept on this disk"),
     "demo": ("pyloader.cli.demo", "see it all at work in a minute: split, train, stop, resume"),
 }
@@ -122,6 +123,8 @@ def _in_shell_words(exc: Exception, name: str) -> str:
     if isinstance(exc, OSError) and not isinstance(exc, PyLoaderError) and exc.strerror:
         return f"{exc.filename}: {exc.strerror}" if exc.filename is not None else exc.strerror
     text = "; ".join([str(exc) or type(exc).__name__, *getattr(exc, "__notes__", ())])
+    if isinstance(exc, CacheError):
+        return text.replace("cache_bytes=", "--cache-bytes=").replace("cache_dir=", "--cache-dir=")
     return text.replace("data_dir=", f"{name} ") if isinstance(exc, DataDirError | ManifestError) else text
 
 

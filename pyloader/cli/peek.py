@@ -27,7 +27,7 @@ from pyloader.cli.screens import (
 )
 from pyloader.cli.version_list import version_list
 from pyloader.columns import Columns, row_count
-from pyloader.files import form_of, list_chunks
+from pyloader.files import StoredChunks, form_of, list_chunks
 from pyloader.inspecting.contents import ColumnSummary
 from pyloader.inspecting.peeking import Peek, peek_chunks
 from pyloader.options import format_bytes
@@ -43,9 +43,12 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "peek",
         description="Show the columns, counts, sizes and first samples of a directory of chunks, one chunk, or a dump, "
-        "of which only the beginning is read; and the steps and memory to expect of training on it.",
+        "of which only the beginning is read; and the steps and memory to expect of training on it. Of an object store "
+        "the chunks that are looked at are fetched into the cache (PYLOADER_CACHE).",
     )
-    parser.add_argument("path", metavar="PATH", help="a directory of chunks, a pattern, one chunk, or a dump")
+    parser.add_argument(
+        "path", metavar="PATH", help="a directory of chunks, a pattern, one chunk, a dump, or an address of a store"
+    )
     add_reader_options(parser)
     parser.add_argument("--batch-size", type=int, default=256, metavar="N", help="samples a batch (default: 256)")
     parser.add_argument("--ranks", type=int, default=1, metavar="N", help="training processes (default: 1)")
@@ -90,14 +93,15 @@ def _chosen(names: Sequence[str], wanted: str | None) -> list[str]:
 
 
 def _screen(sight: Peek, arguments: argparse.Namespace, chosen: Sequence[str]) -> Iterator[str]:
-    path = arguments.path.rstrip("/") or arguments.path
+    path = _shown_path(sight, arguments)
     (label, text), *rest = _head(sight, path, said_words(arguments))
     if not text:
         yield one_line(label)
     yield as_block([*([(label, text)] if text else []), *rest], label_width=10)
     if not row_count(sight.rows):
         yield ""
-        yield as_block([("next", f"no samples here: pyloader verify {shlex.quote(arguments.path)}")])
+        verify = f": pyloader verify {shlex.quote(path)}" if sight.chunks.stored is None else ""
+        yield as_block([("next", f"no samples here{verify}")])
         return
     yield ""
     yield from _columns_table([column for column in sight.columns if column.name in chosen])
@@ -113,24 +117,46 @@ def _screen(sight: Peek, arguments: argparse.Namespace, chosen: Sequence[str]) -
     yield as_block(list(expected))
 
 
+def _shown_path(sight: Peek, arguments: argparse.Namespace) -> str:
+    """Return the path as it was typed; an address without what is secret in it."""
+    if sight.chunks.stored is not None:
+        return str(sight.chunks.root)
+    path: str = arguments.path
+    return path.rstrip("/") or path
+
+
+def _cached(stored: StoredChunks, sizes: np.ndarray) -> str:
+    here = stored.are_here()
+    num_here, size = int(here.sum()), int(sizes[here].sum())
+    if num_here == len(sizes):
+        return f"{stored.cache_dir}   all of it is here"
+    share = size / max(1, int(sizes.sum()))
+    return f"{stored.cache_dir}   {share:.0%} of it is here: {counted(num_here, 'chunk')}, {format_bytes(size)}"
+
+
 def _head(sight: Peek, path: str, said: str) -> Iterator[tuple[str, str]]:
     chunks, manifest = sight.chunks, sight.chunks.manifest
     parts = [_num_samples(sight)]
     if len(chunks) > 1 or manifest is not None:
         parts[0] += f", {counted(len(chunks), 'chunk')}{_chunk_sizes(chunks.counts)}"
     form = ", ".join(sorted({form_of(name).removeprefix(".") or "no suffix" for name in chunks.names}))
-    sizes = f"{form}, {format_bytes(int(chunks.sizes.sum()))} on disk"
+    where = "on disk" if chunks.stored is None else "in the store"
+    sizes = f"{form}, {format_bytes(int(chunks.sizes.sum()))} {where}"
     if sight.num_samples is not None:
         sizes += f", about {format_bytes(sight.row_bytes * sight.num_samples)} in memory"
     short = len(path) <= _LONGEST_LABEL
     if not short:
         yield path, ""
     yield path if short else "holds", "   ".join([*parts, sizes])
+    if chunks.stored is not None:
+        yield "cache", _cached(chunks.stored, chunks.sizes)
     if chunks.newest is not None and chunks.data_version is not None:
         yield "version", f"{chunks.data_version}; earlier ones: pyloader peek {shlex.quote(path)} --versions"
     if manifest is not None and manifest.command:
         yield "made by", f"the manifest says: {manifest.command}"
-    if manifest is None and len(chunks) > 1:
+    if manifest is None and chunks.stored is not None:
+        yield "not indexed", "where the chunks lie on a disk, pyloader index DIR makes the manifest.json to put there"
+    elif manifest is None and len(chunks) > 1:
         yield "not indexed", f"pyloader index {shlex.quote(path)}{said} counts the samples"
 
 
@@ -224,12 +250,15 @@ def _cell(value: Any) -> str:
 def _as_dict(sight: Peek, arguments: argparse.Namespace, chosen: Sequence[str]) -> dict[str, Any]:
     shown = range(min(arguments.samples, row_count(sight.rows)))
     return {
-        "path": arguments.path,
+        "path": _shown_path(sight, arguments) if sight.chunks.stored is not None else arguments.path,
         "num_chunks": len(sight.chunks),
         "data_version": sight.chunks.data_version or 1,
         "num_samples": sight.num_samples,
         "is_counted": sight.is_counted,
         "disk_bytes": int(sight.chunks.sizes.sum()),
+        "cached_bytes": None
+        if (stored := sight.chunks.stored) is None
+        else int(sight.chunks.sizes[stored.are_here()].sum()),
         "row_bytes": sight.row_bytes,
         "made_by": {} if sight.chunks.manifest is None else sight.chunks.manifest.made_by,
         "columns": [msgspec.to_builtins(column) for column in sight.columns if column.name in chosen],

@@ -159,14 +159,16 @@ def expectations(
             are = f"{'is' if resident == 1 else 'are'} about {size}{' on each rank' if ranks > 1 else ''}"
             yield "memory", f"{counted(resident, 'chunk')} (max_queue_size={MAX_QUEUE_SIZE}) {are}"
     yield from _warnings(sight)
-    if sight.chunks.manifest is None and len(sight.chunks) == 1:
+    if sight.chunks.manifest is None and len(sight.chunks) == 1 and sight.chunks.stored is None:
         split = f"pyloader split {shlex.quote(path)} chunks/{said}{' --shuffle' if sight.sorted_columns else ''}"
         yield "next" if _is_large_dump(sight) else "or split", split
 
 
 def _is_large_dump(sight: Peek) -> bool:
     """Whether it is one file, too large to be a chunk that one would train on as it is."""
-    return sight.chunks.manifest is None and len(sight.chunks) == 1 and not sight.is_whole
+    return (
+        sight.chunks.stored is None and sight.chunks.manifest is None and len(sight.chunks) == 1 and not sight.is_whole
+    )
 
 
 def _steps(num_samples: int, batch_size: int, ranks: int, *, exact: bool) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from pyloader.cli.addresses import refuse_address
 from pyloader.cli.main import GOOD, PROBLEMS
 from pyloader.cli.readers import add_reader_options, reader_maker
 from pyloader.cli.screens import as_block, as_json, as_table, counted, one_line, progress_over_chunks
@@ -20,6 +21,10 @@ from pyloader.inspecting.damage import Inspection, inspect_chunks
 
 __all__ = ["add_parser", "run"]
 
+_INSTEAD = (
+    'Name a copy on a disk; DataLoader(verify="first") compares each chunk when it is first read, and pyloader cache '
+    "verify those that were fetched"
+)
 _SHOWN = 4  # files that do no harm
 _COMPARED = {"checksums": "all checksums agree", "contents": "all were read and counted", "sizes": "all sizes agree"}
 
@@ -44,6 +49,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Verify, show the findings, and return 0 when all is well and 1 when something is not."""
+    refuse_address(arguments.place, instead=_INSTEAD)
     manifests, place = find_manifests(arguments.place), arguments.place.rstrip("/") or arguments.place
     if not manifests:
         remedy = f"Make one: pyloader index {shlex.quote(arguments.place)}"

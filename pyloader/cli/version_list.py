@@ -19,6 +19,9 @@ def version_list(chunks: ChunkList, *, json: bool) -> str:
       DataDirError: the chunks are none that could have versions.
     """
     newest = chunks.newest
+    if chunks.stored is not None:
+        what = "is in a store, where earlier versions cannot be read."
+        raise DataDirError(str(chunks.root), what, "Copy the set to a disk, and look there")
     if newest is None:
         raise DataDirError(str(chunks.root), f"has no {MANIFEST_NAME}, and so no versions.", "Name a set of chunks")
     made_seconds = int(os.stat(os.path.join(chunks.root, MANIFEST_NAME)).st_mtime)

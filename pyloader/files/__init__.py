@@ -35,7 +35,7 @@ from pyloader.files.origins import Origin, makers_of, origins_of
 from pyloader.files.room import Room, long_line, longest_line, room_of
 from pyloader.files.scanning import Scan, chunk_bytes, is_chunk_name, scan_directory
 from pyloader.files.sniffing import Sniffer, named_by_content, refuse_pointer, sniffed
-from pyloader.files.stored import StoredChunks, StoreOptions
+from pyloader.files.stored import LIST_NAME, StoredChunks, StoreOptions
 from pyloader.files.stores import store_scheme
 from pyloader.files.verification import (
     Verification,
@@ -55,6 +55,7 @@ from pyloader.files.versions import (
 
 __all__ = [
     "INPUTS_NAME",
+    "LIST_NAME",
     "LOCK_NAME",
     "MANIFEST_NAME",
     "NEXT_NAME",

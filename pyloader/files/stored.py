@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,11 +13,25 @@ from typing import Any
 import numpy as np
 
 from pyloader.errors import CacheError, ChunkReadError
-from pyloader.files.cache import CacheUser, Identity, Pinned, cache_directory, register
+from pyloader.files.cache import (
+    CacheUser,
+    Identity,
+    Pinned,
+    cache_directory,
+    cache_entries,
+    cached_names,
+    register,
+    total_bytes,
+)
+from pyloader.files.cache.identity import room_of_files, room_of_name
+from pyloader.files.cache.plans import plan_bytes
 from pyloader.files.fetching import FetchTerms, fetch_object
 from pyloader.files.stores import Address, Store, Stored, open_store
+from pyloader.options import format_bytes
 
-__all__ = ["StoreOptions", "StoredChunks"]
+__all__ = ["LIST_NAME", "StoreOptions", "StoredChunks"]
+
+LIST_NAME = ".pyloader-list.json"  # of the entry that keeps the list of an address; no object of the store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,16 +131,12 @@ class StoredChunks:
           CacheError, StallError, WriteError: the cache cannot take it.
         """
         identity, objects = self._identity(index), self._objects[index]
-        if self.options.offline:
-            found = self.user.find(identity)
-            if found is None:
-                what = "is not in the cache, and offline=True asks no store for it."
-                raise ChunkReadError(
-                    self.address.of(self._names[index]), what, f"Fetch it: pyloader fetch {self.address}"
-                )
-            return found
+        if self.options.offline and not self.user.has(identity):
+            raise self._lacking(index)
 
         def fill(path: Path) -> str | None:
+            if self.options.offline:  # it was damaged, as a comparison after a start of the machine has found
+                raise self._lacking(index)
             checksums = []
             for stored in objects:
                 place = path / stored.name.rpartition("/")[2] if identity.members else path
@@ -141,12 +152,41 @@ class StoredChunks:
         with self.hold(index, terms) as found:
             yield str(found.path)
 
-    def is_here(self, index: int) -> bool:
-        """Tell whether a chunk is in the cache."""
-        found = self.user.find(self._identity(index))
-        if found is not None:
-            found.release()
-        return found is not None
+    @property
+    def cache_dir(self) -> str:
+        """The directory of the cache."""
+        return str(cache_directory(self.options.cache_dir).root)
+
+    def are_here(self) -> np.ndarray:
+        """Tell which chunks are in the cache: a bool array of shape [number of chunks]."""
+        here = cached_names(cache_directory(self.options.cache_dir))
+        return np.array([self._identity(index).name in here for index in range(len(self._objects))], bool)
+
+    def check_room_for_all(self) -> None:
+        """Raise when the cache cannot hold all chunks.
+
+        Raises:
+          CacheError: its bound, or its disk, is too small; the message has the arithmetic.
+        """
+        directory = cache_directory(self.options.cache_dir)
+        chunks = sum(room_of_name(self._identity(index).name) for index in range(len(self._objects)))
+        lists = [entry.room_bytes for entry in cache_entries(directory) if entry.url == self.address.of(LIST_NAME)]
+        others = max(lists, default=0) + room_of_files(plan_bytes(len(self._objects))) + room_of_files(0)
+        arithmetic = (
+            f"{len(self._objects):,} chunks take {format_bytes(chunks)}, their list and plan {format_bytes(others)}"
+        )
+        bound, needed = self.user.bound, chunks + others
+        if needed > bound:
+            what = f"may hold cache_bytes={bound:,}, which is less than {needed:,}: {arithmetic}."
+            raise CacheError(str(directory.root), what, f"Write cache_bytes={needed} or more")
+        has = total_bytes(directory) + shutil.disk_usage(directory.root).free
+        if needed > has:
+            what = f"lies on a disk with room for {format_bytes(has)}, which is less than {format_bytes(needed)}: "
+            raise CacheError(str(directory.root), f"{what}{arithmetic}.", "Give one on a larger disk: cache_dir=...")
+
+    def _lacking(self, index: int) -> ChunkReadError:
+        what = "is not in the cache, and offline=True asks no store for it."
+        return ChunkReadError(self.address.of(self._names[index]), what, f"Fetch it: pyloader fetch {self.address}")
 
     def _opened(self) -> Store:
         if self._store is None:

@@ -18,13 +18,13 @@ from pyloader.files.chunk_list import ChunkList
 from pyloader.files.fetching import ask_again
 from pyloader.files.manifest import MANIFEST_NAME, Manifest, is_manifest_name, parse_manifest
 from pyloader.files.scanning import is_chunk_name
-from pyloader.files.stored import StoredChunks, StoreOptions
+from pyloader.files.stored import LIST_NAME, StoredChunks, StoreOptions
 from pyloader.files.stores import Address, Store, Stored, open_store, parse_address
 
 __all__ = ["list_stored"]
 
-_LIST_NAME = ".pyloader-list.json"  # of the cache's entry; no object of the store
 _NO_LISTS = ("http", "https")
+_MAKE_SOME = "Split to a disk, and copy that directory there: pyloader split DUMP... DIR"
 
 
 class _Found(msgspec.Struct, frozen=True):
@@ -113,18 +113,19 @@ def _without_manifest(address: Address, objects: Mapping[str, Stored], options: 
         raise DataDirError(str(address), what, f"Name one: data_dir={address.of(sets[0])!r}")
     chunks = _by_chunk(objects)
     if not chunks:
-        raise DataDirError(str(address), "holds no chunk files.", f"Make some: pyloader split DUMP... {address}")
+        raise DataDirError(str(address), "holds no chunk files.", _MAKE_SOME)
     return _chunk_list(address, chunks, None, options)
 
 
 def _listed_in(
     address: Address, manifest: Manifest, chunks: dict[str, tuple[Stored, ...]], options: StoreOptions
 ) -> ChunkList:
-    place, verify = address.of(MANIFEST_NAME), f"See what is wrong: pyloader verify {address}"
+    place = address.of(MANIFEST_NAME)
+    verify = "Copy the set there anew; what differs on a disk says: pyloader verify DIR"
     if manifest.root:
         raise ManifestError(place, f"lists chunks in another directory, {manifest.root}.", "Make one beside the chunks")
     if not manifest.chunks:
-        raise DataDirError(place, "lists no chunks.", f"Make some: pyloader split DUMP... {address}")
+        raise DataDirError(place, "lists no chunks.", _MAKE_SOME)
     listed: dict[str, tuple[Stored, ...]] = {}
     for entry in manifest.chunks:
         parts = chunks.get(entry.file)
@@ -149,7 +150,7 @@ def _chunk_list(
 def _remember(address: Address, found: _Found, options: StoreOptions) -> None:
     """Keep a list in the cache, as an entry among others, if it has room for that."""
     data = msgspec.json.encode(found)
-    identity = Identity(url=address.of(_LIST_NAME), size=len(data), version=xxhash.xxh3_64_hexdigest(data))
+    identity = Identity(url=address.of(LIST_NAME), size=len(data), version=xxhash.xxh3_64_hexdigest(data))
     directory = cache_directory(options.cache_dir)
     try:
         user = register(directory, fetches=1, readers=0, largest=len(data), bound=options.cache_bytes)
@@ -170,9 +171,9 @@ def _remember(address: Address, found: _Found, options: StoreOptions) -> None:
 def _remembered(address: Address, options: StoreOptions) -> _Found:
     """Return the latest list that the cache has of an address."""
     directory = cache_directory(options.cache_dir)
-    mine = [entry for entry in cache_entries(directory) if entry.url == address.of(_LIST_NAME)]
+    mine = [entry for entry in cache_entries(directory) if entry.url == address.of(LIST_NAME)]
     for entry in sorted(mine, key=lambda entry: entry.used_at, reverse=True):
         with contextlib.suppress(OSError, msgspec.DecodeError):  # evicted meanwhile, or damaged
-            return msgspec.json.decode((directory.entries / entry.name / _LIST_NAME).read_bytes(), type=_Found)
+            return msgspec.json.decode((directory.entries / entry.name / LIST_NAME).read_bytes(), type=_Found)
     what = f"is not in the cache {directory.root}, and offline=True asks no store for it."
     raise StoreError(str(address), what, f"Fetch it where there is a network: pyloader fetch {address}")

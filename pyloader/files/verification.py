@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pyloader.errors import ChunkReadError, WorkerDiedError
+from pyloader.errors import ChunkReadError, FileError, WorkerDiedError
 from pyloader.files.chunk_list import ChunkList
 from pyloader.files.manifest import ChunkEntry, checksum_of
 from pyloader.files.origins import makers_of
@@ -45,6 +45,8 @@ def byte_difference(path: str | os.PathLike[str], entry: ChunkEntry) -> str:
 def as_listed(chunks: ChunkList, index: int, path: str) -> Iterator[None]:
     """Read chunk `index` from `path` inside of this: it is as large as it was when listed, before and after.
 
+    Errors in a chunk of a store name its address, and not where the cache has it.
+
     Raises:
       ChunkReadError: it has grown, shrunk or become something else; both sizes are named.
     """
@@ -59,6 +61,8 @@ def as_listed(chunks: ChunkList, index: int, path: str) -> Iterator[None]:
         with contextlib.suppress(OSError):
             if changed := _change(path, listed):
                 raise ChunkReadError(named, changed, _CHANGED_HINT) from exc
+        if isinstance(exc, FileError) and exc.path == path != named:
+            raise type(exc)(named, exc.what, exc.hint, exc.line) from exc
         raise
     if changed := _change(path, listed):
         raise ChunkReadError(named, changed, _CHANGED_HINT)

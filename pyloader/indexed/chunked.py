@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 from pyloader.columns import Columns, row_count
 from pyloader.datareader import DataReader, read_chunk
 from pyloader.deliver import Pauses
 from pyloader.errors import DataDirError, DatasetError
-from pyloader.files import FetchTerms, as_listed, list_chunks
+from pyloader.files import FetchTerms, StoreOptions, as_listed, list_chunks
 from pyloader.indexed.blocks import BlockDataset
 from pyloader.options import checked_integer
 from pyloader.read import NumpyReader, reader_for
@@ -25,14 +27,20 @@ class ChunkedDataset(BlockDataset):
     use pyloader.DataLoader, which reads every chunk once.
 
     Args:
-      data_dir: The chunks' directory, with a manifest; or the manifest.
+      data_dir: The chunks' directory, with a manifest; or the manifest; or their address in an object store.
       datareader: Reads a chunk; None for the one that the manifest names.
       cached_chunks: How many chunks are kept.
       data_version: Which version of a set that grows by `pyloader split --append`, counted from 1; None is the newest.
+      storage_options: Options of the store, such as keys and an endpoint; None takes the usual variables of the
+        environment.
+      cache_dir: Where chunks of a store are kept on this machine; None is $PYLOADER_CACHE, or ~/.cache/pyloader/chunks.
+      offline: Whether nothing is asked of the store (False): what the cache has is all there is.
 
     Raises:
       DataDirError: there are no chunks, or no manifest.
       ManifestError: the chunks differ from their manifest, or there is no such version.
+      StoreError: the store cannot be asked.
+      CacheError: the cache cannot hold a chunk.
     """
 
     def __init__(
@@ -42,8 +50,16 @@ class ChunkedDataset(BlockDataset):
         datareader: DataReader | None = None,
         cached_chunks: int = 4,
         data_version: int | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        offline: bool = False,
     ) -> None:
-        self._chunks = list_chunks(data_dir, version=data_version)
+        options = StoreOptions(
+            cache_dir=None if cache_dir is None else os.fspath(cache_dir),
+            storage_options=storage_options,
+            offline=offline,
+        )
+        self._chunks = list_chunks(data_dir, options, version=data_version)
         if self._chunks.counts is None:
             hint = f"Count them once: pyloader index {os.fspath(data_dir)}"
             raise DataDirError(
@@ -58,7 +74,7 @@ class ChunkedDataset(BlockDataset):
 
     @property
     def origin(self) -> str:
-        """The chunks' directory."""
+        """The chunks' directory, or their address."""
         return str(self._chunks.root)
 
     def read_block(self, block: int) -> Columns:

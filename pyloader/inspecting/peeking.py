@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from pyloader.columns import Columns, columns_bytes, row_count
 from pyloader.datareader import DataReader, read_chunk
+from pyloader.deliver import Pauses
 from pyloader.errors import ChunkReadError
-from pyloader.files import ChunkList
+from pyloader.files import ChunkList, FetchTerms, as_listed
 from pyloader.inspecting.beginnings import first_rows
 from pyloader.inspecting.contents import ColumnSummary, is_sorted_by_class, tally_columns
 from pyloader.options import format_bytes
@@ -65,9 +67,9 @@ def peek_chunks(
         what = f"has {format_bytes(int(chunks.sizes[largest]))}, too much to be read whole."
         raise ChunkReadError(chunks.path(largest), what, "Split it first, or leave out --all")
     reader = make_reader(chunks.path(first), manifest=chunks.manifest)
-    rows, share = first_rows(chunks.path(first), reader, reader_name=reader_name(reader))
+    rows, share = _first_rows(chunks, first, reader)
     if read_all:
-        parts = (read_chunk(reader, chunks.path(index)) for index in progress(range(len(chunks))))
+        parts = (_whole(chunks, index, reader) for index in progress(range(len(chunks))))
         columns = tally_columns(parts)
         num_samples: int | None = columns[0].num_rows if columns else 0
         is_counted = True
@@ -86,6 +88,26 @@ def peek_chunks(
         row_bytes=columns_bytes(rows) / max(1, row_count(rows)),
         sorted_columns=tuple(filter(is_sorted_by_class, columns if read_all else _order(chunks, reader, first, rows))),
     )
+
+
+def _first_rows(chunks: ChunkList, index: int, reader: DataReader) -> tuple[Columns, float | None]:
+    with _held(chunks, index) as path:
+        return first_rows(path, reader, reader_name=reader_name(reader))
+
+
+def _whole(chunks: ChunkList, index: int, reader: DataReader) -> Columns:
+    with _held(chunks, index) as path:
+        return read_chunk(reader, path)
+
+
+@contextlib.contextmanager
+def _held(chunks: ChunkList, index: int) -> Iterator[str]:
+    """Give the path of a chunk; one of a store is fetched into the cache before."""
+    if chunks.stored is None:
+        yield chunks.path(index)
+    else:
+        with chunks.held(index, FetchTerms(wait=Pauses())) as path, as_listed(chunks, index, path):
+            yield path
 
 
 def _num_samples(chunks: ChunkList, first: int, num_rows: int, share: float | None) -> tuple[int | None, bool]:
@@ -108,7 +130,7 @@ def _order(chunks: ChunkList, reader: DataReader, first: int, rows: Columns) -> 
     def parts() -> Iterator[Columns]:
         yield {name: rows[name] for name in suspects}
         for index in sorted({len(chunks) // 2, len(chunks) - 1} - {first}):
-            columns, _ = first_rows(chunks.path(index), reader, reader_name=reader_name(reader))
+            columns, _ = _first_rows(chunks, index, reader)
             yield {name: columns[name] for name in suspects if name in columns}
 
     return tally_columns(parts())

@@ -24,11 +24,11 @@ from pyloader.run.transient import waits_before_retries
 from pyloader.shuffle import CutRule
 from pyloader.world import resolve_world
 
-__all__ = ["in_version_of_state", "resolve"]
+__all__ = ["NUM_FETCHES", "in_version_of_state", "resolve"]
 
 _log = logging.getLogger("pyloader")
 
-_NUM_FETCHES = 8
+NUM_FETCHES = 8  # chunks of a store at the same time
 
 
 def resolve(given: LoaderArguments, *, version: int | None = None) -> LoaderOptions:
@@ -114,7 +114,7 @@ def _num_fetches(given: LoaderArguments, chunks: ChunkList) -> int:
     if chunks.stored is None:
         return 0
     num_readers = given.num_readers if given.num_workers else 1
-    return chunks.stored.register(num_fetches=_NUM_FETCHES if given.num_workers else 1, num_readers=num_readers)
+    return chunks.stored.register(num_fetches=NUM_FETCHES if given.num_workers else 1, num_readers=num_readers)
 
 
 def _reader(given: LoaderArguments, chunks: ChunkList) -> tuple[DataReader, Nulls | None]:

@@ -18,7 +18,7 @@ from pyloader.dataloader import DataLoader
 from pyloader.files import Verification
 from pyloader.testing.faults import FailingReads, FlakyReads, altered, flip_bit, truncate
 from pyloader.testing.laws import assert_same_batches, broken
-from pyloader.testing.numbering import numbered, rows_of
+from pyloader.testing.numbering import numbered, paths_here, rows_of
 from pyloader.testing.order import MAX_STEPS, MakeLoader
 
 __all__ = ["check_ctrl_c", "check_damage", "check_errors", "check_flaky_reads"]
@@ -108,14 +108,15 @@ def check_damage(make_loader: MakeLoader) -> None:
     entries = () if chunks.manifest is None else chunks.manifest.chunks
     if not entries or not all(entry.checksum for entry in entries):
         raise SkipTest(f"damage is found by checksums: pyloader index {chunks.root} --checksums")
+    paths = paths_here(chunks)
     victim = max(range(len(chunks)), key=lambda index: entries[index].num_bytes)
     for damage in (truncate, flip_bit):
         with tempfile.TemporaryDirectory() as directory:
-            copies = replace(chunks, root=Path(directory))
+            copies = replace(chunks, root=Path(directory), stored=None)
             for index in range(len(chunks)):
                 Path(copies.path(index)).parent.mkdir(parents=True, exist_ok=True)
-                os.symlink(os.path.abspath(chunks.path(index)), copies.path(index))
-            _copy(chunks.path(victim), copies.path(victim))
+                os.symlink(os.path.abspath(paths[index]), copies.path(index))
+            _copy(paths[victim], copies.path(victim))
             damage(copies.path(victim))
             verification = Verification(copies, always=False)
             parts = {"chunks": copies, "verification": verification, **_NO_SKIPS}
@@ -206,6 +207,6 @@ def _assert_names(loader: DataLoader, file: str, what: str) -> None:
 def _copy(source: str, target: str) -> None:
     os.unlink(target)
     if os.path.isdir(source):
-        shutil.copytree(source, target)
+        shutil.copytree(source, target, copy_function=shutil.copyfile)  # the cache has no file that may be written
     else:
         shutil.copyfile(source, target)

@@ -12,10 +12,12 @@ from pyloader.datacollator import DataCollator
 from pyloader.dataloader import DataLoader
 from pyloader.datareader import DataReader, read_chunk
 from pyloader.dataset import Dataset
+from pyloader.deliver import Pauses
 from pyloader.encode import encode_batch, taken_by
+from pyloader.files import ChunkList, FetchTerms
 from pyloader.testing.faults import altered
 
-__all__ = ["numbered", "rows_of", "where"]
+__all__ = ["numbered", "paths_here", "rows_of", "where"]
 
 _NUMBER = "pyloader_row"
 _ROWS = 2**32  # more than a chunk has
@@ -30,13 +32,22 @@ def numbered(loader: DataLoader, *, fail_at: int | None = None, error: Exception
       error: With this error.
     """
     run = loader._options.run
-    numbers = {run.chunks.path(index): index * _ROWS for index in range(len(run.chunks))}
+    numbers = {path: index * _ROWS for index, path in enumerate(paths_here(run.chunks))}
     return altered(
         loader,
         reader=_NumberedReads(run.reader, numbers),
         dataset=_NumberedDataset(run.dataset, fail_at, error),
         collator=_NumberedCollator(run.collator),
     )
+
+
+def paths_here(chunks: ChunkList) -> list[str]:
+    """Return where each chunk is on this machine; those of a store are fetched, and are where they will be read."""
+    paths, terms = [], FetchTerms(wait=Pauses())
+    for index in range(len(chunks)):
+        with chunks.held(index, terms) as path:
+            paths.append(path)
+    return paths
 
 
 def rows_of(batches: Sequence[Any]) -> list[list[int]]:

@@ -20,7 +20,7 @@ from pyloader.errors import MissingDependencyError, import_optional
 from pyloader.plan import row_keys
 from pyloader.testing.faults import SlowReads, altered
 from pyloader.testing.laws import assert_same_batches, batch_difference, broken
-from pyloader.testing.numbering import numbered, rows_of, where
+from pyloader.testing.numbering import numbered, paths_here, rows_of, where
 from pyloader.testing.readers import assert_same_columns
 
 __all__ = ["MAX_STEPS", "MakeLoader", "check_exactly_once", "check_parts", "check_processes", "check_same_batches"]
@@ -38,8 +38,9 @@ def check_parts(make_loader: MakeLoader) -> None:
     """
     with make_loader(num_workers=0) as loader:
         run = loader._options.run
+    paths = paths_here(run.chunks)
     for index in sorted({0, len(run.chunks) // 2, len(run.chunks) - 1}):
-        path, name = run.chunks.path(index), type(run.reader).__name__
+        path, name = paths[index], type(run.reader).__name__
         try:
             assert_same_columns(read_chunk(run.reader, path), read_chunk(run.reader, path), f"{name} read {path} twice")
         except AssertionError as exc:
@@ -86,10 +87,8 @@ def check_exactly_once(make_loader: MakeLoader) -> None:
     """
     loader = numbered(make_loader(num_workers=0, num_epochs=1, world=None))
     run = loader._options.run
-    chunks = range(len(run.chunks))
-    total = sum(
-        len(next(iter(read.values()), ())) for read in (read_chunk(run.reader, run.chunks.path(i)) for i in chunks)
-    )
+    reads = (read_chunk(run.reader, path) for path in paths_here(run.chunks))
+    total = sum(len(next(iter(read.values()), ())) for read in reads)
     for epoch in range(2):
         dropped, filled = loader.stats().dropped, loader.stats().filled
         times = Counter(number for rows in rows_of(list(loader)) for number in rows)

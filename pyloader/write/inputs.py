@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from pyloader.errors import SplitError
 from pyloader.files import packing_of, store_scheme, suffix_of
+from pyloader.files.stores import printable
 from pyloader.read.dialect import Dialect
 from pyloader.write.array_files import array_file, arrays_as_columns, npz_members
 from pyloader.write.arrow_files import arrow_sources
@@ -293,7 +294,7 @@ def _expand(names: Sequence[_Name]) -> list[str]:
             found = [name]
         elif not (found := sorted(filter(os.path.isfile, glob.glob(name, recursive=True)))):
             pipe = "Copy it to a disk first, or pipe it: ... | pyloader split - DIR --from jsonl"
-            raise SplitError(name, "there is no such file.", pipe if store_scheme(name) else "")
+            raise SplitError(printable(name), "there is no such file.", pipe if store_scheme(name) else "")
         if twice := set(paths).intersection(found):
             raise SplitError(min(twice), "is named twice.", "Name each file once")
         paths += found

@@ -17,6 +17,7 @@ from typing import Any
 
 from pyloader.errors import OutputDirError
 from pyloader.files import MANIFEST_NAME, Manifest, origins_of, store_scheme
+from pyloader.files.stores import printable
 
 __all__ = [
     "check_is_path",
@@ -37,7 +38,7 @@ def check_is_path(output_dir: str | os.PathLike[str]) -> None:
     """
     if scheme := store_scheme(output_dir):
         what = f"is an address ({scheme}://), and chunks are written to a directory."
-        raise OutputDirError(os.fspath(output_dir), what, "Name one, and copy it there when it is complete")
+        raise OutputDirError(printable(os.fspath(output_dir)), what, "Name one, and copy it there when it is complete")
 
 
 def deleting(found: Mapping[str, Manifest]) -> str:

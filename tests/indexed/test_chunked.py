@@ -7,8 +7,9 @@ import pickle
 
 import numpy as np
 import pytest
+from store_server import StoreServer
 
-from pyloader.errors import DataDirError, DatasetError
+from pyloader.errors import ChunkReadError, DataDirError, DatasetError, StoreError
 from pyloader.indexed.chunked import ChunkedDataset
 from pyloader.write import split
 
@@ -82,3 +83,27 @@ def test_a_copy_by_pickle_lists_the_chunks_again(arrays):
     dataset = ChunkedDataset(arrays, cached_chunks=2)
     copied = pickle.loads(pickle.dumps(dataset))
     np.testing.assert_equal(copied[[5, 77]], dataset[[5, 77]])
+
+
+@pytest.mark.parametrize("kind", ["arrays", "lines"])
+def test_the_samples_of_a_store_are_those_of_the_disk_and_each_chunk_comes_once(request, tmp_path, kind):
+    chunks = request.getfixturevalue(kind)
+    expected = ChunkedDataset(chunks)
+    with StoreServer() as server:
+        server.put_directory(chunks, "bucket/chunks")
+        where = {"storage_options": server.s3_options, "cache_dir": tmp_path / "cache"}
+        dataset = ChunkedDataset("s3://bucket/chunks", **where)
+        assert dataset.origin == "s3://bucket/chunks"
+        with pytest.raises(ChunkReadError, match=r"s3://bucket/chunks/chunk-\S+ ?:? ?is not in the cache"):
+            ChunkedDataset("s3://bucket/chunks", offline=True, **where)[0]
+        for found in (dataset, pickle.loads(pickle.dumps(dataset))):
+            assert len(found) == len(expected)
+            rows, wanted = found[:], expected[:]
+            for name in wanted:
+                np.testing.assert_array_equal(rows[name], wanted[name])
+        asked = {name: number for name, number in server.requests.items() if name.startswith("GET bucket/chunks/chunk")}
+        assert set(asked.values()) == {1}
+    offline = ChunkedDataset("s3://bucket/chunks", offline=True, **where)  # the server has ended
+    assert str(offline[0]) == str(expected[0])
+    with pytest.raises(StoreError, match=r"is not in the cache .* pyloader fetch s3://bucket/others"):
+        ChunkedDataset("s3://bucket/others", offline=True, **where)

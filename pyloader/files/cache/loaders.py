@@ -38,6 +38,10 @@ class CacheUser:
         """Return an entry if it is there, without waiting."""
         return pinned(self._directory, identity)
 
+    def has(self, identity: Identity) -> bool:
+        """Tell whether an entry is there; it may have to be compared before it is used."""
+        return (self._directory.entries / identity.name).exists()
+
     def get(self, identity: Identity, fill: Fill, *, wait: Wait, deadline_seconds: float = 60) -> Pinned:
         """Return an entry; when it is not there, `fill` fetches it.
 

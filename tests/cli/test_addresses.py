@@ -1,0 +1,99 @@
+"""Commands that only read take addresses of object stores; others say what to do today."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pyloader import DataLoader
+from pyloader.cli.main import main
+
+URL = "s3://corpus/web"
+
+
+def typed(capsys, *words, code=0):
+    assert main(list(map(str, words))) == code
+    out, err = capsys.readouterr()
+    assert "Traceback" not in err
+    return (err if code == 2 else out).splitlines()
+
+
+def test_peek_shows_what_a_store_holds_and_how_much_of_it_is_here(server, capsys, tmp_path):
+    lines = typed(capsys, "peek", f"{URL}/")
+    assert lines[0].startswith(f"{URL}   1,000 samples, 8 chunks of 125   jsonl.zst, ")
+    assert " in the store, about " in lines[0]
+    assert lines[1].startswith(f"cache             {tmp_path}/cache   1") and "of it is here: 1 chunk, " in lines[1]
+    assert any(line.startswith("to read") and f'DataLoader(data_dir="{URL}"' in line for line in lines)
+    fetched = [name for name in server.requests if "chunk-" in name]
+    assert fetched == [name for name in fetched if "chunk-00000" in name]
+
+    assert typed(capsys, "fetch", URL, "-q") == []
+    assert typed(capsys, "peek", URL)[1].endswith("cache   all of it is here")
+    told = json.loads("".join(typed(capsys, "peek", URL, "--json", "--all")))
+    assert (told["path"], told["num_samples"], told["cached_bytes"]) == (URL, 1000, told["disk_bytes"])
+
+
+def test_peek_of_chunks_without_a_manifest_says_where_one_is_made(server, capsys):
+    del server.objects["corpus/web/manifest.json"]
+    lines = typed(capsys, "peek", URL, "--samples", 0)
+    (how,) = [line for line in lines if line.startswith("not indexed")]
+    assert "where the chunks lie on a disk, pyloader index DIR" in how
+    assert not [line for line in lines if "split" in line]
+
+
+def test_a_damaged_chunk_of_a_store_is_named_by_its_address(server, capsys):
+    name = "corpus/web/chunk-00000.jsonl.zst"
+    data = bytearray(server.objects[name].data.read_bytes())
+    server.put(name, bytes(data[:-20] + bytes(20)))
+    (line,) = typed(capsys, "peek", URL, code=2)
+    assert f"{URL}/chunk-00000.jsonl.zst: " in line and "entries" not in line
+
+
+def test_bench_measures_a_store_and_compares_only_what_came_from_the_cache(server, capsys):
+    lines = typed(capsys, "bench", URL, "--seconds", "0.02", "-q", "--alone")
+    assert lines[0].startswith(f"chunks        {URL}   1,000 samples, 8 chunks, ") and "in the store" in lines[0]
+    (store,) = [line for line in lines if line.startswith("store ")]
+    assert " kB fetched   " in store and "chunks were in the cache" in store
+    assert [line for line in lines if line.startswith("next") and f"pyloader fetch {URL}   and measure again" in line]
+    typed(capsys, "fetch", URL)
+    lines = typed(capsys, "bench", URL, "--seconds", "0.02", "-q", "--alone")
+    assert "0 B fetched" in "".join(lines) and "pyloader fetch" not in "".join(lines)
+
+
+def test_locate_and_audit_read_only_the_list_of_a_store(server, capsys, tmp_path, web_chunks):
+    options = {"batch_size": 100, "shuffle": True, "audit_dir": tmp_path / "receipts", "num_epochs": 1}
+    with DataLoader(data_dir=web_chunks, **options) as loader:
+        next(loader)
+        (tmp_path / "state.json").write_text(json.dumps(loader.state_dict()))
+        list(loader)
+    for words in (["locate", tmp_path / "state.json"], ["audit", tmp_path / "receipts"]):
+        assert typed(capsys, *words, URL, "--json") == typed(capsys, *words, web_chunks, "--json")
+    assert not [name for name in server.requests if "chunk-" in name]
+
+
+@pytest.mark.parametrize(
+    ("words", "today"),
+    [
+        (["verify", URL], 'DataLoader(verify="first")'),
+        (["index", URL], "Index a copy on a disk, and put its manifest.json beside the chunks in the store"),
+        (["compact", URL], "Compact a copy on a disk"),
+        (["split", URL, "chunks"], "Copy it to a disk first, or pipe it"),
+        (["split", "-", URL], "Name one, and copy it there when it is complete"),
+        (["peek", URL, "--versions"], "Copy the set to a disk"),
+    ],
+)
+def test_what_takes_no_address_says_what_to_do_today(server, capsys, tmp_path, monkeypatch, words, today):
+    monkeypatch.chdir(tmp_path)
+    (line,) = typed(capsys, *words, code=2)
+    assert URL in line and today in line
+    assert not [path for path in tmp_path.iterdir() if path.name != "cache"]
+
+
+def test_no_screen_shows_what_is_secret_in_an_address(server, capsys):
+    place = f"{server.url.replace('http://', 'http://me:planted@')}/corpus/web?signature=planted"
+    for words in (["peek"], ["bench", "--alone", "--seconds", "0.02"], ["fetch"], ["verify"], ["index"], ["compact"]):
+        main([*words, place])
+        assert "planted" not in "".join(capsys.readouterr())
+    main(["cache", "ls"])
+    assert "planted" not in "".join(capsys.readouterr())
