@@ -41,8 +41,16 @@ def test_every_python_block_of_the_docs_runs(monkeypatch, tmp_path):
     for table in ("_CLASSES", "_NAMES"):  # what a block registers is forgotten afterwards
         monkeypatch.setattr(registry, table, dict(getattr(registry, table)))
     for document in sorted(PROJECT.glob("docs/**/*.md")):
-        if document.name in ("audit.md", "indexed.md", "ray.md", "testing.md", "torch.md", "tensorflow.md"):
-            continue  # they need files, or frameworks: test_docs.py in their directories of tests has them
+        if document.name in (
+            "audit.md",
+            "indexed.md",
+            "ray.md",
+            "stores.md",
+            "testing.md",
+            "torch.md",
+            "tensorflow.md",
+        ):
+            continue  # they need files, servers, or frameworks: test_docs.py in their directories of tests has them
         if document.name.startswith("jax"):
             continue  # they need JAX, and are run in tests/jax
         names = {"np": np, "pyloader": pyloader}

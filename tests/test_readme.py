@@ -1,5 +1,6 @@
 """The README is run, and the pages that it names first: Python blocks, commands, screens, the table of errors."""
 
+import contextlib
 import json
 import re
 import shlex
@@ -9,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from products import ALL
+from store_server import StoreServer
 
 from pyloader import DataLoader, DataReader, Dataset, split
 from pyloader.cli.main import main
+from pyloader.errors import CacheError
 from pyloader.testing import SlowReads, altered
 
 GSM8K = Path(__file__).resolve().parent / "data" / "gsm8k_train.jsonl"
@@ -179,6 +182,37 @@ def _bomb():
     _next(data_dir="raw", max_bytes="50MB")
 
 
+@contextlib.contextmanager
+def _store():
+    """Chunks of 9 MB at s3://corpus/web; an error of the cache names it as at home."""
+    with StoreServer() as server:
+        for number in range(2):
+            server.put(f"corpus/web/chunk-{number}.jsonl", b'{"n": 1}\n' * 1_000_000)
+        try:
+            yield server, {"data_dir": "s3://corpus/web", "storage_options": server.s3_options, "cache_dir": "cache"}
+        except CacheError as error:
+            error.path = "~/.cache/pyloader/chunks"
+            raise
+
+
+def _wrong_keys():
+    with _store() as (server, where):
+        server.add_fault("*", status=403, message="InvalidAccessKeyId", times=None)
+        _next(**where)
+
+
+def _small_cache():
+    with _store() as (_, where):
+        _next(cache_bytes="10MB", **where)
+
+
+def _not_here():
+    with _store() as (_, where):
+        _next(num_workers=0, **where)  # only the first chunk comes
+        with DataLoader(offline=True, batch_size=100_000, **where) as loader:
+            list(loader)
+
+
 DEEDS = {
     '`DataLoader("chunks/")`': lambda: DataLoader("chunks/"),
     "`drop_last=True`": lambda: DataLoader(data_dir="chunks/train", drop_last=True),
@@ -193,6 +227,9 @@ DEEDS = {
     "a table with a loose quote": _loose_quote,
     "a chunk that changed under the loader": _changed_chunk,
     "a file that unpacks to far too much": _bomb,
+    "keys that the store does not take": _wrong_keys,
+    "a cache too small for two chunks": _small_cache,
+    "`offline=True` before all is here": _not_here,
 }
 
 

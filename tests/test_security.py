@@ -1,5 +1,6 @@
 """What SECURITY.md says is so: files from strangers run no code, and worker processes can be reached by nobody else."""
 
+import contextlib
 import json
 import os
 import pickle
@@ -8,12 +9,16 @@ import socket
 import stat
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
+from store_server import StoreServer
 
 from pyloader import ChunkWriter, DataLoader, DataReader, PyLoaderError, indexed
 from pyloader.cli.main import main
+from pyloader.columns import ColumnSpec
 from pyloader.errors import ManifestError
+from pyloader.files import ChunkEntry, Manifest
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -46,6 +51,26 @@ def test_every_test_that_the_page_names_is_there():
     }
     assert len(named) > 10
     assert not set(named) - there
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../evil.jsonl", "a/../../../evil.jsonl", "..\\evil.jsonl", "%2e%2e/evil.jsonl", "x/..", "a\nb.jsonl", "..."],
+)
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_name_of_a_store_leads_nowhere_outside_of_the_cache(tmp_path, name, listed):
+    line = b'{"n": 1}\n'
+    with StoreServer() as server:
+        server.put("bucket/data/a.jsonl", line)
+        server.put(f"bucket/data/{name}", line)
+        if listed:
+            chunks = tuple(ChunkEntry(file=file, num_samples=1, num_bytes=len(line)) for file in ("a.jsonl", name))
+            manifest = Manifest(columns=(ColumnSpec("n", "array", "int64"),), reader="jsonl", chunks=chunks)
+            server.put("bucket/data/manifest.json", msgspec.json.encode(manifest))
+        where = {"storage_options": server.s3_options, "cache_dir": tmp_path / "cache" / "of" / "chunks"}
+        with contextlib.suppress(PyLoaderError), DataLoader(data_dir="s3://bucket/data", **where) as loader:
+            assert {number for batch in loader for number in batch["n"].tolist()} == {1}
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and not path.is_relative_to(where["cache_dir"])]
 
 
 @pytest.mark.parametrize("form", ["a.npy", "a.npz", "a.columns"])

@@ -157,6 +157,10 @@ class StoredChunks:
         """The directory of the cache."""
         return str(cache_directory(self.options.cache_dir).root)
 
+    def is_here(self, index: int) -> bool:
+        """Tell whether a chunk is in the cache."""
+        return self.user.has(self._identity(index))
+
     def are_here(self) -> np.ndarray:
         """Tell which chunks are in the cache: a bool array of shape [number of chunks]."""
         here = cached_names(cache_directory(self.options.cache_dir))
