@@ -35,6 +35,9 @@ COMMANDS = [
     (["starting.py", "--samples", "9000"], "window 8: reading"),
     (["splitting.py", "--megabytes", "0.3", "--repeat", "1", "--only", "pyloader, jsonl.zst"], "pyloader, jsonl.zst"),
     (["splitting_cost.py", "--terabytes", "0.04", "--scale", "20000", "--row-bytes", "60"], "range tasks"),
+    (["stores.py", "ranks", "--chunks", "8"], "epoch 1, 4 ranks: 0 requests"),
+    (["stores.py", "evicting", "--chunks", "160"], "Belady's rule for 48 chunks"),
+    (["stores.py", "cold", "--chunks", "2"], "server 50 ms, 100 MB/s: bare"),
     (["scaling.py", "--most", "5", "--repeat", "1", "--seconds", "0.1"], "10^5   pyloader.indexed"),
 ]
 WITH_FRAMEWORKS = [
@@ -64,7 +67,7 @@ WITH_FRAMEWORKS = [
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
 def test_it_runs_and_shows_its_figures(tmp_path, command, shows):
-    for word, package in (("jit.py", "jax"), ("placing.py", "torch"), ("torch", "torch")):
+    for word, package in (("jit.py", "jax"), ("placing.py", "torch"), ("torch", "torch"), ("stores.py", "obstore")):
         if word in command:
             pytest.importorskip(package)
     check_runs(tmp_path, command, shows)

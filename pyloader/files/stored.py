@@ -7,6 +7,7 @@ import shutil
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from pyloader.files.cache import (
 from pyloader.files.cache.identity import room_of_files, room_of_name
 from pyloader.files.cache.plans import plan_bytes
 from pyloader.files.fetching import FetchTerms, fetch_object
+from pyloader.files.manifest import checksum_of
 from pyloader.files.stores import Address, Store, Stored, open_store
 from pyloader.options import format_bytes
 
@@ -43,12 +45,14 @@ class StoreOptions:
       cache_bytes: The most that is kept there; None is what the directory says, at first half of what is free.
       storage_options: Options of the store, such as keys.
       offline: Whether nothing is asked of the store: what the cache has is all there is.
+      verifies: Whether what is fetched is compared with its checksum in the manifest before the cache keeps it.
     """
 
     cache_dir: str | None = None
     cache_bytes: int | None = None
     storage_options: Mapping[str, Any] | None = field(default=None, repr=False)  # keys may be among them
     offline: bool = False
+    verifies: bool = False
 
 
 class StoredChunks:
@@ -59,20 +63,26 @@ class StoredChunks:
       objects: Of each chunk its object; several, where the chunk is a directory of columns.
       names: The chunks' names below the address.
       options: How they are read.
+      checksums: Of each chunk what its manifest says; none where there is no manifest.
     """
 
     def __init__(
-        self, address: Address, names: Sequence[str], objects: Sequence[tuple[Stored, ...]], options: StoreOptions
+        self,
+        address: Address,
+        names: Sequence[str],
+        objects: Sequence[tuple[Stored, ...]],
+        options: StoreOptions,
+        checksums: Sequence[str] = (),
     ) -> None:
         self.address, self.options = address, options
-        self._names, self._objects = names, objects
+        self._names, self._objects, self._checksums = names, objects, checksums
         self._user: CacheUser | None = None
         self._store: Store | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_user": None, "_store": None}  # each process has its own
 
-    @property
+    @cached_property
     def keys(self) -> np.ndarray:
         """uint64 array of shape [number of chunks]: what the cache calls each in plans."""
         return np.array([self._identity(index).key for index in range(len(self._objects))], np.uint64)
@@ -142,7 +152,13 @@ class StoredChunks:
                 place = path / stored.name.rpartition("/")[2] if identity.members else path
                 with open(place, "r+b", buffering=0) as file:
                     checksums.append(fetch_object(self._opened(), stored, file, terms))
-            return None if identity.members else checksums[0]
+            checksum = checksum_of(path) if identity.members else checksums[0]
+            wanted = self._checksums[index] if self.options.verifies and self._checksums else ""
+            if wanted not in ("", checksum):
+                what = "came with other bytes than its manifest was made of: the checksum differs."
+                hint = "It is not kept. Read it again; if it comes so again, put the chunk there anew"
+                raise ChunkReadError(self.address.of(self._names[index]), what, hint)
+            return checksum
 
         return self.user.get(identity, fill, wait=terms.wait, deadline_seconds=terms.deadline_seconds)
 

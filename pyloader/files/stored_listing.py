@@ -143,7 +143,8 @@ def _chunk_list(
     address: Address, chunks: dict[str, tuple[Stored, ...]], manifest: Manifest | None, options: StoreOptions
 ) -> ChunkList:
     sizes = np.array([sum(stored.size for stored in parts) for parts in chunks.values()], np.int64)
-    stored = StoredChunks(address, tuple(chunks), tuple(chunks.values()), options)
+    checksums = () if manifest is None else tuple(entry.checksum for entry in manifest.chunks)
+    stored = StoredChunks(address, tuple(chunks), tuple(chunks.values()), options, checksums)
     return ChunkList(str(address), tuple(chunks), sizes, manifest, stored=stored)
 
 

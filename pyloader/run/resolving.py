@@ -106,6 +106,7 @@ def _store_options(given: LoaderArguments) -> StoreOptions:
         cache_bytes=None if given.cache_bytes is None else parse_bytes(given.cache_bytes),
         storage_options=given.storage_options,
         offline=bool(given.offline),
+        verifies=given.verify != "never",
     )
 
 

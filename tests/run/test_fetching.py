@@ -207,15 +207,22 @@ class TestFailures:
         assert isinstance(error, ChunkReadError)
         assert was in str(error) and server.objects[name].etag in str(error)
 
-    def test_wrong_bytes_of_the_right_length_are_found_by_the_checksum(self, server, tmp_path):
-        with ChunkWriter(tmp_path / "chunks", format="columns", chunk_samples=5) as writer:
+    @pytest.mark.parametrize("chunk_format", ["columns", "parquet"])
+    def test_wrong_bytes_of_the_right_length_are_found_by_the_checksum_and_not_kept(
+        self, server, tmp_path, chunk_format
+    ):
+        with ChunkWriter(tmp_path / "chunks", format=chunk_format, chunk_samples=5) as writer:
             for number in range(20):
                 writer.write({"x": number})
         server.put_directory(tmp_path / "chunks", "bucket/chunks")
-        server.add_fault("*.npy", body=lambda data: data[:-8] + bytes(8), times=None)
-        with DataLoader(**from_store(server, tmp_path / "cache"), batch_size=5, verify="first") as loader:
+        server.add_fault("*chunk-00002*", method="GET", body=lambda data: data[:-8] + bytes(8))
+        place = {**from_store(server, tmp_path / "cache"), "batch_size": 5, "verify": "first"}
+        with DataLoader(**place) as loader:
             _, error = until_error(loader)
-        assert "checksum" in str(error)
+        assert isinstance(error, ChunkReadError)
+        assert "came with other bytes than its manifest was made of: the checksum differs" in str(error)
+        with DataLoader(**place) as loader, DataLoader(data_dir=tmp_path / "chunks", batch_size=5) as on_disk:
+            assert same_batches(list(loader), list(on_disk))  # which is the remedy
 
 
 class TestEnds:

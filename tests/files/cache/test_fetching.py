@@ -34,7 +34,7 @@ def waits(*moves):
     left = list(moves)
 
     def wait(seconds):
-        assert 0.02 <= seconds <= 0.2
+        assert 0.002 <= seconds <= 0.2
         return left.pop(0)()
 
     return wait
