@@ -110,12 +110,11 @@ def _store_options(given: LoaderArguments) -> StoreOptions:
     )
 
 
-def _num_fetches(given: LoaderArguments, chunks: ChunkList) -> int:
-    """Return how many chunks of a store are fetched at the same time, as many as the cache has room for."""
-    if chunks.stored is None:
-        return 0
-    num_readers = given.num_readers if given.num_workers else 1
-    return chunks.stored.register(num_fetches=_NUM_FETCHES if given.num_workers else 1, num_readers=num_readers)
+def _register(given: LoaderArguments, chunks: ChunkList) -> None:
+    """Register in the cache how many chunks of a store are fetched and read at the same time."""
+    if chunks.stored is not None:
+        num_readers = given.num_readers if given.num_workers else 1
+        chunks.stored.register(num_fetches=_NUM_FETCHES if given.num_workers else 1, num_readers=num_readers)
 
 
 def _reader(given: LoaderArguments, chunks: ChunkList) -> tuple[DataReader, Nulls | None]:
@@ -170,6 +169,7 @@ def _run(
     )
     check_workers(given.worker_kind, given.num_workers)
     audited = given.audit_dir is not None
+    _register(given, chunks)
     return RunOptions(
         chunks=chunks,
         reader=reader,
@@ -183,7 +183,6 @@ def _run(
         max_bytes=parse_memory("max_bytes", given.max_bytes),
         row_bytes=chunks.row_bytes if given.datareader is None and nulls is None else None,
         num_readers=given.num_readers,
-        num_fetches=_num_fetches(given, chunks),
         num_workers=given.num_workers,
         worker_kind=given.worker_kind,
         verification=verification_of(chunks, given.verify),
