@@ -110,11 +110,12 @@ def _store_options(given: LoaderArguments) -> StoreOptions:
     )
 
 
-def _register(given: LoaderArguments, chunks: ChunkList) -> None:
-    """Register in the cache how many chunks of a store are fetched and read at the same time."""
-    if chunks.stored is not None:
-        num_readers = given.num_readers if given.num_workers else 1
-        chunks.stored.register(num_fetches=_NUM_FETCHES if given.num_workers else 1, num_readers=num_readers)
+def _num_fetches(given: LoaderArguments, chunks: ChunkList) -> int:
+    """Return how many chunks of a store are fetched at the same time, as many as the cache has room for."""
+    if chunks.stored is None:
+        return 0
+    num_readers = given.num_readers if given.num_workers else 1
+    return chunks.stored.register(num_fetches=_NUM_FETCHES if given.num_workers else 1, num_readers=num_readers)
 
 
 def _reader(given: LoaderArguments, chunks: ChunkList) -> tuple[DataReader, Nulls | None]:
@@ -169,7 +170,7 @@ def _run(
     )
     check_workers(given.worker_kind, given.num_workers)
     audited = given.audit_dir is not None
-    _register(given, chunks)
+    _num_fetches(given, chunks)  # what the cache cannot hold is said here, and not when the first chunk is read
     return RunOptions(
         chunks=chunks,
         reader=reader,
