@@ -79,18 +79,20 @@ def fetch_object(store: Store, stored: Stored, file: BinaryIO, terms: FetchTerms
 
 
 def ask_again(ask: Callable[[], T]) -> T:
-    """Return what `ask` answers; it is called up to 4 times, some seconds in all, while it fails for what may pass.
+    """Return what `ask` answers; it is called up to 4 times within 10 seconds while it fails for what may pass.
 
     Raises:
       StoreError: what it raises.
     """
+    end = time.monotonic() + _LONGEST_WAIT_SECONDS
     for number in range(1, _NUM_TRIES):
         try:
             return ask()
         except StoreError as exc:
-            if not exc.may_pass:
+            seconds_left = end - time.monotonic()
+            if not exc.may_pass or seconds_left <= 0:
                 raise
-            time.sleep(min(_wait_seconds(number, exc.retry_after_seconds), _LONGEST_WAIT_SECONDS))
+            time.sleep(min(seconds_left, _wait_seconds(number, exc.retry_after_seconds)))
     return ask()
 
 

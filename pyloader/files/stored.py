@@ -76,6 +76,7 @@ class StoredChunks:
     ) -> None:
         self.address, self.options = address, options
         self._names, self._objects, self._checksums = names, objects, checksums
+        self._registered = 1, 1  # how many are fetched, and how many others kept, at the same time
         self._user: CacheUser | None = None
         self._store: Store | None = None
 
@@ -115,7 +116,7 @@ class StoredChunks:
                     raise
                 num_fetches //= 2
             else:
-                self._user = user
+                self._user, self._registered = user, (num_fetches, num_readers)
                 weakref.finalize(self, user.close)
                 return num_fetches
 
@@ -125,13 +126,23 @@ class StoredChunks:
             self._user.close()
             self._user = None
 
+    def num_fetches(self) -> int:
+        """Return how many chunks may be fetched at the same time."""
+        self._register_again()
+        return self._registered[0]
+
     @property
     def user(self) -> CacheUser:
         """The cache, as this loader uses it."""
-        if self._user is None:
-            self.register(num_fetches=1, num_readers=1)
+        self._register_again()
         assert self._user is not None
         return self._user
+
+    def _register_again(self) -> None:
+        """Register in a copy, or after closing, what was registered before."""
+        if self._user is None:
+            num_fetches, num_readers = self._registered
+            self.register(num_fetches=num_fetches, num_readers=num_readers)
 
     def hold(self, index: int, terms: FetchTerms) -> Pinned:
         """Return a chunk in the cache, which stays there until it is released; it is fetched when it is not there.

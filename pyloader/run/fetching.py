@@ -40,8 +40,9 @@ class Fetching(Step):
         counters: Counters,
     ) -> None:
         self._options, self._stored, self._steps, self._counters = options, stored, steps, counters
-        self._num_fetches = options.num_fetches if options.num_workers else 0
-        self._budget = Budget(options.num_fetches)
+        num_fetches, self._user = stored.num_fetches(), stored.user
+        self._num_fetches = num_fetches if options.num_workers else 0
+        self._budget = Budget(num_fetches)
         self._lock = Lock()
         self._ahead: dict[int, deque[Pinned | Exception]] = {}
         self._start, self._end_epoch, self._num_planned, self._num_done = start, end_epoch, 0, 0
@@ -79,7 +80,7 @@ class Fetching(Step):
                 end_epoch = epoch + 2 if self._end_epoch is None else min(epoch + 2, self._end_epoch)
                 reads = self._options.streams.read_tasks(start=start, end_epoch=end_epoch)
                 chunks = np.fromiter((read.chunk for read in reads), np.int64)
-                self._stored.user.foresee(keys[chunks], first=self._num_planned)
+                self._user.foresee(keys[chunks], first=self._num_planned)
             self._num_planned += 1
             yield task
 
@@ -107,7 +108,7 @@ class Fetching(Step):
             found.release()
             with self._lock:
                 self._num_done += 1
-                self._stored.user.advance(self._num_done)
+                self._user.advance(self._num_done)
 
     def drop(self, index: int) -> None:
         """Release what was fetched of a chunk that will not be read."""

@@ -36,7 +36,6 @@ class RunOptions:
     # what a row takes, where the manifest says so: all its columns are arrays, read as it says; else None
     row_bytes: int | None
     num_readers: int  # threads that read
-    num_fetches: int  # chunks of a store that are fetched at the same time, or wait to be read
     num_workers: int  # threads that make batches; 0 does everything in the caller's thread
     worker_kind: str  # where the user's code runs: in these threads ("thread"), or in a process for each ("process")
     verification: Verification | None  # compares chunks with their checksums before they are read; None trusts them

@@ -170,6 +170,7 @@ def _run(
     )
     check_workers(given.worker_kind, given.num_workers)
     audited = given.audit_dir is not None
+    _num_fetches(given, chunks)  # what the cache cannot hold is said here, and not when the first chunk is read
     return RunOptions(
         chunks=chunks,
         reader=reader,
@@ -183,7 +184,6 @@ def _run(
         max_bytes=parse_memory("max_bytes", given.max_bytes),
         row_bytes=chunks.row_bytes if given.datareader is None and nulls is None else None,
         num_readers=given.num_readers,
-        num_fetches=_num_fetches(given, chunks),
         num_workers=given.num_workers,
         worker_kind=given.worker_kind,
         verification=verification_of(chunks, given.verify),

@@ -8,9 +8,9 @@ import threading
 import pytest
 from store_server import StoreServer
 
-from pyloader.errors import ChunkReadError, ClosedError
+from pyloader.errors import ChunkReadError, ClosedError, StoreError
 from pyloader.files import FetchTerms
-from pyloader.files.fetching import fetch_object
+from pyloader.files.fetching import ask_again, fetch_object
 from pyloader.files.manifest import checksum_of
 from pyloader.files.stores import open_store
 
@@ -194,3 +194,17 @@ def test_whoever_is_closed_while_it_waits_asks_no_more(server):
     with pytest.raises(ClosedError):
         fetch()
     assert fetch.num_requests() == 1
+
+
+def test_who_asks_in_vain_for_ten_seconds_is_told_so(monkeypatch):
+    now, asked = [0.0], []
+    monkeypatch.setattr("pyloader.files.fetching.time.monotonic", lambda: now[0])
+
+    def ask() -> None:
+        asked.append(now[0])
+        now[0] += 20
+        raise StoreError("s3://bucket", "could not be accessed: nothing came for 20 s.", may_pass=True)
+
+    with pytest.raises(StoreError, match="nothing came"):
+        ask_again(ask)
+    assert asked == [0]

@@ -17,6 +17,8 @@ from watching import error_in_forked_child, until_error
 
 from pyloader import DataLoader
 from pyloader.errors import ChunkReadError, ForkError
+from pyloader.files.cache import cache_directory
+from pyloader.files.cache.plans import live_plans
 from pyloader.testing.open_resources import loader_threads
 from pyloader.write import ChunkWriter
 
@@ -96,6 +98,13 @@ class TestSameBatches:
         with _numbered(**from_store(server, tmp_path / "cache")) as loader, pickle.loads(pickle.dumps(loader)) as copy:
             assert ids_of(copy) == ids_of(loader)
         assert set(gets(server).values()) == {1}
+
+    def test_a_copy_claims_of_the_cache_what_the_first_one_does(self, server, counted, tmp_path):
+        with _numbered(**from_store(server, tmp_path / "cache")) as loader, pickle.loads(pickle.dumps(loader)) as copy:
+            next(copy)
+            claims = [plan.needed for plan in live_plans(cache_directory(tmp_path / "cache").plans)]
+            assert len(claims) == 2
+            assert claims[0] == claims[1]
 
     def test_ranks_on_one_cache_fetch_each_chunk_once(self, server, counted, tmp_path):
         options = {"batch_size": 2, "shuffle": True, "shuffle_window": 2, "last_batch": "pad"}
