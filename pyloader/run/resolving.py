@@ -110,12 +110,16 @@ def _store_options(given: LoaderArguments) -> StoreOptions:
     )
 
 
-def _num_fetches(given: LoaderArguments, chunks: ChunkList) -> int:
-    """Return how many chunks of a store are fetched at the same time, as many as the cache has room for."""
+def _register(given: LoaderArguments, chunks: ChunkList) -> None:
+    """Say to the cache what the loader needs at once, so that what it cannot hold is an error now.
+
+    Raises:
+      CacheError: it cannot.
+    """
     if chunks.stored is None:
-        return 0
+        return
     num_readers = given.num_readers if given.num_workers else 1
-    return chunks.stored.register(num_fetches=NUM_FETCHES if given.num_workers else 1, num_readers=num_readers)
+    chunks.stored.register(num_fetches=NUM_FETCHES if given.num_workers else 1, num_readers=num_readers)
 
 
 def _reader(given: LoaderArguments, chunks: ChunkList) -> tuple[DataReader, Nulls | None]:
@@ -170,7 +174,7 @@ def _run(
     )
     check_workers(given.worker_kind, given.num_workers)
     audited = given.audit_dir is not None
-    _num_fetches(given, chunks)  # what the cache cannot hold is said here, and not when the first chunk is read
+    _register(given, chunks)
     return RunOptions(
         chunks=chunks,
         reader=reader,
