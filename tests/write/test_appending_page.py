@@ -21,7 +21,7 @@ def write_day(day: int, num_rows: int) -> None:
 
 def as_shown(text: str) -> list[str]:
     """Return lines without what differs from run to run: times, memory, and sizes that depend on the compressor."""
-    return [re.sub(r"[\d.,]+ (s|[kM]?B)\b|\d+-\d+-\d+ \d+:\d+", "N", line) for line in text.splitlines()]
+    return [re.sub(r"[\d.,]+ (s|[kMG]?B)\b|\d+-\d+-\d+ \d+:\d+", "N", line) for line in text.splitlines()]
 
 
 def test_the_commands_of_the_page_say_what_it_shows(
