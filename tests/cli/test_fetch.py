@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import threading
 
 import numpy as np
 import pytest
@@ -14,9 +11,10 @@ import pytest
 import pyloader
 from pyloader import DataLoader
 from pyloader.cli.main import main
-from pyloader.deliver import Steps
+from pyloader.deliver import Budget
 from pyloader.errors import CacheError, ChunkReadError, DataDirError
 from pyloader.files.cache import cache_directory, cache_entries, fetching
+from pyloader.run import filling
 
 URL = "s3://corpus/web"
 
@@ -94,10 +92,16 @@ def test_a_cache_that_holds_other_data_makes_room_and_keeps_all_of_this(server, 
 
 
 def test_a_fetch_that_was_stopped_goes_on(server, capsys, monkeypatch):
-    go_on, interrupt = threading.Event(), Steps.interrupt
-    monkeypatch.setattr(Steps, "interrupt", lambda steps: (interrupt(steps), go_on.set()))
-    ctrl_c = {"before": lambda: os.kill(os.getpid(), signal.SIGINT), "stall_at": 20, "go_on": go_on}
-    server.add_fault("corpus/web/chunk-00005*", method="GET", **ctrl_c)
+    interrupted = []
+
+    class Interrupted(Budget):
+        def give_back(self, amount=1):
+            super().give_back(amount)
+            if not interrupted:  # when one chunk has come, in the thread that counts them
+                interrupted.append(True)
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(filling, "Budget", Interrupted)
     assert main(["fetch", URL]) == 130
     _, err = capsys.readouterr()
     assert "of 8 chunks are here, and the same again goes on" in err
