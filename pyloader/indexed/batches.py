@@ -60,7 +60,7 @@ class ItemRun(Handover[ItemPosition]):
         self._make_ahead(
             make,
             groups,
-            weight=lambda group: len(group.sizes),
+            weight=len,
             num_threads=options.num_workers,
             budget=Budget(limit, blocking=threaded),
             describe=lambda group: plan.place(group.step),

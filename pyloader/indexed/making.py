@@ -84,8 +84,8 @@ class Pace:
 
 def made_batches(
     source: Dataset[Any],
-    transform: Callable[..., Any],
-    collate: Callable[[Any], Any],
+    transform: Callable[..., Any] | None,
+    collate: Callable[[Any], Any] | None,
     adds_mask: bool,
     skips: bool,
     group: ItemGroup,
@@ -94,8 +94,8 @@ def made_batches(
 
     Args:
       source: Rows are taken from it.
-      transform: Changes a batch's rows; gets their `keys` too, where the group has them.
-      collate: Makes the batch of them.
+      transform: Changes a batch's rows; gets their `keys` too, where the group has them.  None changes nothing.
+      collate: Makes the batch of them.  None leaves them as they are.
       adds_mask: Whether each batch gets a bool "mask", which is False on filling.
       skips: Whether an item that cannot be taken is left out, where the group is a single batch.
       group: Which rows make which batches.
@@ -127,9 +127,10 @@ def made_batches(
             mask = np.arange(size) < num_samples
             mask[list(bad)] = False
             mine = _with_mask(mine, mask)
-        changed = transform(mine) if group.keys is None else transform(mine, keys=group.keys[start:stop])
+        if transform is not None:
+            mine = transform(mine) if group.keys is None else transform(mine, keys=group.keys[start:stop])
         transformed = time.perf_counter()
-        made.batches.append(collate(changed))
+        made.batches.append(mine if collate is None else collate(mine))
         transforming += transformed - begun
         collating += time.perf_counter() - transformed
         start = stop
@@ -184,7 +185,7 @@ def group_making(make: MakeBatches, *, place: Callable[[int], str], pace: Pace) 
 
 
 def _taken(source: Dataset[Any], indices: np.ndarray) -> Rows:
-    rows = source.take(indices)
+    rows = source.take_within(indices)  # the plan has seen to it that they are
     if (found := num_rows(rows)) != len(indices):
         what = f"take was asked for {len(indices):,} rows and returned {found:,}."
         raise CoverageError(what, "It must return every row")

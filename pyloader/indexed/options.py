@@ -33,8 +33,8 @@ class ItemOptions:
 
     given: IndexedArguments  # the options as they were given
     source: Dataset[Any]  # rows are taken from it
-    transform: RowsFunction  # changes a batch's rows
-    collate: RowsFunction  # makes the batch of them
+    transform: RowsFunction | None  # changes a batch's rows
+    collate: RowsFunction | None  # makes the batch of them
     plan: ItemPlan  # which rows make which batch
     num_workers: int  # threads; 0 does everything in the caller's
     max_skipped: int  # how many items that cannot be taken are left out before one is an error

@@ -19,8 +19,10 @@ RowsFunction: TypeAlias = "Callable[..., Any]"
 
 def batch_functions(
     transform: Callable[..., Any] | None, datacollator: DataCollator | None, *, is_pair: bool, is_streams: bool
-) -> tuple[RowsFunction, RowsFunction]:
+) -> tuple[RowsFunction | None, RowsFunction | None]:
     """Return two functions of a batch's rows, called one after the other: what transforms, and what collates.
+
+    Each is None where it would change nothing.
 
     Args:
       transform: The user's; what it returns is the batch, unless there is a datacollator.
@@ -36,21 +38,15 @@ def batch_functions(
     if datacollator is not None and not isinstance(datacollator, DataCollator):
         what = f"datacollator must be a pyloader.DataCollator, got a {type(datacollator).__name__}."
         raise TypeError(f"{what} Subclass it and write collate_batch(columns); a function can be given as transform=")
-    change: RowsFunction = _unchanged
-    if transform is not None:
-        change = partial(_pair_changed, transform, _takes_two(transform)) if is_pair else transform
-    if transform is not None and datacollator is None:
-        return change, _unchanged
-    return change, collating(datacollator, is_streams=is_streams)
+    if transform is not None and is_pair:
+        transform = partial(_pair_changed, transform, _takes_two(transform))
+    is_whole = transform is not None and datacollator is None
+    return transform, None if is_whole else collating(datacollator, is_streams=is_streams)
 
 
 def takes_keys(transform: Callable[..., Any] | None) -> bool:
     """Tell whether a transform has a parameter `keys` without a value."""
     return transform is not None and "keys" in _parameters(transform)
-
-
-def _unchanged(rows: Any) -> Any:
-    return rows
 
 
 def _pair_changed(transform: Callable[..., Any], takes_two: bool, rows: dict[str, Any], **keys: np.ndarray) -> Any:

@@ -7,7 +7,7 @@ so that the global batches are the same for every number of ranks.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -39,18 +39,15 @@ class ItemPlan:
     rank: int = 0  # which rank's batches, from 0
     world_size: int = 1  # how many ranks there are
     key_seed: int | None = None  # the seed of the rows' keys; None where nobody asks for them
+    # Counted once: every batch asks for them.
+    global_batch_size: int = field(init=False)  # samples in a batch over all ranks
+    steps_per_epoch: int | None = field(init=False)  # how many batches an epoch has; None when batches span epochs
 
-    @property
-    def global_batch_size(self) -> int:
-        """Samples in a batch over all ranks."""
-        return self.batch_size * self.world_size
-
-    @property
-    def steps_per_epoch(self) -> int | None:
-        """How many batches an epoch has; None when batches span epochs."""
-        if self.last_batch == "span":
-            return None
-        return steps_per_epoch(self.sampler.length, self.global_batch_size, self.last_batch)
+    def __post_init__(self) -> None:
+        size, rule = self.batch_size * self.world_size, self.last_batch
+        steps = None if rule == "span" else steps_per_epoch(self.sampler.length, size, rule)
+        object.__setattr__(self, "global_batch_size", size)
+        object.__setattr__(self, "steps_per_epoch", steps)
 
     @property
     def last_step(self) -> int:
@@ -86,7 +83,7 @@ class ItemPlan:
         """Return a batch's indices, int64 of shape [rows], and how many of them are samples, not filling."""
         start, size, length = self._line_start(step), self.batch_size, self.sampler.length
         if self._is_whole(step):
-            return self.sampler.indices(start, start + size), size
+            return self._line(start, start + size), size
         epoch_start = step // self._steps() * length
         places = np.arange(start, start + size) - epoch_start
         num_samples = max(0, min(length - int(places[0]), size))
@@ -97,7 +94,7 @@ class ItemPlan:
         else:  # "wrap": the rows before this global batch
             places = np.where(places < length, places, (places - self.global_batch_size) % length)
         low, high = int(places.min()), int(places.max()) + 1
-        return self.sampler.indices(epoch_start + low, epoch_start + high)[places - low], num_samples
+        return self._line(epoch_start + low, epoch_start + high)[places - low], num_samples
 
     def keys(self, step: int, indices: np.ndarray, num_samples: int) -> np.ndarray:
         """Return the keys of a batch's rows, uint64 of shape [rows].
@@ -120,13 +117,29 @@ class ItemPlan:
             last = step + together - 1
             if together > 1 and (end_step is None or last < end_step) and self._are_one_range(step, last):
                 start = self._line_start(step)
-                joined = self.sampler.indices(start, start + together * self.batch_size)
+                joined = self._line(start, start + together * self.batch_size)
                 for place in range(0, len(joined), self.batch_size):
                     yield step, joined[place : place + self.batch_size], self.batch_size
                     step += 1
             else:
                 yield step, *self.indices(step)
                 step += 1
+
+    def _line(self, start: int, stop: int) -> np.ndarray:
+        """Return what the sampler says of positions [start, stop), once that is known to be indices of items."""
+        found, length = np.asarray(self.sampler.indices(start, stop)), self.sampler.length
+        name = type(self.sampler).__name__
+        if found.dtype.kind not in "iu" or found.shape != (stop - start,):
+            shown = f"{found.dtype} of shape {list(found.shape)}"
+            raise TypeError(
+                f"{name}.indices({start}, {stop}) must return integers of shape [{stop - start}], got {shown}"
+            )
+        found = found.astype(np.int64, copy=False)
+        # Read without their sign, negative ones are larger than any length.
+        if np.maximum.reduce(found.view(np.uint64)) >= length:
+            outside = found[(found < 0) | (found >= length)][0]
+            raise IndexError(f"{name}.indices({start}, {stop}) has {outside}, and there are items 0 to {length - 1:,}")
+        return found
 
     def _steps(self) -> int:
         steps = self.steps_per_epoch
@@ -163,6 +176,9 @@ class ItemGroup:
     num_samples: list[int]  # how many of each batch's rows are samples, not filling
     num_dropped: list[int]  # how many rows are left out after each batch, by the rule for an epoch's last
     keys: np.ndarray | None = None  # of all their rows, uint64 of shape [rows]; None where nobody asks
+
+    def __len__(self) -> int:
+        return len(self.sizes)
 
     def split(self) -> list[ItemGroup]:
         """Return its batches, each as a group of its own."""

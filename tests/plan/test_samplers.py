@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyloader.indexed import IIDSampler, PermutationSampler, Sampler, SequentialSampler, WeightedSampler
+from pyloader.indexed import DataLoader, IIDSampler, PermutationSampler, Sampler, SequentialSampler, WeightedSampler
 
 MAKERS = {
     "sequential": lambda length, seed: SequentialSampler(length),
@@ -127,3 +127,37 @@ class Backwards(Sampler):
 def test_a_sampler_of_ones_own_is_a_class_with_one_method():
     assert next(Backwards(5).batches(7)).tolist() == [4, 3, 2, 1, 0, 4, 3]
     assert Backwards(5).identity == "Backwards"
+
+
+class Says(Sampler):
+    """Says what it was given, cut to what is asked for unless it is too short."""
+
+    def __init__(self, length, answer):
+        super().__init__(length)
+        self.answer = answer
+
+    def indices(self, start, stop):
+        return self.answer[: stop - start]
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "says"),
+    [
+        (np.array([0, 4, 1]), IndexError, r"Says.indices\(0, 3\) has 4, and there are items 0 to 3"),
+        (np.array([0, -1, 1]), IndexError, r"has -1, and there are items 0 to 3"),
+        (np.array([0, 1]), TypeError, r"must return integers of shape \[3\], got int64 of shape \[2\]"),
+        (np.array([0.0, 1.0, 2.0]), TypeError, r"integers of shape \[3\], got float64"),
+    ],
+)
+def test_a_sampler_that_says_other_than_it_must_is_an_error_that_names_it(answer, error, says):
+    with (
+        DataLoader(np.arange(4), batch_size=3, sampler=Says(4, answer), num_epochs=1, num_workers=0) as loader,
+        pytest.raises(error, match=says),
+    ):
+        next(iter(loader))
+
+
+def test_a_sampler_may_answer_with_integers_of_any_size_or_a_list():
+    for answer in ([3, 1, 2], np.array([3, 1, 2], np.uint8)):
+        with DataLoader(np.arange(4), batch_size=3, sampler=Says(4, answer), num_epochs=1, num_workers=0) as loader:
+            assert next(iter(loader)).tolist() == [3, 1, 2]

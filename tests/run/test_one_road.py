@@ -16,7 +16,6 @@ from pyloader import indexed
 PACKAGE = str(Path(pyloader.__file__).parent)
 
 MOST_FILES = 15
-MOST_FILES_INLINE = 20  # where nothing is made ahead, each batch of items goes all the way in the loop's own thread
 
 
 def of_chunks(directory, **options):
@@ -53,5 +52,4 @@ def test_few_files_are_entered_between_two_next(tmp_path, make, num_workers):
     finally:
         sys.setprofile(None)
         threading.setprofile(None)
-    most = MOST_FILES_INLINE if num_workers == 0 and make is of_items else MOST_FILES
-    assert np.median(counts) <= most, sorted(entered)
+    assert np.median(counts) <= MOST_FILES, sorted(entered)
