@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import zipfile
@@ -28,6 +29,9 @@ from pyloader.machine.memory import RecycledMemory
 
 __all__ = ["NumpyReader", "can_be_mapped", "fill", "map_npy", "read_npy"]
 
+# How much is read at once.  Of files much: after each piece the thread waits for the interpreter's lock.  But not all:
+# a piece is what close() and Ctrl-C wait for.  Of what is unpacked little: a zip member's readinto makes bytes first.
+_FILE_PIECE_BYTES = 2**25
 _PIECE_BYTES = 2**20
 
 
@@ -180,10 +184,10 @@ def _read_header(
 
 def fill(target: memoryview, file: IO[bytes]) -> int:
     """Read from an open file into `target`, the bytes of an array; return how many there were."""
+    at_once = _FILE_PIECE_BYTES if isinstance(getattr(file, "raw", file), io.FileIO) else _PIECE_BYTES
     filled = 0
     while filled < len(target):
-        # In pieces: a zip member's readinto makes bytes of the whole length first.
-        count = file.readinto(target[filled : filled + _PIECE_BYTES])  # type: ignore[attr-defined]
+        count = file.readinto(target[filled : filled + at_once])  # type: ignore[attr-defined]
         if not count:
             break
         filled += count

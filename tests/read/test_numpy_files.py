@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from hypothesis.extra import numpy as hnp
 from pyloader.errors import ChunkReadError
 from pyloader.files.compressors import COMPRESSORS, open_packed
 from pyloader.read.numpy_files import NumpyReader
+from pyloader.read.tokens import TokenReader
 from pyloader.testing import check_reader
 
 IMAGES = np.arange(300 * 28 * 28, dtype=np.float32).reshape(300, 28, 28)
@@ -273,3 +275,22 @@ def test_an_empty_npz_is_an_error(tmp_path):
     zipfile.ZipFile(tmp_path / "a.npz", "w").close()
     with pytest.raises(ChunkReadError, match=r"a\.npz: holds no arrays"):
         read(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("reader", [NumpyReader(), TokenReader(window=100, dtype="int32")], ids=["npy", "tokens"])
+def test_a_plain_file_is_read_in_one_piece_since_each_piece_waits_for_the_interpreters_lock(tmp_path, reader):
+    tokens = np.arange(3 * 2**20, dtype=np.int32)  # 12 MiB
+    path = tmp_path / ("chunk.npy" if isinstance(reader, NumpyReader) else "chunk.bin")
+    np.save(path, tokens) if path.suffix == ".npy" else tokens.tofile(path)
+    calls = []
+
+    def note(_, event, called):
+        if event == "c_call" and called.__name__ == "readinto" and isinstance(called.__self__, io.FileIO):
+            calls.append(called)
+
+    sys.setprofile(note)
+    try:
+        reader.read_file(str(path))
+    finally:
+        sys.setprofile(None)
+    assert len(calls) <= 3  # the header, the numbers, and that nothing follows
