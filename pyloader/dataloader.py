@@ -96,6 +96,8 @@ class DataLoader(Loop[Position, Any], HasPosition):
         Integers are float64 beside NaN, and stay integers beside one.  None leaves None, which cannot be collated.
       audit_dir: Where receipts of what was delivered are written, 40 bytes a batch, for `pyloader audit`: a directory,
         the same for all ranks and for runs that resume.  None writes none.
+      log_dir: Where this rank writes once a second what `metrics()` counts, for `pyloader watch`: a directory, the same
+        for all ranks and for runs that resume.  None writes nothing.
       data_version: Which version of a set that grows by `pyloader split --append`, counted from 1; None is the newest,
         and `load_state_dict` then goes to the one that the state was saved on.
       cache_dir: Where chunks of a store are kept on this machine; None is $PYLOADER_CACHE, or ~/.cache/pyloader/chunks.
@@ -111,6 +113,7 @@ class DataLoader(Loop[Position, Any], HasPosition):
       DataDirError: no chunks, or several ranks and no counts of their samples.
       ManifestError: the chunks differ from their manifest, there is no such version, or other ranks read another.
       ReceiptError: nothing can be written in audit_dir.
+      WriteError: nothing can be written in log_dir.
     """
 
     def __init__(
@@ -140,6 +143,7 @@ class DataLoader(Loop[Position, Any], HasPosition):
         copy: bool = True,
         world: World | tuple[int, int] | str | None = "auto",
         audit_dir: str | os.PathLike[str] | None = None,
+        log_dir: str | os.PathLike[str] | None = None,
         data_version: int | None = None,
         nulls: Mapping[str, Any] | str | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
@@ -173,6 +177,7 @@ class DataLoader(Loop[Position, Any], HasPosition):
             copy=copy,
             world=world,
             audit_dir=audit_dir,
+            log_dir=log_dir,
             data_version=data_version,
             nulls=nulls,
             cache_dir=cache_dir,
@@ -194,6 +199,8 @@ class DataLoader(Loop[Position, Any], HasPosition):
         if (audit_dir := options.given.audit_dir) is not None:
             self._receipts = ReceiptWriter(audit_dir, rank=options.world.rank, size=options.world.size)
             self._receipts.data_version = options.run.chunks.data_version
+        if (log_dir := options.given.log_dir) is not None:
+            self._log_to(log_dir, {"loader": repr(self), "steps_per_epoch": options.steps_per_epoch})
 
     def __getstate__(self) -> dict[str, Any]:
         return {"options": self._options, "state": self._delivered().state, "is_over": self._state is State.OVER}
@@ -306,6 +313,9 @@ class DataLoader(Loop[Position, Any], HasPosition):
         if self._receipts is not None and self._turn.take(0, me) == me:  # else the `next` that is going on closes them
             self._receipts.close()
             self._turn.leave()
+
+    def _counters_of_loader(self) -> Counters:
+        return self._counters
 
     def _delivered(self) -> DeliveredState:
         position, order, counters = self._position, self._options.order, self._counters

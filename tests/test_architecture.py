@@ -42,9 +42,12 @@ HEAVY = [
     "jax",
     "matplotlib",
     "obstore",
+    "opentelemetry",
     "polars",
+    "prometheus_client",
     "pyarrow",
     "ray",
+    "rich",
     "tensorflow",
     "torch",
 ]

@@ -13,7 +13,7 @@ from pyloader.errors import ClosedError, ConcurrentUseError
 from pyloader.indexed.arguments import IndexedArguments
 from pyloader.indexed.batches import Batches, Progress
 from pyloader.indexed.options import resolve
-from pyloader.observe import Stats
+from pyloader.observe import Counters, Stats
 from pyloader.options import checked_integer
 from pyloader.plan import ItemPosition, Sampler, item_groups, item_position_from_state
 from pyloader.run.adapters import DeliveredState, HasPosition
@@ -198,6 +198,9 @@ class DataLoader(HasPosition, Generic[Batch]):
         self._is_closed = True
         for batches in list(self._iterators):
             batches.close()
+
+    def _counters_of_loader(self) -> Counters:
+        return self._options.counters
 
     def _delivered(self) -> DeliveredState:
         latest, counters = self._latest, self._options.counters

@@ -1,6 +1,23 @@
 """What happened, and where the time went."""
 
+from pyloader.observe.exporting import jsonl, opentelemetry, prometheus, tensorboard, wandb
+from pyloader.observe.metrics import METRICS, Metric, metrics_of
 from pyloader.observe.progress import ProgressBar
+from pyloader.observe.run_log import RunLog
 from pyloader.observe.stats import ChunkStats, Counters, Stats
 
-__all__ = ["ChunkStats", "Counters", "ProgressBar", "Stats"]
+__all__ = [
+    "METRICS",
+    "ChunkStats",
+    "Counters",
+    "Metric",
+    "ProgressBar",
+    "RunLog",
+    "Stats",
+    "jsonl",
+    "metrics_of",
+    "opentelemetry",
+    "prometheus",
+    "tensorboard",
+    "wandb",
+]

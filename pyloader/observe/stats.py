@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from pyloader.machine.limits import num_processors
+from pyloader.observe.observers import Observers
+from pyloader.observe.waits import COUNTED_TOGETHER, Waits
 from pyloader.options import format_bytes
 
 __all__ = ["ChunkStats", "Counters", "Stats"]
 
 _STAGES = ("read", "shuffle", "encode", "collate")
+_PERCENTILES = (50, 95, 99)
 
 # Where more threads make a stage faster.  Who holds the interpreter's lock (the GIL) cannot be told from outside.
 _LEAVES_LOCK = {
@@ -37,6 +40,7 @@ class Counters:
     dropped: int = 0  # samples that last_batch="drop" left out
     filled: int = 0  # rows that last_batch="pad" or "wrap" repeated
     num_retries: int = 0  # reads that were tried again after an error that may pass
+    read_bytes: int = 0  # bytes of the chunks that were read, as they lie on disk
     fetched_bytes: int = 0  # bytes that came from a store
     cache_hits: int = 0  # chunks of a store that were in the cache when they were wanted
     cache_misses: int = 0  # chunks of a store that were fetched
@@ -46,6 +50,8 @@ class Counters:
     first_wait_seconds: float = 0.0  # how long it waited for its first batch
     longest_wait_seconds: float = 0.0  # the longest wait after the first
     longest_wait_step: int = 0  # the step of that wait
+    waits: Waits = field(default_factory=Waits)  # all of them, by length
+    observers: Observers = field(default_factory=Observers)  # what is called on the way
     first_request: float | None = None  # when the loop asked for its first batch, as `time.perf_counter` counts
     latest_batch: float = 0.0  # when it got the latest
     # how long each stage worked, over all its threads
@@ -63,14 +69,23 @@ class Counters:
         """Count a batch."""
         self.num_steps += 1
         self.num_samples += num_samples
-        self.latest_batch = time.perf_counter()
+        self.latest_batch = now = time.perf_counter()
+        if self.num_steps >= self.observers.due_step or now >= self.observers.due_time:
+            self.observers.call_due(self.num_steps, now)
 
     def totals(self) -> dict[str, Any]:
         """Return what has been counted so far, as `Stats` has it."""
         seconds = self.loop_seconds()
         counted = {name: getattr(self, name) for name in Counters.__slots__ if name in Stats.__dataclass_fields__}
         rate = self.num_samples / seconds if seconds else 0.0
-        return {**counted, "samples_per_second": rate, "loop_seconds": seconds, "busy_seconds": {**self.busy_seconds}}
+        quantiles = {f"p{percent}": self.waits.quantile(percent / 100, self.num_steps) for percent in _PERCENTILES}
+        return {
+            **counted,
+            "samples_per_second": rate,
+            "loop_seconds": seconds,
+            "busy_seconds": {**self.busy_seconds},
+            "wait_quantiles": quantiles,
+        }
 
     def snapshot(self, *, max_bytes: int | None = None, **options: Any) -> ChunkStats:
         """Return what has been counted so far of chunks, with the options that explain it."""
@@ -78,6 +93,7 @@ class Counters:
             **self.totals(),
             **options,
             num_retries=self.num_retries,
+            read_bytes=self.read_bytes,
             fetched_bytes=self.fetched_bytes,
             cache_hits=self.cache_hits,
             cache_misses=self.cache_misses,
@@ -104,6 +120,9 @@ class Counters:
         elif seconds > self.longest_wait_seconds:
             self.longest_wait_seconds, self.longest_wait_step = seconds, self.num_steps
         self.wait_seconds += seconds
+        self.waits.recent.append(seconds)
+        if len(self.waits.recent) >= COUNTED_TOGETHER:
+            self.waits.count()
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -123,6 +142,8 @@ class Stats:
       first_wait_seconds: How long the first batch took.
       longest_wait_seconds: The longest wait after the first.
       longest_wait_step: The step of that wait.
+      wait_quantiles: "p50", "p95" and "p99": how long half, 95% and 99% of the batches waited at most, in seconds;
+        0.0 where they were there already, and else at most 19% too large.
       busy_seconds: How long each stage worked, over all its threads: "read", "shuffle", "encode" and "collate" of
         chunks; "take", "transform" and "collate" of a dataset with random access.
       num_workers: Threads that make batches; 0 when all is done in the loop's own.
@@ -145,6 +166,7 @@ class Stats:
     first_wait_seconds: float
     longest_wait_seconds: float
     longest_wait_step: int
+    wait_quantiles: dict[str, float]
     busy_seconds: dict[str, float]
     num_workers: int
     worker_kind: str
@@ -167,6 +189,11 @@ class Stats:
         # Stages that share their threads are compared one by one with those that have their own.
         return max(self.busy_seconds, key=lambda stage: self.busy_seconds[stage] / max(1, self._num_threads(stage)))
 
+    @property
+    def verdict(self) -> str:
+        """The stage that the loop waited for, and what to do about it; "" when it waited less than 5%."""
+        return f"{self.bound_by}: {self._advice()}" if self.bound_by else ""
+
     def as_dict(self) -> dict[str, Any]:
         """Return the numbers, ready for JSON."""
         return asdict(self)
@@ -188,7 +215,7 @@ class Stats:
             f"lost       {self.dropped:,} dropped and {self.filled:,} repeated by last_batch={self.last_batch!r}; "
             f"{len(self.skipped)} {self._skipped_kind} skipped",
             *(f"           {what}: {reason}" for what, reason in self.skipped.items()),
-            *([f"bound by   {self.bound_by}: {self._advice()}"] if self.bound_by else []),
+            *([f"bound by   {self.verdict}"] if self.verdict else []),
         ]
         return "\n".join(lines)
 
@@ -232,6 +259,7 @@ class ChunkStats(Stats):
       num_streams: How many streams an epoch is cut into, over all ranks.
       num_readers: Threads that read.
       num_retries: How often a read was tried again, after an error that may pass.
+      read_bytes: Bytes of the chunks that were read, as they lie on disk.
       fetched_bytes: Bytes that came from a store; 0 of chunks on a disk, as the next three.
       cache_hits: Chunks that were in the cache when they were wanted.
       cache_misses: Chunks that were fetched.
@@ -249,6 +277,7 @@ class ChunkStats(Stats):
     num_streams: int
     num_readers: int
     num_retries: int
+    read_bytes: int
     fetched_bytes: int
     cache_hits: int
     cache_misses: int

@@ -6,6 +6,8 @@ loop has received, so only the outermost has a state.
 
 from __future__ import annotations
 
+import math
+import os
 import weakref
 from abc import ABC, abstractmethod
 from collections import deque
@@ -15,6 +17,8 @@ from typing import Any, Generic, Self, TypeVar
 
 from pyloader.deliver import Closing, Turn, this_thread
 from pyloader.errors import ConcurrentUseError, StateError
+from pyloader.observe import Counters, RunLog, metrics_of
+from pyloader.options import checked_integer, checked_seconds
 
 __all__ = ["DeliveredState", "HasPosition", "LoaderAdapter"]
 
@@ -97,6 +101,56 @@ class HasPosition(Closing, ABC):
         with self._turn.moving("skip()", self._interrupt):
             self._skip(num_steps)
 
+    def metrics(self) -> dict[str, float]:
+        """Return what has been counted as one flat dict: docs/seeing.md says what each number is.
+
+        Names end with their units, where they have one.  Those that this kind of loader does not have are left out.
+        """
+        return metrics_of(self.stats(), steps_done=self.steps_done, epochs_done=self.epochs_done)
+
+    def add_observer(
+        self, observe: Callable[[dict[str, float]], Any], *, every: int = 50, every_seconds: float | None = None
+    ) -> Callable[[], None]:
+        """Have a function called with `metrics()`, in the loop's own thread: after the next batch, then regularly.
+
+        It is called once more when the run ends.  An error in it is a warning in the log and ends its calls, not the
+        run.
+
+        Args:
+          observe: The function.
+          every: After how many batches.
+          every_seconds: After how many seconds instead, with the batch that comes next.
+
+        Returns:
+          A function that ends the calls.
+        """
+        seconds = None if every_seconds is None else checked_seconds("every_seconds", every_seconds)
+        return self._observed(
+            lambda outermost: observe(outermost.metrics()),
+            every_steps=checked_integer("every", every, at_least=1) if seconds is None else math.inf,
+            every_seconds=math.inf if seconds is None else seconds,
+        )
+
+    def _observed(
+        self, observe: Callable[[HasPosition], Any], *, every_steps: float = math.inf, every_seconds: float = math.inf
+    ) -> Callable[[], None]:
+        me = weakref.ref(self)  # what a loader counts with must not keep it alive
+
+        def observe_now() -> None:
+            loader: HasPosition | None = me()
+            while loader is not None and (link := loader._adapter_link) is not None:
+                loader = link.adapter()  # the outermost knows what the loop has received
+            if loader is not None:
+                observe(loader)
+
+        observers = self._counters_of_loader().observers
+        return observers.add(observe_now, every_steps=every_steps, every_seconds=every_seconds)
+
+    def _log_to(self, directory: str | os.PathLike[str], about: dict[str, Any]) -> None:
+        """Write what is counted to a log, once a second."""
+        log = RunLog(directory, rank=self.stats().rank, about=about)
+        self._observed(lambda loader: log.note(loader.metrics(), verdict=loader.stats().verdict), every_seconds=1.0)
+
     def _check_outermost(self, call: str) -> None:
         self._unwrap_if_left()
         if self._adapter_link is not None:
@@ -114,6 +168,24 @@ class HasPosition(Closing, ABC):
         link, self._adapter_link = self._adapter_link, None
         if link is not None and link.received.state != self._delivered().state:
             self._load(link.received.state)
+
+    @property
+    @abstractmethod
+    def steps_done(self) -> int:
+        """How many batches the loop has received, over all epochs; counted on by a loader that resumes."""
+
+    @property
+    @abstractmethod
+    def epochs_done(self) -> int:
+        """How many epochs the loop has received to their end."""
+
+    @abstractmethod
+    def stats(self) -> Any:
+        """Return what has been delivered, what was left out, and where the time went."""
+
+    @abstractmethod
+    def _counters_of_loader(self) -> Counters:
+        """Return what the loader counts with, below all adapters."""
 
     @abstractmethod
     def close(self) -> None:
@@ -238,6 +310,10 @@ class LoaderAdapter(HasPosition, Generic[Batch]):
         stats, handed = self._loader.stats(), self._delivered()
         rate = handed.num_samples / stats.loop_seconds if stats.loop_seconds else 0.0
         return replace(stats, num_steps=handed.num_steps, num_samples=handed.num_samples, samples_per_second=rate)
+
+    def _counters_of_loader(self) -> Counters:
+        counters: Counters = self._loader._counters_of_loader()
+        return counters
 
     def close(self) -> None:
         """Close the loader, and drop what was taken from it."""

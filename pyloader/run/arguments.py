@@ -137,6 +137,7 @@ class LoaderArguments(Arguments):
     copy: bool
     world: World | tuple[int, int] | str | None
     audit_dir: str | os.PathLike[str] | None
+    log_dir: str | os.PathLike[str] | None
     data_version: int | None = field(metadata=integer(at_least=1, or_none=True))
     nulls: Mapping[str, Any] | str | None
     cache_dir: str | os.PathLike[str] | None

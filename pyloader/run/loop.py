@@ -105,9 +105,12 @@ class Loop(ABC, Generic[Place, Batch]):
 
     def close(self) -> None:
         """End the threads.  The position stays; batches cannot be had any more, also in a thread that waits for one."""
+        was_closed = self._state is State.CLOSED
         self._become(State.CLOSED)
         self._kept = None
         self._stop_run()
+        if not was_closed:
+            self._counters.observers.call_last(self._counters.num_steps)
 
     @abstractmethod
     def _run_from(self, position: Place, steps: Steps) -> Handover[Place]:
@@ -149,6 +152,7 @@ class Loop(ABC, Generic[Place, Batch]):
             self._turn.end_for()
             self._position = self._position.next_epoch()
             self._become(State.OVER)
+            self._counters.observers.call_last(self._counters.num_steps)
             raise
         except StepsClosed:  # another thread has ended the run, to close or to move this
             self._stop_run()

@@ -189,6 +189,7 @@ class ArrivalCheck:
 
     Attributes:
       largest: The rows of the largest chunk: from the manifest, or of those seen so far.
+      read_bytes: The bytes of those seen so far, as they lie on disk.
     """
 
     def __init__(self, options: RunOptions, quarantine: Quarantine) -> None:
@@ -200,6 +201,7 @@ class ArrivalCheck:
         )
         counts = options.chunks.counts
         self.largest = 0 if counts is None else int(counts.max())
+        self.read_bytes = 0
 
     def arrivals(self, readings: Iterable[Reading]) -> Iterator[Arrival]:
         """Yield the chunks.
@@ -215,6 +217,7 @@ class ArrivalCheck:
             for row, reason in reading.bad_rows.items():
                 self._quarantine.note_row(task.chunk, row, reason, stage="read", epoch=task.epoch)
             self._check(self._options.chunks.path(task.chunk), chunk.value.columns)
+            self.read_bytes += int(self._options.chunks.sizes[task.chunk])
             chunk.value.columns = attach(chunk.value.columns, reading.numbers)
             yield Arrival(task.epoch, task.number, task.chunk, chunk, task.part)
 

@@ -73,6 +73,7 @@ class ChunkRun(Handover[Position]):
     ) -> None:
         super().__init__(start, steps, counters, ("shuffle", "encode", "collate"))
         self._options, self._quarantine, self._at_first = options, quarantine, at_first
+        self._read_bytes = 0  # those that are counted
         self._delivered = 0  # rows of this epoch that the loop has; all of them at its end
         self._chunk_budget = Budget(options.chunk_share, blocking=options.num_workers > 0)
         self._group_budget = Budget(options.group_share, blocking=options.num_workers > 0)
@@ -150,6 +151,8 @@ class ChunkRun(Handover[Position]):
         self._delivered += group.num_rows
         counters = self._counters
         counters.busy_seconds["read"] += self._reading.take_busy_seconds()
+        counters.read_bytes += self._check.read_bytes - self._read_bytes
+        self._read_bytes = self._check.read_bytes
         if group.mixing:
             counters.mixing = (counters.mixing[0] + group.mixing, counters.mixing[1] + 1)
         # A batch larger than the share of the queue is made alone; what exceeds the share counts as the loop's.
