@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pyloader import DataLoader, NumpyReader, PaddingDataCollator, Ragged
-from pyloader.errors import ChunkReadError
+from pyloader.errors import ChunkReadError, ReadFileError
 from pyloader.files.compressors import open_packed
 from pyloader.testing import check_reader
 
@@ -46,8 +46,12 @@ def test_the_contract_holds(chunk, mmap):
 
 def test_values_are_mapped_and_not_copied(chunk):
     columns, _ = NumpyReader(mmap=True).read_file(str(chunk))
-    assert not columns["tokens"].values.flags.owndata
-    assert isinstance(columns["tokens"].values.base, np.memmap)
+    again, _ = NumpyReader(mmap=True).read_file(str(chunk))
+    for name in ("tokens", "image"):
+        values = columns[name].values
+        assert not values.flags.writeable
+        assert not values.flags.owndata
+        assert not np.shares_memory(values, again[name].values)
 
 
 def test_packed_files_are_read_too(chunk):
@@ -111,7 +115,7 @@ def test_chunks_of_other_dtypes_are_an_error(chunk, tmp_path):
         (chunk / f"{name}.npy").unlink()
     with (
         pytest.raises(
-            ChunkReadError, match="has 'tokens' as ragged rows of uint16, not 'tokens' as ragged rows of int32"
+            ReadFileError, match="has 'tokens' as ragged rows of uint16, not 'tokens' as ragged rows of int32"
         ),
         DataLoader(data_dir=tmp_path, datacollator=PaddingDataCollator(), batch_size=2, num_epochs=1) as loader,
     ):
