@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyloader import ChunkWriter, Dataset, NumpyReader, Ragged, split
+from pyloader import ChunkWriter, Dataset, NumpyReader, Ragged, compact, split
 from pyloader.columns import concatenate_columns
-from pyloader.errors import SplitError
-from pyloader.files import read_manifest
+from pyloader.errors import OutputDirError, SplitError
+from pyloader.files import checksum_of, read_manifest
 from pyloader.write.layout import Layout
+from pyloader.write.ragged_files import RaggedFile, ragged_windows
 from pyloader.write.ragged_form import joint_dtype
 from pyloader.write.rows import join_rows, ordered_rows
 
@@ -228,3 +229,65 @@ def test_columns_that_would_be_read_as_a_ragged_one_are_refused(tmp_path):
         ChunkWriter(tmp_path / "out") as writer,
     ):
         writer.write_columns({"x.values": np.arange(3), "x.offsets": np.arange(3), "y": np.arange(3)})
+
+
+@pytest.fixture
+def in_parts(tmp_path):
+    """A set of five chunks, four of them small: the letters of nine texts, of one each, and nothing in the last."""
+    out = tmp_path / "out"
+    texts = [["abc", "d", "", "\u3042", "e", "f", "gh", "i", "j"], ["k"], ["lm"], ["\u3043"], [""]]
+    for number, part in enumerate(texts):
+        options = {"append": True} if number else {"chunk_samples": 9}
+        split(dump(tmp_path / f"{number}.txt", part), out, encode=Letters(), progress=False, **options)
+    return out, [text for part in texts for text in part]
+
+
+def test_what_is_added_has_the_dtype_of_what_is_there(in_parts):
+    out, texts = in_parts
+    assert specs_of(out) == {"letters": "ragged uint16", "n": "int64"}
+    columns = read(out)
+    assert ["".join(map(chr, letters)) for letters in columns["letters"].to_list()] == texts
+    assert columns["letters"].dtype == np.uint16
+
+
+def test_what_needs_a_wider_dtype_cannot_be_added(in_parts, tmp_path):
+    source = dump(tmp_path / "wide.txt", ["\U0001f600", "a"])
+    with pytest.raises(
+        OutputDirError, match="has 'letters' as ragged rows of int32, not 'letters' as ragged rows of uint1"
+    ):
+        split(source, in_parts[0], encode=Letters(), append=True, progress=False)
+
+
+def test_small_chunks_are_joined(in_parts):
+    out, texts = in_parts
+    (report,) = compact(out, progress=False)
+    assert (report.num_joined, report.num_written) == (4, 1)
+    manifest = read_manifest(out / "manifest.json")
+    chunks = [NumpyReader().read_file(str(out / chunk.file))[0] for chunk in manifest.chunks]
+    letters = concatenate_columns(chunks)["letters"]
+    assert ["".join(map(chr, each)) for each in letters.to_list()] == texts
+    assert [chunk.checksum for chunk in manifest.chunks] == [checksum_of(out / chunk.file) for chunk in manifest.chunks]
+
+
+def test_a_damaged_chunk_is_not_joined(in_parts):
+    out, _ = in_parts
+    chunk = out / read_manifest(out / "manifest.json").chunks[1].file
+    np.save(chunk / "letters.offsets.npy", np.array([0, 9]))
+    with pytest.raises(SplitError, match=r"letters\.values\.npy.* are no ragged column: offsets go from 0 to 9"):
+        compact(out, progress=False)
+
+
+@given(st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=5), min_size=1, max_size=4), st.data())
+def test_windows_of_several_files_are_the_rows_in_order(tmp_path_factory, lengths, data):
+    place = tmp_path_factory.mktemp("files")
+    files, rows = [], []
+    for number, each in enumerate(lengths):
+        column = Ragged(np.arange(sum(each)) + 100 * number, np.cumsum([0, *each]))
+        np.save(place / f"{number}.values.npy", column.values)
+        np.save(place / f"{number}.offsets.npy", column.offsets)
+        files.append(RaggedFile(str(place / f"{number}.values.npy"), str(place / f"{number}.offsets.npy")))
+        rows += column.to_list()
+    start, window = data.draw(st.integers(0, len(rows))), data.draw(st.integers(1, 7))
+    windows = [each.to_list() for each in ragged_windows(files, start, window)]
+    assert [row for each in windows for row in each] == rows[start:]
+    assert all(len(each) == window for each in windows[:-1])
