@@ -291,3 +291,27 @@ def test_windows_of_several_files_are_the_rows_in_order(tmp_path_factory, length
     windows = [each.to_list() for each in ragged_windows(files, start, window)]
     assert [row for each in windows for row in each] == rows[start:]
     assert all(len(each) == window for each in windows[:-1])
+
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "ragged.columns"
+GOLDEN_COLUMNS = {
+    "tokens": Ragged.from_rows([[7, 8, 9], [], [50_000]], dtype="uint16"),
+    "image": Ragged.from_rows([b"\x89PNG", b"", b"\0"]),
+    "scores": Ragged.from_rows([[], [0.5, -1], [2]], dtype="float32"),
+    "pixels": Ragged.from_rows([[1], [2, 255], []], dtype="uint8"),
+    "label": np.array([3, 1, 2]),
+}
+
+
+def test_chunks_of_earlier_versions_are_read_as_they_were():
+    assert NumpyReader().read_file(str(GOLDEN))[0].keys() == GOLDEN_COLUMNS.keys()
+    np.testing.assert_equal(NumpyReader().read_file(str(GOLDEN))[0], GOLDEN_COLUMNS)
+
+
+def test_chunks_are_written_as_earlier_versions_wrote_them(tmp_path):
+    with ChunkWriter(tmp_path) as writer:
+        writer.write_columns(GOLDEN_COLUMNS)
+    (chunk,) = tmp_path.glob("*.columns")
+    assert {file.name: file.read_bytes() for file in chunk.iterdir()} == {
+        file.name: file.read_bytes() for file in GOLDEN.iterdir()
+    }
