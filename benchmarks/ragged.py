@@ -3,7 +3,8 @@
     python benchmarks/ragged.py [--megabytes 64] [--repeat 5] [--without-pyarrow]
 
 Gathering all rows of a column in random order, one thread, beside NumPy's `take` of fixed rows of the mean length, in
-turns; and from a chunk, shuffled, to padded batches of 256 rows, beside the same rows as lists of lists.  CPU seconds.
+turns; batches of 256 rows from four columns, as a loader with `shuffle_window=4` gathers them, beside fixed rows; and
+from a chunk, shuffled, to padded batches of 256 rows, beside the same rows as lists of lists.  CPU seconds.
 """
 
 from __future__ import annotations
@@ -62,6 +63,36 @@ def gather_case(mean: int, dtype: str, megabytes: float, repeat: int) -> None:
     )
 
 
+def window_case(mean: int, dtype: str, megabytes: float, repeat: int) -> None:
+    """Print how fast batches are gathered from four columns."""
+    columns = [column_of(mean, dtype, megabytes / 4) for _ in range(4)]
+    each = len(columns[0])
+    fixed = [column.values[: len(column.values) // mean * mean].reshape(-1, mean) for column in columns]
+    fixed_rows = min(map(len, fixed))
+    order = np.random.default_rng(1).permutation(4 * each)
+    parts = [order[start : start + 256] for start in range(0, len(order), 256)]
+    places = [(part % each, part // each) for part in parts]
+
+    def gather_fixed() -> None:
+        for rows, column_of in places:
+            out = np.empty((len(rows), mean), dtype)
+            for number in range(4):
+                mine = np.flatnonzero(column_of == number)
+                out[mine] = fixed[number].take(rows[mine] % fixed_rows, axis=0)
+
+    def gather_ragged() -> None:
+        for rows, column_of in places:
+            Ragged.gather(columns, rows, column_of)
+
+    seconds = fastest({"fixed": gather_fixed, "ragged": gather_ragged}, repeat)
+    num_bytes = 4 * columns[0].values.nbytes
+    fixed_speed, speed = num_bytes / seconds["fixed"] / 1e9, num_bytes / seconds["ragged"] / 1e9
+    print(
+        f"window  mean {mean:>6,} {dtype:6}  {speed:5.2f} GB/s of {fixed_speed:5.2f} for fixed rows: "
+        f"{speed / fixed_speed:.2f}"
+    )
+
+
 def batch_case(mean: int, dtype: str, megabytes: float, repeat: int) -> None:
     """Print how fast a chunk becomes padded batches."""
     column = column_of(mean, dtype, megabytes)
@@ -97,6 +128,8 @@ def main() -> None:
         gathering._arrow = lambda: None  # type: ignore[assignment]
     for mean, dtype in CASES:
         gather_case(mean, dtype, arguments.megabytes, arguments.repeat)
+    for mean, dtype in CASES:
+        window_case(mean, dtype, arguments.megabytes, arguments.repeat)
     for mean, dtype in CASES[:3]:
         batch_case(mean, dtype, arguments.megabytes / 4, arguments.repeat)
 

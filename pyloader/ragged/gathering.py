@@ -32,15 +32,15 @@ def gather(sources: Sequence[_Arrays], rows: np.ndarray, source_of: np.ndarray |
       rows: Which row of its source each is, int64 of shape [rows to be], all of them there.
       source_of: Which source it is of, integers of the same shape; None for the only one.
     """
+    arrow = _arrow()
+    if arrow is not None and source_of is None and _MANY * len(rows) >= len(sources[0][1]):
+        return _taken(arrow, *sources[0], rows)
     starts, stops = _bounds([offsets for _, offsets in sources], rows, source_of)
     made_offsets = offsets_of(stops - starts)
     dtype, num_values = sources[0][0].dtype, int(made_offsets[-1])
     raw = [values.view(np.uint8) for values, _ in sources]
     starts, stops = starts * dtype.itemsize, stops * dtype.itemsize
-    arrow = _arrow() if num_values else None
-    if arrow is not None and source_of is None and _MANY * len(rows) >= len(sources[0][1]):
-        copied = _taken(arrow, raw[0], sources[0][1] * dtype.itemsize, rows)
-    elif arrow is not None and _views_work() and all(len(each) < _INT32 for each in raw):
+    if num_values and arrow is not None and _views_work() and all(len(each) < _INT32 for each in raw):
         copied = _viewed(arrow, raw, starts, stops, source_of)
     else:
         copied = _copied(raw, starts, stops, source_of, num_values * dtype.itemsize)
@@ -66,11 +66,18 @@ def _bounds(offsets: Sequence[np.ndarray], rows: np.ndarray, source_of: np.ndarr
     return starts, stops
 
 
-def _taken(arrow: Any, raw: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return the bytes of rows of one source, by Arrow's `take`: it wants the offsets of all rows."""
-    buffers = [None, arrow.py_buffer(offsets), arrow.py_buffer(raw)]
+def _taken(arrow: Any, values: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> _Arrays:
+    """Return rows of one source, by Arrow's `take`: it wants the offsets of all rows, in bytes."""
+    item_bytes = values.itemsize
+    starts = offsets if item_bytes == 1 else offsets * item_bytes
+    buffers = [None, arrow.py_buffer(starts), arrow.py_buffer(values.view(np.uint8))]
     source = arrow.LargeBinaryArray.from_buffers(arrow.large_binary(), len(offsets) - 1, buffers)
-    return np.frombuffer(source.take(arrow.array(rows)).buffers()[2], np.uint8)
+    _, made_offsets, made = source.take(arrow.array(rows)).buffers()
+    bounds = np.frombuffer(made_offsets, np.int64, len(rows) + 1)
+    if not bounds[-1]:
+        return np.empty(0, values.dtype), np.zeros(len(rows) + 1, np.int64)
+    bounds = bounds if item_bytes == 1 else bounds // item_bytes
+    return np.frombuffer(made, np.uint8, int(bounds[-1]) * item_bytes).view(values.dtype), bounds
 
 
 def _viewed(
