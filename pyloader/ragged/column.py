@@ -152,8 +152,12 @@ class Ragged:
                 return self.take(np.arange(start, stop, step))
             return _ragged(self.values, self.offsets[start : max(start, stop) + 1], self.is_bytes)
         if isinstance(key, list | np.ndarray):
-            rows = np.asarray(key, np.int64 if isinstance(key, list) and not key else None)
-            return self.take(np.flatnonzero(rows) if rows.dtype == bool else rows)
+            rows = np.asarray(key)
+            if rows.dtype == bool:
+                if rows.shape != (len(self),):
+                    raise IndexError(f"bools of shape {list(rows.shape)} for a column of {len(self):,} rows")
+                rows = np.flatnonzero(rows)
+            return self.take(rows)
         row = range(len(self))[key]  # counts from the end below 0, and raises IndexError
         values = self.values[self.offsets[row] : self.offsets[row + 1]]
         if self.is_bytes:
@@ -179,7 +183,7 @@ class Ragged:
         return f"<Ragged of {self._kind}: {len(self):,} rows, {len(self.spanned):,} values>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _ragged, (self.spanned, self.offsets - self.offsets[0], self.is_bytes)
+        return _ragged, (self.spanned, self._offsets_from_0(), self.is_bytes)
 
     def __array__(self, *args: Any, **options: Any) -> NoReturn:
         raise TypeError("rows of unequal length are not one array: pad them (PaddingDataCollator), or take .values")
@@ -213,9 +217,12 @@ class Ragged:
           rows: Numbers of rows, int64; below 0 they are counted from the end.
 
         Raises:
-          IndexError: there is no such row.
+          IndexError: there is no such row, or `rows` are not integers of one dimension.
         """
-        rows = np.asarray(rows, np.int64)
+        rows = np.asarray(rows)
+        if rows.ndim != 1 or (len(rows) and rows.dtype.kind not in "iu"):
+            raise IndexError(f"rows must be integers of shape [rows], not {rows.dtype} of shape {list(rows.shape)}")
+        rows = rows.astype(np.int64, copy=False)
         if len(rows) and not -len(self) <= int(rows.min()) <= int(rows.max()) < len(self):
             raise IndexError(f"rows {rows.min():,} to {rows.max():,} of a column of {len(self):,} rows")
         rows = np.where(rows < 0, rows + len(self), rows)
@@ -229,7 +236,7 @@ class Ragged:
         """Return a list of bytes, or of lists of numbers."""
         if self.is_bytes:
             return list(self)
-        values, bounds = self.spanned.tolist(), (self.offsets - self.offsets[0]).tolist()
+        values, bounds = self.spanned.tolist(), self._offsets_from_0().tolist()
         return [values[start:stop] for start, stop in pairwise(bounds)]
 
     def to_arrow(self) -> Any:
@@ -243,6 +250,9 @@ class Ragged:
             return arrow.LargeListArray.from_arrays(arrow.array(self.offsets), arrow.array(self.values))
         buffers = [None, arrow.py_buffer(self.offsets), arrow.py_buffer(self.values)]
         return arrow.LargeBinaryArray.from_buffers(arrow.large_binary(), len(self), buffers)
+
+    def _offsets_from_0(self) -> np.ndarray:
+        return self.offsets - self.offsets[0] if self.offsets[0] else self.offsets
 
     @property
     def _kind(self) -> str:

@@ -44,7 +44,7 @@ class RaggedFile:
         values, offsets = (map_npy(path, error=SplitError) for path in (self.path, self.offsets))
         is_bytes = values.dtype == "S1"
         try:
-            return Ragged(values.view(np.uint8) if is_bytes else values, offsets, is_bytes=is_bytes)
+            return Ragged(values.view(np.uint8) if is_bytes else values, offsets.copy(), is_bytes=is_bytes)
         except (TypeError, ValueError) as exc:
             raise SplitError(self.path, f"and {self.offsets} are no ragged column: {exc}.", "Fetch them again") from exc
 
