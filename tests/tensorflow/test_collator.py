@@ -51,7 +51,7 @@ def test_ragged_rows_are_padded_and_bytes_become_strings() -> None:
     assert batch["ids"].dtype == tf.int32
     assert batch["ids"].numpy().tolist() == [[1, 2], [3, 0]]
     assert batch["image"].numpy().tolist() == [b"a", b""]
-    with pytest.raises(CollateError, match="'ids' is ragged, .* Use PaddingDataCollator"):
+    with pytest.raises(CollateError, match=r"'ids' is ragged, .* Use PaddingDataCollator"):
         TensorFlowDataCollator().collate_batch(columns)
 
 

@@ -196,5 +196,5 @@ def test_ragged_rows_are_padded_or_an_error_that_says_so() -> None:
     assert batch["ids"].dtype == torch.int32
     assert batch["ids"].tolist() == [[1, 2], [3, 0]]
     assert batch["image"] == [b"a", b""]
-    with pytest.raises(CollateError, match="'ids' is ragged, .* Use PaddingDataCollator"):
+    with pytest.raises(CollateError, match=r"'ids' is ragged, .* Use PaddingDataCollator"):
         TorchDataCollator().collate_batch(columns)
