@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pyloader.encode import PAD_, PAD_IDX, TextDataset
     from pyloader.errors import PyLoaderError
     from pyloader.files import open_chunk
+    from pyloader.ragged import Ragged
     from pyloader.read import (
         ArrayRecordReader,
         DelimitedReader,
@@ -58,6 +59,7 @@ _NAMES = {
     "encode": "PAD_ PAD_IDX TextDataset",
     "errors": "PyLoaderError",
     "files": "open_chunk",
+    "ragged": "Ragged",
     "read": (
         "ArrayRecordReader DelimitedReader JsonLineDataReader JsonlReader NumpyReader ParquetReader TextReader "
         "TokenReader reader_for register_reader"
@@ -88,6 +90,7 @@ __all__ = [
     "PaddingDataCollator",
     "ParquetReader",
     "PyLoaderError",
+    "Ragged",
     "TextDataset",
     "TextReader",
     "TokenReader",

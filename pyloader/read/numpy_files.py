@@ -26,6 +26,7 @@ from pyloader.files import (
 )
 from pyloader.files.mapping import MappedFiles
 from pyloader.machine.memory import RecycledMemory
+from pyloader.ragged import Ragged
 
 __all__ = ["NumpyReader", "can_be_mapped", "fill", "map_npy", "read_npy"]
 
@@ -40,6 +41,9 @@ class NumpyReader(DataReader):
 
     .npy is one column, .npz one per member, and a directory called *.columns one per .npy in it, called as the file is
     without its suffix: for dense data, the fastest form there is.  A .npy may be packed (.npy.zst).
+
+    NAME.values.npy and NAME.offsets.npy in a *.columns are one column NAME, a `Ragged`: of bytes where the values are
+    of dtype "S1", else of numbers.
 
     Arrays come out writable, in C order and in the machine's byte order.
 
@@ -69,15 +73,20 @@ class NumpyReader(DataReader):
         """Read, or map, the arrays.
 
         Returns:
-          The columns, each an array of shape [num_samples, ...], and num_samples.
+          The columns, each an array of shape [num_samples, ...] or a `Ragged`, and num_samples.
 
         Raises:
           ChunkReadError: a file is cut, damaged, too long, holds Python objects (pickles) or no array at all; the
-            columns have different lengths.
+            columns have different lengths; offsets fall, or go beyond the values.
         """
+        arrays: Columns
         if suffix_of(path) == ".columns" or os.path.isdir(path):
             files = _column_files(path)
-            arrays = {name: self._array(os.path.join(path, file)) for name, file in files.items()}
+            found = {
+                name: self._array(os.path.join(path, file), are_offsets=_is_offsets(name, files))
+                for name, file in files.items()
+            }
+            arrays, files = _joined(path, found, files)
         elif suffix_of(path) == ".npz":
             arrays, files = self._members(path)
         else:
@@ -87,21 +96,25 @@ class NumpyReader(DataReader):
             if len(other) != len(array):
                 what = f"{files[first]} has {len(array):,} rows and {files[name]} has {len(other):,}."
                 raise ChunkReadError(path, what, "Columns must have the same length")
-        return dict(arrays), len(array)
+        return arrays, len(array)
 
-    def _array(self, path: str) -> np.ndarray:
+    def _array(self, path: str, *, are_offsets: bool = False) -> np.ndarray:
         if not self.mmap:
             size = None if packing_of(path) else os.path.getsize(path)
+            # Offsets are one more than rows, so that they would fit where others do (an arena) in some chunks only.
+            memory = None if are_offsets else self._memory
             with open_chunk(path, "rb") as file:
-                return read_npy(file, path, self._memory, num_bytes=size, room=chunk_room(path))
+                return read_npy(file, path, memory, num_bytes=size, room=chunk_room(path))
         if packing_of(path):
             raise ChunkReadError(path, "is packed, and cannot be mapped.", "Pass mmap=False")
-        return _usual(self._mapped.array(path, map_npy))
+        array = _usual(self._mapped.array(path, map_npy))
+        # What offsets say is checked once: the file may be changed afterwards, and would send C code anywhere.
+        return array.copy() if are_offsets else array
 
-    def _members(self, path: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    def _members(self, path: str) -> tuple[Columns, dict[str, str]]:
         if self.mmap:
             raise ChunkReadError(path, "cannot be mapped.", "Pass mmap=False, or keep the arrays as .columns")
-        arrays: dict[str, np.ndarray] = {}
+        arrays: Columns = {}
         opened = open_chunk(path, "rb")
         try:
             with opened, zipfile.ZipFile(opened) as archive:
@@ -247,6 +260,35 @@ def _column_files(path: str) -> dict[str, str]:
     if not files:
         raise ChunkReadError(path, "holds no .npy files.")
     return files
+
+
+def _is_offsets(name: str, files: dict[str, str]) -> bool:
+    """Tell whether a file holds the offsets of a ragged column."""
+    return name.endswith(".offsets") and f"{name.removesuffix('.offsets')}.values" in files
+
+
+def _joined(path: str, arrays: dict[str, np.ndarray], files: dict[str, str]) -> tuple[Columns, dict[str, str]]:
+    """Return the columns, sorted, with one for the values and the offsets of a ragged one; and where each is."""
+    columns: Columns = dict(arrays)
+    places = dict(files)
+    for name in [each.removesuffix(".values") for each in arrays if each.endswith(".values")]:
+        if f"{name}.offsets" not in arrays:
+            continue
+        of_values, of_offsets = files[f"{name}.values"], files[f"{name}.offsets"]
+        if name in arrays:
+            what = f"holds the column {name!r} twice, in {files[name]} and {of_values}."
+            raise ChunkReadError(path, what, "Leave one out")
+        values, offsets = arrays[f"{name}.values"], arrays[f"{name}.offsets"]
+        is_bytes = values.dtype == "S1" and values.ndim == 1
+        try:
+            columns[name] = Ragged(values.view(np.uint8) if is_bytes else values, offsets, is_bytes=is_bytes)
+        except (TypeError, ValueError) as exc:
+            what = f"{of_values} and {of_offsets} are not the column {name!r}: {exc}."
+            raise ChunkReadError(path, what, "Fetch it again, or make it again") from exc
+        for part in ("values", "offsets"):
+            del columns[f"{name}.{part}"]
+        places[name] = of_offsets
+    return {name: columns[name] for name in sorted(columns)}, places
 
 
 def _wrong_size(path: str, found: int, expected: int, error: type[FileError] = ChunkReadError) -> FileError:
