@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pyloader.encode import PAD_, PAD_IDX, TextDataset
     from pyloader.errors import PyLoaderError
     from pyloader.files import open_chunk
+    from pyloader.part import Part
     from pyloader.read import (
         ArrayRecordReader,
         DelimitedReader,
@@ -58,6 +59,7 @@ _NAMES = {
     "encode": "PAD_ PAD_IDX TextDataset",
     "errors": "PyLoaderError",
     "files": "open_chunk",
+    "part": "Part",
     "read": (
         "ArrayRecordReader DelimitedReader JsonLineDataReader JsonlReader NumpyReader ParquetReader TextReader "
         "TokenReader reader_for register_reader"
@@ -87,6 +89,7 @@ __all__ = [
     "NumpyReader",
     "PaddingDataCollator",
     "ParquetReader",
+    "Part",
     "PyLoaderError",
     "TextDataset",
     "TextReader",
