@@ -4,35 +4,61 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from typing import IO
 
 import numpy as np
 
-from pyloader.errors import ChunkReadError
-from pyloader.files import text_of
+from pyloader.files import FrameLog, text_of
+from pyloader.part import Part
 from pyloader.read.dialect import Dialect, rows_of
-from pyloader.read.line_parts import LineBlock, RowStarts, rows_of_lines
+from pyloader.read.line_parts import LineBlock, RowStarts, cut_rows, line_blocks_of, open_lines, rows_of_lines
 
-__all__ = ["after_header", "csv_rows"]
+__all__ = ["csv_parts"]
 
-def csv_rows(blocks: Iterator[LineBlock], path: str, dialect: Dialect) -> Iterator[RowStarts]:
-    """Yield where the rows of a table begin.
 
-    Up to the first quote each line that is not blank is a row, and only ends of lines are looked for; from the block of
-    the first quote on the rows are parsed, as they are when they are read.
+_BLANK = b"\r\n"
+
+
+class _UnusualQuotesError(Exception):
+    """Quotes stand where only a parser can tell what they mean."""
+
+
+def csv_parts(
+    path: str, dialect: Dialect, *, has_header: bool, chunk_bytes: int, chunk_samples: int | None
+) -> list[Part] | None:
+    """Find the parts of a table; None where the file cannot be cut: it is packed in one go.
+
+    Args:
+      path: The file.
+      dialect: How it is read.
+      has_header: Whether each part needs the first row.
+      chunk_bytes, chunk_samples: As `find_parts` has them.
 
     Raises:
-      ChunkReadError: a quote is not closed, or takes in rows; from there on, text is not UTF-8.
+      ChunkReadError: it is cut or damaged; a quote is not closed.
     """
-    quote = dialect.character.encode()
-    for block in blocks:
-        if quote and quote in bytes(block[0]):
-            yield from _quoted_rows(itertools.chain([block], blocks), path, dialect)
-            return
-        yield rows_of_lines(block, _is_blank)
+
+    def cut(find_rows: Callable[[Iterator[LineBlock], str, Dialect], Iterator[RowStarts]]) -> list[Part] | None:
+        opened: tuple[IO[bytes], FrameLog | None] | None = open_lines(path)
+        if opened is None:
+            return None
+        file, frames = opened
+        with file, closing(line_blocks_of(file, path, "csv")) as blocks:
+            found = find_rows(blocks, path, dialect)
+            rows, header = _after_header(found) if has_header else (found, (0, 0))
+            return cut_rows(
+                rows, path, frames, file, chunk_bytes=chunk_bytes, chunk_samples=chunk_samples, header=header
+            )
+
+    try:
+        return cut(_rows_by_quotes)
+    except _UnusualQuotesError:
+        return cut(_rows_by_parser)
 
 
-def after_header(rows: Iterator[RowStarts]) -> tuple[Iterable[RowStarts], tuple[int, int]]:
+def _after_header(rows: Iterator[RowStarts]) -> tuple[Iterable[RowStarts], tuple[int, int]]:
     """Return the rows after the first one, and how many bytes and lines there are before them."""
     offsets, lines = np.empty(0, np.int64), np.empty(0, np.int64)
     for more, numbers in rows:
@@ -43,30 +69,60 @@ def after_header(rows: Iterator[RowStarts]) -> tuple[Iterable[RowStarts], tuple[
     return [], (0, 0)
 
 
-def _is_blank(line: bytes) -> bool:
-    return not line.rstrip(b"\r\n")
+def _rows_by_quotes(blocks: Iterator[LineBlock], path: str, dialect: Dialect) -> Iterator[RowStarts]:
+    """Yield where rows begin: after the ends of lines with an even number of quotes before them.
+
+    That is how a parser sees it where every first, third, ... quote begins a field or follows a quote, and every other
+    one ends a field or precedes a quote.
+
+    Raises:
+      _UnusualQuotesError: one does not, or the last is not closed.
+    """
+    quote, delimiter = dialect.character.encode(), dialect.delimiter.encode()
+    if len(quote) > 1 or len(delimiter) > 1:
+        raise _UnusualQuotesError
+    before, after = np.zeros(256, bool), np.zeros(256, bool)  # which bytes may stand before and after quotes
+    before[[*b"\n", *delimiter, *quote]] = after[[*b"\r\n", *delimiter, *quote]] = True
+    is_open = False
+    for block in blocks:
+        if not quote:
+            yield rows_of_lines(block, _BLANK)
+            continue
+        values = block.values
+        quotes = np.flatnonzero(values == quote[0])
+        opening, closing_ = (quotes[1::2], quotes[::2]) if is_open else (quotes[::2], quotes[1::2])
+        inner = opening[opening > 0] - 1
+        outer = closing_[closing_ < len(values) - 1] + 1
+        if not (before[values[inner]].all() and after[values[outer]].all()):
+            raise _UnusualQuotesError
+        offsets, lines = rows_of_lines(block, _BLANK)
+        if is_open or len(quotes):
+            outside = (np.searchsorted(quotes, offsets - block.offset) + is_open) % 2 == 0
+            offsets, lines = offsets[outside], lines[outside]
+            is_open ^= bool(len(quotes) % 2)
+        yield offsets, lines
+    if is_open:
+        raise _UnusualQuotesError
 
 
-def _quoted_rows(blocks: Iterable[LineBlock], path: str, dialect: Dialect) -> Iterator[RowStarts]:
-    starts: deque[tuple[int, np.ndarray]] = deque()  # of the lines of each block: the first one's number, and offsets
+def _rows_by_parser(blocks: Iterator[LineBlock], path: str, dialect: Dialect) -> Iterator[RowStarts]:
+    """Yield where rows begin, as they are parsed when they are read.
+
+    Raises:
+      ChunkReadError: a quote is not closed, or takes in rows; text is not UTF-8.
+    """
+    starts: deque[RowStarts] = deque()  # of the lines of each block
 
     def texts() -> Iterator[str]:
-        for lines, offset, line in blocks:
-            data = bytes(lines)
-            starts.append((line, rows_of_lines((lines, offset, line), None)[0]))
-            yield text_of(data, path, line)
+        for block in blocks:
+            starts.append(rows_of_lines(block, b""))
+            yield text_of(block.values.tobytes(), path, block.line)
 
-    before: int | None = None  # lines that were not parsed
-    try:
-        for begins, _ in rows_of(path, texts(), dialect):
-            if before is None:
-                before = starts[0][0] - 1
-            numbers = np.asarray(begins, np.int64) + before
-            first = starts[0][0]
-            yield np.concatenate([offsets for _, offsets in starts])[numbers - first], numbers
-            while len(starts) > 1 and len(numbers) and starts[1][0] <= numbers[-1]:
-                starts.popleft()
-    except ChunkReadError as exc:
-        if exc.line is None or before is None:
-            raise
-        raise ChunkReadError(exc.path, exc.what, exc.hint, exc.line + before) from exc
+    for begins, _ in rows_of(path, texts(), dialect):
+        numbers = np.asarray(begins, np.int64)
+        yield (
+            np.concatenate([offsets for offsets, _ in starts])[numbers - starts[0][1][0]] if begins else numbers,
+            numbers,
+        )
+        while len(starts) > 1 and begins and starts[1][1][0] <= begins[-1]:
+            starts.popleft()

@@ -16,9 +16,8 @@ from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
 from pyloader.files import Room, chunk_room, first_line, header_lines, line_blocks, sniffed, suffix_of, text_of
 from pyloader.part import Part
-from pyloader.read.csv_parts import after_header, csv_rows
+from pyloader.read.csv_parts import csv_parts
 from pyloader.read.dialect import Dialect, rows_of
-from pyloader.read.line_parts import RowStarts, cut_rows, line_blocks_of, open_lines
 from pyloader.read.numbers import NumberError, as_array, as_column
 from pyloader.read.options import column_names, number_dtypes
 
@@ -88,21 +87,18 @@ class DelimitedReader(DataReader):
     def find_parts(self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None) -> list[Part] | None:
         """Find spans of rows: in a plain file, or one of several frames of Zstandard.
 
-        Where there are quotes, rows are parsed from there on, as quotes can hold ends of lines.
+        Where quotes do not stand around whole fields, rows are parsed, since quotes can hold ends of lines.
 
         Raises:
           ChunkReadError: the file is cut or damaged; a quote is not closed, or takes in rows.
         """
-        opened = open_lines(path)
-        if opened is None:
-            return None
-        file, frames = opened
-        with file:
-            rows: Iterable[RowStarts] = csv_rows(line_blocks_of(file, path, "csv"), path, self._dialect(path))
-            rows, header = after_header(iter(rows)) if self.header else (rows, (0, 0))
-            return cut_rows(
-                rows, path, frames, file, chunk_bytes=chunk_bytes, chunk_samples=chunk_samples, header=header
-            )
+        return csv_parts(
+            path,
+            self._dialect(path),
+            has_header=self.header,
+            chunk_bytes=chunk_bytes,
+            chunk_samples=chunk_samples,
+        )
 
     def read_part(self, path: str, part: Part) -> tuple[Columns, int]:
         """Read some rows, with the names in the file's first.

@@ -62,9 +62,8 @@ class JsonlReader(ColumnReader):
         Raises:
           ChunkReadError: the file is cut or damaged, or is no JSON.
         """
-        return line_parts(
-            path, "jsonl", chunk_bytes=chunk_bytes, chunk_samples=chunk_samples, is_blank=lambda line: not line.strip()
-        )
+        sizes: dict[str, Any] = {"chunk_bytes": chunk_bytes, "chunk_samples": chunk_samples}
+        return line_parts(path, "jsonl", **sizes, blank=b" \t\n\r\x0b\x0c")
 
     def read_part(self, path: str, part: Part) -> tuple[Columns, int]:
         """Read some lines.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from typing import IO, TypeAlias
+from collections.abc import Generator, Iterable
+from typing import IO, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -14,10 +14,9 @@ from pyloader.part import Part, joined_ranges
 __all__ = ["LineBlock", "RowStarts", "cut_rows", "line_blocks_of", "line_parts", "open_lines", "rows_of_lines"]
 
 _BLOCK_BYTES = 2**18  # stays in the processor's cache while it is searched
+_NEWLINE = ord("\n")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
-# The block's bytes, whole lines; the offset of the first in the unpacked file; and its line, counted from 1.
-LineBlock: TypeAlias = tuple[memoryview, int, int]
 # Where rows begin, in bytes of the unpacked file, and in which lines: two int64 arrays of one length.
 RowStarts: TypeAlias = tuple[np.ndarray, np.ndarray]
 
@@ -28,7 +27,7 @@ def line_parts(
     *,
     chunk_bytes: int,
     chunk_samples: int | None,
-    is_blank: Callable[[bytes], bool] | None = None,
+    blank: bytes = b"",
 ) -> list[Part] | None:
     """Find the parts of a file in which each line is a row.
 
@@ -36,7 +35,7 @@ def line_parts(
       path: The file.
       form: What a `Sniffer` is to take it for; None takes it as it is.
       chunk_bytes, chunk_samples: As `find_parts` has them.
-      is_blank: Tells of a line that begins with white space whether it is none; None: every line is a row.
+      blank: A line of nothing but these bytes is none; b"": every line is a row.
 
     Returns:
       The parts; None where the file cannot be cut: it is packed in one go.
@@ -47,7 +46,7 @@ def line_parts(
     file, frames = opened
     with file:
         blocks = line_blocks_of(file, path, form)
-        rows = (rows_of_lines(block, is_blank) for block in blocks)
+        rows = (rows_of_lines(block, blank) for block in blocks)
         return cut_rows(rows, path, frames, file, chunk_bytes=chunk_bytes, chunk_samples=chunk_samples)
 
 
@@ -59,57 +58,70 @@ def open_lines(path: str) -> tuple[IO[bytes], FrameLog | None] | None:
     return open_frames(path) if packing == ".zst" else None
 
 
-def line_blocks_of(file: IO[bytes], path: str, form: str | None) -> Iterator[LineBlock]:
-    """Yield an open file in blocks of whole lines, each to be used before the next one is asked for.
+class LineBlock(NamedTuple):
+    """Whole lines of a file; the values are others when the next block is asked for."""
+
+    values: np.ndarray  # their bytes, a uint8 array
+    ends: np.ndarray  # where in it lines end, an int64 array; the file's last one may end without
+    offset: int  # where the block begins in the unpacked file
+    line: int  # the number of the first line, counted from 1
+
+    @property
+    def starts(self) -> np.ndarray:
+        """Where in it lines begin, an int64 array."""
+        starts = np.concatenate([[0], self.ends + 1])
+        return starts[:-1] if starts[-1] == len(self.values) else starts
+
+
+def line_blocks_of(file: IO[bytes], path: str, form: str | None) -> Generator[LineBlock, None, None]:
+    """Yield an open file in blocks of whole lines.
 
     Raises:
       ChunkReadError: it is not of the form.
       MemoryBoundError: a line is too long.
     """
     sniffer = None if form is None else Sniffer(path, form)
-    buffer, held, offset, line = bytearray(_BLOCK_BYTES), 0, 0, 1
-    while count := file.readinto(memoryview(buffer)[held:]):  # type: ignore[attr-defined]
+    buffer, held, offset, line = np.empty(_BLOCK_BYTES, np.uint8), 0, 0, 1
+    while count := file.readinto(buffer[held:].data):  # type: ignore[attr-defined]
         if sniffer is not None:
-            sniffer.see(bytes(memoryview(buffer)[held : held + count]) if not offset else b"")
+            sniffer.see(b"" if offset else buffer[held : held + count].tobytes())
+        ends = np.flatnonzero(buffer[: held + count] == _NEWLINE)
         held += count
-        end = buffer.rfind(b"\n", 0, held) + 1
-        if not end:
+        if not len(ends):
             if held == len(buffer):
                 if held > longest_line():
                     raise long_line(path, longest_line())
-                buffer = buffer + bytearray(len(buffer))
+                buffer = np.concatenate([buffer, np.empty(held, np.uint8)])
             continue
-        yield _without_mark(memoryview(buffer)[:end], offset, line)
-        line += int(np.count_nonzero(np.frombuffer(buffer, np.uint8, end) == ord("\n")))
-        offset, held = offset + end, held - end
-        buffer[:held] = buffer[end : end + held]
+        end = int(ends[-1]) + 1
+        yield _without_mark(LineBlock(buffer[:end], ends, offset, line))
+        offset, line, held = offset + end, line + len(ends), held - end
+        buffer[:held] = buffer[end : end + held].copy()
     if sniffer is not None:
         sniffer.end()
-    if held and (last := _without_mark(memoryview(buffer)[:held], offset, line))[0]:
+    last = _without_mark(LineBlock(buffer[:held], np.empty(0, np.int64), offset, line))
+    if len(last.values):
         yield last
 
 
-def _without_mark(lines: memoryview, offset: int, line: int) -> LineBlock:
+def _without_mark(block: LineBlock) -> LineBlock:
     """Return a block without the byte order mark, which can stand at the file's start."""
-    if not offset and lines[:3] == _BYTE_ORDER_MARK:
-        return lines[3:], 3, line
-    return lines, offset, line
+    if block.offset or block.values[:3].tobytes() != _BYTE_ORDER_MARK:
+        return block
+    return LineBlock(block.values[3:], block.ends - 3, 3, block.line)
 
 
-def rows_of_lines(block: LineBlock, is_blank: Callable[[bytes], bool] | None) -> RowStarts:
-    """Return where the lines of a block begin that are rows."""
-    lines, offset, line = block
-    values = np.frombuffer(lines, np.uint8)
-    starts = np.concatenate([[0], np.flatnonzero(values == ord("\n")) + 1])
-    if starts[-1] == len(values):
-        starts = starts[:-1]
-    numbers = line + np.arange(len(starts))
-    if is_blank is not None:
-        may_be = np.flatnonzero(values[starts] <= ord(" "))
-        ends = np.append(starts[1:], len(values))
-        blank = [place for place in may_be.tolist() if is_blank(bytes(lines[starts[place] : ends[place]]))]
-        starts, numbers = np.delete(starts, blank), np.delete(numbers, blank)
-    return starts + offset, numbers
+def rows_of_lines(block: LineBlock, blank: bytes) -> RowStarts:
+    """Return where the lines of a block begin that are rows: those of nothing but `blank` bytes are none."""
+    starts = block.starts
+    numbers = block.line + np.arange(len(starts))
+    may_be = np.zeros(256, bool)
+    may_be[[*blank]] = True
+    if blank and (begin_so := np.flatnonzero(may_be[block.values[starts]])).size:
+        ends = np.append(starts[1:], len(block.values))
+        none = [at for at in begin_so.tolist() if not block.values[starts[at] : ends[at]].tobytes().strip(blank)]
+        starts, numbers = np.delete(starts, none), np.delete(numbers, none)
+    return starts + block.offset, numbers
 
 
 def cut_rows(
