@@ -366,10 +366,10 @@ def _matches(pattern: str) -> list[str]:
 def _compare_size(path: Path, entry: ChunkEntry, found: int) -> None:
     if found != entry.source_bytes:
         what = f"says that {entry.source} has {entry.source_bytes:,} bytes; it has {found:,}."
-        raise _differs(path, what, changed=None if entry.as_part is None else entry.source)
+        raise _differs(path, what)
 
 
-def _differs(path: Path, what: str, *, changed: str | None = None) -> ManifestError:
+def _differs(path: Path, what: str) -> ManifestError:
     place = path.parent if path.name == MANIFEST_NAME else path
     return ManifestError(str(path), what, f"See what is wrong: pyloader verify {place}")
 

@@ -263,5 +263,7 @@ def _makes_sense(column: ColumnSpec) -> bool:
 
 
 def _damaged(path: str | os.PathLike[str], what: str) -> ManifestError:
-    again = f"Make it again: pyloader index {Path(path).parent} --overwrite"
+    file = Path(os.fspath(path).removesuffix(f".{MANIFEST_NAME}"))
+    place = file if file.is_file() and file != Path(path) else Path(path).parent
+    again = f"Make it again: pyloader index {place} --overwrite"
     return ManifestError(os.fspath(path), f"is not a manifest ({what}).", again)

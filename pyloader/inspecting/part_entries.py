@@ -20,15 +20,15 @@ def part_entries(name: str, path: str, parts: Sequence[Part], *, checksums: bool
       parts: All its parts, as its reader has found them.
       checksums: Whether they are computed, of parts that say which bytes they are.
     """
-    file_bytes = os.path.getsize(path)
+    file_bytes, num_samples = os.path.getsize(path), parts[-1].stop
     return [
         ChunkEntry(
             file=part_name(name, part),
             num_samples=part.num_samples,
             # Where the bytes are not known, a share of the file by rows.
-            num_bytes=part.num_bytes or file_bytes * part.num_samples // parts[-1].stop,
+            num_bytes=part.num_bytes or file_bytes * part.num_samples // num_samples,
             checksum=checksum_of(path, part.ranges) if checksums and part.ranges else "",
-            part=PartEntry(file_bytes=file_bytes, ranges=part.ranges, detail=part.detail),
+            part=PartEntry(file_bytes=file_bytes, file_samples=num_samples, ranges=part.ranges, detail=part.detail),
         )
         for part in parts
     ]
