@@ -58,7 +58,7 @@ def test_entries_give_back_the_parts_that_they_are_of(file):
         ({"file": "chunk-0000.numbered[11:31]"}, "comes where row 10 of that file should"),
         ({"file": "chunk-0000.numbered[9:29]"}, "comes where row 10 of that file should"),
         ({"file": "chunk-0000.numbered[-10:10]"}, "is not called FILE[FIRST:STOP]"),
-        ({"file": "chunk-0000.numbered[0:10]", "num_samples": 10}, "comes where row 10 of that file should"),
+        ({"file": "chunk-0000.numbered[0:10]", "num_samples": 10}, "it lists the chunk"),
         ({"file": "other.numbered[10:30]"}, "comes where row 10 of that file should"),
         ({"file": "../x[0:20]"}, "is not a plain path"),
         ({"file": "..[0:20]"}, "is not a plain path"),
