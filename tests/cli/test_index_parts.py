@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import pyloader
 from pyloader import DataLoader, DataReader, JsonlReader
 from pyloader.cli.main import main
 from pyloader.errors import ChunkReadError, ManifestError, StateError
@@ -261,3 +263,16 @@ def test_a_reader_that_reads_no_parts_is_refused_where_there_are_parts(capsys, t
         message = r"has files that were indexed in parts, and (Squares|Filters) has no read_part beside its read_file"
         with pytest.raises(TypeError, match=message):
             DataLoader(reader, data_dir=path)
+
+
+def test_the_screen_of_the_formats_page_is_what_is_shown(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (Path(pyloader.__file__).parents[1] / "docs" / "formats.md").read_text(encoding="utf-8")
+    words, screen = re.search(r"```console\n\$ pyloader (index huge.*)\n((?:.*\n)+?)```", text).groups()
+    pq.write_table(pa.table({"n": range(100_000)}), "huge.parquet", row_group_size=5000)
+
+    def without_bytes_of_the_file(lines: list[str]) -> list[str]:
+        return [re.sub(r"samples, [0-9.]+ kB", "", line) for line in lines]
+
+    shown = command(capsys, *words.split())
+    assert without_bytes_of_the_file(shown) == without_bytes_of_the_file(screen.splitlines())
