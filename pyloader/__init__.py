@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pyloader.encode import PAD_, PAD_IDX, TextDataset
     from pyloader.errors import PyLoaderError
     from pyloader.files import open_chunk
+    from pyloader.part import Part
     from pyloader.ragged import Ragged
     from pyloader.read import (
         ArrayRecordReader,
@@ -59,6 +60,7 @@ _NAMES = {
     "encode": "PAD_ PAD_IDX TextDataset",
     "errors": "PyLoaderError",
     "files": "open_chunk",
+    "part": "Part",
     "ragged": "Ragged",
     "read": (
         "ArrayRecordReader DelimitedReader JsonLineDataReader JsonlReader NumpyReader ParquetReader TextReader "
@@ -89,6 +91,7 @@ __all__ = [
     "NumpyReader",
     "PaddingDataCollator",
     "ParquetReader",
+    "Part",
     "PyLoaderError",
     "Ragged",
     "TextDataset",

@@ -11,8 +11,9 @@ import numpy as np
 from pyloader.columns import Columns, problem_with_columns, row_count, with_tuples_as_lists
 from pyloader.errors import ChunkReadError, ReadFileError
 from pyloader.options import names_of, with_new_names
+from pyloader.part import Part
 
-__all__ = ["DataReader", "read_chunk", "read_damaged_chunk"]
+__all__ = ["DataReader", "can_read_parts", "parts_of_file", "read_chunk", "read_damaged_chunk"]
 
 __getattr__ = names_of("pyloader.read", "JsonLineDataReader", of=__name__)
 
@@ -77,35 +78,136 @@ class DataReader:
         """
         raise NotImplementedError
 
+    def find_parts(self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None) -> list[Part] | None:
+        """Find parts of the file at `path` that can be read one by one; asked by `pyloader index`.
 
-def read_chunk(reader: DataReader, path: str | os.PathLike[str]) -> Columns:
+        Write it, and `read_part`, where a file may be too large to be one chunk.  The parts must be a function of the
+        file's bytes and the two sizes alone.  Joined, in their order, they are the rows that `read_file` gives: the
+        first begins with row 0, each next one where the one before ends, and each has at least one row.  A part never
+        splits what must be unpacked together (a row group, a frame): such a thing is a part, however large.
+
+        The file may be larger than the memory.  Read a header or a footer where that tells, and else go through it once
+        with no more than some megabytes of it in memory.
+
+        Args:
+          path: The file.
+          chunk_bytes: About how many bytes a part has, unpacked where the file says how many these are.
+          chunk_samples: How many rows a part has; then `chunk_bytes` does not matter.  None (the default): it does.
+
+        Returns:
+          The parts; one where the file is no larger than that, and none where it has no rows.  None where this reader
+          cannot cut this file: then it is one chunk.
+
+        Raises:
+          ChunkReadError: the file is damaged, as far as it was looked at.
+        """
+        return None
+
+    def read_part(self, path: str, part: Part) -> tuple[Columns, int] | Columns:
+        """Read a part of the file at `path` that `find_parts` has found, perhaps long ago and on another machine.
+
+        The answer must depend on the two alone.  Only the bytes in `part.ranges` may be read: in a copy of the file the
+        others can be zeros.
+
+        Returns:
+          As `read_file`, of the part's rows.
+
+        Raises:
+          ChunkReadError: the part cannot be read, or `part.detail` is not what `find_parts` gives.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no read_part(path, part): write one")
+
+    def read_damaged_part(self, path: str, part: Part) -> tuple[Columns, int, dict[int, str]]:
+        """Read what can be read of a part that `read_part` failed on; asked for under `max_skipped` alone.
+
+        Returns:
+          As `read_damaged_file`; rows count from the part's first.
+        """
+        raise NotImplementedError
+
+
+def read_chunk(reader: DataReader, path: str | os.PathLike[str], part: Part | None = None) -> Columns:
     """Return what `reader` reads at `path`, checked; {} for the answer ({}, 0) of a file without samples.
 
+    Args:
+      reader: The reader.
+      path: The file.
+      part: The part of it to read; None (the default) is the whole file.
+
     Raises:
-      ReadFileError: the answer is no set of columns, or has another number of rows than it says.
+      ReadFileError: the answer is no set of columns, or has another number of rows than it or the part says.
       ChunkReadError: there is a directory, and the reader reads files.
     """
-    path, where = os.fspath(path), f"{type(reader).__name__}.read_file"
+    path = os.fspath(path)
+    where = f"{type(reader).__name__}.{'read_file' if part is None else 'read_part'}"
     try:
-        answer: Any = reader.read_file(path)
+        answer: Any = reader.read_file(path) if part is None else reader.read_part(path, part)
     except StopIteration as exc:  # on its way up it would end the training loop, as if everything had been read
         raise RuntimeError(f"{where} raised StopIteration at {path}") from exc
     except IsADirectoryError as exc:  # a manifest may name any reader for any chunk
         what = f"is a directory, and {type(reader).__name__} reads files."
         raise ChunkReadError(path, what, "Directories of columns are read by NumpyReader") from exc
-    return _checked(answer, path, where)
+    return _of_part(_checked(answer, path, where), path, part, where)
 
 
-def read_damaged_chunk(reader: DataReader, path: str) -> tuple[Columns, dict[int, str]] | None:
+def read_damaged_chunk(
+    reader: DataReader, path: str, part: Part | None = None
+) -> tuple[Columns, dict[int, str]] | None:
     """Return what can be read of a chunk that `read_chunk` failed on, and the rows that cannot be, with reasons.
 
     Returns:
-      None where the reader has no `read_damaged_file`.
+      None where the reader has no `read_damaged_file`, or for a part no `read_damaged_part`.
     """
-    if type(reader).read_damaged_file is DataReader.read_damaged_file:
+    name = "read_damaged_file" if part is None else "read_damaged_part"
+    if getattr(type(reader), name) is getattr(DataReader, name):
         return None
-    *answer, bad_rows = reader.read_damaged_file(path)
-    return _checked(tuple(answer), path, f"{type(reader).__name__}.read_damaged_file"), bad_rows
+    *answer, bad_rows = reader.read_damaged_file(path) if part is None else reader.read_damaged_part(path, part)
+    where = f"{type(reader).__name__}.{name}"
+    return _of_part(_checked(tuple(answer), path, where), path, part, where), bad_rows
+
+
+def can_read_parts(reader: DataReader) -> bool:
+    """Tell whether a reader reads parts, and reads in them what its `read_file` reads.
+
+    A subclass that writes `read_file` anew, and takes `read_part` as its parent has it, reads something else there.
+    """
+    homes = type(reader).__mro__
+    whole, part = (
+        next(at for at, home in enumerate(homes) if name in vars(home)) for name in ("read_file", "read_part")
+    )
+    return part <= whole and homes[part] is not DataReader
+
+
+def parts_of_file(
+    reader: DataReader, path: str, *, chunk_bytes: int, chunk_samples: int | None = None
+) -> list[Part] | None:
+    """Return the parts that `reader` finds in a file, checked; None where it cannot cut the file, or reads no parts.
+
+    Raises:
+      ReadFileError: they are no parts, or do not follow on one another.
+    """
+    if not can_read_parts(reader):
+        return None
+    found: Any = reader.find_parts(path, chunk_bytes=chunk_bytes, chunk_samples=chunk_samples)
+    if found is None:
+        return None
+    where, next_row = f"{type(reader).__name__}.find_parts", 0
+    for part in found:
+        if not isinstance(part, Part):
+            raise ReadFileError(path, f"{where} returned a {type(part).__name__}.", "Return a list of Part, or None")
+        if part.first != next_row or part.num_samples < 1:
+            what = f"{where} returned a part of {part.num_samples:,} rows from row {part.first:,} on"
+            raise ReadFileError(path, f"{what}, where row {next_row:,} should begin one.", "Let each follow the last")
+        next_row = part.stop
+    return list(found)
+
+
+def _of_part(columns: Columns, path: str, part: Part | None, where: str) -> Columns:
+    found = row_count(columns)
+    if part is not None and found != part.num_samples:
+        what = f"{where} returned {found:,} samples of rows {part.first:,} to {part.stop:,}."
+        raise ReadFileError(path, what, "Let find_parts and read_part agree, and index it again")
+    return columns
 
 
 def _checked(answer: Any, path: str, where: str) -> Columns:

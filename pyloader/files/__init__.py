@@ -5,6 +5,7 @@ from pyloader.files.chunk_list import ChunkList, fingerprint_of, form_of
 from pyloader.files.coming import INPUTS_NAME, NEXT_NAME, STAGING_NAME, VERSIONS_NAME, coming_chunks
 from pyloader.files.compressors import chunk_room, open_packed, packing_of
 from pyloader.files.conversions import conversion
+from pyloader.files.entries import PartEntry, PartSizes
 from pyloader.files.fetching import FetchTerms
 from pyloader.files.listing import (
     DataDir,
@@ -22,6 +23,9 @@ from pyloader.files.manifest import (
     Manifest,
     check_names,
     checksum_of,
+    encode_manifest,
+    index_name,
+    is_index_of_file,
     is_manifest_name,
     read_manifest,
     utf8_name,
@@ -32,6 +36,7 @@ from pyloader.files.no_room import no_room
 from pyloader.files.npy_headers import NpyHeaderError, read_npy_header, rows_without_bytes
 from pyloader.files.opening import line_blocks, open_chunk, suffix_of, text_of
 from pyloader.files.origins import Origin, makers_of, origins_of
+from pyloader.files.part_opening import first_line, header_lines, line_detail, open_part
 from pyloader.files.room import Room, long_line, longest_line, room_of
 from pyloader.files.scanning import Scan, chunk_bytes, is_chunk_name, scan_directory
 from pyloader.files.sniffing import Sniffer, named_by_content, refuse_pointer, sniffed
@@ -52,6 +57,7 @@ from pyloader.files.versions import (
     kept_chunks,
     read_versions,
 )
+from pyloader.files.zstd_parts import FrameLog, open_frames
 
 __all__ = [
     "INPUTS_NAME",
@@ -66,9 +72,12 @@ __all__ = [
     "DataDir",
     "DirectoryLock",
     "FetchTerms",
+    "FrameLog",
     "Manifest",
     "NpyHeaderError",
     "Origin",
+    "PartEntry",
+    "PartSizes",
     "Pinned",
     "Room",
     "Scan",
@@ -88,15 +97,21 @@ __all__ = [
     "coming_chunks",
     "conversion",
     "difference_of_versions",
+    "encode_manifest",
     "encode_versions",
     "find_manifests",
     "fingerprint_of",
+    "first_line",
     "form_of",
+    "header_lines",
     "in_version_of",
+    "index_name",
     "is_chunk_name",
+    "is_index_of_file",
     "is_manifest_name",
     "kept_chunks",
     "line_blocks",
+    "line_detail",
     "list_chunks",
     "locked",
     "long_line",
@@ -107,7 +122,9 @@ __all__ = [
     "no_room",
     "no_such_place",
     "open_chunk",
+    "open_frames",
     "open_packed",
+    "open_part",
     "origins_of",
     "packing_of",
     "read_manifest",
