@@ -40,7 +40,9 @@ if TYPE_CHECKING:
         NumpyReader,
         ParquetReader,
         TextReader,
+        TFRecordReader,
         TokenReader,
+        WebDatasetReader,
         reader_for,
         register_reader,
     )
@@ -63,8 +65,8 @@ _NAMES = {
     "part": "Part",
     "ragged": "Ragged",
     "read": (
-        "ArrayRecordReader DelimitedReader JsonLineDataReader JsonlReader NumpyReader ParquetReader TextReader "
-        "TokenReader reader_for register_reader"
+        "ArrayRecordReader DelimitedReader JsonLineDataReader JsonlReader LitDataReader MDSReader MegatronReader "
+        "NumpyReader ParquetReader TFRecordReader TextReader TokenReader WebDatasetReader reader_for register_reader"
     ),
     "run.filling": "fetch",
     "run.loader_options": "MAX_QUEUE_SIZE",
@@ -94,9 +96,11 @@ __all__ = [
     "Part",
     "PyLoaderError",
     "Ragged",
+    "TFRecordReader",
     "TextDataset",
     "TextReader",
     "TokenReader",
+    "WebDatasetReader",
     "World",
     "__version__",
     "compact",

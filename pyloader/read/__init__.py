@@ -8,7 +8,9 @@ from pyloader.read.numpy_files import NumpyReader
 from pyloader.read.parquet import ParquetReader
 from pyloader.read.registry import reader_for, reader_name, register_reader, registered_reader
 from pyloader.read.text import TextReader
+from pyloader.read.tfrecord import TFRecordReader
 from pyloader.read.tokens import TokenReader
+from pyloader.read.webdataset import WebDatasetReader
 
 __all__ = [
     "ArrayRecordReader",
@@ -18,8 +20,10 @@ __all__ = [
     "Nulls",
     "NumpyReader",
     "ParquetReader",
+    "TFRecordReader",
     "TextReader",
     "TokenReader",
+    "WebDatasetReader",
     "nulls_of",
     "reader_for",
     "reader_name",

@@ -20,7 +20,9 @@ from pyloader.read.jsonl import JsonlReader
 from pyloader.read.numpy_files import NumpyReader
 from pyloader.read.parquet import ParquetReader
 from pyloader.read.text import TextReader
+from pyloader.read.tfrecord import TFRecordReader
 from pyloader.read.tokens import TokenReader
+from pyloader.read.webdataset import WebDatasetReader
 
 __all__ = ["reader_for", "reader_name", "register_reader", "registered_reader"]
 
@@ -159,6 +161,10 @@ def _options(reader_class: type[DataReader], columns: tuple[ColumnSpec, ...]) ->
         return {"name": names[0]}
     if reader_class is TokenReader:
         return {"name": names[0]}
+    if reader_class is WebDatasetReader:
+        return {"columns": names}
+    if reader_class is TFRecordReader and names != ["record"]:
+        return {"columns": names, "ragged": [spec.name for spec in columns if spec.kind == "ragged"]}
     if reader_class is ArrayRecordReader and arrays:
         if len(columns) > 1:
             raise ValueError(f"an ArrayRecord has one column of arrays, not {', '.join(map(repr, names))}")
@@ -176,3 +182,5 @@ register_reader("npz", NumpyReader, suffixes=(".npz",))
 register_reader("columns", NumpyReader, suffixes=(".columns",))
 register_reader("arrayrecord", ArrayRecordReader, suffixes=(".arrayrecord", ".array_record", ".ar"))
 register_reader("parquet", ParquetReader, suffixes=(".parquet", ".arrow", ".feather"))
+register_reader("webdataset", WebDatasetReader, suffixes=(".tar",))
+register_reader("tfrecord", TFRecordReader, suffixes=(".tfrecord", ".tfrecords", ".tfrec"))

@@ -171,7 +171,7 @@ class WebDatasetReader(DataReader):
                 continue
             if self.missing == "error":
                 key, begin = list(keys.items())[len(starts)]
-                what = f"the sample {key!r} at byte {begin:,} has no {name!r}, which other samples have."
+                what = f"the sample {key!r} at byte {begin:,} has no {name!r}."
                 hint = "missing='empty' takes it as empty, columns=[...] names the columns to read"
                 raise ChunkReadError(path, what, f"WebDatasetReader({hint})")
             at = stops[-1] if stops else 0
