@@ -37,6 +37,8 @@ if TYPE_CHECKING:
         DelimitedReader,
         JsonLineDataReader,
         JsonlReader,
+        MDSReader,
+        MegatronReader,
         NumpyReader,
         ParquetReader,
         TextReader,
@@ -65,8 +67,8 @@ _NAMES = {
     "part": "Part",
     "ragged": "Ragged",
     "read": (
-        "ArrayRecordReader DelimitedReader JsonLineDataReader JsonlReader LitDataReader MDSReader MegatronReader "
-        "NumpyReader ParquetReader TFRecordReader TextReader TokenReader WebDatasetReader reader_for register_reader"
+        "ArrayRecordReader DelimitedReader JsonLineDataReader JsonlReader MDSReader MegatronReader NumpyReader "
+        "ParquetReader TFRecordReader TextReader TokenReader WebDatasetReader reader_for register_reader"
     ),
     "run.filling": "fetch",
     "run.loader_options": "MAX_QUEUE_SIZE",
@@ -89,6 +91,8 @@ __all__ = [
     "DelimitedReader",
     "JsonLineDataReader",
     "JsonlReader",
+    "MDSReader",
+    "MegatronReader",
     "NumpyDataCollator",
     "NumpyReader",
     "PaddingDataCollator",

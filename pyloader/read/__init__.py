@@ -3,6 +3,8 @@
 from pyloader.read.arrayrecord import ArrayRecordReader
 from pyloader.read.delimited import DelimitedReader
 from pyloader.read.jsonl import JsonLineDataReader, JsonlReader
+from pyloader.read.mds import MDSReader
+from pyloader.read.megatron import MegatronReader
 from pyloader.read.nulls import Nulls, nulls_of
 from pyloader.read.numpy_files import NumpyReader
 from pyloader.read.parquet import ParquetReader
@@ -17,6 +19,8 @@ __all__ = [
     "DelimitedReader",
     "JsonLineDataReader",
     "JsonlReader",
+    "MDSReader",
+    "MegatronReader",
     "Nulls",
     "NumpyReader",
     "ParquetReader",

@@ -66,9 +66,9 @@ class MDSReader(DataReader):
     What its index.json says of a shard is compared with it: its size, its number of samples, and one of its hashes.
     A shard that has none beside it is read all the same.
 
-    Numbers and arrays of one shape are arrays; arrays of one dimension whose length the encoding does not say, `Ragged`;
-    bytes and images (jpeg, png, pil) a Ragged of bytes, images as they are stored.  `str` is a list of str, `json` of
-    what it holds.  Nothing is unpickled: `pkl` arrives as bytes.
+    Numbers, and arrays of one shape, are arrays; arrays of one dimension whose length the encoding does not say are
+    `Ragged`; bytes and images (jpeg, png, pil) are a Ragged of bytes, images as they are stored.  `str` is a list of
+    str, `json` of what it holds.  Nothing is unpickled: `pkl` arrives as bytes.
 
     Args:
       columns: Which to read, in this order; None for all.
@@ -93,7 +93,8 @@ class MDSReader(DataReader):
           The columns, sorted by name as the writer leaves them, and how many samples there are.
 
         Raises:
-          ChunkReadError: the shard is cut or damaged, differs from its index.json, or has an encoding that is not known.
+          ChunkReadError: the shard is cut or damaged, differs from its index.json, or has an encoding that is not
+            known.
         """
         refuse_pointer(path, os.path.getsize(path))
         with open_chunk(path, "rb", room=chunk_room(path)) as file:
@@ -103,7 +104,9 @@ class MDSReader(DataReader):
             _compare(path, data, told)
         num_samples, _ = _beginning(path, lambda start, stop: data[start:stop], len(data))
         if told is not None and told.samples != num_samples:
-            raise ChunkReadError(path, f"has {num_samples:,} samples, and {INDEX_NAME} says {told.samples:,}.", _FETCH_AGAIN)
+            raise ChunkReadError(
+                path, f"has {num_samples:,} samples, and {INDEX_NAME} says {told.samples:,}.", _FETCH_AGAIN
+            )
         return self._columns(path, lambda start, stop: data[start:stop], len(data), 0, num_samples), num_samples
 
     def find_parts(self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None) -> list[Part] | None:
@@ -143,7 +146,7 @@ class MDSReader(DataReader):
     def _columns(self, path: str, read: _Range, size: int, first: int, stop: int) -> Columns:
         if first == stop:
             return {}
-        num_samples, (begin, end) = _beginning(path, read, size)
+        _, (begin, end) = _beginning(path, read, size)
         config = _config(path, read(begin, end))
         offsets = _offsets(path, read, size, first, stop)
         data = np.frombuffer(read(int(offsets[0]), int(offsets[-1])), np.uint8)
@@ -197,7 +200,7 @@ def _config(path: str, text: bytes) -> _Config:
     if not len(names) == len(encodings) == len(sizes) == len(set(names)):
         raise ChunkReadError(path, "says of which columns it is in lists that do not agree.", _FETCH_AGAIN)
     for name, encoding, num_bytes in zip(names, encodings, sizes, strict=True):
-        if (expected := fixed_bytes(encoding)) != num_bytes and expected is not NotImplemented:
+        if (expected := fixed_bytes(encoding)) is not None and expected != num_bytes:
             what = f"says that {name!r}, of {encoding}, has {num_bytes} bytes in each sample; it has {expected}."
             raise ChunkReadError(path, what, _FETCH_AGAIN)
     return config

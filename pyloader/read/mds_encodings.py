@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal, DecimalException
 from typing import Any
 
@@ -36,8 +36,8 @@ class MDSError(ValueError):
         self.sample, self.what, self.hint = sample, what, hint
 
 
-def fixed_bytes(encoding: str) -> Any:
-    """Return how many bytes each value has; None where they differ, NotImplemented for an encoding that is not known."""
+def fixed_bytes(encoding: str) -> int | None:
+    """Return how many bytes each value has; None where they differ, or the encoding is not known."""
     if encoding == "int":
         return 8
     if encoding in _SCALARS:
@@ -46,11 +46,9 @@ def fixed_bytes(encoding: str) -> Any:
         try:
             dtype, shape = _array_form(encoding)
         except MDSError:
-            return NotImplemented
+            return None
         return None if dtype is None or shape is None else np.dtype(dtype).itemsize * math.prod(shape)
-    if encoding in _AS_THEY_ARE or encoding in _LISTS or encoding in _TEXTS:
-        return None
-    return NotImplemented
+    return None
 
 
 def column_of(data: np.ndarray, starts: np.ndarray, stops: np.ndarray, encoding: str, name: str) -> Column:
@@ -67,7 +65,10 @@ def column_of(data: np.ndarray, starts: np.ndarray, stops: np.ndarray, encoding:
         if encoding in _TEXTS:
             return _texts(data, starts, stops, encoding, name)
         if encoding in _LISTS:
-            return [_items(data, *span, encoding, name, row) for row, span in enumerate(_pairs(starts, stops))]
+            return [
+                _items(data, start, stop, encoding, name, row)
+                for row, (start, stop) in enumerate(_pairs(starts, stops))
+            ]
         if encoding == "ndarray" or encoding.startswith("ndarray:"):
             return _arrays(data, starts, stops, encoding, name)
     except MDSError:
@@ -106,7 +107,7 @@ def _arrays(data: np.ndarray, starts: np.ndarray, stops: np.ndarray, encoding: s
     dtype, shape = _array_form(encoding)
     if dtype is not None and shape is not None:
         return numbers_at(data, starts, dtype, shape)
-    # A byte for the dtype, where it is not said; one for the number of axes and how long their lengths are; the lengths.
+    # A byte for the dtype, where it is not said; one for the number of axes and the width of their lengths; the lengths.
     num_bytes = (dtype is None) + (shape is None)
     heads = numbers_at(data, starts, "u1", (num_bytes,))
     if (heads == heads[0]).all():
@@ -129,7 +130,7 @@ def _arrays(data: np.ndarray, starts: np.ndarray, stops: np.ndarray, encoding: s
             shape = tuple(lengths[0].tolist())
             _check_filled(begin, stops, np.dtype(dtype).itemsize * math.prod(shape), name)
             return numbers_at(data, begin, dtype, shape)
-    return [_array(data, *span, encoding, name, row) for row, span in enumerate(_pairs(starts, stops))]
+    return [_array(data, start, stop, encoding, name, row) for row, (start, stop) in enumerate(_pairs(starts, stops))]
 
 
 def _check_filled(begin: np.ndarray, stops: np.ndarray, num_bytes: int, name: str) -> None:
@@ -151,7 +152,7 @@ def _array(data: np.ndarray, start: int, stop: int, encoding: str, name: str, ro
         start += 1 + num_axes * np.dtype(word).itemsize
     if stop - start != np.dtype(dtype).itemsize * math.prod(shape):
         raise MDSError(row, f"has {name!r} whose numbers do not fill its shape")
-    return numbers_at(data, np.array([start]), dtype, shape)[0]
+    return numbers_at(data, np.array([start]), dtype, shape).reshape(shape)
 
 
 def _array_form(encoding: str) -> tuple[str | None, tuple[int, ...] | None]:
@@ -167,7 +168,7 @@ def _array_form(encoding: str) -> tuple[str | None, tuple[int, ...] | None]:
     return dtype, shape
 
 
-def _pairs(starts: np.ndarray, stops: np.ndarray) -> Any:
+def _pairs(starts: np.ndarray, stops: np.ndarray) -> Iterator[tuple[int, int]]:
     return zip(starts.tolist(), stops.tolist(), strict=True)
 
 

@@ -44,7 +44,7 @@ def numbers_at(data: np.ndarray, starts: np.ndarray, dtype: npt.DTypeLike, shape
         raise ValueError(f"rows of {row_bytes:,} bytes go beyond {len(data):,} bytes")
     if not row_bytes:
         return np.empty((len(starts), *shape), dtype.newbyteorder("="))
-    rows = np.lib.stride_tricks.sliding_window_view(data, row_bytes)[starts]
+    rows: np.ndarray = np.lib.stride_tricks.sliding_window_view(data, row_bytes)[starts]
     return rows.view(dtype).reshape(len(starts), *shape).astype(dtype.newbyteorder("="), copy=False)
 
 

@@ -145,7 +145,7 @@ def _text(field: bytes) -> str:
 
 
 def _records(extension: bytes, position: int) -> dict[str, str]:
-    """Return what an extension header of POSIX says of a member's name and size: "LENGTH KEYWORD=VALUE" and a newline."""
+    """Return what POSIX's extension header says of a member's name and size, in records "LENGTH KEYWORD=VALUE"."""
     found, at = {}, 0
     while match := _RECORD.match(extension, at):
         length, keyword = int(match[1]), match[2].decode("utf-8", "surrogateescape")

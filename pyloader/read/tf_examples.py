@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -244,7 +245,9 @@ class _Feature:
         for number, (begin, end) in enumerate(zip(lists.start.tolist(), lists.stop.tolist(), strict=True)):
             one = _Spans(np.zeros(1, np.int64), np.array([begin]), np.array([end]))
             if start[number] >= 0:
-                rows.append(self._packed_numbers(kind, one, start[number : number + 1], stop[number : number + 1]).values)
+                rows.append(
+                    self._packed_numbers(kind, one, start[number : number + 1], stop[number : number + 1]).values
+                )
             else:
                 rows.append(_unpacked(kind, self.data, number, begin, end))
         return Ragged.from_rows(rows, dtype=np.float32 if kind == _FLOAT_LIST else np.int64)
@@ -290,4 +293,4 @@ def _unpacked(kind: int, data: np.ndarray, number: int, start: int, stop: int) -
 def _nested(values: list[Any], counts: np.ndarray) -> list[Any]:
     """Return values as rows of so many each."""
     bounds = np.append(0, np.cumsum(counts)).tolist()
-    return [values[start:stop] for start, stop in zip(bounds, bounds[1:], strict=False)]
+    return [values[start:stop] for start, stop in pairwise(bounds)]

@@ -58,7 +58,10 @@ class TFRecordReader(DataReader):
         **old_names: object,
     ) -> None:
         super().__init__(batch_size, shuffle, seed, **old_names)
-        for option, value, known in (("records", records, ("example", "bytes")), ("missing", missing, ("error", "empty"))):
+        for option, value, known in (
+            ("records", records, ("example", "bytes")),
+            ("missing", missing, ("error", "empty")),
+        ):
             if value not in known:
                 raise ValueError(f"{option} must be {known[0]!r} or {known[1]!r}, got {value!r}")
         self.records, self.missing = records, missing
@@ -114,9 +117,7 @@ class TFRecordReader(DataReader):
         if self.records == "bytes":
             return {"record": bytes_at(raw, starts, stops)}, len(spans)
         try:
-            made = example_columns(
-                raw, starts, stops, columns=self.columns, ragged=self.ragged, missing=self.missing
-            )
+            made = example_columns(raw, starts, stops, columns=self.columns, ragged=self.ragged, missing=self.missing)
         except ExampleError as exc:
             number, at = first + exc.record, offset + int(starts[exc.record]) - _HEADER_BYTES
             hint = f"TFRecordReader({exc.hint})" if exc.hint else "TFRecordReader(records='bytes') gives it as it is"

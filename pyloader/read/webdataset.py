@@ -15,7 +15,6 @@ from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
 from pyloader.files import chunk_room, named_by_content, open_chunk, packing_of, refuse_pointer
 from pyloader.part import Part
-from pyloader.ragged import Ragged
 from pyloader.read.cutting import Cutter, FileBytes
 from pyloader.read.decoding import checked_decode, decoded
 from pyloader.read.file_ranges import range_of
@@ -37,8 +36,8 @@ class WebDatasetReader(DataReader):
     """WebDataset shards (.tar), also packed: .tar.gz, .tar.zst.
 
     Files of one key, side by side, are a sample: "n01/0007.seg.png" is the column "seg.png" of the sample "n01/0007".
-    Each extension, in small letters, is a column of bytes (`Ragged`), and "__key__" a list of str.  Nothing is unpickled:
-    .pyd, .pickle and .pth arrive as bytes.  Directories and links are passed over, as webdataset does.
+    Each extension, in small letters, is a column of bytes (`Ragged`), and "__key__" a list of str.  Nothing is
+    unpickled: .pyd, .pickle and .pth arrive as bytes.  Directories and links are passed over, as webdataset does.
 
     Args:
       columns: Which to read, in this order; None for "__key__" and all extensions.
@@ -153,7 +152,12 @@ class WebDatasetReader(DataReader):
         return {name: columns[name] for name in names}, num_samples
 
     def _place(
-        self, path: str, places: dict[str, tuple[list[int], list[int]]], name: str, keys: dict[str, int], num_samples: int
+        self,
+        path: str,
+        places: dict[str, tuple[list[int], list[int]]],
+        name: str,
+        keys: dict[str, int],
+        num_samples: int,
     ) -> tuple[list[int], list[int]]:
         """Return where a column's bytes lie; of one that is new, after those of samples that lack it."""
         if name not in places:
