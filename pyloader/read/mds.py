@@ -74,6 +74,8 @@ class MDSReader(DataReader):
       columns: Which to read, in this order; None for all.
     """
 
+    returns_new_arrays = True
+
     def __init__(
         self,
         batch_size: int = 16,

@@ -107,7 +107,7 @@ def _arrays(data: np.ndarray, starts: np.ndarray, stops: np.ndarray, encoding: s
     dtype, shape = _array_form(encoding)
     if dtype is not None and shape is not None:
         return numbers_at(data, starts, dtype, shape)
-    # A byte for the dtype, where it is not said; one for the number of axes and the width of their lengths; the lengths.
+    # A byte for the dtype, where it is not said; one for how many axes, and how wide their lengths are; then these.
     num_bytes = (dtype is None) + (shape is None)
     heads = numbers_at(data, starts, "u1", (num_bytes,))
     if (heads == heads[0]).all():

@@ -48,6 +48,8 @@ class WebDatasetReader(DataReader):
       TypeError, ValueError: an option is none of these.
     """
 
+    returns_new_arrays = True
+
     def __init__(
         self,
         batch_size: int = 16,
