@@ -253,6 +253,8 @@ def _makes_sense(column: ColumnSpec) -> bool:
     """Whether there can be such a column; rows of an array, and values of ragged rows, must be what NumPy holds."""
     if column.kind not in ("array", "ragged"):
         return not column.dtype and not column.item_shape
+    if column.kind == "ragged" and column.dtype == np.dtype(bytes).str:  # no dtype of an array
+        return not column.item_shape
     try:
         dtype = np.dtype(column.dtype)
         np.dtype((dtype, column.item_shape))
@@ -260,7 +262,7 @@ def _makes_sense(column: ColumnSpec) -> bool:
     except Exception:  # NumPy reads a dtype's text in many ways, and each has errors of its own
         return False
     if column.kind == "ragged":
-        return bool(column.dtype) and not column.item_shape and (dtype.str == "|S0" or dtype.kind in "biufcmM")
+        return bool(column.dtype) and not column.item_shape and dtype.kind in "biufcmM"
     return bool(column.dtype) and dtype.itemsize > 0 and not dtype.hasobject and min(column.item_shape, default=0) >= 0
 
 
