@@ -67,8 +67,8 @@ class MDSReader(DataReader):
     A shard that has none beside it is read all the same.
 
     Numbers, and arrays of one shape, are arrays; arrays of one dimension whose length the encoding does not say are
-    `Ragged`; bytes and images (jpeg, png, pil) are a Ragged of bytes, images as they are stored.  `str` is a list of
-    str, `json` of what it holds.  Nothing is unpickled: `pkl` arrives as bytes.
+    `Ragged`, those of more a list of arrays; bytes and images (jpeg, png, pil) are a Ragged of bytes, images as they
+    are stored.  `str` is a list of str, `json` of what it holds.  Nothing is unpickled: `pkl` arrives as bytes.
 
     Args:
       columns: Which to read, in this order; None for all.

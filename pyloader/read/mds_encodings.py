@@ -126,10 +126,10 @@ def _arrays(data: np.ndarray, starts: np.ndarray, stops: np.ndarray, encoding: s
             if wrong.any():
                 raise MDSError(int(wrong.argmax()), f"has {name!r} whose numbers do not fill its shape")
             return ragged_numbers(bytes_at(data, begin, stops), dtype)
-        if (lengths == lengths[0]).all():
+        if (lengths == lengths[0]).all():  # a list all the same: in the next shard they may differ
             shape = tuple(lengths[0].tolist())
             _check_filled(begin, stops, np.dtype(dtype).itemsize * math.prod(shape), name)
-            return numbers_at(data, begin, dtype, shape)
+            return list(numbers_at(data, begin, dtype, shape))
     return [_array(data, start, stop, encoding, name, row) for row, (start, stop) in enumerate(_pairs(starts, stops))]
 
 

@@ -168,7 +168,10 @@ def _options(reader_class: type[DataReader], columns: tuple[ColumnSpec, ...]) ->
     if reader_class in (WebDatasetReader, MDSReader):
         return {"columns": names}
     if reader_class is TFRecordReader and names != ["record"]:
-        return {"columns": names, "ragged": [spec.name for spec in columns if spec.kind == "ragged"]}
+        several = [
+            spec.name for spec in columns if spec.kind == "list" or (spec.kind == "ragged" and spec.dtype != "|S0")
+        ]
+        return {"columns": names, "ragged": several}
     if reader_class is ArrayRecordReader and arrays:
         if len(columns) > 1:
             raise ValueError(f"an ArrayRecord has one column of arrays, not {', '.join(map(repr, names))}")

@@ -20,7 +20,7 @@ _CONTEXT, _FEATURE_LISTS = 1, 2  # fields of a record; an Example has the first 
 _KEY, _VALUE = 1, 2  # fields of an entry of a map
 _BYTES_LIST, _FLOAT_LIST, _INT64_LIST = 1, 2, 3  # fields of a Feature
 _KINDS = {0: "nothing", _BYTES_LIST: "bytes", _FLOAT_LIST: "floats", _INT64_LIST: "integers"}
-_PACKED, _FLOAT_TAG = (1 << 3) | BYTES, (1 << 3) | FIXED32
+_PACKED, _FLOAT_TAG, _VARINT_TAG = (1 << 3) | BYTES, (1 << 3) | FIXED32, (1 << 3) | VARINT
 
 
 class ExampleError(ValueError):
@@ -57,20 +57,21 @@ def example_columns(
     stops: np.ndarray,
     *,
     columns: Sequence[str] | None = None,
-    ragged: bool | Sequence[str] = (),
+    ragged: Sequence[str] = (),
     missing: str = "error",
 ) -> Columns:
     """Return the features of records as columns, sorted by name.
 
     A feature of one number in every record is an array [records]; of as many in each, an array [records, numbers]; else
-    it is `Ragged`.  One of one bytes value is a Ragged of bytes; of several, a list of lists of bytes.  Of a feature
-    list the values of each step count: one number in each step is a row of numbers, several a list of arrays.
+    it is `Ragged`.  One of one bytes value is a Ragged of bytes; of several, a list of lists of bytes.  A feature list
+    of one number a step is Ragged; of several, a list of arrays [steps, numbers]; of bytes, a list of lists of bytes.
 
     Args:
       data: uint8, in which the records lie.
       starts, stops: int64, where each begins and ends.
       columns: Which features; None for all.
-      ragged: Which features of numbers are Ragged, whatever their lengths; True for all.
+      ragged: Which features have any number of values: Ragged, or a list of lists of bytes, also where each record
+        happens to have as many.
       missing: "error", or "empty": a record that lacks a feature has no values in it.
 
     Raises:
@@ -89,8 +90,7 @@ def example_columns(
         for name, values in _entries(data, entries, columns).items():
             if name in made:
                 raise ExampleError(int(values.record[0]), f"has {name!r} as a feature and as a feature list")
-            is_ragged = ragged is True or (ragged is not False and name in ragged)
-            feature = _Feature(data, name, num_records, missing, is_ragged)
+            feature = _Feature(data, name, num_records, missing, name in ragged)
             made[name] = feature.steps(values) if is_sequence else feature.column(values)
     for name in columns or ():
         if name not in made:
@@ -143,9 +143,9 @@ class _Feature:
             values = self._bytes(lists)
             counts = np.bincount(values.record, minlength=self.num_records)
             rows = bytes_at(self.data, values.start, values.stop)
-            if (counts == 1).all():
+            if (counts == 1).all() and not self.is_ragged:
                 return rows
-            if counts.max(initial=0) <= 1:  # with gaps, which are empty
+            if counts.max(initial=0) <= 1 and not self.is_ragged:  # with gaps, which are empty
                 return Ragged(rows.values, rows.offsets[np.append(0, np.cumsum(counts))], is_bytes=True)
             return _nested(rows.to_list(), counts)
         numbers = self._numbers(kind, lists)
@@ -169,8 +169,7 @@ class _Feature:
             return _nested(items if (counts == 1).all() else _nested(items, counts), num_steps)
         numbers = self._numbers(kind, lists)
         if (numbers.lengths == 1).all():
-            column = Ragged(numbers.values, np.append(0, np.cumsum(num_steps)))
-            return column if self.is_ragged else even(column)
+            return Ragged(numbers.values, np.append(0, np.cumsum(num_steps)))
         arrays = even(numbers)
         if isinstance(arrays, Ragged):
             return _nested([np.array(row) for row in arrays], num_steps)
@@ -248,8 +247,11 @@ class _Feature:
                 rows.append(
                     self._packed_numbers(kind, one, start[number : number + 1], stop[number : number + 1]).values
                 )
-            else:
-                rows.append(_unpacked(kind, self.data, number, begin, end))
+                continue
+            try:
+                rows.append(_unpacked(kind, self.data[begin:end]))
+            except WireError as exc:
+                raise WireError(number, exc.what) from exc
         return Ragged.from_rows(rows, dtype=np.float32 if kind == _FLOAT_LIST else np.int64)
 
     def _check_missing(self, present: np.ndarray) -> None:
@@ -263,28 +265,24 @@ class _Feature:
         return ExampleError(int(spans.record[int(message)]), f"has a feature {self.name!r} that {what}")
 
 
-def _unpacked(kind: int, data: np.ndarray, number: int, start: int, stop: int) -> np.ndarray:
+def _unpacked(kind: int, message: np.ndarray) -> np.ndarray:
     """Return the numbers of a list that are fields, each of its own, or packed in several pieces."""
-    message = data[start:stop]
     if kind == _FLOAT_LIST and len(message) % 5 == 0 and (message[::5] == _FLOAT_TAG).all():
         return np.ascontiguousarray(message.reshape(-1, 5)[:, 1:]).view("<f4").reshape(-1)
-    if kind == _INT64_LIST and message[0] == (1 << 3) | VARINT:
-        try:
-            numbers, _ = packed_integers(message, np.array([0, len(message)]))
-        except WireError:
-            numbers = np.empty(0, np.int64)  # packed pieces follow, or it is damaged
-        if len(numbers) % 2 == 0 and len(numbers) and (numbers[::2] == (1 << 3) | VARINT).all():
+    if kind == _INT64_LIST and message[0] == _VARINT_TAG and message[-1] < 0x80:
+        numbers, _ = packed_integers(message, np.array([0, len(message)]))
+        if len(numbers) % 2 == 0 and (numbers[::2] == _VARINT_TAG).all():
             return numbers[1::2]
-    fields = fields_of(data, np.array([start]), np.array([stop]))
     pieces = []
-    for field, how, begin, end in zip(*(column.tolist() for column in fields[1:]), strict=True):
-        piece = data[begin:end]
+    fields = fields_of(message, np.zeros(1, np.int64), np.array([len(message)]))
+    for field, how, start, stop in zip(*(column.tolist() for column in fields[1:]), strict=True):
+        piece = message[start:stop]
         if field != 1 or how not in (BYTES, FIXED32 if kind == _FLOAT_LIST else VARINT):
-            raise WireError(number, "it holds something else")
+            raise WireError(0, "it holds something else")
         if kind == _INT64_LIST:
             pieces.append(packed_integers(piece, np.array([0, len(piece)]))[0])
         elif len(piece) % 4:
-            raise WireError(number, "its bytes are no whole number of floats")
+            raise WireError(0, "its bytes are no whole number of floats")
         else:
             pieces.append(np.ascontiguousarray(piece).view("<f4"))
     return np.concatenate(pieces) if pieces else np.empty(0, np.int64)

@@ -38,7 +38,8 @@ class TFRecordReader(DataReader):
     Args:
       records: "example" (the default), or "bytes": the column "record" has the records as they are.
       columns: Which features to read, in this order; None for all, sorted by name.
-      ragged: Which features of numbers are Ragged, also where each record has as many; True for all.
+      ragged: Which features have any number of values: Ragged, or of bytes a list of lists, also in a file where each
+        record happens to have as many.
       missing: "error" (the default), or "empty": a record that lacks a feature has no values in it.
 
     Raises:
@@ -55,7 +56,7 @@ class TFRecordReader(DataReader):
         *,
         records: str = "example",
         columns: Sequence[str] | None = None,
-        ragged: bool | Sequence[str] = False,
+        ragged: Sequence[str] = (),
         missing: str = "error",
         **old_names: object,
     ) -> None:
@@ -68,7 +69,7 @@ class TFRecordReader(DataReader):
                 raise ValueError(f"{option} must be {known[0]!r} or {known[1]!r}, got {value!r}")
         self.records, self.missing = records, missing
         self.columns = column_names(columns)
-        self.ragged = ragged if isinstance(ragged, bool) else column_names(ragged) or ()
+        self.ragged = column_names(ragged) or ()
 
     def read_file(self, path: str) -> tuple[Columns, int]:
         """Read all records.
