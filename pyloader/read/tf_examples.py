@@ -19,7 +19,7 @@ __all__ = ["ExampleError", "example_columns"]
 _CONTEXT, _FEATURE_LISTS = 1, 2  # fields of a record; an Example has the first alone
 _KEY, _VALUE = 1, 2  # fields of an entry of a map
 _BYTES_LIST, _FLOAT_LIST, _INT64_LIST = 1, 2, 3  # fields of a Feature
-_KINDS = {0: "nothing", _BYTES_LIST: "bytes", _FLOAT_LIST: "floats", _INT64_LIST: "integers"}
+_KINDS = {_BYTES_LIST: "bytes", _FLOAT_LIST: "floats", _INT64_LIST: "integers"}
 _PACKED, _FLOAT_TAG, _VARINT_TAG = (1 << 3) | BYTES, (1 << 3) | FIXED32, (1 << 3) | VARINT
 
 
@@ -43,12 +43,17 @@ class _Spans:
     start: np.ndarray
     stop: np.ndarray
 
-    def fields(self, data: np.ndarray) -> Fields:
-        """Return the fields of these messages; `message` counts these."""
+    def fields(self, data: np.ndarray, *known: int) -> Fields:
+        """Return the fields of these messages, which are bytes and of these numbers; `message` counts the messages."""
         try:
-            return fields_of(data, self.start, self.stop)
+            fields = fields_of(data, self.start, self.stop)
         except WireError as exc:
             raise ExampleError(int(self.record[exc.message]), f"is no tf.train.Example ({exc})") from exc
+        if (strange := (fields.kind != BYTES) | (fields.number > max(known)) | (fields.number < min(known))).any():
+            place = int(strange.argmax())
+            what = f"is no tf.train.Example (a message has a field {fields.number[place]})"
+            raise ExampleError(int(self.record[fields.message[place]]), what)
+        return fields
 
 
 def example_columns(
@@ -79,10 +84,7 @@ def example_columns(
     """
     num_records = len(starts)
     records = _Spans(np.arange(num_records), starts, stops)
-    parts = records.fields(data)
-    if (strange := (parts.kind != BYTES) | (parts.number > _FEATURE_LISTS) | (parts.number == 0)).any():
-        place = int(strange.argmax())
-        raise ExampleError(int(parts.message[place]), f"is no tf.train.Example (it has a field {parts.number[place]})")
+    parts = records.fields(data, _CONTEXT, _FEATURE_LISTS)
     made: Columns = {}
     for part, is_sequence in ((_CONTEXT, False), (_FEATURE_LISTS, True)):
         chosen = parts.where(parts.number == part)
@@ -100,17 +102,18 @@ def example_columns(
 
 def _entries(data: np.ndarray, maps: _Spans, columns: Sequence[str] | None) -> dict[str, _Spans]:
     """Return the values of maps by key: of each record the last one of a key, where there are several."""
-    entries = maps.fields(data)
+    entries = maps.fields(data, 1)
     entry = _Spans(maps.record[entries.message], entries.start, entries.stop)
-    fields = entry.fields(data)
-    key_at, key_stop = (np.zeros(len(entry.start), np.int64) for _ in range(2))
-    start, stop = key_at.copy(), key_at.copy()
-    for number, begins, ends in ((_KEY, key_at, key_stop), (_VALUE, start, stop)):
-        of = fields.where((fields.number == number) & (fields.kind == BYTES))
-        begins[of.message], ends[of.message] = of.start, of.stop
+    fields = entry.fields(data, _KEY, _VALUE)
+    keys, values = fields.where(fields.number == _KEY), fields.where(fields.number == _VALUE)
+    for of in (keys, values):
+        counts = np.bincount(of.message, minlength=len(entry.record))
+        if (counts != 1).any():
+            what = "is no tf.train.Example (an entry has not one name and one value)"
+            raise ExampleError(int(entry.record[int((counts != 1).argmax())]), what)
     raw, names = data.data, dict[bytes, int]()
-    spans = zip(key_at.tolist(), key_stop.tolist(), strict=True)
-    ids = np.fromiter((names.setdefault(bytes(raw[a:b]), len(names)) for a, b in spans), np.int64, len(key_at))
+    spans = zip(keys.start.tolist(), keys.stop.tolist(), strict=True)
+    ids = np.fromiter((names.setdefault(bytes(raw[a:b]), len(names)) for a, b in spans), np.int64, len(keys.start))
     found = {}
     for key, number in names.items():
         rows = np.flatnonzero(ids == number)
@@ -121,7 +124,7 @@ def _entries(data: np.ndarray, maps: _Spans, columns: Sequence[str] | None) -> d
             raise ExampleError(int(record[0]), f"has a feature whose name is not UTF-8: {key[:40]!r}") from exc
         if columns is None or name in columns:
             rows = rows[np.append(record[1:] != record[:-1], True)]
-            found[name] = _Spans(entry.record[rows], start[rows], stop[rows])
+            found[name] = _Spans(entry.record[rows], values.start[rows], values.stop[rows])
     return found
 
 
@@ -145,7 +148,7 @@ class _Feature:
             rows = bytes_at(self.data, values.start, values.stop)
             if (counts == 1).all() and not self.is_ragged:
                 return rows
-            if counts.max(initial=0) <= 1 and not self.is_ragged:  # with gaps, which are empty
+            if counts.max(initial=0) <= 1 and self.missing == "empty" and not self.is_ragged:
                 return Ragged(rows.values, rows.offsets[np.append(0, np.cumsum(counts))], is_bytes=True)
             return _nested(rows.to_list(), counts)
         numbers = self._numbers(kind, lists)
@@ -157,9 +160,8 @@ class _Feature:
     def steps(self, feature_lists: _Spans) -> Column:
         """Return the column of a FeatureList in each record: a Feature for each step."""
         self._check_missing(feature_lists.record)
-        fields = feature_lists.fields(self.data)
-        of = fields.where((fields.number == 1) & (fields.kind == BYTES))
-        features = _Spans(feature_lists.record[of.message], of.start, of.stop)
+        steps = feature_lists.fields(self.data, 1)
+        features = _Spans(feature_lists.record[steps.message], steps.start, steps.stop)
         num_steps = np.bincount(features.record, minlength=self.num_records)
         kind, lists = self._lists(features)
         if kind == _BYTES_LIST:
@@ -177,27 +179,23 @@ class _Feature:
 
     def _lists(self, features: _Spans) -> tuple[int, _Spans]:
         """Return which kind of list all features are, and where these lie; those without one are empty."""
-        fields = features.fields(self.data)
+        fields = features.fields(self.data, *_KINDS)
         several = np.flatnonzero(fields.message[1:] == fields.message[:-1])
         if len(several):
             raise self._error(features, fields.message[several[0]], "holds several lists")
         if len(fields.number) == 0:
             return _INT64_LIST, features
         first = int(fields.number[0])
-        if (others := (fields.number != first) | (fields.kind != BYTES)).any():
+        if (others := fields.number != first).any():
             place = int(others.argmax())
-            kind, other = (_KINDS.get(int(fields.number[at]), "something else") for at in (0, place))
-            raise self._error(features, fields.message[place], f"holds {other}, and {kind} in records before")
-        if first not in _KINDS:
-            raise self._error(features, fields.message[0], "is no tf.train.Feature")
+            what = f"holds {_KINDS[int(fields.number[place])]}, and {_KINDS[first]} in records before"
+            raise self._error(features, fields.message[place], what)
         start, stop = features.stop.copy(), features.stop
         start[fields.message] = fields.start
         return first, _Spans(features.record, start, stop)
 
     def _bytes(self, lists: _Spans) -> _Spans:
-        fields = lists.fields(self.data)
-        if (wrong := (fields.number != 1) | (fields.kind != BYTES)).any():
-            raise self._error(lists, fields.message[int(wrong.argmax())], "is no list of bytes")
+        fields = lists.fields(self.data, 1)
         return _Spans(lists.record[fields.message], fields.start, fields.stop)
 
     def _numbers(self, kind: int, lists: _Spans) -> Ragged:

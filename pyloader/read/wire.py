@@ -71,6 +71,7 @@ def fields_of(data: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> Fields
         else:
             begin, end = _values_of_kinds(data, kind, begin, limit, active)
         _check(end <= limit, active, "a field goes beyond its message")
+        _check(tag > 7, active, "a field has no number")
         found.append((active, tag >> 3, kind, begin, end))
         left = end < limit
         active, at = active[left], end[left]
@@ -198,8 +199,9 @@ def _fields_of_one(data: np.ndarray, message: int, start: int, stop: int) -> lis
             at += 4 if kind == FIXED32 else 8
         else:
             raise WireError(message, "a field is of a kind that is not known")
-        if at > stop:
-            raise WireError(message, "a field goes beyond its message")
+        if at > stop or tag < 8:
+            what = "a field goes beyond its message" if at > stop else "a field has no number"
+            raise WireError(message, what)
         found.append((tag >> 3, kind, begin, at))
     return found
 

@@ -10,6 +10,7 @@ import pytest
 from chunk_forms import write_form
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shards import SHARDS
 
 from pyloader.errors import PyLoaderError
 from pyloader.files.compressors import COMPRESSORS
@@ -27,11 +28,20 @@ NAMES = [
     *(f"c{suffix}" for suffix in (*TEXTS, ".npy", ".npz", ".bin", ".parquet", ".arrow", ".feather", ".arrayrecord")),
     *(f"c{suffix}{packing}" for suffix in (".jsonl", ".npy") for packing in COMPRESSORS),
     "packed.npz",
+    *(f"c{suffix}" for suffix in (".tar", ".tfrecord", ".mds", ".mds.zstd")),
 ]  # fmt: skip
+OF_OTHERS = {
+    ".tar": "a.tar",
+    ".tfrecord": "a.tfrecord",
+    ".mds": "mds/shard.00000.mds",
+    ".mds.zstd": "mds-zstd/shard.00000.mds.zstd",
+}
 
 
 def whole_chunk(path: Path) -> bytes:
     """Return the bytes of a good chunk."""
+    if shard := OF_OTHERS.get("".join(path.suffixes)):
+        return (SHARDS / shard).read_bytes()
     suffix, numbers = path.suffixes[0], np.arange(NUM_ROWS)
     header = {".csv": b"id,text,score\n", ".tsv": b"id\ttext\tscore\n"}.get(suffix, b"")
     write_form(
@@ -91,6 +101,8 @@ def good_chunks(tmp_path_factory):
 @settings(max_examples=CASES, deadline=None)
 @given(damage=damages)
 def test_damage_is_an_error_of_ours_that_names_the_chunk(tmp_path_factory, good_chunks, name, damage):
+    if name == "c.tfrecord":
+        pytest.importorskip("google_crc32c")
     path = tmp_path_factory.mktemp("damaged") / name
     path.write_bytes(damaged(good_chunks(name), damage))
     if name.endswith(".bin"):
@@ -105,6 +117,12 @@ def test_damage_is_an_error_of_ours_that_names_the_chunk(tmp_path_factory, good_
             assert name in str(exc)
         else:
             assert {len(values) for values in columns.values()} <= {num_rows}
+        try:
+            parts = reader.find_parts(str(path), chunk_bytes=100) or []
+            for part in parts:
+                reader.read_part(str(path), part)
+        except PyLoaderError as exc:
+            assert name in str(exc)
         if type(reader).read_damaged_file is not type(reader).__mro__[1].read_damaged_file:  # type: ignore[attr-defined]
             try:
                 reader.read_damaged_file(str(path))
