@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         DelimitedReader,
         JsonLineDataReader,
         JsonlReader,
+        LitDataReader,
         MDSReader,
         MegatronReader,
         NumpyReader,
@@ -67,8 +68,8 @@ _NAMES = {
     "part": "Part",
     "ragged": "Ragged",
     "read": (
-        "ArrayRecordReader DelimitedReader JsonLineDataReader JsonlReader MDSReader MegatronReader NumpyReader "
-        "ParquetReader TFRecordReader TextReader TokenReader WebDatasetReader reader_for register_reader"
+        "ArrayRecordReader DelimitedReader JsonLineDataReader JsonlReader LitDataReader MDSReader MegatronReader "
+        "NumpyReader ParquetReader TFRecordReader TextReader TokenReader WebDatasetReader reader_for register_reader"
     ),
     "run.filling": "fetch",
     "run.loader_options": "MAX_QUEUE_SIZE",
@@ -91,6 +92,7 @@ __all__ = [
     "DelimitedReader",
     "JsonLineDataReader",
     "JsonlReader",
+    "LitDataReader",
     "MDSReader",
     "MegatronReader",
     "NumpyDataCollator",

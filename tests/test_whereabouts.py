@@ -37,6 +37,7 @@ TESTED_IN = {
     "read/mds_encodings": ["read/test_mds"],
     "read/nulls": ["system/test_nulls"],
     "read/numbers": ["read/test_jsonl", "system/test_gaps"],
+    "read/offset_tables": ["read/test_mds", "read/test_litdata"],
     "read/options": ["read/test_registry"],
     "read/spans": ["read/test_mds", "read/test_tfrecord"],
     "read/tar_members": ["read/test_webdataset"],

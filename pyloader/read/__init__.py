@@ -3,6 +3,7 @@
 from pyloader.read.arrayrecord import ArrayRecordReader
 from pyloader.read.delimited import DelimitedReader
 from pyloader.read.jsonl import JsonLineDataReader, JsonlReader
+from pyloader.read.litdata import LitDataReader
 from pyloader.read.mds import MDSReader
 from pyloader.read.megatron import MegatronReader
 from pyloader.read.nulls import Nulls, nulls_of
@@ -19,6 +20,7 @@ __all__ = [
     "DelimitedReader",
     "JsonLineDataReader",
     "JsonlReader",
+    "LitDataReader",
     "MDSReader",
     "MegatronReader",
     "Nulls",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -15,23 +15,27 @@ import xxhash
 from pyloader.columns import Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
-from pyloader.files import chunk_room, named_by_content, open_chunk, packing_of, refuse_pointer
-from pyloader.part import Part, joined_ranges
-from pyloader.read.cutting import Cutter
+from pyloader.files import chunk_room, open_chunk, packing_of, refuse_pointer
+from pyloader.part import Part
 from pyloader.read.file_ranges import range_of
-from pyloader.read.mds_encodings import MDSError, column_of, fixed_bytes
+from pyloader.read.mds_encodings import column_of, fixed_bytes
+from pyloader.read.offset_tables import (
+    FETCH_AGAIN,
+    ReadRange,
+    SampleError,
+    beginning,
+    check_end,
+    table,
+    table_parts,
+    value_starts,
+)
 from pyloader.read.options import column_names
-from pyloader.read.spans import numbers_at, words_at
 
 __all__ = ["MDSReader"]
 
 INDEX_NAME = "index.json"
-_FETCH_AGAIN = "Fetch it again, or max_skipped=1 to go on without it"
 _INDEX_AGAIN = "Index it again"
-_WORD = 4  # bytes of a number in a shard
 _FAST = ("xxh3_64", "xxh3_128", "xxh64", "xxh128", "xxh32")  # digests that cost less than reading
-
-_Range = Callable[[int, int], bytes]  # (start, stop) -> these bytes of the shard
 
 
 class _Config(msgspec.Struct):
@@ -100,16 +104,20 @@ class MDSReader(DataReader):
         """
         refuse_pointer(path, os.path.getsize(path))
         with open_chunk(path, "rb", room=chunk_room(path)) as file:
-            data = file.read()
+            data: bytes = file.read()
         told = _told(path)
         if told is not None:
             _compare(path, data, told)
-        num_samples, _ = _beginning(path, lambda start, stop: data[start:stop], len(data))
+
+        def read(start: int, stop: int) -> bytes:
+            return data[start:stop]
+
+        num_samples, _ = beginning(path, "MDS shard", read, len(data))
         if told is not None and told.samples != num_samples:
-            raise ChunkReadError(
-                path, f"has {num_samples:,} samples, and {INDEX_NAME} says {told.samples:,}.", _FETCH_AGAIN
-            )
-        return self._columns(path, lambda start, stop: data[start:stop], len(data), 0, num_samples), num_samples
+            what = f"has {num_samples:,} samples, and {INDEX_NAME} says {told.samples:,}."
+            raise ChunkReadError(path, what, FETCH_AGAIN)
+        check_end(path, read, len(data), num_samples)
+        return self._columns(path, read, len(data), 0, num_samples), num_samples
 
     def find_parts(self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None) -> list[Part] | None:
         """Find parts: where samples lie is read, and not the samples.  A packed shard is one."""
@@ -119,42 +127,29 @@ class MDSReader(DataReader):
             if told is None:
                 return None
             return [Part(0, told.samples, ((0, size),))] if told.samples else []
-        read = functools.partial(range_of, path)
-        num_samples, begin = _beginning(path, read, size)
-        if not num_samples:
-            return []
-        offsets = _offsets(path, read, size, 0, num_samples)
-        cutter = Cutter(chunk_bytes, chunk_samples)
-        for offset in offsets[:-1].tolist():
-            cutter.record(offset)
-        parts = []
-        for cut in cutter.cuts(int(offsets[-1])):
-            table = _WORD * (1 + cut.first), _WORD * (2 + cut.first + cut.num_samples)
-            ranges = joined_ranges([(0, 2 * _WORD), table, begin, (cut.start, cut.stop)])
-            parts.append(Part(cut.first, cut.num_samples, ranges))
-        return parts
+        return table_parts(path, "MDS shard", chunk_bytes, chunk_samples)
 
     def read_part(self, path: str, part: Part) -> tuple[Columns, int]:
         """Read the samples of a part."""
         if packing_of(path):
             return self.read_file(path)
         read, size = functools.partial(range_of, path), os.path.getsize(path)
-        num_samples, _ = _beginning(path, read, size)
+        num_samples, _ = beginning(path, "MDS shard", read, size)
         if part.stop > num_samples:
             what = f"has {num_samples:,} samples, and a part of {part.first:,} to {part.stop:,}."
             raise ChunkReadError(path, what, _INDEX_AGAIN)
         return self._columns(path, read, size, part.first, part.stop), part.num_samples
 
-    def _columns(self, path: str, read: _Range, size: int, first: int, stop: int) -> Columns:
+    def _columns(self, path: str, read: ReadRange, size: int, first: int, stop: int) -> Columns:
         if first == stop:
             return {}
-        _, (begin, end) = _beginning(path, read, size)
+        _, (begin, end) = beginning(path, "MDS shard", read, size)
         config = _config(path, read(begin, end))
-        offsets = _offsets(path, read, size, first, stop)
+        offsets = table(path, read, size, first, stop)
         data = np.frombuffer(read(int(offsets[0]), int(offsets[-1])), np.uint8)
         offsets = offsets - offsets[0]
         try:
-            starts = _starts(data, offsets, config.column_sizes)
+            starts = value_starts(data, offsets, config.column_sizes)
             columns: Columns = {}
             for name in self.columns or config.column_names:
                 if name not in config.column_names:
@@ -163,65 +158,27 @@ class MDSReader(DataReader):
                 place = config.column_names.index(name)
                 encoding = config.column_encodings[place]
                 columns[name] = column_of(data, starts[place], starts[place + 1], encoding, name)
-        except MDSError as exc:
+        except SampleError as exc:
             where = f"sample {first + exc.sample:,} " if exc.sample is not None else ""
-            raise ChunkReadError(path, f"{where}{exc.what}.", exc.hint or _FETCH_AGAIN) from exc
+            raise ChunkReadError(path, f"{where}{exc.what}.", exc.hint or FETCH_AGAIN) from exc
         return columns
-
-
-def _beginning(path: str, read: _Range, size: int) -> tuple[int, tuple[int, int]]:
-    """Return how many samples a shard has, and where it says of which columns."""
-    head = read(0, 2 * _WORD) if size >= 2 * _WORD else b""
-    num_samples, first = (int(word) for word in np.frombuffer(head, "<u4")) if len(head) == 2 * _WORD else (0, 0)
-    begin = _WORD * (num_samples + 2)
-    if not begin <= first <= size:
-        what = "is no MDS shard, or was cut: where its samples begin does not fit its size."
-        raise named_by_content(ChunkReadError(path, what, _FETCH_AGAIN))
-    return num_samples, (begin, first)
-
-
-def _offsets(path: str, read: _Range, size: int, first: int, stop: int) -> np.ndarray:
-    """Return where samples begin, and where the last one of them ends: int64 of shape [samples + 1]."""
-    table = np.frombuffer(read(_WORD * (1 + first), _WORD * (2 + stop)), np.uint8)
-    offsets = words_at(table, 0, stop - first + 1, "<u4")
-    if (offsets[1:] < offsets[:-1]).any() or int(offsets[-1]) > size:
-        row = first + int((offsets[1:] < offsets[:-1]).argmax())
-        what = f"is damaged or was cut: where sample {row:,} lies does not fit its size, {size:,} bytes."
-        raise ChunkReadError(path, what, _FETCH_AGAIN)
-    return offsets
 
 
 def _config(path: str, text: bytes) -> _Config:
     try:
         config = msgspec.json.decode(text, type=_Config)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-        raise ChunkReadError(path, f"says nothing of its columns that can be read ({exc}).", _FETCH_AGAIN) from exc
+        raise ChunkReadError(path, f"says nothing of its columns that can be read ({exc}).", FETCH_AGAIN) from exc
     names, encodings, sizes = config.column_names, config.column_encodings, config.column_sizes
     if config.format != "mds" or config.version != 2:
         raise ChunkReadError(path, f"is of the format {config.format[:40]!r}, version {config.version}, not of MDS 2.")
     if not len(names) == len(encodings) == len(sizes) == len(set(names)):
-        raise ChunkReadError(path, "says of which columns it is in lists that do not agree.", _FETCH_AGAIN)
+        raise ChunkReadError(path, "says of which columns it is in lists that do not agree.", FETCH_AGAIN)
     for name, encoding, num_bytes in zip(names, encodings, sizes, strict=True):
         if (expected := fixed_bytes(encoding)) is not None and expected != num_bytes:
             what = f"says that {name!r}, of {encoding}, has {num_bytes} bytes in each sample; it has {expected}."
-            raise ChunkReadError(path, what, _FETCH_AGAIN)
+            raise ChunkReadError(path, what, FETCH_AGAIN)
     return config
-
-
-def _starts(data: np.ndarray, offsets: np.ndarray, sizes: Sequence[int | None]) -> list[np.ndarray]:
-    """Return where the values of each column begin, int64 of shape [samples], and where those of the last one end."""
-    num_words = sum(not size for size in sizes)
-    try:
-        words = numbers_at(data, offsets[:-1], "<u4", (num_words,)).astype(np.int64)
-    except ValueError as exc:
-        raise MDSError(len(offsets) - 2, "is damaged: it is shorter than the lengths of its values") from exc
-    starts, word = [offsets[:-1] + num_words * _WORD], 0
-    for size in sizes:
-        starts.append(starts[-1] + (size or words[:, word]))
-        word += not size
-    if (wrong := starts[-1] != offsets[1:]).any():
-        raise MDSError(int(wrong.argmax()), "is damaged: its values do not fill it")
-    return starts
 
 
 def _told(path: str) -> _Shard | None:
@@ -250,10 +207,10 @@ def _shards(path: str, _changed_ns: int, _size: int) -> dict[str, _Shard]:
 def _compare(path: str, data: bytes, told: _Shard) -> None:
     if len(data) != told.raw_data.bytes:
         what = f"has {len(data):,} bytes, and {INDEX_NAME} says {told.raw_data.bytes:,}."
-        raise ChunkReadError(path, what, _FETCH_AGAIN)
+        raise ChunkReadError(path, what, FETCH_AGAIN)
     hashes = told.raw_data.hashes
     known = [name for name in (*_FAST, *sorted(hashlib.algorithms_guaranteed)) if name in hashes]
     for name in known[:1]:
         digest = getattr(xxhash, name) if name in _FAST else getattr(hashlib, name)
         if digest(data).hexdigest() != hashes[name]:
-            raise ChunkReadError(path, f"is damaged: its {name} differs from that in {INDEX_NAME}.", _FETCH_AGAIN)
+            raise ChunkReadError(path, f"is damaged: its {name} differs from that in {INDEX_NAME}.", FETCH_AGAIN)

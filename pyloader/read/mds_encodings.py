@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from pyloader.columns import Column
+from pyloader.read.offset_tables import SampleError
 from pyloader.read.spans import bytes_at, numbers_at, ragged_numbers, words_at
 
-__all__ = ["MDSError", "column_of", "fixed_bytes"]
+__all__ = ["column_of", "fixed_bytes"]
 
 _DTYPES = {
     8: "u1", 9: "i1", 16: "<u2", 17: "<i2", 18: "<f2", 32: "<u4", 33: "<i4", 34: "<f4", 64: "<u8", 65: "<i8", 66: "<f8",
@@ -22,18 +23,6 @@ _SCALARS = {np.dtype(dtype).name: dtype for dtype in _DTYPES.values()}
 _AS_THEY_ARE = {"bytes", "jpeg", "png", "pil", "pkl"}
 _LISTS = {"list[jpeg]": 4, "list[png]": 4, "list[pil]": 4, "jpeg_array": 0, "jpegarray": 0}  # bytes before the count
 _WORD = 4
-
-
-class MDSError(ValueError):
-    """Values are not of their encoding.
-
-    Attributes:
-      sample: Whose, counted from 0 among those that were given; None: the encoding of all.
-    """
-
-    def __init__(self, sample: int | None, what: str, hint: str = "") -> None:
-        super().__init__(sample, what, hint)
-        self.sample, self.what, self.hint = sample, what, hint
 
 
 def fixed_bytes(encoding: str) -> int | None:
@@ -45,7 +34,7 @@ def fixed_bytes(encoding: str) -> int | None:
     if encoding == "ndarray" or encoding.startswith("ndarray:"):
         try:
             dtype, shape = _array_form(encoding)
-        except MDSError:
+        except SampleError:
             return None
         return None if dtype is None or shape is None else np.dtype(dtype).itemsize * math.prod(shape)
     return None
@@ -55,7 +44,7 @@ def column_of(data: np.ndarray, starts: np.ndarray, stops: np.ndarray, encoding:
     """Return the column of values that lie at these places, in an encoding.
 
     Raises:
-      MDSError: the encoding is not known, or a value is not of it.
+      SampleError: the encoding is not known, or a value is not of it.
     """
     try:
         if encoding in _AS_THEY_ARE:
@@ -71,12 +60,12 @@ def column_of(data: np.ndarray, starts: np.ndarray, stops: np.ndarray, encoding:
             ]
         if encoding == "ndarray" or encoding.startswith("ndarray:"):
             return _arrays(data, starts, stops, encoding, name)
-    except MDSError:
+    except SampleError:
         raise
     except ValueError as exc:
-        raise MDSError(None, f"is damaged: {name!r} is not of the encoding {encoding} ({exc})") from exc
+        raise SampleError(None, f"is damaged: {name!r} is not of the encoding {encoding} ({exc})") from exc
     what = f"{name!r} has the encoding {encoding[:60]!r}, which is not known"
-    raise MDSError(None, what, "Name the other columns: MDSReader(columns=[...])")
+    raise SampleError(None, what, "Name the other columns: MDSReader(columns=[...])")
 
 
 def _texts(data: np.ndarray, starts: np.ndarray, stops: np.ndarray, encoding: str, name: str) -> Column:
@@ -85,7 +74,7 @@ def _texts(data: np.ndarray, starts: np.ndarray, stops: np.ndarray, encoding: st
         for start, stop in _pairs(starts, stops):
             values.append(decode(str(raw[start:stop], "utf-8")))
     except (ValueError, RecursionError, DecimalException) as exc:
-        raise MDSError(len(values), f"has {name!r} that is no {encoding} ({exc})") from exc
+        raise SampleError(len(values), f"has {name!r} that is no {encoding} ({exc})") from exc
     return np.array(values, np.float64) if encoding == "str_float" else values
 
 
@@ -96,10 +85,10 @@ def _items(data: np.ndarray, start: int, stop: int, encoding: str, name: str, ro
         (count,) = words_at(data, at, 1, "<u4").tolist()
         lengths = words_at(data[:stop], at + _WORD, count, "<u4")
     except ValueError as exc:
-        raise MDSError(row, f"has {name!r} that is no {encoding} ({exc})") from exc
+        raise SampleError(row, f"has {name!r} that is no {encoding} ({exc})") from exc
     bounds = at + _WORD * (1 + count) + np.append(0, np.cumsum(lengths))
     if bounds[-1] != stop:
-        raise MDSError(row, f"has {name!r} that is no {encoding} (its items do not fill it)")
+        raise SampleError(row, f"has {name!r} that is no {encoding} (its items do not fill it)")
     return [data[begin:end].tobytes() for begin, end in _pairs(bounds[:-1], bounds[1:])]
 
 
@@ -113,7 +102,7 @@ def _arrays(data: np.ndarray, starts: np.ndarray, stops: np.ndarray, encoding: s
     if (heads == heads[0]).all():
         dtype = _DTYPES.get(int(heads[0, 0])) if dtype is None else dtype
         if dtype is None:
-            raise MDSError(0, f"has {name!r} of a dtype that is not known, {int(heads[0, 0])}")
+            raise SampleError(0, f"has {name!r} of a dtype that is not known, {int(heads[0, 0])}")
         begin = starts + num_bytes
         if shape is not None:
             _check_filled(begin, stops, np.dtype(dtype).itemsize * math.prod(shape), name)
@@ -124,7 +113,7 @@ def _arrays(data: np.ndarray, starts: np.ndarray, stops: np.ndarray, encoding: s
         if num_axes == 1:
             wrong = (lengths[:, 0] > len(data)) | (lengths[:, 0] * np.uint64(np.dtype(dtype).itemsize) != stops - begin)
             if wrong.any():
-                raise MDSError(int(wrong.argmax()), f"has {name!r} whose numbers do not fill its shape")
+                raise SampleError(int(wrong.argmax()), f"has {name!r} whose numbers do not fill its shape")
             return ragged_numbers(bytes_at(data, begin, stops), dtype)
         if (lengths == lengths[0]).all():  # a list all the same: in the next shard they may differ
             shape = tuple(lengths[0].tolist())
@@ -135,7 +124,7 @@ def _arrays(data: np.ndarray, starts: np.ndarray, stops: np.ndarray, encoding: s
 
 def _check_filled(begin: np.ndarray, stops: np.ndarray, num_bytes: int, name: str) -> None:
     if (wrong := stops - begin != num_bytes).any():
-        raise MDSError(int(wrong.argmax()), f"has {name!r} whose numbers do not fill its shape")
+        raise SampleError(int(wrong.argmax()), f"has {name!r} whose numbers do not fill its shape")
 
 
 def _array(data: np.ndarray, start: int, stop: int, encoding: str, name: str, row: int) -> np.ndarray:
@@ -145,13 +134,13 @@ def _array(data: np.ndarray, start: int, stop: int, encoding: str, name: str, ro
         dtype = _DTYPES.get(int(data[start]))
         start += 1
     if dtype is None:
-        raise MDSError(row, f"has {name!r} of a dtype that is not known")
+        raise SampleError(row, f"has {name!r} of a dtype that is not known")
     if shape is None:
         num_axes, word = int(data[start]) >> 2, f"<u{1 << (int(data[start]) & 3)}"
         shape = tuple(words_at(data, start + 1, num_axes, word).tolist())
         start += 1 + num_axes * np.dtype(word).itemsize
     if stop - start != np.dtype(dtype).itemsize * math.prod(shape):
-        raise MDSError(row, f"has {name!r} whose numbers do not fill its shape")
+        raise SampleError(row, f"has {name!r} whose numbers do not fill its shape")
     return numbers_at(data, np.array([start]), dtype, shape).reshape(shape)
 
 
@@ -164,7 +153,7 @@ def _array_form(encoding: str) -> tuple[str | None, tuple[int, ...] | None]:
         if len(said) > 2 or (shape is not None and min(shape) < 1):
             raise ValueError(encoding)
     except (KeyError, ValueError) as exc:
-        raise MDSError(None, f"the encoding {encoding[:60]!r} is not known") from exc
+        raise SampleError(None, f"the encoding {encoding[:60]!r} is not known") from exc
     return dtype, shape
 
 

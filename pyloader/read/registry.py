@@ -17,6 +17,7 @@ from pyloader.options import checked_integer
 from pyloader.read.arrayrecord import ArrayRecordReader
 from pyloader.read.delimited import DelimitedReader
 from pyloader.read.jsonl import JsonlReader
+from pyloader.read.litdata import LitDataReader, has_litdata_index
 from pyloader.read.mds import MDSReader
 from pyloader.read.megatron import MegatronReader, index_beside
 from pyloader.read.numpy_files import NumpyReader
@@ -82,8 +83,11 @@ def reader_for(
     if reader_class is not None:
         return reader_class()
     suffix = suffix_of(path)
-    if suffix == ".bin" and suffix not in _NAMES and os.path.isfile(index_beside(os.fspath(path))):
-        return MegatronReader()
+    if suffix == ".bin" and suffix not in _NAMES:
+        if os.path.isfile(index_beside(os.fspath(path))):
+            return MegatronReader()
+        if has_litdata_index(os.fspath(path)):
+            return LitDataReader()
     if suffix not in _NAMES:
         what = f"ends in {suffix!r}, which no reader knows." if suffix else "has no suffix to choose a reader by."
         hint = f"Known: {', '.join(_NAMES)}. For others subclass DataReader, and pass it, or register_reader() it"
@@ -165,7 +169,7 @@ def _options(reader_class: type[DataReader], columns: tuple[ColumnSpec, ...]) ->
         return {"name": names[0]}
     if reader_class in (TokenReader, MegatronReader):
         return {"name": names[0]}
-    if reader_class in (WebDatasetReader, MDSReader):
+    if reader_class in (WebDatasetReader, MDSReader, LitDataReader):
         return {"columns": names}
     if reader_class is TFRecordReader and names != ["record"]:
         several = [
@@ -192,4 +196,5 @@ register_reader("parquet", ParquetReader, suffixes=(".parquet", ".arrow", ".feat
 register_reader("webdataset", WebDatasetReader, suffixes=(".tar",))
 register_reader("mds", MDSReader, suffixes=(".mds",))
 register_reader("megatron", MegatronReader)  # of a .bin that has its .idx beside it
+register_reader("litdata", LitDataReader)  # of a .bin that has litdata's index.json beside it
 register_reader("tfrecord", TFRecordReader, suffixes=(".tfrecord", ".tfrecords", ".tfrec"))

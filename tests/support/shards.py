@@ -67,6 +67,12 @@ def rows_of(kind: str, num_rows: int = NUM_ROWS, seed: int = 0) -> list[dict[str
                 "tokens": tokens[:2] if len(tokens) else np.array([7]), "grid": np.full((i % 2 + 1, 2), i, np.int32),
                 "tags": {"row": [i]}, "large": 10**30 + i, "exact": Decimal(f"{i}.10"), "third": i / 3,
             }  # fmt: skip
+        elif kind == "litdata":
+            row = {
+                "id": i - 5, "third": i / 3, "text": f"é {i}", "image": image, "good": i % 2 == 0,
+                "tokens": tokens, "grid": np.full((2, i % 2 + 1), i, np.float32),
+                "inner": {"ids": tokens, "any": {1, i}},
+            }  # fmt: skip
         else:  # documents of Megatron
             row = {"tokens": rng.integers(0, 60_000, i % 5).astype(np.uint16)}
         rows.append(row)
@@ -122,6 +128,34 @@ def write_mds(path: Path, rows: list[dict[str, Any]], **options: Any) -> None:
             writer.write(row)
 
 
+def write_litdata(path: Path, rows: list[dict[str, Any]], **options: Any) -> None:
+    import torch
+    from litdata.streaming.cache import Cache
+
+    path.mkdir()
+    cache = Cache(str(path), chunk_bytes=2**11, **options)
+    cache._reader._try_load_config()
+    for index, row in enumerate(rows):
+        inner = row["inner"] | {"ids": torch.from_numpy(row["tokens"]), "grid": torch.from_numpy(row["grid"])}
+        cache[index] = row | {"inner": inner}
+    cache.done()
+    cache.merge()
+
+
+def write_litdata_tokens(path: Path, rows: list[dict[str, Any]]) -> None:
+    import torch
+    from litdata import TokensLoader
+    from litdata.streaming.cache import Cache
+
+    path.mkdir()
+    cache = Cache(str(path), chunk_size=40, item_loader=TokensLoader(block_size=1))
+    cache._reader._try_load_config()
+    for index, row in enumerate(rows):
+        cache[index] = torch.from_numpy(row["tokens"].astype(np.int32))
+    cache.done()
+    cache.merge()
+
+
 def write_megatron(path: Path, rows: list[dict[str, Any]]) -> None:
     from megatron.core.datasets.indexed_dataset import IndexedDatasetBuilder
 
@@ -148,6 +182,8 @@ WRITERS: dict[str, tuple[str, Callable[..., None]]] = {
     "example": ("tensorflow", write_example),
     "sequence": ("tensorflow", write_sequence),
     "mds": ("streaming", write_mds),
+    "litdata": ("litdata", write_litdata),
+    "litdata-tokens": ("litdata", write_litdata_tokens),
     "megatron": ("megatron.core.datasets", write_megatron),
 }
 
