@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shards import SHARDS
 
+from pyloader.datareader import read_chunk
 from pyloader.errors import PyLoaderError
 from pyloader.files.compressors import COMPRESSORS
 from pyloader.read import NumpyReader, TokenReader, reader_for
@@ -117,14 +118,25 @@ def test_damage_is_an_error_of_ours_that_names_the_chunk(tmp_path_factory, good_
             assert name in str(exc)
         else:
             assert {len(values) for values in columns.values()} <= {num_rows}
-        try:
-            parts = reader.find_parts(str(path), chunk_bytes=100) or []
-            for part in parts:
-                reader.read_part(str(path), part)
-        except PyLoaderError as exc:
-            assert name in str(exc)
         if type(reader).read_damaged_file is not type(reader).__mro__[1].read_damaged_file:  # type: ignore[attr-defined]
             try:
                 reader.read_damaged_file(str(path))
             except PyLoaderError as exc:
                 assert name in str(exc)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", OF_OTHERS)
+@settings(max_examples=CASES, deadline=None)
+@given(damage=damages)
+def test_damage_in_a_part_is_an_error_of_ours_that_names_the_file(tmp_path_factory, suffix, damage):
+    if suffix == ".tfrecord":
+        pytest.importorskip("google_crc32c")
+    path = tmp_path_factory.mktemp("damaged") / f"c{suffix}"
+    path.write_bytes(damaged((SHARDS / OF_OTHERS[suffix]).read_bytes(), damage))
+    reader = reader_for(path)
+    try:
+        for part in reader.find_parts(str(path), chunk_bytes=100) or []:
+            assert {len(values) for values in read_chunk(reader, path, part).values()} == {part.num_samples}
+    except PyLoaderError as exc:
+        assert f"c{suffix}" in str(exc)
