@@ -37,10 +37,15 @@ if TYPE_CHECKING:
         DelimitedReader,
         JsonLineDataReader,
         JsonlReader,
+        LitDataReader,
+        MDSReader,
+        MegatronReader,
         NumpyReader,
         ParquetReader,
         TextReader,
+        TFRecordReader,
         TokenReader,
+        WebDatasetReader,
         reader_for,
         register_reader,
     )
@@ -63,8 +68,8 @@ _NAMES = {
     "part": "Part",
     "ragged": "Ragged",
     "read": (
-        "ArrayRecordReader DelimitedReader JsonLineDataReader JsonlReader NumpyReader ParquetReader TextReader "
-        "TokenReader reader_for register_reader"
+        "ArrayRecordReader DelimitedReader JsonLineDataReader JsonlReader LitDataReader MDSReader MegatronReader "
+        "NumpyReader ParquetReader TFRecordReader TextReader TokenReader WebDatasetReader reader_for register_reader"
     ),
     "run.filling": "fetch",
     "run.loader_options": "MAX_QUEUE_SIZE",
@@ -87,6 +92,9 @@ __all__ = [
     "DelimitedReader",
     "JsonLineDataReader",
     "JsonlReader",
+    "LitDataReader",
+    "MDSReader",
+    "MegatronReader",
     "NumpyDataCollator",
     "NumpyReader",
     "PaddingDataCollator",
@@ -94,9 +102,11 @@ __all__ = [
     "Part",
     "PyLoaderError",
     "Ragged",
+    "TFRecordReader",
     "TextDataset",
     "TextReader",
     "TokenReader",
+    "WebDatasetReader",
     "World",
     "__version__",
     "compact",

@@ -39,6 +39,7 @@ HEAVY = [
     "cloudpickle",
     "datasets",
     "fsspec",
+    "google_crc32c",
     "jax",
     "matplotlib",
     "obstore",

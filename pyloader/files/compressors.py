@@ -49,7 +49,7 @@ def packing_of(path: str | os.PathLike[str]) -> str:
 def chunk_room(path: str) -> Room:
     """Return the room for a chunk file that is read whole: bounded when it is packed."""
     packing = packing_of(path)
-    return Room(path, says=lambda: said_size(path) if packing == ".zst" else None, is_bounded=bool(packing))
+    return Room(path, says=lambda: said_size(path) if packing in (".zst", ".zstd") else None, is_bounded=bool(packing))
 
 
 def open_packed(
@@ -170,3 +170,4 @@ COMPRESSORS = {
         bz2.BZ2Compressor,
     ),
 }
+COMPRESSORS[".zstd"] = COMPRESSORS[".zst"]  # as MosaicML calls it

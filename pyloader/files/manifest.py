@@ -253,6 +253,8 @@ def _makes_sense(column: ColumnSpec) -> bool:
     """Whether there can be such a column; rows of an array, and values of ragged rows, must be what NumPy holds."""
     if column.kind not in ("array", "ragged"):
         return not column.dtype and not column.item_shape
+    if column.kind == "ragged" and column.dtype == np.dtype(bytes).str:  # no dtype of an array
+        return not column.item_shape
     try:
         dtype = np.dtype(column.dtype)
         if column.kind == "ragged":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 from collections.abc import Generator, Iterator
 from typing import IO, Any, NoReturn
 
@@ -18,16 +19,22 @@ from pyloader.part import Part
 __all__ = ["line_blocks", "open_chunk", "suffix_of", "text_of"]
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_WHICH_OF_HOW_MANY = re.compile(r"-\d{5}-of-\d{5}$")
 
 
 def suffix_of(path: str | os.PathLike[str]) -> str:
     """Return the suffix that says what a file is, apart from its packing.
 
+    The number that TensorFlow and TFDS put behind it, which of how many files it is, is no part of it.
+
     >>> suffix_of("chunks/part-1.jsonl.zst"), suffix_of("x.NPY"), suffix_of("notes")
     ('.jsonl', '.npy', '')
+    >>> suffix_of("mnist-train.tfrecord-00000-of-00010")
+    '.tfrecord'
     """
     name = os.fspath(path).rstrip("/" + os.sep)
-    return os.path.splitext(name[: len(name) - len(packing_of(name))])[1].lower()
+    suffix = os.path.splitext(name[: len(name) - len(packing_of(name))])[1].lower()
+    return _WHICH_OF_HOW_MANY.sub("", suffix)
 
 
 def open_chunk(path: str | os.PathLike[str], mode: str = "r", *, room: Room | None = None) -> IO[Any]:

@@ -15,8 +15,9 @@ __all__ = ["Scan", "chunk_bytes", "is_chunk_name", "scan_directory"]
 _PAPERS = {"readme", "license", "licence", "copying", "notice", "authors", "citation", "changelog", "notes"}
 _PAPER_SUFFIXES = {"", "md", "txt", "rst", "html", "pdf", "cff"}
 _LEFT_BY_TOOLS = {"checksums.txt", "dataset_info.json", "dataset_infos.json", "desktop.ini", "lost+found", "thumbs.db"}
+_LEFT_BY_TOOLS |= {"features.json", "index.json"}  # of TFDS; of MosaicML and litdata
 _LEFT_BY_TOOLS |= {f"{algorithm}sums{suffix}" for algorithm in ("md5", "sha1", "sha256") for suffix in ("", ".txt")}
-_BESIDE = ("~", ".bak", ".orig", ".tmp", ".swp", ".lock", ".log", ".crc", ".md5", ".sha1", ".sha256", ".sha512")
+_BESIDE = ("~", ".bak", ".orig", ".tmp", ".swp", ".lock", ".log", ".crc", ".md5", ".sha1", ".sha256", ".sha512", ".idx")
 _UNFINISHED = (".part", ".partial", ".crdownload", ".download", ".incomplete", ".filepart", ".aria2")
 
 

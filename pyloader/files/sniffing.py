@@ -73,7 +73,8 @@ def file_kind(path: str, head: bytes) -> Kind | None:
     if not packing and _BZIP2.match(head):
         packing = ".bz2"
     if packing:
-        return Kind(f"packed, as {packing}", unpack_hint(path, packing), (packing,))
+        suffixes = (".zst", ".zstd") if packing == ".zst" else (packing,)
+        return Kind(f"packed, as {packing}", unpack_hint(path, packing), suffixes)
     for magic, what, suffixes in _TABLES:
         if head.startswith(magic):
             return Kind(what, rename_hint(path, suffixes[0]), suffixes)

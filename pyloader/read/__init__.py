@@ -3,23 +3,33 @@
 from pyloader.read.arrayrecord import ArrayRecordReader
 from pyloader.read.delimited import DelimitedReader
 from pyloader.read.jsonl import JsonLineDataReader, JsonlReader
+from pyloader.read.litdata import LitDataReader
+from pyloader.read.mds import MDSReader
+from pyloader.read.megatron import MegatronReader
 from pyloader.read.nulls import Nulls, nulls_of
 from pyloader.read.numpy_files import NumpyReader
 from pyloader.read.parquet import ParquetReader
 from pyloader.read.registry import reader_for, reader_name, register_reader, registered_reader
 from pyloader.read.text import TextReader
+from pyloader.read.tfrecord import TFRecordReader
 from pyloader.read.tokens import TokenReader
+from pyloader.read.webdataset import WebDatasetReader
 
 __all__ = [
     "ArrayRecordReader",
     "DelimitedReader",
     "JsonLineDataReader",
     "JsonlReader",
+    "LitDataReader",
+    "MDSReader",
+    "MegatronReader",
     "Nulls",
     "NumpyReader",
     "ParquetReader",
+    "TFRecordReader",
     "TextReader",
     "TokenReader",
+    "WebDatasetReader",
     "nulls_of",
     "reader_for",
     "reader_name",

@@ -17,10 +17,15 @@ from pyloader.options import checked_integer
 from pyloader.read.arrayrecord import ArrayRecordReader
 from pyloader.read.delimited import DelimitedReader
 from pyloader.read.jsonl import JsonlReader
+from pyloader.read.litdata import LitDataReader, has_litdata_index
+from pyloader.read.mds import MDSReader
+from pyloader.read.megatron import MegatronReader, index_beside
 from pyloader.read.numpy_files import NumpyReader
 from pyloader.read.parquet import ParquetReader
 from pyloader.read.text import TextReader
+from pyloader.read.tfrecord import TFRecordReader
 from pyloader.read.tokens import TokenReader
+from pyloader.read.webdataset import WebDatasetReader
 
 __all__ = ["reader_for", "reader_name", "register_reader", "registered_reader"]
 
@@ -78,6 +83,11 @@ def reader_for(
     if reader_class is not None:
         return reader_class()
     suffix = suffix_of(path)
+    if suffix == ".bin" and suffix not in _NAMES:
+        if os.path.isfile(index_beside(os.fspath(path))):
+            return MegatronReader()
+        if has_litdata_index(os.fspath(path)):
+            return LitDataReader()
     if suffix not in _NAMES:
         what = f"ends in {suffix!r}, which no reader knows." if suffix else "has no suffix to choose a reader by."
         hint = f"Known: {', '.join(_NAMES)}. For others subclass DataReader, and pass it, or register_reader() it"
@@ -162,8 +172,15 @@ def _options(reader_class: type[DataReader], columns: tuple[ColumnSpec, ...]) ->
         return {"columns": names, "dtypes": {name: arrays.get(name, object) for name in names if name not in dates}}
     if reader_class is NumpyReader and len(names) == 1:
         return {"name": names[0]}
-    if reader_class is TokenReader:
+    if reader_class in (TokenReader, MegatronReader):
         return {"name": names[0]}
+    if reader_class in (WebDatasetReader, MDSReader, LitDataReader):
+        return {"columns": names}
+    if reader_class is TFRecordReader and names != ["record"]:
+        several = [
+            spec.name for spec in columns if spec.kind == "list" or (spec.kind == "ragged" and spec.dtype != "|S0")
+        ]
+        return {"columns": names, "ragged": several}
     if reader_class is ArrayRecordReader and arrays:
         if len(columns) > 1:
             raise ValueError(f"an ArrayRecord has one column of arrays, not {', '.join(map(repr, names))}")
@@ -181,3 +198,8 @@ register_reader("npz", NumpyReader, suffixes=(".npz",))
 register_reader("columns", NumpyReader, suffixes=(".columns",))
 register_reader("arrayrecord", ArrayRecordReader, suffixes=(".arrayrecord", ".array_record", ".ar"))
 register_reader("parquet", ParquetReader, suffixes=(".parquet", ".arrow", ".feather"))
+register_reader("webdataset", WebDatasetReader, suffixes=(".tar",))
+register_reader("mds", MDSReader, suffixes=(".mds",))
+register_reader("megatron", MegatronReader)  # of a .bin that has its .idx beside it
+register_reader("litdata", LitDataReader)  # of a .bin that has litdata's index.json beside it
+register_reader("tfrecord", TFRecordReader, suffixes=(".tfrecord", ".tfrecords", ".tfrec"))

@@ -26,6 +26,7 @@ DATA = b"".join(b"line %d of a file that is packed\n" % number for number in ran
 PACK = {
     ".gz": gzip.compress,
     ".zst": zstandard.ZstdCompressor(write_checksum=True).compress,
+    ".zstd": zstandard.ZstdCompressor(write_checksum=True).compress,
     ".xz": lzma.compress,
     ".bz2": bz2.compress,
 }
@@ -215,7 +216,7 @@ ZSTD_BOMB += (1).to_bytes(3, "little")
 @every_packing
 def test_what_unpacks_to_gigabytes_takes_little_memory(tmp_path, packing):
     path = tmp_path / f"bomb{packing}"
-    path.write_bytes(ZSTD_BOMB if packing == ".zst" else PACK[packing](bytes(2**24)) * 256)
+    path.write_bytes(ZSTD_BOMB if packing in (".zst", ".zstd") else PACK[packing](bytes(2**24)) * 256)
     script = f"""
         import resource
         from pyloader.files import open_packed

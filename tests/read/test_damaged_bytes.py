@@ -10,7 +10,9 @@ import pytest
 from chunk_forms import write_form
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shards import SHARDS
 
+from pyloader.datareader import read_chunk
 from pyloader.errors import PyLoaderError
 from pyloader.files.compressors import COMPRESSORS
 from pyloader.read import NumpyReader, TokenReader, reader_for
@@ -27,11 +29,20 @@ NAMES = [
     *(f"c{suffix}" for suffix in (*TEXTS, ".npy", ".npz", ".bin", ".parquet", ".arrow", ".feather", ".arrayrecord")),
     *(f"c{suffix}{packing}" for suffix in (".jsonl", ".npy") for packing in COMPRESSORS),
     "packed.npz",
+    *(f"c{suffix}" for suffix in (".tar", ".tfrecord", ".mds", ".mds.zstd")),
 ]  # fmt: skip
+OF_OTHERS = {
+    ".tar": "a.tar",
+    ".tfrecord": "a.tfrecord",
+    ".mds": "mds/shard.00000.mds",
+    ".mds.zstd": "mds-zstd/shard.00000.mds.zstd",
+}
 
 
 def whole_chunk(path: Path) -> bytes:
     """Return the bytes of a good chunk."""
+    if shard := OF_OTHERS.get("".join(path.suffixes)):
+        return (SHARDS / shard).read_bytes()
     suffix, numbers = path.suffixes[0], np.arange(NUM_ROWS)
     header = {".csv": b"id,text,score\n", ".tsv": b"id\ttext\tscore\n"}.get(suffix, b"")
     write_form(
@@ -91,6 +102,8 @@ def good_chunks(tmp_path_factory):
 @settings(max_examples=CASES, deadline=None)
 @given(damage=damages)
 def test_damage_is_an_error_of_ours_that_names_the_chunk(tmp_path_factory, good_chunks, name, damage):
+    if name == "c.tfrecord":
+        pytest.importorskip("google_crc32c")
     path = tmp_path_factory.mktemp("damaged") / name
     path.write_bytes(damaged(good_chunks(name), damage))
     if name.endswith(".bin"):
@@ -110,3 +123,20 @@ def test_damage_is_an_error_of_ours_that_names_the_chunk(tmp_path_factory, good_
                 reader.read_damaged_file(str(path))
             except PyLoaderError as exc:
                 assert name in str(exc)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", OF_OTHERS)
+@settings(max_examples=CASES, deadline=None)
+@given(damage=damages)
+def test_damage_in_a_part_is_an_error_of_ours_that_names_the_file(tmp_path_factory, suffix, damage):
+    if suffix == ".tfrecord":
+        pytest.importorskip("google_crc32c")
+    path = tmp_path_factory.mktemp("damaged") / f"c{suffix}"
+    path.write_bytes(damaged((SHARDS / OF_OTHERS[suffix]).read_bytes(), damage))
+    reader = reader_for(path)
+    try:
+        for part in reader.find_parts(str(path), chunk_bytes=100) or []:
+            assert {len(values) for values in read_chunk(reader, path, part).values()} == {part.num_samples}
+    except PyLoaderError as exc:
+        assert f"c{suffix}" in str(exc)

@@ -70,11 +70,9 @@ def test_the_suffix_chooses_the_reader(tmp_path, name, reader_class):
 
 
 def test_an_unknown_suffix_is_an_error_that_lists_the_known_ones():
-    match = (
-        r"chunks/a\.tfrecord\.gz ends in '\.tfrecord', which no reader knows\. Known: \.jsonl, .*register_reader\(\)"
-    )
+    match = r"chunks/a\.riegeli\.gz ends in '\.riegeli', which no reader knows\. Known: \.jsonl, .*register_reader\(\)"
     with pytest.raises(DataDirError, match=match):
-        reader_for("chunks/a.tfrecord.gz")
+        reader_for("chunks/a.riegeli.gz")
     with pytest.raises(DataDirError, match=r"a\.gz has no suffix to choose a reader by"):
         reader_for("a.gz")
 

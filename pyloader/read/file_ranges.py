@@ -1,0 +1,27 @@
+"""A range of a file's bytes, read whole."""
+
+from __future__ import annotations
+
+from pyloader.errors import ChunkReadError
+
+__all__ = ["range_of"]
+
+
+def range_of(path: str, start: int, stop: int) -> bytes:
+    """Return the bytes of a file from `start` to `stop`.
+
+    Raises:
+      OSError: it cannot be read.
+      ChunkReadError: it has fewer.
+    """
+    with open(path, "rb", buffering=0) as file:
+        file.seek(start)
+        parts = []
+        left = stop - start
+        while left and (part := file.read(left)):
+            parts.append(part)
+            left -= len(part)
+    if left:
+        what = f"ends early: {stop - left:,} bytes found, {stop:,} expected."
+        raise ChunkReadError(path, what, "Fetch it again, or index it again")
+    return parts[0] if len(parts) == 1 else b"".join(parts)

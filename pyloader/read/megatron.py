@@ -1,0 +1,129 @@
+"""Megatron's documents, tokens in NAME.bin and where they begin in NAME.idx -> one ragged column."""
+
+from __future__ import annotations
+
+import functools
+import os
+import struct
+from typing import Any
+
+import numpy as np
+
+from pyloader.columns import Columns
+from pyloader.datareader import DataReader
+from pyloader.errors import ChunkReadError
+from pyloader.part import Part
+from pyloader.ragged import Ragged
+from pyloader.read.cutting import Cutter
+from pyloader.read.file_ranges import range_of
+from pyloader.read.spans import words_at
+
+__all__ = ["MegatronReader", "index_beside"]
+
+_FETCH_AGAIN = "Fetch both files again, or max_skipped=1 to go on without them"
+_HEADER = struct.Struct("<9sQBQQ")  # the magic, the version, the dtype, and how many sequences and documents
+_MAGIC, _VERSION = b"MMIDIDX\0\0", 1
+_DTYPES = {1: "u1", 2: "i1", 3: "<i2", 4: "<i4", 5: "<i8", 6: "<f8", 7: "<f4", 8: "<u2"}
+
+
+class MegatronReader(DataReader):
+    """Megatron's documents: NAME.bin, beside which NAME.idx lies.
+
+    A sample is a document, in the dtype that it was written in.  Whoever wants windows of one length, whatever document
+    they are of, reads NAME.bin by TokenReader.
+
+    Args:
+      name: What the column is called.
+    """
+
+    def __init__(
+        self, batch_size: int = 16, shuffle: bool = False, seed: int = 42, *, name: str = "tokens", **old_names: Any
+    ) -> None:
+        super().__init__(batch_size, shuffle, seed, **old_names)
+        self.name = name
+
+    def read_file(self, path: str) -> tuple[Columns, int]:
+        """Read all documents.
+
+        Returns:
+          {name: Ragged of tokens}, and how many documents there are.
+
+        Raises:
+          ChunkReadError: NAME.idx is missing or damaged, or NAME.bin has another length than it says.
+        """
+        dtype, offsets = _documents(path)
+        return self._columns(path, dtype, offsets, 0, len(offsets) - 1)
+
+    def find_parts(self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None) -> list[Part] | None:
+        """Find parts: NAME.idx is read, and NAME.bin is not."""
+        dtype, offsets = _documents(path)
+        cutter = Cutter(chunk_bytes, chunk_samples)
+        for offset in (offsets[:-1] * dtype.itemsize).tolist():
+            cutter.record(offset)
+        cuts = cutter.cuts(int(offsets[-1]) * dtype.itemsize)
+        return [Part(cut.first, cut.num_samples, ((cut.start, cut.stop),)) for cut in cuts]
+
+    def read_part(self, path: str, part: Part) -> tuple[Columns, int]:
+        """Read the documents of a part."""
+        dtype, offsets = _documents(path)
+        if part.stop >= len(offsets):
+            what = f"has {len(offsets) - 1:,} documents, and a part of {part.first:,} to {part.stop:,}."
+            raise ChunkReadError(path, what, "Index it again")
+        return self._columns(path, dtype, offsets, part.first, part.stop)
+
+    def _columns(
+        self, path: str, dtype: np.dtype[Any], offsets: np.ndarray, first: int, stop: int
+    ) -> tuple[Columns, int]:
+        if first == stop:
+            return {}, 0
+        start, end = (int(offsets[row]) * dtype.itemsize for row in (first, stop))
+        tokens = np.frombuffer(range_of(path, start, end), dtype)
+        return {self.name: Ragged(tokens, offsets[first : stop + 1] - offsets[first])}, stop - first
+
+
+def index_beside(path: str) -> str:
+    """Return where the .idx of a .bin is."""
+    return f"{os.path.splitext(path)[0]}.idx"
+
+
+def _documents(path: str) -> tuple[np.dtype[Any], np.ndarray]:
+    """Return the dtype of the tokens, and which token each document begins with: int64 of shape [documents + 1]."""
+    index = index_beside(path)
+    try:
+        status = os.stat(index)
+    except FileNotFoundError as exc:
+        what = f"has no {os.path.basename(index)} beside it, which says where its documents begin."
+        raise ChunkReadError(path, what, "Put it there; or read windows of tokens: TokenReader(window=1025)") from exc
+    dtype, offsets = _indexed(index, status.st_mtime_ns, status.st_size)
+    expected, found = int(offsets[-1]) * dtype.itemsize, os.path.getsize(path)
+    if found != expected:
+        what = f"has {found:,} bytes, and {os.path.basename(index)} says {expected:,}."
+        raise ChunkReadError(path, what, _FETCH_AGAIN)
+    return dtype, offsets
+
+
+@functools.lru_cache(maxsize=4)
+def _indexed(path: str, _changed_ns: int, size: int) -> tuple[np.dtype[Any], np.ndarray]:
+    with open(path, "rb") as file:
+        data = np.frombuffer(file.read(), np.uint8)
+    if len(data) < _HEADER.size or bytes(data[:9]) != _MAGIC:
+        raise ChunkReadError(path, "is no index of Megatron's documents.", _FETCH_AGAIN)
+    _, version, code, num_sequences, num_bounds = _HEADER.unpack(data[: _HEADER.size].tobytes())
+    if version != _VERSION or code not in _DTYPES:
+        raise ChunkReadError(path, f"is an index of version {version} with the dtype {code}, which is not known.")
+    dtype = np.dtype(_DTYPES[code])
+    expected = _HEADER.size + num_sequences * (4 + 8) + num_bounds * 8
+    if size not in (expected, expected + num_sequences):  # with a byte for each sequence's modality
+        raise ChunkReadError(path, f"has {size:,} bytes, {expected:,} expected: it was cut.", _FETCH_AGAIN)
+    try:
+        lengths = words_at(data, _HEADER.size, num_sequences, "<i4")
+        pointers = words_at(data, _HEADER.size + 4 * num_sequences, num_sequences, "<i8")
+        bounds = words_at(data, _HEADER.size + 12 * num_sequences, num_bounds, "<i8")
+    except ValueError as exc:
+        raise ChunkReadError(path, f"was cut ({exc}).", _FETCH_AGAIN) from exc
+    offsets = np.append(0, np.cumsum(lengths))
+    if (lengths < 0).any() or not np.array_equal(pointers, offsets[:-1] * dtype.itemsize):
+        raise ChunkReadError(path, "is damaged: its sequences do not lie end to end.", _FETCH_AGAIN)
+    if not num_bounds or bounds[0] != 0 or bounds[-1] != num_sequences or (np.diff(bounds) < 0).any():
+        raise ChunkReadError(path, "is damaged: its documents are not made of all its sequences.", _FETCH_AGAIN)
+    return dtype, offsets[bounds]

@@ -1,0 +1,171 @@
+"""TFRecord files, each record with its checksums -> columns of tf.train.Example, or raw bytes."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from types import ModuleType
+
+import numpy as np
+
+from pyloader.columns import Columns
+from pyloader.datareader import DataReader
+from pyloader.errors import ChunkReadError, import_optional
+from pyloader.files import chunk_room, named_by_content, open_chunk, packing_of, refuse_pointer
+from pyloader.part import Part
+from pyloader.read.cutting import Cutter, FileBytes
+from pyloader.read.file_ranges import range_of
+from pyloader.read.options import column_names
+from pyloader.read.spans import bytes_at
+from pyloader.read.tf_examples import ExampleError, example_columns
+
+__all__ = ["TFRecordReader"]
+
+_FETCH_AGAIN = "Fetch it again, or max_skipped=1 to go on without it"
+_HEADER = struct.Struct("<QI")  # the length of a record, and the checksum of these eight bytes
+_HEADER_BYTES, _FOOTER_BYTES = 12, 4  # before a record, and after it: the checksum of its bytes
+_MASK = 0xA282EAD8
+
+
+class TFRecordReader(DataReader):
+    """TFRecord files (.tfrecord, .tfrecords, x.tfrecord-00000-of-00010), also packed: .tfrecord.gz.
+
+    Each feature of the tf.train.Example or SequenceExample in a record is a column: of numbers an array where each
+    record has as many, int64 or float32, else `Ragged`; of one bytes value a Ragged of bytes; of several, a list of
+    lists of bytes.  Both checksums of each record are compared.  TensorFlow is not needed, google-crc32c is.
+
+    Args:
+      records: "example" (the default), or "bytes": the column "record" has the records as they are.
+      columns: Which features to read, in this order; None for all, sorted by name.
+      ragged: Which features have any number of values: Ragged, or of bytes a list of lists, also in a file where each
+        record happens to have as many.
+      missing: "error" (the default), or "empty": a record that lacks a feature has no values in it.
+
+    Raises:
+      TypeError, ValueError: an option is none of these.
+    """
+
+    returns_new_arrays = True
+
+    def __init__(
+        self,
+        batch_size: int = 16,
+        shuffle: bool = False,
+        seed: int = 42,
+        *,
+        records: str = "example",
+        columns: Sequence[str] | None = None,
+        ragged: Sequence[str] = (),
+        missing: str = "error",
+        **old_names: object,
+    ) -> None:
+        super().__init__(batch_size, shuffle, seed, **old_names)
+        for option, value, known in (
+            ("records", records, ("example", "bytes")),
+            ("missing", missing, ("error", "empty")),
+        ):
+            if value not in known:
+                raise ValueError(f"{option} must be {known[0]!r} or {known[1]!r}, got {value!r}")
+        self.records, self.missing = records, missing
+        self.columns = column_names(columns)
+        self.ragged = column_names(ragged) or ()
+
+    def read_file(self, path: str) -> tuple[Columns, int]:
+        """Read all records.
+
+        Returns:
+          A column for each feature, or {"record": Ragged of bytes}, and how many records there are.
+
+        Raises:
+          ChunkReadError: the file is cut or damaged, or a record is no Example; one lacks a feature, or has it of
+            another kind.
+          MissingDependencyError: google-crc32c is not installed.
+        """
+        refuse_pointer(path, os.path.getsize(path))
+        with open_chunk(path, "rb", room=chunk_room(path)) as file:
+            return self._columns(path, file.read(), 0, 0)
+
+    def find_parts(self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None) -> list[Part] | None:
+        """Find parts: the lengths of records are read and compared with their checksums, not the records."""
+        if packing_of(path):
+            return None
+        crc = _crc32c()
+        cutter, number = Cutter(chunk_bytes, chunk_samples), 0
+        with FileBytes(path) as file:
+            at = 0
+            while at < file.size:
+                length = _length(crc, path, file(at, _HEADER_BYTES), number, at)
+                cutter.record(at)
+                at += _HEADER_BYTES + length + _FOOTER_BYTES
+                number += 1
+            if at > file.size:
+                raise _cut(path, number - 1, file.size)
+        return [Part(cut.first, cut.num_samples, ((cut.start, cut.stop),)) for cut in cutter.cuts(at)]
+
+    def read_part(self, path: str, part: Part) -> tuple[Columns, int]:
+        """Read the records of a part."""
+        if len(part.ranges) != 1:
+            raise ChunkReadError(path, "has a part that is not one of a TFRecord file.", "Index it again")
+        ((start, stop),) = part.ranges
+        return self._columns(path, range_of(path, start, stop), start, part.first)
+
+    def _columns(self, path: str, data: bytes, offset: int, first: int) -> tuple[Columns, int]:
+        """Return the columns of the records in `data`, which are at `offset` in the file, the first of this number."""
+        spans = np.fromiter(_spans(path, data, offset, first), np.dtype((np.int64, 2)))
+        if not len(spans):
+            return {}, 0
+        starts, stops = np.ascontiguousarray(spans.T)
+        raw = np.frombuffer(data, np.uint8)
+        if self.records == "bytes":
+            return {"record": bytes_at(raw, starts, stops)}, len(spans)
+        try:
+            made = example_columns(raw, starts, stops, columns=self.columns, ragged=self.ragged, missing=self.missing)
+        except ExampleError as exc:
+            number, at = first + exc.record, offset + int(starts[exc.record]) - _HEADER_BYTES
+            hint = f"TFRecordReader({exc.hint})" if exc.hint else "TFRecordReader(records='bytes') gives it as it is"
+            raise ChunkReadError(path, f"record {number:,} at byte {at:,} {exc.what}.", hint) from exc
+        return made, len(spans)
+
+
+def _spans(path: str, data: bytes, offset: int, first: int) -> Iterator[tuple[int, int]]:
+    """Yield where each record begins and ends in `data`, whose checksums are as they should be."""
+    crc = _crc32c()
+    at, number, size = 0, first, len(data)
+    value = crc.value
+    while at < size:
+        start = at + _HEADER_BYTES
+        stop = start + _length(crc, path, data[at:start], number, offset + at)
+        at = stop + _FOOTER_BYTES
+        if at > size:
+            raise _cut(path, number, offset + size)
+        if _masked(value(data[start:stop])) != int.from_bytes(data[stop:at], "little"):
+            what = f"record {number:,} at byte {offset + start - _HEADER_BYTES:,} is damaged: its checksum differs."
+            raise ChunkReadError(path, what, _FETCH_AGAIN)
+        yield start, stop
+        number += 1
+
+
+def _length(crc: ModuleType, path: str, header: bytes, number: int, at: int) -> int:
+    if len(header) < _HEADER_BYTES:
+        raise _cut(path, number, at + len(header))
+    length, checksum = _HEADER.unpack(header)
+    if _masked(crc.value(header[:8])) != checksum:
+        if number == 0:
+            what = "is no TFRecord file, or its first record is damaged: the checksum of its length differs."
+            raise named_by_content(ChunkReadError(path, what, _FETCH_AGAIN))
+        what = f"is damaged: the length of record {number:,} at byte {at:,} differs from its checksum."
+        raise ChunkReadError(path, what, _FETCH_AGAIN)
+    return int(length)
+
+
+def _masked(crc: int) -> int:
+    return ((crc >> 15 | crc << 17) + _MASK) & 0xFFFFFFFF
+
+
+def _cut(path: str, number: int, size: int) -> ChunkReadError:
+    return ChunkReadError(path, f"ends early, inside of record {number:,}, after {size:,} bytes.", _FETCH_AGAIN)
+
+
+def _crc32c() -> ModuleType:
+    return import_optional("google_crc32c", wanted_by="TFRecordReader")

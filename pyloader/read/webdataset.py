@@ -1,0 +1,229 @@
+"""WebDataset shards, tar archives whose files are grouped by name -> one sample a group, one column an extension."""
+
+from __future__ import annotations
+
+import os
+import re
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pyloader.columns import Column, Columns
+from pyloader.datareader import DataReader
+from pyloader.errors import ChunkReadError
+from pyloader.files import chunk_room, named_by_content, open_chunk, packing_of, refuse_pointer
+from pyloader.part import Part
+from pyloader.read.cutting import Cutter, FileBytes
+from pyloader.read.decoding import checked_decode, decoded
+from pyloader.read.file_ranges import range_of
+from pyloader.read.options import column_names
+from pyloader.read.spans import bytes_at
+from pyloader.read.tar_members import BytesAt, Member, TarError, tar_members
+
+__all__ = ["WebDatasetReader"]
+
+_FETCH_AGAIN = "Fetch it again, or max_skipped=1 to go on without it"
+_KEY = "__key__"
+# As webdataset groups: the key goes up to the first dot of the name's last part, and the rest is the extension.
+_KEY_AND_EXTENSION = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$")
+_META = re.compile(r"__[^/]*__($|/)")  # names that webdataset passes over
+_MOST_SAID = 2**16  # characters of what global headers say, kept for each part
+
+
+class WebDatasetReader(DataReader):
+    """WebDataset shards (.tar), also packed: .tar.gz, .tar.zst.
+
+    Files of one key, side by side, are a sample: "n01/0007.seg.png" is the column "seg.png" of the sample "n01/0007".
+    Each extension, in small letters, is a column of bytes (`Ragged`), and "__key__" a list of str.  Nothing is
+    unpickled: .pyd, .pickle and .pth arrive as bytes.  Directories and links are passed over, as webdataset does.
+
+    Args:
+      columns: Which to read, in this order; None for "__key__" and all extensions.
+      decode: What the bytes of a column are: "int", "float", "str", "json" or "npy" (never of objects), by column.
+      missing: "error" (the default), or "empty": a sample that lacks a column has no bytes in it.
+
+    Raises:
+      TypeError, ValueError: an option is none of these.
+    """
+
+    returns_new_arrays = True
+
+    def __init__(
+        self,
+        batch_size: int = 16,
+        shuffle: bool = False,
+        seed: int = 42,
+        *,
+        columns: Sequence[str] | None = None,
+        decode: Mapping[str, Any] | None = None,
+        missing: str = "error",
+        **old_names: Any,
+    ) -> None:
+        super().__init__(batch_size, shuffle, seed, **old_names)
+        self.columns = column_names(columns)
+        self.decode = checked_decode(decode)
+        if missing not in ("error", "empty"):
+            raise ValueError(f"missing must be 'error' or 'empty', got {missing!r}")
+        self.missing = missing
+
+    def read_file(self, path: str) -> tuple[Columns, int]:
+        """Read all samples.
+
+        Returns:
+          A column of bytes for each extension, or what `decode` makes of it, and how many samples there are.
+
+        Raises:
+          ChunkReadError: the archive is cut or damaged; a key comes back after another one's sample; a sample has an
+            extension twice or lacks one; bytes are not what `decode` says.
+        """
+        refuse_pointer(path, os.path.getsize(path))
+        with open_chunk(path, "rb", room=chunk_room(path)) as file:
+            data = file.read()
+        return self._columns(path, data, 0, len(data), {}, is_whole=True)
+
+    def find_parts(self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None) -> list[Part] | None:
+        """Find parts: headers are read, and what lies between them is passed over."""
+        if packing_of(path):
+            return None
+        cutter, keys, said = Cutter(chunk_bytes, chunk_samples), array("q"), dict[str, str]()
+        with FileBytes(path) as file:
+            stop, last = 0, None
+            for member, key, _ in _grouped(_members(path, file, 0, file.size, said, is_whole=True)):
+                if key != last:
+                    if sum(map(len, said.values())) > _MOST_SAID:
+                        raise ChunkReadError(path, f"has global headers of more than {_MOST_SAID:,} characters.")
+                    cutter.record(member.begin, dict(said))
+                    keys.append(hash(key))
+                    last = key
+                stop = member.start + -(-member.size // 512) * 512
+        self._check_keys(path, np.frombuffer(keys, np.int64) if keys else np.empty(0, np.int64))
+        return [
+            Part(cut.first, cut.num_samples, ((cut.start, cut.stop),), {"said": cut.detail} if cut.detail else None)
+            for cut in cutter.cuts(stop)
+        ]
+
+    def read_part(self, path: str, part: Part) -> tuple[Columns, int]:
+        """Read the samples of a part."""
+        said = (part.detail or {}).get("said", {}) if isinstance(part.detail or {}, dict) else None
+        if not isinstance(said, dict) or len(part.ranges) != 1 or not all(isinstance(v, str) for v in said.values()):
+            raise ChunkReadError(path, "has a part that is not one of a tar archive.", "Index it again")
+        ((start, stop),) = part.ranges
+        return self._columns(path, range_of(path, start, stop), start, stop, dict(said), is_whole=False)
+
+    def _columns(
+        self, path: str, data: bytes, start: int, stop: int, said: dict[str, str], *, is_whole: bool
+    ) -> tuple[Columns, int]:
+        """Return the columns of the samples in `data`, the bytes of the archive from `start` to `stop`."""
+
+        def within(at: int, num_bytes: int) -> bytes:
+            return data[at - start : at - start + num_bytes]
+
+        keys: dict[str, int] = {}  # with the byte where each sample begins
+        places: dict[str, tuple[list[int], list[int]]] = {}  # of each column's bytes: where they begin and end
+        last, num_samples = None, 0
+        for member, key, extension in _grouped(_members(path, within, start, stop, said, is_whole=is_whole)):
+            if key != last:
+                if key in keys:
+                    raise _comes_back(path, key, keys[key], member.begin)
+                if last is not None:
+                    self._fill(path, places, keys, num_samples)
+                last, num_samples = key, num_samples + 1
+                keys[key] = member.begin
+            if self.columns is not None and extension not in self.columns:
+                continue
+            starts, stops = self._place(path, places, extension, keys, num_samples)
+            if len(starts) == num_samples:
+                where = f"the sample {key!r} has {extension!r} twice, again at byte {member.begin:,}."
+                raise ChunkReadError(path, where, "Name each file once")
+            starts.append(member.start - start)
+            stops.append(member.start - start + member.size)
+        if not num_samples:
+            return {}, 0
+        for name in self.columns or ():
+            if name != _KEY:
+                self._place(path, places, name, keys, num_samples + 1)
+        self._fill(path, places, keys, num_samples)
+        raw = np.frombuffer(data, np.uint8)
+        columns: dict[str, Column] = {_KEY: list(keys)}
+        for name, (starts, stops) in places.items():
+            rows = bytes_at(raw, starts, stops)
+            columns[name] = decoded(rows, self.decode[name], path, name, list(keys)) if name in self.decode else rows
+        names = self.columns or sorted(columns)
+        return {name: columns[name] for name in names}, num_samples
+
+    def _place(
+        self,
+        path: str,
+        places: dict[str, tuple[list[int], list[int]]],
+        name: str,
+        keys: dict[str, int],
+        num_samples: int,
+    ) -> tuple[list[int], list[int]]:
+        """Return where a column's bytes lie; of one that is new, after those of samples that lack it."""
+        if name not in places:
+            places[name] = [], []
+            self._fill(path, {name: places[name]}, keys, num_samples - 1)
+        return places[name]
+
+    def _fill(
+        self, path: str, places: dict[str, tuple[list[int], list[int]]], keys: dict[str, int], num_samples: int
+    ) -> None:
+        """See that each column has so many rows: empty ones are added, where that was asked for."""
+        for name, (starts, stops) in places.items():
+            lacking = num_samples - len(starts)
+            if lacking <= 0:
+                continue
+            if self.missing == "error":
+                key, begin = list(keys.items())[len(starts)]
+                what = f"the sample {key!r} at byte {begin:,} has no {name!r}."
+                hint = "missing='empty' takes it as empty, columns=[...] names the columns to read"
+                raise ChunkReadError(path, what, f"WebDatasetReader({hint})")
+            at = stops[-1] if stops else 0
+            starts += [at] * lacking
+            stops += [at] * lacking
+
+    def _check_keys(self, path: str, hashes: np.ndarray) -> None:
+        """Raise where a key comes back; `hashes` are those of all keys, 8 bytes each however long a key is."""
+        ordered = np.sort(hashes)
+        again = set(ordered[1:][ordered[1:] == ordered[:-1]].tolist())
+        if not again:
+            return
+        found: dict[str, int] = {}
+        last = None
+        with FileBytes(path) as file:
+            for member, key, _ in _grouped(_members(path, file, 0, file.size, {}, is_whole=True)):
+                if key != last and hash(key) in again:
+                    if key in found:
+                        raise _comes_back(path, key, found[key], member.begin)
+                    found[key] = member.begin
+                last = key
+
+
+def _members(
+    path: str, at: BytesAt, start: int, stop: int, said: dict[str, str], *, is_whole: bool
+) -> Iterator[Member]:
+    try:
+        yield from tar_members(at, start, stop, said, is_whole=is_whole)
+    except TarError as exc:
+        hint = _FETCH_AGAIN
+        if "zero block is missing" in exc.what:
+            hint += f". If nothing is missing, close it: head -c 1024 /dev/zero >> {path}"
+        raise named_by_content(ChunkReadError(path, f"is no whole tar archive: {exc}.", hint)) from exc
+
+
+def _grouped(members: Iterable[Member]) -> Iterator[tuple[Member, str, str]]:
+    """Yield the members that belong to samples, with key and extension."""
+    match: Callable[[str], re.Match[str] | None] = _KEY_AND_EXTENSION.match
+    for member in members:
+        name = member.name
+        if name.startswith("__") and (_META.match(name) or ("/" not in name and name.endswith("__"))):
+            continue
+        if found := match(name):
+            yield member, found[1], found[2].lower()
+
+
+def _comes_back(path: str, key: str, first: int, again: int) -> ChunkReadError:
+    what = f"the key {key!r} at byte {first:,} comes back at byte {again:,}, after another sample."
+    return ChunkReadError(path, what, "Put the files of a sample side by side: tar --sort=name -cf SHARD.tar DIR")
