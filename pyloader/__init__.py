@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pyloader.errors import PyLoaderError
     from pyloader.files import open_chunk
     from pyloader.part import Part
+    from pyloader.ragged import Ragged
     from pyloader.read import (
         ArrayRecordReader,
         DelimitedReader,
@@ -60,6 +61,7 @@ _NAMES = {
     "errors": "PyLoaderError",
     "files": "open_chunk",
     "part": "Part",
+    "ragged": "Ragged",
     "read": (
         "ArrayRecordReader DelimitedReader JsonLineDataReader JsonlReader NumpyReader ParquetReader TextReader "
         "TokenReader reader_for register_reader"
@@ -91,6 +93,7 @@ __all__ = [
     "ParquetReader",
     "Part",
     "PyLoaderError",
+    "Ragged",
     "TextDataset",
     "TextReader",
     "TokenReader",

@@ -1,7 +1,8 @@
 """Columns: the form of samples between a file and a batch.
 
-A dict, name -> list or NumPy array, all of the same length; row i of every column is sample i.  Columns that are arrays
-stay arrays all the way.  Strings stay lists of str (as NumPy strings they cost 9 to 17 times their text).
+A dict, name -> list, NumPy array or `Ragged`, all of the same length; row i of every column is sample i.  Columns that
+are arrays stay arrays all the way; those of rows of unequal length stay `Ragged`.  Strings stay lists of str (as NumPy
+strings they cost 9 to 17 times their text).
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
+
+from pyloader.ragged import Ragged
 
 __all__ = [
     "Column",
@@ -28,7 +31,7 @@ __all__ = [
     "with_tuples_as_lists",
 ]
 
-Column: TypeAlias = "list[Any] | np.ndarray[Any, Any]"
+Column: TypeAlias = "list[Any] | np.ndarray[Any, Any] | Ragged"
 Columns: TypeAlias = "dict[str, Column]"
 
 _KINDS = {str: "str", bytes: "bytes", bool: "bool", int: "int", float: "float", list: "list", dict: "dict"}
@@ -46,13 +49,18 @@ class ColumnSpec:
     """What a column is, apart from its values."""
 
     name: str  # its key
-    # "array" for a NumPy array; for a list the type of its values, apart from None: "str", "bytes", "bool", "int",
-    # "float", "list", "dict", or "object" for any other, and for several; "" for a list without a value
+    # "array" for a NumPy array; "ragged" for a `Ragged`; for a list the type of its values, apart from None: "str",
+    # "bytes", "bool", "int", "float", "list", "dict", or "object" for any other, and for several; "" for a list without
+    # a value
     kind: str
-    dtype: str = ""  # an array's dtype as NumPy spells it, byte order included ("<f4"); "" for a list
+    # an array's dtype, or that of a ragged column's values, as NumPy spells it, byte order included ("<f4"); "|S0" for
+    # ragged rows of bytes; "" for a list
+    dtype: str = ""
     item_shape: tuple[int, ...] = ()  # the shape of one row of an array; () for a list
 
     def __str__(self) -> str:
+        if self.kind == "ragged":
+            return f"{self.name}: ragged {np.dtype(self.dtype).name}"
         if self.kind != "array":
             return f"{self.name}: {self.kind or 'empty'}"
         shape = f" [{', '.join(map(str, self.item_shape))}]" if self.item_shape else ""
@@ -74,7 +82,7 @@ def with_tuples_as_lists(answer: Any) -> Any:
 def problem_with_columns(columns: object) -> str:
     """Return what `columns` are instead of a set of columns, to be read after "returned"; "" when they are one.
 
-    Lists and NumPy arrays of at least one dimension are columns, all of the same length.
+    Lists, NumPy arrays of at least one dimension and `Ragged` are columns, all of the same length.
     """
     if not isinstance(columns, dict):
         return f"{_article(type(columns).__name__)}, not a dict of columns"
@@ -84,7 +92,7 @@ def problem_with_columns(columns: object) -> str:
     for name, values in columns.items():
         if not isinstance(name, str):
             return f"the key {name!r}, which is not a str"
-        if not isinstance(values, list | np.ndarray):
+        if not isinstance(values, list | np.ndarray | Ragged):
             return f"{name!r} as {_article(type(values).__name__)}; a column is a list or a NumPy array"
         if isinstance(values, np.ndarray) and values.ndim == 0:
             return f"{name!r} as a 0-dimensional array; a column has one row per sample"
@@ -111,13 +119,13 @@ def difference(specs: Sequence[ColumnSpec], others: Sequence[ColumnSpec]) -> str
     for name, spec in mine.items():
         other = theirs[name]
         kinds = {spec.kind, other.kind}
-        if spec != other and ("array" in kinds or kinds.isdisjoint({"", "object"})):
+        if spec != other and (kinds & {"array", "ragged"} or kinds.isdisjoint({"", "object"})):
             return f"has {_describe_spec(spec)}, not {_describe_spec(other)}"
     return ""
 
 
 def slice_columns(columns: Columns, start: int, stop: int) -> Columns:
-    """Return rows [start, stop): views of arrays, copies of lists."""
+    """Return rows [start, stop): views of arrays and `Ragged`, copies of lists."""
     return {name: values[start:stop] for name, values in columns.items()}
 
 
@@ -128,7 +136,7 @@ def take_rows(columns: Columns, rows: np.ndarray) -> Columns:
     {'x': array([1.5, 0. , 0. ]), 'word': ['not', 'to', 'to']}
     """
     return {
-        name: values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows.tolist()]
+        name: [values[row] for row in rows.tolist()] if isinstance(values, list) else values[rows]
         for name, values in columns.items()
     }
 
@@ -139,21 +147,25 @@ def concatenate_columns(parts: Sequence[Columns]) -> Columns:
         return parts[0]
     joined: Columns = {}
     for name, first in parts[0].items():
+        columns: list[Any] = [part[name] for part in parts]
         if isinstance(first, np.ndarray):
-            joined[name] = np.concatenate([part[name] for part in parts])
+            joined[name] = np.concatenate(columns)
+        elif isinstance(first, Ragged):
+            joined[name] = Ragged.concatenate(columns)
         else:
-            joined[name] = [value for part in parts for value in part[name]]
+            joined[name] = [value for values in columns for value in values]
     return joined
 
 
 def columns_bytes(columns: Columns, *, sample_rows: int = 64) -> int:
     """Return about how many bytes of memory `columns` take.
 
-    Arrays are counted exactly.  A list is measured on about `sample_rows` of its rows, evenly spread, and scaled.
+    Arrays and `Ragged` are counted exactly.  A list is measured on about `sample_rows` of its rows, evenly spread, and
+    scaled.
     """
     total = 0
     for values in columns.values():
-        total += values.nbytes if isinstance(values, np.ndarray) else _list_bytes(values, sample_rows)
+        total += _list_bytes(values, sample_rows) if isinstance(values, list) else values.nbytes
     return total
 
 
@@ -168,11 +180,15 @@ def content_bytes(content: Any) -> int:
 def _spec(name: str, values: Column) -> ColumnSpec:
     if isinstance(values, np.ndarray):
         return ColumnSpec(name, "array", values.dtype.str, values.shape[1:])
+    if isinstance(values, Ragged):
+        return ColumnSpec(name, "ragged", np.dtype(bytes).str if values.is_bytes else values.dtype.str)
     kinds = {_KINDS.get(kind, "object") for kind in set(map(type, values)) - {type(None)}}
     return ColumnSpec(name, "object" if len(kinds) > 1 else "".join(kinds))
 
 
 def _describe_spec(spec: ColumnSpec) -> str:
+    if spec.kind == "ragged":
+        return f"{spec.name!r} as ragged rows of {np.dtype(spec.dtype).name}"
     if spec.kind == "array":
         shape = f" rows of shape {list(spec.item_shape)}" if spec.item_shape else ""
         return f"{spec.name!r} as {np.dtype(spec.dtype).name}{shape}"

@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike
 from pyloader.columns import Column, Columns
 from pyloader.datacollator import DataCollator
 from pyloader.errors import CollateError
+from pyloader.ragged import Ragged
 
 __all__ = [
     "NumpyDataCollator",
@@ -25,6 +26,7 @@ __all__ = [
 
 _EXACT_IN_FLOAT64 = 2**53  # below it, float64 holds every int
 _INT64 = np.iinfo(np.int64)
+_PADDED = "Use PaddingDataCollator(pad_value=0), or cut them in batch_encode"
 
 
 class NumpyDataCollator(DataCollator):
@@ -33,7 +35,8 @@ class NumpyDataCollator(DataCollator):
     An array stays the same object.  A list of int becomes int64, of bool bool, of float float64 (ints and bools among
     them too), of int with bools among them int64; a list of NumPy numbers keeps their dtype.  A list of rows of equal
     shape, which may be lists, tuples or arrays, becomes an array with more dimensions (int64 when the rows are empty).
-    A list of anything else (str, bytes, dict, nothing but None) stays a list.  No column is left out.
+    A list of anything else (str, bytes, dict, nothing but None) stays a list.  A `Ragged` of bytes becomes a list of
+    them; one of numbers is an error, since PaddingDataCollator makes an array of it.  No column is left out.
 
     The kind goes by the values of each batch: a column of floats in which one batch happens to hold only ints is int64
     there.  `dtypes` settles it.
@@ -49,13 +52,17 @@ class NumpyDataCollator(DataCollator):
         """Return a dict, name -> array, or list where there are no numbers.
 
         Raises:
-          CollateError: rows have unequal shapes, None or a str is among numbers, an int does not fit in int64, or
-            `dtypes` names a column that is not there or a dtype that cannot hold its numbers.
+          CollateError: rows have unequal shapes, or are ragged; None or a str is among numbers, an int does not fit in
+            int64, or `dtypes` names a column that is not there or a dtype that cannot hold its numbers.
         """
         check_names("dtypes", self.dtypes, columns)
         batch: dict[str, Column] = {}
+        column: Column
         for name, values in columns.items():
-            column = as_numbers(name, values) if isinstance(values, list) and holds_numbers(values) else values
+            if isinstance(values, Ragged):
+                column = _bytes_of(name, values)
+            else:
+                column = as_numbers(name, values) if isinstance(values, list) and holds_numbers(values) else values
             batch[name] = as_dtype(name, column, self.dtypes[name]) if name in self.dtypes else column
         return batch
 
@@ -143,7 +150,7 @@ def check_arrays_alike(name: str, rows: Sequence[Any], *, first_axis: int = 0) -
 def unequal_rows(name: str, rows: Sequence[Any]) -> CollateError:
     """Return the error for rows that do not make one array."""
     _check_values(name, rows)  # when that is the reason, it raises the better error
-    hint = "Use PaddingDataCollator(pad_value=0), or cut them in batch_encode"
+    hint = _PADDED
     if not all(map(is_row, rows)):
         return CollateError(f"{name!r} has numbers beside rows of numbers.", "Make them alike in batch_encode")
     shapes = sorted({row.shape for row in rows if isinstance(row, np.ndarray)})
@@ -153,6 +160,14 @@ def unequal_rows(name: str, rows: Sequence[Any]) -> CollateError:
     if min(lengths) < max(lengths):
         return CollateError(f"{name!r} has rows of {min(lengths):,} to {max(lengths):,} numbers.", hint)
     return CollateError(f"{name!r} has rows whose parts are of unequal length.", "Make them alike in batch_encode")
+
+
+def _bytes_of(name: str, column: Ragged) -> list[bytes]:
+    if column.is_bytes:
+        return column.to_list()
+    lengths = column.lengths
+    found = f", with rows of {lengths.min():,} to {lengths.max():,} numbers" if len(column) else ""
+    raise CollateError(f"{name!r} is ragged{found}.", _PADDED)
 
 
 def _is_number(value: Any) -> bool:

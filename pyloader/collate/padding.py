@@ -23,18 +23,21 @@ from pyloader.collate.numpy_arrays import (
 from pyloader.columns import Column, Columns
 from pyloader.datacollator import DataCollator
 from pyloader.errors import CollateError
+from pyloader.ragged import Ragged
 
 __all__ = ["PaddingDataCollator"]
 
 
 class PaddingDataCollator(DataCollator):
-    """Makes an array [rows, longest row] of each list of rows of numbers, and does all else like NumpyDataCollator.
+    """Makes an array [rows, longest row] of each list of rows of numbers, and of each `Ragged`; does all else like
+    NumpyDataCollator.
 
     The rows may be lists, tuples or arrays, and hold numbers or, one like the other, arrays of them ([frames, 80] and
     [more frames, 80]).  They keep their kind; where a batch has no number at all, it is that of the padding.
 
     Args:
-      pad_value: What fills the rows up, on the right.  A dict, column -> value, pads only the columns it names.
+      pad_value: What fills the rows up, on the right.  A dict, column -> value, pads only the columns it names.  A
+        `Ragged` of bytes is padded, to uint8, only where it is named so.
       length: The length to fill up to; None is the longest row of the batch.
       multiple_of: Round the longest row of the batch up to a multiple of this: few shapes, so that a jitted step
         compiles a few times only.
@@ -80,10 +83,13 @@ class PaddingDataCollator(DataCollator):
         check_names("pad_value", pad_values, columns)
         padded: Columns = {}
         for name, values in columns.items():
-            if name not in pad_values or not _holds_rows(values):
+            if isinstance(values, Ragged) and name in pad_values and not (values.is_bytes and pad_values is not given):
+                padded[name], present = self._pad_ragged(name, values, pad_values[name])
+            elif name in pad_values and _holds_rows(values):
+                padded[name], present = self._pad(name, values, pad_values[name])
+            else:
                 padded[name] = values
                 continue
-            padded[name], present = self._pad(name, values, pad_values[name])
             if self.mask:
                 if f"{name}_mask" in columns:
                     raise CollateError(f"the mask of {name!r} would replace the column '{name}_mask'.", "Rename it")
@@ -95,18 +101,36 @@ class PaddingDataCollator(DataCollator):
         if not all(map(is_row, rows)):
             raise unequal_rows(name, rows)
         lengths = np.array([len(row) for row in rows])
-        width = self.length or -(-int(lengths.max()) // self.multiple_of) * self.multiple_of
+        width = self._width(name, lengths)
         if lengths.max() > width:
-            if not self.truncate:
-                row = int(np.argmax(lengths > width))
-                what = f"{name!r} has {lengths[row]:,} numbers in row {row}, more than length={width:,}."
-                raise CollateError(what, "truncate=True cuts them")
             rows, lengths = [row[:width] for row in rows], np.minimum(lengths, width)
         values = self._values(name, rows, pad_value)
         present = np.arange(width) < lengths[:, None]
         padded = np.full((*present.shape, *values.shape[1:]), _fitting(name, pad_value, values.dtype), values.dtype)
         padded[present] = values
         return padded, present
+
+    def _pad_ragged(self, name: str, column: Ragged, pad_value: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows as one array, and the bool array [rows, width] of where they are."""
+        values, starts, lengths = column.spanned, column.offsets[:-1] - column.offsets[0], column.lengths
+        width = self._width(name, lengths)
+        if name in self._to_arrays.dtypes:
+            values = as_dtype(name, values, self._to_arrays.dtypes[name])
+        fill = _fitting(name, pad_value, values.dtype)
+        padded = _windows(values, starts, width, min(width, int(lengths.max(initial=0))))
+        present = np.arange(width) < lengths[:, None]
+        np.copyto(padded, fill, where=~present)
+        return padded, present
+
+    def _width(self, name: str, lengths: np.ndarray) -> int:
+        """Return how long the padded rows are."""
+        longest = int(lengths.max(initial=0))
+        width = self.length or -(-longest // self.multiple_of) * self.multiple_of
+        if longest > width and not self.truncate:
+            row = int(np.argmax(lengths > width))
+            what = f"{name!r} has {lengths[row]:,} numbers in row {row}, more than length={width:,}."
+            raise CollateError(what, "truncate=True cuts them")
+        return width
 
     def _values(self, name: str, rows: list[Any], pad_value: float) -> np.ndarray:
         """Return the items of all rows, one after another."""
@@ -120,8 +144,24 @@ class PaddingDataCollator(DataCollator):
         return as_dtype(name, values, dtypes[name]) if name in dtypes else values
 
 
+def _windows(values: np.ndarray, starts: np.ndarray, width: int, used: int) -> np.ndarray:
+    """Return an array [rows, width] that holds, from the left, the `used` values from each start on: what follows a row
+    as far as it is shorter, and anything beyond `used`.
+
+    Windows of equal length are copied as a whole, without an index for each value.
+    """
+    num_whole = int(np.searchsorted(starts, len(values) - used, side="right"))  # before the last values
+    padded = np.empty((len(starts), width), values.dtype)
+    if used and num_whole:
+        windows = np.lib.stride_tricks.sliding_window_view(values, used)
+        padded[:num_whole, :used] = windows[starts[:num_whole]]
+    if used and num_whole < len(starts):
+        padded[num_whole:, :used] = values.take(starts[num_whole:, None] + np.arange(used), mode="clip")
+    return padded
+
+
 def _holds_rows(values: Column) -> TypeGuard[list[Any]]:
-    if isinstance(values, np.ndarray):
+    if not isinstance(values, list):
         return False
     first = next((value for value in values if value is not None), None)
     return is_row(first) and holds_numbers(values)

@@ -233,8 +233,8 @@ def sorted_and_checked(path: str | os.PathLike[str], manifest: Manifest) -> Mani
 
 
 def _makes_sense(column: ColumnSpec) -> bool:
-    """Whether there can be such a column; an array's rows must be ones that NumPy can hold."""
-    if column.kind != "array":
+    """Whether there can be such a column; rows of an array, and values of ragged rows, must be what NumPy holds."""
+    if column.kind not in ("array", "ragged"):
         return not column.dtype and not column.item_shape
     try:
         dtype = np.dtype(column.dtype)
@@ -242,6 +242,8 @@ def _makes_sense(column: ColumnSpec) -> bool:
         np.empty((0, *column.item_shape), dtype)
     except Exception:  # NumPy reads a dtype's text in many ways, and each has errors of its own
         return False
+    if column.kind == "ragged":
+        return bool(column.dtype) and not column.item_shape and (dtype.str == "|S0" or dtype.kind in "biufcmM")
     return bool(column.dtype) and dtype.itemsize > 0 and not dtype.hasobject and min(column.item_shape, default=0) >= 0
 
 

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from pyloader.machine.memory import RecycledMemory
+from pyloader.ragged import Ragged
 
 __all__ = [
     "Rows",
@@ -25,7 +26,7 @@ __all__ = [
     "taken_rows",
 ]
 
-Rows: TypeAlias = "list[Any] | np.ndarray[Any, Any] | dict[str, Any]"
+Rows: TypeAlias = "list[Any] | np.ndarray[Any, Any] | Ragged | dict[str, Any]"
 
 
 def num_rows(rows: Rows) -> int:
@@ -85,6 +86,8 @@ def taken_rows(rows: Any, indices: np.ndarray, memory: RecycledMemory | None = N
         return {name: taken_rows(column, indices, memory) for name, column in rows.items()}
     if isinstance(rows, np.ndarray):
         return rows.take(indices, axis=0) if memory is None else gathered(rows, indices, memory)
+    if isinstance(rows, Ragged):
+        return rows.take(indices)
     if hasattr(rows, "__getitems__"):  # as datasets of PyTorch and of loaderx have it
         return rows.__getitems__(indices.tolist())  # type: ignore[no-any-return]
     return [rows[index] for index in indices.tolist()]
@@ -126,6 +129,11 @@ def assembled_rows(parts: Sequence[tuple[np.ndarray, Rows]]) -> Rows:
         for positions, rows in parts:
             array[positions] = rows
         return array
+    if isinstance(first, Ragged):
+        row_of, part_of = np.empty(total, np.int64), np.empty(total, np.int64)
+        for number, (positions, _) in enumerate(parts):
+            row_of[positions], part_of[positions] = np.arange(len(positions)), number
+        return Ragged.gather([rows for _, rows in parts], row_of, part_of)  # type: ignore[misc]
     items: list[Any] = [None] * total
     for positions, rows in parts:
         for position, item in zip(positions.tolist(), rows, strict=True):
@@ -138,4 +146,6 @@ def _kind(rows: Rows) -> str:
         return f"columns {sorted(rows)}"
     if isinstance(rows, np.ndarray):
         return f"arrays of {rows.dtype} {list(rows.shape[1:])}"
+    if isinstance(rows, Ragged):
+        return f"ragged rows of {'bytes' if rows.is_bytes else rows.dtype}"
     return "lists of items"

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from pyloader.columns import Column, Columns, ColumnSpec, column_specs
+from pyloader.ragged import Ragged
 
 __all__ = ["ColumnSummary", "ColumnTally", "is_sorted_by_class", "tally_columns"]
 
@@ -57,6 +58,8 @@ class ColumnTally:
         self._num_rows += len(values)
         if isinstance(values, np.ndarray):
             self._add_array(values)
+        elif isinstance(values, Ragged):
+            self._add_ragged(values)
         else:
             self._add_list(values)
 
@@ -106,6 +109,11 @@ class ColumnTally:
         self._num_equal += int(np.count_nonzero(values[1:] == values[:-1]))
         different, counts = np.unique(known, return_counts=True)
         self._count_values(dict(zip(different.tolist(), counts.tolist(), strict=True)))
+
+    def _add_ragged(self, values: Ragged) -> None:
+        lengths, counts = np.unique(values.lengths, return_counts=True)
+        self._lengths.update(dict(zip(lengths.tolist(), counts.tolist(), strict=True)))
+        self._values = None
 
     def _add_list(self, values: list[Any]) -> None:
         known = [value for value in values if value is not None]

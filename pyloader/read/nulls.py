@@ -14,6 +14,7 @@ import numpy as np
 
 from pyloader.columns import Column, Columns, ColumnSpec
 from pyloader.errors import ChunkReadError
+from pyloader.ragged import Ragged
 from pyloader.read.numbers import NumberError, as_column
 
 __all__ = ["Nulls", "nulls_of", "with_gaps_filled"]
@@ -42,10 +43,17 @@ class Nulls:
         filled: Columns = {}
         for name, values in columns.items():
             try:
-                filled[name] = self._array(name, values) if isinstance(values, np.ndarray) else self._list(name, values)
+                filled[name] = self._filled(name, values)
             except NumberError as exc:
                 raise ChunkReadError(path, f"row {exc.row + 1:,}: {name!r} {exc.what}", exc.hint) from exc
         return filled
+
+    def _filled(self, name: str, values: Column) -> Column:
+        if isinstance(values, Ragged):  # has no nulls
+            if name in self.values:
+                raise NumberError(0, "is a row of several values, and nulls names its column.", "Leave it out of nulls")
+            return values
+        return self._array(name, values) if isinstance(values, np.ndarray) else self._list(name, values)
 
     def _array(self, name: str, values: np.ndarray) -> np.ndarray:
         value = self.values.get(name, self.in_lists if self.in_arrays else None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from pyloader.columns import Columns, concatenate_columns, row_count, slice_colu
 from pyloader.errors import StateError
 from pyloader.machine.memory import RecycledMemory
 from pyloader.plan import filling_rows
+from pyloader.ragged import Ragged
 from pyloader.shuffle.deal import EpochEnd
 from pyloader.shuffle.segment import Segment, gather_rows
 
@@ -164,8 +166,14 @@ def gather_group(group: BatchGroup, memory: RecycledMemory) -> Columns:
     for part in group.carried:
         stop = at + row_count(part)
         for name, values in part.items():
-            columns[name][at:stop] = values
+            target = columns[name]
+            if not isinstance(target, Ragged):
+                target[at:stop] = values
         at = stop
+    for name, values in columns.items():
+        if group.carried and isinstance(values, Ragged):
+            before: list[Any] = [part[name] for part in group.carried]
+            columns[name] = Ragged.concatenate([*before, values])
     return columns
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from pyloader.columns import Columns, row_count
 from pyloader.machine.memory import RecycledMemory
+from pyloader.ragged import Ragged
 from pyloader.shuffle.arena import ArenaPart
 
 __all__ = ["Chunk", "ChunkRows", "Hand", "Segment", "gather_rows", "join_hands"]
@@ -125,7 +126,8 @@ def gather_rows(segment: Segment, start: int, stop: int, memory: RecycledMemory,
     """Return rows [start, stop) of a segment in memory of their own, with room for `before` rows in front of them.
 
     Returns:
-      Columns of `before` + stop - start rows; the first `before` of an array are uninitialised, of a list None.
+      Columns of `before` + stop - start rows; the first `before` of an array are uninitialised, of a list None.  A
+      `Ragged` has no room in front: how much its rows take is not known.
     """
     gathered: Columns = {}
     sources: tuple[np.ndarray, np.ndarray | None] | None = None  # wanted only where a column lies outside the arena
@@ -134,7 +136,10 @@ def gather_rows(segment: Segment, start: int, stop: int, memory: RecycledMemory,
         if whole is None and sources is None and not segment.keeps_order:
             sources = segment.sources(start, stop)
         columns: list[Any] = [chunk.value.columns[name] for chunk in segment.chunks]
-        if not isinstance(first, np.ndarray):
+        if isinstance(first, Ragged):
+            gathered[name] = _gather_ragged(columns, sources) if sources else first[start:stop].copy()
+            continue
+        if isinstance(first, list):
             values = _gather_list(columns, sources) if sources else first[start:stop]
             gathered[name] = [None] * before + values if before else values
             continue
@@ -175,6 +180,11 @@ def _gather_array(columns: list[np.ndarray], sources: tuple[np.ndarray, np.ndarr
         if len(places):
             mine = rows[places]
             out[places] = column.take(mine, axis=0) if column.flags.c_contiguous else column[mine]
+
+
+def _gather_ragged(columns: list[Ragged], sources: tuple[np.ndarray, np.ndarray | None]) -> Ragged:
+    rows, chunk_of = sources
+    return columns[0].take(rows) if chunk_of is None else Ragged.gather(columns, rows, chunk_of)
 
 
 def _gather_list(columns: list[list[object]], sources: tuple[np.ndarray, np.ndarray | None]) -> list[object]:

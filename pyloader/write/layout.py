@@ -11,6 +11,7 @@ import numpy as np
 
 from pyloader.columns import Column, Columns, ColumnSpec, column_specs
 from pyloader.errors import import_optional
+from pyloader.ragged import Ragged
 from pyloader.read.numbers import NumberError, as_column
 from pyloader.write.arrow_form import TableForm
 from pyloader.write.formats import FORMATS, ChunkFormat, format_of_tokens
@@ -187,6 +188,7 @@ def _as_array(name: str, values: Column, *, is_float: bool = False) -> np.ndarra
     """Return a column as an array; with `is_float` whole numbers, as far as float64 holds them, are fractions."""
     if isinstance(values, np.ndarray):
         return _as_fractions(values) if is_float else values
+    values = values.to_list() if isinstance(values, Ragged) else values
     plain = numbers_in(values) if values and type(values[0]) is str else values
     if (gap := next((row for row, value in enumerate(plain) if value is None), None)) is not None:
         what = f"has null in column {name!r}, which no array holds"

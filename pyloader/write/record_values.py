@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from pyloader.columns import Column, Columns, row_count
+from pyloader.ragged import Ragged
 from pyloader.write.kinds import INT64, KindsOfColumns, array_kind, kind_of
 from pyloader.write.unfit import UnfitColumnsError
 
@@ -185,6 +186,8 @@ def _plain(values: Column) -> list[Any]:
     if isinstance(values, np.ndarray):
         plain: list[Any] = values.tolist()
         return plain
+    if isinstance(values, Ragged):
+        return values.to_list()
     types = set(map(type, values))
     if any(issubclass(kind, np.generic | np.ndarray) for kind in types):
         values = [value.tolist() if isinstance(value, np.generic | np.ndarray) else value for value in values]
