@@ -263,6 +263,7 @@ def drop_own_frames(error: BaseException) -> None:
 # Where the package to install is called otherwise than the module to import.
 _PACKAGES = {
     "array_record.python.array_record_module": "array_record",
+    "lance": "pylance",
     "pyarrow.parquet": "pyarrow",
     "ray.data": "ray[data]",
 }

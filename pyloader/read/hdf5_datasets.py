@@ -137,7 +137,9 @@ def _elsewhere(data: Any) -> str:
     made = data.id.get_create_plist()
     if made.get_layout() == h5py.h5d.VIRTUAL:
         return "other datasets (it is virtual)"
-    return f"another file, {made.get_external(0)[0].decode(errors='replace')[:255]!r}" if made.get_external_count() else ""
+    return (
+        f"another file, {made.get_external(0)[0].decode(errors='replace')[:255]!r}" if made.get_external_count() else ""
+    )
 
 
 def _check_place(data: Any, path: str, name: str) -> None:
