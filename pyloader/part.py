@@ -16,15 +16,15 @@ _NAME = re.compile(r"(.*)\[(0|[1-9][0-9]{0,18}):([1-9][0-9]{0,18})\]", re.DOTALL
 class Part:
     """Some rows of a file, one after another, and what its reader needs to get there.
 
-    It is what `DataReader.find_parts` returns, is written into the index as JSON, and comes back as `DataReader.read_part`
-    is called with it.  An index may come from a stranger: the ranges are known to lie inside of the file, and a reader
-    checks what it takes from `detail`.
+    It is what `DataReader.find_parts` returns, is written into the index as JSON, and is given back to
+    `DataReader.read_part`.  An index may come from a stranger: the ranges are known to lie inside of the file, and a
+    reader checks what it takes from `detail`.
     """
 
     first: int  # the part's first row, counted from 0 over the file
     num_samples: int  # how many rows it has, at least 1
     # (start, stop) in bytes of the file, sorted and apart: all that read_part reads, metadata (a header, a footer) too.
-    # The file's size alone need not be in them
+    # None where the "file" is a directory
     ranges: tuple[tuple[int, int], ...]
     detail: Any = None  # the reader's own, small and of JSON: {"groups": [3, 4]}
 

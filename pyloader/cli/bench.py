@@ -150,7 +150,7 @@ def _measured(
 def _loader(options: dict[str, Any], make_reader: Callable[..., DataReader] | None) -> DataLoader:
     if make_reader is not None:
         chunks = list_chunks(options["data_dir"])
-        options = {**options, "datareader": make_reader(chunks.path(0), manifest=chunks.manifest)}
+        options = {**options, "datareader": make_reader(chunks.file(0), manifest=chunks.manifest)}
     return DataLoader(num_epochs=None, **options)
 
 
@@ -180,7 +180,7 @@ def _first_rows(arguments: argparse.Namespace, trial: Trial) -> Iterator[tuple[s
         size, where = format_bytes(int(chunks.sizes.sum())), "on disk" if chunks.stored is None else "in the store"
         yield "chunks", f"{printable(arguments.data_dir)}   {samples}{counted(len(chunks), 'chunk')}, {size} {where}"
         holds_arrays = (
-            chunks.manifest is None and arguments.reader is None and isinstance(reader_for(chunks.path(0)), NumpyReader)
+            chunks.manifest is None and arguments.reader is None and isinstance(reader_for(chunks.file(0)), NumpyReader)
         )
         if holds_arrays and trial.stats is not None and trial.stats.wants_manifest and chunks.stored is None:
             yield "", f"no manifest: arrays are mixed faster with one. Make it:  pyloader index {arguments.data_dir}"

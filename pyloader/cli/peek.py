@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.versions:
         print(version_list(chunks, json=arguments.json))
         return GOOD
-    take_form(arguments, chunks.path(0))
+    take_form(arguments, chunks.file(0))
     sight = peek_chunks(chunks, read_all=arguments.all, progress=progress, make_reader=reader_maker(arguments))
     chosen = _chosen([column.name for column in sight.columns], arguments.columns)
     if arguments.json:
@@ -139,7 +139,8 @@ def _head(sight: Peek, path: str, said: str) -> Iterator[tuple[str, str]]:
     parts = [_num_samples(sight)]
     if len(chunks) > 1 or manifest is not None:
         parts[0] += f", {counted(len(chunks), 'chunk')}{_chunk_sizes(chunks.counts)}"
-    form = ", ".join(sorted({form_of(name).removeprefix(".") or "no suffix" for name in chunks.names}))
+    files = map(chunks.file, range(len(chunks)))
+    form = ", ".join(sorted({form_of(file).removeprefix(".") or "no suffix" for file in files}))
     where = "on disk" if chunks.stored is None else "in the store"
     sizes = f"{form}, {format_bytes(int(chunks.sizes.sum()))} {where}"
     if sight.num_samples is not None:

@@ -5,6 +5,7 @@ from pyloader.files.chunk_list import ChunkList, fingerprint_of, form_of
 from pyloader.files.coming import INPUTS_NAME, NEXT_NAME, STAGING_NAME, VERSIONS_NAME, coming_chunks
 from pyloader.files.compressors import chunk_room, open_packed, packing_of
 from pyloader.files.conversions import conversion
+from pyloader.files.entries import PartEntry, PartSizes
 from pyloader.files.fetching import FetchTerms
 from pyloader.files.listing import (
     DataDir,
@@ -22,6 +23,8 @@ from pyloader.files.manifest import (
     Manifest,
     check_names,
     checksum_of,
+    index_name,
+    is_index_of_file,
     is_manifest_name,
     read_manifest,
     utf8_name,
@@ -69,6 +72,8 @@ __all__ = [
     "Manifest",
     "NpyHeaderError",
     "Origin",
+    "PartEntry",
+    "PartSizes",
     "Pinned",
     "Room",
     "Scan",
@@ -93,7 +98,9 @@ __all__ = [
     "fingerprint_of",
     "form_of",
     "in_version_of",
+    "index_name",
     "is_chunk_name",
+    "is_index_of_file",
     "is_manifest_name",
     "kept_chunks",
     "line_blocks",

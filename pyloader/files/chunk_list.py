@@ -18,6 +18,7 @@ from pyloader.files.fetching import FetchTerms
 from pyloader.files.manifest import Manifest
 from pyloader.files.opening import suffix_of
 from pyloader.files.stored import StoredChunks
+from pyloader.part import Part
 
 __all__ = ["ChunkList", "fingerprint_of", "form_of"]
 
@@ -27,7 +28,8 @@ class ChunkList:
     """The chunks of a dataset, sorted by name."""
 
     root: Path | str  # the directory that the names are relative to; of a store its address, a str
-    names: tuple[str, ...]  # the chunks' paths relative to `root`, with forward slashes, sorted
+    # the chunks' paths relative to `root`, with forward slashes, sorted; that of a part is "big.parquet[4000:8000]"
+    names: tuple[str, ...]
     sizes: np.ndarray  # int64 array of shape [len(names)]: bytes on disk
     manifest: Manifest | None = None  # what is known of them, one entry for each in the same order, or None
     # the manifest of the newest version of a set that may have several; None where there are no versions
@@ -38,19 +40,37 @@ class ChunkList:
         return len(self.names)
 
     def path(self, index: int) -> str:
-        """Return where chunk `index` is: what errors name, and on a disk what is read."""
+        """Return the name of chunk `index`, below `root`: what errors name."""
         return os.path.join(self.root, self.names[index])
+
+    def file(self, index: int) -> str:
+        """Return the file that chunk `index` is, or is a part of: on a disk what is read."""
+        source = self.names[index] if self.manifest is None else self.manifest.chunks[index].source
+        return os.path.join(self.root, source)
+
+    def part(self, index: int) -> Part | None:
+        """Return which part of its file chunk `index` is; None of a whole file."""
+        return None if self.manifest is None else self.manifest.chunks[index].as_part
+
+    def file_bytes(self, index: int) -> int:
+        """Return the size of that file."""
+        return int(self.sizes[index]) if self.manifest is None else self.manifest.chunks[index].source_bytes
+
+    @cached_property
+    def has_parts(self) -> bool:
+        """Whether a chunk is a part of a file."""
+        return any(self.part(index) is not None for index in range(len(self)))
 
     @contextlib.contextmanager
     def on_disk(self, index: int) -> Iterator[str]:
-        """Give the path of chunk `index`, which is on a disk."""
-        yield self.path(index)
+        """Give the file of chunk `index`, which is on a disk."""
+        yield self.file(index)
 
     @contextlib.contextmanager
     def held(self, index: int, terms: FetchTerms) -> Iterator[str]:
-        """Give the path of chunk `index` on this machine; of a store it is fetched, and kept inside of this."""
+        """Give the file of chunk `index` on this machine; of a store it is fetched, and kept inside of this."""
         if self.stored is None:
-            yield self.path(index)
+            yield self.file(index)
         else:
             with self.stored.held(index, terms) as path:
                 yield path

@@ -16,7 +16,15 @@ import numpy as np
 from pyloader.errors import DataDirError, ManifestError
 from pyloader.files.chunk_list import ChunkList, form_of
 from pyloader.files.coming import STAGING_NAME, coming_chunks
-from pyloader.files.manifest import MANIFEST_NAME, Manifest, is_manifest_name, read_manifest
+from pyloader.files.manifest import (
+    MANIFEST_NAME,
+    ChunkEntry,
+    Manifest,
+    index_name,
+    is_index_of_file,
+    is_manifest_name,
+    read_manifest,
+)
 from pyloader.files.scanning import Scan, chunk_bytes, is_chunk_name, scan_directory
 from pyloader.files.stored import StoreOptions
 from pyloader.files.stored_listing import list_stored
@@ -84,10 +92,12 @@ def find_manifests(place: str | os.PathLike[str]) -> list[Path]:
     path = Path(place)
     if is_manifest_name(path.name) and path.is_file():
         return [path]
-    if not path.is_dir():
-        raise no_such_place(os.fspath(place))
     if (path / MANIFEST_NAME).is_file():
         return [path / MANIFEST_NAME]
+    if index := _index_beside(path):
+        return [index]
+    if not path.is_dir():
+        raise no_such_place(os.fspath(place))
     scan = scan_directory(path)
     _check_nothing_outside(path, scan, os.fspath(place))
     return [path / below / MANIFEST_NAME for below in scan.manifests]
@@ -163,6 +173,8 @@ def _list_place(shown: str, version: int | None) -> ChunkList:
         raise DataDirError("data_dir=''", "names no directory.")
     if is_manifest_name(place.name) and place.is_file():
         return _from_manifest(place, version, is_named=True)
+    if not (place / MANIFEST_NAME).is_file() and (index := _index_beside(place)):
+        return _from_manifest(index, version)
     if place.is_dir() and place.suffix != ".columns":
         return _from_directory(place, shown, version)
     _check_no_version(version)
@@ -171,6 +183,12 @@ def _list_place(shown: str, version: int | None) -> ChunkList:
     if glob.has_magic(shown):
         return _from_paths(_matches(shown), shown)
     raise no_such_place(shown)
+
+
+def _index_beside(place: Path) -> Path | None:
+    """Return the index of a large file; None where there is none, or something else is called so."""
+    index = place.with_name(index_name(place.name)) if place.name else place
+    return index if index.is_file() and is_index_of_file(index, read_manifest(index)) else None
 
 
 def _check_no_version(version: int | None) -> None:
@@ -254,7 +272,8 @@ def _listed_in(path: Path, newest: Manifest, version: int | None, *, is_named: b
     if not manifest.chunks:
         raise DataDirError(str(path), "lists no chunks.", _MAKE_SOME)
     root = path.parent / manifest.root
-    scan = scan_directory(root)
+    is_of_directory = path.name == MANIFEST_NAME or not is_index_of_file(path, manifest)
+    scan = scan_directory(root) if is_of_directory else Scan()
     most = available_bytes() // _ORDER_BYTES
     for entry in manifest.chunks:
         if entry.num_samples > most:
@@ -262,23 +281,23 @@ def _listed_in(path: Path, newest: Manifest, version: int | None, *, is_named: b
                 f"says that {entry.file} has {entry.num_samples:,} samples, whose order alone does not fit in memory."
             )
             raise _differs(path, what)
-        found = scan.chunks.get(entry.file)
+        source = entry.source
         try:
-            _compare_size(path, entry.file, entry.num_bytes, chunk_bytes(root / entry.file) if found is None else found)
+            if source not in scan.chunks:
+                scan.chunks[source] = chunk_bytes(root / source)
         except FileNotFoundError as exc:
-            raise _differs(path, f"lists {entry.file}, which is missing.") from exc
+            raise _differs(path, f"lists {source}, which is missing.") from exc
         except OSError as exc:  # a name that is too long, say
-            raise _differs(path, f"lists {entry.file[:_SHOWN]}, which cannot be read ({exc.strerror}).") from exc
-    names = tuple(chunk.file for chunk in manifest.chunks)
-    forms = {form_of(name) for name in names}
-    listed = {*names, *(chunk.file for chunk in newest.chunks)}
+            raise _differs(path, f"lists {source[:_SHOWN]}, which cannot be read ({exc.strerror}).") from exc
+        _compare_size(path, entry, scan.chunks[source])
+    listed = {chunk.source for chunk in (*manifest.chunks, *newest.chunks)}
+    forms = {form_of(chunk.source) for chunk in manifest.chunks}
     extra = [name for name in scan.chunks.keys() - listed if form_of(name) in forms]
     if extra and (others := coming_chunks(root) | kept_chunks(root)):
         extra = [name for name in extra if name not in others]
     if extra:
         raise _differs(path, f"does not list {min(extra)}{f' and {len(extra) - 1:,} more' if len(extra) > 1 else ''}.")
-    sizes = np.array([chunk.num_bytes for chunk in manifest.chunks], np.int64)
-    return ChunkList(root, names, sizes, manifest, newest if has_versions else None)
+    return _chunk_list(root, manifest, newest if has_versions else None)
 
 
 def _from_paths(given: Sequence[str], shown: str) -> ChunkList:
@@ -300,7 +319,14 @@ def _from_paths(given: Sequence[str], shown: str) -> ChunkList:
             raise no_such_place(path) from exc
     sized = dict(sorted(zip(names, sizes, strict=True)))
     manifest = _part_of_manifest(Path(root), sized)
-    return ChunkList(Path(root), tuple(sized), np.array(list(sized.values()), np.int64), manifest)
+    if manifest is None:
+        return ChunkList(Path(root), tuple(sized), np.array(list(sized.values()), np.int64))
+    return _chunk_list(Path(root), manifest)
+
+
+def _chunk_list(root: Path, manifest: Manifest, newest: Manifest | None = None) -> ChunkList:
+    sizes = np.array([chunk.num_bytes for chunk in manifest.chunks], np.int64)
+    return ChunkList(root, tuple(chunk.file for chunk in manifest.chunks), sizes, manifest, newest)
 
 
 def _part_of_manifest(root: Path, sizes: dict[str, int]) -> Manifest | None:
@@ -309,11 +335,11 @@ def _part_of_manifest(root: Path, sizes: dict[str, int]) -> Manifest | None:
     if not path.is_file():
         return None
     manifest = read_manifest(path)
-    chunks = tuple(chunk for chunk in manifest.chunks if chunk.file in sizes)
-    if manifest.root or len(chunks) < len(sizes):
+    chunks = tuple(chunk for chunk in manifest.chunks if chunk.source in sizes)
+    if manifest.root or len({chunk.source for chunk in chunks}) < len(sizes):
         return None
     for chunk in chunks:
-        _compare_size(path, chunk.file, chunk.num_bytes, sizes[chunk.file])
+        _compare_size(path, chunk, sizes[chunk.source])
     return msgspec.structs.replace(manifest, chunks=chunks)
 
 
@@ -337,12 +363,13 @@ def _matches(pattern: str) -> list[str]:
     return chunks
 
 
-def _compare_size(path: Path, file: str, expected: int, found: int) -> None:
-    if found != expected:
-        raise _differs(path, f"says that {file} has {expected:,} bytes; it has {found:,}.")
+def _compare_size(path: Path, entry: ChunkEntry, found: int) -> None:
+    if found != entry.source_bytes:
+        what = f"says that {entry.source} has {entry.source_bytes:,} bytes; it has {found:,}."
+        raise _differs(path, what, changed=None if entry.as_part is None else entry.source)
 
 
-def _differs(path: Path, what: str) -> ManifestError:
+def _differs(path: Path, what: str, *, changed: str | None = None) -> ManifestError:
     place = path.parent if path.name == MANIFEST_NAME else path
     return ManifestError(str(path), what, f"See what is wrong: pyloader verify {place}")
 

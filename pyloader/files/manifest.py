@@ -8,7 +8,7 @@ import operator
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -16,6 +16,7 @@ import xxhash
 
 from pyloader.columns import ColumnSpec
 from pyloader.errors import ManifestError
+from pyloader.files.entries import ChunkEntry, PartSizes, problem_with_part, problem_with_parts
 from pyloader.files.no_room import no_room
 
 __all__ = [
@@ -25,6 +26,8 @@ __all__ = [
     "Manifest",
     "check_names",
     "checksum_of",
+    "index_name",
+    "is_index_of_file",
     "is_manifest_name",
     "parse_manifest",
     "read_manifest",
@@ -40,26 +43,6 @@ _FORMAT = "pyloader-chunks"
 _BLOCK_BYTES = 2**20
 _LARGEST = 2**63 - 1  # what int64 holds
 
-_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=_LARGEST)]
-
-
-class ChunkEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One chunk.
-
-    Attributes:
-      file: Its path relative to the chunks' directory, with forward slashes; never out of that directory.
-      num_samples: How many rows it holds.
-      num_bytes: Its size on disk; for a directory of columns, of all its files.
-      raw_bytes: Its size before compression, 0 when unknown.
-      checksum: As `checksum_of` gives it; "" when it was not computed.
-    """
-
-    file: str
-    num_samples: _Count
-    num_bytes: _Count
-    raw_bytes: _Count = 0
-    checksum: str = ""
-
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a directory of chunks holds.
@@ -74,6 +57,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
       chunks: The chunks, sorted by file.
       made_by: How they were made: the command to type again under "command", and what else the maker wants to keep.
       data_version: Which version of the set this is, counted from 1 with each append; not there in a first version.
+      part_sizes: How large files were cut into parts; not there where none was to be.
       root: The chunks' directory; "" is the manifest's own.  Another one is followed only when the user names the
         manifest itself: a directory from elsewhere cannot make us read outside of it.
     """
@@ -87,6 +71,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     made_by: dict[str, Any] = msgspec.field(default_factory=dict)
     root: str = ""
     data_version: Annotated[int, msgspec.Meta(ge=1, le=_LARGEST)] | msgspec.UnsetType = msgspec.UNSET
+    part_sizes: PartSizes | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def version_number(self) -> int:
@@ -108,6 +93,16 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 def is_manifest_name(name: str) -> bool:
     """Tell whether a file of this name is a manifest: manifest.json, or imagenet.manifest.json for chunks elsewhere."""
     return name == MANIFEST_NAME or name.endswith(f".{MANIFEST_NAME}")
+
+
+def index_name(file: str) -> str:
+    """Return the name of the index of one large file, which lies beside it: big.parquet.manifest.json."""
+    return f"{file}.{MANIFEST_NAME}"
+
+
+def is_index_of_file(path: str | os.PathLike[str], manifest: Manifest) -> bool:
+    """Tell whether a manifest is the index of one file: big.parquet.manifest.json, of nothing but big.parquet."""
+    return {index_name(chunk.source) for chunk in manifest.chunks} == {os.path.basename(path)}
 
 
 def read_manifest(path: str | os.PathLike[str]) -> Manifest:
@@ -188,13 +183,25 @@ def check_names(path: str | os.PathLike[str], names: Iterable[str]) -> None:
             raise ManifestError(utf8_name(path), what, "Rename it; loading without a manifest works")
 
 
-def checksum_of(path: str | os.PathLike[str]) -> str:
+def checksum_of(path: str | os.PathLike[str], ranges: Iterable[tuple[int, int]] | None = None) -> str:
     """Return the checksum of a chunk, "xxh3:" and 16 hexadecimal digits (64-bit XXH3).
 
     A directory's is that of its files' names and contents, sorted by name.
+
+    Args:
+      path: The file.
+      ranges: The bytes of it that count, as (start, stop); None is all.
     """
     digest = xxhash.xxh3_64()
     root = Path(path)
+    if ranges is not None and not root.is_dir():
+        with open(root, "rb", buffering=0) as stream:
+            for start, stop in ranges:
+                stream.seek(start)
+                while start < stop and (block := stream.read(min(_BLOCK_BYTES, stop - start))):
+                    digest.update(block)
+                    start += len(block)
+        return f"xxh3:{digest.hexdigest()}"
     for file in sorted(root.iterdir()) if root.is_dir() else [root]:
         if root.is_dir():
             digest.update(os.fsencode(file.name) + b"\0")
@@ -210,13 +217,17 @@ def sorted_and_checked(path: str | os.PathLike[str], manifest: Manifest) -> Mani
     Raises:
       ManifestError: it lists what no set of chunks has; `path` is named.
     """
-    chunks = tuple(sorted(manifest.chunks, key=operator.attrgetter("file")))
+    if problem := next(filter(None, map(problem_with_part, manifest.chunks)), ""):
+        raise _damaged(path, problem)
+    chunks = tuple(sorted(manifest.chunks, key=operator.attrgetter("order")))
+    if problem := problem_with_parts(chunks):
+        raise _damaged(path, problem)
     columns = tuple(sorted(manifest.columns, key=operator.attrgetter("name")))
     for chunk in chunks:
-        if "\0" in chunk.file or {"", ".", ".."}.intersection(chunk.file.split("/")):
+        if "\0" in chunk.file or {"", ".", ".."}.intersection(chunk.source.split("/")):
             raise _damaged(path, f"the chunk {chunk.file!r} is not a plain path below the chunks' directory")
     for what, names in (("chunk", [chunk.file for chunk in chunks]), ("column", [column.name for column in columns])):
-        for name, following in itertools.pairwise(names):
+        for name, following in itertools.pairwise(sorted(names)):
             if name == following:
                 raise _damaged(path, f"it lists the {what} {name!r} twice")
     for total in (sum(chunk.num_samples for chunk in chunks), sum(chunk.num_bytes for chunk in chunks)):

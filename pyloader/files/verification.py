@@ -24,12 +24,13 @@ _CHANGED_HINT = "Make a new loader once nothing is written there any more"
 
 
 def size_difference(num_bytes: int, entry: ChunkEntry) -> str:
-    """Return how a chunk of `num_bytes` differs from what its manifest says, in words; "" when it does not."""
-    return "" if num_bytes == entry.num_bytes else f"{num_bytes:,} bytes, the manifest says {entry.num_bytes:,}"
+    """Return how a chunk's file of `num_bytes` differs from what its manifest says, in words; "" when it does not."""
+    listed = entry.source_bytes
+    return "" if num_bytes == listed else f"{num_bytes:,} bytes, the manifest says {listed:,}"
 
 
 def byte_difference(path: str | os.PathLike[str], entry: ChunkEntry) -> str:
-    """Return how a chunk's bytes differ from what its manifest says, in words; "" when they do not.
+    """Return how a chunk's bytes in its file differ from what its manifest says, in words; "" when they do not.
 
     The checksum, where there is one, is computed only when the size is right.
 
@@ -38,7 +39,9 @@ def byte_difference(path: str | os.PathLike[str], entry: ChunkEntry) -> str:
     """
     if differs := size_difference(chunk_bytes(path), entry):
         return differs
-    return "the checksum differs" if entry.checksum and checksum_of(path) != entry.checksum else ""
+    part = entry.as_part
+    ranges = part.ranges if part is not None and part.ranges else None
+    return "the checksum differs" if entry.checksum and checksum_of(path, ranges) != entry.checksum else ""
 
 
 @contextlib.contextmanager
@@ -50,7 +53,7 @@ def as_listed(chunks: ChunkList, index: int, path: str) -> Iterator[None]:
     Raises:
       ChunkReadError: it has grown, shrunk or become something else; both sizes are named.
     """
-    named, listed = chunks.path(index), int(chunks.sizes[index])
+    named, listed = chunks.file(index), chunks.file_bytes(index)
     if changed := _change(path, listed):
         raise ChunkReadError(named, changed, _CHANGED_HINT)
     try:

@@ -65,10 +65,10 @@ class ChunkedDataset(BlockDataset):
             raise DataDirError(
                 os.fspath(data_dir), "has no manifest.json, so that nobody knows which sample is where.", hint
             )
-        self._reader = datareader or reader_for(self._chunks.path(0), manifest=self._chunks.manifest)
+        self._reader = datareader or reader_for(self._chunks.file(0), manifest=self._chunks.manifest)
         if datareader is None and isinstance(self._reader, NumpyReader):
             # What the cache has of a store may be evicted after it is read, so nothing of it stays mapped.
-            can_be = map(can_be_mapped, map(self._chunks.path, range(len(self._chunks))))
+            can_be = map(can_be_mapped, map(self._chunks.file, range(len(self._chunks))))
             self._reader.mmap = self._chunks.stored is None and all(can_be)
         super().__init__(self._chunks.counts, num_kept=checked_integer("cached_chunks", cached_chunks, at_least=1))
 
@@ -86,7 +86,7 @@ class ChunkedDataset(BlockDataset):
         """
         expected = int(self.starts[block + 1] - self.starts[block])
         with self._chunks.held(block, FetchTerms(wait=Pauses())) as path, as_listed(self._chunks, block, path):
-            columns = read_chunk(self._reader, path)
+            columns = read_chunk(self._reader, path, self._chunks.part(block))
         if row_count(columns) != expected:
             what = f"has {row_count(columns):,} samples, and the manifest says {expected:,}."
             raise DatasetError(self._chunks.path(block), what, "Make the manifest again: pyloader index --overwrite")

@@ -15,6 +15,7 @@ from pyloader.datareader import DataReader, read_chunk
 from pyloader.errors import ChunkReadError, MemoryBoundError, import_optional
 from pyloader.files import chunk_bytes, line_blocks, packing_of, room_of, sniffed, suffix_of
 from pyloader.options import format_bytes
+from pyloader.part import Part
 from pyloader.read import DelimitedReader, JsonlReader, NumpyReader, TokenReader
 from pyloader.read.dialect import MAX_ROW_LINES
 from pyloader.read.numpy_files import can_be_mapped
@@ -38,14 +39,19 @@ def header_reader(reader: DataReader, paths: Iterable[str]) -> DataReader | None
     return reader.mapping() if isinstance(reader, TokenReader) else None
 
 
-def first_rows(path: str, reader: DataReader, *, reader_name: str) -> tuple[Columns, float | None]:
-    """Return the first rows of a file, and what share of it they are: 1.0 all of it; None when that is not known.
+def first_rows(
+    path: str, reader: DataReader, *, reader_name: str, part: Part | None = None
+) -> tuple[Columns, float | None]:
+    """Return the first rows of a chunk, and what share of it they are: 1.0 all of it; None when that is not known.
 
-    Of text, about the first 4 MB; of other forms, at most 10,000 rows.  Files up to 8 MB are read whole.
+    Of text, about the first 4 MB; of other forms, at most 10,000 rows.  Files up to 8 MB are read whole, and
+    so are parts of files, which are no larger than chunks.
 
     Raises:
       ChunkReadError: it is damaged where we looked, or too large and of a form that has to be read whole.
     """
+    if part is not None:
+        return read_chunk(reader, path, part), 1.0
     num_bytes = chunk_bytes(path)
     write = _WRITERS_OF_BEGINNINGS.get(reader_name) if suffix_of(path) not in (".arrow", ".feather") else None
     if num_bytes <= _WHOLE_BYTES:

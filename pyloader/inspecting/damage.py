@@ -15,6 +15,7 @@ from pyloader.columns import Columns, column_specs, difference, row_count
 from pyloader.datareader import DataReader, read_chunk
 from pyloader.errors import FileError, ManifestError
 from pyloader.files import (
+    MANIFEST_NAME,
     ChunkEntry,
     Manifest,
     Scan,
@@ -22,6 +23,7 @@ from pyloader.files import (
     chunk_bytes,
     coming_chunks,
     form_of,
+    is_index_of_file,
     kept_chunks,
     makers_of,
     read_manifest,
@@ -100,9 +102,10 @@ def inspect_chunks(
     if not manifest.chunks:
         raise ManifestError(str(path), "lists no chunks.", "Make some: pyloader split DUMP... DIR")
     root = path.parent / manifest.root
-    scan = scan_directory(root)
+    is_of_one_file = path.name != MANIFEST_NAME and is_index_of_file(path, manifest)
+    scan = Scan() if is_of_one_file else scan_directory(root)
     all_checksums = all(chunk.checksum for chunk in manifest.chunks)
-    reader_of = cache(lambda: make_reader(root / manifest.chunks[0].file, manifest=manifest))
+    reader_of = cache(lambda: make_reader(root / manifest.chunks[0].source, manifest=manifest))
     if not sizes_only and not all_checksums:
         reader_of()  # one that cannot be found is the manifest's fault, not the chunks'
     findings: list[FileFinding] = []
@@ -131,17 +134,17 @@ def inspect_chunks(
 
 
 def _size_finding(root: Path, chunk: ChunkEntry, scan: Scan) -> FileFinding | None:
-    found = scan.chunks.get(chunk.file)
+    found = scan.chunks.get(chunk.source)
     if found is None:
-        if problem := scan.unreadable.get(chunk.file):
+        if problem := scan.unreadable.get(chunk.source):
             return FileFinding(chunk.file, "unreadable", problem)
         try:
-            found = chunk_bytes(root / chunk.file)  # its name would not make it a chunk, but the manifest does
+            found = chunk_bytes(root / chunk.source)  # its name would not make it a chunk, but the manifest does
         except FileNotFoundError:
             return FileFinding(chunk.file, "missing", "")
         except OSError as exc:
             return FileFinding(chunk.file, "unreadable", f"cannot be read ({exc.strerror})")
-    state: State = "truncated" if found < chunk.num_bytes else "changed"
+    state: State = "truncated" if found < chunk.source_bytes else "changed"
     what = size_difference(found, chunk)
     return FileFinding(chunk.file, state, what) if what else None
 
@@ -149,7 +152,7 @@ def _size_finding(root: Path, chunk: ChunkEntry, scan: Scan) -> FileFinding | No
 def _content_finding(
     root: Path, chunk: ChunkEntry, manifest: Manifest, reader_of: Callable[[], DataReader]
 ) -> FileFinding | None:
-    path = os.path.join(root, chunk.file)
+    path = os.path.join(root, chunk.source)
     state: State = "changed"
     before = ""
     try:
@@ -157,7 +160,7 @@ def _content_finding(
             if not (differs := byte_difference(path, chunk)):
                 return None
             before = f"{differs}; "
-        what = _what_differs(read_chunk(reader_of(), path), chunk, manifest)
+        what = _what_differs(read_chunk(reader_of(), path, chunk.as_part), chunk, manifest)
     except FileError as exc:
         where = "" if exc.line is None else f"line {exc.line:,}: "
         state, what = "unreadable", f"{where}{exc.what}".rstrip(".")
@@ -181,7 +184,7 @@ def _what_differs(columns: Columns, chunk: ChunkEntry, manifest: Manifest) -> st
 
 def _unlisted(manifest: Manifest, scan: Scan, coming: Collection[str], kept: Collection[str]) -> list[FileFinding]:
     """Return what is not in the manifest, and not in that of an earlier version either."""
-    listed = {*(chunk.file for chunk in manifest.chunks), *kept}
+    listed = {*(chunk.source for chunk in manifest.chunks), *kept}
     forms = {form_of(file) for file in listed}
     others = sorted({*scan.chunks, *scan.unreadable, *scan.unfinished, *scan.ignored} - listed)
     harmful = [file for file in others if file in scan.chunks and form_of(file) in forms and file not in coming]

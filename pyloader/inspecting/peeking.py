@@ -66,7 +66,7 @@ def peek_chunks(
         largest = int(chunks.sizes.argmax())
         what = f"has {format_bytes(int(chunks.sizes[largest]))}, too much to be read whole."
         raise ChunkReadError(chunks.path(largest), what, "Split it first, or leave out --all")
-    reader = make_reader(chunks.path(first), manifest=chunks.manifest)
+    reader = make_reader(chunks.file(first), manifest=chunks.manifest)
     rows, share = _first_rows(chunks, first, reader)
     if read_all:
         parts = (_whole(chunks, index, reader) for index in progress(range(len(chunks))))
@@ -92,19 +92,19 @@ def peek_chunks(
 
 def _first_rows(chunks: ChunkList, index: int, reader: DataReader) -> tuple[Columns, float | None]:
     with _held(chunks, index) as path:
-        return first_rows(path, reader, reader_name=reader_name(reader))
+        return first_rows(path, reader, reader_name=reader_name(reader), part=chunks.part(index))
 
 
 def _whole(chunks: ChunkList, index: int, reader: DataReader) -> Columns:
     with _held(chunks, index) as path:
-        return read_chunk(reader, path)
+        return read_chunk(reader, path, chunks.part(index))
 
 
 @contextlib.contextmanager
 def _held(chunks: ChunkList, index: int) -> Iterator[str]:
     """Give the path of a chunk; one of a store is fetched into the cache before."""
     if chunks.stored is None:
-        yield chunks.path(index)
+        yield chunks.file(index)
     else:
         with chunks.held(index, FetchTerms(wait=Pauses())) as path, as_listed(chunks, index, path):
             yield path

@@ -9,7 +9,7 @@ from copy import copy
 from typing import Any
 
 from pyloader.collate import NumpyDataCollator, two_steps
-from pyloader.datareader import DataReader
+from pyloader.datareader import DataReader, can_read_parts
 from pyloader.errors import DataDirError, ManifestError, StateError
 from pyloader.files import ChunkList, StoreOptions, in_version_of, list_chunks, verification_of
 from pyloader.files.opening import suffix_of
@@ -128,11 +128,25 @@ def _reader(given: LoaderArguments, chunks: ChunkList) -> tuple[DataReader, Null
     is_ours = given.datareader is None
     reader = _reader_of(chunks) if given.datareader is None else given.datareader
     known = chunks.manifest.columns if chunks.manifest is not None and is_ours else ()
+    _check_reads_parts(reader, chunks)
     nulls = nulls_of(given.nulls, known, gaps_make_lists=reader.gaps_make_lists)
     if nulls is not None and isinstance(reader, ParquetReader):  # which fills them itself, faster than others can after
         reader = copy(reader)  # other loaders may have the same one
         reader.nulls = nulls
     return reader, nulls
+
+
+def _check_reads_parts(reader: DataReader, chunks: ChunkList) -> None:
+    """Raise where a chunk is a part of a file, and the reader reads whole files.
+
+    Raises:
+      TypeError: so it is.
+    """
+    if chunks.has_parts and not can_read_parts(reader):
+        name = type(reader).__name__
+        what = f"data_dir={str(chunks.root)!r} has files that were indexed in parts, and {name} has no read_part beside"
+        hint = "Write read_part(path, part), or name the files themselves in a list: data_dir=[...]"
+        raise TypeError(f"{what} its read_file. {hint}")
 
 
 def _reader_of(chunks: ChunkList) -> DataReader:
@@ -141,7 +155,7 @@ def _reader_of(chunks: ChunkList) -> DataReader:
     Raises:
       DataDirError: no reader is known for the suffix, or the chunks have several.
     """
-    reader = reader_for(chunks.path(0), manifest=chunks.manifest)
+    reader = reader_for(chunks.file(0), manifest=chunks.manifest)
     if chunks.manifest is not None:
         return reader
     first_of_kind = {suffix_of(name): name for name in reversed(chunks.names)}

@@ -19,6 +19,7 @@ from pyloader.encode import encode_batch
 from pyloader.errors import CollateError
 from pyloader.files import as_listed, room_of
 from pyloader.observe import Counters
+from pyloader.part import Part, part_name
 from pyloader.plan import encode_generator
 from pyloader.read import Nulls
 from pyloader.run.making import Encode, RawBatch
@@ -31,6 +32,7 @@ __all__ = ["Held", "user_functions"]
 # A chunk's index -> the path of it on this machine, where it stays inside of a `with`.
 Held: TypeAlias = "Callable[[int], AbstractContextManager[str]]"
 _RowsRead: TypeAlias = "tuple[Columns, dict[int, str]]"
+_ReadFile: TypeAlias = "Callable[[str, Part | None], _RowsRead]"
 
 
 def user_functions(options: RunOptions, held: Held, steps: Steps, counters: Counters) -> tuple[Read, Encode]:
@@ -41,22 +43,20 @@ def user_functions(options: RunOptions, held: Held, steps: Steps, counters: Coun
     Raises:
       TypeError: the user's objects cannot be sent to other processes; the message names the part that cannot.
     """
-    read: Callable[[str], _RowsRead] = partial(_read, options.reader, options.nulls, options.skips, options.max_bytes)
+    read: _ReadFile = partial(_read, options.reader, options.nulls, options.skips, options.max_bytes)
     seed = options.seed if "rng" in options.drawn else None
     encode: Encode = partial(_encode_and_collate, options.dataset, options.collator, seed, options.streams.served[0])
     if options.in_processes:
         reader = type(options.reader).__name__
         makers = " and ".join(type(part).__name__ for part in (options.dataset, options.collator) if part is not None)
-        read = steps.add_awaited(RemoteFunction(read, doing=lambda path: f"{reader} read {path}"))
+        read = steps.add_awaited(RemoteFunction(read, doing=lambda *file: f"{reader} read {_named(*file)}"))
         encode = steps.add_awaited(
             RemoteFunction(encode, doing=lambda raw: f"{makers} made epoch {raw.epoch}, step {raw.step}")
         )
     return _careful(options, held, read, steps, counters), _converting(encode, options.convert)
 
 
-def _careful(
-    options: RunOptions, held: Held, read: Callable[[str], _RowsRead], steps: Steps, counters: Counters
-) -> Read:
+def _careful(options: RunOptions, held: Held, read: _ReadFile, steps: Steps, counters: Counters) -> Read:
     """Return the function that has a chunk here, compares it with its size and checksum, and reads it.
 
     It tries again what may pass.
@@ -76,7 +76,7 @@ def _careful(
                     if verification is not None:
                         verification.check(index, path)
                     with as_listed(chunks, index, path):
-                        return read(path)
+                        return read(path, chunks.part(index))
             except Exception as exc:
                 if not retries.wait_after(exc, number, f"reading {chunks.path(index)}"):
                     raise
@@ -85,16 +85,22 @@ def _careful(
     return read_index
 
 
-def _read(reader: DataReader, nulls: Nulls | None, skips: bool, max_bytes: int | None, path: str) -> _RowsRead:
+def _read(
+    reader: DataReader, nulls: Nulls | None, skips: bool, max_bytes: int | None, path: str, part: Part | None
+) -> _RowsRead:
     with room_of(max_bytes):
         try:
-            columns, bad_rows = read_chunk(reader, path), dict[int, str]()
+            columns, bad_rows = read_chunk(reader, path, part), dict[int, str]()
         except Exception:
-            damaged = read_damaged_chunk(reader, path) if skips else None
+            damaged = read_damaged_chunk(reader, path, part) if skips else None
             if damaged is None:
                 raise
             columns, bad_rows = damaged
         return (columns if nulls is None else nulls.filled(path, columns)), bad_rows
+
+
+def _named(path: str, part: Part | None) -> str:
+    return path if part is None else part_name(path, part)
 
 
 def _converting(encode: Encode, convert: Callable[[Any], Any] | None) -> Encode:

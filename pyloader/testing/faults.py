@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from pyloader.columns import Columns
 from pyloader.dataloader import DataLoader
 from pyloader.datareader import DataReader, read_chunk
+from pyloader.part import Part, part_name
 
 __all__ = [
     "AnnouncedReads",
@@ -31,12 +32,25 @@ Batch = TypeVar("Batch")
 
 
 class _OtherReads(DataReader):
-    """A reader around another."""
+    """A reader around another, which does something else before each read: `read_chunk` of a file or of a part."""
 
     def __init__(self, reader: DataReader) -> None:
         super().__init__(reader.batch_size, reader.shuffle, reader.seed)
         self.reader = reader
         self.returns_new_arrays = reader.returns_new_arrays
+
+    def before(self, path: str) -> None:
+        """Do it, for the chunk of this name."""
+
+    def read_file(self, path: str) -> Columns:
+        """Do it, and read the file."""
+        self.before(path)
+        return read_chunk(self.reader, path)
+
+    def read_part(self, path: str, part: Part) -> Columns:
+        """Do it, and read the part."""
+        self.before(part_name(path, part))
+        return read_chunk(self.reader, path, part)
 
 
 class AnnouncedReads(_OtherReads):
@@ -46,10 +60,9 @@ class AnnouncedReads(_OtherReads):
         super().__init__(reader)
         self.begun = begun
 
-    def read_file(self, path: str) -> Columns:
-        """Say so, and read."""
+    def before(self, path: str) -> None:
+        """Say so."""
         self.begun.set()
-        return read_chunk(self.reader, path)
 
 
 class SlowReads(_OtherReads):
@@ -59,10 +72,9 @@ class SlowReads(_OtherReads):
         super().__init__(reader)
         self.seconds = seconds
 
-    def read_file(self, path: str) -> Columns:
-        """Wait, and read."""
+    def before(self, path: str) -> None:
+        """Wait."""
         time.sleep(self.seconds)
-        return read_chunk(self.reader, path)
 
 
 class FlakyReads(_OtherReads):
@@ -75,12 +87,11 @@ class FlakyReads(_OtherReads):
         super().__init__(reader)
         self.tried: set[str] = set()
 
-    def read_file(self, path: str) -> Columns:
-        """Fail, or read."""
+    def before(self, path: str) -> None:
+        """Fail the first time."""
         if path not in self.tried:
             self.tried.add(path)
             raise OSError(errno.EIO, os.strerror(errno.EIO), path)
-        return read_chunk(self.reader, path)
 
 
 class FailingReads(_OtherReads):
@@ -90,11 +101,10 @@ class FailingReads(_OtherReads):
         super().__init__(reader)
         self.file, self.error = file, error
 
-    def read_file(self, path: str) -> Columns:
-        """Fail, or read."""
+    def before(self, path: str) -> None:
+        """Fail at such a chunk."""
         if path.endswith(self.file):
             raise self.error
-        return read_chunk(self.reader, path)
 
 
 def altered(loader: DataLoader, **parts: Any) -> DataLoader:

@@ -15,9 +15,10 @@ from pyloader.dataset import Dataset
 from pyloader.deliver import Pauses
 from pyloader.encode import encode_batch, taken_by
 from pyloader.files import ChunkList, FetchTerms
+from pyloader.part import Part, part_name
 from pyloader.testing.faults import altered
 
-__all__ = ["numbered", "paths_here", "rows_of", "where"]
+__all__ = ["numbered", "places_here", "rows_of", "where"]
 
 _NUMBER = "pyloader_row"
 _ROWS = 2**32  # more than a chunk has
@@ -32,7 +33,8 @@ def numbered(loader: DataLoader, *, fail_at: int | None = None, error: Exception
       error: With this error.
     """
     run = loader._options.run
-    numbers = {path: index * _ROWS for index, path in enumerate(paths_here(run.chunks))}
+    places = enumerate(places_here(run.chunks))
+    numbers = {path if part is None else part_name(path, part): index * _ROWS for index, (path, part) in places}
     return altered(
         loader,
         reader=_NumberedReads(run.reader, numbers),
@@ -41,13 +43,16 @@ def numbered(loader: DataLoader, *, fail_at: int | None = None, error: Exception
     )
 
 
-def paths_here(chunks: ChunkList) -> list[str]:
-    """Return where each chunk is on this machine; those of a store are fetched, and are where they will be read."""
-    paths, terms = [], FetchTerms(wait=Pauses())
+def places_here(chunks: ChunkList) -> list[tuple[str, Part | None]]:
+    """Return where each chunk is on this machine: its file, and which part of it, or None for all.
+
+    Those of a store are fetched, and are where they will be read.
+    """
+    places, terms = list[tuple[str, Part | None]](), FetchTerms(wait=Pauses())
     for index in range(len(chunks)):
         with chunks.held(index, terms) as path:
-            paths.append(path)
-    return paths
+            places.append((path, chunks.part(index)))
+    return places
 
 
 def rows_of(batches: Sequence[Any]) -> list[list[int]]:
@@ -67,8 +72,13 @@ class _NumberedReads(DataReader):
         self.reader, self.numbers = reader, numbers
 
     def read_file(self, path: str) -> Columns:
-        columns = read_chunk(self.reader, path)
-        return {**columns, _NUMBER: self.numbers[path] + np.arange(row_count(columns))} if columns else {}
+        return self._numbered(path, read_chunk(self.reader, path))
+
+    def read_part(self, path: str, part: Part) -> Columns:
+        return self._numbered(part_name(path, part), read_chunk(self.reader, path, part))
+
+    def _numbered(self, name: str, columns: Columns) -> Columns:
+        return {**columns, _NUMBER: self.numbers[name] + np.arange(row_count(columns))} if columns else {}
 
 
 class _NumberedDataset(Dataset):

@@ -20,7 +20,7 @@ from pyloader.errors import MissingDependencyError, import_optional
 from pyloader.plan import row_keys
 from pyloader.testing.faults import SlowReads, altered
 from pyloader.testing.laws import assert_same_batches, batch_difference, broken
-from pyloader.testing.numbering import numbered, paths_here, rows_of, where
+from pyloader.testing.numbering import numbered, places_here, rows_of, where
 from pyloader.testing.readers import assert_same_columns
 
 __all__ = ["MAX_STEPS", "MakeLoader", "check_exactly_once", "check_parts", "check_processes", "check_same_batches"]
@@ -38,11 +38,12 @@ def check_parts(make_loader: MakeLoader) -> None:
     """
     with make_loader(num_workers=0) as loader:
         run = loader._options.run
-    paths = paths_here(run.chunks)
+    places = places_here(run.chunks)
     for index in sorted({0, len(run.chunks) // 2, len(run.chunks) - 1}):
-        path, name = paths[index], type(run.reader).__name__
+        place, name = places[index], type(run.reader).__name__
+        said = f"{name} read {run.chunks.path(index)} twice"
         try:
-            assert_same_columns(read_chunk(run.reader, path), read_chunk(run.reader, path), f"{name} read {path} twice")
+            assert_same_columns(read_chunk(run.reader, *place), read_chunk(run.reader, *place), said)
         except AssertionError as exc:
             raise broken(3, f"{exc}. read_file must be a function of path alone") from exc
 
@@ -87,7 +88,7 @@ def check_exactly_once(make_loader: MakeLoader) -> None:
     """
     loader = numbered(make_loader(num_workers=0, num_epochs=1, world=None))
     run = loader._options.run
-    reads = (read_chunk(run.reader, path) for path in paths_here(run.chunks))
+    reads = (read_chunk(run.reader, *place) for place in places_here(run.chunks))
     total = sum(len(next(iter(read.values()), ())) for read in reads)
     for epoch in range(2):
         dropped, filled = loader.stats().dropped, loader.stats().filled
