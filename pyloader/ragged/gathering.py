@@ -1,7 +1,7 @@
 """Gather: rows of unequal length are copied out of the arrays that they lie in.
 
-An index of every value would be eight bytes a value to read, which is slower than a loop over rows.  Arrow's `take` of
-binaries is a loop in C++, without the interpreter's lock: the values of any dtype are shown to it as bytes.
+An index of every value would be eight bytes a value to read, which is slower than a loop over rows.  Arrow's C++ code
+for binaries is such a loop, without the interpreter's lock: values of any dtype are shown to it as bytes.
 """
 
 from __future__ import annotations
@@ -16,8 +16,12 @@ import numpy as np
 
 __all__ = ["gather", "offsets_of"]
 
-# Values, and where each row begins and ends in them.
+# Values, and the offsets of the rows in them.
 _Arrays: TypeAlias = "tuple[np.ndarray, np.ndarray]"
+
+_MANY = 8  # one row in so many, of those that there are
+_INT32 = 2**31
+_INLINE_BYTES = 12  # up to so many, a row of a binary view has its bytes in the view
 
 
 def gather(sources: Sequence[_Arrays], rows: np.ndarray, source_of: np.ndarray | None = None) -> _Arrays:
@@ -26,39 +30,21 @@ def gather(sources: Sequence[_Arrays], rows: np.ndarray, source_of: np.ndarray |
     Args:
       sources: Values and offsets, all of one dtype, contiguous and in the machine's byte order.
       rows: Which row of its source each is, int64 of shape [rows to be], all of them there.
-      source_of: Which source it is of, int64 of the same shape; None for the only one.
+      source_of: Which source it is of, integers of the same shape; None for the only one.
     """
-    values, offsets = sources[0]
-    item_bytes = values.itemsize
-    if source_of is None:
-        starts, stops = offsets[rows], offsets[rows + 1]
+    starts, stops = _bounds([offsets for _, offsets in sources], rows, source_of)
+    made_offsets = offsets_of(stops - starts)
+    dtype, num_values = sources[0][0].dtype, int(made_offsets[-1])
+    raw = [values.view(np.uint8) for values, _ in sources]
+    starts, stops = starts * dtype.itemsize, stops * dtype.itemsize
+    arrow = _arrow() if num_values else None
+    if arrow is not None and source_of is None and _MANY * len(rows) >= len(sources[0][1]):
+        copied = _taken(arrow, raw[0], sources[0][1] * dtype.itemsize, rows)
+    elif arrow is not None and _views_work() and all(len(each) < _INT32 for each in raw):
+        copied = _viewed(arrow, raw, starts, stops, source_of)
     else:
-        starts, stops = np.empty_like(rows), np.empty_like(rows)
-        for number, (_, offsets) in enumerate(sources):
-            places = np.flatnonzero(source_of == number)
-            mine = rows[places]
-            starts[places], stops[places] = offsets[mine], offsets[mine + 1]
-    bounds = offsets_of(stops - starts)
-    arrow = _arrow()
-    if arrow is not None and source_of is None and len(rows):
-        return _taken(arrow, values, offsets, rows, int(bounds[-1])), bounds
-    made = np.empty(int(bounds[-1]), values.dtype)
-    # Memoryviews of bytes: a slice of one costs a third of a slice of an array.
-    target = made.view(np.uint8).data
-    views = [values.view(np.uint8).data for values, _ in sources]
-    spans = zip((starts * item_bytes).tolist(), (stops * item_bytes).tolist(), strict=True)
-    at, view = 0, views[0]
-    if source_of is None:
-        for start, stop in spans:
-            end = at + stop - start
-            target[at:end] = view[start:stop]
-            at = end
-    else:
-        for number, (start, stop) in zip(source_of.tolist(), spans, strict=True):
-            end = at + stop - start
-            target[at:end] = views[number][start:stop]
-            at = end
-    return made, bounds
+        copied = _copied(raw, starts, stops, source_of, num_values * dtype.itemsize)
+    return copied.view(dtype), made_offsets
 
 
 def offsets_of(lengths: np.ndarray) -> np.ndarray:
@@ -68,15 +54,54 @@ def offsets_of(lengths: np.ndarray) -> np.ndarray:
     return offsets
 
 
-def _taken(arrow: Any, values: np.ndarray, offsets: np.ndarray, rows: np.ndarray, num_values: int) -> np.ndarray:
-    item_bytes = values.itemsize
-    starts = offsets if item_bytes == 1 else offsets * item_bytes
-    buffers = [None, arrow.py_buffer(starts), arrow.py_buffer(values.view(np.uint8))]
+def _bounds(offsets: Sequence[np.ndarray], rows: np.ndarray, source_of: np.ndarray | None) -> _Arrays:
+    """Return where each row begins and ends in its source."""
+    if source_of is None:
+        return offsets[0][rows], offsets[0][rows + 1]
+    starts, stops = np.empty_like(rows), np.empty_like(rows)
+    for number, of_source in enumerate(offsets):
+        places = np.flatnonzero(source_of == number)
+        mine = rows[places]
+        starts[places], stops[places] = of_source[mine], of_source[mine + 1]
+    return starts, stops
+
+
+def _taken(arrow: Any, raw: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return the bytes of rows of one source, by Arrow's `take`: it wants the offsets of all rows."""
+    buffers = [None, arrow.py_buffer(offsets), arrow.py_buffer(raw)]
     source = arrow.LargeBinaryArray.from_buffers(arrow.large_binary(), len(offsets) - 1, buffers)
-    taken = source.take(arrow.array(rows)).buffers()[2]
-    if taken is None:
-        return np.empty(0, values.dtype)
-    return np.frombuffer(taken, np.uint8, num_values * item_bytes).view(values.dtype)
+    return np.frombuffer(source.take(arrow.array(rows)).buffers()[2], np.uint8)
+
+
+def _viewed(
+    arrow: Any, raw: Sequence[np.ndarray], starts: np.ndarray, stops: np.ndarray, source_of: np.ndarray | None
+) -> np.ndarray:
+    """Return the bytes of rows, by views of them in Arrow's form, which are then joined."""
+    lengths, sources = stops - starts, np.zeros_like(starts) if source_of is None else source_of
+    # A view is its length, four bytes (the first of the row, which nothing here looks at), its source, and its start.
+    views = np.zeros((len(lengths), 4), np.int32)
+    views[:, 0], views[:, 2], views[:, 3] = lengths, sources, starts
+    is_inline = lengths <= _INLINE_BYTES
+    for number, each in enumerate(raw) if is_inline.any() else ():
+        places = np.flatnonzero(is_inline & (sources == number) & (lengths > 0))
+        views.view(np.uint8)[places, 4:] = each.take(starts[places, None] + np.arange(_INLINE_BYTES), mode="clip")
+    buffers = [None, arrow.py_buffer(views), *map(arrow.py_buffer, raw)]
+    rows = arrow.Array.from_buffers(arrow.binary_view(), len(lengths), buffers)
+    return np.frombuffer(rows.cast(arrow.large_binary()).buffers()[2], np.uint8)
+
+
+def _copied(
+    raw: Sequence[np.ndarray], starts: np.ndarray, stops: np.ndarray, source_of: np.ndarray | None, num_bytes: int
+) -> np.ndarray:
+    """Return the bytes of rows, by a loop over slices of memoryviews, which cost a third of those of arrays."""
+    made = np.empty(num_bytes, np.uint8)
+    target, views, at = made.data, [each.data for each in raw], 0
+    sources = [0] * len(starts) if source_of is None else source_of.tolist()
+    for source, start, stop in zip(sources, starts.tolist(), stops.tolist(), strict=True):
+        end = at + stop - start
+        target[at:end] = views[source][start:stop]
+        at = end
+    return made
 
 
 @functools.cache
@@ -86,3 +111,15 @@ def _arrow() -> ModuleType | None:
         return importlib.import_module("pyarrow")
     except ImportError:
         return None
+
+
+@functools.cache
+def _views_work() -> bool:
+    """Tell whether this pyarrow makes binaries of views (20 does); tried once in a process, at the first use."""
+    raw = [np.arange(40, dtype=np.uint8), np.arange(100, 140, dtype=np.uint8)]
+    starts, stops, sources = np.array([20, 3, 39]), np.array([35, 3, 40]), np.array([1, 0, 0])
+    try:
+        joined = _viewed(_arrow(), raw, starts, stops, sources)
+    except Exception:  # older ones raise several kinds
+        return False
+    return bool(np.array_equal(joined, [*range(120, 135), 39]))

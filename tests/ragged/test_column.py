@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import pyloader
-from pyloader.ragged import Ragged, gathering
+from pyloader.ragged import Ragged
 
 NUMBERS = [[7, 8, 9], [], [1], [2, 3]]
 BYTES = [b"to", b"", b"be", b"\0\xff"]
@@ -16,12 +16,6 @@ BYTES = [b"to", b"", b"be", b"\0\xff"]
 
 def numbers(dtype="int32"):
     return Ragged.from_rows(NUMBERS, dtype=dtype)
-
-
-@pytest.fixture(params=["with pyarrow", "without pyarrow"])
-def either_way(request, monkeypatch):
-    if request.param == "without pyarrow":
-        monkeypatch.setattr(gathering, "_arrow", lambda: None)
 
 
 def test_it_is_a_public_name():
@@ -84,7 +78,7 @@ def test_values_and_offsets_are_taken_as_they_are_and_mended_where_they_must_be(
     assert mended.offsets.dtype == np.int64
 
 
-def test_slices_are_views_and_rows_by_number_are_copies(either_way):
+def test_slices_are_views_and_rows_by_number_are_copies(way):
     column = numbers()
     part = column[1:3]
     assert np.shares_memory(part.values, column.values)
@@ -99,7 +93,7 @@ def test_slices_are_views_and_rows_by_number_are_copies(either_way):
     assert not np.shares_memory(column[[0, 1]].values, column.values)
 
 
-def test_a_row_that_is_not_there_cannot_be_taken(either_way):
+def test_a_row_that_is_not_there_cannot_be_taken(way):
     with pytest.raises(IndexError, match="rows 0 to 4 of a column of 4 rows"):
         numbers().take([0, 4])
     with pytest.raises(IndexError, match="rows -5 to -5"):
