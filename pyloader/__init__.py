@@ -35,12 +35,16 @@ if TYPE_CHECKING:
     from pyloader.read import (
         ArrayRecordReader,
         DelimitedReader,
+        Hdf5Reader,
+        HuggingFaceReader,
         JsonLineDataReader,
         JsonlReader,
+        LanceReader,
         NumpyReader,
         ParquetReader,
         TextReader,
         TokenReader,
+        ZarrReader,
         reader_for,
         register_reader,
     )
@@ -64,7 +68,8 @@ _NAMES = {
     "ragged": "Ragged",
     "read": (
         "ArrayRecordReader DelimitedReader JsonLineDataReader JsonlReader NumpyReader ParquetReader TextReader "
-        "TokenReader reader_for register_reader"
+        "TokenReader reader_for register_reader "
+        "Hdf5Reader HuggingFaceReader LanceReader ZarrReader"
     ),
     "run.filling": "fetch",
     "run.loader_options": "MAX_QUEUE_SIZE",
@@ -85,8 +90,11 @@ __all__ = [
     "DataReader",
     "Dataset",
     "DelimitedReader",
+    "Hdf5Reader",
+    "HuggingFaceReader",
     "JsonLineDataReader",
     "JsonlReader",
+    "LanceReader",
     "NumpyDataCollator",
     "NumpyReader",
     "PaddingDataCollator",
@@ -98,6 +106,7 @@ __all__ = [
     "TextReader",
     "TokenReader",
     "World",
+    "ZarrReader",
     "__version__",
     "compact",
     "fetch",

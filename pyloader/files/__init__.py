@@ -1,6 +1,7 @@
 """Which chunk files exist, and how to open one."""
 
 from pyloader.files.cache import Pinned
+from pyloader.files.chunk_directories import chunk_bytes
 from pyloader.files.chunk_list import ChunkList, fingerprint_of, form_of
 from pyloader.files.coming import INPUTS_NAME, NEXT_NAME, STAGING_NAME, VERSIONS_NAME, coming_chunks
 from pyloader.files.compressors import chunk_room, open_packed, packing_of
@@ -36,7 +37,8 @@ from pyloader.files.npy_headers import NpyHeaderError, read_npy_header, rows_wit
 from pyloader.files.opening import line_blocks, open_chunk, suffix_of, text_of
 from pyloader.files.origins import Origin, makers_of, origins_of
 from pyloader.files.room import Room, long_line, longest_line, room_of
-from pyloader.files.scanning import Scan, chunk_bytes, is_chunk_name, scan_directory
+from pyloader.files.saved_datasets import is_in_saved_dataset
+from pyloader.files.scanning import Scan, is_chunk_name, scan_directory
 from pyloader.files.sniffing import Sniffer, named_by_content, refuse_pointer, sniffed
 from pyloader.files.stored import LIST_NAME, StoredChunks, StoreOptions
 from pyloader.files.stores import store_scheme
@@ -100,6 +102,7 @@ __all__ = [
     "in_version_of",
     "index_name",
     "is_chunk_name",
+    "is_in_saved_dataset",
     "is_index_of_file",
     "is_manifest_name",
     "kept_chunks",

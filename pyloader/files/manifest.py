@@ -16,6 +16,7 @@ import xxhash
 
 from pyloader.columns import ColumnSpec
 from pyloader.errors import ManifestError
+from pyloader.files.chunk_directories import chunk_files
 from pyloader.files.entries import ChunkEntry, PartSizes, problem_with_part, problem_with_parts
 from pyloader.files.no_room import no_room
 
@@ -202,10 +203,11 @@ def checksum_of(path: str | os.PathLike[str], ranges: Iterable[tuple[int, int]] 
                     digest.update(block)
                     start += len(block)
         return f"xxh3:{digest.hexdigest()}"
-    for file in sorted(root.iterdir()) if root.is_dir() else [root]:
-        if root.is_dir():
-            digest.update(os.fsencode(file.name) + b"\0")
-        with open(file, "rb", buffering=0) as stream:
+    is_directory = root.is_dir()
+    for name in sorted(name for name, _ in chunk_files(root)) if is_directory else [""]:
+        if is_directory:
+            digest.update(os.fsencode(name) + b"\0")
+        with open(root / name, "rb", buffering=0) as stream:
             while block := stream.read(_BLOCK_BYTES):
                 digest.update(block)
     return f"xxh3:{digest.hexdigest()}"

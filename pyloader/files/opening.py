@@ -25,7 +25,9 @@ def suffix_of(path: str | os.PathLike[str]) -> str:
     ('.jsonl', '.npy', '')
     """
     name = os.fspath(path).rstrip("/" + os.sep)
-    return os.path.splitext(name[: len(name) - len(packing_of(name))])[1].lower()
+    stem, suffix = os.path.splitext(name[: len(name) - len(packing_of(name))])
+    inner = os.path.splitext(stem)[1] if suffix.lower() == ".zip" else ""
+    return (inner + suffix if inner.lower() == ".zarr" else suffix).lower()
 
 
 def open_chunk(path: str | os.PathLike[str], mode: str = "r", *, room: Room | None = None) -> IO[Any]:

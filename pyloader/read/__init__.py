@@ -2,24 +2,32 @@
 
 from pyloader.read.arrayrecord import ArrayRecordReader
 from pyloader.read.delimited import DelimitedReader
+from pyloader.read.hdf5 import Hdf5Reader
+from pyloader.read.huggingface import HuggingFaceReader
 from pyloader.read.jsonl import JsonLineDataReader, JsonlReader
+from pyloader.read.lance_tables import LanceReader
 from pyloader.read.nulls import Nulls, nulls_of
 from pyloader.read.numpy_files import NumpyReader
 from pyloader.read.parquet import ParquetReader
 from pyloader.read.registry import reader_for, reader_name, register_reader, registered_reader
 from pyloader.read.text import TextReader
 from pyloader.read.tokens import TokenReader
+from pyloader.read.zarr_arrays import ZarrReader
 
 __all__ = [
     "ArrayRecordReader",
     "DelimitedReader",
+    "Hdf5Reader",
+    "HuggingFaceReader",
     "JsonLineDataReader",
     "JsonlReader",
+    "LanceReader",
     "Nulls",
     "NumpyReader",
     "ParquetReader",
     "TextReader",
     "TokenReader",
+    "ZarrReader",
     "nulls_of",
     "reader_for",
     "reader_name",

@@ -73,16 +73,12 @@ class HuggingFaceReader(RaggedTableReader):
         for some in _runs([batch for batch in batches if batch.num_rows], chunk_bytes, chunk_samples):
             num_rows = sum(batch.num_rows for batch in some)
             ranges = joined_ranges([(0, schema_stop), *((batch.start, batch.stop) for batch in some)])
-            parts.append(Part(first, num_rows, ranges, {"schema": schema_stop}))
+            parts.append(Part(first, num_rows, ranges))
             first += num_rows
         return parts
 
     def read_part(self, path: str, part: Part) -> tuple[Columns, int]:
         """Read the part's record batches; see `read_file`."""
-        schema_stop = part.detail.get("schema") if isinstance(part.detail, dict) else None
-        starts_well = type(schema_stop) is int and 0 < schema_stop
-        if not starts_well or not part.ranges or part.ranges[0][0] or part.ranges[0][1] < schema_stop:
-            raise ChunkReadError(path, "is indexed as no stream of Arrow is.", "Index it again: pyloader index")
         with _open(path) as (file, _):
             return self._read(path, file, part.ranges), part.num_samples
 
@@ -112,7 +108,7 @@ class HuggingFaceReader(RaggedTableReader):
         return {name: columns[name] for name in names}
 
     def _plain(self, path: str, table: Any, wanted: Sequence[str], features: dict[str, Any]) -> tuple[Any, Columns]:
-        """Return the wanted columns: those of several dimensions as arrays, the others as a table, pictures as bytes."""
+        """Return the wanted columns: of several dimensions as arrays, others as a table, pictures as bytes."""
         pyarrow = import_optional("pyarrow", wanted_by="HuggingFaceReader")
         columns: dict[str, Any] = {}
         arrays: Columns = {}

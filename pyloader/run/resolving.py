@@ -160,7 +160,7 @@ def _reader_of(chunks: ChunkList) -> DataReader:
         return reader
     first_of_kind = {suffix_of(name): name for name in reversed(chunks.names)}
     for suffix, name in first_of_kind.items():
-        if type(reader_for(name)) is not type(reader):
+        if type(reader_for(os.path.join(chunks.root, name))) is not type(reader):
             what = f"holds chunks of different kinds, {chunks.names[0]} and {name}."
             raise DataDirError(str(chunks.root), what, f"Name those of one kind: data_dir='{chunks.root}/*{suffix}'")
     return reader
