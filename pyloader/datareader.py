@@ -13,7 +13,7 @@ from pyloader.errors import ChunkReadError, ReadFileError
 from pyloader.options import names_of, with_new_names
 from pyloader.part import Part
 
-__all__ = ["DataReader", "can_read_parts", "read_chunk", "read_damaged_chunk"]
+__all__ = ["DataReader", "can_read_parts", "parts_of_file", "read_chunk", "read_damaged_chunk"]
 
 __getattr__ = names_of("pyloader.read", "JsonLineDataReader", of=__name__)
 
@@ -176,6 +176,30 @@ def can_read_parts(reader: DataReader) -> bool:
         next(at for at, home in enumerate(homes) if name in vars(home)) for name in ("read_file", "read_part")
     )
     return part <= whole and homes[part] is not DataReader
+
+
+def parts_of_file(
+    reader: DataReader, path: str, *, chunk_bytes: int, chunk_samples: int | None = None
+) -> list[Part] | None:
+    """Return the parts that `reader` finds in a file, checked; None where it cannot cut the file, or reads no parts.
+
+    Raises:
+      ReadFileError: they are no parts, or do not follow on one another.
+    """
+    if not can_read_parts(reader):
+        return None
+    found: Any = reader.find_parts(path, chunk_bytes=chunk_bytes, chunk_samples=chunk_samples)
+    if found is None:
+        return None
+    where, next_row = f"{type(reader).__name__}.find_parts", 0
+    for part in found:
+        if not isinstance(part, Part):
+            raise ReadFileError(path, f"{where} returned a {type(part).__name__}.", "Return a list of Part, or None")
+        if part.first != next_row or part.num_samples < 1:
+            what = f"{where} returned a part of {part.num_samples:,} rows from row {part.first:,} on"
+            raise ReadFileError(path, f"{what}, where row {next_row:,} should begin one.", "Let each follow the last")
+        next_row = part.stop
+    return list(found)
 
 
 def _of_part(columns: Columns, path: str, part: Part | None, where: str) -> Columns:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Part", "joined_ranges", "part_name", "split_name"]
+__all__ = ["INDEX_AGAIN", "Part", "joined_ranges", "part_name", "row_spans", "split_name"]
+
+# What helps where a part is not what it was when it was found.
+INDEX_AGAIN = "Index the file again: pyloader index --overwrite"
 
 _NAME = re.compile(r"(.*)\[(0|[1-9][0-9]{0,18}):([1-9][0-9]{0,18})\]", re.DOTALL)
 
@@ -24,7 +28,7 @@ class Part:
     first: int  # the part's first row, counted from 0 over the file
     num_samples: int  # how many rows it has, at least 1
     # (start, stop) in bytes of the file, sorted and apart: all that read_part reads, metadata (a header, a footer) too.
-    # None where the "file" is a directory
+    # None where that is not known, or the "file" is a directory: such a part has no checksum
     ranges: tuple[tuple[int, int], ...]
     detail: Any = None  # the reader's own, small and of JSON: {"groups": [3, 4]}
 
@@ -72,3 +76,32 @@ def joined_ranges(ranges: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], .
         elif start < stop:
             joined.append((start, stop))
     return tuple(joined)
+
+
+def row_spans(
+    num_rows: int, num_bytes: int, *, chunk_bytes: int, chunk_samples: int | None = None, group: int = 1
+) -> list[tuple[int, int]]:
+    """Cut rows that are about equally large into spans about as large as each other.
+
+    >>> row_spans(10, 1000, chunk_bytes=400)
+    [(0, 3), (3, 6), (6, 10)]
+    >>> row_spans(10, 1000, chunk_bytes=1, chunk_samples=4)
+    [(0, 4), (4, 8), (8, 10)]
+
+    Args:
+      num_rows: How many there are.
+      num_bytes: What they take together.
+      chunk_bytes: The most that a span takes, unless a group takes more.
+      chunk_samples: How many rows a span has instead; the last one may have fewer.
+      group: A span begins at a multiple of this.
+
+    Returns:
+      (first, stop) of each; none where there are no rows.
+    """
+    num_groups = -(-num_rows // group)
+    if chunk_samples is not None:
+        borders = [*range(0, num_groups, max(1, chunk_samples // group)), num_groups]
+    else:
+        num_spans = min(num_groups, max(1, -(-num_bytes // chunk_bytes)))
+        borders = [number * num_groups // max(1, num_spans) for number in range(num_spans + 1)]
+    return [(first * group, min(num_rows, stop * group)) for first, stop in itertools.pairwise(borders)]

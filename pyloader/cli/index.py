@@ -1,11 +1,10 @@
-"""`pyloader index DIR`: count chunks that others wrote, and write their manifest."""
+"""`pyloader index PATH`: count chunks that others wrote, find the parts of large files, and write that down."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import shlex
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,12 @@ import msgspec
 import numpy as np
 
 from pyloader.cli.addresses import refuse_address
+from pyloader.cli.amounts import count_option, size_option
 from pyloader.cli.dialect import add_form_options, said_words, take_form
+from pyloader.cli.index_screen import index_screen
 from pyloader.cli.main import GOOD
-from pyloader.cli.readers import add_reader_options, reader_call, reader_maker, reader_options
-from pyloader.cli.screens import as_block, as_json, counted, one_line, progress_over_chunks, python_text
+from pyloader.cli.readers import add_reader_options, reader_maker, reader_options
+from pyloader.cli.screens import as_json, progress_over_chunks
 from pyloader.datareader import DataReader
 from pyloader.errors import DataDirError, ManifestError
 from pyloader.files import (
@@ -24,10 +25,13 @@ from pyloader.files import (
     VERSIONS_NAME,
     ChunkList,
     Manifest,
+    PartSizes,
     Scan,
     check_names,
     chunks_of_scan,
+    encode_manifest,
     form_of,
+    index_name,
     is_manifest_name,
     locked,
     manifest_below,
@@ -38,16 +42,16 @@ from pyloader.files import (
     write_manifest,
 )
 from pyloader.inspecting.beginnings import header_reader
-from pyloader.inspecting.counting import Count, count_samples
+from pyloader.inspecting.counting import LARGE_BYTES, count_samples
 from pyloader.options import format_bytes
-from pyloader.read import TokenReader, reader_for, reader_name, registered_reader
+from pyloader.read import TokenReader, reader_for, reader_name
 from pyloader.write.placing import keep_version
 from pyloader.write.removing import version_of_chunk
 
 __all__ = ["add_parser", "run"]
 
-_UNEQUAL = 2  # times the median: from there on the largest chunk is worth a warning
-_SHOWN = 4  # names in a line
+_INDEX_SHARE = 0.005  # of the data, the most that an index of parts has
+_INDEX_BYTES = 2**20  # and it may have so many beside that
 
 
 def add_parser(subparsers: Any) -> None:
@@ -55,12 +59,18 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "index",
         description="Count the samples in each chunk of a directory, and write its manifest.json. Chunks are read, "
-        "because what the manifest says of the columns must hold for each of them; plain text is only counted.",
+        "because what the manifest says of the columns must hold for each of them; plain text is only counted. A file "
+        "that is larger than a chunk is cut into parts, each a chunk, where it lies: nothing is copied. The index of "
+        "one file is FILE.manifest.json.",
     )
-    parser.add_argument("directory", metavar="DIR", help="a directory of chunks")
+    parser.add_argument("path", metavar="PATH", help="a directory of chunks, or one large file")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--chunk-bytes", metavar="SIZE", type=size_option, help="bytes of a part of a large file (64MiB)")
+    size.add_argument("--chunk-samples", metavar="N", type=count_option, help="samples of a part of a file")
     add_reader_options(parser)
     add_form_options(parser)
-    parser.add_argument("--output", metavar="FILE", help="where the manifest goes, when DIR must stay as it is")
+    parser.add_argument("--output", metavar="FILE", help="where the manifest goes, when its place must stay as it is")
+    parser.add_argument("--all", action="store_true", help="read every part of large files, to see what columns are")
     parser.add_argument("--checksums", action="store_true", help="compute them too, for pyloader verify")
     parser.add_argument("--overwrite", action="store_true", help="replace the manifest that is there")
     parser.add_argument("--dry-run", action="store_true", help="count, and write nothing")
@@ -71,32 +81,38 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Count, write the manifest, and show what it says."""
     instead = f"Index a copy on a disk, and put its {MANIFEST_NAME} beside the chunks in the store"
-    refuse_address(arguments.directory, instead=instead)
-    root = Path(arguments.directory)
-    if not root.is_dir():
-        raise no_such_place(arguments.directory) if not root.exists() else ValueError(f"{root} is not a directory")
-    target = _target(root, arguments.output)
+    refuse_address(arguments.path, instead=instead)
+    place = Path(arguments.path)
+    if not place.exists():
+        raise no_such_place(arguments.path)
+    target = _target(place, arguments.output)
     if arguments.dry_run:
-        return _index(arguments, root, target)
+        return _index(arguments, place, target)
     with locked([target.parent]):  # what is counted is what the manifest lists
-        return _index(arguments, root, target)
+        return _index(arguments, place, target)
 
 
-def _index(arguments: argparse.Namespace, root: Path, target: Path) -> int:
-    if target.exists() and not (arguments.overwrite or arguments.dry_run):
+def _index(arguments: argparse.Namespace, place: Path, target: Path) -> int:
+    before = _manifest_before(target)
+    if before is not None and not (arguments.overwrite or arguments.dry_run):
         raise ManifestError(str(target), "is there already.", "To count again and replace it: --overwrite")
-    scan = scan_directory(root)
-    if MANIFEST_NAME not in os.listdir(root) and (below := manifest_below(root, scan, arguments.directory)):
-        raise DataDirError(
-            arguments.directory, f"holds a chunk set, {below.parent.name}/, with its manifest.", "Name it"
-        )
-    chunks = chunks_of_scan(root, scan, arguments.directory)
+    scan, chunks = _chunks_at(place, arguments.path)
+    root = Path(chunks.root)
     check_names(target, chunks.names)
     take_form(arguments, chunks.path(0))
     reader = _reader(chunks, arguments)
     progress = progress_over_chunks("count", quiet=arguments.quiet)
-    name = reader_name(reader)
-    count = count_samples(chunks, reader, reader_name=name, checksums=arguments.checksums, progress=progress)
+    name, sizes = reader_name(reader), _part_sizes(arguments, place, before)
+    count = count_samples(
+        chunks,
+        reader,
+        reader_name=name,
+        checksums=arguments.checksums,
+        sizes=sizes,
+        reads_all=arguments.all,
+        progress=progress,
+    )
+    in_parts = any(chunk.as_part is not None for chunk in count.chunks)
     manifest = Manifest(
         columns=count.columns,
         reader=name,
@@ -104,15 +120,71 @@ def _index(arguments: argparse.Namespace, root: Path, target: Path) -> int:
         chunks=count.chunks,
         made_by={"command": shlex.join(_command(arguments))},
         root="" if target.parent.resolve() == root.resolve() else str(root.resolve()),
+        part_sizes=sizes if sizes is not None and in_parts else msgspec.UNSET,
     )
+    if in_parts:
+        _check_size(manifest, chunks)
     if not arguments.dry_run:
         manifest = _next_version(target, manifest)
         write_manifest(target, manifest)
     if arguments.json:
         print(as_json(manifest))
     elif not arguments.quiet:
-        print("\n".join(_screen(arguments, target, manifest, count, scan, _leftover(chunks, reader))))
+        ignored = [name for name in (*scan.ignored, *scan.unfinished) if name != target.name]
+        leftover = _leftover(chunks, reader)
+        print("\n".join(index_screen(arguments, target, manifest, count, before, ignored=ignored, leftover=leftover)))
     return GOOD
+
+
+def _chunks_at(place: Path, shown: str) -> tuple[Scan, ChunkList]:
+    """Return what lies there, and the files to index."""
+    if not place.is_dir():
+        return Scan(), ChunkList(place.parent, (place.name,), np.array([place.stat().st_size], np.int64))
+    scan = scan_directory(place)
+    if MANIFEST_NAME not in os.listdir(place) and (below := manifest_below(place, scan, shown)):
+        raise DataDirError(shown, f"holds a chunk set, {below.parent.name}/, with its manifest.", "Name it")
+    return scan, chunks_of_scan(place, scan, shown)
+
+
+def _manifest_before(target: Path) -> Manifest | str | None:
+    """Return the manifest that is there; "" for one that cannot be read."""
+    try:
+        return read_manifest(target)
+    except FileNotFoundError:
+        return None
+    except ManifestError:
+        return ""
+
+
+def _part_sizes(arguments: argparse.Namespace, place: Path, before: Manifest | str | None) -> PartSizes | None:
+    """Return how large parts are to be: as is said, or as the index that is there has them; None cuts no file.
+
+    A directory's chunks that were files before stay what they are.
+    """
+    if arguments.chunk_bytes == 0:
+        raise ValueError("--chunk-bytes must be at least 1")
+    if arguments.chunk_bytes or arguments.chunk_samples:
+        return PartSizes(chunk_bytes=arguments.chunk_bytes or LARGE_BYTES, chunk_samples=arguments.chunk_samples)
+    if isinstance(before, Manifest):
+        if before.part_sizes is not msgspec.UNSET:
+            return before.part_sizes
+        if place.is_dir():
+            return None
+    return PartSizes(chunk_bytes=LARGE_BYTES)
+
+
+def _check_size(manifest: Manifest, chunks: ChunkList) -> None:
+    """Raise where an index is large beside its data.
+
+    Raises:
+      ValueError: so it is.
+    """
+    size, most = len(encode_manifest(manifest)), _INDEX_BYTES + int(_INDEX_SHARE * int(chunks.sizes.sum()))
+    if size > most:
+        has = (
+            f"{len(manifest.chunks):,} parts make an index of {format_bytes(size)}, more than {_INDEX_SHARE:.1%} of it"
+        )
+        raise ValueError(f"{has}. Make parts {-(-size // most) + 1} times as large: --chunk-bytes, --chunk-samples")
 
 
 def _next_version(target: Path, manifest: Manifest) -> Manifest:
@@ -129,10 +201,11 @@ def _next_version(target: Path, manifest: Manifest) -> Manifest:
     return after
 
 
-def _target(root: Path, output: str | None) -> Path:
+def _target(place: Path, output: str | None) -> Path:
+    name = MANIFEST_NAME if place.is_dir() else index_name(place.name)
     if output is None:
-        return root / MANIFEST_NAME
-    target = Path(output, MANIFEST_NAME) if os.path.isdir(output) else Path(output)
+        return place / name if place.is_dir() else place.with_name(name)
+    target = Path(output, name) if os.path.isdir(output) else Path(output)
     if not is_manifest_name(target.name):
         raise ValueError(f"--output {output}: a manifest is called {MANIFEST_NAME}, or NAME.{MANIFEST_NAME}")
     return target
@@ -162,50 +235,12 @@ def _reader(chunks: ChunkList, arguments: argparse.Namespace) -> DataReader:
 
 
 def _command(arguments: argparse.Namespace) -> list[str]:
-    words = ["pyloader", "index", utf8_name(arguments.directory)]
+    words = ["pyloader", "index", utf8_name(arguments.path)]
     words += ["--reader", arguments.reader] if arguments.reader and not said_words(arguments) else []
     words += [word for option in arguments.option for word in ("--option", option)]
     words += shlex.split(said_words(arguments))
+    words += ["--chunk-bytes", str(arguments.chunk_bytes)] if arguments.chunk_bytes else []
+    words += ["--chunk-samples", str(arguments.chunk_samples)] if arguments.chunk_samples else []
+    words += ["--all"] if arguments.all else []
     words += ["--output", utf8_name(arguments.output)] if arguments.output else []
     return words + (["--checksums"] if arguments.checksums else [])
-
-
-def _screen(
-    arguments: argparse.Namespace, target: Path, manifest: Manifest, count: Count, scan: Scan, leftover: int
-) -> Iterable[str]:
-    size = format_bytes(sum(chunk.num_bytes for chunk in manifest.chunks))
-    totals = f"{counted(len(manifest.chunks), 'chunk')}, {counted(manifest.num_samples, 'sample')}, {size}"
-    how = f"{count.method}; {'with' if arguments.checksums else 'no'} checksums"
-    yield f"{one_line(str(target))}{' (not written)' if arguments.dry_run else ''}   {totals}   ({how})"
-    rows = [("columns", f"{', '.join(map(str, manifest.columns))}   (in every chunk)")]
-    if ignored := [name for name in (*scan.ignored, *scan.unfinished) if name != target.name]:
-        rows.append(("ignored", _some(ignored)))
-    rows += [("warning", warning) for warning in _warnings(manifest, count)]
-    if leftover:
-        rows.append(("warning", f"{leftover:,} tokens at the chunks' ends make no whole window, and are left out"))
-    place = shlex.quote(arguments.directory)
-    if arguments.dry_run:
-        rows.append(("next", f"pyloader index {place} writes it"))
-    else:
-        data_dir = arguments.directory if not manifest.root else str(target)
-        own = registered_reader(manifest.reader) is None
-        words = f"{f'datareader={reader_call(arguments)}, ' if own else ''}data_dir={python_text(data_dir)}"
-        rows.append(("next", f"several ranks, len() and exact steps now work: DataLoader({words}, ...)"))
-        if own:
-            rows.append(("", f"pyloader peek {shlex.quote(data_dir)} --reader {shlex.quote(arguments.reader)}"))
-    yield as_block(rows, label_width=8)
-
-
-def _warnings(manifest: Manifest, count: Count) -> Iterable[str]:
-    empty = [chunk.file for chunk in manifest.chunks if not chunk.num_samples]
-    if empty:
-        yield f"{_some(empty)} {'is' if len(empty) == 1 else 'are'} empty"
-    counts = np.array([chunk.num_samples for chunk in manifest.chunks if chunk.num_samples], np.int64)
-    if counts.max() > _UNEQUAL * np.median(counts):
-        largest = format_bytes(count.largest_bytes)
-        yield f"chunks hold {counts.min():,} to {counts.max():,} samples: the largest needs about {largest} in memory"
-
-
-def _some(names: Sequence[str]) -> str:
-    rest = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {rest:,} more" if rest > 0 else "")

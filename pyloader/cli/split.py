@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from pyloader.cli.amounts import count_option, size_option
 from pyloader.cli.bad_rows import list_bad_rows
 from pyloader.cli.dialect import add_dialect_options
 from pyloader.cli.main import GOOD
@@ -21,7 +22,7 @@ from pyloader.cli.typed import typed_object
 from pyloader.columns import ColumnSpec
 from pyloader.deliver.engines import ENGINES
 from pyloader.inspecting.measuring import peak_bytes
-from pyloader.options import format_bytes, parse_bytes
+from pyloader.options import format_bytes
 from pyloader.write import FORMATS, INPUT_FORMATS, OutputReport, SplitReport, discard_stopped, split
 from pyloader.write.request import Request, fill_option
 from pyloader.write.token_files import Windows
@@ -66,10 +67,12 @@ def add_parser(subparsers: Any) -> None:
     )
     sizes = parser.add_argument_group("how large (64 MiB before compression, but at least 16 chunks)")
     size = sizes.add_mutually_exclusive_group()
-    size.add_argument("--chunk-bytes", metavar="SIZE", type=_size, help="bytes of a chunk before compression: 64MiB")
-    size.add_argument("--chunk-samples", metavar="N", type=_count, help="samples of a chunk")
     size.add_argument(
-        "--num-chunks", metavar="N", type=_count, help="chunks, of the same number of samples or one less"
+        "--chunk-bytes", metavar="SIZE", type=size_option, help="bytes of a chunk before compression: 64MiB"
+    )
+    size.add_argument("--chunk-samples", metavar="N", type=count_option, help="samples of a chunk")
+    size.add_argument(
+        "--num-chunks", metavar="N", type=count_option, help="chunks, of the same number of samples or one less"
     )
 
     order = parser.add_argument_group("which sample goes where")
@@ -98,9 +101,11 @@ def add_parser(subparsers: Any) -> None:
     what.add_argument("--from", dest="input_format", choices=INPUT_FORMATS, help="what the inputs are (by the suffix)")
     add_dialect_options(what)
     what.add_argument(
-        "--window", metavar="N", type=_count, help="tokens in a sample, for .bin and .npy files of tokens"
+        "--window", metavar="N", type=count_option, help="tokens in a sample, for .bin and .npy files of tokens"
     )
-    what.add_argument("--stride", metavar="N", type=_count, help="tokens from one window to the next (the window)")
+    what.add_argument(
+        "--stride", metavar="N", type=count_option, help="tokens from one window to the next (the window)"
+    )
     what.add_argument(
         "--dtype",
         metavar="D",
@@ -125,10 +130,10 @@ def add_parser(subparsers: Any) -> None:
     what.add_argument("--encode", metavar="PKG.MOD:CLASS", help="apply a Dataset's batch_encode, once")
 
     how = parser.add_argument_group("how")
-    how.add_argument("--max-skipped", metavar="N", type=_count, default=0, help="leave out up to N bad rows (0)")
+    how.add_argument("--max-skipped", metavar="N", type=count_option, default=0, help="leave out up to N bad rows (0)")
     how.add_argument("--quarantine", metavar="FILE", help="a line of JSON for each row left out: file, line, error")
     how.add_argument("--check", action="store_true", help="only list all bad rows; nothing is written")
-    how.add_argument("--workers", metavar="N", type=_count, help="tasks at once (the processors of this machine)")
+    how.add_argument("--workers", metavar="N", type=count_option, help="tasks at once (the processors of this machine)")
     how.add_argument(
         "--engine",
         choices=ENGINES,
@@ -253,19 +258,6 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
-def _size(text: str) -> int:
-    try:
-        return parse_bytes(text)
-    except ValueError as exc:
-        raise argparse.ArgumentTypeError(str(exc)) from exc
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.replace(",", "").isdigit() or int(text.replace(",", "")) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 1")
-    return int(text.replace(",", ""))
 
 
 def _holdout(text: str) -> tuple[str, float]:

@@ -88,6 +88,10 @@ class PartSizes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     chunk_samples: _Size | None = None
     version: int = 1
 
+    def as_options(self) -> dict[str, Any]:
+        """Return what `find_parts` is called with."""
+        return {"chunk_bytes": self.chunk_bytes, "chunk_samples": self.chunk_samples}
+
 
 def problem_with_part(chunk: ChunkEntry) -> str:
     """Return why there cannot be such a part, in words; "" where there can, and for a whole file."""

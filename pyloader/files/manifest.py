@@ -27,6 +27,7 @@ __all__ = [
     "Manifest",
     "check_names",
     "checksum_of",
+    "encode_manifest",
     "index_name",
     "is_index_of_file",
     "is_manifest_name",
@@ -142,7 +143,12 @@ def write_manifest(path: str | os.PathLike[str], manifest: Manifest) -> None:
     manifest = sorted_and_checked(path, manifest)
     names = [*(chunk.file for chunk in manifest.chunks), *(column.name for column in manifest.columns), manifest.root]
     check_names(path, names)
-    write_whole(Path(path), msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
+    write_whole(Path(path), encode_manifest(manifest))
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Return a manifest as it is written."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
 
 
 def write_whole(target: Path, data: bytes) -> None:

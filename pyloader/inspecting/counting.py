@@ -10,18 +10,24 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from pyloader.columns import Columns, ColumnSpec, column_specs, columns_bytes, difference, row_count
-from pyloader.datareader import DataReader, read_chunk
+from pyloader.datareader import DataReader, can_read_parts, parts_of_file, read_chunk
 from pyloader.errors import DataDirError, ReadFileError
-from pyloader.files import ChunkEntry, ChunkList, checksum_of, line_blocks, sniffed, suffix_of
+from pyloader.files import ChunkEntry, ChunkList, PartSizes, checksum_of, line_blocks, sniffed, suffix_of
 from pyloader.inspecting.beginnings import header_reader
+from pyloader.inspecting.part_entries import part_entries, spread
+from pyloader.part import part_name
 from pyloader.read.arrayrecord import damaged, opened
 from pyloader.read.parquet import read_footer
 
-__all__ = ["Count", "common_specs", "count_samples"]
+__all__ = ["LARGE_BYTES", "Count", "common_specs", "count_samples"]
 
 Progress: TypeAlias = Callable[[Sequence[int]], Iterable[int]]
 _Specs: TypeAlias = tuple[ColumnSpec, ...]
 _Counter: TypeAlias = Callable[[str], int | None]
+
+LARGE_BYTES = 64 * 2**20  # a file larger than this is cut into parts, where no size was said
+
+_NUM_JUDGED = 4  # parts of a file, by which it is judged what its columns are
 
 _METHODS = {
     "text": "lines counted",
@@ -38,23 +44,35 @@ class Count:
     chunks: tuple[ChunkEntry, ...]  # one entry for each chunk
     method: str  # how samples were counted, in words
     largest_bytes: int  # about how many bytes of memory the largest chunk's columns take
+    num_judged: int  # by how many chunks it was judged what the columns are; of files in parts a few parts
+    whole: tuple[str, ...]  # files that are larger than a chunk, and are one: they cannot be cut, or `could_be_cut`
+    could_be_cut: bool  # whether no file was to be cut
 
 
 def count_samples(
-    chunks: ChunkList, reader: DataReader, *, reader_name: str, checksums: bool = False, progress: Progress = iter
+    chunks: ChunkList,
+    reader: DataReader,
+    *,
+    reader_name: str,
+    checksums: bool = False,
+    sizes: PartSizes | None = None,
+    reads_all: bool = False,
+    progress: Progress = iter,
 ) -> Count:
     """Count the samples in each chunk, exactly, and tell what its columns are.
 
     What a manifest says must hold for every chunk.  So all are read: numbers that are whole in one have fractions in
     the next, and a later one has another key.  Where nothing can differ from the first chunk, the others are only
     counted: lines of plain text, ArrayRecords of raw bytes, Parquet files of text that have the first one's schema.
-    Arrays in .npy files are judged by their headers.
+    Arrays in .npy files are judged by their headers.  Of files that are cut into parts a few parts are read.
 
     Args:
-      chunks: The chunks; what a manifest knows of them is not used.
+      chunks: The chunks, each a file; what a manifest knows of them is not used.
       reader: Their reader.
       reader_name: Its name, as a manifest has it.
       checksums: Compute them, which reads every byte once more.
+      sizes: How large the parts of large files are to be; None cuts no file.
+      reads_all: Whether all parts are read.
       progress: Wraps the indices of the chunks as they are walked.
 
     Raises:
@@ -63,33 +81,70 @@ def count_samples(
     """
     headers = header_reader(reader, map(chunks.path, range(len(chunks))))
     count_unread: _Counter | None = None
-    specs: _Specs = ()
-    first, row_bytes = "", 0.0
-    entries = []
+    judged = _Judged(reader_name)
+    entries: list[ChunkEntry] = []
+    whole = []
     for index in progress(range(len(chunks))):
-        name, path = chunks.names[index], chunks.path(index)
+        name, path, size = chunks.names[index], chunks.path(index), int(chunks.sizes[index])
+        parts = None if sizes is None else parts_of_file(reader, path, **sizes.as_options())
+        if parts is not None and len(parts) > 1:
+            entries += part_entries(name, path, parts, checksums=checksums)
+            for part in parts if reads_all else spread(parts, _NUM_JUDGED):
+                judged.see(read_chunk(headers or reader, path, part), part_name(name, part), path)
+            continue
+        if size > (LARGE_BYTES if sizes is None else sizes.chunk_bytes) and parts is None:
+            whole.append(name)
         num_samples = None if count_unread is None else count_unread(path)
         if num_samples is None:
             columns = read_chunk(headers or reader, path)
             num_samples = row_count(columns)
-            if num_samples:
-                found = _specs_of(columns)
-                row_bytes = max(row_bytes, columns_bytes(columns) / num_samples)
-                if first:
-                    specs = _together(specs, found, path, first, reader_name)
-                else:
-                    specs, first, count_unread = found, name, _counter(reader, reader_name, found, path)
+            is_first = not judged.first
+            judged.see(columns, name, path)
+            if is_first and judged.first:
+                count_unread = _counter(reader, reader_name, judged.specs, path)
         checksum = checksum_of(path) if checksums else ""
-        size = int(chunks.sizes[index])
         entries.append(ChunkEntry(file=name, num_samples=num_samples, num_bytes=size, checksum=checksum))
-    if not first:
+    if not judged.first:
         raise DataDirError(str(chunks.root), "holds chunks, but not one sample.")
     return Count(
-        columns=specs,
+        columns=judged.specs,
         chunks=tuple(entries),
         method=_METHODS[reader_name] if count_unread else "headers read" if headers else "all read",
-        largest_bytes=round(row_bytes * max(entry.num_samples for entry in entries)),
+        largest_bytes=round(judged.row_bytes * max(entry.num_samples for entry in entries)),
+        num_judged=judged.num_seen,
+        whole=tuple(whole),
+        could_be_cut=sizes is None and can_read_parts(reader),
     )
+
+
+class _Judged:
+    """What the columns are, by the chunks that were read.
+
+    Attributes:
+      specs: What holds for all of them.
+      first: The first one with a sample; "" while there is none.
+      row_bytes: The most that a row takes in memory, by chunks.
+      num_seen: How many were read.
+    """
+
+    def __init__(self, reader_name: str) -> None:
+        self._reader_name = reader_name
+        self.specs: _Specs = ()
+        self.first, self.row_bytes, self.num_seen = "", 0.0, 0
+
+    def see(self, columns: Columns, name: str, path: str) -> None:
+        """Take in the columns of a chunk, called `name`, that were read from `path`.
+
+        Raises:
+          ReadFileError: they have nothing in common with those before.
+        """
+        self.num_seen += 1
+        if not (num_samples := row_count(columns)):
+            return
+        found = _specs_of(columns)
+        self.row_bytes = max(self.row_bytes, columns_bytes(columns) / num_samples)
+        self.specs = _together(self.specs, found, path, self.first, self._reader_name) if self.first else found
+        self.first = self.first or name
 
 
 def common_specs(specs: _Specs, others: _Specs, *, numbers_can_be_text: bool = False) -> _Specs | None:

@@ -17,6 +17,7 @@ from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError, FileError, import_optional
 from pyloader.files import Room, named_by_content
 from pyloader.machine.memory import RecycledMemory, keep_freed_memory
+from pyloader.part import INDEX_AGAIN, Part, row_spans
 
 __all__ = ["ArrayRecordReader", "damaged", "group_size", "opened", "wrong_length"]
 
@@ -73,24 +74,54 @@ class ArrayRecordReader(DataReader):
           ChunkReadError: the file is cut or damaged; a record has another length than dtype and shape say.
           MissingDependencyError: array_record is not installed.
         """
+        return self._read_twice(path, None)
+
+    def find_parts(self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None) -> list[Part] | None:
+        """Find spans of whole groups, by the file's own index; which bytes they take it does not say.
+
+        Raises:
+          ChunkReadError: the file is cut or damaged.
+          MissingDependencyError: array_record is not installed.
+        """
+        with _reading(path) as reader:
+            num_records, group = int(reader.num_records()), group_size(reader)
+        spans = row_spans(
+            num_records, os.path.getsize(path), chunk_bytes=chunk_bytes, chunk_samples=chunk_samples, group=group
+        )
+        return [Part(first, stop - first, ()) for first, stop in spans]
+
+    def read_part(self, path: str, part: Part) -> tuple[Columns, int]:
+        """Read some records.
+
+        Raises:
+          ChunkReadError: as `read_file`, or the file has no such records.
+        """
+        return self._read_twice(path, part)
+
+    def _read_twice(self, path: str, part: Part | None) -> tuple[Columns, int]:
         keep_freed_memory()
         try:
-            return self._read(path)
+            return self._read(path, part)
         except ChunkReadError:
             # array_record does not tell a disk that fails from damage.  Python does; if all is well by now, it was the
             # disk.
             with open(path, "rb", buffering=0) as file:
                 while file.read(_RANGE_BYTES):
                     pass
-            return self._read(path)
+            return self._read(path, part)
 
-    def _read(self, path: str) -> tuple[Columns, int]:
+    def _read(self, path: str, part: Part | None) -> tuple[Columns, int]:
         with _reading(path) as reader:
-            num_records = reader.num_records()
+            there = int(reader.num_records())
+            begin, end = (0, there) if part is None else (part.first, part.stop)
+            if end > there:
+                what = f"has {there:,} records, and its index names {begin:,} to {end:,}."
+                raise ChunkReadError(path, what, INDEX_AGAIN)
+            num_records = end - begin
             room = Room(path)  # records are packed
             if self.dtype is None:
                 found: list[bytes] = []
-                for _, records in _in_ranges(reader, path):
+                for _, records in _in_ranges(reader, path, begin, end):
                     room.take(sum(map(len, records)) + _RECORD_BYTES * len(records))
                     found += records
                 return {"record": found}, num_records
@@ -99,13 +130,13 @@ class ArrayRecordReader(DataReader):
             row_bytes = self.dtype.itemsize * math.prod(self.shape)
             view = array.reshape(-1).view(np.uint8).data
             step = max(1, _JOINED_BYTES // max(1, row_bytes))
-            for start, records in _in_ranges(reader, path):
+            for start, records in _in_ranges(reader, path, begin, end):
                 if set(map(len, records)) != {row_bytes}:
                     raise wrong_length(path, records, range(start, start + len(records)), self.dtype, self.shape)
                 for first in range(0, len(records), step):
                     rows = b"".join(records[first : first + step])
-                    begin = (start + first) * row_bytes
-                    view[begin : begin + len(rows)] = rows
+                    place = (start - begin + first) * row_bytes
+                    view[place : place + len(rows)] = rows
         return {self.name: array.astype(self.dtype.newbyteorder("="), copy=False)}, num_records
 
 
@@ -163,16 +194,16 @@ def _reading(path: str) -> Iterator[Any]:
         raise damaged(path, exc, "Fetch it again, or max_skipped=1 to go on without it") from exc
 
 
-def _in_ranges(reader: Any, path: str) -> Iterator[tuple[int, list[bytes]]]:
-    """Yield all records, some whole groups at a time, each time with the first one's index.
+def _in_ranges(reader: Any, path: str, begin: int, end: int) -> Iterator[tuple[int, list[bytes]]]:
+    """Yield the records from `begin` to `end`, some whole groups at a time, each time with the first one's index.
 
     What becomes of them is still in the processor's cache then, and their memory is used again for the next: reading
     all at once takes twice the time, for fresh memory.
     """
     num_records, group = reader.num_records(), group_size(reader)
     step = group * max(1, round(_RANGE_BYTES * num_records / (group * os.path.getsize(path))))
-    for start in range(0, num_records, step):
-        stop = min(num_records, start + step)
+    for start in range(begin, end, step):
+        stop = min(end, start + step)
         records: list[bytes] = reader.read(start, stop)
         if len(records) != stop - start:
             raise RuntimeError(f"{len(records):,} records where {stop - start:,} should be")

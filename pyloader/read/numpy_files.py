@@ -25,8 +25,9 @@ from pyloader.files import (
 )
 from pyloader.files.mapping import MappedFiles
 from pyloader.machine.memory import RecycledMemory
+from pyloader.part import INDEX_AGAIN, Part, joined_ranges, row_spans
 
-__all__ = ["NumpyReader", "can_be_mapped", "fill", "map_npy", "read_npy"]
+__all__ = ["NumpyReader", "can_be_mapped", "fill", "map_npy", "npy_ranges", "read_npy", "read_npy_rows"]
 
 _PIECE_BYTES = 2**20
 
@@ -84,6 +85,33 @@ class NumpyReader(DataReader):
                 what = f"{files[first]} has {len(array):,} rows and {files[name]} has {len(other):,}."
                 raise ChunkReadError(path, what, "Columns must have the same length")
         return dict(arrays), len(array)
+
+    def find_parts(self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None) -> list[Part] | None:
+        """Find spans of rows in a .npy that is not packed, by its header; in C order, or of one axis.
+
+        Raises:
+          ChunkReadError: it is cut, too long, holds Python objects (pickles) or no array at all.
+        """
+        if suffix_of(path) != ".npy" or packing_of(path) or os.path.isdir(path):
+            return None
+        found = _rows_of_npy(path, os.path.getsize(path))
+        if found is None:
+            return None
+        start, shape, row_bytes, _ = found
+        spans = row_spans(shape[0], shape[0] * row_bytes, chunk_bytes=chunk_bytes, chunk_samples=chunk_samples)
+        return [Part(first, stop - first, npy_ranges(start, row_bytes, first, stop)) for first, stop in spans]
+
+    def read_part(self, path: str, part: Part) -> tuple[Columns, int]:
+        """Read, or map, rows of a .npy.
+
+        Raises:
+          ChunkReadError: it is cut, or is no .npy of so many rows.
+        """
+        if self.mmap:
+            rows = _usual(self._mapped.array(path, map_npy)[part.first : part.stop])
+        else:
+            rows = read_npy_rows(path, part.first, part.stop, self._memory)
+        return {self.name: rows}, len(rows)
 
     def _array(self, path: str) -> np.ndarray:
         if not self.mmap:
@@ -158,6 +186,49 @@ def read_npy(
     if found + rest != array_bytes:
         raise _wrong_size(path, start + found + rest, start + array_bytes)
     return _usual(array.T if fortran_order else array)
+
+
+def npy_ranges(start: int, row_bytes: int, first: int, stop: int) -> tuple[tuple[int, int], ...]:
+    """Return the bytes of a .npy that some of its rows need: the header, which ends at `start`, and their own."""
+    return joined_ranges([(0, start), (start + first * row_bytes, start + stop * row_bytes)])
+
+
+def read_npy_rows(path: str, first: int, stop: int, memory: RecycledMemory) -> np.ndarray:
+    """Read rows `first` to `stop` of a .npy, and nothing else of it but the header.
+
+    Args:
+      path: The file.
+      first, stop: Which rows.
+      memory: Where the array's memory comes from.
+
+    Returns:
+      A writable array of shape [stop - first, ...], in C order and in the machine's byte order.
+
+    Raises:
+      ChunkReadError: it is cut, or is no .npy that has these rows.
+    """
+    found = _rows_of_npy(path, os.path.getsize(path))
+    if found is None or stop > found[1][0]:
+        has = "is in Fortran order" if found is None else f"has {found[1][0]:,} rows"
+        raise ChunkReadError(path, f"{has}, and its index names rows {first:,} to {stop:,}.", INDEX_AGAIN)
+    start, shape, row_bytes, dtype = found
+    array = memory.empty((stop - first, *shape[1:]), dtype)
+    with open(path, "rb", buffering=0) as file:
+        file.seek(start + first * row_bytes)
+        if fill(array.reshape(-1).view(np.uint8).data, file) < array.nbytes:
+            raise ChunkReadError(path, "became shorter while it was read.", "Fetch it again, or make it again")
+    return _usual(array)
+
+
+def _rows_of_npy(path: str, num_bytes: int) -> tuple[int, tuple[int, ...], int, np.dtype[Any]] | None:
+    """Return where the rows of a .npy begin, the shape, the bytes of a row and the dtype; None in Fortran order."""
+    with open(path, "rb") as file:
+        shape, fortran_order, dtype = _read_header(file, path)
+        start = file.tell()
+    row_bytes = math.prod(shape[1:]) * dtype.itemsize
+    if num_bytes != start + shape[0] * row_bytes:
+        raise _wrong_size(path, num_bytes, start + shape[0] * row_bytes)
+    return None if fortran_order and len(shape) > 1 else (start, shape, row_bytes, dtype)
 
 
 def _read_header(

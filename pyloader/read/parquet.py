@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,11 @@ import numpy as np
 from pyloader.columns import Column, Columns
 from pyloader.errors import ChunkReadError, FileError, import_optional
 from pyloader.files import Room, named_by_content, open_packed, suffix_of
+from pyloader.part import Part
 from pyloader.read.nulls import Nulls, with_gaps_filled
 from pyloader.read.numbers import NumberError, as_array
 from pyloader.read.options import ColumnReader
+from pyloader.read.row_groups import groups_of_part, parts_of_groups
 
 __all__ = ["ParquetReader", "counted", "damaged", "read_footer", "read_row_groups"]
 
@@ -48,8 +52,30 @@ class ParquetReader(ColumnReader):
             its dtype cannot hold.
           MissingDependencyError: pyarrow is not installed.
         """
-        pyarrow = import_optional("pyarrow", wanted_by="ParquetReader")
         read = _read_parquet if suffix_of(path) not in (".arrow", ".feather") else _read_arrow
+        return self._read(path, read)
+
+    def find_parts(self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None) -> list[Part] | None:
+        """Find runs of row groups of a Parquet file, by its footer; `chunk_bytes` counts what they unpack to.
+
+        Raises:
+          ChunkReadError: the footer is damaged.
+          MissingDependencyError: pyarrow is not installed.
+        """
+        if suffix_of(path) in (".arrow", ".feather"):
+            return None
+        return parts_of_groups(read_footer(path), os.path.getsize(path), chunk_bytes, chunk_samples)
+
+    def read_part(self, path: str, part: Part) -> tuple[Columns, int]:
+        """Read some row groups.
+
+        Raises:
+          ChunkReadError: as `read_file`, or the file has no such row groups.
+        """
+        return self._read(path, partial(_read_parquet, part=part))
+
+    def _read(self, path: str, read: Callable[[Any, tuple[str, ...] | None, str], Any]) -> tuple[Columns, int]:
+        pyarrow = import_optional("pyarrow", wanted_by="ParquetReader")
         with open_packed(path, packing="") as file:  # whose errors name it
             try:
                 table = read(file, self.columns, path)
@@ -156,11 +182,12 @@ def _is_date(kind: Any) -> bool:
     return bool(types.is_timestamp(kind) or types.is_date(kind) or types.is_duration(kind))
 
 
-def _read_parquet(file: Any, columns: tuple[str, ...] | None, path: str) -> Any:
+def _read_parquet(file: Any, columns: tuple[str, ...] | None, path: str, part: Part | None = None) -> Any:
     parquet = import_optional("pyarrow.parquet", wanted_by="ParquetReader")
     with parquet.ParquetFile(file) as opened:
         _check(columns, opened.schema_arrow.names)
-        return read_row_groups(opened, path, columns=columns)
+        groups = None if part is None else groups_of_part(opened.metadata, path, part)
+        return read_row_groups(opened, path, columns=columns, groups=groups)
 
 
 def read_row_groups(

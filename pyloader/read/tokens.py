@@ -16,7 +16,8 @@ from pyloader.files import chunk_room, open_chunk, packing_of, refuse_pointer, s
 from pyloader.files.mapping import MappedFiles
 from pyloader.machine.memory import RecycledMemory
 from pyloader.options import checked_integer
-from pyloader.read.numpy_files import NumpyReader, fill
+from pyloader.part import INDEX_AGAIN, Part, joined_ranges, row_spans
+from pyloader.read.numpy_files import NumpyReader, fill, map_npy, read_npy_rows
 
 __all__ = ["TokenReader"]
 
@@ -85,12 +86,73 @@ class TokenReader(DataReader):
             # As rows, which the loader can have lie beside those of other chunks.
             windows = self._read_flat(path, lambda num_tokens: (self._num_windows(num_tokens), self.window))
             return {self.name: windows}, len(windows)
-        tokens = self._tokens(path)
+        windows, num_windows = self._windows(self._tokens(path))
+        return {self.name: windows}, num_windows
+
+    def _windows(self, tokens: np.ndarray) -> tuple[np.ndarray, int]:
+        """Return the windows of some tokens, as views of them, and how many there are."""
         num_windows = self._num_windows(len(tokens))
         if self.stride == self.window or num_windows == 0:
             windows = tokens[: num_windows * self.window].reshape(num_windows, self.window)
         else:
             windows = np.lib.stride_tricks.sliding_window_view(tokens, self.window)[:: self.stride]
+        return windows, num_windows
+
+    def _tokens_of(self, first: int, stop: int) -> range:
+        """Return which tokens some windows have."""
+        return range(first * self.stride, (stop - 1) * self.stride + self.window)
+
+    def _flat_place(self, path: str) -> tuple[int, int, int]:
+        """Return where in a file the tokens begin, how many there are, and the bytes of one."""
+        if suffix_of(path) == ".npy":
+            tokens = self._checked(path, map_npy(path))
+            return os.path.getsize(path) - tokens.nbytes, len(tokens), tokens.itemsize
+        if self.dtype is None:
+            raise _lacks_dtype(path)
+        num_bytes = os.path.getsize(path)
+        self._check_size(path, num_bytes)
+        return 0, num_bytes // self.dtype.itemsize, self.dtype.itemsize
+
+    def find_parts(self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None) -> list[Part] | None:
+        """Find spans of windows in a file that is not packed, by its size, or by the header of a .npy.
+
+        Raises:
+          ChunkReadError: its tokens are not of one dimension, of another dtype, or of none.
+        """
+        if packing_of(path):
+            return None
+        start, num_tokens, itemsize = self._flat_place(path)
+        spans = row_spans(
+            self._num_windows(num_tokens), num_tokens * itemsize, chunk_bytes=chunk_bytes, chunk_samples=chunk_samples
+        )
+        parts = []
+        for first, stop in spans:
+            tokens = self._tokens_of(first, stop)
+            own = (start + tokens.start * itemsize, start + tokens.stop * itemsize)
+            parts.append(Part(first, stop - first, joined_ranges([(0, start), own])))
+        return parts
+
+    def read_part(self, path: str, part: Part) -> tuple[Columns, int]:
+        """Read, or map, some windows.
+
+        Raises:
+          ChunkReadError: the file does not have these windows.
+        """
+        span = self._tokens_of(part.first, part.stop)
+        _, num_tokens, _ = self._flat_place(path)
+        if span.stop > num_tokens:
+            what = f"has {num_tokens:,} tokens, and its index names windows {part.first:,} to {part.stop:,}."
+            raise ChunkReadError(path, what, INDEX_AGAIN)
+        if self.stride == self.window and self._can_be_read_as_windows(path):
+            windows = self._read_flat(path, lambda _: (part.num_samples, self.window), first=span.start)
+            return {self.name: windows}, len(windows)
+        if self.mmap:
+            tokens = self._tokens(path)[span.start : span.stop]
+        elif suffix_of(path) == ".npy":
+            tokens = read_npy_rows(path, span.start, span.stop, self._memory)
+        else:
+            tokens = self._read_flat(path, lambda _: (len(span),), first=span.start)
+        windows, num_windows = self._windows(tokens)
         return {self.name: windows}, num_windows
 
     def mapping(self) -> TokenReader:
@@ -110,25 +172,30 @@ class TokenReader(DataReader):
         return max(0, (num_tokens - self.window) // self.stride + 1)
 
     def _tokens(self, path: str) -> np.ndarray:
-        tokens = self._array(path) if suffix_of(path) == ".npy" else self._flat(path)
+        if suffix_of(path) != ".npy":
+            return self._flat(path)
+        tokens = self._arrays.read_file(path)[0][self.name]
+        assert isinstance(tokens, np.ndarray)
+        return self._checked(path, tokens)
+
+    def _checked(self, path: str, tokens: np.ndarray) -> np.ndarray:
+        """Return the array of a .npy, which must be of one dimension, and of tokens.
+
+        Raises:
+          ChunkReadError: it is not.
+        """
+        wanted = tokens.dtype if self.dtype is None else self.dtype.newbyteorder("=")
+        if tokens.dtype.newbyteorder("=") != wanted.newbyteorder("=") or tokens.dtype.kind not in "iu":
+            kind = "integers" if self.dtype is None else f"{wanted.name}, as dtype says"
+            raise ChunkReadError(path, f"holds {tokens.dtype.name}, not {kind}.", "Leave dtype out, or name this one")
         if tokens.ndim != 1:
             what = f"holds an array of shape {list(tokens.shape)}; tokens are one after another, in one dimension."
             raise ChunkReadError(path, what, "Arrays whose rows are samples are read by NumpyReader")
         return tokens
 
-    def _array(self, path: str) -> np.ndarray:
-        tokens = self._arrays.read_file(path)[0][self.name]
-        assert isinstance(tokens, np.ndarray)
-        wanted = tokens.dtype if self.dtype is None else self.dtype.newbyteorder("=")
-        if tokens.dtype != wanted or tokens.dtype.kind not in "iu":
-            kind = "integers" if self.dtype is None else f"{wanted.name}, as dtype says"
-            raise ChunkReadError(path, f"holds {tokens.dtype.name}, not {kind}.", "Leave dtype out, or name this one")
-        return tokens
-
     def _flat(self, path: str) -> np.ndarray:
         if self.dtype is None:
-            hint = "Pass dtype='uint16', or what they were written with"
-            raise ChunkReadError(path, "does not say of which dtype its tokens are.", hint)
+            raise _lacks_dtype(path)
         if packing_of(path):
             if self.mmap:
                 raise ChunkReadError(path, "is packed, and cannot be mapped.", "Pass mmap=False")
@@ -143,14 +210,15 @@ class TokenReader(DataReader):
             return self._read_flat(path, lambda num_tokens: (num_tokens,))
         return tokens.astype(self.dtype.newbyteorder("="), copy=False)
 
-    def _read_flat(self, path: str, shape_of: Callable[[int], tuple[int, ...]]) -> np.ndarray:
-        """Read the tokens from the start on that fill an array of the shape for as many tokens as there are."""
+    def _read_flat(self, path: str, shape_of: Callable[[int], tuple[int, ...]], *, first: int = 0) -> np.ndarray:
+        """Read the tokens from the first on that fill an array of the shape for as many tokens as there are."""
         assert self.dtype is not None
         num_bytes = os.path.getsize(path)
         self._check_size(path, num_bytes)
         tokens = self._memory.empty(shape_of(num_bytes // self.dtype.itemsize), self.dtype)
         wanted = tokens.reshape(-1).view(np.uint8).data
         with open(path, "rb", buffering=0) as file:
+            file.seek(first * self.dtype.itemsize)
             if fill(wanted, file) < len(wanted):
                 raise ChunkReadError(path, "became shorter while it was read.", "Fetch it again, or make it again")
         return tokens.astype(self.dtype.newbyteorder("="), copy=False)
@@ -165,3 +233,8 @@ class TokenReader(DataReader):
         if num_bytes % self.dtype.itemsize:
             what = f"has {num_bytes:,} bytes, which is no whole number of {self.dtype.name} tokens."
             raise ChunkReadError(path, what, "It was cut, or written with another dtype")
+
+
+def _lacks_dtype(path: str) -> ChunkReadError:
+    hint = "Pass dtype='uint16', or what they were written with"
+    return ChunkReadError(path, "does not say of which dtype its tokens are.", hint)

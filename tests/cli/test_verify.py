@@ -154,7 +154,7 @@ def test_a_link_to_nothing_and_a_disk_that_fails_are_unreadable(capsys, chunks, 
     (chunks / "chunk-0.jsonl").unlink()
     (chunks / "chunk-0.jsonl").symlink_to("gone")
 
-    def failing(path):
+    def failing(path, ranges=None):
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr("pyloader.files.verification.checksum_of", failing)

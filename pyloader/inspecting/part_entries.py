@@ -1,0 +1,40 @@
+"""What an index says of the parts of a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from pyloader.files import ChunkEntry, PartEntry, checksum_of
+from pyloader.part import Part, part_name
+
+__all__ = ["part_entries", "spread"]
+
+
+def part_entries(name: str, path: str, parts: Sequence[Part], *, checksums: bool) -> list[ChunkEntry]:
+    """Return the entries of a file's parts.
+
+    Args:
+      name: The file, as a manifest names it.
+      path: Where it is.
+      parts: All its parts, as its reader has found them.
+      checksums: Whether they are computed, of parts that say which bytes they are.
+    """
+    file_bytes = os.path.getsize(path)
+    return [
+        ChunkEntry(
+            file=part_name(name, part),
+            num_samples=part.num_samples,
+            # Where the bytes are not known, a share of the file by rows.
+            num_bytes=part.num_bytes or file_bytes * part.num_samples // parts[-1].stop,
+            checksum=checksum_of(path, part.ranges) if checksums and part.ranges else "",
+            part=PartEntry(file_bytes=file_bytes, ranges=part.ranges, detail=part.detail),
+        )
+        for part in parts
+    ]
+
+
+def spread(parts: Sequence[Part], most: int) -> list[Part]:
+    """Return some of the parts, the first and the last among them, as far apart from each other as can be."""
+    number = min(most, len(parts))
+    return [parts[index * (len(parts) - 1) // max(1, number - 1)] for index in range(number)]

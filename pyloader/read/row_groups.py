@@ -1,0 +1,67 @@
+"""Parts of Parquet files: runs of row groups, which are unpacked one by one, and never in pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pyloader.errors import ChunkReadError
+from pyloader.part import INDEX_AGAIN, Part, joined_ranges
+
+__all__ = ["groups_of_part", "parts_of_groups"]
+
+_MAGIC_BYTES, _TAIL_BYTES = 4, 8
+
+
+def parts_of_groups(footer: Any, file_bytes: int, chunk_bytes: int, chunk_samples: int | None) -> list[Part]:
+    """Return runs of row groups, each as long as the sizes allow, and of one group at least.
+
+    Args:
+      footer: What the end of the file says, as pyarrow gives it.
+      file_bytes: The size of the file.
+      chunk_bytes: The most that a run unpacks to.
+      chunk_samples: The most rows that it has instead; None goes by bytes.
+    """
+    ends = [(0, _MAGIC_BYTES), (file_bytes - footer.serialized_size - _TAIL_BYTES, file_bytes)]
+    most = chunk_bytes if chunk_samples is None else chunk_samples
+    parts: list[Part] = []
+    begin = first = rows = held = 0
+    ranges = [*ends]
+    for number in range(footer.num_row_groups):
+        group = footer.row_group(number)
+        size = group.total_byte_size if chunk_samples is None else group.num_rows
+        if rows and held + size > most:
+            parts.append(Part(first, rows, joined_ranges(ranges), {"groups": [begin, number]}))
+            begin, first, rows, held, ranges = number, first + rows, 0, 0, [*ends]
+        rows, held = rows + group.num_rows, held + size
+        ranges += _ranges_of(group)
+    if rows:
+        parts.append(Part(first, rows, joined_ranges(ranges), {"groups": [begin, footer.num_row_groups]}))
+    return parts
+
+
+def groups_of_part(footer: Any, path: str, part: Part) -> Sequence[int]:
+    """Return the numbers of a part's row groups.
+
+    Raises:
+      ChunkReadError: the file has no such groups, or they have other rows.
+    """
+    match part.detail:
+        case {"groups": [int(begin), int(stop)]} if 0 <= begin < stop <= footer.num_row_groups:
+            rows = [footer.row_group(number).num_rows for number in range(stop)]
+            if (sum(rows[:begin]), sum(rows)) == (part.first, part.stop):
+                return list(range(begin, stop))
+    what = f"has no row groups of rows {part.first:,} to {part.stop:,}, as its index says."
+    raise ChunkReadError(path, what, INDEX_AGAIN)
+
+
+def _ranges_of(group: Any) -> list[tuple[int, int]]:
+    """Return the bytes of a row group's columns."""
+    ranges = []
+    for number in range(group.num_columns):
+        column = group.column(number)
+        places = [column.data_page_offset]
+        if column.has_dictionary_page and column.dictionary_page_offset:
+            places.append(column.dictionary_page_offset)
+        ranges.append((min(places), min(places) + column.total_compressed_size))
+    return ranges
