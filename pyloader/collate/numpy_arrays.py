@@ -118,8 +118,14 @@ def as_numbers(name: str, values: list[Any], *, rows: Sequence[Any] | None = Non
     return array
 
 
-def as_dtype(name: str, values: Column, dtype: np.dtype) -> np.ndarray:
+def as_dtype(name: str, values: Column, dtype: np.dtype, *, lengths: np.ndarray | None = None) -> np.ndarray:
     """Return a column of numbers with another dtype: floats may be rounded, ints and bools must stay what they are.
+
+    Args:
+      name: The column.
+      values: Its numbers.
+      dtype: Theirs to be.
+      lengths: How many of them each row has, int64 of shape [rows]: errors count by rows.  None where it is one.
 
     Raises:
       CollateError: the column does not hold numbers, or `dtype` cannot hold one of them.
@@ -133,7 +139,8 @@ def as_dtype(name: str, values: Column, dtype: np.dtype) -> np.ndarray:
         lost = converted != values if dtype.kind in "biu" else np.isinf(converted) & ~np.isinf(values)
     if lost.any():
         place = tuple(int(index[0]) for index in lost.nonzero())
-        raise CollateError(f"{name!r} has {values[place]} in row {place[0]}, which {dtype} cannot hold.")
+        row = place[0] if lengths is None else int(np.searchsorted(np.cumsum(lengths), place[0], side="right"))
+        raise CollateError(f"{name!r} has {values[place]} in row {row}, which {dtype} cannot hold.")
     return converted
 
 

@@ -105,6 +105,8 @@ class PaddingDataCollator(DataCollator):
         if lengths.max() > width:
             rows, lengths = [row[:width] for row in rows], np.minimum(lengths, width)
         values = self._values(name, rows, pad_value)
+        if name in self._to_arrays.dtypes:
+            values = as_dtype(name, values, self._to_arrays.dtypes[name], lengths=lengths)
         present = np.arange(width) < lengths[:, None]
         padded = np.full((*present.shape, *values.shape[1:]), _fitting(name, pad_value, values.dtype), values.dtype)
         padded[present] = values
@@ -112,15 +114,17 @@ class PaddingDataCollator(DataCollator):
 
     def _pad_ragged(self, name: str, column: Ragged, pad_value: float) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows as one array, and the bool array [rows, width] of where they are."""
-        values, starts, lengths = column.spanned, column.offsets[:-1] - column.offsets[0], column.lengths
+        values, lengths = column.spanned, column.lengths
         width = self._width(name, lengths)
         if name in self._to_arrays.dtypes:
-            values = as_dtype(name, values, self._to_arrays.dtypes[name])
-        fill = _fitting(name, pad_value, values.dtype)
-        padded = _windows(values, starts, width, min(width, int(lengths.max(initial=0))))
-        present = np.arange(width) < lengths[:, None]
-        np.copyto(padded, fill, where=~present)
-        return padded, present
+            values = as_dtype(name, values, self._to_arrays.dtypes[name], lengths=lengths)
+        padded = _windows(values, column.offsets[:-1] - column.offsets[0], width)
+        # Each row's places are a part of these: first those of its values, then those of the padding.
+        places = _all_windows(np.arange(2 * width) < width, width)[width - np.minimum(lengths, width)]
+        shortest = int(lengths.min(initial=width))
+        fill = np.asarray(_fitting(name, pad_value, values.dtype)).astype(values.dtype)
+        np.copyto(padded[:, shortest:], fill, where=~places[:, shortest:])
+        return padded, places
 
     def _width(self, name: str, lengths: np.ndarray) -> int:
         """Return how long the padded rows are."""
@@ -136,28 +140,32 @@ class PaddingDataCollator(DataCollator):
         """Return the items of all rows, one after another."""
         if isinstance(rows[0], np.ndarray):
             check_arrays_alike(name, rows, first_axis=1)
-            values = np.concatenate(rows)
-        else:
-            items = list(chain.from_iterable(rows))
-            values = as_numbers(name, items, rows=rows) if items else np.array([], np.asarray(pad_value).dtype)
-        dtypes = self._to_arrays.dtypes
-        return as_dtype(name, values, dtypes[name]) if name in dtypes else values
+            return np.concatenate(rows)
+        items = list(chain.from_iterable(rows))
+        return as_numbers(name, items, rows=rows) if items else np.array([], np.asarray(pad_value).dtype)
 
 
-def _windows(values: np.ndarray, starts: np.ndarray, width: int, used: int) -> np.ndarray:
-    """Return an array [rows, width] that holds, from the left, the `used` values from each start on: what follows a row
-    as far as it is shorter, and anything beyond `used`.
+def _windows(values: np.ndarray, starts: np.ndarray, width: int) -> np.ndarray:
+    """Return an array [rows, width] of the values from each start on, those of later rows too; at the end, of any.
 
-    Windows of equal length are copied as a whole, without an index for each value.
+    Windows of one width are copied as wholes; an index for each value would be slower than what it copies.
     """
-    num_whole = int(np.searchsorted(starts, len(values) - used, side="right"))  # before the last values
-    padded = np.empty((len(starts), width), values.dtype)
-    if used and num_whole:
-        windows = np.lib.stride_tricks.sliding_window_view(values, used)
-        padded[:num_whole, :used] = windows[starts[:num_whole]]
-    if used and num_whole < len(starts):
-        padded[num_whole:, :used] = values.take(starts[num_whole:, None] + np.arange(used), mode="clip")
+    last = len(values) - width  # where the last whole window begins
+    if last < 0:
+        short = np.empty((len(starts), width), values.dtype)
+        if len(values):
+            values.take(starts[:, None] + np.arange(width), mode="clip", out=short)
+        return short
+    padded: np.ndarray = _all_windows(values, width)[np.minimum(starts, last)]
+    cut = int(np.searchsorted(starts, last, side="right"))
+    padded[cut:] = values.take(starts[cut:, None] + np.arange(width), mode="clip")
     return padded
+
+
+def _all_windows(values: np.ndarray, width: int) -> np.ndarray:
+    """Return a view of all windows of one width: NumPy's own takes longer to be made than they to be copied."""
+    shape = (len(values) - width + 1, width)
+    return np.ndarray(shape, values.dtype, values, strides=values.strides * 2)
 
 
 def _holds_rows(values: Column) -> TypeGuard[list[Any]]:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pyloader.collate import NumpyDataCollator
 from pyloader.errors import CollateError
+from pyloader.ragged import Ragged
 
 
 def collate(values, **options):
@@ -191,3 +192,15 @@ def test_a_dtype_that_cannot_hold_a_number_is_refused_with_the_row(values, dtype
 def test_a_dtype_for_a_column_that_is_not_there_is_refused():
     with pytest.raises(CollateError, match="dtypes names the column 'lable'; the batch has 'x'"):
         collate([1], dtypes={"lable": "int32"})
+
+
+def test_ragged_rows_of_numbers_are_an_error_that_names_what_pads_them():
+    column = Ragged.from_rows([[1, 2, 3], [4]])
+    with pytest.raises(CollateError, match=r"'x' is ragged, with rows of 1 to 3 numbers\. Use PaddingDataCollator"):
+        collate(column)
+    with pytest.raises(CollateError, match=r"'x' is ragged\. Use PaddingDataCollator"):
+        collate(column[:0])
+
+
+def test_ragged_rows_of_bytes_become_a_list_of_them():
+    assert collate(Ragged.from_rows([b"ab", b""])) == [b"ab", b""]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pyloader.collate import NumpyDataCollator, PaddingDataCollator
 from pyloader.errors import CollateError
+from pyloader.ragged import Ragged
 
 
 def pad(rows, *arguments, **options):
@@ -175,3 +176,46 @@ def test_padding_that_is_no_number_is_refused(pad_value):
 def test_options_that_contradict_each_other_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         PaddingDataCollator(**options)
+
+
+@given(
+    st.lists(st.integers(0, 9), max_size=12),
+    st.sampled_from([{}, {"length": 4, "truncate": True}, {"length": 40}, {"multiple_of": 8}]),
+    st.sampled_from(["uint8", "int64", "float32", "bool"]),
+    st.integers(0, 3),
+)
+def test_ragged_rows_are_padded_as_lists_of_arrays_are(lengths, options, dtype, start):
+    column = Ragged(np.arange(1, sum(lengths) + 6).astype(dtype), 3 + np.cumsum([0, *lengths]))[start:]
+    collator = PaddingDataCollator(1, mask=True, **options)
+    found = collator.collate_batch({"ids": column})
+    if not len(column):
+        assert found["ids"].shape == (0, options.get("length", 0))
+        return
+    np.testing.assert_equal(found, collator.collate_batch({"ids": [column[row] for row in range(len(column))]}))
+    assert found["ids"].dtype == dtype
+    assert found["ids"].flags.writeable
+    assert found["ids"].flags.c_contiguous
+
+
+def test_ragged_rows_get_the_dtype_that_is_wanted_and_are_checked_as_lists_are():
+    column = Ragged.from_rows([[1, 2, 3], [], [300]])
+    batch = PaddingDataCollator(dtypes={"ids": "uint16"}).collate_batch({"ids": column})
+    assert batch["ids"].dtype == np.uint16
+    with pytest.raises(CollateError, match=r"'ids' has 300 in row 2, which uint8 cannot hold"):
+        PaddingDataCollator(dtypes={"ids": "uint8"}).collate_batch({"ids": column})
+    with pytest.raises(CollateError, match=r"'ids' has 300 in row 2, which uint8 cannot hold"):
+        PaddingDataCollator(dtypes={"ids": "uint8"}).collate_batch({"ids": column.to_list()})
+    with pytest.raises(CollateError, match=r"'ids' has 3 numbers in row 0, more than length=2"):
+        PaddingDataCollator(length=2).collate_batch({"ids": column})
+    with pytest.raises(CollateError, match=r"pad_value=-1 does not fit among the numbers of 'ids', which are uint8"):
+        PaddingDataCollator(-1).collate_batch({"ids": Ragged.from_rows([[1]], dtype="uint8")})
+    with pytest.raises(CollateError, match="'ids_mask'"):
+        PaddingDataCollator(mask=True).collate_batch({"ids": column, "ids_mask": [1, 2]})
+
+
+def test_ragged_bytes_are_padded_only_where_they_are_named():
+    column = Ragged.from_rows([b"ab", b"c"])
+    assert PaddingDataCollator().collate_batch({"image": column}) == {"image": [b"ab", b"c"]}
+    batch = PaddingDataCollator({"image": 0}).collate_batch({"image": column, "ids": Ragged.from_rows([b"", b""])})
+    assert batch["image"].tolist() == [[97, 98], [99, 0]]
+    assert batch["ids"] == [b"", b""]
