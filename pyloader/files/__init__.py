@@ -1,7 +1,7 @@
 """Which chunk files exist, and how to open one."""
 
 from pyloader.files.cache import Pinned
-from pyloader.files.chunk_directories import chunk_bytes
+from pyloader.files.chunk_directories import chunk_bytes, file_spans, is_chunk_directory
 from pyloader.files.chunk_list import ChunkList, fingerprint_of, form_of
 from pyloader.files.coming import INPUTS_NAME, NEXT_NAME, STAGING_NAME, VERSIONS_NAME, coming_chunks
 from pyloader.files.compressors import chunk_room, open_packed, packing_of
@@ -98,11 +98,13 @@ __all__ = [
     "difference_of_versions",
     "encode_manifest",
     "encode_versions",
+    "file_spans",
     "find_manifests",
     "fingerprint_of",
     "form_of",
     "in_version_of",
     "index_name",
+    "is_chunk_directory",
     "is_chunk_name",
     "is_in_saved_dataset",
     "is_index_of_file",

@@ -16,7 +16,7 @@ import xxhash
 
 from pyloader.columns import ColumnSpec
 from pyloader.errors import ManifestError
-from pyloader.files.chunk_directories import chunk_files
+from pyloader.files.chunk_directories import FileSpan, chunk_files, file_spans, spans_within
 from pyloader.files.entries import ChunkEntry, PartSizes, problem_with_part, problem_with_parts
 from pyloader.files.no_room import no_room
 
@@ -201,15 +201,12 @@ def checksum_of(path: str | os.PathLike[str], ranges: Iterable[tuple[int, int]] 
     """
     digest = xxhash.xxh3_64()
     root = Path(path)
-    if ranges is not None and not root.is_dir():
-        with open(root, "rb", buffering=0) as stream:
-            for start, stop in ranges:
-                stream.seek(start)
-                while start < stop and (block := stream.read(min(_BLOCK_BYTES, stop - start))):
-                    digest.update(block)
-                    start += len(block)
-        return f"xxh3:{digest.hexdigest()}"
     is_directory = root.is_dir()
+    if ranges is not None:
+        files = file_spans(root) if is_directory else [FileSpan("", 0, os.path.getsize(root))]
+        for file in itertools.chain.from_iterable(spans_within(files, *some) for some in ranges):
+            _digest_span(digest, root / file.name, file.start, file.stop)
+        return f"xxh3:{digest.hexdigest()}"
     for name in sorted(name for name, _ in chunk_files(root)) if is_directory else [""]:
         if is_directory:
             digest.update(os.fsencode(name) + b"\0")
@@ -217,6 +214,14 @@ def checksum_of(path: str | os.PathLike[str], ranges: Iterable[tuple[int, int]] 
             while block := stream.read(_BLOCK_BYTES):
                 digest.update(block)
     return f"xxh3:{digest.hexdigest()}"
+
+
+def _digest_span(digest: xxhash.xxh3_64, path: Path, start: int, stop: int) -> None:
+    with open(path, "rb", buffering=0) as stream:
+        stream.seek(start)
+        while start < stop and (block := stream.read(min(_BLOCK_BYTES, stop - start))):
+            digest.update(block)
+            start += len(block)
 
 
 def sorted_and_checked(path: str | os.PathLike[str], manifest: Manifest) -> Manifest:
@@ -257,12 +262,14 @@ def _makes_sense(column: ColumnSpec) -> bool:
         return not column.dtype and not column.item_shape
     try:
         dtype = np.dtype(column.dtype)
+        if (column.kind, dtype.str) == ("ragged", "|S0"):
+            return not column.item_shape
         np.dtype((dtype, column.item_shape))
         np.empty((0, *column.item_shape), dtype)
     except Exception:  # NumPy reads a dtype's text in many ways, and each has errors of its own
         return False
     if column.kind == "ragged":
-        return bool(column.dtype) and not column.item_shape and (dtype.str == "|S0" or dtype.kind in "biufcmM")
+        return bool(column.dtype) and not column.item_shape and dtype.kind in "biufcmM"
     return bool(column.dtype) and dtype.itemsize > 0 and not dtype.hasobject and min(column.item_shape, default=0) >= 0
 
 

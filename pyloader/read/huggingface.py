@@ -53,7 +53,7 @@ class HuggingFaceReader(RaggedTableReader):
         """
         with _open(path) as (file, size):
             _, batches, _ = batches_of_stream(file, path, size)
-            return self._read(path, file, [(0, size)]), sum(batch.num_rows for batch in batches)
+            return self._columns_in(path, file, [(0, size)]), sum(batch.num_rows for batch in batches)
 
     def find_parts(self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None) -> list[Part] | None:
         """Find parts of whole record batches, of which only the headers are read.
@@ -80,7 +80,7 @@ class HuggingFaceReader(RaggedTableReader):
     def read_part(self, path: str, part: Part) -> tuple[Columns, int]:
         """Read the part's record batches; see `read_file`."""
         with _open(path) as (file, _):
-            return self._read(path, file, part.ranges), part.num_samples
+            return self._columns_in(path, file, part.ranges), part.num_samples
 
     def class_names(self, path: str) -> dict[str, list[str]]:
         """Return what class labels mean: by column, the name of each number.
@@ -93,7 +93,7 @@ class HuggingFaceReader(RaggedTableReader):
             features = _features(pyarrow.ipc.open_stream(file).schema)
         return {name: list(said["names"]) for name, said in features.items() if said.get("_type") == "ClassLabel"}
 
-    def _read(self, path: str, file: Any, ranges: Sequence[tuple[int, int]]) -> Columns:
+    def _columns_in(self, path: str, file: Any, ranges: Sequence[tuple[int, int]]) -> Columns:
         pyarrow = import_optional("pyarrow", wanted_by="HuggingFaceReader")
         with _damage_named(path):
             stream = pyarrow.ipc.open_stream(pyarrow.BufferReader(_bytes_in(file, path, ranges)))

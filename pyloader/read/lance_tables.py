@@ -9,8 +9,8 @@ from typing import Any
 
 from pyloader.columns import Columns
 from pyloader.errors import ChunkReadError, PyLoaderError, import_optional
-from pyloader.files import Room
-from pyloader.part import Part
+from pyloader.files import Room, file_spans
+from pyloader.part import Part, joined_ranges
 from pyloader.read.parquet import counted
 from pyloader.read.ragged_tables import RaggedTableReader
 from pyloader.read.row_parts import cut_rows
@@ -58,7 +58,19 @@ class LanceReader(RaggedTableReader):
                 chunk_bytes=chunk_bytes,
                 chunk_samples=chunk_samples,
             )
-            return [Part(first, stop - first, (), {"version": dataset.version}) for first, stop in cuts]
+            spans = file_spans(path)
+            beside = [(start, end) for name, start, end in spans if not name.startswith("data/")]
+            held = {name: (start, end) for name, start, end in spans if name.startswith("data/")}
+            detail = {"version": dataset.version}
+            return [
+                Part(
+                    first,
+                    stop - first,
+                    joined_ranges([*beside, *(held[name] for name in _files(dataset, first, stop))]),
+                    detail,
+                )
+                for first, stop in cuts
+            ]
 
     def read_part(self, path: str, part: Part) -> tuple[Columns, int]:
         """Read the part's rows in the version that was indexed; see `read_file`."""
@@ -78,19 +90,31 @@ class LanceReader(RaggedTableReader):
         room, batches = Room(path), []
         step = int(room.limit // _BATCHES_IN_ROOM // max(1, _row_bytes(path, dataset)))
         step = min(max(step, _LEAST_ROWS), _MOST_ROWS)
-        begin = 0
-        for fragment in dataset.get_fragments():
-            count = fragment.count_rows()
-            low, high = max(first, begin) - begin, min(stop, begin + count) - begin
-            begin += count
-            if low >= high:
-                continue
+        for fragment, low, high in _rows_within(dataset, first, stop):
             found = fragment.to_batches(
                 columns=columns, offset=low, limit=high - low, batch_size=step, batch_readahead=1
             )
             batches += [counted(batch, room) for batch in found]
         schema = dataset.schema if columns is None else pyarrow.schema([dataset.schema.field(name) for name in columns])
         return self.columns_of(path, pyarrow.Table.from_batches(batches, schema))
+
+
+def _rows_within(dataset: Any, first: int, stop: int) -> Iterator[tuple[Any, int, int]]:
+    """Yield (fragment, first row in it, the one after the last) for the fragments that hold these rows."""
+    begin = 0
+    for fragment in dataset.get_fragments():
+        count = fragment.count_rows()
+        low, high = max(first, begin) - begin, min(stop, begin + count) - begin
+        if low < high:
+            yield fragment, low, high
+        begin += count
+
+
+def _files(dataset: Any, first: int, stop: int) -> set[str]:
+    """Return the files that hold these rows."""
+    return {
+        f"data/{file.path}" for fragment, _, _ in _rows_within(dataset, first, stop) for file in fragment.metadata.files
+    }
 
 
 def _row_bytes(path: str, dataset: Any) -> float:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import IO, Any, Protocol
 
 from pyloader.errors import ChunkReadError
+from pyloader.files import file_spans
 from pyloader.read.zarr_metadata import ZarrError
 
 __all__ = ["ZarrPlace", "open_place"]
@@ -42,7 +43,7 @@ class ZarrPlace(Protocol):
         """Return some bytes of a file that is there; fewer where it ends before."""
 
     def ranges(self, keys: Iterable[str]) -> list[tuple[int, int]]:
-        """Return where in the zip file these files lie, and all that leads there; nothing of a directory."""
+        """Return where these files lie, and all that leads there, in bytes of the zip file or of the directory."""
 
 
 @contextmanager
@@ -101,6 +102,11 @@ class _Files:
 
 
 class _Directory(_Files):
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self._spans: dict[str, tuple[int, int]] | None = None
+        self._metadata: set[str] = set()
+
     def names(self) -> list[str]:
         there = sorted(entry.name for entry in os.scandir(self._path) if entry.is_dir())
         return [name for name in there if self.said(name) is not None]
@@ -116,7 +122,10 @@ class _Directory(_Files):
         return open(os.path.join(self._path, key), "rb")
 
     def ranges(self, keys: Iterable[str]) -> list[tuple[int, int]]:
-        return []
+        if self._spans is None:
+            self._spans = {name: (start, stop) for name, start, stop in file_spans(self._path)}
+            self._metadata = {name for name in self._spans if name.rpartition("/")[2] in _METADATA}
+        return [self._spans[name] for name in self._metadata.union(keys) & self._spans.keys()]
 
 
 class _Archive(_Files):
