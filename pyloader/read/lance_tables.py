@@ -140,7 +140,8 @@ def _reading(path: str, version: int | None) -> Iterator[Any]:
     except BaseException as exc:  # a panic of Rust is no Exception
         if not isinstance(exc, Exception) and type(exc).__name__ != "PanicException":
             raise
-        if isinstance(exc, MemoryError) or (isinstance(exc, OSError) and exc.errno is not None):
+        is_of_disk = isinstance(exc, OSError) and exc.errno is not None and not isinstance(exc, FileNotFoundError)
+        if isinstance(exc, MemoryError) or is_of_disk:
             raise
         said = str(exc).partition("\n")[0].strip().rstrip(".")[:500]
         what = f"is damaged, or no Lance dataset ({said})."
@@ -154,4 +155,4 @@ def _check_place(dataset: Any, path: str) -> None:
         elsewhere += [file.path for file in fragment.metadata.files if os.path.basename(file.path) != file.path]
     if elsewhere:
         what = f"takes its rows from elsewhere, {elsewhere[0][:255]!r}, and nothing outside of it is opened."
-        raise ChunkReadError(path, what, "Copy it whole: dataset.deep_clone()")
+        raise ChunkReadError(path, what, "Copy it whole: dataset.deep_clone('copy.lance', dataset.version)")

@@ -80,6 +80,9 @@ def array_of_v2(said: Mapping[str, Any]) -> ZarrArray:
     unequal = filters.pop(0) if filters and filters[0].get("id") in _UNEQUAL_CODECS else {}
     if unequal and filters:
         raise ZarrError("has filters beside rows of unequal length.")
+    if said.get("dtype") == "|O" and not unequal:
+        how = f"by {filters[0].get('id')!r}" if filters else "nobody says how"
+        raise ZarrError(f"holds Python objects, stored {how}, which are not read.")
     dtype = _plain_dtype(unequal.get("dtype", "u1") if unequal else said.get("dtype"))
     compressor = said.get("compressor")
     if compressor is not None and not isinstance(compressor, dict):
@@ -198,8 +201,6 @@ def _v3_dtype(said: Any) -> tuple[np.dtype[Any], str]:
 
 
 def _plain_dtype(said: Any) -> np.dtype[Any]:
-    if said == "|O":
-        raise ZarrError("holds Python objects without saying how they were stored.")
     if not isinstance(said, str):
         raise ZarrError(f"holds compounds ({str(said)[:80]}), which are not read.")
     try:
