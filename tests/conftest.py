@@ -26,15 +26,17 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep a quarter of the laws' tests over a store, drawn anew in each run, unless all are asked for."""
+    """Keep a share of the laws' tests over some sources, drawn anew in each run, unless all are asked for."""
 
-    def is_stored(item: pytest.Item) -> bool:
+    def source_of(item: pytest.Item) -> str:
         callspec = getattr(item, "callspec", None)
-        return callspec is not None and callspec.params.get("source") == "stored"
+        return "" if callspec is None else str(callspec.params.get("source"))
 
-    stored = [item for item in items if is_stored(item)]
-    kept = drawn(stored, -(-len(stored) // 4)) if len(stored) > 4 else stored
-    left_out = {id(item) for item in stored} - {id(item) for item in kept}
+    left_out: set[int] = set()
+    for source, share in (("stored", 4), ("parts", 6)):
+        over = [item for item in items if source_of(item) == source]
+        kept = drawn(over, -(-len(over) // share)) if len(over) > share else over
+        left_out |= {id(item) for item in over} - {id(item) for item in kept}
     config.hook.pytest_deselected(items=[item for item in items if id(item) in left_out])
     items[:] = [item for item in items if id(item) not in left_out]
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from pyloader import DataLoader, DataReader
+from pyloader import DataLoader, DataReader, Part
 
 
 class NumberedReader(DataReader):
-    """Reads a chunk that says "START COUNT": samples START .. START + COUNT - 1.
+    """Reads a chunk that says "START COUNT": samples START .. START + COUNT - 1; or a part of it.
 
     Args:
       text: Adds a column of strings, so that batches are made one by one and not sliced.
@@ -25,6 +25,14 @@ class NumberedReader(DataReader):
 
     def read_file(self, path: str) -> tuple[dict[str, Any], int]:
         start, count = map(int, Path(path).read_text().split())
+        return self._samples(start, count)
+
+    def read_part(self, path: str, part: Part) -> tuple[dict[str, Any], int]:
+        start, count = map(int, Path(path).read_text().split())
+        assert part.stop <= count
+        return self._samples(start + part.first, part.num_samples)
+
+    def _samples(self, start: int, count: int) -> tuple[dict[str, Any], int]:
         ids = np.arange(start, start + count)
         columns: dict[str, Any] = {"id": ids, "row": np.stack([ids, -ids], axis=1).astype(np.float32)}
         if self.text:

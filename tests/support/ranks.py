@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from numbered import NumberedReader, write_chunks
 
 from pyloader import DataLoader, DataReader, World
-from pyloader.files import ChunkEntry, Manifest, write_manifest
+from pyloader.files import ChunkEntry, Manifest, PartEntry, PartSizes, write_manifest
 
 PLENTY = 10_000
 
@@ -24,6 +25,26 @@ def write_counted(directory: Path, counts: Sequence[int]) -> Path:
     )
     write_manifest(directory / "manifest.json", Manifest(columns=(), reader="numbered", chunks=chunks))
     return directory
+
+
+def write_parts(directory: Path, counts: Sequence[int]) -> Path:
+    """Write one file of numbered samples, and its index with parts of these counts; return the file."""
+    write_chunks(directory, [sum(counts)])
+    (file,) = directory.iterdir()
+    size, ends = file.stat().st_size, itertools.accumulate(counts)
+    chunks = tuple(
+        ChunkEntry(
+            file=f"{file.name}[{stop - count}:{stop}]",
+            num_samples=count,
+            num_bytes=size,
+            part=PartEntry(file_bytes=size, ranges=((0, size),)),
+        )
+        for count, stop in zip(counts, ends, strict=True)
+        if count
+    )
+    manifest = Manifest(columns=(), reader="numbered", chunks=chunks, part_sizes=PartSizes(chunk_bytes=size))
+    write_manifest(f"{file}.manifest.json", manifest)
+    return file
 
 
 def rank_loaders(

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from item_numbers import Numbers
 from numbered import NumberedReader, write_chunks
-from ranks import write_counted
+from ranks import write_counted, write_parts
 from store_server import StoreServer
 
 import pyloader
 import pyloader.indexed
 from pyloader import Dataset
 
-__all__ = ["SOURCES", "Chunks", "Items", "StoredChunks", "source"]
+__all__ = ["SOURCES", "Chunks", "Items", "Parts", "StoredChunks", "source"]
 
 OnIds: TypeAlias = "Callable[[np.ndarray], object]"  # called with sample numbers; what it raises is the user's error
 
@@ -65,13 +65,17 @@ class Chunks:
         key = counted, tuple(counts)
         if key not in self._directories:
             place = self._root / str(len(self._directories))
-            self._directories[key] = write_counted(place, counts) if counted else write_chunks(place, counts)
+            self._directories[key] = self.write(place, counts, counted=counted)
         if window is not None:
             options |= {"shuffle": True, "shuffle_window": window, "max_queue_size": window + 1 + ahead}
         on_encode = on_sample or on_batch
         dataset = None if on_encode is None else _Encoding(on_encode)
         options |= self.where(self._directories[key])
         return pyloader.DataLoader(_Reading(on_read, text=text), dataset, **options)
+
+    def write(self, place: Path, counts: Sequence[int], *, counted: bool) -> Path:
+        """Write the chunks into the directory `place`, and return what a loader is given of them."""
+        return write_counted(place, counts) if counted else write_chunks(place, counts)
 
     def where(self, directory: Path) -> dict[str, Any]:
         """Return the options that say where the chunks of a directory are."""
@@ -80,6 +84,19 @@ class Chunks:
     def place_of(self, sample: int, *, batch_size: int) -> str:
         """Return how an error names the place where a sample is read, in chunks of 10 that are not shuffled."""
         return f"chunk-{sample // 10:04d}.numbered"
+
+
+class Parts(Chunks):
+    """The same samples in one file, whose parts are the chunks."""
+
+    def write(self, place: Path, counts: Sequence[int], *, counted: bool) -> Path:
+        """Write the file, and its index, which always has counts."""
+        del counted
+        return write_parts(place, counts)
+
+    def place_of(self, sample: int, *, batch_size: int) -> str:
+        """Return how an error names the part where a sample is read."""
+        return f"chunk-0000.numbered[{sample // 10 * 10}:{sample // 10 * 10 + 10}]"
 
 
 class StoredChunks(Chunks):
@@ -149,8 +166,8 @@ class _Reading(NumberedReader):
         super().__init__(**options)
         self._on_read = on_read
 
-    def read_file(self, path: str) -> tuple[dict[str, Any], int]:
-        columns, count = super().read_file(path)
+    def _samples(self, start: int, count: int) -> tuple[dict[str, Any], int]:
+        columns, count = super()._samples(start, count)
         self._on_read(columns["id"])
         return columns, count
 
@@ -173,7 +190,7 @@ class _Transform:
         return rows
 
 
-SOURCES = {"chunks": Chunks, "stored": StoredChunks, "items": Items}
+SOURCES = {"chunks": Chunks, "parts": Parts, "stored": StoredChunks, "items": Items}
 
 
 @pytest.fixture(scope="session", params=SOURCES)

@@ -125,7 +125,7 @@ def test_close_waits_for_the_call_in_progress_and_then_gives_up(source, caplog, 
     with caplog.at_level(logging.WARNING, "pyloader"):
         loader.close()
     assert time.monotonic() - begun < 10
-    assert re.search(rf"still running, and left behind: .*{place} for 0 s", caplog.text)
+    assert re.search(rf"still running, and left behind: .*{re.escape(place)} for 0 s", caplog.text)
     release.set()
     for thread in mine:
         thread.join(timeout=5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from pathlib import Path
 
@@ -142,7 +143,7 @@ def test_silence_becomes_an_error_that_names_the_place(source):
         next(loader)
         next(loader)
         threading.Timer(0.5, release.set).start()  # so that closing the threads need not wait
-        with pytest.raises(StallError, match=rf"(?s)stall_timeout_seconds=0.2.*{place} for.*stuck"):
+        with pytest.raises(StallError, match=rf"(?s)stall_timeout_seconds=0.2.*{re.escape(place)} for.*stuck"):
             next(loader)
     finally:
         release.set()
