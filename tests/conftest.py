@@ -28,15 +28,15 @@ def pytest_collection_finish() -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep a share of the laws' tests over some sources, drawn anew in each run, unless all are asked for."""
 
-    def source_of(item: pytest.Item) -> str:
+    def source_of(item: pytest.Item) -> object:
         callspec = getattr(item, "callspec", None)
-        return "" if callspec is None else str(callspec.params.get("source"))
+        return None if callspec is None else callspec.params.get("source")
 
     left_out: set[int] = set()
-    for source, share in (("stored", 4), ("parts", 6)):
-        over = [item for item in items if source_of(item) == source]
-        kept = drawn(over, -(-len(over) // share)) if len(over) > share else over
-        left_out |= {id(item) for item in over} - {id(item) for item in kept}
+    for source, one_in in (("parts", 6), ("ragged", 8), ("stored", 4)):
+        over_it = [item for item in items if source_of(item) == source]
+        kept = drawn(over_it, -(-len(over_it) // one_in)) if len(over_it) > 4 else over_it
+        left_out |= {id(item) for item in over_it} - {id(item) for item in kept}
     config.hook.pytest_deselected(items=[item for item in items if id(item) in left_out])
     items[:] = [item for item in items if id(item) not in left_out]
 

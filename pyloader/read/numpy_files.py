@@ -26,6 +26,7 @@ from pyloader.files import (
 from pyloader.files.mapping import MappedFiles
 from pyloader.machine.memory import RecycledMemory
 from pyloader.part import INDEX_AGAIN, Part, joined_ranges, row_spans
+from pyloader.ragged import Ragged
 
 __all__ = ["NumpyReader", "can_be_mapped", "fill", "map_npy", "npy_ranges", "read_npy", "read_npy_rows"]
 
@@ -37,6 +38,9 @@ class NumpyReader(DataReader):
 
     .npy is one column, .npz one per member, and a directory called *.columns one per .npy in it, called as the file is
     without its suffix: for dense data, the fastest form there is.  A .npy may be packed (.npy.zst).
+
+    NAME.values.npy and NAME.offsets.npy in a *.columns are one column NAME, a `Ragged`: of bytes where the values are
+    of dtype "S1", else of numbers.
 
     Arrays come out writable, in C order and in the machine's byte order.
 
@@ -66,15 +70,16 @@ class NumpyReader(DataReader):
         """Read, or map, the arrays.
 
         Returns:
-          The columns, each an array of shape [num_samples, ...], and num_samples.
+          The columns, each an array of shape [num_samples, ...] or a `Ragged`, and num_samples.
 
         Raises:
           ChunkReadError: a file is cut, damaged, too long, holds Python objects (pickles) or no array at all; the
-            columns have different lengths.
+            columns have different lengths; offsets fall, or go beyond the values.
         """
+        arrays: Columns
         if suffix_of(path) == ".columns" or os.path.isdir(path):
             files = _column_files(path)
-            arrays = {name: self._array(os.path.join(path, file)) for name, file in files.items()}
+            arrays, files = _joined(path, {name: self._array(os.path.join(path, files[name])) for name in files}, files)
         elif suffix_of(path) == ".npz":
             arrays, files = self._members(path)
         else:
@@ -84,7 +89,7 @@ class NumpyReader(DataReader):
             if len(other) != len(array):
                 what = f"{files[first]} has {len(array):,} rows and {files[name]} has {len(other):,}."
                 raise ChunkReadError(path, what, "Columns must have the same length")
-        return dict(arrays), len(array)
+        return arrays, len(array)
 
     def find_parts(self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None) -> list[Part] | None:
         """Find spans of rows in a .npy that is not packed, by its header; in C order, or of one axis.
@@ -122,10 +127,10 @@ class NumpyReader(DataReader):
             raise ChunkReadError(path, "is packed, and cannot be mapped.", "Pass mmap=False")
         return _usual(self._mapped.array(path, map_npy))
 
-    def _members(self, path: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    def _members(self, path: str) -> tuple[Columns, dict[str, str]]:
         if self.mmap:
             raise ChunkReadError(path, "cannot be mapped.", "Pass mmap=False, or keep the arrays as .columns")
-        arrays: dict[str, np.ndarray] = {}
+        arrays: Columns = {}
         opened = open_chunk(path, "rb")
         try:
             with opened, zipfile.ZipFile(opened) as archive:
@@ -314,6 +319,30 @@ def _column_files(path: str) -> dict[str, str]:
     if not files:
         raise ChunkReadError(path, "holds no .npy files.")
     return files
+
+
+def _joined(path: str, arrays: dict[str, np.ndarray], files: dict[str, str]) -> tuple[Columns, dict[str, str]]:
+    """Return the columns, sorted, with one for the values and the offsets of a ragged one; and where each is."""
+    columns: Columns = dict(arrays)
+    places = dict(files)
+    for name in [each.removesuffix(".values") for each in arrays if each.endswith(".values")]:
+        if f"{name}.offsets" not in arrays:
+            continue
+        of_values, of_offsets = files[f"{name}.values"], files[f"{name}.offsets"]
+        if name in arrays:
+            what = f"holds the column {name!r} twice, in {files[name]} and {of_values}."
+            raise ChunkReadError(path, what, "Leave one out")
+        values, offsets = arrays[f"{name}.values"], arrays[f"{name}.offsets"]
+        is_bytes = values.dtype == "S1" and values.ndim == 1
+        try:
+            columns[name] = Ragged(values.view(np.uint8) if is_bytes else values, offsets, is_bytes=is_bytes)
+        except (TypeError, ValueError) as exc:
+            what = f"{of_values} and {of_offsets} are not the column {name!r}: {exc}."
+            raise ChunkReadError(path, what, "Fetch it again, or make it again") from exc
+        for part in ("values", "offsets"):
+            del columns[f"{name}.{part}"]
+        places[name] = of_offsets
+    return {name: columns[name] for name in sorted(columns)}, places
 
 
 def _wrong_size(path: str, found: int, expected: int, error: type[FileError] = ChunkReadError) -> FileError:

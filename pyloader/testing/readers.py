@@ -9,6 +9,7 @@ import numpy as np
 
 from pyloader.columns import Column, Columns, column_specs, difference
 from pyloader.datareader import DataReader, read_chunk
+from pyloader.ragged import Ragged
 
 __all__ = ["assert_same_columns", "check_reader"]
 
@@ -18,7 +19,8 @@ def check_reader(reader: DataReader, path: str | os.PathLike[str]) -> Columns:
 
     The file is read three times: twice by `reader`, and once by a copy of it that has been through pickle.  Each time
     `read_file` must give the same columns in the same order, with the same dtypes and values, all of one length; and if
-    the reader says `returns_new_arrays`, writable arrays that share no memory with those of an earlier answer.
+    the reader says `returns_new_arrays`, writable arrays that share no memory with those of an earlier answer, and
+    `Ragged` that share none.
 
     Raises:
       AssertionError: it does not; the message says what differs, and where.
@@ -52,6 +54,8 @@ def assert_same_columns(columns: Columns, others: Columns, what_happened: str) -
 
 
 def _first_difference(values: Column, others: Column) -> int | None:
+    if isinstance(values, Ragged) and values == others:
+        return None
     for row, (value, other) in enumerate(zip(values, others, strict=True)):
         try:
             np.testing.assert_equal(value, other)  # NaN equals NaN, at any depth
@@ -62,10 +66,14 @@ def _first_difference(values: Column, others: Column) -> int | None:
 
 def _assert_new(columns: Columns, others: Columns, name: str) -> None:
     says = f"{name} says returns_new_arrays, but"
-    for column, array in columns.items():
-        if not isinstance(array, np.ndarray):
-            continue
-        assert array.flags.writeable, f"{says} {column!r} is read-only"
-        for other_column, other in others.items():
-            shared = isinstance(other, np.ndarray) and np.may_share_memory(array, other)
+    arrays, other_arrays = _arrays(columns), _arrays(others)
+    for column, array in arrays.items():
+        assert array.flags.writeable or isinstance(columns[column], Ragged), f"{says} {column!r} is read-only"
+        for other_column, other in other_arrays.items():
+            shared = np.may_share_memory(array, other)
             assert not shared, f"{says} {column!r} shares memory with {other_column!r} of the second read"
+
+
+def _arrays(columns: Columns) -> dict[str, np.ndarray]:
+    whole = {name: values.values if isinstance(values, Ragged) else values for name, values in columns.items()}
+    return {name: array for name, array in whole.items() if isinstance(array, np.ndarray)}

@@ -18,9 +18,9 @@ from store_server import StoreServer
 
 import pyloader
 import pyloader.indexed
-from pyloader import Dataset
+from pyloader import Dataset, PaddingDataCollator, Ragged
 
-__all__ = ["SOURCES", "Chunks", "Items", "Parts", "StoredChunks", "source"]
+__all__ = ["SOURCES", "Chunks", "Items", "Parts", "RaggedChunks", "StoredChunks", "source"]
 
 OnIds: TypeAlias = "Callable[[np.ndarray], object]"  # called with sample numbers; what it raises is the user's error
 
@@ -71,7 +71,11 @@ class Chunks:
         on_encode = on_sample or on_batch
         dataset = None if on_encode is None else _Encoding(on_encode)
         options |= self.where(self._directories[key])
-        return pyloader.DataLoader(_Reading(on_read, text=text), dataset, **options)
+        return pyloader.DataLoader(self.reader(on_read, text=text), dataset, **options)
+
+    def reader(self, on_read: OnIds, *, text: bool) -> NumberedReader:
+        """Return the chunks' reader."""
+        return _Reading(on_read, text=text)
 
     def write(self, place: Path, counts: Sequence[int], *, counted: bool) -> Path:
         """Write the chunks into the directory `place`, and return what a loader is given of them."""
@@ -84,6 +88,18 @@ class Chunks:
     def place_of(self, sample: int, *, batch_size: int) -> str:
         """Return how an error names the place where a sample is read, in chunks of 10 that are not shuffled."""
         return f"chunk-{sample // 10:04d}.numbered"
+
+
+class RaggedChunks(Chunks):
+    """The same chunks with a column "tokens" more: sample i has i % 4 of them, all i; they become padded arrays."""
+
+    def loader(self, counts: Sequence[int], **options: Any) -> Any:
+        """Return a loader as that of `Chunks`, which compares the tokens of each batch with its numbers."""
+        return super().loader(counts, **{"datacollator": _PaddingOfTokens(), **options})
+
+    def reader(self, on_read: OnIds, *, text: bool) -> NumberedReader:
+        """Return the chunks' reader."""
+        return _ReadingTokens(on_read, text=text)
 
 
 class Parts(Chunks):
@@ -172,6 +188,19 @@ class _Reading(NumberedReader):
         return columns, count
 
 
+class _ReadingTokens(_Reading):
+    def read_file(self, path: str) -> tuple[dict[str, Any], int]:
+        columns, count = super().read_file(path)
+        ids = columns["id"]
+        return {**columns, "tokens": Ragged(np.repeat(ids, ids % 4), np.cumsum([0, *(ids % 4)]))}, count
+
+
+class _PaddingOfTokens(PaddingDataCollator):
+    def collate_batch(self, columns: dict[str, Any]) -> dict[str, Any]:
+        assert columns["tokens"].to_list() == [[number] * (number % 4) for number in columns["id"].tolist()]
+        return super().collate_batch(columns)
+
+
 class _Encoding(Dataset):
     def __init__(self, on_encode: OnIds) -> None:
         self._on_encode = on_encode
@@ -190,7 +219,7 @@ class _Transform:
         return rows
 
 
-SOURCES = {"chunks": Chunks, "parts": Parts, "stored": StoredChunks, "items": Items}
+SOURCES = {"chunks": Chunks, "parts": Parts, "ragged": RaggedChunks, "stored": StoredChunks, "items": Items}
 
 
 @pytest.fixture(scope="session", params=SOURCES)
