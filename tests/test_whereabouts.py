@@ -36,7 +36,6 @@ TESTED_IN = {
     "read/numbers": ["read/test_jsonl", "system/test_gaps"],
     "read/options": ["read/test_registry"],
     "read/ragged_tables": ["read/test_huggingface", "read/test_lance_tables"],
-    "read/row_parts": ["read/test_hdf5", "read/test_zarr_arrays", "read/test_lance_tables"],
     "read/zarr_places": ["read/test_zarr_arrays"],
     "deliver/inline": ["deliver/test_map_in_order"],
     "deliver/byte_budget": ["system/test_bytes"],

@@ -15,11 +15,10 @@ from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError, MissingDependencyError, PyLoaderError, import_optional
 from pyloader.files import Room, named_by_content
 from pyloader.machine.memory import RecycledMemory
-from pyloader.part import Part
+from pyloader.part import INDEX_AGAIN, Part, joined_ranges, row_spans
 from pyloader.ragged import Ragged
 from pyloader.read.hdf5_datasets import bytes_beside, dataset_ranges, datasets_of, row_bytes
 from pyloader.read.options import column_names
-from pyloader.read.row_parts import cut_rows, part_of_rows
 
 __all__ = ["Hdf5Reader"]
 
@@ -90,23 +89,19 @@ class Hdf5Reader(DataReader):
             if is_unequal and sum(stop - start for start, stop in beside) > chunk_bytes:
                 return None
             together = math.lcm(*(1 if data.chunks is None else data.chunks[0] for data in found.values()))
-            cuts = cut_rows(
-                num_rows,
-                sum(map(row_bytes, found.values())),
-                together=together,
-                chunk_bytes=chunk_bytes,
-                chunk_samples=chunk_samples,
-            )
-            return [part_of_rows(cut, [*beside, *dataset_ranges(found.values(), cut)]) for cut in cuts]
+            num_bytes = num_rows * sum(map(row_bytes, found.values()))
+            spans = row_spans(num_rows, num_bytes, chunk_bytes=chunk_bytes, chunk_samples=chunk_samples, group=together)
+            return [
+                Part(span[0], span[1] - span[0], joined_ranges([*beside, *dataset_ranges(found.values(), span)]))
+                for span in spans
+            ]
 
     def read_part(self, path: str, part: Part) -> tuple[Columns, int]:
         """Read the part's rows; see `read_file`."""
         with _reading(path) as file:
             found = datasets_of(file, path, self.columns)
             if part.stop > (num_rows := len(next(iter(found.values())))):
-                raise ChunkReadError(
-                    path, f"has {num_rows:,} rows, and the part ends at {part.stop:,}.", "Index it again"
-                )
+                raise ChunkReadError(path, f"has {num_rows:,} rows, and the part ends at {part.stop:,}.", INDEX_AGAIN)
             return self._rows(found, path, part.first, part.stop), part.num_samples
 
     def _rows(self, found: dict[str, Any], path: str, first: int, stop: int) -> Columns:

@@ -10,10 +10,9 @@ from typing import Any
 from pyloader.columns import Columns
 from pyloader.errors import ChunkReadError, PyLoaderError, import_optional
 from pyloader.files import Room, file_spans
-from pyloader.part import Part, joined_ranges
+from pyloader.part import INDEX_AGAIN, Part, joined_ranges, row_spans
 from pyloader.read.parquet import counted
 from pyloader.read.ragged_tables import RaggedTableReader
-from pyloader.read.row_parts import cut_rows
 
 __all__ = ["LanceReader"]
 
@@ -51,13 +50,9 @@ class LanceReader(RaggedTableReader):
     def find_parts(self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None) -> list[Part] | None:
         """Find parts of the newest version; no rows are read."""
         with _reading(path, None) as dataset:
-            cuts = cut_rows(
-                dataset.count_rows(),
-                _row_bytes(path, dataset),
-                together=1,
-                chunk_bytes=chunk_bytes,
-                chunk_samples=chunk_samples,
-            )
+            num_rows = dataset.count_rows()
+            num_bytes = round(num_rows * _row_bytes(path, dataset))
+            cuts = row_spans(num_rows, num_bytes, chunk_bytes=chunk_bytes, chunk_samples=chunk_samples)
             spans = file_spans(path)
             beside = [(start, end) for name, start, end in spans if not name.startswith("data/")]
             held = {name: (start, end) for name, start, end in spans if name.startswith("data/")}
@@ -76,7 +71,7 @@ class LanceReader(RaggedTableReader):
         """Read the part's rows in the version that was indexed; see `read_file`."""
         version = part.detail.get("version") if isinstance(part.detail, dict) else None
         if type(version) is not int or not 0 < version < 2**63:
-            raise ChunkReadError(path, "is indexed as no Lance dataset is.", "Index it again: pyloader index")
+            raise ChunkReadError(path, "is indexed as no Lance dataset is.", INDEX_AGAIN)
         with _reading(path, version) as dataset:
             return self._rows(dataset, path, part.first, part.stop), part.num_samples
 

@@ -18,10 +18,9 @@ from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
 from pyloader.files import Room, named_by_content
 from pyloader.machine.memory import RecycledMemory
-from pyloader.part import Part
+from pyloader.part import INDEX_AGAIN, Part, joined_ranges, row_spans
 from pyloader.ragged import Ragged
 from pyloader.read.options import column_names
-from pyloader.read.row_parts import cut_rows, part_of_rows
 from pyloader.read.zarr_codecs import crc32c, unfiltered, unpacked
 from pyloader.read.zarr_metadata import ZarrArray, ZarrError, array_of_v2, array_of_v3
 from pyloader.read.zarr_places import ZarrPlace, open_place
@@ -86,23 +85,24 @@ class ZarrReader(DataReader):
         with _reading(path) as place:
             arrays = self._arrays(place, path)
             num_rows = next(iter(arrays.values())).shape[0]
-            cuts = cut_rows(
+            spans = row_spans(
                 num_rows,
-                sum(math.prod(array.shape[1:]) * _item_bytes(array) for array in arrays.values()),
-                together=math.lcm(*(array.stored_shape[0] for array in arrays.values())),
+                sum(math.prod(array.shape) * _item_bytes(array) for array in arrays.values()),
                 chunk_bytes=chunk_bytes,
                 chunk_samples=chunk_samples,
+                group=math.lcm(*(array.stored_shape[0] for array in arrays.values())),
             )
-            return [part_of_rows(cut, place.ranges(_keys(place, arrays, *cut))) for cut in cuts]
+            return [
+                Part(first, stop - first, joined_ranges(place.ranges(_keys(place, arrays, first, stop))))
+                for first, stop in spans
+            ]
 
     def read_part(self, path: str, part: Part) -> tuple[Columns, int]:
         """Read the part's rows; see `read_file`."""
         with _reading(path) as place:
             arrays = self._arrays(place, path)
             if part.stop > (num_rows := next(iter(arrays.values())).shape[0]):
-                raise ChunkReadError(
-                    path, f"has {num_rows:,} rows, and the part ends at {part.stop:,}.", "Index it again"
-                )
+                raise ChunkReadError(path, f"has {num_rows:,} rows, and the part ends at {part.stop:,}.", INDEX_AGAIN)
             return self._rows(place, path, arrays, part.first, part.stop), part.num_samples
 
     def _arrays(self, place: ZarrPlace, path: str) -> dict[str, ZarrArray]:

@@ -111,7 +111,7 @@ def test_a_part_of_rows_that_are_not_there_is_an_error(tmp_path):
     with h5py.File(path, "a") as file:
         del file["whole"]
         file["whole"] = NUMBERS[:15]
-    with pytest.raises(ChunkReadError, match=r"a\.h5: has 15 rows, and the part ends at 20\. Index it again"):
+    with pytest.raises(ChunkReadError, match=r"a\.h5: has 15 rows, and the part ends at 20\. Index the file again"):
         reader.read_part(path, parts[1])
 
 
