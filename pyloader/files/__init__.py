@@ -1,7 +1,7 @@
 """Which chunk files exist, and how to open one."""
 
 from pyloader.files.cache import Pinned
-from pyloader.files.chunk_directories import chunk_bytes, file_spans, is_chunk_directory
+from pyloader.files.chunk_directories import chunk_bytes, chunk_files, file_spans, is_chunk_directory
 from pyloader.files.chunk_list import ChunkList, fingerprint_of, form_of
 from pyloader.files.coming import INPUTS_NAME, NEXT_NAME, STAGING_NAME, VERSIONS_NAME, coming_chunks
 from pyloader.files.compressors import chunk_room, open_packed, packing_of
@@ -91,6 +91,7 @@ __all__ = [
     "check_names",
     "checksum_of",
     "chunk_bytes",
+    "chunk_files",
     "chunk_room",
     "chunks_of_scan",
     "coming_chunks",
