@@ -37,6 +37,7 @@ from pyloader.files.no_room import no_room
 from pyloader.files.npy_headers import NpyHeaderError, read_npy_header, rows_without_bytes
 from pyloader.files.opening import line_blocks, open_chunk, suffix_of, text_of
 from pyloader.files.origins import Origin, makers_of, origins_of
+from pyloader.files.part_opening import first_line, header_lines, line_detail, open_part
 from pyloader.files.room import Room, long_line, longest_line, room_of
 from pyloader.files.saved_datasets import is_in_saved_dataset
 from pyloader.files.scanning import Scan, is_chunk_name, scan_directory
@@ -58,6 +59,7 @@ from pyloader.files.versions import (
     kept_chunks,
     read_versions,
 )
+from pyloader.files.zstd_parts import FrameLog, open_frames
 
 __all__ = [
     "INPUTS_NAME",
@@ -72,6 +74,7 @@ __all__ = [
     "DataDir",
     "DirectoryLock",
     "FetchTerms",
+    "FrameLog",
     "Manifest",
     "NpyHeaderError",
     "Origin",
@@ -102,7 +105,9 @@ __all__ = [
     "file_spans",
     "find_manifests",
     "fingerprint_of",
+    "first_line",
     "form_of",
+    "header_lines",
     "in_version_of",
     "index_name",
     "is_chunk_directory",
@@ -112,6 +117,7 @@ __all__ = [
     "is_manifest_name",
     "kept_chunks",
     "line_blocks",
+    "line_detail",
     "list_chunks",
     "locked",
     "long_line",
@@ -122,7 +128,9 @@ __all__ = [
     "no_room",
     "no_such_place",
     "open_chunk",
+    "open_frames",
     "open_packed",
+    "open_part",
     "origins_of",
     "packing_of",
     "read_manifest",
