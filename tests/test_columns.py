@@ -22,8 +22,10 @@ from pyloader.columns import (
     problem_with_columns,
     row_count,
     slice_columns,
+    take_rows,
     with_tuples_as_lists,
 )
+from pyloader.ragged import Ragged
 
 
 @pytest.mark.parametrize(
@@ -197,3 +199,26 @@ def test_a_batch_is_measured_whatever_it_is_made_of():
     assert content_bytes([array] * 100) == pytest.approx(400_000, rel=0.1)
     assert content_bytes({"text": ["x" * 1000] * 300}) == pytest.approx(300_000, rel=0.1)
     assert content_bytes(7) < 100
+
+
+def test_ragged_columns_are_columns_with_a_kind_and_dtype_of_their_own():
+    columns = {"ids": Ragged.from_rows([[1, 2], []], dtype="uint16"), "image": Ragged.from_rows([b"a", b""])}
+    assert problem_with_columns(columns) == ""
+    specs = column_specs(columns)
+    assert specs == (ColumnSpec("ids", "ragged", "<u2"), ColumnSpec("image", "ragged", "|S0"))
+    assert [str(spec) for spec in specs] == ["ids: ragged uint16", "image: ragged bytes"]
+    wider = column_specs({**columns, "ids": Ragged.from_rows([[1]])})
+    assert difference(wider, specs) == "has 'ids' as ragged rows of int64, not 'ids' as ragged rows of uint16"
+    lists = column_specs({"ids": [[1, 2]], "image": [b"a"]})
+    assert difference(lists, specs) == "has 'ids' as a list of list, not 'ids' as ragged rows of uint16"
+    assert difference([ColumnSpec("ids", "object")], specs[:1]).startswith("has 'ids' as a list of values of several")
+
+
+def test_ragged_columns_are_cut_taken_joined_and_measured():
+    column = Ragged.from_rows([[1, 2], [], [3]], dtype="int32")
+    assert slice_columns({"ids": column}, 1, 3) == {"ids": column[1:]}
+    assert take_rows({"ids": column}, np.array([2, 0])) == {"ids": column[[2, 0]]}
+    joined = concatenate_columns([{"ids": column[1:]}, {"ids": column}])
+    assert joined == {"ids": column[[1, 2, 0, 1, 2]]}
+    assert columns_bytes({"ids": column[2:]}) == 4 + 2 * 8
+    assert 4 + 2 * 8 <= content_bytes({"ids": column[2:]}) < 200

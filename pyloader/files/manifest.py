@@ -262,14 +262,12 @@ def _makes_sense(column: ColumnSpec) -> bool:
         return not column.dtype and not column.item_shape
     try:
         dtype = np.dtype(column.dtype)
-        if (column.kind, dtype.str) == ("ragged", "|S0"):
-            return not column.item_shape
+        if column.kind == "ragged":
+            return bool(column.dtype) and not column.item_shape and (dtype.str == "|S0" or dtype.kind in "biufcmM")
         np.dtype((dtype, column.item_shape))
         np.empty((0, *column.item_shape), dtype)
     except Exception:  # NumPy reads a dtype's text in many ways, and each has errors of its own
         return False
-    if column.kind == "ragged":
-        return bool(column.dtype) and not column.item_shape and dtype.kind in "biufcmM"
     return bool(column.dtype) and dtype.itemsize > 0 and not dtype.hasobject and min(column.item_shape, default=0) >= 0
 
 

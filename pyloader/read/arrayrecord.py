@@ -18,6 +18,7 @@ from pyloader.errors import ChunkReadError, FileError, import_optional
 from pyloader.files import Room, named_by_content
 from pyloader.machine.memory import RecycledMemory, keep_freed_memory
 from pyloader.part import INDEX_AGAIN, Part, row_spans
+from pyloader.ragged import Ragged
 
 __all__ = ["ArrayRecordReader", "damaged", "group_size", "opened", "wrong_length"]
 
@@ -40,6 +41,7 @@ class ArrayRecordReader(DataReader):
       dtype: The dtype of the numbers in a record, "<f4" say; None for raw bytes.
       shape: The shape of a row, () for one number.
       name: What the array's column is called.
+      ragged: Whether raw bytes come as a `Ragged` of bytes.
     """
 
     returns_new_arrays = True
@@ -53,6 +55,7 @@ class ArrayRecordReader(DataReader):
         dtype: npt.DTypeLike | None = None,
         shape: tuple[int, ...] = (),
         name: str = "data",
+        ragged: bool = False,
         **old_names: Any,
     ) -> None:
         super().__init__(batch_size, shuffle, seed, **old_names)
@@ -61,14 +64,17 @@ class ArrayRecordReader(DataReader):
         self.dtype = None if dtype is None else np.dtype(dtype)
         if self.dtype is not None and self.dtype.hasobject:
             raise ValueError(f"dtype must be of numbers, got {self.dtype}")
-        self.shape, self.name = tuple(shape), name
+        if ragged and dtype is not None:
+            raise ValueError("ragged=True is for raw bytes, and dtype says that a record is numbers. Leave one out")
+        self.shape, self.name, self.ragged = tuple(shape), name, ragged
         self._memory = RecycledMemory()
 
     def read_file(self, path: str) -> tuple[Columns, int]:
         """Read all records.
 
         Returns:
-          {"record": list of bytes}, or {name: array of shape [records, *shape]}, and how many records there are.
+          {"record": list of bytes, or a `Ragged` of them}, or {name: array of shape [records, *shape]}; and how many
+          records there are.
 
         Raises:
           ChunkReadError: the file is cut or damaged; a record has another length than dtype and shape say.
@@ -119,6 +125,12 @@ class ArrayRecordReader(DataReader):
                 raise ChunkReadError(path, what, INDEX_AGAIN)
             num_records = end - begin
             room = Room(path)  # records are packed
+            if self.ragged:
+                parts = [Ragged.from_rows([], dtype=bytes)]
+                for _, records in _in_ranges(reader, path, begin, end):
+                    parts.append(Ragged.from_rows(records, dtype=bytes))
+                    room.take(2 * parts[-1].nbytes)  # once more where they are joined
+                return {"record": Ragged.concatenate(parts)}, num_records
             if self.dtype is None:
                 found: list[bytes] = []
                 for _, records in _in_ranges(reader, path, begin, end):

@@ -19,6 +19,7 @@ from pyloader.read.json_problems import NOT_FINITE, json_problem
 from pyloader.read.line_parts import line_parts
 from pyloader.read.numbers import NumberError, as_array, as_column
 from pyloader.read.options import ColumnReader
+from pyloader.read.ragged import ragged_of_lists, with_ragged_lists
 
 __all__ = ["JsonLineDataReader", "JsonlReader"]
 
@@ -40,6 +41,8 @@ class JsonlReader(ColumnReader):
       dtypes: The dtypes of number columns, {"score": "float32"}; object for a column that is to stay a list, whatever
         it holds.  A column of lists of numbers, all of the same length, becomes an array too when it is named here.  A
         number that the dtype cannot hold is an error; null is NaN where the dtype is of floats, as JSON has no NaN.
+      ragged: The columns of lists of numbers that become `Ragged`, of the dtype that `dtypes` names; without one, of
+        int64 or float64, as the chunk has it.  True for all whose first list that is not empty holds a number.
 
     A file without lines gives ({}, 0), unless both `columns` and `dtypes` say what it would have had.
     """
@@ -145,20 +148,24 @@ class JsonlReader(ColumnReader):
             line += num_lines
         if rows_of is None:
             return self._no_rows(), 0
-        if unknown := {*self.dtypes, *self.list_columns} - set(lists):
-            raise ChunkReadError(path, f"has keys {sorted(lists)}, and dtypes names {sorted(unknown)}.")
+        if unknown := self.unknown_name(lists):
+            raise ChunkReadError(path, f"has keys {sorted(lists)}, and {unknown}.")
         num_samples = len(next(iter(lists.values())))
         return {key: self._column(path, key, lists.pop(key), part) for key in rows_of.keys}, num_samples
 
     def _column(self, path: str, key: str, values: list[Any], part: Part | None) -> Column:
         if key in self.fill and None in values:
             values = [self.fill[key] if value is None else value for value in values]
-        if key in self.list_columns:
-            return values
         dtype = self.dtypes.get(key)
-        if dtype is not None and dtype.kind == "f" and None in values:
-            values = [math.nan if value is None else value for value in values]
         try:
+            if self.is_named_ragged(key):
+                return ragged_of_lists(values, dtype)
+            if key in self.list_columns:
+                return values
+            if self.ragged is True and not isinstance(column := with_ragged_lists(values, dtype), list):
+                return column
+            if dtype is not None and dtype.kind == "f" and None in values:
+                values = [math.nan if value is None else value for value in values]
             return as_column(values) if dtype is None else as_array(values, dtype)
         except NumberError as exc:
             line = _line_of_row(path, exc.row, part)
@@ -167,7 +174,7 @@ class JsonlReader(ColumnReader):
     def _no_rows(self) -> Columns:
         if not self._all_known:
             return {}
-        return {key: as_array([], self.dtypes[key]) if key in self.dtypes else [] for key in self.columns or ()}
+        return {key: self._column("", key, []) for key in self.columns or ()}
 
 
 class _RowDecoder:

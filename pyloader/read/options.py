@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pyloader.datareader import DataReader
+from pyloader.read.ragged import ragged_names
 
 __all__ = ["ColumnReader", "column_names", "number_dtypes"]
 
@@ -20,6 +21,7 @@ class ColumnReader(DataReader):
       columns: The columns to read; None for all.
       fill: What stands for null, by column.
       dtypes: The dtypes of number columns; object for a column that stays a list.
+      ragged: The columns of lists of numbers, or of bytes, that become `Ragged`; True for all that can.
     """
 
     returns_new_arrays = True
@@ -34,13 +36,27 @@ class ColumnReader(DataReader):
         columns: Sequence[str] | None = None,
         fill: Mapping[str, Any] | None = None,
         dtypes: Mapping[str, npt.DTypeLike] | None = None,
+        ragged: Sequence[str] | bool = False,
         **old_names: Any,
     ) -> None:
         super().__init__(batch_size, shuffle, seed, **old_names)
         self.columns = column_names(columns)
         self.fill = dict(fill or {})
         self.dtypes, self.list_columns = number_dtypes(dtypes, stays_list=object)
+        self.ragged = ragged_names(ragged)
         self._all_known = columns is not None and dtypes is not None
+
+    def is_named_ragged(self, name: str) -> bool:
+        """Tell whether a column is named as one that is to be ragged."""
+        return not isinstance(self.ragged, bool) and name in self.ragged
+
+    def unknown_name(self, names: Collection[str]) -> str:
+        """Return which option names a column that is not among `names`, in words; "" when none does."""
+        ragged = () if isinstance(self.ragged, bool) else self.ragged
+        for option, named in (("dtypes", {*self.dtypes, *self.list_columns}), ("ragged", {*ragged})):
+            if unknown := sorted(named - set(names)):
+                return f"{option} names {unknown}"
+        return ""
 
 
 def column_names(columns: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -16,6 +16,7 @@ from pyloader.part import Part
 from pyloader.read.nulls import Nulls, with_gaps_filled
 from pyloader.read.numbers import NumberError, as_array
 from pyloader.read.options import ColumnReader
+from pyloader.read.ragged import is_ragged_type, ragged_of_arrow
 from pyloader.read.row_groups import groups_of_part, parts_of_groups
 
 __all__ = ["ParquetReader", "counted", "damaged", "read_footer", "read_row_groups"]
@@ -36,6 +37,8 @@ class ParquetReader(ColumnReader):
       fill: What stands for null, by column: {"score": 0.0}.
       dtypes: The dtypes of number columns, {"score": "float32"}; object for a column that is to stay a list, whatever
         it holds.  A null, or a number that the dtype cannot hold, is an error.
+      ragged: The columns that become `Ragged`, in Arrow's memory: lists of numbers, of the dtype that `dtypes` names or
+        their own, and bytes (binary).  True for all of these that `dtypes` does not keep.  A null is an error.
     """
 
     # What the DataLoader was told.  Filled here, where it takes no Python for each row.
@@ -102,8 +105,8 @@ class ParquetReader(ColumnReader):
             raise ChunkReadError(
                 path, f"has two columns called {twice!r}.", "Rename one, or read others: columns=[...]"
             )
-        if unknown := {*self.dtypes, *self.list_columns} - set(names):
-            raise ChunkReadError(path, f"has columns {names}, and dtypes names {sorted(unknown)}.")
+        if unknown := self.unknown_name(names):
+            raise ChunkReadError(path, f"has columns {names}, and {unknown}.")
         try:
             return {name: self._column(path, name, table.column(name)) for name in names}
         except UnicodeDecodeError as exc:
@@ -122,7 +125,10 @@ class ParquetReader(ColumnReader):
                 what = f"has {name!r} as {column.type}, which cannot hold fill's {self.fill[name]!r}."
                 raise ChunkReadError(path, what) from exc
         dtype = self.dtypes.get(name)
+        is_kept = self.ragged is True and name in self.list_columns
         try:
+            if self.is_named_ragged(name) or (self.ragged is True and not is_kept and is_ragged_type(column.type)):
+                return ragged_of_arrow(column, dtype)
             filled = None
             if self.nulls is not None and (column.null_count or dtype is None):
                 filled = _array_without_nulls(column, self.nulls, name)

@@ -22,7 +22,7 @@ def first_layout(request: Request, inputs: Inputs) -> Layout:
     if inputs.windows is not None and request.encoder is None and wanted in (None, "tokens"):
         return Layout("tokens", stride=inputs.windows.stride if _follow_one_another(request, inputs) else 0)
     if schema is None or request.encoder is not None or wanted not in (None, "parquet"):
-        return Layout(wanted)
+        return Layout(wanted, narrows=request.encoder is not None and wanted in (None, "columns"))
     if wanted == "parquet":
         return _of_tables(request, inputs, "")
     if all(map(is_number_type, schema.types)):

@@ -14,10 +14,13 @@ import zstandard
 
 from pyloader.columns import Column, ColumnSpec
 from pyloader.errors import import_optional
+from pyloader.ragged import Ragged
+from pyloader.write.array_form import ArrayForm
 from pyloader.write.arrow_form import TableForm
 from pyloader.write.arrow_types import stored_schema
 from pyloader.write.blocks import BLOCK_BYTES
-from pyloader.write.forms import ArrayForm, Form, RecordForm
+from pyloader.write.forms import Form, RecordForm
+from pyloader.write.ragged_form import RaggedForm
 from pyloader.write.rows import Rows, join_rows
 from pyloader.write.unfit import UnfitColumnsError
 
@@ -71,11 +74,19 @@ def _write_jsonl_zst(path: Path, parts: Sequence[Rows], form: Form) -> None:
 def _write_columns(path: Path, parts: Sequence[Rows], form: Form) -> None:
     path.mkdir()
     for name, values in form.to_columns(join_rows(parts)).items():
-        assert isinstance(values, np.ndarray)
-        with open(path / f"{name}.npy", "wb") as file:
-            # As np.save does; but an error of the disk keeps its number.
-            np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(values))
-            file.write(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
+        if isinstance(values, Ragged):
+            _write_npy(path / f"{name}.values.npy", values.values.view("S1") if values.is_bytes else values.values)
+            _write_npy(path / f"{name}.offsets.npy", values.offsets)
+        else:
+            assert isinstance(values, np.ndarray)
+            _write_npy(path / f"{name}.npy", values)
+
+
+def _write_npy(path: Path, values: np.ndarray) -> None:
+    with open(path, "wb") as file:
+        # As np.save does; but an error of the disk keeps its number.
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(values))
+        file.write(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
 
 
 def _write_arrayrecord(path: Path, parts: Sequence[Rows], form: Form) -> None:
@@ -101,6 +112,7 @@ def _write_parquet(path: Path, parts: Sequence[Rows], form: Form) -> None:
     if isinstance(form, TableForm):
         table = arrow.concat_tables([form.to_table(rows) for rows in _blocks(parts)])
     else:
+        assert not isinstance(form, RaggedForm)
         table = arrow.table(_arrow_columns(arrow, parts, form))
         try:
             stored_schema(table.schema)
@@ -209,7 +221,7 @@ FORMATS = {
     for found in (
         ChunkFormat("jsonl.zst", ".jsonl.zst", "jsonl", ("json",), _write_jsonl_zst),
         ChunkFormat("jsonl", ".jsonl", "jsonl", ("json",), _write_jsonl),
-        ChunkFormat("columns", ".columns", "columns", ("array",), _write_columns),
+        ChunkFormat("columns", ".columns", "columns", ("array", "ragged"), _write_columns),
         ChunkFormat("arrayrecord", ".arrayrecord", "arrayrecord", ("array", "json", "packed"), _write_arrayrecord),
         ChunkFormat("parquet", ".parquet", "parquet", ("array", "json", "packed", "table"), _write_parquet),
         ChunkFormat("tokens", ".npy", "tokens", ("array",), _write_tokens),

@@ -1,23 +1,24 @@
-"""How a row is laid out in bytes on its way to a chunk: as a JSON line, as packed values, or as the bytes of arrays."""
+"""How a row is laid out in bytes on its way to a chunk: as a JSON line or as packed values here."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
 
-from pyloader.columns import Column, Columns, ColumnSpec
+from pyloader.columns import Columns, ColumnSpec
+from pyloader.write.array_form import ArrayForm
 from pyloader.write.arrow_form import TableForm
 from pyloader.write.kinds import KindsOfColumns, specs_of_kinds
+from pyloader.write.ragged_form import RaggedForm
 from pyloader.write.record_values import learn_values, text_that_no_file_holds
 from pyloader.write.rows import Rows
 from pyloader.write.unfit import UnfitColumnsError
 
-__all__ = ["ArrayForm", "Form", "RecordForm"]
+__all__ = ["Form", "RecordForm"]
 
 
 class RecordForm:
@@ -58,46 +59,6 @@ class RecordForm:
         return _columns_of(list(map(msgspec.msgpack.Decoder().decode, rows.pieces())), self.specs)
 
 
-class ArrayForm:
-    """Each row the bytes of its numbers, column after column: of the same width for all rows.
-
-    Args:
-      specs: What the columns are, all of kind "array".
-    """
-
-    name = "array"
-
-    def __init__(self, specs: Sequence[ColumnSpec]) -> None:
-        self.specs = tuple(replace(spec, dtype=np.dtype(spec.dtype).newbyteorder("=").str) for spec in specs)
-        self._widths = [np.dtype(spec.dtype).itemsize * math.prod(spec.item_shape) for spec in self.specs]
-        self._width = sum(self._widths)
-
-    def to_rows(self, columns: Columns) -> Rows:
-        if columns.keys() != {spec.name for spec in self.specs}:
-            known = sorted(spec.name for spec in self.specs)
-            raise UnfitColumnsError(f"has columns {sorted(columns)}, but the rows before it have {known}")
-        tables = []
-        for spec in self.specs:
-            values, dtype = columns[spec.name], np.dtype(spec.dtype)
-            if isinstance(values, np.ndarray):
-                values = values.astype(values.dtype.newbyteorder("="), copy=False)  # as readers give it
-            if not isinstance(values, np.ndarray) or (values.dtype, values.shape[1:]) != (dtype, spec.item_shape):
-                raise UnfitColumnsError(f"has {_described(spec.name, values)}, but the rows before it are {spec}")
-            flat = np.ascontiguousarray(values).reshape(len(values), -1)
-            tables.append(flat.view(np.uint8).reshape(len(values), -1))
-        return Rows.of_width((tables[0] if len(tables) == 1 else np.concatenate(tables, axis=1)).tobytes(), self._width)
-
-    def to_columns(self, rows: Rows) -> Columns:
-        table = np.frombuffer(rows.data, np.uint8).reshape(len(rows), self._width)
-        columns: Columns = {}
-        start = 0
-        for spec, width in zip(self.specs, self._widths, strict=True):
-            part = np.ascontiguousarray(table[:, start : start + width])
-            columns[spec.name] = part.reshape(-1).view(spec.dtype).reshape(len(rows), *spec.item_shape)
-            start += width
-        return columns
-
-
 def _columns_of(samples: Sequence[dict[str, Any]], specs: Sequence[ColumnSpec]) -> Columns:
     columns: Columns = {}
     for spec in specs:
@@ -123,10 +84,4 @@ def _array(values: list[Any], spec: ColumnSpec) -> np.ndarray:
     return array
 
 
-def _described(name: str, values: Column) -> str:
-    if isinstance(values, np.ndarray):
-        return str(ColumnSpec(name, "array", values.dtype.str, values.shape[1:]))
-    return f"{name}: a list"
-
-
-Form: TypeAlias = RecordForm | ArrayForm | TableForm
+Form: TypeAlias = RecordForm | ArrayForm | RaggedForm | TableForm

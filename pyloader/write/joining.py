@@ -12,6 +12,7 @@ from pyloader.errors import SplitError
 from pyloader.write.inputs import Inputs
 from pyloader.write.lines import Lines
 from pyloader.write.preparing import Learnt, Preparation
+from pyloader.write.ragged_form import joint_dtype
 from pyloader.write.receipts import UnitReceipt
 from pyloader.write.record_values import unfit_together
 from pyloader.write.request import Request
@@ -90,6 +91,9 @@ def _refuse(name: str, request: Request) -> NoReturn:
 
 def _unfit(learnt: Learnt, request: Request, inputs: Inputs) -> str | None:
     """Return the name of a column whose values cannot stand together; None where all can."""
+    for name, dtypes in learnt.layout.ragged.items():
+        if joint_dtype(dtypes) is None:
+            return name
     for name, kinds in learnt.layout.kinds.items():
         if unfit_together(kinds):
             return name

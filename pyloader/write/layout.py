@@ -9,15 +9,18 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from pyloader.collate.numpy_arrays import is_row
 from pyloader.columns import Column, Columns, ColumnSpec, column_specs
 from pyloader.errors import import_optional
 from pyloader.ragged import Ragged
 from pyloader.read.numbers import NumberError, as_column
+from pyloader.write.array_form import ArrayForm
 from pyloader.write.arrow_form import TableForm
 from pyloader.write.formats import FORMATS, ChunkFormat, format_of_tokens
-from pyloader.write.forms import ArrayForm, Form, RecordForm
+from pyloader.write.forms import Form, RecordForm
 from pyloader.write.kinds import KindsOfColumns, array_kind
 from pyloader.write.number_columns import numbers_in
+from pyloader.write.ragged_form import RaggedForm, are_uneven, as_ragged
 from pyloader.write.rows import Rows, join_rows
 from pyloader.write.unfit import UnfitColumnsError
 
@@ -34,9 +37,11 @@ class Layout(msgspec.Struct):
     Attributes:
       format_name: One of FORMATS.  Left open, it becomes "columns" for arrays, "parquet" when there are bytes, or
         numbers that JSON does not give back as they are, and "jsonl.zst" for everything else.
-      form_name: "json", "packed", "array" or "table"; None until the first rows came.
+      form_name: "json", "packed", "array", "ragged" or "table"; None until the first rows came.
       kinds: What the columns of records are.
-      arrays: What the columns of arrays are.
+      arrays: What the columns of arrays, and of ragged rows, are.
+      ragged: The dtypes that the values of ragged columns have had.
+      narrows: Whether rows of integers in lists are ragged without being asked for, in the smallest dtype.
       schema: What the columns of Arrow tables are, as Arrow writes a schema.
       gaps: The columns of Arrow tables in which there has been a null.
       why: Why it is Parquet, where nobody said so.
@@ -47,6 +52,8 @@ class Layout(msgspec.Struct):
     form_name: str | None = None
     kinds: KindsOfColumns = msgspec.field(default_factory=dict)
     arrays: tuple[ColumnSpec, ...] = ()
+    ragged: dict[str, set[str]] = msgspec.field(default_factory=dict)
+    narrows: bool = False
     schema: bytes = b""
     gaps: set[str] = msgspec.field(default_factory=set)
     why: str = ""
@@ -70,6 +77,8 @@ class Layout(msgspec.Struct):
         assert self.form_name is not None
         if self.form_name == "table":
             return TableForm(self.schema, self.gaps)
+        if self.form_name == "ragged":
+            return RaggedForm(self.arrays, self.ragged, narrows=self.narrows)
         return ArrayForm(self.arrays) if self.form_name == "array" else RecordForm(self.form_name, self.kinds)
 
     @property
@@ -92,24 +101,35 @@ class Layout(msgspec.Struct):
         Raises:
           UnfitColumnsError: the format cannot hold them, or they are not like the ones before.
         """
-        if self.wants_arrays:
-            fractions = {spec.name for spec in self.arrays if spec.dtype == "<f8"}
-            parts = [
-                {name: _as_array(name, values, is_float=name in fractions) for name, values in part.items()}
-                for part in parts
-            ]
-        for part in parts:
-            _check_arrays(part)
-        if self.form_name is None:
-            self._choose(parts[0])
-        form, laid_out, before = self.form, [], 0
+        laid_out: list[Rows] = []
+        before = 0
         for part in parts:
             try:
-                laid_out.append(form.to_rows(part))
+                laid_out.append(self._rows_of(part))
             except UnfitColumnsError as exc:
                 raise (exc if exc.row is None else exc.at(before + exc.row)) from exc
             before += len(laid_out[-1])
         return join_rows(laid_out)
+
+    def _rows_of(self, columns: Columns) -> Rows:
+        if self.form_name is None and self.format_name is None and self.narrows:
+            columns = _with_ragged(columns)
+        if self.wants_arrays:
+            columns = {name: self._as_array(name, values) for name, values in columns.items()}
+        _check_arrays(columns)
+        if self.form_name is None:
+            self._choose(columns)
+        return self.form.to_rows(columns)
+
+    def _as_array(self, name: str, values: Column) -> np.ndarray | Ragged:
+        """Return a column of numbers as an array, or, where it is to be ragged, as that or as it is."""
+        spec = next((spec for spec in self.arrays if spec.name == name), None)
+        if self.format_name == "columns":
+            if spec is not None and spec.kind == "ragged":
+                return as_ragged(name, values, narrows=self.narrows)
+            if isinstance(values, Ragged) or (spec is None and are_uneven(values)):
+                return as_ragged(name, values, narrows=self.narrows)
+        return _as_array(name, values, is_float=spec is not None and spec.dtype == "<f8")
 
     def written_specs(self, form: Form) -> tuple[ColumnSpec, ...]:
         """Return what a reader finds in chunks of rows of `form`."""
@@ -119,21 +139,26 @@ class Layout(msgspec.Struct):
 
     def _choose(self, columns: Columns) -> None:
         specs = column_specs(columns)
-        has_bytes = any(spec.kind == "bytes" for spec in specs)
+        has_bytes = any(spec.kind == "bytes" or spec.dtype == "|S0" for spec in specs)
         are_arrays = all(spec.kind == "array" for spec in specs)
+        are_columns = all(spec.kind in ("array", "ragged") for spec in specs)
         deep = [spec for spec in specs if len(spec.item_shape) > 1]
         if self.format_name is None:
             # Beside rows of several dimensions, which Parquet has not, numbers are those of JSON.
             odd = next(
-                (spec for spec in specs if spec.kind == "bytes" or (not deep and _only_parquet_holds(spec))), None
+                (s for s in specs if s.kind == "bytes" or s.dtype == "|S0" or (not deep and _only_parquet_holds(s))),
+                None,
             )
-            self.format_name = "columns" if are_arrays else "jsonl.zst" if odd is None else "parquet"
-            if odd is not None and not are_arrays:
+            self.format_name = "columns" if are_columns else "jsonl.zst" if odd is None else "parquet"
+            if odd is not None and not are_columns:
                 self.why = f"JSON cannot hold {odd}"
         if self.format_name == "parquet":
             import_optional("pyarrow", wanted_by="The format parquet")
         if self.format_name == "columns":
             _check_file_names(columns)
+            if not are_arrays and are_columns:
+                self.form_name, self.arrays = "ragged", _in_order(specs, columns)
+                return
         if deep and self.format_name == "parquet":
             raise UnfitColumnsError(f"has {deep[0]}, and Parquet's rows have one dimension at most; write columns")
         if self.format_name == "tokens" and not _are_tokens(specs):
@@ -145,11 +170,30 @@ class Layout(msgspec.Struct):
         if fits and self.format_name == "parquet":
             fits = all(np.dtype(spec.dtype).kind in _ARROW_KINDS for spec in specs)
         if fits:
-            self.form_name, self.arrays = "array", tuple(sorted(specs, key=lambda spec: list(columns).index(spec.name)))
+            self.form_name, self.arrays = "array", _in_order(specs, columns)
         elif self.format_name == "parquet" or (self.format_name == "arrayrecord" and has_bytes and is_one):
             self.form_name = "packed"
         else:
             self.form_name = "json"
+
+
+def _in_order(specs: Sequence[ColumnSpec], columns: Columns) -> tuple[ColumnSpec, ...]:
+    return tuple(sorted(specs, key=lambda spec: list(columns).index(spec.name)))
+
+
+def _with_ragged(columns: Columns) -> Columns:
+    """Return columns with their rows of integers ragged, where one is uneven and all others can be arrays too."""
+    if not any(are_uneven(values) and not isinstance(values[0], bytes) for values in columns.values()):
+        return columns
+    try:
+        return {
+            name: as_ragged(name, values, narrows=True)
+            if isinstance(values, Ragged) or (isinstance(values, list) and is_row(values[0]))
+            else _as_array(name, values)
+            for name, values in columns.items()
+        }
+    except UnfitColumnsError:
+        return columns  # JSON lines, or Parquet, hold them
 
 
 def _are_tokens(specs: Sequence[ColumnSpec]) -> bool:
@@ -178,7 +222,15 @@ def _check_arrays(columns: Columns) -> None:
 
 
 def _check_file_names(columns: Columns) -> None:
-    for name in columns:
+    files = [
+        file for name, values in columns.items()
+        for file in ([f"{name}.values", f"{name}.offsets"] if isinstance(values, Ragged) else [name])
+    ]  # fmt: skip
+    ends = {name.removesuffix(".values") for name in columns if name.endswith(".values")}
+    if both := next((name for name in sorted(ends) if f"{name}.offsets" in columns), None):
+        what = f"has the columns {f'{both}.values'!r} and {f'{both}.offsets'!r}, which are the files of a ragged one"
+        raise UnfitColumnsError(f"{what}; rename one, or write another format")
+    for name in files:
         if name.startswith(".") or not {"/", "\0"}.isdisjoint(name) or len(name.encode(errors="replace")) > 200:
             what = f"has the column {name!r:.60}, and columns are files, for which that is no name"
             raise UnfitColumnsError(f"{what}; rename it, or write another format")

@@ -74,6 +74,8 @@ class Learnt(msgspec.Struct, kw_only=True):
         ):
             for name, kinds in more.items():
                 mine.setdefault(name, set()).update(kinds)
+        for name, dtypes in other.layout.ragged.items():
+            self.layout.ragged.setdefault(name, set()).update(dtypes)
         self.layout.gaps |= other.layout.gaps
         self.num_skipped += other.num_skipped
         self.num_duplicates += other.num_duplicates
@@ -86,6 +88,8 @@ def is_settled_at_the_end(input_format: str, layout: Layout, *, is_encoded: bool
     if layout.form_name == "table" or (input_format == "images" and not is_encoded):
         return False
     if _has_fields(input_format, layout, is_encoded=is_encoded) or layout.format_name == "parquet":
+        return True
+    if layout.narrows:
         return True
     return layout.format_name is None and (is_encoded or input_format in ("parquet", "arrow"))
 

@@ -15,6 +15,7 @@ from pyloader.columns import Columns, columns_bytes, problem_with_columns, row_c
 from pyloader.errors import OutputDirError, SplitError, WriteError
 from pyloader.files import ChunkEntry, DirectoryLock, Manifest, no_room
 from pyloader.options import parse_bytes
+from pyloader.ragged import Ragged
 from pyloader.read.numbers import NumberError, as_column
 from pyloader.write.beginning import chunk_sets, make_room
 from pyloader.write.blocks import BLOCK_BYTES
@@ -24,6 +25,7 @@ from pyloader.write.job import Job
 from pyloader.write.known_inputs import newest_version
 from pyloader.write.layout import Layout
 from pyloader.write.placing import finish_placing, forget_coming, place_all
+from pyloader.write.ragged_form import are_uneven
 from pyloader.write.refusals import check_is_path, foreign_chunks, other_holdout, stopped_split
 from pyloader.write.rows import Rows
 from pyloader.write.sizes import ChunkSizes
@@ -117,7 +119,10 @@ class ChunkWriter:
         return found[""].chunks
 
     def write(self, sample: Mapping[str, Any]) -> None:
-        """Write one sample: name -> number, text, bytes, list, dict or array.  All samples have the same names."""
+        """Write one sample: name -> number, text, bytes, list, dict or array.  All samples have the same names.
+
+        Arrays of one dimension whose lengths differ become a `Ragged` column.
+        """
         self._check_open()
         if not isinstance(sample, Mapping) or not sample:
             raise TypeError(f"a sample is a dict, name -> value, got {sample!r:.60}")
@@ -128,7 +133,7 @@ class ChunkWriter:
             self._lay_out_samples()
 
     def write_columns(self, columns: Columns) -> None:
-        """Write several samples: name -> list or NumPy array, all of the same length."""
+        """Write several samples: name -> list, NumPy array or `Ragged`, all of the same length."""
         self._check_open()
         if problem := problem_with_columns(columns):
             raise TypeError(f"write_columns wants name -> list or array, got {problem}")
@@ -252,6 +257,8 @@ def _stacked(name: str, values: Any) -> Any:
         except NumberError as exc:
             raise UnfitColumnsError(f"has column {name!r}, which {exc.what.rstrip('.')}", exc.row) from exc
     arrays = [np.asarray(value) for value in values]
+    if {array.ndim for array in arrays} == {1} and len({array.dtype for array in arrays}) == 1 and are_uneven(arrays):
+        return Ragged.from_rows(arrays)
     for row, array in enumerate(arrays):
         if (array.dtype, array.shape) != (arrays[0].dtype, arrays[0].shape):
             kinds = [f"{other.dtype} of shape {list(other.shape)}" for other in (array, arrays[0])]

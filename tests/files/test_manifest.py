@@ -121,6 +121,11 @@ def test_a_chunk_listed_twice_is_refused(tmp_path):
         {"name": "x", "kind": "array", "dtype": "<f4", "item_shape": [1] * 100},
         {"name": "x", "kind": "array", "dtype": "U"},
         {"name": "x", "kind": "array", "dtype": "V0"},
+        {"name": "x", "kind": "ragged"},
+        {"name": "x", "kind": "ragged", "dtype": "|O"},
+        {"name": "x", "kind": "ragged", "dtype": "|S1"},
+        {"name": "x", "kind": "ragged", "dtype": "<U2"},
+        {"name": "x", "kind": "ragged", "dtype": "<f4", "item_shape": [2]},
         {"name": "x", "kind": "str", "dtype": "<f4"},
     ],
 )
