@@ -174,7 +174,7 @@ class JsonlReader(ColumnReader):
     def _no_rows(self) -> Columns:
         if not self._all_known:
             return {}
-        return {key: self._column("", key, []) for key in self.columns or ()}
+        return {key: self._column("", key, [], None) for key in self.columns or ()}
 
 
 class _RowDecoder:

@@ -31,6 +31,8 @@ class LanceReader(RaggedTableReader):
       columns: The columns to read; others are not touched on disk.  None: all.
       fill: What stands for null, by column.
       dtypes: The dtypes of number columns; object for a column that is to stay a list, whatever it holds.
+      ragged: The columns that become `Ragged`, in Arrow's memory; True (the default): all lists of numbers, and bytes.
+        A null in them is an error.
     """
 
     def read_file(self, path: str) -> tuple[Columns, int]:

@@ -93,12 +93,17 @@ def test_a_picture_that_is_only_named_is_an_error_and_one_that_is_not_there_is_n
     ):
         HuggingFaceReader().read_file(path)
     path = written(tmp_path / "b.arrow", pa.table({"image": pa.array([*values[:1], None], MEDIA)}))
-    assert HuggingFaceReader().read_file(path)[0] == {"image": [b"x", None]}
+    assert HuggingFaceReader(dtypes={"image": object}).read_file(path)[0] == {"image": [b"x", None]}
+    assert HuggingFaceReader(fill={"image": b""}).read_file(path)[0]["image"].to_list() == [b"x", b""]
+    with pytest.raises(
+        ChunkReadError, match=r"b\.arrow: row 2: 'image' is null, and is to be ragged\. Say what stands"
+    ):
+        HuggingFaceReader().read_file(path)
 
 
-def test_lists_with_a_null_and_columns_of_object_are_lists(tmp_path):
+def test_columns_of_object_are_lists_with_a_null_or_without(tmp_path):
     table = pa.table({"n": pa.array([[1, 2], None], pa.list_(pa.int8())), "m": pa.array([[1, None], [2]])})
-    columns, _ = HuggingFaceReader().read_file(written(tmp_path / "a.arrow", table, {}))
+    columns, _ = HuggingFaceReader(ragged=False).read_file(written(tmp_path / "a.arrow", table, {}))
     assert columns == {"n": [[1, 2], None], "m": [[1, None], [2]]}
     columns, _ = HuggingFaceReader(dtypes={"tokens": object}).read_file(written(tmp_path / "b.arrow"))
     assert columns["tokens"] == TABLE["tokens"].to_pylist()
