@@ -18,6 +18,7 @@ __all__ = ["LanceReader"]
 
 _LEAST_ROWS, _MOST_ROWS = 16, 2**13  # unpacked at once
 _BATCHES_IN_ROOM = 8
+_AHEAD_BYTES = 2**26  # pylance reads ahead up to 2 GB otherwise
 
 
 class LanceReader(RaggedTableReader):
@@ -89,7 +90,12 @@ class LanceReader(RaggedTableReader):
         step = min(max(step, _LEAST_ROWS), _MOST_ROWS)
         for fragment, low, high in _rows_within(dataset, first, stop):
             found = fragment.to_batches(
-                columns=columns, offset=low, limit=high - low, batch_size=step, batch_readahead=1
+                columns=columns,
+                offset=low,
+                limit=high - low,
+                batch_size=step,
+                batch_readahead=1,
+                io_buffer_size=_AHEAD_BYTES,
             )
             batches += [counted(batch, room) for batch in found]
         schema = dataset.schema if columns is None else pyarrow.schema([dataset.schema.field(name) for name in columns])
