@@ -89,7 +89,8 @@ class LanceReader(RaggedTableReader):
         step = int(room.limit // _BATCHES_IN_ROOM // max(1, _row_bytes(path, dataset)))
         step = min(max(step, _LEAST_ROWS), _MOST_ROWS)
         for fragment, low, high in _rows_within(dataset, first, stop):
-            found = fragment.to_batches(
+            scanner = dataset.scanner(
+                fragments=[fragment],
                 columns=columns,
                 offset=low,
                 limit=high - low,
@@ -97,7 +98,7 @@ class LanceReader(RaggedTableReader):
                 batch_readahead=1,
                 io_buffer_size=_AHEAD_BYTES,
             )
-            batches += [counted(batch, room) for batch in found]
+            batches += [counted(batch, room) for batch in scanner.to_batches()]
         schema = dataset.schema if columns is None else pyarrow.schema([dataset.schema.field(name) for name in columns])
         return self.columns_of(path, pyarrow.Table.from_batches(batches, schema))
 
@@ -132,7 +133,7 @@ def _row_bytes(path: str, dataset: Any) -> float:
 @contextmanager
 def _reading(path: str, version: int | None) -> Iterator[Any]:
     """Open the dataset; what pylance raises for damage becomes the package's error."""
-    lance = import_optional("lance", wanted_by="LanceReader")
+    lance, pyarrow = (import_optional(name, wanted_by="LanceReader") for name in ("lance", "pyarrow"))
     os.listdir(path)  # which says why it cannot be opened, in Python's words
     try:
         dataset = lance.dataset(path, version=version)
@@ -141,7 +142,8 @@ def _reading(path: str, version: int | None) -> Iterator[Any]:
     except PyLoaderError:
         raise
     except BaseException as exc:  # a panic of Rust is no Exception
-        if not isinstance(exc, Exception) and type(exc).__name__ != "PanicException":
+        is_lances = isinstance(exc, OSError | ValueError | RuntimeError | pyarrow.ArrowException)
+        if not is_lances and type(exc).__name__ != "PanicException":
             raise
         is_of_disk = isinstance(exc, OSError) and exc.errno is not None and not isinstance(exc, FileNotFoundError)
         if isinstance(exc, MemoryError) or is_of_disk:
@@ -153,9 +155,13 @@ def _reading(path: str, version: int | None) -> Iterator[Any]:
 
 def _check_place(dataset: Any, path: str) -> None:
     """Raise where a file of the dataset lies outside of its directory."""
-    elsewhere = [str(base) for base in dataset.base_paths()] if hasattr(dataset, "base_paths") else []
-    for fragment in dataset.get_fragments():
-        elsewhere += [file.path for file in fragment.metadata.files if os.path.basename(file.path) != file.path]
-    if elsewhere:
-        what = f"takes its rows from elsewhere, {elsewhere[0][:255]!r}, and nothing outside of it is opened."
+    bases = dataset.base_paths() if hasattr(dataset, "base_paths") else {}
+    metadata = [fragment.metadata for fragment in dataset.get_fragments()]
+    files = [(file.base_id, file.path) for each in metadata for file in each.files]
+    files += [(each.deletion_file.base_id, "") for each in metadata if each.deletion_file is not None]
+    for base, file in files:
+        if base is None and os.path.basename(file) == file:
+            continue
+        where = getattr(bases.get(base), "path", file)
+        what = f"takes its rows from elsewhere, {where[:255]!r}, and nothing outside of it is opened."
         raise ChunkReadError(path, what, "Copy it whole: dataset.deep_clone('copy.lance', dataset.version)")

@@ -21,7 +21,7 @@ def path(tmp_path_factory):
     schema = pa.schema({"n": pa.int64(), "text": pa.string()})
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, schema) as stream:
         for size in SIZES:
-            stream.write_batch(pa.record_batch({"n": range(size), "text": ["a"] * size}, schema))
+            stream.write_batch(pa.RecordBatch.from_pydict({"n": range(size), "text": ["a"] * size}, schema))
     return path
 
 

@@ -174,6 +174,7 @@ def test_a_cut_stream_is_an_error_wherever_it_is_cut(tmp_path):
         HuggingFaceReader().read_file(str(path))
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::FutureWarning")  # pyarrow 15 says that it does not
 def test_a_type_that_brings_a_pickle_is_not_run(tmp_path):
     import os
     import pickle
