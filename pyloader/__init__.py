@@ -35,8 +35,11 @@ if TYPE_CHECKING:
     from pyloader.read import (
         ArrayRecordReader,
         DelimitedReader,
+        Hdf5Reader,
+        HuggingFaceReader,
         JsonLineDataReader,
         JsonlReader,
+        LanceReader,
         LitDataReader,
         MDSReader,
         MegatronReader,
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
         TFRecordReader,
         TokenReader,
         WebDatasetReader,
+        ZarrReader,
         reader_for,
         register_reader,
     )
@@ -68,8 +72,9 @@ _NAMES = {
     "part": "Part",
     "ragged": "Ragged",
     "read": (
-        "ArrayRecordReader DelimitedReader JsonLineDataReader JsonlReader LitDataReader MDSReader MegatronReader "
-        "NumpyReader ParquetReader TFRecordReader TextReader TokenReader WebDatasetReader reader_for register_reader"
+        "ArrayRecordReader DelimitedReader Hdf5Reader HuggingFaceReader JsonLineDataReader JsonlReader LanceReader "
+        "LitDataReader MDSReader MegatronReader NumpyReader ParquetReader TFRecordReader TextReader TokenReader "
+        "WebDatasetReader ZarrReader reader_for register_reader"
     ),
     "run.filling": "fetch",
     "run.loader_options": "MAX_QUEUE_SIZE",
@@ -90,8 +95,11 @@ __all__ = [
     "DataReader",
     "Dataset",
     "DelimitedReader",
+    "Hdf5Reader",
+    "HuggingFaceReader",
     "JsonLineDataReader",
     "JsonlReader",
+    "LanceReader",
     "LitDataReader",
     "MDSReader",
     "MegatronReader",
@@ -108,6 +116,7 @@ __all__ = [
     "TokenReader",
     "WebDatasetReader",
     "World",
+    "ZarrReader",
     "__version__",
     "compact",
     "fetch",

@@ -264,6 +264,7 @@ def drop_own_frames(error: BaseException) -> None:
 _PACKAGES = {
     "array_record.python.array_record_module": "array_record",
     "google_crc32c": "google-crc32c",
+    "lance": "pylance",
     "opentelemetry.metrics": "opentelemetry-api",
     "pyarrow.parquet": "pyarrow",
     "ray.data": "ray[data]",

@@ -43,6 +43,9 @@ def test_every_python_block_of_the_docs_runs(monkeypatch, tmp_path):
     for document in sorted(PROJECT.glob("docs/**/*.md")):
         if document.name in (
             "audit.md",
+            "coming-from-grain.md",
+            "coming-from-hf-datasets.md",
+            "coming-from-torchdata.md",
             "coming-from-litdata.md",
             "coming-from-mosaicml.md",
             "coming-from-webdataset.md",
@@ -63,8 +66,8 @@ def test_every_python_block_of_the_docs_runs(monkeypatch, tmp_path):
 
 def test_every_suffix_of_the_formats_page_has_the_reader_that_it_says():
     text = (PROJECT / "docs" / "formats.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| ((?:`\.\w+` ?)+) \| `(\w+)` \|", text, re.MULTILINE)
-    said = {suffix: reader for suffixes, reader in rows for suffix in re.findall(r"\.\w+", suffixes)}
+    rows = re.findall(r"^\| ((?:`[.\w]+` ?)+) \| `(\w+)` \|", text, re.MULTILINE)
+    said = {suffix: reader for suffixes, reader in rows for suffix in re.findall(r"[.\w]+", suffixes)}
     assert {suffix: type(pyloader.reader_for(f"chunk{suffix}")).__name__ for suffix in said} == said
     with pytest.raises(pyloader.PyLoaderError) as caught:
         pyloader.reader_for("chunk.unknown")

@@ -28,10 +28,12 @@ from pyloader.files import (
     PartSizes,
     Scan,
     check_names,
+    chunk_bytes,
     chunks_of_scan,
     encode_manifest,
     form_of,
     index_name,
+    is_chunk_directory,
     is_manifest_name,
     locked,
     manifest_below,
@@ -138,12 +140,17 @@ def _index(arguments: argparse.Namespace, place: Path, target: Path) -> int:
 
 def _chunks_at(place: Path, shown: str) -> tuple[Scan, ChunkList]:
     """Return what lies there, and the files to index."""
-    if not place.is_dir():
-        return Scan(), ChunkList(place.parent, (place.name,), np.array([place.stat().st_size], np.int64))
+    if not _is_set(place):
+        return Scan(), ChunkList(place.parent, (place.name,), np.array([chunk_bytes(place)], np.int64))
     scan = scan_directory(place)
     if MANIFEST_NAME not in os.listdir(place) and (below := manifest_below(place, scan, shown)):
         raise DataDirError(shown, f"holds a chunk set, {below.parent.name}/, with its manifest.", "Name it")
     return scan, chunks_of_scan(place, scan, shown)
+
+
+def _is_set(place: Path) -> bool:
+    """Tell whether it is a directory of chunks, and not a file or a directory that is one chunk."""
+    return place.is_dir() and not is_chunk_directory(place.name)
 
 
 def _manifest_before(target: Path) -> Manifest | str | None:
@@ -168,7 +175,7 @@ def _part_sizes(arguments: argparse.Namespace, place: Path, before: Manifest | s
     if isinstance(before, Manifest):
         if before.part_sizes is not msgspec.UNSET:
             return before.part_sizes
-        if place.is_dir():
+        if _is_set(place):
             return None
     return PartSizes(chunk_bytes=LARGE_BYTES)
 
@@ -202,9 +209,9 @@ def _next_version(target: Path, manifest: Manifest) -> Manifest:
 
 
 def _target(place: Path, output: str | None) -> Path:
-    name = MANIFEST_NAME if place.is_dir() else index_name(place.name)
+    name = MANIFEST_NAME if _is_set(place) else index_name(place.name)
     if output is None:
-        return place / name if place.is_dir() else place.with_name(name)
+        return place / name if _is_set(place) else place.with_name(name)
     target = Path(output, name) if os.path.isdir(output) else Path(output)
     if not is_manifest_name(target.name):
         raise ValueError(f"--output {output}: a manifest is called {MANIFEST_NAME}, or NAME.{MANIFEST_NAME}")

@@ -1,6 +1,7 @@
 """Which chunk files exist, and how to open one."""
 
 from pyloader.files.cache import Pinned
+from pyloader.files.chunk_directories import chunk_bytes, chunk_files, file_spans, is_chunk_directory
 from pyloader.files.chunk_list import ChunkList, fingerprint_of, form_of
 from pyloader.files.coming import INPUTS_NAME, NEXT_NAME, STAGING_NAME, VERSIONS_NAME, coming_chunks
 from pyloader.files.compressors import chunk_room, open_packed, packing_of
@@ -38,7 +39,8 @@ from pyloader.files.opening import line_blocks, open_chunk, suffix_of, text_of
 from pyloader.files.origins import Origin, makers_of, origins_of
 from pyloader.files.part_opening import first_line, header_lines, line_detail, open_part
 from pyloader.files.room import Room, long_line, longest_line, room_of
-from pyloader.files.scanning import Scan, chunk_bytes, is_chunk_name, scan_directory
+from pyloader.files.saved_datasets import is_in_saved_dataset
+from pyloader.files.scanning import Scan, is_chunk_name, scan_directory
 from pyloader.files.sniffing import Sniffer, named_by_content, refuse_pointer, sniffed
 from pyloader.files.stored import LIST_NAME, StoredChunks, StoreOptions
 from pyloader.files.stores import store_scheme
@@ -92,6 +94,7 @@ __all__ = [
     "check_names",
     "checksum_of",
     "chunk_bytes",
+    "chunk_files",
     "chunk_room",
     "chunks_of_scan",
     "coming_chunks",
@@ -99,6 +102,7 @@ __all__ = [
     "difference_of_versions",
     "encode_manifest",
     "encode_versions",
+    "file_spans",
     "find_manifests",
     "fingerprint_of",
     "first_line",
@@ -106,7 +110,9 @@ __all__ = [
     "header_lines",
     "in_version_of",
     "index_name",
+    "is_chunk_directory",
     "is_chunk_name",
+    "is_in_saved_dataset",
     "is_index_of_file",
     "is_manifest_name",
     "kept_chunks",

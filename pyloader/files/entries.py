@@ -24,7 +24,8 @@ class PartEntry(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
       file_bytes: The size of the whole file.
       file_samples: How many rows the whole file holds.
-      ranges: (start, stop) in bytes of the file: all that is read of it for this part; none of a directory.
+      ranges: (start, stop) in bytes of the file: all that is read of it for this part; of a directory, of its
+        files one after another, sorted by name.
       detail: The reader's own.
     """
 

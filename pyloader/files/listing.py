@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from pyloader.errors import DataDirError, ManifestError
+from pyloader.files.chunk_directories import chunk_bytes, is_chunk_directory
 from pyloader.files.chunk_list import ChunkList, form_of
 from pyloader.files.coming import STAGING_NAME, coming_chunks
 from pyloader.files.manifest import (
@@ -25,7 +26,8 @@ from pyloader.files.manifest import (
     is_manifest_name,
     read_manifest,
 )
-from pyloader.files.scanning import Scan, chunk_bytes, is_chunk_name, scan_directory
+from pyloader.files.saved_datasets import without_unlisted
+from pyloader.files.scanning import Scan, is_chunk_name, scan_directory
 from pyloader.files.stored import StoreOptions
 from pyloader.files.stored_listing import list_stored
 from pyloader.files.stores import parse_address, printable, store_scheme
@@ -57,7 +59,7 @@ def list_chunks(data_dir: DataDir, store: StoreOptions | None = None, *, version
       data_dir: A directory (searched with its subdirectories), a glob pattern, a manifest.json, one chunk, or a list of
         chunks.  A directory that holds a manifest.json is exactly what the manifest lists.  In a directory, and among
         what a pattern matches, `is_chunk_name` decides; what is named one by one is taken as it is.  A directory called
-        *.columns is a chunk.  An address (s3://bucket/chunks) is a directory of a store.
+        *.columns, *.zarr or *.lance is a chunk.  An address (s3://bucket/chunks) is a directory of a store.
       store: How an address is read; None by the defaults.
       version: Which version of the set; None is the newest.  Sets in stores have only that one.
 
@@ -121,7 +123,7 @@ def chunks_of_scan(root: Path, scan: Scan, shown: str) -> ChunkList:
         for place in _places(scan)
         for name in coming_chunks(root / place) | kept_chunks(root / place)
     }
-    chunks = {name: size for name, size in scan.chunks.items() if name not in coming}
+    chunks = {name: size for name, size in without_unlisted(root, scan.chunks).items() if name not in coming}
     if not chunks:
         hint = "Those that are being put in place count when their manifest is there" if coming else _MAKE_SOME
         if (root / STAGING_NAME).is_dir():
@@ -175,7 +177,7 @@ def _list_place(shown: str, version: int | None) -> ChunkList:
         return _from_manifest(place, version, is_named=True)
     if not (place / MANIFEST_NAME).is_file() and (index := _index_beside(place)):
         return _from_manifest(index, version)
-    if place.is_dir() and place.suffix != ".columns":
+    if place.is_dir() and not is_chunk_directory(place.name):
         return _from_directory(place, shown, version)
     _check_no_version(version)
     if place.exists():
@@ -292,7 +294,7 @@ def _listed_in(path: Path, newest: Manifest, version: int | None, *, is_named: b
         _compare_size(path, entry, scan.chunks[source])
     listed = {chunk.source for chunk in (*manifest.chunks, *newest.chunks)}
     forms = {form_of(chunk.source) for chunk in manifest.chunks}
-    extra = [name for name in scan.chunks.keys() - listed if form_of(name) in forms]
+    extra = [name for name in without_unlisted(root, scan.chunks).keys() - listed if form_of(name) in forms]
     if extra and (others := coming_chunks(root) | kept_chunks(root)):
         extra = [name for name in extra if name not in others]
     if extra:
@@ -311,7 +313,7 @@ def _from_paths(given: Sequence[str], shown: str) -> ChunkList:
     names = [path[len(root) :].lstrip("/") for path in paths]
     sizes = []
     for path in paths:
-        if os.path.isdir(path) and not path.endswith(".columns"):
+        if os.path.isdir(path) and not is_chunk_directory(path):
             raise DataDirError(shown, f"names the directory {path}.", "Give one directory, or a list of chunks")
         try:
             sizes.append(chunk_bytes(path))
@@ -353,8 +355,8 @@ def _matches(pattern: str) -> list[str]:
     chunks = []
     for path in found:
         *above, name = path.split("/")[fixed:]
-        is_whole = name.endswith(".columns") if path in directories else True
-        is_inside_of_chunk = any(part.endswith(".columns") for part in above)
+        is_whole = is_chunk_directory(name) if path in directories else True
+        is_inside_of_chunk = any(map(is_chunk_directory, above))
         if is_whole and not is_inside_of_chunk and all(map(is_chunk_name, [*above, name])):
             chunks.append(path)
     if not chunks:

@@ -16,6 +16,7 @@ import xxhash
 
 from pyloader.columns import ColumnSpec
 from pyloader.errors import ManifestError
+from pyloader.files.chunk_directories import FileSpan, chunk_files, file_spans, spans_within
 from pyloader.files.entries import ChunkEntry, PartSizes, problem_with_part, problem_with_parts
 from pyloader.files.no_room import no_room
 
@@ -200,21 +201,27 @@ def checksum_of(path: str | os.PathLike[str], ranges: Iterable[tuple[int, int]] 
     """
     digest = xxhash.xxh3_64()
     root = Path(path)
-    if ranges is not None and not root.is_dir():
-        with open(root, "rb", buffering=0) as stream:
-            for start, stop in ranges:
-                stream.seek(start)
-                while start < stop and (block := stream.read(min(_BLOCK_BYTES, stop - start))):
-                    digest.update(block)
-                    start += len(block)
+    is_directory = root.is_dir()
+    if ranges is not None:
+        files = file_spans(root) if is_directory else [FileSpan("", 0, os.path.getsize(root))]
+        for file in itertools.chain.from_iterable(spans_within(files, *some) for some in ranges):
+            _digest_span(digest, root / file.name, file.start, file.stop)
         return f"xxh3:{digest.hexdigest()}"
-    for file in sorted(root.iterdir()) if root.is_dir() else [root]:
-        if root.is_dir():
-            digest.update(os.fsencode(file.name) + b"\0")
-        with open(file, "rb", buffering=0) as stream:
+    for name in sorted(name for name, _ in chunk_files(root)) if is_directory else [""]:
+        if is_directory:
+            digest.update(os.fsencode(name) + b"\0")
+        with open(root / name, "rb", buffering=0) as stream:
             while block := stream.read(_BLOCK_BYTES):
                 digest.update(block)
     return f"xxh3:{digest.hexdigest()}"
+
+
+def _digest_span(digest: xxhash.xxh3_64, path: Path, start: int, stop: int) -> None:
+    with open(path, "rb", buffering=0) as stream:
+        stream.seek(start)
+        while start < stop and (block := stream.read(min(_BLOCK_BYTES, stop - start))):
+            digest.update(block)
+            start += len(block)
 
 
 def sorted_and_checked(path: str | os.PathLike[str], manifest: Manifest) -> Manifest:

@@ -33,8 +33,9 @@ def suffix_of(path: str | os.PathLike[str]) -> str:
     '.tfrecord'
     """
     name = os.fspath(path).rstrip("/" + os.sep)
-    suffix = os.path.splitext(name[: len(name) - len(packing_of(name))])[1].lower()
-    return _WHICH_OF_HOW_MANY.sub("", suffix)
+    stem, suffix = os.path.splitext(name[: len(name) - len(packing_of(name))])
+    inner = os.path.splitext(stem)[1] if suffix.lower() == ".zip" else ""
+    return _WHICH_OF_HOW_MANY.sub("", (inner + suffix if inner.lower() == ".zarr" else suffix).lower())
 
 
 def open_chunk(path: str | os.PathLike[str], mode: str = "r", *, room: Room | None = None) -> IO[Any]:

@@ -6,16 +6,26 @@ import os
 from dataclasses import dataclass, field
 
 from pyloader.errors import DataDirError
+from pyloader.files.chunk_directories import chunk_bytes, is_chunk_directory
 from pyloader.files.coming import INPUTS_NAME, VERSIONS_NAME
 from pyloader.files.locking import LOCK_NAME
 from pyloader.files.manifest import MANIFEST_NAME, is_manifest_name
 
-__all__ = ["Scan", "chunk_bytes", "is_chunk_name", "scan_directory"]
+__all__ = ["Scan", "is_chunk_name", "scan_directory"]
 
 _PAPERS = {"readme", "license", "licence", "copying", "notice", "authors", "citation", "changelog", "notes"}
 _PAPER_SUFFIXES = {"", "md", "txt", "rst", "html", "pdf", "cff"}
-_LEFT_BY_TOOLS = {"checksums.txt", "dataset_info.json", "dataset_infos.json", "desktop.ini", "lost+found", "thumbs.db"}
-_LEFT_BY_TOOLS |= {"features.json", "index.json"}  # of TFDS; of MosaicML and litdata
+_LEFT_BY_TOOLS = {
+    "checksums.txt",
+    "dataset_dict.json",
+    "dataset_info.json",
+    "dataset_infos.json",
+    "desktop.ini",
+    "features.json",  # of TFDS
+    "index.json",  # of MosaicML and litdata
+    "lost+found",
+    "thumbs.db",
+}
 _LEFT_BY_TOOLS |= {f"{algorithm}sums{suffix}" for algorithm in ("md5", "sha1", "sha256") for suffix in ("", ".txt")}
 _BESIDE = ("~", ".bak", ".orig", ".tmp", ".swp", ".lock", ".log", ".crc", ".md5", ".sha1", ".sha256", ".sha512", ".idx")
 _UNFINISHED = (".part", ".partial", ".crdownload", ".download", ".incomplete", ".filepart", ".aria2")
@@ -51,18 +61,10 @@ def is_chunk_name(name: str) -> bool:
     )
 
 
-def chunk_bytes(path: str | os.PathLike[str]) -> int:
-    """Return a chunk's size on disk; a directory's is that of its files."""
-    if os.path.isdir(path):
-        with os.scandir(path) as entries:
-            return sum(entry.stat().st_size for entry in entries if entry.is_file())
-    return os.stat(path).st_size
-
-
 def scan_directory(root: str | os.PathLike[str]) -> Scan:
     """Walk through `root` and its subdirectories once.
 
-    Links are followed, except to a directory that they are in.  A directory called *.columns is one chunk.
+    Links are followed, except to a directory that they are in.  What `is_chunk_directory` is one chunk.
 
     Raises:
       DataDirError: `root` cannot be read.
@@ -85,7 +87,7 @@ def _walk(directory: str, prefix: str, scan: Scan) -> None:
         for entry in entries:
             name = prefix + entry.name
             try:
-                if entry.is_dir() and not entry.name.endswith(".columns"):
+                if entry.is_dir() and not is_chunk_directory(entry.name):
                     if not is_chunk_name(entry.name) or _is_link_upwards(entry):
                         scan.ignored.append(f"{name}/")
                     else:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
-from pyloader.files import ChunkEntry, PartEntry, checksum_of
+from pyloader.files import ChunkEntry, PartEntry, checksum_of, chunk_bytes
 from pyloader.part import Part, part_name
 
 __all__ = ["part_entries", "spread"]
@@ -20,7 +19,7 @@ def part_entries(name: str, path: str, parts: Sequence[Part], *, checksums: bool
       parts: All its parts, as its reader has found them.
       checksums: Whether they are computed, of parts that say which bytes they are.
     """
-    file_bytes, num_samples = os.path.getsize(path), parts[-1].stop
+    file_bytes, num_samples = chunk_bytes(path), parts[-1].stop
     return [
         ChunkEntry(
             file=part_name(name, part),

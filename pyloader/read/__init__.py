@@ -2,7 +2,10 @@
 
 from pyloader.read.arrayrecord import ArrayRecordReader
 from pyloader.read.delimited import DelimitedReader
+from pyloader.read.hdf5 import Hdf5Reader
+from pyloader.read.huggingface import HuggingFaceReader
 from pyloader.read.jsonl import JsonLineDataReader, JsonlReader
+from pyloader.read.lance_tables import LanceReader
 from pyloader.read.litdata import LitDataReader
 from pyloader.read.mds import MDSReader
 from pyloader.read.megatron import MegatronReader
@@ -14,12 +17,16 @@ from pyloader.read.text import TextReader
 from pyloader.read.tfrecord import TFRecordReader
 from pyloader.read.tokens import TokenReader
 from pyloader.read.webdataset import WebDatasetReader
+from pyloader.read.zarr_arrays import ZarrReader
 
 __all__ = [
     "ArrayRecordReader",
     "DelimitedReader",
+    "Hdf5Reader",
+    "HuggingFaceReader",
     "JsonLineDataReader",
     "JsonlReader",
+    "LanceReader",
     "LitDataReader",
     "MDSReader",
     "MegatronReader",
@@ -30,6 +37,7 @@ __all__ = [
     "TextReader",
     "TokenReader",
     "WebDatasetReader",
+    "ZarrReader",
     "nulls_of",
     "reader_for",
     "reader_name",

@@ -19,7 +19,7 @@ from pyloader.read.options import ColumnReader
 from pyloader.read.ragged import is_ragged_type, ragged_of_arrow
 from pyloader.read.row_groups import groups_of_part, parts_of_groups
 
-__all__ = ["ParquetReader", "damaged", "read_footer", "read_row_groups"]
+__all__ = ["ParquetReader", "counted", "damaged", "read_footer", "read_row_groups"]
 
 _LEAST_ROWS, _MOST_ROWS = 2**10, 2**16  # unpacked at once
 _BATCHES_IN_ROOM = 8
@@ -225,7 +225,7 @@ def read_row_groups(
     for batch in opened.iter_batches(
         batch_rows, row_groups=groups, columns=None if columns is None else list(columns), use_threads=False
     ):
-        batches.append(_counted(batch, room))
+        batches.append(counted(batch, room))
     if not batches:
         return opened.schema_arrow.empty_table().select([field.name for field in fields])
     return pyarrow.Table.from_batches(batches)
@@ -255,7 +255,7 @@ def damaged(path: str, exc: Exception, error: type[FileError] = ChunkReadError) 
     return named_by_content(error(path, what, "Fetch it again, or make it again"))
 
 
-def _counted(batch: Any, room: Room) -> Any:
+def counted(batch: Any, room: Room) -> Any:
     """Return a batch, what will become of it having been counted: arrays, or Python's values."""
     objects = sum(
         _NULL_BYTES * batch.num_rows + _VALUE_BYTES * (batch.num_rows - column.null_count)
@@ -310,7 +310,7 @@ def _read_arrow(file: Any, columns: tuple[str, ...] | None, path: str) -> Any:
     batches = []
     for batch in found:
         batch.validate(full=True)  # places are taken from the file as they are: wrong ones end the process
-        batches.append(_counted(batch, room))
+        batches.append(counted(batch, room))
     table = pyarrow.Table.from_batches(batches, opened.schema)
     if columns is None:
         return table

@@ -12,11 +12,14 @@ import numpy as np
 from pyloader.columns import ColumnSpec
 from pyloader.datareader import DataReader
 from pyloader.errors import DataDirError, ManifestError, PyLoaderError
-from pyloader.files import Manifest, suffix_of
+from pyloader.files import Manifest, is_in_saved_dataset, suffix_of
 from pyloader.options import checked_integer
 from pyloader.read.arrayrecord import ArrayRecordReader
 from pyloader.read.delimited import DelimitedReader
+from pyloader.read.hdf5 import Hdf5Reader
+from pyloader.read.huggingface import HuggingFaceReader
 from pyloader.read.jsonl import JsonlReader
+from pyloader.read.lance_tables import LanceReader
 from pyloader.read.litdata import LitDataReader, has_litdata_index
 from pyloader.read.mds import MDSReader
 from pyloader.read.megatron import MegatronReader, index_beside
@@ -26,6 +29,7 @@ from pyloader.read.text import TextReader
 from pyloader.read.tfrecord import TFRecordReader
 from pyloader.read.tokens import TokenReader
 from pyloader.read.webdataset import WebDatasetReader
+from pyloader.read.zarr_arrays import ZarrReader
 
 __all__ = ["reader_for", "reader_name", "register_reader", "registered_reader"]
 
@@ -94,6 +98,8 @@ def reader_for(
         if suffix == ".bin":
             hint = "For tokens, pass TokenReader(window=1025, dtype='uint16'), with the numbers that are yours"
         raise DataDirError(os.fspath(path), what, hint)
+    if suffix == ".arrow" and is_in_saved_dataset(path):
+        return HuggingFaceReader()
     return _CLASSES[_NAMES[suffix]]()
 
 
@@ -167,9 +173,13 @@ def _options(reader_class: type[DataReader], columns: tuple[ColumnSpec, ...]) ->
     if reader_class is DelimitedReader:
         gapped = {spec.name: object for spec in columns if spec.kind in ("int", "float", "")}
         return {"columns": names, "dtypes": {name: (arrays | gapped).get(name, str) for name in names}}
-    if reader_class is ParquetReader:
-        dates = {name for name, dtype in arrays.items() if dtype.base.kind in "mM"}  # they are what the files say
-        return {"columns": names, "dtypes": {name: arrays.get(name, object) for name in names if name not in dates}}
+    if reader_class in (ParquetReader, HuggingFaceReader, LanceReader):
+        # Dates and rows of unequal length are what the files say.
+        said = {name for name, dtype in arrays.items() if dtype.base.kind in "mM"}
+        said |= {spec.name for spec in columns if spec.kind == "ragged"}
+        return {"columns": names, "dtypes": {name: arrays.get(name, object) for name in names if name not in said}}
+    if reader_class in (Hdf5Reader, ZarrReader):
+        return {"columns": names}
     if reader_class is NumpyReader and len(names) == 1:
         return {"name": names[0]}
     if reader_class in (TokenReader, MegatronReader):
@@ -197,6 +207,10 @@ register_reader("npy", NumpyReader, suffixes=(".npy",))
 register_reader("npz", NumpyReader, suffixes=(".npz",))
 register_reader("columns", NumpyReader, suffixes=(".columns",))
 register_reader("arrayrecord", ArrayRecordReader, suffixes=(".arrayrecord", ".array_record", ".ar"))
+register_reader("hdf5", Hdf5Reader, suffixes=(".h5", ".hdf5"))
+register_reader("zarr", ZarrReader, suffixes=(".zarr", ".zarr.zip"))
+register_reader("lance", LanceReader, suffixes=(".lance",))
+register_reader("huggingface", HuggingFaceReader)  # by what lies beside it: .arrow files are others' as well
 register_reader("parquet", ParquetReader, suffixes=(".parquet", ".arrow", ".feather"))
 register_reader("webdataset", WebDatasetReader, suffixes=(".tar",))
 register_reader("mds", MDSReader, suffixes=(".mds",))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import operator
 import os
 import signal
 import threading
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 from pyloader.columns import Columns
 from pyloader.dataloader import DataLoader
 from pyloader.datareader import DataReader, read_chunk
+from pyloader.files import chunk_files
 from pyloader.part import Part, part_name
 
 __all__ = [
@@ -146,4 +148,4 @@ def kill_at_step(batches: Iterable[Batch], step: int) -> Iterator[Batch]:
 
 
 def _largest_file(path: Path) -> Path:
-    return max(path.iterdir(), key=lambda file: file.stat().st_size) if path.is_dir() else path
+    return path / max(chunk_files(path), key=operator.itemgetter(1))[0] if path.is_dir() else path

@@ -16,11 +16,14 @@ from pyloader.files.manifest import Manifest
 from pyloader.read import registry
 from pyloader.read.arrayrecord import ArrayRecordReader
 from pyloader.read.delimited import DelimitedReader
+from pyloader.read.hdf5 import Hdf5Reader
 from pyloader.read.jsonl import JsonlReader
+from pyloader.read.lance_tables import LanceReader
 from pyloader.read.numpy_files import NumpyReader
 from pyloader.read.parquet import ParquetReader
 from pyloader.read.registry import reader_for, reader_name, register_reader
 from pyloader.read.text import TextReader
+from pyloader.read.zarr_arrays import ZarrReader
 
 COLUMNS = {"label": np.zeros(3, np.int16), "text": ["a", "b", "c"], "vector": np.zeros((3, 2), np.float32)}
 
@@ -58,6 +61,11 @@ def own_registry(monkeypatch):
         ("a.arrayrecord", ArrayRecordReader),
         ("a.array_record", ArrayRecordReader),
         ("a.ar", ArrayRecordReader),
+        ("a.h5", Hdf5Reader),
+        ("a.hdf5", Hdf5Reader),
+        ("a.zarr", ZarrReader),
+        ("a.zarr.zip", ZarrReader),
+        ("a.lance", LanceReader),
         ("a.parquet", ParquetReader),
         ("a.arrow", ParquetReader),
         ("a.feather", ParquetReader),
