@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pyloader.encode import PAD_, PAD_IDX, TextDataset
     from pyloader.errors import PyLoaderError
     from pyloader.files import open_chunk
+    from pyloader.packing import Packing
     from pyloader.ragged import Ragged
     from pyloader.read import (
         ArrayRecordReader,
@@ -59,6 +60,7 @@ _NAMES = {
     "encode": "PAD_ PAD_IDX TextDataset",
     "errors": "PyLoaderError",
     "files": "open_chunk",
+    "packing": "Packing",
     "ragged": "Ragged",
     "read": (
         "ArrayRecordReader DelimitedReader JsonLineDataReader JsonlReader NumpyReader ParquetReader TextReader "
@@ -87,6 +89,7 @@ __all__ = [
     "JsonlReader",
     "NumpyDataCollator",
     "NumpyReader",
+    "Packing",
     "PaddingDataCollator",
     "ParquetReader",
     "PyLoaderError",

@@ -22,7 +22,7 @@ PATHS = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
     {"errors", "options", "ragged", "columns", "machine", "world"},
     {"files", "plan"},
-    {"datareader", "dataset", "datacollator", "read", "shuffle", "encode", "collate"},
+    {"datareader", "dataset", "datacollator", "read", "shuffle", "encode", "collate", "packing"},
     {"deliver"},
     {"write"},
     {"observe", "audit"},  # no step knows them
