@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pyloader.dataloader import DataLoader
     from pyloader.datareader import DataReader
     from pyloader.dataset import Dataset
-    from pyloader.encode import PAD_, PAD_IDX, TextDataset
+    from pyloader.encode import PAD_, PAD_IDX, TextDataset, TokenizerDataset
     from pyloader.errors import PyLoaderError
     from pyloader.files import open_chunk
     from pyloader.packing import Packing
@@ -57,7 +57,7 @@ _NAMES = {
     "dataloader": "DataLoader",
     "datareader": "DataReader",
     "dataset": "Dataset",
-    "encode": "PAD_ PAD_IDX TextDataset",
+    "encode": "PAD_ PAD_IDX TextDataset TokenizerDataset",
     "errors": "PyLoaderError",
     "files": "open_chunk",
     "packing": "Packing",
@@ -97,6 +97,7 @@ __all__ = [
     "TextDataset",
     "TextReader",
     "TokenReader",
+    "TokenizerDataset",
     "World",
     "__version__",
     "compact",

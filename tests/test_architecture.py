@@ -46,6 +46,7 @@ HEAVY = [
     "pyarrow",
     "ray",
     "tensorflow",
+    "tokenizers",
     "torch",
 ]
 SAY_NOTHING = {"base", "common", "core", "helpers", "misc", "util", "utils"}
