@@ -2,8 +2,8 @@
 
     python examples/torch_packed_documents.py WORK_DIR [--steps N]
 
-The documents are the standard library's documentation strings, their tokens those of a tokenizer that is trained here.
-Run it with --steps 20, then with --steps 40: the second run goes on where the first one stopped.
+The documents are documentation strings, their tokens those of a tokenizer that is trained here.  Run it with --steps 20,
+then with --steps 40: the second run goes on where the first one stopped.
 """
 
 import argparse
@@ -53,11 +53,10 @@ class Model(nn.Module):
         self.guess = nn.Linear(WIDTH, VOCABULARY)
 
     def forward(self, tokens: torch.Tensor, places: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        rows, length = tokens.shape
         x = self.tokens(tokens) + self.places(places % 4096)
-        query, key, value = self.inputs(x).view(rows, length, 3, HEADS, -1).permute(2, 0, 3, 1, 4)
+        query, key, value = self.inputs(x).view(*tokens.shape, 3, HEADS, -1).permute(2, 0, 3, 1, 4)
         attended = scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        x = x + self.outputs(attended.transpose(1, 2).reshape(rows, length, WIDTH))
+        x = x + self.outputs(attended.transpose(1, 2).flatten(2))
         return self.guess(x + self.mixing(x))
 
 
@@ -92,8 +91,8 @@ def main() -> None:
             optimizer.step()
             if loader.steps_done % 10 == 0:
                 print(f"step {loader.steps_done}: loss {loss.item():.6f}")
-        state = json.dumps(loader.state_dict())
-    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "loader": state}, saved)
+        states = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+        torch.save({**states, "loader": json.dumps(loader.state_dict())}, saved)
 
 
 if __name__ == "__main__":
