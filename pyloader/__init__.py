@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from pyloader.dataloader import DataLoader
     from pyloader.datareader import DataReader
     from pyloader.dataset import Dataset
-    from pyloader.encode import PAD_, PAD_IDX, TextDataset
+    from pyloader.encode import PAD_, PAD_IDX, TextDataset, TokenizerDataset
     from pyloader.errors import PyLoaderError
     from pyloader.files import open_chunk
+    from pyloader.packing import Packing
     from pyloader.part import Part
     from pyloader.ragged import Ragged
     from pyloader.read import (
@@ -66,9 +67,10 @@ _NAMES = {
     "dataloader": "DataLoader",
     "datareader": "DataReader",
     "dataset": "Dataset",
-    "encode": "PAD_ PAD_IDX TextDataset",
+    "encode": "PAD_ PAD_IDX TextDataset TokenizerDataset",
     "errors": "PyLoaderError",
     "files": "open_chunk",
+    "packing": "Packing",
     "part": "Part",
     "ragged": "Ragged",
     "read": (
@@ -105,6 +107,7 @@ __all__ = [
     "MegatronReader",
     "NumpyDataCollator",
     "NumpyReader",
+    "Packing",
     "PaddingDataCollator",
     "ParquetReader",
     "Part",
@@ -114,6 +117,7 @@ __all__ = [
     "TextDataset",
     "TextReader",
     "TokenReader",
+    "TokenizerDataset",
     "WebDatasetReader",
     "World",
     "ZarrReader",

@@ -20,6 +20,7 @@ from pyloader.errors import ClosedError, ReceiptError
 from pyloader.files import DataDir
 from pyloader.observe import ChunkStats, Counters, ProgressBar
 from pyloader.options import checked_integer
+from pyloader.packing import Packing
 from pyloader.plan import START, Position, state_of
 from pyloader.run.adapters import DeliveredState, HasPosition
 from pyloader.run.arguments import LoaderArguments
@@ -69,6 +70,8 @@ class DataLoader(Loop[Position, Any], HasPosition):
         window as long as the list of chunks is a full shuffle.
       last_batch: The incomplete last batch of an epoch: "keep" a short batch, "drop" it, "pad" it by
         repeating a row (every batch then has a bool "mask"), or "wrap": repeat the rows before it.
+      pack: Puts documents of tokens into rows of one length, several in a row: a number of tokens, or a `Packing`.
+        Every token comes once an epoch; a batch has `segment_ids`, `position_ids` and `loss_mask` beside the tokens.
       max_bytes: The most bytes of columns in memory at once, beside max_queue_size: a number, a size such as "2GB"
         (10^9) or "1.5GiB" (2^30), or a share such as "25%" of the memory (the control group's limit where there is one,
         else the machine's).  None counts nothing, and bounds each chunk that is packed by half of the memory.
@@ -130,6 +133,7 @@ class DataLoader(Loop[Position, Any], HasPosition):
         batch_size: int | None = None,
         shuffle_window: int | None = None,
         last_batch: str = "keep",
+        pack: int | Packing | None = None,
         max_bytes: int | str | None = None,
         num_workers: int = 1,
         worker_kind: str = "thread",
@@ -164,6 +168,7 @@ class DataLoader(Loop[Position, Any], HasPosition):
             batch_size=batch_size,
             shuffle_window=shuffle_window,
             last_batch=last_batch,
+            pack=pack,  # type: ignore[arg-type]  # a number becomes a Packing
             max_bytes=max_bytes,
             num_workers=num_workers,
             worker_kind=worker_kind,
@@ -286,10 +291,12 @@ class DataLoader(Loop[Position, Any], HasPosition):
                 run = ChunkRun(inline, after_end, after_end.epoch + 1, Counters(), self._quarantine, Steps())
                 return run.next_batch()[0]
 
-    def locate(self, step: int) -> list[tuple[str, int]]:
+    def locate(self, step: int) -> list[tuple[str, int]] | list[tuple[str, int, int, int]]:
         """Return where each row of a batch over all ranks comes from: (chunk, row in it), rank after rank.
 
-        Nothing is read.  Rows that fill up an epoch's last batch are listed as the rows that they repeat.
+        Rows that fill up an epoch's last batch are listed as the rows that they repeat.  Nothing is read.  With `pack`
+        there is an entry for each piece of a document: (chunk, document in it, its first token, the one after its
+        last), and the lengths of those chunks' documents are read.
 
         Args:
           step: Which batch, counted from 0 over all epochs: that of `steps_done` is the next.

@@ -22,7 +22,7 @@ PATHS = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
     {"errors", "options", "ragged", "columns", "part", "machine", "world"},
     {"files", "plan"},
-    {"datareader", "dataset", "datacollator", "read", "shuffle", "encode", "collate"},
+    {"datareader", "dataset", "datacollator", "read", "shuffle", "encode", "collate", "packing"},
     {"deliver"},
     {"write"},
     {"observe", "audit"},  # no step knows them
@@ -53,6 +53,7 @@ HEAVY = [
     "ray",
     "rich",
     "tensorflow",
+    "tokenizers",
     "torch",
 ]
 SAY_NOTHING = {"base", "common", "core", "helpers", "misc", "util", "utils"}

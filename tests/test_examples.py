@@ -105,3 +105,17 @@ def test_a_classifier_that_is_trained_inside_one_compiled_function_learns_digits
 @pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
 def test_an_example_is_under_a_hundred_lines(example):
     assert len(example.read_text(encoding="utf-8").splitlines()) < 100
+
+
+@pytest.mark.frameworks
+def test_a_language_model_learns_from_packed_documents_and_goes_on_to_the_last_bit(tmp_path):
+    for module in ("torch", "tokenizers"):
+        pytest.importorskip(module)
+
+    def losses_of(name, steps):
+        screen = run_example("torch_packed_documents.py", tmp_path / name, "--steps", steps)
+        return {int(step): loss for step, loss in re.findall(r"step (\d+): loss ([\d.]+)", screen)}
+
+    unbroken = losses_of("unbroken", 60)
+    assert {**losses_of("stopped", 30), **losses_of("stopped", 60)} == unbroken
+    assert float(unbroken[60]) < 4.6 < float(unbroken[10])

@@ -21,6 +21,7 @@ from pyloader.cli.screens import as_block, as_json, counted, one_line, screen_wi
 from pyloader.cli.typed import typed_object
 from pyloader.columns import ColumnSpec
 from pyloader.deliver.engines import ENGINES
+from pyloader.encode import TokenizerDataset
 from pyloader.inspecting.measuring import peak_bytes
 from pyloader.options import format_bytes
 from pyloader.write import FORMATS, INPUT_FORMATS, OutputReport, SplitReport, discard_stopped, split
@@ -30,7 +31,7 @@ from pyloader.write.token_files import Windows
 __all__ = ["add_parser", "run"]
 
 # What is typed and goes to `split`, under the same name, but for these; and what of it --check needs.
-_OWN = ("places", "check", "json", "quiet")
+_OWN = ("places", "check", "json", "quiet", "tokenizer", "column", "append_eos")
 _READING = ("input_format", "delimiter", "quote", "output_format", "encode", "where", "fill", "columns")
 
 _EXAMPLES = """examples:
@@ -39,6 +40,7 @@ _EXAMPLES = """examples:
   pyloader split image=x.npy label=y.npy chunks/ --chunk-samples 4096
   pyloader split train.bin chunks/ --window 1025 --stride 1024 --dtype uint16
   pyloader split photos/ chunks/ --shuffle --holdout val=5%
+  pyloader split corpus.jsonl.zst tokens/ --tokenizer tokenizer.json --append-eos
   pyloader split dump.jsonl chunks/ --unique url
   zcat dump.jsonl.gz | pyloader split - chunks/ --from jsonl
   pyloader split dump.jsonl tokens/ --encode mypackage.text:Tokens --where mypackage.text:is_long
@@ -127,7 +129,18 @@ def add_parser(subparsers: Any) -> None:
         help="what stands where a sample lacks KEY, or has null; in CSV and TSV, where its field is empty",
     )
     what.add_argument("--where", metavar="PKG.MOD:FN", help="keep the samples for which FN(sample) is true")
-    what.add_argument("--encode", metavar="PKG.MOD:CLASS", help="apply a Dataset's batch_encode, once")
+    made = what.add_mutually_exclusive_group()
+    made.add_argument("--encode", metavar="PKG.MOD:CLASS", help="apply a Dataset's batch_encode, once")
+    made.add_argument("--tokenizer", metavar="FILE", help="make tokens of text, once, by a tokenizer.json")
+    what.add_argument("--column", metavar="NAME", default="text", help="with --tokenizer: the column of text (text)")
+    what.add_argument(
+        "--append-eos",
+        metavar="TOKEN",
+        nargs="?",
+        const=True,
+        default=False,
+        help="with --tokenizer: end each text with its token for that, or --append-eos=TOKEN with this one",
+    )
 
     how = parser.add_argument_group("how")
     how.add_argument("--max-skipped", metavar="N", type=count_option, default=0, help="leave out up to N bad rows (0)")
@@ -166,6 +179,12 @@ def run(arguments: argparse.Namespace) -> int:
         if typed is not None:
             typed_object(option, typed)  # here, where the working directory is looked into too
     options = {name: value for name, value in vars(arguments).items() if name not in _OWN}
+    if arguments.tokenizer is not None:
+        options["encode"] = TokenizerDataset(
+            arguments.tokenizer, column=arguments.column, append_eos=arguments.append_eos
+        )
+    elif arguments.append_eos is not False or arguments.column != "text":
+        raise ValueError("--append-eos and --column say how text becomes tokens: give --tokenizer FILE as well")
     options |= {name: dict(options[name] or ()) or None for name in ("holdout", "fill")}
     if arguments.check:
         windows = Windows.of(options["window"], options["stride"], options["dtype"])

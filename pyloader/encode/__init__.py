@@ -2,11 +2,13 @@
 
 from pyloader.encode.checking import encode_batch, find_bad_rows, taken_by
 from pyloader.encode.text import PAD_, PAD_IDX, TextDataset, build_vocabulary, read_vocabulary
+from pyloader.encode.tokenizer import TokenizerDataset
 
 __all__ = [
     "PAD_",
     "PAD_IDX",
     "TextDataset",
+    "TokenizerDataset",
     "build_vocabulary",
     "encode_batch",
     "find_bad_rows",

@@ -35,6 +35,8 @@ class ChunkList:
     # the manifest of the newest version of a set that may have several; None where there are no versions
     newest: Manifest | None = None
     stored: StoredChunks | None = None  # what fetches them out of a store; None where they are on a disk
+    # int64 array of shape [len(names)]: the rows that are made of each chunk's samples; None where a sample is a row
+    made_rows: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -77,7 +79,9 @@ class ChunkList:
 
     @cached_property
     def counts(self) -> np.ndarray | None:
-        """int64 array of shape [len(self)]: samples in each chunk; None without a manifest."""
+        """int64 array of shape [len(self)]: rows that each chunk gives, most often its samples; None when unknown."""
+        if self.made_rows is not None:
+            return self.made_rows
         if self.manifest is None:
             return None
         return np.array([chunk.num_samples for chunk in self.manifest.chunks], np.int64)

@@ -5,7 +5,16 @@ from pyloader.plan.dealing import Dealing
 from pyloader.plan.items import ITEM_RULES, ItemGroup, ItemPlan, item_groups, item_position_from_state, item_state_of
 from pyloader.plan.keys import STAND_IN, mix_bits, row_keys, sample_numbers
 from pyloader.plan.locating import is_filling, rows_between, rows_of_step
-from pyloader.plan.order import chunk_order, deal_phase, encode_generator, order_digest, row_order, segment_order
+from pyloader.plan.order import (
+    chunk_order,
+    deal_phase,
+    encode_generator,
+    order_digest,
+    pack_generator,
+    row_order,
+    segment_order,
+)
+from pyloader.plan.packing import Pieces, num_packed_rows, pack, pieces_of
 from pyloader.plan.permutation import Permutation
 from pyloader.plan.position import START, ItemPosition, Position
 from pyloader.plan.samplers import PermutationSampler, Sampler, SequentialSampler
@@ -34,6 +43,7 @@ __all__ = [
     "Order",
     "Permutation",
     "PermutationSampler",
+    "Pieces",
     "Position",
     "ReadTask",
     "Sampler",
@@ -56,8 +66,12 @@ __all__ = [
     "item_state_of",
     "left_out_in_state",
     "mix_bits",
+    "num_packed_rows",
     "order_digest",
     "order_from_state",
+    "pack",
+    "pack_generator",
+    "pieces_of",
     "position_from_state",
     "row_keys",
     "row_order",

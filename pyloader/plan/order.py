@@ -12,7 +12,15 @@ import functools
 import numpy as np
 import xxhash
 
-__all__ = ["chunk_order", "deal_phase", "encode_generator", "order_digest", "row_order", "segment_order"]
+__all__ = [
+    "chunk_order",
+    "deal_phase",
+    "encode_generator",
+    "order_digest",
+    "pack_generator",
+    "row_order",
+    "segment_order",
+]
 
 # Purposes: they keep the random streams apart.
 _CHUNK_ORDER = 1
@@ -20,6 +28,7 @@ _ROW_ORDER = 2
 _DEAL_PHASE = 3
 _SEGMENT_ORDER = 4
 _ENCODE = 5
+_PACK = 6
 
 
 def chunk_order(num_chunks: int, *, seed: int, epoch: int) -> np.ndarray:
@@ -66,6 +75,11 @@ def encode_generator(*, seed: int, epoch: int, step: int, stream: int = 0) -> np
       stream: The first stream that the batch's rank serves, so that ranks differ.
     """
     return _generator(seed, _ENCODE, epoch, step, stream)
+
+
+def pack_generator(*, seed: int, epoch: int, chunk: int) -> np.random.Generator:
+    """Return the generator that packs a chunk's documents into rows."""
+    return _generator(seed, _PACK, epoch, chunk)
 
 
 @functools.cache  # a wrapper takes the state after every batch

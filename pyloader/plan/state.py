@@ -46,6 +46,7 @@ class Order:
     last_batch: str  # the rule for an epoch's last rows
     num_streams: int  # how many streams an epoch is cut into
     fingerprint: str  # of the chunks' names and sizes
+    packing: str = ""  # how documents are packed, and a digest of the rows that gives; "" where they are not
 
     @property
     def chunk_seed(self) -> int | None:
@@ -67,6 +68,7 @@ _ORDERS: dict[str, int | tuple[str, ...] | None] = {
     "last_batch": LAST_BATCH_RULES,
     "num_streams": 1,
     "fingerprint": None,
+    "packing": None,
 }
 
 
@@ -84,7 +86,7 @@ def state_of(
       data_version: The version of the chunks; None for a set that was never added to.
     """
     numbers = {name: getattr(position, name) for name in _numbers(order)}
-    options = {name: getattr(order, name) for name in Order.__slots__}
+    options = {name: getattr(order, name) for name in Order.__slots__ if name != "packing" or order.packing}
     skipped = {"skipped_chunks": list(left_out)} if left_out else {}
     versioned = {} if data_version is None else {"data_version": data_version}
     return {"version": STATE_VERSION, **numbers, **options, "order_digest": order_digest(), **skipped, **versioned}
@@ -120,6 +122,8 @@ def position_from_state(state: Mapping[str, Any], order: Order) -> Position:
     Raises:
       StateError: the state was saved under another order, or is none.
     """
+    check_version(state)
+    state = {"packing": "", **state}
     check_complete(state, [*_numbers(order), *Order.__slots__, "order_digest"])
     for name, allowed in _ORDERS.items():
         _check_value(name, state[name], allowed)
@@ -143,6 +147,8 @@ def order_from_state(state: Mapping[str, Any]) -> Order:
     Raises:
       StateError: it is no state.
     """
+    check_version(state)
+    state = {"packing": "", **state}
     check_complete(state, [*Order.__slots__, "order_digest"])
     order = Order(**{name: state[name] for name in Order.__slots__})
     check_order(order)
@@ -233,6 +239,8 @@ def _remedy(state: Mapping[str, Any], differing: list[str]) -> str:
             options.append(
                 {"all": "shuffle=True", "rows": "DataReader(shuffle=True)"}.get(state[name], "shuffle=False")
             )
+        elif name == "packing":
+            options.append(f"pack=Packing({state[name].partition(';')[0]})" if state[name] else "pack=None")
         else:
             options.append(f"{name}={state[name]!r}")
     return f"DataLoader(..., {', '.join(options)})"

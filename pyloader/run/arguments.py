@@ -17,6 +17,8 @@ from pyloader.datareader import DataReader
 from pyloader.dataset import Dataset
 from pyloader.files import DataDir
 from pyloader.options import ELSEWHERE, MOST, checked_integer, checked_seconds, checked_word, with_new_names
+from pyloader.packing import Packing
+from pyloader.packing.options import packing_of
 from pyloader.plan import LAST_BATCH_RULES
 from pyloader.world import World
 
@@ -124,6 +126,7 @@ class LoaderArguments(Arguments):
     batch_size: int | None  # the same
     shuffle_window: int | None = field(metadata=integer(at_least=1, or_none=True))
     last_batch: str = field(metadata=words(*LAST_BATCH_RULES))
+    pack: Packing | None = field(metadata={"check": packing_of})
     max_bytes: int | str | None
     num_workers: int = field(metadata=integer(at_least=0))
     worker_kind: str = field(metadata=words("thread", "process"))

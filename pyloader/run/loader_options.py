@@ -21,6 +21,7 @@ from pyloader.plan import (
 )
 from pyloader.run.arguments import AsWritten, LoaderArguments
 from pyloader.run.options import RunOptions
+from pyloader.run.packed import pieces_of_rows
 from pyloader.run.ranks import check_queue, check_state_fits_ranks, check_streams, counts_of
 from pyloader.run.resident import check_bytes
 from pyloader.world import World
@@ -86,12 +87,14 @@ class LoaderOptions:
             raise TypeError(f"how many samples the chunks hold is unknown: count them once with: pyloader index {root}")
         return steps * self.given.num_epochs
 
-    def locate(self, step: int) -> list[tuple[str, int]]:
+    def locate(self, step: int) -> list[tuple[str, int]] | list[tuple[str, int, int, int]]:
         """Return where each row of a batch over all ranks comes from, as DataLoader.locate does."""
         streams = self.all_streams("locating a step's samples needs to know how many each holds")
         epoch, step = divmod(step, streams.steps_per_epoch)
-        names = self.run.chunks.names
-        return [(names[chunk], row) for chunk, row in rows_of_step(streams, epoch, step).tolist()]
+        run, rows = self.run, rows_of_step(streams, epoch, step)
+        if run.packing is not None:
+            return pieces_of_rows(run.chunks, run.reader, run.packing, rows, seed=streams.row_seed, epoch=epoch)
+        return [(run.chunks.names[chunk], row) for chunk, row in rows.tolist()]
 
     def explaining_stats(self) -> dict[str, Any]:
         """Return the options that explain what a loader has counted, as `ChunkStats` has them."""

@@ -12,6 +12,7 @@ from pyloader.datareader import DataReader
 from pyloader.dataset import Dataset
 from pyloader.encode import taken_by
 from pyloader.files import ChunkList, Verification
+from pyloader.packing import Packing
 from pyloader.plan import Streams
 from pyloader.read import Nulls
 from pyloader.shuffle import CutRule
@@ -26,6 +27,7 @@ class RunOptions:
     chunks: ChunkList  # which chunks there are
     reader: DataReader  # reads one
     nulls: Nulls | None  # what stands for the nulls in it; None leaves them
+    packing: Packing | None  # how documents are packed into rows; None where a sample is a row
     dataset: Dataset | None  # encodes a batch; None leaves it raw
     collator: DataCollator  # collates a batch
     convert: Callable[[Any], Any] | None  # makes of that what the loop receives, in this process; None when it is that

@@ -18,6 +18,7 @@ from pyloader.deliver import Budget, Lease, StepsClosed
 from pyloader.errors import ChunkReadError, ReadFileError, WorkerDiedError
 from pyloader.plan import STAND_IN, ReadTask, sample_numbers
 from pyloader.run.options import RunOptions
+from pyloader.run.packed import packed
 from pyloader.run.replacements import replacement_rows
 from pyloader.run.sample_ids import attach
 from pyloader.run.skipped import Quarantine
@@ -84,7 +85,7 @@ class ChunkReading:
             if self._quarantine.has_chunk(index):
                 raise ChunkReadError(self._chunks.path(index), "is left out.")
             with nullcontext() if part is None else part.allocating():
-                columns, numbers, bad_rows = self._checked(index, *self._read_index(index))
+                columns, numbers, bad_rows = self._checked(task, *self._read_index(index))
         except Exception as exc:
             if part is not None:
                 part.give_back()
@@ -96,7 +97,7 @@ class ChunkReading:
                 exc.add_note(f"pyloader: give this user the right to read it: chmod +r {shlex.quote(path)}")
             if not self._options.max_skipped or isinstance(exc, _NO_FAULT_OF_THE_CHUNK):
                 raise
-            columns, numbers = self._rows_of_another(index, exc)
+            columns, numbers = self._rows_of_another(task, exc)
             reading = Reading(task, self._budget.lease(ChunkRows(columns)), numbers, error=exc)
         else:
             reading = Reading(task, self._held(columns, part), numbers, bad_rows)
@@ -105,15 +106,19 @@ class ChunkReading:
         return reading
 
     def _checked(
-        self, index: int, columns: Columns, bad_rows: dict[int, str]
+        self, task: ReadTask, columns: Columns, bad_rows: dict[int, str]
     ) -> tuple[Columns, np.ndarray | None, dict[int, str]]:
         """Return a chunk's rows, good ones in the places of bad ones; the numbers of its samples; and the bad rows."""
+        index, options = task.chunk, self._options
+        if options.packing is not None:
+            path, seed = self._chunks.path(index), options.streams.row_seed
+            columns = packed(columns, options.packing, path=path, seed=seed, epoch=task.epoch, chunk=index)
         columns = {
             name: _gatherable(values) if isinstance(values, np.ndarray) else values for name, values in columns.items()
         }
         num_rows = row_count(columns)
-        _check_count(self._options, index, num_rows)
-        numbers = sample_numbers(index, np.arange(num_rows)) if self._options.numbered else None
+        _check_count(options, index, num_rows)
+        numbers = sample_numbers(index, np.arange(num_rows)) if options.numbered else None
         if bad_rows:
             if len(bad_rows) == num_rows:
                 raise ChunkReadError(self._chunks.path(index), f"has no good row: {next(iter(bad_rows.values()))}")
@@ -129,15 +134,15 @@ class ChunkReading:
             part.give_back()
         return self._budget.lease(rows, drop=None if rows.part is None else rows.part.give_back)
 
-    def _rows_of_another(self, index: int, error: Exception) -> tuple[Columns, np.ndarray | None]:
-        """Return as many rows of the next readable chunk as chunk `index` has, and the numbers of their places.
+    def _rows_of_another(self, task: ReadTask, error: Exception) -> tuple[Columns, np.ndarray | None]:
+        """Return as many rows of the next readable chunk as that of `task` has, and the numbers of their places.
 
         As many chunks may fail on the way as may be left out: one more would be an error in any case.
 
         Raises:
           Exception: `error`, when none is found.
         """
-        counts = self._chunks.counts
+        counts, index = self._chunks.counts, task.chunk
         if counts is None or counts[index] == 0:
             return {}, None
         num_failed = 0
@@ -145,7 +150,7 @@ class ChunkReading:
             if counts[other] == 0 or self._quarantine.has_chunk(other):
                 continue
             try:
-                columns, _, _ = self._checked(other, *self._read_index(other))
+                columns, _, _ = self._checked(replace(task, chunk=other), *self._read_index(other))
             except _NO_FAULT_OF_THE_CHUNK:
                 raise
             except Exception:
@@ -241,6 +246,11 @@ class ArrivalCheck:
 
 def _check_count(options: RunOptions, index: int, num_rows: int) -> None:
     counts = options.chunks.counts
+    if options.packing is not None and counts is not None and num_rows != counts[index]:
+        what = f"gives {num_rows:,} packed rows, and gave {counts[index]:,} when they were counted."
+        raise ReadFileError(
+            options.chunks.path(index), what, "Its documents have changed: remove the file .packed-* beside the chunks"
+        )
     if counts is not None and num_rows != counts[index]:
         where = f"{type(options.reader).__name__}.read_file"
         raise ReadFileError(

@@ -19,6 +19,7 @@ from pyloader.read import Nulls, ParquetReader, nulls_of, reader_for
 from pyloader.run.arguments import LoaderArguments
 from pyloader.run.loader_options import SHUFFLE_WINDOW, LoaderOptions
 from pyloader.run.options import RunOptions
+from pyloader.run.packed import packed_chunks, packing_in_order
 from pyloader.run.ranks import check_same_version
 from pyloader.run.transient import waits_before_retries
 from pyloader.shuffle import CutRule
@@ -47,6 +48,10 @@ def resolve(given: LoaderArguments, *, version: int | None = None) -> LoaderOpti
         given.data_dir, _store_options(given), version=given.data_version if version is None else version
     )
     reader, nulls = _reader(given, chunks)
+    packing = given.pack
+    if packing is not None:
+        _check_packing(given)
+        chunks = packed_chunks(chunks, reader, packing)
     seed = checked_integer("seed", reader.seed if given.seed is None else given.seed, at_least=0)
     batch_size = reader.batch_size if given.batch_size is None else given.batch_size
     batch_size = checked_integer("batch_size", batch_size, at_least=1, at_most=MOST)
@@ -60,6 +65,7 @@ def resolve(given: LoaderArguments, *, version: int | None = None) -> LoaderOpti
         last_batch=given.last_batch,
         num_streams=1,
         fingerprint=chunks.fingerprint,
+        packing="" if packing is None else packing_in_order(packing, chunks),
     )
     run = _run(given, chunks, reader, nulls, order, batch_size)
     options = LoaderOptions(given=given, run=run, order=order, world=world, world_source=world_source)
@@ -166,6 +172,23 @@ def _reader_of(chunks: ChunkList) -> DataReader:
     return reader
 
 
+def _check_packing(given: LoaderArguments) -> None:
+    """Raise for options that do not go with packed rows.
+
+    Raises:
+      ValueError: one of them does not.
+    """
+    if given.audit_dir is not None:
+        raise ValueError(
+            "audit_dir= proves that samples arrived, and a packed row has several: leave out one of the two"
+        )
+    if given.max_skipped:
+        raise ValueError(
+            f"max_skipped={given.max_skipped!r} would leave out documents, and pack= needs to know all of them "
+            "beforehand: find what is damaged with pyloader verify"
+        )
+
+
 def _window(shuffle_window: int | None, shuffle: str) -> int:
     if shuffle_window is None:
         return SHUFFLE_WINDOW if shuffle == "all" else 1
@@ -181,7 +204,13 @@ def _run(
     collator = NumpyDataCollator() if given.datacollator is None else given.datacollator
     arrays, convert, by_views = two_steps(collator)
     # A group of several batches can be sliced when nothing but making plain arrays is done to it.
-    slices = given.dataset is None and type(arrays) is NumpyDataCollator and not arrays.dtypes and by_views
+    slices = (
+        given.dataset is None
+        and given.pack is None
+        and type(arrays) is NumpyDataCollator
+        and not arrays.dtypes
+        and by_views
+    )
     num_rows = len(chunks) if chunks.counts is None else int(chunks.counts.sum())
     max_skipped, max_skipped_rows = checked_max_skipped(
         given.max_skipped, [len(chunks), num_rows], of="chunks and rows"
@@ -193,6 +222,7 @@ def _run(
         chunks=chunks,
         reader=reader,
         nulls=nulls,
+        packing=given.pack,
         dataset=given.dataset,
         collator=arrays,
         convert=convert,

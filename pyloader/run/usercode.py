@@ -19,6 +19,7 @@ from pyloader.encode import encode_batch
 from pyloader.errors import CollateError
 from pyloader.files import as_listed, room_of
 from pyloader.observe import Counters
+from pyloader.packing import Packing, unpacked_batch
 from pyloader.part import Part, part_name
 from pyloader.plan import encode_generator
 from pyloader.read import Nulls
@@ -45,7 +46,9 @@ def user_functions(options: RunOptions, held: Held, steps: Steps, counters: Coun
     """
     read: _ReadFile = partial(_read, options.reader, options.nulls, options.skips, options.max_bytes)
     seed = options.seed if "rng" in options.drawn else None
-    encode: Encode = partial(_encode_and_collate, options.dataset, options.collator, seed, options.streams.served[0])
+    encode: Encode = partial(
+        _encode_and_collate, options.packing, options.dataset, options.collator, seed, options.streams.served[0]
+    )
     if options.in_processes:
         reader = type(options.reader).__name__
         makers = " and ".join(type(part).__name__ for part in (options.dataset, options.collator) if part is not None)
@@ -117,20 +120,27 @@ def _converting(encode: Encode, convert: Callable[[Any], Any] | None) -> Encode:
 
 
 def _encode_and_collate(
-    dataset: Dataset | None, collator: DataCollator, seed: int | None, stream: int, raw: RawBatch
+    packing: Packing | None,
+    dataset: Dataset | None,
+    collator: DataCollator,
+    seed: int | None,
+    stream: int,
+    raw: RawBatch,
 ) -> tuple[Any, tuple[float, float]]:
     """Return a batch, and how many seconds encoding and collating took.
 
     It is a function of the batch and its place alone, so that any process gives the same.
 
     Args:
+      packing: How its rows are packed; None where they are not.
       dataset: Encodes the batch; None leaves it raw.
       collator: Collates it.
       seed: What `batch_encode`'s `rng` is derived from; None when it takes none.
       stream: The first stream that this rank serves, so that ranks draw other numbers.
       raw: The batch.
     """
-    begun, columns = time.perf_counter(), raw.columns
+    begun = time.perf_counter()
+    columns = raw.columns if packing is None else unpacked_batch(raw.columns, packing)
     if dataset is not None:
         # Made anew for each batch: what one batch draws must not move the next one's numbers.
         rng = None if seed is None else encode_generator(seed=seed, epoch=raw.epoch, step=raw.step, stream=stream)

@@ -14,7 +14,7 @@ import msgspec
 import xxhash
 
 from pyloader.dataset import Dataset
-from pyloader.encode import taken_by
+from pyloader.encode import TokenizerDataset, taken_by
 from pyloader.files import utf8_name
 from pyloader.write.holdout import output_names
 from pyloader.write.inputs import InputFile, InputNames, as_names
@@ -103,9 +103,10 @@ class Request:
             ("--chunk-bytes", sizes.chunk_bytes), ("--chunk-samples", sizes.chunk_samples),
             ("--num-chunks", sizes.num_chunks), ("--from", self.input_format), ("--to", self.output_format),
             ("--delimiter", "tab" if self.delimiter == "\t" else self.delimiter), ("--quote", self.quote),
-            ("--where", _name_of(self.where)), ("--encode", _name_of(self.encode)),
+            ("--where", _name_of(self.where)),
         ):  # fmt: skip
             words += [] if value is None else [option, str(value)]
+        words += self._encode_words()
         words += ["--shuffle"] if self.shuffle else []
         words += ["--seed", str(self.seed)] if self.shuffle and self.seed else []
         for name, share in (self.holdout or {}).items():
@@ -126,12 +127,22 @@ class Request:
     def fingerprint(self, files: Iterable[InputFile]) -> str:
         """Return 16 hexadecimal digits that change when the dump does, or what is to be made of it."""
         said = [self.command(), [[utf8_name(file.path), file.num_bytes, file.modified_ns] for file in files]]
+        said += [self.encode.fingerprint()] if isinstance(self.encode, TokenizerDataset) else []
         return xxhash.xxh3_64_hexdigest(msgspec.json.encode(said))
 
     def shown_inputs(self) -> str:
         """Return the inputs as one reads them."""
         words = self._input_words()
         return words[0] if len(words) == 1 else f"{words[0]} and {len(words) - 1:,} more"
+
+    def _encode_words(self) -> list[str]:
+        if not isinstance(encode := self.encode, TokenizerDataset):
+            return [] if encode is None else ["--encode", str(_name_of(encode))]
+        words = ["--tokenizer", utf8_name(encode.path)]
+        words += [] if encode.column == "text" else ["--column", encode.column]
+        if encode.append_eos is False:
+            return words
+        return [*words, "--append-eos"] if encode.append_eos is True else [*words, f"--append-eos={encode.append_eos}"]
 
     def _input_words(self) -> list[str]:
         if isinstance(self.inputs, Mapping):

@@ -1,0 +1,130 @@
+"""Packing: documents of unequal length into rows of one length, by best fit decreasing.
+
+Each chunk's documents are packed alone, before the shuffle: a packed row is a row from there on.  A document longer
+than a row is cut at multiples of the row's length, no other is cut.  The pieces go from the longest to the shortest,
+each into the row that it fills best (D. S. Johnson, Near-optimal bin packing algorithms, MIT 1973).  How many rows a
+chunk gives follows from the lengths alone; which of several documents of one length stands where, from the seed, the
+epoch and the chunk too.
+
+Pieces of one length are placed together: the row that one of them fills best is, while another fits, the best for the
+next.  So a row takes as many as fit before the next row is looked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Pieces", "num_packed_rows", "pack", "pieces_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """The pieces of documents, in their order in the file: what one document has, or a part of it.
+
+    Attributes:
+      document: Which document each is of, int64 of shape [pieces].
+      start: At which of its tokens the piece begins, int64 of shape [pieces].
+      length: How many tokens it has, int64 of shape [pieces], from 1 to the length of a row.
+    """
+
+    document: np.ndarray
+    start: np.ndarray
+    length: np.ndarray
+
+
+def pieces_of(lengths: np.ndarray, row_length: int) -> Pieces:
+    """Return the pieces of documents.  An empty document has none.
+
+    Args:
+      lengths: Tokens of each document, int64 of shape [documents].
+      row_length: The most that a piece has, at least 1.
+    """
+    num_pieces = -(-lengths // row_length)
+    document = np.repeat(np.arange(len(lengths)), num_pieces)
+    first = np.cumsum(num_pieces) - num_pieces
+    start = (np.arange(len(document)) - first[document]) * row_length
+    return Pieces(document, start, np.minimum(lengths[document] - start, row_length))
+
+
+def num_packed_rows(lengths: np.ndarray, row_length: int) -> int:
+    """Return how many rows `pack` makes of documents, whatever the generator.
+
+    Args:
+      lengths: Tokens of each document, int64 of shape [documents].
+      row_length: Tokens of a row, at least 1.
+    """
+    whole, rest = np.divmod(lengths, row_length)
+    counts = np.bincount(rest, minlength=1)
+    counts[0] = 0
+    sizes = np.flatnonzero(counts)[::-1]
+    return int(whole.sum()) + _filled(sizes.tolist(), counts[sizes].tolist(), row_length)[1]
+
+
+def pack(pieces: Pieces, row_length: int, generator: np.random.Generator | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pieces in the order of the rows that they are packed into, and the row of each.
+
+    Args:
+      pieces: Of documents.
+      row_length: Tokens of a row: the most that a piece has.
+      generator: Decides which of several pieces of one length stands where; None keeps the order of the file.
+
+    Returns:
+      Two int64 arrays of shape [pieces]: numbers of pieces, and of rows from 0 on, which do not fall.
+    """
+    # From the longest to the shortest; those of one length in random order.
+    ties = np.arange(len(pieces.length)) if generator is None else generator.random(len(pieces.length))
+    order = np.lexsort((ties, -pieces.length))
+    falling = -pieces.length[order]
+    num_whole = int(np.searchsorted(falling, -row_length, side="right"))
+    sizes, first = np.unique(falling[num_whole:], return_index=True)
+    counts = np.diff(first, append=len(order) - num_whole)
+    placed, _ = _filled((-sizes).tolist(), counts.tolist(), row_length)
+    rows = np.concatenate([np.arange(num_whole), np.array(placed, np.int64) + num_whole])
+    by_row = np.argsort(rows, kind="stable")
+    return order[by_row], rows[by_row]
+
+
+def _filled(sizes: list[int], counts: list[int], row_length: int) -> tuple[list[int], int]:
+    """Place pieces by best fit.
+
+    Args:
+      sizes: Their lengths, falling, each from 1 to `row_length`.
+      counts: How many pieces have each.
+      row_length: What a row has room for.
+
+    Returns:
+      The row of each piece, in order; and how many rows there are.
+    """
+    placed: list[int] = []
+    num_rows = 0
+    with_room: dict[int, list[int]] = {}  # room -> the rows that have so much left, at least one
+    rooms = 0  # bit r is set where there are rows with room r: the smallest that will do is found without a search
+
+    for size, left in zip(sizes, counts, strict=True):
+        while left:
+            if fitting := rooms >> size:
+                room = size + (fitting & -fitting).bit_length() - 1
+                rows, each = with_room.pop(room), room // size
+                rooms ^= 1 << room
+            else:
+                room, each = row_length, row_length // size
+                num_new = -(-left // each)
+                rows = list(range(num_rows, num_rows + num_new))
+                num_rows += num_new
+            num_filled = min(len(rows), left // each)
+            filled, rest = rows[:num_filled], rows[num_filled:]
+            left -= num_filled * each
+            placed += filled if each == 1 else [row for row in filled for _ in range(each)]
+            changed = [(filled, room - each * size)]
+            if rest and left:  # fewer than a row takes, since no other row is left to be filled
+                placed += [rest[0]] * left
+                changed.append(([rest[0]], room - left * size))
+                rest, left = rest[1:], 0
+            changed.append((rest, room))
+            for some, room_left in changed:
+                if some and room_left:
+                    with_room.setdefault(room_left, []).extend(some)
+                    rooms |= 1 << room_left
+    return placed, num_rows
