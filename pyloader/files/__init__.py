@@ -30,6 +30,7 @@ from pyloader.files.manifest import (
 )
 from pyloader.files.no_room import no_room
 from pyloader.files.npy_headers import NpyHeaderError, read_npy_header, rows_without_bytes
+from pyloader.files.object_file import ObjectFile
 from pyloader.files.opening import line_blocks, open_chunk, suffix_of, text_of
 from pyloader.files.origins import Origin, makers_of, origins_of
 from pyloader.files.room import Room, long_line, longest_line, room_of
@@ -68,6 +69,7 @@ __all__ = [
     "FetchTerms",
     "Manifest",
     "NpyHeaderError",
+    "ObjectFile",
     "Origin",
     "Pinned",
     "Room",

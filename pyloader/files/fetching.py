@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, TypeVar
 
@@ -14,7 +14,7 @@ from pyloader.errors import ChunkReadError, StoreError
 from pyloader.files.stores import Store, Stored
 from pyloader.options import format_bytes
 
-__all__ = ["FetchTerms", "ask_again", "fetch_object"]
+__all__ = ["FetchTerms", "ask_again", "fetch_object", "object_blocks"]
 
 T = TypeVar("T")
 
@@ -43,39 +43,60 @@ class FetchTerms:
 def fetch_object(store: Store, stored: Stored, file: BinaryIO, terms: FetchTerms) -> str:
     """Write the bytes of an object to `file`, and return their checksum, as `checksum_of` gives it.
 
-    As long as something comes, requests that fail for a reason that may pass are made again; each time later, and at a
-    time of chance, so that a thousand readers do not come back together.
-
     Raises:
       ChunkReadError: it does not exist, may not be read or has changed, or nothing has come for the deadline.
       Exception: what `terms.wait` raises.
     """
     digest = xxhash.xxh3_64()
-    position = num_failed = 0
+    try:
+        for block in object_blocks(store, stored, terms):
+            file.write(block)
+            digest.update(block)
+            terms.note_bytes(len(block))
+    except StoreError as exc:
+        # A cause of that class says to read_retries that it may pass all the same.
+        cause = TimeoutError(exc.what) if exc.may_pass else exc
+        raise ChunkReadError(exc.path, exc.what, exc.hint) from cause
+    return f"xxh3:{digest.hexdigest()}"
+
+
+def object_blocks(
+    store: Store, stored: Stored, terms: FetchTerms, start: int = 0, stop: int | None = None
+) -> Iterator[bytes]:
+    """Yield the bytes of one version of an object, from `start` to `stop`; None is its end.
+
+    As long as something comes, requests that fail for a reason that may pass are made again, from the last byte on;
+    each time later, and at a time of chance, so that a thousand readers do not come back together.
+
+    Raises:
+      StoreError: it does not exist, may not be read or has changed, or nothing has come for the deadline; the message
+        says what was tried, and how much has come.
+      Exception: what `terms.wait` raises.
+    """
+    position, stop = start, stored.size if stop is None else stop
+    num_failed, num_tries = 0, 1
     begun = latest = time.monotonic()
-    num_tries = 1
-    while position < stored.size:
+    while position < stop:
         try:
-            for block in store.open(stored.name, position, stored.size, version=stored.version or None).blocks:
-                file.write(block)
-                digest.update(block)
+            for block in store.open(stored.name, position, stop, version=stored.version or None).blocks:
                 position += len(block)
-                terms.note_bytes(len(block))
+                yield block
                 latest, num_failed = time.monotonic(), 0
         except StoreError as exc:
-            tries = f"{num_tries:,} {'try' if num_tries == 1 else 'tries'} in {time.monotonic() - begun:.0f} s"
-            received = f"{format_bytes(position)} of {format_bytes(stored.size)} received"
-            failed = ChunkReadError(exc.path, f"{exc.what.rstrip('.')}; {tries}, {received}.", exc.hint)
-            if not exc.may_pass:
-                raise failed from exc
             seconds_left = latest + terms.deadline_seconds - time.monotonic()
-            if seconds_left <= 0:
-                raise failed from TimeoutError(exc.what)  # which says to read_retries that it may pass all the same
+            if not exc.may_pass or seconds_left <= 0:
+                raise _told(exc, num_tries, begun, position - start, stop - start) from exc
             num_failed, num_tries = num_failed + 1, num_tries + 1
             if terms.wait(min(seconds_left, _wait_seconds(num_failed, exc.retry_after_seconds))):
-                raise failed from exc
+                raise _told(exc, num_tries - 1, begun, position - start, stop - start) from exc
             terms.note_retry()
-    return f"xxh3:{digest.hexdigest()}"
+
+
+def _told(exc: StoreError, num_tries: int, begun: float, received: int, wanted: int) -> StoreError:
+    tries = f"{num_tries:,} {'try' if num_tries == 1 else 'tries'} in {time.monotonic() - begun:.0f} s"
+    came = f"{format_bytes(received)} of {format_bytes(wanted)} received"
+    what = f"{exc.what.rstrip('.')}; {tries}, {came}."
+    return type(exc)(exc.path, what, exc.hint, status=exc.status, may_pass=exc.may_pass)
 
 
 def ask_again(ask: Callable[[], T]) -> T:

@@ -197,9 +197,9 @@ class Run:
             begun_at: dict[str, tuple[Unit, float]] = {}  # when the units at work were begun, the first before all
 
             def calls() -> Iterator[tuple[Unit | None, tuple[Any, ...]]]:
-                for name, path in self._files_of_no_unit:
+                for name, file in self._files_of_no_unit:
                     if name not in self._job.receipts:
-                        yield None, (read_through, work, name, path)
+                        yield None, (read_through, work, name, file)
                 for unit in units:
                     names.add(unit.name)
                     done = self._job.receipts.get(unit.name)
