@@ -113,7 +113,8 @@ class _Scatter:
         total = work.fans[0] if work.fans else 0
         path = work.aside / f"{unit.name}-{_attempt()}.rows"
         self._aside = RowsAside(path, num_outputs=len(self._outputs), num_ranges=total or 1, first=0, total=total)
-        self._turn = Turn(is_taken=work.keeps_lines and work.cut is not None)
+        waits = any(source.file is not None for source, _ in unit.spans)  # for a network, which serves several at once
+        self._turn = Turn(is_taken=work.keeps_lines and work.cut is not None and not waits)
         self._cutter = None if work.cut is None else ChunkCutter(work.cut, evens_out=True)
 
     def run(self) -> UnitReceipt:

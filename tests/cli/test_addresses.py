@@ -78,7 +78,6 @@ def test_locate_and_audit_read_only_the_list_of_a_store(server, capsys, tmp_path
         (["verify", URL], 'DataLoader(verify="first")'),
         (["index", URL], "Index a copy on a disk, and put its manifest.json beside the chunks in the store"),
         (["compact", URL], "Compact a copy on a disk"),
-        (["split", URL, "chunks"], "Copy it to a disk first, or pipe it"),
         (["split", "-", URL], "Name one, and copy it there when it is complete"),
         (["peek", URL, "--versions"], "Copy the set to a disk"),
     ],

@@ -128,7 +128,7 @@ class Store(ABC):
 def changed(url: str, wanted: str, found: str) -> ObjectChangedError:
     """Return the error for an object that has another version than the one that was asked for."""
     what = f"has changed: its version is {found or 'unknown'}, and was {wanted}."
-    return ObjectChangedError(url, what, "Begin again once nothing is written there any more", status=412)
+    return ObjectChangedError(url, what, "Make a new loader once nothing is written there any more", status=412)
 
 
 def check_name(url: str, name: str) -> None:
