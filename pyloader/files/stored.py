@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +36,10 @@ __all__ = ["LIST_NAME", "StoreOptions", "StoredChunks"]
 LIST_NAME = ".pyloader-list.json"  # of the entry that keeps the list of an address; no object of the store
 
 
+def _one_by_one(calls: Iterable[Callable[[], Any]]) -> Iterator[Any]:
+    return (call() for call in calls)
+
+
 @dataclass(frozen=True, kw_only=True)
 class StoreOptions:
     """How the data of a store are read.
@@ -46,6 +50,7 @@ class StoreOptions:
       storage_options: Options of the store, such as keys.
       offline: Whether nothing is asked of the store: what the cache has is all there is.
       verifies: Whether what is fetched is compared with its checksum in the manifest before the cache keeps it.
+      called: Makes calls that wait for the store, and yields what they return, in order; here one after the other.
     """
 
     cache_dir: str | None = None
@@ -53,6 +58,7 @@ class StoreOptions:
     storage_options: Mapping[str, Any] | None = field(default=None, repr=False)  # keys may be among them
     offline: bool = False
     verifies: bool = False
+    called: Callable[[Iterable[Callable[[], Any]]], Iterable[Any]] = field(default=_one_by_one, repr=False)
 
 
 class StoredChunks:
