@@ -296,3 +296,24 @@ def test_what_is_secret_is_nowhere(server, counted, tmp_path, caplog, scheme):
     assert len(kept) > len(COUNTS)
     shown += [f"{path} {path.read_bytes() if path.is_file() else ''}" for path in kept]
     assert not [text for text in shown if SECRET in text]
+
+
+def test_until_the_first_segments_chunks_are_here_no_others_share_the_network(server, counted, tmp_path):
+    in_flight, fourth = threading.Barrier(3, timeout=20), threading.Event()
+    begun: list[int] = []
+
+    def wait_for_the_others() -> None:
+        begun.append(len(begun))
+        if len(begun) > 3:
+            fourth.set()
+        else:
+            in_flight.wait()
+            came.append(fourth.wait(0.2))
+
+    came: list[bool] = []
+    server.add_fault("bucket/chunks/chunk*", method="GET", before=wait_for_the_others, times=None)
+    with _numbered(**from_store(server, tmp_path / "cache"), num_workers=1) as loader:
+        next(loader)
+        assert came == [False, False, False]
+        assert len(list(loader)) > 10
+    assert len(begun) == len(COUNTS)
