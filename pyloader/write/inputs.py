@@ -90,8 +90,8 @@ def find_inputs(
     """Find the files, and what they are.
 
     Args:
-      names: A file, a glob pattern, "-" for standard input, several of these, column -> .npy file or pattern, or a
-        folder of images.
+      names: A file, a glob pattern, an address of a store, "-" for standard input, several of these, column -> .npy
+        file or pattern, or a folder of images.
       input_format: One of INPUT_FORMATS; None goes by the files' suffixes.
       columns: The columns to keep: others are not looked at, whatever they hold; None keeps all.
       fill: Column -> what stands for null; such a column may be missing.
@@ -102,6 +102,7 @@ def find_inputs(
 
     Raises:
       SplitError: a file is missing, of no known format, or of another format than the others.
+      StoreError: a store cannot be asked.
     """
     if input_format is not None and input_format not in INPUT_FORMATS:
         raise ValueError(f"there is no input format {input_format!r}; there are {', '.join(INPUT_FORMATS)}")
