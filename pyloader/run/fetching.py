@@ -10,7 +10,7 @@ from threading import Lock
 
 import numpy as np
 
-from pyloader.deliver import Budget, Pauses, Step, Steps, StepsClosed, map_in_order
+from pyloader.deliver import Budget, Pauses, Step, Steps, StepsClosed, at_once, map_in_order
 from pyloader.files import FetchTerms, Pinned, StoredChunks
 from pyloader.observe import Counters
 from pyloader.plan import Position, ReadTask
@@ -110,7 +110,9 @@ class Fetching(Step):
     @contextlib.contextmanager
     def held(self, index: int) -> Iterator[str]:
         """Give the path of a chunk on this machine, and keep it there inside of this."""
-        found = self._take(index) or self._hold(index)
+        found = self._take(index)
+        if found is None:  # without threads, or after a failure: the loop's own thread only waits, and Ctrl-C is heard
+            [found] = at_once(lambda each, _: self._hold(each), [index], num_threads=1, name="fetch")
         if isinstance(found, Exception):
             raise found
         try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import pickle
+import signal
 import threading
 import time
 import traceback
@@ -265,6 +267,27 @@ class TestEnds:
         reading.join(5)
         assert not reading.is_alive()
         assert not loader_threads()
+
+    @pytest.mark.parametrize("making", [True, False])
+    def test_ctrl_c_is_heard_while_a_server_is_silent_without_threads_too(self, server, counted, tmp_path, making):
+        asked, go_on = threading.Event(), threading.Event()
+
+        def interrupt() -> None:
+            asked.wait(10)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        place = from_store(server, tmp_path / "cache")
+        loader = None if making else _numbered(**place, num_workers=0)
+        server.add_fault("bucket/chunks/*", method="GET", before=lambda: (asked.set(), go_on.wait(20)), times=None)
+        threading.Thread(target=interrupt).start()
+        begun = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            next(loader or _numbered(**place, num_workers=0))
+        assert time.monotonic() - begun < 5
+        go_on.set()
+        if loader is not None:
+            assert len(ids_of(loader)) == -(-sum(COUNTS) // 5)
+            loader.close()
 
     def test_a_forked_child_is_told_to_make_its_own(self, server, counted, tmp_path):
         with _numbered(**from_store(server, tmp_path / "cache")) as loader:
