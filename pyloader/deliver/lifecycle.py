@@ -144,8 +144,8 @@ class Steps:
         for each in (*self._steps[::-1], *self._awaited):
             each.signal_close()
 
-    def close(self, seconds: float = _CLOSE_SECONDS) -> None:
-        """End every thread and process, and wait until they have ended; after so many seconds warn, and leave.
+    def close(self, seconds: float | None = None) -> None:
+        """End every thread and process, and wait until they have ended; after so many seconds warn, and leave: 5.
 
         May be called from any thread, any number of times.
         """
@@ -153,6 +153,7 @@ class Steps:
             return
         self.interrupt()
         steps: Sequence[Step] = self._steps[::-1]
+        seconds = _CLOSE_SECONDS if seconds is None else seconds
         deadline = time.monotonic() + seconds
         running = [line for awaited in self._awaited for line in awaited.join(deadline)]
         if any(step.owns(threading.current_thread()) for step in steps):
