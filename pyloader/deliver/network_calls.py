@@ -55,5 +55,6 @@ def at_once(
 
 
 def called_at_once(calls: Iterable[Callable[[], Any]]) -> Iterable[Any]:
-    """Yield what some calls that wait for a network return, in order; 16 run at the same time."""
-    return at_once(lambda call, pauses: call(), calls, num_threads=_NUM_CALLS, name="ask")
+    """Yield what some calls that wait for a network return, in order; up to 16 run at the same time."""
+    given = list(calls)
+    return at_once(lambda call, pauses: call(), given, num_threads=min(_NUM_CALLS, len(given)), name="ask")

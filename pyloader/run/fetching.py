@@ -154,6 +154,7 @@ class Fetching(Step):
         return found
 
     def _count_bytes(self, num_bytes: int) -> None:
+        self._terms.wait(0)  # raises when the steps are closed: what comes is not wanted any more
         with self._lock:
             self._counters.fetched_bytes += num_bytes
         if time.monotonic() > self._is_wide_at:  # large chunks, each at the rate of its connection
