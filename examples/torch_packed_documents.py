@@ -2,8 +2,8 @@
 
     python examples/torch_packed_documents.py WORK_DIR [--steps N]
 
-The documents are documentation strings, their tokens those of a tokenizer that is trained here.  Run it with --steps 20,
-then with --steps 40: the second run goes on where the first one stopped.
+The documents are documentation strings, their tokens those of a tokenizer that is trained here.  Run it with
+--steps 20, then with --steps 40: the second run goes on where the first one stopped.
 """
 
 import argparse

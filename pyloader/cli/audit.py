@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from pyloader.audit import Audit, EpochAudit, Finding, audit_epochs
+from pyloader.cli.addresses import typed_store
 from pyloader.cli.main import GOOD, PROBLEMS
 from pyloader.cli.screens import as_block, as_json, as_table, counted, one_line
 from pyloader.files import list_chunks, store_scheme
@@ -38,7 +39,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Audit, show what was found, and return 0 when all is well and 1 when something is not."""
-    result = audit_epochs(arguments.audit_dir, list_chunks(arguments.data_dir))
+    result = audit_epochs(arguments.audit_dir, list_chunks(arguments.data_dir, typed_store()))
     if arguments.json:
         print(as_json({**msgspec.to_builtins(result), "is_good": result.is_good}))
     elif not (arguments.quiet and result.is_good):

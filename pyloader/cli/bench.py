@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
+from pyloader.cli.addresses import add_cache_option, typed_store
 from pyloader.cli.main import GOOD
 from pyloader.cli.readers import add_reader_options, reader_call, reader_maker
 from pyloader.cli.screens import as_block, as_json, as_table, counted, progress_bar, python_text
@@ -60,6 +61,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--num-workers", type=int, metavar="N", help="threads that make batches (default: 1)")
     parser.add_argument("--worker-kind", choices=["thread", "process"], help="what a worker is (default: thread)")
     add_reader_options(parser)
+    add_cache_option(parser)
     parser.add_argument(
         "--loader",
         metavar="MOD:FUNCTION",
@@ -107,7 +109,7 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the options of a DataLoader that were given, as one writes them, and those that are always shown."""
     given: dict[str, Any] = {} if arguments.reader is None else {"datareader": reader_call(arguments)}
     given |= {"data_dir": arguments.data_dir, "batch_size": arguments.batch_size, "shuffle": not arguments.no_shuffle}
-    others = ("shuffle_window", "max_queue_size", "num_readers", "num_workers", "worker_kind")
+    others = ("shuffle_window", "max_queue_size", "num_readers", "num_workers", "worker_kind", "cache_dir")
     return given | {name: getattr(arguments, name) for name in others if getattr(arguments, name) is not None}
 
 
@@ -149,7 +151,7 @@ def _measured(
 
 def _loader(options: dict[str, Any], make_reader: Callable[..., DataReader] | None) -> DataLoader:
     if make_reader is not None:
-        chunks = list_chunks(options["data_dir"])
+        chunks = list_chunks(options["data_dir"], typed_store(options.get("cache_dir")))
         options = {**options, "datareader": make_reader(chunks.file(0), manifest=chunks.manifest)}
     return DataLoader(num_epochs=None, **options)
 
@@ -175,7 +177,7 @@ def _screen(arguments: argparse.Namespace, trials: list[Trial]) -> Iterator[str]
 def _first_rows(arguments: argparse.Namespace, trial: Trial) -> Iterator[tuple[str, str]]:
     found = trial.measurement
     if trial.options is not None:
-        chunks = list_chunks(arguments.data_dir)
+        chunks = list_chunks(arguments.data_dir, typed_store(arguments.cache_dir))
         samples = "" if chunks.counts is None else f"{counted(int(chunks.counts.sum()), 'sample')}, "
         size, where = format_bytes(int(chunks.sizes.sum())), "on disk" if chunks.stored is None else "in the store"
         yield "chunks", f"{printable(arguments.data_dir)}   {samples}{counted(len(chunks), 'chunk')}, {size} {where}"
@@ -230,6 +232,8 @@ def _advice(trials: list[Trial]) -> str:
     first, *others = trials
     if first.options is not None and first.stats is not None and first.stats.cache_misses:
         url = shlex.quote(printable(first.options["data_dir"]))
+        kept = first.options.get("cache_dir")
+        url += "" if kept is None else f" --cache-dir {shlex.quote(kept)}"
         return f"pyloader fetch {url}   and measure again: what was fetched at first was in the cache for the rest"
     same_batches = [t for t in others if t.options and t.options.get("shuffle_window") == _window(first)]
     best = max(same_batches, key=lambda trial: trial.measurement.samples_per_second, default=first)
@@ -256,6 +260,7 @@ def _call(options: dict[str, Any]) -> str:
     shown: dict[str, Callable[[Any], str]] = {
         "datareader": str,
         "data_dir": lambda place: python_text(printable(place)),
+        "cache_dir": python_text,
     }
     words = [f"{name}={shown.get(name, repr)(value)}" for name, value in options.items()]
     return f"DataLoader({', '.join(words)})"

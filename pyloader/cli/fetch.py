@@ -6,6 +6,7 @@ import argparse
 import shlex
 from typing import Any
 
+from pyloader.cli.addresses import add_cache_option
 from pyloader.cli.main import GOOD
 from pyloader.cli.screens import as_block, as_json, counted, python_text
 from pyloader.files.cache import cache_directory
@@ -24,11 +25,7 @@ def add_parser(subparsers: Any) -> None:
         "Keys and endpoints come from the environment (AWS_..., GOOGLE_..., AZURE_...).",
     )
     parser.add_argument("url", metavar="URL", help="the chunks: s3://, gs://, az://, http(s)://; or their manifest")
-    parser.add_argument(
-        "--cache-dir",
-        metavar="DIR",
-        help="where they are kept; by default PYLOADER_CACHE, else ~/.cache/pyloader/chunks",
-    )
+    add_cache_option(parser)
     parser.add_argument("--cache-bytes", metavar="SIZE", help="the most that may be kept there: 200GB")
     parser.add_argument("--json", action="store_true", help="what was done, as JSON")
     parser.add_argument("-q", "--quiet", action="store_true", help="no bar, and nothing to say when all is well")
@@ -62,5 +59,5 @@ def _screen(report: FetchReport, cache_dir: str | None) -> str:
         ("cache", f"{report.cache_dir}   may hold {format_bytes(bound)}"),
         ("next", f"DataLoader({options}, offline=True) reads them without a network"),
     ]
-    where = "" if cache_dir is None else f"PYLOADER_CACHE={shlex.quote(cache_dir)} "
-    return "\n".join([report.url, as_block([*rows, ("", f"{where}pyloader peek {shlex.quote(report.url)}")])])
+    where = "" if cache_dir is None else f" --cache-dir {shlex.quote(cache_dir)}"
+    return "\n".join([report.url, as_block([*rows, ("", f"pyloader peek {shlex.quote(report.url)}{where}")])])

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pyloader.audit.planned import streams_of_order
+from pyloader.cli.addresses import typed_store
 from pyloader.cli.main import GOOD
 from pyloader.cli.screens import as_json, as_table, counted
 from pyloader.errors import FileError
@@ -49,7 +50,9 @@ def run(arguments: argparse.Namespace) -> int:
     order = order_from_state(state)
     steps_done = position_from_state(state, order).steps_done
     left_out = set(left_out_in_state(state))
-    chunks = in_version_of(list_chunks(arguments.data_dir), order.fingerprint, data_version_in_state(state))
+    chunks = in_version_of(
+        list_chunks(arguments.data_dir, typed_store()), order.fingerprint, data_version_in_state(state)
+    )
     if chunks is None:
         what = f"was saved on other chunks: their names or sizes differ from those of {printable(arguments.data_dir)}."
         raise FileError(arguments.state, what, "Name the chunks it was saved on")

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from pyloader.cli.addresses import add_cache_option, typed_store
 from pyloader.cli.dialect import add_form_options, said_words, take_form
 from pyloader.cli.main import GOOD
 from pyloader.cli.readers import add_reader_options, reader_call, reader_class, reader_maker
@@ -56,6 +57,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--columns", metavar="A,B", help="show only these columns")
     add_form_options(parser)
     parser.add_argument("--all", action="store_true", help="read every chunk, not only the first")
+    add_cache_option(parser)
     parser.add_argument("--versions", action="store_true", help="only list the versions of a set that was added to")
     parser.add_argument("--json", action="store_true", help="everything as JSON")
     parser.add_argument("-q", "--quiet", action="store_true", help="no bar, and no samples")
@@ -67,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         if getattr(arguments, option) < least:
             raise ValueError(f"--{option.replace('_', '-')} must be at least {least}, got {getattr(arguments, option)}")
     progress = progress_over_chunks("read", quiet=arguments.quiet)
-    chunks = list_chunks(arguments.path)
+    chunks = list_chunks(arguments.path, typed_store(arguments.cache_dir))
     if arguments.versions:
         print(version_list(chunks, json=arguments.json))
         return GOOD
@@ -100,8 +102,7 @@ def _screen(sight: Peek, arguments: argparse.Namespace, chosen: Sequence[str]) -
     yield as_block([*([(label, text)] if text else []), *rest], label_width=10)
     if not row_count(sight.rows):
         yield ""
-        verify = f": pyloader verify {shlex.quote(path)}" if sight.chunks.stored is None else ""
-        yield as_block([("next", f"no samples here{verify}")])
+        yield as_block([("next", f"no samples here: pyloader verify {shlex.quote(path)}")])
         return
     yield ""
     yield from _columns_table([column for column in sight.columns if column.name in chosen])
@@ -112,7 +113,8 @@ def _screen(sight: Peek, arguments: argparse.Namespace, chosen: Sequence[str]) -
             yield from _sample(sight.rows, index, chosen)
     yield ""
     steps = {"batch_size": arguments.batch_size, "ranks": arguments.ranks}
-    way = way_to_read(sight, path, reader=reader_class(arguments), call=reader_call(arguments), **steps)
+    read = {"reader": reader_class(arguments), "call": reader_call(arguments), "cache_dir": arguments.cache_dir}
+    way = way_to_read(sight, path, **read, **steps)
     expected = expectations(sight, path, way, said=said_words(arguments), **steps)
     yield as_block(list(expected))
 

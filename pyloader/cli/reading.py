@@ -36,7 +36,14 @@ class Way:
 
 
 def way_to_read(
-    sight: Peek, path: str, *, batch_size: int, ranks: int, reader: type[DataReader] | None = None, call: str = ""
+    sight: Peek,
+    path: str,
+    *,
+    batch_size: int,
+    ranks: int,
+    reader: type[DataReader] | None = None,
+    call: str = "",
+    cache_dir: str | None = None,
 ) -> Way:
     """Return how to read what was seen.
 
@@ -47,10 +54,12 @@ def way_to_read(
       ranks: Training processes.
       reader: The class of the reader, where it has to be given.
       call: What makes it.
+      cache_dir: Where chunks of a store are kept, where that was said.
     """
     names, before = ["DataLoader"], []
     options = [f"datareader={call}"] if reader is not None else []
     options += [f"data_dir={python_text(path)}", f"batch_size={batch_size}", "shuffle=True"]
+    options += [] if cache_dir is None or sight.chunks.stored is None else [f"cache_dir={python_text(cache_dir)}"]
     options += ['last_batch="drop"'] if ranks > 1 else []
     gaps = set(_columns_with_gaps(sight))
     rows = {name: _with_nan(values) if name in gaps else values for name, values in sight.rows.items()}

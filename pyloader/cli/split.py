@@ -42,6 +42,7 @@ _EXAMPLES = """examples:
   pyloader split photos/ chunks/ --shuffle --holdout val=5%
   pyloader split corpus.jsonl.zst tokens/ --tokenizer tokenizer.json --append-eos
   pyloader split dump.jsonl chunks/ --unique url
+  pyloader split 's3://dumps/2026/*.jsonl.gz' chunks/
   zcat dump.jsonl.gz | pyloader split - chunks/ --from jsonl
   pyloader split dump.jsonl tokens/ --encode mypackage.text:Tokens --where mypackage.text:is_long
   pyloader split 'days/*.jsonl' chunks/ --append
@@ -64,8 +65,9 @@ def add_parser(subparsers: Any) -> None:
         "places",
         nargs="+",
         metavar="INPUT... OUTPUT_DIR",
-        help="files (plain, .gz, .zst, .xz, .bz2), 'globs', - for standard input, COLUMN=FILE.npy for each column, or "
-        "a folder of images, whose folders are their labels; last, the directory for the chunks",
+        help="files (plain, .gz, .zst, .xz, .bz2), 'globs', addresses of stores (objects, prefixes, 'globs'), - for "
+        "standard input, COLUMN=FILE.npy for each column, or a folder of images, whose folders are their labels; last, "
+        "the directory for the chunks",
     )
     sizes = parser.add_argument_group("how large (64 MiB before compression, but at least 16 chunks)")
     size = sizes.add_mutually_exclusive_group()

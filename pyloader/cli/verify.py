@@ -11,20 +11,18 @@ from typing import Any
 
 import msgspec
 
-from pyloader.cli.addresses import refuse_address
+from pyloader.cli.addresses import typed_store
 from pyloader.cli.main import GOOD, PROBLEMS
 from pyloader.cli.readers import add_reader_options, reader_maker
 from pyloader.cli.screens import as_block, as_json, as_table, counted, one_line, progress_over_chunks
 from pyloader.errors import DataDirError
-from pyloader.files import MANIFEST_NAME, find_manifests, is_index_of_file, read_manifest
+from pyloader.files import MANIFEST_NAME, find_manifests, is_index_of_file, read_manifest, store_scheme
+from pyloader.files.stores import printable
 from pyloader.inspecting.damage import Inspection, inspect_chunks
+from pyloader.inspecting.stored_damage import inspect_stored
 
 __all__ = ["add_parser", "run"]
 
-_INSTEAD = (
-    'Name a copy on a disk; DataLoader(verify="first") compares each chunk when it is first read, and pyloader cache '
-    "verify those that were fetched"
-)
 _SHOWN = 4  # files that do no harm
 _COMPARED = {"checksums": "all checksums agree", "contents": "all were read and counted", "sizes": "all sizes agree"}
 
@@ -39,7 +37,8 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "place",
         metavar="DIR",
-        help="a directory of chunks with its manifest, one with several of these (train/, val/), or a manifest",
+        help="a directory of chunks with its manifest, one with several of these (train/, val/), or a manifest; or the "
+        "address of one in a store: all of it is fetched, and nothing kept",
     )
     add_reader_options(parser)
     parser.add_argument("--sizes-only", action="store_true", help="names and sizes only: nothing is read")
@@ -49,8 +48,34 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Verify, show the findings, and return 0 when all is well and 1 when something is not."""
-    refuse_address(arguments.place, instead=_INSTEAD)
-    manifests, place = find_manifests(arguments.place), arguments.place.rstrip("/") or arguments.place
+    place = printable(arguments.place).rstrip("/") or arguments.place
+    results = _stored(arguments) if _is_stored(place) else _on_disk(arguments)
+    if arguments.json:
+        found = [{**msgspec.to_builtins(result), "is_good": result.is_good} for result in results]
+        print(as_json(found if len(found) > 1 else found[0]))
+    else:
+        for result in results:
+            if not (arguments.quiet and result.is_good):
+                above = result.manifest.rpartition("/")[0] or "."
+                heading = [] if len(results) == 1 else [one_line(above)]
+                print("\n".join([*heading, *_screen(result, place if len(results) == 1 else above)]))
+    return GOOD if all(result.is_good for result in results) else PROBLEMS
+
+
+def _is_stored(place: str) -> bool:
+    return store_scheme(place).lower() not in ("", "file")
+
+
+def _stored(arguments: argparse.Namespace) -> list[Inspection]:
+    if arguments.reader is not None:
+        raise ValueError("--reader says how chunks are read, and of those in a store only bytes are compared")
+    progress = progress_over_chunks("verify", quiet=arguments.quiet)
+    found = inspect_stored(arguments.place, typed_store(), sizes_only=arguments.sizes_only, progress=progress)
+    return list(found)
+
+
+def _on_disk(arguments: argparse.Namespace) -> list[Inspection]:
+    manifests = find_manifests(arguments.place)
     if not manifests:
         remedy = f"Make one: pyloader index {shlex.quote(arguments.place)}"
         raise DataDirError(arguments.place, f"has no {MANIFEST_NAME} to compare with.", remedy)
@@ -58,20 +83,10 @@ def run(arguments: argparse.Namespace) -> int:
     inspect = partial(
         inspect_chunks, sizes_only=arguments.sizes_only, progress=progress, make_reader=reader_maker(arguments)
     )
-    results = {manifest: inspect(manifest) for manifest in manifests}
-    if arguments.json:
-        found = [{**msgspec.to_builtins(result), "is_good": result.is_good} for result in results.values()]
-        print(as_json(found if len(found) > 1 else found[0]))
-    else:
-        for manifest, result in results.items():
-            if not (arguments.quiet and result.is_good):
-                heading = [] if len(results) == 1 else [one_line(str(manifest.parent))]
-                where = place if len(results) == 1 else str(manifest.parent)
-                print("\n".join([*heading, *_screen(result, manifest, where)]))
-    return GOOD if all(result.is_good for result in results.values()) else PROBLEMS
+    return list(map(inspect, manifests))
 
 
-def _screen(result: Inspection, manifest: Path, place: str) -> Iterable[str]:
+def _screen(result: Inspection, place: str) -> Iterable[str]:
     findings = [finding for finding in result.findings if finding.state != "ignored"]
     ignored = [finding for finding in result.findings if finding.state == "ignored"]
     if shown := findings + ignored[:_SHOWN]:
@@ -87,10 +102,10 @@ def _screen(result: Inspection, manifest: Path, place: str) -> Iterable[str]:
     else:
         good = f"{counted(result.num_chunks, 'chunk')}, {counted(result.num_samples, 'sample')}"
         yield f"{good}: {_COMPARED[result.compared]}."
-    yield as_block(_next_step(result, manifest, place), label_width=8)
+    yield as_block(_next_step(result, place), label_width=8)
 
 
-def _next_step(result: Inspection, manifest: Path, place: str) -> list[tuple[str, str]]:
+def _next_step(result: Inspection, place: str) -> list[tuple[str, str]]:
     quoted = shlex.quote(place)
     if result.is_good:
         return [("next", f"pyloader peek {quoted}")]
@@ -105,7 +120,10 @@ def _next_step(result: Inspection, manifest: Path, place: str) -> list[tuple[str
         if len(result.makers) > 1:
             these += f" ({', '.join(maker.files[:2])}{', …' if len(maker.files) > 2 else ''})"
         told = f"the manifest says {'it was' if is_one else 'they were'} made by: {maker.command}"
-        if maker.mends:
+        if _is_stored(place):
+            rows += [(label, f"put {these} there again, from where the set was made, or from a copy")]
+            rows += [("", told)] if maker.command else []
+        elif maker.mends:
             them = "it" if is_one else "them"
             rows += [(label, f"write {these} again, and nothing else, by the command that made {them};"), ("", told)]
         elif maker.command.startswith("pyloader compact"):
@@ -115,13 +133,14 @@ def _next_step(result: Inspection, manifest: Path, place: str) -> list[tuple[str
             why = "others were joined since" if maker.is_partial else "standard input does not come again"
             rows += [(label, f"put {these} back from a copy: {why};"), ("", told)]
         else:
-            rest = f"if {manifest} is what is out of date: pyloader index {_indexed(manifest, quoted)} --overwrite"
+            again = _indexed(Path(result.manifest), quoted)
+            rest = f"if {result.manifest} is what is out of date: pyloader index {again} --overwrite"
             rows += [(label, f"fetch {these} again;"), ("", rest)]
     return rows
 
 
 def _indexed(path: Path, place: str) -> str:
-    """Return what `pyloader index` is given, to make a manifest again: a directory, or a file."""
+    """Return what `pyloader index` is given, to make a manifest on this disk again: a directory, or a file."""
     manifest = read_manifest(path)
     if path.name == MANIFEST_NAME or not is_index_of_file(path, manifest):
         return place

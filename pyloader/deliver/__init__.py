@@ -13,6 +13,7 @@ from pyloader.deliver.budget import Budget, Lease
 from pyloader.deliver.byte_budget import ByteBudget, Reservation, Size
 from pyloader.deliver.inline import InlineMap
 from pyloader.deliver.lifecycle import Closing, Step, Steps, StepsClosed, end_with
+from pyloader.deliver.network_calls import at_once, called_at_once
 from pyloader.deliver.once import Once, PerThread
 from pyloader.deliver.pauses import Pauses
 from pyloader.deliver.processes import RemoteFunction
@@ -37,6 +38,8 @@ __all__ = [
     "Steps",
     "StepsClosed",
     "Turn",
+    "at_once",
+    "called_at_once",
     "end_with",
     "map_in_order",
     "this_thread",

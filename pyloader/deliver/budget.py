@@ -24,13 +24,14 @@ class Budget(Guarded):
 
     Attributes:
       changed: Guards every field of the budget and of its leases.
+      limit: How much may be taken at once.
       taken: How much is taken now.
       peak: The most that has been taken at once.
     """
 
     def __init__(self, limit: float, *, blocking: bool = True) -> None:
         super().__init__()
-        self._limit, self._blocking = limit, blocking
+        self.limit, self._blocking = limit, blocking
         self.taken = 0.0
         self.peak = 0.0
 
@@ -51,16 +52,22 @@ class Budget(Guarded):
             self.taken -= amount
             self.changed.notify_all()
 
+    def widen(self, limit: float) -> None:
+        """Let `limit` be taken at once from now on, if that is more than before."""
+        with self.changed:
+            self.limit = max(limit, self.limit)
+            self.changed.notify_all()
+
     def lease(self, value: T, *, drop: Callable[[], None] | None = None) -> Lease[T]:
         """Return the lease of `value`, for which 1 has been taken; `drop` is called when the value is gone."""
         return Lease(self, value, drop)
 
     def __str__(self) -> str:
-        return f"{self.taken:g} of {self._limit:g} taken"
+        return f"{self.taken:g} of {self.limit:g} taken"
 
     def _has_room(self, amount: float) -> bool:
         # Amounts are sums of fractions; the tolerance is far below any of them.
-        return self.taken + amount <= self._limit + 1e-6 or self.taken < 1e-6
+        return self.taken + amount <= self.limit + 1e-6 or self.taken < 1e-6
 
 
 class Lease(Generic[T]):

@@ -144,8 +144,8 @@ class Steps:
         for each in (*self._steps[::-1], *self._awaited):
             each.signal_close()
 
-    def close(self) -> None:
-        """End every thread and process, and wait until they have ended; after 5 seconds warn, and leave.
+    def close(self, seconds: float | None = None) -> None:
+        """End every thread and process, and wait until they have ended; after so many seconds warn, and leave: 5.
 
         May be called from any thread, any number of times.
         """
@@ -153,13 +153,14 @@ class Steps:
             return
         self.interrupt()
         steps: Sequence[Step] = self._steps[::-1]
-        deadline = time.monotonic() + _CLOSE_SECONDS
+        seconds = _CLOSE_SECONDS if seconds is None else seconds
+        deadline = time.monotonic() + seconds
         running = [line for awaited in self._awaited for line in awaited.join(deadline)]
         if any(step.owns(threading.current_thread()) for step in steps):
             return  # a finaliser in one of our own threads: they end by themselves, and must not wait for each other
         running += [line for step in steps for line in step.join(deadline)]
         if running:
-            _log.warning("close: after %g s still running, and left behind: %s", _CLOSE_SECONDS, "; ".join(running))
+            _log.warning("close: after %g s still running, and left behind: %s", seconds, "; ".join(running))
 
 
 def end_with(owner: object, steps: Steps) -> Callable[[], None]:

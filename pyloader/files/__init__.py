@@ -35,6 +35,7 @@ from pyloader.files.manifest import (
 )
 from pyloader.files.no_room import no_room
 from pyloader.files.npy_headers import NpyHeaderError, read_npy_header, rows_without_bytes
+from pyloader.files.object_file import ObjectFile
 from pyloader.files.opening import line_blocks, open_chunk, suffix_of, text_of
 from pyloader.files.origins import Origin, makers_of, origins_of
 from pyloader.files.part_opening import first_line, header_lines, line_detail, open_part
@@ -77,6 +78,7 @@ __all__ = [
     "FrameLog",
     "Manifest",
     "NpyHeaderError",
+    "ObjectFile",
     "Origin",
     "PartEntry",
     "PartSizes",

@@ -53,7 +53,12 @@ def chunk_room(path: str) -> Room:
 
 
 def open_packed(
-    path: str | os.PathLike[str], mode: str = "rb", *, packing: str | None = None, room: Room | None = None
+    path: str | os.PathLike[str],
+    mode: str = "rb",
+    *,
+    packing: str | None = None,
+    room: Room | None = None,
+    raw: io.RawIOBase | None = None,
 ) -> IO[bytes]:
     """Open a file of bytes, whatever it is packed with.
 
@@ -65,6 +70,7 @@ def open_packed(
       mode: "rb" or "wb".
       packing: A suffix in COMPRESSORS, or "" for none.  None goes by the path's own suffix.
       room: What is unpacked is counted there, when all of it is kept; None for a file that is read bit by bit.
+      raw: The file that is read, where `path` only names it; None opens it.
 
     Raises:
       MemoryBoundError: while reading: there is no room.
@@ -78,7 +84,7 @@ def open_packed(
     if mode == "wb":
         plain = open(name, "wb")  # noqa: SIM115  # the caller's to close
         return plain if compressor is None else io.BufferedWriter(_Packing(plain, compressor.packer()), _BUFFER_BYTES)
-    file = io.BufferedReader(_NamedFile(name), _BUFFER_BYTES)
+    file = io.BufferedReader(_NamedFile(name) if raw is None else raw, _BUFFER_BYTES)
     if compressor is None:
         return file
     unpacked = compressor.unpacked(file, name)

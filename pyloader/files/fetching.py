@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, TypeVar
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias, TypeVar
 
 import xxhash
 
@@ -14,13 +17,18 @@ from pyloader.errors import ChunkReadError, StoreError
 from pyloader.files.stores import Store, Stored
 from pyloader.options import format_bytes
 
-__all__ = ["FetchTerms", "ask_again", "fetch_object"]
+__all__ = ["Called", "FetchTerms", "ask_again", "fetch_object", "fetch_parts", "num_parts", "object_blocks"]
 
 T = TypeVar("T")
 
 _FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 10.0
 _NUM_TRIES = 4
+_PART_BYTES = 2**24
+_MOST_PARTS = 4
+
+# Makes calls that wait for a store, and yields what they return, in order.
+Called: TypeAlias = "Callable[[Iterable[Callable[[], Any]]], Iterable[Any]]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +37,7 @@ class FetchTerms:
 
     Attributes:
       wait: Waits so many seconds, and returns False; True, or an error, when nobody wants the object any more.
-      note_bytes: Called with the number of bytes that have come.
+      note_bytes: Called with the number of bytes that have come, in any thread; an error of it ends the fetch.
       note_retry: Called before each further request.
       deadline_seconds: How long requests are made again while nothing comes.
     """
@@ -43,39 +51,100 @@ class FetchTerms:
 def fetch_object(store: Store, stored: Stored, file: BinaryIO, terms: FetchTerms) -> str:
     """Write the bytes of an object to `file`, and return their checksum, as `checksum_of` gives it.
 
-    As long as something comes, requests that fail for a reason that may pass are made again; each time later, and at a
-    time of chance, so that a thousand readers do not come back together.
-
     Raises:
       ChunkReadError: it does not exist, may not be read or has changed, or nothing has come for the deadline.
       Exception: what `terms.wait` raises.
     """
     digest = xxhash.xxh3_64()
-    position = num_failed = 0
-    begun = latest = time.monotonic()
-    num_tries = 1
-    while position < stored.size:
+    with _as_chunk_errors():
+        for block in object_blocks(store, stored, terms):
+            file.write(block)
+            digest.update(block)
+            terms.note_bytes(len(block))
+    return f"xxh3:{digest.hexdigest()}"
+
+
+def num_parts(stored: Stored) -> int:
+    """Return in how many parts an object is fetched: 1, and up to 4 where it is large."""
+    return max(1, min(_MOST_PARTS, stored.size // _PART_BYTES))
+
+
+def fetch_parts(store: Store, stored: Stored, path: Path, terms: FetchTerms, called: Called) -> None:
+    """Write the bytes of an object to a file of its length, in parts that come at the same time.
+
+    A connection has a rate of its own at most stores, so that a large object comes sooner by several.
+
+    Raises:
+      ChunkReadError, Exception: as `fetch_object`.
+    """
+    number, has_failed = num_parts(stored), list[bool]()
+
+    def fetch_part(index: int) -> None:
+        start, stop = stored.size * index // number, stored.size * (index + 1) // number
         try:
-            for block in store.open(stored.name, position, stored.size, version=stored.version or None).blocks:
-                file.write(block)
-                digest.update(block)
+            with open(path, "r+b", buffering=0) as file:
+                file.seek(start)
+                for block in object_blocks(store, stored, terms, start, stop):
+                    if has_failed:
+                        return
+                    file.write(block)
+                    terms.note_bytes(len(block))
+        except BaseException:
+            has_failed.append(True)  # the others end
+            raise
+
+    with _as_chunk_errors():
+        for _ in called([partial(fetch_part, index) for index in range(number)]):
+            pass
+
+
+@contextlib.contextmanager
+def _as_chunk_errors() -> Iterator[None]:
+    try:
+        yield
+    except StoreError as exc:
+        # A cause of that class says to read_retries that it may pass all the same.
+        cause = TimeoutError(exc.what) if exc.may_pass else exc
+        raise ChunkReadError(exc.path, exc.what, exc.hint) from cause
+
+
+def object_blocks(
+    store: Store, stored: Stored, terms: FetchTerms, start: int = 0, stop: int | None = None
+) -> Iterator[bytes]:
+    """Yield the bytes of one version of an object, from `start` to `stop`; None is its end.
+
+    As long as something comes, requests that fail for a reason that may pass are made again, from the last byte on;
+    each time later, and at a time of chance, so that a thousand readers do not come back together.
+
+    Raises:
+      StoreError: it does not exist, may not be read or has changed, or nothing has come for the deadline; the message
+        says what was tried, and how much has come.
+      Exception: what `terms.wait` raises.
+    """
+    position, stop = start, stored.size if stop is None else stop
+    num_failed, num_tries = 0, 1
+    begun = latest = time.monotonic()
+    while position < stop:
+        try:
+            for block in store.open(stored.name, position, stop, version=stored.version or None).blocks:
                 position += len(block)
-                terms.note_bytes(len(block))
+                yield block
                 latest, num_failed = time.monotonic(), 0
         except StoreError as exc:
-            tries = f"{num_tries:,} {'try' if num_tries == 1 else 'tries'} in {time.monotonic() - begun:.0f} s"
-            received = f"{format_bytes(position)} of {format_bytes(stored.size)} received"
-            failed = ChunkReadError(exc.path, f"{exc.what.rstrip('.')}; {tries}, {received}.", exc.hint)
-            if not exc.may_pass:
-                raise failed from exc
             seconds_left = latest + terms.deadline_seconds - time.monotonic()
-            if seconds_left <= 0:
-                raise failed from TimeoutError(exc.what)  # which says to read_retries that it may pass all the same
+            if not exc.may_pass or seconds_left <= 0:
+                raise _told(exc, num_tries, begun, position - start, stop - start) from exc
             num_failed, num_tries = num_failed + 1, num_tries + 1
             if terms.wait(min(seconds_left, _wait_seconds(num_failed, exc.retry_after_seconds))):
-                raise failed from exc
+                raise _told(exc, num_tries - 1, begun, position - start, stop - start) from exc
             terms.note_retry()
-    return f"xxh3:{digest.hexdigest()}"
+
+
+def _told(exc: StoreError, num_tries: int, begun: float, received: int, wanted: int) -> StoreError:
+    tries = f"{num_tries:,} {'try' if num_tries == 1 else 'tries'} in {time.monotonic() - begun:.0f} s"
+    came = f"{format_bytes(received)} of {format_bytes(wanted)} received"
+    what = f"{exc.what.rstrip('.')}; {tries}, {came}."
+    return type(exc)(exc.path, what, exc.hint, status=exc.status, may_pass=exc.may_pass)
 
 
 def ask_again(ask: Callable[[], T]) -> T:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +26,7 @@ from pyloader.files.cache import (
 )
 from pyloader.files.cache.identity import room_of_files, room_of_name
 from pyloader.files.cache.plans import plan_bytes
-from pyloader.files.fetching import FetchTerms, fetch_object
+from pyloader.files.fetching import Called, FetchTerms, fetch_object, fetch_parts, num_parts
 from pyloader.files.manifest import checksum_of
 from pyloader.files.stores import Address, Store, Stored, open_store
 from pyloader.options import format_bytes
@@ -34,6 +34,13 @@ from pyloader.options import format_bytes
 __all__ = ["LIST_NAME", "StoreOptions", "StoredChunks"]
 
 LIST_NAME = ".pyloader-list.json"  # of the entry that keeps the list of an address; no object of the store
+
+
+_HAVE_RANGES = ("s3", "gs", "az")  # a server of HTTP that knows none would send the whole object for each part
+
+
+def _one_by_one(calls: Iterable[Callable[[], Any]]) -> Iterator[Any]:
+    return (call() for call in calls)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +53,7 @@ class StoreOptions:
       storage_options: Options of the store, such as keys.
       offline: Whether nothing is asked of the store: what the cache has is all there is.
       verifies: Whether what is fetched is compared with its checksum in the manifest before the cache keeps it.
+      called: Makes calls that wait for the store, and yields what they return, in order; here one after the other.
     """
 
     cache_dir: str | None = None
@@ -53,6 +61,7 @@ class StoreOptions:
     storage_options: Mapping[str, Any] | None = field(default=None, repr=False)  # keys may be among them
     offline: bool = False
     verifies: bool = False
+    called: Called = field(default=_one_by_one, repr=False)
 
 
 class StoredChunks:
@@ -161,8 +170,7 @@ class StoredChunks:
             checksums = []
             for stored in objects:
                 place = path / stored.name.rpartition("/")[2] if identity.members else path
-                with open(place, "r+b", buffering=0) as file:
-                    checksums.append(fetch_object(self._opened(), stored, file, terms))
+                checksums.append(self._fetch(stored, place, terms))
             checksum = checksum_of(path) if identity.members else checksums[0]
             wanted = self._checksums[index] if self.options.verifies and self._checksums else ""
             if wanted not in ("", checksum):
@@ -172,6 +180,14 @@ class StoredChunks:
             return checksum
 
         return self.user.get(identity, fill, wait=terms.wait, deadline_seconds=terms.deadline_seconds)
+
+    def _fetch(self, stored: Stored, place: Path, terms: FetchTerms) -> str:
+        """Fetch an object to a file of its length, and return its checksum."""
+        if self.address.scheme in _HAVE_RANGES and num_parts(stored) > 1:
+            fetch_parts(self._opened(), stored, place, terms, self.options.called)
+            return checksum_of(place)
+        with open(place, "r+b", buffering=0) as file:
+            return fetch_object(self._opened(), stored, file, terms)
 
     @contextlib.contextmanager
     def held(self, index: int, terms: FetchTerms) -> Iterator[str]:

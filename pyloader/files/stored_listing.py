@@ -21,7 +21,7 @@ from pyloader.files.scanning import is_chunk_name
 from pyloader.files.stored import LIST_NAME, StoredChunks, StoreOptions
 from pyloader.files.stores import Address, Store, Stored, open_store, parse_address
 
-__all__ = ["list_stored"]
+__all__ = ["list_stored", "objects_at"]
 
 _NO_LISTS = ("http", "https")
 _MAKE_SOME = "Split to a disk, and copy that directory there: pyloader split DUMP... DIR"
@@ -42,14 +42,11 @@ def list_stored(url: str, options: StoreOptions) -> ChunkList:
       ManifestError: the objects differ from the manifest.
       StoreError: the store cannot be asked.
     """
-    address = parse_address(url)
-    above, name = address.parent()
-    if name == MANIFEST_NAME:
-        address = above
-    elif is_manifest_name(name):
-        what = "is a manifest of chunks that lie elsewhere, and in a store a manifest lies beside its chunks."
-        raise DataDirError(str(address), what, "Name the address of the chunks")
-    found = _remembered(address, options) if options.offline else _asked(address, options)
+    address = _address_of_chunks(url)
+    if options.offline:
+        found = _remembered(address, options)
+    else:
+        [found] = options.called([partial(_asked, address, options)])
     objects = {name: Stored(name, size, version) for name, size, version in found.objects}
     if found.manifest is None:
         return _without_manifest(address, objects, options)
@@ -57,22 +54,49 @@ def list_stored(url: str, options: StoreOptions) -> ChunkList:
     return _listed_in(address, manifest, _by_chunk(objects), options)
 
 
-def _asked(address: Address, options: StoreOptions) -> _Found:
+def objects_at(url: str, options: StoreOptions) -> tuple[Address, dict[str, tuple[Stored, ...]], list[str]]:
+    """Return the address of chunks, the objects of each chunk by its name, and the names of manifests, all below it.
+
+    Objects are there whether a manifest lists them or not; over HTTP only those that it lists.
+
+    Raises:
+      DataDirError, ManifestError, StoreError: as `list_stored`.
+    """
+    address = _address_of_chunks(url)
+    [found] = options.called([partial(_asked, address, options, remembers=False)])
+    objects = {name: Stored(name, size, version) for name, size, version in found.objects}
+    if found.manifest is not None:
+        return address, _by_chunk(objects), [MANIFEST_NAME]
+    return address, _by_chunk(objects), sorted(filter(_is_manifest, objects))
+
+
+def _address_of_chunks(url: str) -> Address:
+    address = parse_address(url)
+    above, name = address.parent()
+    if name == MANIFEST_NAME:
+        return above
+    if is_manifest_name(name):
+        what = "is a manifest of chunks that lie elsewhere, and in a store a manifest lies beside its chunks."
+        raise DataDirError(str(address), what, "Name the address of the chunks")
+    return address
+
+
+def _asked(address: Address, options: StoreOptions, *, remembers: bool = True) -> _Found:
     store = open_store(address, storage_options=options.storage_options)
     manifest = None
     with contextlib.suppress(ObjectMissingError):
         manifest = ask_again(partial(store.read, MANIFEST_NAME))
     if address.scheme in _NO_LISTS:
-        objects = _named_in(address, store, manifest)
+        objects = _named_in(address, store, manifest, options)
     else:
         objects = [stored for stored in ask_again(lambda: list(store.list())) if _may_be_chunk(stored.name)]
     found = _Found(manifest, tuple(sorted((stored.name, stored.size, stored.version) for stored in objects)))
-    if found.objects:
+    if found.objects and remembers:
         _remember(address, found, options)
     return found
 
 
-def _named_in(address: Address, store: Store, manifest: bytes | None) -> list[Stored]:
+def _named_in(address: Address, store: Store, manifest: bytes | None, options: StoreOptions) -> list[Stored]:
     """Return the objects that a manifest names, where there is no other list."""
     if manifest is None:
         what = f"has no {MANIFEST_NAME}, and nothing else lists what is there."
@@ -85,7 +109,15 @@ def _named_in(address: Address, store: Store, manifest: bytes | None) -> list[St
             raise DataDirError(
                 address.of(MANIFEST_NAME), what, "Name its address in an object store, or split to another format"
             )
-    return [ask_again(partial(store.head, entry.file)) for entry in entries]
+    asked = options.called([partial(_headed, store, entry.file) for entry in entries])
+    return [stored for stored in asked if stored is not None]
+
+
+def _headed(store: Store, name: str) -> Stored | None:
+    try:
+        return ask_again(partial(store.head, name))
+    except ObjectMissingError:
+        return None
 
 
 def _refuse_parts(address: Address, entries: Sequence[ChunkEntry]) -> None:
@@ -134,7 +166,7 @@ def _listed_in(
     address: Address, manifest: Manifest, chunks: dict[str, tuple[Stored, ...]], options: StoreOptions
 ) -> ChunkList:
     place = address.of(MANIFEST_NAME)
-    verify = "Copy the set there anew; what differs on a disk says: pyloader verify DIR"
+    verify = f"Copy the set there anew; all that differs says: pyloader verify {address}"
     if manifest.root:
         raise ManifestError(place, f"lists chunks in another directory, {manifest.root}.", "Make one beside the chunks")
     if not manifest.chunks:

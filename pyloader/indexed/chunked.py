@@ -8,7 +8,7 @@ from typing import Any
 
 from pyloader.columns import Columns, row_count
 from pyloader.datareader import DataReader, read_chunk
-from pyloader.deliver import Pauses
+from pyloader.deliver import Pauses, called_at_once
 from pyloader.errors import DataDirError, DatasetError
 from pyloader.files import FetchTerms, StoreOptions, as_listed, list_chunks
 from pyloader.indexed.blocks import BlockDataset
@@ -58,6 +58,7 @@ class ChunkedDataset(BlockDataset):
             cache_dir=None if cache_dir is None else os.fspath(cache_dir),
             storage_options=storage_options,
             offline=offline,
+            called=called_at_once,
         )
         self._chunks = list_chunks(data_dir, options, version=data_version)
         if self._chunks.counts is None:

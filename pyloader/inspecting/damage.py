@@ -32,7 +32,7 @@ from pyloader.files import (
 )
 from pyloader.read import reader_for
 
-__all__ = ["FileFinding", "Inspection", "Maker", "inspect_chunks"]
+__all__ = ["FileFinding", "Inspection", "Maker", "Progress", "inspect_chunks"]
 
 State: TypeAlias = Literal["changed", "truncated", "missing", "unreadable", "extra", "ignored"]
 Compared: TypeAlias = Literal["checksums", "contents", "sizes"]

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from threading import Lock
 
 import numpy as np
 
-from pyloader.deliver import Budget, Pauses, Step, Steps, StepsClosed, map_in_order
+from pyloader.deliver import Budget, Pauses, Step, Steps, StepsClosed, at_once, map_in_order
 from pyloader.files import FetchTerms, Pinned, StoredChunks
 from pyloader.observe import Counters
 from pyloader.plan import Position, ReadTask
 from pyloader.run.options import RunOptions
 
 __all__ = ["Fetching"]
+
+_FIRST_SECONDS = 1.0
 
 
 class Fetching(Step):
@@ -42,10 +45,15 @@ class Fetching(Step):
         self._options, self._stored, self._steps, self._counters = options, stored, steps, counters
         num_fetches, self._user = stored.num_fetches(), stored.user
         self._num_fetches = num_fetches if options.num_workers else 0
-        self._budget = Budget(num_fetches)
+        # All fetches share what the network gives: until the first segment's chunks are here, no others come with them,
+        # and then others only little by little, so that the next ones are not late.
+        self._num_first = min(num_fetches, options.mixed_chunks)
+        self._budget = Budget(self._num_first)
+        self._is_wide_at = time.monotonic() + _FIRST_SECONDS
         self._lock = Lock()
         self._ahead: dict[int, deque[Pinned | Exception]] = {}
         self._start, self._end_epoch, self._num_planned, self._num_done = start, end_epoch, 0, 0
+        self._num_ahead = 0
         steps.add(self)
         self._terms = FetchTerms(
             wait=steps.add_awaited(Pauses()), note_bytes=self._count_bytes, note_retry=self._count_retry
@@ -94,12 +102,17 @@ class Fetching(Step):
             found = exc
         with self._lock:
             self._ahead.setdefault(task.chunk, deque()).append(found)
+            self._num_ahead += 1
+            at_once = self._num_first + self._num_ahead // self._num_first
+        self._widen(at_once)
         return task
 
     @contextlib.contextmanager
     def held(self, index: int) -> Iterator[str]:
         """Give the path of a chunk on this machine, and keep it there inside of this."""
-        found = self._take(index) or self._hold(index)
+        found = self._take(index)
+        if found is None:  # without threads, or after a failure: the loop's own thread only waits, and Ctrl-C is heard
+            [found] = at_once(lambda each, _: self._hold(each), [index], num_threads=1, name="fetch")
         if isinstance(found, Exception):
             raise found
         try:
@@ -141,8 +154,17 @@ class Fetching(Step):
         return found
 
     def _count_bytes(self, num_bytes: int) -> None:
+        self._terms.wait(0)  # raises when the steps are closed: what comes is not wanted any more
         with self._lock:
             self._counters.fetched_bytes += num_bytes
+        if time.monotonic() > self._is_wide_at:  # large chunks, each at the rate of its connection
+            self._widen(self._num_fetches)
+
+    def _widen(self, num_fetches: int) -> None:
+        """Let so many chunks come at the same time, if that is more than before."""
+        wider = min(num_fetches, self._num_fetches)
+        if wider > self._budget.limit:
+            self._budget.widen(wider)
 
     def _count_retry(self) -> None:
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any
 
-from pyloader.deliver import Budget, Pauses, Steps, map_in_order
+from pyloader.deliver import Pauses, at_once, called_at_once
 from pyloader.errors import CacheError, DataDirError, StoreError
 from pyloader.files import FetchTerms, StoredChunks, StoreOptions, list_chunks
 from pyloader.machine.bars import progress_bar
@@ -78,6 +79,7 @@ def fetch(
         cache_dir=None if cache_dir is None else os.fspath(cache_dir),
         cache_bytes=None if cache_bytes is None else parse_bytes(cache_bytes),
         storage_options=storage_options,
+        called=called_at_once,
     )
     begun = time.monotonic()
     chunks = list_chunks(data_dir, options)
@@ -131,23 +133,18 @@ class _Pass:
     def run(self, num_fetches: int) -> None:
         """Fetch what is not there."""
         self.bar.n = 0
-        steps, budget = Steps(), Budget(2 * num_fetches)
-        pauses = steps.add_awaited(Pauses())
-        terms = FetchTerms(wait=pauses, note_bytes=lambda number: self._came(number, pauses), note_retry=self._again)
 
-        def fetched(index: int) -> bool:
+        def fetched(index: int, pauses: Pauses) -> bool:
+            terms = FetchTerms(
+                wait=pauses, note_bytes=lambda number: self._came(number, pauses), note_retry=self._again
+            )
             with self.stored.hold(index, terms) as found:
                 return not found.was_there
 
-        try:
-            results = steps.add(
-                map_in_order(fetched, range(len(self.sizes)), num_threads=num_fetches, budget=budget, name="fetch")
-            )
+        calls = at_once(fetched, range(len(self.sizes)), num_threads=num_fetches, name="fetch")
+        with contextlib.closing(calls) as results:
             for index, was_fetched in enumerate(results):
-                budget.give_back()
                 self._done(0 if was_fetched else int(self.sizes[index]), was_fetched=was_fetched)
-        finally:
-            steps.close()
 
     def _came(self, num_bytes: int, pauses: Pauses) -> None:
         pauses(0)  # raises when the rest is not wanted any more

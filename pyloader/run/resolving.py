@@ -10,6 +10,7 @@ from typing import Any
 
 from pyloader.collate import NumpyDataCollator, two_steps
 from pyloader.datareader import DataReader, can_read_parts
+from pyloader.deliver import called_at_once
 from pyloader.errors import DataDirError, ManifestError, StateError
 from pyloader.files import ChunkList, StoreOptions, in_version_of, list_chunks, verification_of
 from pyloader.files.opening import suffix_of
@@ -113,6 +114,7 @@ def _store_options(given: LoaderArguments) -> StoreOptions:
         storage_options=given.storage_options,
         offline=bool(given.offline),
         verifies=given.verify != "never",
+        called=called_at_once,
     )
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from pyloader.files import INPUTS_NAME, origins_of, write_whole
 from pyloader.write.beginning import check_can_be_added_to, chunk_sets
-from pyloader.write.inputs import InputFile, InputNames, as_names, input_groups
+from pyloader.write.input_files import InputFile
+from pyloader.write.inputs import InputNames, as_names, input_groups
 from pyloader.write.known_inputs import KnownInput, encode_inputs, new_inputs, read_known_inputs
 from pyloader.write.placing import finish_placing
 from pyloader.write.request import Request
@@ -78,7 +79,8 @@ def what_to_take(request: Request, *, overwrite: bool) -> Taking:
 
 def _names(given: InputNames, groups: Sequence[tuple[InputFile, ...]]) -> InputNames:
     if not isinstance(given, Mapping):
-        paths: list[str | os.PathLike[str]] = [file.path for group in groups for file in group]
+        files = [file for group in groups for file in group]
+        paths: list[str | os.PathLike[str]] = [file if file.is_stored else file.path for file in files]
         first = as_names(given)[0]
         return [first, *paths] if os.path.isdir(first) else paths  # a folder of images, and some of its files
     columns = dict.fromkeys(file.column for group in groups for file in group)

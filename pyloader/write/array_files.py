@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import zipfile
 import zlib
 from collections.abc import Container, Generator, Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from pyloader.files import (
 )
 from pyloader.options import format_bytes
 from pyloader.write.blocks import BLOCK_BYTES, Block, Source, Span, opened
+from pyloader.write.input_files import InputFile, open_input
 from pyloader.write.ragged_files import RaggedFile, ragged_windows
 
 __all__ = ["ArrayFile", "array_file", "arrays_as_columns", "npz_members", "with_ragged"]
@@ -39,7 +39,7 @@ class ArrayFile:
 
     Attributes:
       name: As the user knows it: "x.npy", or "data.npz[x]".
-      path: The file.
+      file: Where it is.
       member: Its place in an .npz; "" for a .npy.
       dtype: Of its numbers.
       shape: [rows, ...].
@@ -48,7 +48,7 @@ class ArrayFile:
     """
 
     name: str
-    path: str
+    file: InputFile
     member: str
     dtype: np.dtype
     shape: tuple[int, ...]
@@ -64,15 +64,16 @@ class ArrayFile:
         return self.dtype.itemsize * math.prod(self.shape[1:])
 
 
-def array_file(path: str, member: str = "") -> ArrayFile:
+def array_file(file: InputFile, member: str = "") -> ArrayFile:
     """Look at the head of a .npy file, packed or not, or of a member of an .npz.
 
     Raises:
       SplitError: it is no array of numbers with at least one dimension.
     """
+    path = file.path
     name = f"{path}[{member.removesuffix('.npy')}]" if member else path
     try:
-        with _opened(path, member) as stream:
+        with _opened(file, member) as stream:
             shape, by_columns, dtype = read_npy_header(stream)
             offset = stream.tell()
     except (NpyHeaderError, ChunkReadError, zipfile.BadZipFile, zlib.error) as exc:
@@ -86,7 +87,7 @@ def array_file(path: str, member: str = "") -> ArrayFile:
         raise SplitError(name, what, "Save rows that hold something, or leave this array out")
     row_bytes = dtype.itemsize * math.prod(shape[1:])
     if not member and not packing_of(path):
-        whole = (os.path.getsize(path) - offset) // max(1, row_bytes)
+        whole = (file.num_bytes - offset) // max(1, row_bytes)
         if whole < shape[0]:
             raise _cut(name, whole, shape[0])
     elif row_bytes > longest_line():
@@ -96,7 +97,10 @@ def array_file(path: str, member: str = "") -> ArrayFile:
     if by_columns and (member or packing_of(path)):
         what = "is packed, and stored column by column (Fortran order)."
         raise SplitError(name, what, "Save it as a plain .npy first")
-    return ArrayFile(name, path, member, dtype, tuple(shape), offset, by_columns)
+    if by_columns and file.is_stored:
+        what = "is stored column by column (Fortran order), and rows of such an array are read from a disk."
+        raise SplitError(name, what, "Copy it to a disk first")
+    return ArrayFile(name, file, member, dtype, tuple(shape), offset, by_columns)
 
 
 def _cut(name: str, whole: int, num_rows: int) -> SplitError:
@@ -104,15 +108,16 @@ def _cut(name: str, whole: int, num_rows: int) -> SplitError:
 
 
 def npz_members(
-    path: str, columns: Sequence[str] | None = None, may_lack: Container[str] = ()
+    file: InputFile, columns: Sequence[str] | None = None, may_lack: Container[str] = ()
 ) -> dict[str, list[ArrayFile]]:
     """Look at the arrays in a .npz file, by name: at those of `columns`, or at all.
 
     Raises:
       SplitError: it is no .npz file, or lacks one of `columns` that it may not lack.
     """
+    path = file.path
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_input(file, packing="") as stream, zipfile.ZipFile(stream) as archive:
             members = [name for name in archive.namelist() if name.endswith(".npy")]
     except (OSError, zipfile.BadZipFile) as exc:
         raise named_by_content(SplitError(path, f"cannot be read as .npz ({exc}).", "Fetch it again")) from exc
@@ -122,7 +127,7 @@ def npz_members(
     if missing := [name for name in columns or () if name not in arrays and name not in may_lack]:
         raise SplitError(path, f"has no column {missing[0]!r}; it has {', '.join(arrays)}.")
     chosen = arrays if columns is None or arrays.keys().isdisjoint(columns) else columns
-    return {name: [array_file(path, member)] for name, member in arrays.items() if name in chosen}
+    return {name: [array_file(file, member)] for name, member in arrays.items() if name in chosen}
 
 
 def with_ragged(columns: Mapping[str, Sequence[ArrayFile]]) -> dict[str, Sequence[ArrayFile] | Sequence[RaggedFile]]:
@@ -132,7 +137,7 @@ def with_ragged(columns: Mapping[str, Sequence[ArrayFile]]) -> dict[str, Sequenc
         if f"{name}.offsets" in found:
             values, offsets = columns[f"{name}.values"], columns[f"{name}.offsets"]
             pairs = zip(values, offsets, strict=True)
-            found[name] = [RaggedFile(of_values.path, of_offsets.path) for of_values, of_offsets in pairs]
+            found[name] = [RaggedFile(of_values.file, of_offsets.file) for of_values, of_offsets in pairs]
             del found[f"{name}.values"], found[f"{name}.offsets"]
     return found
 
@@ -159,10 +164,10 @@ def arrays_as_columns(
             if str(file) != str(files[0]):
                 what = f"holds {file}, but {files[0].name} holds {files[0]}."
                 raise SplitError(file.name, what, "Files that follow one another need the same dtype and shape")
-    num_bytes = sum(map(os.path.getsize, {file.path for files in columns.values() for file in files}))
+    num_bytes = sum(each.num_bytes for each in {file.file for files in columns.values() for file in files})
     raw_bytes = rows[first] * sum(files[0].row_bytes for files in columns.values())
     # What is packed is unpacked from its beginning for each span: one is enough.
-    is_plain = all(not file.member and not packing_of(file.path) for files in columns.values() for file in files)
+    is_plain = all(not file.member and not packing_of(file.file.path) for files in columns.values() for file in files)
     read = partial(_blocks, columns, rows[first], raw_bytes, num_bytes)
     return Source(name, num_bytes, read, raw_bytes, rows[first] if is_plain else 0), raw_bytes
 
@@ -206,7 +211,7 @@ def _array_windows(files: Sequence[ArrayFile], start: int, window: int) -> Itera
 def _streamed(file: ArrayFile, start: int, window: int) -> Iterator[np.ndarray]:
     row, num_rows = start, file.shape[0]
     try:
-        with _opened(file.path, file.member, file.data_offset + start * file.row_bytes) as stream:
+        with _opened(file.file, file.member, file.data_offset + start * file.row_bytes) as stream:
             while row < num_rows:
                 count = min(window, num_rows - row)
                 data = stream.read(count * file.row_bytes)
@@ -220,17 +225,17 @@ def _streamed(file: ArrayFile, start: int, window: int) -> Iterator[np.ndarray]:
 
 
 def _mapped(file: ArrayFile, start: int, window: int) -> Iterator[np.ndarray]:
-    array = np.memmap(file.path, file.dtype, "r", file.data_offset, file.shape, "F")
+    array = np.memmap(file.file.path, file.dtype, "r", file.data_offset, file.shape, "F")
     for row in range(start, len(array), window):
         yield np.ascontiguousarray(array[row : row + window])
 
 
 @contextmanager
-def _opened(path: str, member: str, offset: int = 0) -> Iterator[IO[bytes]]:
+def _opened(file: InputFile, member: str, offset: int = 0) -> Iterator[IO[bytes]]:
     if not member:
-        with opened(path, offset) as stream:
+        with opened(file, offset, offset + BLOCK_BYTES) as stream:
             yield stream
         return
-    with zipfile.ZipFile(path) as archive, archive.open(member) as stream:
+    with open_input(file, packing="") as packed, zipfile.ZipFile(packed) as archive, archive.open(member) as stream:
         stream.seek(offset)
         yield stream

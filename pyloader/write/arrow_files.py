@@ -11,6 +11,7 @@ from pyloader.errors import SplitError, import_optional
 from pyloader.files import named_by_content
 from pyloader.write.arrow_types import bare_type, common_type
 from pyloader.write.blocks import BLOCK_BYTES, Block, Source, Span
+from pyloader.write.input_files import InputFile, open_input
 
 __all__ = ["arrow_sources"]
 
@@ -19,7 +20,7 @@ _WANTED_BY = "Parquet input"
 
 
 def arrow_sources(
-    files: Sequence[tuple[str, int]],
+    files: Sequence[InputFile],
     input_format: str,
     *,
     columns: Sequence[str] | None = None,
@@ -28,7 +29,7 @@ def arrow_sources(
     """Return the sources, whose blocks are Arrow tables, and the schema that all of these have.
 
     Args:
-      files: Path and size of each.
+      files: Of a dump.
       input_format: "parquet" or "arrow".
       columns: The columns to keep; None keeps all.
       fill: Column -> what will stand for null; a column that is named here may be missing in a file.
@@ -37,14 +38,22 @@ def arrow_sources(
       SplitError: a file is damaged, has two columns of one name, lacks a column, or has it as another type.
     """
     import_optional("pyarrow", wanted_by=_WANTED_BY)
-    found = [_head(path, size, input_format) for path, size in files]
+    found = [_head(file, input_format) for file in files]
     schemas = [
-        (path, _chosen(path, head.schema, columns, fill or {})) for (path, _), head in zip(files, found, strict=True)
+        (file.path, _chosen(file.path, head.schema, columns, fill or {}))
+        for file, head in zip(files, found, strict=True)
     ]
     schema = _filled(_common_schema(schemas, fill or {}), columns, fill or {})
     sources = [
-        Source(path, size, partial(_blocks, path, input_format, schema), head.raw_bytes, head.num_rows, head.cuts)
-        for (path, size), head in zip(files, found, strict=True)
+        Source(
+            file.path,
+            file.num_bytes,
+            partial(_blocks, file, input_format, schema),
+            head.raw_bytes,
+            head.num_rows,
+            head.cuts,
+        )
+        for file, head in zip(files, found, strict=True)
     ]
     return tuple(sources), schema
 
@@ -67,21 +76,22 @@ class _Head(NamedTuple):
     cuts: tuple[int, ...] = ()
 
 
-def _head(path: str, size: int, input_format: str) -> _Head:
+def _head(file: InputFile, input_format: str) -> _Head:
     import pyarrow
 
+    size = file.num_bytes
     try:
-        with open(path, "rb") as stream:
+        with open_input(file, packing="") as stream:
             if input_format == "arrow":
                 return _Head(_arrow_reader(stream).schema, size)
             parquet = import_optional("pyarrow.parquet", wanted_by=_WANTED_BY)
-            with parquet.ParquetFile(stream) as file:
-                groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
+            with parquet.ParquetFile(stream) as read:
+                groups = [read.metadata.row_group(index) for index in range(read.metadata.num_row_groups)]
                 *starts, num_rows = itertools.accumulate((group.num_rows for group in groups), initial=0)
                 raw_bytes = max(size, sum(group.total_byte_size for group in groups))
-                return _Head(file.schema_arrow, raw_bytes, num_rows, tuple(starts[1:]))
+                return _Head(read.schema_arrow, raw_bytes, num_rows, tuple(starts[1:]))
     except (pyarrow.ArrowException, OSError) as exc:
-        error = SplitError(path, f"cannot be read ({str(exc).strip().rstrip('.')}).", "Fetch it again")
+        error = SplitError(file.path, f"cannot be read ({str(exc).strip().rstrip('.')}).", "Fetch it again")
         raise named_by_content(error) from exc
 
 
@@ -162,21 +172,21 @@ def _holds(kind: Any, value: Any) -> bool:
 
 
 def _blocks(
-    path: str, input_format: str, schema: Any, span: Span, *, block_bytes: int = BLOCK_BYTES
+    file: InputFile, input_format: str, schema: Any, span: Span, *, block_bytes: int = BLOCK_BYTES
 ) -> Generator[Block, None, None]:
     """Yield the blocks of a span, which ends where a row group ends."""
     import pyarrow
 
     row = span.start
     try:
-        with open(path, "rb") as stream:
+        with open_input(file, packing="") as stream:
             batches = _parquet_batches if input_format == "parquet" else _arrow_batches
             for batch in batches(stream, schema.names, block_bytes, span):
-                rows = _conformed(path, batch, schema, row)
+                rows = _conformed(file.path, batch, schema, row)
                 yield Block(rows, row + 1, stream.tell())
                 row += len(batch)
     except (pyarrow.ArrowException, OSError) as exc:
-        error = SplitError(path, f"cannot be read: row {row + 1:,} ({exc}).", "Fetch it again")
+        error = SplitError(file.path, f"cannot be read: row {row + 1:,} ({exc}).", "Fetch it again")
         raise named_by_content(error) from exc
 
 

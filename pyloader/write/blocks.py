@@ -12,8 +12,9 @@ import numpy as np
 
 from pyloader.columns import Columns
 from pyloader.errors import ChunkReadError, SplitError
-from pyloader.files import line_blocks, open_packed
+from pyloader.files import line_blocks
 from pyloader.files.unpacking import FETCH_AGAIN
+from pyloader.write.input_files import InputFile, open_input
 
 __all__ = ["BLOCK_BYTES", "STANDARD_INPUT", "WHOLE", "Block", "Source", "Span", "bytes_read", "ends_early", "opened"]
 
@@ -75,6 +76,7 @@ class Source:
       cuts: Where a span may begin, in that unit, ascending; None is anywhere.
       is_stream: Whether it is lines that can be read only from their beginning on: packed, or standard input.
       path: What is opened; the name, where that is "".
+      file: The object that is opened instead; None where it lies on a disk.
       is_read_through: Whether the blocks of all spans take every byte of the file, in order; then `blocks` gives them
         to the `PartDigest` that it is called with.
     """
@@ -88,20 +90,34 @@ class Source:
     is_stream: bool = False
     path: str = ""
     is_read_through: bool = False
+    file: InputFile | None = None
+
+    @property
+    def opens(self) -> InputFile | str:
+        """What is opened."""
+        return self.file or self.path or self.name
 
 
 @contextmanager
-def opened(name: str, offset: int = 0) -> Iterator[IO[bytes]]:
+def opened(file: InputFile | str, offset: int = 0, stop: int | None = None) -> Iterator[IO[bytes]]:
     """Open a dump, packed or not, at a byte: at once in a plain file, by reading up to it in a packed one.
+
+    Args:
+      file: The input, the path of one on a disk, or STANDARD_INPUT.
+      offset: The byte.
+      stop: About up to where it will be read; None is its end.
 
     Raises:
       SplitError: it is missing, or shorter than that.
+      StoreError: while reading: it cannot be had from its store, or has changed there.
     """
-    if name == STANDARD_INPUT:
+    if file == STANDARD_INPUT:
         yield sys.stdin.buffer
         return
+    name = file if isinstance(file, str) else file.path
+    end = 0 if isinstance(file, str) else file.num_bytes
     try:
-        stream = open_packed(name)
+        stream = open_input(file, stop=end if stop is None else stop)
     except OSError as exc:
         raise SplitError(name, f"cannot be opened ({(exc.strerror or str(exc)).lower()}).") from exc
     with stream:
@@ -121,10 +137,14 @@ def bytes_read(stream: IO[bytes], otherwise: int) -> int:
     return otherwise if position is None else int(position())
 
 
-def ends_early(name: str, exc: ChunkReadError) -> SplitError:
-    """Return the error for a dump whose packing is broken, with the line: nobody counts lines until then."""
+def ends_early(file: InputFile | str, exc: ChunkReadError) -> SplitError:
+    """Return the error for a dump whose packing is broken, with the line: nobody counts lines until then.
+
+    An object is not fetched a second time for that.
+    """
+    name = file if isinstance(file, str) else file.path
     try:
-        for _ in line_blocks(name):
+        for _ in line_blocks(name) if isinstance(file, str) else ():
             pass
     except ChunkReadError as found:
         exc = found

@@ -38,7 +38,7 @@ def pieces_of(unit: Unit, directory: Path, piece_bytes: int, whole: PartDigest) 
     assert source is not None
     number, first_line, rest = 0, 1, b""
     try:
-        with opened(source.name) as stream:
+        with opened(source.opens) as stream:
             while True:
                 path = directory / f"piece-{unit.index:06d}-{number:06d}"
                 digest, size, num_lines = xxhash.xxh3_128(), 0, 0
@@ -63,7 +63,7 @@ def pieces_of(unit: Unit, directory: Path, piece_bytes: int, whole: PartDigest) 
                 yield _unit_of(unit, source, path, number, first_line, digest.hexdigest())
                 number, first_line = number + 1, first_line + num_lines
     except ChunkReadError as exc:
-        raise ends_early(source.name, exc) from exc
+        raise ends_early(source.opens, exc) from exc
 
 
 def _unit_of(unit: Unit, source: Source, path: Path, piece: int, first_line: int, digest: str) -> Unit:
@@ -71,5 +71,7 @@ def _unit_of(unit: Unit, source: Source, path: Path, piece: int, first_line: int
     # Only the first piece has a beginning to be looked at.
     form = source.blocks.keywords.get("form") if piece == 0 else None
     more = {"form": form} if "form" in source.blocks.keywords else {}
-    read = replace(source, path=str(path), is_read_through=False, blocks=partial(source.blocks, path=str(path), **more))
+    read = replace(
+        source, path=str(path), file=None, is_read_through=False, blocks=partial(source.blocks, path=str(path), **more)
+    )
     return replace(unit, piece=piece, spans=((read, WHOLE),), first_line=first_line, digest=digest)

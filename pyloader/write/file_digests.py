@@ -7,13 +7,13 @@ what it holds.  XXH3, of 128 bits: it tells accidents apart, not forgeries.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 import xxhash
 
 from pyloader.files import packing_of
 from pyloader.write.blocks import BLOCK_BYTES, opened
+from pyloader.write.input_files import InputFile
 
 __all__ = ["PartDigest", "digest_of_file", "joined_digest"]
 
@@ -46,17 +46,18 @@ def joined_digest(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else xxhash.xxh3_128_hexdigest("".join(parts).encode())
 
 
-def digest_of_file(path: str, num_parts: int = 1) -> str:
+def digest_of_file(file: InputFile, num_parts: int = 1) -> str:
     """Read a file; return the digest that a split in so many parts takes of it.
 
     Raises:
       SplitError: it cannot be opened.
+      StoreError: it cannot be had from its store, or has changed there.
       ChunkReadError: it is packed, and damaged.
     """
-    size, digests = os.stat(path).st_size, []
-    with opened(path) as stream:
+    size, digests = file.num_bytes, list[str]()
+    with opened(file) as stream:
         for part in range(num_parts):
-            num_bytes = None if packing_of(path) else size * (part + 1) // num_parts - size * part // num_parts
+            num_bytes = None if packing_of(file.path) else size * (part + 1) // num_parts - size * part // num_parts
             digest = PartDigest(num_bytes)
             left = num_bytes
             while block := stream.read(BLOCK_BYTES if left is None else min(BLOCK_BYTES, left)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pyloader.write.input_files import InputFile
 from pyloader.write.inputs import Inputs
 from pyloader.write.receipts import FileReceipt, ReadReceipt, Receipt, UnitReceipt
 from pyloader.write.units import plan_units
@@ -11,8 +12,10 @@ from pyloader.write.units import plan_units
 __all__ = ["digests_of_inputs", "files_of_no_unit"]
 
 
-def files_of_no_unit(inputs: Inputs, columns: Sequence[str] | None) -> list[tuple[str, str]]:
+def files_of_no_unit(inputs: Inputs, columns: Sequence[str] | None) -> list[tuple[str, InputFile]]:
     """Return the files of which no unit reads every byte, each behind the name of the task that does.
+
+    Objects of a store are not fetched for that: they are known by name, size and version.
 
     Args:
       inputs: The dump.
@@ -23,7 +26,8 @@ def files_of_no_unit(inputs: Inputs, columns: Sequence[str] | None) -> list[tupl
     if columns is not None and inputs.format in ("parquet", "arrow", "npz"):
         return []  # most of the file may be in other columns
     through = {source.name for source in inputs.sources if source.is_read_through}
-    return [(f"file-{index:06d}", file.path) for index, file in enumerate(inputs.files) if file.path not in through]
+    others = ((index, file) for index, file in enumerate(inputs.files) if file.path not in through)
+    return [(f"file-{index:06d}", file) for index, file in others if not file.is_stored]
 
 
 def digests_of_inputs(
@@ -31,7 +35,7 @@ def digests_of_inputs(
     unit_bytes: int,
     units: Sequence[UnitReceipt],
     receipts: Mapping[str, Receipt],
-    apart: Sequence[tuple[str, str]],
+    apart: Sequence[tuple[str, InputFile]],
 ) -> dict[str, list[str]]:
     """Return the digests of each file's parts, in order, by its path.
 
@@ -50,7 +54,7 @@ def digests_of_inputs(
         if unit.stream is None and found is not None:
             for (source, _), digest in zip(unit.spans, found.parts_read, strict=False):
                 parts.setdefault(source.name, []).append(digest)
-    for name, path in apart:
+    for name, file in apart:
         if isinstance(through := receipts.get(name), FileReceipt):
-            parts[path] = [through.digest]
+            parts[file.path] = [through.digest]
     return parts

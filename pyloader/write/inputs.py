@@ -7,27 +7,29 @@ import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from pyloader.errors import SplitError
 from pyloader.files import packing_of, store_scheme, suffix_of
-from pyloader.files.stores import printable
+from pyloader.files.stores import parse_address
 from pyloader.read.dialect import Dialect
 from pyloader.write.array_files import array_file, arrays_as_columns, npz_members, with_ragged
 from pyloader.write.arrow_files import arrow_sources
-from pyloader.write.blocks import STANDARD_INPUT, Block, Source, Span
+from pyloader.write.blocks import STANDARD_INPUT, Block, Source
 from pyloader.write.image_folders import image_folder
+from pyloader.write.input_files import InputFile, input_file
 from pyloader.write.line_files import blocks_of_lines
+from pyloader.write.stored_inputs import stored_inputs
 from pyloader.write.tables import blocks_of_fields
 from pyloader.write.token_files import Windows, token_source
 from pyloader.write.unknown_inputs import directory_error, suffix_error
 
-__all__ = ["INPUT_FORMATS", "InputFile", "InputNames", "Inputs", "as_names", "find_inputs", "input_groups"]
+__all__ = ["INPUT_FORMATS", "InputNames", "Inputs", "as_names", "find_inputs", "input_groups"]
 
 _Name: TypeAlias = "str | os.PathLike[str]"
 InputNames: TypeAlias = "_Name | Sequence[_Name] | Mapping[str, _Name | Sequence[_Name]]"
 
-_Blocks: TypeAlias = Callable[[str, Span], Generator[Block, None, None]]
+_Blocks: TypeAlias = Callable[..., Generator[Block, None, None]]
 
 _SUFFIXES = {
     "jsonl": (".jsonl", ".ndjson", ".jsonlines", ".json"), "text": (".txt", ".text"), "csv": (".csv",),
@@ -41,22 +43,6 @@ _CAN_BE_CUT = ("jsonl", "text")  # at any newline: in the others it may stand wi
 
 # What unpacked text comes to, in packed bytes; only an estimate, for the sizes of units and the free space.
 _TYPICAL_RATIO = 4
-
-
-class InputFile(NamedTuple):
-    """A file of a dump.
-
-    Attributes:
-      path: As it was named.
-      num_bytes: Its size.
-      modified_ns: When it was changed last, nanoseconds since 1970.
-      column: The column that it was named for; "" where no column was.
-    """
-
-    path: str
-    num_bytes: int
-    modified_ns: int
-    column: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,8 +90,8 @@ def find_inputs(
     """Find the files, and what they are.
 
     Args:
-      names: A file, a glob pattern, "-" for standard input, several of these, column -> .npy file or pattern, or a
-        folder of images.
+      names: A file, a glob pattern, an address of a store, "-" for standard input, several of these, column -> .npy
+        file or pattern, or a folder of images.
       input_format: One of INPUT_FORMATS; None goes by the files' suffixes.
       columns: The columns to keep: others are not looked at, whatever they hold; None keeps all.
       fill: Column -> what stands for null; such a column may be missing.
@@ -116,13 +102,14 @@ def find_inputs(
 
     Raises:
       SplitError: a file is missing, of no known format, or of another format than the others.
+      StoreError: a store cannot be asked.
     """
     if input_format is not None and input_format not in INPUT_FORMATS:
         raise ValueError(f"there is no input format {input_format!r}; there are {', '.join(INPUT_FORMATS)}")
     read = columns if columns is None else list(dict.fromkeys([*columns, *looked_at]))
     if isinstance(names, Mapping):
         _refuse_windows("npy", windows)
-        return _arrays({column: _expand(as_names(given)) for column, given in _kept(names, read).items()})
+        return _arrays({column: _expand(as_names(given), column) for column, given in _kept(names, read).items()})
     given = as_names(names)
     if "-" in given:
         _refuse_windows("standard input", windows)
@@ -132,40 +119,41 @@ def find_inputs(
         return images
     if input_format == "images":
         raise SplitError(os.fspath(given[0]), "is no folder of images.", "Name one, alone, or with files in it")
-    paths = _expand(given)
-    formats = [input_format or _format_of(path, windows) for path in paths]
-    for path, found in zip(paths, formats, strict=True):
+    files = tuple(_expand(given))
+    formats = [input_format or _format_of(file.path, windows) for file in files]
+    for file, found in zip(files, formats, strict=True):
         if found != formats[0]:
-            what = f"is {found}, but {paths[0]} is {formats[0]}."
-            raise SplitError(path, what, "Split them into directories of their own, or say --from")
+            what = f"is {found}, but {files[0].path} is {formats[0]}."
+            raise SplitError(file.path, what, "Split them into directories of their own, or say --from")
     blocks = _blocks(formats[0], columns, delimiter, quote, is_said=input_format is not None)
-    files = tuple(map(_input_file, paths))
     if formats[0] == "tokens":
         return _tokens(files, windows)
     _refuse_windows(formats[0], windows)
     if formats[0] == "npy":
-        return replace(_arrays({"data": paths}), files=files)
+        return replace(_arrays({"data": files}), files=files)
     if formats[0] == "npz":
-        members = [npz_members(path, read, fill or {}) for path in paths]
+        members = [npz_members(file, read, fill or {}) for file in files]
+        paths = [file.path for file in files]
         sources, sizes = zip(*map(arrays_as_columns, paths, members), strict=True)
         return Inputs("npz", sources, files, sum(sizes))
     if blocks is None:
-        arrow = [(file.path, file.num_bytes) for file in files]
-        tables, schema = arrow_sources(arrow, formats[0], columns=read, fill=fill)
+        tables, schema = arrow_sources(files, formats[0], columns=read, fill=fill)
         for name in set(read or ()).difference(columns or ()):
             schema = schema.remove(schema.get_field_index(name))
         return Inputs(formats[0], tables, files, sum(table.raw_bytes for table in tables), schema)
-    lines = tuple(_lines(file.path, file.num_bytes, blocks, formats[0]) for file in files)
+    lines = tuple(_lines(file, blocks, formats[0]) for file in files)
     return Inputs(formats[0], lines, files, sum(source.raw_bytes for source in lines))
 
 
-def _lines(path: str, size: int, blocks: _Blocks, input_format: str) -> Source:
-    is_packed = bool(packing_of(path))
+def _lines(file: InputFile, blocks: _Blocks, input_format: str) -> Source:
+    path, size, is_packed = file.path, file.num_bytes, bool(packing_of(file.path))
     raw_bytes = size * _TYPICAL_RATIO if is_packed else size
+    read = partial(blocks, path, path=file) if file.is_stored else partial(blocks, path)
+    of_store = file if file.is_stored else None
     if input_format not in _CAN_BE_CUT:
-        return Source(path, size, partial(blocks, path), raw_bytes, is_read_through=True)
+        return Source(path, size, read, raw_bytes, is_read_through=True, file=of_store)
     length = 0 if is_packed else size
-    return Source(path, size, partial(blocks, path), raw_bytes, length, is_stream=is_packed, is_read_through=True)
+    return Source(path, size, read, raw_bytes, length, is_stream=is_packed, is_read_through=True, file=of_store)
 
 
 def _blocks(
@@ -211,14 +199,13 @@ def _standard_input(
     return Inputs(input_format, (source,))
 
 
-def _arrays(columns: Mapping[str, Sequence[str]]) -> Inputs:
-    paths = [path for group in columns.values() for path in group]
-    for path in paths:
-        if _format_of(path) != "npy":
-            raise SplitError(path, "is no .npy file.", "Columns are given as image=x.npy label=y.npy")
-    arrays = {column: [array_file(path) for path in group] for column, group in columns.items()}
-    source, raw_bytes = arrays_as_columns(" ".join(paths), with_ragged(arrays))
-    files = tuple(_input_file(path, column) for column, group in columns.items() for path in group)
+def _arrays(columns: Mapping[str, Sequence[InputFile]]) -> Inputs:
+    files = tuple(file for group in columns.values() for file in group)
+    for file in files:
+        if _format_of(file.path) != "npy":
+            raise SplitError(file.path, "is no .npy file.", "Columns are given as image=x.npy label=y.npy")
+    arrays = {column: [array_file(file) for file in group] for column, group in columns.items()}
+    source, raw_bytes = arrays_as_columns(" ".join(file.path for file in files), with_ragged(arrays))
     return Inputs("npy", (source,), files, raw_bytes)
 
 
@@ -232,23 +219,20 @@ def input_groups(names: InputNames, columns: Sequence[str] | None = None) -> lis
       SplitError: a file is missing.
     """
     if isinstance(names, Mapping):
-        found = [
-            [_input_file(path, column) for path in _expand(as_names(given))]
-            for column, given in _kept(names, columns).items()
-        ]
+        found = [_expand(as_names(given), column) for column, given in _kept(names, columns).items()]
         is_even = len({len(files) for files in found}) == 1
         return list(zip(*found, strict=True)) if is_even else [tuple(file for files in found for file in files)]
     given = as_names(names)
     if "-" not in given and (images := _images(given, ())) is not None:
         return [(file,) for file in images.files]
-    return [] if "-" in given else [(_input_file(path),) for path in _expand(given)]
+    return [] if "-" in given else [(file,) for file in _expand(given)]
 
 
 def _tokens(files: tuple[InputFile, ...], windows: Windows | None) -> Inputs:
     if windows is None:
         what = "A .bin file is taken for tokens, one after another. Say how many make a sample: --window 1025"
         raise SplitError(files[0].path, "does not say where a sample begins.", what)
-    sources, leftover = zip(*(token_source(file.path, windows) for file in files), strict=True)
+    sources, leftover = zip(*(token_source(file, windows) for file in files), strict=True)
     raw_bytes = sum(source.raw_bytes for source in sources)
     return Inputs("tokens", sources, files, raw_bytes, windows=windows, leftover_tokens=sum(leftover))
 
@@ -267,7 +251,9 @@ def _images(names: Sequence[str | os.PathLike[str]], known_labels: Sequence[str]
     if not os.path.isdir(folder) or not all(name.startswith(os.path.join(folder, "")) for name in only):
         return None
     others = [suffix for suffixes in _SUFFIXES.values() for suffix in suffixes]
-    images = image_folder(folder, _expand(only), known_labels=known_labels, other_suffixes=others)
+    images = image_folder(
+        folder, [file.path for file in _expand(only)], known_labels=known_labels, other_suffixes=others
+    )
     if images is None:
         return None
     raw_bytes = sum(source.raw_bytes for source in images.sources)
@@ -275,30 +261,35 @@ def _images(names: Sequence[str | os.PathLike[str]], known_labels: Sequence[str]
     return Inputs("images", images.sources, files, raw_bytes, labels=images.labels)
 
 
-def _input_file(path: str, column: str = "") -> InputFile:
-    about = os.stat(path)
-    return InputFile(path, about.st_size, about.st_mtime_ns, column)
-
-
 def as_names(names: _Name | Sequence[_Name]) -> list[_Name]:
     """Return one name, or several, as a list."""
     return [names] if isinstance(names, str | os.PathLike) else list(names)
 
 
-def _expand(names: Sequence[_Name]) -> list[str]:
-    paths: list[str] = []
-    for name in [os.fspath(name) for name in names]:
-        if os.path.isdir(name):
-            raise directory_error(name, _SUFFIXES)
-        if os.path.exists(name):
-            found = [name]
-        elif not (found := sorted(filter(os.path.isfile, glob.glob(name, recursive=True)))):
-            pipe = "Copy it to a disk first, or pipe it: ... | pyloader split - DIR --from jsonl"
-            raise SplitError(printable(name), "there is no such file.", pipe if store_scheme(name) else "")
-        if twice := set(paths).intersection(found):
+def _expand(names: Sequence[_Name], column: str = "") -> list[InputFile]:
+    files: list[InputFile] = []
+    for name in names:
+        found = _found(name, column)
+        if twice := {file.path for file in files}.intersection(file.path for file in found):
             raise SplitError(min(twice), "is named twice.", "Name each file once")
-        paths += found
-    return paths
+        files += found
+    return files
+
+
+def _found(given: _Name, column: str) -> list[InputFile]:
+    if isinstance(given, InputFile):
+        return [given]
+    name = os.fspath(given)
+    if store_scheme(name).lower() == "file":
+        name = f"/{parse_address(name).path}"
+    if store_scheme(name):
+        return stored_inputs(name, column)
+    if os.path.isdir(name):
+        raise directory_error(name, _SUFFIXES)
+    found = [name]
+    if not os.path.exists(name) and not (found := sorted(filter(os.path.isfile, glob.glob(name, recursive=True)))):
+        raise SplitError(name, "there is no such file.")
+    return [input_file(path, column) for path in found]
 
 
 def _format_of(path: str, windows: Windows | None = None) -> str:

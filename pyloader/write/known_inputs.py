@@ -1,7 +1,8 @@
 """Known inputs: which files a set of chunks has taken in, so that an append takes each of them once.
 
 The list lies in the directory that was split into, and is read by writers alone.  A line for each file: the version
-that took it in, its path relative to the directory, size, time of change and digest.  Standard input has no line.
+that took it in, its path relative to the directory, size, time of change and digest; of an object its address, size and
+version.  Standard input has no line.
 A list whose lines speak of later versions than the manifests is of a set that is gone.
 """
 
@@ -17,9 +18,9 @@ from typing import Annotated
 import msgspec
 
 from pyloader.errors import ChunkReadError, OutputDirError, SplitError
-from pyloader.files import INPUTS_NAME, Manifest, utf8_name
+from pyloader.files import INPUTS_NAME, Manifest, store_scheme, utf8_name
 from pyloader.write.file_digests import digest_of_file, joined_digest
-from pyloader.write.inputs import InputFile
+from pyloader.write.input_files import InputFile
 from pyloader.write.removing import version_of_chunk
 
 __all__ = [
@@ -38,12 +39,13 @@ class KnownInput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
       version: The version of the set that took it in.
-      path: Relative to the directory of the list; absolute where the two have nothing in common.
+      path: Relative to the directory of the list; absolute where the two have nothing in common; an address.
       num_bytes: Its size.
-      modified_ns: When it was changed last, nanoseconds since 1970.
+      modified_ns: When it was changed last, nanoseconds since 1970; 0 for an object in a store.
       digest: Of what it holds, as `digest_of_file` has it; "" when it is not known.
       num_parts: In how many parts that was taken.
       column: The column that it was named for; "" where no column was.
+      object_version: Of an object in a store, the version that was read; "" for others.
     """
 
     version: Annotated[int, msgspec.Meta(ge=1)]
@@ -53,6 +55,7 @@ class KnownInput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     digest: str = ""
     num_parts: Annotated[int, msgspec.Meta(ge=1, le=2**24)] = 1
     column: str = ""
+    object_version: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,8 @@ def known_input(root: Path, file: InputFile, version: int, parts: Sequence[str] 
         version=version,
         path=_listed_path(root, file.path),
         num_bytes=file.num_bytes,
-        modified_ns=file.modified_ns,
+        modified_ns=0 if file.is_stored else file.modified_ns,
+        object_version=file.object_version,
         digest=joined_digest(parts) if parts and all(parts) else "",
         num_parts=len(parts) or 1,
         column=file.column,
@@ -155,31 +159,45 @@ def _known_as(
     here = known_input(root, file, 0)
     same_name = by_path.get((file.column, here.path), ())
     for line in same_name:
-        if (line.num_bytes, line.modified_ns) == (here.num_bytes, here.modified_ns):
+        if (line.num_bytes, _state_of(line)) == (here.num_bytes, _state_of(here)):
             return line
     digests: dict[int, str] = {}
     for line in by_size.get((file.column, here.num_bytes), ()):
         if line.digest and line.num_parts not in digests:
             try:
-                digests[line.num_parts] = digest_of_file(file.path, line.num_parts)
+                digests[line.num_parts] = digest_of_file(file, line.num_parts)
             except ChunkReadError:  # damaged, which is said when it is split
                 digests[line.num_parts] = ""
         if line.digest and line.digest == digests[line.num_parts]:
-            return msgspec.structs.replace(line, path=here.path, modified_ns=here.modified_ns)
+            return msgspec.structs.replace(
+                line, path=here.path, modified_ns=here.modified_ns, object_version=here.object_version
+            )
     if same_name:
         raise _changed(root, file, here, same_name[-1])
     return None
 
 
 def _changed(root: Path, file: InputFile, here: KnownInput, before: KnownInput) -> SplitError:
-    times = [f"{datetime.fromtimestamp(line.modified_ns / 1e9):%Y-%m-%d %H:%M:%S}" for line in (before, here)]
+    times = [_shown_state(line) for line in (before, here)]
     what = f"is not what version {before.version} of {root}/ took in under this name: "
     what += f"that had {before.num_bytes:,} bytes, of {times[0]}; this has {here.num_bytes:,}, of {times[1]}."
     remedy = "Put what is new into a file of another name; or name this one alone, and take it whole: --again"
     return SplitError(file.path, what, remedy)
 
 
+def _state_of(line: KnownInput) -> str | int:
+    return line.object_version or line.modified_ns
+
+
+def _shown_state(line: KnownInput) -> str:
+    if line.object_version:
+        return f"version {line.object_version}"
+    return f"{datetime.fromtimestamp(line.modified_ns / 1e9):%Y-%m-%d %H:%M:%S}"
+
+
 def _listed_path(root: Path, path: str) -> str:
+    if store_scheme(path):
+        return utf8_name(path)
     whole, directory = os.path.abspath(path), os.path.abspath(root)
     shares = os.path.commonpath([whole, directory]) != os.path.sep
     return utf8_name(os.path.relpath(whole, directory) if shares else whole)

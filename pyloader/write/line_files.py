@@ -12,18 +12,20 @@ from pyloader.files import Sniffer, longest_line
 from pyloader.options import format_bytes
 from pyloader.write.blocks import BLOCK_BYTES, Block, Span, bytes_read, ends_early, opened
 from pyloader.write.file_digests import PartDigest
+from pyloader.write.input_files import InputFile
 from pyloader.write.rows import Rows
 
 __all__ = ["blocks_of_lines", "count_lines", "lines_before"]
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_REST_BYTES = 2**14
 
 
 def blocks_of_lines(
     name: str,
     span: Span,
     *,
-    path: str = "",
+    path: InputFile | str = "",
     block_bytes: int = BLOCK_BYTES,
     form: str | None = None,
     digest: PartDigest | None = None,
@@ -48,12 +50,13 @@ def blocks_of_lines(
     rest: list[bytes] = []  # joined once, however long a line is
     held = line = 0
     try:
-        with opened(path or name, span.start) as stream:
+        with opened(path or name, span.start, span.stop) as stream:
             position = span.start + (_skip_to_line(stream, digest) if span.start else 0)
             while span.stop is None or position <= span.stop:
                 wanted = block_bytes - held if held < block_bytes else block_bytes
-                if span.stop is not None:  # no byte of a line that is of the next span, as far as lines are short
-                    wanted = max(1, min(wanted, span.stop + 1 - position - held)) if not held else wanted
+                if span.stop is not None:  # little of what is of the next span: the rest of a line
+                    left = span.stop + 1 - position - held
+                    wanted = min(wanted, left if left > 0 else _REST_BYTES)
                 piece = stream.read(wanted)
                 if not piece:
                     break
@@ -90,11 +93,11 @@ def count_lines(block: bytes) -> int:
     return int(np.count_nonzero(np.frombuffer(block, np.uint8) == ord("\n")))
 
 
-def lines_before(path: str, offset: int) -> int:
+def lines_before(file: InputFile | str, offset: int) -> int:
     """Return how many lines of a plain file belong to the spans before `offset`: of those that end in [0, offset]."""
     number = 0
-    with open(path, "rb") as file:
-        while offset > 0 and (piece := file.read(min(offset, BLOCK_BYTES))):
+    with opened(file, 0, offset) as stream:
+        while offset > 0 and (piece := stream.read(min(offset, BLOCK_BYTES))):
             number += count_lines(piece)
             offset -= len(piece)
         return number + 1  # the line that goes over the border, which the span before reads to its end

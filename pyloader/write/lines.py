@@ -32,7 +32,7 @@ class Lines:
         if unit.first_line:
             return unit.first_line - 1
         source, span = unit.spans[0]
-        return lines_before(source.name, span.start) if self._inputs.format in ("jsonl", "text") else 0
+        return lines_before(source.opens, span.start) if self._inputs.format in ("jsonl", "text") else 0
 
     def located(self, unit: Unit, exc: SplitError) -> SplitError:
         """Return the error of a unit with the line in the file."""

@@ -11,6 +11,7 @@ import numpy as np
 from pyloader.errors import SplitError
 from pyloader.ragged import Ragged
 from pyloader.read.numpy_files import map_npy
+from pyloader.write.input_files import InputFile
 
 __all__ = ["RaggedFile", "ragged_windows"]
 
@@ -20,19 +21,19 @@ class RaggedFile:
     """A column of rows of unequal length in two files, which are mapped.
 
     Attributes:
-      path: Of the values; errors name it.
+      file: Of the values; errors name it.
       offsets: Of the offsets.
     """
 
-    path: str
-    offsets: str
+    file: InputFile
+    offsets: InputFile
     member = ""
     by_columns = False
 
     @property
     def name(self) -> str:
         """As the user knows it."""
-        return self.path
+        return self.file.path
 
     @cached_property
     def column(self) -> Ragged:
@@ -41,12 +42,16 @@ class RaggedFile:
         Raises:
           SplitError: the files are damaged, or do not belong together.
         """
-        values, offsets = (map_npy(path, error=SplitError) for path in (self.path, self.offsets))
+        if self.file.is_stored or self.offsets.is_stored:
+            what = "is a ragged column in a store, and rows of such a column are read from a disk."
+            raise SplitError(self.file.path, what, "Copy it to a disk first")
+        values, offsets = (map_npy(file.path, error=SplitError) for file in (self.file, self.offsets))
         is_bytes = values.dtype == "S1"
         try:
             return Ragged(values.view(np.uint8) if is_bytes else values, offsets.copy(), is_bytes=is_bytes)
         except (TypeError, ValueError) as exc:
-            raise SplitError(self.path, f"and {self.offsets} are no ragged column: {exc}.", "Fetch them again") from exc
+            what = f"and {self.offsets.path} are no ragged column: {exc}."
+            raise SplitError(self.file.path, what, "Fetch them again") from exc
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pyloader.errors import OutputDirError
+from pyloader.errors import ObjectChangedError, OutputDirError, SplitError, StoreError, WriteError
 from pyloader.files import MANIFEST_NAME, Manifest, origins_of, store_scheme
 from pyloader.files.stores import printable
 
@@ -26,6 +26,7 @@ __all__ = [
     "foreign_chunks",
     "made_by_an_earlier_version",
     "other_holdout",
+    "stopped_by",
     "stopped_split",
 ]
 
@@ -50,6 +51,16 @@ def deleting(found: Mapping[str, Manifest]) -> str:
 def discarding(root: Path) -> str:
     """Return the command that gives up a stopped split."""
     return f"pyloader split {shlex.quote(os.path.join(root, ''))} --discard-stopped"
+
+
+def stopped_by(error: WriteError | StoreError) -> SplitError:
+    """Return the error for a split that a full disk, or a store, has stopped."""
+    if isinstance(error, ObjectChangedError):
+        hint = "Give the same command again once nothing is written there any more"
+    else:
+        then = f"{error.hint}, then give" if error.hint else "Give"
+        hint = f"{then} the same command again: it goes on from here"
+    return SplitError(error.path, error.what, hint)
 
 
 def stopped_split(root: Path, stopped: str, command: str) -> OutputDirError:

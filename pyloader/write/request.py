@@ -17,7 +17,8 @@ from pyloader.dataset import Dataset
 from pyloader.encode import TokenizerDataset, taken_by
 from pyloader.files import utf8_name
 from pyloader.write.holdout import output_names
-from pyloader.write.inputs import InputFile, InputNames, as_names
+from pyloader.write.input_files import InputFile
+from pyloader.write.inputs import InputNames, as_names
 from pyloader.write.sizes import ChunkSizes
 from pyloader.write.token_files import Windows
 
@@ -126,7 +127,10 @@ class Request:
 
     def fingerprint(self, files: Iterable[InputFile]) -> str:
         """Return 16 hexadecimal digits that change when the dump does, or what is to be made of it."""
-        said = [self.command(), [[utf8_name(file.path), file.num_bytes, file.modified_ns] for file in files]]
+        said = [
+            self.command(),
+            [[utf8_name(file.path), file.num_bytes, file.object_version or file.modified_ns] for file in files],
+        ]
         said += [self.encode.fingerprint()] if isinstance(self.encode, TokenizerDataset) else []
         return xxhash.xxh3_64_hexdigest(msgspec.json.encode(said))
 

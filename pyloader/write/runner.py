@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from pyloader.deliver.engines import CallError, Engine, as_finished, is_death
-from pyloader.errors import OutputDirError, SplitError, WorkerDiedError, WriteError
+from pyloader.errors import OutputDirError, SplitError, StoreError, WorkerDiedError, WriteError
 from pyloader.files import MANIFEST_NAME, no_room, read_manifest
 from pyloader.files.atomic import remove
 from pyloader.machine.bars import progress_bar
@@ -37,7 +37,7 @@ from pyloader.write.preparing import Learnt, Preparation
 from pyloader.write.probing import probed
 from pyloader.write.ranges import Put, RangeTask, fan_outs, put_by_ranges, put_by_units, range_tasks
 from pyloader.write.receipts import ChunkReceipt, ReadReceipt, UnitReceipt
-from pyloader.write.refusals import deleting, discarding
+from pyloader.write.refusals import deleting, discarding, stopped_by
 from pyloader.write.removing import output_directory
 from pyloader.write.request import Request
 from pyloader.write.sizes import ChunkSizes
@@ -126,12 +126,11 @@ class Run:
         except KeyboardInterrupt as exc:
             raise KeyboardInterrupt(self._stopped()) from exc
         except Exception as exc:
-            full = exc if isinstance(exc, WriteError) else no_room(self._job.directory, exc)
+            full = exc if isinstance(exc, WriteError | StoreError) else no_room(self._job.directory, exc)
             if full is None:
                 self._job.fail()
                 raise
-            remedy = f"{full.hint}, then give the same command again: it goes on from here"
-            raise SplitError(full.path, full.what, remedy) from exc
+            raise stopped_by(full) from exc
         finally:
             forget_work()
         return len(files - found)
@@ -197,9 +196,9 @@ class Run:
             begun_at: dict[str, tuple[Unit, float]] = {}  # when the units at work were begun, the first before all
 
             def calls() -> Iterator[tuple[Unit | None, tuple[Any, ...]]]:
-                for name, path in self._files_of_no_unit:
+                for name, file in self._files_of_no_unit:
                     if name not in self._job.receipts:
-                        yield None, (read_through, work, name, path)
+                        yield None, (read_through, work, name, file)
                 for unit in units:
                     names.add(unit.name)
                     done = self._job.receipts.get(unit.name)

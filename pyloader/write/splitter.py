@@ -75,7 +75,8 @@ def split(
     again.  Chunks that have been damaged since are written again, and no others.
 
     Args:
-      inputs: A file, a glob pattern, several of them, "-" for standard input, column -> .npy file, or a folder of
+      inputs: A file, a glob pattern, an address of a store (s3://dumps/2026/*.jsonl: an object, a prefix or a pattern;
+        keys come from the environment), several of them, "-" for standard input, column -> .npy file, or a folder of
         images, whose folders are labels: rows have `image` (the bytes of the file), `label` (the number of the folder,
         by name from 0 on; the manifest lists the names) and `name`.
       output_dir: Where the chunks go; with `holdout`, into train/ and the others below it.
@@ -132,8 +133,9 @@ def split(
       What was done.
 
     Raises:
-      SplitError: the dump is damaged or uneven, the directory holds other chunks or a stopped split, another process
-        writes there, or the disk is full.
+      StoreError: a store cannot be asked what lies there.
+      SplitError: the dump is damaged or uneven, or cannot be had from its store; the directory holds other chunks or a
+        stopped split, another process writes there, or the disk is full.
     """
     check_is_path(output_dir)
     size = None if chunk_bytes is None else parse_bytes(chunk_bytes)

@@ -12,6 +12,7 @@ from pyloader.files import text_of
 from pyloader.read.dialect import Dialect, rows_of
 from pyloader.write.blocks import BLOCK_BYTES, WHOLE, Block, Span
 from pyloader.write.file_digests import PartDigest
+from pyloader.write.input_files import InputFile
 from pyloader.write.line_files import blocks_of_lines
 
 __all__ = ["blocks_of_fields"]
@@ -23,7 +24,7 @@ def blocks_of_fields(
     name: str,
     span: Span,
     *,
-    path: str = "",
+    path: InputFile | str = "",
     dialect: Dialect,
     columns: Sequence[str] | None = None,
     block_bytes: int = BLOCK_BYTES,

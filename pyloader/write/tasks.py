@@ -19,6 +19,7 @@ from pyloader.write.aside import RowsAside
 from pyloader.write.chunk_files import write_chunk
 from pyloader.write.chunking import ChunkCutter, Part, gathered
 from pyloader.write.file_digests import PartDigest, digest_of_file
+from pyloader.write.input_files import InputFile
 from pyloader.write.left_out import BadRows
 from pyloader.write.ranges import RangeTask, num_ranges
 from pyloader.write.receipts import ChunkReceipt, FileReceipt, RangeReceipt, UnitReceipt
@@ -86,15 +87,15 @@ def write(work: Work, name: str, parts: Sequence[Part]) -> ChunkReceipt:
     return ChunkReceipt(name=name, entry=entry)
 
 
-def read_through(work: Work, name: str, path: str) -> FileReceipt:
+def read_through(work: Work, name: str, file: InputFile) -> FileReceipt:
     """Return the digest of a file of which no unit reads every byte.
 
     Args:
       work: What all tasks have in common.
       name: The task's.
-      path: The file.
+      file: The file.
     """
-    return FileReceipt(name=name, digest=digest_of_file(path))
+    return FileReceipt(name=name, digest=digest_of_file(file))
 
 
 class _Scatter:
@@ -112,7 +113,8 @@ class _Scatter:
         total = work.fans[0] if work.fans else 0
         path = work.aside / f"{unit.name}-{_attempt()}.rows"
         self._aside = RowsAside(path, num_outputs=len(self._outputs), num_ranges=total or 1, first=0, total=total)
-        self._turn = Turn(is_taken=work.keeps_lines and work.cut is not None)
+        waits = any(source.file is not None for source, _ in unit.spans)  # for a network, which serves several at once
+        self._turn = Turn(is_taken=work.keeps_lines and work.cut is not None and not waits)
         self._cutter = None if work.cut is None else ChunkCutter(work.cut, evens_out=True)
 
     def run(self) -> UnitReceipt:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from pyloader.errors import SplitError
-from pyloader.files import packing_of, suffix_of
+from pyloader.files import packing_of, store_scheme, suffix_of
 from pyloader.write.image_folders import IMAGE_SUFFIXES
 
 __all__ = ["directory_error", "suffix_error"]
@@ -72,6 +72,8 @@ def _format(suffix: str, known: Mapping[str, Sequence[str]]) -> str:
 def _advice(path: str, suffix: str, known: Mapping[str, Sequence[str]]) -> str:
     if suffix in _UNPACKERS:
         return f"Unpack it: {_UNPACKERS[suffix]} {shlex.quote(path)}"
+    if suffix in IMAGE_SUFFIXES and store_scheme(path):
+        return "Images are split from a disk: copy the folders of their labels there first"
     if suffix in IMAGE_SUFFIXES:
         above = os.path.join(os.path.dirname(os.path.dirname(path)) or ".", "")
         words = f"pyloader split {shlex.quote(above)} DIR"

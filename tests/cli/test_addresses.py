@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
-from pyloader import DataLoader
+from pyloader import DataLoader, split
 from pyloader.cli.main import main
 
 URL = "s3://corpus/web"
@@ -75,10 +76,8 @@ def test_locate_and_audit_read_only_the_list_of_a_store(server, capsys, tmp_path
 @pytest.mark.parametrize(
     ("words", "today"),
     [
-        (["verify", URL], 'DataLoader(verify="first")'),
         (["index", URL], "Index a copy on a disk, and put its manifest.json beside the chunks in the store"),
         (["compact", URL], "Compact a copy on a disk"),
-        (["split", URL, "chunks"], "Copy it to a disk first, or pipe it"),
         (["split", "-", URL], "Name one, and copy it there when it is complete"),
         (["peek", URL, "--versions"], "Copy the set to a disk"),
     ],
@@ -88,6 +87,73 @@ def test_what_takes_no_address_says_what_to_do_today(server, capsys, tmp_path, m
     (line,) = typed(capsys, *words, code=2)
     assert URL in line and today in line
     assert not [path for path in tmp_path.iterdir() if path.name != "cache"]
+
+
+def test_verify_compares_the_bytes_in_the_store_and_keeps_none(server, capsys, tmp_path):
+    assert typed(capsys, "verify", URL) == [
+        "8 chunks, 1,000 samples: all checksums agree.",
+        f"next       pyloader peek {URL}",
+    ]
+    assert not [path for path in tmp_path.rglob("*") if "chunk-" in path.name]
+    assert sum(count for name, count in server.requests.items() if "chunk-" in name) == 8
+
+    name = "corpus/web/chunk-0000{}.jsonl.zst".format
+    data = server.objects[name(1)].data.read_bytes()
+    server.put(name(1), data[:-1] + b"x")
+    server.put(name(2), data[:-9])
+    del server.objects[name(5)]
+    server.put("corpus/web/others.jsonl", b"{}")
+    lines = typed(capsys, "verify", URL, code=1)
+    assert [line.split()[:2] for line in lines[:4]] == [
+        ["chunk-00001.jsonl.zst", "changed"],
+        ["chunk-00002.jsonl.zst", "truncated"],
+        ["chunk-00005.jsonl.zst", "missing"],
+        ["others.jsonl", "ignored"],
+    ]
+    assert lines[4] == "5 of 8 chunks are good; 375 of 1,000 samples are in the 3 bad ones."
+    assert lines[5].endswith("put these 3 there again, from where the set was made, or from a copy")
+    assert "made by: pyloader split" in lines[6]
+    server.requests.clear()
+    assert typed(capsys, "verify", URL, "--sizes-only", code=1)[:3] == lines[1:4]
+    assert not [asked for asked in server.requests if "chunk-" in asked]
+
+
+def test_verify_looks_at_each_set_below_an_address_and_at_columns_and_over_http(server, capsys, tmp_path):
+    split({"x": write_array(tmp_path / "x.npy")}, tmp_path / "sets", holdout={"val": 0.5})
+    server.put_directory(tmp_path / "sets", "corpus/sets")
+    lines = typed(capsys, "verify", "s3://corpus/sets")
+    assert [line for line in lines if "all checksums agree" in line and "chunks" in line]
+    assert [line for line in lines if line.startswith("s3://")] == ["s3://corpus/sets/train", "s3://corpus/sets/val"]
+    assert typed(capsys, "verify", f"{server.url}/corpus/web")[0] == "8 chunks, 1,000 samples: all checksums agree."
+    del server.objects["corpus/web/chunk-00003.jsonl.zst"]
+    first, *_ = typed(capsys, "verify", f"{server.url}/corpus/web", code=1)
+    assert first.split() == ["chunk-00003.jsonl.zst", "missing"]
+
+
+def write_array(path):
+    np.save(path, np.arange(4000.0).reshape(-1, 2))
+    return path
+
+
+def test_verify_needs_checksums_and_says_how_they_are_made(server, capsys):
+    manifest = json.loads(server.objects["corpus/web/manifest.json"].data.read_bytes())
+    for chunk in manifest["chunks"]:
+        del chunk["checksum"]
+    server.put("corpus/web/manifest.json", json.dumps(manifest).encode())
+    (line,) = typed(capsys, "verify", URL, code=2)
+    assert "--sizes-only compares sizes" in line and "pyloader index DIR --checksums" in line
+    assert typed(capsys, "verify", URL, "--sizes-only")[0] == "8 chunks, 1,000 samples: all sizes agree."
+
+
+def test_the_directory_of_the_cache_can_be_typed(server, capsys, tmp_path):
+    there = tmp_path / "another"
+    assert f"pyloader peek {URL} --cache-dir {there}" in typed(capsys, "fetch", URL, "--cache-dir", there)[-1]
+    lines = typed(capsys, "peek", URL, "--cache-dir", there, "-q")
+    assert lines[1] == f"cache             {there}   all of it is here"
+    assert f'cache_dir="{there}"' in "".join(lines)
+    lines = typed(capsys, "bench", URL, "--cache-dir", there, "--alone", "--seconds", "0.02", "-q")
+    assert "8 of 8 chunks were in the cache" in "".join(lines) or "0 B fetched" in "".join(lines)
+    assert not (tmp_path / "cache").exists()
 
 
 def test_no_screen_shows_what_is_secret_in_an_address(server, capsys):

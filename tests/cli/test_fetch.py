@@ -11,10 +11,9 @@ import pytest
 import pyloader
 from pyloader import DataLoader
 from pyloader.cli.main import main
-from pyloader.deliver import Budget
+from pyloader.deliver import Budget, network_calls
 from pyloader.errors import CacheError, ChunkReadError, DataDirError
 from pyloader.files.cache import cache_directory, cache_entries, fetching
-from pyloader.run import filling
 
 URL = "s3://corpus/web"
 
@@ -97,11 +96,11 @@ def test_a_fetch_that_was_stopped_goes_on(server, capsys, monkeypatch):
     class Interrupted(Budget):
         def give_back(self, amount=1):
             super().give_back(amount)
-            if not interrupted:  # when one chunk has come, in the thread that counts them
-                interrupted.append(True)
+            interrupted.append(True)
+            if len(interrupted) == 2:  # when the list and one chunk have come, in the thread that counts them
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(filling, "Budget", Interrupted)
+    monkeypatch.setattr(network_calls, "Budget", Interrupted)
     assert main(["fetch", URL]) == 130
     _, err = capsys.readouterr()
     assert "of 8 chunks are here, and the same again goes on" in err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 import threading
 
@@ -9,6 +10,7 @@ import pytest
 from small_stores import gets, store_options, write_chunks_of
 from store_server import SECRET_KEY, StoreServer
 
+from pyloader.deliver import called_at_once
 from pyloader.errors import CacheError, ChunkReadError
 from pyloader.files import FetchTerms, StoredChunks
 from pyloader.files.cache import cache_directory, cache_entries, cached_names
@@ -54,6 +56,41 @@ def test_a_chunk_is_fetched_once_and_has_its_name_and_bytes(server, opened, tmp_
             assert found.path.read_bytes() == (tmp_path / ".jsonl/chunk-1.jsonl").read_bytes()
     assert gets(server) == {"bucket/chunks/chunk-1.jsonl": 1}
     assert [is_here(stored, index) for index in range(4)] == [False, True, False, False]
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    monkeypatch.setattr("pyloader.files.fetching._PART_BYTES", 64)
+
+
+def test_a_large_chunk_comes_in_parts_at_the_same_time(server, opened, tmp_path, small_parts):
+    met = threading.Barrier(4, timeout=10)
+    server.add_fault("*/chunk-1.jsonl", method="GET", before=met.wait, times=4)
+    stored = opened(called=called_at_once)
+    with stored.hold(1, TERMS) as found:
+        assert found.path.read_bytes() == (tmp_path / ".jsonl/chunk-1.jsonl").read_bytes()
+    asked = sorted(headers["range"] for line, headers in server.heard if "chunk-1" in line)
+    size = server.objects["bucket/chunks/chunk-1.jsonl"].size
+    borders = [size * part // 4 for part in range(5)]
+    assert asked == sorted(f"bytes={start}-{stop - 1}" for start, stop in itertools.pairwise(borders))
+    assert server.bytes_sent["bucket/chunks/chunk-1.jsonl"] == size
+
+
+def test_a_part_that_cannot_be_had_ends_the_others_and_leaves_nothing(server, opened, small_parts):
+    server.add_fault("*/chunk-1.jsonl", method="GET", status=403)
+    stored = opened(called=called_at_once)
+    with pytest.raises(ChunkReadError, match=r"chunk-1\.jsonl.*403.*; 1 try in 0 s, 0 B of"):
+        stored.hold(1, TERMS)
+    assert not is_here(stored, 1)
+    with stored.hold(1, TERMS) as found:
+        assert not found.was_there
+
+
+def test_damage_in_a_part_is_found_by_the_checksum_of_the_whole(server, opened, small_parts):
+    stored = opened(called=called_at_once, verifies=True)
+    stored._checksums = ["xxh3:0123456789abcdef"] * 4
+    with pytest.raises(ChunkReadError, match="came with other bytes"):
+        stored.hold(1, TERMS)
 
 
 def test_a_directory_of_columns_is_fetched_whole(server, opened, tmp_path):

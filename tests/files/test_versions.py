@@ -30,7 +30,7 @@ from pyloader.files import (
 )
 from pyloader.indexed import ChunkedDataset
 from pyloader.write import compact, split
-from pyloader.write.inputs import InputFile
+from pyloader.write.input_files import InputFile
 from pyloader.write.known_inputs import encode_inputs, known_input
 
 OPTIONS: dict[str, Any] = {"batch_size": 16, "shuffle": True, "num_epochs": 2, "num_workers": 0, "last_batch": "pad"}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import pickle
+import signal
 import threading
 import time
 import traceback
@@ -266,6 +268,27 @@ class TestEnds:
         assert not reading.is_alive()
         assert not loader_threads()
 
+    @pytest.mark.parametrize("making", [True, False])
+    def test_ctrl_c_is_heard_while_a_server_is_silent_without_threads_too(self, server, counted, tmp_path, making):
+        asked, go_on = threading.Event(), threading.Event()
+
+        def interrupt() -> None:
+            asked.wait(10)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        place = from_store(server, tmp_path / "cache")
+        loader = None if making else _numbered(**place, num_workers=0)
+        server.add_fault("bucket/chunks/*", method="GET", before=lambda: (asked.set(), go_on.wait(20)), times=None)
+        threading.Thread(target=interrupt).start()
+        begun = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            next(loader or _numbered(**place, num_workers=0))
+        assert time.monotonic() - begun < 5
+        go_on.set()
+        if loader is not None:
+            assert len(ids_of(loader)) == -(-sum(COUNTS) // 5)
+            loader.close()
+
     def test_a_forked_child_is_told_to_make_its_own(self, server, counted, tmp_path):
         with _numbered(**from_store(server, tmp_path / "cache")) as loader:
             next(loader)
@@ -296,3 +319,24 @@ def test_what_is_secret_is_nowhere(server, counted, tmp_path, caplog, scheme):
     assert len(kept) > len(COUNTS)
     shown += [f"{path} {path.read_bytes() if path.is_file() else ''}" for path in kept]
     assert not [text for text in shown if SECRET in text]
+
+
+def test_until_the_first_segments_chunks_are_here_no_others_share_the_network(server, counted, tmp_path):
+    in_flight, fourth = threading.Barrier(3, timeout=20), threading.Event()
+    begun: list[int] = []
+
+    def wait_for_the_others() -> None:
+        begun.append(len(begun))
+        if len(begun) > 3:
+            fourth.set()
+        else:
+            in_flight.wait()
+            came.append(fourth.wait(0.2))
+
+    came: list[bool] = []
+    server.add_fault("bucket/chunks/chunk*", method="GET", before=wait_for_the_others, times=None)
+    with _numbered(**from_store(server, tmp_path / "cache"), num_workers=1) as loader:
+        next(loader)
+        assert came == [False, False, False]
+        assert len(list(loader)) > 10
+    assert len(begun) == len(COUNTS)

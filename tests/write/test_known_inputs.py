@@ -20,6 +20,7 @@ from pyloader.cli.main import main
 from pyloader.errors import SplitError
 from pyloader.write import SplitReport, discard_stopped, file_digests, known_inputs, line_files, split
 from pyloader.write.file_digests import digest_of_file
+from pyloader.write.input_files import input_file
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +98,7 @@ def test_the_list_says_path_size_time_and_digest_and_which_version_took_it_in() 
     ]
     about = os.stat("dumps/day1.jsonl")
     assert (known()[0]["num_bytes"], known()[0]["modified_ns"]) == (about.st_size, about.st_mtime_ns)
-    assert known()[0]["digest"] == digest_of_file("dumps/day1.jsonl")
+    assert known()[0]["digest"] == digest_of_file(input_file("dumps/day1.jsonl"))
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
@@ -114,7 +115,7 @@ def test_the_digest_that_is_taken_in_parts_is_that_of_one_reading(
     (line,) = known()
     num_parts = line.get("num_parts", 1)
     assert (num_parts > 10) == (not suffix and form != "csv")
-    assert line["digest"] == digest_of_file(path, num_parts)
+    assert line["digest"] == digest_of_file(input_file(str(path)), num_parts)
 
 
 def test_the_same_content_under_another_name_or_time_is_read_once_and_known(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@
     loaders     who uses it: what each needs at once, and what each reads next
     fetching    one entry: pinned when it is there, fetched when it is not
     bound       room is made and taken under one lock
+    account     whether there is room, without a listing
     eviction    which entry goes first
     keeping     listing, verifying and pruning
 

@@ -1,4 +1,4 @@
-"""The bound of a cache: room for an entry is made and taken under the directory's lock, so names are the account."""
+"""The bound of a cache: room for an entry is made and taken under the directory's lock, and names say what is taken."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from pyloader.errors import WriteError
+from pyloader.files.cache.account import noted_bytes, write_down
 from pyloader.files.cache.directory import CacheDirectory
 from pyloader.files.cache.eviction import NEVER, eviction_order, next_uses
 from pyloader.files.cache.identity import Identity, keys_and_rooms, names_of_entries, room_of_files, room_of_name
@@ -52,7 +53,13 @@ def overhead_bytes(plans: Sequence[Plan]) -> int:
 
 
 def take_room(
-    directory: CacheDirectory, bound: int, needed: int, use: Callable[[], None], *, plans: Sequence[Plan] | None = None
+    directory: CacheDirectory,
+    bound: int,
+    needed: int,
+    use: Callable[[], None],
+    *,
+    plans: Sequence[Plan] | None = None,
+    counts: bool = False,
 ) -> bool:
     """Evict entries until `needed` bytes are left of `bound`, then call `use`; under the directory's lock.
 
@@ -65,6 +72,7 @@ def take_room(
       needed: How many bytes `use` takes.
       use: Takes them, or raises and leaves nothing behind.
       plans: Of the loaders that live; None looks.
+      counts: Whether the directory is listed, though the account says that there is room.
 
     Returns:
       False when what is left is in use.
@@ -73,11 +81,17 @@ def take_room(
       WriteError: the disk is full, and nothing is left to evict; or a limit was reached.
     """
     plans = live_plans(directory.plans) if plans is None else plans
+    overhead, noted = overhead_bytes(plans), None if counts else noted_bytes(directory)
+    if noted is not None and noted + overhead + needed <= bound:
+        write_down(directory, noted + needed)
+        if _used(use, directory) is None:
+            return True
     used, spare = used_bytes(directory, plans), bound // _SHARE_AHEAD
     leaving = _in_order(directory, plans)
     full, has_evicted = None, False
     while True:
         if used + needed <= bound:
+            write_down(directory, used - overhead + needed)
             full = _used(use, directory)
             if full is None:
                 break
@@ -88,7 +102,8 @@ def take_room(
             return False
         used, has_evicted = used - room_of_name(gone), True
     while has_evicted and (name := next(leaving, None)) and (spare := spare - room_of_name(name)) >= 0:
-        evict(directory, name)
+        used -= room_of_name(name) * evict(directory, name)
+    write_down(directory, used - overhead + needed)
     return True
 
 

@@ -64,9 +64,14 @@ class CacheDirectory:
         """The plans of the loaders that live."""
         return self.root / "loaders"
 
+    @property
+    def lock_file(self) -> Path:
+        """The file of the lock of the directory; it holds the account."""
+        return self.root / _LOCK
+
     def lock(self, *, wait: bool = False) -> FileLock | None:
         """Take the lock of the directory, as `take_lock` does."""
-        return take_lock(self.root / _LOCK, wait=wait)
+        return take_lock(self.lock_file, wait=wait)
 
     def held(self) -> FileLock:
         """Wait for the lock of the directory, which is held for milliseconds."""

@@ -117,7 +117,7 @@ def prune(directory: CacheDirectory, *, keep_bytes: int | None = None) -> Pruned
         before, names = used_bytes(directory, plans), set(entry_names(directory.entries))
         num_leftovers = remove_leftovers(directory)
         if keep_bytes is not None:
-            take_room(directory, keep_bytes, 0, lambda: None, plans=plans)
+            take_room(directory, keep_bytes, 0, lambda: None, plans=plans, counts=True)
         left = set(entry_names(directory.entries))
         _remove_locks(directory, left)
         return Pruned(num_leftovers, len(names - left), before - used_bytes(directory, plans))

@@ -117,7 +117,8 @@ def register(
             directory.set_bound(settled)
         remove_leftovers(directory)
         made: list[PlanFile] = []
-        take_room(directory, settled, room_of_files(0), lambda: made.append(PlanFile(directory.plans, needed)))
+        plan = partial(PlanFile, directory.plans, needed)
+        take_room(directory, settled, room_of_files(0), lambda: made.append(plan()), counts=True)
     if not made:
         raise CacheError(f"{directory.root}", f"has no room: all of its {format_bytes(settled)} are in use.", _OTHERS)
     return CacheUser(directory, settled, made[0])

@@ -26,6 +26,7 @@ KEYS_OF = {
     "gs": "GOOGLE_APPLICATION_CREDENTIALS",
     "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
 }
+_PUBLIC = {"s3": "AWS_SKIP_SIGNATURE=true", "gs": "GOOGLE_SKIP_SIGNATURE=true", "az": "AZURE_SKIP_SIGNATURE=true"}
 _ENDPOINT_OF = {"s3": "AWS_ENDPOINT_URL and AWS_REGION", "gs": "GOOGLE_BASE_URL", "az": "AZURE_STORAGE_ENDPOINT"}
 
 
@@ -47,9 +48,7 @@ def told_again(exc: BaseException, address: Address, url: str, *, timeout_second
     said = f"{status}{f' {code}' if code else ''}"
     passing = code in _PASSING_CODES
     if address.scheme in KEYS_OF and _ASKS_FOR_KEYS.search(text.partition(" - ")[0]):
-        hint = (
-            f"Set {KEYS_OF[address.scheme]}; or, where everybody may read, storage_options={{'skip_signature': True}}"
-        )
+        hint = f"Set {KEYS_OF[address.scheme]}; or, where everybody may read, {_PUBLIC[address.scheme]}"
         return StoreError(url, "needs keys, and none were found.", hint, status=status)
     if status in (404, 410) or (status is None and isinstance(exc, FileNotFoundError)):
         if code in ("NoSuchBucket", "ContainerNotFound"):
@@ -76,8 +75,7 @@ def _remedy(status: int, code: str, address: Address) -> str:
     if code in ("ExpiredToken", "RequestExpired", "InvalidToken"):
         return "The keys have expired: get new ones, and set AWS_SESSION_TOKEN with them"
     if status in (401, 403) and scheme in KEYS_OF:
-        public = "or, where everybody may read, storage_options={'skip_signature': True}"
-        return f"Set {KEYS_OF[scheme]} to keys that may do that; {public}"
+        return f"Set {KEYS_OF[scheme]} to keys that may do that; or, where everybody may read, {_PUBLIC[scheme]}"
     if status in (401, 403):
         return "Is a signature in the address that has expired?  Or give storage_options={'headers': {...}}"
     return ""

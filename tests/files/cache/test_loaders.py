@@ -140,10 +140,11 @@ def test_a_plan_is_not_written_where_it_would_take_what_loaders_must_be_able_to_
 def test_a_closed_loader_writes_no_more(directory):
     user = claim(directory, bound=700_000)
     user.close()
-    with open(directory.root / "lock", "rb"):  # has the number that the plan had
+    (directory.root / "other").touch()
+    with open(directory.root / "other", "r+b"):  # has the number that the plan had
         user.advance(7)
         user.foresee(np.arange(4, dtype=np.uint64), first=0)
-    assert (directory.root / "lock").read_bytes() == b""
+    assert (directory.root / "other").read_bytes() == b""
     assert os.listdir(directory.plans) == []
 
 

@@ -53,7 +53,7 @@ def test_what_will_not_pass_says_so(server, store, status):
     ("code", "hint"),
     [
         ("InvalidAccessKeyId", "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
-        ("AccessDenied", "storage_options={'skip_signature': True}"),
+        ("AccessDenied", "AWS_SKIP_SIGNATURE=true"),
         ("ExpiredToken", "AWS_SESSION_TOKEN"),
         ("AuthorizationHeaderMalformed", "Set AWS_REGION"),
     ],
