@@ -1,0 +1,85 @@
+"""The manifests of a place in a store, and what belongs to them, change all at once, as far as writers can tell.
+
+What each is to be is written to .split/complete first.  After that, the next writer ends the changing first, wherever
+it is, whatever it is to write.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import partial
+
+import msgspec
+
+from pyloader.errors import ObjectMissingError, OutputDirError
+from pyloader.files import INPUTS_NAME, MANIFEST_NAME, STAGING_NAME, VERSIONS_NAME
+from pyloader.files.fetching import ask_again
+from pyloader.files.store_writing import create_object, replace_object
+from pyloader.files.stores import Store
+from pyloader.write.removing import COMPLETE
+
+__all__ = ["SMALL_FILES", "Change", "finish_publishing", "publish"]
+
+SMALL_FILES = (VERSIONS_NAME, INPUTS_NAME, MANIFEST_NAME)
+_COMPLETE = f"{STAGING_NAME}/{COMPLETE}"
+_NAME = re.compile(rf"([\w-]+/)?({'|'.join(map(re.escape, SMALL_FILES))})")
+
+
+class Change(msgspec.Struct):
+    """What an object is to be, and the version that it has before; "" where it is not there."""
+
+    name: str
+    data: str
+    version: str
+
+
+def publish(store: Store, shown: str, changes: Iterable[Change]) -> None:
+    """Write the objects, manifests last; all chunks that they list are there.
+
+    Raises:
+      OutputDirError: one of them was changed meanwhile.
+      StoreError: the store cannot be written.
+    """
+    ordered = sorted(changes, key=lambda change: (change.name.endswith(MANIFEST_NAME), change.name))
+    create_object(store, _COMPLETE, msgspec.json.encode(ordered))
+    finish_publishing(store, shown)
+
+
+def finish_publishing(store: Store, shown: str) -> None:
+    """Go on with what `publish` has begun, here or elsewhere; without it, do nothing.
+
+    Args:
+      store: The place.
+      shown: What it is called.
+    """
+    try:
+        data = ask_again(partial(store.read, _COMPLETE))
+    except ObjectMissingError:
+        return
+    place = f"{shown}/{_COMPLETE}"
+    try:
+        changes = msgspec.json.decode(data, type=list[Change])
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise OutputDirError(place, f"is damaged ({exc}).", "Remove it") from exc
+    for change in changes:
+        if not _NAME.fullmatch(change.name):
+            raise OutputDirError(place, f"names {change.name!r}, which no writer changes.", "Remove it")
+        _change(store, shown, change)
+    ask_again(partial(store.delete, _COMPLETE))
+
+
+def _change(store: Store, shown: str, change: Change) -> None:
+    data = change.data.encode()
+    try:
+        stored = ask_again(partial(store.head, change.name))
+    except ObjectMissingError:
+        create_object(store, change.name, data)
+        return
+    if ask_again(partial(store.read, change.name)) == data:
+        return
+    if stored.version != change.version:
+        what = "was changed meanwhile by somebody who has not waited for the writer to end."
+        hint = f"Look which is right; {shown}/{_COMPLETE} has what the writer would write: remove it, or what is there"
+        raise OutputDirError(f"{shown}/{change.name}", what, hint)
+    replace_object(store, change.name, data, version=stored.version)
