@@ -86,6 +86,8 @@ class StoreLock:
       work: The number of what is done; the same as before where it is gone on with.
       before: The command that had begun something here before; None where nothing was begun.
       goes_on: Whether that was the same one.
+      holder: The number of this writer.
+      holder_before: That of the writer whose place it took; "" where there was none.
       outputs: The directories of the place in which chunks may be that no manifest lists.
       replaces: Whether the store replaces objects if they are unchanged, and only then.
     """
@@ -97,6 +99,7 @@ class StoreLock:
         self._guard = Lock()  # the thread that renews, and the writer
         self._lost: StoreError | None = None
         self.work, self.before, self.goes_on = mine.work, None if before is None else before.command, goes_on
+        self.holder, self.holder_before = mine.holder, "" if before is None else before.holder
         self.outputs = () if before is None else before.outputs
 
     def renew(self) -> None:

@@ -1,7 +1,8 @@
 """The manifests of a place in a store, and what belongs to them, change all at once, as far as writers can tell.
 
-What each is to be is written to .split/complete first.  After that, the next writer ends the changing first, wherever
-it is, whatever it is to write.
+What each is to be is written to .split/complete first, and then it is made sure once more that the lock is still held.
+After that, who takes the writer's place ends the changing first, wherever it is, whatever it is to write.  A record of
+somebody else than the writer whose place was taken is of one that had lost the lock before: it counts for nothing.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from functools import partial
 
 import msgspec
 
-from pyloader.errors import ObjectMissingError, OutputDirError
+from pyloader.errors import ObjectExistsError, ObjectMissingError, OutputDirError
 from pyloader.files import INPUTS_NAME, MANIFEST_NAME, STAGING_NAME, VERSIONS_NAME
 from pyloader.files.fetching import ask_again
+from pyloader.files.store_lock import StoreLock
 from pyloader.files.store_writing import create_object, replace_object
 from pyloader.files.stores import Store
 from pyloader.write.removing import COMPLETE
@@ -34,24 +36,45 @@ class Change(msgspec.Struct):
     version: str
 
 
-def publish(store: Store, shown: str, changes: Iterable[Change]) -> None:
+class _Record(msgspec.Struct):
+    """What .split/complete holds."""
+
+    holder: str
+    changes: list[Change]
+
+
+def publish(store: Store, shown: str, changes: Iterable[Change], lock: StoreLock) -> None:
     """Write the objects, manifests last; all chunks that they list are there.
+
+    Args:
+      store: The place.
+      shown: What it is called.
+      changes: The objects.
+      lock: Of the place.
 
     Raises:
       OutputDirError: one of them was changed meanwhile.
       StoreError: the store cannot be written.
     """
     ordered = sorted(changes, key=lambda change: (change.name.endswith(MANIFEST_NAME), change.name))
-    create_object(store, _COMPLETE, msgspec.json.encode(ordered))
-    finish_publishing(store, shown)
+    record = msgspec.json.encode(_Record(lock.holder, ordered))
+    lock.check()
+    try:
+        create_object(store, _COMPLETE, record)
+    except ObjectExistsError:  # of one that had lost the lock
+        ask_again(partial(store.delete, _COMPLETE))
+        create_object(store, _COMPLETE, record)
+    lock.check()
+    finish_publishing(store, shown, lock.holder)
 
 
-def finish_publishing(store: Store, shown: str) -> None:
-    """Go on with what `publish` has begun, here or elsewhere; without it, do nothing.
+def finish_publishing(store: Store, shown: str, holder: str) -> None:
+    """Go on with what a writer has begun to publish; where it has not, do nothing.
 
     Args:
       store: The place.
       shown: What it is called.
+      holder: The writer: who held the lock until now.
     """
     try:
         data = ask_again(partial(store.read, _COMPLETE))
@@ -59,10 +82,10 @@ def finish_publishing(store: Store, shown: str) -> None:
         return
     place = f"{shown}/{_COMPLETE}"
     try:
-        changes = msgspec.json.decode(data, type=list[Change])
+        record = msgspec.json.decode(data, type=_Record)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise OutputDirError(place, f"is damaged ({exc}).", "Remove it") from exc
-    for change in changes:
+    for change in record.changes if record.holder == holder else ():
         if not _NAME.fullmatch(change.name):
             raise OutputDirError(place, f"names {change.name!r}, which no writer changes.", "Remove it")
         _change(store, shown, change)

@@ -146,7 +146,7 @@ class _StoredOutput(Output):
 
     def begin(self) -> None:
         """Make the directory ready: as it was where this is gone on with, else from what the store holds."""
-        finish_publishing(self._store, self.shown)
+        finish_publishing(self._store, self.shown, self._lock.holder_before)
         objects = self._objects()
         begun = self._read_begun()
         if begun is not None and begun.work == self._lock.work:
@@ -208,11 +208,10 @@ class _StoredOutput(Output):
                 elif path.name in SMALL_FILES and _digest(data := path.read_bytes()) != self._begun.digests.get(name):
                     changes.append(Change(name, data.decode(), self._begun.objects.get(name, "")))
         if changes:
-            self._lock.check()
             self._check_all_there()
             for name in keys:
                 create_object(self._store, name, (self.root / name).read_bytes())
-            publish(self._store, self.shown, changes)
+            publish(self._store, self.shown, changes, self._lock)
         self._remove_gone()
         self._is_published = True
 
