@@ -47,6 +47,7 @@ from pyloader.write.stand_ins import make_stand_in, without_bytes
 __all__ = ["output_at", "store_chunk"]
 
 _BEGUN = "begun.json"
+_WRITTEN = ("s3", "gs", "az")
 
 
 class _Begun(msgspec.Struct):
@@ -97,6 +98,9 @@ def output_at(
     if scheme == "file":
         yield Output(Path(f"/{address.path}"), f"/{address.path}")
         return
+    if address.scheme not in _WRITTEN:
+        what = f"cannot be written: {address.scheme}:// is only read."
+        raise OutputDirError(str(address), what, "Write to a directory, or to s3://, gs:// or az://")
     place = StorePlace(address, storage_options)
     home = writing_home(str(address), scratch_dir)
     shown = {str(home / "set"): str(address), str(home): str(address)}

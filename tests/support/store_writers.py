@@ -26,20 +26,30 @@ split(dump, address, **options)
 
 def split_options(server: StoreServer, scratch: Path, **more: Any) -> dict[str, Any]:
     """Return the options of a split to the server."""
-    return {"storage_options": server.s3_options, "scratch_dir": str(scratch), "engine": "inline", **more}
+    return {"storage_options": server.s3_options, "scratch_dir": str(scratch), "engine": "inline", "workers": 1, **more}
 
 
 def killed_at(
-    server: StoreServer, number: int, dump: str, address: str, options: dict[str, Any], *, is_done: bool = True
+    server: StoreServer,
+    number: int,
+    dump: str,
+    address: str,
+    options: dict[str, Any],
+    *,
+    name: str = "*",
+    method: str = "*",
+    is_done: bool = True,
 ) -> bool:
     """Split in a process that is killed at its request `number`, from 0; return whether it came to that.
 
     Args:
       server: Where the split goes.
-      number: The request.
+      number: The request, among those for `name` by `method`.
       dump: The dump.
       address: The output.
       options: Of the split.
+      name: Of objects, a pattern.
+      method: Of the request.
       is_done: Whether the server does what the request asks, though nobody hears the answer.
     """
     words = [sys.executable, "-c", SPLIT, json.dumps([dump, address, options])]
@@ -50,7 +60,7 @@ def killed_at(
         process.send_signal(signal.SIGKILL)
         process.wait()
 
-    fault = server.add_fault("*", after=number, before=kill, status=None if is_done else 503)
+    fault = server.add_fault(name, method=method, after=number, before=kill, status=None if is_done else 503)
     assert process.stderr is not None
     with process.stderr as said:
         complaint = said.read().decode()
@@ -87,13 +97,14 @@ def without_places(found: dict[str, bytes]) -> dict[str, Any]:
             manifest = json.loads(data)
             for made in (manifest["made_by"], *manifest["made_by"].get("origins", ())):
                 made |= {"command": "", "fingerprint": ""}
+            manifest["made_by"].get("unique", {}).pop("parts", None)
             held[name] = manifest
         elif name.endswith(".inputs.jsonl"):
             held[name] = [{**json.loads(line), "path": ""} for line in data.splitlines()]
         elif name.endswith(".versions.jsonl"):
             held[name] = [{**json.loads(line), "command": "", "made_seconds": 0} for line in data.splitlines()]
         else:
-            held[name] = data
+            held[name.partition(".keys-")[0] or ".keys"] = data
     return held
 
 
