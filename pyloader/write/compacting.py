@@ -32,7 +32,6 @@ from pyloader.files import (
     write_whole,
 )
 from pyloader.files.store_lock import Takes
-from pyloader.files.stores import printable
 from pyloader.machine.limits import num_processors
 from pyloader.write.beginning import begin, chunk_sets, places_to_lock
 from pyloader.write.choosing import first_layout
@@ -45,7 +44,7 @@ from pyloader.write.removing import index_of_chunk, output_directory, remove_own
 from pyloader.write.request import Request
 from pyloader.write.set_chunks import format_in_set, said_sizes, sizes_in_set
 from pyloader.write.sizes import ChunkSizes
-from pyloader.write.stored_outputs import output_at
+from pyloader.write.stored_outputs import output_at, shown_place
 from pyloader.write.workers import Workers
 
 __all__ = ["CompactReport", "compact"]
@@ -118,7 +117,7 @@ def compact(
       SplitError: there is no set, its chunks were not written by pyloader or cannot be joined, another process writes
         there, or the disk is full.
     """
-    typed = shlex.join(["pyloader", "compact", os.path.join(printable(os.fspath(directory)), "")])
+    typed = shlex.join(["pyloader", "compact", os.path.join(shown_place(directory), "")])
     with output_at(
         directory, command=typed, storage_options=storage_options, scratch_dir=scratch_dir,
         takes=Takes(stopped=take_over, silent=take_over),

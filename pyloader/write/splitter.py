@@ -13,7 +13,6 @@ from pyloader.deliver.engines import ENGINES, Engine
 from pyloader.errors import OutputDirError, SplitError
 from pyloader.files import locked
 from pyloader.files.store_lock import Takes
-from pyloader.files.stores import printable
 from pyloader.machine.limits import num_processors
 from pyloader.options import parse_bytes
 from pyloader.write.appending import Taking, what_to_take
@@ -28,7 +27,7 @@ from pyloader.write.preparing import is_settled_at_the_end
 from pyloader.write.report import SplitReport, report_of
 from pyloader.write.request import Request
 from pyloader.write.sizes import ChunkSizes
-from pyloader.write.stored_outputs import output_at
+from pyloader.write.stored_outputs import output_at, shown_place
 from pyloader.write.token_files import Windows
 from pyloader.write.workers import Workers
 
@@ -146,7 +145,7 @@ def split(
     size = None if chunk_bytes is None else parse_bytes(chunk_bytes)
     request = Request(
         inputs=inputs,
-        output_dir=printable(os.fspath(output_dir)),
+        output_dir=shown_place(output_dir),
         sizes=ChunkSizes(chunk_bytes=size, chunk_samples=chunk_samples, num_chunks=num_chunks),
         shuffle=shuffle,
         seed=seed,

@@ -44,7 +44,7 @@ from pyloader.write.removing import index_of_chunk, is_keys_name, is_own_name
 from pyloader.write.scratch import writing_home
 from pyloader.write.stand_ins import make_stand_in, without_bytes
 
-__all__ = ["output_at", "store_chunk"]
+__all__ = ["output_at", "shown_place", "store_chunk"]
 
 _BEGUN = "begun.json"
 _WRITTEN = ("s3", "gs", "az")
@@ -90,14 +90,11 @@ def output_at(
       OutputDirError: somebody else writes there, or has begun something.
       StoreError: the store cannot be asked, or cannot be written to.
     """
-    scheme = store_scheme(output_dir)
-    if not scheme:
-        yield Output(Path(output_dir), str(Path(output_dir)))
+    given = shown_place(output_dir)
+    if not store_scheme(given):
+        yield Output(Path(given), str(Path(given)))
         return
     address = parse_address(output_dir)
-    if scheme == "file":
-        yield Output(Path(f"/{address.path}"), f"/{address.path}")
-        return
     if address.scheme not in _WRITTEN:
         what = f"cannot be written: {address.scheme}:// is only read."
         raise OutputDirError(str(address), what, "Write to a directory, or to s3://, gs:// or az://")
@@ -117,6 +114,18 @@ def output_at(
             output.stop()
             raise
         output.end()
+
+
+def shown_place(output_dir: str | os.PathLike[str]) -> str:
+    """Return what a directory, or an address, is called; one of file:// is a directory.
+
+    Raises:
+      StoreError: it is no address, though it looks like one.
+    """
+    if not store_scheme(output_dir):
+        return os.fspath(output_dir)
+    address = parse_address(output_dir)
+    return f"/{address.path}" if address.scheme == "file" else str(address)
 
 
 def store_chunk(place: StorePlace, path: Path, name: str) -> None:
@@ -210,7 +219,8 @@ class _StoredOutput(Output):
                 if is_keys_name(path.name) and name not in self._begun.objects:
                     keys.append(name)
                 elif path.name in SMALL_FILES and _digest(data := path.read_bytes()) != self._begun.digests.get(name):
-                    changes.append(Change(name, data.decode(), self._begun.objects.get(name, "")))
+                    said = data.decode().replace(str(self.root), self.shown)  # of the chunks that were joined
+                    changes.append(Change(name, said, self._begun.objects.get(name, "")))
         if changes:
             self._check_all_there()
             for name in keys:

@@ -96,15 +96,17 @@ def without_places(found: dict[str, bytes]) -> dict[str, Any]:
         if name.endswith("manifest.json"):
             manifest = json.loads(data)
             for made in (manifest["made_by"], *manifest["made_by"].get("origins", ())):
-                made |= {"command": "", "fingerprint": ""}
+                made |= {"command": "", "fingerprint": "", "dump": Path(made.get("dump", "")).name}
             manifest["made_by"].get("unique", {}).pop("parts", None)
             held[name] = manifest
         elif name.endswith(".inputs.jsonl"):
             held[name] = [{**json.loads(line), "path": ""} for line in data.splitlines()]
         elif name.endswith(".versions.jsonl"):
             held[name] = [{**json.loads(line), "command": "", "made_seconds": 0} for line in data.splitlines()]
+        elif ".keys-" in name:
+            held[".keys"] = sorted([*held.get(".keys", ()), data])
         else:
-            held[name.partition(".keys-")[0] or ".keys"] = data
+            held[name] = data
     return held
 
 

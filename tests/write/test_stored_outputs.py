@@ -169,7 +169,9 @@ def stop(server: StoreServer, options: dict[str, Any], dump: str = "dump.jsonl",
 def test_what_was_stopped_is_gone_on_with_by_the_same_command_and_by_no_other(server, options):
     stop(server, options)
     Path("other.jsonl").write_text('{"id": 1}\n')
-    with pytest.raises(OutputDirError, match=r"stopped \(pyloader split dump.jsonl s3://bucket/web/.*--discard-stopped"):
+    with pytest.raises(
+        OutputDirError, match=r"stopped \(pyloader split dump.jsonl s3://bucket/web/.*--discard-stopped"
+    ):
         split("other.jsonl", ADDRESS, **options)
     split("dump.jsonl", ADDRESS, **options)
     split("dump.jsonl", "there", chunk_bytes=4000)
@@ -224,7 +226,7 @@ def test_a_split_that_fails_for_good_leaves_nothing(server, options):
 def test_after_a_bad_row_the_same_command_goes_on_when_it_allows_that(server, options):
     with open("dump.jsonl", "a") as file:
         file.write("no JSON\n")
-    with pytest.raises(SplitError, match="dump.jsonl:601"):
+    with pytest.raises(SplitError, match=r"dump\.jsonl:601"):
         split("dump.jsonl", ADDRESS, **options)
     server.requests.clear()
     split("dump.jsonl", ADDRESS, **options, max_skipped=1)
@@ -284,7 +286,7 @@ def test_a_manifest_that_somebody_else_has_changed_meanwhile_is_not_replaced(ser
     Path("more.jsonl").write_text('{"id": 1, "text": ""}\n')
     other = objects_below(server, PLACE)["manifest.json"] + b"\n"
     server.add_fault("*/chunk-v*", method="PUT", before=lambda: server.put(f"{PLACE}/manifest.json", other))
-    with pytest.raises(OutputDirError, match="manifest.json was changed meanwhile"):
+    with pytest.raises(OutputDirError, match=r"manifest\.json was changed meanwhile"):
         split("more.jsonl", ADDRESS, **options, append=True)
     assert objects_below(server, PLACE)["manifest.json"] == other
 
@@ -320,7 +322,7 @@ def test_a_place_travels_without_its_open_store(server):
 
 @pytest.mark.parametrize("address", ["https://host/web", "hf://datasets/me/web"])
 def test_what_is_only_read_is_refused_by_name(tmp_path, address):
-    with pytest.raises(OutputDirError, match="is only read. Write to a directory, or to s3://"):
+    with pytest.raises(OutputDirError, match=r"is only read\. Write to a directory, or to s3://"):
         split("dump.jsonl", address, scratch_dir=tmp_path)
     assert not put_aside(tmp_path)
 
