@@ -122,35 +122,35 @@ class StoreLock:
           OutputDirError: somebody has, since this process was silent for a minute.
           StoreError: the store cannot be asked.
         """
-        if not self.replaces:
-            return
-        with self._guard:
-            try:
-                if self._lost is None:
-                    self._say(count=self._mine.count + 1)
-                    return
-            except (ObjectChangedError, ObjectMissingError) as exc:
-                self._lost = exc
-        what = "was taken over by another writer, since this one had said nothing for a minute."
-        raise OutputDirError(f"{self._store.url}/", what, "Give the same command again") from self._lost
+        self._say_or_raise(count=self._mine.count + 1)
 
     def will_write(self, outputs: Iterable[str]) -> None:
         """Say that chunks come to these directories before a manifest lists them."""
         self.outputs = tuple(dict.fromkeys([*self.outputs, *outputs]))
-        if self.replaces and self.outputs != self._mine.outputs:
-            with self._guard:
-                self._say(outputs=self.outputs)
+        if self.outputs != self._mine.outputs:
+            self._say_or_raise(outputs=self.outputs)
 
     def stop(self) -> None:
         """Say that the same command can go on from here."""
-        if self.replaces:
-            with self._guard:
-                self._say(is_stopped=True)
+        self._say_or_raise(is_stopped=True)
 
     def release(self) -> None:
         """Let others write; of those that have taken this one's place nothing is removed."""
         self.check()
         ask_again(partial(self._store.delete, _NAME))
+
+    def _say_or_raise(self, **what: object) -> None:
+        if not self.replaces:
+            return
+        with self._guard:
+            try:
+                if self._lost is None:
+                    self._say(**what)
+                    return
+            except (ObjectChangedError, ObjectMissingError) as exc:
+                self._lost = exc
+        found = "was taken over by another writer, since this one had said nothing for a minute."
+        raise OutputDirError(f"{self._store.url}/", found, "Give the same command again") from self._lost
 
     def _say(self, **what: object) -> None:
         mine = msgspec.structs.replace(self._mine, **what)

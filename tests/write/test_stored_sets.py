@@ -46,9 +46,7 @@ def in_store(server: StoreServer, place: str = PLACE) -> dict[str, Any]:
     return without_places(objects_below(server, place))
 
 
-@pytest.mark.parametrize(
-    "asked", [{}, {"holdout": {"val": 0.2}}, {"unique": "id"}], ids=["one", "held out", "unique"]
-)
+@pytest.mark.parametrize("asked", [{}, {"holdout": {"val": 0.2}}, {"unique": "id"}], ids=["one", "held out", "unique"])
 def test_a_set_grows_as_on_a_disk(server, at_store, asked):
     for day in range(3):
         split(f"day{day}.jsonl", ADDRESS, **at_store, **asked, append=day > 0)
