@@ -47,6 +47,7 @@ class _Writer(msgspec.Struct, frozen=True, kw_only=True):
       count: How often it has renewed this.
       outputs: The directories of the place in which it may leave chunks that no manifest lists.
       is_stopped: Whether it has come to its end before what it does was complete.
+      before: The holders whose places were taken, since all that was complete was brought to its end.
     """
 
     work: str
@@ -59,6 +60,7 @@ class _Writer(msgspec.Struct, frozen=True, kw_only=True):
     count: int = 0
     outputs: tuple[str, ...] = ()
     is_stopped: bool = False
+    before: tuple[str, ...] = ()
 
     @property
     def is_gone(self) -> bool:
@@ -87,7 +89,7 @@ class StoreLock:
       before: The command that had begun something here before; None where nothing was begun.
       goes_on: Whether that was the same one.
       holder: The number of this writer.
-      holder_before: That of the writer whose place it took; "" where there was none.
+      holders_before: Those of the writers whose place it took; what one of them has completed is to be ended first.
       outputs: The directories of the place in which chunks may be that no manifest lists.
       replaces: Whether the store replaces objects if they are unchanged, and only then.
     """
@@ -99,7 +101,7 @@ class StoreLock:
         self._guard = Lock()  # the thread that renews, and the writer
         self._lost: StoreError | None = None
         self.work, self.before, self.goes_on = mine.work, None if before is None else before.command, goes_on
-        self.holder, self.holder_before = mine.holder, "" if before is None else before.holder
+        self.holder, self.holders_before = mine.holder, mine.before
         self.outputs = () if before is None else before.outputs
 
     def renew(self) -> None:
@@ -129,6 +131,11 @@ class StoreLock:
         self.outputs = tuple(dict.fromkeys([*self.outputs, *outputs]))
         if self.outputs != self._mine.outputs:
             self._say_or_raise(outputs=self.outputs)
+
+    def settle(self) -> None:
+        """Say that what the writers before have completed is ended."""
+        if self._mine.before:
+            self._say_or_raise(before=())
 
     def stop(self) -> None:
         """Say that the same command can go on from here."""
@@ -190,7 +197,12 @@ def lock_store(store: Store, *, command: str, takes: Takes) -> StoreLock:
         age = 0.0 if found.now is None or stored.modified is None else found.now - stored.modified
         goes_on = bool(before.command) and before.command == command
         _check_may_take(store, before, age, takes, goes_on=goes_on)
-        mine = msgspec.structs.replace(mine, work=before.work if goes_on else mine.work, outputs=before.outputs)
+        mine = msgspec.structs.replace(
+            mine,
+            work=before.work if goes_on else mine.work,
+            outputs=before.outputs,
+            before=(*before.before, before.holder),
+        )
         try:
             version = _taken(store, mine, stored.version, replaces=found.replaces)
         except (ObjectExistsError, ObjectChangedError, ObjectMissingError):

@@ -8,12 +8,12 @@ somebody else than the writer whose place was taken is of one that had lost the 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import partial
 
 import msgspec
 
-from pyloader.errors import ObjectExistsError, ObjectMissingError, OutputDirError
+from pyloader.errors import ObjectChangedError, ObjectExistsError, ObjectMissingError, OutputDirError
 from pyloader.files import INPUTS_NAME, MANIFEST_NAME, STAGING_NAME, VERSIONS_NAME
 from pyloader.files.fetching import ask_again
 from pyloader.files.store_lock import StoreLock
@@ -57,39 +57,63 @@ def publish(store: Store, shown: str, changes: Iterable[Change], lock: StoreLock
       StoreError: the store cannot be written.
     """
     ordered = sorted(changes, key=lambda change: (change.name.endswith(MANIFEST_NAME), change.name))
-    record = msgspec.json.encode(_Record(lock.holder, ordered))
+    record = _Record(lock.holder, ordered)
+    data = msgspec.json.encode(record)
     lock.check()
     try:
-        create_object(store, _COMPLETE, record)
+        create_object(store, _COMPLETE, data)
     except ObjectExistsError:  # of one that had lost the lock
         ask_again(partial(store.delete, _COMPLETE))
-        create_object(store, _COMPLETE, record)
+        create_object(store, _COMPLETE, data)
     lock.check()
-    finish_publishing(store, shown, lock.holder)
+    _finish(store, shown, record)
 
 
-def finish_publishing(store: Store, shown: str, holder: str) -> None:
-    """Go on with what a writer has begun to publish; where it has not, do nothing.
+def finish_publishing(store: Store, shown: str, holders: Collection[str]) -> None:
+    """Go on with what a writer has begun to publish; where none has, do nothing.
 
     Args:
       store: The place.
       shown: What it is called.
-      holder: The writer: who held the lock until now.
+      holders: The writers who held the lock until now.
     """
+    record = _record(store, shown)
+    if record is not None and record.holder in holders:
+        _finish(store, shown, record)
+    elif record is not None:
+        ask_again(partial(store.delete, _COMPLETE))
+
+
+def _finish(store: Store, shown: str, record: _Record) -> None:
+    try:
+        for change in record.changes:
+            _change(store, shown, change)
+    except (OutputDirError, ObjectChangedError, ObjectExistsError, ObjectMissingError):
+        if _is_there(store, shown, record):
+            raise
+        return  # somebody has taken this writer's place, and has ended it
+    if _is_there(store, shown, record):
+        ask_again(partial(store.delete, _COMPLETE))
+
+
+def _is_there(store: Store, shown: str, record: _Record) -> bool:
+    found = _record(store, shown)
+    return found is not None and found.holder == record.holder
+
+
+def _record(store: Store, shown: str) -> _Record | None:
     try:
         data = ask_again(partial(store.read, _COMPLETE))
     except ObjectMissingError:
-        return
+        return None
     place = f"{shown}/{_COMPLETE}"
     try:
         record = msgspec.json.decode(data, type=_Record)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise OutputDirError(place, f"is damaged ({exc}).", "Remove it") from exc
-    for change in record.changes if record.holder == holder else ():
-        if not _NAME.fullmatch(change.name):
-            raise OutputDirError(place, f"names {change.name!r}, which no writer changes.", "Remove it")
-        _change(store, shown, change)
-    ask_again(partial(store.delete, _COMPLETE))
+    if odd := [change.name for change in record.changes if not _NAME.fullmatch(change.name)]:
+        raise OutputDirError(place, f"names {odd[0]!r}, which no writer changes.", "Remove it")
+    return record
 
 
 def _change(store: Store, shown: str, change: Change) -> None:

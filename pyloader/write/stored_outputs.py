@@ -159,7 +159,8 @@ class _StoredOutput(Output):
 
     def begin(self) -> None:
         """Make the directory ready: as it was where this is gone on with, else from what the store holds."""
-        finish_publishing(self._store, self.shown, self._lock.holder_before)
+        finish_publishing(self._store, self.shown, self._lock.holders_before)
+        self._lock.settle()
         objects = self._objects()
         begun = self._read_begun()
         if begun is not None and begun.work == self._lock.work:
@@ -246,8 +247,9 @@ class _StoredOutput(Output):
                 self._forget()
 
     def end(self) -> None:
-        """Let others write."""
-        self._lock.release()
+        """Let others write; what was to be done is done, also where somebody has taken this writer's place since."""
+        with contextlib.suppress(OutputDirError):
+            self._lock.release()
         self._forget()
 
     def _forget(self) -> None:

@@ -333,3 +333,13 @@ def test_a_directory_of_somebody_else_is_not_used(server, options):
     home.chmod(0o777)
     with pytest.raises(OutputDirError, match="not a directory that belongs to this user alone"):
         split("dump.jsonl", ADDRESS, **options)
+
+
+def test_what_is_complete_is_ended_whoever_comes_next_even_after_others_that_were_killed(server, options):
+    """A writer is killed between two manifests; the next one right after it has taken its place."""
+    asked = {**options, "holdout": {"val": 0.1}, "scratch_dir": str(Path("scratch").absolute())}
+    assert killed_at(server, 0, "dump.jsonl", ADDRESS, asked, name="*/train/manifest.json", method="PUT", is_done=False)
+    assert killed_at(server, 1, "dump.jsonl", ADDRESS, asked, name="*/.split/lease", method="PUT", is_done=True)
+    assert check_visible_sets(server, PLACE) < 600
+    assert discard_stopped(ADDRESS, storage_options=server.s3_options, scratch_dir="scratch")
+    assert check_visible_sets(server, PLACE) == 600

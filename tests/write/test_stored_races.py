@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from real_servers import moto, seaweedfs
-from store_races import races, stolen_locks
+from store_races import races, steal_locks
 from store_server import StoreServer
 
 
@@ -19,7 +19,8 @@ def test_whoever_comes_first_each_row_is_there_once(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_even_if_the_place_of_a_living_writer_is_taken_rows_are_there_once_or_refused(tmp_path: Path) -> None:
-    with StoreServer() as server, stolen_locks(server):
+    with StoreServer() as server:
+        steal_locks(server)
         assert races(server.s3_options, tmp_path, 10, takes_over=True)["refused"]
 
 
