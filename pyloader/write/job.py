@@ -35,7 +35,7 @@ from pyloader.write.receipts import (
 )
 from pyloader.write.removing import FAILED, check_staging, index_of_chunk, output_directory, remove_staging
 from pyloader.write.scratch import begin_scratch, scratch_of
-from pyloader.write.stand_ins import without_bytes
+from pyloader.write.sparse_files import without_bytes
 
 __all__ = ["CONTENT_RULE", "Job", "Terms"]
 

@@ -1,4 +1,4 @@
-"""Where chunks go: a directory, or an address of a store, for which a directory on this disk stands in meanwhile."""
+"""Where chunks go: a directory, or an address of a store, which has a work directory on this disk meanwhile."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ class Output:
     """A directory for chunks, and what is done with it while one is written; a directory on a disk is what it is.
 
     Attributes:
-      root: The directory.
-      shown: What it is called.
-      place: The address that it stands in for; None where it is the place itself.
+      root: The directory; of an address its work directory.
+      shown: What it is called: the directory, or the address.
+      place: The address; None where chunks go to the directory itself.
       before: The command that had begun something at that address; None where nothing was begun.
     """
 
@@ -73,7 +73,7 @@ class Output:
         """Remove chunks from the place."""
 
     def put_chunk(self, path: Path, name: str) -> None:
-        """Bring a chunk to the place, and leave a stand-in in the directory.
+        """Bring a chunk to the place, and leave a sparse file in the directory.
 
         Raises:
           SplitError: another is there.
@@ -114,7 +114,7 @@ class OutputBelow(Output):
 
 @contextmanager
 def shown_as(shown: Mapping[str, str]) -> Iterator[None]:
-    """Have errors name places as users know them: what they were given -> instead of what stands in for it."""
+    """Have errors name places as users know them: path -> what they know it as."""
 
     def renamed(value: Any) -> Any:
         if isinstance(value, str):

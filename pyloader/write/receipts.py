@@ -120,7 +120,7 @@ class RangeReceipt(msgspec.Struct, kw_only=True, tag="range"):
 
 
 class StoredReceipt(msgspec.Struct, kw_only=True, tag="stored"):
-    """A chunk is in the store, under its last name; on this disk a stand-in is left.
+    """A chunk is in the store, under its last name; on this disk a sparse file is left.
 
     Attributes:
       name: The task's.

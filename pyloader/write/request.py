@@ -31,7 +31,7 @@ class Request:
     """The options that decide about the chunks, and how many bad rows are gone past.
 
     Attributes as the arguments of `pyloader.write.split`; `windows` is its window, stride and dtype.  Where
-    `output_dir` is an address, `work_dir` is the directory that stands in for it, and `place` what workers need.
+    `output_dir` is an address, `work_dir` is its work directory, and `place` what workers need.
     """
 
     inputs: InputNames

@@ -74,7 +74,7 @@ def remove_scratch(staging: Path) -> None:
 
 
 def writing_home(address: str, scratch_dir: str | os.PathLike[str] | None) -> Path:
-    """Return where what stands in for an address is kept, a directory of this user alone.
+    """Return where the work directory of an address is kept, a directory of this user alone.
 
     Raises:
       OutputDirError: it cannot be made, or belongs to somebody else.

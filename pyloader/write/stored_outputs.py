@@ -1,7 +1,7 @@
-"""Chunks go to a store: a directory on this disk stands in for the address while one is written.
+"""Chunks go to a store: an address has a work directory on this disk while it is written to.
 
-In it are copies of the manifests and of what belongs to them, stand-ins for the chunks, and the .split of the job.  So
-all else is done as for a directory.  Chunks go to the store under their last names as soon as these are known; the
+In it are copies of the manifests and of what belongs to them, sparse files for the chunks, and the .split of the job.
+So all else is done as for a directory.  Chunks go to the store under their last names as soon as these are known; the
 manifests at the end, all at once: what they will be is written to .split/complete of the store first, and whoever
 writes there next ends what was begun.  Where the same command is given again on this machine, it goes on from the same
 directory, as long as nobody else has written there; on another machine it begins with an empty one.
@@ -42,7 +42,7 @@ from pyloader.write.outputs import Output, StorePlace, shown_as
 from pyloader.write.publishing import SMALL_FILES, Change, finish_publishing, publish
 from pyloader.write.removing import index_of_chunk, is_keys_name, is_own_name
 from pyloader.write.scratch import writing_home
-from pyloader.write.stand_ins import make_stand_in, without_bytes
+from pyloader.write.sparse_files import make_sparse, without_bytes
 
 __all__ = ["output_at", "shown_place", "store_chunk"]
 
@@ -81,7 +81,7 @@ def output_at(
       output_dir: A directory, or an address.
       command: What is done, and can be gone on with by the same one; "" for what cannot.
       storage_options: Of the store.
-      scratch_dir: Where the directory that stands in for an address is made; None is ~/.cache/pyloader/writing.
+      scratch_dir: Where the work directory of an address is made; None is ~/.cache/pyloader/writing.
       takes: Whose place is taken.
       adds: Whether what is there stays.
       with_keys: Whether the keys of rows are needed.
@@ -146,7 +146,7 @@ def store_chunk(place: StorePlace, path: Path, name: str) -> None:
 
 
 class _StoredOutput(Output):
-    """The directory that stands in for an address, while its lock is held."""
+    """The work directory of an address, while the address is locked."""
 
     def __init__(self, home: Path, place: StorePlace, lock: StoreLock, *, adds: bool, with_keys: bool) -> None:
         super().__init__(home / "set", str(place.address))
@@ -268,7 +268,7 @@ class _StoredOutput(Output):
         return {stored.name: stored for stored in found if _may_matter(stored.name)}
 
     def _copy(self, objects: Mapping[str, Stored]) -> None:
-        """Make copies of the manifests and what belongs to them, and stand-ins for the chunks."""
+        """Make copies of the manifests and what belongs to them, and sparse files for the chunks."""
         self.root.mkdir(exist_ok=True)
         for name, stored in sorted(objects.items()):
             file = name.rpartition("/")[2]
@@ -283,7 +283,7 @@ class _StoredOutput(Output):
             path = self.root / name
             if name not in left and not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                make_stand_in(path, stored.size)
+                make_sparse(path, stored.size)
                 self._begun.objects[name] = stored.version
         self._write_begun()
 

@@ -67,7 +67,8 @@ def test_every_python_block_runs(server: StoreServer) -> None:
 
 
 def test_the_screens_are_as_shown(server: StoreServer, capsys: pytest.CaptureFixture[str]) -> None:
-    assert [command for command, _ in SCREENS] == ["pyloader peek s3://corpus/web -q", "pyloader fetch s3://corpus/web"]
+    commands = ["pyloader peek s3://corpus/web -q", "pyloader split dump.jsonl s3://corpus/new/ --chunk-samples 125"]
+    assert [command for command, _ in SCREENS] == [*commands, "pyloader fetch s3://corpus/web"]
     for command, shown in SCREENS:
         assert main(shlex.split(command)[1:]) == 0
         said = capsys.readouterr().out.replace(os.path.realpath(os.environ["HOME"]), "/home/me")
