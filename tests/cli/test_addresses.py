@@ -103,11 +103,11 @@ def test_split_and_compact_write_to_a_store_and_say_what_to_type_next(server, ca
     Path("here").mkdir()
     for day in range(3):
         Path(f"day{day}.jsonl").write_text(f'{{"n": {day}}}\n{{"n": 9}}\n')
-        words = ["--append"] if day else []
+        words = ["--append"] if day else ["--chunk-samples", "100"]
         lines = typed(capsys, "split", f"day{day}.jsonl", "s3://corpus/days/", *words, "--scratch-dir", "here", "-q")
         assert not any(lines)
     lines = typed(capsys, "compact", "s3://corpus/days/", "--scratch-dir", "here")
-    assert "joined 6 small chunks into 1; version 4 has 1 chunk" in lines[0]
+    assert "joined 3 small chunks into 1; version 4 has 1 chunk" in lines[0]
     assert lines[-1].split(maxsplit=1) == ["next", "pyloader peek s3://corpus/days"]
     assert "6 samples" in "".join(typed(capsys, "peek", "s3://corpus/days"))
     (line,) = typed(capsys, "split", "s3://corpus/days/", "--discard-stopped", "--scratch-dir", "here")
