@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from real_servers import azurite, moto, seaweedfs
 from store_server import StoreServer
 from store_writers import check_visible_sets, objects_below, put_aside, split_options, without_places
 
 from pyloader import ChunkWriter, compact
 from pyloader.errors import OutputDirError, SplitError, StoreError
+from pyloader.files.stores import open_store
 from pyloader.write import split
 
 ADDRESS, PLACE = "s3://bucket/web", "bucket/web"
@@ -179,3 +181,26 @@ def test_chunks_of_a_killed_writer_are_removed_by_the_next(server):
     with writer(server) as other:
         other.write({"id": 1})
     assert len([name for name in server.objects if "chunk-" in name]) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("server_of", [moto, seaweedfs, azurite], ids=lambda server: server.__name__)
+def test_real_servers_hold_what_a_disk_holds(server_of, server, tmp_path):
+    (tmp_path / "server").mkdir()
+    with server_of(tmp_path / "server") as opened:
+        where = {"storage_options": opened.options, "scratch_dir": "scratch"}
+
+        def held() -> dict[str, Any]:
+            store = open_store(f"{opened.url}/a set/web", storage_options=opened.options)
+            return without_places({stored.name: store.read(stored.name) for stored in store.list()})
+
+        for day in range(3):
+            asked = {"holdout": {"val": 0.2}, "shuffle": True, "append": day > 0}
+            split(f"day{day}.jsonl", f"{opened.url}/a set/web", **where, **asked)
+            split(f"day{day}.jsonl", "there", **asked)
+            assert held() == on_disk("there")
+        compact(f"{opened.url}/a set/web", **where, drop_versions=True)
+        compact("there", drop_versions=True)
+        assert held() == on_disk("there")
+        with pytest.raises(OutputDirError, match="--overwrite, which deletes its"):
+            split("day0.jsonl", f"{opened.url}/a set/web", **where)
