@@ -78,14 +78,14 @@ def fetch_object(store: Store, stored: Stored, file: BinaryIO, terms: FetchTerms
     return f"xxh3:{digest.hexdigest()}"
 
 
-def ask_again(ask: Callable[[], T]) -> T:
+def ask_again(ask: Callable[[], T], *, num_tries: int = _NUM_TRIES, seconds: float = _LONGEST_WAIT_SECONDS) -> T:
     """Return what `ask` answers; it is called up to 4 times within 10 seconds while it fails for what may pass.
 
     Raises:
       StoreError: what it raises.
     """
-    end = time.monotonic() + _LONGEST_WAIT_SECONDS
-    for number in range(1, _NUM_TRIES):
+    end = time.monotonic() + seconds
+    for number in range(1, num_tries):
         try:
             return ask()
         except StoreError as exc:

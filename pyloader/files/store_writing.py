@@ -11,18 +11,22 @@ from pyloader.files.stores import Store
 
 __all__ = ["create_object", "replace_object"]
 
+# A minute: a store that many write to at the same time says now and then that it is busy.
+_patiently = partial(ask_again, num_tries=100, seconds=60.0)
+
 
 def create_object(store: Store, name: str, data: bytes) -> str:
     """Create an object, and return its version; one that is there already must hold the same bytes.
 
-    A request whose answer was lost is made again, and then finds what it has written.
+    A request that fails for what may pass is made again for a minute; one whose answer was lost finds what it has
+    written.
 
     Raises:
       ObjectExistsError: it is there, and holds other bytes.
       StoreError: it cannot be written.
     """
     try:
-        return ask_again(partial(store.create, name, data))
+        return _patiently(partial(store.create, name, data))
     except ObjectExistsError:
         if (version := _version_that_holds(store, name, data)) is None:
             raise
@@ -38,7 +42,7 @@ def replace_object(store: Store, name: str, data: bytes, *, version: str) -> str
       StoreError: it cannot be written.
     """
     try:
-        return ask_again(partial(store.replace, name, data, version=version))
+        return _patiently(partial(store.replace, name, data, version=version))
     except ObjectChangedError:
         if (found := _version_that_holds(store, name, data)) is None:
             raise

@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from pyloader.deliver.engines import CallError, as_finished, opened_engine
 from pyloader.deliver.renewing import renewed
 from pyloader.errors import ObjectExistsError, OutputDirError, SplitError, StoreError
 from pyloader.files import (
@@ -48,6 +49,7 @@ __all__ = ["output_at", "shown_place", "store_chunk"]
 
 _BEGUN = "begun.json"
 _WRITTEN = ("s3", "gs", "az")
+_DELETES = 8  # at the same time
 
 
 class _Begun(msgspec.Struct):
@@ -193,9 +195,8 @@ class _StoredOutput(Output):
 
     def delete_chunks(self, names: Iterable[str]) -> None:
         wanted = set(names)
-        for name in self._objects() if wanted else ():
-            if _chunk_of(name) in wanted:
-                self._delete(name)
+        if wanted:
+            self._delete(name for name in self._objects() if _chunk_of(name) in wanted)
 
     def will_write(self, outputs: Iterable[str]) -> None:
         self._lock.will_write(outputs)
@@ -204,10 +205,11 @@ class _StoredOutput(Output):
     def _remove_gone(self) -> None:
         gone = [name for name in self._begun.objects if not (self.root / name).exists()]
         # The manifests first: what one lists is never half there.
-        for name in sorted(gone, key=lambda name: not name.endswith(MANIFEST_NAME)):
-            self._delete(name)
-            self._begun.digests.pop(name, None)
+        self._delete(name for name in gone if name.endswith(MANIFEST_NAME))
+        self._delete(gone)
         if gone:
+            for name in gone:
+                self._begun.digests.pop(name, None)
             self._begun.objects = {name: held for name, held in self._begun.objects.items() if name not in set(gone)}
             self._write_begun()
 
@@ -316,8 +318,7 @@ class _StoredOutput(Output):
                 self._copy_small(name, stored)
         listed = self._listed(manifests)
         remove(self.root)
-        for name in self._left(objects, listed):
-            self._delete(name)
+        self._delete(self._left(objects, listed))
 
     def _left(self, objects: Mapping[str, Stored], listed: Collection[str]) -> set[str]:
         """Return the objects that are chunks of a split that has not come to its end."""
@@ -342,8 +343,14 @@ class _StoredOutput(Output):
                     hint = "Give up what was begun, and begin again: --discard-stopped"
                     raise OutputDirError(f"{self.shown}/{above}{entry.file}", what, hint)
 
-    def _delete(self, name: str) -> None:
-        ask_again(partial(self._store.delete, name))
+    def _delete(self, names: Iterable[str]) -> None:
+        calls = ((name, (partial(self._store.delete, name),)) for name in names)
+        try:
+            with opened_engine("thread", _DELETES) as engine:
+                for _ in as_finished(engine, ask_again, calls, max_ahead=2 * _DELETES):
+                    pass
+        except CallError as exc:
+            raise exc.error from exc.error.__cause__
 
     def _read_begun(self) -> _Begun | None:
         try:

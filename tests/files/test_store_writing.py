@@ -6,14 +6,14 @@ import pytest
 from store_server import StoreServer
 
 from pyloader.errors import ObjectChangedError, ObjectExistsError, StoreError
-from pyloader.files import fetching
+from pyloader.files import fetching, store_writing
 from pyloader.files.store_writing import create_object, replace_object
 from pyloader.files.stores import MemoryStore, Store, open_store
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(fetching, "_FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(fetching, "_FIRST_WAIT_SECONDS", 0.0001)
     with StoreServer() as server:
         yield server
 
@@ -52,7 +52,14 @@ def test_what_others_wrote_stays(other):
     assert store.read("a") == other
 
 
-def test_a_server_that_stays_busy_is_an_error(server, store):
+def test_a_server_that_is_busy_for_a_while_is_waited_for(server, store):
+    fault = server.add_fault("*", status=503, times=8)
+    create_object(store, "a", b"bytes")
+    assert fault.used == 8
+
+
+def test_a_server_that_stays_busy_is_an_error(server, store, monkeypatch):
+    monkeypatch.setattr(store_writing, "_patiently", fetching.ask_again)
     server.add_fault("*", status=503, times=None)
     with pytest.raises(StoreError, match="the server answered 503"):
         create_object(store, "a", b"bytes")

@@ -76,6 +76,7 @@ def test_arrays_are_written_as_to_a_disk(server, asked):
     assert in_store(server) == on_disk("there")
 
 
+@pytest.mark.slow
 def test_workers_in_other_processes_write_the_same(server, options):
     split("dump.jsonl", ADDRESS, **{**options, "engine": "process", "workers": 2})
     split("dump.jsonl", "there", chunk_bytes=4000)
@@ -125,10 +126,24 @@ def test_a_chunk_that_was_lost_is_written_again_and_no_other(server, options):
 
 
 @pytest.mark.parametrize(
-    ("name", "number", "num_left"),
-    [("*/.split/lease", 0, 8), ("*/chunk-*", 3, 5), ("*/.inputs.jsonl", 0, 0), ("*/manifest.json", 0, 0)],
+    ("name", "number", "num_left", "is_done"),
+    [
+        ("*/chunk-*", 3, 5, True),
+        ("*/manifest.json", 0, 0, False),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in [
+                ("*/.split/lease", 0, 8, True),
+                ("*/.split/lease", 1, 8, True),
+                ("*/chunk-*", 0, 8, False),
+                ("*/.split/complete", 0, 0, False),
+                ("*/.split/complete", 0, 0, True),
+                ("*/.inputs.jsonl", 0, 0, True),
+                ("*/manifest.json", 0, 0, True),
+            ]
+        ),
+    ],
 )
-@pytest.mark.parametrize("is_done", [True, False])
 def test_after_a_kill_the_same_command_ends_with_the_same_bytes(server, options, name, number, num_left, is_done):
     where = Path("scratch").absolute()
     asked = {**options, "scratch_dir": str(where)}
@@ -143,7 +158,7 @@ def test_after_a_kill_the_same_command_ends_with_the_same_bytes(server, options,
     assert not put_aside(where)
 
 
-@pytest.mark.parametrize("name", ["*/chunk-00003*", "*/manifest.json"])
+@pytest.mark.parametrize("name", ["*/chunk-00003*", pytest.param("*/manifest.json", marks=pytest.mark.slow)])
 def test_after_a_kill_another_machine_ends_it_and_what_is_here_counts_no_more(server, options, name):
     here = Path("scratch").absolute()
     asked = {**options, "scratch_dir": str(here)}
