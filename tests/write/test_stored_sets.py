@@ -48,7 +48,7 @@ def in_store(server: StoreServer, place: str = PLACE) -> dict[str, Any]:
     return without_places(objects_below(server, place))
 
 
-@pytest.mark.parametrize("asked", [{}, {"holdout": {"val": 0.2}}, {"unique": "id"}], ids=["one", "held out", "unique"])
+@pytest.mark.parametrize("asked", [{"holdout": {"val": 0.2}}, {"unique": "id"}], ids=["held out", "unique"])
 def test_a_set_grows_as_on_a_disk(server, at_store, asked):
     for day in range(3):
         split(f"day{day}.jsonl", ADDRESS, **at_store, **asked, append=day > 0)
@@ -91,7 +91,14 @@ def test_an_append_that_was_stopped_is_gone_on_with_and_what_is_there_stays_read
     assert in_store(server) == on_disk("there")
 
 
-@pytest.mark.parametrize("asked", [{}, {"holdout": {"val": 0.3}}, {"output_format": "parquet"}], ids=str)
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"holdout": {"val": 0.3}},
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ({}, {"output_format": "parquet"})),
+    ],
+    ids=str,
+)
 def test_small_chunks_are_joined_as_on_a_disk(server, at_store, asked):
     for day in range(5):
         split(f"day{day}.jsonl", ADDRESS, **at_store, **asked, append=day > 0)
