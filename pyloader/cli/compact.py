@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pyloader.cli.addresses import refuse_address
 from pyloader.cli.main import GOOD
 from pyloader.cli.screens import as_block, as_json, counted, one_line
 from pyloader.options import format_bytes
@@ -23,13 +22,19 @@ def add_parser(subparsers: Any) -> None:
         description="Join chunks of less than half of the set's size, as a new version. The old chunks stay, "
         "so that states of earlier versions can be loaded, until --drop-versions.",
     )
-    parser.add_argument("directory", metavar="DIR", help="a set of chunks, or one with several of them (train/, val/)")
+    parser.add_argument(
+        "directory", metavar="DIR", help="a set of chunks, or one with several of them (train/, val/); or an address"
+    )
     parser.add_argument(
         "--drop-versions",
         action="store_true",
         help="end the versions that list chunks which the newest does not, and delete these chunks",
     )
     parser.add_argument("--workers", metavar="N", type=int, help="tasks at once (the processors of this machine)")
+    parser.add_argument(
+        "--scratch-dir", metavar="DIR", help="where chunks of a store lie meanwhile (~/.cache/pyloader/writing)"
+    )
+    parser.add_argument("--take-over", action="store_true", help="as pyloader split --take-over")
     parser.add_argument("--json", action="store_true", help="what was done, as JSON: a list with each set")
     parser.add_argument("-q", "--quiet", action="store_true", help="no bar, and nothing to say when all is well")
     parser.set_defaults(func=run)
@@ -39,11 +44,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Compact, and show what was done."""
     if arguments.workers is not None and arguments.workers < 1:
         raise ValueError(f"--workers must be at least 1, got {arguments.workers}")
-    refuse_address(arguments.directory, instead="Compact a copy on a disk, and put it at an address of its own")
     reports = compact(
         arguments.directory,
         drop_versions=arguments.drop_versions,
         workers=arguments.workers,
+        take_over=arguments.take_over,
+        scratch_dir=arguments.scratch_dir,
         progress=not arguments.quiet,
     )
     if arguments.json:

@@ -46,6 +46,7 @@ _EXAMPLES = """examples:
   zcat dump.jsonl.gz | pyloader split - chunks/ --from jsonl
   pyloader split dump.jsonl tokens/ --encode mypackage.text:Tokens --where mypackage.text:is_long
   pyloader split 'days/*.jsonl' chunks/ --append
+  pyloader split dump.jsonl s3://bucket/chunks/ --shuffle
   pyloader split chunks/ --discard-stopped
 
 A run that was stopped goes on when the same command is given again; --discard-stopped gives up what it began.  Once it
@@ -67,7 +68,7 @@ def add_parser(subparsers: Any) -> None:
         metavar="INPUT... OUTPUT_DIR",
         help="files (plain, .gz, .zst, .xz, .bz2), 'globs', addresses of stores (objects, prefixes, 'globs'), - for "
         "standard input, COLUMN=FILE.npy for each column, or a folder of images, whose folders are their labels; last, "
-        "the directory for the chunks",
+        "the directory for the chunks, or an address (s3://bucket/chunks/)",
     )
     sizes = parser.add_argument_group("how large (64 MiB before compression, but at least 16 chunks)")
     size = sizes.add_mutually_exclusive_group()
@@ -155,7 +156,11 @@ def add_parser(subparsers: Any) -> None:
         help="where they run; the bytes are the same (processes for a large dump, else threads)",
     )
     how.add_argument("--address", metavar="A", help="of a running Ray cluster, for --engine ray: auto")
-    how.add_argument("--scratch-dir", metavar="DIR", help="where rows are put aside meanwhile (below OUTPUT_DIR)")
+    how.add_argument(
+        "--scratch-dir",
+        metavar="DIR",
+        help="where rows are put aside meanwhile (below OUTPUT_DIR; for a store ~/.cache/pyloader/writing)",
+    )
     there = how.add_mutually_exclusive_group()
     there.add_argument("--overwrite", action="store_true", help="delete the chunks that are in OUTPUT_DIR first")
     there.add_argument(
@@ -168,6 +173,11 @@ def add_parser(subparsers: Any) -> None:
         help="first give up what a stopped split has begun in OUTPUT_DIR (alone: pyloader split OUTPUT_DIR "
         "--discard-stopped); chunks that a manifest lists stay",
     )
+    how.add_argument(
+        "--take-over",
+        action="store_true",
+        help="in a store: give up, too, what a writer of another command began, which has been silent for a minute",
+    )
     how.add_argument("--json", action="store_true", help="what was made, as JSON on standard output")
     how.add_argument("-q", "--quiet", action="store_true", help="no bar, and nothing to say when all is well")
 
@@ -175,7 +185,7 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Split, and show what was made."""
     if arguments.discard_stopped and len(arguments.places) == 1:
-        return _discard(arguments.places[0], quiet=arguments.quiet)
+        return _discard(arguments.places[0], arguments.scratch_dir, quiet=arguments.quiet)
     inputs, output_dir = _places(arguments.places)
     for option, typed in (("--encode", arguments.encode), ("--where", arguments.where)):
         if typed is not None:
@@ -201,8 +211,8 @@ def run(arguments: argparse.Namespace) -> int:
     return GOOD
 
 
-def _discard(output_dir: str, *, quiet: bool) -> int:
-    command = discard_stopped(output_dir)
+def _discard(output_dir: str, scratch_dir: str | None, *, quiet: bool) -> int:
+    command = discard_stopped(output_dir, scratch_dir=scratch_dir)
     if not quiet:
         gave_up = f"gave up the split that was stopped here: {one_line(command)}"
         print(as_block([(output_dir, gave_up if command else "nothing to give up: no split was stopped here")]))

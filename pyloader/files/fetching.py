@@ -147,14 +147,14 @@ def _told(exc: StoreError, num_tries: int, begun: float, received: int, wanted: 
     return type(exc)(exc.path, what, exc.hint, status=exc.status, may_pass=exc.may_pass)
 
 
-def ask_again(ask: Callable[[], T]) -> T:
+def ask_again(ask: Callable[[], T], *, num_tries: int = _NUM_TRIES, seconds: float = _LONGEST_WAIT_SECONDS) -> T:
     """Return what `ask` answers; it is called up to 4 times within 10 seconds while it fails for what may pass.
 
     Raises:
       StoreError: what it raises.
     """
-    end = time.monotonic() + _LONGEST_WAIT_SECONDS
-    for number in range(1, _NUM_TRIES):
+    end = time.monotonic() + seconds
+    for number in range(1, num_tries):
         try:
             return ask()
         except StoreError as exc:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pyarrow
@@ -29,6 +29,8 @@ def write_chunks(
     format: str | None = None,
     chunk_samples: int | None = None,
     chunk_bytes: int | str = "64MiB",
+    storage_options: Mapping[str, Any] | None = None,
+    scratch_dir: str | os.PathLike[str] | None = None,
 ) -> int:
     """Write the rows of a Ray dataset as chunks with a manifest, by tasks on all nodes.
 
@@ -38,11 +40,14 @@ def write_chunks(
 
     Args:
       ray_dataset: A `ray.data.Dataset`.
-      where: A directory without chunks, which all nodes see under the same name.
+      where: A directory without chunks, which all nodes see under the same name, or an address of a store.
       format: One of pyloader.write.FORMATS; None is "columns" when the columns are arrays, "parquet" when there are
         bytes, or arrays of other numbers than int64, float64 and bool beside text, and "jsonl.zst" otherwise.
       chunk_samples: Samples of a chunk, at most; None goes by bytes.
       chunk_bytes: Bytes of a chunk before compression, at most; one larger sample is a chunk of its own.
+      storage_options: Of the store, as DataLoader has them.
+      scratch_dir: For a store: where chunks lie before they go there, a directory that all nodes see under the same
+        name; None is ~/.cache/pyloader/writing.
 
     Returns:
       How many samples were written.
@@ -54,7 +59,7 @@ def write_chunks(
     """
     by_bytes = parse_bytes(chunk_bytes) if chunk_samples is None else None
     sizes = ChunkSizes(chunk_bytes=by_bytes, chunk_samples=chunk_samples)
-    with ChunkCollector(where, format=format) as collector:
+    with ChunkCollector(where, format=format, storage_options=storage_options, scratch_dir=scratch_dir) as collector:
         try:
             ray_dataset.write_datasink(ChunkSink(collector, format=format, sizes=sizes))
         except RayTaskError as exc:

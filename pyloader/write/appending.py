@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from pyloader.files import INPUTS_NAME, origins_of, write_whole
 from pyloader.write.beginning import check_can_be_added_to, chunk_sets
@@ -48,7 +47,7 @@ def what_to_take(request: Request, *, overwrite: bool) -> Taking:
     Raises:
       SplitError: an input is missing, or has changed since it was taken in; or the directory holds something else.
     """
-    root = Path(request.output_dir)
+    root = request.root
     finish_placing(root)
     found = {} if overwrite else chunk_sets(root)
     known = read_known_inputs(root, found)
@@ -62,7 +61,7 @@ def what_to_take(request: Request, *, overwrite: bool) -> Taking:
     is_ours = all(fingerprint in {origin.fingerprint for origin in origins_of(manifest)} for manifest in found.values())
     if is_ours or not groups:
         return everything
-    new = new_inputs(root, known, groups)
+    new = new_inputs(None if request.place else root, known, groups, shown=str(root))
     known = [*known, *new.aliases]
     if not new.num_known:
         return replace(everything, known=known)

@@ -83,7 +83,7 @@ def begin(
     Raises:
       OutputDirError: the directory holds something else, or there is not enough free space.
     """
-    root = Path(request.output_dir)
+    root = request.root
     finish_placing(root)
     fingerprint = request.fingerprint(inputs.files)
     stopped, found = job.load(), chunk_sets(root)
@@ -109,7 +109,8 @@ def begin(
         terms.data_version = max([terms.data_version, *(version_of_chunk(entry.file) for entry in chunks.entries)])
         terms.sizes = terms.sizes or chunks.origin.sizes
     if ours:
-        if not inputs.is_standard_input and all(_are_whole(root, chunks) for chunks in ours):
+        is_stored = request.place is not None
+        if not inputs.is_standard_input and all(_are_whole(root, chunks, is_stored=is_stored) for chunks in ours):
             return None
         if any(not chunks.origin.content.startswith(CONTENT_RULE) for chunks in ours):
             raise made_by_an_earlier_version(root, found)
@@ -280,9 +281,9 @@ def _first_index(chunks: _OurChunks) -> int:
     return (index_of_chunk(chunks.entries[0].file) if chunks.entries else None) or 0
 
 
-def _are_whole(root: Path, chunks: _OurChunks) -> bool:
+def _are_whole(root: Path, chunks: _OurChunks, *, is_stored: bool) -> bool:
     directory = output_directory(root, chunks.output)
-    return all(is_whole(directory, entry) for entry in chunks.entries)
+    return all(is_whole(directory, entry, is_stored=is_stored) for entry in chunks.entries)
 
 
 def _holdout_rule(found: Mapping[str, Manifest]) -> int:
@@ -312,7 +313,7 @@ def check_can_be_added_to(root: Path, found: Mapping[str, Manifest], request: Re
 
 
 def _check_free_space(root: Path, request: Request, raw_bytes: int, *, puts_all_aside: bool) -> None:
-    chunks = raw_bytes // 4  # about, packed
+    chunks = 0 if request.place else raw_bytes // 4  # about, packed; to a store they go one by one
     rows = 0 if not puts_all_aside else raw_bytes * (2 if request.shuffle and len(fan_outs(raw_bytes)) > 1 else 1)
     if request.scratch_dir is not None:
         _check_room(check_scratch(request.scratch_dir), rows, "putting the rows aside")

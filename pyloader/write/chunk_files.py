@@ -198,7 +198,9 @@ def _origins(
     return [msgspec.to_builtins(origin) for origin in (*origins, last)]
 
 
-def is_whole(directory: Path, entry: ChunkEntry) -> bool:
-    """Tell whether a chunk is as its entry says, to the last bit."""
+def is_whole(directory: Path, entry: ChunkEntry, *, is_stored: bool) -> bool:
+    """Tell whether a chunk is as its entry says, to the last bit; of one in a store only the size is looked at."""
     path = directory / entry.source
+    if is_stored:
+        return path.exists() and chunk_bytes(path) == entry.num_bytes
     return path.exists() and not byte_difference(path, entry)

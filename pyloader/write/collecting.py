@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -89,12 +90,21 @@ class ChunkCollector(ChunkWriter):
             collector.collect([write_apart(blocks, collector.made, ...), ...])
 
     Args:
-      directory: Where the chunks go; made when missing.
+      directory: Where the chunks go, as ChunkWriter has it.
       format: One of FORMATS, or None, as ChunkWriter has it.
+      storage_options: As ChunkWriter has it.
+      scratch_dir: As ChunkWriter has it; the tasks see it under the same name.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], *, format: str | None = None) -> None:
-        super().__init__(directory, format=format)
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        format: str | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+        scratch_dir: str | os.PathLike[str] | None = None,
+    ) -> None:
+        super().__init__(directory, format=format, storage_options=storage_options, scratch_dir=scratch_dir)
         self.made = self._job.made.absolute()
         self.made.mkdir(parents=True)
 
@@ -113,6 +123,8 @@ class ChunkCollector(ChunkWriter):
                 name = chunk_name(len(self._entries), task.layout.format, self._version)
                 names.append(("", name, entry.file))
                 self._entries.append(msgspec.structs.replace(entry, file=name))
+        for _, name, file in names:
+            self._output.put_chunk(self.made / file, name)
         self._job.name_chunks(names)
 
     def _join(self, layout: Layout) -> None:
@@ -131,10 +143,10 @@ class ChunkCollector(ChunkWriter):
                 what = f"was given {name!r} as {' and '.join(sorted(mine.kinds[name]))}, which no column holds."
                 raise SplitError(f"{self._directory}/", what, "Cast the blocks to one schema")
 
-    def _undo(self) -> None:
+    def _undo(self, exc: BaseException) -> None:
         if self.made.is_dir():  # a task that still runs finds no directory, and what is removed stays so
             os.rename(self.made, self.made.with_name("rows-ended"))
-        super()._undo()
+        super()._undo(exc)
 
 
 def _described(layout: Layout) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,18 +31,20 @@ from pyloader.files import (
     read_versions,
     write_whole,
 )
+from pyloader.files.store_lock import Takes
 from pyloader.machine.limits import num_processors
 from pyloader.write.beginning import begin, chunk_sets, places_to_lock
 from pyloader.write.choosing import first_layout
 from pyloader.write.inputs import InputNames, find_inputs
 from pyloader.write.job import Job
+from pyloader.write.outputs import Output, OutputBelow
 from pyloader.write.placing import finish_placing
 from pyloader.write.preparing import is_settled_at_the_end
-from pyloader.write.refusals import check_is_path
 from pyloader.write.removing import index_of_chunk, output_directory, remove_own
 from pyloader.write.request import Request
 from pyloader.write.set_chunks import format_in_set, said_sizes, sizes_in_set
 from pyloader.write.sizes import ChunkSizes
+from pyloader.write.stored_outputs import output_at, shown_place
 from pyloader.write.workers import Workers
 
 __all__ = ["CompactReport", "compact"]
@@ -88,6 +90,9 @@ def compact(
     *,
     drop_versions: bool = False,
     workers: int | None = None,
+    take_over: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
+    scratch_dir: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> tuple[CompactReport, ...]:
     """Join the small chunks of each set in a directory into chunks of the set's size, as a new version of the set.
@@ -96,9 +101,13 @@ def compact(
     that was killed goes on when it is started again, and what is there can be loaded at any moment.
 
     Args:
-      directory: A set of chunks, or one with several of them (train/, val/).
+      directory: A set of chunks, or one with several of them (train/, val/); or the address of one in a store.
       drop_versions: Whether versions end that list chunks which the newest does not; these are deleted.
       workers: How many tasks run at once; None is the number of processors that this process may use.
+      take_over: As `split` has it.
+      storage_options: Of the store, as DataLoader has them.
+      scratch_dir: Where chunks of a store lie meanwhile, the small ones and the joined; None is
+        ~/.cache/pyloader/writing.
       progress: Whether to show a bar, on stderr, when that is a terminal.
 
     Returns:
@@ -108,46 +117,54 @@ def compact(
       SplitError: there is no set, its chunks were not written by pyloader or cannot be joined, another process writes
         there, or the disk is full.
     """
-    check_is_path(directory)
-    root = Path(directory)
-    if not root.is_dir():
-        raise OutputDirError(str(root), "is no directory of chunks.", "Name another")
-    with locked(places_to_lock(root, ())):
-        finish_placing(root)
-        if not (sets := chunk_sets(root)):
-            raise OutputDirError(f"{root}/", f"holds no {MANIFEST_NAME}.", "Name a directory that was split into")
-        reports = []
-        for output in sets:
-            place = output_directory(root, output)
-            joined = _joined(place, Workers(None, workers or num_processors()), show=progress)
-            reports.append(_report(place, joined, _dropped(place) if drop_versions else _Dropped()))
+    typed = shlex.join(["pyloader", "compact", os.path.join(shown_place(directory), "")])
+    with output_at(
+        directory, command=typed, storage_options=storage_options, scratch_dir=scratch_dir,
+        takes=Takes(stopped=take_over, silent=take_over),
+    ) as there:  # fmt: skip
+        root = there.root
+        if not root.is_dir():
+            raise OutputDirError(str(root), "is no directory of chunks.", "Name another")
+        with locked(places_to_lock(root, ())):
+            finish_placing(root)
+            if not (sets := chunk_sets(root)):
+                raise OutputDirError(f"{root}/", f"holds no {MANIFEST_NAME}.", "Name a directory that was split into")
+            reports = []
+            for output in sets:
+                place, below = output_directory(root, output), OutputBelow(there, output)
+                joined = _joined(place, below, Workers(None, workers or num_processors()), show=progress)
+                dropped = _dropped(place) if drop_versions else _Dropped()
+                reports.append(_report(place, below.shown, joined, dropped))
+        there.publish()
         return tuple(reports)
 
 
-def _joined(place: Path, workers: Workers, *, show: bool) -> tuple[int, int]:
+def _joined(place: Path, output: Output, workers: Workers, *, show: bool) -> tuple[int, int]:
     """Join the small chunks of a set; return how many, and into how many."""
     finish_placing(place)
     _delete_leaving(place)
-    manifest, job = read_manifest(place / MANIFEST_NAME), Job(place)
+    manifest, job = read_manifest(place / MANIFEST_NAME), Job(place, output)
     said = said_sizes(manifest)
     sizes = sizes_in_set(said, manifest.chunks)
     small = [entry for entry in manifest.chunks if not sizes.are_half_full(entry.num_samples, _raw_bytes(entry))]
     if len(small) < 2 or _num_full(sizes, small) >= len(small):
         return 0, 0
     name = _format_of(place, manifest)
+    output.fetch(entry.file for entry in small)
     request = Request(
         inputs=_names(place, small, name),
-        output_dir=str(place),
+        output_dir=output.shown,
         input_format=_INPUTS[name] if name != "columns" else None,
         output_format=name,
         append=True,
-    )
+    ).at(output)
     found = find_inputs(request.inputs, input_format=request.input_format)
     layout = first_layout(request, found)
     waits = is_settled_at_the_end(found.format, layout, is_encoded=False)
-    typed = shlex.join(["pyloader", "compact", os.path.join(place, "")])
+    typed = shlex.join(["pyloader", "compact", os.path.join(output.shown, "")])
     terms = begin(request, found, job, typed=typed, waits=waits, joined={entry.file for entry in small})
     assert terms is not None
+    output.will_write([""])
     num_written = workers.carry_out(request, found, job, terms, layout, waits=waits, show=show, known=None)
     return len(small), num_written
 
@@ -241,11 +258,11 @@ def _delete_leaving(place: Path) -> _Dropped:
     return _Dropped((), len(there), num_bytes)
 
 
-def _report(place: Path, joined: tuple[int, int], dropped: _Dropped) -> CompactReport:
+def _report(place: Path, shown: str, joined: tuple[int, int], dropped: _Dropped) -> CompactReport:
     manifest = read_manifest(place / MANIFEST_NAME)
     kept = kept_chunks(place) - {entry.source for entry in manifest.chunks}
     return CompactReport(
-        directory=str(place),
+        directory=shown,
         version=manifest.version_number,
         num_joined=joined[0],
         num_written=joined[1],

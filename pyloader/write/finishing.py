@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 import xxhash
@@ -52,11 +51,11 @@ class Finish:
     ) -> None:
         self._labels, self._earlier = list(labels), earlier
         self._request, self._job, self._terms, self._learnt = request, job, terms, learnt
-        self._receipts, self._root = receipts, Path(request.output_dir)
+        self._receipts, self._root = receipts, request.root
         self._form = Preparation(learnt, request, input_format, go_past).written_form()
 
-    def manifests(self, tasks: dict[str, list[ChunkTask]]) -> tuple[dict[str, Manifest], set[str]]:
-        """Give the chunks their last names; return the manifests, and the files of tasks that were named.
+    def manifests(self, tasks: dict[str, list[ChunkTask]]) -> tuple[dict[str, Manifest], list[tuple[str, str, str]]]:
+        """Return the manifests, and the chunks' last names: (output, last name, name of the file that a task made).
 
         Args:
           tasks: Output -> the tasks of the chunks that were gathered.
@@ -86,15 +85,15 @@ class Finish:
         listed_all = itertools.chain.from_iterable([*entries.values(), *self._terms.kept.values()])
         total = sum(entry.num_samples for entry in listed_all)
         manifests = {output: self._manifest(output, of_output, total) for output, of_output in entries.items()}
-        self._job.name_chunks(names)
-        return manifests, {file for _, _, file in names}
+        return manifests, names
 
     def _mending(
         self, output: str, made: Sequence[tuple[ChunkEntry | None, str]], listed: Sequence[ChunkEntry]
     ) -> list[tuple[ChunkEntry, str]]:
         """Return those of the chunks that take the place of damaged ones, which must be what the manifest lists."""
         directory = output_directory(self._root, output)
-        damaged = [not is_whole(directory, entry) for entry in listed]
+        is_stored = self._request.place is not None
+        damaged = [not is_whole(directory, entry, is_stored=is_stored) for entry in listed]
         is_same = len(made) == len(listed) and all(
             entry == expected or not wanted for (entry, _), expected, wanted in zip(made, listed, damaged, strict=True)
         )

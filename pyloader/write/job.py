@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -19,6 +19,7 @@ import msgspec
 from pyloader.errors import SplitError
 from pyloader.files import STAGING_NAME, ChunkEntry, chunk_bytes
 from pyloader.files.atomic import remove, sync, sync_in_place, written_whole
+from pyloader.write.outputs import Output
 from pyloader.write.placing import staged_chunks
 from pyloader.write.receipts import (
     KeysReceipt,
@@ -26,6 +27,7 @@ from pyloader.write.receipts import (
     ReadReceipt,
     Receipt,
     RoundReceipt,
+    StoredReceipt,
     UnitReceipt,
     chunks_in,
     files_in,
@@ -33,6 +35,7 @@ from pyloader.write.receipts import (
 )
 from pyloader.write.removing import FAILED, check_staging, index_of_chunk, output_directory, remove_staging
 from pyloader.write.scratch import begin_scratch, scratch_of
+from pyloader.write.sparse_files import without_bytes
 
 __all__ = ["CONTENT_RULE", "Job", "Terms"]
 
@@ -88,14 +91,19 @@ class Terms(msgspec.Struct, kw_only=True):
 class Job:
     """The directory OUTPUT_DIR/.split.
 
+    Args:
+      output_dir: The directory.
+      output: Where the chunks go; None is that directory.
+
     Attributes:
       receipts: Name of a task -> what came of it.
       has_failed: Whether that split ended by itself, with an error, and not by a kill: then the same command goes on
         with it, and any other takes its place.
     """
 
-    def __init__(self, output_dir: Path) -> None:
+    def __init__(self, output_dir: Path, output: Output | None = None) -> None:
         self._root, self.directory = output_dir, output_dir / STAGING_NAME
+        self._output = output or Output(output_dir, str(output_dir))
         self.receipts: dict[str, Receipt] = {}
         self._digests: dict[str, str] = {}  # of units whose files are gone: their chunks may be there
         self.has_failed = False
@@ -155,11 +163,18 @@ class Job:
     def _load_receipts(self) -> None:
         """Take the receipts whose files are there; where those of a unit are not, the dump has to be read again."""
         latest = {receipt.name: receipt for receipt in self._lines()}
-        there = {name: self._is_there(receipt) for name, receipt in latest.items()}
+        stored = {found.file: found.last for found in latest.values() if isinstance(found, StoredReceipt)}
+        there = {name: self._is_there(receipt, stored) for name, receipt in latest.items()}
         rounds = max((found.level for found in latest.values() if isinstance(found, RoundReceipt)), default=0)
         if any(level_of(found) == rounds and not there[name] for name, found in latest.items()):
             rounds = 0
         self.receipts = {name: found for name, found in latest.items() if there[name] or 0 <= level_of(found) < rounds}
+        made = self.chunk_files()
+        self.receipts = {
+            name: found
+            for name, found in self.receipts.items()
+            if not isinstance(found, StoredReceipt) or (self._output.place is not None and found.file in made)
+        }
         gone = [found for name, found in latest.items() if name not in self.receipts and isinstance(found, UnitReceipt)]
         self._digests = {receipt.name: receipt.digest for receipt in gone}
         if gone or any(isinstance(found, KeysReceipt) for name, found in latest.items() if name not in self.receipts):
@@ -184,6 +199,8 @@ class Job:
         self.made.mkdir(exist_ok=True)
         if not self.aside.is_dir():
             begin_scratch(self.directory, scratch_dir)
+        for file in self.stored():
+            without_bytes(self.made / file)
         known = {file for receipt in self.receipts.values() for file in files_in(receipt)}
         for path in (*self.made.iterdir(), *(self.aside.iterdir() if self.aside != self.made else ())):
             if path.name not in known:
@@ -214,6 +231,8 @@ class Job:
             file.flush()
             os.fsync(file.fileno())
         self.receipts[receipt.name] = receipt
+        if isinstance(receipt, StoredReceipt):
+            without_bytes(self.made / receipt.file)
 
     def end_round(self, level: int) -> None:
         """Note that all rows were put aside in a later round, and remove what they were put aside in before."""
@@ -228,8 +247,17 @@ class Job:
         """Return the files of all finished chunks, as tasks have named them."""
         return {entry.file for receipt in self.receipts.values() for entry in chunks_in(receipt)}
 
+    def stored(self) -> dict[str, str]:
+        """Return the finished chunks that are in the store: the file that a task made -> the name there."""
+        return {found.file: found.last for found in self.receipts.values() if isinstance(found, StoredReceipt)}
+
+    def give_up_stored(self, names: Iterable[str]) -> None:
+        """Remove chunks from the store, whoever has put them there."""
+        self._output.delete_chunks(names)
+
     def end(self) -> None:
         """Give up what has not been put in its place."""
+        self._output.delete_chunks(self.stored().values())
         remove_staging(self.directory)
         self.receipts = {}
 
@@ -256,8 +284,8 @@ class Job:
                 os.replace(self.staged(output) / last, self.made / made)
         path.unlink()
 
-    def _is_there(self, receipt: Receipt) -> bool:
-        """Tell whether the files of a task are there, whole as far as their sizes tell."""
+    def _is_there(self, receipt: Receipt, stored: Mapping[str, str]) -> bool:
+        """Tell whether the files of a task are there, or `stored`, whole as far as their sizes tell."""
         sizes = [(self.made, entry.file, entry.num_bytes) for entry in chunks_in(receipt)]
         if isinstance(receipt, UnitReceipt | RangeReceipt) and receipt.file:
             sizes.append((self.aside, receipt.file, receipt.file_bytes))
@@ -265,7 +293,13 @@ class Job:
             sizes += [(self.made, file, size) for file, size in receipt.files.items()]
         if odd := [file for _, file, _ in sizes if not _MADE.fullmatch(file)]:
             raise SplitError(str(self._journal), f"names {odd[0]}, as no task names a file.", self._give_up())
-        return all((place / file).exists() and chunk_bytes(place / file) == size for place, file, size in sizes)
+        for place, file, size in sizes:
+            last = stored.get(file)
+            if not (place / file).exists() or (last is None and chunk_bytes(place / file) != size):
+                return False
+            if last is not None and not self._output.has_chunk(last, size):
+                return False
+        return True
 
     def _give_up(self) -> str:
         return f"Give up what was begun: pyloader split {self._root}/ --discard-stopped"

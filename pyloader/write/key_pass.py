@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 from pyloader.deliver.engines import Engine, as_finished
@@ -36,7 +35,7 @@ class KeyPass:
 
     def __init__(self, request: Request, job: Job, terms: Terms) -> None:
         self._columns, self._job, self._part = request.unique or (), job, terms.fingerprint
-        self._root = Path(request.output_dir)
+        self._root = request.root
         self._place = output_directory(self._root, request.outputs[0])
 
     def earlier(self) -> list[str]:

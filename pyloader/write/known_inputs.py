@@ -103,8 +103,8 @@ def encode_inputs(known: Iterable[KnownInput]) -> bytes:
     return b"".join(msgspec.json.encode(line) + b"\n" for line in known)
 
 
-def known_input(root: Path, file: InputFile, version: int, parts: Sequence[str] = ()) -> KnownInput:
-    """Return the line of a file that a version takes in, with the digests of its parts."""
+def known_input(root: Path | None, file: InputFile, version: int, parts: Sequence[str] = ()) -> KnownInput:
+    """Return the line of a file that a version takes in, with the digests of its parts; `root` as for `new_inputs`."""
     return KnownInput(
         version=version,
         path=_listed_path(root, file.path),
@@ -117,10 +117,18 @@ def known_input(root: Path, file: InputFile, version: int, parts: Sequence[str] 
     )
 
 
-def new_inputs(root: Path, known: Sequence[KnownInput], groups: Iterable[tuple[InputFile, ...]]) -> NewInputs:
+def new_inputs(
+    root: Path | None, known: Sequence[KnownInput], groups: Iterable[tuple[InputFile, ...]], *, shown: str
+) -> NewInputs:
     """Return which inputs are new: nothing is read of one that has the name, size and time of a known one.
 
     What has the size of a known one, under another name or time, is read, and is known where its digest is.
+
+    Args:
+      root: The directory that paths in the list are relative to; None where it lies in a store, and paths are whole.
+      known: The list.
+      groups: The inputs; the files of a group have the same rows.
+      shown: What the set is called.
 
     Raises:
       SplitError: a file has other content than when it was taken in under the same name; or one of several that belong
@@ -133,7 +141,7 @@ def new_inputs(root: Path, known: Sequence[KnownInput], groups: Iterable[tuple[I
         by_size.setdefault((line.column, line.num_bytes), []).append(line)
     new, aliases, num_known, before = [], [], 0, set(known)
     for group in groups:
-        found = [_known_as(root, file, by_path, by_size) for file in group]
+        found = [_known_as(root, shown, file, by_path, by_size) for file in group]
         lines = [line for line in found if line is not None]
         if len(lines) == len(group) and len({line.version for line in lines}) == 1:
             num_known += 1
@@ -150,7 +158,8 @@ def new_inputs(root: Path, known: Sequence[KnownInput], groups: Iterable[tuple[I
 
 
 def _known_as(
-    root: Path,
+    root: Path | None,
+    shown: str,
     file: InputFile,
     by_path: Mapping[tuple[str, str], Sequence[KnownInput]],
     by_size: Mapping[tuple[str, int], Sequence[KnownInput]],
@@ -173,13 +182,13 @@ def _known_as(
                 line, path=here.path, modified_ns=here.modified_ns, object_version=here.object_version
             )
     if same_name:
-        raise _changed(root, file, here, same_name[-1])
+        raise _changed(shown, file, here, same_name[-1])
     return None
 
 
-def _changed(root: Path, file: InputFile, here: KnownInput, before: KnownInput) -> SplitError:
+def _changed(shown: str, file: InputFile, here: KnownInput, before: KnownInput) -> SplitError:
     times = [_shown_state(line) for line in (before, here)]
-    what = f"is not what version {before.version} of {root}/ took in under this name: "
+    what = f"is not what version {before.version} of {shown}/ took in under this name: "
     what += f"that had {before.num_bytes:,} bytes, of {times[0]}; this has {here.num_bytes:,}, of {times[1]}."
     remedy = "Put what is new into a file of another name; or name this one alone, and take it whole: --again"
     return SplitError(file.path, what, remedy)
@@ -195,9 +204,11 @@ def _shown_state(line: KnownInput) -> str:
     return f"{datetime.fromtimestamp(line.modified_ns / 1e9):%Y-%m-%d %H:%M:%S}"
 
 
-def _listed_path(root: Path, path: str) -> str:
+def _listed_path(root: Path | None, path: str) -> str:
     if store_scheme(path):
         return utf8_name(path)
+    if root is None:
+        return utf8_name(os.path.abspath(path))
     whole, directory = os.path.abspath(path), os.path.abspath(root)
     shares = os.path.commonpath([whole, directory]) != os.path.sep
     return utf8_name(os.path.relpath(whole, directory) if shares else whole)

@@ -18,6 +18,7 @@ __all__ = [
     "ReadReceipt",
     "Receipt",
     "RoundReceipt",
+    "StoredReceipt",
     "UnitReceipt",
     "chunks_in",
     "files_in",
@@ -118,6 +119,20 @@ class RangeReceipt(msgspec.Struct, kw_only=True, tag="range"):
     file_bytes: int
 
 
+class StoredReceipt(msgspec.Struct, kw_only=True, tag="stored"):
+    """A chunk is in the store, under its last name; on this disk a sparse file is left.
+
+    Attributes:
+      name: The task's.
+      file: The file that a task made.
+      last: What the chunk is called in the store.
+    """
+
+    name: str
+    file: str
+    last: str
+
+
 class ReadReceipt(msgspec.Struct, kw_only=True, tag="read"):
     """The dump has been read to its end.
 
@@ -142,7 +157,9 @@ class RoundReceipt(msgspec.Struct, kw_only=True, tag="round"):
     level: int
 
 
-Receipt = UnitReceipt | FileReceipt | RangeReceipt | ChunkReceipt | KeysReceipt | ReadReceipt | RoundReceipt
+Receipt = (
+    UnitReceipt | FileReceipt | RangeReceipt | ChunkReceipt | StoredReceipt | KeysReceipt | ReadReceipt | RoundReceipt
+)
 
 
 def level_of(receipt: Receipt) -> int:

@@ -15,12 +15,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pyloader.errors import ObjectChangedError, OutputDirError, SplitError, StoreError, WriteError
-from pyloader.files import MANIFEST_NAME, Manifest, origins_of, store_scheme
-from pyloader.files.stores import printable
+from pyloader.errors import ObjectChangedError, OutputDirError, SplitError, StoreError, WorkerDiedError, WriteError
+from pyloader.files import MANIFEST_NAME, Manifest, origins_of
 
 __all__ = [
-    "check_is_path",
+    "death_of",
     "deleting",
     "discarding",
     "foreign_chunks",
@@ -31,15 +30,10 @@ __all__ = [
 ]
 
 
-def check_is_path(output_dir: str | os.PathLike[str]) -> None:
-    """See to it that a directory for chunks is no address of a store, of which a local directory would be made.
-
-    Raises:
-      OutputDirError: it is one.
-    """
-    if scheme := store_scheme(output_dir):
-        what = f"is an address ({scheme}://), and chunks are written to a directory."
-        raise OutputDirError(printable(os.fspath(output_dir)), what, "Name one, and copy it there when it is complete")
+def death_of(doing: str, error: BaseException) -> WorkerDiedError:
+    """Return the error for a task that no worker came to the end of."""
+    what = f"Each worker that was {doing} died ({type(error).__name__})."
+    return WorkerDiedError(what, "Was it out of memory? Give the same command again, with fewer --workers: it goes on")
 
 
 def deleting(found: Mapping[str, Manifest]) -> str:

@@ -25,6 +25,7 @@ __all__ = [
     "check_removable",
     "check_staging",
     "index_of_chunk",
+    "is_keys_name",
     "is_own_name",
     "output_directory",
     "remove_own",
@@ -52,6 +53,11 @@ def is_own_name(name: str) -> bool:
         whole = name.removesuffix(_WRITING)
         return whole in _HIDDEN or (whole.startswith(".") and is_own_name(whole[1:]))
     return bool(_CHUNK.fullmatch(name) or _KEYS.fullmatch(name)) or name in _OTHERS
+
+
+def is_keys_name(name: str) -> bool:
+    """Tell whether this program gives this name to a file of keys."""
+    return bool(_KEYS.fullmatch(name))
 
 
 def index_of_chunk(name: str) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -87,13 +88,13 @@ class SplitReport:
 
 
 def report_of(
-    root: Path, outputs: Sequence[str], *, num_written: int, seconds: float, num_known: int = 0
+    root: Path, outputs: Sequence[str], *, shown: str, num_written: int, seconds: float, num_known: int = 0
 ) -> SplitReport:
-    """Return what the manifests in `root` say, as a report."""
+    """Return what the manifests in `root` say, as a report that calls it `shown`."""
     found = chunk_sets(root)
     directories = tuple(
         OutputReport(
-            directory=str(root / output),
+            directory=os.path.join(shown, output) if output else shown,
             counts=tuple(chunk.num_samples for chunk in found[output].chunks),
             num_bytes=sum(chunk.num_bytes for chunk in found[output].chunks),
             raw_bytes=sum(chunk.raw_bytes for chunk in found[output].chunks),

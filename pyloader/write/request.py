@@ -6,8 +6,9 @@ import importlib
 import os
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from pyloader.files import utf8_name
 from pyloader.write.holdout import output_names
 from pyloader.write.input_files import InputFile
 from pyloader.write.inputs import InputNames, as_names
+from pyloader.write.outputs import Output, StorePlace
 from pyloader.write.sizes import ChunkSizes
 from pyloader.write.token_files import Windows
 
@@ -29,7 +31,8 @@ __all__ = ["Request", "fill_option"]
 class Request:
     """The options that decide about the chunks, and how many bad rows are gone past.
 
-    Attributes as the arguments of `pyloader.write.split`; `windows` is its window, stride and dtype.
+    Attributes as the arguments of `pyloader.write.split`; `windows` is its window, stride and dtype.  Where
+    `output_dir` is an address, `work_dir` is its work directory, and `place` what workers need.
     """
 
     inputs: InputNames
@@ -54,6 +57,8 @@ class Request:
     max_skipped: int = 0
     quarantine: str | None = None
     scratch_dir: str | None = None
+    work_dir: str | None = None
+    place: StorePlace | None = None
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -69,6 +74,17 @@ class Request:
         output_names(self.holdout)
         if self.holdout_by is not None and not self.holdout:
             raise ValueError("holdout_by says by which column samples are held out, and none are: give holdout as well")
+
+    def at(self, output: Output) -> Request:
+        """Return the request with where it is carried out."""
+        if output.place is None:
+            return self
+        return replace(self, work_dir=str(output.root), place=output.place, scratch_dir=None)
+
+    @property
+    def root(self) -> Path:
+        """The directory that is written to."""
+        return Path(self.output_dir if self.work_dir is None else self.work_dir)
 
     @cached_property
     def encoder(self) -> Dataset | None:

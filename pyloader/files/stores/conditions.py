@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
 
 from pyloader.errors import ObjectChangedError, ObjectExistsError, StoreError
 from pyloader.files.stores.store import Store
 
-__all__ = ["check_conditions"]
+__all__ = ["Conditions", "check_conditions"]
 
 
-def check_conditions(store: Store, *, replaces: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What a trial has shown of a store that creates objects without overwriting any.
+
+    Attributes:
+      replaces: Whether it replaces objects if they are unchanged, and only then.
+      now: What its clock showed, seconds since 1970; None where it tells no times.
+    """
+
+    replaces: bool
+    now: float | None
+
+
+def check_conditions(store: Store, *, replaces: bool) -> Conditions:
     """Try it with an object of a name that nobody else has, which is removed at the end.
 
     Args:
       store: Where something is to be written.
-      replaces: Whether objects are to be replaced, too, and not only created.
+      replaces: Whether objects must be replaced, too, and not only created.
 
     Raises:
       StoreError: the store overwrites what is there, or replaces what has changed; or nothing can be written.
@@ -30,14 +44,23 @@ def check_conditions(store: Store, *, replaces: bool) -> None:
         else:
             what = "overwrites objects that were only to be created, so two writers could undo each other's work."
             raise StoreError(store.url, what, "Write to a directory, and copy it there")
-        if replaces:
-            store.replace(name, b"3", version=version)
-            try:
-                store.replace(name, b"4", version=version)
-            except ObjectChangedError:
-                pass
-            else:
-                what = "replaces objects that others have changed, so two writers could undo each other's work."
-                raise StoreError(store.url, what, "Write everything to a new place, in one go")
+        now = store.head(name).modified
+        does_replace = _replaces(store, name, version)
+        if replaces and not does_replace:
+            what = "replaces objects that others have changed, so two writers could undo each other's work."
+            raise StoreError(store.url, what, "Write everything to a new place, in one go")
+        return Conditions(does_replace, now)
     finally:
         store.delete(name)
+
+
+def _replaces(store: Store, name: str, version: str) -> bool:
+    try:
+        store.replace(name, b"3", version=version)
+        store.replace(name, b"4", version=version)
+    except ObjectChangedError:
+        return True
+    except StoreError as exc:
+        if exc.may_pass or exc.status not in (400, 405, 501):  # servers that know no such condition
+            raise
+    return False
