@@ -80,7 +80,7 @@ def write(work: Work, name: str, parts: Sequence[Part]) -> ChunkReceipt:
     """
     _, preparation = work.preparation(_refuse)
     form, chunks = preparation.written_form(), preparation.layout.format
-    rows = [preparation.written(rows) for rows in gathered(work.aside, parts, is_keyed=work.request.shuffle)]
+    rows = (preparation.written(rows) for rows in gathered(work.aside, parts, is_keyed=work.request.shuffle))
     path = work.made / f"{name}-{_attempt()}{chunks.suffix}"
     entry = write_chunk(path, rows, chunks=chunks, form=form, synced=work.syncs)
     return ChunkReceipt(name=name, entry=entry)
@@ -174,7 +174,8 @@ class _Scatter:
     def _write_chunk(self, parts: list[Rows]) -> None:
         form, chunks = self._preparation.layout.form, self._preparation.layout.format
         path = self._work.made / f"{self._unit.name}-{len(self._chunks):04d}-{_attempt()}{chunks.suffix}"
-        self._chunks.append(write_chunk(path, parts, chunks=chunks, form=form, synced=self._work.syncs))
+        taken = (parts.pop(0) for _ in range(len(parts)))  # whoever cut them would keep them until the next chunk
+        self._chunks.append(write_chunk(path, taken, chunks=chunks, form=form, synced=self._work.syncs))
 
 
 def _attempt() -> str:
