@@ -26,8 +26,12 @@ class ArrayForm:
 
     def __init__(self, specs: Sequence[ColumnSpec]) -> None:
         self.specs = tuple(replace(spec, dtype=np.dtype(spec.dtype).newbyteorder("=").str) for spec in specs)
-        self._widths = [np.dtype(spec.dtype).itemsize * math.prod(spec.item_shape) for spec in self.specs]
-        self._width = sum(self._widths)
+        self._places: dict[str, tuple[int, int]] = {}  # column -> its first byte in a row, and how many it has
+        self._width = 0
+        for spec in self.specs:
+            width = np.dtype(spec.dtype).itemsize * math.prod(spec.item_shape)
+            self._places[spec.name] = self._width, width
+            self._width += width
 
     def to_rows(self, columns: Columns) -> Rows:
         if columns.keys() != {spec.name for spec in self.specs}:
@@ -45,14 +49,14 @@ class ArrayForm:
         return Rows.of_width((tables[0] if len(tables) == 1 else np.concatenate(tables, axis=1)).tobytes(), self._width)
 
     def to_columns(self, rows: Rows) -> Columns:
+        return {spec.name: self.column(rows, spec) for spec in self.specs}
+
+    def column(self, rows: Rows, spec: ColumnSpec) -> np.ndarray:
+        """Return one of the columns that `rows` were made of."""
+        start, width = self._places[spec.name]
         table = np.frombuffer(rows.data, np.uint8).reshape(len(rows), self._width)
-        columns: Columns = {}
-        start = 0
-        for spec, width in zip(self.specs, self._widths, strict=True):
-            part = np.ascontiguousarray(table[:, start : start + width])
-            columns[spec.name] = part.reshape(-1).view(spec.dtype).reshape(len(rows), *spec.item_shape)
-            start += width
-        return columns
+        part = np.ascontiguousarray(table[:, start : start + width])
+        return part.reshape(-1).view(spec.dtype).reshape(len(rows), *spec.item_shape)
 
 
 def _described(name: str, values: Column) -> str:

@@ -59,7 +59,7 @@ class TableForm:
         arrays = []
         for field, column in zip(self.schema, values, strict=True):
             is_extension = isinstance(field.type, pyarrow.BaseExtensionType)
-            array = pyarrow.array(column, _plain_type(field.type))
+            array = pyarrow.array(column, _plain_type(field.type), memory_pool=pyarrow.system_memory_pool())
             array = array.view(field.type.storage_type if is_extension else field.type)
             arrays.append(field.type.wrap_array(array) if is_extension else array)
         return pyarrow.Table.from_arrays(arrays, schema=self.schema)

@@ -45,7 +45,7 @@ class Block:
     """Some rows of a source.
 
     Attributes:
-      content: Whole lines, each with its newline; columns; or an Arrow table.
+      content: Whole lines, each with its newline, as a memoryview; columns; or an Arrow table.
       line: The number of its first line or row, from 1.  Of lines it counts from the beginning of the span.
       bytes_read: How many bytes of the source have been read up to its end, as they lie on disk.
       lines: The number of each row's line, where they do not follow one another; empty where they do.
@@ -54,7 +54,7 @@ class Block:
       ends: int64 array: where each line of `content` ends; empty where it is no lines, or nobody has looked.
     """
 
-    content: bytes | Columns
+    content: memoryview | Columns
     line: int
     bytes_read: int
     lines: Sequence[int] = ()

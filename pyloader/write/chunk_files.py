@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +52,13 @@ def chunk_name(index: int, chunks: ChunkFormat, version: int = 1) -> str:
 
 
 def write_chunk(
-    path: Path, parts: Sequence[Rows], *, chunks: ChunkFormat, form: Form, synced: bool = True
+    path: Path, parts: Iterable[Rows], *, chunks: ChunkFormat, form: Form, synced: bool = True
 ) -> ChunkEntry:
     """Write a chunk, whole or not at all.
 
     Args:
       path: Where; the entry has its name.
-      parts: Its rows.
+      parts: Its rows; taken one by one, where the format does without holding all of them.
       chunks: Its format.
       form: The form of its rows.
       synced: As `written_whole` has it.
@@ -67,19 +67,28 @@ def write_chunk(
       WriteError: the disk is full.
       SplitError: the format cannot hold the rows.
     """
+    num_rows = raw_bytes = 0
+
+    def counted() -> Iterator[Rows]:
+        nonlocal num_rows, raw_bytes
+        for rows in parts:
+            num_rows += len(rows)
+            raw_bytes += len(rows.data)
+            yield rows
+
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(path, synced=synced) as beside:
         try:
-            chunks.write(beside, parts, form)
+            chunks.write(beside, counted(), form)
         except UnfitColumnsError as exc:
             row = "" if exc.row is None else f"row {exc.row + 1:,} "
             raise SplitError(str(path), f"cannot be written: {row or 'it '}{exc}.", exc.hint) from exc
         num_bytes, checksum = chunk_bytes(beside), checksum_of(beside)
     return ChunkEntry(
         file=path.name,
-        num_samples=sum(map(len, parts)),
+        num_samples=num_rows,
         num_bytes=num_bytes,
-        raw_bytes=sum(len(rows.data) for rows in parts),
+        raw_bytes=raw_bytes,
         checksum=checksum,
     )
 

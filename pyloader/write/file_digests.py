@@ -28,7 +28,7 @@ class PartDigest:
     def __init__(self, num_bytes: int | None = None) -> None:
         self._digest, self._left = xxhash.xxh3_128(), num_bytes
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes | memoryview) -> None:
         """Take the bytes that were read next."""
         if self._left is not None:
             data = data[: self._left]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ _ZSTD_LEVEL = 3
 # single records stay reachable at the price of unpacking this many.
 _GROUP_SIZE = 256
 
+_BATCH_ROWS = 1024  # that Arrow writes to a Parquet file at a time
+
 _ARROW_TYPES = {"str": "string", "bytes": "binary", "bool": "bool", "int": "int64", "float": "float64"}
 _JSON_HOLDS = "write jsonl.zst instead, unless there are bytes"
 
@@ -53,43 +55,58 @@ class ChunkFormat:
     suffix: str
     reader: str
     forms: tuple[str, ...]
-    write: Callable[[Path, Sequence[Rows], Form], None]
+    write: Callable[[Path, Iterable[Rows], Form], None]
     reader_options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _write_jsonl(path: Path, parts: Sequence[Rows], form: Form) -> None:
+def _write_jsonl(path: Path, parts: Iterable[Rows], form: Form) -> None:
     with open(path, "wb") as file:
         file.writelines(rows.data for rows in parts)
 
 
-def _write_jsonl_zst(path: Path, parts: Sequence[Rows], form: Form) -> None:
+def _write_jsonl_zst(path: Path, parts: Iterable[Rows], form: Form) -> None:
     # A context of its own for each chunk: one must never be used by two threads.
     compressor = zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_checksum=True)
-    size = sum(len(rows.data) for rows in parts)
+    whole = list(parts)
+    size = sum(len(rows.data) for rows in whole)
     with open(path, "wb") as file, compressor.stream_writer(file, size=size, write_size=2**20) as packed:
-        for rows in parts:
+        for rows in whole:
             packed.write(rows.data)
 
 
-def _write_columns(path: Path, parts: Sequence[Rows], form: Form) -> None:
+def _write_columns(path: Path, parts: Iterable[Rows], form: Form) -> None:
+    whole = list(parts)
+    num_rows = sum(map(len, whole))
     path.mkdir()
-    for name, values in form.to_columns(join_rows(parts)).items():
-        if isinstance(values, Ragged):
-            _write_npy(path / f"{name}.values.npy", values.values.view("S1") if values.is_bytes else values.values)
-            _write_npy(path / f"{name}.offsets.npy", values.offsets)
-        else:
-            assert isinstance(values, np.ndarray)
-            _write_npy(path / f"{name}.npy", values)
+    if not isinstance(form, ArrayForm):
+        for name, values in form.to_columns(join_rows(whole)).items():
+            if isinstance(values, Ragged):
+                of_bytes = values.values.view("S1") if values.is_bytes else values.values
+                _write_npy(path / f"{name}.values.npy", len(of_bytes), of_bytes.dtype, (), [of_bytes])
+                _write_npy(
+                    path / f"{name}.offsets.npy", len(values.offsets), values.offsets.dtype, (), [values.offsets]
+                )
+            else:
+                assert isinstance(values, np.ndarray)
+                _write_npy(path / f"{name}.npy", len(values), values.dtype, values.shape[1:], [values])
+        return
+    for spec in form.specs:
+        columns = (form.column(rows, spec) for rows in whole)
+        _write_npy(path / f"{spec.name}.npy", num_rows, np.dtype(spec.dtype), spec.item_shape, columns)
 
 
-def _write_npy(path: Path, values: np.ndarray) -> None:
+def _write_npy(
+    path: Path, num_rows: int, dtype: np.dtype, item_shape: tuple[int, ...], parts: Iterable[np.ndarray]
+) -> None:
     with open(path, "wb") as file:
         # As np.save does; but an error of the disk keeps its number.
-        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(values))
-        file.write(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
+        header = np.lib.format.header_data_from_array_1_0(np.empty((0, *item_shape), dtype))
+        np.lib.format.write_array_header_1_0(file, {**header, "shape": (num_rows, *item_shape)})
+        for part in parts:
+            file.write(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
 
 
-def _write_arrayrecord(path: Path, parts: Sequence[Rows], form: Form) -> None:
+def _write_arrayrecord(path: Path, parts: Iterable[Rows], form: Form) -> None:
     module = import_optional("array_record.python.array_record_module", wanted_by="The format arrayrecord")
     writer = module.ArrayRecordWriter(str(path), f"group_size:{_GROUP_SIZE}")
     try:
@@ -106,7 +123,7 @@ def _records(rows: Rows, form: Form) -> Sequence[bytes]:
     return rows.pieces() if form.name == "array" else bytes(rows.data).splitlines()
 
 
-def _write_parquet(path: Path, parts: Sequence[Rows], form: Form) -> None:
+def _write_parquet(path: Path, parts: Iterable[Rows], form: Form) -> None:
     arrow = import_optional("pyarrow", wanted_by="The format parquet")
     parquet = import_optional("pyarrow.parquet", wanted_by="The format parquet")
     if isinstance(form, TableForm):
@@ -118,52 +135,84 @@ def _write_parquet(path: Path, parts: Sequence[Rows], form: Form) -> None:
             stored_schema(table.schema)
         except ValueError as exc:
             raise UnfitColumnsError(f"{exc}; {_JSON_HOLDS}") from exc
-    # As one array again: where arrays end would be seen in the pages of the file.
-    parquet.write_table(table.combine_chunks(), path, compression="zstd")
+    schema, columns = table.schema, table.columns
+    del table  # each column is let go of as soon as it is joined
+    for index, column in enumerate(columns):
+        columns[index] = _in_batches(arrow, column.chunks, column.type)
+    parquet.write_table(arrow.Table.from_arrays(columns, schema=schema), path, compression="zstd")
 
 
-def _blocks(parts: Sequence[Rows]) -> Iterator[Rows]:
-    """Yield the rows in small parts: as Python's objects they take many times their bytes."""
+def _blocks(parts: Iterable[Rows]) -> Iterator[Rows]:
+    """Yield the rows in small blocks, whatever the parts that they come in: as Python's objects they take more memory.
+
+    No block goes over the end of a batch of `_BATCH_ROWS`, of several where rows are short.
+    """
+    waiting: list[Rows] = []
+    num_rows = num_bytes = 0
     for rows in parts:
-        step = max(1, len(rows) * BLOCK_BYTES // max(1, len(rows.data)))
-        for start in range(0, len(rows), step):
-            yield rows.slice(start, start + step)
+        # Of short rows many batches at a time: each block costs some microseconds.
+        step = _BATCH_ROWS * max(1, BLOCK_BYTES // _BATCH_ROWS // rows.width if rows.width else 1)
+        start = begin = 0
+        while start < len(rows):
+            fit = int(np.searchsorted(rows.ends, begin + BLOCK_BYTES - num_bytes, side="right"))
+            stop = min(max(fit, start if waiting else start + 1), start + step - num_rows % step)
+            if stop > start:
+                waiting.append(rows.slice(start, stop))
+                num_rows += stop - start
+                num_bytes += len(waiting[-1].data)
+                start, begin = stop, int(rows.ends[stop - 1])
+            if start < len(rows) or num_rows % step == 0:
+                yield join_rows(waiting)
+                waiting, num_bytes = [], 0
+    if waiting:
+        yield join_rows(waiting)
 
 
-def _arrow_columns(arrow: Any, parts: Sequence[Rows], form: RecordForm | ArrayForm) -> dict[str, Any]:
-    found: dict[str, Any] = {spec.name: [] for spec in form.specs}
+def _in_batches(arrow: Any, arrays: Sequence[Any], kind: Any) -> Any:
+    """Return arrays as one column; those that end within a batch are joined, or the pages of the file would show it."""
+    joined, waiting, num_rows = [], [], 0
+    for array in arrays:
+        waiting.append(array)
+        num_rows += len(array)
+        if num_rows % _BATCH_ROWS == 0 or array is arrays[-1]:
+            joined.append(arrow.concat_arrays(waiting) if len(waiting) > 1 else array)
+            waiting = []
+    return arrow.chunked_array(joined, kind)
+
+
+def _arrow_columns(arrow: Any, parts: Iterable[Rows], form: RecordForm | ArrayForm) -> dict[str, Any]:
+    found: dict[str, list[Any]] = {spec.name: [] for spec in form.specs}
     num_rows = 0
     for rows in _blocks(parts):
         try:
             columns = form.to_columns(rows)
+            for spec in form.specs:
+                found[spec.name].append(_arrow_array(arrow, columns[spec.name], spec))
         except UnfitColumnsError as exc:
             if exc.row is None:
                 raise
             raise exc.at(num_rows + exc.row) from exc
-        for spec in form.specs:
-            values = columns[spec.name]
-            found[spec.name] += [_arrow_array(arrow, values, spec)] if _has_type(spec) else values
         num_rows += len(rows)
-    for spec in form.specs:
-        whole = found[spec.name]
-        found[spec.name] = arrow.chunked_array(whole) if _has_type(spec) else _arrow_array(arrow, whole, spec)
-    return found
+    return {spec.name: _joined_arrays(arrow, found.pop(spec.name), spec) for spec in form.specs}
 
 
-def _has_type(spec: ColumnSpec) -> bool:
-    """Tell whether Arrow is told the type of a column; else it finds that by looking at all values."""
-    return spec.kind == "array" or spec.kind in _ARROW_TYPES
+def _joined_arrays(arrow: Any, arrays: list[Any], spec: ColumnSpec) -> Any:
+    """Return arrays as one column; where Arrow has found several types, its type is that of all values."""
+    if len({array.type for array in arrays}) == 1:
+        return arrow.chunked_array(arrays)
+    return _arrow_array(arrow, [value for array in arrays for value in array.to_pylist()], spec)
 
 
 def _arrow_array(arrow: Any, values: Column, spec: ColumnSpec) -> Any:
+    pool = arrow.system_memory_pool()  # Arrow's own gives nothing back to Python, nor takes anything from it
     try:
         if isinstance(values, np.ndarray):
             # Rows of numbers as lists of fixed size, the innermost last.
             flat = _flat_array(arrow, np.ascontiguousarray(values).reshape(-1), spec.name)
             return functools.reduce(arrow.FixedSizeListArray.from_arrays, reversed(spec.item_shape), flat)
         if spec.kind in _ARROW_TYPES:
-            return arrow.array(values, type=arrow.type_for_alias(_ARROW_TYPES[spec.kind]))
-        array = arrow.array(values)
+            return arrow.array(values, type=arrow.type_for_alias(_ARROW_TYPES[spec.kind]), memory_pool=pool)
+        array = arrow.array(values, memory_pool=pool)
     except (arrow.ArrowException, TypeError, OverflowError) as exc:
         raise UnfitColumnsError(f"has {spec.name!r} of mixed kinds ({exc}); {_JSON_HOLDS}") from exc
     # Arrow makes the values of a column alike: it gives dicts each other's keys, and whole numbers a fraction.
@@ -191,9 +240,9 @@ def _flat_array(arrow: Any, numbers: np.ndarray, name: str) -> Any:
     return array
 
 
-def _write_tokens(path: Path, parts: Sequence[Rows], form: Form, *, stride: int = 0) -> None:
+def _write_tokens(path: Path, parts: Iterable[Rows], form: Form, *, stride: int = 0) -> None:
     """Write windows one after another; with `stride`, what two neighbours share only once."""
-    (windows,) = form.to_columns(join_rows(parts)).values()
+    (windows,) = form.to_columns(join_rows(list(parts))).values()
     assert isinstance(windows, np.ndarray)
     once = np.append(windows[:-1, :stride], windows[-1]) if stride else windows
     with open(path, "wb") as file:

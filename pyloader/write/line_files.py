@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 from collections.abc import Generator
 from typing import IO
 
@@ -48,9 +50,11 @@ def blocks_of_lines(
     """
     sniffer = Sniffer(name, form, error=SplitError) if form is not None and not span.start else None
     rest: list[bytes] = []  # joined once, however long a line is
-    held = line = 0
+    held = again = line = 0
     try:
         with opened(path or name, span.start, span.stop) as stream:
+            # Of an object in a store going back is another request.
+            is_plain = stream.seekable() and isinstance(getattr(stream, "raw", None), io.FileIO)
             position = span.start + (_skip_to_line(stream, digest) if span.start else 0)
             while span.stop is None or position <= span.stop:
                 wanted = block_bytes - held if held < block_bytes else block_bytes
@@ -60,19 +64,23 @@ def blocks_of_lines(
                 piece = stream.read(wanted)
                 if not piece:
                     break
-                if digest is not None:
-                    digest.update(piece)
                 if sniffer is not None:
                     sniffer.see(piece)
                 end = _end_of_lines(piece, position + held, span)
+                # What is of the next block is read again, where it can be: less work than to copy the lines behind it.
+                again = len(piece) - end if end and is_plain else 0
+                if digest is not None:
+                    digest.update(memoryview(piece)[: len(piece) - again])
                 if not end:
                     rest.append(piece)
                     held += len(piece)
                     if held > longest_line():
                         raise _long_line(name, line + 1, held)
                     continue
-                lines = b"".join((*rest, memoryview(piece)[:end]))
-                rest, held = [piece[end:]], len(piece) - end
+                lines = memoryview(b"".join((*rest, memoryview(piece)[:end])) if held else piece)[: held + end]
+                if again:
+                    stream.seek(-again, os.SEEK_CUR)
+                rest, held = ([], 0) if is_plain else ([piece[end:]], len(piece) - end)
                 num_read = bytes_read(stream, position + len(lines))
                 block = _block(lines, line, is_first=position == 0, num_read=num_read)
                 yield block
@@ -83,7 +91,7 @@ def blocks_of_lines(
             last = b"".join(rest)
             if last and (span.stop is None or position <= span.stop):
                 num_read = bytes_read(stream, position + len(last))
-                yield _block(last + b"\n", line, is_first=position == 0, num_read=num_read)
+                yield _block(memoryview(last + b"\n"), line, is_first=position == 0, num_read=num_read)
     except ChunkReadError as exc:
         raise ends_early(path or name, exc) from exc
 
@@ -128,6 +136,6 @@ def _long_line(name: str, line: int, held: int) -> SplitError:
     return SplitError(name, what, "If it is no text, say what it is: --from", line)
 
 
-def _block(lines: bytes, before: int, *, is_first: bool, num_read: int) -> Block:
-    content = lines.removeprefix(_BYTE_ORDER_MARK) if is_first else lines
+def _block(lines: memoryview, before: int, *, is_first: bool, num_read: int) -> Block:
+    content = lines[len(_BYTE_ORDER_MARK) :] if is_first and lines[:3] == _BYTE_ORDER_MARK else lines
     return Block(content, before + 1, num_read, ends=Rows.of_lines(content).ends)

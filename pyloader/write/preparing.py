@@ -148,7 +148,7 @@ class Preparation:
         try:
             if self._lines is not None:
                 parts = self._of_lines(block, name)
-            elif isinstance(block.content, bytes | dict):
+            elif isinstance(block.content, memoryview | dict):
                 parts = self._of_columns(block, name)
             else:
                 parts = self._of_table(block, name)
@@ -157,7 +157,7 @@ class Preparation:
         return [(output, rows) for output, rows in parts if len(rows)]
 
     def _refusal(self, exc: UnfitColumnsError, block: Block, name: str, line: int) -> SplitError:
-        is_table = not isinstance(block.content, bytes | dict) and self._request.encoder is None
+        is_table = not isinstance(block.content, memoryview | dict) and self._request.encoder is None
         other = "write Parquet, which holds it: --to parquet" if exc.parquet_holds or is_table else ""
         hint = ", or ".join(filter(None, [exc.hint, other]))
         name, line = self._place(name, line)
@@ -205,7 +205,7 @@ class Preparation:
 
     def _of_lines(self, block: Block, name: str) -> list[tuple[str, Rows]]:
         assert self._lines is not None
-        assert isinstance(block.content, bytes)
+        assert isinstance(block.content, memoryview)
         lines = Rows(block.content, block.ends) if len(block.ends) else Rows.of_lines(block.content)
         rows, numbers = self._lines.check(lines, name, block.line)
         came = self._assignment.of_lines(rows, numbers)
@@ -279,12 +279,13 @@ class Preparation:
         if isinstance(block.content, dict):
             lines = block.lines or range(block.line, block.line + row_count(block.content))
             return block.content, np.array(lines, np.int64)
+        lines = bytes(block.content)
         try:
-            text = text_of(block.content, name, block.line).removesuffix("\n")
+            text = text_of(lines, name, block.line).removesuffix("\n")
             texts = text.replace("\r\n", "\n").removesuffix("\r").split("\n")
             return {"text": texts}, np.arange(block.line, block.line + len(texts))
         except ChunkReadError:
-            return self._good_lines(block.content[:-1].split(b"\n"), name, block.line)
+            return self._good_lines(lines[:-1].split(b"\n"), name, block.line)
 
     def _good_lines(self, lines: Sequence[bytes], name: str, first_line: int) -> tuple[Columns, np.ndarray]:
         texts, numbers = [], []

@@ -45,13 +45,13 @@ def _first(blocks: Iterable[Block], begun: Learnt) -> Iterator[Block]:
 
     In the first rows a column of fractions may have none.
     """
-    held: list[bytes] = []
+    held: list[memoryview] = []
     for block in blocks:
-        if not (isinstance(block.content, bytes) and begun.layout.wants_arrays):
+        if not (isinstance(block.content, memoryview) and begun.layout.wants_arrays):
             yield block
             continue
         held.append(block.content)
         if sum(map(len, held)) >= BLOCK_BYTES:
             break
     if held:
-        yield Block(b"".join(held), 1, 0)
+        yield Block(memoryview(b"".join(held)), 1, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -65,6 +66,8 @@ class LineChecker:
           SplitError: a line is no JSON object, or has other keys than the first one had, and is not left out.
         """
         numbers = np.arange(first_line, first_line + len(lines))
+        if self._decoder is None:
+            self._learn_first(lines, name, first_line)
         return (lines, numbers) if self._accepts(lines) else self._check_slowly(bytes(lines.data), name, first_line)
 
     def rewritten(self, rows: Rows, name: str, first_line: int) -> Rows:
@@ -99,6 +102,13 @@ class LineChecker:
             return len(self._decoder.decode_lines(rows.data)) == len(rows)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return False
+
+    def _learn_first(self, lines: Rows, name: str, number: int) -> None:
+        """Take from the first line what the columns are, if it is a row: most often all lines are like it."""
+        with suppress(SplitError):
+            self._learn(_sample_of(bytes(lines.slice(0, 1).data), name, number), name, number)
+            if not any("float" in kinds for kinds in self.kinds.values()):  # a decoder takes whole numbers for these
+                self._build()
 
     def _check_slowly(self, block: bytes, name: str, first_line: int) -> tuple[Rows, np.ndarray]:
         kept: list[bytes] = []

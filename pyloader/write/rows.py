@@ -27,7 +27,7 @@ class Rows:
     width: int = 0
 
     @classmethod
-    def of_lines(cls, data: bytes) -> Rows:
+    def of_lines(cls, data: bytes | memoryview) -> Rows:
         """Return the lines of `data`, each with its newline; the last must have one too."""
         return cls(data, np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n")) + 1)
 

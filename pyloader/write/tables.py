@@ -42,10 +42,10 @@ def blocks_of_fields(
     def texts(blocks: Iterable[Block]) -> Iterator[str]:
         nonlocal num_read
         for block in blocks:
-            assert isinstance(block.content, bytes)
+            assert isinstance(block.content, memoryview)
             num_read = block.bytes_read
             try:
-                yield text_of(block.content, name, block.line)
+                yield text_of(bytes(block.content), name, block.line)
             except ChunkReadError as exc:
                 raise SplitError(name, exc.what, exc.hint, exc.line) from exc
 

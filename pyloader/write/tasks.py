@@ -8,7 +8,7 @@ what was put aside.  A task writes files under a name of this attempt alone, and
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 
 import xxhash
@@ -81,7 +81,7 @@ def write(work: Work, name: str, parts: Sequence[Part]) -> ChunkReceipt:
     """
     _, preparation = work.preparation(_refuse)
     form, chunks = preparation.written_form(), preparation.layout.format
-    rows = [preparation.written(rows) for rows in gathered(work.aside, parts, is_keyed=work.request.shuffle)]
+    rows = (preparation.written(rows) for rows in gathered(work.aside, parts, is_keyed=work.request.shuffle))
     path = work.made / f"{name}-{_attempt()}{chunks.suffix}"
     entry = write_chunk(path, rows, chunks=chunks, form=form, synced=work.syncs)
     return ChunkReceipt(name=name, entry=entry)
@@ -133,8 +133,8 @@ class _Scatter:
                 parts_read.append(digest.hexdigest() if read else "")
             self._preparation.check_end(source.name)
             if self._cutter is not None:
-                with self._turn:
-                    self._write_chunks(self._cutter.end())
+                for parts in self._cutter.end():  # the turn is another unit's by now
+                    self._write_chunk(parts)
             file, size = self._aside.close()
         except BaseException:
             self._aside.abandon()
@@ -167,16 +167,17 @@ class _Scatter:
         self._num_rows[output] += len(rows)
         self._raw_bytes[output] += len(rows.data)
         if self._cutter is not None and index == 0:
-            self._write_chunks(self._cutter.add(rows))
+            for parts in self._cutter.add(rows):
+                with self._turn.left():
+                    self._write_chunk(parts)
         else:
             self._aside.take(index, rows, keys)
 
-    def _write_chunks(self, cut: Iterable[list[Rows]]) -> None:
-        for parts in cut:
-            form, chunks = self._preparation.layout.form, self._preparation.layout.format
-            path = self._work.made / f"{self._unit.name}-{len(self._chunks):04d}-{_attempt()}{chunks.suffix}"
-            with self._turn.left():
-                self._chunks.append(write_chunk(path, parts, chunks=chunks, form=form, synced=self._work.syncs))
+    def _write_chunk(self, parts: list[Rows]) -> None:
+        form, chunks = self._preparation.layout.form, self._preparation.layout.format
+        path = self._work.made / f"{self._unit.name}-{len(self._chunks):04d}-{_attempt()}{chunks.suffix}"
+        taken = (parts.pop(0) for _ in range(len(parts)))  # whoever cut them would keep them until the next chunk
+        self._chunks.append(write_chunk(path, taken, chunks=chunks, form=form, synced=self._work.syncs))
 
 
 def _attempt() -> str:

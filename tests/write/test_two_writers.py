@@ -157,7 +157,8 @@ def test_chunks_that_hold_another_number_of_samples_than_was_taken_get_no_manife
 
     def loses_one(path: Path, parts: Any, **options: Any) -> Any:
         is_third = "000003" in path.name
-        return whole(path, [parts[0].slice(0, len(parts[0]) - is_third), *parts[1:]], **options)
+        first, *others = parts
+        return whole(path, [first.slice(0, len(first) - is_third), *others], **options)
 
     monkeypatch.setattr(tasks, "write_chunk", loses_one)
     with pytest.raises(SplitError, match=r"the chunks hold 2,999 samples, and 3,000 were taken"):
