@@ -147,6 +147,28 @@ def test_an_index_elsewhere_names_the_place(capsys, tmp_path):
     assert command(capsys, "verify", manifest)[0].startswith("4 chunks, 200 samples: all were read and counted")
 
 
+def test_peek_says_how_a_large_file_is_read_in_parts(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("pyloader.cli.peek.LARGE_BYTES", 5000)
+    path = numbered_lines(tmp_path / "big.jsonl")
+    remedy = f"pyloader index {path} counts the samples, and finds the parts of large files"
+    assert any(line.startswith("not indexed") and line.endswith(remedy) for line in command(capsys, "peek", path))
+    command(capsys, *remedy.split()[1:3])
+    assert not any(line.startswith("not indexed") for line in command(capsys, "peek", path))
+
+
+def test_errors_and_the_loader_name_the_file_whose_parts_are_read(capsys, tmp_path):
+    path = numbered_lines(tmp_path / "big.jsonl")
+    with pytest.raises(ValueError, match=re.escape(f"Make them: pyloader index {path} --checksums")):
+        DataLoader(data_dir=path, verify="first")
+    with DataLoader(data_dir=path, num_epochs=1) as loader, pytest.raises(TypeError, match=f"pyloader index {path}"):
+        len(loader)
+    command(capsys, "index", path, "--chunk-samples", "50")
+    with pytest.raises(ValueError, match=re.escape(f"Make them: pyloader index {path} --checksums --overwrite")):
+        DataLoader(data_dir=path, verify="first")
+    with DataLoader(data_dir=path) as loader:
+        assert f"data_dir='{path} (4 chunks)'" in repr(loader)
+
+
 def test_an_index_that_is_large_beside_its_data_is_refused(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr("pyloader.cli.index._INDEX_BYTES", 1000)
     path = numbered_lines(tmp_path / "big.jsonl")
