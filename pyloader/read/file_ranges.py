@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyloader.errors import ChunkReadError
+from pyloader.machine.memory import keep_freed_memory
 
 __all__ = ["range_of"]
 
@@ -14,6 +15,7 @@ def range_of(path: str, start: int, stop: int) -> bytes:
       OSError: it cannot be read.
       ChunkReadError: it has fewer.
     """
+    keep_freed_memory()
     with open(path, "rb", buffering=0) as file:
         file.seek(start)
         parts = []

@@ -16,6 +16,7 @@ from pyloader.columns import Column, Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
 from pyloader.files import Room, open_packed, refuse_pointer
+from pyloader.machine.memory import keep_freed_memory
 from pyloader.part import Part
 from pyloader.read.file_ranges import range_of
 from pyloader.read.offset_tables import (
@@ -100,13 +101,15 @@ class LitDataReader(DataReader):
             sample by sample, or written by an item loader that is not known.
         """
         config = _config(path)
+        keep_freed_memory()
         refuse_pointer(path, os.path.getsize(path))
         packing = ".zst" if _is_packed(path) else ""
         with open_packed(path, packing=packing, room=Room(path, is_bounded=bool(packing))) as file:
             data = file.read()
+        view = memoryview(data)
 
-        def read(start: int, stop: int) -> bytes:
-            return data[start:stop]
+        def read(start: int, stop: int) -> memoryview:
+            return view[start:stop]
 
         num_samples, _ = beginning(path, _KIND, read, len(data))
         check_end(path, read, len(data), num_samples, _WHAT_FOLLOWS)

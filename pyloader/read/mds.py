@@ -16,6 +16,7 @@ from pyloader.columns import Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
 from pyloader.files import chunk_room, open_chunk, packing_of, refuse_pointer
+from pyloader.machine.memory import keep_freed_memory
 from pyloader.part import Part
 from pyloader.read.file_ranges import range_of
 from pyloader.read.mds_encodings import column_of, fixed_bytes
@@ -102,15 +103,17 @@ class MDSReader(DataReader):
           ChunkReadError: the shard is cut or damaged, differs from its index.json, or has an encoding that is not
             known.
         """
+        keep_freed_memory()
         refuse_pointer(path, os.path.getsize(path))
         with open_chunk(path, "rb", room=chunk_room(path)) as file:
-            data: bytes = file.read()
+            data = file.read()
+        view = memoryview(data)
         told = _told(path)
         if told is not None:
             _compare(path, data, told)
 
-        def read(start: int, stop: int) -> bytes:
-            return data[start:stop]
+        def read(start: int, stop: int) -> memoryview:
+            return view[start:stop]
 
         num_samples, _ = beginning(path, "MDS shard", read, len(data))
         if told is not None and told.samples != num_samples:
@@ -164,7 +167,7 @@ class MDSReader(DataReader):
         return columns
 
 
-def _config(path: str, text: bytes) -> _Config:
+def _config(path: str, text: bytes | memoryview) -> _Config:
     try:
         config = msgspec.json.decode(text, type=_Config)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:

@@ -20,7 +20,7 @@ __all__ = ["FETCH_AGAIN", "ReadRange", "SampleError", "beginning", "check_end", 
 FETCH_AGAIN = "Fetch it again, or max_skipped=1 to go on without it"
 _WORD = 4  # bytes of a number in a shard
 
-ReadRange: TypeAlias = "Callable[[int, int], bytes]"  # (start, stop) -> these bytes of the shard
+ReadRange: TypeAlias = "Callable[[int, int], bytes | memoryview]"  # (start, stop) -> these bytes of the shard
 
 
 class SampleError(ValueError):

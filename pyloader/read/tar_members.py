@@ -86,8 +86,6 @@ def tar_members(bytes_at: BytesAt, start: int, stop: int, said: dict[str, str], 
             elif kind != _LONG_LINK and _TELLING.search(extension):
                 (said if kind == _GLOBAL else own).update(_records(extension, position))
             position = data + -(-size // _BLOCK) * _BLOCK
-            if kind == _GLOBAL:
-                begin = position if begin == data - _BLOCK else begin
             continue
         name = _name(header)
         if said or own:

@@ -13,6 +13,7 @@ from pyloader.columns import Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError, import_optional
 from pyloader.files import chunk_room, named_by_content, open_chunk, packing_of, refuse_pointer
+from pyloader.machine.memory import keep_freed_memory
 from pyloader.part import Part
 from pyloader.read.cutting import Cutter, FileBytes
 from pyloader.read.file_ranges import range_of
@@ -82,6 +83,7 @@ class TFRecordReader(DataReader):
             another kind.
           MissingDependencyError: google-crc32c is not installed.
         """
+        keep_freed_memory()
         refuse_pointer(path, os.path.getsize(path))
         with open_chunk(path, "rb", room=chunk_room(path)) as file:
             return self._columns(path, file.read(), 0, 0)

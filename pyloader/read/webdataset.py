@@ -14,6 +14,7 @@ from pyloader.columns import Column, Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
 from pyloader.files import chunk_room, named_by_content, open_chunk, packing_of, refuse_pointer
+from pyloader.machine.memory import keep_freed_memory
 from pyloader.part import Part
 from pyloader.read.cutting import Cutter, FileBytes
 from pyloader.read.decoding import checked_decode, decoded
@@ -78,6 +79,7 @@ class WebDatasetReader(DataReader):
           ChunkReadError: the archive is cut or damaged; a key comes back after another one's sample; a sample has an
             extension twice or lacks one; bytes are not what `decode` says.
         """
+        keep_freed_memory()
         refuse_pointer(path, os.path.getsize(path))
         with open_chunk(path, "rb", room=chunk_room(path)) as file:
             data = file.read()

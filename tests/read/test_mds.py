@@ -187,6 +187,17 @@ def test_a_value_that_is_not_of_its_encoding_is_named(tmp_path, what):
         MDSReader().read_file(str(path))
 
 
+def test_a_sample_that_its_values_do_not_fill_is_named(tmp_path):
+    path = shard(tmp_path / "a.mds", {"x": "bytes", "y": "bytes"}, [[b"1", b"2"], [b"345", b"6"]])
+    data = path.read_bytes()
+    path.write_bytes(data.replace(struct.pack("<II", 3, 1), struct.pack("<II", 2, 1)))
+    with pytest.raises(ChunkReadError, match=r"a\.mds: sample 1 is damaged: its values do not fill it"):
+        MDSReader().read_file(str(path))
+    path.write_bytes(data.replace(struct.pack("<II", 3, 1), struct.pack("<II", 2**32 - 1, 1)))
+    with pytest.raises(ChunkReadError, match=r"a\.mds: sample 1 is damaged"):
+        MDSReader().read_file(str(path))
+
+
 def test_what_a_shard_says_of_itself_is_checked(tmp_path):
     values = [[b"12345678"]]
     for said, expected in (

@@ -162,6 +162,7 @@ def test_a_record_that_lacks_a_feature_is_named_or_empty_where_that_was_asked_fo
     ("content", "expected"),
     [
         (b"hello", r"is no tf\.train\.Example \(a field"),
+        (field(1, field(1, field(1, b"n"))), r"is no tf\.train\.Example \(an entry has not one name and one value\)"),
         (field(3, b""), r"is no tf\.train\.Example \(a message has a field 3\)"),
         (b"\x0a\x05a", r"is no tf\.train\.Example \(a field goes beyond its message\)"),
         (b"\x80" * 11, r"is no tf\.train\.Example \(a number has more than 10 bytes\)"),
