@@ -6,6 +6,9 @@ import glob
 import gzip
 import json
 import os
+import subprocess
+import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -303,3 +306,26 @@ def test_what_is_read_from_a_disk_alone_says_so(server: StoreServer) -> None:
         split("s3://dumps/days/x.npy", "set")
     with pytest.raises(SplitError, match=r"1\.png: .*Images are split from a disk"):
         split("s3://dumps/cats", "set")
+
+
+def test_memory_stays_what_it_is_whatever_the_size_of_an_object(server: StoreServer, tmp_path: Path) -> None:
+    line = b'{"id": 123456789, "text": "' + b"x" * 473 + b'"}\n'
+    for name, num_lines in (("small", 16_000), ("large", 80_000)):  # 8 and 40 MB
+        (tmp_path / name).write_bytes(line * num_lines)
+        server.put(f"dumps/{name}.jsonl", tmp_path / name)
+        server.put(f"dumps/{name}.jsonl.gz", gzip.compress(line * num_lines, 1))
+    script = """
+        import resource
+        from pyloader.write import split
+        peaks = []
+        for name in ("small.jsonl", "small.jsonl.gz", "large.jsonl", "large.jsonl.gz"):
+            split(f"s3://dumps/{name}", f"set-{name}", engine="inline")
+            peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        print(*peaks)
+    """
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    unit = 1 if sys.platform == "darwin" else 1024
+    peaks = [int(word) * unit for word in done.stdout.split()]
+    assert peaks[3] - peaks[1] < 16_000_000, peaks
