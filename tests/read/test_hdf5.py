@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from part_copies import check_parts
@@ -98,10 +100,10 @@ def test_parts_begin_where_storage_chunks_begin_in_all_columns(tmp_path):
     assert [part.num_samples for part in small] == [10] * 10
 
 
-def test_strings_that_are_larger_than_a_part_are_not_cut(tmp_path):
+def test_a_file_that_is_mostly_strings_is_not_cut_into_parts_that_each_read_them_all(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
-        file.create_dataset("text", data=["abc" * 1000] * 100, dtype=h5py.string_dtype())
-    assert Hdf5Reader().find_parts(str(tmp_path / "a.h5"), chunk_bytes=10_000) is None
+        file.create_dataset("text", data=["abc" * 10_000] * 100, dtype=h5py.string_dtype())
+    assert Hdf5Reader().find_parts(str(tmp_path / "a.h5"), chunk_bytes=2**20, chunk_samples=10) is None
 
 
 def test_a_part_of_rows_that_are_not_there_is_an_error(tmp_path):
@@ -165,6 +167,23 @@ def test_rows_that_were_never_written_are_stopped_at_the_bound(tmp_path):
         file.create_dataset("x", (10**12,), "f8", chunks=(1000,))
     with room_of(10**6), pytest.raises(MemoryBoundError, match=r"a\.h5: takes more than"):
         Hdf5Reader().read_file(str(tmp_path / "a.h5"))
+
+
+def test_threads_read_parts_of_one_file_beside_each_other(tmp_path):
+    path = str(tmp_path / "a.h5")
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", data=np.arange(2000), chunks=(20,), compression="gzip")
+        file["y"] = np.arange(2000)
+    reader = Hdf5Reader()
+    parts = reader.find_parts(path, chunk_bytes=1, chunk_samples=100)
+    assert parts is not None
+
+    def is_right(part):
+        columns, rows = reader.read_part(path, part)[0], list(range(part.first, part.stop))
+        return columns["x"].tolist() == columns["y"].tolist() == rows
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(is_right, parts * 5))
 
 
 def test_files_are_loaded_by_their_suffix_whatever_their_forms(tmp_path):

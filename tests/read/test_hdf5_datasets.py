@@ -101,6 +101,25 @@ def test_a_filter_that_h5py_lacks_names_the_package_that_may_have_it(tmp_path, m
         Hdf5Reader().read_file(str(tmp_path / "a.h5"))
 
 
+@pytest.mark.slow
+def test_what_hdf5plugin_packed_is_read_where_it_is_installed(tmp_path):
+    pytest.importorskip("hdf5plugin")
+    write = """
+import sys, h5py, hdf5plugin
+with h5py.File(sys.argv[1], "w") as file:
+    file.create_dataset("x", data=range(10), chunks=(10,), **hdf5plugin.Zstd())
+"""
+    read = """
+import sys
+from pyloader.read import Hdf5Reader
+print(Hdf5Reader().read_file(sys.argv[1])[0]["x"].tolist() == list(range(10)))
+"""
+    for script in (write, read):  # in processes of their own: once it is imported, it is there
+        words = [sys.executable, "-c", script, str(tmp_path / "a.h5")]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "True\n"
+
+
 def test_pickled_objects_stay_bytes(tmp_path):
     class Harm:
         def __reduce__(self):
