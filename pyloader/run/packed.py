@@ -118,7 +118,7 @@ def _lengths_of_chunk(chunks: ChunkList, reader: DataReader, packing: Packing, i
         if type(reader) is NumpyReader and can_be_mapped(path):  # then only what says the lengths is read
             reader = NumpyReader(mmap=True, name=reader.name)
         try:
-            return packed_lengths(read_chunk(reader, path), packing)
+            return packed_lengths(read_chunk(reader, path, chunks.part(index)), packing)
         except PackedColumnsError as exc:
             raise ReadFileError(path, *_what_and_hint(exc)) from exc
 
