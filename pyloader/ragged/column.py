@@ -313,12 +313,18 @@ def _values_of(rows: Sequence[Any], dtype: np.dtype[Any] | None) -> np.ndarray:
             values = np.array(items) if items else np.empty(0, np.int64 if dtype is None else dtype)
         except ValueError as exc:
             raise TypeError(f"rows must hold numbers ({exc})") from exc
-        # NumPy makes floats of ints that no integer dtype holds together.
+        # NumPy makes floats of ints that int64 does not hold.
         if values.dtype.kind == "f" and any(type(item) is int and abs(item) > _EXACT_IN_FLOAT64 for item in items):
+            if all(type(item) is int and 0 <= item < 2**64 for item in items):
+                return _as_dtype(np.array(items, np.uint64), dtype)
             raise TypeError("rows hold ints that do not fit in one integer dtype, or not among floats")
     if values.dtype.kind not in _KINDS or values.ndim != 1:
         found = "rows of rows" if values.ndim > 1 else f"values of dtype {values.dtype}"
         raise TypeError(f"rows must hold numbers, and these hold {found}")
+    return _as_dtype(values, dtype)
+
+
+def _as_dtype(values: np.ndarray, dtype: np.dtype[Any] | None) -> np.ndarray:
     if dtype is None or dtype == values.dtype:
         return values
     with np.errstate(all="ignore"):

@@ -9,6 +9,7 @@ from pyloader import (
     ChunkWriter,
     DataCollator,
     DataLoader,
+    DataReader,
     Dataset,
     NumpyDataCollator,
     NumpyReader,
@@ -102,6 +103,21 @@ def test_without_a_padding_the_error_names_what_pads(chunks):
 class Rest(DataCollator):
     def collate_batch(self, columns):
         return columns
+
+
+class Kept(DataReader):
+    """Returns the same columns for each chunk."""
+
+    def read_file(self, path):
+        return COLUMNS
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_batches_share_no_memory_with_what_a_reader_keeps(chunks, shuffle):
+    loader = loader_of(f"{chunks}/*", datareader=Kept(), datacollator=Rest(), shuffle=shuffle, batch_size=100)
+    with loader:
+        for batch in loader:
+            assert not np.shares_memory(batch["tokens"].values, COLUMNS["tokens"].values)
 
 
 class Joined(Dataset):

@@ -42,6 +42,11 @@ class WithText(Letters):
         return {**super().batch_encode(columns), "text": columns["text"]}
 
 
+class Numbers(Dataset):
+    def batch_encode(self, columns):
+        return {"numbers": [list(map(int, text.split())) for text in columns["text"]]}
+
+
 class Mixed(Dataset):
     """Letters, but a list of texts for one of them."""
 
@@ -111,7 +116,8 @@ def test_the_smallest_dtype_holds_what_each_of_several_held(dtypes, joint):
     ("odd", "dtype"), [("a", "uint8"), ("\u3042", "uint16"), ("\U0001f600", "int32")], ids=["uint8", "uint16", "int32"]
 )
 @pytest.mark.parametrize("options", [{}, {"shuffle": True}, {"output_format": "columns"}], ids=["", "shuffle", "to"])
-def test_lists_of_integers_become_the_smallest_dtype_that_holds_all(tmp_path, odd, dtype, options):
+def test_lists_of_integers_become_the_smallest_dtype_that_holds_all(tmp_path, small_steps, odd, dtype, options):
+    small_steps()
     texts = ["x" * (number % 7) for number in range(5000)]
     texts[4000] += odd  # far from the first rows
     out = tmp_path / "out"
@@ -124,7 +130,8 @@ def test_lists_of_integers_become_the_smallest_dtype_that_holds_all(tmp_path, od
     assert columns["n"].tolist() == columns["letters"].lengths.tolist()
 
 
-def test_the_same_command_writes_the_same_chunks(tmp_path):
+def test_the_same_command_writes_the_same_chunks(tmp_path, small_steps):
+    small_steps()
     texts = ["x" * (number % 7) + "\u3042" * (number == 3000) for number in range(4000)]
     source = dump(tmp_path / "a.txt", texts)
     for name, workers in (("one", 1), ("two", 2)):
@@ -160,8 +167,17 @@ def test_rows_of_one_length_stay_what_they_were(tmp_path):
 def test_a_row_of_text_among_them_is_an_error_that_names_its_line(tmp_path):
     texts = ["x" * (number % 7) for number in range(3000)]
     texts[2999] = "?"
-    with pytest.raises(SplitError, match=r"a\.txt:\d+: has 'letters' as no rows of numbers"):
+    with pytest.raises(SplitError, match=r"a\.txt:3000: has 'letters' as no rows of numbers"):
         split(dump(tmp_path / "a.txt", texts), tmp_path / "out", encode=Mixed(), progress=False)
+
+
+def test_integers_that_no_dtype_holds_together_are_an_error_that_names_the_line(tmp_path, small_steps):
+    small_steps()
+    texts = ["1 2", "3", *["4"] * 3000, str(2**63), *["5"] * 3000, "-1", *["6"] * 100]
+    with pytest.raises(
+        SplitError, match=r"a\.txt:\d+: has 'numbers' as ragged int8, but the rows before it are uint64"
+    ):
+        split(dump(tmp_path / "a.txt", texts), tmp_path / "out", encode=Numbers(), progress=False)
 
 
 def test_json_lines_go_to_columns_where_that_is_asked_for(tmp_path):
