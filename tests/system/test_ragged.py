@@ -17,8 +17,9 @@ from pyloader import (
     Ragged,
 )
 from pyloader.audit import audit_epochs
+from pyloader.cli.main import main
 from pyloader.columns import columns_bytes
-from pyloader.errors import BatchEncodeError, CollateError, MemoryBoundError
+from pyloader.errors import BatchEncodeError, ChunkReadError, CollateError, MemoryBoundError
 from pyloader.files import list_chunks
 
 NUM_ROWS = 240
@@ -162,3 +163,22 @@ def test_a_row_that_is_left_out_is_replaced_in_ragged_columns_too(chunks):
         batch = next(iter(loader))
     assert batch["id"].tolist() == [0, 1, 2, 3, 4, 5, 6, 8, *range(8, 16)]
     assert batch["tokens"].tolist()[7] == [8, 0, 0, 0, 0, 0]
+
+
+def test_null_cannot_be_filled_where_there_is_none(chunks):
+    with loader_of(chunks, nulls="nan") as loader:
+        assert len(checked(loader)) == NUM_ROWS // 16
+    with (
+        pytest.raises(ChunkReadError, match="row 1: 'tokens' is a row of several values, and nulls names its column"),
+        loader_of(chunks, nulls={"tokens": 0}) as loader,
+    ):
+        next(iter(loader))
+
+
+def test_peek_shows_lengths_and_samples(chunks, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    assert main(["peek", str(chunks), "--all"]) == 0
+    screen = " ".join(capsys.readouterr().out.split())
+    assert "image ragged bytes 0 0 / 19.5 / 39" in screen
+    assert "tokens ragged uint16 0 0 / 3 / 6" in screen
+    assert "tokens uint16 [0]:" in screen

@@ -115,13 +115,21 @@ def test_the_smallest_dtype_holds_what_each_of_several_held(dtypes, joint):
 @pytest.mark.parametrize(
     ("odd", "dtype"), [("a", "uint8"), ("\u3042", "uint16"), ("\U0001f600", "int32")], ids=["uint8", "uint16", "int32"]
 )
-@pytest.mark.parametrize("options", [{}, {"shuffle": True}, {"output_format": "columns"}], ids=["", "shuffle", "to"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"chunk_samples": 900},
+        {"chunk_samples": 900, "shuffle": True},
+        {"chunk_bytes": 9000, "output_format": "columns"},
+    ],
+    ids=["", "shuffle", "to"],
+)
 def test_lists_of_integers_become_the_smallest_dtype_that_holds_all(tmp_path, small_steps, odd, dtype, options):
     small_steps()
     texts = ["x" * (number % 7) for number in range(5000)]
     texts[4000] += odd  # far from the first rows
     out = tmp_path / "out"
-    split(dump(tmp_path / "a.txt", texts), out, encode=Letters(), chunk_samples=900, progress=False, **options)
+    split(dump(tmp_path / "a.txt", texts), out, encode=Letters(), progress=False, **options)
     assert specs_of(out) == {"letters": f"ragged {dtype}", "n": "int64"}
     columns = read(out)
     assert columns["letters"].dtype == dtype
