@@ -7,6 +7,7 @@ import pyarrow
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from products import examples
 
 from pyloader.ragged import Ragged, gathering
 
@@ -14,7 +15,8 @@ DTYPES = ["bool", "uint8", "int16", "float32", "int64", "complex128", "datetime6
 LENGTHS = st.lists(st.integers(0, 5) | st.just(30), max_size=12)  # up to 12 bytes lie in a view
 
 
-same_way = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # the way is that of the test
+# The way is that of the test.
+same_way = settings(max_examples=examples(100), suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def of_lengths(lengths, dtype, start=0):

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from products import examples
 
 from pyloader import ChunkWriter, Dataset, NumpyReader, Ragged, compact, split
 from pyloader.columns import concatenate_columns
@@ -68,6 +69,7 @@ def read(directory) -> dict:
     return concatenate_columns([NumpyReader().read_file(str(chunk))[0] for chunk in chunks])
 
 
+@settings(max_examples=examples(100))
 @given(
     st.lists(st.lists(st.integers(-9, 70_000), max_size=4), min_size=1, max_size=9),
     st.sampled_from(["int32", "float16", "int64", "complex64"]),
@@ -301,6 +303,7 @@ def test_a_damaged_chunk_is_not_joined(in_parts):
         compact(out, progress=False)
 
 
+@settings(max_examples=examples(60))
 @given(st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=5), min_size=1, max_size=4), st.data())
 def test_windows_of_several_files_are_the_rows_in_order(tmp_path_factory, lengths, data):
     place = tmp_path_factory.mktemp("files")
