@@ -41,7 +41,8 @@ class Ragged:
       values: The numbers of all rows, one after another; of one dimension, and of bool, int, float, complex, or time
         dtype.  Copied only where they are not contiguous or not in the machine's byte order.
       offsets: int64 of shape [rows + 1]: where in `values` each row begins, and where the last ends.  They never fall.
-        The first may be above 0, and the last below len(values): then other rows use the rest.
+        The first may be above 0, and the last below len(values): then other rows use the rest.  They are checked here,
+        once, and must not be changed afterwards.
       is_bytes: Whether a row is bytes, an encoded image say, and not numbers that happen to be uint8.
 
     Raises:
@@ -131,9 +132,11 @@ class Ragged:
 
         Raises:
           TypeError: some are of bytes and some of numbers, or their dtypes differ.
-          IndexError: there is no such row.
+          IndexError: there is no such row, or column.
         """
         _check_alike(columns)
+        if len(rows) and not (rows.min() >= 0 <= column_of.min() and column_of.max() < len(columns)):
+            raise IndexError(f"rows from {rows.min():,} on, of columns {column_of.min()} to {column_of.max()}")
         sources = [(column.values, column.offsets) for column in columns]
         return _ragged(*gather(sources, rows, column_of), columns[0].is_bytes)
 

@@ -59,3 +59,10 @@ def test_columns_of_different_kinds_are_not_gathered_together():
     columns = [of_lengths([1], "uint8"), of_lengths([1], "int8")]
     with pytest.raises(TypeError, match="a column of int8 does not continue one of uint8"):
         Ragged.gather(columns, np.array([0]), np.array([1]))
+
+
+@pytest.mark.parametrize(("rows", "column_of"), [([-1], [0]), ([0], [-1]), ([0], [2]), ([2], [1]), ([3], [0])])
+def test_a_row_that_no_column_has_is_an_error(way, rows, column_of):
+    columns = [of_lengths([1, 2, 3], "uint8"), of_lengths([1, 2], "uint8")]
+    with pytest.raises(IndexError):
+        Ragged.gather(columns, np.array(rows), np.array(column_of))
