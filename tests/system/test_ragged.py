@@ -15,6 +15,7 @@ from pyloader import (
     NumpyReader,
     PaddingDataCollator,
     Ragged,
+    World,
 )
 from pyloader.audit import audit_epochs
 from pyloader.cli.main import main
@@ -91,6 +92,15 @@ def test_chunks_that_are_mapped_give_the_same_batches(chunks):
     assert checked(loader_of(chunks, datareader=NumpyReader(mmap=True), **options)) == checked(
         loader_of(chunks, **options)
     )
+
+
+@pytest.mark.parametrize("window", [1, 3])
+def test_ranks_deliver_every_row_once_and_one_rank_serves_the_streams_of_two(chunks, window):
+    options = {"shuffle_window": window, "num_workers": 0, "batch_size": 8, "last_batch": "wrap"}
+    ranks = [checked(loader_of(chunks, world=World(rank, 2), **options)) for rank in range(2)]
+    assert sorted(number for batches in ranks for ids in batches for number in ids) == IDS.tolist()
+    alone = checked(loader_of(chunks, num_streams=2, **{**options, "batch_size": 16}))
+    assert alone == [one + other for one, other in zip(*ranks, strict=True)]
 
 
 def test_without_a_padding_the_error_names_what_pads(chunks):
