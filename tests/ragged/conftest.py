@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pyloader.ragged import gathering
 
-WAYS = {
+WAYS: dict[str, dict[str, Any]] = {
     "views": {"_MANY": 0},
     "take or index": {"_views_work": lambda: False},
     "index": {"_arrow": lambda: None},

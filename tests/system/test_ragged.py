@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -25,7 +27,7 @@ from pyloader.files import list_chunks
 
 NUM_ROWS = 240
 IDS = np.arange(NUM_ROWS)
-COLUMNS = {
+COLUMNS: dict[str, Any] = {
     "id": IDS,
     "tokens": Ragged(np.repeat(IDS, IDS % 7).astype("u2"), np.cumsum([0, *(IDS % 7)])),
     "image": Ragged.from_rows([bytes([number % 256]) * (number % 40) for number in range(NUM_ROWS)]),
