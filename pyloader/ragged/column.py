@@ -41,7 +41,8 @@ class Ragged:
       values: The numbers of all rows, one after another; of one dimension, and of bool, int, float, complex, or time
         dtype.  Copied only where they are not contiguous or not in the machine's byte order.
       offsets: int64 of shape [rows + 1]: where in `values` each row begins, and where the last ends.  They never fall.
-        The first may be above 0, and the last below len(values): then other rows use the rest.
+        The first may be above 0, and the last below len(values): then other rows use the rest.  They are checked here,
+        once, and must not be changed afterwards.
       is_bytes: Whether a row is bytes, an encoded image say, and not numbers that happen to be uint8.
 
     Raises:
@@ -131,9 +132,11 @@ class Ragged:
 
         Raises:
           TypeError: some are of bytes and some of numbers, or their dtypes differ.
-          IndexError: there is no such row.
+          IndexError: there is no such row, or column.
         """
         _check_alike(columns)
+        if len(rows) and not (rows.min() >= 0 <= column_of.min() and column_of.max() < len(columns)):
+            raise IndexError(f"rows from {rows.min():,} on, of columns {column_of.min()} to {column_of.max()}")
         sources = [(column.values, column.offsets) for column in columns]
         return _ragged(*gather(sources, rows, column_of), columns[0].is_bytes)
 
@@ -313,12 +316,18 @@ def _values_of(rows: Sequence[Any], dtype: np.dtype[Any] | None) -> np.ndarray:
             values = np.array(items) if items else np.empty(0, np.int64 if dtype is None else dtype)
         except ValueError as exc:
             raise TypeError(f"rows must hold numbers ({exc})") from exc
-        # NumPy makes floats of ints that no integer dtype holds together.
+        # NumPy makes floats of ints that int64 does not hold.
         if values.dtype.kind == "f" and any(type(item) is int and abs(item) > _EXACT_IN_FLOAT64 for item in items):
+            if all(type(item) is int and 0 <= item < 2**64 for item in items):
+                return _as_dtype(np.array(items, np.uint64), dtype)
             raise TypeError("rows hold ints that do not fit in one integer dtype, or not among floats")
     if values.dtype.kind not in _KINDS or values.ndim != 1:
         found = "rows of rows" if values.ndim > 1 else f"values of dtype {values.dtype}"
         raise TypeError(f"rows must hold numbers, and these hold {found}")
+    return _as_dtype(values, dtype)
+
+
+def _as_dtype(values: np.ndarray, dtype: np.dtype[Any] | None) -> np.ndarray:
     if dtype is None or dtype == values.dtype:
         return values
     with np.errstate(all="ignore"):

@@ -1,7 +1,8 @@
 """Gather: rows of unequal length are copied out of the arrays that they lie in.
 
-An index of every value would be eight bytes a value to read, which is slower than a loop over rows.  Arrow's C++ code
-for binaries is such a loop, without the interpreter's lock: values of any dtype are shown to it as bytes.
+An index of every value is eight bytes a value to read, which is slower than a loop over rows, unless they are short.
+Arrow's C++ code for binaries is such a loop, without the interpreter's lock: values of any dtype are shown to it as
+bytes.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ __all__ = ["gather", "offsets_of"]
 _Arrays: TypeAlias = "tuple[np.ndarray, np.ndarray]"
 
 _MANY = 8  # one row in so many, of those that there are
+_SHORT = 32  # values a row: below it an index of them is faster than Python's loop
 _INT32 = 2**31
 _INLINE_BYTES = 12  # up to so many, a row of a binary view has its bytes in the view
 
@@ -39,8 +41,11 @@ def gather(sources: Sequence[_Arrays], rows: np.ndarray, source_of: np.ndarray |
     made_offsets = offsets_of(stops - starts)
     dtype, num_values = sources[0][0].dtype, int(made_offsets[-1])
     raw = [values.view(np.uint8) for values, _ in sources]
+    by_views = arrow is not None and _views_work() and all(len(each) < _INT32 for each in raw)
+    if not by_views and num_values < _SHORT * len(rows):
+        return _indexed([values for values, _ in sources], starts, made_offsets, source_of), made_offsets
     starts, stops = starts * dtype.itemsize, stops * dtype.itemsize
-    if num_values and arrow is not None and _views_work() and all(len(each) < _INT32 for each in raw):
+    if num_values and by_views:
         copied = _viewed(arrow, raw, starts, stops, source_of)
     else:
         copied = _copied(raw, starts, stops, source_of, num_values * dtype.itemsize)
@@ -95,6 +100,22 @@ def _viewed(
     buffers = [None, arrow.py_buffer(views), *map(arrow.py_buffer, raw)]
     rows = arrow.Array.from_buffers(arrow.binary_view(), len(lengths), buffers)
     return np.frombuffer(rows.cast(arrow.large_binary()).buffers()[2], np.uint8)
+
+
+def _indexed(
+    sources: Sequence[np.ndarray], starts: np.ndarray, offsets: np.ndarray, source_of: np.ndarray | None
+) -> np.ndarray:
+    """Return the values of rows, which come to lie at `offsets`, by an index of each value."""
+    lengths = np.diff(offsets)
+    index = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+    if source_of is None:
+        taken: np.ndarray = sources[0].take(index)
+        return taken
+    made, sources_of_values = np.empty(len(index), sources[0].dtype), np.repeat(source_of, lengths)
+    for number, values in enumerate(sources):
+        mine = np.flatnonzero(sources_of_values == number)
+        made[mine] = values.take(index[mine])
+    return made
 
 
 def _copied(

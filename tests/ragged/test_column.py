@@ -153,6 +153,7 @@ def test_an_array_of_it_is_refused_with_what_to_do():
         ([[], []], None, "int64"),
         ([], None, "int64"),
         ([[1, 300]], "uint16", "uint16"),
+        ([[1], [2**63]], None, "uint64"),
         ([np.array([1, 2], "f4"), np.array([], "f4")], None, "float32"),
     ],
 )

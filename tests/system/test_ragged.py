@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,20 +11,23 @@ from pyloader import (
     ChunkWriter,
     DataCollator,
     DataLoader,
+    DataReader,
     Dataset,
     NumpyDataCollator,
     NumpyReader,
     PaddingDataCollator,
     Ragged,
+    World,
 )
 from pyloader.audit import audit_epochs
+from pyloader.cli.main import main
 from pyloader.columns import columns_bytes
-from pyloader.errors import BatchEncodeError, CollateError, MemoryBoundError
+from pyloader.errors import BatchEncodeError, ChunkReadError, CollateError, MemoryBoundError
 from pyloader.files import list_chunks
 
 NUM_ROWS = 240
 IDS = np.arange(NUM_ROWS)
-COLUMNS = {
+COLUMNS: dict[str, Any] = {
     "id": IDS,
     "tokens": Ragged(np.repeat(IDS, IDS % 7).astype("u2"), np.cumsum([0, *(IDS % 7)])),
     "image": Ragged.from_rows([bytes([number % 256]) * (number % 40) for number in range(NUM_ROWS)]),
@@ -91,6 +96,16 @@ def test_chunks_that_are_mapped_give_the_same_batches(chunks):
     )
 
 
+@pytest.mark.parametrize("window", [1, 3])
+def test_ranks_deliver_every_row_once_and_one_rank_serves_the_streams_of_two(chunks, window):
+    options = {"shuffle_window": window, "num_workers": 0, "batch_size": 8, "last_batch": "wrap"}
+    ranks = [checked(loader_of(chunks, world=World(rank, 2), **options)) for rank in range(2)]
+    assert sorted(number for batches in ranks for ids in batches for number in ids) == IDS.tolist()
+    with loader_of(chunks, **{**options, "batch_size": 16}) as alone:
+        alone.load_state_dict(loader_of(chunks, world=World(0, 2), **options).state_dict())
+        assert checked(alone) == [one + other for one, other in zip(*ranks, strict=True)]
+
+
 def test_without_a_padding_the_error_names_what_pads(chunks):
     with (
         pytest.raises(CollateError, match=r"'tokens' is ragged, with rows of 0 to 6 .* Use PaddingDataCollator"),
@@ -102,6 +117,22 @@ def test_without_a_padding_the_error_names_what_pads(chunks):
 class Rest(DataCollator):
     def collate_batch(self, columns):
         return columns
+
+
+class Kept(DataReader):
+    """Returns the same columns for each chunk."""
+
+    def read_file(self, path):
+        return COLUMNS
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_batches_share_no_memory_with_what_a_reader_keeps(tmp_path, shuffle):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.kept").touch()
+    with loader_of(tmp_path, datareader=Kept(), datacollator=Rest(), shuffle=shuffle, batch_size=100) as loader:
+        for batch in loader:
+            assert not np.shares_memory(batch["tokens"].values, COLUMNS["tokens"].values)
 
 
 class Joined(Dataset):
@@ -145,3 +176,22 @@ def test_a_row_that_is_left_out_is_replaced_in_ragged_columns_too(chunks):
         batch = next(iter(loader))
     assert batch["id"].tolist() == [0, 1, 2, 3, 4, 5, 6, 8, *range(8, 16)]
     assert batch["tokens"].tolist()[7] == [8, 0, 0, 0, 0, 0]
+
+
+def test_null_cannot_be_filled_where_there_is_none(chunks):
+    with loader_of(chunks, nulls="nan") as loader:
+        assert len(checked(loader)) == NUM_ROWS // 16
+    with (
+        pytest.raises(ChunkReadError, match="row 1: 'tokens' is a row of several values, and nulls names its column"),
+        loader_of(chunks, nulls={"tokens": 0}) as loader,
+    ):
+        next(iter(loader))
+
+
+def test_peek_shows_lengths_and_samples(chunks, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    assert main(["peek", str(chunks), "--all"]) == 0
+    screen = " ".join(capsys.readouterr().out.split())
+    assert "image ragged bytes 0 0 / 19.5 / 39" in screen
+    assert "tokens ragged uint16 0 0 / 3 / 6" in screen
+    assert "tokens uint16 [0]:" in screen

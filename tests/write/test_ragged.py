@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from products import examples
 
 from pyloader import ChunkWriter, Dataset, NumpyReader, Ragged, compact, split
 from pyloader.columns import concatenate_columns
@@ -42,6 +43,11 @@ class WithText(Letters):
         return {**super().batch_encode(columns), "text": columns["text"]}
 
 
+class Numbers(Dataset):
+    def batch_encode(self, columns):
+        return {"numbers": [list(map(int, text.split())) for text in columns["text"]]}
+
+
 class Mixed(Dataset):
     """Letters, but a list of texts for one of them."""
 
@@ -63,6 +69,7 @@ def read(directory) -> dict:
     return concatenate_columns([NumpyReader().read_file(str(chunk))[0] for chunk in chunks])
 
 
+@settings(max_examples=examples(100))
 @given(
     st.lists(st.lists(st.integers(-9, 70_000), max_size=4), min_size=1, max_size=9),
     st.sampled_from(["int32", "float16", "int64", "complex64"]),
@@ -110,12 +117,21 @@ def test_the_smallest_dtype_holds_what_each_of_several_held(dtypes, joint):
 @pytest.mark.parametrize(
     ("odd", "dtype"), [("a", "uint8"), ("\u3042", "uint16"), ("\U0001f600", "int32")], ids=["uint8", "uint16", "int32"]
 )
-@pytest.mark.parametrize("options", [{}, {"shuffle": True}, {"output_format": "columns"}], ids=["", "shuffle", "to"])
-def test_lists_of_integers_become_the_smallest_dtype_that_holds_all(tmp_path, odd, dtype, options):
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"chunk_samples": 900},
+        {"chunk_samples": 900, "shuffle": True},
+        {"chunk_bytes": 9000, "output_format": "columns"},
+    ],
+    ids=["", "shuffle", "to"],
+)
+def test_lists_of_integers_become_the_smallest_dtype_that_holds_all(tmp_path, small_steps, odd, dtype, options):
+    small_steps()
     texts = ["x" * (number % 7) for number in range(5000)]
     texts[4000] += odd  # far from the first rows
     out = tmp_path / "out"
-    split(dump(tmp_path / "a.txt", texts), out, encode=Letters(), chunk_samples=900, progress=False, **options)
+    split(dump(tmp_path / "a.txt", texts), out, encode=Letters(), progress=False, **options)
     assert specs_of(out) == {"letters": f"ragged {dtype}", "n": "int64"}
     columns = read(out)
     assert columns["letters"].dtype == dtype
@@ -124,7 +140,8 @@ def test_lists_of_integers_become_the_smallest_dtype_that_holds_all(tmp_path, od
     assert columns["n"].tolist() == columns["letters"].lengths.tolist()
 
 
-def test_the_same_command_writes_the_same_chunks(tmp_path):
+def test_the_same_command_writes_the_same_chunks(tmp_path, small_steps):
+    small_steps()
     texts = ["x" * (number % 7) + "\u3042" * (number == 3000) for number in range(4000)]
     source = dump(tmp_path / "a.txt", texts)
     for name, workers in (("one", 1), ("two", 2)):
@@ -160,8 +177,17 @@ def test_rows_of_one_length_stay_what_they_were(tmp_path):
 def test_a_row_of_text_among_them_is_an_error_that_names_its_line(tmp_path):
     texts = ["x" * (number % 7) for number in range(3000)]
     texts[2999] = "?"
-    with pytest.raises(SplitError, match=r"a\.txt:\d+: has 'letters' as no rows of numbers"):
+    with pytest.raises(SplitError, match=r"a\.txt:3000: has 'letters' as no rows of numbers"):
         split(dump(tmp_path / "a.txt", texts), tmp_path / "out", encode=Mixed(), progress=False)
+
+
+def test_integers_that_no_dtype_holds_together_are_an_error_that_names_the_line(tmp_path, small_steps):
+    small_steps()
+    texts = ["1 2", "3", *["4"] * 3000, str(2**63), *["5"] * 3000, "-1", *["6"] * 100]
+    with pytest.raises(
+        SplitError, match=r"a\.txt:\d+: has 'numbers' as ragged int8, but the rows before it are uint64"
+    ):
+        split(dump(tmp_path / "a.txt", texts), tmp_path / "out", encode=Numbers(), progress=False)
 
 
 def test_json_lines_go_to_columns_where_that_is_asked_for(tmp_path):
@@ -277,6 +303,7 @@ def test_a_damaged_chunk_is_not_joined(in_parts):
         compact(out, progress=False)
 
 
+@settings(max_examples=examples(60))
 @given(st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=5), min_size=1, max_size=4), st.data())
 def test_windows_of_several_files_are_the_rows_in_order(tmp_path_factory, lengths, data):
     place = tmp_path_factory.mktemp("files")
