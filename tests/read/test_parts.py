@@ -188,6 +188,25 @@ def test_a_quote_that_is_not_closed_is_named_by_its_line(tmp_path):
         parts_of_file(DelimitedReader(), str(path), chunk_bytes=50)
 
 
+def test_a_mark_at_the_start_of_a_part_is_a_character_of_its_line(tmp_path):
+    path = tmp_path / "x.txt"
+    path.write_text("\ufeffline\n" * 50, encoding="utf-8")
+    whole, parts, read = whole_and_parts(TextReader(), path, chunk_bytes=100)
+    assert len(parts) > 2
+    assert [text for columns in read for text in columns["text"]] == whole["text"] == ["line", *["\ufeffline"] * 49]
+
+
+def test_what_the_parser_finds_in_a_part_names_the_line_of_the_file(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("n,s\n" + '1,"bb"\n' * 60)
+    parts = parts_of_file(DelimitedReader(), str(path), chunk_samples=20, chunk_bytes=1)
+    assert parts is not None
+    path.write_text("n,s\n" + '1,"bb"\n' * 44 + '1,"b"b\n' + '1,"bb"\n' * 15)
+    assert len(read_chunk(DelimitedReader(), path, parts[1])["n"]) == 20
+    with pytest.raises(ChunkReadError, match=r"x\.csv:46: is not well-formed"):
+        read_chunk(DelimitedReader(), path, parts[2])
+
+
 BAD_LINES = {".jsonl": ('{"n": 1}', "{bad", "", JsonlReader()), ".csv": ("1,2", "1,2,3", "a,b", DelimitedReader())}
 
 
