@@ -12,7 +12,7 @@ import numpy as np
 from pyloader.columns import Column, Columns
 from pyloader.errors import ChunkReadError, FileError, import_optional
 from pyloader.files import Room, named_by_content, open_packed, suffix_of
-from pyloader.part import Part
+from pyloader.part import Part, hint_in_part
 from pyloader.read.nulls import Nulls, with_gaps_filled
 from pyloader.read.numbers import NumberError, as_array
 from pyloader.read.options import ColumnReader
@@ -72,7 +72,15 @@ class ParquetReader(ColumnReader):
         Raises:
           ChunkReadError: as `read_file`, or the file has no such row groups.
         """
-        return self._read(path, partial(_read_parquet, part=part))
+        try:
+            return self._read(path, partial(_read_parquet, part=part))
+        except ChunkReadError as exc:
+            cause = exc.__cause__
+            if not isinstance(cause, NumberError):
+                raise
+            what = exc.what.removeprefix(f"row {cause.row + 1:,}: ")
+            what = f"row {part.first + cause.row + 1:,}: {what}"
+            raise ChunkReadError(path, what, hint_in_part(exc.hint, part)) from cause
 
     def _read(self, path: str, read: Callable[[Any, tuple[str, ...] | None, str], Any]) -> tuple[Columns, int]:
         pyarrow = import_optional("pyarrow", wanted_by="ParquetReader")
