@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from pyloader import (
 from pyloader.datareader import parts_of_file, read_chunk, read_damaged_chunk
 from pyloader.errors import ChunkReadError
 from pyloader.files import open_packed
-from pyloader.read import csv_parts, line_parts
+from pyloader.read import csv_parts, line_parts, parquet
 from pyloader.testing import check_reader
 
 READERS: dict[str, DataReader] = {".txt": TextReader(), ".jsonl": JsonlReader(), ".csv": DelimitedReader()}
@@ -130,6 +131,20 @@ def test_row_groups_are_found_by_the_footer_and_never_cut(tmp_path):
     footer = pq.read_metadata(path).serialized_size + 8
     assert all(part.ranges[-1][1] == path.stat().st_size and part.ranges[0][0] == 0 for part in parts)
     assert parts[0].num_bytes < footer + 4 + path.stat().st_size / 5
+
+
+def test_a_footer_is_read_once_for_the_parts_of_a_file_and_again_when_it_has_changed(tmp_path, monkeypatch):
+    path, read = tmp_path / "x.parquet", []
+    monkeypatch.setattr(parquet, "read_footer", lambda path: read.append(path) or pq.read_metadata(path))
+    pq.write_table(pa.table({"n": range(100)}), path, row_group_size=10)
+    reader = ParquetReader()
+    _, parts, found = whole_and_parts(reader, path, chunk_samples=10)
+    assert [columns["n"][0] for columns in found] == list(range(0, 100, 10))
+    assert len(read) == 2  # to find them, and to read them
+    pq.write_table(pa.table({"n": range(100, 1, -1)}), path, row_group_size=10)
+    assert read_chunk(reader, path, parts[1])["n"].tolist() == list(range(90, 80, -1))
+    assert len(read) == 3
+    assert read_chunk(pickle.loads(pickle.dumps(reader)), path, parts[1])["n"][0] == 90
 
 
 def test_groups_of_records_are_found_by_the_index(tmp_path):
