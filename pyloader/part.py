@@ -29,8 +29,9 @@ class Part:
 
     first: int  # the part's first row, counted from 0 over the file
     num_samples: int  # how many rows it has, at least 1
-    # (start, stop) in bytes of the file, sorted and apart: all that read_part reads, metadata (a header, a footer) too.
-    # Empty where that is not known, or the "file" is a directory: such a part has no checksum
+    # (start, stop) in bytes of the file (of a directory: of its files one after another, sorted by name), sorted and
+    # apart: all that read_part reads, metadata (a header, a footer) too.  None where that is not known: such a part has
+    # no checksum
     ranges: tuple[tuple[int, int], ...]
     detail: Any = None  # the reader's own, small and of JSON: {"groups": [3, 4]}
 
