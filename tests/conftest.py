@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return "" if callspec is None else str(callspec.params.get("source"))
 
     left_out: set[int] = set()
-    for source, share in (("stored", 4), ("parts", 6)):
+    for source, share in (("stored", 4), ("parts", 10)):
         over = [item for item in items if source_of(item) == source]
         kept = drawn(over, -(-len(over) // share)) if len(over) > share else over
         left_out |= {id(item) for item in over} - {id(item) for item in kept}

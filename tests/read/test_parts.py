@@ -196,6 +196,23 @@ def test_only_the_parser_knows_what_some_quotes_mean(tmp_path, monkeypatch):
     check_reader(DelimitedReader(), path)
 
 
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"header": False}, '1,"a\nb"\n2,c\n' * 30),
+        ({"quote": "none"}, 'n,"s\n' + '1,"a\n2,c\n' * 30),
+        ({"delimiter": ";", "quote": "'"}, "n;s\n" + "1;'a;\nb'\n2;\"c\n" * 30),
+        ({"delimiter": "¦", "quote": "»"}, "n¦s\n" + "1¦»a¦\nb»\n2¦c\n" * 30),
+        ({"columns": ["s"]}, '"n\n1",s\n' + "1,a\n2,c\n" * 30),
+    ],
+)
+def test_parts_of_a_table_are_in_its_dialect(tmp_path, options, text):
+    path = tmp_path / "x.csv"
+    path.write_text(text, encoding="utf-8")
+    columns = check_reader(DelimitedReader(**options), path)
+    assert {len(values) for values in columns.values()} == {60}
+
+
 def test_a_quote_that_is_not_closed_is_named_by_its_line(tmp_path):
     path = tmp_path / "x.csv"
     path.write_text("n,s\n" + "1,a\n" * 20 + '2,"b\n' + "3,c\n" * 20)
