@@ -70,7 +70,7 @@ def first_rows(
         return _read_beginning(path, reader, write)
     if num_bytes > _LARGEST_BYTES:
         what = f"has {format_bytes(num_bytes)}, and files of its form are read whole."
-        raise ChunkReadError(path, what, "Split it first, and look at a chunk")
+        raise ChunkReadError(path, what, "Find its parts first: pyloader index; or split it")
     return read_chunk(reader, path), 1.0
 
 

@@ -19,15 +19,15 @@ def part_entries(name: str, path: str, parts: Sequence[Part], *, checksums: bool
       parts: All its parts, as its reader has found them.
       checksums: Whether they are computed, of parts that say which bytes they are.
     """
-    file_bytes, num_samples = chunk_bytes(path), parts[-1].stop
+    file_bytes = chunk_bytes(path)
     return [
         ChunkEntry(
             file=part_name(name, part),
             num_samples=part.num_samples,
             # Where the bytes are not known, a share of the file by rows.
-            num_bytes=part.num_bytes or file_bytes * part.num_samples // num_samples,
+            num_bytes=part.num_bytes or file_bytes * part.num_samples // parts[-1].stop,
             checksum=checksum_of(path, part.ranges) if checksums and part.ranges else "",
-            part=PartEntry(file_bytes=file_bytes, file_samples=num_samples, ranges=part.ranges, detail=part.detail),
+            part=PartEntry(file_bytes=file_bytes, file_samples=parts[-1].stop, ranges=part.ranges, detail=part.detail),
         )
         for part in parts
     ]

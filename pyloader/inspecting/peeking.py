@@ -65,7 +65,7 @@ def peek_chunks(
     if read_all and chunks.sizes.max() > _LARGEST_BYTES:
         largest = int(chunks.sizes.argmax())
         what = f"has {format_bytes(int(chunks.sizes[largest]))}, too much to be read whole."
-        raise ChunkReadError(chunks.path(largest), what, "Split it first, or leave out --all")
+        raise ChunkReadError(chunks.path(largest), what, "Find its parts first: pyloader index; or leave out --all")
     reader = make_reader(chunks.file(first), manifest=chunks.manifest)
     rows, share = _first_rows(chunks, first, reader)
     if read_all:

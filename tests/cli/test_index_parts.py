@@ -18,6 +18,7 @@ from pyloader import DataLoader, DataReader, JsonlReader
 from pyloader.cli.main import main
 from pyloader.errors import ChunkReadError, ManifestError, StateError
 from pyloader.files import list_chunks, read_manifest
+from pyloader.indexed import ChunkedDataset
 from pyloader.testing.failures import check_damage, check_flaky_reads
 from pyloader.testing.order import check_exactly_once, check_parts, check_same_batches
 
@@ -263,6 +264,43 @@ def test_parts_of_a_table_in_processes(capsys, tmp_path):
     pq.write_table(pa.table({"n": range(200)}), path, row_group_size=20)
     command(capsys, "index", path, "--chunk-samples", "40")
     assert rows(path, worker_kind="process", num_workers=1) == list(range(200))
+
+
+def test_a_size_below_that_of_a_row_group_says_so(capsys, tmp_path):
+    path = tmp_path / "big.parquet"
+    pq.write_table(pa.table({"n": range(200)}), path, row_group_size=20)
+    lines = command(capsys, "index", path, "--chunk-samples", "3")
+    assert lines[1] == "columns    n: int64   (in 4 of 10 chunks; --all reads every one)"
+    assert lines[3] == "parts      the largest has 20 samples, since what is unpacked together is not cut"
+
+
+def test_columns_are_judged_by_some_parts_and_by_all_where_it_is_said(capsys, tmp_path):
+    path = tmp_path / "big.jsonl"
+    path.write_text("".join(f'{{"n": {70.5 if row == 70 else row}}}\n' for row in range(200)))
+    command(capsys, "index", path, "--chunk-samples", "10")
+    with pytest.raises(ChunkReadError, match=r"big\.jsonl:71: 'n' ") as raised:
+        rows(path)
+    assert raised.value.hint.endswith("let the index look at all parts: pyloader index --overwrite --all")
+    command(capsys, "index", path, "--overwrite", "--all")
+    assert rows(path) == list(range(200))  # 70.5 in between, as int has it
+
+
+def test_a_value_that_does_not_fit_is_named_by_its_row_in_the_file(capsys, tmp_path):
+    path = tmp_path / "big.parquet"
+    pq.write_table(pa.table({"n": [None if row == 70 else row for row in range(200)]}), path, row_group_size=10)
+    command(capsys, "index", path, "--chunk-samples", "10")
+    with pytest.raises(ChunkReadError, match=r"big\.parquet: row 71: 'n' .*pyloader index --overwrite --all"):
+        rows(path)
+    command(capsys, "index", path, "--overwrite", "--all")
+    assert read_manifest(f"{path}.manifest.json").columns[0].kind == "int"
+
+
+def test_rows_of_parts_are_reached_by_their_index(capsys, tmp_path):
+    path = numbered_lines(tmp_path / "big.jsonl")
+    command(capsys, "index", path, "--chunk-samples", "30")
+    samples = ChunkedDataset(path)
+    assert len(samples) == 200
+    assert [int(samples[row]["n"]) for row in (0, 29, 30, 199)] == [0, 29, 30, 199]
 
 
 class Squares(DataReader):

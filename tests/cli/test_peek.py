@@ -190,7 +190,10 @@ def test_a_dump_larger_than_a_chunk_should_be_is_not_read_whole(capsys, tmp_path
     with open(tmp_path / "dump.txt", "wb") as file:
         file.truncate(2**30 + 1)
     assert main(["peek", "--all", str(tmp_path / "dump.txt")]) == 2
-    assert "has 1.1 GB, too much to be read whole. Split it first, or leave out --all" in capsys.readouterr().err
+    assert (
+        "has 1.1 GB, too much to be read whole. Find its parts first: pyloader index; or leave out --all"
+        in capsys.readouterr().err
+    )
 
 
 def test_of_a_large_packed_dump_only_the_beginning_is_unpacked(capsys, tmp_path, monkeypatch):
