@@ -43,7 +43,7 @@ class WebDatasetReader(DataReader):
     Args:
       columns: Which to read, in this order; None for "__key__" and all extensions.
       decode: What the bytes of a column are: "int", "float", "str", "json" or "npy" (never of objects), by column.
-      missing: "error" (the default), or "empty": a sample that lacks a column has no bytes in it.
+      missing: "error" (the default), or "empty", which needs `columns`: a sample that lacks one has no bytes in it.
 
     Raises:
       TypeError, ValueError: an option is none of these.
@@ -67,6 +67,8 @@ class WebDatasetReader(DataReader):
         self.decode = checked_decode(decode)
         if missing not in ("error", "empty"):
             raise ValueError(f"missing must be 'error' or 'empty', got {missing!r}")
+        if missing == "empty" and columns is None:
+            raise ValueError("missing='empty' needs columns=[...]: a shard may lack one in all of its samples")
         self.missing = missing
 
     def read_file(self, path: str) -> tuple[Columns, int]:
@@ -180,7 +182,7 @@ class WebDatasetReader(DataReader):
             if self.missing == "error":
                 key, begin = list(keys.items())[len(starts)]
                 what = f"the sample {key!r} at byte {begin:,} has no {name!r}."
-                hint = "missing='empty' takes it as empty, columns=[...] names the columns to read"
+                hint = "columns=[...] names those to read; with missing='empty' as well it is empty where it lacks"
                 raise ChunkReadError(path, what, f"WebDatasetReader({hint})")
             at = stops[-1] if stops else 0
             starts += [at] * lacking

@@ -185,14 +185,15 @@ def test_an_extension_that_a_sample_has_twice_is_an_error(tmp_path):
 def test_a_sample_that_lacks_a_column_is_named_or_empty_where_that_was_asked_for(tmp_path, names):
     path = archive(tmp_path / "a.tar", [(name, name.encode()) for name in names])
     with pytest.raises(
-        ChunkReadError, match=r"the sample '[12]' at byte [\d,]+ has no 'cls'\. WebDatasetReader\(missing"
+        ChunkReadError, match=r"the sample '[12]' at byte [\d,]+ has no 'cls'\. WebDatasetReader\(columns"
     ):
         WebDatasetReader().read_file(str(path))
     assert lists(read(path, columns=["jpg"])) == {"jpg": [b"1.jpg", b"2.jpg"]}
     with_cls = {name[0]: name.encode() for name in names if name.endswith("cls")}
     cls = [with_cls.get(key, b"") for key in "12"]
-    assert lists(read(path, missing="empty")) == {"__key__": ["1", "2"], "cls": cls, "jpg": [b"1.jpg", b"2.jpg"]}
     assert lists(read(path, missing="empty", columns=["txt", "cls"])) == {"txt": [b"", b""], "cls": cls}
+    with pytest.raises(ValueError, match=r"missing='empty' needs columns=\[\.\.\.\]"):
+        WebDatasetReader(missing="empty")
 
 
 def test_pickles_arrive_as_bytes_and_are_never_opened(tmp_path):
