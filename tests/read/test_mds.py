@@ -14,6 +14,7 @@ import pytest
 from shards import SHARDS, WritesAFile, assert_parts_are_the_whole, rows_of, write_fresh
 
 from pyloader import DataLoader, MDSReader, PaddingDataCollator, Ragged
+from pyloader.cli.main import main
 from pyloader.errors import ChunkReadError
 from pyloader.part import Part
 from pyloader.testing import check_reader
@@ -128,6 +129,11 @@ def test_a_loader_reads_a_directory_of_shards_and_passes_over_its_index():
     with DataLoader(data_dir=PLAIN, batch_size=4, shuffle=True, num_epochs=1, **options) as loader:
         ids = [number for batch in loader for number in batch["id"].tolist()]
     assert sorted(ids) == [row["id"] for row in ROWS]
+
+
+def test_peek_shows_arrays_of_any_shape(capsys):
+    assert main(["peek", str(PLAIN)]) == 0
+    assert "grid" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("directory", [PLAIN, PACKED], ids=["plain", "zstd"])
