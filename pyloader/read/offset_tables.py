@@ -109,6 +109,8 @@ def value_starts(data: np.ndarray, offsets: np.ndarray, sizes: Sequence[int | No
       SampleError: the values of a sample do not fill it.
     """
     num_words = sum(not size for size in sizes)
+    if any(not 0 <= (size or 0) <= len(data) for size in sizes):
+        raise SampleError(None, "is damaged: its values are said to be larger than it is")
     try:
         words = numbers_at(data, offsets[:-1], "<u4", (num_words,)).astype(np.int64)
     except ValueError as exc:

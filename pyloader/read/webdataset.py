@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,14 +21,12 @@ from pyloader.read.decoding import checked_decode, decoded
 from pyloader.read.file_ranges import range_of
 from pyloader.read.options import column_names
 from pyloader.read.spans import bytes_at
-from pyloader.read.tar_members import BytesAt, Member, TarError, tar_members
+from pyloader.read.tar_members import BytesAt, Member, TarError, can_be_said, tar_members
 
-__all__ = ["WebDatasetReader"]
+__all__ = ["WebDatasetReader", "key_and_extension"]
 
 _FETCH_AGAIN = "Fetch it again, or max_skipped=1 to go on without it"
 _KEY = "__key__"
-# As webdataset groups: the key goes up to the first dot of the name's last part, and the rest is the extension.
-_KEY_AND_EXTENSION = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$")
 _META = re.compile(r"__[^/]*__($|/)")  # names that webdataset passes over
 _MOST_SAID = 2**16  # characters of what global headers say, kept for each part
 
@@ -110,8 +108,8 @@ class WebDatasetReader(DataReader):
 
     def read_part(self, path: str, part: Part) -> tuple[Columns, int]:
         """Read the samples of a part."""
-        said = (part.detail or {}).get("said", {}) if isinstance(part.detail or {}, dict) else None
-        if not isinstance(said, dict) or len(part.ranges) != 1 or not all(isinstance(v, str) for v in said.values()):
+        said: object = part.detail.get("said") if isinstance(part.detail, dict) else {}
+        if len(part.ranges) != 1 or not can_be_said(said):
             raise ChunkReadError(path, "has a part that is not one of a tar archive.", "Index it again")
         ((start, stop),) = part.ranges
         return self._columns(path, range_of(path, start, stop), start, stop, dict(said), is_whole=False)
@@ -219,13 +217,29 @@ def _members(
 
 def _grouped(members: Iterable[Member]) -> Iterator[tuple[Member, str, str]]:
     """Yield the members that belong to samples, with key and extension."""
-    match: Callable[[str], re.Match[str] | None] = _KEY_AND_EXTENSION.match
     for member in members:
         name = member.name
         if name.startswith("__") and (_META.match(name) or ("/" not in name and name.endswith("__"))):
             continue
-        if found := match(name):
-            yield member, found[1], found[2].lower()
+        if found := key_and_extension(name):
+            yield member, found[0], found[1].lower()
+
+
+def key_and_extension(name: str) -> tuple[str, str] | None:
+    """Return what webdataset takes for the key of a name, up to the first dot of its last part, and the rest.
+
+    A last part that begins with a dot belongs to the directory before it, if there is no dot in that one's name.
+
+    >>> key_and_extension("n01/0007.seg.png"), key_and_extension("n01/.png"), key_and_extension("n01.d/README")
+    (('n01/0007', 'seg.png'), ('n01/', 'png'), None)
+    """
+    last = name.rfind("/") + 1
+    dot = name.find(".", last)
+    if dot == last:
+        before = name[name.rfind("/", 0, max(0, last - 1)) + 1 : last]
+        if not before or "." in before:
+            return None
+    return None if dot < 0 else (name[:dot], name[dot + 1 :])
 
 
 def _comes_back(path: str, key: str, first: int, again: int) -> ChunkReadError:

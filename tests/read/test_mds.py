@@ -209,6 +209,8 @@ def test_what_a_shard_says_of_itself_is_checked(tmp_path):
     for said, expected in (
         ({"column_sizes": [4]}, r"says that 'x', of int, has 4 bytes in each sample; it has 8"),
         ({"column_names": ["x", "x"]}, "lists that do not agree"),
+        ({"column_encodings": [f"ndarray:int8:{10**30}"], "column_sizes": [10**30]}, "larger than it is|can be read"),
+        ({"column_encodings": ["str"], "column_sizes": [-4]}, "said to be larger than it is"),
         ({"version": 1}, "is of the format 'mds', version 1"),
         ({"column_names": 5}, "says nothing of its columns that can be read"),
         ({"column_encodings": ["of my own"]}, r"'x' has the encoding 'of my own', which is not known\. Name the other"),

@@ -15,6 +15,7 @@ from pyloader import DataLoader, Ragged, TFRecordReader, reader_for
 from pyloader.cli.main import main
 from pyloader.errors import ChunkReadError
 from pyloader.files import read_manifest
+from pyloader.read import wire
 from pyloader.testing import check_reader
 
 crc32c = pytest.importorskip("google_crc32c")
@@ -212,6 +213,13 @@ def test_a_file_that_was_cut_is_an_error_and_no_end(tmp_path, size):
         TFRecordReader().read_file(str(path))
     with pytest.raises(ChunkReadError, match=r"ends early, inside of record"):
         TFRecordReader().find_parts(str(path), chunk_bytes=1)
+
+
+def test_a_message_of_very_many_fields_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(wire, "_MOST_FIELDS", 1000)
+    path = records(tmp_path / "a.tfrecord", [b"\x0a\x00" * 1001])
+    with pytest.raises(ChunkReadError, match=r"record 0 at byte 0 is no .*a message has more than 1,000 fields"):
+        TFRecordReader().read_file(str(path))
 
 
 def test_a_damaged_length_takes_no_memory(tmp_path):

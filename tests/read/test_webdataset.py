@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import pickle
+import re
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,15 @@ from typing import Any
 import numpy as np
 import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 from shards import SHARDS, WritesAFile, assert_parts_are_the_whole, rows_of, write_fresh
 
 from pyloader import DataLoader, WebDatasetReader, reader_for
 from pyloader.errors import ChunkReadError, MemoryBoundError
 from pyloader.files import room_of
 from pyloader.part import Part
+from pyloader.read.webdataset import key_and_extension
 from pyloader.testing import check_reader
 
 SHARD = SHARDS / "a.tar"
@@ -102,6 +106,12 @@ def test_names_are_grouped_as_webdataset_groups_them(tmp_path, names, groups):
     assert {name: v if name == "__key__" else len(v) for name, v in columns.items()} == groups
 
 
+@given(name=st.text("a./_", max_size=12))
+def test_keys_are_what_the_pattern_of_webdataset_finds(name):
+    found = re.match(r"^((?:.*/|)[^.]+)[.]([^/]*)$", name)  # webdataset.tariterators.base_plus_ext, 1.0.2
+    assert key_and_extension(name) == (None if found is None else found.groups())
+
+
 @pytest.mark.frameworks
 @pytest.mark.parametrize("names", [names for names, _ in NAMES])
 def test_webdataset_groups_these_names_in_the_same_way(tmp_path, names):
@@ -139,9 +149,10 @@ def test_what_global_headers_say_is_kept_for_later_parts(tmp_path):
     )
     parts = assert_parts_are_the_whole(WebDatasetReader(), path, tmp_path, chunk_samples=4)
     assert [part.detail for part in parts] == [{"said": {"size": "8"}}] * 2
-    forged = Part(0, 4, parts[0].ranges, {"said": {"size": 8}})
-    with pytest.raises(ChunkReadError, match=r"a part that is not one of a tar archive\. Index it again"):
-        WebDatasetReader().read_part(str(path), forged)
+    for said in ({"size": 8}, {"size": "x"}, {"size": "9" * 5000}, {"other": "1"}, None, ["size"]):
+        forged = Part(0, 4, parts[0].ranges, {"said": said})
+        with pytest.raises(ChunkReadError, match=r"a part that is not one of a tar archive\. Index it again"):
+            WebDatasetReader().read_part(str(path), forged)
 
 
 @pytest.mark.parametrize("sizes", [{"chunk_bytes": 1}, {"chunk_bytes": 12_000}, {"chunk_samples": 4}, {}])
