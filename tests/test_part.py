@@ -77,4 +77,4 @@ def test_a_reader_that_reads_files_in_its_own_way_has_no_parts_of_its_parent():
     assert not can_read_parts(OwnWay())
     assert can_read_parts(Both())
     assert not can_read_parts(DataReader())
-    assert not can_read_parts(JsonlReader())
+    assert can_read_parts(JsonlReader())

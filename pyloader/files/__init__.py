@@ -36,6 +36,7 @@ from pyloader.files.no_room import no_room
 from pyloader.files.npy_headers import NpyHeaderError, read_npy_header, rows_without_bytes
 from pyloader.files.opening import line_blocks, open_chunk, suffix_of, text_of
 from pyloader.files.origins import Origin, makers_of, origins_of
+from pyloader.files.part_opening import first_line, header_lines, line_detail, open_part
 from pyloader.files.room import Room, long_line, longest_line, room_of
 from pyloader.files.scanning import Scan, chunk_bytes, is_chunk_name, scan_directory
 from pyloader.files.sniffing import Sniffer, named_by_content, refuse_pointer, sniffed
@@ -56,6 +57,7 @@ from pyloader.files.versions import (
     kept_chunks,
     read_versions,
 )
+from pyloader.files.zstd_parts import FrameLog, open_frames
 
 __all__ = [
     "INPUTS_NAME",
@@ -70,6 +72,7 @@ __all__ = [
     "DataDir",
     "DirectoryLock",
     "FetchTerms",
+    "FrameLog",
     "Manifest",
     "NpyHeaderError",
     "Origin",
@@ -98,7 +101,9 @@ __all__ = [
     "encode_versions",
     "find_manifests",
     "fingerprint_of",
+    "first_line",
     "form_of",
+    "header_lines",
     "in_version_of",
     "index_name",
     "is_chunk_name",
@@ -106,6 +111,7 @@ __all__ = [
     "is_manifest_name",
     "kept_chunks",
     "line_blocks",
+    "line_detail",
     "list_chunks",
     "locked",
     "long_line",
@@ -116,7 +122,9 @@ __all__ = [
     "no_room",
     "no_such_place",
     "open_chunk",
+    "open_frames",
     "open_packed",
+    "open_part",
     "origins_of",
     "packing_of",
     "read_manifest",

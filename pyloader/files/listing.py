@@ -7,6 +7,7 @@ import glob
 import itertools
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -179,7 +180,7 @@ def _list_place(shown: str, version: int | None) -> ChunkList:
         return _from_directory(place, shown, version)
     _check_no_version(version)
     if place.exists():
-        return _from_paths([shown], shown)
+        return replace(_from_paths([shown], shown), named=shown)
     if glob.has_magic(shown):
         return _from_paths(_matches(shown), shown)
     raise no_such_place(shown)
@@ -297,7 +298,8 @@ def _listed_in(path: Path, newest: Manifest, version: int | None, *, is_named: b
         extra = [name for name in extra if name not in others]
     if extra:
         raise _differs(path, f"does not list {min(extra)}{f' and {len(extra) - 1:,} more' if len(extra) > 1 else ''}.")
-    return _chunk_list(root, manifest, newest if has_versions else None)
+    found = _chunk_list(root, manifest, newest if has_versions else None)
+    return found if is_of_directory else replace(found, named=found.file(0))
 
 
 def _from_paths(given: Sequence[str], shown: str) -> ChunkList:
@@ -366,10 +368,10 @@ def _matches(pattern: str) -> list[str]:
 def _compare_size(path: Path, entry: ChunkEntry, found: int) -> None:
     if found != entry.source_bytes:
         what = f"says that {entry.source} has {entry.source_bytes:,} bytes; it has {found:,}."
-        raise _differs(path, what, changed=None if entry.as_part is None else entry.source)
+        raise _differs(path, what)
 
 
-def _differs(path: Path, what: str, *, changed: str | None = None) -> ManifestError:
+def _differs(path: Path, what: str) -> ManifestError:
     place = path.parent if path.name == MANIFEST_NAME else path
     return ManifestError(str(path), what, f"See what is wrong: pyloader verify {place}")
 

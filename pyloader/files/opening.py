@@ -11,8 +11,10 @@ from typing import IO, Any, NoReturn
 
 from pyloader.errors import ChunkReadError
 from pyloader.files.compressors import open_packed, packing_of
+from pyloader.files.part_opening import open_part, reads_start
 from pyloader.files.room import Room, long_line, longest_line
 from pyloader.files.sniffing import sniffed, text_hint
+from pyloader.part import Part
 
 __all__ = ["line_blocks", "open_chunk", "suffix_of", "text_of"]
 
@@ -57,7 +59,7 @@ def open_chunk(path: str | os.PathLike[str], mode: str = "r", *, room: Room | No
 
 
 def line_blocks(
-    path: str | os.PathLike[str], *, block_bytes: int = 2**20, room: Room | None = None
+    path: str | os.PathLike[str], *, block_bytes: int = 2**20, room: Room | None = None, part: Part | None = None
 ) -> Generator[bytes, None, None]:
     r"""Yield a text file's bytes in blocks of whole lines: the fast way to read lines.
 
@@ -65,6 +67,7 @@ def line_blocks(
       path: The file, packed or not.
       block_bytes: About how many bytes a block has, unless a line is longer.
       room: Of the chunk, when all of it is kept: then no line is longer than that.
+      part: The part of the file, of lines, that is read; None (the default) is all of it.
 
     Yields:
       Bytes that end with b"\n", except for the file's last ones if they do not.  `text_of` makes them text.
@@ -76,8 +79,9 @@ def line_blocks(
     parts: list[bytes] = []  # of a line that is longer than a block
     held, longest = 0, longest_line(room)
     try:
-        with open_packed(path, "rb") as file:
-            _skip_byte_order_mark(file)
+        with open_packed(path, "rb") if part is None else open_part(os.fspath(path), part) as file:
+            if part is None or reads_start(os.fspath(path), part):
+                _skip_byte_order_mark(file)
             while block := file.read(block_bytes):
                 end = block.rfind(b"\n") + 1
                 if end == 0:
@@ -91,6 +95,8 @@ def line_blocks(
                 held = len(parts[0])
                 yield lines
     except ChunkReadError as exc:
+        if part is not None:
+            raise
         _raise_with_line(os.fspath(path), exc)
     if rest := b"".join(parts):
         yield rest

@@ -6,7 +6,9 @@ would look like an end: that is found here, by the headers of frames and blocks 
 
 from __future__ import annotations
 
+import os
 import shlex
+from dataclasses import dataclass
 from typing import IO, cast
 
 import zstandard
@@ -14,7 +16,7 @@ import zstandard
 from pyloader.errors import ChunkReadError
 from pyloader.files.unpacking import Unpacked, foreign_bytes, unpacking_error
 
-__all__ = ["UnpackedFrames", "said_size"]
+__all__ = ["Frame", "UnpackedFrames", "frames_of", "said_size"]
 
 _PACKED_BYTES = 2**20  # read at once: with few steps, few waits for the interpreter's lock
 _LONGEST_HEADER = 18
@@ -31,6 +33,52 @@ def said_size(path: str) -> int | None:
     except (OSError, zstandard.ZstdError):
         return None
     return size if size >= 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where a frame is in its file, from its header to its end."""
+
+    start: int  # its first byte
+    stop: int  # the byte after its last
+    said_bytes: int | None  # how many bytes it says that it unpacks to
+
+
+def frames_of(path: str) -> list[Frame]:
+    """Return the frames of a file, less the skippable ones, by their headers and those of their blocks.
+
+    Raises:
+      OSError: the file cannot be read.
+      ChunkReadError: it ends early, or something else stands between frames.
+    """
+    found: list[Frame] = []
+    place, size = 0, os.path.getsize(path)
+    with open(path, "rb", buffering=0) as file:
+        while place < size:
+            start, header = place, os.pread(file.fileno(), _LONGEST_HEADER, place)
+            if header[:4] in _SKIPPABLE_MAGICS:
+                place += 8 + int.from_bytes(header[4:8], "little")
+                continue
+            if header[:4] != _MAGIC:
+                raise foreign_bytes(path, "zstd", after_end=bool(found))
+            try:
+                frame = zstandard.get_frame_parameters(header)
+                place += zstandard.frame_header_size(header)
+            except zstandard.ZstdError as exc:
+                raise unpacking_error(path, f"is damaged ({exc}).") from exc
+            is_last = 0
+            while not is_last and place < size:
+                block = int.from_bytes(os.pread(file.fileno(), 3, place), "little")
+                place += 4 if block & _TYPE == _RLE else 3 + (block >> 3)
+                is_last = block & _LAST
+            place += 4 * frame.has_checksum
+            if place > size or not is_last:
+                break
+            said = None if frame.content_size == zstandard.CONTENTSIZE_UNKNOWN else frame.content_size
+            found.append(Frame(start, place, said))
+    if place != size:
+        raise unpacking_error(path, "ends early.")
+    return found
 
 
 class UnpackedFrames(Unpacked):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
-from pyloader.files import ChunkEntry, PartEntry, checksum_of
+from pyloader.files import ChunkEntry, PartEntry, checksum_of, chunk_bytes
 from pyloader.part import Part, part_name
 
 __all__ = ["part_entries", "spread"]
@@ -20,7 +19,7 @@ def part_entries(name: str, path: str, parts: Sequence[Part], *, checksums: bool
       parts: All its parts, as its reader has found them.
       checksums: Whether they are computed, of parts that say which bytes they are.
     """
-    file_bytes = os.path.getsize(path)
+    file_bytes = chunk_bytes(path)
     return [
         ChunkEntry(
             file=part_name(name, part),
@@ -28,7 +27,7 @@ def part_entries(name: str, path: str, parts: Sequence[Part], *, checksums: bool
             # Where the bytes are not known, a share of the file by rows.
             num_bytes=part.num_bytes or file_bytes * part.num_samples // parts[-1].stop,
             checksum=checksum_of(path, part.ranges) if checksums and part.ranges else "",
-            part=PartEntry(file_bytes=file_bytes, ranges=part.ranges, detail=part.detail),
+            part=PartEntry(file_bytes=file_bytes, file_samples=parts[-1].stop, ranges=part.ranges, detail=part.detail),
         )
         for part in parts
     ]

@@ -14,7 +14,9 @@ import numpy.typing as npt
 from pyloader.columns import Column, Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
-from pyloader.files import Room, chunk_room, line_blocks, sniffed, suffix_of, text_of
+from pyloader.files import Room, chunk_room, first_line, header_lines, line_blocks, sniffed, suffix_of, text_of
+from pyloader.part import Part, hint_in_part
+from pyloader.read.csv_parts import csv_parts
 from pyloader.read.dialect import Dialect, rows_of
 from pyloader.read.numbers import NumberError, as_array, as_column
 from pyloader.read.options import column_names, number_dtypes
@@ -80,7 +82,36 @@ class DelimitedReader(DataReader):
           ChunkReadError: a row has another number of fields than the first; a quote is not closed, or takes in rows; a
             field of a column in `dtypes` is no such number; the file is cut, damaged or not UTF-8.
         """
-        return self._read(path, None)
+        return self._read(path, None, None)
+
+    def find_parts(self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None) -> list[Part] | None:
+        """Find spans of rows: in a plain file, or one of several frames of Zstandard.
+
+        Where quotes do not stand around whole fields, rows are parsed, since quotes can hold ends of lines.
+
+        Raises:
+          ChunkReadError: the file is cut or damaged; a quote is not closed, or takes in rows.
+        """
+        return csv_parts(
+            path,
+            self._dialect(path),
+            has_header=self.header,
+            chunk_bytes=chunk_bytes,
+            chunk_samples=chunk_samples,
+        )
+
+    def read_part(self, path: str, part: Part) -> tuple[Columns, int]:
+        """Read some rows, with the names in the file's first.
+
+        Raises:
+          ChunkReadError: as `read_file`, or the part is not one of lines.
+        """
+        return self._read(path, part, None)
+
+    def read_damaged_part(self, path: str, part: Part) -> tuple[Columns, int, dict[int, str]]:
+        """Read some rows, less the bad ones, as `read_damaged_file` does."""
+        bad_rows: dict[int, str] = {}
+        return *self._read(path, part, bad_rows), bad_rows
 
     def read_damaged_file(self, path: str) -> tuple[Columns, int, dict[int, str]]:
         """Read one sample per row, less the rows that have another number of fields than the first.
@@ -90,12 +121,12 @@ class DelimitedReader(DataReader):
             file is cut, damaged or not UTF-8.
         """
         bad_rows: dict[int, str] = {}
-        return *self._read(path, bad_rows), bad_rows
+        return *self._read(path, None, bad_rows), bad_rows
 
-    def _read(self, path: str, bad_rows: dict[int, str] | None) -> tuple[Columns, int]:
+    def _read(self, path: str, part: Part | None, bad_rows: dict[int, str] | None) -> tuple[Columns, int]:
         """Read the rows; a bad one is an error, or goes to `bad_rows` and has the fields of another."""
         room = chunk_room(path)
-        with closing(self._rows(path, room)) as batches:
+        with closing(self._rows(path, part, room)) as batches:
             lines, first = next(batches)
             if not first:
                 return self._no_rows(), 0
@@ -113,7 +144,7 @@ class DelimitedReader(DataReader):
             return self._no_rows(), 0
         texts = dict(zip(names, zip(*fields, strict=True), strict=True))
         wanted = names if self.columns is None else self.columns
-        return {name: self._column(path, name, list(texts[name])) for name in wanted}, len(fields)
+        return {name: self._column(path, part, name, list(texts[name])) for name in wanted}, len(fields)
 
     def _refuse(
         self,
@@ -144,10 +175,27 @@ class DelimitedReader(DataReader):
     def _dialect(self, path: str) -> Dialect:
         return Dialect.of_file(suffix_of(path), delimiter=self.delimiter, quote=self.quote)
 
-    def _rows(self, path: str, room: Room | None = None) -> Generator[tuple[list[int], list[list[str]]], None, None]:
+    def _rows(
+        self, path: str, part: Part | None, room: Room | None = None
+    ) -> Generator[tuple[list[int], list[list[str]]], None, None]:
         """Yield rows, some at a time, and the line that each begins in; first the first one alone."""
-        with closing(line_blocks(path, block_bytes=_BLOCK_BYTES, room=room)) as blocks:
-            yield from rows_of(path, _texts(path, sniffed(blocks, path, "csv")), self._dialect(path))
+        before, passed = 0, 0  # lines of the header that is read before a part, and lines between it and the part
+        if part is not None and (line := first_line(path, part)) > 1:
+            before = header_lines(path, part)
+            passed = line - 1 - before
+        with closing(line_blocks(path, block_bytes=_BLOCK_BYTES, room=room, part=part)) as blocks:
+            seen = blocks if before or passed else sniffed(blocks, path, "csv")
+            batches = rows_of(path, _texts(path, seen), self._dialect(path))
+            if not passed:
+                yield from batches
+                return
+            try:
+                for lines, rows in batches:
+                    yield [number + passed if number > before else number for number in lines], rows
+            except ChunkReadError as exc:
+                if exc.line is None or exc.line <= before:
+                    raise
+                raise ChunkReadError(exc.path, exc.what, exc.hint, exc.line + passed) from exc
 
     def _check_names(self, path: str, line: int, names: list[str], *, num_fields: int) -> None:
         if len(names) != num_fields:
@@ -161,7 +209,7 @@ class DelimitedReader(DataReader):
         if unknown := {*(self.columns or ()), *self.dtypes, *self.text_columns} - set(names):
             raise ChunkReadError(path, f"has columns {names}, and no {sorted(unknown)[0]!r}.", line=line)
 
-    def _column(self, path: str, name: str, texts: list[str]) -> Column:
+    def _column(self, path: str, part: Part | None, name: str, texts: list[str]) -> Column:
         if name in self.text_columns:
             return texts
         if name not in self.dtypes:
@@ -169,10 +217,10 @@ class DelimitedReader(DataReader):
         try:
             return _column_of(texts, self.dtypes[name])
         except NumberError as exc:
-            with closing(self._rows(path)) as batches:
+            with closing(self._rows(path, part)) as batches:
                 numbers = itertools.chain.from_iterable(lines for lines, _ in batches)
                 line = next(itertools.islice(numbers, exc.row + self.header, None))
-            raise ChunkReadError(path, f"{name!r} {exc.what}", exc.hint, line=line) from exc
+            raise ChunkReadError(path, f"{name!r} {exc.what}", hint_in_part(exc.hint, part), line=line) from exc
 
     def _no_rows(self) -> Columns:
         if not self._all_known:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
-from contextlib import closing
+from contextlib import closing, contextmanager
 from operator import attrgetter, itemgetter
 from typing import Any
 
@@ -13,8 +13,10 @@ import msgspec
 
 from pyloader.columns import Column, Columns, columns_bytes
 from pyloader.errors import ChunkReadError
-from pyloader.files import Room, chunk_room, line_blocks, sniffed, text_of
+from pyloader.files import Room, chunk_room, first_line, line_blocks, sniffed, text_of
+from pyloader.part import Part, hint_in_part
 from pyloader.read.json_problems import NOT_FINITE, json_problem
+from pyloader.read.line_parts import line_parts
 from pyloader.read.numbers import NumberError, as_array, as_column
 from pyloader.read.options import ColumnReader
 
@@ -52,9 +54,35 @@ class JsonlReader(ColumnReader):
           ChunkReadError: a line is not a JSON object, or has other keys; a number does not fit its column; the file is
             cut, damaged or not UTF-8.
         """
+        return self._whole(path, None)
+
+    def find_parts(self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None) -> list[Part] | None:
+        """Find spans of lines: in a plain file, or one of several frames of Zstandard.
+
+        Raises:
+          ChunkReadError: the file is cut or damaged, or is no JSON.
+        """
+        sizes: dict[str, Any] = {"chunk_bytes": chunk_bytes, "chunk_samples": chunk_samples}
+        return line_parts(path, "jsonl", **sizes, blank=b" \t\n\r\x0b\x0c")
+
+    def read_part(self, path: str, part: Part) -> tuple[Columns, int]:
+        """Read some lines.
+
+        Raises:
+          ChunkReadError: as `read_file`, or the part is not one of lines.
+        """
+        return self._whole(path, part)
+
+    def _whole(self, path: str, part: Part | None) -> tuple[Columns, int]:
+        with self._lines(path, part) as (blocks, room):
+            return self._read(path, blocks, room, part)
+
+    @contextmanager
+    def _lines(self, path: str, part: Part | None) -> Iterator[tuple[Iterator[bytes], Room]]:
+        """Give the lines of a file, or of a part of it, in blocks, and the room for them."""
         room = chunk_room(path)
-        with closing(line_blocks(path, room=room)) as blocks:
-            return self._read(path, sniffed(blocks, path, "jsonl"), room)
+        with closing(line_blocks(path, room=room, part=part)) as blocks:
+            yield sniffed(blocks, path, "jsonl") if first_line(path, part) == 1 else blocks, room
 
     def read_damaged_file(self, path: str) -> tuple[Columns, int, dict[int, str]]:
         """Read one JSON object per line, less the lines that are none or have other keys than the first that is one.
@@ -62,17 +90,23 @@ class JsonlReader(ColumnReader):
         Raises:
           ChunkReadError: no line can be read; a number does not fit its column; the file is cut or damaged.
         """
+        return self._damaged(path, None)
+
+    def read_damaged_part(self, path: str, part: Part) -> tuple[Columns, int, dict[int, str]]:
+        """Read some lines, less the bad ones, as `read_damaged_file` does."""
+        return self._damaged(path, part)
+
+    def _damaged(self, path: str, part: Part | None) -> tuple[Columns, int, dict[int, str]]:
         bad_rows: dict[int, str] = {}
-        room = chunk_room(path)
-        with closing(line_blocks(path, room=room)) as blocks:
-            mended = self._mended(path, sniffed(blocks, path, "jsonl"), bad_rows)
-            columns, num_samples = self._read(path, mended, room)
+        with self._lines(path, part) as (blocks, room):
+            mended = self._mended(path, blocks, bad_rows, first_line(path, part))
+            columns, num_samples = self._read(path, mended, room, part)
         return columns, num_samples, bad_rows
 
-    def _mended(self, path: str, blocks: Iterable[bytes], bad_rows: dict[int, str]) -> Iterator[bytes]:
+    def _mended(self, path: str, blocks: Iterable[bytes], bad_rows: dict[int, str], line: int) -> Iterator[bytes]:
         """Yield the lines that are not blank, the last good one again for each that is bad, which `bad_rows` gets."""
         rows_of: _RowDecoder | None = None
-        good, row, line, error = b"", 0, 1, None
+        good, row, error = b"", 0, None
         for block in blocks:
             mended = []
             for number, text in _lines(block, line):
@@ -93,10 +127,10 @@ class JsonlReader(ColumnReader):
         if rows_of is None and error is not None:
             raise error
 
-    def _read(self, path: str, blocks: Iterable[bytes], room: Room) -> tuple[Columns, int]:
+    def _read(self, path: str, blocks: Iterable[bytes], room: Room, part: Part | None) -> tuple[Columns, int]:
         rows_of: _RowDecoder | None = None
         lists: dict[str, list[Any]] = {}
-        line = 1
+        line = first_line(path, part)
         for block in blocks:
             num_lines = block.count(b"\n") + (not block.endswith(b"\n"))
             if rows_of is None and (first := next(_lines(block, line), None)) is not None:
@@ -114,9 +148,9 @@ class JsonlReader(ColumnReader):
         if unknown := {*self.dtypes, *self.list_columns} - set(lists):
             raise ChunkReadError(path, f"has keys {sorted(lists)}, and dtypes names {sorted(unknown)}.")
         num_samples = len(next(iter(lists.values())))
-        return {key: self._column(path, key, lists.pop(key)) for key in rows_of.keys}, num_samples
+        return {key: self._column(path, key, lists.pop(key), part) for key in rows_of.keys}, num_samples
 
-    def _column(self, path: str, key: str, values: list[Any]) -> Column:
+    def _column(self, path: str, key: str, values: list[Any], part: Part | None) -> Column:
         if key in self.fill and None in values:
             values = [self.fill[key] if value is None else value for value in values]
         if key in self.list_columns:
@@ -127,8 +161,8 @@ class JsonlReader(ColumnReader):
         try:
             return as_column(values) if dtype is None else as_array(values, dtype)
         except NumberError as exc:
-            line = _line_of_row(path, exc.row)
-            raise ChunkReadError(path, f"{key!r} {exc.what}", exc.hint, line=line) from exc
+            line = _line_of_row(path, exc.row, part)
+            raise ChunkReadError(path, f"{key!r} {exc.what}", hint_in_part(exc.hint, part), line=line) from exc
 
     def _no_rows(self) -> Columns:
         if not self._all_known:
@@ -229,9 +263,9 @@ def _lines(block: bytes, line: int) -> Iterator[tuple[int, bytes]]:
             yield number, text
 
 
-def _line_of_row(path: str, row: int) -> int:
-    line = 1
-    for block in line_blocks(path):
+def _line_of_row(path: str, row: int, part: Part | None) -> int:
+    line = first_line(path, part)
+    for block in line_blocks(path, part=part):
         for number, _ in _lines(block, line):
             if row == 0:
                 return number

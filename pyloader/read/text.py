@@ -7,7 +7,9 @@ from typing import Any
 
 from pyloader.columns import Columns
 from pyloader.datareader import DataReader
-from pyloader.files import chunk_room, line_blocks, sniffed, text_of
+from pyloader.files import chunk_room, first_line, line_blocks, sniffed, text_of
+from pyloader.part import Part
+from pyloader.read.line_parts import line_parts
 
 __all__ = ["TextReader"]
 
@@ -39,13 +41,33 @@ class TextReader(DataReader):
         Raises:
           ChunkReadError: the file is cut, damaged or not UTF-8; with `sniff`, it is no data.
         """
+        return self._read(path, None)
+
+    def find_parts(self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None) -> list[Part] | None:
+        """Find spans of lines: in a plain file, or one of several frames of Zstandard.
+
+        Raises:
+          ChunkReadError: the file is cut or damaged; with `sniff`, it is no data.
+        """
+        form = "text" if self.sniff else None
+        return line_parts(path, form, chunk_bytes=chunk_bytes, chunk_samples=chunk_samples)
+
+    def read_part(self, path: str, part: Part) -> tuple[Columns, int]:
+        """Read some lines.
+
+        Raises:
+          ChunkReadError: as `read_file`, or the part is not one of lines.
+        """
+        return self._read(path, part)
+
+    def _read(self, path: str, part: Part | None) -> tuple[Columns, int]:
         lines: list[str] = []
-        room = chunk_room(path)
-        with closing(line_blocks(path, room=room)) as blocks:
-            for block in sniffed(blocks, path, "text") if self.sniff else blocks:
-                part = text_of(block, path, len(lines) + 1).replace("\r\n", "\n").split("\n")
-                if not part[-1]:  # after the last line's end
-                    part.pop()
-                room.take(len(block) + _TEXT_BYTES * len(part))
-                lines += part
+        room, line = chunk_room(path), first_line(path, part)
+        with closing(line_blocks(path, room=room, part=part)) as blocks:
+            for block in sniffed(blocks, path, "text") if self.sniff and line == 1 else blocks:
+                texts = text_of(block, path, line + len(lines)).replace("\r\n", "\n").split("\n")
+                if not texts[-1]:  # after the last line's end
+                    texts.pop()
+                room.take(len(block) + _TEXT_BYTES * len(texts))
+                lines += texts
         return {"text": lines}, len(lines)

@@ -9,6 +9,7 @@ import numpy as np
 
 from pyloader.columns import Column, Columns, column_specs, difference
 from pyloader.datareader import DataReader, read_chunk
+from pyloader.testing.parts import check_parts_of_file
 
 __all__ = ["assert_same_columns", "check_reader"]
 
@@ -19,6 +20,10 @@ def check_reader(reader: DataReader, path: str | os.PathLike[str]) -> Columns:
     The file is read three times: twice by `reader`, and once by a copy of it that has been through pickle.  Each time
     `read_file` must give the same columns in the same order, with the same dtypes and values, all of one length; and if
     the reader says `returns_new_arrays`, writable arrays that share no memory with those of an earlier answer.
+
+    A reader with `find_parts` and `read_part` is asked for parts of a third and of a tenth of the file, by bytes and by
+    rows, twice.  The parts must be the same again, also after a trip through JSON; joined, they must be what
+    `read_file` reads; and in a copy of the file where all but a part's ranges are zeros, that part must read the same.
 
     Raises:
       AssertionError: it does not; the message says what differs, and where.
@@ -35,6 +40,7 @@ def check_reader(reader: DataReader, path: str | os.PathLike[str]) -> Columns:
     except Exception as exc:
         raise AssertionError(f"{name} cannot be pickled, so it cannot go to another process: {exc}") from exc
     assert_same_columns(first, read_chunk(copy, place), f"{name} and its copy by pickle read {place}")
+    check_parts_of_file(reader, place, first)
     return first
 
 

@@ -1,0 +1,100 @@
+"""A file of several zstd frames, unpacked from end to end with a note of where each frame begins."""
+
+from __future__ import annotations
+
+import bisect
+import io
+from collections.abc import Sequence
+from typing import IO, Any
+
+from pyloader.files.compressors import open_packed
+from pyloader.files.part_opening import Stretches
+from pyloader.files.zstd_frames import Frame, UnpackedFrames, frames_of
+from pyloader.part import joined_ranges
+
+__all__ = ["FrameLog", "open_frames"]
+
+_BUFFER_BYTES = 2**17
+
+
+class FrameLog:
+    """Where the frames of a file begin, unpacked, as far as the file was read.
+
+    Attributes:
+      num_bytes: How many bytes were unpacked.
+      said_bytes: How many bytes all frames say that they unpack to; None where one does not say it.
+    """
+
+    def __init__(self, frames: Sequence[Frame]) -> None:
+        self._frames, self._starts = frames, [0]
+        said = [frame.said_bytes for frame in frames]
+        self.num_bytes = 0
+        self.said_bytes = None if None in said else sum(size or 0 for size in said)
+
+    def end_frame(self, num_bytes: int) -> None:
+        """Note that the next frame begins after `num_bytes`, unpacked."""
+        self._starts.append(num_bytes)
+
+    def start_from(self, offset: int) -> int | None:
+        """Return where the first frame begins at or after `offset`, unpacked; None where that is not known yet."""
+        at = bisect.bisect_left(self._starts, offset)
+        return self._starts[at] if at < len(self._starts) else None
+
+    def ranges_of(
+        self, spans: Sequence[tuple[int, int]]
+    ) -> tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]:
+        """Return the frames that unpacked spans lie in, in bytes of the file, and the spans in what those unpack to."""
+        chosen: dict[int, int] = {}  # frame -> where it begins in what they all unpack to
+        pieces, room = [], 0
+        for start, stop in spans:
+            first, after = bisect.bisect_right(self._starts, start) - 1, bisect.bisect_left(self._starts, stop)
+            for number in range(first, after):
+                if number not in chosen:
+                    chosen[number] = room
+                    room += self._starts[number + 1] - self._starts[number]
+            begin = chosen[first] + start - self._starts[first]
+            pieces.append((begin, begin + stop - start))
+        ranges = [(self._frames[number].start, self._frames[number].stop) for number in chosen]
+        return joined_ranges(ranges), joined_ranges(pieces)
+
+
+def open_frames(path: str) -> tuple[IO[bytes], FrameLog] | None:
+    """Open a file of several frames; None where it has one only.
+
+    Raises:
+      OSError, ChunkReadError: it cannot be read, or is damaged.
+    """
+    frames = frames_of(path)
+    if len(frames) < 2:
+        return None
+    log = FrameLog(frames)
+    return io.BufferedReader(_FrameByFrame(path, frames, log), _BUFFER_BYTES), log
+
+
+class _FrameByFrame(io.RawIOBase):
+    def __init__(self, path: str, frames: Sequence[Frame], log: FrameLog) -> None:
+        self._path, self._left, self._log = path, list(reversed(frames)), log
+        self._opened: UnpackedFrames | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+        super().close()
+
+    def readinto(self, buffer: Any, /) -> int:
+        while True:
+            if self._opened is None:
+                if not self._left:
+                    return 0
+                frame = self._left.pop()
+                packed = Stretches(open_packed(self._path, packing=""), self._path, [(frame.start, frame.stop)])
+                self._opened = UnpackedFrames(io.BufferedReader(packed, _BUFFER_BYTES), self._path)
+            if count := self._opened.readinto(buffer):
+                self._log.num_bytes += count
+                return count
+            self._opened.close()
+            self._opened = None
+            self._log.end_frame(self._log.num_bytes)
