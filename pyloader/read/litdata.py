@@ -17,11 +17,11 @@ from pyloader.columns import Column, Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
 from pyloader.files import Room, open_packed, refuse_pointer
+from pyloader.files.unpacking import FETCH_AGAIN
 from pyloader.machine.memory import keep_freed_memory
-from pyloader.part import Part
+from pyloader.part import INDEX_AGAIN, Part
 from pyloader.read.file_ranges import range_of
 from pyloader.read.offset_tables import (
-    FETCH_AGAIN,
     ReadRange,
     SampleError,
     beginning,
@@ -137,12 +137,12 @@ class LitDataReader(DataReader):
         try:
             form = msgspec.convert(part.detail, _Form)
         except msgspec.ValidationError as exc:
-            raise ChunkReadError(path, f"has a part that is not one of litdata ({exc}).", "Index it again") from exc
+            raise ChunkReadError(path, f"has a part that is not one of litdata ({exc}).", INDEX_AGAIN) from exc
         read, size = functools.partial(range_of, path), os.path.getsize(path)
         num_samples, _ = beginning(path, _KIND, read, size)
         if part.stop > num_samples:
             what = f"has {num_samples:,} samples, and a part of {part.first:,} to {part.stop:,}."
-            raise ChunkReadError(path, what, "Index it again")
+            raise ChunkReadError(path, what, INDEX_AGAIN)
         return self._columns(path, form, read, size, part.first, part.stop), part.num_samples
 
     def _columns(self, path: str, form: _Form, read: ReadRange, size: int, first: int, stop: int) -> Columns:

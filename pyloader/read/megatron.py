@@ -14,7 +14,7 @@ import numpy as np
 from pyloader.columns import Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
-from pyloader.part import Part, joined_ranges
+from pyloader.part import INDEX_AGAIN, Part, joined_ranges
 from pyloader.ragged import Ragged
 from pyloader.read.cutting import Cutter
 from pyloader.read.file_ranges import range_of
@@ -83,7 +83,7 @@ class MegatronReader(DataReader):
                 raise ValueError("its documents do not fill it")
         except (KeyError, TypeError, ValueError, zlib.error) as exc:
             what = f"has a part that is not one of Megatron's documents ({exc})."
-            raise ChunkReadError(path, what, "Index it again") from exc
+            raise ChunkReadError(path, what, INDEX_AGAIN) from exc
         return {self.name: Ragged(np.frombuffer(range_of(path, start, stop), dtype), offsets)}, part.num_samples
 
 

@@ -10,14 +10,14 @@ from typing import TypeAlias
 import numpy as np
 
 from pyloader.errors import ChunkReadError
+from pyloader.files.unpacking import FETCH_AGAIN
 from pyloader.part import Part, joined_ranges
 from pyloader.read.cutting import Cutter
 from pyloader.read.file_ranges import range_of
 from pyloader.read.spans import numbers_at, words_at
 
-__all__ = ["FETCH_AGAIN", "ReadRange", "SampleError", "beginning", "check_end", "table", "table_parts", "value_starts"]
+__all__ = ["ReadRange", "SampleError", "beginning", "check_end", "table", "table_parts", "value_starts"]
 
-FETCH_AGAIN = "Fetch it again, or max_skipped=1 to go on without it"
 _WORD = 4  # bytes of a number in a shard
 
 ReadRange: TypeAlias = "Callable[[int, int], bytes | memoryview]"  # (start, stop) -> these bytes of the shard

@@ -14,8 +14,9 @@ from pyloader.columns import Columns, ColumnSpec
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError, import_optional
 from pyloader.files import chunk_room, named_by_content, open_chunk, packing_of, refuse_pointer
+from pyloader.files.unpacking import FETCH_AGAIN
 from pyloader.machine.memory import keep_freed_memory
-from pyloader.part import Part
+from pyloader.part import INDEX_AGAIN, Part
 from pyloader.read.cutting import Cutter, FileBytes
 from pyloader.read.file_ranges import range_of
 from pyloader.read.options import column_names
@@ -24,7 +25,6 @@ from pyloader.read.tf_examples import KINDS, ExampleError, example_columns
 
 __all__ = ["TFRecordReader", "example_options"]
 
-_FETCH_AGAIN = "Fetch it again, or max_skipped=1 to go on without it"
 _HEADER = struct.Struct("<QI")  # the length of a record, and the checksum of these eight bytes
 _HEADER_BYTES, _FOOTER_BYTES = 12, 4  # before a record, and after it: the checksum of its bytes
 _MASK = 0xA282EAD8
@@ -118,7 +118,7 @@ class TFRecordReader(DataReader):
     def read_part(self, path: str, part: Part) -> tuple[Columns, int]:
         """Read the records of a part."""
         if len(part.ranges) != 1:
-            raise ChunkReadError(path, "has a part that is not one of a TFRecord file.", "Index it again")
+            raise ChunkReadError(path, "has a part that is not one of a TFRecord file.", INDEX_AGAIN)
         ((start, stop),) = part.ranges
         return self._columns(path, range_of(path, start, stop), start, part.first)
 
@@ -168,7 +168,7 @@ def _spans(path: str, data: bytes, offset: int, first: int) -> Iterator[tuple[in
             raise _cut(path, number, offset + size)
         if _masked(value(data[start:stop])) != int.from_bytes(data[stop:at], "little"):
             what = f"record {number:,} at byte {offset + start - _HEADER_BYTES:,} is damaged: its checksum differs."
-            raise ChunkReadError(path, what, _FETCH_AGAIN)
+            raise ChunkReadError(path, what, FETCH_AGAIN)
         yield start, stop
         number += 1
 
@@ -180,9 +180,9 @@ def _length(crc: ModuleType, path: str, header: bytes, number: int, at: int) -> 
     if _masked(crc.value(header[:8])) != checksum:
         if number == 0:
             what = "is no TFRecord file, or its first record is damaged: the checksum of its length differs."
-            raise named_by_content(ChunkReadError(path, what, _FETCH_AGAIN))
+            raise named_by_content(ChunkReadError(path, what, FETCH_AGAIN))
         what = f"is damaged: the length of record {number:,} at byte {at:,} differs from its checksum."
-        raise ChunkReadError(path, what, _FETCH_AGAIN)
+        raise ChunkReadError(path, what, FETCH_AGAIN)
     return int(length)
 
 
@@ -191,7 +191,7 @@ def _masked(crc: int) -> int:
 
 
 def _cut(path: str, number: int, size: int) -> ChunkReadError:
-    return ChunkReadError(path, f"ends early, inside of record {number:,}, after {size:,} bytes.", _FETCH_AGAIN)
+    return ChunkReadError(path, f"ends early, inside of record {number:,}, after {size:,} bytes.", FETCH_AGAIN)
 
 
 def _crc32c() -> ModuleType:

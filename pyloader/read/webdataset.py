@@ -14,8 +14,9 @@ from pyloader.columns import Column, Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
 from pyloader.files import chunk_room, named_by_content, open_chunk, packing_of, refuse_pointer
+from pyloader.files.unpacking import FETCH_AGAIN
 from pyloader.machine.memory import keep_freed_memory
-from pyloader.part import Part
+from pyloader.part import INDEX_AGAIN, Part
 from pyloader.read.cutting import Cutter, FileBytes
 from pyloader.read.decoding import checked_decode, decoded
 from pyloader.read.file_ranges import range_of
@@ -25,7 +26,6 @@ from pyloader.read.tar_members import BytesAt, Member, TarError, can_be_said, ta
 
 __all__ = ["WebDatasetReader", "key_and_extension"]
 
-_FETCH_AGAIN = "Fetch it again, or max_skipped=1 to go on without it"
 _KEY = "__key__"
 _META = re.compile(r"__[^/]*__($|/)")  # names that webdataset passes over
 _MOST_SAID = 2**16  # characters of what global headers say, kept for each part
@@ -110,7 +110,7 @@ class WebDatasetReader(DataReader):
         """Read the samples of a part."""
         said: object = part.detail.get("said") if isinstance(part.detail, dict) else {}
         if len(part.ranges) != 1 or not can_be_said(said):
-            raise ChunkReadError(path, "has a part that is not one of a tar archive.", "Index it again")
+            raise ChunkReadError(path, "has a part that is not one of a tar archive.", INDEX_AGAIN)
         ((start, stop),) = part.ranges
         return self._columns(path, range_of(path, start, stop), start, stop, dict(said), is_whole=False)
 
@@ -209,7 +209,7 @@ def _members(
     try:
         yield from tar_members(at, start, stop, said, is_whole=is_whole)
     except TarError as exc:
-        hint = _FETCH_AGAIN
+        hint = FETCH_AGAIN
         if "zero block is missing" in exc.what:
             hint += f". If nothing is missing, close it: head -c 1024 /dev/zero >> {path}"
         raise named_by_content(ChunkReadError(path, f"is no whole tar archive: {exc}.", hint)) from exc

@@ -88,7 +88,7 @@ def test_parts_joined_are_the_whole_chunk(tmp_path, directory, sizes):
 
 def test_a_part_that_is_none_of_these_chunks_is_refused():
     path = str(chunks_of(PLAIN)[0])
-    with pytest.raises(ChunkReadError, match=r"has a part that is not one of litdata .* Index it again"):
+    with pytest.raises(ChunkReadError, match=r"has a part that is not one of litdata .* Index the file again"):
         LitDataReader().read_part(path, Part(0, 1, ((0, 8),), {"formats": [1]}))
 
 

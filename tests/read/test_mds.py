@@ -120,7 +120,7 @@ def test_parts_joined_are_the_whole_shard(tmp_path, directory, sizes):
 
 def test_a_part_beyond_the_shard_is_refused():
     path = str(shards_of(PLAIN)[0])
-    with pytest.raises(ChunkReadError, match=r"has \d+ samples, and a part of 90 to 99\. Index it again"):
+    with pytest.raises(ChunkReadError, match=r"has \d+ samples, and a part of 90 to 99\. Index the file again"):
         MDSReader().read_part(path, Part(90, 9, ((0, 8),)))
 
 

@@ -49,7 +49,9 @@ def test_parts_joined_are_the_whole(tmp_path, sizes):
 @pytest.mark.parametrize("detail", [None, {}, {"dtype": "|O", "lengths": ""}, {"dtype": "<u2", "lengths": "eJw="}])
 def test_a_part_that_is_none_of_these_documents_is_refused(detail):
     part = dataclasses.replace(MegatronReader().find_parts(str(PATH), chunk_bytes=2**20)[0], detail=detail)
-    with pytest.raises(ChunkReadError, match=r"has a part that is not one of Megatron's documents .* Index it again"):
+    with pytest.raises(
+        ChunkReadError, match=r"has a part that is not one of Megatron's documents .* Index the file again"
+    ):
         MegatronReader().read_part(str(PATH), part)
 
 

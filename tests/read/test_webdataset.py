@@ -151,7 +151,7 @@ def test_what_global_headers_say_is_kept_for_later_parts(tmp_path):
     assert [part.detail for part in parts] == [{"said": {"size": "8"}}] * 2
     for said in ({"size": 8}, {"size": "x"}, {"size": "9" * 5000}, {"other": "1"}, None, ["size"]):
         forged = Part(0, 4, parts[0].ranges, {"said": said})
-        with pytest.raises(ChunkReadError, match=r"a part that is not one of a tar archive\. Index it again"):
+        with pytest.raises(ChunkReadError, match=r"a part that is not one of a tar archive\. Index the file again"):
             WebDatasetReader().read_part(str(path), forged)
 
 
