@@ -96,7 +96,7 @@ def _columns_with_gaps(sight: Peek) -> Iterator[str]:
     for name, values in sight.rows.items():
         if isinstance(values, list):
             kinds = set(map(type, values)) - {type(None)}
-            has_gap = bool(kinds) and None in values
+            has_gap = bool(kinds) and any(value is None for value in values)
             if kinds <= {int, float, bool} and (has_gap or said.get(name) in _NUMBERS):
                 yield name
 

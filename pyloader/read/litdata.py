@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import math
@@ -16,11 +17,11 @@ from pyloader.columns import Column, Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
 from pyloader.files import Room, open_packed, refuse_pointer
+from pyloader.files.unpacking import FETCH_AGAIN
 from pyloader.machine.memory import keep_freed_memory
-from pyloader.part import Part
+from pyloader.part import INDEX_AGAIN, Part
 from pyloader.read.file_ranges import range_of
 from pyloader.read.offset_tables import (
-    FETCH_AGAIN,
     ReadRange,
     SampleError,
     beginning,
@@ -61,6 +62,13 @@ class _Config(msgspec.Struct):
 
 class _Index(msgspec.Struct):
     config: _Config
+
+
+class _Form(msgspec.Struct):
+    """What a sample is made of."""
+
+    formats: dict[str, str]  # name -> format, in the order in which the values are stored
+    is_tokens: bool  # whether a sample is the bytes of one value, without its length
 
 
 class LitDataReader(DataReader):
@@ -113,33 +121,39 @@ class LitDataReader(DataReader):
 
         num_samples, _ = beginning(path, _KIND, read, len(data))
         check_end(path, read, len(data), num_samples, _WHAT_FOLLOWS)
-        return self._columns(path, config, read, len(data), 0, num_samples), num_samples
+        return self._columns(path, _form(path, config), read, len(data), 0, num_samples), num_samples
 
     def find_parts(self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None) -> list[Part] | None:
         """Find parts: where samples lie is read, and not the samples."""
-        _config(path)
+        form = _form(path, _config(path))
         if _is_packed(path):
             return None
-        return table_parts(path, _KIND, chunk_bytes, chunk_samples, _WHAT_FOLLOWS)
+        detail = msgspec.to_builtins(form)
+        parts = table_parts(path, _KIND, chunk_bytes, chunk_samples, _WHAT_FOLLOWS)
+        return [dataclasses.replace(part, detail=detail) for part in parts]
 
     def read_part(self, path: str, part: Part) -> tuple[Columns, int]:
-        """Read the samples of a part."""
+        """Read the samples of a part, which says what their values are: index.json is not needed."""
+        try:
+            form = msgspec.convert(part.detail, _Form)
+        except msgspec.ValidationError as exc:
+            raise ChunkReadError(path, f"has a part that is not one of litdata ({exc}).", INDEX_AGAIN) from exc
         read, size = functools.partial(range_of, path), os.path.getsize(path)
         num_samples, _ = beginning(path, _KIND, read, size)
         if part.stop > num_samples:
             what = f"has {num_samples:,} samples, and a part of {part.first:,} to {part.stop:,}."
-            raise ChunkReadError(path, what, "Index it again")
-        return self._columns(path, _config(path), read, size, part.first, part.stop), part.num_samples
+            raise ChunkReadError(path, what, INDEX_AGAIN)
+        return self._columns(path, form, read, size, part.first, part.stop), part.num_samples
 
-    def _columns(self, path: str, config: _Config, read: ReadRange, size: int, first: int, stop: int) -> Columns:
+    def _columns(self, path: str, form: _Form, read: ReadRange, size: int, first: int, stop: int) -> Columns:
         if first == stop:
             return {}
-        names = _column_names(path, config)
+        names = list(form.formats)
         offsets = table(path, read, size, first, stop)
         data = np.frombuffer(read(int(offsets[0]), int(offsets[-1])), np.uint8)
         offsets = offsets - offsets[0]
         try:
-            if config.item_loader == "TokensLoader":
+            if form.is_tokens:
                 starts = [offsets[:-1], offsets[1:]]
             else:
                 starts = value_starts(data, offsets, [None] * len(names))
@@ -149,7 +163,7 @@ class LitDataReader(DataReader):
                     what = f"has no column {name!r}; it has {', '.join(map(repr, names))}."
                     raise ChunkReadError(path, what, "Name some of these: LitDataReader(columns=[...])")
                 place = names.index(name)
-                columns[name] = _column(data, starts[place], starts[place + 1], config.data_format[place], name)
+                columns[name] = _column(data, starts[place], starts[place + 1], form.formats[name], name)
         except SampleError as exc:
             where = f"sample {first + exc.sample:,} " if exc.sample is not None else ""
             raise ChunkReadError(path, f"{where}{exc.what}.", exc.hint or FETCH_AGAIN) from exc
@@ -246,19 +260,22 @@ def _read_index(path: str, _changed_ns: int, _size: int) -> _Config:
         raise ChunkReadError(path, f"is no index of litdata ({exc}).", "Fetch it again") from exc
 
 
-def _column_names(path: str, config: _Config) -> list[str]:
-    """Return the names of a sample's values, in the order in which they are stored."""
+def _form(path: str, config: _Config) -> _Form:
     if config.item_loader == "TokensLoader":
-        return ["tokens"]
+        return _Form({"tokens": (config.data_format or [""])[0]}, is_tokens=True)
     try:
         _, tree = json.loads(config.data_spec)
-        names = [".".join(keys) or "item" for keys in _leaves(tree)]
-        if not len(names) == len(set(names)) == len(config.data_format):
-            raise ValueError(f"{len(names)} names for {len(config.data_format)} values")
+        formats = dict(zip(map(_name, _leaves(tree)), config.data_format, strict=True))
+        if len(formats) < len(config.data_format):
+            raise ValueError("two values of one name")
     except (ValueError, TypeError, KeyError, RecursionError) as exc:
         what = f"has samples of a form that is not known ({exc})."
         raise ChunkReadError(path, what, "Dicts, lists and tuples are known: write samples as one of these") from exc
-    return names
+    return _Form(formats, is_tokens=False)
+
+
+def _name(keys: tuple[str, ...]) -> str:
+    return ".".join(keys) or "item"
 
 
 def _leaves(tree: Any) -> Iterator[tuple[str, ...]]:

@@ -16,12 +16,12 @@ from pyloader.columns import Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
 from pyloader.files import chunk_room, open_chunk, packing_of, refuse_pointer
+from pyloader.files.unpacking import FETCH_AGAIN
 from pyloader.machine.memory import keep_freed_memory
-from pyloader.part import Part
+from pyloader.part import INDEX_AGAIN, Part
 from pyloader.read.file_ranges import range_of
 from pyloader.read.mds_encodings import column_of, fixed_bytes
 from pyloader.read.offset_tables import (
-    FETCH_AGAIN,
     ReadRange,
     SampleError,
     beginning,
@@ -35,7 +35,6 @@ from pyloader.read.options import column_names
 __all__ = ["MDSReader"]
 
 INDEX_NAME = "index.json"
-_INDEX_AGAIN = "Index it again"
 _FAST = ("xxh3_64", "xxh3_128", "xxh64", "xxh128", "xxh32")  # digests that cost less than reading
 
 
@@ -140,7 +139,7 @@ class MDSReader(DataReader):
         num_samples, _ = beginning(path, "MDS shard", read, size)
         if part.stop > num_samples:
             what = f"has {num_samples:,} samples, and a part of {part.first:,} to {part.stop:,}."
-            raise ChunkReadError(path, what, _INDEX_AGAIN)
+            raise ChunkReadError(path, what, INDEX_AGAIN)
         return self._columns(path, read, size, part.first, part.stop), part.num_samples
 
     def _columns(self, path: str, read: ReadRange, size: int, first: int, stop: int) -> Columns:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import os
 import struct
+import zlib
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ import numpy as np
 from pyloader.columns import Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
-from pyloader.part import Part
+from pyloader.part import INDEX_AGAIN, Part, joined_ranges
 from pyloader.ragged import Ragged
 from pyloader.read.cutting import Cutter
 from pyloader.read.file_ranges import range_of
@@ -24,6 +26,7 @@ _FETCH_AGAIN = "Fetch both files again, or max_skipped=1 to go on without them"
 _HEADER = struct.Struct("<9sQBQQ")  # the magic, the version, the dtype, and how many sequences and documents
 _MAGIC, _VERSION = b"MMIDIDX\0\0", 1
 _DTYPES = {1: "u1", 2: "i1", 3: "<i2", 4: "<i4", 5: "<i8", 6: "<f8", 7: "<f4", 8: "<u2"}
+_KNOWN = {np.dtype(dtype).str: dtype for dtype in _DTYPES.values()}
 
 
 class MegatronReader(DataReader):
@@ -52,7 +55,10 @@ class MegatronReader(DataReader):
           ChunkReadError: NAME.idx is missing or damaged, or NAME.bin has another length than it says.
         """
         dtype, offsets = _documents(path)
-        return self._columns(path, dtype, offsets, 0, len(offsets) - 1)
+        num_documents, end = len(offsets) - 1, int(offsets[-1]) * dtype.itemsize
+        if not num_documents:
+            return {}, 0
+        return {self.name: Ragged(np.frombuffer(range_of(path, 0, end), dtype), offsets)}, num_documents
 
     def find_parts(self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None) -> list[Part] | None:
         """Find parts: NAME.idx is read, and NAME.bin is not."""
@@ -60,30 +66,41 @@ class MegatronReader(DataReader):
         cutter = Cutter(chunk_bytes, chunk_samples)
         for offset in (offsets[:-1] * dtype.itemsize).tolist():
             cutter.record(offset)
-        cuts = cutter.cuts(int(offsets[-1]) * dtype.itemsize)
-        return [Part(cut.first, cut.num_samples, ((cut.start, cut.stop),)) for cut in cuts]
+        parts = []
+        for cut in cutter.cuts(int(offsets[-1]) * dtype.itemsize):
+            lengths = np.diff(offsets[cut.first : cut.first + cut.num_samples + 1])
+            detail = {"dtype": dtype.str, "lengths": _packed(lengths)}
+            parts.append(Part(cut.first, cut.num_samples, joined_ranges([(cut.start, cut.stop)]), detail))
+        return parts
 
     def read_part(self, path: str, part: Part) -> tuple[Columns, int]:
-        """Read the documents of a part."""
-        dtype, offsets = _documents(path)
-        if part.stop >= len(offsets):
-            what = f"has {len(offsets) - 1:,} documents, and a part of {part.first:,} to {part.stop:,}."
-            raise ChunkReadError(path, what, "Index it again")
-        return self._columns(path, dtype, offsets, part.first, part.stop)
-
-    def _columns(
-        self, path: str, dtype: np.dtype[Any], offsets: np.ndarray, first: int, stop: int
-    ) -> tuple[Columns, int]:
-        if first == stop:
-            return {}, 0
-        start, end = (int(offsets[row]) * dtype.itemsize for row in (first, stop))
-        tokens = np.frombuffer(range_of(path, start, end), dtype)
-        return {self.name: Ragged(tokens, offsets[first : stop + 1] - offsets[first])}, stop - first
+        """Read the documents of a part, which says how long they are: NAME.idx is not needed."""
+        try:
+            dtype = np.dtype(_KNOWN[part.detail["dtype"]])
+            offsets = np.append(0, np.cumsum(_unpacked(part.detail["lengths"], part.num_samples)))
+            start, stop = part.ranges[0] if part.ranges else (0, 0)
+            if int(offsets[-1]) * dtype.itemsize != stop - start or len(part.ranges) > 1:
+                raise ValueError("its documents do not fill it")
+        except (KeyError, TypeError, ValueError, zlib.error) as exc:
+            what = f"has a part that is not one of Megatron's documents ({exc})."
+            raise ChunkReadError(path, what, INDEX_AGAIN) from exc
+        return {self.name: Ragged(np.frombuffer(range_of(path, start, stop), dtype), offsets)}, part.num_samples
 
 
 def index_beside(path: str) -> str:
     """Return where the .idx of a .bin is."""
     return f"{os.path.splitext(path)[0]}.idx"
+
+
+def _packed(lengths: np.ndarray) -> str:
+    return base64.b64encode(zlib.compress(lengths.astype("<u4").tobytes())).decode()
+
+
+def _unpacked(packed: str, num_documents: int) -> np.ndarray:
+    data = zlib.decompressobj().decompress(base64.b64decode(packed), 4 * num_documents + 1)
+    if len(data) != 4 * num_documents:
+        raise ValueError(f"it says the lengths of {len(data) // 4:,} documents, and has {num_documents:,}")
+    return np.frombuffer(data, "<u4").astype(np.int64)
 
 
 def _documents(path: str) -> tuple[np.dtype[Any], np.ndarray]:

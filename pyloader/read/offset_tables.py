@@ -10,14 +10,14 @@ from typing import TypeAlias
 import numpy as np
 
 from pyloader.errors import ChunkReadError
+from pyloader.files.unpacking import FETCH_AGAIN
 from pyloader.part import Part, joined_ranges
 from pyloader.read.cutting import Cutter
 from pyloader.read.file_ranges import range_of
 from pyloader.read.spans import numbers_at, words_at
 
-__all__ = ["FETCH_AGAIN", "ReadRange", "SampleError", "beginning", "check_end", "table", "table_parts", "value_starts"]
+__all__ = ["ReadRange", "SampleError", "beginning", "check_end", "table", "table_parts", "value_starts"]
 
-FETCH_AGAIN = "Fetch it again, or max_skipped=1 to go on without it"
 _WORD = 4  # bytes of a number in a shard
 
 ReadRange: TypeAlias = "Callable[[int, int], bytes | memoryview]"  # (start, stop) -> these bytes of the shard
@@ -109,6 +109,8 @@ def value_starts(data: np.ndarray, offsets: np.ndarray, sizes: Sequence[int | No
       SampleError: the values of a sample do not fill it.
     """
     num_words = sum(not size for size in sizes)
+    if any(not 0 <= (size or 0) <= len(data) for size in sizes):
+        raise SampleError(None, "is damaged: its values are said to be larger than it is")
     try:
         words = numbers_at(data, offsets[:-1], "<u4", (num_words,)).astype(np.int64)
     except ValueError as exc:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from types import NoneType
-from typing import Any, get_args, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from pyloader.read.megatron import MegatronReader, index_beside
 from pyloader.read.numpy_files import NumpyReader
 from pyloader.read.parquet import ParquetReader
 from pyloader.read.text import TextReader
-from pyloader.read.tfrecord import TFRecordReader
+from pyloader.read.tfrecord import TFRecordReader, example_options
 from pyloader.read.tokens import TokenReader
 from pyloader.read.webdataset import WebDatasetReader
 from pyloader.read.zarr_arrays import ZarrReader
@@ -148,7 +148,8 @@ def _check_types(reader_class: type[DataReader], options: Mapping[str, Any]) -> 
     """
     hints = get_type_hints(reader_class.__init__) if reader_class.__module__.startswith("pyloader.read.") else {}
     for option in options.keys() & hints.keys():
-        kinds = get_args(hints[option]) or (hints[option],)
+        hint = hints[option]
+        kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
         if _PLAIN.issuperset(kinds) and type(options[option]) not in kinds:
             words = " or ".join(kind.__name__.removesuffix("Type") for kind in kinds)
             raise TypeError(f"{option} must be {words}, got {options[option]!r}")
@@ -186,11 +187,8 @@ def _options(reader_class: type[DataReader], columns: tuple[ColumnSpec, ...]) ->
         return {"name": names[0]}
     if reader_class in (WebDatasetReader, MDSReader, LitDataReader):
         return {"columns": names}
-    if reader_class is TFRecordReader and names != ["record"]:
-        several = [
-            spec.name for spec in columns if spec.kind == "list" or (spec.kind == "ragged" and spec.dtype != "|S0")
-        ]
-        return {"columns": names, "ragged": several}
+    if reader_class is TFRecordReader:
+        return example_options(columns)
     if reader_class is ArrayRecordReader and arrays:
         if len(columns) > 1:
             raise ValueError(f"an ArrayRecord has one column of arrays, not {', '.join(map(repr, names))}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
-__all__ = ["BytesAt", "Member", "TarError", "tar_members"]
+__all__ = ["BytesAt", "Member", "TarError", "can_be_said", "tar_members"]
 
 BytesAt = Callable[[int, int], bytes]  # (start, how many) -> bytes, fewer at the end of the file
 
@@ -155,9 +155,19 @@ def _records(extension: bytes, position: int) -> dict[str, str]:
         if keyword in _KEPT:
             found[keyword] = extension[match.end() : end - 1].decode("utf-8", "surrogateescape")
         at = end
-    if extension[at:].strip(b"\0") or not found.get("size", "0").isdecimal():
+    if extension[at:].strip(b"\0") or not can_be_said(found):
         raise TarError(position, "an extension header is damaged")
     return found
+
+
+def can_be_said(said: object) -> TypeGuard[dict[str, str]]:
+    """Tell whether this can be what extension headers say: a path, and a size of at most 18 digits."""
+    return (
+        isinstance(said, dict)
+        and said.keys() <= set(_KEPT)
+        and all(isinstance(value, str) for value in said.values())
+        and re.fullmatch(r"[0-9]{1,18}", said.get("size", "0")) is not None
+    )
 
 
 def _check_rest(bytes_at: BytesAt, position: int, stop: int) -> None:

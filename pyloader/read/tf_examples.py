@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -14,11 +14,12 @@ from pyloader.ragged import Ragged
 from pyloader.read.spans import bytes_at, even, numbers_at
 from pyloader.read.wire import BYTES, FIXED32, VARINT, Fields, WireError, fields_of, packed_integers, varints_at
 
-__all__ = ["ExampleError", "example_columns"]
+__all__ = ["KINDS", "ExampleError", "example_columns"]
 
 _CONTEXT, _FEATURE_LISTS = 1, 2  # fields of a record; an Example has the first alone
 _KEY, _VALUE = 1, 2  # fields of an entry of a map
 _BYTES_LIST, _FLOAT_LIST, _INT64_LIST = 1, 2, 3  # fields of a Feature
+KINDS = {"bytes": _BYTES_LIST, "float32": _FLOAT_LIST, "int64": _INT64_LIST}
 _KINDS = {_BYTES_LIST: "bytes", _FLOAT_LIST: "floats", _INT64_LIST: "integers"}
 _PACKED, _FLOAT_TAG, _VARINT_TAG = (1 << 3) | BYTES, (1 << 3) | FIXED32, (1 << 3) | VARINT
 
@@ -63,6 +64,7 @@ def example_columns(
     *,
     columns: Sequence[str] | None = None,
     ragged: Sequence[str] = (),
+    kinds: Mapping[str, str] | None = None,
     missing: str = "error",
 ) -> Columns:
     """Return the features of records as columns, sorted by name.
@@ -77,6 +79,7 @@ def example_columns(
       columns: Which features; None for all.
       ragged: Which features have any number of values: Ragged, or a list of lists of bytes, also where each record
         happens to have as many.
+      kinds: What a feature holds, one of KINDS, where no record has a value of it; int64 where it is not named.
       missing: "error", or "empty": a record that lacks a feature has no values in it.
 
     Raises:
@@ -86,17 +89,21 @@ def example_columns(
     records = _Spans(np.arange(num_records), starts, stops)
     parts = records.fields(data, _CONTEXT, _FEATURE_LISTS)
     made: Columns = {}
+
+    def make(name: str) -> _Feature:
+        empty = KINDS.get((kinds or {}).get(name, ""), _INT64_LIST)
+        return _Feature(data, name, num_records, missing, name in ragged, empty)
+
     for part, is_sequence in ((_CONTEXT, False), (_FEATURE_LISTS, True)):
         chosen = parts.where(parts.number == part)
         entries = _Spans(chosen.message, chosen.start, chosen.stop)
         for name, values in _entries(data, entries, columns).items():
             if name in made:
                 raise ExampleError(int(values.record[0]), f"has {name!r} as a feature and as a feature list")
-            feature = _Feature(data, name, num_records, missing, name in ragged)
-            made[name] = feature.steps(values) if is_sequence else feature.column(values)
+            made[name] = make(name).steps(values) if is_sequence else make(name).column(values)
     for name in columns or ():
         if name not in made:
-            made[name] = _Feature(data, name, num_records, missing, False).column(_Spans(*(np.empty(0, np.int64),) * 3))
+            made[name] = make(name).column(_Spans(*(np.empty(0, np.int64),) * 3))
     return {name: made[name] for name in (columns or sorted(made))}
 
 
@@ -137,6 +144,7 @@ class _Feature:
     num_records: int
     missing: str
     is_ragged: bool
+    empty: int  # which kind of list it is, where no record has a value
 
     def column(self, features: _Spans) -> Column:
         """Return the column of one Feature in each record."""
@@ -184,7 +192,7 @@ class _Feature:
         if len(several):
             raise self._error(features, fields.message[several[0]], "holds several lists")
         if len(fields.number) == 0:
-            return _INT64_LIST, features
+            return self.empty, features
         first = int(fields.number[0])
         if (others := fields.number != first).any():
             place = int(others.argmax())

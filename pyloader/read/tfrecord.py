@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
-from pyloader.columns import Columns
+from pyloader.columns import Columns, ColumnSpec
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError, import_optional
 from pyloader.files import chunk_room, named_by_content, open_chunk, packing_of, refuse_pointer
+from pyloader.files.unpacking import FETCH_AGAIN
 from pyloader.machine.memory import keep_freed_memory
-from pyloader.part import Part
+from pyloader.part import INDEX_AGAIN, Part
 from pyloader.read.cutting import Cutter, FileBytes
 from pyloader.read.file_ranges import range_of
 from pyloader.read.options import column_names
 from pyloader.read.spans import bytes_at
-from pyloader.read.tf_examples import ExampleError, example_columns
+from pyloader.read.tf_examples import KINDS, ExampleError, example_columns
 
-__all__ = ["TFRecordReader"]
+__all__ = ["TFRecordReader", "example_options"]
 
-_FETCH_AGAIN = "Fetch it again, or max_skipped=1 to go on without it"
 _HEADER = struct.Struct("<QI")  # the length of a record, and the checksum of these eight bytes
 _HEADER_BYTES, _FOOTER_BYTES = 12, 4  # before a record, and after it: the checksum of its bytes
 _MASK = 0xA282EAD8
+_FLOATS = {np.dtype(np.float32).str: "float32"}
 
 
 class TFRecordReader(DataReader):
@@ -41,7 +43,9 @@ class TFRecordReader(DataReader):
       columns: Which features to read, in this order; None for all, sorted by name.
       ragged: Which features have any number of values: Ragged, or of bytes a list of lists, also in a file where each
         record happens to have as many.
-      missing: "error" (the default), or "empty": a record that lacks a feature has no values in it.
+      kinds: What a feature holds, "bytes", "float32" or "int64", where a file may have no value of it.  (Of those that
+        are not named, nothing is int64.)
+      missing: "error" (the default), or "empty", which needs `columns`: a record that lacks one has no values in it.
 
     Raises:
       TypeError, ValueError: an option is none of these.
@@ -58,8 +62,9 @@ class TFRecordReader(DataReader):
         records: str = "example",
         columns: Sequence[str] | None = None,
         ragged: Sequence[str] = (),
+        kinds: Mapping[str, str] | None = None,
         missing: str = "error",
-        **old_names: object,
+        **old_names: Any,
     ) -> None:
         super().__init__(batch_size, shuffle, seed, **old_names)
         for option, value, known in (
@@ -68,7 +73,12 @@ class TFRecordReader(DataReader):
         ):
             if value not in known:
                 raise ValueError(f"{option} must be {known[0]!r} or {known[1]!r}, got {value!r}")
-        self.records, self.missing = records, missing
+        if missing == "empty" and columns is None:
+            raise ValueError("missing='empty' needs columns=[...]: a file may lack one in all of its records")
+        for name, kind in (kinds or {}).items():
+            if kind not in KINDS:
+                raise ValueError(f"kinds[{name!r}] must be one of {', '.join(map(repr, KINDS))}, got {kind!r}")
+        self.records, self.missing, self.kinds = records, missing, dict(kinds or {})
         self.columns = column_names(columns)
         self.ragged = column_names(ragged) or ()
 
@@ -108,7 +118,7 @@ class TFRecordReader(DataReader):
     def read_part(self, path: str, part: Part) -> tuple[Columns, int]:
         """Read the records of a part."""
         if len(part.ranges) != 1:
-            raise ChunkReadError(path, "has a part that is not one of a TFRecord file.", "Index it again")
+            raise ChunkReadError(path, "has a part that is not one of a TFRecord file.", INDEX_AGAIN)
         ((start, stop),) = part.ranges
         return self._columns(path, range_of(path, start, stop), start, part.first)
 
@@ -122,12 +132,27 @@ class TFRecordReader(DataReader):
         if self.records == "bytes":
             return {"record": bytes_at(raw, starts, stops)}, len(spans)
         try:
-            made = example_columns(raw, starts, stops, columns=self.columns, ragged=self.ragged, missing=self.missing)
+            made = example_columns(
+                raw, starts, stops, columns=self.columns, ragged=self.ragged, kinds=self.kinds, missing=self.missing
+            )
         except ExampleError as exc:
             number, at = first + exc.record, offset + int(starts[exc.record]) - _HEADER_BYTES
             hint = f"TFRecordReader({exc.hint})" if exc.hint else "TFRecordReader(records='bytes') gives it as it is"
             raise ChunkReadError(path, f"record {number:,} at byte {at:,} {exc.what}.", hint) from exc
         return made, len(spans)
+
+
+def example_options(columns: Sequence[ColumnSpec]) -> dict[str, Any]:
+    """Return the options with which a TFRecordReader gives these columns, whatever a file holds."""
+    names = [spec.name for spec in columns]
+    if names == ["record"]:
+        return {}
+    is_bytes = {spec.name: spec.kind == "list" or spec.dtype == np.dtype(bytes).str for spec in columns}
+    is_ragged = {
+        spec.name: spec.kind == "list" or (spec.kind == "ragged" and not is_bytes[spec.name]) for spec in columns
+    }
+    kinds = {spec.name: "bytes" if is_bytes[spec.name] else _FLOATS.get(spec.dtype, "int64") for spec in columns}
+    return {"columns": names, "ragged": [name for name in names if is_ragged[name]], "kinds": kinds}
 
 
 def _spans(path: str, data: bytes, offset: int, first: int) -> Iterator[tuple[int, int]]:
@@ -143,7 +168,7 @@ def _spans(path: str, data: bytes, offset: int, first: int) -> Iterator[tuple[in
             raise _cut(path, number, offset + size)
         if _masked(value(data[start:stop])) != int.from_bytes(data[stop:at], "little"):
             what = f"record {number:,} at byte {offset + start - _HEADER_BYTES:,} is damaged: its checksum differs."
-            raise ChunkReadError(path, what, _FETCH_AGAIN)
+            raise ChunkReadError(path, what, FETCH_AGAIN)
         yield start, stop
         number += 1
 
@@ -155,9 +180,9 @@ def _length(crc: ModuleType, path: str, header: bytes, number: int, at: int) -> 
     if _masked(crc.value(header[:8])) != checksum:
         if number == 0:
             what = "is no TFRecord file, or its first record is damaged: the checksum of its length differs."
-            raise named_by_content(ChunkReadError(path, what, _FETCH_AGAIN))
+            raise named_by_content(ChunkReadError(path, what, FETCH_AGAIN))
         what = f"is damaged: the length of record {number:,} at byte {at:,} differs from its checksum."
-        raise ChunkReadError(path, what, _FETCH_AGAIN)
+        raise ChunkReadError(path, what, FETCH_AGAIN)
     return int(length)
 
 
@@ -166,7 +191,7 @@ def _masked(crc: int) -> int:
 
 
 def _cut(path: str, number: int, size: int) -> ChunkReadError:
-    return ChunkReadError(path, f"ends early, inside of record {number:,}, after {size:,} bytes.", _FETCH_AGAIN)
+    return ChunkReadError(path, f"ends early, inside of record {number:,}, after {size:,} bytes.", FETCH_AGAIN)
 
 
 def _crc32c() -> ModuleType:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,21 +14,19 @@ from pyloader.columns import Column, Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
 from pyloader.files import chunk_room, named_by_content, open_chunk, packing_of, refuse_pointer
+from pyloader.files.unpacking import FETCH_AGAIN
 from pyloader.machine.memory import keep_freed_memory
-from pyloader.part import Part
+from pyloader.part import INDEX_AGAIN, Part
 from pyloader.read.cutting import Cutter, FileBytes
 from pyloader.read.decoding import checked_decode, decoded
 from pyloader.read.file_ranges import range_of
 from pyloader.read.options import column_names
 from pyloader.read.spans import bytes_at
-from pyloader.read.tar_members import BytesAt, Member, TarError, tar_members
+from pyloader.read.tar_members import BytesAt, Member, TarError, can_be_said, tar_members
 
-__all__ = ["WebDatasetReader"]
+__all__ = ["WebDatasetReader", "key_and_extension"]
 
-_FETCH_AGAIN = "Fetch it again, or max_skipped=1 to go on without it"
 _KEY = "__key__"
-# As webdataset groups: the key goes up to the first dot of the name's last part, and the rest is the extension.
-_KEY_AND_EXTENSION = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$")
 _META = re.compile(r"__[^/]*__($|/)")  # names that webdataset passes over
 _MOST_SAID = 2**16  # characters of what global headers say, kept for each part
 
@@ -43,7 +41,7 @@ class WebDatasetReader(DataReader):
     Args:
       columns: Which to read, in this order; None for "__key__" and all extensions.
       decode: What the bytes of a column are: "int", "float", "str", "json" or "npy" (never of objects), by column.
-      missing: "error" (the default), or "empty": a sample that lacks a column has no bytes in it.
+      missing: "error" (the default), or "empty", which needs `columns`: a sample that lacks one has no bytes in it.
 
     Raises:
       TypeError, ValueError: an option is none of these.
@@ -67,6 +65,8 @@ class WebDatasetReader(DataReader):
         self.decode = checked_decode(decode)
         if missing not in ("error", "empty"):
             raise ValueError(f"missing must be 'error' or 'empty', got {missing!r}")
+        if missing == "empty" and columns is None:
+            raise ValueError("missing='empty' needs columns=[...]: a shard may lack one in all of its samples")
         self.missing = missing
 
     def read_file(self, path: str) -> tuple[Columns, int]:
@@ -108,9 +108,9 @@ class WebDatasetReader(DataReader):
 
     def read_part(self, path: str, part: Part) -> tuple[Columns, int]:
         """Read the samples of a part."""
-        said = (part.detail or {}).get("said", {}) if isinstance(part.detail or {}, dict) else None
-        if not isinstance(said, dict) or len(part.ranges) != 1 or not all(isinstance(v, str) for v in said.values()):
-            raise ChunkReadError(path, "has a part that is not one of a tar archive.", "Index it again")
+        said: object = part.detail.get("said") if isinstance(part.detail, dict) else {}
+        if len(part.ranges) != 1 or not can_be_said(said):
+            raise ChunkReadError(path, "has a part that is not one of a tar archive.", INDEX_AGAIN)
         ((start, stop),) = part.ranges
         return self._columns(path, range_of(path, start, stop), start, stop, dict(said), is_whole=False)
 
@@ -180,7 +180,7 @@ class WebDatasetReader(DataReader):
             if self.missing == "error":
                 key, begin = list(keys.items())[len(starts)]
                 what = f"the sample {key!r} at byte {begin:,} has no {name!r}."
-                hint = "missing='empty' takes it as empty, columns=[...] names the columns to read"
+                hint = "columns=[...] names those to read; with missing='empty' as well it is empty where it lacks"
                 raise ChunkReadError(path, what, f"WebDatasetReader({hint})")
             at = stops[-1] if stops else 0
             starts += [at] * lacking
@@ -209,7 +209,7 @@ def _members(
     try:
         yield from tar_members(at, start, stop, said, is_whole=is_whole)
     except TarError as exc:
-        hint = _FETCH_AGAIN
+        hint = FETCH_AGAIN
         if "zero block is missing" in exc.what:
             hint += f". If nothing is missing, close it: head -c 1024 /dev/zero >> {path}"
         raise named_by_content(ChunkReadError(path, f"is no whole tar archive: {exc}.", hint)) from exc
@@ -217,13 +217,29 @@ def _members(
 
 def _grouped(members: Iterable[Member]) -> Iterator[tuple[Member, str, str]]:
     """Yield the members that belong to samples, with key and extension."""
-    match: Callable[[str], re.Match[str] | None] = _KEY_AND_EXTENSION.match
     for member in members:
         name = member.name
         if name.startswith("__") and (_META.match(name) or ("/" not in name and name.endswith("__"))):
             continue
-        if found := match(name):
-            yield member, found[1], found[2].lower()
+        if found := key_and_extension(name):
+            yield member, found[0], found[1].lower()
+
+
+def key_and_extension(name: str) -> tuple[str, str] | None:
+    """Return what webdataset takes for the key of a name, up to the first dot of its last part, and the rest.
+
+    A last part that begins with a dot belongs to the directory before it, if there is no dot in that one's name.
+
+    >>> key_and_extension("n01/0007.seg.png"), key_and_extension("n01/.png"), key_and_extension("n01.d/README")
+    (('n01/0007', 'seg.png'), ('n01/', 'png'), None)
+    """
+    last = name.rfind("/") + 1
+    dot = name.find(".", last)
+    if dot == last:
+        before = name[name.rfind("/", 0, max(0, last - 1)) + 1 : last]
+        if not before or "." in before:
+            return None
+    return None if dot < 0 else (name[:dot], name[dot + 1 :])
 
 
 def _comes_back(path: str, key: str, first: int, again: int) -> ChunkReadError:

@@ -56,7 +56,8 @@ def fields_of(data: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> Fields
       stops: int64, where each ends.
 
     Raises:
-      WireError: a field goes beyond its message, or is a group, which nobody writes any more.
+      WireError: a field goes beyond its message, or is a group, which nobody writes any more; or a message has more
+        than a million fields.
     """
     found: list[tuple[np.ndarray, ...]] = []
     active = np.flatnonzero(starts < stops)
@@ -203,6 +204,8 @@ def _fields_of_one(data: np.ndarray, message: int, start: int, stop: int) -> lis
             what = "a field goes beyond its message" if at > stop else "a field has no number"
             raise WireError(message, what)
         found.append((tag >> 3, kind, begin, at))
+        if len(found) > _MOST_FIELDS:
+            raise WireError(message, f"a message has more than {_MOST_FIELDS:,} fields")
     return found
 
 

@@ -15,6 +15,7 @@ from shards import SHARDS, WritesAFile, assert_parts_are_the_whole, rows_of, wri
 
 from pyloader import DataLoader, LitDataReader, PaddingDataCollator, Ragged, reader_for
 from pyloader.errors import ChunkReadError, DataDirError
+from pyloader.part import Part
 from pyloader.testing import check_reader
 
 PLAIN, PACKED, TOKENS = SHARDS / "litdata", SHARDS / "litdata-zstd", SHARDS / "litdata-tokens"
@@ -83,6 +84,12 @@ def test_documents_for_its_tokens_loader_are_rows():
 def test_parts_joined_are_the_whole_chunk(tmp_path, directory, sizes):
     for path in chunks_of(directory):
         assert_parts_are_the_whole(LitDataReader(), path, tmp_path, **sizes)
+
+
+def test_a_part_that_is_none_of_these_chunks_is_refused():
+    path = str(chunks_of(PLAIN)[0])
+    with pytest.raises(ChunkReadError, match=r"has a part that is not one of litdata .* Index the file again"):
+        LitDataReader().read_part(path, Part(0, 1, ((0, 8),), {"formats": [1]}))
 
 
 def test_a_packed_chunk_is_not_cut():

@@ -14,6 +14,7 @@ import pytest
 from shards import SHARDS, WritesAFile, assert_parts_are_the_whole, rows_of, write_fresh
 
 from pyloader import DataLoader, MDSReader, PaddingDataCollator, Ragged
+from pyloader.cli.main import main
 from pyloader.errors import ChunkReadError
 from pyloader.part import Part
 from pyloader.testing import check_reader
@@ -119,7 +120,7 @@ def test_parts_joined_are_the_whole_shard(tmp_path, directory, sizes):
 
 def test_a_part_beyond_the_shard_is_refused():
     path = str(shards_of(PLAIN)[0])
-    with pytest.raises(ChunkReadError, match=r"has \d+ samples, and a part of 90 to 99\. Index it again"):
+    with pytest.raises(ChunkReadError, match=r"has \d+ samples, and a part of 90 to 99\. Index the file again"):
         MDSReader().read_part(path, Part(90, 9, ((0, 8),)))
 
 
@@ -128,6 +129,11 @@ def test_a_loader_reads_a_directory_of_shards_and_passes_over_its_index():
     with DataLoader(data_dir=PLAIN, batch_size=4, shuffle=True, num_epochs=1, **options) as loader:
         ids = [number for batch in loader for number in batch["id"].tolist()]
     assert sorted(ids) == [row["id"] for row in ROWS]
+
+
+def test_peek_shows_arrays_of_any_shape(capsys):
+    assert main(["peek", str(PLAIN)]) == 0
+    assert "grid" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("directory", [PLAIN, PACKED], ids=["plain", "zstd"])
@@ -203,6 +209,8 @@ def test_what_a_shard_says_of_itself_is_checked(tmp_path):
     for said, expected in (
         ({"column_sizes": [4]}, r"says that 'x', of int, has 4 bytes in each sample; it has 8"),
         ({"column_names": ["x", "x"]}, "lists that do not agree"),
+        ({"column_encodings": [f"ndarray:int8:{10**30}"], "column_sizes": [10**30]}, "larger than it is|can be read"),
+        ({"column_encodings": ["str"], "column_sizes": [-4]}, "said to be larger than it is"),
         ({"version": 1}, "is of the format 'mds', version 1"),
         ({"column_names": 5}, "says nothing of its columns that can be read"),
         ({"column_encodings": ["of my own"]}, r"'x' has the encoding 'of my own', which is not known\. Name the other"),

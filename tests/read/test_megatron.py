@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 
 import numpy as np
@@ -43,6 +44,15 @@ def test_fresh_documents_of_megatron_come_back(tmp_path):
 @pytest.mark.parametrize("sizes", [{"chunk_bytes": 1}, {"chunk_bytes": 20}, {"chunk_samples": 5}, {}])
 def test_parts_joined_are_the_whole(tmp_path, sizes):
     assert_parts_are_the_whole(MegatronReader(), PATH, tmp_path, **sizes)
+
+
+@pytest.mark.parametrize("detail", [None, {}, {"dtype": "|O", "lengths": ""}, {"dtype": "<u2", "lengths": "eJw="}])
+def test_a_part_that_is_none_of_these_documents_is_refused(detail):
+    part = dataclasses.replace(MegatronReader().find_parts(str(PATH), chunk_bytes=2**20)[0], detail=detail)
+    with pytest.raises(
+        ChunkReadError, match=r"has a part that is not one of Megatron's documents .* Index the file again"
+    ):
+        MegatronReader().read_part(str(PATH), part)
 
 
 def test_a_loader_takes_the_index_for_no_chunk(pair):

@@ -12,7 +12,10 @@ import pytest
 from shards import SHARDS, assert_parts_are_the_whole, rows_of, write_fresh
 
 from pyloader import DataLoader, Ragged, TFRecordReader, reader_for
+from pyloader.cli.main import main
 from pyloader.errors import ChunkReadError
+from pyloader.files import read_manifest
+from pyloader.read import wire
 from pyloader.testing import check_reader
 
 crc32c = pytest.importorskip("google_crc32c")
@@ -153,9 +156,20 @@ def test_a_record_that_lacks_a_feature_is_named_or_empty_where_that_was_asked_fo
         TFRecordReader().read_file(str(path))
     with pytest.raises(ChunkReadError, match=r"record 0 at byte 0 has no 'other'\. TFRecordReader\(missing"):
         TFRecordReader(columns=["other"]).read_file(str(path))
-    columns = read(path, missing="empty")
+    columns = read(path, missing="empty", columns=["n", "w"], ragged=["n"], kinds={"w": "bytes"})
     assert [row.tolist() for row in columns["n"]] == [[5], [], [5]]
     assert list(columns["w"]) == [b"w", b"w", b""]
+    with pytest.raises(ValueError, match=r"missing='empty' needs columns=\[\.\.\.\]"):
+        TFRecordReader(missing="empty")
+
+
+def test_kinds_say_what_a_feature_holds_that_no_record_has(tmp_path):
+    path = records(tmp_path / "a.tfrecord", [example(w=field(1, field(1, b"w")))])
+    kinds = {"b": "bytes", "x": "float32"}
+    columns = read(path, missing="empty", columns=["w", "b", "x", "n"], kinds=kinds, ragged=["x"])
+    assert (list(columns["b"]), columns["x"].dtype, columns["n"].dtype) == ([b""], np.float32, np.int64)
+    with pytest.raises(ValueError, match=r"kinds\['b'\] must be one of 'bytes', 'float32', 'int64', got 'int32'"):
+        TFRecordReader(kinds={"b": "int32"})
 
 
 @pytest.mark.parametrize(
@@ -201,6 +215,13 @@ def test_a_file_that_was_cut_is_an_error_and_no_end(tmp_path, size):
         TFRecordReader().find_parts(str(path), chunk_bytes=1)
 
 
+def test_a_message_of_very_many_fields_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(wire, "_MOST_FIELDS", 1000)
+    path = records(tmp_path / "a.tfrecord", [b"\x0a\x00" * 1001])
+    with pytest.raises(ChunkReadError, match=r"record 0 at byte 0 is no .*a message has more than 1,000 fields"):
+        TFRecordReader().read_file(str(path))
+
+
 def test_a_damaged_length_takes_no_memory(tmp_path):
     path = tmp_path / "a.tfrecord"
     length = struct.pack("<Q", 2**60)
@@ -217,6 +238,18 @@ def test_another_kind_of_file_is_named(tmp_path):
     path.write_bytes(b"")
     assert TFRecordReader().read_file(str(path)) == ({}, 0)
     assert TFRecordReader().find_parts(str(path), chunk_bytes=1) == []
+
+
+def test_an_index_says_what_features_are_also_for_a_file_that_has_no_value_of_them(tmp_path):
+    full = [bytes(row) for row in read(EXAMPLES, records="bytes")["record"]]
+    records(tmp_path / "0.tfrecord", full[1:])
+    records(tmp_path / "1.tfrecord", full[:1])  # tokens are missing in it, and of its words there are two
+    options = ["--reader", "tfrecord", "--option", 'ragged=["tokens", "words"]']
+    assert main(["index", str(tmp_path), *options, "--quiet"]) == 0
+    reader = reader_for(tmp_path / "1.tfrecord", manifest=read_manifest(tmp_path / "manifest.json"))
+    columns = check_reader(reader, tmp_path / "1.tfrecord")
+    assert [row.tolist() for row in columns["tokens"]] == [[]]
+    assert (columns["words"], list(columns["image"]), columns["vector"].shape) == ([[b"a", b""]], [b""], (1, 3))
 
 
 @pytest.mark.parametrize("options", [{"records": "text"}, {"missing": "no"}])

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import pickle
+import re
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,15 @@ from typing import Any
 import numpy as np
 import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 from shards import SHARDS, WritesAFile, assert_parts_are_the_whole, rows_of, write_fresh
 
 from pyloader import DataLoader, WebDatasetReader, reader_for
 from pyloader.errors import ChunkReadError, MemoryBoundError
 from pyloader.files import room_of
 from pyloader.part import Part
+from pyloader.read.webdataset import key_and_extension
 from pyloader.testing import check_reader
 
 SHARD = SHARDS / "a.tar"
@@ -102,6 +106,12 @@ def test_names_are_grouped_as_webdataset_groups_them(tmp_path, names, groups):
     assert {name: v if name == "__key__" else len(v) for name, v in columns.items()} == groups
 
 
+@given(name=st.text("a./_", max_size=12))
+def test_keys_are_what_the_pattern_of_webdataset_finds(name):
+    found = re.match(r"^((?:.*/|)[^.]+)[.]([^/]*)$", name)  # webdataset.tariterators.base_plus_ext, 1.0.2
+    assert key_and_extension(name) == (None if found is None else found.groups())
+
+
 @pytest.mark.frameworks
 @pytest.mark.parametrize("names", [names for names, _ in NAMES])
 def test_webdataset_groups_these_names_in_the_same_way(tmp_path, names):
@@ -139,9 +149,10 @@ def test_what_global_headers_say_is_kept_for_later_parts(tmp_path):
     )
     parts = assert_parts_are_the_whole(WebDatasetReader(), path, tmp_path, chunk_samples=4)
     assert [part.detail for part in parts] == [{"said": {"size": "8"}}] * 2
-    forged = Part(0, 4, parts[0].ranges, {"said": {"size": 8}})
-    with pytest.raises(ChunkReadError, match=r"a part that is not one of a tar archive\. Index it again"):
-        WebDatasetReader().read_part(str(path), forged)
+    for said in ({"size": 8}, {"size": "x"}, {"size": "9" * 5000}, {"other": "1"}, None, ["size"]):
+        forged = Part(0, 4, parts[0].ranges, {"said": said})
+        with pytest.raises(ChunkReadError, match=r"a part that is not one of a tar archive\. Index the file again"):
+            WebDatasetReader().read_part(str(path), forged)
 
 
 @pytest.mark.parametrize("sizes", [{"chunk_bytes": 1}, {"chunk_bytes": 12_000}, {"chunk_samples": 4}, {}])
@@ -185,14 +196,15 @@ def test_an_extension_that_a_sample_has_twice_is_an_error(tmp_path):
 def test_a_sample_that_lacks_a_column_is_named_or_empty_where_that_was_asked_for(tmp_path, names):
     path = archive(tmp_path / "a.tar", [(name, name.encode()) for name in names])
     with pytest.raises(
-        ChunkReadError, match=r"the sample '[12]' at byte [\d,]+ has no 'cls'\. WebDatasetReader\(missing"
+        ChunkReadError, match=r"the sample '[12]' at byte [\d,]+ has no 'cls'\. WebDatasetReader\(columns"
     ):
         WebDatasetReader().read_file(str(path))
     assert lists(read(path, columns=["jpg"])) == {"jpg": [b"1.jpg", b"2.jpg"]}
     with_cls = {name[0]: name.encode() for name in names if name.endswith("cls")}
     cls = [with_cls.get(key, b"") for key in "12"]
-    assert lists(read(path, missing="empty")) == {"__key__": ["1", "2"], "cls": cls, "jpg": [b"1.jpg", b"2.jpg"]}
     assert lists(read(path, missing="empty", columns=["txt", "cls"])) == {"txt": [b"", b""], "cls": cls}
+    with pytest.raises(ValueError, match=r"missing='empty' needs columns=\[\.\.\.\]"):
+        WebDatasetReader(missing="empty")
 
 
 def test_pickles_arrive_as_bytes_and_are_never_opened(tmp_path):

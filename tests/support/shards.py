@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -209,9 +208,6 @@ def assert_parts_are_the_whole(reader: DataReader, path: Path, tmp_path: Path, *
     whole, columns = path.read_bytes(), []
     beside = tmp_path / "part" / path.name
     beside.parent.mkdir(exist_ok=True)
-    for other in path.parent.iterdir():
-        if other.suffix in (".idx", ".json"):
-            shutil.copy(other, beside.parent)
     for part in parts:
         sparse = bytearray(len(whole))
         for start, stop in part.ranges:
