@@ -34,6 +34,7 @@ TESTED_IN = {
     "read/json_problems": ["read/test_jsonl"],
     "read/nulls": ["system/test_nulls"],
     "read/numbers": ["read/test_jsonl", "system/test_gaps"],
+    "read/array_rows": ["read/test_hdf5", "read/test_zarr_arrays"],
     "read/options": ["read/test_registry"],
     "read/ragged_tables": ["read/test_huggingface", "read/test_lance_tables"],
     "read/zarr_places": ["read/test_zarr_arrays"],
