@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["INDEX_AGAIN", "Part", "joined_ranges", "part_name", "row_spans", "split_name"]
+__all__ = ["INDEX_AGAIN", "Part", "hint_in_part", "joined_ranges", "part_name", "row_spans", "split_name"]
 
 # What helps where a part is not what it was when it was found.
 INDEX_AGAIN = "Index the file again: pyloader index --overwrite"
+
+_JUDGE_AGAIN = "If the value is meant, let the index look at all parts: pyloader index --overwrite --all"
 
 _NAME = re.compile(r"(.*)\[(0|[1-9][0-9]{0,18}):([1-9][0-9]{0,18})\]", re.DOTALL)
 
@@ -47,6 +49,11 @@ class Part:
 def part_name(file: str, part: Part) -> str:
     """Return what a part is called: "big.parquet[4000:8000]"."""
     return f"{file}[{part.first}:{part.stop}]"
+
+
+def hint_in_part(hint: str, part: Part | None) -> str:
+    """Return what helps where a value does not fit its column; of a part, what makes the column another."""
+    return hint if part is None else f"{hint}. {_JUDGE_AGAIN}" if hint else _JUDGE_AGAIN
 
 
 def split_name(name: str) -> tuple[str, int, int]:

@@ -25,15 +25,13 @@ def streams_of_order(order: Order, chunks: ChunkList) -> Streams:
     """
     if chunks.counts is None:
         what = "has no manifest that says how many samples each chunk holds, and their places depend on it."
-        raise DataDirError(str(chunks.root), what, f"Count them once: pyloader index {shlex.quote(str(chunks.root))}")
+        raise DataDirError(chunks.place, what, f"Count them once: pyloader index {shlex.quote(chunks.place)}")
     streams = Streams.of(order, chunks.counts, len(chunks), range(order.num_streams))
     num_samples = int(chunks.counts.sum())
     is_huge = order.batch_size > _LARGE_BATCH + 64 * num_samples  # it is nearly all filling, and takes its memory
     if num_samples < order.num_streams or streams.steps_per_epoch == 0 or is_huge:
         what = f"holds {num_samples:,} samples by its manifest, which make no batch of {order.batch_size:,}."
-        raise DataDirError(
-            str(chunks.root), what, f"See what is wrong: pyloader verify {shlex.quote(str(chunks.root))}"
-        )
+        raise DataDirError(chunks.place, what, f"See what is wrong: pyloader verify {shlex.quote(chunks.place)}")
     return streams
 
 

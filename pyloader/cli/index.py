@@ -196,7 +196,7 @@ def _check_size(manifest: Manifest, chunks: ChunkList) -> None:
 
 def _next_version(target: Path, manifest: Manifest) -> Manifest:
     """Return a manifest as the next version of a set that has several; the present one can be gone back to."""
-    named = max(version_of_chunk(chunk.file) for chunk in manifest.chunks)
+    named = max(version_of_chunk(chunk.source) for chunk in manifest.chunks)
     if target.name != MANIFEST_NAME or (named == 1 and not target.with_name(VERSIONS_NAME).is_file()):
         return manifest
     try:

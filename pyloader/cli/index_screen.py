@@ -53,7 +53,7 @@ def index_screen(
     yield f"{one_line(str(target))}{' (not written)' if arguments.dry_run else ''}   {totals}   ({how})"
     seen = "in every chunk"
     if cut and count.num_judged < len(manifest.chunks):
-        seen = f"as {counted(count.num_judged, 'chunk')} of them have them; --all reads every one"
+        seen = f"in {count.num_judged:,} of {counted(len(manifest.chunks), 'chunk')}; --all reads every one"
     rows = [("columns", f"{', '.join(map(str, manifest.columns))}   ({seen})")]
     rows += [("parts", text) for text in _parts(manifest, count, len(cut), len(files))]
     if ignored:
@@ -88,6 +88,8 @@ def _parts(manifest: Manifest, count: Count, num_cut: int, num_files: int) -> It
         samples = sizes.chunk_samples
         size = format_bytes(sizes.chunk_bytes) if samples is None else counted(samples, "sample")
         yield f"{num_cut:,} of {counted(num_files, 'file')} cut, into parts of about {size}, up to {memory} in memory"
+        if samples is not None and (most := max(chunk.num_samples for chunk in manifest.chunks)) > samples:
+            yield f"the largest has {counted(most, 'sample')}, since what is unpacked together is not cut"
     if count.whole:
         stays = f"{_some(count.whole)} {'is one chunk' if len(count.whole) == 1 else 'are one chunk each'}"
         yield f"{stays}, up to {memory} in memory: " + (

@@ -29,6 +29,7 @@ from pyloader.cli.version_list import version_list
 from pyloader.columns import Columns, row_count
 from pyloader.files import StoredChunks, form_of, list_chunks
 from pyloader.inspecting.contents import ColumnSummary
+from pyloader.inspecting.counting import LARGE_BYTES
 from pyloader.inspecting.peeking import Peek, peek_chunks
 from pyloader.options import format_bytes
 
@@ -136,6 +137,7 @@ def _cached(stored: StoredChunks, sizes: np.ndarray) -> str:
 
 def _head(sight: Peek, path: str, said: str) -> Iterator[tuple[str, str]]:
     chunks, manifest = sight.chunks, sight.chunks.manifest
+    is_large = bool(chunks.sizes.max() > LARGE_BYTES)
     parts = [_num_samples(sight)]
     if len(chunks) > 1 or manifest is not None:
         parts[0] += f", {counted(len(chunks), 'chunk')}{_chunk_sizes(chunks.counts)}"
@@ -157,8 +159,9 @@ def _head(sight: Peek, path: str, said: str) -> Iterator[tuple[str, str]]:
         yield "made by", f"the manifest says: {manifest.command}"
     if manifest is None and chunks.stored is not None:
         yield "not indexed", "where the chunks lie on a disk, pyloader index DIR makes the manifest.json to put there"
-    elif manifest is None and len(chunks) > 1:
-        yield "not indexed", f"pyloader index {shlex.quote(path)}{said} counts the samples"
+    elif manifest is None and (len(chunks) > 1 or is_large):
+        finds = ", and finds the parts of large files" if is_large else ""
+        yield "not indexed", f"pyloader index {shlex.quote(path)}{said} counts the samples{finds}"
 
 
 def _num_samples(sight: Peek) -> str:

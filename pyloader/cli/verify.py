@@ -16,7 +16,7 @@ from pyloader.cli.main import GOOD, PROBLEMS
 from pyloader.cli.readers import add_reader_options, reader_maker
 from pyloader.cli.screens import as_block, as_json, as_table, counted, one_line, progress_over_chunks
 from pyloader.errors import DataDirError
-from pyloader.files import MANIFEST_NAME, find_manifests
+from pyloader.files import MANIFEST_NAME, find_manifests, is_index_of_file, read_manifest
 from pyloader.inspecting.damage import Inspection, inspect_chunks
 
 __all__ = ["add_parser", "run"]
@@ -115,6 +115,15 @@ def _next_step(result: Inspection, manifest: Path, place: str) -> list[tuple[str
             why = "others were joined since" if maker.is_partial else "standard input does not come again"
             rows += [(label, f"put {these} back from a copy: {why};"), ("", told)]
         else:
-            rest = f"if {manifest} is what is out of date: pyloader index {quoted} --overwrite"
+            rest = f"if {manifest} is what is out of date: pyloader index {_indexed(manifest, quoted)} --overwrite"
             rows += [(label, f"fetch {these} again;"), ("", rest)]
     return rows
+
+
+def _indexed(path: Path, place: str) -> str:
+    """Return what `pyloader index` is given, to make a manifest again: a directory, or a file."""
+    manifest = read_manifest(path)
+    if path.name == MANIFEST_NAME or not is_index_of_file(path, manifest):
+        return place
+    file = shlex.quote(str(path.parent / manifest.root / manifest.chunks[0].source))
+    return f"{file} --output {shlex.quote(str(path))}" if manifest.root else file

@@ -35,9 +35,15 @@ class ChunkList:
     # the manifest of the newest version of a set that may have several; None where there are no versions
     newest: Manifest | None = None
     stored: StoredChunks | None = None  # what fetches them out of a store; None where they are on a disk
+    named: str = ""  # the one file that was named, whole or in parts; "" where it was not one
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def place(self) -> str:
+        """What commands are given, to look at these chunks: the one file that was named, or `root`."""
+        return self.named or str(self.root)
 
     def path(self, index: int) -> str:
         """Return the name of chunk `index`, below `root`: what errors name."""

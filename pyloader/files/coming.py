@@ -25,6 +25,6 @@ INPUTS_NAME = ".inputs.jsonl"
 def coming_chunks(directory: str | os.PathLike[str]) -> frozenset[str]:
     """Return the chunks that the next manifest lists, relative to `directory`; none when there is no good one."""
     try:
-        return frozenset(entry.file for entry in read_manifest(Path(directory, NEXT_NAME)).chunks)
+        return frozenset(entry.source for entry in read_manifest(Path(directory, NEXT_NAME)).chunks)
     except (OSError, ManifestError):
         return frozenset()

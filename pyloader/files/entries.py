@@ -23,12 +23,14 @@ class PartEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
       file_bytes: The size of the whole file.
+      file_samples: How many rows the whole file holds.
       ranges: (start, stop) in bytes of the file: all that is read of it for this part; of a directory, of its
         files one after another, sorted by name.
       detail: The reader's own.
     """
 
     file_bytes: _Place
+    file_samples: _Place
     ranges: tuple[tuple[_Place, _Place], ...]
     detail: Any = None
 
@@ -117,18 +119,20 @@ def problem_with_parts(chunks: Iterable[ChunkEntry]) -> str:
 
     The parts of a file follow on one another from its first row on.
     """
-    source, next_row, file_bytes = None, 0, 0
-    for chunk in chunks:
-        part = chunk.as_part
-        if part is None:
-            if chunk.file == source:
-                return f"it lists {source!r} whole and in parts"
+    for source, group in itertools.groupby(chunks, key=lambda chunk: chunk.source):
+        parts, next_row = list(group), 0
+        if all(chunk.part is msgspec.UNSET for chunk in parts):
             continue
-        if chunk.source != source:
-            source, next_row, file_bytes = chunk.source, 0, chunk.source_bytes
-        if part.first != next_row:
-            return f"the part {chunk.file!r} comes where row {next_row:,} of that file should"
-        if chunk.source_bytes != file_bytes:
-            return f"the parts of {source!r} say that it has {file_bytes:,} bytes, and {chunk.source_bytes:,}"
-        next_row = part.stop
+        sizes = {
+            None if chunk.part is msgspec.UNSET else (chunk.part.file_bytes, chunk.part.file_samples) for chunk in parts
+        }
+        if len(sizes) > 1:
+            return f"it lists {source!r} whole and in parts, or in parts of several files"
+        for chunk in parts:
+            first, stop = split_name(chunk.file)[1:]
+            if first != next_row:
+                return f"the part {chunk.file!r} comes where row {next_row:,} of that file should"
+            next_row = stop
+        if (size := sizes.pop()) is not None and next_row != size[1]:
+            return f"the parts of {source!r} end at row {next_row:,} of {size[1]:,}"
     return ""

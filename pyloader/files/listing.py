@@ -7,6 +7,7 @@ import glob
 import itertools
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -97,7 +98,7 @@ def find_manifests(place: str | os.PathLike[str]) -> list[Path]:
     if (path / MANIFEST_NAME).is_file():
         return [path / MANIFEST_NAME]
     if index := _index_beside(path):
-        return [index]
+        return [index[0]]
     if not path.is_dir():
         raise no_such_place(os.fspath(place))
     scan = scan_directory(path)
@@ -176,21 +177,24 @@ def _list_place(shown: str, version: int | None) -> ChunkList:
     if is_manifest_name(place.name) and place.is_file():
         return _from_manifest(place, version, is_named=True)
     if not (place / MANIFEST_NAME).is_file() and (index := _index_beside(place)):
-        return _from_manifest(index, version)
+        return _from_manifest(index[0], version, manifest=index[1])
     if place.is_dir() and not is_chunk_directory(place.name):
         return _from_directory(place, shown, version)
     _check_no_version(version)
     if place.exists():
-        return _from_paths([shown], shown)
+        return replace(_from_paths([shown], shown), named=shown)
     if glob.has_magic(shown):
         return _from_paths(_matches(shown), shown)
     raise no_such_place(shown)
 
 
-def _index_beside(place: Path) -> Path | None:
-    """Return the index of a large file; None where there is none, or something else is called so."""
+def _index_beside(place: Path) -> tuple[Path, Manifest] | None:
+    """Return where the index of a large file is, and what it says; None where there is none."""
     index = place.with_name(index_name(place.name)) if place.name else place
-    return index if index.is_file() and is_index_of_file(index, read_manifest(index)) else None
+    if not index.is_file():
+        return None
+    manifest = read_manifest(index)
+    return (index, manifest) if is_index_of_file(index, manifest) else None
 
 
 def _check_no_version(version: int | None) -> None:
@@ -252,15 +256,17 @@ def _check_nothing_outside(root: Path, scan: Scan, shown: str) -> None:
         raise DataDirError(shown, what, f"Name one: {_as_option(root / scan.manifests[0])}")
 
 
-def _from_manifest(path: Path, version: int | None, *, is_named: bool = False) -> ChunkList:
+def _from_manifest(
+    path: Path, version: int | None, *, is_named: bool = False, manifest: Manifest | None = None
+) -> ChunkList:
     while True:
-        manifest = read_manifest(path)
+        manifest = manifest or read_manifest(path)
         try:
             return _listed_in(path, manifest, version, is_named=is_named)
         except ManifestError:
-            if not path.is_file() or read_manifest(path) == manifest:
+            if not path.is_file() or (now := read_manifest(path)) == manifest:
                 raise
-            # A writer has put another manifest here since this one was read: look again.
+            manifest = now  # a writer has put another manifest here since the first was read: look again
 
 
 def _listed_in(path: Path, newest: Manifest, version: int | None, *, is_named: bool) -> ChunkList:
@@ -299,7 +305,8 @@ def _listed_in(path: Path, newest: Manifest, version: int | None, *, is_named: b
         extra = [name for name in extra if name not in others]
     if extra:
         raise _differs(path, f"does not list {min(extra)}{f' and {len(extra) - 1:,} more' if len(extra) > 1 else ''}.")
-    return _chunk_list(root, manifest, newest if has_versions else None)
+    found = _chunk_list(root, manifest, newest if has_versions else None)
+    return found if is_of_directory else replace(found, named=found.file(0))
 
 
 def _from_paths(given: Sequence[str], shown: str) -> ChunkList:
@@ -368,10 +375,10 @@ def _matches(pattern: str) -> list[str]:
 def _compare_size(path: Path, entry: ChunkEntry, found: int) -> None:
     if found != entry.source_bytes:
         what = f"says that {entry.source} has {entry.source_bytes:,} bytes; it has {found:,}."
-        raise _differs(path, what, changed=None if entry.as_part is None else entry.source)
+        raise _differs(path, what)
 
 
-def _differs(path: Path, what: str, *, changed: str | None = None) -> ManifestError:
+def _differs(path: Path, what: str) -> ManifestError:
     place = path.parent if path.name == MANIFEST_NAME else path
     return ManifestError(str(path), what, f"See what is wrong: pyloader verify {place}")
 

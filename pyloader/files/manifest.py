@@ -233,8 +233,6 @@ def sorted_and_checked(path: str | os.PathLike[str], manifest: Manifest) -> Mani
     if problem := next(filter(None, map(problem_with_part, manifest.chunks)), ""):
         raise _damaged(path, problem)
     chunks = tuple(sorted(manifest.chunks, key=operator.attrgetter("order")))
-    if problem := problem_with_parts(chunks):
-        raise _damaged(path, problem)
     columns = tuple(sorted(manifest.columns, key=operator.attrgetter("name")))
     for chunk in chunks:
         if "\0" in chunk.file or {"", ".", ".."}.intersection(chunk.source.split("/")):
@@ -243,6 +241,8 @@ def sorted_and_checked(path: str | os.PathLike[str], manifest: Manifest) -> Mani
         for name, following in itertools.pairwise(sorted(names)):
             if name == following:
                 raise _damaged(path, f"it lists the {what} {name!r} twice")
+    if problem := problem_with_parts(chunks):
+        raise _damaged(path, problem)
     for total in (sum(chunk.num_samples for chunk in chunks), sum(chunk.num_bytes for chunk in chunks)):
         if total > _LARGEST:
             raise _damaged(path, f"all chunks together have {total:,} samples or bytes")
@@ -272,5 +272,7 @@ def _makes_sense(column: ColumnSpec) -> bool:
 
 
 def _damaged(path: str | os.PathLike[str], what: str) -> ManifestError:
-    again = f"Make it again: pyloader index {Path(path).parent} --overwrite"
+    file = Path(os.fspath(path).removesuffix(f".{MANIFEST_NAME}"))
+    place = file if file.is_file() and file != Path(path) else Path(path).parent
+    again = f"Make it again: pyloader index {place} --overwrite"
     return ManifestError(os.fspath(path), f"is not a manifest ({what}).", again)

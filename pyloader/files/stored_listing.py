@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from pyloader.errors import CacheError, ClosedError, DataDirError, ManifestError
 from pyloader.files.cache import Identity, cache_directory, cache_entries, register
 from pyloader.files.chunk_list import ChunkList
 from pyloader.files.fetching import ask_again
-from pyloader.files.manifest import MANIFEST_NAME, Manifest, is_manifest_name, parse_manifest
+from pyloader.files.manifest import MANIFEST_NAME, ChunkEntry, Manifest, is_manifest_name, parse_manifest
 from pyloader.files.scanning import is_chunk_name
 from pyloader.files.stored import LIST_NAME, StoredChunks, StoreOptions
 from pyloader.files.stores import Address, Store, Stored, open_store, parse_address
@@ -78,6 +78,7 @@ def _named_in(address: Address, store: Store, manifest: bytes | None) -> list[St
         what = f"has no {MANIFEST_NAME}, and nothing else lists what is there."
         raise DataDirError(str(address), what, "Make it where the chunks lie: pyloader index DIR")
     entries = parse_manifest(manifest, address.of(MANIFEST_NAME)).chunks
+    _refuse_parts(address, entries)
     for entry in entries:
         if entry.file.endswith(".columns"):
             what = f"lists {entry.file}, a directory of columns, and HTTP does not say what is in it."
@@ -85,6 +86,18 @@ def _named_in(address: Address, store: Store, manifest: bytes | None) -> list[St
                 address.of(MANIFEST_NAME), what, "Name its address in an object store, or split to another format"
             )
     return [ask_again(partial(store.head, entry.file)) for entry in entries]
+
+
+def _refuse_parts(address: Address, entries: Sequence[ChunkEntry]) -> None:
+    """Raise where a chunk is a part of a file.
+
+    Raises:
+      ManifestError: so it is.
+    """
+    if part := next((entry for entry in entries if entry.as_part is not None), None):
+        what = f"lists {part.file}, a part of a file, and parts are read on a disk alone."
+        hint = "Copy the files to a disk, or write chunks of them: pyloader split"
+        raise ManifestError(address.of(MANIFEST_NAME), what, hint)
 
 
 def _may_be_chunk(name: str) -> bool:
@@ -126,6 +139,7 @@ def _listed_in(
         raise ManifestError(place, f"lists chunks in another directory, {manifest.root}.", "Make one beside the chunks")
     if not manifest.chunks:
         raise DataDirError(place, "lists no chunks.", _MAKE_SOME)
+    _refuse_parts(address, manifest.chunks)
     listed: dict[str, tuple[Stored, ...]] = {}
     for entry in manifest.chunks:
         parts = chunks.get(entry.file)

@@ -116,7 +116,7 @@ class Verification:
         [(origin, _)] = makers_of(self._manifest, [self._manifest.chunks[index].file])
         if origin.can_be_repeated:
             return f"Write it again, by the command that made it; the manifest says it was made by: {origin.command}"
-        return f"Fetch it again; what else is damaged says: pyloader verify {self._chunks.root}"
+        return f"Fetch it again; what else is damaged says: pyloader verify {self._chunks.place}"
 
 
 def verification_of(chunks: ChunkList, mode: str) -> Verification | None:
@@ -133,7 +133,7 @@ def verification_of(chunks: ChunkList, mode: str) -> Verification | None:
         lacking = "has no manifest" if without is None else f"has a manifest without a checksum of {without}"
         again = "" if without is None else " --overwrite"
         raise ValueError(
-            f"verify={mode!r} compares chunks with their checksums, and {chunks.root} {lacking}. "
-            f"Make them: pyloader index {chunks.root} --checksums{again}"
+            f"verify={mode!r} compares chunks with their checksums, and {chunks.place} {lacking}. "
+            f"Make them: pyloader index {chunks.place} --checksums{again}"
         )
     return Verification(chunks, always=mode == "always")

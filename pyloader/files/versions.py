@@ -151,12 +151,12 @@ def read_versions(directory: str | os.PathLike[str], manifest: Manifest) -> Vers
 
 
 def kept_chunks(directory: str | os.PathLike[str]) -> frozenset[str]:
-    """Return the chunks that only earlier versions list, or that are being deleted with them."""
+    """Return the files of chunks that earlier versions list, or that are being deleted with them."""
     try:
         lines = _lines(Path(directory))
     except ManifestError:
         return frozenset()
-    return frozenset(file for line in lines for file in (*(entry.file for entry in line.removed), *line.leaving))
+    return frozenset(file for line in lines for file in (*(entry.source for entry in line.removed), *line.leaving))
 
 
 def difference_of_versions(before: Manifest, after: Manifest, *, made_seconds: int) -> Version:

@@ -75,7 +75,7 @@ class ChunkedDataset(BlockDataset):
     @property
     def origin(self) -> str:
         """The chunks' directory, or their address."""
-        return str(self._chunks.root)
+        return self._chunks.place
 
     def read_block(self, block: int) -> Columns:
         """Return the columns of a chunk.

@@ -90,7 +90,7 @@ def count_samples(
         if parts is not None and len(parts) > 1:
             entries += part_entries(name, path, parts, checksums=checksums)
             for part in parts if reads_all else spread(parts, _NUM_JUDGED):
-                judged.see(read_chunk(headers or reader, path, part), part_name(name, part), path)
+                judged.see(read_chunk(reader, path, part), part_name(name, part), path)
             continue
         if size > (LARGE_BYTES if sizes is None else sizes.chunk_bytes) and parts is None:
             whole.append(name)

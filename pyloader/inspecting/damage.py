@@ -42,7 +42,7 @@ Progress: TypeAlias = Callable[[Sequence[ChunkEntry]], Iterable[ChunkEntry]]
 class FileFinding(msgspec.Struct, frozen=True):
     """Something about one file."""
 
-    file: str  # its path relative to the chunks' directory
+    file: str  # its path relative to the chunks' directory; of a part, the part's name
     # "changed", "truncated", "missing" or "unreadable" for a chunk of the manifest; "extra" for a file that is not in
     # it but looks like one, and keeps the directory from being loaded; "ignored" for one that does no harm
     state: State
@@ -108,27 +108,27 @@ def inspect_chunks(
     reader_of = cache(lambda: make_reader(root / manifest.chunks[0].source, manifest=manifest))
     if not sizes_only and not all_checksums:
         reader_of()  # one that cannot be found is the manifest's fault, not the chunks'
-    findings: list[FileFinding] = []
-    bad_samples = 0
+    findings: dict[str, FileFinding] = {}
+    bad = []
     for chunk in progress(manifest.chunks):
         finding = _size_finding(root, chunk, scan)
         if finding is None and not sizes_only:
             finding = _content_finding(root, chunk, manifest, reader_of)
         if finding is not None:
-            findings.append(finding)
-            bad_samples += chunk.num_samples
+            findings[finding.file] = finding  # of the parts of a file whose size differs, one
+            bad.append(chunk)
     return Inspection(
         manifest=str(path),
         compared="sizes" if sizes_only else "checksums" if all_checksums else "contents",
         num_chunks=len(manifest.chunks),
         num_samples=manifest.num_samples,
-        num_bad_chunks=len(findings),
-        num_bad_samples=bad_samples,
-        findings=(*findings, *_unlisted(manifest, scan, coming_chunks(root), kept_chunks(root))),
+        num_bad_chunks=len(bad),
+        num_bad_samples=sum(chunk.num_samples for chunk in bad),
+        findings=(*findings.values(), *_unlisted(manifest, scan, coming_chunks(root), kept_chunks(root))),
         made_by=manifest.made_by,
         makers=tuple(
             Maker(origin.command, origin.can_be_repeated, origin.is_partial, tuple(entry.file for entry in chunks))
-            for origin, chunks in makers_of(manifest, [finding.file for finding in findings])
+            for origin, chunks in makers_of(manifest, [chunk.file for chunk in bad])
         ),
     )
 
@@ -137,16 +137,16 @@ def _size_finding(root: Path, chunk: ChunkEntry, scan: Scan) -> FileFinding | No
     found = scan.chunks.get(chunk.source)
     if found is None:
         if problem := scan.unreadable.get(chunk.source):
-            return FileFinding(chunk.file, "unreadable", problem)
+            return FileFinding(chunk.source, "unreadable", problem)
         try:
             found = chunk_bytes(root / chunk.source)  # its name would not make it a chunk, but the manifest does
         except FileNotFoundError:
-            return FileFinding(chunk.file, "missing", "")
+            return FileFinding(chunk.source, "missing", "")
         except OSError as exc:
-            return FileFinding(chunk.file, "unreadable", f"cannot be read ({exc.strerror})")
+            return FileFinding(chunk.source, "unreadable", f"cannot be read ({exc.strerror})")
     state: State = "truncated" if found < chunk.source_bytes else "changed"
     what = size_difference(found, chunk)
-    return FileFinding(chunk.file, state, what) if what else None
+    return FileFinding(chunk.source, state, what) if what else None
 
 
 def _content_finding(

@@ -27,7 +27,7 @@ def part_entries(name: str, path: str, parts: Sequence[Part], *, checksums: bool
             # Where the bytes are not known, a share of the file by rows.
             num_bytes=part.num_bytes or file_bytes * part.num_samples // parts[-1].stop,
             checksum=checksum_of(path, part.ranges) if checksums and part.ranges else "",
-            part=PartEntry(file_bytes=file_bytes, ranges=part.ranges, detail=part.detail),
+            part=PartEntry(file_bytes=file_bytes, file_samples=parts[-1].stop, ranges=part.ranges, detail=part.detail),
         )
         for part in parts
     ]

@@ -15,7 +15,7 @@ from pyloader.columns import Column, Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
 from pyloader.files import Room, chunk_room, first_line, header_lines, line_blocks, sniffed, suffix_of, text_of
-from pyloader.part import Part
+from pyloader.part import Part, hint_in_part
 from pyloader.read.csv_parts import csv_parts
 from pyloader.read.dialect import Dialect, rows_of
 from pyloader.read.numbers import NumberError, as_array, as_column
@@ -220,7 +220,7 @@ class DelimitedReader(DataReader):
             with closing(self._rows(path, part)) as batches:
                 numbers = itertools.chain.from_iterable(lines for lines, _ in batches)
                 line = next(itertools.islice(numbers, exc.row + self.header, None))
-            raise ChunkReadError(path, f"{name!r} {exc.what}", exc.hint, line=line) from exc
+            raise ChunkReadError(path, f"{name!r} {exc.what}", hint_in_part(exc.hint, part), line=line) from exc
 
     def _no_rows(self) -> Columns:
         if not self._all_known:

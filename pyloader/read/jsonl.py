@@ -14,7 +14,7 @@ import msgspec
 from pyloader.columns import Column, Columns, columns_bytes
 from pyloader.errors import ChunkReadError
 from pyloader.files import Room, chunk_room, first_line, line_blocks, sniffed, text_of
-from pyloader.part import Part
+from pyloader.part import Part, hint_in_part
 from pyloader.read.json_problems import NOT_FINITE, json_problem
 from pyloader.read.line_parts import line_parts
 from pyloader.read.numbers import NumberError, as_array, as_column
@@ -169,7 +169,7 @@ class JsonlReader(ColumnReader):
             return as_column(values) if dtype is None else as_array(values, dtype)
         except NumberError as exc:
             line = _line_of_row(path, exc.row, part)
-            raise ChunkReadError(path, f"{key!r} {exc.what}", exc.hint, line=line) from exc
+            raise ChunkReadError(path, f"{key!r} {exc.what}", hint_in_part(exc.hint, part), line=line) from exc
 
     def _no_rows(self) -> Columns:
         if not self._all_known:

@@ -28,7 +28,7 @@ from pyloader.machine.memory import RecycledMemory
 from pyloader.part import INDEX_AGAIN, Part, joined_ranges, row_spans
 from pyloader.ragged import Ragged
 
-__all__ = ["NumpyReader", "can_be_mapped", "fill", "map_npy", "npy_ranges", "read_npy", "read_npy_rows"]
+__all__ = ["NumpyReader", "can_be_mapped", "fill", "map_npy", "npy_ranges", "read_npy", "read_npy_rows", "rows_of_npy"]
 
 _PIECE_BYTES = 2**20
 
@@ -99,7 +99,7 @@ class NumpyReader(DataReader):
         """
         if suffix_of(path) != ".npy" or packing_of(path) or os.path.isdir(path):
             return None
-        found = _rows_of_npy(path, os.path.getsize(path))
+        found = rows_of_npy(path, os.path.getsize(path))
         if found is None:
             return None
         start, shape, row_bytes, _ = found
@@ -212,7 +212,7 @@ def read_npy_rows(path: str, first: int, stop: int, memory: RecycledMemory) -> n
     Raises:
       ChunkReadError: it is cut, or is no .npy that has these rows.
     """
-    found = _rows_of_npy(path, os.path.getsize(path))
+    found = rows_of_npy(path, os.path.getsize(path))
     if found is None or stop > found[1][0]:
         has = "is in Fortran order" if found is None else f"has {found[1][0]:,} rows"
         raise ChunkReadError(path, f"{has}, and its index names rows {first:,} to {stop:,}.", INDEX_AGAIN)
@@ -225,7 +225,7 @@ def read_npy_rows(path: str, first: int, stop: int, memory: RecycledMemory) -> n
     return _usual(array)
 
 
-def _rows_of_npy(path: str, num_bytes: int) -> tuple[int, tuple[int, ...], int, np.dtype[Any]] | None:
+def rows_of_npy(path: str, num_bytes: int) -> tuple[int, tuple[int, ...], int, np.dtype[Any]] | None:
     """Return where the rows of a .npy begin, the shape, the bytes of a row and the dtype; None in Fortran order."""
     with open(path, "rb") as file:
         shape, fortran_order, dtype = _read_header(file, path)

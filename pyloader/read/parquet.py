@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,12 @@ import numpy as np
 from pyloader.columns import Column, Columns
 from pyloader.errors import ChunkReadError, FileError, import_optional
 from pyloader.files import Room, named_by_content, open_packed, suffix_of
-from pyloader.part import Part
+from pyloader.part import Part, hint_in_part
 from pyloader.read.nulls import Nulls, with_gaps_filled
 from pyloader.read.numbers import NumberError, as_array
 from pyloader.read.options import ColumnReader
 from pyloader.read.ragged import is_ragged_type, ragged_of_arrow
-from pyloader.read.row_groups import groups_of_part, parts_of_groups
+from pyloader.read.row_groups import KeptFooter, groups_of_part, parts_of_groups
 
 __all__ = ["ParquetReader", "counted", "damaged", "read_footer", "read_row_groups"]
 
@@ -75,7 +75,21 @@ class ParquetReader(ColumnReader):
         Raises:
           ChunkReadError: as `read_file`, or the file has no such row groups.
         """
-        return self._read(path, partial(_read_parquet, part=part))
+        try:
+            footer = self._footers.of(path, read_footer)
+            groups = groups_of_part(footer, path, part)
+            return self._read(path, partial(_read_parquet, footer=footer, groups=groups))
+        except ChunkReadError as exc:
+            cause = exc.__cause__
+            if not isinstance(cause, NumberError):
+                raise
+            what = exc.what.removeprefix(f"row {cause.row + 1:,}: ")
+            what = f"row {part.first + cause.row + 1:,}: {what}"
+            raise ChunkReadError(path, what, hint_in_part(exc.hint, part)) from cause
+
+    @cached_property
+    def _footers(self) -> KeptFooter:
+        return KeptFooter()
 
     def _read(self, path: str, read: Callable[[Any, tuple[str, ...] | None, str], Any]) -> tuple[Columns, int]:
         pyarrow = import_optional("pyarrow", wanted_by="ParquetReader")
@@ -188,11 +202,17 @@ def _is_date(kind: Any) -> bool:
     return bool(types.is_timestamp(kind) or types.is_date(kind) or types.is_duration(kind))
 
 
-def _read_parquet(file: Any, columns: tuple[str, ...] | None, path: str, part: Part | None = None) -> Any:
+def _read_parquet(
+    file: Any,
+    columns: tuple[str, ...] | None,
+    path: str,
+    *,
+    footer: Any = None,
+    groups: Sequence[int] | None = None,
+) -> Any:
     parquet = import_optional("pyarrow.parquet", wanted_by="ParquetReader")
-    with parquet.ParquetFile(file) as opened:
+    with parquet.ParquetFile(file, metadata=footer) as opened:
         _check(columns, opened.schema_arrow.names)
-        groups = None if part is None else groups_of_part(opened.metadata, path, part)
         return read_row_groups(opened, path, columns=columns, groups=groups)
 
 

@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pyloader.errors import ChunkReadError
 from pyloader.part import INDEX_AGAIN, Part, joined_ranges
 
-__all__ = ["groups_of_part", "parts_of_groups"]
+__all__ = ["KeptFooter", "groups_of_part", "parts_of_groups"]
 
 _MAGIC_BYTES, _TAIL_BYTES = 4, 8
+
+
+class KeptFooter:
+    """The footer of the file that was read last, since its next part wants it again; a copy by pickle begins with none.
+
+    A footer grows with the row groups and columns: to read it takes longer than a part of some megabytes.  Several
+    threads may use one.
+    """
+
+    def __init__(self) -> None:
+        self._kept: tuple[tuple[Any, ...], Any] | None = None
+
+    def __reduce__(self) -> tuple[type[KeptFooter], tuple[()]]:
+        return KeptFooter, ()
+
+    def of(self, path: str, read: Callable[[str], Any]) -> Any:
+        """Return what `read` returned for this file as it is now."""
+        status = os.stat(path)
+        identity = path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+        kept = self._kept
+        if kept is None or kept[0] != identity:
+            kept = self._kept = identity, read(path)
+        return kept[1]
 
 
 def parts_of_groups(footer: Any, file_bytes: int, chunk_bytes: int, chunk_samples: int | None) -> list[Part]:

@@ -17,7 +17,7 @@ from pyloader.files.mapping import MappedFiles
 from pyloader.machine.memory import RecycledMemory
 from pyloader.options import checked_integer
 from pyloader.part import INDEX_AGAIN, Part, joined_ranges, row_spans
-from pyloader.read.numpy_files import NumpyReader, fill, map_npy, read_npy_rows
+from pyloader.read.numpy_files import NumpyReader, fill, read_npy_rows, rows_of_npy
 
 __all__ = ["TokenReader"]
 
@@ -105,8 +105,10 @@ class TokenReader(DataReader):
     def _flat_place(self, path: str) -> tuple[int, int, int]:
         """Return where in a file the tokens begin, how many there are, and the bytes of one."""
         if suffix_of(path) == ".npy":
-            tokens = self._checked(path, map_npy(path))
-            return os.path.getsize(path) - tokens.nbytes, len(tokens), tokens.itemsize
+            size = os.path.getsize(path)
+            start, shape, itemsize, dtype = rows_of_npy(path, size) or (0, (0, 0), 0, np.dtype("i8"))
+            self._check(path, dtype, shape)
+            return start, shape[0], itemsize
         if self.dtype is None:
             raise _lacks_dtype(path)
         num_bytes = os.path.getsize(path)
@@ -176,22 +178,22 @@ class TokenReader(DataReader):
             return self._flat(path)
         tokens = self._arrays.read_file(path)[0][self.name]
         assert isinstance(tokens, np.ndarray)
-        return self._checked(path, tokens)
+        self._check(path, tokens.dtype, tokens.shape)
+        return tokens
 
-    def _checked(self, path: str, tokens: np.ndarray) -> np.ndarray:
-        """Return the array of a .npy, which must be of one dimension, and of tokens.
+    def _check(self, path: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+        """Raise where the array of a .npy is not of one dimension, or not of tokens.
 
         Raises:
-          ChunkReadError: it is not.
+          ChunkReadError: so it is.
         """
-        wanted = tokens.dtype if self.dtype is None else self.dtype.newbyteorder("=")
-        if tokens.dtype.newbyteorder("=") != wanted.newbyteorder("=") or tokens.dtype.kind not in "iu":
+        wanted = dtype if self.dtype is None else self.dtype
+        if dtype.newbyteorder("=") != wanted.newbyteorder("=") or dtype.kind not in "iu":
             kind = "integers" if self.dtype is None else f"{wanted.name}, as dtype says"
-            raise ChunkReadError(path, f"holds {tokens.dtype.name}, not {kind}.", "Leave dtype out, or name this one")
-        if tokens.ndim != 1:
-            what = f"holds an array of shape {list(tokens.shape)}; tokens are one after another, in one dimension."
+            raise ChunkReadError(path, f"holds {dtype.name}, not {kind}.", "Leave dtype out, or name this one")
+        if len(shape) != 1:
+            what = f"holds an array of shape {list(shape)}; tokens are one after another, in one dimension."
             raise ChunkReadError(path, what, "Arrays whose rows are samples are read by NumpyReader")
-        return tokens
 
     def _flat(self, path: str) -> np.ndarray:
         if self.dtype is None:

@@ -82,8 +82,10 @@ class LoaderOptions:
         if self.given.num_epochs is None:
             raise TypeError("a DataLoader with num_epochs=None is endless; steps_per_epoch says how long an epoch is")
         if steps is None:
-            root = self.run.chunks.root
-            raise TypeError(f"how many samples the chunks hold is unknown: count them once with: pyloader index {root}")
+            place = self.run.chunks.place
+            raise TypeError(
+                f"how many samples the chunks hold is unknown: count them once with: pyloader index {place}"
+            )
         return steps * self.given.num_epochs
 
     def locate(self, step: int) -> list[tuple[str, int]]:
@@ -169,7 +171,7 @@ class LoaderOptions:
             **vars(self.given),
             "data_version": run.chunks.data_version,
             "storage_options": _without_values(self.given.storage_options),
-            "data_dir": f"{run.chunks.root} ({len(run.chunks):,} chunks)",
+            "data_dir": f"{run.chunks.place} ({len(run.chunks):,} chunks)",
             "seed": order.seed,
             "batch_size": run.rule.batch_size,
             "shuffle_window": order.shuffle_window,

@@ -31,7 +31,7 @@ def counts_of(chunks: ChunkList, purpose: str) -> np.ndarray:
     """
     if chunks.counts is None:
         what = f"has no manifest that says how many samples each chunk holds, and {purpose}."
-        raise DataDirError(str(chunks.root), what, f"Count them once with: pyloader index {chunks.root}")
+        raise DataDirError(chunks.place, what, f"Count them once with: pyloader index {chunks.place}")
     return chunks.counts
 
 

@@ -144,7 +144,7 @@ def _check_reads_parts(reader: DataReader, chunks: ChunkList) -> None:
     """
     if chunks.has_parts and not can_read_parts(reader):
         name = type(reader).__name__
-        what = f"data_dir={str(chunks.root)!r} has files that were indexed in parts, and {name} has no read_part beside"
+        what = f"data_dir={chunks.place!r} has files that were indexed in parts, and {name} has no read_part beside"
         hint = "Write read_part(path, part), or name the files themselves in a list: data_dir=[...]"
         raise TypeError(f"{what} its read_file. {hint}")
 

@@ -107,7 +107,7 @@ def check_damage(make_loader: MakeLoader) -> None:
         chunks = loader._options.run.chunks
     entries = () if chunks.manifest is None else chunks.manifest.chunks
     if not entries or not all(entry.checksum for entry in entries):
-        raise SkipTest(f"damage is found by checksums: pyloader index {chunks.root} --checksums")
+        raise SkipTest(f"damage is found by checksums: pyloader index {chunks.place} --checksums")
     places = places_here(chunks)
     victim = max(range(len(chunks)), key=lambda index: entries[index].num_bytes)
     for damage in (truncate, flip_bit):

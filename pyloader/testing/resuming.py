@@ -59,7 +59,7 @@ def check_ranks(make_loader: MakeLoader) -> None:
     with make_loader(num_workers=0) as loader:
         run = loader._options.run
     if run.chunks.counts is None:
-        raise SkipTest(f"several ranks need counts: pyloader index {run.chunks.root}")
+        raise SkipTest(f"several ranks need counts: pyloader index {run.chunks.place}")
     share = run.rule.batch_size
     if run.max_skipped:
         raise SkipTest("max_skipped does not go with several ranks")

@@ -213,7 +213,7 @@ def make_room(root: Path, found: Mapping[str, Manifest], outputs: Iterable[str],
     removed: list[Path] = []
     for output in sorted({*outputs, *(found if overwrite else ())}):
         directory = output_directory(root, output)
-        listed = {entry.file for entry in found[output].chunks} | kept_chunks(directory) if output in found else set()
+        listed = {entry.source for entry in found[output].chunks} | kept_chunks(directory) if output in found else set()
         for file in sorted(listed if overwrite else ()):
             if index_of_chunk(file) is None and (directory / file).exists():
                 what = f"lists {file}, and --overwrite deletes only chunks that pyloader named (chunk-00000.*)."

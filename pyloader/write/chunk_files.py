@@ -142,6 +142,7 @@ def new_manifest(
         chunks=(*kept, *entries),
         made_by=dict(made_by),
         data_version=version if version > 1 else msgspec.UNSET,
+        part_sizes=msgspec.UNSET if before is None else before.part_sizes,
     )
 
 
@@ -199,5 +200,5 @@ def _origins(
 
 def is_whole(directory: Path, entry: ChunkEntry) -> bool:
     """Tell whether a chunk is as its entry says, to the last bit."""
-    path = directory / entry.file
+    path = directory / entry.source
     return path.exists() and not byte_difference(path, entry)

@@ -169,10 +169,10 @@ def _format_of(place: Path, manifest: Manifest) -> str:
     Raises:
       OutputDirError: they are of another, or were not written by this program.
     """
-    others = [entry.file for entry in manifest.chunks if index_of_chunk(entry.file) is None]
+    others = [entry.file for entry in manifest.chunks if entry.as_part or index_of_chunk(entry.file) is None]
     found = format_in_set(manifest.chunks)
     if others or found not in _INPUTS:
-        forms = sorted({form_of(entry.file).removeprefix(".") for entry in manifest.chunks})
+        forms = sorted({form_of(entry.source).removeprefix(".") for entry in manifest.chunks})
         held = f"holds {' and '.join(forms)} chunks"
         held = f"holds {others[0]}, which pyloader did not name" if others else held
         raise OutputDirError(f"{place}/", f"{held}.", f"pyloader joins {', '.join(_INPUTS)}: split its samples anew")
@@ -216,7 +216,8 @@ def _dropped(place: Path) -> _Dropped:
             lines[version.number] = msgspec.structs.replace(
                 version, added=(), removed=(), columns=None, is_ended=True, leaving=()
             )
-    leaving = sorted(file for file in kept_chunks(place) - newest if index_of_chunk(file) is not None)
+    files = {entry.source for entry in manifest.chunks}
+    leaving = sorted(file for file in kept_chunks(place) - files if index_of_chunk(file) is not None)
     if not ended:
         return _Dropped()
     lines[ended[0]] = msgspec.structs.replace(lines[ended[0]], leaving=tuple(leaving))
@@ -228,7 +229,7 @@ def _delete_leaving(place: Path) -> _Dropped:
     """Delete the chunks of ended versions, and forget their names."""
     manifest = read_manifest(place / MANIFEST_NAME)
     earlier = read_versions(place, manifest).earlier
-    leaving = {file for version in earlier for file in version.leaving} - {entry.file for entry in manifest.chunks}
+    leaving = {file for version in earlier for file in version.leaving} - {entry.source for entry in manifest.chunks}
     if not leaving:
         return _Dropped()
     there = [place / file for file in sorted(leaving) if index_of_chunk(file) is not None and (place / file).exists()]
@@ -242,7 +243,7 @@ def _delete_leaving(place: Path) -> _Dropped:
 
 def _report(place: Path, joined: tuple[int, int], dropped: _Dropped) -> CompactReport:
     manifest = read_manifest(place / MANIFEST_NAME)
-    kept = kept_chunks(place) - {entry.file for entry in manifest.chunks}
+    kept = kept_chunks(place) - {entry.source for entry in manifest.chunks}
     return CompactReport(
         directory=str(place),
         version=manifest.version_number,

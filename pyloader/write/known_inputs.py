@@ -76,7 +76,7 @@ def newest_version(found: Mapping[str, Manifest]) -> int:
     The names of chunks have a say: earlier versions of pyloader leave the number out of manifests that they write.
     """
     manifests = found.values()
-    named = (version_of_chunk(chunk.file) for manifest in manifests for chunk in manifest.chunks)
+    named = (version_of_chunk(chunk.source) for manifest in manifests for chunk in manifest.chunks)
     return max((*(manifest.version_number for manifest in manifests), *named), default=0)
 
 

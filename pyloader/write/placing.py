@@ -122,7 +122,7 @@ def forget_coming(root: Path, outputs: Iterable[str]) -> None:
         if not (directory / NEXT_NAME).is_file():
             continue
         present = directory / MANIFEST_NAME
-        listed = {entry.file for entry in read_manifest(present).chunks} if present.is_file() else set()
+        listed = {entry.source for entry in read_manifest(present).chunks} if present.is_file() else set()
         for file in sorted(coming_chunks(directory) - listed):
             if index_of_chunk(file) is not None:
                 remove_own(directory / file)

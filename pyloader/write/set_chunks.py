@@ -19,7 +19,7 @@ _OPTIONS = {"--chunk-bytes": "chunk_bytes", "--chunk-samples": "chunk_samples", 
 
 def format_in_set(entries: Iterable[ChunkEntry]) -> str | None:
     """Return the format of chunks, one of FORMATS; None where they have several, or another."""
-    forms = {form_of(entry.file) for entry in entries}
+    forms = {form_of(entry.source) for entry in entries}
     return next((name for name, chunks in FORMATS.items() if {chunks.suffix} == forms), None)
 
 

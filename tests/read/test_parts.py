@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from pyloader import (
 from pyloader.datareader import parts_of_file, read_chunk, read_damaged_chunk
 from pyloader.errors import ChunkReadError
 from pyloader.files import open_packed
-from pyloader.read import csv_parts, line_parts
+from pyloader.read import csv_parts, line_parts, parquet
 from pyloader.testing import check_reader
 
 READERS: dict[str, DataReader] = {".txt": TextReader(), ".jsonl": JsonlReader(), ".csv": DelimitedReader()}
@@ -132,6 +133,20 @@ def test_row_groups_are_found_by_the_footer_and_never_cut(tmp_path):
     assert parts[0].num_bytes < footer + 4 + path.stat().st_size / 5
 
 
+def test_a_footer_is_read_once_for_the_parts_of_a_file_and_again_when_it_has_changed(tmp_path, monkeypatch):
+    path, read = tmp_path / "x.parquet", []
+    monkeypatch.setattr(parquet, "read_footer", lambda path: read.append(path) or pq.read_metadata(path))
+    pq.write_table(pa.table({"n": range(100)}), path, row_group_size=10)
+    reader = ParquetReader()
+    _, parts, found = whole_and_parts(reader, path, chunk_samples=10)
+    assert [columns["n"][0] for columns in found] == list(range(0, 100, 10))
+    assert len(read) == 2  # to find them, and to read them
+    pq.write_table(pa.table({"n": range(100, 1, -1)}), path, row_group_size=10)
+    assert read_chunk(reader, path, parts[1])["n"].tolist() == list(range(90, 80, -1))
+    assert len(read) == 3
+    assert read_chunk(pickle.loads(pickle.dumps(reader)), path, parts[1])["n"][0] == 90
+
+
 def test_groups_of_records_are_found_by_the_index(tmp_path):
     writer = pytest.importorskip("array_record.python.array_record_module").ArrayRecordWriter
     path = tmp_path / "x.ar"
@@ -186,6 +201,25 @@ def test_a_quote_that_is_not_closed_is_named_by_its_line(tmp_path):
     path.write_text("n,s\n" + "1,a\n" * 20 + '2,"b\n' + "3,c\n" * 20)
     with pytest.raises(ChunkReadError, match=r"x\.csv:22: "):
         parts_of_file(DelimitedReader(), str(path), chunk_bytes=50)
+
+
+def test_a_mark_at_the_start_of_a_part_is_a_character_of_its_line(tmp_path):
+    path = tmp_path / "x.txt"
+    path.write_text("\ufeffline\n" * 50, encoding="utf-8")
+    whole, parts, read = whole_and_parts(TextReader(), path, chunk_bytes=100)
+    assert len(parts) > 2
+    assert [text for columns in read for text in columns["text"]] == whole["text"] == ["line", *["\ufeffline"] * 49]
+
+
+def test_what_the_parser_finds_in_a_part_names_the_line_of_the_file(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("n,s\n" + '1,"bb"\n' * 60)
+    parts = parts_of_file(DelimitedReader(), str(path), chunk_samples=20, chunk_bytes=1)
+    assert parts is not None
+    path.write_text("n,s\n" + '1,"bb"\n' * 44 + '1,"b"b\n' + '1,"bb"\n' * 15)
+    assert len(read_chunk(DelimitedReader(), path, parts[1])["n"]) == 20
+    with pytest.raises(ChunkReadError, match=r"x\.csv:46: is not well-formed"):
+        read_chunk(DelimitedReader(), path, parts[2])
 
 
 BAD_LINES = {".jsonl": ('{"n": 1}', "{bad", "", JsonlReader()), ".csv": ("1,2", "1,2,3", "a,b", DelimitedReader())}

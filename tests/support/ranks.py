@@ -37,7 +37,7 @@ def write_parts(directory: Path, counts: Sequence[int]) -> Path:
             file=f"{file.name}[{stop - count}:{stop}]",
             num_samples=count,
             num_bytes=size,
-            part=PartEntry(file_bytes=size, ranges=((0, size),)),
+            part=PartEntry(file_bytes=size, file_samples=sum(counts), ranges=((0, size),)),
         )
         for count, stop in zip(counts, ends, strict=True)
         if count

@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numbered import NotingReader, NumberedReader, ids_of
 from products import examples
-from ranks import global_batches, rank_loaders, real_ids, through_json, write_counted
+from ranks import global_batches, rank_loaders, real_ids, through_json, write_counted, write_parts
 
 COUNTS = [30, 0, 17, 1, 44, 23, 8, 60, 5, 1]
 GOLDEN = Path(__file__).parents[1] / "golden" / "streams.json"
@@ -142,6 +142,22 @@ def test_a_run_that_changes_its_ranks_again_and_again_is_the_uninterrupted_run(t
         found += global_batches(loaders, chance.randrange(12))
         state = through_json(loaders[-1].state_dict())
     assert found[:120] == wanted
+
+
+def test_the_parts_of_one_file_are_read_on_2_ranks_then_4_then_1_as_files_are_on_one(tmp_path):
+    options = {"shuffle": True, "last_batch": "wrap", "num_epochs": None}
+    counts = [count for count in COUNTS if count]  # no part is empty
+    files, file = write_counted(tmp_path / "files", counts), write_parts(tmp_path / "parts", counts)
+    wanted = global_batches(rank_loaders(files, 1, num_streams=4, batch_size=8, **options), 60)
+    found, state = [], None
+    for size in (2, 4, 1):
+        streams = {} if found else {"num_streams": 4}
+        loaders = rank_loaders(file, size, batch_size=8 // size, **streams, **options)
+        for loader in loaders if state else ():
+            loader.load_state_dict(state)
+        found += global_batches(loaders, 20)
+        state = through_json(loaders[-1].state_dict())
+    assert found == wanted
 
 
 @pytest.mark.slow

@@ -23,19 +23,23 @@ from pyloader import DataLoader, PyLoaderError
 from pyloader.cli import main as frame
 
 CASES = int(os.environ.get("PYLOADER_CASES", "300"))
-ROWS = 12  # of a chunk
+ROWS = 12  # of a file
+FORMS = ["jsonl", "csv", "txt", "npy", "columns", "bin", "parquet"]
+FORMS += [f"{suffix} in parts" for suffix in ("jsonl", "csv", "npy", "bin", "parquet")]
 
 
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory) -> dict[str, tuple[Path, dict[str, Any]]]:
-    """A set of two chunks for each form, with its manifest as JSON."""
+    """A set of two files for each form, with its manifest as JSON."""
     made = {}
-    for form in ("jsonl", "csv", "txt", "npy", "columns", "bin", "parquet"):
-        root = tmp_path_factory.mktemp(form)
+    for form in FORMS:
+        suffix, _, in_parts = form.partition(" in ")
+        root = tmp_path_factory.mktemp(suffix)
         for chunk in "ab":
-            write_chunk(root / f"{chunk}.{form}")
+            write_chunk(root / f"{chunk}.{suffix}")
         tokens = ["--reader", "tokens", "--option", "window=4", "--option", "dtype=uint16"]
-        words = ["index", str(root), "--checksums", "-q", *(tokens if form == "bin" else [])]
+        words = ["index", str(root), "--checksums", "-q", *(tokens if suffix == "bin" else [])]
+        words += ["--chunk-samples", "5"] if in_parts else []
         assert frame.main(words) == 0
         with DataLoader(data_dir=root, batch_size=5, shuffle=True, num_workers=0) as loader:
             next(loader)
@@ -62,7 +66,8 @@ def write_chunk(path: Path) -> None:
         np.arange(ROWS * 4, dtype="<u2").tofile(path)
     else:
         arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
-        parquet.write_table(arrow.table({"n": list(range(ROWS)), "s": ["x"] * ROWS, "l": [[1]] * ROWS}), path)
+        table = arrow.table({"n": list(range(ROWS)), "s": ["x"] * ROWS, "l": [[1]] * ROWS})
+        parquet.write_table(table, path, row_group_size=4)
 
 
 NASTY = st.one_of(
@@ -131,7 +136,7 @@ def strange(draw: Any, manifest: dict[str, Any]) -> dict[str, Any]:
         elif what == "count":
             changed["chunks"][:1] = [
                 {
-                    **manifest["chunks"][0],
+                    **copy.deepcopy(manifest["chunks"][0]),
                     "num_samples": draw(st.sampled_from([0, 1, 13, 2**40, 2**62, 2**63 - 1])),
                 }
             ]
@@ -140,7 +145,6 @@ def strange(draw: Any, manifest: dict[str, Any]) -> dict[str, Any]:
     return changed
 
 
-FORMS = ["jsonl", "csv", "txt", "npy", "columns", "bin", "parquet"]
 ASKED = settings(max_examples=CASES, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 
 
@@ -172,7 +176,7 @@ def test_a_command_shows_what_there_is_or_raises_an_error_of_the_package(sets, d
     words = {
         "peek": [place],
         "verify": [place],
-        "index": [place, "--dry-run", *(["--reader", "jsonl"] if form == "jsonl" else [])],
+        "index": [place, "--dry-run", *(["--reader", "jsonl"] if form.startswith("jsonl") else [])],
         "locate": [str(root / ".state"), place, "--step", "3"],
         "bench": [place, "--alone", "--seconds", "0.001", "--batch-size", "5", "-q"],
     }[command]
