@@ -3,7 +3,8 @@
     python benchmarks/ragged.py [--megabytes 64] [--repeat 5] [--without-pyarrow]
 
 Gathering all rows of a column in random order, one thread, beside NumPy's `take` of fixed rows of the mean length, in
-turns; and from a chunk, shuffled, to padded batches of 256 rows, beside the same rows as lists of lists.  CPU seconds.
+turns; batches of 256 rows from four columns, as a loader with `shuffle_window=4` gathers them, beside fixed rows; and
+from a chunk, shuffled, to padded batches of 256 rows, beside the same rows as lists of lists.  CPU seconds.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ def column_of(mean: int, dtype: str, megabytes: float) -> Ragged:
 
 
 def fastest(ways: dict[str, Callable[[], Any]], repeat: int) -> dict[str, float]:
-    """Return the least CPU seconds of each, called in turns."""
+    """Return the least CPU seconds of each, called in turns, the first time for nothing."""
+    for work in ways.values():
+        work()
     seconds = dict.fromkeys(ways, float("inf"))
     for _ in range(repeat):
         for name, work in ways.items():
@@ -58,6 +61,36 @@ def gather_case(mean: int, dtype: str, megabytes: float, repeat: int) -> None:
     fixed_speed, speed = fixed.nbytes / seconds["fixed"] / 1e9, column.values.nbytes / seconds["ragged"] / 1e9
     print(
         f"gather  mean {mean:>6,} {dtype:6}  {speed:5.2f} GB/s of {fixed_speed:5.2f} for fixed rows: "
+        f"{speed / fixed_speed:.2f}"
+    )
+
+
+def window_case(mean: int, dtype: str, megabytes: float, repeat: int) -> None:
+    """Print how fast batches are gathered from four columns."""
+    columns = [column_of(mean, dtype, megabytes / 4) for _ in range(4)]
+    each = len(columns[0])
+    fixed = [column.values[: len(column.values) // mean * mean].reshape(-1, mean) for column in columns]
+    fixed_rows = min(map(len, fixed))
+    order = np.random.default_rng(1).permutation(4 * each)
+    parts = [order[start : start + 256] for start in range(0, len(order), 256)]
+    places = [(part % each, part // each) for part in parts]
+
+    def gather_fixed() -> None:
+        for rows, column_of in places:
+            out = np.empty((len(rows), mean), dtype)
+            for number in range(4):
+                mine = np.flatnonzero(column_of == number)
+                out[mine] = fixed[number].take(rows[mine] % fixed_rows, axis=0)
+
+    def gather_ragged() -> None:
+        for rows, column_of in places:
+            Ragged.gather(columns, rows, column_of)
+
+    seconds = fastest({"fixed": gather_fixed, "ragged": gather_ragged}, repeat)
+    num_bytes = 4 * columns[0].values.nbytes
+    fixed_speed, speed = num_bytes / seconds["fixed"] / 1e9, num_bytes / seconds["ragged"] / 1e9
+    print(
+        f"window  mean {mean:>6,} {dtype:6}  {speed:5.2f} GB/s of {fixed_speed:5.2f} for fixed rows: "
         f"{speed / fixed_speed:.2f}"
     )
 
@@ -97,6 +130,8 @@ def main() -> None:
         gathering._arrow = lambda: None  # type: ignore[assignment]
     for mean, dtype in CASES:
         gather_case(mean, dtype, arguments.megabytes, arguments.repeat)
+    for mean, dtype in CASES:
+        window_case(mean, dtype, arguments.megabytes, arguments.repeat)
     for mean, dtype in CASES[:3]:
         batch_case(mean, dtype, arguments.megabytes / 4, arguments.repeat)
 

@@ -93,7 +93,7 @@ def problem_with_columns(columns: object) -> str:
         if not isinstance(name, str):
             return f"the key {name!r}, which is not a str"
         if not isinstance(values, list | np.ndarray | Ragged):
-            return f"{name!r} as {_article(type(values).__name__)}; a column is a list or a NumPy array"
+            return f"{name!r} as {_article(type(values).__name__)}; a column is a list, a NumPy array or a Ragged"
         if isinstance(values, np.ndarray) and values.ndim == 0:
             return f"{name!r} as a 0-dimensional array; a column has one row per sample"
         if first_name is None:

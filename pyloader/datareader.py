@@ -62,8 +62,8 @@ class DataReader:
         whichever thread it is read.
 
         Returns:
-          The columns (a dict, name -> list, tuple or NumPy array, all of the same length) and the number of samples.
-          The columns alone will do.
+          The columns (a dict, name -> list, tuple, NumPy array or `Ragged`, all of the same length) and the number of
+          samples.  The columns alone will do.
         """
         raise NotImplementedError(f"{type(self).__name__} has no read_file(path): write one")
 

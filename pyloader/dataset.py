@@ -37,7 +37,7 @@ class Dataset:
         seed, the epoch, the step and the rank.
 
         Returns:
-          A dict, name -> list or NumPy array, with as many rows as came in.  To leave samples out, filter in
+          A dict, name -> list, NumPy array or `Ragged`, with as many rows as came in.  To leave samples out, filter in
           `DataReader.read_file`, or when splitting.
         """
         raise NotImplementedError(f"{type(self).__name__} has no batch_encode(columns): write one")

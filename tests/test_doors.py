@@ -116,7 +116,7 @@ def test_a_file_without_samples_has_no_columns_to_tell_of():
         (None, r"returned a NoneType, not a dict of columns. Return \(columns, num_samples\)"),
         (({"x": [1]}, {"y": [1]}), r"returned num_samples as a dict. Return \(columns, num_samples\)"),
         (({"x": [1]}, 1, "more"), "returned a tuple, not a dict of columns"),
-        (({"x": {1}}, 1), "returned 'x' as a set; a column is a list or a NumPy array"),
+        (({"x": {1}}, 1), "returned 'x' as a set; a column is a list, a NumPy array or a Ragged"),
         (({1: [1]}, 1), "returned the key 1, which is not a str"),
     ],
 )

@@ -119,7 +119,7 @@ def _collated(collator: Any, rows: Columns) -> Columns | None:
 
 def _numbers_first(values: Column) -> Column:
     """What a column holds goes by its first value: numbers beside text show only where they come first."""
-    if isinstance(values, np.ndarray):
+    if not isinstance(values, list):
         return values
     return sorted(values, key=lambda value: isinstance(value, str | bytes | dict))
 
@@ -131,7 +131,7 @@ def _describe_batch(rows: Columns, batch: Columns, batch_size: int) -> Iterator[
             continue
         shape: list[Any] = [batch_size, *spec.item_shape]
         values = rows[spec.name]
-        if raw.kind == "list" and len({len(row) for row in values}) > 1:
+        if raw.kind in ("list", "ragged") and len({len(row) for row in values}) > 1:
             shape[1] = f"up to {shape[1]}"
         yield f"{spec.name}: {np.dtype(spec.dtype).name} [{', '.join(map(str, shape))}]"
 

@@ -115,8 +115,8 @@ def add_parser(subparsers: Any) -> None:
         "--to",
         dest="output_format",
         choices=list(FORMATS),
-        help="columns for arrays, tokens for windows of tokens, jsonl.zst for what JSON gives back as it is, else "
-        "parquet",
+        help="columns for arrays and lists of integers that --encode returns, tokens for windows of tokens, jsonl.zst "
+        "for what JSON gives back as it is, else parquet",
     )
     what.add_argument("--columns", metavar="A,B", type=_names, help="the columns to keep; the others are not looked at")
     what.add_argument(

@@ -118,7 +118,12 @@ class PaddingDataCollator(DataCollator):
         width = self._width(name, lengths)
         if name in self._to_arrays.dtypes:
             values = as_dtype(name, values, self._to_arrays.dtypes[name], lengths=lengths)
-        padded = _windows(values, column.offsets[:-1] - column.offsets[0], width)
+        used = min(width, int(lengths.max(initial=0)))
+        padded = _windows(values, column.offsets[:-1] - column.offsets[0], used)
+        if used < width:
+            wide = np.empty((len(column), width), values.dtype)
+            wide[:, :used] = padded
+            padded = wide
         # Each row's places are a part of these: first those of its values, then those of the padding.
         places = _all_windows(np.arange(2 * width) < width, width)[width - np.minimum(lengths, width)]
         shortest = int(lengths.min(initial=width))
@@ -148,18 +153,13 @@ class PaddingDataCollator(DataCollator):
 def _windows(values: np.ndarray, starts: np.ndarray, width: int) -> np.ndarray:
     """Return an array [rows, width] of the values from each start on, those of later rows too; at the end, of any.
 
-    Windows of one width are copied as wholes; an index for each value would be slower than what it copies.
+    Windows of one width, at most all values, are copied as wholes; an index for each value would be slower than that.
     """
     last = len(values) - width  # where the last whole window begins
-    if last < 0:
-        short = np.empty((len(starts), width), values.dtype)
-        if len(values):
-            values.take(starts[:, None] + np.arange(width), mode="clip", out=short)
-        return short
-    padded: np.ndarray = _all_windows(values, width)[np.minimum(starts, last)]
+    windows: np.ndarray = _all_windows(values, width)[np.minimum(starts, last)]
     cut = int(np.searchsorted(starts, last, side="right"))
-    padded[cut:] = values.take(starts[cut:, None] + np.arange(width), mode="clip")
-    return padded
+    windows[cut:] = values.take(starts[cut:, None] + np.arange(width), mode="clip")
+    return windows
 
 
 def _all_windows(values: np.ndarray, width: int) -> np.ndarray:

@@ -17,6 +17,7 @@ from pyloader.columns import Columns
 from pyloader.datacollator import DataCollator
 from pyloader.errors import CollateError
 from pyloader.indexed.rows import Rows
+from pyloader.ragged import Ragged
 
 __all__ = ["collated", "collating", "columns_of_items"]
 
@@ -46,7 +47,8 @@ def collated(rows: Rows, *, is_streams: bool = False, name: str = "item") -> Any
     """Return arrays, in the form that the items have: dicts become a dict, tuples a tuple, numbers one array.
 
     Integers become int64, floats float64, bools bool; NumPy's numbers, arrays and tensors keep their dtype.  Lists of
-    numbers become rows of an array.  Strings, bytes, None and everything else stay lists.
+    numbers become rows of an array.  Strings, bytes, None and everything else stay lists; a `Ragged` of bytes becomes
+    one, and one of numbers is an error.
 
     Args:
       rows: What `take` answered.
@@ -61,6 +63,11 @@ def collated(rows: Rows, *, is_streams: bool = False, name: str = "item") -> Any
         return {key: column(values, name=str(key)) for key, values in rows.items()}
     if isinstance(rows, list):
         return _of_items(rows, name)
+    if isinstance(rows, Ragged):
+        try:
+            return NumpyDataCollator().collate_batch({name: rows})[name]
+        except CollateError as exc:
+            raise CollateError(exc.what, f"{_PADDED}, {_AS_THEY_ARE}") from exc
     return rows
 
 
@@ -146,7 +153,8 @@ def _arrays_by_name(collator: DataCollator, columns: Columns) -> Any:
         return collator.collate_batch({name: _without_tensors(name, values) for name, values in columns.items()})
     except CollateError as exc:
         if "PaddingDataCollator" in exc.hint:
-            raise CollateError(exc.what, _ALIKE) from exc
+            is_ragged = any(isinstance(values, Ragged) for values in columns.values())
+            raise CollateError(exc.what, _PADDED if is_ragged else _ALIKE) from exc
         if "batch_encode" in exc.hint or "read_file" in exc.hint:
             raise CollateError(exc.what, _MENDED) from exc
         raise

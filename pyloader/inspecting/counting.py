@@ -150,8 +150,8 @@ class _Judged:
 def common_specs(specs: _Specs, others: _Specs, *, numbers_can_be_text: bool = False) -> _Specs | None:
     """Return what holds for both, None if nothing does.
 
-    int64 and float64 are float64 together; numbers in one and numbers with gaps in the other are a list; a list without
-    any value goes with every list.
+    int64 and float64 are float64 together, ragged or not; numbers in one and numbers with gaps in the other are a list;
+    a list without any value goes with every list.
 
     Args:
       specs: Of one chunk, sorted by name.
@@ -185,11 +185,11 @@ def _specs_of(columns: Columns) -> _Specs:
 def _common(spec: ColumnSpec, other: ColumnSpec) -> ColumnSpec | None:
     if spec == other:
         return spec
-    if spec.kind == other.kind == "array":
+    if spec.kind == other.kind and spec.kind in ("array", "ragged"):
         fits = {spec.dtype, other.dtype} == {"<i8", "<f8"} and spec.item_shape == other.item_shape
         return replace(spec, dtype="<f8") if fits else None
     kinds = {_kind_in_list(spec), _kind_in_list(other)} - {""}
-    if "array" in kinds:
+    if kinds & {"array", "ragged"}:
         return None
     if len(kinds) == 1:
         return ColumnSpec(spec.name, kinds.pop())

@@ -41,7 +41,8 @@ class Ragged:
       values: The numbers of all rows, one after another; of one dimension, and of bool, int, float, complex, or time
         dtype.  Copied only where they are not contiguous or not in the machine's byte order.
       offsets: int64 of shape [rows + 1]: where in `values` each row begins, and where the last ends.  They never fall.
-        The first may be above 0, and the last below len(values): then other rows use the rest.
+        The first may be above 0, and the last below len(values): then other rows use the rest.  They are checked here,
+        once, and must not be changed afterwards.
       is_bytes: Whether a row is bytes, an encoded image say, and not numbers that happen to be uint8.
 
     Raises:
@@ -131,9 +132,11 @@ class Ragged:
 
         Raises:
           TypeError: some are of bytes and some of numbers, or their dtypes differ.
-          IndexError: there is no such row.
+          IndexError: there is no such row, or column.
         """
         _check_alike(columns)
+        if len(rows) and not (rows.min() >= 0 <= column_of.min() and column_of.max() < len(columns)):
+            raise IndexError(f"rows from {rows.min():,} on, of columns {column_of.min()} to {column_of.max()}")
         sources = [(column.values, column.offsets) for column in columns]
         return _ragged(*gather(sources, rows, column_of), columns[0].is_bytes)
 
@@ -152,8 +155,12 @@ class Ragged:
                 return self.take(np.arange(start, stop, step))
             return _ragged(self.values, self.offsets[start : max(start, stop) + 1], self.is_bytes)
         if isinstance(key, list | np.ndarray):
-            rows = np.asarray(key, np.int64 if isinstance(key, list) and not key else None)
-            return self.take(np.flatnonzero(rows) if rows.dtype == bool else rows)
+            rows = np.asarray(key)
+            if rows.dtype == bool:
+                if rows.shape != (len(self),):
+                    raise IndexError(f"bools of shape {list(rows.shape)} for a column of {len(self):,} rows")
+                rows = np.flatnonzero(rows)
+            return self.take(rows)
         row = range(len(self))[key]  # counts from the end below 0, and raises IndexError
         values = self.values[self.offsets[row] : self.offsets[row + 1]]
         if self.is_bytes:
@@ -179,7 +186,7 @@ class Ragged:
         return f"<Ragged of {self._kind}: {len(self):,} rows, {len(self.spanned):,} values>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _ragged, (self.spanned, self.offsets - self.offsets[0], self.is_bytes)
+        return _ragged, (self.spanned, self._offsets_from_0(), self.is_bytes)
 
     def __array__(self, *args: Any, **options: Any) -> NoReturn:
         raise TypeError("rows of unequal length are not one array: pad them (PaddingDataCollator), or take .values")
@@ -213,9 +220,12 @@ class Ragged:
           rows: Numbers of rows, int64; below 0 they are counted from the end.
 
         Raises:
-          IndexError: there is no such row.
+          IndexError: there is no such row, or `rows` are not integers of one dimension.
         """
-        rows = np.asarray(rows, np.int64)
+        rows = np.asarray(rows)
+        if rows.ndim != 1 or (len(rows) and rows.dtype.kind not in "iu"):
+            raise IndexError(f"rows must be integers of shape [rows], not {rows.dtype} of shape {list(rows.shape)}")
+        rows = rows.astype(np.int64, copy=False)
         if len(rows) and not -len(self) <= int(rows.min()) <= int(rows.max()) < len(self):
             raise IndexError(f"rows {rows.min():,} to {rows.max():,} of a column of {len(self):,} rows")
         rows = np.where(rows < 0, rows + len(self), rows)
@@ -229,7 +239,7 @@ class Ragged:
         """Return a list of bytes, or of lists of numbers."""
         if self.is_bytes:
             return list(self)
-        values, bounds = self.spanned.tolist(), (self.offsets - self.offsets[0]).tolist()
+        values, bounds = self.spanned.tolist(), self._offsets_from_0().tolist()
         return [values[start:stop] for start, stop in pairwise(bounds)]
 
     def to_arrow(self) -> Any:
@@ -243,6 +253,9 @@ class Ragged:
             return arrow.LargeListArray.from_arrays(arrow.array(self.offsets), arrow.array(self.values))
         buffers = [None, arrow.py_buffer(self.offsets), arrow.py_buffer(self.values)]
         return arrow.LargeBinaryArray.from_buffers(arrow.large_binary(), len(self), buffers)
+
+    def _offsets_from_0(self) -> np.ndarray:
+        return self.offsets - self.offsets[0] if self.offsets[0] else self.offsets
 
     @property
     def _kind(self) -> str:
@@ -303,12 +316,18 @@ def _values_of(rows: Sequence[Any], dtype: np.dtype[Any] | None) -> np.ndarray:
             values = np.array(items) if items else np.empty(0, np.int64 if dtype is None else dtype)
         except ValueError as exc:
             raise TypeError(f"rows must hold numbers ({exc})") from exc
-        # NumPy makes floats of ints that no integer dtype holds together.
+        # NumPy makes floats of ints that int64 does not hold.
         if values.dtype.kind == "f" and any(type(item) is int and abs(item) > _EXACT_IN_FLOAT64 for item in items):
+            if all(type(item) is int and 0 <= item < 2**64 for item in items):
+                return _as_dtype(np.array(items, np.uint64), dtype)
             raise TypeError("rows hold ints that do not fit in one integer dtype, or not among floats")
     if values.dtype.kind not in _KINDS or values.ndim != 1:
         found = "rows of rows" if values.ndim > 1 else f"values of dtype {values.dtype}"
         raise TypeError(f"rows must hold numbers, and these hold {found}")
+    return _as_dtype(values, dtype)
+
+
+def _as_dtype(values: np.ndarray, dtype: np.dtype[Any] | None) -> np.ndarray:
     if dtype is None or dtype == values.dtype:
         return values
     with np.errstate(all="ignore"):

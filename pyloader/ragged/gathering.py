@@ -1,7 +1,8 @@
 """Gather: rows of unequal length are copied out of the arrays that they lie in.
 
-An index of every value would be eight bytes a value to read, which is slower than a loop over rows.  Arrow's C++ code
-for binaries is such a loop, without the interpreter's lock: values of any dtype are shown to it as bytes.
+An index of every value is eight bytes a value to read, which is slower than a loop over rows, unless they are short.
+Arrow's C++ code for binaries is such a loop, without the interpreter's lock: values of any dtype are shown to it as
+bytes.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ __all__ = ["gather", "offsets_of"]
 _Arrays: TypeAlias = "tuple[np.ndarray, np.ndarray]"
 
 _MANY = 8  # one row in so many, of those that there are
+_SHORT = 32  # values a row: below it an index of them is faster than Python's loop
 _INT32 = 2**31
 _INLINE_BYTES = 12  # up to so many, a row of a binary view has its bytes in the view
 
@@ -32,15 +34,18 @@ def gather(sources: Sequence[_Arrays], rows: np.ndarray, source_of: np.ndarray |
       rows: Which row of its source each is, int64 of shape [rows to be], all of them there.
       source_of: Which source it is of, integers of the same shape; None for the only one.
     """
+    arrow = _arrow()
+    if arrow is not None and source_of is None and _MANY * len(rows) >= len(sources[0][1]):
+        return _taken(arrow, *sources[0], rows)
     starts, stops = _bounds([offsets for _, offsets in sources], rows, source_of)
     made_offsets = offsets_of(stops - starts)
     dtype, num_values = sources[0][0].dtype, int(made_offsets[-1])
     raw = [values.view(np.uint8) for values, _ in sources]
+    by_views = arrow is not None and _views_work() and all(len(each) < _INT32 for each in raw)
+    if not by_views and num_values < _SHORT * len(rows):
+        return _indexed([values for values, _ in sources], starts, made_offsets, source_of), made_offsets
     starts, stops = starts * dtype.itemsize, stops * dtype.itemsize
-    arrow = _arrow() if num_values else None
-    if arrow is not None and source_of is None and _MANY * len(rows) >= len(sources[0][1]):
-        copied = _taken(arrow, raw[0], sources[0][1] * dtype.itemsize, rows)
-    elif arrow is not None and _views_work() and all(len(each) < _INT32 for each in raw):
+    if num_values and by_views:
         copied = _viewed(arrow, raw, starts, stops, source_of)
     else:
         copied = _copied(raw, starts, stops, source_of, num_values * dtype.itemsize)
@@ -66,11 +71,18 @@ def _bounds(offsets: Sequence[np.ndarray], rows: np.ndarray, source_of: np.ndarr
     return starts, stops
 
 
-def _taken(arrow: Any, raw: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return the bytes of rows of one source, by Arrow's `take`: it wants the offsets of all rows."""
-    buffers = [None, arrow.py_buffer(offsets), arrow.py_buffer(raw)]
+def _taken(arrow: Any, values: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> _Arrays:
+    """Return rows of one source, by Arrow's `take`: it wants the offsets of all rows, in bytes."""
+    item_bytes = values.itemsize
+    starts = offsets if item_bytes == 1 else offsets * item_bytes
+    buffers = [None, arrow.py_buffer(starts), arrow.py_buffer(values.view(np.uint8))]
     source = arrow.LargeBinaryArray.from_buffers(arrow.large_binary(), len(offsets) - 1, buffers)
-    return np.frombuffer(source.take(arrow.array(rows)).buffers()[2], np.uint8)
+    _, made_offsets, made = source.take(arrow.array(rows)).buffers()
+    bounds = np.frombuffer(made_offsets, np.int64, len(rows) + 1)
+    if not bounds[-1]:
+        return np.empty(0, values.dtype), np.zeros(len(rows) + 1, np.int64)
+    bounds = bounds if item_bytes == 1 else bounds // item_bytes
+    return np.frombuffer(made, np.uint8, int(bounds[-1]) * item_bytes).view(values.dtype), bounds
 
 
 def _viewed(
@@ -88,6 +100,22 @@ def _viewed(
     buffers = [None, arrow.py_buffer(views), *map(arrow.py_buffer, raw)]
     rows = arrow.Array.from_buffers(arrow.binary_view(), len(lengths), buffers)
     return np.frombuffer(rows.cast(arrow.large_binary()).buffers()[2], np.uint8)
+
+
+def _indexed(
+    sources: Sequence[np.ndarray], starts: np.ndarray, offsets: np.ndarray, source_of: np.ndarray | None
+) -> np.ndarray:
+    """Return the values of rows, which come to lie at `offsets`, by an index of each value."""
+    lengths = np.diff(offsets)
+    index = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+    if source_of is None:
+        taken: np.ndarray = sources[0].take(index)
+        return taken
+    made, sources_of_values = np.empty(len(index), sources[0].dtype), np.repeat(source_of, lengths)
+    for number, values in enumerate(sources):
+        mine = np.flatnonzero(sources_of_values == number)
+        made[mine] = values.take(index[mine])
+    return made
 
 
 def _copied(

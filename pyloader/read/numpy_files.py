@@ -79,7 +79,11 @@ class NumpyReader(DataReader):
         arrays: Columns
         if suffix_of(path) == ".columns" or os.path.isdir(path):
             files = _column_files(path)
-            arrays, files = _joined(path, {name: self._array(os.path.join(path, files[name])) for name in files}, files)
+            found = {
+                name: self._array(os.path.join(path, file), are_offsets=_is_offsets(name, files))
+                for name, file in files.items()
+            }
+            arrays, files = _joined(path, found, files)
         elif suffix_of(path) == ".npz":
             arrays, files = self._members(path)
         else:
@@ -118,14 +122,18 @@ class NumpyReader(DataReader):
             rows = read_npy_rows(path, part.first, part.stop, self._memory)
         return {self.name: rows}, len(rows)
 
-    def _array(self, path: str) -> np.ndarray:
+    def _array(self, path: str, *, are_offsets: bool = False) -> np.ndarray:
         if not self.mmap:
             size = None if packing_of(path) else os.path.getsize(path)
+            # Offsets are one more than rows, so that they would fit where others do (an arena) in some chunks only.
+            memory = None if are_offsets else self._memory
             with open_chunk(path, "rb") as file:
-                return read_npy(file, path, self._memory, num_bytes=size, room=chunk_room(path))
+                return read_npy(file, path, memory, num_bytes=size, room=chunk_room(path))
         if packing_of(path):
             raise ChunkReadError(path, "is packed, and cannot be mapped.", "Pass mmap=False")
-        return _usual(self._mapped.array(path, map_npy))
+        array = _usual(self._mapped.array(path, map_npy))
+        # What offsets say is checked once: the file may be changed afterwards, and would send C code anywhere.
+        return array.copy() if are_offsets else array
 
     def _members(self, path: str) -> tuple[Columns, dict[str, str]]:
         if self.mmap:
@@ -319,6 +327,11 @@ def _column_files(path: str) -> dict[str, str]:
     if not files:
         raise ChunkReadError(path, "holds no .npy files.")
     return files
+
+
+def _is_offsets(name: str, files: dict[str, str]) -> bool:
+    """Tell whether a file holds the offsets of a ragged column."""
+    return name.endswith(".offsets") and f"{name.removesuffix('.offsets')}.values" in files
 
 
 def _joined(path: str, arrays: dict[str, np.ndarray], files: dict[str, str]) -> tuple[Columns, dict[str, str]]:

@@ -153,6 +153,11 @@ def _options(reader_class: type[DataReader], columns: tuple[ColumnSpec, ...]) ->
         return {}
     arrays = {spec.name: np.dtype((spec.dtype, spec.item_shape)) for spec in columns if spec.kind == "array"}
     names = [spec.name for spec in columns]
+    ragged = {spec.name: np.dtype(spec.dtype) for spec in columns if spec.kind == "ragged"}
+    if ragged and reader_class in (JsonlReader, ParquetReader):
+        others = _options(reader_class, tuple(spec for spec in columns if spec.kind != "ragged"))
+        numbers = {name: dtype for name, dtype in ragged.items() if dtype.kind in "biuf"}
+        return {"columns": names, "dtypes": {**others.get("dtypes", {}), **numbers}, "ragged": list(ragged)}
     if reader_class is JsonlReader:
         return {"columns": names, "dtypes": {name: arrays.get(name, object) for name in names}}
     if reader_class is DelimitedReader:

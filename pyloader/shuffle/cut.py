@@ -162,18 +162,15 @@ def gather_group(group: BatchGroup, memory: RecycledMemory) -> Columns:
         return concatenate_columns([*group.carried, *group.filling])
     columns = gather_rows(group.segment, group.start, group.stop, memory, before=group.num_carried)
     group.release()
-    at = 0
-    for part in group.carried:
-        stop = at + row_count(part)
-        for name, values in part.items():
-            target = columns[name]
-            if not isinstance(target, Ragged):
-                target[at:stop] = values
-        at = stop
-    for name, values in columns.items():
-        if group.carried and isinstance(values, Ragged):
-            before: list[Any] = [part[name] for part in group.carried]
-            columns[name] = Ragged.concatenate([*before, values])
+    for name, values in columns.items() if group.carried else ():
+        carried: list[Any] = [part[name] for part in group.carried]
+        if isinstance(values, Ragged):
+            columns[name] = Ragged.concatenate([*carried, values])
+            continue
+        at = 0
+        for part in carried:
+            values[at : at + len(part)] = part
+            at += len(part)
     return columns
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from pyloader.ragged import Ragged
+
 __all__ = ["assert_same_batches", "batch_difference", "broken"]
 
 _LAWS = {
@@ -44,7 +46,8 @@ def assert_same_batches(found: Sequence[Any], wanted: Sequence[Any], law: int, w
 def batch_difference(found: Any, wanted: Any, place: str = "the batch") -> str:
     """Return where two batches differ first, in words; "" where they do not.
 
-    They may be nested dicts, lists and tuples of whatever makes an array: numbers, strings, NumPy arrays, tensors.
+    They may be nested dicts, lists and tuples of whatever makes an array: numbers, strings, NumPy arrays, tensors; and
+    of `Ragged`.
     """
     if type(found) is not type(wanted):
         return f"{place} is a {type(found).__name__}, not a {type(wanted).__name__}"
@@ -56,6 +59,11 @@ def batch_difference(found: Any, wanted: Any, place: str = "the batch") -> str:
         if len(found) != len(wanted):
             return f"{place} has {len(found)} items, not {len(wanted)}"
         parts = [(f"{place}[{row}]", *pair) for row, pair in enumerate(zip(found, wanted, strict=True))]
+    elif isinstance(wanted, Ragged):
+        if found == wanted:
+            return ""
+        differs = batch_difference(found.to_list(), wanted.to_list(), place)
+        return differs or f"{place} is {found!r}, not {wanted!r}"
     else:
         return _value_difference(found, wanted, place)
     return next((differs for name, one, other in parts if (differs := batch_difference(one, other, name))), "")

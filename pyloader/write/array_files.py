@@ -10,7 +10,7 @@ from collections.abc import Container, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -26,8 +26,9 @@ from pyloader.files import (
 )
 from pyloader.options import format_bytes
 from pyloader.write.blocks import BLOCK_BYTES, Block, Source, Span, opened
+from pyloader.write.ragged_files import RaggedFile, ragged_windows
 
-__all__ = ["ArrayFile", "array_file", "arrays_as_columns", "npz_members"]
+__all__ = ["ArrayFile", "array_file", "arrays_as_columns", "npz_members", "with_ragged"]
 
 _AGAIN = "Fetch it again, or save it with np.save"
 
@@ -124,7 +125,21 @@ def npz_members(
     return {name: [array_file(path, member)] for name, member in arrays.items() if name in chosen}
 
 
-def arrays_as_columns(name: str, columns: Mapping[str, Sequence[ArrayFile]]) -> tuple[Source, int]:
+def with_ragged(columns: Mapping[str, Sequence[ArrayFile]]) -> dict[str, Sequence[ArrayFile] | Sequence[RaggedFile]]:
+    """Return columns, with one for those that are the values and the offsets of a ragged one, as a reader has them."""
+    found: dict[str, Sequence[ArrayFile] | Sequence[RaggedFile]] = dict(columns)
+    for name in [column.removesuffix(".values") for column in columns if column.endswith(".values")]:
+        if f"{name}.offsets" in found:
+            values, offsets = columns[f"{name}.values"], columns[f"{name}.offsets"]
+            pairs = zip(values, offsets, strict=True)
+            found[name] = [RaggedFile(of_values.path, of_offsets.path) for of_values, of_offsets in pairs]
+            del found[f"{name}.values"], found[f"{name}.offsets"]
+    return found
+
+
+def arrays_as_columns(
+    name: str, columns: Mapping[str, Sequence[ArrayFile] | Sequence[RaggedFile]]
+) -> tuple[Source, int]:
     """Return arrays as one source, and its bytes unpacked.
 
     Args:
@@ -153,7 +168,11 @@ def arrays_as_columns(name: str, columns: Mapping[str, Sequence[ArrayFile]]) -> 
 
 
 def _blocks(
-    columns: Mapping[str, Sequence[ArrayFile]], num_rows: int, raw_bytes: int, num_bytes: int, span: Span
+    columns: Mapping[str, Sequence[ArrayFile] | Sequence[RaggedFile]],
+    num_rows: int,
+    raw_bytes: int,
+    num_bytes: int,
+    span: Span,
 ) -> Generator[Block, None, None]:
     window = max(1, BLOCK_BYTES * num_rows // max(1, raw_bytes))
     end = num_rows if span.stop is None else span.stop
@@ -164,8 +183,14 @@ def _blocks(
         yield Block(content, row + 1, num_bytes * stop // num_rows)
 
 
-def _windows(files: Sequence[ArrayFile], start: int, window: int) -> Iterator[np.ndarray]:
+def _windows(files: Sequence[ArrayFile] | Sequence[RaggedFile], start: int, window: int) -> Iterator[Any]:
     """Yield `window` rows at a time, also over the files' borders; at the end what is left."""
+    if isinstance(files[0], RaggedFile):
+        return ragged_windows(files, start, window)  # type: ignore[arg-type]
+    return _array_windows(files, start, window)  # type: ignore[arg-type]
+
+
+def _array_windows(files: Sequence[ArrayFile], start: int, window: int) -> Iterator[np.ndarray]:
     held = np.empty((0, *files[0].shape[1:]), files[0].dtype)
     for file in files:
         for rows in (_mapped if file.by_columns else _streamed)(file, start, window):

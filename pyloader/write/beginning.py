@@ -49,7 +49,7 @@ __all__ = [
     "check_can_be_added_to",
     "chunk_sets",
     "discard",
-    "fractions_in",
+    "known_arrays",
     "known_labels",
     "make_room",
     "places_to_lock",
@@ -182,10 +182,14 @@ def text_columns(terms: Terms, root: Path) -> list[str]:
     return [spec.name for manifest in found.values() for spec in manifest.columns if spec.kind == "str"]
 
 
-def fractions_in(terms: Terms, root: Path) -> list[ColumnSpec]:
-    """Return the columns that are arrays of fractions in the chunks that a split adds to: whole numbers become some."""
+def known_arrays(terms: Terms, root: Path) -> list[ColumnSpec]:
+    """Return the columns that decide what others become in the chunks that a split adds to.
+
+    Those of fractions, since whole numbers become some; and ragged ones, since rows of one length become ragged.
+    """
     found = chunk_sets(root) if any(terms.kept.values()) else {}
-    return [spec for manifest in found.values() for spec in manifest.columns if spec.dtype == "<f8"]
+    columns = [spec for manifest in found.values() for spec in manifest.columns]
+    return [spec for spec in columns if spec.dtype == "<f8" or spec.kind == "ragged"]
 
 
 def known_labels(root: Path) -> list[str]:

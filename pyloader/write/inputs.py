@@ -13,7 +13,7 @@ from pyloader.errors import SplitError
 from pyloader.files import packing_of, store_scheme, suffix_of
 from pyloader.files.stores import printable
 from pyloader.read.dialect import Dialect
-from pyloader.write.array_files import array_file, arrays_as_columns, npz_members
+from pyloader.write.array_files import array_file, arrays_as_columns, npz_members, with_ragged
 from pyloader.write.arrow_files import arrow_sources
 from pyloader.write.blocks import STANDARD_INPUT, Block, Source, Span
 from pyloader.write.image_folders import image_folder
@@ -217,7 +217,7 @@ def _arrays(columns: Mapping[str, Sequence[str]]) -> Inputs:
         if _format_of(path) != "npy":
             raise SplitError(path, "is no .npy file.", "Columns are given as image=x.npy label=y.npy")
     arrays = {column: [array_file(path) for path in group] for column, group in columns.items()}
-    source, raw_bytes = arrays_as_columns(" ".join(paths), arrays)
+    source, raw_bytes = arrays_as_columns(" ".join(paths), with_ragged(arrays))
     files = tuple(_input_file(path, column) for column, group in columns.items() for path in group)
     return Inputs("npy", (source,), files, raw_bytes)
 

@@ -144,12 +144,21 @@ def as_ragged(name: str, values: Any, *, narrows: bool) -> Ragged:
         try:
             column = Ragged.from_rows(values)
         except TypeError as exc:
-            raise UnfitColumnsError(f"has {name!r} as no rows of numbers ({exc})") from exc
+            odd = next((row for row, value in enumerate(values) if not _is_row_of_numbers(value)), None)
+            raise UnfitColumnsError(f"has {name!r} as no rows of numbers ({exc})", odd) from exc
         if narrows and column.dtype.kind in "iu" and not column.is_bytes and not isinstance(values[0], np.ndarray):
             column = _narrowed(column)
     if _dtype_of(column) not in _DTYPES:
         raise UnfitColumnsError(f"has {name!r} as ragged {column.dtype}, which no chunk holds")
     return column
+
+
+def _is_row_of_numbers(value: Any) -> bool:
+    try:
+        Ragged.from_rows([value])
+    except TypeError:
+        return False
+    return True
 
 
 def joint_dtype(dtypes: Iterable[str]) -> str | None:

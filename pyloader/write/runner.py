@@ -331,7 +331,10 @@ class Run:
         for output, kept in self._terms.kept.items():
             if kept and output in self._request.outputs:
                 before = read_manifest(self._root / output / MANIFEST_NAME)
-                names_only = begun.layout.form_name != "array"  # else the first rows have decided it all
+                names_only = begun.layout.form_name not in (
+                    "array",
+                    "ragged",
+                )  # else the first rows have decided it all
                 check_same_columns(self._root / output, before, columns, chunks, names_only=names_only)
 
     def _raise(self, unit: Unit | str | None, error: BaseException) -> NoReturn:

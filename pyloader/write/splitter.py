@@ -106,9 +106,9 @@ def split(
       stride: Tokens from the beginning of a window to that of the next, 1 to `window`; None is `window`.
       dtype: Of the tokens: in a .bin file as they are stored, "uint16" where it is None; of a .npy file as they are
         written, as they are stored where it is None.
-      output_format: One of pyloader.write.FORMATS; None is "columns" for arrays, "tokens" for windows of tokens,
-        "jsonl.zst" for other columns, and "parquet" when these hold bytes, dates, or other values that JSON does not
-        give back as they are.
+      output_format: One of pyloader.write.FORMATS; None is "columns" for arrays, and for lists of integers of unequal
+        length from `encode` where the other columns are numbers; "tokens" for windows of tokens; "jsonl.zst" for other
+        columns, and "parquet" when these hold bytes, dates, or other values that JSON does not give back as they are.
       encode: A Dataset, or "package.module:Class"; its batch_encode is applied once.
       where: A function of a sample (a dict) or "package.module:function"; what it is not true of is left out.
       fill: Column -> what stands where a sample lacks it, or has null; in CSV and TSV, where the field is empty.  It is

@@ -11,7 +11,7 @@ from typing import Any
 
 from pyloader.deliver.engines import Engine, opened_engine
 from pyloader.errors import MissingDependencyError, import_optional
-from pyloader.write.beginning import fractions_in, text_columns
+from pyloader.write.beginning import known_arrays, text_columns
 from pyloader.write.inputs import Inputs
 from pyloader.write.job import Job, Terms
 from pyloader.write.known_inputs import KnownInput
@@ -71,8 +71,9 @@ class Workers:
         cut = None if waits else request.sizes.while_reading(inputs.raw_bytes)
         root = Path(request.output_dir)
         learnt = Learnt(layout=layout, fields={name: {"text"} for name in text_columns(terms, root)})
-        if layout.wants_arrays:  # whole numbers are fractions where those before are
-            layout.arrays = tuple(fractions_in(terms, root))
+        if layout.wants_arrays:
+            layout.arrays = tuple(known_arrays(terms, root))
+            layout.ragged = {spec.name: {spec.dtype} for spec in layout.arrays if spec.kind == "ragged"}
         kind = self.engine if self.engine is not None else chosen_engine(request, inputs, self.number)
         sends = kind not in ("inline", "thread")
         with opened_engine(kind, self.number, address=self.address) as opened:

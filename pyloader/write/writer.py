@@ -49,8 +49,8 @@ class ChunkWriter:
 
     Args:
       directory: Where the chunks go; made when missing.
-      format: One of FORMATS; None is "columns" when the columns are arrays, "parquet" when there are bytes, or
-        arrays of other numbers than int64, float64 and bool beside text, and "jsonl.zst" otherwise.
+      format: One of FORMATS; None is "columns" when the columns are arrays or `Ragged`, "parquet" when there are bytes
+        in lists, or arrays of other numbers than int64, float64 and bool beside text, and "jsonl.zst" otherwise.
       chunk_samples: Samples of a chunk; None goes by bytes.
       chunk_bytes: Bytes of a chunk before compression, at most; one larger sample is a chunk of its own.
       overwrite: Whether the chunks that are there are deleted first.

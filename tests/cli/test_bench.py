@@ -9,6 +9,7 @@ import re
 import numpy as np
 import pytest
 
+from pyloader import ChunkWriter, Ragged
 from pyloader.cli import bench as command
 from pyloader.cli.main import main
 from pyloader.inspecting.measuring import Measurement, measure, num_rows, private_bytes
@@ -180,3 +181,20 @@ def test_private_memory_grows_with_what_is_kept():
     with mmap.mmap(-1, 20_000_000) as kept:  # of its own: other memory may have been there before
         kept.write(bytes(20_000_000))
         assert private_bytes() - before > 15_000_000
+
+
+def test_rows_of_unequal_length_are_padded(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.chdir(tmp_path)
+    with ChunkWriter("chunks") as writer:
+        writer.write_columns({"ids": Ragged.from_rows([[1] * (number % 5) for number in range(300)])})
+    shown = 'DataLoader(data_dir="chunks", batch_size=256, shuffle=True, datacollator=PaddingDataCollator(pad_value=0))'
+    assert shown in screen(capsys, "chunks", "--alone")
+    (trial,) = json.loads(screen(capsys, "chunks", "--alone", "--json"))
+    assert trial["options"]["datacollator"] == "PaddingDataCollator(pad_value=0)"
+
+
+def test_rows_that_no_padding_makes_alike_are_an_error(capsys, tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"x": [1]}\n{"x": ["a"]}\n')
+    assert main(["bench", str(tmp_path), *FAST, "--alone", "-q"]) == 2
+    assert "'x' has a value of type str among numbers" in capsys.readouterr().err

@@ -271,6 +271,7 @@ def test_a_damaged_chunk_stops_the_count(capsys, tmp_path):
 
 
 INT, FLOAT, BOOL = (ColumnSpec("x", "array", dtype) for dtype in ("<i8", "<f8", "|b1"))
+RAGGED_INT, RAGGED_FLOAT = (ColumnSpec("x", "ragged", dtype) for dtype in ("<i8", "<f8"))
 DAY = ColumnSpec("x", "array", "<M8[D]")
 INTS, FLOATS, NOTHING, MIXED, TEXT = (ColumnSpec("x", kind) for kind in ("int", "float", "", "object", "str"))
 
@@ -291,6 +292,10 @@ INTS, FLOATS, NOTHING, MIXED, TEXT = (ColumnSpec("x", kind) for kind in ("int", 
         (INT, ColumnSpec("x", "array", "<i4"), None),
         (FLOAT, ColumnSpec("x", "array", "<f8", (3,)), None),
         (INT, ColumnSpec("y", "array", "<i8"), None),
+        (RAGGED_INT, RAGGED_FLOAT, RAGGED_FLOAT),
+        (RAGGED_INT, ColumnSpec("x", "ragged", "<i4"), None),
+        (RAGGED_INT, INT, None),
+        (RAGGED_INT, NOTHING, None),
     ],
 )
 def test_what_holds_for_two_chunks(one, other, both):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pyloader import DataLoader
+from pyloader import ChunkWriter, DataLoader, Ragged
 from pyloader.cli.main import main
 
 ROWS = 40
@@ -156,3 +156,24 @@ def test_a_reader_that_was_typed_is_in_the_lines(capsys):
     *lines, _ = printed(capsys, "chunks", *words)
     assert lines[:2] == ["from pyloader import DataLoader", "from pyloader.read import TokenReader"]
     assert sum(len(batch["tokens"]) for batch in batches_of(lines)) == ROWS
+
+
+@pytest.mark.parametrize("lengths", [LENGTHS, [3] * ROWS], ids=["of unequal length", "of one length"])
+def test_ragged_rows_are_padded(capsys, lengths):
+    ids = Ragged.from_rows([[1] * length for length in lengths], dtype="uint16")
+    images = Ragged.from_rows([b"x" * length for length in lengths])
+    with ChunkWriter("chunks", chunk_samples=30) as writer:
+        writer.write_columns({"ids": ids, "image": images})
+    *lines, batch = printed(capsys, "chunks", "--batch-size", "7")
+    assert lines[-1].endswith("datacollator=PaddingDataCollator(pad_value=0))")
+    most = "up to 7" if lengths is LENGTHS else "3"
+    assert f"ids: uint16 [7, {most}]   image: list of 7 bytes" in batch
+    assert sum(len(batch["ids"]) for batch in batches_of(lines)) == ROWS
+
+
+def test_ragged_bytes_alone_need_no_padding(capsys):
+    with ChunkWriter("chunks") as writer:
+        writer.write_columns({"image": Ragged.from_rows([b"x" * length for length in LENGTHS])})
+    *lines, batch = printed(capsys, "chunks")
+    assert lines[-1] == 'DataLoader(data_dir="chunks", batch_size=256, shuffle=True)'
+    assert "image: list of 256 bytes" in batch

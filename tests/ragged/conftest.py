@@ -1,12 +1,19 @@
-"""Rows are gathered in three ways: by Arrow's views, by its `take`, by a loop; all give the same."""
+"""Rows are gathered in four ways: by Arrow's views, by its `take`, by an index, by a loop; all give the same."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 
 from pyloader.ragged import gathering
 
-WAYS = {"views": {"_MANY": 0}, "take or loop": {"_views_work": lambda: False}, "loop": {"_arrow": lambda: None}}
+WAYS: dict[str, dict[str, Any]] = {
+    "views": {"_MANY": 0},
+    "take or index": {"_views_work": lambda: False},
+    "index": {"_arrow": lambda: None},
+    "loop": {"_arrow": lambda: None, "_SHORT": 0},
+}
 
 
 @pytest.fixture(params=WAYS)

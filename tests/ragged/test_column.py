@@ -98,6 +98,12 @@ def test_a_row_that_is_not_there_cannot_be_taken(way):
         numbers().take([0, 4])
     with pytest.raises(IndexError, match="rows -5 to -5"):
         numbers().take([-5])
+    with pytest.raises(IndexError, match=r"bools of shape \[3\] for a column of 4 rows"):
+        numbers()[[True, False, True]]
+    with pytest.raises(IndexError, match=r"rows must be integers of shape \[rows\], not float64 of shape \[1\]"):
+        numbers().take([0.5])
+    with pytest.raises(IndexError, match=r"rows must be integers of shape \[rows\], not int64 of shape \[1, 1\]"):
+        numbers().take([[1]])
 
 
 def test_columns_of_different_kinds_do_not_continue_each_other():
@@ -147,6 +153,7 @@ def test_an_array_of_it_is_refused_with_what_to_do():
         ([[], []], None, "int64"),
         ([], None, "int64"),
         ([[1, 300]], "uint16", "uint16"),
+        ([[1], [2**63]], None, "uint64"),
         ([np.array([1, 2], "f4"), np.array([], "f4")], None, "float32"),
     ],
 )

@@ -7,6 +7,7 @@ import pyarrow
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from products import examples
 
 from pyloader.ragged import Ragged, gathering
 
@@ -14,7 +15,8 @@ DTYPES = ["bool", "uint8", "int16", "float32", "int64", "complex128", "datetime6
 LENGTHS = st.lists(st.integers(0, 5) | st.just(30), max_size=12)  # up to 12 bytes lie in a view
 
 
-same_way = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # the way is that of the test
+# The way is that of the test.
+same_way = settings(max_examples=examples(100), suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def of_lengths(lengths, dtype, start=0):
@@ -57,3 +59,10 @@ def test_columns_of_different_kinds_are_not_gathered_together():
     columns = [of_lengths([1], "uint8"), of_lengths([1], "int8")]
     with pytest.raises(TypeError, match="a column of int8 does not continue one of uint8"):
         Ragged.gather(columns, np.array([0]), np.array([1]))
+
+
+@pytest.mark.parametrize(("rows", "column_of"), [([-1], [0]), ([0], [-1]), ([0], [2]), ([2], [1]), ([3], [0])])
+def test_a_row_that_no_column_has_is_an_error(way, rows, column_of):
+    columns = [of_lengths([1, 2, 3], "uint8"), of_lengths([1, 2], "uint8")]
+    with pytest.raises(IndexError):
+        Ragged.gather(columns, np.array(rows), np.array(column_of))

@@ -9,6 +9,7 @@ import pytest
 
 from pyloader.datareader import DataReader
 from pyloader.errors import ReadFileError
+from pyloader.ragged import Ragged
 from pyloader.testing import check_reader
 
 SHARED = np.arange(3)
@@ -25,6 +26,11 @@ class Good(DataReader):
 class Shared(Good):
     def read_file(self, path):
         return {"x": SHARED[:2]}, 2
+
+
+class SharedRagged(Good):
+    def read_file(self, path):
+        return {"x": Ragged(SHARED, [0, 1, 3])}, 2
 
 
 class ReadOnly(Good):
@@ -82,6 +88,7 @@ def test_a_good_reader_passes_and_its_columns_come_back():
     ("reader_class", "match"),
     [
         (Shared, "Shared says returns_new_arrays, but 'x' shares memory with 'x' of the second read"),
+        (SharedRagged, "SharedRagged says returns_new_arrays, but 'x' shares memory with 'x' of the second read"),
         (ReadOnly, "ReadOnly says returns_new_arrays, but 'x' is read-only"),
         (Counting, "Counting read a twice: row 1 of 'text' is 'call [0-9]+', then 'call [0-9]+'"),
         (OtherDtype, "OtherDtype read a twice, and the second answer has 'x' as float"),

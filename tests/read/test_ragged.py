@@ -9,8 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from pyloader import ArrayRecordReader, DataLoader, JsonlReader, PaddingDataCollator, ParquetReader, Ragged
+from pyloader import ArrayRecordReader, DataLoader, JsonlReader, PaddingDataCollator, ParquetReader, Ragged, reader_for
+from pyloader.cli.main import main
 from pyloader.errors import ChunkReadError
+from pyloader.files import read_manifest
 from pyloader.testing import check_reader
 
 ROWS = [[7, 8, 9], [], [1], [300]]
@@ -163,3 +165,21 @@ def test_a_loader_pads_what_its_reader_made_ragged(tmp_path):
     reader = ParquetReader(ragged=["ids"])
     with DataLoader(reader, None, PaddingDataCollator(), data_dir=tmp_path, batch_size=4, num_epochs=1) as loader:
         assert next(iter(loader))["ids"].tolist() == [[7, 8, 9], [0, 0, 0], [1, 0, 0], [300, 0, 0]]
+
+
+def test_an_index_says_which_columns_are_ragged_for_all_readers_to_come(tmp_path):
+    for name, rows in (("a", [[], [1]]), ("b", [[0.5], []])):
+        lines(tmp_path / f"{name}.jsonl", [{"ids": row, "text": "a"} for row in rows])
+    assert main(["index", str(tmp_path), "--reader", "jsonl", "--option", "ragged=True", "-q"]) == 0
+    manifest = read_manifest(tmp_path / "manifest.json")
+    assert [str(spec) for spec in manifest.columns] == ["ids: ragged float64", "text: str"]
+    reader = reader_for(tmp_path / "a.jsonl", manifest=manifest)
+    assert reader.read_file(str(tmp_path / "a.jsonl"))[0]["ids"] == Ragged.from_rows([[], [1]], dtype="float64")
+
+
+def test_an_index_of_parquet_says_which_columns_are_ragged(tmp_path):
+    path = parquet(tmp_path / "a.parquet", {"ids": pa.array(ROWS, pa.list_(pa.int16())), "image": IMAGES, "n": [1] * 4})
+    assert main(["index", str(tmp_path), "--reader", "parquet", "--option", "ragged=['ids', 'image']", "-q"]) == 0
+    manifest = read_manifest(tmp_path / "manifest.json")
+    assert [str(spec) for spec in manifest.columns] == ["ids: ragged int16", "image: ragged bytes", "n: int64"]
+    assert reader_for(path, manifest=manifest).read_file(path)[0]["image"].to_list() == IMAGES

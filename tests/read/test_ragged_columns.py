@@ -128,3 +128,11 @@ def test_a_loader_makes_padded_arrays_and_lists_of_bytes_of_them(chunk):
     assert batch["tokens"].tolist() == [[7, 8, 9], [0, 0, 0], [1, 0, 0], [70_000, 0, 0]]
     assert batch["tokens"].dtype == np.int32
     assert batch["image"] == IMAGES.to_list()
+
+
+def test_offsets_of_mapped_columns_are_a_copy_that_nobody_changes(chunk):
+    columns, _ = NumpyReader(mmap=True).read_file(str(chunk))
+    offsets = np.load(chunk / "tokens.offsets.npy", mmap_mode="r+")
+    offsets[:] = 2**40
+    offsets.flush()
+    assert columns["tokens"].to_list() == TOKENS.to_list()

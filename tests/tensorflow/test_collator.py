@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numbered import ids_of, loader_of, write_chunks
 
-from pyloader import PaddingDataCollator
+from pyloader import PaddingDataCollator, Ragged
 from pyloader.errors import CollateError
 
 tf = pytest.importorskip("tensorflow")
@@ -43,6 +43,16 @@ def test_dtypes_may_be_tensorflows_and_follow_the_padding() -> None:
 def test_what_tensorflow_has_no_dtype_for_is_an_error() -> None:
     with pytest.raises(CollateError, match=r"'when' is datetime64\[D\], which TensorFlow has no tensors of"):
         TensorFlowDataCollator().collate_batch({"when": np.array(["2026-01-01"], "M8[D]")})
+
+
+def test_ragged_rows_are_padded_and_bytes_become_strings() -> None:
+    columns = {"ids": Ragged.from_rows([[1, 2], [3]], dtype="int32"), "image": Ragged.from_rows([b"a", b""])}
+    batch = TensorFlowDataCollator(PaddingDataCollator()).collate_batch(columns)
+    assert batch["ids"].dtype == tf.int32
+    assert batch["ids"].numpy().tolist() == [[1, 2], [3, 0]]
+    assert batch["image"].numpy().tolist() == [b"a", b""]
+    with pytest.raises(CollateError, match=r"'ids' is ragged, .* Use PaddingDataCollator"):
+        TensorFlowDataCollator().collate_batch(columns)
 
 
 @pytest.mark.parametrize("text", [False, True])

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from good_parts import Collator, Encoder, Reader, breaks, loaders
 
-from pyloader import DataLoader, DataReader, Dataset
+from pyloader import DataLoader, DataReader, Dataset, Ragged
 from pyloader.deliver import retries
 from pyloader.run.loop import State
 from pyloader.testing import LOADER_CHECKS, check_loader, failures, order, resuming
+from pyloader.testing.laws import batch_difference
 
 COUNTER = itertools.count()
 
@@ -302,3 +303,11 @@ def test_what_needs_a_manifest_is_left_out_without_one_and_says_how_to_make_it(c
 def test_a_loader_that_may_leave_out_chunks_is_checked_without_that(chunks):
     checks = [failures.check_errors, failures.check_damage]
     assert set(check_loader(loaders(chunks, max_skipped=2), checks=checks).values()) == {"kept"}
+
+
+def test_batches_of_ragged_rows_are_compared_row_by_row():
+    one, other = Ragged.from_rows([[1, 2], [3]]), Ragged.from_rows([[1, 2], [4]])
+    assert batch_difference({"x": one}, {"x": Ragged.from_rows([[1, 2], [3]])}) == ""
+    assert batch_difference({"x": one}, {"x": other}) == "the batch['x'][1][0] is 3, not 4"
+    narrow = Ragged.from_rows([[1, 2], [3]], dtype="int8")
+    assert "Ragged of int64: 2 rows, 3 values" in batch_difference({"x": one}, {"x": narrow})

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numbered import ids_of, loader_of, write_chunks
 
-from pyloader import PaddingDataCollator
+from pyloader import PaddingDataCollator, Ragged
 from pyloader.collate import map_leaves
 from pyloader.errors import CollateError
 
@@ -188,3 +188,13 @@ def test_an_error_of_conversion_names_the_batch_and_leaves_the_state_before_it(t
             with pytest.raises(CollateError, match=r"'id' has 128 in row 0, .*\(epoch 0, step 2\)"):
                 next(loader)
             assert loader.state_dict()["steps_done"] == 2
+
+
+def test_ragged_rows_are_padded_or_an_error_that_says_so() -> None:
+    columns = {"ids": Ragged.from_rows([[1, 2], [3]], dtype="int32"), "image": Ragged.from_rows([b"a", b""])}
+    batch = TorchDataCollator(PaddingDataCollator()).collate_batch(columns)
+    assert batch["ids"].dtype == torch.int32
+    assert batch["ids"].tolist() == [[1, 2], [3, 0]]
+    assert batch["image"] == [b"a", b""]
+    with pytest.raises(CollateError, match=r"'ids' is ragged, .* Use PaddingDataCollator"):
+        TorchDataCollator().collate_batch(columns)

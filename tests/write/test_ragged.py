@@ -7,14 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from products import examples
 
-from pyloader import ChunkWriter, Dataset, NumpyReader, Ragged, split
+from pyloader import ChunkWriter, Dataset, NumpyReader, Ragged, compact, split
 from pyloader.columns import concatenate_columns
-from pyloader.errors import SplitError
-from pyloader.files import read_manifest
+from pyloader.errors import OutputDirError, SplitError
+from pyloader.files import checksum_of, read_manifest
 from pyloader.write.layout import Layout
+from pyloader.write.ragged_files import RaggedFile, ragged_windows
 from pyloader.write.ragged_form import joint_dtype
 from pyloader.write.rows import join_rows, ordered_rows
 
@@ -41,6 +43,11 @@ class WithText(Letters):
         return {**super().batch_encode(columns), "text": columns["text"]}
 
 
+class Numbers(Dataset):
+    def batch_encode(self, columns):
+        return {"numbers": [list(map(int, text.split())) for text in columns["text"]]}
+
+
 class Mixed(Dataset):
     """Letters, but a list of texts for one of them."""
 
@@ -62,6 +69,7 @@ def read(directory) -> dict:
     return concatenate_columns([NumpyReader().read_file(str(chunk))[0] for chunk in chunks])
 
 
+@settings(max_examples=examples(100))
 @given(
     st.lists(st.lists(st.integers(-9, 70_000), max_size=4), min_size=1, max_size=9),
     st.sampled_from(["int32", "float16", "int64", "complex64"]),
@@ -109,12 +117,21 @@ def test_the_smallest_dtype_holds_what_each_of_several_held(dtypes, joint):
 @pytest.mark.parametrize(
     ("odd", "dtype"), [("a", "uint8"), ("\u3042", "uint16"), ("\U0001f600", "int32")], ids=["uint8", "uint16", "int32"]
 )
-@pytest.mark.parametrize("options", [{}, {"shuffle": True}, {"output_format": "columns"}], ids=["", "shuffle", "to"])
-def test_lists_of_integers_become_the_smallest_dtype_that_holds_all(tmp_path, odd, dtype, options):
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"chunk_samples": 900},
+        {"chunk_samples": 900, "shuffle": True},
+        {"chunk_bytes": 9000, "output_format": "columns"},
+    ],
+    ids=["", "shuffle", "to"],
+)
+def test_lists_of_integers_become_the_smallest_dtype_that_holds_all(tmp_path, small_steps, odd, dtype, options):
+    small_steps()
     texts = ["x" * (number % 7) for number in range(5000)]
     texts[4000] += odd  # far from the first rows
     out = tmp_path / "out"
-    split(dump(tmp_path / "a.txt", texts), out, encode=Letters(), chunk_samples=900, progress=False, **options)
+    split(dump(tmp_path / "a.txt", texts), out, encode=Letters(), progress=False, **options)
     assert specs_of(out) == {"letters": f"ragged {dtype}", "n": "int64"}
     columns = read(out)
     assert columns["letters"].dtype == dtype
@@ -123,7 +140,8 @@ def test_lists_of_integers_become_the_smallest_dtype_that_holds_all(tmp_path, od
     assert columns["n"].tolist() == columns["letters"].lengths.tolist()
 
 
-def test_the_same_command_writes_the_same_chunks(tmp_path):
+def test_the_same_command_writes_the_same_chunks(tmp_path, small_steps):
+    small_steps()
     texts = ["x" * (number % 7) + "\u3042" * (number == 3000) for number in range(4000)]
     source = dump(tmp_path / "a.txt", texts)
     for name, workers in (("one", 1), ("two", 2)):
@@ -159,8 +177,17 @@ def test_rows_of_one_length_stay_what_they_were(tmp_path):
 def test_a_row_of_text_among_them_is_an_error_that_names_its_line(tmp_path):
     texts = ["x" * (number % 7) for number in range(3000)]
     texts[2999] = "?"
-    with pytest.raises(SplitError, match=r"a\.txt:\d+: has 'letters' as no rows of numbers"):
+    with pytest.raises(SplitError, match=r"a\.txt:3000: has 'letters' as no rows of numbers"):
         split(dump(tmp_path / "a.txt", texts), tmp_path / "out", encode=Mixed(), progress=False)
+
+
+def test_integers_that_no_dtype_holds_together_are_an_error_that_names_the_line(tmp_path, small_steps):
+    small_steps()
+    texts = ["1 2", "3", *["4"] * 3000, str(2**63), *["5"] * 3000, "-1", *["6"] * 100]
+    with pytest.raises(
+        SplitError, match=r"a\.txt:\d+: has 'numbers' as ragged int8, but the rows before it are uint64"
+    ):
+        split(dump(tmp_path / "a.txt", texts), tmp_path / "out", encode=Numbers(), progress=False)
 
 
 def test_json_lines_go_to_columns_where_that_is_asked_for(tmp_path):
@@ -228,3 +255,90 @@ def test_columns_that_would_be_read_as_a_ragged_one_are_refused(tmp_path):
         ChunkWriter(tmp_path / "out") as writer,
     ):
         writer.write_columns({"x.values": np.arange(3), "x.offsets": np.arange(3), "y": np.arange(3)})
+
+
+@pytest.fixture
+def in_parts(tmp_path):
+    """A set of five chunks, four of them small: the letters of nine texts, of one each, and nothing in the last."""
+    out = tmp_path / "out"
+    texts = [["abc", "d", "", "\u3042", "e", "f", "gh", "i", "j"], ["k"], ["lm"], ["\u3043"], [""]]
+    for number, part in enumerate(texts):
+        options = {"append": True} if number else {"chunk_samples": 9}
+        split(dump(tmp_path / f"{number}.txt", part), out, encode=Letters(), progress=False, **options)
+    return out, [text for part in texts for text in part]
+
+
+def test_what_is_added_has_the_dtype_of_what_is_there(in_parts):
+    out, texts = in_parts
+    assert specs_of(out) == {"letters": "ragged uint16", "n": "int64"}
+    columns = read(out)
+    assert ["".join(map(chr, letters)) for letters in columns["letters"].to_list()] == texts
+    assert columns["letters"].dtype == np.uint16
+
+
+def test_what_needs_a_wider_dtype_cannot_be_added(in_parts, tmp_path):
+    source = dump(tmp_path / "wide.txt", ["\U0001f600", "a"])
+    with pytest.raises(
+        OutputDirError, match="has 'letters' as ragged rows of int32, not 'letters' as ragged rows of uint1"
+    ):
+        split(source, in_parts[0], encode=Letters(), append=True, progress=False)
+
+
+def test_small_chunks_are_joined(in_parts):
+    out, texts = in_parts
+    (report,) = compact(out, progress=False)
+    assert (report.num_joined, report.num_written) == (4, 1)
+    manifest = read_manifest(out / "manifest.json")
+    chunks = [NumpyReader().read_file(str(out / chunk.file))[0] for chunk in manifest.chunks]
+    letters = concatenate_columns(chunks)["letters"]
+    assert ["".join(map(chr, each)) for each in letters.to_list()] == texts
+    assert [chunk.checksum for chunk in manifest.chunks] == [checksum_of(out / chunk.file) for chunk in manifest.chunks]
+
+
+def test_a_damaged_chunk_is_not_joined(in_parts):
+    out, _ = in_parts
+    chunk = out / read_manifest(out / "manifest.json").chunks[1].file
+    np.save(chunk / "letters.offsets.npy", np.array([0, 9]))
+    with pytest.raises(SplitError, match=r"letters\.values\.npy.* are no ragged column: offsets go from 0 to 9"):
+        compact(out, progress=False)
+
+
+@settings(max_examples=examples(60))
+@given(st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=5), min_size=1, max_size=4), st.data())
+def test_windows_of_several_files_are_the_rows_in_order(tmp_path_factory, lengths, data):
+    place = tmp_path_factory.mktemp("files")
+    files, rows = [], []
+    for number, each in enumerate(lengths):
+        column = Ragged(np.arange(sum(each)) + 100 * number, np.cumsum([0, *each]))
+        np.save(place / f"{number}.values.npy", column.values)
+        np.save(place / f"{number}.offsets.npy", column.offsets)
+        files.append(RaggedFile(str(place / f"{number}.values.npy"), str(place / f"{number}.offsets.npy")))
+        rows += column.to_list()
+    start, window = data.draw(st.integers(0, len(rows))), data.draw(st.integers(1, 7))
+    windows = [each.to_list() for each in ragged_windows(files, start, window)]
+    assert [row for each in windows for row in each] == rows[start:]
+    assert all(len(each) == window for each in windows[:-1])
+
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "ragged.columns"
+GOLDEN_COLUMNS = {
+    "tokens": Ragged.from_rows([[7, 8, 9], [], [50_000]], dtype="uint16"),
+    "image": Ragged.from_rows([b"\x89PNG", b"", b"\0"]),
+    "scores": Ragged.from_rows([[], [0.5, -1], [2]], dtype="float32"),
+    "pixels": Ragged.from_rows([[1], [2, 255], []], dtype="uint8"),
+    "label": np.array([3, 1, 2]),
+}
+
+
+def test_chunks_of_earlier_versions_are_read_as_they_were():
+    assert NumpyReader().read_file(str(GOLDEN))[0].keys() == GOLDEN_COLUMNS.keys()
+    np.testing.assert_equal(NumpyReader().read_file(str(GOLDEN))[0], GOLDEN_COLUMNS)
+
+
+def test_chunks_are_written_as_earlier_versions_wrote_them(tmp_path):
+    with ChunkWriter(tmp_path) as writer:
+        writer.write_columns(GOLDEN_COLUMNS)
+    (chunk,) = tmp_path.glob("*.columns")
+    assert {file.name: file.read_bytes() for file in chunk.iterdir()} == {
+        file.name: file.read_bytes() for file in GOLDEN.iterdir()
+    }
