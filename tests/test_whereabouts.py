@@ -42,6 +42,7 @@ TESTED_IN = {
     "read/mds_encodings": ["read/test_mds"],
     "read/nulls": ["system/test_nulls"],
     "read/numbers": ["read/test_jsonl", "system/test_gaps"],
+    "read/array_rows": ["read/test_hdf5", "read/test_zarr_arrays"],
     "read/offset_tables": ["read/test_mds", "read/test_litdata"],
     "read/options": ["read/test_registry"],
     "read/ragged_tables": ["read/test_huggingface", "read/test_lance_tables"],

@@ -15,9 +15,10 @@ from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError, MissingDependencyError, PyLoaderError, import_optional
 from pyloader.files import Room, named_by_content
 from pyloader.machine.memory import RecycledMemory
-from pyloader.part import INDEX_AGAIN, Part, joined_ranges, row_spans
+from pyloader.part import Part, joined_ranges
 from pyloader.ragged import Ragged
-from pyloader.read.hdf5_datasets import bytes_beside, dataset_ranges, datasets_of, row_bytes
+from pyloader.read.array_rows import check_rows_of_part, spans_of_file
+from pyloader.read.hdf5_datasets import StoredRows, bytes_beside, datasets_of, row_bytes
 from pyloader.read.options import column_names
 
 __all__ = ["Hdf5Reader"]
@@ -89,23 +90,34 @@ class Hdf5Reader(DataReader):
             size = os.path.getsize(path)
             beside = bytes_beside(file, size)
             together = math.lcm(*(1 if data.chunks is None else data.chunks[0] for data in found.values()))
-            num_bytes = num_rows * sum(map(row_bytes, found.values()))
-            spans = row_spans(num_rows, num_bytes, chunk_bytes=chunk_bytes, chunk_samples=chunk_samples, group=together)
+            spans = spans_of_file(
+                path,
+                num_rows,
+                sum(map(row_bytes, found.values())),
+                file_bytes=size,
+                group=together,
+                chunk_bytes=chunk_bytes,
+                chunk_samples=chunk_samples,
+            )
             is_unequal = any(data.dtype.kind == "O" for data in found.values())
             read_by_each = sum(stop - start for start, stop in beside)
             if is_unequal and read_by_each > _HEAP_BYTES and read_by_each * len(spans) > _MOST_TIMES * size:
                 return None
+            stored = [StoredRows(data) for data in found.values()]
             return [
-                Part(span[0], span[1] - span[0], joined_ranges([*beside, *dataset_ranges(found.values(), span)]))
-                for span in spans
+                Part(
+                    first,
+                    stop - first,
+                    joined_ranges([*beside, *(place for rows in stored for place in rows.ranges(first, stop))]),
+                )
+                for first, stop in spans
             ]
 
     def read_part(self, path: str, part: Part) -> tuple[Columns, int]:
         """Read the part's rows; see `read_file`."""
         with _reading(path) as file:
             found = datasets_of(file, path, self.columns)
-            if part.stop > (num_rows := len(next(iter(found.values())))):
-                raise ChunkReadError(path, f"has {num_rows:,} rows, and the part ends at {part.stop:,}.", INDEX_AGAIN)
+            check_rows_of_part(path, part, len(next(iter(found.values()))))
             return self._rows(found, path, part.first, part.stop), part.num_samples
 
     def _rows(self, found: dict[str, Any], path: str, first: int, stop: int) -> Columns:
@@ -145,9 +157,10 @@ def _read_beside(data: Any, path: str, first: int, array: np.ndarray) -> bool:
 
 def _strings(data: Any, path: str, name: str, first: int, stop: int, room: Room) -> list[str]:
     found: list[str] = []
+    room.take(_VALUE_BYTES * (stop - first))
     for start in range(first, stop, _PIECE_ROWS):
         values = data[start : min(stop, start + _PIECE_ROWS)].tolist()
-        room.take(sum(map(len, values)) + _VALUE_BYTES * len(values))
+        room.take(sum(map(len, values)))
         try:
             found += [value.decode() for value in values]
         except UnicodeDecodeError as exc:
@@ -158,9 +171,10 @@ def _strings(data: Any, path: str, name: str, first: int, stop: int, room: Room)
 
 def _ragged(data: Any, dtype: np.dtype[Any], first: int, stop: int, room: Room) -> Ragged:
     rows: list[np.ndarray] = []
+    room.take(_VALUE_BYTES * (stop - first))
     for start in range(first, stop, _PIECE_ROWS):
         piece = [row.astype(dtype, copy=False) for row in data[start : min(stop, start + _PIECE_ROWS)]]
-        room.take(sum(row.nbytes for row in piece) + _VALUE_BYTES * len(piece))
+        room.take(sum(row.nbytes for row in piece))
         rows += piece
     return Ragged.from_rows(rows, dtype=dtype)
 

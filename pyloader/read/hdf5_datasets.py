@@ -6,13 +6,15 @@ and each layout is looked at before h5py is let in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pyloader.errors import ChunkReadError, import_optional
 from pyloader.part import joined_ranges
+from pyloader.read.array_rows import common_rows
 
-__all__ = ["bytes_beside", "dataset_ranges", "datasets_of", "row_bytes"]
+__all__ = ["StoredRows", "bytes_beside", "datasets_of", "row_bytes"]
 
 _REFERENCE_BYTES = 64  # about, of a row of unequal length; what it says is stored elsewhere
 _NAME_THEM = "Name the datasets to read: columns=[...]"
@@ -34,11 +36,7 @@ def datasets_of(file: Any, path: str, columns: Sequence[str] | None) -> dict[str
             raise ChunkReadError(path, "is to be read without a column.", _NAME_THEM)
     for name, data in found.items():
         _check_kind(data, path, name)
-    (first, one), *others = found.items()
-    for name, other in others:
-        if len(other) != len(one):
-            what = f"{first!r} has {len(one):,} rows and {name!r} has {len(other):,}."
-            raise ChunkReadError(path, what, f"Columns must have the same length. {_NAME_THEM}")
+    common_rows(path, {name: len(data) for name, data in found.items()}, _NAME_THEM)
     return found
 
 
@@ -48,29 +46,34 @@ def row_bytes(data: Any) -> int:
     return count * (_REFERENCE_BYTES if data.dtype.hasobject else int(data.dtype.itemsize))
 
 
-def dataset_ranges(datasets: Iterable[Any], rows: tuple[int, int] | None = None) -> list[tuple[int, int]]:
-    """Return the (start, stop) in bytes of the file where rows of datasets lie, without what leads there.
+class StoredRows:
+    """Where in the file the rows of a dataset lie, without what leads there.
 
     Args:
-      datasets: Each known to lie in this file.
-      rows: The first one, and the one after the last; None: all.
+      data: The dataset, known to lie in this file.
     """
-    ranges: list[tuple[int, int]] = []
-    for data in datasets:
+
+    def __init__(self, data: Any) -> None:
+        # (first row, start, stop) of each storage chunk, in the order of rows; the last two in bytes of the file
+        self._chunks: list[tuple[int, int, int]] = []
+        self._start, self._row_bytes, self._num_rows = 0, 0, len(data)
         if data.chunks is not None:
+            if data.size:
+                data.id.chunk_iter(self._note)
+            self._chunks.sort()
+        elif (offset := data.id.get_offset()) is not None:
+            self._start, self._row_bytes = offset, data.id.get_storage_size() // max(1, len(data))
 
-            def note(stored: Any) -> None:
-                if rows is None or rows[0] <= stored.chunk_offset[0] < rows[1]:
-                    ranges.append((stored.byte_offset, stored.byte_offset + stored.size))
+    def ranges(self, first: int = 0, stop: int | None = None) -> list[tuple[int, int]]:
+        """Return the (start, stop) in bytes of the rows [first, stop), which are whole storage chunks; None: all."""
+        stop = self._num_rows if stop is None else stop
+        if not self._chunks:
+            return [(self._start + first * self._row_bytes, self._start + stop * self._row_bytes)]
+        low, high = (bisect_left(self._chunks, (row,)) for row in (first, stop))
+        return [(start, end) for _, start, end in self._chunks[low:high]]
 
-            data.id.get_space()
-            if len(data):
-                data.id.chunk_iter(note)
-        elif (offset := data.id.get_offset()) is not None and data.shape:
-            row = data.id.get_storage_size() // max(1, len(data))
-            first, stop = rows or (0, len(data))
-            ranges.append((offset + first * row, offset + stop * row))
-    return ranges
+    def _note(self, chunk: Any) -> None:
+        self._chunks.append((chunk.chunk_offset[0], chunk.byte_offset, chunk.byte_offset + chunk.size))
 
 
 def bytes_beside(file: Any, size: int) -> list[tuple[int, int]]:
@@ -84,7 +87,7 @@ def bytes_beside(file: Any, size: int) -> list[tuple[int, int]]:
 
     file.visititems(note)
     beside, place = [], 0
-    for start, stop in joined_ranges(dataset_ranges(datasets)):
+    for start, stop in joined_ranges([place for data in datasets if data.shape for place in StoredRows(data).ranges()]):
         beside.append((place, start))
         place = stop
     return [(start, stop) for start, stop in [*beside, (place, size)] if start < stop]

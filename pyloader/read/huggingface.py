@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -105,15 +106,14 @@ class HuggingFaceReader(RaggedTableReader):
                 batches.append(counted(batch, room))
             table = pyarrow.Table.from_batches(batches, stream.schema)
         names = table.column_names if self.columns is None else self.columns
-        table, arrays = self._plain(path, table, names, _features(stream.schema))
-        columns = self.columns_of(path, table) | arrays
-        return {name: columns[name] for name in names}
+        if not names:
+            raise ChunkReadError(path, "has no columns.", _AGAIN)
+        return self.columns_of(path, self._plain(path, table, names, _features(stream.schema)))
 
-    def _plain(self, path: str, table: Any, wanted: Sequence[str], features: dict[str, Any]) -> tuple[Any, Columns]:
-        """Return the wanted columns: of several dimensions as arrays, others as a table, pictures as bytes."""
+    def _plain(self, path: str, table: Any, wanted: Sequence[str], features: dict[str, Any]) -> Any:
+        """Return the wanted columns: pictures as their bytes, and those of several dimensions as tensors."""
         pyarrow = import_optional("pyarrow", wanted_by="HuggingFaceReader")
         columns: dict[str, Any] = {}
-        arrays: Columns = {}
         names = table.column_names
         for name in wanted:
             stem = name.removesuffix(_PATH)
@@ -121,17 +121,15 @@ class HuggingFaceReader(RaggedTableReader):
             if name not in names and not is_path:
                 raise ChunkReadError(path, f"has columns {names}, and no {name!r}.")
             column = table.column(stem if is_path else name)
-            if isinstance(column.type, pyarrow.BaseExtensionType):  # known where datasets is imported
+            is_tensor = isinstance(column.type, pyarrow.FixedShapeTensorType)
+            if isinstance(column.type, pyarrow.BaseExtensionType) and not is_tensor:  # known where datasets is imported
                 column = pyarrow.chunked_array([chunk.storage for chunk in column.chunks], column.type.storage_type)
             if _is_media(column.type):
                 column = _media(column, path, name, "path" if is_path else "bytes")
             shape = features.get(name, {}).get("shape")
-            array = _of_shape(column, shape) if isinstance(shape, list) and name not in self.list_columns else None
-            if array is None:
-                columns[name] = column
-            else:
-                arrays[name] = array.astype(self.dtypes[name].base, copy=False) if name in self.dtypes else array
-        return pyarrow.table(columns), arrays
+            tensors = _of_shape(column, shape) if isinstance(shape, list) and name not in self.list_columns else None
+            columns[name] = column if tensors is None else tensors
+        return pyarrow.table(columns)
 
 
 def _runs(batches: list[Batch], chunk_bytes: int, chunk_samples: int | None) -> Iterator[list[Batch]]:
@@ -196,19 +194,22 @@ def _media(column: Any, path: str, name: str, field: str) -> Any:
     return found
 
 
-def _of_shape(column: Any, shape: list[Any]) -> np.ndarray | None:
-    """Return lists of lists of numbers as one array of shape [rows, *shape]; None where they are not all so."""
+def _of_shape(column: Any, shape: list[Any]) -> Any:
+    """Return lists of lists of numbers as tensors of one shape; None where they are not all so."""
+    import pyarrow
+
     types = import_optional("pyarrow.types", wanted_by="HuggingFaceReader")
     values = column.combine_chunks()
     for size in shape:
-        if not types.is_list(values.type) or values.null_count or not isinstance(size, int):
+        if not types.is_list(values.type) or values.null_count or type(size) is not int or size < 1:
             return None
         if (np.diff(values.offsets.to_numpy()) != size).any():
             return None
         values = values.flatten()
     if values.null_count or not (types.is_integer(values.type) or types.is_floating(values.type)):
         return None
-    return np.array(values.to_numpy()).reshape(len(column), *shape)
+    rows = pyarrow.FixedSizeListArray.from_arrays(values, math.prod(shape))
+    return pyarrow.ExtensionArray.from_storage(pyarrow.fixed_shape_tensor(values.type, shape), rows)
 
 
 @contextmanager

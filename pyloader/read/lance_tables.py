@@ -134,7 +134,11 @@ def _row_bytes(path: str, dataset: Any) -> float:
 def _reading(path: str, version: int | None) -> Iterator[Any]:
     """Open the dataset; what pylance raises for damage becomes the package's error."""
     lance, pyarrow = (import_optional(name, wanted_by="LanceReader") for name in ("lance", "pyarrow"))
-    os.listdir(path)  # which says why it cannot be opened, in Python's words
+    try:
+        os.listdir(path)  # which says why it cannot be opened, in Python's words
+    except NotADirectoryError as exc:
+        what = "is a file, and a Lance dataset is a directory."
+        raise ChunkReadError(path, what, "Name that directory, and call it *.lance: data_dir='name.lance'") from exc
     try:
         dataset = lance.dataset(path, version=version)
         _check_place(dataset, path)

@@ -1,19 +1,22 @@
-"""What readers of Arrow tables share whose lists of numbers and bytes are ragged unless one says otherwise."""
+"""What readers of other Arrow tables share: ragged columns unless one says otherwise, and tensors as arrays."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
+from pyloader.columns import Column
+from pyloader.errors import import_optional
 from pyloader.read.parquet import ParquetReader
 
 __all__ = ["RaggedTableReader"]
 
 
 class RaggedTableReader(ParquetReader):
-    """A `ParquetReader` of other files, with `ragged=True` as the default."""
+    """A `ParquetReader` of other files, with `ragged=True` as the default; tensors of one shape are arrays."""
 
     def __init__(
         self,
@@ -30,3 +33,13 @@ class RaggedTableReader(ParquetReader):
         super().__init__(
             batch_size, shuffle, seed, columns=columns, fill=fill, dtypes=dtypes, ragged=ragged, **old_names
         )
+
+    def _column(self, path: str, name: str, column: Any) -> Column:
+        pyarrow = import_optional("pyarrow", wanted_by="RaggedTableReader")
+        if not isinstance(column.type, pyarrow.FixedShapeTensorType):
+            return super()._column(path, name, column)
+        if name in self.list_columns or column.null_count:
+            return list(column.to_pylist())
+        array: np.ndarray = column.combine_chunks().to_numpy_ndarray()
+        dtype = self.dtypes.get(name)
+        return array.copy() if dtype is None else array.astype(dtype.base)

@@ -17,9 +17,11 @@ from pyloader.columns import Column, Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
 from pyloader.files import Room, named_by_content
+from pyloader.files import chunk_bytes as bytes_of_chunk
 from pyloader.machine.memory import RecycledMemory
-from pyloader.part import INDEX_AGAIN, Part, joined_ranges, row_spans
+from pyloader.part import Part, joined_ranges
 from pyloader.ragged import Ragged
+from pyloader.read.array_rows import check_rows_of_part, common_rows, spans_of_file
 from pyloader.read.options import column_names
 from pyloader.read.zarr_codecs import crc32c, unfiltered, unpacked
 from pyloader.read.zarr_metadata import ZarrArray, ZarrError, array_of_v2, array_of_v3
@@ -30,6 +32,7 @@ __all__ = ["ZarrReader"]
 _UNEQUAL_BYTES = 64  # about, of a row of unequal length; what it takes is in its chunk
 _VALUE_BYTES = 57  # of a str without its text, and its place in a list
 _NAME_THEM = "Name the arrays to read: columns=[...]"
+_MOST_CHUNKS = 10**8  # of an array that is cut into parts
 _NOT_THERE = 2**64 - 1  # what the index of a shard says of a chunk that is only what fills it
 
 
@@ -85,13 +88,21 @@ class ZarrReader(DataReader):
         with _reading(path) as place:
             arrays = self._arrays(place, path)
             num_rows = next(iter(arrays.values())).shape[0]
-            spans = row_spans(
+            spans = spans_of_file(
+                path,
                 num_rows,
-                sum(math.prod(array.shape) * _item_bytes(array) for array in arrays.values()),
+                sum(math.prod(array.shape[1:]) * _item_bytes(array) for array in arrays.values()),
+                file_bytes=bytes_of_chunk(path),
+                group=math.lcm(*(array.stored_shape[0] for array in arrays.values())),
                 chunk_bytes=chunk_bytes,
                 chunk_samples=chunk_samples,
-                group=math.lcm(*(array.stored_shape[0] for array in arrays.values())),
             )
+            for name, array in arrays.items():
+                if (
+                    count := math.prod(-(-a // b) for a, b in zip(array.shape, array.stored_shape, strict=True))
+                ) > _MOST_CHUNKS:
+                    what = f"array {name!r} has {count:,} chunks, and {_MOST_CHUNKS:,} at most are indexed."
+                    raise ChunkReadError(path, what, _NAME_THEM)
             return [
                 Part(first, stop - first, joined_ranges(place.ranges(_keys(place, arrays, first, stop))))
                 for first, stop in spans
@@ -101,8 +112,7 @@ class ZarrReader(DataReader):
         """Read the part's rows; see `read_file`."""
         with _reading(path) as place:
             arrays = self._arrays(place, path)
-            if part.stop > (num_rows := next(iter(arrays.values())).shape[0]):
-                raise ChunkReadError(path, f"has {num_rows:,} rows, and the part ends at {part.stop:,}.", INDEX_AGAIN)
+            check_rows_of_part(path, part, next(iter(arrays.values())).shape[0])
             return self._rows(place, path, arrays, part.first, part.stop), part.num_samples
 
     def _arrays(self, place: ZarrPlace, path: str) -> dict[str, ZarrArray]:
@@ -125,11 +135,7 @@ class ZarrReader(DataReader):
                 raise ChunkReadError(path, f"array {name!r} is a single value, not rows.", _NAME_THEM)
         if not found:
             raise ChunkReadError(path, "holds no arrays with rows at its root.", _NAME_THEM)
-        (first, one), *others = found.items()
-        for name, other in others:
-            if other.shape[0] != one.shape[0]:
-                what = f"{first!r} has {one.shape[0]:,} rows and {name!r} has {other.shape[0]:,}."
-                raise ChunkReadError(path, what, f"Columns must have the same length. {_NAME_THEM}")
+        common_rows(path, {name: array.shape[0] for name, array in found.items()}, _NAME_THEM)
         return found
 
     def _rows(self, place: ZarrPlace, path: str, arrays: dict[str, ZarrArray], first: int, stop: int) -> Columns:
@@ -266,6 +272,7 @@ def _unequal(place: ZarrPlace, start: str, array: ZarrArray, first: int, stop: i
     if len(array.shape) != 1:
         raise ZarrError(f"holds rows of unequal length in {len(array.shape)} dimensions.")
     rows: list[Any] = []
+    room.take(_VALUE_BYTES * (stop - first))
     for (begin,), chunk in _chunks(place, start, array, first, stop, int(min(room.limit, 2**40))):
         many = slice(max(first, begin) - begin, min(stop, begin + array.chunk_shape[0]) - begin)
         if many.start >= many.stop:
@@ -274,7 +281,7 @@ def _unequal(place: ZarrPlace, start: str, array: ZarrArray, first: int, stop: i
             values = [array.fill.encode()] * (many.stop - many.start)
         else:
             values = _values(chunk, array)[many]
-        room.take(sum(map(len, values)) + _VALUE_BYTES * len(values))
+        room.take(sum(map(len, values)))
         rows += values
     if array.unequal == "vlen-utf8":
         try:

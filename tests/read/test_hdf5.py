@@ -165,8 +165,12 @@ def test_a_damaged_storage_chunk_is_found_by_its_checksum(tmp_path):
 def test_rows_that_were_never_written_are_stopped_at_the_bound(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("x", (10**12,), "f8", chunks=(1000,))
-    with room_of(10**6), pytest.raises(MemoryBoundError, match=r"a\.h5: takes more than"):
-        Hdf5Reader().read_file(str(tmp_path / "a.h5"))
+        file.create_dataset("t/t", (10**12,), h5py.string_dtype(), chunks=(1000,))
+    for names in (["x"], ["t/t"]):
+        with room_of(10**6), pytest.raises(MemoryBoundError, match=r"a\.h5: takes more than"):
+            Hdf5Reader(columns=names).read_file(str(tmp_path / "a.h5"))
+        with pytest.raises(ChunkReadError, match=r"a\.h5: says that it has 1,000,000,000,000 rows, in a file of"):
+            Hdf5Reader(columns=names).find_parts(str(tmp_path / "a.h5"), chunk_bytes=1, chunk_samples=1)
 
 
 def test_threads_read_parts_of_one_file_beside_each_other(tmp_path):

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from part_copies import check_parts
 
-from pyloader import DataLoader, Ragged
+from pyloader import DataCollator, DataLoader, Ragged
+from pyloader.cli.main import main
 from pyloader.errors import ChunkReadError, DataDirError
 from pyloader.files import list_chunks
 from pyloader.read import HuggingFaceReader, reader_for
@@ -36,6 +37,11 @@ TABLE = pa.table(
         "box": [{"x": number, "y": None} for number in range(20)],
     }
 )
+
+
+class AsTheyAre(DataCollator):
+    def collate_batch(self, columns):
+        return columns
 
 
 def written(path, table=TABLE, features=FEATURES, *, close=True) -> str:
@@ -151,6 +157,24 @@ def test_a_saved_dataset_is_what_its_state_lists(tmp_path):
     (tmp_path / "train" / "state.json").write_text('{"_data_files": [{"filename": "none.arrow"}]}')
     with pytest.raises(DataDirError, match=r"lists none\.arrow in state\.json, which is not there"):
         list_chunks(tmp_path / "train")
+
+
+def test_an_indexed_dataset_gives_the_same_columns_by_its_manifest(tmp_path):
+    saved(tmp_path / "train")
+    assert main(["index", str(tmp_path / "train"), "--chunk-samples", "3", "--quiet"]) == 0
+    options = {"batch_size": 20, "num_epochs": 1, "datacollator": AsTheyAre()}
+    with DataLoader(data_dir=tmp_path / "train", **options) as loader:
+        (columns,) = loader
+    np.testing.assert_array_equal(columns["matrix"], MATRICES)
+    assert columns["tokens"].to_list() == TABLE["tokens"].to_pylist()
+    assert columns["text"] == TABLE["text"].to_pylist()
+
+
+def test_dtypes_are_those_named_also_of_several_dimensions(tmp_path):
+    path = written(tmp_path / "a.arrow")
+    columns, _ = HuggingFaceReader(dtypes={"matrix": ("float64", (2, 3)), "label": "int8"}).read_file(path)
+    assert (columns["matrix"].dtype, columns["label"].dtype) == (np.float64, np.int8)
+    assert HuggingFaceReader(dtypes={"matrix": object}).read_file(path)[0]["matrix"] == MATRICES.tolist()
 
 
 def test_other_files_called_state_json_are_chunks_like_others(tmp_path):

@@ -103,6 +103,15 @@ def test_what_is_missing_or_damaged_is_an_error(tmp_path):
         LanceReader().read_file(str(tmp_path / "empty.lance"))
 
 
+def test_a_dataset_that_is_not_called_so_is_an_error_that_says_what_to_call_it(tmp_path):
+    written(tmp_path / "rows")
+    with pytest.raises(ChunkReadError, match=r"\.lance: is a file, and a Lance dataset is a directory\. Name that dir"):
+        next(DataLoader(data_dir=tmp_path / "rows", batch_size=10))
+    (tmp_path / "rows").rename(tmp_path / "rows.lance")
+    with DataLoader(LanceReader(columns=["n"]), data_dir=tmp_path / "rows.lance", batch_size=10) as loader:
+        assert len(next(loader)["n"]) == 10
+
+
 @pytest.mark.slow
 def test_processes_read_directories_too(tmp_path):
     for number in range(2):

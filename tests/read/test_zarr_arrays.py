@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import struct
 import warnings
 import zipfile
 
@@ -213,6 +214,29 @@ def test_a_damaged_index_of_shards_is_found_by_its_checksum(tmp_path):
     shard.write_bytes(data)
     with pytest.raises(ChunkReadError, match="array 'x' is damaged: the checksum of the index of x/c/0 is another"):
         ZarrReader().read_file(str(tmp_path / "a.zarr"))
+
+
+@pytest.mark.parametrize("where", ["start", "end"])
+def test_an_index_of_shards_without_a_checksum_is_bounded_by_its_file(tmp_path, where):
+    into = group(tmp_path / "a.zarr", 3)
+    codec = CODECS.ShardingCodec(chunk_shape=(2,), index_location=where, index_codecs=[CODECS.BytesCodec()])
+    array(into, "x", np.arange(16), chunks=(8,), serializer=codec, compressors=None)
+    assert ZarrReader().read_file(str(tmp_path / "a.zarr"))[0]["x"].tolist() == list(range(16))
+    shard = tmp_path / "a.zarr" / "x" / "c" / "0"
+    data = bytearray(shard.read_bytes())
+    for offset, length in ((2**40, 16), (0, 2**62), (2**64 - 2, 1)):
+        struct.pack_into("<QQ", data, 0 if where == "start" else len(data) - 64, offset, length)
+        shard.write_bytes(data)
+        with pytest.raises(ChunkReadError, match="array 'x' is damaged: the index of x/c/0 reaches beyond its end"):
+            ZarrReader().read_file(str(tmp_path / "a.zarr"))
+
+
+def test_rows_that_only_metadata_have_are_not_cut_into_parts(tmp_path):
+    group(tmp_path / "a.zarr", 3).create_array("x", shape=(10**15,), chunks=(1,), dtype="i1")
+    with pytest.raises(ChunkReadError, match=r"says that it has 1,000,000,000,000,000 rows, in a file of"):
+        ZarrReader().find_parts(str(tmp_path / "a.zarr"), chunk_bytes=1, chunk_samples=1)
+    with pytest.raises(ChunkReadError, match=r"array 'x' has 1,000,000,000,000,000 chunks, and 100,000,000 at most"):
+        ZarrReader().find_parts(str(tmp_path / "a.zarr"), chunk_bytes=2**60)
 
 
 def test_what_is_no_zarr_is_an_error(tmp_path):
