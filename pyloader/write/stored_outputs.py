@@ -22,7 +22,7 @@ import msgspec
 
 from pyloader.deliver.engines import CallError, as_finished, opened_engine
 from pyloader.deliver.renewing import renewed
-from pyloader.errors import ObjectExistsError, OutputDirError, SplitError, StoreError
+from pyloader.errors import ObjectExistsError, OutputDirError, PyLoaderError, SplitError, StoreError
 from pyloader.files import (
     MANIFEST_NAME,
     STAGING_NAME,
@@ -106,11 +106,12 @@ def output_at(
     with shown_as(shown), contextlib.ExitStack() as stack:
         stack.callback(_remove_empty, home)
         stack.callback(DirectoryLock(home).release)
-        lock = lock_store(place.store, command=command, takes=takes)
+        begun = _read_begun(home)
+        lock = lock_store(place.store, command=command, work="" if begun is None else begun.work, takes=takes)
         stack.enter_context(renewed(lock.renew, every_seconds=RENEWED_EVERY_SECONDS))
         output = _StoredOutput(home, place, lock, adds=adds, with_keys=with_keys)
         try:
-            output.begin()
+            output.begin(begun)
             yield output
         except BaseException:
             output.stop()
@@ -159,12 +160,11 @@ class _StoredOutput(Output):
         self._is_ready, self._is_published = False, True
         self.before, self._process = lock.before, os.getpid()
 
-    def begin(self) -> None:
+    def begin(self, begun: _Begun | None) -> None:
         """Make the directory ready: as it was where this is gone on with, else from what the store holds."""
         finish_publishing(self._store, self.shown, self._lock.holders_before)
         self._lock.settle()
         objects = self._objects()
-        begun = self._read_begun()
         if begun is not None and begun.work == self._lock.work:
             self._begun = begun
         else:
@@ -203,14 +203,13 @@ class _StoredOutput(Output):
         self._remove_gone()
 
     def _remove_gone(self) -> None:
-        gone = [name for name in self._begun.objects if not (self.root / name).exists()]
-        # The manifests first: what one lists is never half there.
-        self._delete(name for name in gone if name.endswith(MANIFEST_NAME))
-        self._delete(gone)
-        if gone:
+        gone = {name for name in self._begun.objects if not (self.root / name).exists()}
+        if gone:  # the manifests first: what one lists is never half there
+            self._delete(name for name in gone if name.endswith(MANIFEST_NAME))
+            self._delete(name for name in gone if not name.endswith(MANIFEST_NAME))
             for name in gone:
+                del self._begun.objects[name]
                 self._begun.digests.pop(name, None)
-            self._begun.objects = {name: held for name, held in self._begun.objects.items() if name not in set(gone)}
             self._write_begun()
 
     def publish(self) -> None:
@@ -225,7 +224,7 @@ class _StoredOutput(Output):
                     said = data.decode().replace(str(self.root), self.shown)  # of the chunks that were joined
                     changes.append(Change(name, said, self._begun.objects.get(name, "")))
         if changes:
-            self._check_all_there()
+            self._check_all_there({change.name for change in changes})
             for name in keys:
                 create_object(self._store, name, (self.root / name).read_bytes())
             publish(self._store, self.shown, changes, self._lock)
@@ -236,7 +235,7 @@ class _StoredOutput(Output):
         """Let the same command go on, or others write where nothing was begun."""
         if self._process != os.getpid():
             return  # a forked child leaves what its parent does
-        with contextlib.suppress(StoreError, SplitError):
+        with contextlib.suppress(PyLoaderError, OSError):  # of two errors the first one says more
             jobs = [directory / STAGING_NAME / "job.json" for directory in self._directories()]
             is_begun = any(job.exists() for job in jobs) or not self._is_published
             if is_begun or (not self._is_ready and self._lock.before is not None):
@@ -329,15 +328,15 @@ class _StoredOutput(Output):
                 left.add(name)
         return left
 
-    def _check_all_there(self) -> None:
-        """See to it, before manifests are written, that the store has what they list."""
+    def _check_all_there(self, changed: Collection[str]) -> None:
+        """See to it, before manifests are changed, that the store has what they list."""
         sizes: dict[str, int] = defaultdict(int)
         for name, stored in self._objects().items():
             sizes[_chunk_of(name)] += stored.size
         for directory in self._directories():
             path = directory / MANIFEST_NAME
             above = "" if directory == self.root else f"{directory.name}/"
-            for entry in read_manifest(path).chunks if path.is_file() else ():
+            for entry in read_manifest(path).chunks if f"{above}{MANIFEST_NAME}" in changed else ():
                 if sizes.get(f"{above}{entry.file}") != entry.num_bytes:
                     what = "is not there, or has another size: somebody has changed it since it was written."
                     hint = "Give up what was begun, and begin again: --discard-stopped"
@@ -352,14 +351,15 @@ class _StoredOutput(Output):
         except CallError as exc:
             raise exc.error from exc.error.__cause__
 
-    def _read_begun(self) -> _Begun | None:
-        try:
-            return msgspec.json.decode((self._home / _BEGUN).read_bytes(), type=_Begun)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-            return None
-
     def _write_begun(self) -> None:
         write_whole(self._home / _BEGUN, msgspec.json.encode(self._begun))
+
+
+def _read_begun(home: Path) -> _Begun | None:
+    try:
+        return msgspec.json.decode((home / _BEGUN).read_bytes(), type=_Begun)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def _remove_empty(home: Path) -> None:
