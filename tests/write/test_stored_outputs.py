@@ -193,6 +193,14 @@ def test_what_was_stopped_is_gone_on_with_by_the_same_command_and_by_no_other(se
     assert in_store(server) == on_disk("there")
 
 
+def test_a_chunk_that_was_lost_since_the_stop_is_made_again(server, options):
+    stop(server, options)
+    del server.objects[f"{PLACE}/chunk-00001.jsonl.zst"]
+    split("dump.jsonl", ADDRESS, **options)
+    split("dump.jsonl", "there", chunk_bytes=4000)
+    assert in_store(server) == on_disk("there")
+
+
 def test_what_was_stopped_can_be_given_up_here_and_elsewhere(server, options):
     for scratch in ("scratch", "elsewhere"):
         Path(scratch).mkdir(exist_ok=True)

@@ -111,6 +111,7 @@ def test_small_chunks_are_joined_as_on_a_disk(server, at_store, asked):
         assert [{**report.as_dict(), "directory": ""} for report in reports] == [
             {**report.as_dict(), "directory": ""} for report in there
         ]
+    assert not [name for name, data in objects_below(server, PLACE).items() if b"pyloader-writing" in data]
     assert reports[0].directory == f"{ADDRESS}/train" if "holdout" in asked else ADDRESS
     assert not put_aside(Path("scratch"))
 
