@@ -212,3 +212,21 @@ def test_real_servers_hold_what_a_disk_holds(server_of, server, tmp_path):
         assert held() == on_disk("there")
         with pytest.raises(OutputDirError, match="--overwrite, which deletes its"):
             split("day0.jsonl", f"{opened.url}/a set/web", **where)
+
+
+def test_google_cloud_storage_is_written_to_by_its_generations(server):
+    where = {"storage_options": server.gs_options, "scratch_dir": "scratch"}
+    for day in range(2):
+        split(f"day{day}.jsonl", "gs://bucket/web", **where, append=day > 0)
+        split(f"day{day}.jsonl", "there", append=day > 0)
+    assert in_store(server) == on_disk("there")
+
+
+def test_an_address_of_a_file_is_a_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("day.jsonl").write_text('{"id": 1}\n')
+    assert split("day.jsonl", f"file://{tmp_path}/web/").outputs[0].directory == f"{tmp_path}/web"
+    with ChunkWriter(f"file://{tmp_path}/web", append=True) as writer:
+        writer.write({"id": 2})
+    compact(f"file://{tmp_path}/web")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["day.jsonl", "web"]
