@@ -50,6 +50,7 @@ __all__ = ["output_at", "shown_place", "store_chunk"]
 _BEGUN = "begun.json"
 _WRITTEN = ("s3", "gs", "az")
 _DELETES = 8  # at the same time
+_MAX_NAME_BYTES = 200  # ours are shorter, and a name of a file is at most 255
 
 
 class _Begun(msgspec.Struct):
@@ -282,10 +283,15 @@ class _StoredOutput(Output):
         left = self._left(objects, self._listed(manifests))
         for name, stored in sorted(objects.items()):
             path = self.root / name
-            if name not in left and not path.exists():
+            if name in left or path.is_file():
+                continue
+            try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 make_sparse(path, stored.size)
-                self._begun.objects[name] = stored.version
+            except (FileExistsError, NotADirectoryError, IsADirectoryError) as exc:
+                what = "is an object, and others lie below it, as in no directory."
+                raise OutputDirError(f"{self.shown}/{name}", what, "Choose another address") from exc
+            self._begun.objects[name] = stored.version
         self._write_begun()
 
     def _copy_small(self, name: str, stored: Stored) -> None:
@@ -376,7 +382,8 @@ def _chunk_of(name: str) -> str:
 def _may_matter(name: str) -> bool:
     """Tell whether an object is in the way of chunks, or one of ours."""
     *above, last = _chunk_of(name).split("/")
-    return len(above) <= 1 and all(map(is_chunk_name, above)) and (is_chunk_name(last) or is_own_name(last))
+    is_ours = all(map(is_chunk_name, above)) and (is_chunk_name(last) or is_own_name(last))
+    return is_ours and len(above) <= 1 and len(name.encode()) <= _MAX_NAME_BYTES
 
 
 def _digest(data: bytes) -> str:
