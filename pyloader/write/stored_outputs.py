@@ -13,7 +13,7 @@ import contextlib
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ __all__ = ["output_at", "shown_place", "store_chunk"]
 
 _BEGUN = "begun.json"
 _WRITTEN = ("s3", "gs", "az")
-_DELETES = 8  # at the same time
+_REQUESTS = 8  # at the same time, of those that no task makes
 _MAX_NAME_BYTES = 200  # ours are shorter, and a name of a file is at most 255
 
 
@@ -182,17 +182,22 @@ class _StoredOutput(Output):
     def has_chunk(self, name: str, num_bytes: int) -> bool:
         return self._sizes.get(name) == num_bytes
 
-    def put_chunk(self, path: Path, name: str) -> None:
+    def put_chunks(self, chunks: Mapping[str, Path]) -> None:
+        _at_the_same_time(self._put_chunk, chunks.items())
+
+    def _put_chunk(self, name: str, path: Path) -> None:
         assert self.place is not None
         store_chunk(self.place, path, name)
         without_bytes(path)
 
     def fetch(self, names: Iterable[str]) -> None:
-        for name in names:
-            path = self.root / name
-            for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-                key = file.relative_to(self.root).as_posix()
-                file.write_bytes(ask_again(partial(self._store.read, key)))
+        _at_the_same_time(self._fetch_chunk, ((name,) for name in names))
+
+    def _fetch_chunk(self, name: str) -> None:
+        path = self.root / name
+        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+            key = file.relative_to(self.root).as_posix()
+            file.write_bytes(ask_again(partial(self._store.read, key)))
 
     def delete_chunks(self, names: Iterable[str]) -> None:
         wanted = set(names)
@@ -349,16 +354,19 @@ class _StoredOutput(Output):
                     raise OutputDirError(f"{self.shown}/{above}{entry.file}", what, hint)
 
     def _delete(self, names: Iterable[str]) -> None:
-        calls = ((name, (partial(self._store.delete, name),)) for name in names)
-        try:
-            with opened_engine("thread", _DELETES) as engine:
-                for _ in as_finished(engine, ask_again, calls, max_ahead=2 * _DELETES):
-                    pass
-        except CallError as exc:
-            raise exc.error from exc.error.__cause__
+        _at_the_same_time(ask_again, ((partial(self._store.delete, name),) for name in names))
 
     def _write_begun(self) -> None:
         write_whole(self._home / _BEGUN, msgspec.json.encode(self._begun))
+
+
+def _at_the_same_time(function: Callable[..., Any], calls: Iterable[tuple[Any, ...]]) -> None:
+    try:
+        with opened_engine("thread", _REQUESTS) as engine:
+            for _ in as_finished(engine, function, ((None, call) for call in calls), max_ahead=2 * _REQUESTS):
+                pass
+    except CallError as exc:
+        raise exc.error from exc.error.__cause__
 
 
 def _read_begun(home: Path) -> _Begun | None:

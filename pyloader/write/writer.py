@@ -221,7 +221,7 @@ class ChunkWriter:
             with self._names_what_is_full():
                 path = self._job.staged("") / name
                 self._entries.append(write_chunk(path, parts, chunks=chunks, form=form))
-                self._output.put_chunk(path, name)
+                self._output.put_chunks({name: path})
 
     def _place(self, manifest: Manifest) -> None:
         self._is_closed = True
