@@ -13,47 +13,40 @@ import contextlib
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from pyloader.deliver.engines import CallError, as_finished, opened_engine
-from pyloader.deliver.renewing import renewed
-from pyloader.errors import ObjectExistsError, OutputDirError, PyLoaderError, SplitError, StoreError
+from pyloader.errors import OutputDirError, PyLoaderError, StoreError
 from pyloader.files import (
     MANIFEST_NAME,
     STAGING_NAME,
     VERSIONS_NAME,
-    DirectoryLock,
     is_chunk_name,
     kept_chunks,
     read_manifest,
-    store_scheme,
     write_whole,
 )
 from pyloader.files.atomic import remove
 from pyloader.files.fetching import ask_again
-from pyloader.files.store_lock import RENEWED_EVERY_SECONDS, StoreLock, Takes, lock_store
+from pyloader.files.store_lock import StoreLock
 from pyloader.files.store_writing import create_object
-from pyloader.files.stores import Stored, parse_address
-from pyloader.write.outputs import Output, StorePlace, shown_as
+from pyloader.files.stores import Stored
+from pyloader.write.outputs import Output, StorePlace
 from pyloader.write.publishing import SMALL_FILES, Change, finish_publishing, publish
 from pyloader.write.removing import index_of_chunk, is_keys_name, is_own_name
-from pyloader.write.scratch import writing_home
 from pyloader.write.sparse_files import make_sparse, without_bytes
+from pyloader.write.store_requests import at_the_same_time, store_chunk
 
-__all__ = ["output_at", "shown_place", "store_chunk"]
+__all__ = ["Begun", "StoredOutput", "read_begun"]
 
 _BEGUN = "begun.json"
-_WRITTEN = ("s3", "gs", "az")
-_REQUESTS = 8  # at the same time, of those that no task makes
 _MAX_NAME_BYTES = 200  # ours are shorter, and a name of a file is at most 255
 
 
-class _Begun(msgspec.Struct):
+class Begun(msgspec.Struct):
     """What the directory was made with: the store as it was then.
 
     Attributes:
@@ -67,101 +60,27 @@ class _Begun(msgspec.Struct):
     digests: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-@contextlib.contextmanager
-def output_at(
-    output_dir: str | os.PathLike[str],
-    *,
-    command: str,
-    storage_options: Mapping[str, Any] | None = None,
-    scratch_dir: str | os.PathLike[str] | None = None,
-    takes: Takes = Takes(),  # noqa: B008 (frozen)
-    adds: bool = True,
-    with_keys: bool = False,
-) -> Iterator[Output]:
-    """Give the directory to write to; at an address of a store, nobody else writes there until the `with` ends.
-
-    Args:
-      output_dir: A directory, or an address.
-      command: What is done, and can be gone on with by the same one; "" for what cannot.
-      storage_options: Of the store.
-      scratch_dir: Where the work directory of an address is made; None is ~/.cache/pyloader/writing.
-      takes: Whose place is taken.
-      adds: Whether what is there stays.
-      with_keys: Whether the keys of rows are needed.
-
-    Raises:
-      OutputDirError: somebody else writes there, or has begun something.
-      StoreError: the store cannot be asked, or cannot be written to.
-    """
-    given = shown_place(output_dir)
-    if not store_scheme(given):
-        yield Output(Path(given), str(Path(given)))
-        return
-    address = parse_address(output_dir)
-    if address.scheme not in _WRITTEN:
-        what = f"cannot be written: {address.scheme}:// is only read."
-        raise OutputDirError(str(address), what, "Write to a directory, or to s3://, gs:// or az://")
-    place = StorePlace(address, storage_options)
-    home = writing_home(str(address), scratch_dir)
-    shown = {str(home / "set"): str(address), str(home): str(address)}
-    with shown_as(shown), contextlib.ExitStack() as stack:
-        stack.callback(_remove_empty, home)
-        stack.callback(DirectoryLock(home).release)
-        begun = _read_begun(home)
-        lock = lock_store(place.store, command=command, work="" if begun is None else begun.work, takes=takes)
-        stack.enter_context(renewed(lock.renew, every_seconds=RENEWED_EVERY_SECONDS))
-        output = _StoredOutput(home, place, lock, adds=adds, with_keys=with_keys)
-        try:
-            output.begin(begun)
-            yield output
-        except BaseException:
-            output.stop()
-            raise
-        output.end()
+def read_begun(home: Path) -> Begun | None:
+    """Return what the work directory in `home` was made with; None where there is none."""
+    try:
+        return msgspec.json.decode((home / _BEGUN).read_bytes(), type=Begun)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
-def shown_place(output_dir: str | os.PathLike[str]) -> str:
-    """Return what a directory, or an address, is called; one of file:// is a directory.
-
-    Raises:
-      StoreError: it is no address, though it looks like one.
-    """
-    if not store_scheme(output_dir):
-        return os.fspath(output_dir)
-    address = parse_address(output_dir)
-    return f"/{address.path}" if address.scheme == "file" else str(address)
-
-
-def store_chunk(place: StorePlace, path: Path, name: str) -> None:
-    """Create the object, or the objects, of a chunk; what is there already must be the same.
-
-    Raises:
-      SplitError: another chunk of that name is there.
-      StoreError: it cannot be written.
-    """
-    files = {f"{name}/{file.name}": file for file in sorted(path.iterdir())} if path.is_dir() else {name: path}
-    for key, file in files.items():
-        try:
-            create_object(place.store, key, file.read_bytes())
-        except ObjectExistsError as exc:
-            what = "is there already, and holds other bytes: what was begun there before came to others."
-            hint = "Give the same command again; --encode and --where must depend on nothing but the rows"
-            raise SplitError(place.address.of(key), what, hint) from exc
-
-
-class _StoredOutput(Output):
+class StoredOutput(Output):
     """The work directory of an address, while the address is locked."""
 
     def __init__(self, home: Path, place: StorePlace, lock: StoreLock, *, adds: bool, with_keys: bool) -> None:
         super().__init__(home / "set", str(place.address))
         self.place, self._store, self._lock, self._home = place, place.store, lock, home
         self._adds, self._with_keys = adds, with_keys
-        self._begun = _Begun(lock.work)
+        self._begun = Begun(lock.work)
         self._sizes: dict[str, int] = {}  # of chunks, in the store
         self._is_ready, self._is_published = False, True
         self.before, self._process = lock.before, os.getpid()
 
-    def begin(self, begun: _Begun | None) -> None:
+    def begin(self, begun: Begun | None) -> None:
         """Make the directory ready: as it was where this is gone on with, else from what the store holds."""
         finish_publishing(self._store, self.shown, self._lock.holders_before)
         self._lock.settle()
@@ -183,7 +102,7 @@ class _StoredOutput(Output):
         return self._sizes.get(name) == num_bytes
 
     def put_chunks(self, chunks: Mapping[str, Path]) -> None:
-        _at_the_same_time(self._put_chunk, chunks.items())
+        at_the_same_time(self._put_chunk, chunks.items())
 
     def _put_chunk(self, name: str, path: Path) -> None:
         assert self.place is not None
@@ -191,7 +110,7 @@ class _StoredOutput(Output):
         without_bytes(path)
 
     def fetch(self, names: Iterable[str]) -> None:
-        _at_the_same_time(self._fetch_chunk, ((name,) for name in names))
+        at_the_same_time(self._fetch_chunk, ((name,) for name in names))
 
     def _fetch_chunk(self, name: str) -> None:
         path = self.root / name
@@ -354,31 +273,10 @@ class _StoredOutput(Output):
                     raise OutputDirError(f"{self.shown}/{above}{entry.file}", what, hint)
 
     def _delete(self, names: Iterable[str]) -> None:
-        _at_the_same_time(ask_again, ((partial(self._store.delete, name),) for name in names))
+        at_the_same_time(ask_again, ((partial(self._store.delete, name),) for name in names))
 
     def _write_begun(self) -> None:
         write_whole(self._home / _BEGUN, msgspec.json.encode(self._begun))
-
-
-def _at_the_same_time(function: Callable[..., Any], calls: Iterable[tuple[Any, ...]]) -> None:
-    try:
-        with opened_engine("thread", _REQUESTS) as engine:
-            for _ in as_finished(engine, function, ((None, call) for call in calls), max_ahead=2 * _REQUESTS):
-                pass
-    except CallError as exc:
-        raise exc.error from exc.error.__cause__
-
-
-def _read_begun(home: Path) -> _Begun | None:
-    try:
-        return msgspec.json.decode((home / _BEGUN).read_bytes(), type=_Begun)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-        return None
-
-
-def _remove_empty(home: Path) -> None:
-    with contextlib.suppress(OSError):
-        home.rmdir()
 
 
 def _chunk_of(name: str) -> str:

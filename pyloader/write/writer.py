@@ -23,11 +23,11 @@ from pyloader.write.chunking import ChunkCutter
 from pyloader.write.job import Job
 from pyloader.write.known_inputs import newest_version
 from pyloader.write.layout import Layout
+from pyloader.write.output_places import output_at
 from pyloader.write.placing import finish_placing, forget_coming, place_all
 from pyloader.write.refusals import foreign_chunks, other_holdout, stopped_split
 from pyloader.write.rows import Rows
 from pyloader.write.sizes import ChunkSizes
-from pyloader.write.stored_outputs import output_at
 from pyloader.write.unfit import UnfitColumnsError
 
 __all__ = ["ChunkWriter"]
