@@ -85,7 +85,7 @@ class StoreLock:
     """The only right to write at a place in a store.
 
     Attributes:
-      work: The number of what is done; the same as before where it is gone on with.
+      work: The number of what is done; the same as before where nobody else has written there since.
       before: The command that had begun something here before; None where nothing was begun.
       goes_on: Whether that was the same one.
       holder: The number of this writer.
@@ -165,13 +165,14 @@ class StoreLock:
         self._mine = mine
 
 
-def lock_store(store: Store, *, command: str, takes: Takes) -> StoreLock:
+def lock_store(store: Store, *, command: str, takes: Takes, work: str = "") -> StoreLock:
     """Take the right to write at a place in a store.
 
     Args:
       store: The place.
       command: What is to be done there, which can be gone on with by the same one; "" for what cannot.
       takes: Whose place is taken.
+      work: What this machine has begun there before, by its number; "" where it has not.
 
     Raises:
       OutputDirError: somebody else writes there, or has begun something.
@@ -199,7 +200,7 @@ def lock_store(store: Store, *, command: str, takes: Takes) -> StoreLock:
         _check_may_take(store, before, age, takes, goes_on=goes_on)
         mine = msgspec.structs.replace(
             mine,
-            work=before.work if goes_on else mine.work,
+            work=work if goes_on and before.work == work else mine.work,
             outputs=before.outputs,
             before=(*before.before, before.holder),
         )

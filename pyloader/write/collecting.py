@@ -123,8 +123,7 @@ class ChunkCollector(ChunkWriter):
                 name = chunk_name(len(self._entries), task.layout.format, self._version)
                 names.append(("", name, entry.file))
                 self._entries.append(msgspec.structs.replace(entry, file=name))
-        for _, name, file in names:
-            self._output.put_chunk(self.made / file, name)
+        self._output.put_chunks({name: self.made / file for _, name, file in names})
         self._job.name_chunks(names)
 
     def _join(self, layout: Layout) -> None:

@@ -37,6 +37,7 @@ from pyloader.write.beginning import begin, chunk_sets, places_to_lock
 from pyloader.write.choosing import first_layout
 from pyloader.write.inputs import InputNames, find_inputs
 from pyloader.write.job import Job
+from pyloader.write.output_places import output_at, shown_place
 from pyloader.write.outputs import Output, OutputBelow
 from pyloader.write.placing import finish_placing
 from pyloader.write.preparing import is_settled_at_the_end
@@ -44,7 +45,6 @@ from pyloader.write.removing import index_of_chunk, output_directory, remove_own
 from pyloader.write.request import Request
 from pyloader.write.set_chunks import format_in_set, said_sizes, sizes_in_set
 from pyloader.write.sizes import ChunkSizes
-from pyloader.write.stored_outputs import output_at, shown_place
 from pyloader.write.workers import Workers
 
 __all__ = ["CompactReport", "compact"]

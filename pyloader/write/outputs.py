@@ -72,8 +72,8 @@ class Output:
     def delete_chunks(self, names: Iterable[str]) -> None:
         """Remove chunks from the place."""
 
-    def put_chunk(self, path: Path, name: str) -> None:
-        """Bring a chunk to the place, and leave a sparse file in the directory.
+    def put_chunks(self, chunks: Mapping[str, Path]) -> None:
+        """Bring finished chunks to the place, each under a name, and leave sparse files here.
 
         Raises:
           SplitError: another is there.

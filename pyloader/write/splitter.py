@@ -22,12 +22,12 @@ from pyloader.write.filling import check_fill_of_lines
 from pyloader.write.inputs import InputNames, find_inputs
 from pyloader.write.job import Job
 from pyloader.write.layout import Layout
+from pyloader.write.output_places import output_at, shown_place
 from pyloader.write.outputs import Output
 from pyloader.write.preparing import is_settled_at_the_end
 from pyloader.write.report import SplitReport, report_of
 from pyloader.write.request import Request
 from pyloader.write.sizes import ChunkSizes
-from pyloader.write.stored_outputs import output_at, shown_place
 from pyloader.write.token_files import Windows
 from pyloader.write.workers import Workers
 

@@ -13,46 +13,40 @@ import contextlib
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from pyloader.deliver.engines import CallError, as_finished, opened_engine
-from pyloader.deliver.renewing import renewed
-from pyloader.errors import ObjectExistsError, OutputDirError, SplitError, StoreError
+from pyloader.errors import OutputDirError, PyLoaderError, StoreError
 from pyloader.files import (
     MANIFEST_NAME,
     STAGING_NAME,
     VERSIONS_NAME,
-    DirectoryLock,
     is_chunk_name,
     kept_chunks,
     read_manifest,
-    store_scheme,
     write_whole,
 )
 from pyloader.files.atomic import remove
 from pyloader.files.fetching import ask_again
-from pyloader.files.store_lock import RENEWED_EVERY_SECONDS, StoreLock, Takes, lock_store
+from pyloader.files.store_lock import StoreLock
 from pyloader.files.store_writing import create_object
-from pyloader.files.stores import Stored, parse_address
-from pyloader.write.outputs import Output, StorePlace, shown_as
+from pyloader.files.stores import Stored
+from pyloader.write.outputs import Output, StorePlace
 from pyloader.write.publishing import SMALL_FILES, Change, finish_publishing, publish
 from pyloader.write.removing import index_of_chunk, is_keys_name, is_own_name
-from pyloader.write.scratch import writing_home
 from pyloader.write.sparse_files import make_sparse, without_bytes
+from pyloader.write.store_requests import at_the_same_time, store_chunk
 
-__all__ = ["output_at", "shown_place", "store_chunk"]
+__all__ = ["Begun", "StoredOutput", "read_begun"]
 
 _BEGUN = "begun.json"
-_WRITTEN = ("s3", "gs", "az")
-_DELETES = 8  # at the same time
+_MAX_NAME_BYTES = 200  # ours are shorter, and a name of a file is at most 255
 
 
-class _Begun(msgspec.Struct):
+class Begun(msgspec.Struct):
     """What the directory was made with: the store as it was then.
 
     Attributes:
@@ -66,105 +60,31 @@ class _Begun(msgspec.Struct):
     digests: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-@contextlib.contextmanager
-def output_at(
-    output_dir: str | os.PathLike[str],
-    *,
-    command: str,
-    storage_options: Mapping[str, Any] | None = None,
-    scratch_dir: str | os.PathLike[str] | None = None,
-    takes: Takes = Takes(),  # noqa: B008 (frozen)
-    adds: bool = True,
-    with_keys: bool = False,
-) -> Iterator[Output]:
-    """Give the directory to write to; at an address of a store, nobody else writes there until the `with` ends.
-
-    Args:
-      output_dir: A directory, or an address.
-      command: What is done, and can be gone on with by the same one; "" for what cannot.
-      storage_options: Of the store.
-      scratch_dir: Where the work directory of an address is made; None is ~/.cache/pyloader/writing.
-      takes: Whose place is taken.
-      adds: Whether what is there stays.
-      with_keys: Whether the keys of rows are needed.
-
-    Raises:
-      OutputDirError: somebody else writes there, or has begun something.
-      StoreError: the store cannot be asked, or cannot be written to.
-    """
-    given = shown_place(output_dir)
-    if not store_scheme(given):
-        yield Output(Path(given), str(Path(given)))
-        return
-    address = parse_address(output_dir)
-    if address.scheme not in _WRITTEN:
-        what = f"cannot be written: {address.scheme}:// is only read."
-        raise OutputDirError(str(address), what, "Write to a directory, or to s3://, gs:// or az://")
-    place = StorePlace(address, storage_options)
-    home = writing_home(str(address), scratch_dir)
-    shown = {str(home / "set"): str(address), str(home): str(address)}
-    with shown_as(shown), contextlib.ExitStack() as stack:
-        stack.callback(_remove_empty, home)
-        stack.callback(DirectoryLock(home).release)
-        lock = lock_store(place.store, command=command, takes=takes)
-        stack.enter_context(renewed(lock.renew, every_seconds=RENEWED_EVERY_SECONDS))
-        output = _StoredOutput(home, place, lock, adds=adds, with_keys=with_keys)
-        try:
-            output.begin()
-            yield output
-        except BaseException:
-            output.stop()
-            raise
-        output.end()
+def read_begun(home: Path) -> Begun | None:
+    """Return what the work directory in `home` was made with; None where there is none."""
+    try:
+        return msgspec.json.decode((home / _BEGUN).read_bytes(), type=Begun)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
-def shown_place(output_dir: str | os.PathLike[str]) -> str:
-    """Return what a directory, or an address, is called; one of file:// is a directory.
-
-    Raises:
-      StoreError: it is no address, though it looks like one.
-    """
-    if not store_scheme(output_dir):
-        return os.fspath(output_dir)
-    address = parse_address(output_dir)
-    return f"/{address.path}" if address.scheme == "file" else str(address)
-
-
-def store_chunk(place: StorePlace, path: Path, name: str) -> None:
-    """Create the object, or the objects, of a chunk; what is there already must be the same.
-
-    Raises:
-      SplitError: another chunk of that name is there.
-      StoreError: it cannot be written.
-    """
-    files = {f"{name}/{file.name}": file for file in sorted(path.iterdir())} if path.is_dir() else {name: path}
-    for key, file in files.items():
-        try:
-            create_object(place.store, key, file.read_bytes())
-        except ObjectExistsError as exc:
-            what = "is there already, and holds other bytes: what was begun there before came to others."
-            hint = "Give the same command again; --encode and --where must depend on nothing but the rows"
-            raise SplitError(place.address.of(key), what, hint) from exc
-
-
-class _StoredOutput(Output):
+class StoredOutput(Output):
     """The work directory of an address, while the address is locked."""
 
     def __init__(self, home: Path, place: StorePlace, lock: StoreLock, *, adds: bool, with_keys: bool) -> None:
         super().__init__(home / "set", str(place.address))
         self.place, self._store, self._lock, self._home = place, place.store, lock, home
         self._adds, self._with_keys = adds, with_keys
-        self._begun = _Begun(lock.work)
+        self._begun = Begun(lock.work)
         self._sizes: dict[str, int] = {}  # of chunks, in the store
         self._is_ready, self._is_published = False, True
         self.before, self._process = lock.before, os.getpid()
 
-    def begin(self) -> None:
+    def begin(self, begun: Begun | None) -> None:
         """Make the directory ready: as it was where this is gone on with, else from what the store holds."""
         finish_publishing(self._store, self.shown, self._lock.holders_before)
         self._lock.settle()
         objects = self._objects()
-        begun = self._read_begun()
         if begun is not None and begun.work == self._lock.work:
             self._begun = begun
         else:
@@ -181,17 +101,22 @@ class _StoredOutput(Output):
     def has_chunk(self, name: str, num_bytes: int) -> bool:
         return self._sizes.get(name) == num_bytes
 
-    def put_chunk(self, path: Path, name: str) -> None:
+    def put_chunks(self, chunks: Mapping[str, Path]) -> None:
+        at_the_same_time(self._put_chunk, chunks.items())
+
+    def _put_chunk(self, name: str, path: Path) -> None:
         assert self.place is not None
         store_chunk(self.place, path, name)
         without_bytes(path)
 
     def fetch(self, names: Iterable[str]) -> None:
-        for name in names:
-            path = self.root / name
-            for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-                key = file.relative_to(self.root).as_posix()
-                file.write_bytes(ask_again(partial(self._store.read, key)))
+        at_the_same_time(self._fetch_chunk, ((name,) for name in names))
+
+    def _fetch_chunk(self, name: str) -> None:
+        path = self.root / name
+        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+            key = file.relative_to(self.root).as_posix()
+            file.write_bytes(ask_again(partial(self._store.read, key)))
 
     def delete_chunks(self, names: Iterable[str]) -> None:
         wanted = set(names)
@@ -203,14 +128,13 @@ class _StoredOutput(Output):
         self._remove_gone()
 
     def _remove_gone(self) -> None:
-        gone = [name for name in self._begun.objects if not (self.root / name).exists()]
-        # The manifests first: what one lists is never half there.
-        self._delete(name for name in gone if name.endswith(MANIFEST_NAME))
-        self._delete(gone)
-        if gone:
+        gone = {name for name in self._begun.objects if not (self.root / name).exists()}
+        if gone:  # the manifests first: what one lists is never half there
+            self._delete(name for name in gone if name.endswith(MANIFEST_NAME))
+            self._delete(name for name in gone if not name.endswith(MANIFEST_NAME))
             for name in gone:
+                del self._begun.objects[name]
                 self._begun.digests.pop(name, None)
-            self._begun.objects = {name: held for name, held in self._begun.objects.items() if name not in set(gone)}
             self._write_begun()
 
     def publish(self) -> None:
@@ -225,7 +149,7 @@ class _StoredOutput(Output):
                     said = data.decode().replace(str(self.root), self.shown)  # of the chunks that were joined
                     changes.append(Change(name, said, self._begun.objects.get(name, "")))
         if changes:
-            self._check_all_there()
+            self._check_all_there({change.name for change in changes})
             for name in keys:
                 create_object(self._store, name, (self.root / name).read_bytes())
             publish(self._store, self.shown, changes, self._lock)
@@ -236,7 +160,7 @@ class _StoredOutput(Output):
         """Let the same command go on, or others write where nothing was begun."""
         if self._process != os.getpid():
             return  # a forked child leaves what its parent does
-        with contextlib.suppress(StoreError, SplitError):
+        with contextlib.suppress(PyLoaderError, OSError):  # of two errors the first one says more
             jobs = [directory / STAGING_NAME / "job.json" for directory in self._directories()]
             is_begun = any(job.exists() for job in jobs) or not self._is_published
             if is_begun or (not self._is_ready and self._lock.before is not None):
@@ -283,10 +207,15 @@ class _StoredOutput(Output):
         left = self._left(objects, self._listed(manifests))
         for name, stored in sorted(objects.items()):
             path = self.root / name
-            if name not in left and not path.exists():
+            if name in left or path.is_file():
+                continue
+            try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 make_sparse(path, stored.size)
-                self._begun.objects[name] = stored.version
+            except (FileExistsError, NotADirectoryError, IsADirectoryError) as exc:
+                what = "is an object, and others lie below it, as in no directory."
+                raise OutputDirError(f"{self.shown}/{name}", what, "Choose another address") from exc
+            self._begun.objects[name] = stored.version
         self._write_begun()
 
     def _copy_small(self, name: str, stored: Stored) -> None:
@@ -329,42 +258,25 @@ class _StoredOutput(Output):
                 left.add(name)
         return left
 
-    def _check_all_there(self) -> None:
-        """See to it, before manifests are written, that the store has what they list."""
+    def _check_all_there(self, changed: Collection[str]) -> None:
+        """See to it, before manifests are changed, that the store has what they list."""
         sizes: dict[str, int] = defaultdict(int)
         for name, stored in self._objects().items():
             sizes[_chunk_of(name)] += stored.size
         for directory in self._directories():
             path = directory / MANIFEST_NAME
             above = "" if directory == self.root else f"{directory.name}/"
-            for entry in read_manifest(path).chunks if path.is_file() else ():
+            for entry in read_manifest(path).chunks if f"{above}{MANIFEST_NAME}" in changed else ():
                 if sizes.get(f"{above}{entry.file}") != entry.num_bytes:
                     what = "is not there, or has another size: somebody has changed it since it was written."
                     hint = "Give up what was begun, and begin again: --discard-stopped"
                     raise OutputDirError(f"{self.shown}/{above}{entry.file}", what, hint)
 
     def _delete(self, names: Iterable[str]) -> None:
-        calls = ((name, (partial(self._store.delete, name),)) for name in names)
-        try:
-            with opened_engine("thread", _DELETES) as engine:
-                for _ in as_finished(engine, ask_again, calls, max_ahead=2 * _DELETES):
-                    pass
-        except CallError as exc:
-            raise exc.error from exc.error.__cause__
-
-    def _read_begun(self) -> _Begun | None:
-        try:
-            return msgspec.json.decode((self._home / _BEGUN).read_bytes(), type=_Begun)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-            return None
+        at_the_same_time(ask_again, ((partial(self._store.delete, name),) for name in names))
 
     def _write_begun(self) -> None:
         write_whole(self._home / _BEGUN, msgspec.json.encode(self._begun))
-
-
-def _remove_empty(home: Path) -> None:
-    with contextlib.suppress(OSError):
-        home.rmdir()
 
 
 def _chunk_of(name: str) -> str:
@@ -376,7 +288,8 @@ def _chunk_of(name: str) -> str:
 def _may_matter(name: str) -> bool:
     """Tell whether an object is in the way of chunks, or one of ours."""
     *above, last = _chunk_of(name).split("/")
-    return len(above) <= 1 and all(map(is_chunk_name, above)) and (is_chunk_name(last) or is_own_name(last))
+    is_ours = all(map(is_chunk_name, above)) and (is_chunk_name(last) or is_own_name(last))
+    return is_ours and len(above) <= 1 and len(name.encode()) <= _MAX_NAME_BYTES
 
 
 def _digest(data: bytes) -> str:

@@ -13,7 +13,7 @@ from pyloader.write.formats import FORMATS
 from pyloader.write.job import Job, Terms
 from pyloader.write.receipts import ChunkReceipt, StoredReceipt, UnitReceipt
 from pyloader.write.request import Request
-from pyloader.write.stored_outputs import store_chunk
+from pyloader.write.store_requests import store_chunk
 from pyloader.write.work import Work
 
 __all__ = ["Storing", "ToStore", "store"]

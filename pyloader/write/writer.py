@@ -24,12 +24,12 @@ from pyloader.write.chunking import ChunkCutter
 from pyloader.write.job import Job
 from pyloader.write.known_inputs import newest_version
 from pyloader.write.layout import Layout
+from pyloader.write.output_places import output_at
 from pyloader.write.placing import finish_placing, forget_coming, place_all
 from pyloader.write.ragged_form import are_uneven
 from pyloader.write.refusals import foreign_chunks, other_holdout, stopped_split
 from pyloader.write.rows import Rows
 from pyloader.write.sizes import ChunkSizes
-from pyloader.write.stored_outputs import output_at
 from pyloader.write.unfit import UnfitColumnsError
 
 __all__ = ["ChunkWriter"]
@@ -226,7 +226,7 @@ class ChunkWriter:
             with self._names_what_is_full():
                 path = self._job.staged("") / name
                 self._entries.append(write_chunk(path, parts, chunks=chunks, form=form))
-                self._output.put_chunk(path, name)
+                self._output.put_chunks({name: path})
 
     def _place(self, manifest: Manifest) -> None:
         self._is_closed = True

@@ -31,8 +31,8 @@ def store(server: StoreServer) -> Store:
     return open_store("s3://bucket/x", storage_options=server.s3_options)
 
 
-def take(store: Store, command: str = SPLIT, **takes: bool) -> StoreLock:
-    return lock_store(store, command=command, takes=Takes(**takes))
+def take(store: Store, command: str = SPLIT, *, work: str = "", **takes: bool) -> StoreLock:
+    return lock_store(store, command=command, takes=Takes(**takes), work=work)
 
 
 def let_pass(server: StoreServer, seconds: float) -> None:
@@ -77,9 +77,19 @@ def test_after_a_minute_of_silence_the_same_command_goes_on(server, store):
     with pytest.raises(OutputDirError, match=r"on node7 .*in \d{1,2} s"):
         take(store)
     let_pass(server, 11)
-    second = take(store)
+    second = take(store, work=first.work)
     assert (second.work, second.before, second.goes_on) == (first.work, SPLIT, True)
     assert second.outputs == ("", "val")
+
+
+def test_what_another_machine_has_gone_on_with_is_not_what_this_one_has_begun(store):
+    first = take(store)
+    first.stop()
+    second = take(store)
+    second.stop()
+    third = take(store, work=first.work)
+    assert third.goes_on
+    assert len({first.work, second.work, third.work}) == 3
 
 
 def test_after_a_minute_of_silence_another_command_needs_to_say_that_it_takes_over(server, store):

@@ -53,7 +53,7 @@ def races(options: dict[str, Any], directory: Path, number: int, *, takes_over: 
         process.start()
     added, seen = set(), Counter[str]()
     for _ in processes:
-        names, counts = answers.get(timeout=600)
+        names, counts = answers.get(timeout=60 + 20 * number)
         added |= set(names)
         seen += Counter(counts)
     for process in processes:

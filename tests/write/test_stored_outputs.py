@@ -193,6 +193,14 @@ def test_what_was_stopped_is_gone_on_with_by_the_same_command_and_by_no_other(se
     assert in_store(server) == on_disk("there")
 
 
+def test_a_chunk_that_was_lost_since_the_stop_is_made_again(server, options):
+    stop(server, options)
+    del server.objects[f"{PLACE}/chunk-00001.jsonl.zst"]
+    split("dump.jsonl", ADDRESS, **options)
+    split("dump.jsonl", "there", chunk_bytes=4000)
+    assert in_store(server) == on_disk("there")
+
+
 def test_what_was_stopped_can_be_given_up_here_and_elsewhere(server, options):
     for scratch in ("scratch", "elsewhere"):
         Path(scratch).mkdir(exist_ok=True)
@@ -358,3 +366,16 @@ def test_what_is_complete_is_ended_whoever_comes_next_even_after_others_that_wer
     assert check_visible_sets(server, PLACE) < 600
     assert discard_stopped(ADDRESS, storage_options=server.s3_options, scratch_dir="scratch")
     assert check_visible_sets(server, PLACE) == 600
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["*/chunk-00005*", "*/.split/complete", "*/manifest.json"])
+def test_what_another_machine_went_on_with_is_gone_on_with_from_the_store(server, options, name):
+    for scratch, where in (("scratch", "*/chunk-00003*"), ("elsewhere", name)):
+        Path(scratch).mkdir(exist_ok=True)
+        asked = {**options, "scratch_dir": str(Path(scratch).absolute())}
+        assert killed_at(server, 0, "dump.jsonl", ADDRESS, asked, name=where, method="PUT")
+    split("dump.jsonl", ADDRESS, **{**options, "scratch_dir": str(Path("scratch").absolute())})
+    split("dump.jsonl", "there", chunk_bytes=4000)
+    assert in_store(server) == on_disk("there")
+    assert not put_aside(Path("scratch"))

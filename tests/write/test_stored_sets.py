@@ -111,6 +111,7 @@ def test_small_chunks_are_joined_as_on_a_disk(server, at_store, asked):
         assert [{**report.as_dict(), "directory": ""} for report in reports] == [
             {**report.as_dict(), "directory": ""} for report in there
         ]
+    assert not [name for name, data in objects_below(server, PLACE).items() if b"pyloader-writing" in data]
     assert reports[0].directory == f"{ADDRESS}/train" if "holdout" in asked else ADDRESS
     assert not put_aside(Path("scratch"))
 
@@ -211,3 +212,62 @@ def test_real_servers_hold_what_a_disk_holds(server_of, server, tmp_path):
         assert held() == on_disk("there")
         with pytest.raises(OutputDirError, match="--overwrite, which deletes its"):
             split("day0.jsonl", f"{opened.url}/a set/web", **where)
+
+
+def test_google_cloud_storage_is_written_to_by_its_generations(server):
+    where = {"storage_options": server.gs_options, "scratch_dir": "scratch"}
+    for day in range(2):
+        split(f"day{day}.jsonl", "gs://bucket/web", **where, append=day > 0)
+        split(f"day{day}.jsonl", "there", append=day > 0)
+    assert in_store(server) == on_disk("there")
+
+
+def test_an_address_of_a_file_is_a_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("day.jsonl").write_text('{"id": 1}\n')
+    assert split("day.jsonl", f"file://{tmp_path}/web/").outputs[0].directory == f"{tmp_path}/web"
+    with ChunkWriter(f"file://{tmp_path}/web", append=True) as writer:
+        writer.write({"id": 2})
+    compact(f"file://{tmp_path}/web")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["day.jsonl", "web"]
+
+
+def test_strange_names_in_a_store_are_passed_over_or_refused_by_name(server, at_store, tmp_path):
+    for name in ("n" * 900, "a/b/c/" + "d" * 300, "..%2F..%2Fout", ".hidden", "__pycache__/a"):
+        server.put(f"{PLACE}/{name}", b"strange")
+    split("day0.jsonl", ADDRESS, **at_store)
+    server.put(f"{PLACE}/both", b"1")
+    server.put(f"{PLACE}/both/below", b"2")
+    with pytest.raises(OutputDirError, match=f"{ADDRESS}/both(/below)? is an object, and others lie below it"):
+        split("day1.jsonl", ADDRESS, **at_store, append=True)
+    assert check_visible_sets(server, PLACE) == 50
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "day0.jsonl",
+        "day1.jsonl",
+        "day2.jsonl",
+        "day3.jsonl",
+        "day4.jsonl",
+        "scratch",
+    ]
+
+
+def test_a_record_of_what_is_complete_that_names_other_objects_is_refused(server, at_store):
+    split("day0.jsonl", ADDRESS, **at_store)
+    lease = json.dumps(
+        {
+            "work": "w",
+            "holder": "h",
+            "host": "",
+            "boot": "",
+            "process": 1,
+            "started": "",
+            "command": "",
+            "is_stopped": True,
+        }
+    )
+    server.put(f"{PLACE}/.split/lease", lease.encode())
+    changes = [{"name": "../other/manifest.json", "data": "{}", "version": ""}]
+    server.put(f"{PLACE}/.split/complete", json.dumps({"holder": "h", "changes": changes}).encode())
+    with pytest.raises(OutputDirError, match=r"complete names '\.\./other/manifest\.json', which no writer changes"):
+        split("day1.jsonl", ADDRESS, **at_store, append=True)
+    assert not [name for name in server.objects if not name.startswith(PLACE)]
