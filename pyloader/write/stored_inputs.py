@@ -64,9 +64,7 @@ def _named(address: Address) -> list[Stored]:
             one = [_from_bucket(address.parent()[0], ask_again(partial(store.head, name)))]
         except ObjectMissingError as exc:
             if address.scheme in _WEB:
-                raise SplitError(
-                    str(address), exc.what, "On the web an address names one file, and lists none"
-                ) from exc
+                raise SplitError(str(address), exc.what, _WEB_NAMES) from exc
     if address.scheme in _WEB or any(stored.size for stored in one):
         return one
     start = len(address.path)
