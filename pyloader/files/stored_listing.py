@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import urllib.parse
 from collections import defaultdict
 from collections.abc import Mapping
 from functools import partial
@@ -17,6 +18,7 @@ from pyloader.files.cache import Identity, cache_directory, cache_entries, regis
 from pyloader.files.chunk_list import ChunkList
 from pyloader.files.fetching import ask_again
 from pyloader.files.manifest import MANIFEST_NAME, Manifest, is_manifest_name, parse_manifest
+from pyloader.files.opening import suffix_of
 from pyloader.files.scanning import is_chunk_name
 from pyloader.files.stored import LIST_NAME, StoredChunks, StoreOptions
 from pyloader.files.stores import Address, Store, Stored, open_store, parse_address
@@ -24,6 +26,7 @@ from pyloader.files.stores import Address, Store, Stored, open_store, parse_addr
 __all__ = ["list_stored", "objects_at"]
 
 _NO_LISTS = ("http", "https")
+_ITSELF = ""  # the name of the object that an address names, and not one below it
 _MAKE_SOME = "Split to a disk, and copy that directory there: pyloader split DUMP... DIR"
 
 
@@ -35,7 +38,7 @@ class _Found(msgspec.Struct, frozen=True):
 
 
 def list_stored(url: str, options: StoreOptions) -> ChunkList:
-    """Return the chunks at an address, or at the address of a manifest.
+    """Return the chunks at an address, or at the address of a manifest, or of one chunk.
 
     Raises:
       DataDirError: nothing is there, or two datasets are.
@@ -47,6 +50,9 @@ def list_stored(url: str, options: StoreOptions) -> ChunkList:
         found = _remembered(address, options)
     else:
         [found] = options.called([partial(_asked, address, options)])
+    if [name for name, _, _ in found.objects] == [_ITSELF]:
+        address, name = _above(address)
+        found = _Found(None, ((name, *found.objects[0][1:]),))
     objects = {name: Stored(name, size, version) for name, size, version in found.objects}
     if found.manifest is None:
         return _without_manifest(address, objects, options)
@@ -86,21 +92,39 @@ def _asked(address: Address, options: StoreOptions, *, remembers: bool = True) -
     manifest = None
     with contextlib.suppress(ObjectMissingError):
         manifest = ask_again(partial(store.read, MANIFEST_NAME))
-    if address.scheme in _NO_LISTS:
+    if address.scheme in _NO_LISTS and manifest is not None:
         objects = _named_in(address, store, manifest, options)
+    elif address.scheme in _NO_LISTS:
+        objects = _itself(address, options)
+        if not objects:
+            what = f"has no {MANIFEST_NAME}, and nothing else lists what is there."
+            raise DataDirError(str(address), what, "Make it where the chunks lie: pyloader index DIR")
     else:
-        objects = [stored for stored in ask_again(lambda: list(store.list())) if _may_be_chunk(stored.name)]
+        listed = ask_again(lambda: list(store.list()))
+        objects = [stored for stored in listed if _may_be_chunk(stored.name)]
+        objects = objects if listed or manifest is not None else _itself(address, options)
     found = _Found(manifest, tuple(sorted((stored.name, stored.size, stored.version) for stored in objects)))
     if found.objects and remembers:
         _remember(address, found, options)
     return found
 
 
-def _named_in(address: Address, store: Store, manifest: bytes | None, options: StoreOptions) -> list[Stored]:
+def _itself(address: Address, options: StoreOptions) -> list[Stored]:
+    """Return the object that an address names, where it names one whose name has a suffix: a page has none."""
+    above, name = _above(address)
+    if not suffix_of(name):
+        return []
+    stored = _headed(open_store(above, storage_options=options.storage_options), name)
+    return [] if stored is None else [Stored(_ITSELF, stored.size, stored.version)]
+
+
+def _above(address: Address) -> tuple[Address, str]:
+    above, name = address.parent()
+    return above, urllib.parse.unquote(name) if address.scheme in _NO_LISTS else name
+
+
+def _named_in(address: Address, store: Store, manifest: bytes, options: StoreOptions) -> list[Stored]:
     """Return the objects that a manifest names, where there is no other list."""
-    if manifest is None:
-        what = f"has no {MANIFEST_NAME}, and nothing else lists what is there."
-        raise DataDirError(str(address), what, "Make it where the chunks lie: pyloader index DIR")
     entries = parse_manifest(manifest, address.of(MANIFEST_NAME)).chunks
     for entry in entries:
         if entry.file.endswith(".columns"):

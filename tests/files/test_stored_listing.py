@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -12,7 +13,7 @@ from small_stores import gets, store_options, write_chunks_of
 from store_server import StoreServer
 
 from pyloader.errors import DataDirError, FileError, ManifestError, StoreError
-from pyloader.files import StoreOptions, list_chunks
+from pyloader.files import FetchTerms, StoreOptions, list_chunks
 from pyloader.files.stored_listing import list_stored
 from pyloader.write import ChunkWriter
 
@@ -144,6 +145,21 @@ def test_http_without_a_manifest_is_an_error_that_says_to_make_one(server, optio
     assert f"{address} has no manifest.json, and nothing else lists what is there." in str(error)
     server.put("bucket/chunks/manifest.json", (directory / "manifest.json").read_bytes())  # which is the remedy
     assert len(list_stored(address, StoreOptions(cache_dir=options.cache_dir))) == 3
+
+
+@pytest.mark.parametrize("scheme", ["s3", "http"])
+def test_the_address_of_one_object_is_a_chunk(server, options, tmp_path, scheme):
+    server.put("bucket/some/a day.jsonl", b'{"x": 1}\n')
+    given = options if scheme == "s3" else StoreOptions(cache_dir=options.cache_dir)
+    url = "s3://bucket/some/a day.jsonl" if scheme == "s3" else f"{server.url}/bucket/some/a%20day.jsonl"
+    for _ in range(2):
+        found = list_stored(url, given)
+        assert (found.names, found.sizes.tolist(), found.manifest) == (("a day.jsonl",), [9], None)
+        assert str(found.root) == url.rpartition("/")[0]
+        with found.held(0, FetchTerms(wait=lambda seconds: False)) as path, open(path, "rb") as file:
+            assert file.read() == b'{"x": 1}\n'
+        found.stored.close()
+        given = dataclasses.replace(given, offline=True)
 
 
 def test_directories_of_columns_over_http_are_an_error(server, options, tmp_path):
