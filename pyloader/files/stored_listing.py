@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import urllib.parse
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -47,9 +48,16 @@ def list_stored(url: str, options: StoreOptions) -> ChunkList:
     """
     address = _address_of_chunks(url)
     if options.offline:
-        found = _remembered(address, options)
-    else:
-        [found] = options.called([partial(_asked, address, options)])
+        return _chunks_of(address, _remembered(address, options), options)
+    [found] = options.called([partial(_asked, address, options)])
+    try:
+        return _chunks_of(address, found, options)
+    except ManifestError:  # the list may be older than the manifest, where both were asked for at the same time
+        [found] = options.called([partial(_asked, address, options, together=False)])
+    return _chunks_of(address, found, options)
+
+
+def _chunks_of(address: Address, found: _Found, options: StoreOptions) -> ChunkList:
     if [name for name, _, _ in found.objects] == [_ITSELF]:
         address, name = _above(address)
         found = _Found(None, ((name, *found.objects[0][1:]),))
@@ -69,7 +77,7 @@ def objects_at(url: str, options: StoreOptions) -> tuple[Address, dict[str, tupl
       DataDirError, ManifestError, StoreError: as `list_stored`.
     """
     address = _address_of_chunks(url)
-    [found] = options.called([partial(_asked, address, options, remembers=False)])
+    [found] = options.called([partial(_asked, address, options, remembers=False, together=False)])
     objects = {name: Stored(name, size, version) for name, size, version in found.objects}
     if found.manifest is not None:
         return address, _by_chunk(objects), [MANIFEST_NAME]
@@ -87,26 +95,33 @@ def _address_of_chunks(url: str) -> Address:
     return address
 
 
-def _asked(address: Address, options: StoreOptions, *, remembers: bool = True) -> _Found:
+def _asked(address: Address, options: StoreOptions, *, remembers: bool = True, together: bool = True) -> _Found:
     store = open_store(address, storage_options=options.storage_options)
-    manifest = None
-    with contextlib.suppress(ObjectMissingError):
-        manifest = ask_again(partial(store.read, MANIFEST_NAME))
-    if address.scheme in _NO_LISTS and manifest is not None:
+    asks: list[Callable[[], Any]] = [partial(_manifest_in, store)]
+    has_list = address.scheme not in _NO_LISTS
+    asks += [partial(ask_again, lambda: list(store.list()))] if has_list else []
+    manifest, *lists = options.called(asks) if together else [ask() for ask in asks]
+    if not has_list and manifest is not None:
         objects = _named_in(address, store, manifest, options)
-    elif address.scheme in _NO_LISTS:
+    elif not has_list:
         objects = _itself(address, options)
         if not objects:
             what = f"has no {MANIFEST_NAME}, and nothing else lists what is there."
             raise DataDirError(str(address), what, "Make it where the chunks lie: pyloader index DIR")
     else:
-        listed = ask_again(lambda: list(store.list()))
-        objects = [stored for stored in listed if _may_be_chunk(stored.name)]
-        objects = objects if listed or manifest is not None else _itself(address, options)
+        objects = [stored for stored in lists[0] if _may_be_chunk(stored.name)]
+        objects = objects if lists[0] or manifest is not None else _itself(address, options)
     found = _Found(manifest, tuple(sorted((stored.name, stored.size, stored.version) for stored in objects)))
     if found.objects and remembers:
         _remember(address, found, options)
     return found
+
+
+def _manifest_in(store: Store) -> bytes | None:
+    try:
+        return ask_again(partial(store.read, MANIFEST_NAME))
+    except ObjectMissingError:
+        return None
 
 
 def _itself(address: Address, options: StoreOptions) -> list[Stored]:
