@@ -29,6 +29,7 @@ from pyloader.cli.screens import (
 from pyloader.cli.version_list import version_list
 from pyloader.columns import Columns, row_count
 from pyloader.files import StoredChunks, form_of, list_chunks
+from pyloader.files.stores import printable
 from pyloader.inspecting.contents import ColumnSummary
 from pyloader.inspecting.counting import LARGE_BYTES
 from pyloader.inspecting.peeking import Peek, peek_chunks
@@ -122,9 +123,9 @@ def _screen(sight: Peek, arguments: argparse.Namespace, chosen: Sequence[str]) -
 
 def _shown_path(sight: Peek, arguments: argparse.Namespace) -> str:
     """Return the path as it was typed; an address without what is secret in it."""
-    if sight.chunks.stored is not None:
+    if sight.chunks.stored is not None and sight.chunks.manifest is not None:
         return str(sight.chunks.root)
-    path: str = arguments.path
+    path = printable(arguments.path)
     return path.rstrip("/") or path
 
 
@@ -159,7 +160,7 @@ def _head(sight: Peek, path: str, said: str) -> Iterator[tuple[str, str]]:
         yield "version", f"{chunks.data_version}; earlier ones: pyloader peek {shlex.quote(path)} --versions"
     if manifest is not None and manifest.command:
         yield "made by", f"the manifest says: {manifest.command}"
-    if manifest is None and chunks.stored is not None:
+    if manifest is None and chunks.stored is not None and len(chunks) > 1:
         yield "not indexed", "where the chunks lie on a disk, pyloader index DIR makes the manifest.json to put there"
     elif manifest is None and (len(chunks) > 1 or is_large):
         finds = ", and finds the parts of large files" if is_large else ""

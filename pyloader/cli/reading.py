@@ -168,7 +168,7 @@ def expectations(
             are = f"{'is' if resident == 1 else 'are'} about {size}{' on each rank' if ranks > 1 else ''}"
             yield "memory", f"{counted(resident, 'chunk')} (max_queue_size={MAX_QUEUE_SIZE}) {are}"
     yield from _warnings(sight)
-    if sight.chunks.manifest is None and len(sight.chunks) == 1 and sight.chunks.stored is None:
+    if sight.chunks.manifest is None and len(sight.chunks) == 1:
         split = f"pyloader split {shlex.quote(path)} chunks/{said}{' --shuffle' if sight.sorted_columns else ''}"
         yield "next" if _is_large_dump(sight) else "or split", split
 

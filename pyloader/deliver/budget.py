@@ -54,9 +54,10 @@ class Budget(Guarded):
 
     def widen(self, limit: float) -> None:
         """Let `limit` be taken at once from now on, if that is more than before."""
-        with self.changed:
-            self.limit = max(limit, self.limit)
-            self.changed.notify_all()
+        if limit > self.limit:
+            with self.changed:
+                self.limit = max(limit, self.limit)
+                self.changed.notify_all()
 
     def lease(self, value: T, *, drop: Callable[[], None] | None = None) -> Lease[T]:
         """Return the lease of `value`, for which 1 has been taken; `drop` is called when the value is gone."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import urllib.parse
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -17,6 +19,7 @@ from pyloader.files.cache import Identity, cache_directory, cache_entries, regis
 from pyloader.files.chunk_list import ChunkList
 from pyloader.files.fetching import ask_again
 from pyloader.files.manifest import MANIFEST_NAME, ChunkEntry, Manifest, is_manifest_name, parse_manifest
+from pyloader.files.opening import suffix_of
 from pyloader.files.scanning import is_chunk_name
 from pyloader.files.stored import LIST_NAME, StoredChunks, StoreOptions
 from pyloader.files.stores import Address, Store, Stored, open_store, parse_address
@@ -24,6 +27,7 @@ from pyloader.files.stores import Address, Store, Stored, open_store, parse_addr
 __all__ = ["list_stored", "objects_at"]
 
 _NO_LISTS = ("http", "https")
+_ITSELF = ""  # the name of the object that an address names, and not one below it
 _MAKE_SOME = "Split to a disk, and copy that directory there: pyloader split DUMP... DIR"
 
 
@@ -35,7 +39,7 @@ class _Found(msgspec.Struct, frozen=True):
 
 
 def list_stored(url: str, options: StoreOptions) -> ChunkList:
-    """Return the chunks at an address, or at the address of a manifest.
+    """Return the chunks at an address, or at the address of a manifest, or of one chunk.
 
     Raises:
       DataDirError: nothing is there, or two datasets are.
@@ -44,9 +48,19 @@ def list_stored(url: str, options: StoreOptions) -> ChunkList:
     """
     address = _address_of_chunks(url)
     if options.offline:
-        found = _remembered(address, options)
-    else:
-        [found] = options.called([partial(_asked, address, options)])
+        return _chunks_of(address, _remembered(address, options), options)
+    [found] = options.called([partial(_asked, address, options)])
+    try:
+        return _chunks_of(address, found, options)
+    except ManifestError:  # the list may be older than the manifest, where both were asked for at the same time
+        [found] = options.called([partial(_asked, address, options, together=False)])
+    return _chunks_of(address, found, options)
+
+
+def _chunks_of(address: Address, found: _Found, options: StoreOptions) -> ChunkList:
+    if [name for name, _, _ in found.objects] == [_ITSELF]:
+        address, name = _above(address)
+        found = _Found(None, ((name, *found.objects[0][1:]),))
     objects = {name: Stored(name, size, version) for name, size, version in found.objects}
     if found.manifest is None:
         return _without_manifest(address, objects, options)
@@ -63,7 +77,7 @@ def objects_at(url: str, options: StoreOptions) -> tuple[Address, dict[str, tupl
       DataDirError, ManifestError, StoreError: as `list_stored`.
     """
     address = _address_of_chunks(url)
-    [found] = options.called([partial(_asked, address, options, remembers=False)])
+    [found] = options.called([partial(_asked, address, options, remembers=False, together=False)])
     objects = {name: Stored(name, size, version) for name, size, version in found.objects}
     if found.manifest is not None:
         return address, _by_chunk(objects), [MANIFEST_NAME]
@@ -81,26 +95,51 @@ def _address_of_chunks(url: str) -> Address:
     return address
 
 
-def _asked(address: Address, options: StoreOptions, *, remembers: bool = True) -> _Found:
+def _asked(address: Address, options: StoreOptions, *, remembers: bool = True, together: bool = True) -> _Found:
     store = open_store(address, storage_options=options.storage_options)
-    manifest = None
-    with contextlib.suppress(ObjectMissingError):
-        manifest = ask_again(partial(store.read, MANIFEST_NAME))
-    if address.scheme in _NO_LISTS:
+    asks: list[Callable[[], Any]] = [partial(_manifest_in, store)]
+    has_list = address.scheme not in _NO_LISTS
+    asks += [partial(ask_again, lambda: list(store.list()))] if has_list else []
+    manifest, *lists = options.called(asks) if together else [ask() for ask in asks]
+    if not has_list and manifest is not None:
         objects = _named_in(address, store, manifest, options)
+    elif not has_list:
+        objects = _itself(address, options)
+        if not objects:
+            what = f"has no {MANIFEST_NAME}, and nothing else lists what is there."
+            raise DataDirError(str(address), what, "Make it where the chunks lie: pyloader index DIR")
     else:
-        objects = [stored for stored in ask_again(lambda: list(store.list())) if _may_be_chunk(stored.name)]
+        objects = [stored for stored in lists[0] if _may_be_chunk(stored.name)]
+        objects = objects if lists[0] or manifest is not None else _itself(address, options)
     found = _Found(manifest, tuple(sorted((stored.name, stored.size, stored.version) for stored in objects)))
     if found.objects and remembers:
         _remember(address, found, options)
     return found
 
 
-def _named_in(address: Address, store: Store, manifest: bytes | None, options: StoreOptions) -> list[Stored]:
+def _manifest_in(store: Store) -> bytes | None:
+    try:
+        return ask_again(partial(store.read, MANIFEST_NAME))
+    except ObjectMissingError:
+        return None
+
+
+def _itself(address: Address, options: StoreOptions) -> list[Stored]:
+    """Return the object that an address names, where it names one whose name has a suffix: a page has none."""
+    above, name = _above(address)
+    if not suffix_of(name):
+        return []
+    stored = _headed(open_store(above, storage_options=options.storage_options), name)
+    return [] if stored is None else [Stored(_ITSELF, stored.size, stored.version)]
+
+
+def _above(address: Address) -> tuple[Address, str]:
+    above, name = address.parent()
+    return above, urllib.parse.unquote(name) if address.scheme in _NO_LISTS else name
+
+
+def _named_in(address: Address, store: Store, manifest: bytes, options: StoreOptions) -> list[Stored]:
     """Return the objects that a manifest names, where there is no other list."""
-    if manifest is None:
-        what = f"has no {MANIFEST_NAME}, and nothing else lists what is there."
-        raise DataDirError(str(address), what, "Make it where the chunks lie: pyloader index DIR")
     entries = parse_manifest(manifest, address.of(MANIFEST_NAME)).chunks
     _refuse_parts(address, entries)
     for entry in entries:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -57,7 +58,7 @@ def peek_chunks(
       make_reader: Called as `reader_for` is.
 
     Raises:
-      ChunkReadError: a chunk is damaged, or has more than 1 GiB on disk and was to be read whole.
+      ChunkReadError: a chunk is damaged, or has more than 1 GiB and was to be read whole, or fetched.
     """
     first = 0
     if chunks.counts is not None and chunks.counts.any():
@@ -66,6 +67,10 @@ def peek_chunks(
         largest = int(chunks.sizes.argmax())
         what = f"has {format_bytes(int(chunks.sizes[largest]))}, too much to be read whole."
         raise ChunkReadError(chunks.path(largest), what, "Find its parts first: pyloader index; or leave out --all")
+    if chunks.stored is not None and chunks.sizes[first] > _LARGEST_BYTES and not chunks.stored.is_here(first):
+        what = f"has {format_bytes(int(chunks.sizes[first]))}, too much to be fetched for a look."
+        where = chunks.path(first)
+        raise ChunkReadError(where, what, f"Split it: pyloader split {shlex.quote(where)} DIR")
     reader = make_reader(chunks.file(first), manifest=chunks.manifest)
     rows, share = _first_rows(chunks, first, reader)
     if read_all:

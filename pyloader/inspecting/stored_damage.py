@@ -21,7 +21,7 @@ __all__ = ["inspect_stored"]
 
 _NUM_FETCHES = 8
 _DIFFERS = "the checksum differs"
-_MAKE_ONE = "Make another where the chunks lie on a disk: pyloader index DIR --checksums"
+_MAKE_ONE = "Make one where the chunks lie on a disk: pyloader index DIR --checksums"
 
 
 def inspect_stored(

@@ -103,8 +103,8 @@ class Fetching(Step):
         with self._lock:
             self._ahead.setdefault(task.chunk, deque()).append(found)
             self._num_ahead += 1
-            at_once = self._num_first + self._num_ahead // self._num_first
-        self._widen(at_once)
+            wider = self._num_first + self._num_ahead // self._num_first
+        self._widen(wider)
         return task
 
     @contextlib.contextmanager
@@ -162,9 +162,7 @@ class Fetching(Step):
 
     def _widen(self, num_fetches: int) -> None:
         """Let so many chunks come at the same time, if that is more than before."""
-        wider = min(num_fetches, self._num_fetches)
-        if wider > self._budget.limit:
-            self._budget.widen(wider)
+        self._budget.widen(min(num_fetches, self._num_fetches))
 
     def _count_retry(self) -> None:
         with self._lock:

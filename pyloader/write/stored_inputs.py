@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import fnmatch
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from functools import partial
 
 from pyloader.errors import ObjectMissingError, SplitError
+from pyloader.files import store_scheme
 from pyloader.files.fetching import ask_again
-from pyloader.files.stores import Address, Stored, parse_address
+from pyloader.files.stores import Address, Stored, parse_address, printable
 from pyloader.write.input_files import InputFile, place_of, store_of
 
 __all__ = ["stored_inputs"]
 
 _PATTERN = re.compile(r"[*\[]")
 _WEB = ("http", "https")
+_WEB_NAMES = "On the web an address names one file, and lists none"
 _PASSED_OVER = (".", "_")  # how names begin that systems give to what is no data: _SUCCESS, .part-0.crc
 
 
@@ -33,6 +36,9 @@ def stored_inputs(url: str, column: str = "") -> list[InputFile]:
       SplitError: nothing is there, or a user, a password or a query stands in the address.
       StoreError: the store cannot be asked.
     """
+    if "?" in url and store_scheme(url).lower() not in _WEB:
+        what = "is followed by a ?, which begins a query, and stands for no letter of a name."
+        raise SplitError(printable(url), what, "In a pattern write * or [0-9]")
     address = parse_address(url)
     if address.user or address.query:
         what = "has a password or a signature in it, which would have to be written down for those who read it."
@@ -44,7 +50,9 @@ def stored_inputs(url: str, column: str = "") -> list[InputFile]:
 
 
 def _how(address: Address) -> str:
-    return "" if address.scheme in _WEB else f"Names that begin so are {address}*"
+    """Return what to do where nothing is found: a prefix may be the beginning of names, and no directory."""
+    is_prefix = not _PATTERN.search(address.path) and "." not in address.parent()[1]
+    return f"A pattern names all that begins so: {shlex.quote(f'{address}*')}" if is_prefix else ""
 
 
 def _named(address: Address) -> list[Stored]:
@@ -56,7 +64,7 @@ def _named(address: Address) -> list[Stored]:
             one = [_from_bucket(address.parent()[0], ask_again(partial(store.head, name)))]
         except ObjectMissingError as exc:
             if address.scheme in _WEB:
-                raise SplitError(str(address), exc.what, exc.hint) from exc
+                raise SplitError(str(address), exc.what, _WEB_NAMES) from exc
     if address.scheme in _WEB or any(stored.size for stored in one):
         return one
     start = len(address.path)

@@ -44,6 +44,22 @@ def test_peek_of_chunks_without_a_manifest_says_where_one_is_made(server, capsys
     assert not [line for line in lines if "split" in line]
 
 
+def test_peek_looks_at_one_object_and_says_how_it_is_split(server, capsys, tmp_path, monkeypatch):
+    server.put("corpus/dump.jsonl", b'{"n": 1}\n' * 50)
+    lines = typed(capsys, "peek", "s3://corpus/dump.jsonl")
+    assert lines[0].startswith("s3://corpus/dump.jsonl   50 samples") or "50 samples" in lines[1]
+    assert lines[-1] == "or split   pyloader split s3://corpus/dump.jsonl chunks/"
+    assert any('DataLoader(data_dir="s3://corpus/dump.jsonl"' in line for line in lines)
+    monkeypatch.chdir(tmp_path)
+    typed(capsys, *lines[-1].split()[3:])
+    with DataLoader(data_dir="s3://corpus/dump.jsonl", batch_size=50) as loader:
+        assert next(loader)["n"].tolist() == [1] * 50
+    monkeypatch.setattr("pyloader.inspecting.peeking._LARGEST_BYTES", 400)
+    server.put("corpus/dump.jsonl", b'{"n": 2}\n' * 50)  # another version, which is not here
+    (line,) = typed(capsys, "peek", "s3://corpus/dump.jsonl", code=2)
+    assert "too much to be fetched for a look. Split it: pyloader split s3://corpus/dump.jsonl DIR" in line
+
+
 def test_a_damaged_chunk_of_a_store_is_named_by_its_address(server, capsys):
     name = "corpus/web/chunk-00000.jsonl.zst"
     data = bytearray(server.objects[name].data.read_bytes())

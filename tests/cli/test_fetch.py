@@ -11,9 +11,9 @@ import pytest
 import pyloader
 from pyloader import DataLoader
 from pyloader.cli.main import main
-from pyloader.deliver import Budget, network_calls
 from pyloader.errors import CacheError, ChunkReadError, DataDirError
 from pyloader.files.cache import cache_directory, cache_entries, fetching
+from pyloader.run import filling
 
 URL = "s3://corpus/web"
 
@@ -91,16 +91,15 @@ def test_a_cache_that_holds_other_data_makes_room_and_keeps_all_of_this(server, 
 
 
 def test_a_fetch_that_was_stopped_goes_on(server, capsys, monkeypatch):
-    interrupted = []
+    interrupted, done = [], filling._Pass._done
 
-    class Interrupted(Budget):
-        def give_back(self, amount=1):
-            super().give_back(amount)
+    def done_and_interrupted(self, *args, **options):
+        done(self, *args, **options)
+        if not interrupted:  # when one chunk has come, in the thread that counts them
             interrupted.append(True)
-            if len(interrupted) == 2:  # when the list and one chunk have come, in the thread that counts them
-                raise KeyboardInterrupt
+            raise KeyboardInterrupt
 
-    monkeypatch.setattr(network_calls, "Budget", Interrupted)
+    monkeypatch.setattr(filling._Pass, "_done", done_and_interrupted)
     assert main(["fetch", URL]) == 130
     _, err = capsys.readouterr()
     assert "of 8 chunks are here, and the same again goes on" in err

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,11 @@ from ranks import write_counted
 from small_stores import gets, store_options, write_chunks_of
 from store_server import StoreServer
 
+from pyloader.deliver import called_at_once
 from pyloader.errors import DataDirError, FileError, ManifestError, StoreError
-from pyloader.files import StoreOptions, list_chunks
+from pyloader.files import FetchTerms, StoreOptions, list_chunks
 from pyloader.files.stored_listing import list_stored
+from pyloader.files.stores.remote import RemoteStore
 from pyloader.write import ChunkWriter
 
 
@@ -144,6 +148,43 @@ def test_http_without_a_manifest_is_an_error_that_says_to_make_one(server, optio
     assert f"{address} has no manifest.json, and nothing else lists what is there." in str(error)
     server.put("bucket/chunks/manifest.json", (directory / "manifest.json").read_bytes())  # which is the remedy
     assert len(list_stored(address, StoreOptions(cache_dir=options.cache_dir))) == 3
+
+
+def test_manifest_and_list_are_asked_for_at_the_same_time(server, options, tmp_path):
+    put_counted(server, tmp_path / "chunks")
+    met = threading.Barrier(2, timeout=10)
+    for method in ("GET", "LIST"):
+        server.add_fault("*", method=method, before=met.wait)
+    assert len(list_stored("s3://bucket/chunks", dataclasses.replace(options, called=called_at_once))) == 3
+
+
+def test_a_list_that_is_older_than_the_manifest_is_asked_for_again(server, options, tmp_path, monkeypatch):
+    put_counted(server, tmp_path / "chunks")
+    listed = RemoteStore.list
+    asked = []
+
+    def older_at_first(store):
+        asked.append(store)
+        return (stored for stored in listed(store) if len(asked) > 1 or "0001" not in stored.name)
+
+    monkeypatch.setattr(RemoteStore, "list", older_at_first)
+    assert len(list_stored("s3://bucket/chunks", options)) == 3
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("scheme", ["s3", "http"])
+def test_the_address_of_one_object_is_a_chunk(server, options, tmp_path, scheme):
+    server.put("bucket/some/a day.jsonl", b'{"x": 1}\n')
+    given = options if scheme == "s3" else StoreOptions(cache_dir=options.cache_dir)
+    url = "s3://bucket/some/a day.jsonl" if scheme == "s3" else f"{server.url}/bucket/some/a%20day.jsonl"
+    for _ in range(2):
+        found = list_stored(url, given)
+        assert (found.names, found.sizes.tolist(), found.manifest) == (("a day.jsonl",), [9], None)
+        assert str(found.root) == url.rpartition("/")[0]
+        with found.held(0, FetchTerms(wait=lambda seconds: False)) as path, open(path, "rb") as file:
+            assert file.read() == b'{"x": 1}\n'
+        found.stored.close()
+        given = dataclasses.replace(given, offline=True)
 
 
 def test_directories_of_columns_over_http_are_an_error(server, options, tmp_path):

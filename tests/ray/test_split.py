@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from store_server import StoreServer
 
 from pyloader.deliver.engines import Engine, opened_engine
 from pyloader.errors import EngineError, MissingDependencyError
@@ -101,6 +102,24 @@ def test_the_command_begins_ray_on_this_machine(dump: Path, tmp_path: Path) -> N
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     split(dump, tmp_path / "inline", engine="inline", shuffle=True)
+    assert chunks_of(tmp_path / "chunks") == chunks_of(tmp_path / "inline")
+
+
+def test_tasks_read_from_a_store_with_the_keys_of_their_own_environment(
+    dump: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray")
+    pytest.importorskip("obstore")
+    with StoreServer() as server:
+        server.put("dumps/dump.jsonl", dump)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        for name in ("AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "here")
+        words = [sys.executable, "-m", "pyloader", "split", "s3://dumps/*.jsonl", "chunks", "--engine", "ray", "-q"]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert len(server.requests) == 2 and server.requests["GET dumps/dump.jsonl"] > 4
+    split(dump, tmp_path / "inline", engine="inline")
     assert chunks_of(tmp_path / "chunks") == chunks_of(tmp_path / "inline")
 
 

@@ -157,7 +157,7 @@ def test_a_web_address_names_one_file_and_is_split(server: StoreServer) -> None:
     server.put("open/a day.jsonl", lines_of(0, 50))
     assert main(["split", f"{server.url}/open/a%20day.jsonl", "set", "-q"]) == 0
     assert main(["split", f"{server.url}/open/a%20day.jsonl", "set", "--append"]) == 0
-    with pytest.raises(SplitError, match=r"/open/none\.jsonl: does not exist"):
+    with pytest.raises(SplitError, match=r"/open/none\.jsonl: does not exist\. On the web an address names one file"):
         split(f"{server.url}/open/none.jsonl", "other")
 
 
@@ -250,8 +250,12 @@ def test_below_a_prefix_lies_what_is_data(server: StoreServer) -> None:
     found = [file.path for file in stored_inputs("s3://dumps/a/")]
     assert found == ["s3://dumps/a/1.jsonl", "s3://dumps/a/b/2.jsonl"]
     assert [file.path for file in stored_inputs("s3://dumps")] == [*found, "s3://dumps/ab.jsonl"]
-    with pytest.raises(SplitError, match=r"s3://dumps/c: there is no such object.*s3://dumps/c\*"):
+    with pytest.raises(SplitError, match=r"s3://dumps/c: there is no such object.*begins so: 's3://dumps/c\*'"):
         stored_inputs("s3://dumps/c")
+    with pytest.raises(SplitError, match=r"no such object, and nothing below it\.$"):
+        stored_inputs("s3://dumps/c.jsonl")
+    with pytest.raises(SplitError, match=r"s3://dumps/a/: is followed by a \?.* write \* or \[0-9\]"):
+        stored_inputs("s3://dumps/a/?.jsonl")
 
 
 PATTERNS = ("*", "a*/*.jsonl", "**/*.jsonl", "**", "a/**/*.gz", "a/[!1].jsonl", ".*", "a/.*", "x/**/x", "[[]1].*")
