@@ -38,11 +38,12 @@ def cut_tables(inputs: Inputs, unit_bytes: int, engine: Engine, *, max_ahead: in
     Raises:
       CallError: a file cannot be read.
     """
-    parts = {index: parts_to_scan(source, unit_bytes) for index, source in enumerate(inputs.sources)}
-    here, sources = os.getcwd(), list(inputs.sources)
+    sources = [_cut_at_lines(source) for source in inputs.sources]
+    parts = {index: parts_to_scan(source, unit_bytes) for index, source in enumerate(sources)}
+    here = os.getcwd()
     calls = [((index, part), (sources[index], part, here)) for index, of_table in parts.items() for part in of_table]
     if not calls:
-        return inputs
+        return replace(inputs, sources=tuple(sources))
     found: dict[tuple[int, Span], Scan] = {}
     with bar() as shown:
         for (index, part), scanned in as_finished(engine, scan, calls, max_ahead=max_ahead):
@@ -69,9 +70,8 @@ class Scan(NamedTuple):
 
 def parts_to_scan(source: Source, unit_bytes: int) -> list[Span]:
     """Return the parts of a table that are scanned; none where it is no table, or is one unit anyway."""
-    number = -(-source.num_bytes // unit_bytes)
-    dialect = _dialect(source)
-    if dialect is None or source.name == STANDARD_INPUT or packing_of(source.name) or number < 2:
+    dialect, number = _dialect(source), -(-source.num_bytes // unit_bytes)
+    if dialect is None or not dialect.character or number < 2:
         return []
     if not dialect.character.isascii() or not dialect.delimiter.isascii() or sys.version_info < (3, 11, 5):
         return []  # before that version, groups that are repeated for good are matched wrongly (gh-106052)
@@ -164,6 +164,15 @@ def _patterns(dialect: Dialect) -> _Patterns:
     )
 
 
+def _cut_at_lines(source: Source) -> Source:
+    """Return a table that can be cut before any line, where quotes mean nothing."""
+    dialect = _dialect(source)
+    return source if dialect is None or dialect.character else replace(source, length=source.num_bytes)
+
+
 def _dialect(source: Source) -> Dialect | None:
+    """Return the dialect of a table that is read from any place on; None of all else."""
+    if source.name == STANDARD_INPUT or packing_of(source.name):
+        return None
     found: Dialect | None = getattr(source.blocks, "keywords", {}).get("dialect")
     return found

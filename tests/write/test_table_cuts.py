@@ -14,11 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pyloader.deliver.engines import opened_engine
 from pyloader.errors import SplitError
 from pyloader.read.dialect import Dialect
 from pyloader.write import split, units
 from pyloader.write.blocks import Source, Span
-from pyloader.write.table_cuts import cut_at_rows, parts_to_scan, scan
+from pyloader.write.inputs import Inputs
+from pyloader.write.table_cuts import cut_at_rows, cut_tables, parts_to_scan, scan
 from pyloader.write.tables import blocks_of_fields
 
 QUOTED = st.lists(st.sampled_from(["a", "|", "\n", '""', "\r\n", "é"]), max_size=9).map(
@@ -104,13 +106,27 @@ def test_a_large_table_has_many_units_and_the_same_chunks_on_every_engine(
 ) -> None:
     make_table(tmp_path / "dump.csv")
     found = []
-    for engine, workers in (("inline", 1), ("thread", 3), ("process", 2)):
+    for engine, workers in (("inline", 1), ("thread", 3), ("process", 2))[: 2 + shuffle]:
         output = tmp_path / engine
         split(tmp_path / "dump.csv", output, engine=engine, workers=workers, shuffle=shuffle)
         found.append({name: data for name, data in tree(output).items() if name.endswith(".zst")})
         assert (ids(output) == list(range(900))) == (not shuffle)
         assert sorted(ids(output)) == list(range(900))
-    assert found[0] == found[1] == found[2]
+    assert all(chunks == found[0] for chunks in found)
+
+
+def test_a_table_without_quotes_is_cut_before_any_line(tmp_path: Path, small_units: None) -> None:
+    rows = "".join(f'{index},"{index}\n' for index in range(900))
+    (tmp_path / "dump.csv").write_text(f"id,text\n{rows}")
+    split(tmp_path / "dump.csv", tmp_path / "chunks", quote="none", shuffle=True, workers=2)
+    assert sorted(ids(tmp_path / "chunks")) == list(range(900))
+    dialect = Dialect(",", quote="none")
+    path = str(tmp_path / "dump.csv")
+    size = Path(path).stat().st_size
+    source = Source(path, size, partial(partial(blocks_of_fields, dialect=dialect), path), size)
+    with opened_engine("inline", 1) as opened:  # and nothing is scanned
+        (cut,) = cut_tables(Inputs("csv", (source,)), 1000, opened, max_ahead=1, bar=lambda: None).sources
+    assert len(units.plan_units([cut], 1000)) == 8
 
 
 def test_a_bad_row_of_a_later_unit_is_named_by_its_line_in_the_file(tmp_path: Path, small_units: None) -> None:
