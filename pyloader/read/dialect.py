@@ -9,7 +9,7 @@ import itertools
 import re
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,7 +89,11 @@ class Dialect:
 
 
 def rows_of(
-    path: str, texts: Iterable[str], dialect: Dialect, *, error: type[FileError] = ChunkReadError
+    path: str,
+    texts: Iterable[str],
+    dialect: Dialect,
+    *,
+    error: Callable[[str, str, str, int], FileError] = ChunkReadError,
 ) -> Iterator[tuple[list[int], list[list[str]]]]:
     """Return the rows that are not blank, some at a time, with the line that each begins in; first the first one alone.
 
@@ -97,7 +101,7 @@ def rows_of(
       path: Named in errors.
       texts: All of a file, in stretches of whole lines; about one has the rows that come at a time.
       dialect: How it is read.
-      error: What is raised.
+      error: Makes what is raised, of the file, what is wrong, what helps, and the line.
 
     Raises:
       FileError: a quote is not closed, or closes within a field; unless the dialect's quote was given, also: it takes
@@ -113,7 +117,7 @@ class _RowIsOpenError(Exception):
 class _Rows:
     """The rows, and where the one that is being read began."""
 
-    def __init__(self, path: str, dialect: Dialect, error: type[FileError]) -> None:
+    def __init__(self, path: str, dialect: Dialect, error: Callable[[str, str, str, int], FileError]) -> None:
         self._path, self._dialect, self._error = path, dialect, error
         self._max_lines = MAX_ROW_LINES if dialect.quote is None else sys.maxsize
         self._num_delimiters = 0  # in the first row
@@ -193,7 +197,8 @@ class _Rows:
         hint = f"A quote is not closed. {_QUOTES_OFF}"
         if "expected after" in what:
             hint = f"A quote inside of a field is written twice. {_QUOTES_OFF}"
-            what += f" in line {line:,}, where the quote ends that opens here" if line != opened else ""
+            if after := line - opened:
+                what += f" {after:,} line{'s' * (after > 1)} further on, where the quote ends that opens here"
         return self._error(self._path, f"is not well-formed ({what}).", hint, opened)
 
     def _line_of_open_quote(self) -> int:

@@ -32,7 +32,7 @@ class Lines:
         if unit.first_line:
             return unit.first_line - 1
         source, span = unit.spans[0]
-        return lines_before(source.opens, span.start) if self._inputs.format in ("jsonl", "text") else 0
+        return lines_before(source.opens, span.start) if self._inputs.format in ("jsonl", "text", "csv", "tsv") else 0
 
     def located(self, unit: Unit, exc: SplitError) -> SplitError:
         """Return the error of a unit with the line in the file."""
@@ -58,5 +58,6 @@ class Lines:
             elif index != following:
                 number = self.before(units[index])
             rows += [msgspec.structs.replace(row, line=row.line + number) for row in receipt.bad]
-            number, following = number + receipt.num_lines, index + 1
+            # Of tables the lines are not counted while they are read.
+            number, following = number + receipt.num_lines, index + 1 if receipt.num_lines else -1
         return rows

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -42,14 +43,13 @@ from pyloader.write.removing import output_directory
 from pyloader.write.request import Request
 from pyloader.write.sizes import ChunkSizes
 from pyloader.write.storing import Storing, ToStore
+from pyloader.write.table_cuts import cut_tables
 from pyloader.write.tasks import read_through, scatter, scatter_again, write
 from pyloader.write.unique import Dropped
-from pyloader.write.units import Unit, bytes_of_unit, plan_units
+from pyloader.write.units import Unit, bytes_of_unit, plan_units, slowest
 from pyloader.write.work import Work, forget_work, packed, run_task
 
 __all__ = ["Run"]
-
-_SLOW_SECONDS = 10
 
 
 class Run:
@@ -89,19 +89,18 @@ class Run:
         self._engine, self._num_workers, self._sends = engine, num_workers, sends
         self._root, self._storing = request.root, Storing(request, job, terms)
         self._unit_bytes = bytes_of_unit(inputs.raw_bytes, request.sizes.bytes_in(inputs.raw_bytes))
-        self._lines = Lines(inputs, self._unit_bytes)
         self._fans = fan_outs(inputs.raw_bytes) if request.shuffle else ()
         self._num_passes = 1 + max(1, len(self._fans))
         self._num_planned: int | None = None
         self._streams: dict[str, str] = {}  # cut into pieces while they were read -> their digests
         self._keys = KeyPass(request, job, terms)
-        self._files_of_no_unit = [] if known is None else files_of_no_unit(inputs, request.columns)
 
     def run(self) -> int:
         """Split, or go on; return how many chunks were written."""
         found = self._job.chunk_files()
         try:
             try:
+                self._begin()
                 receipts = self._scattered()
                 tasks = self._gathered(receipts)
                 finish = Finish(
@@ -138,6 +137,16 @@ class Run:
         finally:
             forget_work()
         return len({file for _, _, file in names} - found)
+
+    def _begin(self) -> None:
+        """Find out where large tables can be cut; then the units are known, and their lines can be counted."""
+        bar = partial(self._bar, "find rows", sum(source.num_bytes for source in self._inputs.sources), "B", 0)
+        try:
+            self._inputs = cut_tables(self._inputs, self._unit_bytes, self._engine, max_ahead=self._max_ahead, bar=bar)
+        except CallError as exc:
+            self._raise(None, exc.error)
+        self._lines = Lines(self._inputs, self._unit_bytes)
+        self._files_of_no_unit = [] if self._known is None else files_of_no_unit(self._inputs, self._request.columns)
 
     def _scattered(self) -> list[UnitReceipt]:
         """Read the dump; return what came of each unit, in order, when `self._learnt` is what all of them say."""
@@ -226,7 +235,7 @@ class Run:
                     self._forget_piece(unit)
                     num_rows += sum(receipt.num_rows.values())
                     del begun_at[unit.name]
-                    bar.set_postfix_str(f"{num_rows:,} samples{_slowest(begun_at)}", refresh=False)
+                    bar.set_postfix_str(f"{num_rows:,} samples{slowest(begun_at)}", refresh=False)
                     bar.update(unit.num_bytes)
                     if receipt.bad:
                         self._check_bad_rows()
@@ -336,10 +345,8 @@ class Run:
         for output, kept in self._terms.kept.items():
             if kept and output in self._request.outputs:
                 before = read_manifest(self._root / output / MANIFEST_NAME)
-                names_only = begun.layout.form_name not in (
-                    "array",
-                    "ragged",
-                )  # else the first rows have decided it all
+                # Of arrays the first rows have decided it all.
+                names_only = begun.layout.form_name not in ("array", "ragged")
                 check_same_columns(self._root / output, before, columns, chunks, names_only=names_only)
 
     def _raise(self, unit: Unit | ToStore | str | None, error: BaseException) -> NoReturn:
@@ -378,13 +385,6 @@ class Run:
 
     def _bar(self, what: str, total: int | None, unit: str, initial: int) -> Any:
         return progress_bar(what, total=total, unit=unit, initial=initial, hidden=not self._show)
-
-
-def _slowest(begun_at: Mapping[str, tuple[Unit, float]]) -> str:
-    """Return which of the units at work takes longest, where that is worth to be seen."""
-    unit, since = next(iter(begun_at.values()), (None, 0.0))
-    seconds = time.monotonic() - since
-    return f", slowest {Path(unit.spans[0][0].name).name} {seconds:.0f} s" if unit and seconds >= _SLOW_SECONDS else ""
 
 
 class _OtherStreamError(Exception):

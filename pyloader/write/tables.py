@@ -32,8 +32,8 @@ def blocks_of_fields(
 ) -> Generator[Block, None, None]:
     """Yield the blocks of a delimited file with a header line; every value is text, exactly as it is written.
 
-    A newline within quotes is none of a row, and whether it is within them only the beginning of the file tells: the
-    span is the whole file.
+    A newline within quotes is none of a row, and whether it is within them only the beginning of the file tells: a span
+    begins where a row does (`pyloader.write.table_cuts`).
     Two columns of one name are an error, unless the name is not one of `columns`, those that are kept.
     `digest` takes every byte that is read.
     """
@@ -49,18 +49,27 @@ def blocks_of_fields(
             except ChunkReadError as exc:
                 raise SplitError(name, exc.what, exc.hint, exc.line) from exc
 
-    assert span == WHOLE
+    def refusal(path: str, what: str, hint: str, line: int) -> SplitError:
+        return SplitError(path, what, hint, line - len(before))
+
+    before: list[str] = []  # lines in front of those of the span
+    if span.start:
+        with closing(blocks_of_lines(name, WHOLE, path=path, block_bytes=_TEXT_BYTES)) as blocks:
+            header = next(rows_of(name, texts(blocks), dialect, error=SplitError))[1][0]
+        before = [dialect.delimiter.join("x" * len(header)) + "\n"]  # as many fields as the header's rows have
     lines_of_file = blocks_of_lines(name, span, path=path, block_bytes=_TEXT_BYTES, form="csv", digest=digest)
     with closing(lines_of_file) as blocks:
-        batches = rows_of(name, texts(blocks), dialect, error=SplitError)
+        batches = rows_of(name, itertools.chain(before, texts(blocks)), dialect, error=refusal)
         lines, first = next(batches)
-        header = first[0] if first else []
-        _check_header(name, lines[0] if lines else 1, header, dialect, columns)
+        if not before:
+            header = first[0] if first else []
+            _check_header(name, lines[0] if lines else 1, header, dialect, columns)
         held: list[list[str]] = []
         numbers: list[int] = []
         bad: list[SplitError] = []
         size = 0
-        for lines, rows in batches:
+        for begins, rows in batches:
+            lines = [begin - len(before) for begin in begins]
             size += sum(map(len, itertools.chain.from_iterable(rows)))
             if any(map(len(header).__ne__, map(len, rows))):
                 bad += [_bad_row(name, *both, header) for both in _numbered(lines, rows) if len(both[1]) != len(header)]

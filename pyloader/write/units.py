@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pyloader.write.blocks import WHOLE, Source, Span
 
-__all__ = ["Unit", "bytes_of_unit", "plan_units"]
+__all__ = ["Unit", "bytes_of_unit", "plan_units", "slowest"]
 
 MAX_UNIT_BYTES = 2**30
 MIN_UNIT_BYTES = 2**18  # what a file is, is seen in its first unit; and a task costs about a millisecond
 _UNITS = 64
+_SLOW_SECONDS = 10
 _STREAM = Span(-1)  # what is cut into pieces while it is read
 
 
@@ -81,6 +84,13 @@ def plan_units(sources: Sequence[Source], unit_bytes: int) -> list[Unit]:
             run = []
     units += [tuple(run)] if run else []
     return [Unit(index, spans, first_line=0 if spans[0][1].start else 1) for index, spans in enumerate(units)]
+
+
+def slowest(begun_at: Mapping[str, tuple[Unit, float]]) -> str:
+    """Return which of the units at work takes longest, where that is worth to be seen."""
+    unit, since = next(iter(begun_at.values()), (None, 0.0))
+    seconds = time.monotonic() - since
+    return f", slowest {Path(unit.spans[0][0].name).name} {seconds:.0f} s" if unit and seconds >= _SLOW_SECONDS else ""
 
 
 def _parts(source: Source, unit_bytes: int) -> Iterator[Span]:

@@ -23,7 +23,7 @@ from pyloader.dataset import Dataset
 from pyloader.errors import BatchEncodeError
 from pyloader.files import list_chunks
 from pyloader.machine import bars
-from pyloader.write import FORMATS, rows, runner, split
+from pyloader.write import FORMATS, rows, split, units
 
 
 class Lengths(Dataset):
@@ -329,7 +329,7 @@ def test_the_bar_names_the_unit_that_takes_longest(
     dump: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], small_steps: Any
 ) -> None:
     small_steps()
-    monkeypatch.setattr(runner, "_SLOW_SECONDS", 0)
+    monkeypatch.setattr(units, "_SLOW_SECONDS", 0)
     monkeypatch.setattr(bars, "LINE_SECONDS", 0.0)
     split(dump, tmp_path / "chunks", workers=2, progress=True)
     assert re.search(r"samples, slowest dump\.jsonl \d+ s", capsys.readouterr().err)
