@@ -15,6 +15,7 @@ from pyloader import ChunkWriter, Dataset, NumpyReader, Ragged, compact, split
 from pyloader.columns import concatenate_columns
 from pyloader.errors import OutputDirError, SplitError
 from pyloader.files import checksum_of, read_manifest
+from pyloader.write.input_files import input_file
 from pyloader.write.layout import Layout
 from pyloader.write.ragged_files import RaggedFile, ragged_windows
 from pyloader.write.ragged_form import joint_dtype
@@ -312,7 +313,8 @@ def test_windows_of_several_files_are_the_rows_in_order(tmp_path_factory, length
         column = Ragged(np.arange(sum(each)) + 100 * number, np.cumsum([0, *each]))
         np.save(place / f"{number}.values.npy", column.values)
         np.save(place / f"{number}.offsets.npy", column.offsets)
-        files.append(RaggedFile(str(place / f"{number}.values.npy"), str(place / f"{number}.offsets.npy")))
+        parts = (input_file(str(place / f"{number}.{part}.npy")) for part in ("values", "offsets"))
+        files.append(RaggedFile(*parts))
         rows += column.to_list()
     start, window = data.draw(st.integers(0, len(rows))), data.draw(st.integers(1, 7))
     windows = [each.to_list() for each in ragged_windows(files, start, window)]

@@ -176,7 +176,7 @@ def test_after_a_kill_another_machine_ends_it_and_what_is_here_counts_no_more(se
 def stop(server: StoreServer, options: dict[str, Any], dump: str = "dump.jsonl", **more: Any) -> None:
     """Split until the store lets nothing more in."""
     fault = server.add_fault(f"{PLACE}/chunk-*", method="PUT", status=403, after=2, times=None)
-    with pytest.raises(StoreError, match="was refused: the server answered 403"):
+    with pytest.raises(SplitError, match="was refused: the server answered 403"):
         split(dump, ADDRESS, **{**options, **more})
     server.faults.remove(fault)
 

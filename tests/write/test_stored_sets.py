@@ -15,7 +15,7 @@ from store_server import StoreServer
 from store_writers import check_visible_sets, objects_below, put_aside, split_options, without_places
 
 from pyloader import ChunkWriter, compact
-from pyloader.errors import OutputDirError, SplitError, StoreError
+from pyloader.errors import OutputDirError, SplitError
 from pyloader.files.stores import open_store
 from pyloader.write import split
 
@@ -79,7 +79,7 @@ def test_a_nightly_glob_takes_what_is_new_from_any_directory(server, at_store, m
 def test_an_append_that_was_stopped_is_gone_on_with_and_what_is_there_stays_readable(server, at_store):
     split("day0.jsonl", ADDRESS, **at_store)
     fault = server.add_fault("*/chunk-v*", method="PUT", status=403, after=1, times=None)
-    with pytest.raises(StoreError):
+    with pytest.raises(SplitError, match="was refused: the server answered 403"):
         split("day1.jsonl", ADDRESS, **at_store, append=True)
     assert check_visible_sets(server, PLACE) == 50
     server.faults.remove(fault)
