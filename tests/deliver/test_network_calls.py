@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import threading
 import time
 from contextlib import closing
 
 import pytest
+from watching import ctrl_c_after
 
 from pyloader.deliver import Pauses, StepsClosed, at_once, called_at_once
 
@@ -58,14 +57,9 @@ def test_ctrl_c_is_heard_while_a_server_is_silent(caplog: pytest.LogCaptureFixtu
         silent.wait(30)
         return item
 
-    def interrupt() -> None:
-        begun.wait(10)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=interrupt).start()
     before = time.monotonic()
     try:
-        with caplog.at_level(logging.WARNING), pytest.raises(KeyboardInterrupt):
+        with caplog.at_level(logging.WARNING), pytest.raises(KeyboardInterrupt), ctrl_c_after(begun):
             list(at_once(call, [1], num_threads=1, name="test"))
         assert time.monotonic() - before < 5
         assert "still running, and left behind" in caplog.text

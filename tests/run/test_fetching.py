@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import pickle
-import signal
 import threading
 import time
 import traceback
@@ -15,7 +13,7 @@ from numbered import NumberedReader, ids_of, loader_of
 from ranks import global_batches, rank_loaders, through_json, write_counted
 from small_stores import FORMS, from_store, gets, same_batches, write_chunks_of
 from store_server import StoreServer
-from watching import error_in_forked_child, until_error
+from watching import ctrl_c_after, error_in_forked_child, until_error
 
 from pyloader import DataLoader
 from pyloader.errors import ChunkReadError, ForkError
@@ -271,17 +269,11 @@ class TestEnds:
     @pytest.mark.parametrize("making", [True, False])
     def test_ctrl_c_is_heard_while_a_server_is_silent_without_threads_too(self, server, counted, tmp_path, making):
         asked, go_on = threading.Event(), threading.Event()
-
-        def interrupt() -> None:
-            asked.wait(10)
-            os.kill(os.getpid(), signal.SIGINT)
-
         place = from_store(server, tmp_path / "cache")
         loader = None if making else _numbered(**place, num_workers=0)
         server.add_fault("bucket/chunks/*", method="GET", before=lambda: (asked.set(), go_on.wait(20)), times=None)
-        threading.Thread(target=interrupt).start()
         begun = time.monotonic()
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt), ctrl_c_after(asked):
             next(loader or _numbered(**place, num_workers=0))
         assert time.monotonic() - begun < 5
         go_on.set()

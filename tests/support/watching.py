@@ -1,9 +1,13 @@
-"""What comes of a loader until it fails, or in a forked child."""
+"""What comes of a loader until it fails, is interrupted, or in a forked child."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -33,3 +37,34 @@ def error_in_forked_child(use: Callable[[], Any], kind: type[Exception]) -> str:
         text = answer.read()
     assert os.waitpid(child, 0)[1] == 0
     return text
+
+
+@contextmanager
+def ctrl_c_after(event: threading.Event) -> Iterator[None]:
+    """Press Ctrl-C when an event has happened, again and again until it is heard: once.
+
+    A signal that comes just before the main thread begins to wait for a lock is only seen when that wait ends.
+    """
+    heard = threading.Event()
+
+    def hear(_number: int, _frame: FrameType | None) -> None:
+        if not heard.is_set():
+            heard.set()
+            raise KeyboardInterrupt
+
+    def press() -> None:
+        event.wait(10)
+        while not heard.is_set():
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            heard.wait(0.2)
+
+    before = signal.signal(signal.SIGINT, hear)
+    presses = threading.Thread(target=press)
+    presses.start()
+    try:
+        yield
+    finally:
+        heard.set()
+        event.set()
+        presses.join()
+        signal.signal(signal.SIGINT, before)
