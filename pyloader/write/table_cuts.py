@@ -16,9 +16,9 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from pyloader.deliver.engines import Engine, as_finished
-from pyloader.files import packing_of
+from pyloader.files import packing_of, store_scheme
 from pyloader.read.dialect import Dialect
-from pyloader.write.blocks import STANDARD_INPUT, Source, Span
+from pyloader.write.blocks import STANDARD_INPUT, Source, Span, opened
 from pyloader.write.inputs import Inputs
 from pyloader.write.line_files import blocks_of_lines
 
@@ -90,10 +90,9 @@ def scan(source: Source, part: Span, working_dir: str) -> Scan:
     Raises:
       SplitError: it cannot be read.
     """
-    path = os.path.join(working_dir, source.name)
-    with open(path, "rb") as file:
-        file.seek(part.start)
-        position = part.start + (len(file.readline()) if part.start else 0)
+    path = source.name if store_scheme(source.name) else os.path.join(working_dir, source.name)
+    with opened(path, part.start) as stream:
+        position = part.start + (len(stream.readline()) if part.start else 0)
     starts: list[int | None] = [position, None]
     ends = [False, True]
     dialect = _dialect(source)
