@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import signal
+import select
 import sys
 import time
 from pathlib import Path
@@ -108,10 +108,8 @@ def _follow(directory: Path) -> None:
         except (PyLoaderError, OSError) as exc:  # the logs have gone: they may come again
             return str(exc)
 
-    with (
-        contextlib.suppress(KeyboardInterrupt),
-        live.Live(get_renderable=lambda: text.Text(shown()), refresh_per_second=1, screen=True),
-    ):
+    with contextlib.suppress(KeyboardInterrupt), live.Live(auto_refresh=False, screen=True) as followed:
         while True:
-            signal.pause()
+            followed.update(text.Text(shown()), refresh=True)
+            select.select([], [], [], 1.0)  # a pause that Ctrl-C ends, also one that comes just before it begins
     print(shown())
