@@ -265,7 +265,9 @@ def read_footer(path: str, error: type[FileError] = ChunkReadError, *, wanted_by
     with open(path, "rb") as file:  # so that a file that is missing or forbidden is an OSError, as everywhere
         try:
             return parquet.read_metadata(file)
-        except pyarrow.ArrowException as exc:
+        except (pyarrow.ArrowException, OSError) as exc:
+            if getattr(exc, "errno", None) is not None:
+                raise  # the disk's: pyarrow's own have no number
             raise damaged(path, exc, error) from exc
 
 

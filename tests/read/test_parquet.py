@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -141,3 +142,14 @@ def test_text_that_is_not_utf8_is_an_error(tmp_path):
     write(pa.table({"text": text}), tmp_path / "a.parquet")
     with pytest.raises(ChunkReadError, match=r"a\.parquet: holds text that is not UTF-8: b'caf\\xe9'\. Write that"):
         ParquetReader().read_file(str(tmp_path / "a.parquet"))
+
+
+def test_a_footer_that_pyarrow_cannot_take_apart_is_damage_and_no_error_of_the_disk(tmp_path):
+    path = Path(write(pa.table({"a": range(10)}), tmp_path / "chunk.parquet"))
+    content = bytearray(path.read_bytes())
+    footer = int.from_bytes(content[-8:-4], "little")
+    content[-8 - footer : -8] = b"\xff" * footer
+    path.write_bytes(content)
+    for find in (ParquetReader().read_file, lambda path: ParquetReader().find_parts(path, chunk_bytes=100)):
+        with pytest.raises(ChunkReadError, match="is damaged, or no Parquet file"):
+            find(str(path))
