@@ -151,5 +151,5 @@ def test_a_footer_that_pyarrow_cannot_take_apart_is_damage_and_no_error_of_the_d
     content[-8 - footer : -8] = b"\xff" * footer
     path.write_bytes(content)
     for find in (ParquetReader().read_file, lambda path: ParquetReader().find_parts(path, chunk_bytes=100)):
-        with pytest.raises(ChunkReadError, match="is damaged, or no Parquet file"):
+        with pytest.raises(ChunkReadError, match=r"is damaged, or .*thrift"):
             find(str(path))

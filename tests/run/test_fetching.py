@@ -19,6 +19,7 @@ from pyloader import DataLoader
 from pyloader.errors import ChunkReadError, ForkError
 from pyloader.files.cache import cache_directory
 from pyloader.files.cache.plans import live_plans
+from pyloader.run import fetching
 from pyloader.testing.open_resources import loader_threads
 from pyloader.write import ChunkWriter
 
@@ -313,8 +314,9 @@ def test_what_is_secret_is_nowhere(server, counted, tmp_path, caplog, scheme):
     assert not [text for text in shown if SECRET in text]
 
 
-def test_until_the_first_segments_chunks_are_here_no_others_share_the_network(server, counted, tmp_path):
-    in_flight, fourth = threading.Barrier(3, timeout=20), threading.Event()
+def test_until_the_first_segments_chunks_are_here_no_others_share_the_network(server, counted, tmp_path, monkeypatch):
+    monkeypatch.setattr(fetching, "_FIRST_SECONDS", 1000)  # this machine may be busy
+    in_flight, looked, fourth = threading.Barrier(3, timeout=20), threading.Barrier(3, timeout=20), threading.Event()
     begun: list[int] = []
 
     def wait_for_the_others() -> None:
@@ -324,6 +326,7 @@ def test_until_the_first_segments_chunks_are_here_no_others_share_the_network(se
         else:
             in_flight.wait()
             came.append(fourth.wait(0.2))
+            looked.wait()  # none of the three is here before all have looked
 
     came: list[bool] = []
     server.add_fault("bucket/chunks/chunk*", method="GET", before=wait_for_the_others, times=None)
