@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -110,8 +111,10 @@ def test_tasks_read_from_a_store_with_the_keys_of_their_own_environment(
 ) -> None:
     pytest.importorskip("ray")
     pytest.importorskip("obstore")
-    with StoreServer() as server:
+    # A Ray of its own: the workers of one that runs already have the environment of its start.
+    with StoreServer() as server, tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as directory:
         server.put("dumps/dump.jsonl", dump)
+        monkeypatch.setenv("RAY_TMPDIR", directory)
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
         for name in ("AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             monkeypatch.setenv(name, "here")
