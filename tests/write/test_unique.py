@@ -173,6 +173,7 @@ def test_every_engine_writes_the_same_bytes(options: Any, tmp_path: Path, tree: 
         expected = tree(tmp_path / "chunks")
 
 
+@pytest.mark.timeout(600)  # every kill, where all are asked for
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "options", drawn([{"chunk_bytes": 2000}, {"shuffle": True, "holdout": {"val": 0.2}}], 1), ids=str
