@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import select
+import signal
 import sys
 import time
 from pathlib import Path
@@ -108,8 +108,14 @@ def _follow(directory: Path) -> None:
         except (PyLoaderError, OSError) as exc:  # the logs have gone: they may come again
             return str(exc)
 
-    with contextlib.suppress(KeyboardInterrupt), live.Live(auto_refresh=False, screen=True) as followed:
-        while True:
-            followed.update(text.Text(shown()), refresh=True)
-            select.select([], [], [], 1.0)  # a pause that Ctrl-C ends, also one that comes just before it begins
+    # Ctrl-C only says that it came: raised at any line of what draws, it may be swallowed there.
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        with live.Live(auto_refresh=False, screen=True) as followed:
+            while not pressed:
+                followed.update(text.Text(shown()), refresh=True)
+                select.select([], [], [], 1.0)
+    finally:
+        signal.signal(signal.SIGINT, before)
     print(shown())

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -92,3 +98,23 @@ def test_a_directory_without_logs_says_how_they_are_written(tmp_path, capsys, ma
         where.mkdir()
     assert main(["watch", str(where)]) == 2
     assert "holds no logs of a run. Have them written: DataLoader(..., log_dir='run1')" in capsys.readouterr().err
+
+
+def test_on_a_terminal_it_follows_the_run_until_ctrl_c_and_the_last_screen_stays(tmp_path):
+    pytest.importorskip("rich")
+    two_ranks(tmp_path)
+    ours, its = pty.openpty()
+    command = [sys.executable, "-m", "pyloader", "watch", str(tmp_path)]
+    process = subprocess.Popen(command, stdin=its, stdout=its, stderr=its, start_new_session=True)
+    os.close(its)
+    written = b""
+    with open(ours, "rb", buffering=0) as terminal:
+        while b"samples/s" not in written.partition(b"rank 1")[2]:
+            written += terminal.read(4096)
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(OSError):  # how Linux says that the other end is closed
+            while block := terminal.read(4096):
+                written += block
+    assert process.wait(30) == 0
+    assert b"\x1b[?1049h" in written  # a screen of its own
+    assert b"node-2" in written.rpartition(b"\x1b[?1049l")[2]  # and what is printed after it
