@@ -14,6 +14,8 @@ from tqdm import tqdm
 from pyloader.testing.open_resources import belongings, left_since
 
 tqdm.monitor_interval = 0  # otherwise the first bar starts a thread that stays
+SOURCES: dict[object, int] = {"parts": 10, "ragged": 12, "stored": 4}  # one in so many of the laws' tests over them
+
 settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
@@ -26,17 +28,24 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep a share of the laws' tests over some sources, drawn anew in each run, unless all are asked for."""
+    """Keep a share of what takes long, drawn anew in each run, unless all is asked for.
 
-    def source_of(item: pytest.Item) -> object:
-        callspec = getattr(item, "callspec", None)
-        return None if callspec is None else callspec.params.get("source")
-
+    That is a third of each slow test's cases, and of the laws' tests over some sources.
+    """
+    shared: dict[tuple[object, ...], list[pytest.Item]] = {}
+    for item in items:
+        if not isinstance(item, pytest.Function) or (callspec := getattr(item, "callspec", None)) is None:
+            continue
+        source = callspec.params.get("source")
+        if source in SOURCES:
+            shared.setdefault((source,), []).append(item)
+        elif item.get_closest_marker("slow") is not None:
+            shared.setdefault((item.path, item.parent, item.originalname), []).append(item)
     left_out: set[int] = set()
-    for source, one_in in (("parts", 10), ("ragged", 12), ("stored", 4)):
-        over_it = [item for item in items if source_of(item) == source]
-        kept = drawn(over_it, -(-len(over_it) // one_in)) if len(over_it) > 4 else over_it
-        left_out |= {id(item) for item in over_it} - {id(item) for item in kept}
+    for (source, *_), cases in shared.items():
+        one_in = SOURCES.get(source, 3)
+        kept = drawn(cases, -(-len(cases) // one_in)) if source not in SOURCES or len(cases) > 4 else cases
+        left_out |= {id(item) for item in cases} - {id(item) for item in kept}
     config.hook.pytest_deselected(items=[item for item in items if id(item) in left_out])
     items[:] = [item for item in items if id(item) not in left_out]
 

@@ -36,6 +36,7 @@ def test_every_package_is_in_the_architecture():
     assert not [package for package in packages if f"`{package}/" not in text]
 
 
+@pytest.mark.slow
 def test_every_python_block_of_the_docs_runs(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     for table in ("_CLASSES", "_NAMES"):  # what a block registers is forgotten afterwards

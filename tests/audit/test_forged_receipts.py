@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numbered import NumberedReader
@@ -36,6 +37,7 @@ def forged(draw, receipt):
     )
 
 
+@pytest.mark.slow
 def test_an_audit_answers_or_says_what_is_wrong_with_a_receipt(tmp_path, capsys):
     chunks = write_counted(tmp_path / "chunks", [12, 0, 5, 1, 20])
     options = {"batch_size": 4, "num_epochs": 2, "shuffle": True, "world": None, "num_workers": 0}

@@ -229,6 +229,7 @@ def test_a_damaged_line_is_named_by_its_place_in_the_file_and_may_be_left_out(ca
     assert ":121: " in reason
 
 
+@pytest.mark.slow
 def test_peek_bench_and_locate_work_on_parts(capsys, tmp_path):
     path = numbered_lines(tmp_path / "big.jsonl")
     command(capsys, "index", path, "--chunk-samples", "50")
@@ -259,6 +260,7 @@ def test_the_checks_of_a_loader_hold_over_parts(capsys, tmp_path):
         check(make_loader)
 
 
+@pytest.mark.slow
 def test_parts_of_a_table_in_processes(capsys, tmp_path):
     path = tmp_path / "big.parquet"
     pq.write_table(pa.table({"n": range(200)}), path, row_group_size=20)

@@ -160,6 +160,7 @@ def test_help_loads_nothing_but_the_frame():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
 
 
+@pytest.mark.slow
 def test_the_module_is_the_command(tmp_path):
     nowhere = str(tmp_path / "nowhere")
     ran = subprocess.run([sys.executable, "-m", "pyloader", "peek", nowhere], capture_output=True, text=True)
@@ -167,6 +168,7 @@ def test_the_module_is_the_command(tmp_path):
     assert ran.stderr == f"pyloader peek: error: {nowhere} does not exist.\n"
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_leaves_no_complaint(tmp_path):
     (tmp_path / "a.txt").write_text("one\ntwo\n")
     reading, writing = os.pipe()

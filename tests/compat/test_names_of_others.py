@@ -14,6 +14,7 @@ assert door.{name}.__module__.startswith("pyloader.compat.")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("door", "name"),
     [("pyloader.indexed", "Batcher"), ("pyloader.indexed", "converter"), ("pyloader.jax", "MNISTDataset")],

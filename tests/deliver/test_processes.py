@@ -145,6 +145,7 @@ class TestErrors:
         with pytest.raises(RuntimeError, match="StopIteration"):
             next(step)
 
+    @pytest.mark.slow
     def test_an_exception_that_cannot_be_sent_arrives_as_its_text(self, steps):
         class Holds(Exception):
             def __init__(self, lock):

@@ -114,6 +114,7 @@ def frames(draw) -> tuple[bytes, bytes]:
     return draw(st.sampled_from([b"", SKIPPED])) + packed + packer.flush(), b"".join(content)
 
 
+@pytest.mark.slow
 @given(written=st.lists(frames(), min_size=1, max_size=3), at_once=st.integers(18, 60), data=st.data())
 def test_zstd_files_of_all_kinds_are_read_whole_and_never_cut(tmp_path_factory, written, at_once, data):
     path, whole = tmp_path_factory.mktemp("frames") / "a.zst", b"".join(packed for packed, _ in written)

@@ -134,6 +134,7 @@ def test_rows_of_no_bytes_are_refused(tmp_path, shape):
         split(path, tmp_path / "chunks")
 
 
+@pytest.mark.slow
 def test_headers_are_read_while_other_threads_compile(tmp_path):
     # CPython up to 3.11.7 shares the depth of what its parsers build between threads (gh-106905).
     data = header_of("{'descr': [('a', '<i4'), ('b', '<f8', (3,))], 'fortran_order': False, 'shape': (3, 2), }")

@@ -134,6 +134,7 @@ def test_what_nobody_can_go_on_with_keeps_nobody_off(store):
     assert take(store, OTHER).before == ""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells when a process was started")
 def test_a_process_of_this_machine_that_has_ended_is_not_waited_for(server, store):
     code = "import sys, json; from pyloader.files.store_lock import *; from pyloader.files.stores import open_store\n"

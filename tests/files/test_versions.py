@@ -98,6 +98,7 @@ def test_a_state_of_the_first_version_goes_on_with_the_same_bits(
     assert len(batches()) > len(whole)
 
 
+@pytest.mark.slow
 def test_each_version_of_many_delivers_what_it_delivered_when_it_was_the_newest() -> None:
     expected = {}
     for day in range(1, 6):
@@ -299,6 +300,7 @@ def test_a_damaged_file_of_versions_keeps_nobody_from_the_newest_version(damage:
             attempt()
 
 
+@pytest.mark.slow
 def test_a_year_of_nights_takes_less_than_twice_the_manifest() -> None:
     columns = (ColumnSpec("id", "array", "<i8"),)
     chunks = [ChunkEntry(file=f"chunk-{index:05d}.jsonl.zst", num_samples=9, num_bytes=99) for index in range(16)]

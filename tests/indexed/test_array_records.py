@@ -239,6 +239,7 @@ def test_objects_and_bad_block_sizes_are_refused(tmp_path):
         converter(ROWS, tmp_path / "x", blocksize=0)
 
 
+@pytest.mark.slow
 def test_more_files_than_may_be_open_are_read_all_the_same(tmp_path):
     converter(np.arange(400, dtype=np.float32), tmp_path / "x", blocksize=4)
     script = f"""

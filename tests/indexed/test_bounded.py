@@ -7,6 +7,7 @@ import sys
 import textwrap
 import threading
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from item_numbers import Numbers
@@ -31,6 +32,7 @@ def test_no_more_batches_are_ahead_than_prefetch_size_and_workers(num_workers, p
             assert rows[0] <= 10 * (step + 1 + prefetch_size + max(1, num_workers) + max(1, num_workers))
 
 
+@pytest.mark.slow
 def test_a_shuffled_shard_of_1e9_items_starts_at_once_in_little_memory():
     script = """
     import resource

@@ -48,6 +48,7 @@ def test_the_batches_are_those_of_the_inline_loader(images, last_batch):
     assert not children()
 
 
+@pytest.mark.slow
 def test_transform_of_a_pair_goes_there_too(images):
     with DataLoader(images, np.arange(200), 1, 8, transform=lambda x, y: (x + os.getpid(), y), **PROCESS) as loader:
         batch = next(loader)
@@ -87,6 +88,7 @@ def test_an_error_arrives_as_itself_after_the_batches_before_it(where):
         assert again.value is error
 
 
+@pytest.mark.slow
 def test_what_cannot_be_sent_is_named():
     lock = threading.Lock()
     with (
@@ -101,6 +103,7 @@ def test_what_cannot_be_sent_is_named():
         next(loader)
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_an_error_naming_the_step_after_the_batches_before_it():
     def dies(rows):
         if 77 in rows:

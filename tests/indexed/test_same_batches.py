@@ -25,6 +25,7 @@ from pyloader.indexed import (
 GOLDEN = Path(__file__).parents[1] / "golden" / "indexed.json"
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(
     num_workers=st.integers(0, 4),

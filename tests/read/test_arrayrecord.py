@@ -170,6 +170,7 @@ print(errors, len(damaged))
 """
 
 
+@pytest.mark.slow
 def test_damage_is_an_error_and_neither_other_records_nor_the_end_of_the_process(chunk):
     path = chunk([np.random.default_rng(number).bytes(20 + number % 7) for number in range(300)])
     ended = subprocess.run([sys.executable, "-c", DAMAGE, path], capture_output=True, text=True, timeout=60)

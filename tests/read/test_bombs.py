@@ -83,6 +83,7 @@ def test_every_packing_stops_at_the_bound(tmp_path, packing):
     assert "which is max_bytes=16,777,216." in stopped(write_rows(tmp_path / f"a.txt{packing}", b"ab\n", packing))
 
 
+@pytest.mark.slow
 def test_a_line_without_an_end_stops_at_the_bound(tmp_path):
     path = write_rows(tmp_path / "a.jsonl.zst", b'{"a": "' + b"x" * 57, ".zst")
     assert stopped(path).startswith(f"{path}: has a line of more than 16.8 MB.")
@@ -105,6 +106,7 @@ def test_packed_arrays_are_refused_by_their_headers(tmp_path):
     assert "; it says that it unpacks to 67.1 MB." in stopped(str(tmp_path / "a.npz"))
 
 
+@pytest.mark.slow
 def test_parquet_that_says_how_many_rows_it_has_is_refused_by_that(tmp_path):
     arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     parquet.write_table(arrow.table({"a": arrow.nulls(10**7, arrow.int64())}), tmp_path / "a.parquet")

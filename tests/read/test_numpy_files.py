@@ -165,6 +165,7 @@ def test_bytes_missing_or_left_over_in_a_whole_file_are_an_error(tmp_path, packi
             read(tmp_path / f"b.npy{packing}")
 
 
+@pytest.mark.slow
 def test_a_file_that_promises_little_and_unpacks_to_gigabytes_is_an_error_that_takes_little_memory(tmp_path):
     path = tmp_path / "a.npy.zst"
     np.save(tmp_path / "a.npy", np.zeros(128))

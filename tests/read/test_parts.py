@@ -115,6 +115,7 @@ def test_windows_of_tokens_are_found_by_the_size(tmp_path, stride, mmap):
         check_reader(TokenReader(window=17, stride=stride, dtype="u2", mmap=mmap), tmp_path / name)
 
 
+@pytest.mark.slow
 def test_row_groups_are_found_by_the_footer_and_never_cut(tmp_path):
     path = tmp_path / "x.parquet"
     table = pa.table(

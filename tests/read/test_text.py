@@ -18,6 +18,7 @@ DATA = Path(__file__).resolve().parents[1] / "data"
 lines_of_text = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n\r\ufeff"), max_size=20))
 
 
+@pytest.mark.slow
 @given(lines=lines_of_text, end=st.sampled_from(["\n", "\r\n"]))
 def test_every_line_is_a_sample(tmp_path_factory, lines, end):
     path = tmp_path_factory.mktemp("text") / "a.txt"

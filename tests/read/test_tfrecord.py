@@ -83,6 +83,7 @@ def test_a_fresh_file_of_tensorflow_comes_back(tmp_path, kind):
             np.testing.assert_equal(value, row[name])
 
 
+@pytest.mark.slow
 def test_parsing_many_records_and_few_is_the_same(tmp_path):
     contents = [bytes(row) for row in read(EXAMPLES, records="bytes")["record"]]
     few, many = read(EXAMPLES), read(records(tmp_path / "a.tfrecord", contents * 20))

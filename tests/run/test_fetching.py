@@ -88,6 +88,7 @@ class TestSameBatches:
                 loader.load_state_dict(state)
                 assert head + ids_of(loader) == whole
 
+    @pytest.mark.slow
     def test_worker_processes_read_from_the_cache(self, server, counted, tmp_path):
         with loader_of(counted, **SHUFFLED) as on_disk:
             whole = ids_of(on_disk)

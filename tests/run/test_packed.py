@@ -67,6 +67,7 @@ def test_an_epoch_has_every_token_once_and_the_next_one_other_rows(directory, op
     assert is_same is (not options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [{"num_workers": 0}, {"num_workers": 3, "num_readers": 2}, {"worker_kind": "process"}, {"max_bytes": "20MB"}],
@@ -76,6 +77,7 @@ def test_workers_change_nothing(directory, options):
         assert_same(list(loader), list(other))
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(st.sampled_from([1, 2, 4]), st.integers(1, 3), st.integers(0, 30), st.integers(0, 2**32))
 def test_a_state_resumes_on_any_number_of_ranks(directory, size, window, steps, seed):

@@ -194,6 +194,7 @@ def test_sizes_that_nobody_knows_beforehand_end_in_the_same_batches_or_in_an_err
     assert got == wanted[: len(got)]
 
 
+@pytest.mark.slow
 def test_one_large_chunk_among_small_ones_holds_back_reading_ahead(tmp_path, entered):
     counts = [50_000] * 9 + [500_000] + [50_000] * 4
     directory = write_arrays(tmp_path, counts)

@@ -21,6 +21,7 @@ def flat(lists):
     return [number for numbers in lists for number in numbers]
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(250))
 @given(
     counts=COUNTS,
@@ -63,6 +64,7 @@ def test_every_sample_comes_once_an_epoch_less_what_the_rule_says(
             assert all(batch["mask"].all() for batch in epoch[:-1])
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(60))
 @given(
     counts=COUNTS,

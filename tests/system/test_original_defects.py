@@ -85,6 +85,7 @@ def test_a_reader_is_true_and_needs_no_file_loaded():
     assert bool(DataReader())
 
 
+@pytest.mark.slow
 def test_importing_configures_no_logging():
     code = "import logging, pyloader, pyloader.dataloader; print(logging.getLogger().handlers, logging.root.level)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -167,6 +167,7 @@ class TestDeath:
 
 
 class TestErrors:
+    @pytest.mark.slow
     def test_a_readers_error_is_skipped_where_the_user_says_so(self, tmp_path):
         class Damaged(NumberedReader):
             def read_file(self, path):

@@ -59,6 +59,7 @@ def checked(batches) -> list[list[int]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("window", "last_batch"), [(1, "keep"), (3, "wrap")])
 def test_worker_processes_give_the_batches_of_threads(chunks, window, last_batch):
     options = {"shuffle_window": window, "last_batch": last_batch}

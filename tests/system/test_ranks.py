@@ -128,6 +128,7 @@ def test_a_run_goes_on_at_every_step_on_another_number_of_ranks(
         assert [loader.steps_done for loader in resumed] == [len(batches)] * after
 
 
+@pytest.mark.slow
 def test_a_run_that_changes_its_ranks_again_and_again_is_the_uninterrupted_run(tmp_path):
     directory = write_counted(tmp_path, COUNTS)
     options = {"shuffle": True, "last_batch": "wrap", "num_epochs": None}

@@ -21,6 +21,7 @@ from pyloader.errors import StateError
 COUNTS = [30, 0, 17, 1, 44, 23, 8, 60, 5, 0]
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(50))
 @given(
     counts=st.lists(st.integers(0, 25), min_size=1, max_size=7).filter(any),

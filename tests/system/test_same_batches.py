@@ -21,6 +21,7 @@ COUNTS = [30, 0, 17, 1, 44, 23, 8, 60, 5, 5]
 GOLDEN = Path(__file__).parents[1] / "golden" / "batches.json"
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(60))
 @given(
     num_workers=st.integers(0, 4),

@@ -288,6 +288,7 @@ class DiesInEncode(Encoder):
         return super().batch_encode(columns, rng)
 
 
+@pytest.mark.slow
 def test_a_script_that_fails_instead_of_being_killed_is_found(chunks):
     breaks(resuming.check_kills, loaders(chunks, dataset=DiesInEncode), "(?s)law 5 .*was to be killed .*not here")
 

@@ -69,5 +69,6 @@ class PrintsATraceback(Reader):
         return super().read_file(path)
 
 
+@pytest.mark.slow
 def test_a_script_that_ends_badly_is_found(chunks):
     breaks(endings.check_scripts, loaders(chunks, reader=PrintsATraceback), "law 6 .*half-read loader ended with 3")

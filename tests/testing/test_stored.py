@@ -27,6 +27,7 @@ def make_loader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[.
         yield partial(DataLoader, batch_size=8, shuffle=True, **where)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", [check for check in LOADER_CHECKS if check.__name__ not in IN_PROCESSES])
 def test_a_check_is_kept_over_a_store(make_loader: Callable[..., DataLoader], check: Callable[..., None]) -> None:
     assert check_loader(make_loader, checks=[check]) == {check.__name__: "kept"}

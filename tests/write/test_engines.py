@@ -119,6 +119,7 @@ def test_an_executor_of_others_is_an_engine(tmp_path: Path) -> None:
     assert chunks_of(tmp_path / "pool") == chunks_of(tmp_path / "inline")
 
 
+@pytest.mark.slow
 def test_a_dump_through_a_pipe_gives_the_chunks_of_its_file_read_from_a_pack(tmp_path: Path) -> None:
     """Both are streams: cut into pieces while they are read."""
     dump = make_jsonl(tmp_path)
@@ -178,6 +179,7 @@ class PairsOfWords(Dataset):
         return {"id": np.array([number for number, _ in found]), "part": np.array([part for _, part in found])}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"shuffle": True}, {"engine": "process", "workers": 2}], ids=str)
 def test_an_encoder_may_make_several_rows_of_one_or_none_when_it_says_so(
     options: dict[str, Any], tmp_path: Path
@@ -205,6 +207,7 @@ def test_an_encoder_that_is_given_as_a_class_is_made_once_a_worker(tmp_path: Pat
     assert 1 < CountsItself.made <= 5  # each thread, and the one that looks at the first rows
 
 
+@pytest.mark.slow
 def test_what_is_held_out_does_not_depend_on_columns_format_and_encoder(tmp_path: Path) -> None:
     dump = make_jsonl(tmp_path)
     ways: list[dict[str, Any]] = [
@@ -370,6 +373,7 @@ def test_a_chunk_writer_can_add_to_what_was_split(tmp_path: Path) -> None:
     assert ids(tmp_path / "chunks") == list(range(701))
 
 
+@pytest.mark.slow
 def test_without_cloudpickle_a_split_runs_in_threads_and_processes_say_what_to_install(tmp_path: Path) -> None:
     dump = make_jsonl(tmp_path)
     script = f"""

@@ -99,6 +99,7 @@ def write_images(rows: list[int], path: Path) -> Any:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [write_text, write_csv, write_parquet, write_arrays, write_tokens, write_images])
 def test_of_every_kind_of_dump_the_same_samples_are_held_out_when_it_grows(
     write: Any, tmp_path: Path, read_all: Any

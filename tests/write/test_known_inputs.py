@@ -75,6 +75,7 @@ def test_a_nightly_glob_takes_what_is_new_and_else_says_that_nothing_is(
     assert json.loads(Path("set/manifest.json").read_text())["data_version"] == 2
 
 
+@pytest.mark.slow
 def test_thirty_nights_of_a_glob_take_each_file_once() -> None:
     shutil.rmtree("dumps")
     Path("dumps").mkdir()

@@ -57,6 +57,7 @@ def test_a_limit_on_the_size_of_files_is_named_with_the_file_and_the_way_on(word
     assert counts.sum() in (2000, 8000)
 
 
+@pytest.mark.slow
 def test_a_manifest_for_which_there_is_no_room_is_named(tmp_path: Path) -> None:
     for number in range(400):
         (tmp_path / f"part-{number:03d}.jsonl").write_text('{"a": 1}\n')

@@ -72,6 +72,7 @@ def chunks(files: dict[str, bytes]) -> dict[str, bytes]:
     return {name: data for name, data in files.items() if "chunk-" in name}
 
 
+@pytest.mark.slow
 def test_a_split_in_rounds_that_is_killed_at_any_moment_ends_with_the_same_bytes(
     dump: Path, tmp_path: Path, tree: Any, small_steps: Any
 ) -> None:

@@ -43,6 +43,7 @@ def chunks_of(directory: str) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(Path(directory).glob("chunk-*"))}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"chunk_bytes": 2000}, {"num_chunks": 7}, {"shuffle": True}], ids=str)
 @pytest.mark.parametrize("loss", ["missing", "cut short"])
 @pytest.mark.parametrize("kind", ["unit", "chunk"])

@@ -57,6 +57,7 @@ def without_commands(files: dict[str, bytes]) -> dict[str, Any]:
     return plain
 
 
+@pytest.mark.slow
 def test_a_split_killed_again_and_again_still_comes_to_its_end(
     dump: Path, tmp_path: Path, tree: Any, small_steps: Any
 ) -> None:

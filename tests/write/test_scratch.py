@@ -43,6 +43,7 @@ def test_rows_are_put_aside_in_the_directory_that_was_named(
     assert chunks[0] == chunks[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("goes_on", [True, False])
 def test_a_killed_split_leaves_its_rows_there_and_they_go_with_it(
     goes_on: bool, dump: Path, tmp_path: Path, scratch: Path, tree: Any

@@ -248,6 +248,7 @@ def test_two_seeds_give_two_orders(dump: Path, tmp_path: Path) -> None:
     assert sorted(orders[0]) == sorted(orders[1])
 
 
+@pytest.mark.slow
 def test_rows_are_uniformly_random_over_chunks(tmp_path: Path, small_steps: Any) -> None:
     """Chi-squared, where each tenth of the input lands among ten chunks: 81 degrees of freedom, mean 81, sd 12.7."""
     (tmp_path / "dump.jsonl").write_text("".join(f'{{"id": {i}}}\n' for i in range(20_000)))

@@ -109,6 +109,7 @@ def write_tokens() -> str:
     return "day.bin"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("write", "options"),
     [
@@ -312,6 +313,7 @@ def test_what_is_read_from_a_disk_alone_says_so(server: StoreServer) -> None:
         split("s3://dumps/cats", "set")
 
 
+@pytest.mark.slow
 def test_memory_stays_what_it_is_whatever_the_size_of_an_object(server: StoreServer, tmp_path: Path) -> None:
     line = b'{"id": 123456789, "text": "' + b"x" * 473 + b'"}\n'
     for name, num_lines in (("small", 10_000), ("large", 50_000)):  # 5 and 25 MB

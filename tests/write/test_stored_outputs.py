@@ -358,6 +358,7 @@ def test_a_directory_of_somebody_else_is_not_used(server, options):
         split("dump.jsonl", ADDRESS, **options)
 
 
+@pytest.mark.slow
 def test_what_is_complete_is_ended_whoever_comes_next_even_after_others_that_were_killed(server, options):
     """A writer is killed between two manifests; the next one right after it has taken its place."""
     asked = {**options, "holdout": {"val": 0.1}, "scratch_dir": str(Path("scratch").absolute())}

@@ -48,6 +48,7 @@ def in_store(server: StoreServer, place: str = PLACE) -> dict[str, Any]:
     return without_places(objects_below(server, place))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", [{"holdout": {"val": 0.2}}, {"unique": "id"}], ids=["held out", "unique"])
 def test_a_set_grows_as_on_a_disk(server, at_store, asked):
     for day in range(3):
@@ -116,6 +117,7 @@ def test_small_chunks_are_joined_as_on_a_disk(server, at_store, asked):
     assert not put_aside(Path("scratch"))
 
 
+@pytest.mark.slow
 def test_arrays_are_joined_as_on_a_disk(server, at_store):
     for part in range(4):
         np.save(f"x{part}.npy", np.random.default_rng(part).normal(size=(30, 4)))

@@ -51,6 +51,7 @@ def rows_of(source: Source, spans: Sequence[Span]) -> list[tuple[Any, ...]] | st
     return found
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(FIELDS, FIELDS), max_size=25),
     st.sampled_from(["\n", "\r\n"]),
@@ -100,6 +101,7 @@ def ids(directory: Path) -> list[int]:
     return [json.loads(line)["id"] for line in lines.splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_a_large_table_has_many_units_and_the_same_chunks_on_every_engine(
     shuffle: bool, tmp_path: Path, small_units: None, tree: Any

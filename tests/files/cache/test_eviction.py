@@ -112,6 +112,7 @@ def test_entries_of_a_plan_stay_when_others_need_room(tmp_path):
     wants.close()
 
 
+@pytest.mark.slow
 def test_of_many_entries_those_that_would_be_next_go_too_and_of_few_none(tmp_path):
     for num_kept, num_gone in ((100, 1), (260, 2)):
         directory = cache_directory(tmp_path / f"cache of {num_kept}")

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
+import pytest
 from cache_users import NOT_CLOSED, Store, bytes_of, bytes_on_disk, chunk, read
 
 from pyloader.files.cache import CacheDirectory, cache_directory, damaged_entries, prune, register
@@ -104,6 +105,7 @@ def lock_at_last(path: Path) -> FileLock | None:
     return None
 
 
+@pytest.mark.slow
 def test_kills_leave_no_wrong_byte_no_lock_and_nothing_behind_and_the_bound_holds(tmp_path):
     directory = cache_directory(tmp_path / "cache")
     user = register(directory, fetches=1, readers=1, largest=100_000, bound=BOUND)

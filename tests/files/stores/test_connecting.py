@@ -40,6 +40,7 @@ FORKS = """
 """
 
 
+@pytest.mark.slow
 def test_a_child_that_was_forked_after_the_first_use_raises_and_one_from_before_it_reads(tmp_path):
     script = start_script(tmp_path, FORKS)
     try:
