@@ -252,9 +252,12 @@ def _check_count(options: RunOptions, index: int, num_rows: int) -> None:
             options.chunks.path(index), what, "Its documents have changed: remove the file .packed-* beside the chunks"
         )
     if counts is not None and num_rows != counts[index]:
-        where = f"{type(options.reader).__name__}.read_file"
+        reader = type(options.reader)
+        where = f"{reader.__name__}.read_file"
+        count = f"pyloader index {shlex.quote(str(options.chunks.root))} --output counted.manifest.json"
         raise ReadFileError(
             options.chunks.path(index),
             f"{where} returned {num_rows:,} samples; the manifest says {counts[index]:,}.",
-            "If it filters on purpose, name the chunks without their manifest: data_dir='DIR/*'",
+            f"If it filters on purpose, count with it: {count} --reader {reader.__module__}:{reader.__qualname__}, "
+            "then data_dir='counted.manifest.json'",
         )
