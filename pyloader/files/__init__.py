@@ -36,7 +36,7 @@ from pyloader.files.manifest import (
 from pyloader.files.no_room import no_room
 from pyloader.files.npy_headers import NpyHeaderError, read_npy_header, rows_without_bytes
 from pyloader.files.object_file import ObjectFile
-from pyloader.files.opening import line_blocks, open_chunk, suffix_of, text_of
+from pyloader.files.opening import count_newlines, line_blocks, open_chunk, suffix_of, text_of
 from pyloader.files.origins import Origin, makers_of, origins_of
 from pyloader.files.part_opening import first_line, header_lines, line_detail, open_part
 from pyloader.files.room import Room, long_line, longest_line, room_of
@@ -101,6 +101,7 @@ __all__ = [
     "chunks_of_scan",
     "coming_chunks",
     "conversion",
+    "count_newlines",
     "difference_of_versions",
     "encode_manifest",
     "encode_versions",

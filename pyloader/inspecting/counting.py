@@ -12,7 +12,16 @@ import numpy as np
 from pyloader.columns import Columns, ColumnSpec, column_specs, columns_bytes, difference, row_count
 from pyloader.datareader import DataReader, can_read_parts, parts_of_file, read_chunk
 from pyloader.errors import DataDirError, ReadFileError
-from pyloader.files import ChunkEntry, ChunkList, PartSizes, checksum_of, line_blocks, sniffed, suffix_of
+from pyloader.files import (
+    ChunkEntry,
+    ChunkList,
+    PartSizes,
+    checksum_of,
+    count_newlines,
+    line_blocks,
+    sniffed,
+    suffix_of,
+)
 from pyloader.inspecting.beginnings import header_reader
 from pyloader.inspecting.part_entries import part_entries, spread
 from pyloader.part import part_name
@@ -233,7 +242,7 @@ def _num_text_lines(path: str, *, sniff: bool) -> int:
     """All lines, as the reader of text takes them."""
     num_lines, block = 0, b"\n"
     for block in sniffed(line_blocks(path), path, "text") if sniff else line_blocks(path):
-        num_lines += block.count(b"\n")
+        num_lines += count_newlines(block)
     return num_lines + (not block.endswith(b"\n"))
 
 

@@ -14,7 +14,17 @@ import numpy.typing as npt
 from pyloader.columns import Column, Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
-from pyloader.files import Room, chunk_room, first_line, header_lines, line_blocks, sniffed, suffix_of, text_of
+from pyloader.files import (
+    Room,
+    chunk_room,
+    count_newlines,
+    first_line,
+    header_lines,
+    line_blocks,
+    sniffed,
+    suffix_of,
+    text_of,
+)
 from pyloader.part import Part, hint_in_part
 from pyloader.read.csv_parts import csv_parts
 from pyloader.read.dialect import Dialect, rows_of
@@ -232,7 +242,7 @@ def _texts(path: str, blocks: Iterable[bytes]) -> Iterator[str]:
     line = 1
     for block in blocks:
         yield text_of(block, path, line)
-        line += block.count(b"\n")
+        line += count_newlines(block)
 
 
 def _array_or_text(texts: list[str]) -> Column:

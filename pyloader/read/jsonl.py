@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
@@ -13,7 +14,7 @@ import msgspec
 
 from pyloader.columns import Column, Columns, columns_bytes
 from pyloader.errors import ChunkReadError
-from pyloader.files import Room, chunk_room, first_line, line_blocks, sniffed, text_of
+from pyloader.files import Room, chunk_room, count_newlines, first_line, line_blocks, sniffed, text_of
 from pyloader.part import Part, hint_in_part
 from pyloader.read.json_problems import NOT_FINITE, json_problem
 from pyloader.read.line_parts import line_parts
@@ -135,7 +136,7 @@ class JsonlReader(ColumnReader):
         lists: dict[str, list[Any]] = {}
         line = first_line(path, part)
         for block in blocks:
-            num_lines = block.count(b"\n") + (not block.endswith(b"\n"))
+            num_lines = count_newlines(block) + (not block.endswith(b"\n"))
             if rows_of is None and (first := next(_lines(block, line), None)) is not None:
                 rows_of = _RowDecoder(path, *first, columns=self.columns, fill=self.fill)
                 lists = {key: [] for key in rows_of.keys}
@@ -265,9 +266,9 @@ def _take(room: Room, values: list[Any]) -> None:
 
 def _lines(block: bytes, line: int) -> Iterator[tuple[int, bytes]]:
     """Yield the lines that are not blank, each with its number."""
-    for number, text in enumerate(block.split(b"\n"), start=line):
+    for number, text in enumerate(io.BytesIO(block), start=line):  # one by one: often only the first is wanted
         if text.strip():
-            yield number, text
+            yield number, text.removesuffix(b"\n")
 
 
 def _line_of_row(path: str, row: int, part: Part | None) -> int:

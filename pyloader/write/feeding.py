@@ -10,10 +10,10 @@ from pathlib import Path
 import xxhash
 
 from pyloader.errors import ChunkReadError
+from pyloader.files import count_newlines
 from pyloader.files.no_room import no_room
 from pyloader.write.blocks import BLOCK_BYTES, WHOLE, Source, ends_early, opened
 from pyloader.write.file_digests import PartDigest
-from pyloader.write.line_files import count_lines
 from pyloader.write.units import Unit
 
 __all__ = ["pieces_of"]
@@ -52,7 +52,7 @@ def pieces_of(unit: Unit, directory: Path, piece_bytes: int, whole: PartDigest) 
                             digest.update(block)
                             whole.update(block)
                             size += len(block)
-                            num_lines += count_lines(block)
+                            num_lines += count_newlines(block)
                             if is_full:
                                 break
                     except OSError as exc:

@@ -7,17 +7,15 @@ import os
 from collections.abc import Generator
 from typing import IO
 
-import numpy as np
-
 from pyloader.errors import ChunkReadError, SplitError
-from pyloader.files import Sniffer, longest_line
+from pyloader.files import Sniffer, count_newlines, longest_line
 from pyloader.options import format_bytes
 from pyloader.write.blocks import BLOCK_BYTES, Block, Span, bytes_read, ends_early, opened
 from pyloader.write.file_digests import PartDigest
 from pyloader.write.input_files import InputFile
 from pyloader.write.rows import Rows
 
-__all__ = ["blocks_of_lines", "count_lines", "lines_before"]
+__all__ = ["blocks_of_lines", "lines_before"]
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _REST_BYTES = 2**14
@@ -96,17 +94,12 @@ def blocks_of_lines(
         raise ends_early(path or name, exc) from exc
 
 
-def count_lines(block: bytes) -> int:
-    """Return how many newlines there are: NumPy compares many bytes at once, which `bytes.count` does not."""
-    return int(np.count_nonzero(np.frombuffer(block, np.uint8) == ord("\n")))
-
-
 def lines_before(file: InputFile | str, offset: int) -> int:
     """Return how many lines of a plain file belong to the spans before `offset`: of those that end in [0, offset]."""
     number = 0
     with opened(file, 0, offset) as stream:
         while offset > 0 and (piece := stream.read(min(offset, BLOCK_BYTES))):
-            number += count_lines(piece)
+            number += count_newlines(piece)
             offset -= len(piece)
         return number + 1  # the line that goes over the border, which the span before reads to its end
 
