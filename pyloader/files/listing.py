@@ -30,7 +30,7 @@ from pyloader.files.manifest import (
 from pyloader.files.saved_datasets import without_unlisted
 from pyloader.files.scanning import Scan, is_chunk_name, scan_directory
 from pyloader.files.stored import StoreOptions
-from pyloader.files.stored_listing import list_stored
+from pyloader.files.stored_listing import list_by_manifest, list_stored
 from pyloader.files.stores import parse_address, printable, store_scheme
 from pyloader.files.versions import kept_chunks, read_versions
 from pyloader.machine.limits import available_bytes
@@ -79,7 +79,7 @@ def list_chunks(data_dir: DataDir, store: StoreOptions | None = None, *, version
                 what = f"is in a store, where earlier versions cannot be read: data_version={version}."
                 raise DataDirError(printable(place), what, "Copy the set to a disk, or leave data_version out")
             return list_stored(place, store or StoreOptions())
-        return _list_place(f"/{parse_address(place).path}" if scheme else place, version)
+        return _list_place(f"/{parse_address(place).path}" if scheme else place, version, store)
     if not isinstance(data_dir, Sequence) or isinstance(data_dir, bytes):
         raise TypeError(f"data_dir must be a directory, a glob, a manifest or a list of chunks, got {data_dir!r}")
     _check_no_version(version)
@@ -170,11 +170,14 @@ def no_such_place(shown: str) -> DataDirError:
     return DataDirError(shown, "does not exist.", hint)
 
 
-def _list_place(shown: str, version: int | None) -> ChunkList:
+def _list_place(shown: str, version: int | None, store: StoreOptions | None) -> ChunkList:
     place = Path(shown)
     if not shown:
         raise DataDirError("data_dir=''", "names no directory.")
     if is_manifest_name(place.name) and place.is_file():
+        if store_scheme((manifest := read_manifest(place)).root):
+            _check_no_version(version)
+            return list_by_manifest(manifest, shown, store or StoreOptions())
         return _from_manifest(place, version, is_named=True)
     if not (place / MANIFEST_NAME).is_file() and (index := _index_beside(place)):
         return _from_manifest(index[0], version, manifest=index[1])

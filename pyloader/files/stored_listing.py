@@ -6,6 +6,7 @@ import contextlib
 import urllib.parse
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,25 @@ from pyloader.errors import CacheError, ClosedError, DataDirError, ManifestError
 from pyloader.files.cache import Identity, cache_directory, cache_entries, register
 from pyloader.files.chunk_list import ChunkList
 from pyloader.files.fetching import ask_again
-from pyloader.files.manifest import MANIFEST_NAME, ChunkEntry, Manifest, is_manifest_name, parse_manifest
+from pyloader.files.manifest import (
+    MANIFEST_NAME,
+    Manifest,
+    index_name,
+    is_index_of_file,
+    is_manifest_name,
+    parse_manifest,
+)
 from pyloader.files.opening import suffix_of
 from pyloader.files.scanning import is_chunk_name
 from pyloader.files.stored import LIST_NAME, StoredChunks, StoreOptions
-from pyloader.files.stores import Address, Store, Stored, open_store, parse_address
+from pyloader.files.stores import Address, Store, Stored, open_store, parse_address, store_scheme
 
-__all__ = ["list_stored", "objects_at"]
+__all__ = ["list_by_manifest", "list_stored", "objects_at"]
 
 _NO_LISTS = ("http", "https")
 _ITSELF = ""  # the name of the object that an address names, and not one below it
+_ELSEWHERE = ".elsewhere"  # in the cache, of what is listed by a manifest that lies elsewhere
+_INDEX_ANEW = "Index the address: pyloader index s3://BUCKET/DATA --output PLACE"
 _MAKE_SOME = "Split to a disk, and copy that directory there: pyloader split DUMP... DIR"
 
 
@@ -37,16 +47,83 @@ class _Found(msgspec.Struct, frozen=True):
     manifest: bytes | None
     objects: tuple[tuple[str, int, str], ...]
 
+    @property
+    def is_one(self) -> bool:
+        """Whether the address is that of an object."""
+        return [name for name, _, _ in self.objects] == [_ITSELF]
+
+    def stored(self, address: Address) -> list[Stored]:
+        """Return the objects; the one that is the address itself by its name below the address above."""
+        if self.is_one:
+            return [Stored(_above(address)[1], *self.objects[0][1:])]
+        return [Stored(*about) for about in self.objects]
+
 
 def list_stored(url: str, options: StoreOptions) -> ChunkList:
-    """Return the chunks at an address, or at the address of a manifest, or of one chunk.
+    """Return the chunks at an address, or at the address of a manifest, or of one file: a chunk, or one with an index.
 
     Raises:
       DataDirError: nothing is there, or two datasets are.
       ManifestError: the objects differ from the manifest.
       StoreError: the store cannot be asked.
     """
-    address = _address_of_chunks(url)
+    address, name = parse_address(url).parent()
+    if not is_manifest_name(name) or name == MANIFEST_NAME:
+        return _list_address(address if name == MANIFEST_NAME else parse_address(url), options)
+    named = parse_address(url)
+    if options.offline:
+        found = _remembered(named, options)
+    else:
+        store = open_store(address, storage_options=options.storage_options)
+        [data] = options.called([partial(ask_again, partial(store.read, name))])
+        found = _Found(data, ())
+        _remember(named, found, options)
+    assert found.manifest is not None
+    return list_by_manifest(parse_manifest(found.manifest, str(named)), str(named), options)
+
+
+def list_by_manifest(manifest: Manifest, place: str, options: StoreOptions) -> ChunkList:
+    """Return the chunks in a store that a manifest elsewhere lists: its root is their address, or it lies beside them.
+
+    Args:
+      manifest: The manifest.
+      place: Its path or address, which the user has named.
+      options: How the store is read.
+
+    Raises:
+      DataDirError, ManifestError, StoreError: as `list_stored`.
+    """
+    root = manifest.root or str(parse_address(place).parent()[0])
+    if not store_scheme(root):
+        raise ManifestError(place, f"lists chunks in {manifest.root}, which is no address.", _INDEX_ANEW)
+    address = parse_address(root)
+    _check_sends_no_secret(address, place, options)
+    file = manifest.chunks[0].source if is_index_of_file(place, manifest) else ""
+    kept_as = parse_address(address.of(f"{_ELSEWHERE}/{file}"))
+    if options.offline:
+        found = _remembered(kept_as, options)
+    else:
+        [found] = options.called([partial(_asked_for, address, manifest, file=file, options=options)])
+        _remember(kept_as, found, options)
+    objects = {stored.name: stored for stored in found.stored(address)}
+    listed = msgspec.structs.replace(manifest, root="")
+    return replace(_listed_in(address, place, listed, _by_chunk(objects), options), named=place)
+
+
+def _check_sends_no_secret(address: Address, place: str, options: StoreOptions) -> None:
+    """Raise where headers, a token, would go to a server that a manifest names.
+
+    Raises:
+      ManifestError: so it is.
+    """
+    above = parse_address(place) if store_scheme(place) else None
+    is_same = above is not None and (above.scheme, above.place) == (address.scheme, address.place)
+    if address.scheme in _NO_LISTS and not is_same and (options.storage_options or {}).get("headers"):
+        what = f"lists chunks at {address}, and headers are sent only to a server that you name."
+        raise ManifestError(place, what, f"Copy it there, as {address.of(MANIFEST_NAME)}, and name that address")
+
+
+def _list_address(address: Address, options: StoreOptions) -> ChunkList:
     if options.offline:
         return _chunks_of(address, _remembered(address, options), options)
     [found] = options.called([partial(_asked, address, options)])
@@ -58,14 +135,17 @@ def list_stored(url: str, options: StoreOptions) -> ChunkList:
 
 
 def _chunks_of(address: Address, found: _Found, options: StoreOptions) -> ChunkList:
-    if [name for name, _, _ in found.objects] == [_ITSELF]:
-        address, name = _above(address)
-        found = _Found(None, ((name, *found.objects[0][1:]),))
-    objects = {name: Stored(name, size, version) for name, size, version in found.objects}
+    objects = {stored.name: stored for stored in found.stored(address)}
+    is_one = found.is_one
+    place = address.of(MANIFEST_NAME)
+    if is_one:
+        above, name = _above(address)
+        address, place = above, above.of(index_name(name))
     if found.manifest is None:
-        return _without_manifest(address, objects, options)
-    manifest = parse_manifest(found.manifest, address.of(MANIFEST_NAME))
-    return _listed_in(address, manifest, _by_chunk(objects), options)
+        chunks = _without_manifest(address, objects, options)
+    else:
+        chunks = _listed_in(address, place, parse_manifest(found.manifest, place), _by_chunk(objects), options)
+    return replace(chunks, named=chunks.file(0)) if is_one else chunks
 
 
 def objects_at(url: str, options: StoreOptions) -> tuple[Address, dict[str, tuple[Stored, ...]], list[str]]:
@@ -76,61 +156,78 @@ def objects_at(url: str, options: StoreOptions) -> tuple[Address, dict[str, tupl
     Raises:
       DataDirError, ManifestError, StoreError: as `list_stored`.
     """
-    address = _address_of_chunks(url)
+    address, name = parse_address(url).parent()
+    if is_manifest_name(name) and name != MANIFEST_NAME:
+        what = "is a manifest of chunks elsewhere, or of one file."
+        raise DataDirError(str(parse_address(url)), what, "Name the address of the chunks, or of that file")
+    address = address if name == MANIFEST_NAME else parse_address(url)
     [found] = options.called([partial(_asked, address, options, remembers=False, together=False)])
-    objects = {name: Stored(name, size, version) for name, size, version in found.objects}
+    objects = {stored.name: stored for stored in found.stored(address)}
+    if found.is_one:
+        above, name = _above(address)
+        return above, _by_chunk(objects), [] if found.manifest is None else [index_name(name)]
     if found.manifest is not None:
         return address, _by_chunk(objects), [MANIFEST_NAME]
     return address, _by_chunk(objects), sorted(filter(_is_manifest, objects))
 
 
-def _address_of_chunks(url: str) -> Address:
-    address = parse_address(url)
-    above, name = address.parent()
-    if name == MANIFEST_NAME:
-        return above
-    if is_manifest_name(name):
-        what = "is a manifest of chunks that lie elsewhere, and in a store a manifest lies beside its chunks."
-        raise DataDirError(str(address), what, "Name the address of the chunks")
-    return address
-
-
 def _asked(address: Address, options: StoreOptions, *, remembers: bool = True, together: bool = True) -> _Found:
     store = open_store(address, storage_options=options.storage_options)
-    asks: list[Callable[[], Any]] = [partial(_manifest_in, store)]
+    asks: list[Callable[[], Any]] = [partial(_manifest_in, store, MANIFEST_NAME)]
     has_list = address.scheme not in _NO_LISTS
     asks += [partial(ask_again, lambda: list(store.list()))] if has_list else []
     manifest, *lists = options.called(asks) if together else [ask() for ask in asks]
     if not has_list and manifest is not None:
-        objects = _named_in(address, store, manifest, options)
-    elif not has_list:
-        objects = _itself(address, options)
-        if not objects:
+        objects = _named_in(address, store, parse_manifest(manifest, address.of(MANIFEST_NAME)), options)
+    else:
+        objects = [stored for stored in lists[0] if _may_be_chunk(stored.name)] if lists else []
+        if manifest is None and not (lists and lists[0]):
+            objects, manifest = _itself(address, options)
+        if not has_list and not objects:
             what = f"has no {MANIFEST_NAME}, and nothing else lists what is there."
             raise DataDirError(str(address), what, "Make it where the chunks lie: pyloader index DIR")
-    else:
-        objects = [stored for stored in lists[0] if _may_be_chunk(stored.name)]
-        objects = objects if lists[0] or manifest is not None else _itself(address, options)
     found = _Found(manifest, tuple(sorted((stored.name, stored.size, stored.version) for stored in objects)))
     if found.objects and remembers:
         _remember(address, found, options)
     return found
 
 
-def _manifest_in(store: Store) -> bytes | None:
+def _asked_for(root: Address, manifest: Manifest, *, file: str, options: StoreOptions) -> _Found:
+    """Return what lies at an address of what a manifest lists, which is elsewhere; `file` is the one of its index."""
+    store = open_store(root, storage_options=options.storage_options)
+    if file:
+        stored = _headed(store, file)
+        objects = [] if stored is None else [stored]
+    elif root.scheme in _NO_LISTS:
+        objects = _named_in(root, store, manifest, options)
+    else:
+        objects = [stored for stored in ask_again(lambda: list(store.list())) if _may_be_chunk(stored.name)]
+    return _Found(None, tuple(sorted((stored.name, stored.size, stored.version) for stored in objects)))
+
+
+def _manifest_in(store: Store, name: str) -> bytes | None:
     try:
-        return ask_again(partial(store.read, MANIFEST_NAME))
+        return ask_again(partial(store.read, name))
     except ObjectMissingError:
         return None
 
 
-def _itself(address: Address, options: StoreOptions) -> list[Stored]:
-    """Return the object that an address names, where it names one whose name has a suffix: a page has none."""
+def _itself(address: Address, options: StoreOptions) -> tuple[list[Stored], bytes | None]:
+    """Return the object that an address names, where it names one whose name has a suffix: a page has none.
+
+    Its index is returned too, where one lies beside it.
+    """
     above, name = _above(address)
     if not suffix_of(name):
-        return []
-    stored = _headed(open_store(above, storage_options=options.storage_options), name)
-    return [] if stored is None else [Stored(_ITSELF, stored.size, stored.version)]
+        return [], None
+    store = open_store(above, storage_options=options.storage_options)
+    index = index_name(name)
+    stored, data = options.called([partial(_headed, store, name), partial(_manifest_in, store, index)])
+    if stored is None:
+        return [], None
+    if data is not None and not is_index_of_file(index, parse_manifest(data, above.of(index))):
+        data = None
+    return [Stored(_ITSELF, stored.size, stored.version)], data
 
 
 def _above(address: Address) -> tuple[Address, str]:
@@ -138,17 +235,16 @@ def _above(address: Address) -> tuple[Address, str]:
     return above, urllib.parse.unquote(name) if address.scheme in _NO_LISTS else name
 
 
-def _named_in(address: Address, store: Store, manifest: bytes, options: StoreOptions) -> list[Stored]:
+def _named_in(address: Address, store: Store, manifest: Manifest, options: StoreOptions) -> list[Stored]:
     """Return the objects that a manifest names, where there is no other list."""
-    entries = parse_manifest(manifest, address.of(MANIFEST_NAME)).chunks
-    _refuse_parts(address, entries)
-    for entry in entries:
-        if entry.file.endswith(".columns"):
-            what = f"lists {entry.file}, a directory of columns, and HTTP does not say what is in it."
+    names = sorted({entry.source for entry in manifest.chunks})
+    for name in names:
+        if name.endswith(".columns"):
+            what = f"lists {name}, a directory of columns, and HTTP does not say what is in it."
             raise DataDirError(
                 address.of(MANIFEST_NAME), what, "Name its address in an object store, or split to another format"
             )
-    asked = options.called([partial(_headed, store, entry.file) for entry in entries])
+    asked = options.called([partial(_headed, store, name) for name in names])
     return [stored for stored in asked if stored is not None]
 
 
@@ -157,18 +253,6 @@ def _headed(store: Store, name: str) -> Stored | None:
         return ask_again(partial(store.head, name))
     except ObjectMissingError:
         return None
-
-
-def _refuse_parts(address: Address, entries: Sequence[ChunkEntry]) -> None:
-    """Raise where a chunk is a part of a file.
-
-    Raises:
-      ManifestError: so it is.
-    """
-    if part := next((entry for entry in entries if entry.as_part is not None), None):
-        what = f"lists {part.file}, a part of a file, and parts are read on a disk alone."
-        hint = "Copy the files to a disk, or write chunks of them: pyloader split"
-        raise ManifestError(address.of(MANIFEST_NAME), what, hint)
 
 
 def _may_be_chunk(name: str) -> bool:
@@ -198,39 +282,48 @@ def _without_manifest(address: Address, objects: Mapping[str, Stored], options: 
     chunks = _by_chunk(objects)
     if not chunks:
         raise DataDirError(str(address), "holds no chunk files.", _MAKE_SOME)
-    return _chunk_list(address, chunks, None, options)
+    return _chunk_list(address, tuple(chunks), tuple(chunks.values()), None, options)
 
 
 def _listed_in(
-    address: Address, manifest: Manifest, chunks: dict[str, tuple[Stored, ...]], options: StoreOptions
+    address: Address, place: str, manifest: Manifest, chunks: dict[str, tuple[Stored, ...]], options: StoreOptions
 ) -> ChunkList:
-    place = address.of(MANIFEST_NAME)
     verify = f"Copy the set there anew; all that differs says: pyloader verify {address}"
     if manifest.root:
-        raise ManifestError(place, f"lists chunks in another directory, {manifest.root}.", "Make one beside the chunks")
+        what = f"lists chunks in another place, {manifest.root}."
+        raise ManifestError(place, what, f"To go there, name the manifest: data_dir={place!r}")
     if not manifest.chunks:
         raise DataDirError(place, "lists no chunks.", _MAKE_SOME)
-    _refuse_parts(address, manifest.chunks)
-    listed: dict[str, tuple[Stored, ...]] = {}
+    listed = []
     for entry in manifest.chunks:
-        parts = chunks.get(entry.file)
-        if parts is None:
-            raise ManifestError(place, f"lists {entry.file}, which is missing.", verify)
-        size = sum(stored.size for stored in parts)
-        if size != entry.num_bytes:
-            what = f"says that {entry.file} has {entry.num_bytes:,} bytes; it has {size:,}."
+        objects = chunks.get(entry.source)
+        if objects is None:
+            raise ManifestError(place, f"lists {entry.source}, which is missing.", verify)
+        size = sum(stored.size for stored in objects)
+        if size != entry.source_bytes:
+            what = f"says that {entry.source} has {entry.source_bytes:,} bytes; it has {size:,}."
             raise ManifestError(place, what, verify)
-        listed[entry.file] = parts
-    return _chunk_list(address, listed, manifest, options)
+        listed.append(objects)
+    return _chunk_list(address, tuple(entry.file for entry in manifest.chunks), listed, manifest, options)
 
 
 def _chunk_list(
-    address: Address, chunks: dict[str, tuple[Stored, ...]], manifest: Manifest | None, options: StoreOptions
+    address: Address,
+    names: tuple[str, ...],
+    objects: Sequence[tuple[Stored, ...]],
+    manifest: Manifest | None,
+    options: StoreOptions,
 ) -> ChunkList:
-    sizes = np.array([sum(stored.size for stored in parts) for parts in chunks.values()], np.int64)
-    checksums = () if manifest is None else tuple(entry.checksum for entry in manifest.chunks)
-    stored = StoredChunks(address, tuple(chunks), tuple(chunks.values()), options, checksums)
-    return ChunkList(str(address), tuple(chunks), sizes, manifest, stored=stored)
+    if manifest is None:
+        sizes = [sum(stored.size for stored in each) for each in objects]
+        stored = StoredChunks(address, names, objects, options)
+    else:
+        sizes = [entry.num_bytes for entry in manifest.chunks]
+        # Of a part whose bytes nobody knows all of the object is fetched, once for all its parts.
+        ranges = [None if (part := entry.as_part) is None else part.ranges or None for entry in manifest.chunks]
+        checksums = tuple(entry.checksum for entry in manifest.chunks)
+        stored = StoredChunks(address, names, objects, options, checksums, ranges)
+    return ChunkList(str(address), names, np.array(sizes, np.int64), manifest, stored=stored)
 
 
 def _remember(address: Address, found: _Found, options: StoreOptions) -> None:

@@ -96,7 +96,7 @@ def fetch(
             num_fetches = stored.register(num_fetches=min(NUM_FETCHES, len(chunks)), num_readers=0)
             stored.check_room_for_all()
             for _ in range(_MOST_PASSES):
-                stored.user.foresee(stored.keys, first=0)  # so that none of them goes before others
+                stored.user.foresee(stored.keys.reshape(-1), first=0)  # so that none of them goes before others
                 _Pass(stored, chunks.sizes, report, bar).run(num_fetches)
                 if stored.are_here().all():  # else loaders that run have taken the room meanwhile
                     break
