@@ -253,6 +253,17 @@ class StoredChunks:
         with self.hold(index, terms) as found:
             yield str(found.path)
 
+    def object_of(self, index: int) -> tuple[Store, Stored]:
+        """Return the object that a chunk is, or lies in, and where it is."""
+        return self._opened(), self._objects[index][0]
+
+    def alone(
+        self, index: int, names: Sequence[str] | None = None, ranges: Sequence[Ranges | None] | None = None
+    ) -> StoredChunks:
+        """Return one chunk of these, or parts of its object: their names, and the bytes that each is read from."""
+        names = [self._names[index]] if names is None else names
+        return StoredChunks(self.address, names, [self._objects[index]] * len(names), self.options, (), ranges)
+
     @property
     def cache_dir(self) -> str:
         """The directory of the cache."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import shlex
 import urllib.parse
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,9 +34,10 @@ from pyloader.files.scanning import is_chunk_name
 from pyloader.files.stored import LIST_NAME, StoredChunks, StoreOptions
 from pyloader.files.stores import Address, Store, Stored, open_store, parse_address, store_scheme
 
-__all__ = ["list_by_manifest", "list_stored", "objects_at"]
+__all__ = ["files_at", "list_by_manifest", "list_stored", "objects_at"]
 
 _NO_LISTS = ("http", "https")
+_DEEP = re.compile(r"(.*?\.(?:zarr|lance))/", re.DOTALL)
 _ITSELF = ""  # the name of the object that an address names, and not one below it
 _ELSEWHERE = ".elsewhere"  # in the cache, of what is listed by a manifest that lies elsewhere
 _INDEX_ANEW = "Index the address: pyloader index s3://BUCKET/DATA --output PLACE"
@@ -107,7 +110,7 @@ def list_by_manifest(manifest: Manifest, place: str, options: StoreOptions) -> C
         _remember(kept_as, found, options)
     objects = {stored.name: stored for stored in found.stored(address)}
     listed = msgspec.structs.replace(manifest, root="")
-    return replace(_listed_in(address, place, listed, _by_chunk(objects), options), named=place)
+    return replace(_listed_in(address, place, listed, _by_chunk(address, objects), options), named=place)
 
 
 def _check_sends_no_secret(address: Address, place: str, options: StoreOptions) -> None:
@@ -144,8 +147,28 @@ def _chunks_of(address: Address, found: _Found, options: StoreOptions) -> ChunkL
     if found.manifest is None:
         chunks = _without_manifest(address, objects, options)
     else:
-        chunks = _listed_in(address, place, parse_manifest(found.manifest, place), _by_chunk(objects), options)
+        chunks = _listed_in(address, place, parse_manifest(found.manifest, place), _by_chunk(address, objects), options)
     return replace(chunks, named=chunks.file(0)) if is_one else chunks
+
+
+def files_at(url: str, options: StoreOptions) -> tuple[ChunkList, bool]:
+    """Return the files at an address that could be chunks, each whole, whatever a manifest says of them.
+
+    Over HTTP only those that it lists are known.
+
+    Returns:
+      The files, and whether they are a directory: not the one file that the address names.
+
+    Raises:
+      DataDirError, ManifestError, StoreError: as `list_stored`.
+    """
+    address, chunks, manifests = objects_at(url, options)
+    is_set = str(parse_address(url)) in (str(address), address.of(MANIFEST_NAME))
+    if is_set:
+        _refuse_sets_below(address, (name for name in manifests if name != MANIFEST_NAME))
+    if not chunks:
+        raise DataDirError(str(address), "holds no chunk files.", _MAKE_SOME)
+    return _chunk_list(address, tuple(chunks), tuple(chunks.values()), None, options), is_set
 
 
 def objects_at(url: str, options: StoreOptions) -> tuple[Address, dict[str, tuple[Stored, ...]], list[str]]:
@@ -165,10 +188,10 @@ def objects_at(url: str, options: StoreOptions) -> tuple[Address, dict[str, tupl
     objects = {stored.name: stored for stored in found.stored(address)}
     if found.is_one:
         above, name = _above(address)
-        return above, _by_chunk(objects), [] if found.manifest is None else [index_name(name)]
+        return above, _by_chunk(above, objects), [] if found.manifest is None else [index_name(name)]
     if found.manifest is not None:
-        return address, _by_chunk(objects), [MANIFEST_NAME]
-    return address, _by_chunk(objects), sorted(filter(_is_manifest, objects))
+        return address, _by_chunk(address, objects), [MANIFEST_NAME]
+    return address, _by_chunk(address, objects), sorted(filter(_is_manifest, objects))
 
 
 def _asked(address: Address, options: StoreOptions, *, remembers: bool = True, together: bool = True) -> _Found:
@@ -264,10 +287,29 @@ def _is_manifest(name: str) -> bool:
     return name.rpartition("/")[2] == MANIFEST_NAME
 
 
-def _by_chunk(objects: Mapping[str, Stored]) -> dict[str, tuple[Stored, ...]]:
-    """Return the objects of each chunk: one, or those of a directory of columns."""
+def _refuse_sets_below(address: Address, manifests: Iterable[str]) -> None:
+    """Raise where there are manifests, by their names, below an address.
+
+    Raises:
+      DataDirError: so it is.
+    """
+    if sets := sorted(name.rpartition("/")[0] for name in manifests):
+        what = f"holds chunk sets below it: {', '.join(f'{name}/' for name in sets[:3])}."
+        raise DataDirError(str(address), what, f"Name one: data_dir={address.of(sets[0])!r}")
+
+
+def _by_chunk(address: Address, objects: Mapping[str, Stored]) -> dict[str, tuple[Stored, ...]]:
+    """Return the objects of each chunk: one, or those of a directory of columns.
+
+    Raises:
+      DataDirError: there is a directory that is a chunk of another form.
+    """
     chunks: dict[str, list[Stored]] = defaultdict(list)
     for name, stored in sorted(objects.items()):
+        if found := _DEEP.match(address.of(name)):
+            what = "is a directory that is one chunk, and of those only *.columns is read from a store."
+            copying = f": aws s3 sync {shlex.quote(found[1])} DIR" if address.scheme == "s3" else ""
+            raise DataDirError(found[1], what, f"Copy it to a disk, and name that{copying}")
         if not _is_manifest(name):
             head, columns, _ = name.partition(".columns/")
             chunks[head + columns.rstrip("/")].append(stored)
@@ -275,11 +317,8 @@ def _by_chunk(objects: Mapping[str, Stored]) -> dict[str, tuple[Stored, ...]]:
 
 
 def _without_manifest(address: Address, objects: Mapping[str, Stored], options: StoreOptions) -> ChunkList:
-    sets = sorted(name.rpartition("/")[0] for name in objects if _is_manifest(name))
-    if sets:
-        what = f"holds chunk sets below it: {', '.join(f'{name}/' for name in sets[:3])}."
-        raise DataDirError(str(address), what, f"Name one: data_dir={address.of(sets[0])!r}")
-    chunks = _by_chunk(objects)
+    _refuse_sets_below(address, filter(_is_manifest, objects))
+    chunks = _by_chunk(address, objects)
     if not chunks:
         raise DataDirError(str(address), "holds no chunk files.", _MAKE_SOME)
     return _chunk_list(address, tuple(chunks), tuple(chunks.values()), None, options)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from large_files import FORMS, index_of, write_large
 from small_stores import from_store, gets, same_batches
 from store_server import StoreServer
 
 from pyloader import DataLoader
-from pyloader.errors import CacheError, ChunkReadError, ManifestError
-from pyloader.files import list_chunks, read_manifest, write_manifest
+from pyloader.files import list_chunks
 
 SHUFFLED = {"batch_size": 7, "shuffle": True, "shuffle_window": 3, "max_queue_size": 6, "num_epochs": 2}
 

@@ -6,6 +6,7 @@ import io
 import json
 import tarfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ import zstandard
 
 from pyloader.columns import column_specs
 from pyloader.datareader import DataReader, parts_of_file, read_chunk
-from pyloader.files import Manifest, PartSizes, write_manifest
+from pyloader.files import Manifest, PartSizes, checksum_of, write_manifest
 from pyloader.inspecting.part_entries import part_entries
+from pyloader.part import Part
 from pyloader.read import TokenReader, reader_for, reader_name
 
 __all__ = ["FORMS", "NUM_ROWS", "index_of", "write_large"]
@@ -132,6 +134,10 @@ def reader_of(path: Path) -> DataReader:
     return TokenReader(window=16, dtype="uint16") if path.suffix == ".bin" else reader_for(str(path))
 
 
+def _checksum(path: Path, part: Part) -> str:
+    return checksum_of(path, part.ranges)
+
+
 def index_of(path: Path, *, chunk_samples: int = 30, **sizes: Any) -> Path:
     """Write the index of a file, and return its path."""
     reader, sizes = reader_of(path), {"chunk_bytes": 2**20, "chunk_samples": chunk_samples, **sizes}
@@ -143,7 +149,7 @@ def index_of(path: Path, *, chunk_samples: int = 30, **sizes: Any) -> Path:
         columns=column_specs(read_chunk(reader, path)),
         reader=reader_name(reader),
         reader_options=options,
-        chunks=tuple(part_entries(path.name, str(path), parts, checksums=True)),
+        chunks=tuple(part_entries(path.name, path.stat().st_size, parts, partial(_checksum, path))),
         part_sizes=msgspec.convert(sizes, PartSizes),
     )
     target = path.with_name(f"{path.name}.manifest.json")

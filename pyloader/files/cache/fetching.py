@@ -32,8 +32,8 @@ from pyloader.options import format_bytes
 __all__ = ["Fill", "Pinned", "fetched", "pinned"]
 
 # Fetches into what is there at its full length: a file, with holes where only ranges are wanted, or a directory with
-# the files of columns.  Returns the checksum of the bytes, as `checksum_of` gives it, when it has computed that; None has
-# it computed.
+# the files of columns.  Returns the checksum of the bytes, as `checksum_of` gives it, when it has computed that; None
+# has it computed.
 Fill = Callable[[Path], str | None]
 
 
