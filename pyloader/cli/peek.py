@@ -124,7 +124,7 @@ def _screen(sight: Peek, arguments: argparse.Namespace, chosen: Sequence[str]) -
 def _shown_path(sight: Peek, arguments: argparse.Namespace) -> str:
     """Return the path as it was typed; an address without what is secret in it."""
     if sight.chunks.stored is not None and sight.chunks.manifest is not None:
-        return str(sight.chunks.root)
+        return sight.chunks.place
     path = printable(arguments.path)
     return path.rstrip("/") or path
 

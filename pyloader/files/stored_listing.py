@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shlex
 import urllib.parse
@@ -28,13 +29,14 @@ from pyloader.files.manifest import (
     is_index_of_file,
     is_manifest_name,
     parse_manifest,
+    read_manifest,
 )
 from pyloader.files.opening import suffix_of
 from pyloader.files.scanning import is_chunk_name
 from pyloader.files.stored import LIST_NAME, StoredChunks, StoreOptions
 from pyloader.files.stores import Address, Store, Stored, open_store, parse_address, store_scheme
 
-__all__ = ["files_at", "list_by_manifest", "list_stored", "objects_at"]
+__all__ = ["files_at", "list_by_manifest", "list_stored", "manifest_elsewhere", "objects_at", "objects_of_manifest"]
 
 _NO_LISTS = ("http", "https")
 _DEEP = re.compile(r"(.*?\.(?:zarr|lance))/", re.DOTALL)
@@ -74,15 +76,31 @@ def list_stored(url: str, options: StoreOptions) -> ChunkList:
     if not is_manifest_name(name) or name == MANIFEST_NAME:
         return _list_address(address if name == MANIFEST_NAME else parse_address(url), options)
     named = parse_address(url)
-    if options.offline:
-        found = _remembered(named, options)
-    else:
-        store = open_store(address, storage_options=options.storage_options)
-        [data] = options.called([partial(ask_again, partial(store.read, name))])
-        found = _Found(data, ())
+    found = _remembered(named, options) if options.offline else _Found(_read_manifest(address, name, options), ())
+    if not options.offline:
         _remember(named, found, options)
     assert found.manifest is not None
     return list_by_manifest(parse_manifest(found.manifest, str(named)), str(named), options)
+
+
+def manifest_elsewhere(place: str, options: StoreOptions) -> Manifest | None:
+    """Return the manifest at a place, a path or an address, that lists what is in a store and does not lie there.
+
+    Returns:
+      None: it is another place.
+
+    Raises:
+      ManifestError: it is damaged.
+      StoreError: the store cannot be asked.
+    """
+    if store_scheme(place) not in ("", "file"):
+        above, name = parse_address(place).parent()
+        is_one = is_manifest_name(name) and name != MANIFEST_NAME
+        return parse_manifest(_read_manifest(above, name, options), place) if is_one else None
+    if not is_manifest_name(os.path.basename(place)) or not os.path.isfile(place):
+        return None
+    manifest = read_manifest(place)
+    return manifest if store_scheme(manifest.root) else None
 
 
 def list_by_manifest(manifest: Manifest, place: str, options: StoreOptions) -> ChunkList:
@@ -92,6 +110,19 @@ def list_by_manifest(manifest: Manifest, place: str, options: StoreOptions) -> C
       manifest: The manifest.
       place: Its path or address, which the user has named.
       options: How the store is read.
+
+    Raises:
+      DataDirError, ManifestError, StoreError: as `list_stored`.
+    """
+    address, chunks = objects_of_manifest(manifest, place, options)
+    listed = msgspec.structs.replace(manifest, root="")
+    return replace(_listed_in(address, place, listed, chunks, options), named=place)
+
+
+def objects_of_manifest(
+    manifest: Manifest, place: str, options: StoreOptions
+) -> tuple[Address, dict[str, tuple[Stored, ...]]]:
+    """Return the address of chunks in a store that a manifest elsewhere lists, and the objects of each by its name.
 
     Raises:
       DataDirError, ManifestError, StoreError: as `list_stored`.
@@ -108,9 +139,14 @@ def list_by_manifest(manifest: Manifest, place: str, options: StoreOptions) -> C
     else:
         [found] = options.called([partial(_asked_for, address, manifest, file=file, options=options)])
         _remember(kept_as, found, options)
-    objects = {stored.name: stored for stored in found.stored(address)}
-    listed = msgspec.structs.replace(manifest, root="")
-    return replace(_listed_in(address, place, listed, _by_chunk(address, objects), options), named=place)
+    return address, _by_chunk(address, {stored.name: stored for stored in found.stored(address)})
+
+
+def _read_manifest(address: Address, name: str, options: StoreOptions) -> bytes:
+    store = open_store(address, storage_options=options.storage_options)
+    data: bytes
+    [data] = options.called([partial(ask_again, partial(store.read, name))])
+    return data
 
 
 def _check_sends_no_secret(address: Address, place: str, options: StoreOptions) -> None:
@@ -327,7 +363,8 @@ def _without_manifest(address: Address, objects: Mapping[str, Stored], options: 
 def _listed_in(
     address: Address, place: str, manifest: Manifest, chunks: dict[str, tuple[Stored, ...]], options: StoreOptions
 ) -> ChunkList:
-    verify = f"Copy the set there anew; all that differs says: pyloader verify {address}"
+    at = address if place == address.of(MANIFEST_NAME) else place.removesuffix(f".{MANIFEST_NAME}")
+    verify = f"Copy it there anew, or index it again; all that differs says: pyloader verify {at}"
     if manifest.root:
         what = f"lists chunks in another place, {manifest.root}."
         raise ManifestError(place, what, f"To go there, name the manifest: data_dir={place!r}")

@@ -87,9 +87,8 @@ def fetch(
     if stored is None:
         what = "lies on a disk of this machine: there is nothing to fetch."
         raise DataDirError(os.fspath(data_dir), what, "Name an address of a store, such as s3://bucket/chunks")
-    root = str(chunks.root)
     report = FetchReport(
-        url=root, cache_dir=stored.cache_dir, num_chunks=len(chunks), num_bytes=int(chunks.sizes.sum())
+        url=chunks.place, cache_dir=stored.cache_dir, num_chunks=len(chunks), num_bytes=int(chunks.sizes.sum())
     )
     with progress_bar("fetching", total=report.num_bytes, unit="B", hidden=not progress) as bar:
         try:
