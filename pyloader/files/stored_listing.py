@@ -74,7 +74,8 @@ def list_stored(url: str, options: StoreOptions) -> ChunkList:
     """
     address, name = parse_address(url).parent()
     if not is_manifest_name(name) or name == MANIFEST_NAME:
-        return _list_address(address if name == MANIFEST_NAME else parse_address(url), options)
+        is_named = name == MANIFEST_NAME
+        return _list_address(address if is_named else parse_address(url), options, is_named=is_named)
     named = parse_address(url)
     found = _remembered(named, options) if options.offline else _Found(_read_manifest(address, name, options), ())
     if not options.offline:
@@ -162,18 +163,18 @@ def _check_sends_no_secret(address: Address, place: str, options: StoreOptions) 
         raise ManifestError(place, what, f"Copy it there, as {address.of(MANIFEST_NAME)}, and name that address")
 
 
-def _list_address(address: Address, options: StoreOptions) -> ChunkList:
+def _list_address(address: Address, options: StoreOptions, *, is_named: bool) -> ChunkList:
     if options.offline:
-        return _chunks_of(address, _remembered(address, options), options)
+        return _chunks_of(address, _remembered(address, options), options, is_named=is_named)
     [found] = options.called([partial(_asked, address, options)])
     try:
-        return _chunks_of(address, found, options)
+        return _chunks_of(address, found, options, is_named=is_named)
     except ManifestError:  # the list may be older than the manifest, where both were asked for at the same time
         [found] = options.called([partial(_asked, address, options, together=False)])
-    return _chunks_of(address, found, options)
+    return _chunks_of(address, found, options, is_named=is_named)
 
 
-def _chunks_of(address: Address, found: _Found, options: StoreOptions) -> ChunkList:
+def _chunks_of(address: Address, found: _Found, options: StoreOptions, *, is_named: bool) -> ChunkList:
     objects = {stored.name: stored for stored in found.stored(address)}
     is_one = found.is_one
     place = address.of(MANIFEST_NAME)
@@ -183,7 +184,10 @@ def _chunks_of(address: Address, found: _Found, options: StoreOptions) -> ChunkL
     if found.manifest is None:
         chunks = _without_manifest(address, objects, options)
     else:
-        chunks = _listed_in(address, place, parse_manifest(found.manifest, place), _by_chunk(address, objects), options)
+        manifest = parse_manifest(found.manifest, place)
+        if manifest.root and is_named:
+            return list_by_manifest(manifest, place, options)
+        chunks = _listed_in(address, place, manifest, _by_chunk(address, objects), options)
     return replace(chunks, named=chunks.file(0)) if is_one else chunks
 
 
@@ -246,7 +250,7 @@ def _asked(address: Address, options: StoreOptions, *, remembers: bool = True, t
             what = f"has no {MANIFEST_NAME}, and nothing else lists what is there."
             raise DataDirError(str(address), what, "Make it where the chunks lie: pyloader index DIR")
     found = _Found(manifest, tuple(sorted((stored.name, stored.size, stored.version) for stored in objects)))
-    if found.objects and remembers:
+    if (found.objects or found.manifest is not None) and remembers:
         _remember(address, found, options)
     return found
 
@@ -366,7 +370,7 @@ def _listed_in(
     at = address if place == address.of(MANIFEST_NAME) else place.removesuffix(f".{MANIFEST_NAME}")
     verify = f"Copy it there anew, or index it again; all that differs says: pyloader verify {at}"
     if manifest.root:
-        what = f"lists chunks in another place, {manifest.root}."
+        what = f"lists chunks in another directory, {manifest.root}."
         raise ManifestError(place, what, f"To go there, name the manifest: data_dir={place!r}")
     if not manifest.chunks:
         raise DataDirError(place, "lists no chunks.", _MAKE_SOME)
