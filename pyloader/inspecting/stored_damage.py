@@ -13,7 +13,8 @@ from pyloader.errors import DataDirError, ManifestError, ObjectMissingError
 from pyloader.files import MANIFEST_NAME, ChunkEntry, FetchTerms, Manifest, StoreOptions, makers_of, size_difference
 from pyloader.files.fetching import ask_again, object_blocks
 from pyloader.files.manifest import parse_manifest
-from pyloader.files.stored_listing import manifest_elsewhere, objects_at, objects_of_manifest
+from pyloader.files.stored_listing import manifest_elsewhere, objects_of_manifest
+from pyloader.files.stored_objects import objects_at
 from pyloader.files.stores import Store, Stored, open_store, printable
 from pyloader.inspecting.damage import FileFinding, Inspection, Maker, Progress
 

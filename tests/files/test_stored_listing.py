@@ -118,7 +118,9 @@ def test_a_manifest_elsewhere_must_lead_to_an_address_and_gets_no_headers_of_ano
     place.write_text(json.dumps({**manifest, "root": f"{server.url}/bucket/chunks"}))
     assert len(list_chunks(place, dataclasses.replace(options, storage_options={}))) == 3
     heard = len(server.heard)
-    with pytest.raises(ManifestError, match=r"headers are sent only to a server that you name\. Copy it there, as http"):
+    with pytest.raises(
+        ManifestError, match=r"headers are sent only to a server that you name\. Copy it there, as http"
+    ):
         list_chunks(place, dataclasses.replace(options, storage_options={"headers": {"Authorization": "Bearer x"}}))
     assert len(server.heard) == heard
     server.put("bucket/mine.manifest.json", json.dumps({**manifest, "root": "/elsewhere"}).encode())
