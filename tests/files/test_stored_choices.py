@@ -101,7 +101,7 @@ def test_a_list_of_files_that_http_serves_is_asked_for_one_by_one(server, put, t
         (["s3://bucket/a.jsonl", "s3://bucket/a.jsonl"], "names s3://bucket/a.jsonl twice. Name it once"),
         (
             ["s3://bucket/a.jsonl", "b.jsonl"],
-            "is an address (s3://), not a path. Give one address, or a list of addresses",
+            "b.jsonl is no address of a store. Write one such as s3://bucket/data",
         ),
         (["https://host/a.jsonl?x=SECRET", "https://host/b.jsonl?x=SECRET2"], "another password or signature in it"),
     ],
