@@ -14,6 +14,7 @@ from store_server import StoreServer
 from watching import until_error
 
 from pyloader import DataLoader, DelimitedReader, fetch
+from pyloader.cli.main import main
 from pyloader.errors import CacheError, ChunkReadError
 from pyloader.files import list_chunks, read_manifest, write_manifest
 from pyloader.files.cache import cache_directory, cache_entries, damaged_entries, total_bytes
@@ -96,18 +97,23 @@ def zip_batches(loaders):
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
-def test_what_all_parts_have_stays_in_a_cache_that_cannot_hold_the_parts(server, tmp_path, num_workers):
-    path = parts_with_a_header(server, tmp_path / "data", num_parts=20, part_bytes=40_000, header_bytes=30_000)
-    bound = 700_000
-    place = from_store(server, tmp_path / "cache", "data/x.csv", cache_bytes=bound)
+def test_what_all_parts_have_stays_in_a_cache_that_cannot_hold_the_parts(server, tmp_path, capsys, num_workers):
+    for number in range(3):
+        path = parts_with_a_header(server, tmp_path / str(number), num_parts=8, part_bytes=40_000, header_bytes=30_000)
+        path.rename(tmp_path / f"{number}.csv")
+        server.put(f"bucket/set/{number}.csv", tmp_path / f"{number}.csv")
+    assert main(["index", str(tmp_path), "--chunk-samples", "10"]) == 0
+    server.put("bucket/set/manifest.json", tmp_path / "manifest.json")
+    place = from_store(server, tmp_path / "cache", "set", cache_bytes=650_000)
     directory = cache_directory(tmp_path / "cache")
     options = {"batch_size": 10, "shuffle": True, "shuffle_window": 2, "max_queue_size": 3, "num_epochs": 3}
     with DataLoader(**place, **options, num_workers=num_workers) as loader:
         for _ in loader:
-            assert total_bytes(directory) <= bound
-            assert bytes_on_disk(directory) <= bound
-    own = path.stat().st_size - 30_000
-    assert own + 30_000 < server.bytes_sent["bucket/data/x.csv"] <= 3 * own + 30_000
+            assert total_bytes(directory) <= 650_000
+            assert bytes_on_disk(directory) <= 650_000
+    headers = [headers for line, headers in server.heard if line.startswith("GET /bucket/set/") and ".csv" in line]
+    assert 3 <= sum(about["range"].startswith("bytes=0-") for about in headers) < 8  # with keys of parts alone, 28
+    assert 24 < len(headers) < 72
 
 
 def test_a_part_is_a_file_with_holes_that_takes_its_own_blocks_alone(server, tmp_path):
