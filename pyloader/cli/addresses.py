@@ -19,6 +19,6 @@ def add_cache_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def typed_store(cache_dir: str | None = None) -> StoreOptions:
+def typed_store(cache_dir: str | None = None, cache_bytes: int | None = None) -> StoreOptions:
     """Return how a command asks a store: with the keys of the environment."""
-    return StoreOptions(cache_dir=cache_dir, called=called_at_once)
+    return StoreOptions(cache_dir=cache_dir, cache_bytes=cache_bytes, called=called_at_once)

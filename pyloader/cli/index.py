@@ -74,6 +74,7 @@ def add_parser(subparsers: Any) -> None:
     add_form_options(parser)
     parser.add_argument("--output", metavar="FILE", help="where the manifest goes, when its place must stay as it is")
     add_cache_option(parser)
+    parser.add_argument("--cache-bytes", metavar="SIZE", type=size_option, help="of an address: the most kept there")
     parser.add_argument("--all", action="store_true", help="read every part of large files, to see what columns are")
     parser.add_argument("--checksums", action="store_true", help="compute them too, for pyloader verify")
     parser.add_argument("--overwrite", action="store_true", help="replace the manifest that is there")
@@ -100,7 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _index_address(arguments: argparse.Namespace) -> int:
-    store = typed_store(arguments.cache_dir)
+    store = typed_store(arguments.cache_dir, arguments.cache_bytes)
     chunks, is_set = files_at(arguments.path, store)
     beside = f"{chunks.root}/{MANIFEST_NAME if is_set else index_name(chunks.names[0])}"
     target = target_of(beside, arguments.output)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import shlex
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from large_files import FORMS, NUM_ROWS, write_large
 from pyloader import DataLoader
 from pyloader.cli.main import main
 from pyloader.files import list_chunks, read_manifest
+from pyloader.files.cache import cache_directory
 from pyloader.files.manifest import parse_manifest
 
 TOKENS = ["--reader", "tokens", "--option", "window=16", "--option", "dtype=uint16"]
@@ -162,3 +164,22 @@ def test_the_command_in_a_manifest_makes_it_again(server, index, tmp_path):
     before = server.objects["corpus/data/x.csv.manifest.json"].data
     index(*shlex.split(parse_manifest(before, "it").command)[2:], "--overwrite")
     assert server.objects["corpus/data/x.csv.manifest.json"].data == before
+
+
+def test_what_a_reader_cannot_find_by_ranges_is_fetched_whole_once_and_stays(server, index, tmp_path):
+    module = pytest.importorskip("array_record.python.array_record_module")
+    writer = module.ArrayRecordWriter(str(tmp_path / "x.arrayrecord"), "group_size:10")
+    for row in range(NUM_ROWS):
+        writer.write(b"row %d" % row)
+    writer.close()
+    size, url = (tmp_path / "x.arrayrecord").stat().st_size, "s3://corpus/data/x.arrayrecord"
+    server.put("corpus/data/x.arrayrecord", tmp_path / "x.arrayrecord")
+    said = index("x.arrayrecord", "--chunk-samples", 40)
+    assert [line.replace("s3://corpus/data/", "") for line in index(url, "--chunk-samples", 40)] == said
+    with DataLoader(data_dir=url, batch_size=NUM_ROWS, num_epochs=1) as loader:
+        assert [batch["record"] for batch in loader] == [[b"row %d" % row for row in range(NUM_ROWS)]]
+    assert server.bytes_sent["corpus/data/x.arrayrecord"] == size
+    cache_directory(tmp_path / "small").set_bound(size)
+    (line,) = index(url, "--overwrite", "--cache-dir", tmp_path / "small", code=2)
+    assert f"may hold --cache-bytes={size:,}, and this loader needs (fetches: 1 + readers: 1) x " in line
+    index(url, "--overwrite", "--cache-dir", tmp_path / "small", *re.findall(r"--cache-bytes=\d+(?= or more)", line))

@@ -7,7 +7,7 @@ import json
 import msgspec
 import pytest
 from cache_users import bytes_on_disk
-from large_files import FORMS, index_of, write_large
+from large_files import FORMS, NUM_ROWS, index_of, write_large
 from ranks import rank_loaders
 from small_stores import from_store, gets, same_batches
 from store_server import StoreServer
@@ -16,7 +16,7 @@ from watching import until_error
 from pyloader import DataLoader, DelimitedReader, fetch
 from pyloader.cli.main import main
 from pyloader.errors import CacheError, ChunkReadError
-from pyloader.files import list_chunks, read_manifest, write_manifest
+from pyloader.files import PartEntry, list_chunks, read_manifest, write_manifest
 from pyloader.files.cache import cache_directory, cache_entries, damaged_entries, total_bytes
 
 SHUFFLED = {"batch_size": 7, "shuffle": True, "shuffle_window": 3, "max_queue_size": 6, "num_epochs": 2}
@@ -138,11 +138,9 @@ def test_parts_that_do_not_say_which_bytes_they_are_come_with_all_of_the_file_on
     path = put("x.npy")
     manifest = read_manifest(f"{path}.manifest.json")
     size = path.stat().st_size
+    anywhere = PartEntry(file_bytes=size, file_samples=NUM_ROWS, ranges=())
     chunks = tuple(
-        msgspec.structs.replace(
-            entry, num_bytes=size // 7, checksum="", part=msgspec.structs.replace(entry.part, ranges=())
-        )
-        for entry in manifest.chunks
+        msgspec.structs.replace(entry, num_bytes=size // 7, checksum="", part=anywhere) for entry in manifest.chunks
     )
     write_manifest(f"{path}.manifest.json", msgspec.structs.replace(manifest, chunks=chunks))
     server.put_directory(path.parent, "bucket/data")

@@ -171,6 +171,7 @@ def _stretches(chunks: Sequence[ChunkEntry], line_bytes: int) -> Iterator[ChunkE
     for chunk in chunks:
         part = chunk.as_part
         assert part is not None
+        assert chunk.part is not msgspec.UNSET
         start, stop = line_bytes + 8 * part.first, line_bytes + 8 * part.stop
         ranges = joined_ranges([(0, line_bytes), (start, stop)])
         file_bytes = line_bytes + 8 * chunk.part.file_samples
