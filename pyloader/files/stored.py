@@ -27,7 +27,7 @@ from pyloader.files.cache import (
     register,
     total_bytes,
 )
-from pyloader.files.cache.identity import room_of_files, room_of_name
+from pyloader.files.cache.identity import room_of_files, room_of_name, room_of_ranges
 from pyloader.files.cache.plans import plan_bytes
 from pyloader.files.fetching import Called, FetchTerms, fetch_object, fetch_ranges, num_parts
 from pyloader.files.manifest import checksum_of
@@ -93,6 +93,7 @@ class StoredChunks:
         self.address, self.options = address, options
         self._names, self._objects, self._checksums = names, objects, checksums
         self._ranges = ranges
+        self._common_identities: dict[str, Identity] = {}
         self._registered = 1, 1  # how many are fetched, and how many others kept, at the same time
         self._user: CacheUser | None = None
         self._store: Store | None = None
@@ -326,8 +327,10 @@ class StoredChunks:
 
     def _common_identity(self, index: int) -> Identity | None:
         """Return the entry of what is common to the parts of a chunk's object; None where nothing is."""
-        ranges = self._common.get(self._objects[index][0].name)
-        return None if ranges is None else replace(self._identity(index), ranges=ranges)
+        name = self._objects[index][0].name
+        if name in self._common and name not in self._common_identities:
+            self._common_identities[name] = replace(self._identity(index), ranges=self._common[name])
+        return self._common_identities.get(name)
 
     def _ranges_of(self, index: int) -> Ranges | None:
         return None if self._ranges is None else self._ranges[index]
@@ -337,10 +340,10 @@ class StoredChunks:
 
     def _bytes_at_once(self, index: int) -> int:
         """Return what of a chunk is kept at once while it is fetched, in bytes."""
-        if self._ranges_of(index) is None:
+        if (ranges := self._ranges_of(index)) is None:
             return sum(stored.size for stored in self._objects[index])
-        common = self._common_identity(index)
-        return self._identity(index).room_bytes + (0 if common is None else common.room_bytes)
+        common = self._common.get(self._objects[index][0].name, ())
+        return room_of_ranges(ranges) + (room_of_ranges(common) if common else 0)
 
 
 def _copy_ranges(source: Path, target: Path, ranges: Ranges) -> None:

@@ -68,7 +68,7 @@ def list_matching(url: str, options: StoreOptions) -> ChunkList:
     found = _found(above, [str(pattern)], options, ask)
     if not found.objects:
         raise DataDirError(str(pattern), "matches nothing.", "In a shell, quote the pattern")
-    return _chosen(above, found, options)
+    return dataclasses.replace(_chosen(above, found, options), named=str(pattern))
 
 
 def list_named(urls: Sequence[str], options: StoreOptions) -> ChunkList:

@@ -44,6 +44,7 @@ __all__ = [
     "list_stored",
     "listed_in",
     "manifest_elsewhere",
+    "not_followed",
     "objects_of_manifest",
 ]
 
@@ -195,7 +196,7 @@ def files_at(url: str, options: StoreOptions) -> tuple[ChunkList, bool]:
     if is_set:
         refuse_sets_below(address, (name for name in manifests if name != MANIFEST_NAME))
     if not chunks:
-        raise DataDirError(str(address), "holds no chunk files.", _MAKE_SOME)
+        raise DataDirError(str(address), "holds no chunk files: there is no such object, and nothing below it.")
     return chunk_list(address, tuple(chunks), tuple(chunks.values()), None, options), is_set
 
 
@@ -219,8 +220,7 @@ def listed_in(
     at = address if place == address.of(MANIFEST_NAME) else place.removesuffix(f".{MANIFEST_NAME}")
     verify = f"Copy it there anew, or index it again; all that differs says: pyloader verify {at}"
     if manifest.root:
-        what = f"lists chunks in another directory, {manifest.root}."
-        raise ManifestError(place, what, f"To go there, name the manifest: data_dir={place!r}")
+        raise not_followed(place, manifest)
     if not manifest.chunks:
         raise DataDirError(place, "lists no chunks.", _MAKE_SOME)
     listed = []
@@ -234,6 +234,12 @@ def listed_in(
             raise ManifestError(place, what, verify)
         listed.append(objects)
     return chunk_list(address, tuple(entry.file for entry in manifest.chunks), listed, manifest, options)
+
+
+def not_followed(place: str, manifest: Manifest) -> ManifestError:
+    """Return the error for a manifest that was found, and not named, and lists chunks in another place."""
+    what = f"lists chunks in another directory, {manifest.root}."
+    return ManifestError(place, what, f"To go there, name the manifest: data_dir={place!r}")
 
 
 def chunk_list(

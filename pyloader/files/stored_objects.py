@@ -16,6 +16,7 @@ import msgspec
 import xxhash
 
 from pyloader.errors import CacheError, ClosedError, DataDirError, ObjectMissingError, StoreError
+from pyloader.files.address_patterns import above_pattern, is_pattern
 from pyloader.files.cache import Identity, cache_directory, cache_entries, register
 from pyloader.files.fetching import ask_again
 from pyloader.files.manifest import (
@@ -83,6 +84,9 @@ def objects_at(url: str, options: StoreOptions) -> tuple[Address, dict[str, tupl
         what = "is a manifest of chunks elsewhere, or of one file."
         raise DataDirError(str(parse_address(url)), what, "Name the address of the chunks, or of that file")
     address = address if name == MANIFEST_NAME else parse_address(url)
+    if is_pattern(address):
+        what = "is a pattern, and this takes a directory or one file."
+        raise DataDirError(str(address), what, f"Name the directory: {above_pattern(address)}")
     [found] = options.called([partial(asked, address, options, remembers=False, together=False)])
     objects = {stored.name: stored for stored in found.stored(address)}
     if found.is_one:

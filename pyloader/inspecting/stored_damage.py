@@ -13,9 +13,9 @@ from pyloader.errors import DataDirError, ManifestError, ObjectMissingError
 from pyloader.files import MANIFEST_NAME, ChunkEntry, FetchTerms, Manifest, StoreOptions, makers_of, size_difference
 from pyloader.files.fetching import ask_again, object_blocks
 from pyloader.files.manifest import parse_manifest
-from pyloader.files.stored_listing import manifest_elsewhere, objects_of_manifest
+from pyloader.files.stored_listing import manifest_elsewhere, not_followed, objects_of_manifest
 from pyloader.files.stored_objects import objects_at
-from pyloader.files.stores import Store, Stored, open_store, printable
+from pyloader.files.stores import Store, Stored, open_store, parse_address, printable
 from pyloader.inspecting.damage import FileFinding, Inspection, Maker, Progress
 
 __all__ = ["inspect_stored"]
@@ -57,6 +57,14 @@ def inspect_stored(
     store = open_store(address, storage_options=options.storage_options)
     for name in manifests:
         manifest = parse_manifest(ask_again(partial(store.read, name)), address.of(name))
+        if manifest.root and str(parse_address(url)) != address.of(name):
+            raise not_followed(address.of(name), manifest)
+        if manifest.root:
+            there, objects = objects_of_manifest(manifest, address.of(name), options)
+            yield inspect(
+                address.of(name), open_store(there, storage_options=options.storage_options), manifest, objects
+            )
+            continue
         below = name[: name.rfind("/") + 1]
         here = {key.removeprefix(below): found for key, found in chunks.items() if key.startswith(below)}
         yield inspect(address.of(name), store, manifest, here)
