@@ -14,6 +14,7 @@ from large_files import FORMS, NUM_ROWS, write_large
 
 from pyloader import DataLoader
 from pyloader.cli.main import main
+from pyloader.errors import DataDirError
 from pyloader.files import list_chunks, read_manifest
 from pyloader.files.cache import cache_directory
 from pyloader.files.manifest import parse_manifest
@@ -183,3 +184,52 @@ def test_what_a_reader_cannot_find_by_ranges_is_fetched_whole_once_and_stays(ser
     (line,) = index(url, "--overwrite", "--cache-dir", tmp_path / "small", code=2)
     assert f"may hold --cache-bytes={size:,}, and this loader needs (fetches: 1 + readers: 1) x " in line
     index(url, "--overwrite", "--cache-dir", tmp_path / "small", *re.findall(r"--cache-bytes=\d+(?= or more)", line))
+
+
+@pytest.mark.parametrize(
+    "place", [None, "x.manifest.json", "s3://corpus/ix/x.manifest.json", "s3://corpus/ix/manifest.json"]
+)
+def test_verify_compares_the_bytes_of_parts_and_names_those_that_differ(server, index, tmp_path, capsys, place):
+    path, url = write_large(tmp_path / "data", "x.jsonl"), "s3://corpus/data/x.jsonl"
+    server.put("corpus/data/x.jsonl", path.read_bytes())
+    index(url, "--chunk-samples", 40, "--checksums", *(["--output", place] if place else []))
+    assert main(["verify", place or url]) == 0
+    assert capsys.readouterr().out.startswith("5 chunks, 200 samples: all checksums agree.")
+    server.put("corpus/data/x.jsonl", path.read_bytes().replace(b"row 00100", b"row 00777"))
+    assert main(["verify", place or url]) == 1
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        "x.jsonl[80:120]   changed   the checksum differs",
+        "4 of 5 chunks are good; 40 of 200 samples are in the bad one.",
+    ]
+    server.put("corpus/data/x.jsonl", path.read_bytes()[:-1])
+    assert main(["verify", place or url, "--sizes-only"]) == 1
+    assert capsys.readouterr().out.startswith("x.jsonl   truncated   ")
+
+
+@pytest.mark.parametrize("command", ["index", "verify"])
+def test_a_pattern_is_no_place_to_index_or_verify(server, capsys, command):
+    assert main([command, "s3://corpus/web/*.zst"]) == 2
+    assert "is a pattern, and this takes a directory or one file. Name the directory: s3://corpus/web" in (
+        capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize("name", ["a.zarr/zarr.json", "a.lance/data/0.lance"])
+def test_a_directory_that_is_a_chunk_of_another_form_is_an_error_that_says_what_to_type(server, index, name):
+    server.put(f"corpus/arrays/{name}", b"{}")
+    for place in ("s3://corpus/arrays", f"s3://corpus/arrays/{name.partition('/')[0]}"):
+        (line,) = index(place, code=2)
+        assert f"name that: aws s3 sync s3://corpus/arrays/{name.partition('/')[0]} DIR" in line
+        with pytest.raises(DataDirError, match="of those only"):
+            list_chunks(place)
+
+
+def test_another_scheme_does_the_same(server, index, tmp_path, monkeypatch):
+    monkeypatch.setenv("GOOGLE_BASE_URL", server.url)
+    monkeypatch.setenv("GOOGLE_SKIP_SIGNATURE", "true")
+    path = write_large(tmp_path / "data", "x.tar")
+    server.put("corpus/data/x.tar", path.read_bytes())
+    index("gs://corpus/data/x.tar", "--chunk-samples", 40, "--checksums", "--output", "x.tar.manifest.json")
+    with DataLoader(data_dir="x.tar.manifest.json", batch_size=200, num_epochs=1, verify="first") as loader:
+        assert [len(batch["__key__"]) for batch in loader] == [200]
+    assert "gs://corpus/data" in Path("x.tar.manifest.json").read_text()
