@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from cache_users import bytes_on_disk
 from large_files import FORMS, NUM_ROWS, index_of, write_large
+from products import drawn
 from ranks import rank_loaders
 from small_stores import from_store, gets, same_batches
 from store_server import StoreServer
@@ -41,7 +42,7 @@ def put(server, tmp_path):
     return put
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", drawn(FORMS, 5))
 def test_each_form_gives_the_batches_of_a_disk_and_each_byte_comes_once(server, put, tmp_path, form):
     path = put(form)
     with DataLoader(data_dir=path, **SHUFFLED) as on_disk:
@@ -96,7 +97,7 @@ def zip_batches(loaders):
         yield from batches
 
 
-@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("num_workers", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_what_all_parts_have_stays_in_a_cache_that_cannot_hold_the_parts(server, tmp_path, capsys, num_workers):
     for number in range(3):
         path = parts_with_a_header(server, tmp_path / str(number), num_parts=8, part_bytes=40_000, header_bytes=30_000)
