@@ -13,7 +13,7 @@ from pyloader.errors import ChunkReadError, ReadFileError
 from pyloader.options import names_of, with_new_names
 from pyloader.part import Part
 
-__all__ = ["DataReader", "can_read_parts", "parts_of_file", "read_chunk", "read_damaged_chunk"]
+__all__ = ["DataReader", "can_find_by_ranges", "can_read_parts", "parts_of_file", "read_chunk", "read_damaged_chunk"]
 
 __getattr__ = names_of("pyloader.read", "JsonLineDataReader", of=__name__)
 
@@ -47,6 +47,10 @@ class DataReader:
     # Whether a column of numbers is a list in a chunk that lacks a value of it, and an array in one that has them all:
     # what DataLoader(nulls="nan") then makes of the arrays.
     gaps_make_lists: bool = False
+
+    # Whether find_parts looks at a file through `pyloader.files.open_bytes` alone: then it finds the parts of an object
+    # in a store by ranges.  Else the object is fetched whole for that.
+    finds_by_ranges: bool = False
 
     def __init__(self, batch_size: int = 16, shuffle: bool = False, seed: int = 42, **old_names: Any) -> None:
         given: dict[str, Any] = {"batch_size": batch_size, "shuffle": shuffle, "seed": seed}
@@ -176,6 +180,15 @@ def can_read_parts(reader: DataReader) -> bool:
         next(at for at, home in enumerate(homes) if name in vars(home)) for name in ("read_file", "read_part")
     )
     return part <= whole and homes[part] is not DataReader
+
+
+def can_find_by_ranges(reader: DataReader) -> bool:
+    """Tell whether a reader finds parts by ranges; one that writes `find_parts` anew must say so anew."""
+    homes = type(reader).__mro__
+    says, finds = (
+        next(at for at, home in enumerate(homes) if name in vars(home)) for name in ("finds_by_ranges", "find_parts")
+    )
+    return reader.finds_by_ranges and says <= finds
 
 
 def parts_of_file(

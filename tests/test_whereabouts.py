@@ -10,6 +10,9 @@ ROOMS = ("files", "files/stores", "plan", "read", "deliver", "run")
 
 # What is tested with others, or only as a whole.
 TESTED_IN = {
+    "files/address_patterns": ["files/test_stored_choices", "write/test_stored_inputs"],
+    "files/stored_objects": ["files/test_stored_listing", "files/test_stored_choices"],
+    "files/stored_path": ["cli/test_index_addresses", "read/test_check_reader"],
     "files/atomic": ["write/test_restart", "write/test_no_room"],
     "files/chunk_list": ["files/test_listing"],
     "files/conversions": ["files/test_sniffing"],

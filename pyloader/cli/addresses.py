@@ -1,14 +1,13 @@
-"""Addresses of object stores: how commands ask a store, and what those say that take none."""
+"""Addresses of object stores: how commands ask a store."""
 
 from __future__ import annotations
 
 import argparse
 
 from pyloader.deliver import called_at_once
-from pyloader.files import StoreOptions, store_scheme
-from pyloader.files.stores import printable
+from pyloader.files import StoreOptions
 
-__all__ = ["add_cache_option", "refuse_address", "typed_store"]
+__all__ = ["add_cache_option", "typed_store"]
 
 
 def add_cache_option(parser: argparse.ArgumentParser) -> None:
@@ -20,21 +19,6 @@ def add_cache_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def typed_store(cache_dir: str | None = None) -> StoreOptions:
+def typed_store(cache_dir: str | None = None, cache_bytes: int | None = None) -> StoreOptions:
     """Return how a command asks a store: with the keys of the environment."""
-    return StoreOptions(cache_dir=cache_dir, called=called_at_once)
-
-
-def refuse_address(place: str, *, instead: str) -> None:
-    """See to it that a place is no address.
-
-    Args:
-      place: What was typed.
-      instead: What to do today.
-
-    Raises:
-      ValueError: it is one.
-    """
-    if store_scheme(place):
-        what = f"{printable(place)} is an address of a store, and this command takes places on a disk only."
-        raise ValueError(f"{what} {instead}")
+    return StoreOptions(cache_dir=cache_dir, cache_bytes=cache_bytes, called=called_at_once)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from pyloader.cli.addresses import refuse_address
+from pyloader.cli.addresses import add_cache_option, typed_store
 from pyloader.cli.amounts import count_option, size_option
 from pyloader.cli.dialect import add_form_options, said_words, take_form
 from pyloader.cli.index_screen import index_screen
+from pyloader.cli.index_targets import Target, target_of
 from pyloader.cli.main import GOOD
 from pyloader.cli.readers import add_reader_options, reader_maker, reader_options
 from pyloader.cli.screens import as_json, progress_over_chunks
@@ -22,11 +24,12 @@ from pyloader.datareader import DataReader
 from pyloader.errors import DataDirError, ManifestError
 from pyloader.files import (
     MANIFEST_NAME,
-    VERSIONS_NAME,
     ChunkList,
+    FetchTerms,
     Manifest,
     PartSizes,
     Scan,
+    StoredPath,
     check_names,
     chunk_bytes,
     chunks_of_scan,
@@ -34,21 +37,17 @@ from pyloader.files import (
     form_of,
     index_name,
     is_chunk_directory,
-    is_manifest_name,
-    locked,
     manifest_below,
     no_such_place,
-    read_manifest,
     scan_directory,
+    store_scheme,
     utf8_name,
-    write_manifest,
 )
-from pyloader.inspecting.beginnings import header_reader
+from pyloader.files.stored_listing import files_at
+from pyloader.files.stores import parse_address, printable
 from pyloader.inspecting.counting import LARGE_BYTES, count_samples
 from pyloader.options import format_bytes
 from pyloader.read import TokenReader, reader_for, reader_name
-from pyloader.write.placing import keep_version
-from pyloader.write.removing import version_of_chunk
 
 __all__ = ["add_parser", "run"]
 
@@ -65,13 +64,17 @@ def add_parser(subparsers: Any) -> None:
         "that is larger than a chunk is cut into parts, each a chunk, where it lies: nothing is copied. The index of "
         "one file is FILE.manifest.json.",
     )
-    parser.add_argument("path", metavar="PATH", help="a directory of chunks, or one large file")
+    parser.add_argument(
+        "path", metavar="PATH", help="a directory of chunks, or one large file; or its address in a store"
+    )
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--chunk-bytes", metavar="SIZE", type=size_option, help="bytes of a part of a large file (64MiB)")
     size.add_argument("--chunk-samples", metavar="N", type=count_option, help="samples of a part of a file")
     add_reader_options(parser)
     add_form_options(parser)
     parser.add_argument("--output", metavar="FILE", help="where the manifest goes, when its place must stay as it is")
+    add_cache_option(parser)
+    parser.add_argument("--cache-bytes", metavar="SIZE", type=size_option, help="of an address: the most kept there")
     parser.add_argument("--all", action="store_true", help="read every part of large files, to see what columns are")
     parser.add_argument("--checksums", action="store_true", help="compute them too, for pyloader verify")
     parser.add_argument("--overwrite", action="store_true", help="replace the manifest that is there")
@@ -82,29 +85,41 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Count, write the manifest, and show what it says."""
-    instead = f"Index a copy on a disk, and put its {MANIFEST_NAME} beside the chunks in the store"
-    refuse_address(arguments.path, instead=instead)
-    place = Path(arguments.path)
+    scheme = store_scheme(arguments.path)
+    if scheme and scheme != "file":
+        return _index_address(arguments)
+    place = Path(f"/{parse_address(arguments.path).path}" if scheme else arguments.path)
     if not place.exists():
         raise no_such_place(arguments.path)
-    target = _target(place, arguments.output)
-    if arguments.dry_run:
-        return _index(arguments, place, target)
-    with locked([target.parent]):  # what is counted is what the manifest lists
-        return _index(arguments, place, target)
+    is_set = _is_set(place)
+    target = target_of(
+        str(place / MANIFEST_NAME if is_set else place.with_name(index_name(place.name))), arguments.output
+    )
+    with target.looked_at() if arguments.dry_run else target.held():
+        scan, chunks = _chunks_at(place, arguments.path)
+        return _index(arguments, target, chunks, is_set=is_set, ignored=(*scan.ignored, *scan.unfinished))
 
 
-def _index(arguments: argparse.Namespace, place: Path, target: Path) -> int:
-    before = _manifest_before(target)
-    if before is not None and not (arguments.overwrite or arguments.dry_run):
-        raise ManifestError(str(target), "is there already.", "To count again and replace it: --overwrite")
-    scan, chunks = _chunks_at(place, arguments.path)
-    root = Path(chunks.root)
-    check_names(target, chunks.names)
+def _index_address(arguments: argparse.Namespace) -> int:
+    store = typed_store(arguments.cache_dir, arguments.cache_bytes)
+    chunks, is_set = files_at(arguments.path, store)
+    beside = f"{chunks.root}/{MANIFEST_NAME if is_set else index_name(chunks.names[0])}"
+    target = target_of(beside, arguments.output)
+    with target.looked_at() if arguments.dry_run else target.held():
+        return _index(arguments, target, chunks, is_set=is_set)
+
+
+def _index(
+    arguments: argparse.Namespace, target: Target, chunks: ChunkList, *, is_set: bool, ignored: Sequence[str] = ()
+) -> int:
+    if target.before is not None and not (arguments.overwrite or arguments.dry_run):
+        raise ManifestError(target.shown, "is there already.", "To count again and replace it: --overwrite")
+    root = str(chunks.root)
+    check_names(target.shown, chunks.names)
     take_form(arguments, chunks.path(0))
     reader = _reader(chunks, arguments)
     progress = progress_over_chunks("count", quiet=arguments.quiet)
-    name, sizes = reader_name(reader), _part_sizes(arguments, place, before)
+    name, sizes = reader_name(reader), _part_sizes(arguments, target.before, is_set=is_set)
     count = count_samples(
         chunks,
         reader,
@@ -115,26 +130,27 @@ def _index(arguments: argparse.Namespace, place: Path, target: Path) -> int:
         progress=progress,
     )
     in_parts = any(chunk.as_part is not None for chunk in count.chunks)
+    elsewhere = root if chunks.stored is not None else str(Path(root).resolve())
     manifest = Manifest(
         columns=count.columns,
         reader=name,
         reader_options=reader_options(arguments),
         chunks=count.chunks,
         made_by={"command": shlex.join(_command(arguments))},
-        root="" if target.parent.resolve() == root.resolve() else str(root.resolve()),
+        root="" if target.is_beside(root) else elsewhere,
         part_sizes=sizes if sizes is not None and in_parts else msgspec.UNSET,
     )
     if in_parts:
         _check_size(manifest, chunks)
     if not arguments.dry_run:
-        manifest = _next_version(target, manifest)
-        write_manifest(target, manifest)
+        manifest = target.write(manifest)
     if arguments.json:
         print(as_json(manifest))
     elif not arguments.quiet:
-        ignored = [name for name in (*scan.ignored, *scan.unfinished) if name != target.name]
+        others = [name for name in ignored if name != target.name]
         leftover = _leftover(chunks, reader)
-        print("\n".join(index_screen(arguments, target, manifest, count, before, ignored=ignored, leftover=leftover)))
+        lines = index_screen(arguments, target.shown, manifest, count, target.before, ignored=others, leftover=leftover)
+        print("\n".join(lines))
     return GOOD
 
 
@@ -153,17 +169,7 @@ def _is_set(place: Path) -> bool:
     return place.is_dir() and not is_chunk_directory(place.name)
 
 
-def _manifest_before(target: Path) -> Manifest | str | None:
-    """Return the manifest that is there; "" for one that cannot be read."""
-    try:
-        return read_manifest(target)
-    except FileNotFoundError:
-        return None
-    except ManifestError:
-        return ""
-
-
-def _part_sizes(arguments: argparse.Namespace, place: Path, before: Manifest | str | None) -> PartSizes | None:
+def _part_sizes(arguments: argparse.Namespace, before: Manifest | str | None, *, is_set: bool) -> PartSizes | None:
     """Return how large parts are to be: as is said, or as the index that is there has them; None cuts no file.
 
     A directory's chunks that were files before stay what they are.
@@ -175,7 +181,7 @@ def _part_sizes(arguments: argparse.Namespace, place: Path, before: Manifest | s
     if isinstance(before, Manifest):
         if before.part_sizes is not msgspec.UNSET:
             return before.part_sizes
-        if _is_set(place):
+        if is_set:
             return None
     return PartSizes(chunk_bytes=LARGE_BYTES)
 
@@ -194,37 +200,16 @@ def _check_size(manifest: Manifest, chunks: ChunkList) -> None:
         raise ValueError(f"{has}. Make parts {-(-size // most) + 1} times as large: --chunk-bytes, --chunk-samples")
 
 
-def _next_version(target: Path, manifest: Manifest) -> Manifest:
-    """Return a manifest as the next version of a set that has several; the present one can be gone back to."""
-    named = max(version_of_chunk(chunk.source) for chunk in manifest.chunks)
-    if target.name != MANIFEST_NAME or (named == 1 and not target.with_name(VERSIONS_NAME).is_file()):
-        return manifest
-    try:
-        number = max(named, read_manifest(target).version_number + 1)
-    except (FileNotFoundError, ManifestError):  # it is lost: the chunks' names tell how far it had come
-        return msgspec.structs.replace(manifest, data_version=max(2, named))
-    after = msgspec.structs.replace(manifest, data_version=number)
-    keep_version(target.parent, after)
-    return after
-
-
-def _target(place: Path, output: str | None) -> Path:
-    name = MANIFEST_NAME if _is_set(place) else index_name(place.name)
-    if output is None:
-        return place / name if _is_set(place) else place.with_name(name)
-    target = Path(output, name) if os.path.isdir(output) else Path(output)
-    if not is_manifest_name(target.name):
-        raise ValueError(f"--output {output}: a manifest is called {MANIFEST_NAME}, or NAME.{MANIFEST_NAME}")
-    return target
-
-
 def _leftover(chunks: ChunkList, reader: DataReader) -> int:
     """How many tokens are in no window."""
     if not isinstance(reader, TokenReader):
         return 0
-    mapping = header_reader(reader, map(chunks.path, range(len(chunks))))
-    counting = mapping if isinstance(mapping, TokenReader) else reader
-    return sum(counting.leftover_tokens(chunks.path(index)) for index in range(len(chunks)))
+    terms = FetchTerms(wait=lambda _seconds: False)
+    stored = chunks.stored
+    return sum(
+        reader.leftover_tokens(chunks.path(index) if stored is None else StoredPath(*stored.object_of(index), terms))
+        for index in range(len(chunks))
+    )
 
 
 def _reader(chunks: ChunkList, arguments: argparse.Namespace) -> DataReader:
@@ -242,12 +227,12 @@ def _reader(chunks: ChunkList, arguments: argparse.Namespace) -> DataReader:
 
 
 def _command(arguments: argparse.Namespace) -> list[str]:
-    words = ["pyloader", "index", utf8_name(arguments.path)]
+    words = ["pyloader", "index", utf8_name(printable(arguments.path))]
     words += ["--reader", arguments.reader] if arguments.reader and not said_words(arguments) else []
     words += [word for option in arguments.option for word in ("--option", option)]
     words += shlex.split(said_words(arguments))
     words += ["--chunk-bytes", str(arguments.chunk_bytes)] if arguments.chunk_bytes else []
     words += ["--chunk-samples", str(arguments.chunk_samples)] if arguments.chunk_samples else []
     words += ["--all"] if arguments.all else []
-    words += ["--output", utf8_name(arguments.output)] if arguments.output else []
+    words += ["--output", utf8_name(printable(arguments.output))] if arguments.output else []
     return words + (["--checksums"] if arguments.checksums else [])

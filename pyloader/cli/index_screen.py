@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from pyloader.cli.readers import reader_call
 from pyloader.cli.screens import as_block, counted, one_line, python_text
 from pyloader.files import ChunkEntry, Manifest
+from pyloader.files.stores import printable
 from pyloader.inspecting.counting import Count
 from pyloader.options import format_bytes
 from pyloader.read import registered_reader
@@ -25,7 +25,7 @@ _SHOWN = 4  # names in a line
 
 def index_screen(
     arguments: argparse.Namespace,
-    target: Path,
+    target: str,
     manifest: Manifest,
     count: Count,
     before: Manifest | str | None,
@@ -50,7 +50,7 @@ def index_screen(
     totals = f"{counted(len(manifest.chunks), 'chunk')}, {counted(manifest.num_samples, 'sample')}, {size}"
     how = "parts found" if len(cut) == len(files) else f"{count.method}, parts found" if cut else count.method
     how += f"; {'with' if arguments.checksums else 'no'} checksums"
-    yield f"{one_line(str(target))}{' (not written)' if arguments.dry_run else ''}   {totals}   ({how})"
+    yield f"{one_line(target)}{' (not written)' if arguments.dry_run else ''}   {totals}   ({how})"
     seen = "in every chunk"
     if cut and count.num_judged < len(manifest.chunks):
         seen = f"in {count.num_judged:,} of {counted(len(manifest.chunks), 'chunk')}; --all reads every one"
@@ -63,11 +63,11 @@ def index_screen(
         rows.append(("states", "those that were saved before are refused: the chunks are others now"))
     if leftover:
         rows.append(("warning", f"{leftover:,} tokens at the chunks' ends make no whole window, and are left out"))
-    place = shlex.quote(arguments.path)
+    place = shlex.quote(printable(arguments.path))
     if arguments.dry_run:
         rows.append(("next", f"pyloader index {place} writes it"))
     else:
-        data_dir = arguments.path if not manifest.root else str(target)
+        data_dir = printable(arguments.path) if not manifest.root else target
         own = registered_reader(manifest.reader) is None
         words = f"{f'datareader={reader_call(arguments)}, ' if own else ''}data_dir={python_text(data_dir)}"
         rows.append(("next", f"several ranks, len() and exact steps now work: DataLoader({words}, ...)"))

@@ -124,7 +124,7 @@ def _screen(sight: Peek, arguments: argparse.Namespace, chosen: Sequence[str]) -
 def _shown_path(sight: Peek, arguments: argparse.Namespace) -> str:
     """Return the path as it was typed; an address without what is secret in it."""
     if sight.chunks.stored is not None and sight.chunks.manifest is not None:
-        return str(sight.chunks.root)
+        return sight.chunks.place
     path = printable(arguments.path)
     return path.rstrip("/") or path
 
@@ -160,9 +160,7 @@ def _head(sight: Peek, path: str, said: str) -> Iterator[tuple[str, str]]:
         yield "version", f"{chunks.data_version}; earlier ones: pyloader peek {shlex.quote(path)} --versions"
     if manifest is not None and manifest.command:
         yield "made by", f"the manifest says: {manifest.command}"
-    if manifest is None and chunks.stored is not None and len(chunks) > 1:
-        yield "not indexed", "where the chunks lie on a disk, pyloader index DIR makes the manifest.json to put there"
-    elif manifest is None and (len(chunks) > 1 or is_large):
+    if manifest is None and (len(chunks) > 1 or is_large):
         finds = ", and finds the parts of large files" if is_large else ""
         yield "not indexed", f"pyloader index {shlex.quote(path)}{said} counts the samples{finds}"
 

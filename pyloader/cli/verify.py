@@ -17,6 +17,7 @@ from pyloader.cli.readers import add_reader_options, reader_maker
 from pyloader.cli.screens import as_block, as_json, as_table, counted, one_line, progress_over_chunks
 from pyloader.errors import DataDirError
 from pyloader.files import MANIFEST_NAME, find_manifests, is_index_of_file, read_manifest, store_scheme
+from pyloader.files.stored_listing import manifest_elsewhere
 from pyloader.files.stores import printable
 from pyloader.inspecting.damage import Inspection, inspect_chunks
 from pyloader.inspecting.stored_damage import inspect_stored
@@ -49,7 +50,8 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Verify, show the findings, and return 0 when all is well and 1 when something is not."""
     place = printable(arguments.place).rstrip("/") or arguments.place
-    results = _stored(arguments) if _is_stored(place) else _on_disk(arguments)
+    is_stored = store_scheme(place).lower() not in ("", "file") or manifest_elsewhere(place, typed_store()) is not None
+    results = _stored(arguments) if is_stored else _on_disk(arguments)
     if arguments.json:
         found = [{**msgspec.to_builtins(result), "is_good": result.is_good} for result in results]
         print(as_json(found if len(found) > 1 else found[0]))
@@ -60,10 +62,6 @@ def run(arguments: argparse.Namespace) -> int:
                 heading = [] if len(results) == 1 else [one_line(above)]
                 print("\n".join([*heading, *_screen(result, place if len(results) == 1 else above)]))
     return GOOD if all(result.is_good for result in results) else PROBLEMS
-
-
-def _is_stored(place: str) -> bool:
-    return store_scheme(place).lower() not in ("", "file")
 
 
 def _stored(arguments: argparse.Namespace) -> list[Inspection]:
@@ -120,7 +118,7 @@ def _next_step(result: Inspection, place: str) -> list[tuple[str, str]]:
         if len(result.makers) > 1:
             these += f" ({', '.join(maker.files[:2])}{', …' if len(maker.files) > 2 else ''})"
         told = f"the manifest says {'it was' if is_one else 'they were'} made by: {maker.command}"
-        if _is_stored(place):
+        if store_scheme(place) not in ("", "file"):
             rows += [(label, f"put {these} there again, from where the set was made, or from a copy")]
             rows += [("", told)] if maker.command else []
         elif maker.mends:

@@ -44,6 +44,7 @@ from pyloader.files.saved_datasets import is_in_saved_dataset
 from pyloader.files.scanning import Scan, is_chunk_name, scan_directory
 from pyloader.files.sniffing import Sniffer, named_by_content, refuse_pointer, sniffed
 from pyloader.files.stored import LIST_NAME, StoredChunks, StoreOptions
+from pyloader.files.stored_path import StoredPath, bytes_at, num_bytes_of, open_bytes
 from pyloader.files.stores import store_scheme
 from pyloader.files.verification import (
     Verification,
@@ -88,11 +89,13 @@ __all__ = [
     "Sniffer",
     "StoreOptions",
     "StoredChunks",
+    "StoredPath",
     "Verification",
     "Version",
     "Versions",
     "as_listed",
     "byte_difference",
+    "bytes_at",
     "check_names",
     "checksum_of",
     "chunk_bytes",
@@ -130,6 +133,8 @@ __all__ = [
     "named_by_content",
     "no_room",
     "no_such_place",
+    "num_bytes_of",
+    "open_bytes",
     "open_chunk",
     "open_frames",
     "open_packed",

@@ -37,14 +37,16 @@ class ChunkList:
     stored: StoredChunks | None = None  # what fetches them out of a store; None where they are on a disk
     # int64 array of shape [len(names)]: the rows that are made of each chunk's samples; None where a sample is a row
     made_rows: np.ndarray | None = None
-    named: str = ""  # the one file that was named, whole or in parts; "" where it was not one
+    # the one file that was named, whole or in parts, or a pattern or manifest that names chunks in a store; "" where
+    # `root` was named
+    named: str = ""
 
     def __len__(self) -> int:
         return len(self.names)
 
     @property
     def place(self) -> str:
-        """What commands are given, to look at these chunks: the one file that was named, or `root`."""
+        """What commands are given, to look at these chunks: `named`, or `root`."""
         return self.named or str(self.root)
 
     def path(self, index: int) -> str:

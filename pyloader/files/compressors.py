@@ -17,6 +17,7 @@ import zstandard
 
 from pyloader.errors import ChunkReadError
 from pyloader.files.room import Room
+from pyloader.files.stored_path import StoredPath, open_bytes
 from pyloader.files.unpacking import Unpacked, UnpackedMembers
 from pyloader.files.zstd_frames import UnpackedFrames, said_size
 
@@ -84,7 +85,9 @@ def open_packed(
     if mode == "wb":
         plain = open(name, "wb")  # noqa: SIM115  # the caller's to close
         return plain if compressor is None else io.BufferedWriter(_Packing(plain, compressor.packer()), _BUFFER_BYTES)
-    file = io.BufferedReader(_NamedFile(name) if raw is None else raw, _BUFFER_BYTES)
+    if raw is None:
+        raw = open_bytes(name) if isinstance(name, StoredPath) else _NamedFile(name)
+    file = io.BufferedReader(raw, _BUFFER_BYTES)
     if compressor is None:
         return file
     unpacked = compressor.unpacked(file, name)

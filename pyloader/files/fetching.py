@@ -14,10 +14,11 @@ from typing import Any, BinaryIO, TypeAlias, TypeVar
 import xxhash
 
 from pyloader.errors import ChunkReadError, StoreError
+from pyloader.files.byte_ranges import cut_ranges
 from pyloader.files.stores import Store, Stored
 from pyloader.options import format_bytes
 
-__all__ = ["Called", "FetchTerms", "ask_again", "fetch_object", "fetch_parts", "num_parts", "object_blocks"]
+__all__ = ["Called", "FetchTerms", "ask_again", "fetch_object", "fetch_ranges", "num_parts", "object_blocks"]
 
 T = TypeVar("T")
 
@@ -64,27 +65,28 @@ def fetch_object(store: Store, stored: Stored, file: BinaryIO, terms: FetchTerms
     return f"xxh3:{digest.hexdigest()}"
 
 
-def num_parts(stored: Stored) -> int:
-    """Return in how many parts an object is fetched: 1, and up to 4 where it is large."""
-    return max(1, min(_MOST_PARTS, stored.size // _PART_BYTES))
+def num_parts(num_bytes: int) -> int:
+    """Return in how many pieces so many bytes are fetched: 1, and up to 4 where they are many."""
+    return max(1, min(_MOST_PARTS, num_bytes // _PART_BYTES))
 
 
-def fetch_parts(store: Store, stored: Stored, path: Path, terms: FetchTerms, called: Called) -> None:
-    """Write the bytes of an object to a file of its length, in parts that come at the same time.
+def fetch_ranges(
+    store: Store, stored: Stored, path: Path, ranges: Iterable[tuple[int, int]], terms: FetchTerms, called: Called
+) -> None:
+    """Write ranges of an object's bytes to their places in a file of its length, in pieces that come at the same time.
 
-    A connection has a rate of its own at most stores, so that a large object comes sooner by several.
+    A connection has a rate of its own at most stores, so that many bytes come sooner by several.
 
     Raises:
-      ChunkReadError, Exception: as `fetch_object`.
+      ChunkReadError, Exception: as `fetch_object`; the server sends whole objects only.
     """
-    number, has_failed = num_parts(stored), list[bool]()
+    has_failed: list[bool] = []
 
-    def fetch_part(index: int) -> None:
-        start, stop = stored.size * index // number, stored.size * (index + 1) // number
+    def fetch_piece(start: int, stop: int) -> None:
         try:
             with open(path, "r+b", buffering=0) as file:
                 file.seek(start)
-                for block in object_blocks(store, stored, terms, start, stop):
+                for block in object_blocks(store, stored, terms, start, stop, needs_ranges=True):
                     if has_failed:
                         return
                     file.write(block)
@@ -93,8 +95,12 @@ def fetch_parts(store: Store, stored: Stored, path: Path, terms: FetchTerms, cal
             has_failed.append(True)  # the others end
             raise
 
+    wanted = list(ranges)
+    total = sum(stop - start for start, stop in wanted)
+    pieces = cut_ranges(wanted, total / num_parts(total) or 1)
+    calls = [partial(fetch_piece, *piece) for piece in pieces]
     with _as_chunk_errors():
-        for _ in called([partial(fetch_part, index) for index in range(number)]):
+        for _ in called(calls) if len(calls) > 1 else (call() for call in calls):
             pass
 
 
@@ -109,12 +115,19 @@ def _as_chunk_errors() -> Iterator[None]:
 
 
 def object_blocks(
-    store: Store, stored: Stored, terms: FetchTerms, start: int = 0, stop: int | None = None
+    store: Store,
+    stored: Stored,
+    terms: FetchTerms,
+    start: int = 0,
+    stop: int | None = None,
+    *,
+    needs_ranges: bool = False,
 ) -> Iterator[bytes]:
     """Yield the bytes of one version of an object, from `start` to `stop`; None is its end.
 
     As long as something comes, requests that fail for a reason that may pass are made again, from the last byte on;
-    each time later, and at a time of chance, so that a thousand readers do not come back together.
+    each time later, and at a time of chance, so that a thousand readers do not come back together.  With `needs_ranges`
+    a server is refused that sends all of an object, whatever is asked for.
 
     Raises:
       StoreError: it does not exist, may not be read or has changed, or nothing has come for the deadline; the message
@@ -126,7 +139,13 @@ def object_blocks(
     begun = latest = time.monotonic()
     while position < stop:
         try:
-            for block in store.open(stored.name, position, stop, version=stored.version or None).blocks:
+            incoming = store.open(stored.name, position, stop, version=stored.version or None)
+            if needs_ranges and incoming.is_whole:
+                what = "is sent whole, whatever is asked for: its server knows no ranges, and parts of files need them."
+                raise StoreError(
+                    _place(store, stored), what, "Copy it to a disk or to an object store, and name it there"
+                )
+            for block in incoming.blocks:
                 position += len(block)
                 yield block
                 latest, num_failed = time.monotonic(), 0
@@ -138,6 +157,10 @@ def object_blocks(
             if terms.wait(min(seconds_left, _wait_seconds(num_failed, exc.retry_after_seconds))):
                 raise _told(exc, num_tries - 1, begun, position - start, stop - start) from exc
             terms.note_retry()
+
+
+def _place(store: Store, stored: Stored) -> str:
+    return f"{store.url.rstrip('/')}/{stored.name}"
 
 
 def _told(exc: StoreError, num_tries: int, begun: float, received: int, wanted: int) -> StoreError:

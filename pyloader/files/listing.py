@@ -30,7 +30,8 @@ from pyloader.files.manifest import (
 from pyloader.files.saved_datasets import without_unlisted
 from pyloader.files.scanning import Scan, is_chunk_name, scan_directory
 from pyloader.files.stored import StoreOptions
-from pyloader.files.stored_listing import list_stored
+from pyloader.files.stored_choices import list_address, list_named
+from pyloader.files.stored_listing import list_by_manifest
 from pyloader.files.stores import parse_address, printable, store_scheme
 from pyloader.files.versions import kept_chunks, read_versions
 from pyloader.machine.limits import available_bytes
@@ -60,7 +61,8 @@ def list_chunks(data_dir: DataDir, store: StoreOptions | None = None, *, version
       data_dir: A directory (searched with its subdirectories), a glob pattern, a manifest.json, one chunk, or a list of
         chunks.  A directory that holds a manifest.json is exactly what the manifest lists.  In a directory, and among
         what a pattern matches, `is_chunk_name` decides; what is named one by one is taken as it is.  A directory called
-        *.columns, *.zarr or *.lance is a chunk.  An address (s3://bucket/chunks) is a directory of a store.
+        *.columns, *.zarr or *.lance is a chunk.  An address (s3://bucket/chunks) is a directory of a store, a pattern
+        (s3://bucket/*.parquet) or one file; a list names chunks of one store.
       store: How an address is read; None by the defaults.
       version: Which version of the set; None is the newest.  Sets in stores have only that one.
 
@@ -72,18 +74,15 @@ def list_chunks(data_dir: DataDir, store: StoreOptions | None = None, *, version
         place = os.fspath(data_dir)
         scheme = store_scheme(place)
         if scheme and scheme != "file":
-            if scheme not in ("http", "https") and glob.has_magic(place):
-                what = "is a pattern, and names are not matched in a store."
-                raise DataDirError(printable(place), what, "Name the directory: all its chunks are read")
-            if version is not None:
-                what = f"is in a store, where earlier versions cannot be read: data_version={version}."
-                raise DataDirError(printable(place), what, "Copy the set to a disk, or leave data_version out")
-            return list_stored(place, store or StoreOptions())
-        return _list_place(f"/{parse_address(place).path}" if scheme else place, version)
+            return list_address(place, store or StoreOptions(), version=version)
+        return _list_place(f"/{parse_address(place).path}" if scheme else place, version, store)
     if not isinstance(data_dir, Sequence) or isinstance(data_dir, bytes):
         raise TypeError(f"data_dir must be a directory, a glob, a manifest or a list of chunks, got {data_dir!r}")
     _check_no_version(version)
-    return _from_paths([os.fspath(path) for path in data_dir], "the list of chunks")
+    places = [os.fspath(path) for path in data_dir]
+    if any(store_scheme(place) not in ("", "file") for place in places):
+        return list_named(places, store or StoreOptions())
+    return _from_paths(places, "the list of chunks")
 
 
 def find_manifests(place: str | os.PathLike[str]) -> list[Path]:
@@ -157,7 +156,7 @@ def no_such_place(shown: str) -> DataDirError:
     """Return the error for a path that does not exist, with the one that was perhaps meant."""
     if scheme := store_scheme(shown):
         what = f"is an address ({scheme}://), not a path."
-        return DataDirError(printable(shown), what, "Give one address, of a directory: data_dir='s3://bucket/chunks'")
+        return DataDirError(printable(shown), what, "Give one address, or a list of addresses alone")
     parent, name = os.path.split(shown.rstrip("/"))
     if os.path.isdir(parent or "."):
         close = difflib.get_close_matches(name, os.listdir(parent or "."), n=1)
@@ -170,11 +169,14 @@ def no_such_place(shown: str) -> DataDirError:
     return DataDirError(shown, "does not exist.", hint)
 
 
-def _list_place(shown: str, version: int | None) -> ChunkList:
+def _list_place(shown: str, version: int | None, store: StoreOptions | None) -> ChunkList:
     place = Path(shown)
     if not shown:
         raise DataDirError("data_dir=''", "names no directory.")
     if is_manifest_name(place.name) and place.is_file():
+        if store_scheme((manifest := read_manifest(place)).root):
+            _check_no_version(version)
+            return list_by_manifest(manifest, shown, store or StoreOptions())
         return _from_manifest(place, version, is_named=True)
     if not (place / MANIFEST_NAME).is_file() and (index := _index_beside(place)):
         return _from_manifest(index[0], version, manifest=index[1])

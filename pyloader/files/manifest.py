@@ -274,7 +274,7 @@ def _makes_sense(column: ColumnSpec) -> bool:
 
 
 def _damaged(path: str | os.PathLike[str], what: str) -> ManifestError:
-    file = Path(os.fspath(path).removesuffix(f".{MANIFEST_NAME}"))
-    place = file if file.is_file() and file != Path(path) else Path(path).parent
+    file = os.fspath(path).removesuffix(f".{MANIFEST_NAME}")  # an address stays one
+    place = file if os.path.isfile(file) and file != os.fspath(path) else os.path.dirname(path) or "."
     again = f"Make it again: pyloader index {place} --overwrite"
     return ManifestError(os.fspath(path), f"is not a manifest ({what}).", again)

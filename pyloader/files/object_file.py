@@ -13,6 +13,7 @@ __all__ = ["ObjectFile"]
 
 _LEAST_BYTES = 2**16  # asked for beyond what is read
 _MOST_BYTES = 2**26
+_FAR_BYTES = 2**22  # passed over by another request; fewer come, and are dropped
 
 
 class ObjectFile(io.RawIOBase):
@@ -25,13 +26,17 @@ class ObjectFile(io.RawIOBase):
       stored: The object.
       terms: How it is fetched.
       stop: Up to where it will be read; one request brings all of it.  0 when unknown.
+      needs_ranges: Whether a server is refused that sends all of an object, whatever is asked for.
 
     Raises:
       StoreError: while reading: it cannot be read, or has changed.
     """
 
-    def __init__(self, store: Store, stored: Stored, terms: FetchTerms, *, stop: int = 0) -> None:
+    def __init__(
+        self, store: Store, stored: Stored, terms: FetchTerms, *, stop: int = 0, needs_ranges: bool = False
+    ) -> None:
         super().__init__()
+        self._needs_ranges = needs_ranges
         self._store, self._stored, self._terms, self._stop = store, stored, terms, stop
         self._position = 0
         self._blocks: Iterator[bytes] = iter(())  # of the request
@@ -58,7 +63,8 @@ class ObjectFile(io.RawIOBase):
         wanted = min(len(target), self._stored.size - self._position)
         if wanted <= 0:
             return 0
-        if not self._begin <= self._position < self._end:
+        is_far = self._position > self._begin + len(self._block) + _FAR_BYTES
+        if is_far or not self._begin <= self._position < self._end:
             self._ask(wanted)
         while self._position >= self._begin + len(self._block):
             self._begin += len(self._block)
@@ -80,4 +86,6 @@ class ObjectFile(io.RawIOBase):
             pass  # a connection whose answer was read to its end serves the next request, too
         self._begin, self._block = self._position, memoryview(b"")
         self._end = min(self._stored.size, max(self._position + wanted, self._stop) + self._ahead_bytes)
-        self._blocks = object_blocks(self._store, self._stored, self._terms, self._begin, self._end)
+        self._blocks = object_blocks(
+            self._store, self._stored, self._terms, self._begin, self._end, needs_ranges=self._needs_ranges
+        )

@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar
 
 from pyloader.errors import ChunkReadError, FileError
 from pyloader.files.conversions import conversion, convert_hint, rename_hint, unpack_hint
+from pyloader.files.stored_path import open_bytes
 
 __all__ = ["Kind", "Sniffer", "file_kind", "named_by_content", "refuse_pointer", "sniffed", "text_hint"]
 
@@ -164,7 +165,7 @@ def named_by_content(error: E, *, may_be_text: bool = False) -> E:
       may_be_text: Whether text is such a case: it was taken for packed.
     """
     try:
-        with open(error.path, "rb") as file:
+        with open_bytes(error.path, goes_on=False) as file:
             head = file.read(_HEAD_BYTES)
     except OSError:
         return error
@@ -187,7 +188,7 @@ def refuse_pointer(path: str, num_bytes: int) -> None:
     """
     if num_bytes >= _POINTER_BYTES:
         return
-    with open(path, "rb") as file:
+    with open_bytes(path, goes_on=False) as file:
         if file.read(len(_POINTER)) == _POINTER:
             raise ChunkReadError(path, f"is {_POINTER_KIND.what}.", _POINTER_KIND.hint)
 

@@ -1,265 +1,262 @@
-"""Which chunks lie at an address of a store; the list is kept in the cache, for when there is no network."""
+"""Which chunks lie at an address of a store, or are listed by a manifest elsewhere."""
 
 from __future__ import annotations
 
-import contextlib
-import urllib.parse
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
-import xxhash
 
-from pyloader.errors import CacheError, ClosedError, DataDirError, ManifestError, ObjectMissingError, StoreError
-from pyloader.files.cache import Identity, cache_directory, cache_entries, register
+from pyloader.errors import DataDirError, ManifestError
 from pyloader.files.chunk_list import ChunkList
 from pyloader.files.fetching import ask_again
-from pyloader.files.manifest import MANIFEST_NAME, ChunkEntry, Manifest, is_manifest_name, parse_manifest
-from pyloader.files.opening import suffix_of
-from pyloader.files.scanning import is_chunk_name
-from pyloader.files.stored import LIST_NAME, StoredChunks, StoreOptions
-from pyloader.files.stores import Address, Store, Stored, open_store, parse_address
+from pyloader.files.manifest import (
+    MANIFEST_NAME,
+    Manifest,
+    index_name,
+    is_index_of_file,
+    is_manifest_name,
+    parse_manifest,
+    read_manifest,
+)
+from pyloader.files.stored import StoredChunks, StoreOptions
+from pyloader.files.stored_objects import (
+    Found,
+    above_of,
+    asked,
+    asked_for,
+    by_chunk,
+    is_manifest,
+    objects_at,
+    refuse_sets_below,
+    remember,
+    remembered,
+)
+from pyloader.files.stores import Address, Stored, open_store, parse_address, store_scheme
 
-__all__ = ["list_stored", "objects_at"]
+__all__ = [
+    "chunk_list",
+    "files_at",
+    "list_by_manifest",
+    "list_stored",
+    "listed_in",
+    "manifest_elsewhere",
+    "not_followed",
+    "objects_of_manifest",
+]
 
 _NO_LISTS = ("http", "https")
-_ITSELF = ""  # the name of the object that an address names, and not one below it
+_ELSEWHERE = ".elsewhere"  # in the cache, of what is listed by a manifest that lies elsewhere
+_INDEX_ANEW = "Index the address: pyloader index s3://BUCKET/DATA --output PLACE"
 _MAKE_SOME = "Split to a disk, and copy that directory there: pyloader split DUMP... DIR"
 
 
-class _Found(msgspec.Struct, frozen=True):
-    """What lies at an address: the manifest as it is, and all objects: their names, sizes and versions."""
-
-    manifest: bytes | None
-    objects: tuple[tuple[str, int, str], ...]
-
-
 def list_stored(url: str, options: StoreOptions) -> ChunkList:
-    """Return the chunks at an address, or at the address of a manifest, or of one chunk.
+    """Return the chunks at an address, or at the address of a manifest, or of one file: a chunk, or one with an index.
 
     Raises:
       DataDirError: nothing is there, or two datasets are.
       ManifestError: the objects differ from the manifest.
       StoreError: the store cannot be asked.
     """
-    address = _address_of_chunks(url)
-    if options.offline:
-        return _chunks_of(address, _remembered(address, options), options)
-    [found] = options.called([partial(_asked, address, options)])
-    try:
-        return _chunks_of(address, found, options)
-    except ManifestError:  # the list may be older than the manifest, where both were asked for at the same time
-        [found] = options.called([partial(_asked, address, options, together=False)])
-    return _chunks_of(address, found, options)
+    address, name = parse_address(url).parent()
+    if not is_manifest_name(name) or name == MANIFEST_NAME:
+        is_named = name == MANIFEST_NAME
+        return _list_address(address if is_named else parse_address(url), options, is_named=is_named)
+    named = parse_address(url)
+    found = remembered(named, options) if options.offline else Found(_read_manifest(address, name, options), ())
+    if not options.offline:
+        remember(named, found, options)
+    assert found.manifest is not None
+    return list_by_manifest(parse_manifest(found.manifest, str(named)), str(named), options)
 
 
-def _chunks_of(address: Address, found: _Found, options: StoreOptions) -> ChunkList:
-    if [name for name, _, _ in found.objects] == [_ITSELF]:
-        address, name = _above(address)
-        found = _Found(None, ((name, *found.objects[0][1:]),))
-    objects = {name: Stored(name, size, version) for name, size, version in found.objects}
-    if found.manifest is None:
-        return _without_manifest(address, objects, options)
-    manifest = parse_manifest(found.manifest, address.of(MANIFEST_NAME))
-    return _listed_in(address, manifest, _by_chunk(objects), options)
+def manifest_elsewhere(place: str, options: StoreOptions) -> Manifest | None:
+    """Return the manifest at a place, a path or an address, that lists what is in a store and does not lie there.
+
+    Returns:
+      None: it is another place.
+
+    Raises:
+      ManifestError: it is damaged.
+      StoreError: the store cannot be asked.
+    """
+    if store_scheme(place) not in ("", "file"):
+        above, name = parse_address(place).parent()
+        is_one = is_manifest_name(name) and name != MANIFEST_NAME
+        return parse_manifest(_read_manifest(above, name, options), place) if is_one else None
+    if not is_manifest_name(os.path.basename(place)) or not os.path.isfile(place):
+        return None
+    manifest = read_manifest(place)
+    return manifest if store_scheme(manifest.root) else None
 
 
-def objects_at(url: str, options: StoreOptions) -> tuple[Address, dict[str, tuple[Stored, ...]], list[str]]:
-    """Return the address of chunks, the objects of each chunk by its name, and the names of manifests, all below it.
+def list_by_manifest(manifest: Manifest, place: str, options: StoreOptions) -> ChunkList:
+    """Return the chunks in a store that a manifest elsewhere lists: its root is their address, or it lies beside them.
 
-    Objects are there whether a manifest lists them or not; over HTTP only those that it lists.
+    Args:
+      manifest: The manifest.
+      place: Its path or address, which the user has named.
+      options: How the store is read.
 
     Raises:
       DataDirError, ManifestError, StoreError: as `list_stored`.
     """
-    address = _address_of_chunks(url)
-    [found] = options.called([partial(_asked, address, options, remembers=False, together=False)])
-    objects = {name: Stored(name, size, version) for name, size, version in found.objects}
-    if found.manifest is not None:
-        return address, _by_chunk(objects), [MANIFEST_NAME]
-    return address, _by_chunk(objects), sorted(filter(_is_manifest, objects))
+    address, chunks = objects_of_manifest(manifest, place, options)
+    listed = msgspec.structs.replace(manifest, root="")
+    return replace(listed_in(address, place, listed, chunks, options), named=place)
 
 
-def _address_of_chunks(url: str) -> Address:
-    address = parse_address(url)
-    above, name = address.parent()
-    if name == MANIFEST_NAME:
-        return above
-    if is_manifest_name(name):
-        what = "is a manifest of chunks that lie elsewhere, and in a store a manifest lies beside its chunks."
-        raise DataDirError(str(address), what, "Name the address of the chunks")
-    return address
+def objects_of_manifest(
+    manifest: Manifest, place: str, options: StoreOptions
+) -> tuple[Address, dict[str, tuple[Stored, ...]]]:
+    """Return the address of chunks in a store that a manifest elsewhere lists, and the objects of each by its name.
 
-
-def _asked(address: Address, options: StoreOptions, *, remembers: bool = True, together: bool = True) -> _Found:
-    store = open_store(address, storage_options=options.storage_options)
-    asks: list[Callable[[], Any]] = [partial(_manifest_in, store)]
-    has_list = address.scheme not in _NO_LISTS
-    asks += [partial(ask_again, lambda: list(store.list()))] if has_list else []
-    manifest, *lists = options.called(asks) if together else [ask() for ask in asks]
-    if not has_list and manifest is not None:
-        objects = _named_in(address, store, manifest, options)
-    elif not has_list:
-        objects = _itself(address, options)
-        if not objects:
-            what = f"has no {MANIFEST_NAME}, and nothing else lists what is there."
-            raise DataDirError(str(address), what, "Make it where the chunks lie: pyloader index DIR")
+    Raises:
+      DataDirError, ManifestError, StoreError: as `list_stored`.
+    """
+    if manifest.root and not store_scheme(manifest.root):
+        raise ManifestError(place, f"lists chunks in {manifest.root}, which is no address.", _INDEX_ANEW)
+    address = parse_address(manifest.root) if manifest.root else parse_address(place).parent()[0]
+    _check_sends_no_secret(address, place, options)
+    file = manifest.chunks[0].source if is_index_of_file(place, manifest) else ""
+    kept_as = parse_address(address.of(f"{_ELSEWHERE}/{file}"))
+    if options.offline:
+        found = remembered(kept_as, options)
     else:
-        objects = [stored for stored in lists[0] if _may_be_chunk(stored.name)]
-        objects = objects if lists[0] or manifest is not None else _itself(address, options)
-    found = _Found(manifest, tuple(sorted((stored.name, stored.size, stored.version) for stored in objects)))
-    if found.objects and remembers:
-        _remember(address, found, options)
-    return found
+        [found] = options.called([partial(asked_for, address, manifest, file=file, options=options)])
+        remember(kept_as, found, options)
+    return address, by_chunk(address, {stored.name: stored for stored in found.stored(address)})
 
 
-def _manifest_in(store: Store) -> bytes | None:
-    try:
-        return ask_again(partial(store.read, MANIFEST_NAME))
-    except ObjectMissingError:
-        return None
+def _read_manifest(address: Address, name: str, options: StoreOptions) -> bytes:
+    store = open_store(address, storage_options=options.storage_options)
+    data: bytes
+    [data] = options.called([partial(ask_again, partial(store.read, name))])
+    return data
 
 
-def _itself(address: Address, options: StoreOptions) -> list[Stored]:
-    """Return the object that an address names, where it names one whose name has a suffix: a page has none."""
-    above, name = _above(address)
-    if not suffix_of(name):
-        return []
-    stored = _headed(open_store(above, storage_options=options.storage_options), name)
-    return [] if stored is None else [Stored(_ITSELF, stored.size, stored.version)]
-
-
-def _above(address: Address) -> tuple[Address, str]:
-    above, name = address.parent()
-    return above, urllib.parse.unquote(name) if address.scheme in _NO_LISTS else name
-
-
-def _named_in(address: Address, store: Store, manifest: bytes, options: StoreOptions) -> list[Stored]:
-    """Return the objects that a manifest names, where there is no other list."""
-    entries = parse_manifest(manifest, address.of(MANIFEST_NAME)).chunks
-    _refuse_parts(address, entries)
-    for entry in entries:
-        if entry.file.endswith(".columns"):
-            what = f"lists {entry.file}, a directory of columns, and HTTP does not say what is in it."
-            raise DataDirError(
-                address.of(MANIFEST_NAME), what, "Name its address in an object store, or split to another format"
-            )
-    asked = options.called([partial(_headed, store, entry.file) for entry in entries])
-    return [stored for stored in asked if stored is not None]
-
-
-def _headed(store: Store, name: str) -> Stored | None:
-    try:
-        return ask_again(partial(store.head, name))
-    except ObjectMissingError:
-        return None
-
-
-def _refuse_parts(address: Address, entries: Sequence[ChunkEntry]) -> None:
-    """Raise where a chunk is a part of a file.
+def _check_sends_no_secret(address: Address, place: str, options: StoreOptions) -> None:
+    """Raise where headers, a token, would go to a server that a manifest names.
 
     Raises:
       ManifestError: so it is.
     """
-    if part := next((entry for entry in entries if entry.as_part is not None), None):
-        what = f"lists {part.file}, a part of a file, and parts are read on a disk alone."
-        hint = "Copy the files to a disk, or write chunks of them: pyloader split"
-        raise ManifestError(address.of(MANIFEST_NAME), what, hint)
+    above = parse_address(place) if store_scheme(place) else None
+    is_same = above is not None and (above.scheme, above.place) == (address.scheme, address.place)
+    if address.scheme in _NO_LISTS and not is_same and (options.storage_options or {}).get("headers"):
+        what = f"lists chunks at {address}, and headers are sent only to a server that you name."
+        raise ManifestError(place, what, f"Copy it there, as {address.of(MANIFEST_NAME)}, and name that address")
 
 
-def _may_be_chunk(name: str) -> bool:
-    *above, last = name.split("/")
-    return all(map(is_chunk_name, above)) and (is_chunk_name(last) or last == MANIFEST_NAME)
+def _list_address(address: Address, options: StoreOptions, *, is_named: bool) -> ChunkList:
+    if options.offline:
+        return _chunks_of(address, remembered(address, options), options, is_named=is_named)
+    [found] = options.called([partial(asked, address, options)])
+    try:
+        return _chunks_of(address, found, options, is_named=is_named)
+    except ManifestError:  # the list may be older than the manifest, where both were asked for at the same time
+        [found] = options.called([partial(asked, address, options, together=False)])
+    return _chunks_of(address, found, options, is_named=is_named)
 
 
-def _is_manifest(name: str) -> bool:
-    return name.rpartition("/")[2] == MANIFEST_NAME
+def _chunks_of(address: Address, found: Found, options: StoreOptions, *, is_named: bool) -> ChunkList:
+    objects = {stored.name: stored for stored in found.stored(address)}
+    is_one = found.is_one
+    place = address.of(MANIFEST_NAME)
+    if is_one:
+        above, name = above_of(address)
+        address, place = above, above.of(index_name(name))
+    if found.manifest is None:
+        chunks = _without_manifest(address, objects, options)
+    else:
+        manifest = parse_manifest(found.manifest, place)
+        if manifest.root and is_named:
+            return list_by_manifest(manifest, place, options)
+        chunks = listed_in(address, place, manifest, by_chunk(address, objects), options)
+    return replace(chunks, named=chunks.file(0)) if is_one else chunks
 
 
-def _by_chunk(objects: Mapping[str, Stored]) -> dict[str, tuple[Stored, ...]]:
-    """Return the objects of each chunk: one, or those of a directory of columns."""
-    chunks: dict[str, list[Stored]] = defaultdict(list)
-    for name, stored in sorted(objects.items()):
-        if not _is_manifest(name):
-            head, columns, _ = name.partition(".columns/")
-            chunks[head + columns.rstrip("/")].append(stored)
-    return {name: tuple(parts) for name, parts in chunks.items()}
+def files_at(url: str, options: StoreOptions) -> tuple[ChunkList, bool]:
+    """Return the files at an address that could be chunks, each whole, whatever a manifest says of them.
+
+    Over HTTP only those that it lists are known.
+
+    Returns:
+      The files, and whether they are a directory: not the one file that the address names.
+
+    Raises:
+      DataDirError, ManifestError, StoreError: as `list_stored`.
+    """
+    address, chunks, manifests = objects_at(url, options)
+    is_set = str(parse_address(url)) in (str(address), address.of(MANIFEST_NAME))
+    if is_set:
+        refuse_sets_below(address, (name for name in manifests if name != MANIFEST_NAME))
+    if not chunks:
+        raise DataDirError(str(address), "holds no chunk files: there is no such object, and nothing below it.")
+    return chunk_list(address, tuple(chunks), tuple(chunks.values()), None, options), is_set
 
 
 def _without_manifest(address: Address, objects: Mapping[str, Stored], options: StoreOptions) -> ChunkList:
-    sets = sorted(name.rpartition("/")[0] for name in objects if _is_manifest(name))
-    if sets:
-        what = f"holds chunk sets below it: {', '.join(f'{name}/' for name in sets[:3])}."
-        raise DataDirError(str(address), what, f"Name one: data_dir={address.of(sets[0])!r}")
-    chunks = _by_chunk(objects)
+    refuse_sets_below(address, filter(is_manifest, objects))
+    chunks = by_chunk(address, objects)
     if not chunks:
         raise DataDirError(str(address), "holds no chunk files.", _MAKE_SOME)
-    return _chunk_list(address, chunks, None, options)
+    return chunk_list(address, tuple(chunks), tuple(chunks.values()), None, options)
 
 
-def _listed_in(
-    address: Address, manifest: Manifest, chunks: dict[str, tuple[Stored, ...]], options: StoreOptions
+def listed_in(
+    address: Address, place: str, manifest: Manifest, chunks: dict[str, tuple[Stored, ...]], options: StoreOptions
 ) -> ChunkList:
-    place = address.of(MANIFEST_NAME)
-    verify = f"Copy the set there anew; all that differs says: pyloader verify {address}"
+    """Return the chunks that a manifest lists, of the objects of each by its name; `place` is that of the manifest.
+
+    Raises:
+      DataDirError: it lists none.
+      ManifestError: objects differ from it, or its chunks are elsewhere.
+    """
+    at = address if place == address.of(MANIFEST_NAME) else place.removesuffix(f".{MANIFEST_NAME}")
+    verify = f"Copy it there anew, or index it again; all that differs says: pyloader verify {at}"
     if manifest.root:
-        raise ManifestError(place, f"lists chunks in another directory, {manifest.root}.", "Make one beside the chunks")
+        raise not_followed(place, manifest)
     if not manifest.chunks:
         raise DataDirError(place, "lists no chunks.", _MAKE_SOME)
-    _refuse_parts(address, manifest.chunks)
-    listed: dict[str, tuple[Stored, ...]] = {}
+    listed = []
     for entry in manifest.chunks:
-        parts = chunks.get(entry.file)
-        if parts is None:
-            raise ManifestError(place, f"lists {entry.file}, which is missing.", verify)
-        size = sum(stored.size for stored in parts)
-        if size != entry.num_bytes:
-            what = f"says that {entry.file} has {entry.num_bytes:,} bytes; it has {size:,}."
+        objects = chunks.get(entry.source)
+        if objects is None:
+            raise ManifestError(place, f"lists {entry.source}, which is missing.", verify)
+        size = sum(stored.size for stored in objects)
+        if size != entry.source_bytes:
+            what = f"says that {entry.source} has {entry.source_bytes:,} bytes; it has {size:,}."
             raise ManifestError(place, what, verify)
-        listed[entry.file] = parts
-    return _chunk_list(address, listed, manifest, options)
+        listed.append(objects)
+    return chunk_list(address, tuple(entry.file for entry in manifest.chunks), listed, manifest, options)
 
 
-def _chunk_list(
-    address: Address, chunks: dict[str, tuple[Stored, ...]], manifest: Manifest | None, options: StoreOptions
+def not_followed(place: str, manifest: Manifest) -> ManifestError:
+    """Return the error for a manifest that was found, and not named, and lists chunks in another place."""
+    what = f"lists chunks in another directory, {manifest.root}."
+    return ManifestError(place, what, f"To go there, name the manifest: data_dir={place!r}")
+
+
+def chunk_list(
+    address: Address,
+    names: tuple[str, ...],
+    objects: Sequence[tuple[Stored, ...]],
+    manifest: Manifest | None,
+    options: StoreOptions,
 ) -> ChunkList:
-    sizes = np.array([sum(stored.size for stored in parts) for parts in chunks.values()], np.int64)
-    checksums = () if manifest is None else tuple(entry.checksum for entry in manifest.chunks)
-    stored = StoredChunks(address, tuple(chunks), tuple(chunks.values()), options, checksums)
-    return ChunkList(str(address), tuple(chunks), sizes, manifest, stored=stored)
-
-
-def _remember(address: Address, found: _Found, options: StoreOptions) -> None:
-    """Keep a list in the cache, as an entry among others, if it has room for that."""
-    data = msgspec.json.encode(found)
-    identity = Identity(url=address.of(LIST_NAME), size=len(data), version=xxhash.xxh3_64_hexdigest(data))
-    directory = cache_directory(options.cache_dir)
-    try:
-        user = register(directory, fetches=1, readers=0, largest=len(data), bound=options.cache_bytes)
-    except CacheError:  # what chunks need is said when they are registered
-        return
-
-    def fill(path: Path) -> None:
-        path.write_bytes(data)
-
-    try:
-        # Where another process keeps the same list at this moment, that will do.
-        with contextlib.suppress(ClosedError):
-            user.get(identity, fill, wait=lambda _seconds: True).release()
-    finally:
-        user.close()
-
-
-def _remembered(address: Address, options: StoreOptions) -> _Found:
-    """Return the latest list that the cache has of an address."""
-    directory = cache_directory(options.cache_dir)
-    mine = [entry for entry in cache_entries(directory) if entry.url == address.of(LIST_NAME)]
-    for entry in sorted(mine, key=lambda entry: entry.used_at, reverse=True):
-        with contextlib.suppress(OSError, msgspec.DecodeError):  # evicted meanwhile, or damaged
-            return msgspec.json.decode((directory.entries / entry.name / LIST_NAME).read_bytes(), type=_Found)
-    what = f"is not in the cache {directory.root}, and offline=True asks no store for it."
-    raise StoreError(str(address), what, f"Fetch it where there is a network: pyloader fetch {address}")
+    """Return chunks at an address: their names, sorted, and the objects of each; a manifest has just these."""
+    if manifest is None:
+        sizes = [sum(stored.size for stored in each) for each in objects]
+        stored = StoredChunks(address, names, objects, options)
+    else:
+        sizes = [entry.num_bytes for entry in manifest.chunks]
+        # Of a part whose bytes nobody knows all of the object is fetched, once for all its parts.
+        ranges = [None if (part := entry.as_part) is None else part.ranges or None for entry in manifest.chunks]
+        checksums = tuple(entry.checksum for entry in manifest.chunks)
+        stored = StoredChunks(address, names, objects, options, checksums, ranges)
+    return ChunkList(str(address), names, np.array(sizes, np.int64), manifest, stored=stored)

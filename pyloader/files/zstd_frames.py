@@ -6,7 +6,6 @@ would look like an end: that is found here, by the headers of frames and blocks 
 
 from __future__ import annotations
 
-import os
 import shlex
 from dataclasses import dataclass
 from typing import IO, cast
@@ -14,6 +13,7 @@ from typing import IO, cast
 import zstandard
 
 from pyloader.errors import ChunkReadError
+from pyloader.files.stored_path import bytes_at, num_bytes_of, open_bytes
 from pyloader.files.unpacking import Unpacked, foreign_bytes, unpacking_error
 
 __all__ = ["Frame", "UnpackedFrames", "frames_of", "said_size"]
@@ -52,10 +52,10 @@ def frames_of(path: str) -> list[Frame]:
       ChunkReadError: it ends early, or something else stands between frames.
     """
     found: list[Frame] = []
-    place, size = 0, os.path.getsize(path)
-    with open(path, "rb", buffering=0) as file:
+    place, size = 0, num_bytes_of(path)
+    with open_bytes(path) as file:
         while place < size:
-            start, header = place, os.pread(file.fileno(), _LONGEST_HEADER, place)
+            start, header = place, bytes_at(file, place, _LONGEST_HEADER)
             if header[:4] in _SKIPPABLE_MAGICS:
                 place += 8 + int.from_bytes(header[4:8], "little")
                 continue
@@ -68,7 +68,7 @@ def frames_of(path: str) -> list[Frame]:
                 raise unpacking_error(path, f"is damaged ({exc}).") from exc
             is_last = 0
             while not is_last and place < size:
-                block = int.from_bytes(os.pread(file.fileno(), 3, place), "little")
+                block = int.from_bytes(bytes_at(file, place, 3), "little")
                 place += 4 if block & _TYPE == _RLE else 3 + (block >> 3)
                 is_last = block & _LAST
             place += 4 * frame.has_checksum

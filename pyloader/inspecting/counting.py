@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,6 +16,7 @@ from pyloader.errors import DataDirError, ReadFileError
 from pyloader.files import (
     ChunkEntry,
     ChunkList,
+    FetchTerms,
     PartSizes,
     checksum_of,
     count_newlines,
@@ -23,6 +25,7 @@ from pyloader.files import (
     suffix_of,
 )
 from pyloader.inspecting.beginnings import header_reader
+from pyloader.inspecting.indexed_files import files_of
 from pyloader.inspecting.part_entries import part_entries, spread
 from pyloader.part import part_name
 from pyloader.read.arrayrecord import damaged, opened
@@ -88,31 +91,54 @@ def count_samples(
       DataDirError: no chunk has a sample.
       ReadFileError: two chunks have columns that no manifest can describe together.
     """
-    headers = header_reader(reader, map(chunks.path, range(len(chunks))))
+    on_disk = chunks.stored is None
+    headers = header_reader(reader, map(chunks.path, range(len(chunks)))) if on_disk else None
     count_unread: _Counter | None = None
     judged = _Judged(reader_name)
+    files = files_of(chunks)
+
+    def look(index: int, terms: FetchTerms) -> _Found:
+        name, size = chunks.names[index], int(chunks.sizes[index])
+        parts = None
+        # Smaller objects are fetched whole in any case.
+        if sizes is not None and (on_disk or size > sizes.chunk_bytes or sizes.chunk_samples is not None):
+            with files.find_at(reader, index, terms) as path:
+                parts = parts_of_file(reader, path, **sizes.as_options())
+        if parts is not None and len(parts) > 1:
+            chosen = parts if reads_all else spread(parts, _NUM_JUDGED)
+            seen = [
+                _Seen.of(read_chunk(reader, path, part), part_name(name, part), chunks.path(index))
+                for part, path in files.some_parts(index, parts, chosen, terms)
+            ]
+            checksum = partial(files.checksum, index, terms=terms) if checksums else None
+            return _Found(part_entries(name, size, parts, checksum), seen)
+        is_whole = size > (LARGE_BYTES if sizes is None else sizes.chunk_bytes) and parts is None
+        with files.whole(index, terms) as path:
+            num_samples, seen, count_others = None if count_unread is None else count_unread(path), [], None
+            if num_samples is None:
+                columns = read_chunk(headers or reader, path)
+                num_samples, seen = row_count(columns), [_Seen.of(columns, name, chunks.path(index))]
+                if num_samples and not judged.first:
+                    count_others = _counter(reader, reader_name, seen[0].specs, path)
+            entry = ChunkEntry(
+                file=name,
+                num_samples=num_samples,
+                num_bytes=size,
+                checksum=checksum_of(path) if checksums else "",
+            )
+        return _Found([entry], seen, is_whole, count_others)
+
     entries: list[ChunkEntry] = []
     whole = []
-    for index in progress(range(len(chunks))):
-        name, path, size = chunks.names[index], chunks.path(index), int(chunks.sizes[index])
-        parts = None if sizes is None else parts_of_file(reader, path, **sizes.as_options())
-        if parts is not None and len(parts) > 1:
-            entries += part_entries(name, path, parts, checksums=checksums)
-            for part in parts if reads_all else spread(parts, _NUM_JUDGED):
-                judged.see(read_chunk(reader, path, part), part_name(name, part), path)
-            continue
-        if size > (LARGE_BYTES if sizes is None else sizes.chunk_bytes) and parts is None:
-            whole.append(name)
-        num_samples = None if count_unread is None else count_unread(path)
-        if num_samples is None:
-            columns = read_chunk(headers or reader, path)
-            num_samples = row_count(columns)
-            is_first = not judged.first
-            judged.see(columns, name, path)
-            if is_first and judged.first:
-                count_unread = _counter(reader, reader_name, judged.specs, path)
-        checksum = checksum_of(path) if checksums else ""
-        entries.append(ChunkEntry(file=name, num_samples=num_samples, num_bytes=size, checksum=checksum))
+    # The first one alone: it may tell that others need not be read.
+    looks = itertools.chain(files.each(look, range(len(chunks))[:1]), files.each(look, range(len(chunks))[1:]))
+    for index, found in zip(progress(range(len(chunks))), looks, strict=True):
+        entries += found.entries
+        whole += [chunks.names[index]] if found.is_whole else []
+        if not judged.first:
+            count_unread = found.count_others
+        for seen in found.seen:
+            judged.see(seen)
     if not judged.first:
         raise DataDirError(str(chunks.root), "holds chunks, but not one sample.")
     return Count(
@@ -124,6 +150,31 @@ def count_samples(
         whole=tuple(whole),
         could_be_cut=sizes is None and can_read_parts(reader),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was seen of a chunk: columns, bytes of memory of a row, name and file; no name where it has no samples."""
+
+    specs: _Specs = ()
+    row_bytes: float = 0.0
+    name: str = ""
+    path: str = ""
+
+    @classmethod
+    def of(cls, columns: Columns, name: str, path: str) -> _Seen:
+        num_samples = row_count(columns)
+        return cls(_specs_of(columns), columns_bytes(columns) / num_samples, name, path) if num_samples else cls()
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a file holds."""
+
+    entries: list[ChunkEntry]
+    seen: list[_Seen]
+    is_whole: bool = False  # whether it is larger than a chunk, and is one
+    count_others: _Counter | None = None  # counts chunks like this one without reading them, as far as it can tell
 
 
 class _Judged:
@@ -141,19 +192,19 @@ class _Judged:
         self.specs: _Specs = ()
         self.first, self.row_bytes, self.num_seen = "", 0.0, 0
 
-    def see(self, columns: Columns, name: str, path: str) -> None:
-        """Take in the columns of a chunk, called `name`, that were read from `path`.
+    def see(self, seen: _Seen) -> None:
+        """Take in what was seen of a chunk.
 
         Raises:
-          ReadFileError: they have nothing in common with those before.
+          ReadFileError: it has nothing in common with those before.
         """
         self.num_seen += 1
-        if not (num_samples := row_count(columns)):
+        if not seen.name:
             return
-        found = _specs_of(columns)
-        self.row_bytes = max(self.row_bytes, columns_bytes(columns) / num_samples)
-        self.specs = _together(self.specs, found, path, self.first, self._reader_name) if self.first else found
-        self.first = self.first or name
+        self.row_bytes = max(self.row_bytes, seen.row_bytes)
+        first = self.first
+        self.specs = _together(self.specs, seen.specs, seen.path, first, self._reader_name) if first else seen.specs
+        self.first = first or seen.name
 
 
 def common_specs(specs: _Specs, others: _Specs, *, numbers_can_be_text: bool = False) -> _Specs | None:

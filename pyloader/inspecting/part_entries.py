@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from pyloader.files import ChunkEntry, PartEntry, checksum_of, chunk_bytes
+from pyloader.files import ChunkEntry, PartEntry
 from pyloader.part import Part, part_name
 
 __all__ = ["part_entries", "spread"]
 
 
-def part_entries(name: str, path: str, parts: Sequence[Part], *, checksums: bool) -> list[ChunkEntry]:
+def part_entries(
+    name: str, file_bytes: int, parts: Sequence[Part], checksum: Callable[[Part], str] | None = None
+) -> list[ChunkEntry]:
     """Return the entries of a file's parts.
 
     Args:
       name: The file, as a manifest names it.
-      path: Where it is.
+      file_bytes: Its size.
       parts: All its parts, as its reader has found them.
-      checksums: Whether they are computed, of parts that say which bytes they are.
+      checksum: Computes that of a part that says which bytes it is; None leaves them out.
     """
-    file_bytes = chunk_bytes(path)
     return [
         ChunkEntry(
             file=part_name(name, part),
             num_samples=part.num_samples,
             # Where the bytes are not known, a share of the file by rows.
             num_bytes=part.num_bytes or file_bytes * part.num_samples // parts[-1].stop,
-            checksum=checksum_of(path, part.ranges) if checksums and part.ranges else "",
+            checksum=checksum(part) if checksum is not None and part.ranges else "",
             part=PartEntry(file_bytes=file_bytes, file_samples=parts[-1].stop, ranges=part.ranges, detail=part.detail),
         )
         for part in parts

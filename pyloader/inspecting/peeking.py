@@ -70,7 +70,7 @@ def peek_chunks(
     if chunks.stored is not None and chunks.sizes[first] > _LARGEST_BYTES and not chunks.stored.is_here(first):
         what = f"has {format_bytes(int(chunks.sizes[first]))}, too much to be fetched for a look."
         where = chunks.path(first)
-        raise ChunkReadError(where, what, f"Split it: pyloader split {shlex.quote(where)} DIR")
+        raise ChunkReadError(where, what, f"Find its parts, or split it: pyloader index {shlex.quote(where)}")
     reader = make_reader(chunks.file(first), manifest=chunks.manifest)
     rows, share = _first_rows(chunks, first, reader)
     if read_all:

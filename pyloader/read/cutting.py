@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, NamedTuple
+
+from pyloader.files import bytes_at, num_bytes_of, open_bytes
 
 __all__ = ["BLOCK_BYTES", "Cut", "Cutter", "FileBytes"]
 
@@ -64,8 +65,7 @@ class FileBytes:
     """
 
     def __init__(self, path: str) -> None:
-        self._file = open(path, "rb", buffering=0)  # noqa: SIM115  # closed by __exit__
-        self.size = os.fstat(self._file.fileno()).st_size
+        self._file, self.size = open_bytes(path), num_bytes_of(path)
         self._start, self._block = 0, b""
 
     def __enter__(self) -> FileBytes:
@@ -79,5 +79,5 @@ class FileBytes:
         at = start - self._start
         if at < 0 or at + num_bytes > len(self._block):
             self._start, at = start, 0
-            self._block = os.pread(self._file.fileno(), max(num_bytes, BLOCK_BYTES), start)
+            self._block = bytes_at(self._file, start, max(num_bytes, BLOCK_BYTES))
         return self._block[at : at + num_bytes]

@@ -60,6 +60,7 @@ class DelimitedReader(DataReader):
     """
 
     returns_new_arrays = True
+    finds_by_ranges = True
     gaps_make_lists = True
 
     def __init__(

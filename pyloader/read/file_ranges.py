@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyloader.errors import ChunkReadError
+from pyloader.files import open_bytes
 from pyloader.machine.memory import keep_freed_memory
 
 __all__ = ["range_of"]
@@ -16,7 +17,7 @@ def range_of(path: str, start: int, stop: int) -> bytes:
       ChunkReadError: it has fewer.
     """
     keep_freed_memory()
-    with open(path, "rb", buffering=0) as file:
+    with open_bytes(path, goes_on=False) as file:
         file.seek(start)
         parts = []
         left = stop - start

@@ -48,6 +48,8 @@ class JsonlReader(ColumnReader):
     A file without lines gives ({}, 0), unless both `columns` and `dtypes` say what it would have had.
     """
 
+    finds_by_ranges = True
+
     def read_file(self, path: str) -> tuple[Columns, int]:
         """Read one JSON object per line.
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Iterable
 from typing import IO, NamedTuple, TypeAlias
 
 import numpy as np
 
-from pyloader.files import FrameLog, Sniffer, line_detail, long_line, longest_line, open_frames, open_packed, packing_of
+from pyloader.files import (
+    FrameLog,
+    Sniffer,
+    line_detail,
+    long_line,
+    longest_line,
+    num_bytes_of,
+    open_frames,
+    open_packed,
+    packing_of,
+)
 from pyloader.part import Part, joined_ranges
 
 __all__ = ["LineBlock", "RowStarts", "cut_rows", "line_blocks_of", "line_parts", "open_lines", "rows_of_lines"]
@@ -144,7 +153,7 @@ def cut_rows(
       chunk_bytes, chunk_samples: As `find_parts` has them.
       header: The bytes, and the lines, at the file's start that each part needs.
     """
-    total = os.path.getsize(path) if frames is None else frames.said_bytes
+    total = num_bytes_of(path) if frames is None else frames.said_bytes
     step = chunk_bytes if not total else -(-total // -(-total // chunk_bytes))
     borders = [(0, 1, 0)]  # of each part: offset, line, row
     num_rows, due, next_due = 0, None, step

@@ -15,7 +15,7 @@ import xxhash
 from pyloader.columns import Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
-from pyloader.files import chunk_room, open_chunk, packing_of, refuse_pointer
+from pyloader.files import chunk_room, num_bytes_of, open_chunk, packing_of, refuse_pointer
 from pyloader.files.unpacking import FETCH_AGAIN
 from pyloader.machine.memory import keep_freed_memory
 from pyloader.part import INDEX_AGAIN, Part
@@ -79,6 +79,7 @@ class MDSReader(DataReader):
     """
 
     returns_new_arrays = True
+    finds_by_ranges = True
 
     def __init__(
         self,
@@ -123,7 +124,7 @@ class MDSReader(DataReader):
 
     def find_parts(self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None) -> list[Part] | None:
         """Find parts: where samples lie is read, and not the samples.  A packed shard is one."""
-        size = os.path.getsize(path)
+        size = num_bytes_of(path)
         if packing_of(path):
             told = _told(path)
             if told is None:

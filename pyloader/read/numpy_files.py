@@ -18,6 +18,8 @@ from pyloader.files import (
     Room,
     chunk_room,
     named_by_content,
+    num_bytes_of,
+    open_bytes,
     open_chunk,
     packing_of,
     read_npy_header,
@@ -54,6 +56,8 @@ class NumpyReader(DataReader):
         for the next epoch, by all readers together as many as a quarter of the files that the process may have open.
       name: What the column of a .npy is called.
     """
+
+    finds_by_ranges = True
 
     def __init__(
         self,
@@ -107,7 +111,7 @@ class NumpyReader(DataReader):
         """
         if suffix_of(path) != ".npy" or packing_of(path) or os.path.isdir(path):
             return None
-        found = rows_of_npy(path, os.path.getsize(path))
+        found = rows_of_npy(path, num_bytes_of(path))
         if found is None:
             return None
         start, shape, row_bytes, _ = found
@@ -239,7 +243,7 @@ def read_npy_rows(path: str, first: int, stop: int, memory: RecycledMemory) -> n
 
 def rows_of_npy(path: str, num_bytes: int) -> tuple[int, tuple[int, ...], int, np.dtype[Any]] | None:
     """Return where the rows of a .npy begin, the shape, the bytes of a row and the dtype; None in Fortran order."""
-    with open(path, "rb") as file:
+    with io.BufferedReader(open_bytes(path, goes_on=False)) as file:
         shape, fortran_order, dtype = _read_header(file, path)
         start = file.tell()
     row_bytes = math.prod(shape[1:]) * dtype.itemsize

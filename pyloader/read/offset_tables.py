@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import numpy as np
 
 from pyloader.errors import ChunkReadError
+from pyloader.files import num_bytes_of
 from pyloader.files.unpacking import FETCH_AGAIN
 from pyloader.part import Part, joined_ranges
 from pyloader.read.cutting import Cutter
@@ -78,7 +78,7 @@ def table_parts(
     path: str, kind: str, chunk_bytes: int, chunk_samples: int | None, hint: str = FETCH_AGAIN
 ) -> list[Part]:
     """Return parts of a shard: its table is read, and not its samples; `hint` is for what follows the last one."""
-    read, size = functools.partial(range_of, path), os.path.getsize(path)
+    read, size = functools.partial(range_of, path), num_bytes_of(path)
     num_samples, said = beginning(path, kind, read, size)
     check_end(path, read, size, num_samples, hint)
     if not num_samples:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 
 from pyloader.columns import Column, Columns
 from pyloader.errors import ChunkReadError, FileError, import_optional
-from pyloader.files import Room, named_by_content, open_packed, suffix_of
+from pyloader.files import Room, named_by_content, num_bytes_of, open_bytes, open_packed, suffix_of
 from pyloader.part import Part, hint_in_part
 from pyloader.read.nulls import Nulls, with_gaps_filled
 from pyloader.read.numbers import NumberError, as_array
@@ -41,6 +41,8 @@ class ParquetReader(ColumnReader):
         their own, and bytes (binary).  True for all of these that `dtypes` does not keep.  A null is an error.
     """
 
+    finds_by_ranges = True
+
     # What the DataLoader was told.  Filled here, where it takes no Python for each row.
     nulls: Nulls | None = None
 
@@ -67,7 +69,7 @@ class ParquetReader(ColumnReader):
         """
         if suffix_of(path) in (".arrow", ".feather"):
             return None
-        return parts_of_groups(read_footer(path), os.path.getsize(path), chunk_bytes, chunk_samples)
+        return parts_of_groups(read_footer(path), num_bytes_of(path), chunk_bytes, chunk_samples)
 
     def read_part(self, path: str, part: Part) -> tuple[Columns, int]:
         """Read some row groups.
@@ -262,7 +264,9 @@ def read_footer(path: str, error: type[FileError] = ChunkReadError, *, wanted_by
     parquet = import_optional("pyarrow.parquet", wanted_by=wanted_by)
     import pyarrow
 
-    with open(path, "rb") as file:  # so that a file that is missing or forbidden is an OSError, as everywhere
+    with io.BufferedReader(
+        open_bytes(path, goes_on=False)
+    ) as file:  # so that a file that is missing or forbidden is an OSError, as everywhere
         try:
             return parquet.read_metadata(file)
         except (pyarrow.ArrowException, OSError) as exc:

@@ -17,12 +17,12 @@ _MAGIC_BYTES, _TAIL_BYTES = 4, 8
 class KeptFooter:
     """The footer of the file that was read last, since its next part wants it again; a copy by pickle begins with none.
 
-    A footer grows with the row groups and columns: to read it takes longer than a part of some megabytes.  Several
-    threads may use one.
+    A footer grows with the row groups and columns: to read it takes longer than a part of some megabytes.  Parts of an
+    object in a store are files of their own, with the same footer.  Several threads may use one.
     """
 
     def __init__(self) -> None:
-        self._kept: tuple[tuple[Any, ...], Any] | None = None
+        self._kept: tuple[tuple[Any, ...], bytes, Any] | None = None
 
     def __reduce__(self) -> tuple[type[KeptFooter], tuple[()]]:
         return KeptFooter, ()
@@ -33,8 +33,22 @@ class KeptFooter:
         identity = path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
         kept = self._kept
         if kept is None or kept[0] != identity:
-            kept = self._kept = identity, read(path)
-        return kept[1]
+            said = _footer_bytes(path, status.st_size)
+            is_same = kept is not None and said != b"" and said == kept[1]
+            kept = self._kept = identity, said, kept[2] if kept is not None and is_same else read(path)
+        return kept[2]
+
+
+def _footer_bytes(path: str, file_bytes: int) -> bytes:
+    """Return what a file ends with: its footer, and how long that is; b"" where it is none of Parquet."""
+    with open(path, "rb") as file:
+        file.seek(max(0, file_bytes - _TAIL_BYTES))
+        tail = file.read()
+        length = int.from_bytes(tail[:4], "little")
+        if tail[4:] != b"PAR1" or length + _TAIL_BYTES > file_bytes:
+            return b""
+        file.seek(file_bytes - _TAIL_BYTES - length)
+        return file.read()
 
 
 def parts_of_groups(footer: Any, file_bytes: int, chunk_bytes: int, chunk_samples: int | None) -> list[Part]:

@@ -26,6 +26,8 @@ class TextReader(DataReader):
         default; False takes every file as it is.
     """
 
+    finds_by_ranges = True
+
     def __init__(
         self, batch_size: int = 16, shuffle: bool = False, seed: int = 42, *, sniff: bool = True, **old_names: Any
     ) -> None:

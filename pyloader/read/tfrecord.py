@@ -52,6 +52,7 @@ class TFRecordReader(DataReader):
     """
 
     returns_new_arrays = True
+    finds_by_ranges = True
 
     def __init__(
         self,

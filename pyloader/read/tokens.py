@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pyloader.columns import Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
-from pyloader.files import chunk_room, open_chunk, packing_of, refuse_pointer, suffix_of
+from pyloader.files import chunk_room, num_bytes_of, open_chunk, packing_of, refuse_pointer, suffix_of
 from pyloader.files.mapping import MappedFiles
 from pyloader.machine.memory import RecycledMemory
 from pyloader.options import checked_integer
@@ -45,6 +45,8 @@ class TokenReader(DataReader):
     Raises:
       ValueError: a number is out of range, or the dtype is not of integers.
     """
+
+    finds_by_ranges = True
 
     def __init__(
         self,
@@ -105,13 +107,13 @@ class TokenReader(DataReader):
     def _flat_place(self, path: str) -> tuple[int, int, int]:
         """Return where in a file the tokens begin, how many there are, and the bytes of one."""
         if suffix_of(path) == ".npy":
-            size = os.path.getsize(path)
+            size = num_bytes_of(path)
             start, shape, itemsize, dtype = rows_of_npy(path, size) or (0, (0, 0), 0, np.dtype("i8"))
             self._check(path, dtype, shape)
             return start, shape[0], itemsize
         if self.dtype is None:
             raise _lacks_dtype(path)
-        num_bytes = os.path.getsize(path)
+        num_bytes = num_bytes_of(path)
         self._check_size(path, num_bytes)
         return 0, num_bytes // self.dtype.itemsize, self.dtype.itemsize
 
@@ -163,7 +165,7 @@ class TokenReader(DataReader):
 
     def leftover_tokens(self, path: str) -> int:
         """Return how many tokens at a chunk's end are in no window."""
-        num_tokens = len(self._tokens(path))
+        num_tokens = len(self._tokens(path)) if packing_of(path) else self._flat_place(path)[1]
         num_windows = self._num_windows(num_tokens)
         return num_tokens - ((num_windows - 1) * self.stride + self.window if num_windows else 0)
 

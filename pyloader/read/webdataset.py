@@ -48,6 +48,7 @@ class WebDatasetReader(DataReader):
     """
 
     returns_new_arrays = True
+    finds_by_ranges = True
 
     def __init__(
         self,

@@ -88,7 +88,7 @@ class Fetching(Step):
                 end_epoch = epoch + 2 if self._end_epoch is None else min(epoch + 2, self._end_epoch)
                 reads = self._options.streams.read_tasks(start=start, end_epoch=end_epoch)
                 chunks = np.fromiter((read.chunk for read in reads), np.int64)
-                self._user.foresee(keys[chunks], first=self._num_planned)
+                self._user.foresee(keys[chunks].reshape(-1), first=self._num_planned * keys.shape[1])
             self._num_planned += 1
             yield task
 
@@ -121,7 +121,7 @@ class Fetching(Step):
             found.release()
             with self._lock:
                 self._num_done += 1
-                self._user.advance(self._num_done)
+                self._user.advance(self._num_done * self._stored.keys.shape[1])
 
     def drop(self, index: int) -> None:
         """Release what was fetched of a chunk that will not be read."""

@@ -87,16 +87,15 @@ def fetch(
     if stored is None:
         what = "lies on a disk of this machine: there is nothing to fetch."
         raise DataDirError(os.fspath(data_dir), what, "Name an address of a store, such as s3://bucket/chunks")
-    root = str(chunks.root)
     report = FetchReport(
-        url=root, cache_dir=stored.cache_dir, num_chunks=len(chunks), num_bytes=int(chunks.sizes.sum())
+        url=chunks.place, cache_dir=stored.cache_dir, num_chunks=len(chunks), num_bytes=int(chunks.sizes.sum())
     )
     with progress_bar("fetching", total=report.num_bytes, unit="B", hidden=not progress) as bar:
         try:
             num_fetches = stored.register(num_fetches=min(NUM_FETCHES, len(chunks)), num_readers=0)
             stored.check_room_for_all()
             for _ in range(_MOST_PASSES):
-                stored.user.foresee(stored.keys, first=0)  # so that none of them goes before others
+                stored.user.foresee(stored.keys.reshape(-1), first=0)  # so that none of them goes before others
                 _Pass(stored, chunks.sizes, report, bar).run(num_fetches)
                 if stored.are_here().all():  # else loaders that run have taken the room meanwhile
                     break

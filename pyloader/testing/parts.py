@@ -12,7 +12,9 @@ import msgspec
 import numpy as np
 
 from pyloader.columns import Column, Columns, row_count
-from pyloader.datareader import DataReader, can_read_parts, parts_of_file, read_chunk
+from pyloader.datareader import DataReader, can_find_by_ranges, can_read_parts, parts_of_file, read_chunk
+from pyloader.files import FetchTerms, StoredPath
+from pyloader.files.stores import LocalStore
 from pyloader.part import Part, part_name
 
 __all__ = ["check_parts_of_file"]
@@ -44,6 +46,9 @@ def check_parts_of_file(reader: DataReader, path: str, whole: Columns) -> None:
                 return
             said = f"{name}.find_parts with {sizes} found in {path}"
             assert parts == parts_of_file(reader, path, **sizes), f"{said} other parts the second time"
+            if can_find_by_ranges(reader) and os.path.isfile(path):
+                by_ranges = parts_of_file(reader, _as_object(path), **sizes)
+                assert by_ranges in (parts, None), f"{said} other parts by ranges: is the file not read by open_bytes?"
             parts = [_through_json(part, said) for part in parts]
             found = parts[-1].stop if parts else 0
             assert found == num_rows, f"{said} {found:,} rows, and read_file reads {num_rows:,}"
@@ -51,6 +56,13 @@ def check_parts_of_file(reader: DataReader, path: str, whole: Columns) -> None:
             _assert_joined(read, whole, f"{name} read the parts of {path} one by one")
             if os.path.isfile(path):
                 _assert_within_ranges(reader, path, parts, read, num_bytes)
+
+
+def _as_object(path: str) -> StoredPath:
+    """Return a file as the object of a store."""
+    directory, name = os.path.split(os.path.abspath(path))
+    store = LocalStore(directory)
+    return StoredPath(store, store.head(name), FetchTerms(wait=lambda _seconds: False))
 
 
 def _through_json(part: Part, said: str) -> Part:

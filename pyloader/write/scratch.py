@@ -12,7 +12,9 @@ import uuid
 from pathlib import Path
 
 from pyloader.errors import OutputDirError
+from pyloader.files import store_scheme
 from pyloader.files.atomic import written_whole
+from pyloader.files.stores import printable
 
 __all__ = ["begin_scratch", "check_scratch", "remove_scratch", "scratch_of", "writing_home"]
 
@@ -28,6 +30,9 @@ def check_scratch(scratch_dir: str) -> Path:
     Raises:
       OutputDirError: it is not, or nothing can be written there.
     """
+    if store_scheme(scratch_dir):
+        what = "is an address, and what a split puts aside is read back in small pieces: each would be a request."
+        raise OutputDirError(printable(scratch_dir), what, "Name a directory on a disk: --scratch-dir")
     if not os.path.isdir(scratch_dir):
         raise OutputDirError(scratch_dir, "is no directory, so no rows can be put aside there.", "Make it first")
     if not os.access(scratch_dir, os.W_OK | os.X_OK):

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import fnmatch
-import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import partial
 
 from pyloader.errors import ObjectMissingError, SplitError
 from pyloader.files import store_scheme
+from pyloader.files.address_patterns import above_pattern, is_pattern, matches
 from pyloader.files.fetching import ask_again
 from pyloader.files.stores import Address, Stored, parse_address, printable
 from pyloader.write.input_files import InputFile, place_of, store_of
 
 __all__ = ["stored_inputs"]
 
-_PATTERN = re.compile(r"[*\[]")
 _WEB = ("http", "https")
 _WEB_NAMES = "On the web an address names one file, and lists none"
 _PASSED_OVER = (".", "_")  # how names begin that systems give to what is no data: _SUCCESS, .part-0.crc
@@ -43,7 +41,7 @@ def stored_inputs(url: str, column: str = "") -> list[InputFile]:
     if address.user or address.query:
         what = "has a password or a signature in it, which would have to be written down for those who read it."
         raise SplitError(str(address), what, "Pipe it: curl ADDRESS | pyloader split - DIR --from jsonl")
-    found = _matching(address) if _PATTERN.search(address.path) and address.scheme not in _WEB else _named(address)
+    found = _matching(address) if is_pattern(address) else _named(address)
     if not found:
         raise SplitError(str(address), "there is no such object, and nothing below it.", _how(address))
     return [_input_of(address, stored, column) for stored in sorted(found, key=lambda stored: stored.name)]
@@ -51,7 +49,7 @@ def stored_inputs(url: str, column: str = "") -> list[InputFile]:
 
 def _how(address: Address) -> str:
     """Return what to do where nothing is found: a prefix may be the beginning of names, and no directory."""
-    is_prefix = not _PATTERN.search(address.path) and "." not in address.parent()[1]
+    is_prefix = not is_pattern(address) and "." not in address.parent()[1]
     return f"A pattern names all that begins so: {shlex.quote(f'{address}*')}" if is_prefix else ""
 
 
@@ -75,9 +73,8 @@ def _named(address: Address) -> list[Stored]:
 def _matching(address: Address) -> list[Stored]:
     """Return the objects that match a pattern, or the one that has it for a name."""
     patterns = address.path.split("/")
-    is_fixed = [_PATTERN.search(pattern) is None for pattern in patterns]
-    listed = _listed(Address(address.scheme, address.place, "/".join(patterns[: is_fixed.index(False)])))
-    found = [stored for stored in listed if _matches(stored.name.split("/"), patterns)]
+    listed = _listed(above_pattern(address))
+    found = [stored for stored in listed if matches(stored.name.split("/"), patterns)]
     return found or [stored for stored in listed if stored.name == address.path]
 
 
@@ -92,17 +89,6 @@ def _from_bucket(directory: Address, stored: Stored) -> Stored:
 
 def _is_no_data(parts: Iterable[str]) -> bool:
     return any(part.startswith(_PASSED_OVER) for part in parts)
-
-
-def _matches(parts: Sequence[str], patterns: Sequence[str]) -> bool:
-    """Tell whether a name matches a pattern, part by part; what is hidden is matched only by what begins with a dot."""
-    if not patterns or not parts:
-        return not parts and all(pattern == "**" for pattern in patterns)
-    (part, *later), (pattern, *others) = parts, patterns
-    is_hidden = part.startswith(".") and not pattern.startswith(".")
-    if pattern == "**":
-        return _matches(parts, others) or (not is_hidden and _matches(later, patterns))
-    return not is_hidden and fnmatch.fnmatchcase(part, pattern) and _matches(later, others)
 
 
 def _input_of(address: Address, stored: Stored, column: str) -> InputFile:

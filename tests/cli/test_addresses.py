@@ -40,7 +40,10 @@ def test_peek_of_chunks_without_a_manifest_says_where_one_is_made(server, capsys
     del server.objects["corpus/web/manifest.json"]
     lines = typed(capsys, "peek", URL, "--samples", 0)
     (how,) = [line for line in lines if line.startswith("not indexed")]
-    assert "where the chunks lie on a disk, pyloader index DIR" in how
+    assert f"pyloader index {URL} counts the samples" in how
+    typed(capsys, "index", URL)
+    assert "manifest.json" in "".join(server.objects)
+    assert not [line for line in typed(capsys, "peek", URL, "--samples", 0) if line.startswith("not indexed")]
     assert not [line for line in lines if "split" in line]
 
 
@@ -57,7 +60,9 @@ def test_peek_looks_at_one_object_and_says_how_it_is_split(server, capsys, tmp_p
     monkeypatch.setattr("pyloader.inspecting.peeking._LARGEST_BYTES", 400)
     server.put("corpus/dump.jsonl", b'{"n": 2}\n' * 50)  # another version, which is not here
     (line,) = typed(capsys, "peek", "s3://corpus/dump.jsonl", code=2)
-    assert "too much to be fetched for a look. Split it: pyloader split s3://corpus/dump.jsonl DIR" in line
+    assert (
+        "too much to be fetched for a look. Find its parts, or split it: pyloader index s3://corpus/dump.jsonl" in line
+    )
 
 
 def test_a_damaged_chunk_of_a_store_is_named_by_its_address(server, capsys):
@@ -93,7 +98,6 @@ def test_locate_and_audit_read_only_the_list_of_a_store(server, capsys, tmp_path
 @pytest.mark.parametrize(
     ("words", "today"),
     [
-        (["index", URL], "Index a copy on a disk, and put its manifest.json beside the chunks in the store"),
         (["peek", URL, "--versions"], "Copy the set to a disk"),
     ],
 )
@@ -156,7 +160,7 @@ def test_verify_needs_checksums_and_says_how_they_are_made(server, capsys):
         del chunk["checksum"]
     server.put("corpus/web/manifest.json", json.dumps(manifest).encode())
     (line,) = typed(capsys, "verify", URL, code=2)
-    assert "--sizes-only compares sizes" in line and "pyloader index DIR --checksums" in line
+    assert "--sizes-only compares sizes" in line and "pyloader index ADDRESS --checksums" in line
     assert typed(capsys, "verify", URL, "--sizes-only")[0] == "8 chunks, 1,000 samples: all sizes agree."
 
 

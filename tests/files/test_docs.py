@@ -39,6 +39,7 @@ def server(
         monkeypatch.delenv(name)
     with StoreServer() as server:
         server.put_directory(Path("web"), "corpus/web")
+        server.put("corpus/dump.jsonl", Path("dump.jsonl"))
         monkeypatch.setenv("HOME", str(tmp_path / "home"))
         monkeypatch.setenv("COLUMNS", "300")
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
@@ -56,6 +57,7 @@ def test_every_python_block_runs(server: StoreServer) -> None:
         where = {"Location": f"{server.url}/cdn/{path.name}"}
         server.add_fault(f"{HUB_PATH}/{path.name}", status=302, headers=where, times=None)
     assert main(shlex.split("fetch s3://corpus/web -q")) == 0
+    assert main(shlex.split("index s3://corpus/dump.jsonl --chunk-bytes 10kB -q")) == 0
     names: dict[str, Any] = {}
     for line, block in BLOCKS:
         here = block.replace("http://minio.lan:9000", server.url).replace(HUB, server.url)
@@ -70,6 +72,7 @@ def test_the_screens_are_as_shown(server: StoreServer, capsys: pytest.CaptureFix
     shown_for = [
         "pyloader peek s3://corpus/web -q",
         "pyloader verify s3://corpus/web",
+        "pyloader index s3://corpus/dump.jsonl --chunk-bytes 10kB",
         "pyloader split dump.jsonl s3://corpus/new/ --chunk-samples 125",
         "pyloader fetch s3://corpus/web",
     ]

@@ -178,10 +178,10 @@ def test_a_copy_from_pickle_uses_the_same_cache(server, opened):
 
 
 def test_keys_tell_chunks_and_their_versions_apart(server, opened):
-    before = opened().keys.tolist()
+    before = opened().keys[:, 0].tolist()
     assert len(set(before)) == 4
     server.put("bucket/chunks/chunk-1.jsonl", b"other")
-    after = opened().keys.tolist()
+    after = opened().keys[:, 0].tolist()
     assert [one == other for one, other in zip(before, after, strict=True)] == [True, False, True, True]
 
 

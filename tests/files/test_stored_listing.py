@@ -93,13 +93,39 @@ def test_sets_below_the_address_are_named(server, options, tmp_path):
     assert len(list_stored("s3://bucket/data/train", options)) == 3
 
 
-def test_a_manifest_of_chunks_elsewhere_is_not_taken_for_that_beside_them(server, options, tmp_path):
-    put_counted(server, tmp_path / "chunks")
-    server.put("bucket/chunks/some.manifest.json", b"{}")
-    assert "is a manifest of chunks that lie elsewhere" in str(
-        error_at("s3://bucket/chunks/some.manifest.json", options)
-    )
+def test_a_manifest_elsewhere_counts_where_it_is_named_and_nowhere_else(server, options, tmp_path):
+    directory = put_counted(server, tmp_path / "chunks")
+    manifest = json.loads((directory / "manifest.json").read_text())
+    manifest = {**manifest, "chunks": manifest["chunks"][:2]}
+    server.put("bucket/chunks/two.manifest.json", json.dumps(manifest).encode())
+    there = json.dumps({**manifest, "root": "s3://bucket/chunks"}).encode()
+    for place in ("bucket/elsewhere/manifest.json", "bucket/elsewhere/more.manifest.json"):
+        server.put(place, there)
+    (tmp_path / "mine.manifest.json").write_bytes(there)
+    places = ["chunks/two.manifest.json", "elsewhere/manifest.json", "elsewhere/more.manifest.json"]
+    for place in (*(f"s3://bucket/{place}" for place in places), str(tmp_path / "mine.manifest.json")):
+        assert len(list_chunks(place, options)) == 2
+        assert len(list_chunks(place, dataclasses.replace(options, offline=True))) == 2
     assert len(list_stored("s3://bucket/chunks", options)) == 3
+    hint = "To go there, name the manifest: data_dir='s3://bucket/elsewhere/manifest.json'"
+    assert hint in str(error_at("s3://bucket/elsewhere", options))
+
+
+def test_a_manifest_elsewhere_must_lead_to_an_address_and_gets_no_headers_of_another_server(server, options, tmp_path):
+    directory = put_counted(server, tmp_path / "chunks")
+    manifest = json.loads((directory / "manifest.json").read_text())
+    place = tmp_path / "mine.manifest.json"
+    place.write_text(json.dumps({**manifest, "root": f"{server.url}/bucket/chunks"}))
+    assert len(list_chunks(place, dataclasses.replace(options, storage_options={}))) == 3
+    heard = len(server.heard)
+    with pytest.raises(
+        ManifestError, match=r"headers are sent only to a server that you name\. Copy it there, as http"
+    ):
+        list_chunks(place, dataclasses.replace(options, storage_options={"headers": {"Authorization": "Bearer x"}}))
+    assert len(server.heard) == heard
+    server.put("bucket/mine.manifest.json", json.dumps({**manifest, "root": "/elsewhere"}).encode())
+    error = error_at("s3://bucket/mine.manifest.json", options)
+    assert "lists chunks in /elsewhere, which is no address. Index the address" in str(error)
 
 
 def test_a_chunk_that_the_manifest_lists_and_the_store_lacks_is_an_error(server, options, tmp_path):

@@ -148,6 +148,23 @@ def test_a_footer_is_read_once_for_the_parts_of_a_file_and_again_when_it_has_cha
     assert read_chunk(pickle.loads(pickle.dumps(reader)), path, parts[1])["n"][0] == 90
 
 
+def test_copies_of_parts_share_the_footer_that_they_end_with(tmp_path, monkeypatch):
+    path, read = tmp_path / "x.parquet", []
+    monkeypatch.setattr(parquet, "read_footer", lambda path: read.append(path) or pq.read_metadata(path))
+    pq.write_table(pa.table({"n": range(100)}), path, row_group_size=10)
+    reader = ParquetReader()
+    parts = parts_of_file(reader, str(path), chunk_bytes=1)
+    for number, part in enumerate(parts):
+        copy = tmp_path / str(number) / "x.parquet"
+        copy.parent.mkdir()
+        copy.write_bytes(path.read_bytes())
+        assert read_chunk(reader, copy, part)["n"].tolist() == list(range(10 * number, 10 * number + 10))
+    assert len(read) == 2  # to find them, and to read them
+    pq.write_table(pa.table({"n": range(1000, 1100)}), copy, row_group_size=10)
+    assert read_chunk(reader, copy, parts[0])["n"][0] == 1000
+    assert len(read) == 3
+
+
 def test_groups_of_records_are_found_by_the_index(tmp_path):
     writer = pytest.importorskip("array_record.python.array_record_module").ArrayRecordWriter
     path = tmp_path / "x.ar"

@@ -10,21 +10,33 @@ from pathlib import Path
 import numpy as np
 
 from pyloader.files.cache import CacheDirectory, CacheUser, Identity, Pinned
+from pyloader.part import joined_ranges
 
 SIZES = (1, 5_000, 40_000, 100_000)  # bytes
 NOT_CLOSED = threading.Event().wait
 
 
 def chunk(index: int, *, size: int | None = None, place: str = "s3://bucket/data") -> Identity:
-    """Return what identifies chunk `index`."""
+    """Return what identifies chunk `index`; each seventh is a part of a file ten times as long."""
+    if size is None and index % 7 == 6:
+        length = SIZES[index % len(SIZES)]
+        ranges = ((0, length // 3), (5 * length, 5 * length + length - length // 3))
+        url = f"{place}/chunk-{index:05d}.bin"
+        return Identity(url=url, size=10 * length, version="1", ranges=joined_ranges(ranges))
     size = SIZES[index % len(SIZES)] if size is None else size
     return Identity(url=f"{place}/chunk-{index:05d}.bin", size=size, version="1")
 
 
 def bytes_of(identity: Identity) -> bytes:
-    """Return the bytes of a chunk."""
+    """Return the bytes of a chunk; of a part zeros where it has none."""
     number = int(identity.file_name.partition("-")[2].partition(".")[0])
-    return (np.arange(identity.size, dtype=np.uint64) * (2 * number + 1) >> np.uint64(3)).astype(np.uint8).tobytes()
+    data = (np.arange(identity.size, dtype=np.uint64) * (2 * number + 1) >> np.uint64(3)).astype(np.uint8).tobytes()
+    if identity.ranges is None:
+        return data
+    part = bytearray(identity.size)
+    for start, stop in identity.ranges:
+        part[start:stop] = data[start:stop]
+    return bytes(part)
 
 
 class Store:
@@ -40,8 +52,9 @@ class Store:
             self.asked.append(identity.file_name)
             data, half = bytes_of(identity), identity.size // 2
             with open(path, "r+b", buffering=0) as file:
-                file.write(data[:half])
-                file.write(data[half:])
+                for start, stop in identity.ranges or ((0, half), (half, identity.size)):
+                    file.seek(start)
+                    file.write(data[start:stop])
 
         return user.get(identity, fill, wait=NOT_CLOSED, deadline_seconds=deadline_seconds)
 

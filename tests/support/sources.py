@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import msgspec
 import numpy as np
 import pytest
 from item_numbers import Numbers
@@ -18,9 +19,11 @@ from store_server import StoreServer
 
 import pyloader
 import pyloader.indexed
-from pyloader import Dataset, PaddingDataCollator, Ragged
+from pyloader import Dataset, PaddingDataCollator, Part, Ragged
+from pyloader.files import ChunkEntry, read_manifest, write_manifest
+from pyloader.part import joined_ranges
 
-__all__ = ["SOURCES", "Chunks", "Items", "Parts", "RaggedChunks", "StoredChunks", "source"]
+__all__ = ["SOURCES", "Chunks", "Items", "Parts", "RaggedChunks", "StoredChunks", "StoredParts", "source"]
 
 OnIds: TypeAlias = "Callable[[np.ndarray], object]"  # called with sample numbers; what it raises is the user's error
 
@@ -134,6 +137,48 @@ class StoredChunks(Chunks):
         }
 
 
+class StoredParts(StoredChunks):
+    """The same samples in one object, whose parts are the chunks: a line that all read, and the rows of each."""
+
+    def reader(self, on_read: OnIds, *, text: bool) -> NumberedReader:
+        """Return the reader of such a file."""
+        return _ReadingStretches(on_read, text=text)
+
+    def write(self, place: Path, counts: Sequence[int], *, counted: bool) -> Path:
+        """Write the file, and its index, which always has counts."""
+        del counted
+        file = write_parts(place, counts)
+        ids = np.arange(sum(counts))
+        line = b"%d numbers\n" % len(ids)
+        file.write_bytes(line + ids.astype("<i8").tobytes())
+        index = file.with_name(f"{file.name}.manifest.json")
+        manifest = read_manifest(index)
+        write_manifest(index, msgspec.structs.replace(manifest, chunks=tuple(_stretches(manifest.chunks, len(line)))))
+        return file
+
+    def where(self, directory: Path) -> dict[str, Any]:
+        """Put the file and its index into the store, and return its address."""
+        options = super().where(directory.parent)
+        return {**options, "data_dir": f"{options['data_dir']}/{directory.name}"}
+
+    def place_of(self, sample: int, *, batch_size: int) -> str:
+        """Return how an error names the part where a sample is read."""
+        return f"chunk-0000.numbered[{sample // 10 * 10}:{sample // 10 * 10 + 10}]"
+
+
+def _stretches(chunks: Sequence[ChunkEntry], line_bytes: int) -> Iterator[ChunkEntry]:
+    """Yield the entries with the bytes of each: the line, and its rows."""
+    for chunk in chunks:
+        part = chunk.as_part
+        assert part is not None
+        assert chunk.part is not msgspec.UNSET
+        start, stop = line_bytes + 8 * part.first, line_bytes + 8 * part.stop
+        ranges = joined_ranges([(0, line_bytes), (start, stop)])
+        file_bytes = line_bytes + 8 * chunk.part.file_samples
+        entry = msgspec.structs.replace(chunk.part, file_bytes=file_bytes, ranges=ranges)
+        yield msgspec.structs.replace(chunk, num_bytes=line_bytes + stop - start, part=entry)
+
+
 class Items:
     """Random access, by `pyloader.indexed.DataLoader`: as many samples as the chunks would have together."""
 
@@ -195,6 +240,18 @@ class _ReadingTokens(_Reading):
         return {**columns, "tokens": Ragged(np.repeat(ids, ids % 4), np.cumsum([0, *(ids % 4)]))}, count
 
 
+class _ReadingStretches(_Reading):
+    def read_part(self, path: str, part: Part) -> tuple[dict[str, Any], int]:
+        with open(path, "rb") as file:
+            line = file.readline()
+            file.seek(8 * part.first, 1)
+            found = np.frombuffer(file.read(8 * part.num_samples), "<i8")
+        assert line.endswith(b" numbers\n")
+        columns, count = self._samples(part.first, part.num_samples)
+        assert np.array_equal(found, columns["id"])
+        return columns, count
+
+
 class _PaddingOfTokens(PaddingDataCollator):
     def collate_batch(self, columns: dict[str, Any]) -> dict[str, Any]:
         assert columns["tokens"].to_list() == [[number] * (number % 4) for number in columns["id"].tolist()]
@@ -219,7 +276,14 @@ class _Transform:
         return rows
 
 
-SOURCES = {"chunks": Chunks, "parts": Parts, "ragged": RaggedChunks, "stored": StoredChunks, "items": Items}
+SOURCES = {
+    "chunks": Chunks,
+    "parts": Parts,
+    "ragged": RaggedChunks,
+    "stored": StoredChunks,
+    "stored parts": StoredParts,
+    "items": Items,
+}
 
 
 @pytest.fixture(scope="session", params=SOURCES)

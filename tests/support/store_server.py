@@ -48,12 +48,14 @@ import threading
 import time
 import urllib.parse
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
+
+from store_faults import Fault
 
 BLOCK_BYTES = 2**18
 ACCESS_KEY, SECRET_KEY = "AKIATESTTESTTEST", "planted-secret-of-the-test"
@@ -68,27 +70,6 @@ class Held:
     modified: float
     size: int
     generation: str
-
-
-@dataclass
-class Fault:
-    """What goes wrong, for which requests."""
-
-    name: str
-    method: str = "*"
-    status: int | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    message: str = "InternalError"
-    close_at: int | None = None
-    stall_at: int | None = None
-    go_on: threading.Event | None = None
-    before: Callable[[], object] | None = None
-    body: Callable[[bytes], bytes] | None = None
-    after: int = 0
-    times: int | None = 1
-    chance: float = 1.0
-    seen: int = 0
-    used: int = 0
 
 
 class StoreServer(ThreadingHTTPServer):

@@ -20,7 +20,7 @@ from store_server import ACCESS_KEY, SECRET_KEY, StoreServer
 
 from pyloader.cli.main import main
 from pyloader.errors import SplitError
-from pyloader.files import fetching
+from pyloader.files import fetching, read_manifest
 from pyloader.write import split
 from pyloader.write.input_files import input_file
 from pyloader.write.stored_inputs import stored_inputs
@@ -335,3 +335,14 @@ def test_memory_stays_what_it_is_whatever_the_size_of_an_object(server: StoreSer
     unit = 1 if sys.platform == "darwin" else 1024
     peaks = [int(word) * unit for word in done.stdout.split()]
     assert peaks[3] - peaks[1] < 10_000_000, peaks
+
+
+def test_a_file_that_http_serves_to_who_has_a_token_is_split_with_it(server: StoreServer, monkeypatch) -> None:
+    server.put("data/day.jsonl", lines_of(0))
+    host = server.url.removeprefix("http://")
+    monkeypatch.setenv("PYLOADER_HTTP_HEADERS", f"{host} Authorization: Bearer {SECRET_KEY}")
+    split(f"{server.url}/data/day.jsonl", "chunks", workers=2)
+    assert read_manifest(Path("chunks/manifest.json")).num_samples == 9000
+    assert {headers.get("authorization") for _, headers in server.heard} == {f"Bearer {SECRET_KEY}"}
+    written = [path.read_bytes() for path in Path().rglob("*") if path.is_file()]
+    assert SECRET_KEY.encode() not in b"".join(written)

@@ -162,17 +162,18 @@ def allocate(place: Path, identity: Identity) -> None:
             (place / name).parent.mkdir(mode=0o700, exist_ok=True)
             (place / name).unlink(missing_ok=True)  # of an entry whose record somebody has removed
             with open(place / name, "xb") as file:
-                _reserve(file.fileno(), size)
+                _reserve(file.fileno(), size, identity.ranges)
     except BaseException:
         remove_entry(place)
         raise
 
 
-def _reserve(descriptor: int, size: int) -> None:
-    if size and hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(descriptor, 0, size)
-    else:  # macOS: the disk may be full later
-        os.ftruncate(descriptor, size)
+def _reserve(descriptor: int, size: int, ranges: Sequence[tuple[int, int]] | None) -> None:
+    os.ftruncate(descriptor, size)
+    if hasattr(os, "posix_fallocate"):  # not on macOS: there the disk may be full later
+        for start, stop in [(0, size)] if ranges is None else ranges:
+            if start < stop:
+                os.posix_fallocate(descriptor, start, stop - start)
 
 
 def _in_order(directory: CacheDirectory, plans: Sequence[Plan]) -> Iterator[str]:

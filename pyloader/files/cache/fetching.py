@@ -31,8 +31,9 @@ from pyloader.options import format_bytes
 
 __all__ = ["Fill", "Pinned", "fetched", "pinned"]
 
-# Fetches into what is there at its full length: a file, or a directory with the files of columns.  Returns the checksum
-# of the bytes, as `checksum_of` gives it, when it has computed that; None has it computed.
+# Fetches into what is there at its full length: a file, with holes where only ranges are wanted, or a directory with
+# the files of columns.  Returns the checksum of the bytes, as `checksum_of` gives it, when it has computed that; None
+# has it computed.
 Fill = Callable[[Path], str | None]
 
 
@@ -155,8 +156,8 @@ def _fetch(directory: CacheDirectory, identity: Identity, fill: Fill) -> None:
     place = directory.partial / identity.name
     try:
         path = place / identity.file_name
-        checksum = fill(path) or checksum_of(path)
-        record = Record(url=identity.url, files=identity.files, process=os.getpid())
+        checksum = fill(path) or checksum_of(path, identity.ranges)
+        record = Record(url=identity.url, files=identity.files, process=os.getpid(), ranges=identity.ranges)
         if not has_its_files(place, record):
             raise CacheError(identity.url, "came with another size than the store had said.", "Make a new loader")
         for name, _ in identity.files:

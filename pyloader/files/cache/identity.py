@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,15 @@ import numpy as np
 
 from pyloader.files.cache.records import RECORD_NAMES
 
-__all__ = ["Identity", "keys_and_rooms", "names_of_entries", "room_of_files", "room_of_name", "without_secrets"]
+__all__ = [
+    "Identity",
+    "keys_and_rooms",
+    "names_of_entries",
+    "room_of_files",
+    "room_of_name",
+    "room_of_ranges",
+    "without_secrets",
+]
 
 # 16 bytes of a hash, 6 bytes of the room, as hexadecimals: all of one length, so that many are understood at once.
 _PATTERN = re.compile(r"[0-9a-f]{44}")
@@ -22,12 +31,22 @@ _NAME_LENGTH = 44
 _FIELDS = np.dtype([("key", ">u8"), ("rest", "V8"), ("room", "V6")])
 
 _BLOCK = 4096  # bytes: what disks give out at least
+_RANGE_BYTES = 64  # at most, of a range in a record and in what the disk notes of where it lies
 _OBJECT_STORES = {"s3", "gs", "az", "file"}  # there a "?" is a part of the name
 
 
 def room_of_files(*sizes: int) -> int:
     """Return how many bytes an entry of such files takes on the disk: whole blocks, its directories, its record."""
     return sum(-(-size // _BLOCK) * _BLOCK for size in sizes) + (2 if len(sizes) == 1 else 3) * _BLOCK
+
+
+def room_of_ranges(ranges: Sequence[tuple[int, int]]) -> int:
+    """Return how many bytes an entry takes that is a file with nothing but these ranges, sorted and apart."""
+    blocks, end = 0, 0  # the blocks before `end` are counted
+    for start, stop in ranges:
+        last = -(-stop // _BLOCK)
+        blocks, end = blocks + max(0, last - max(end, start // _BLOCK)), max(end, last)
+    return blocks * _BLOCK + room_of_files(_RANGE_BYTES * len(ranges))
 
 
 def names_of_entries(names: Sequence[str]) -> list[str]:
@@ -83,7 +102,8 @@ class Identity:
       size: In bytes; of a directory, of all its files.
       version: What the store says that changes with the bytes: a version, an ETag, Last-Modified.
       digest: A strong digest of the bytes, as "sha256:...", from the manifest; None where there is none.
-      ranges: The ranges of bytes [first, last + 1) that are wanted; None for all.
+      ranges: (start, stop) in bytes, sorted and apart: then the entry is a file of that size with holes, which has
+        nothing but these.  None for all.
       members: Name and size of each file, where the chunk is a directory of columns.
     """
 
@@ -99,6 +119,9 @@ class Identity:
         names = [self.file_name, *(name for name, _ in self.members)]
         if wrong := [name for name in names if name in ("", ".", "..", *RECORD_NAMES) or "/" in name or "\0" in name]:
             raise ValueError(f"{self.url}: {wrong[0]!r} cannot be the name of a file in the cache")
+        ends = list(itertools.chain([0], *(self.ranges or ()), [self.size]))
+        if self.ranges is not None and any(start > stop for start, stop in itertools.pairwise(ends)):
+            raise ValueError(f"{self.url}: ranges must be sorted, apart and inside of {self.size:,} bytes")
         if self.size < 0 or any(size < 0 for _, size in self.members):
             raise ValueError(f"{self.url}: a size must be at least 0 bytes, got {self.size}")
 
@@ -116,12 +139,18 @@ class Identity:
         )
 
     @property
+    def room_bytes(self) -> int:
+        """What the entry takes on the disk."""
+        if self.ranges is not None:
+            return room_of_ranges(self.ranges)
+        return room_of_files(*(size for _, size in self.files))
+
+    @property
     def name(self) -> str:
         """The name of its entry: a hash of what identifies the bytes, and what they take on the disk."""
         which = [self.digest, self.size] if self.digest is not None else [self.url, self.size, self.version]
         text = msgspec.json.encode([which, self.ranges, self.files])
-        room = room_of_files(*(size for _, size in self.files))
-        return f"{hashlib.sha256(text).hexdigest()[:32]}{room:012x}"
+        return f"{hashlib.sha256(text).hexdigest()[:32]}{self.room_bytes:012x}"
 
     @property
     def key(self) -> int:

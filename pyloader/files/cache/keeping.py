@@ -11,7 +11,7 @@ from pyloader.files.cache.directory import CacheDirectory
 from pyloader.files.cache.identity import room_of_name
 from pyloader.files.cache.locks import take_lock
 from pyloader.files.cache.plans import live_plans
-from pyloader.files.cache.records import is_undamaged, read_record
+from pyloader.files.cache.records import Record, is_undamaged, read_record
 
 __all__ = ["CacheEntry", "Pruned", "cache_entries", "cached_names", "damaged_entries", "prune", "total_bytes"]
 
@@ -23,7 +23,7 @@ class CacheEntry:
     Attributes:
       name: Its name in the cache.
       url: Where it came from; "" where its record is damaged.
-      num_bytes: The size of its files.
+      num_bytes: The size of its files, or what it has of one.
       room_bytes: What it takes on the disk.
       used_at: When it was last used, in seconds since 1970.
     """
@@ -60,9 +60,13 @@ def cache_entries(directory: CacheDirectory) -> list[CacheEntry]:
             used_at = os.stat(place).st_mtime
         except FileNotFoundError:
             continue  # evicted meanwhile
-        size = sum(size for _, size in record.files) if record else 0
+        size = _num_bytes(record) if record else 0
         found.append(CacheEntry(name, record.url if record else "", size, room_of_name(name), used_at))
     return sorted(found, key=lambda entry: (entry.url, entry.name))
+
+
+def _num_bytes(record: Record) -> int:
+    return sum(stop - start for start, stop in record.ranges or ((0, size) for _, size in record.files))
 
 
 def cached_names(directory: CacheDirectory) -> frozenset[str]:

@@ -26,6 +26,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
       process: The number of the process that fetches it, or has.
       boot: The boot of the machine in which its bytes were last known to be good.
       checksum: As `pyloader.files.checksum_of` gives it; "" while it is fetched.
+      ranges: The bytes that were fetched, where these are not all; None of the whole file.
     """
 
     url: str
@@ -33,6 +34,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     process: int
     boot: str = ""
     checksum: str = ""
+    ranges: tuple[tuple[int, int], ...] | None = None
 
 
 def read_record(entry: Path) -> Record | None:
@@ -69,7 +71,7 @@ def is_undamaged(entry: Path, record: Record) -> bool:
       OSError: they cannot be read.
     """
     top = entry / record.files[0][0].partition("/")[0]
-    return has_its_files(entry, record) and checksum_of(top) == record.checksum
+    return has_its_files(entry, record) and checksum_of(top, record.ranges) == record.checksum
 
 
 def remove_entry(entry: Path) -> bool:

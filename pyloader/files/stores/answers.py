@@ -77,7 +77,8 @@ def _remedy(status: int, code: str, address: Address) -> str:
     if status in (401, 403) and scheme in KEYS_OF:
         return f"Set {KEYS_OF[scheme]} to keys that may do that; or, where everybody may read, {_PUBLIC[scheme]}"
     if status in (401, 403):
-        return "Is a signature in the address that has expired?  Or give storage_options={'headers': {...}}"
+        hint = "Is a signature in the address that has expired?  Or give storage_options={'headers': {...}}"
+        return f"{hint}, or the variable PYLOADER_HTTP_HEADERS='HOST NAME: VALUE'"
     return ""
 
 

@@ -41,6 +41,7 @@ _ENDPOINTS = {
     "az": (("endpoint", "azure_endpoint"), ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")),
 }
 _CONFIG_NAME = {"s3": "endpoint", "gs": "base_url", "az": "endpoint"}
+_HEADERS = "PYLOADER_HTTP_HEADERS"  # a line for each: HOST NAME: VALUE
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 _process: int | None = None  # that has used obstore
@@ -81,7 +82,7 @@ def obstore_client(address: Address, options: Mapping[str, Any], *, writes: bool
         key: value for key, value in options.items() if key not in _FOR_THE_CLIENT | {"headers", "timeout_seconds"}
     }
     client = {key: value for key, value in options.items() if key in _FOR_THE_CLIENT}
-    headers = dict(options.get("headers", {}))
+    headers = {**_said_headers(address), **options.get("headers", {})}
     if address.user:
         headers["Authorization"] = f"Basic {base64.b64encode(urllib.parse.unquote(address.user).encode()).decode()}"
     if headers:
@@ -99,6 +100,24 @@ def obstore_client(address: Address, options: Mapping[str, Any], *, writes: bool
     if endpoint:
         config[_CONFIG_NAME[address.scheme]] = endpoint
     return _made(store, address, config, {"client_options": client, "retry_config": retries})
+
+
+def _said_headers(address: Address) -> dict[str, str]:
+    """Return the headers that the environment says for the host of an address: commands and workers take no options.
+
+    Raises:
+      StoreError: what it says is no list of headers.
+    """
+    headers = {}
+    for line in os.environ.get(_HEADERS, "").splitlines() if address.scheme in ("http", "https") else ():
+        host, _, header = line.strip().partition(" ")
+        name, colon, value = header.partition(":")
+        if host and not (colon and name.strip()):
+            what = f"cannot be opened: a line of {_HEADERS} is not HOST NAME: VALUE."
+            raise StoreError(str(address), what, f'Write {_HEADERS}="huggingface.co Authorization: Bearer TOKEN"')
+        if host == address.place:
+            headers[name.strip()] = value.strip()
+    return headers
 
 
 def timeout_seconds(options: Mapping[str, Any]) -> float:

@@ -81,7 +81,8 @@ class RemoteStore(Store):
             raise changed(self._address.of(name), str(version), self.head(name).version)
         stored = self._checked(self._stored(answer.meta), version)
         end = stored.size if stop is None else min(stop, stored.size)
-        return Incoming(stored, self._blocks(answer, name, start, end))
+        is_whole = "range" in options and tuple(answer.range) == (0, stored.size) != (start, end)
+        return Incoming(stored, self._blocks(answer, name, start, end), is_whole)
 
     def create(self, name: str, data: bytes | memoryview) -> str:
         return self._put(name, data, "create")

@@ -37,10 +37,12 @@ class Incoming:
       stored: What the server's answer says of the object: its whole size, its version.
       blocks: The bytes, in order; all that was asked for, or a StoreError after those that came.  Closing it ends the
         request.
+      is_whole: Whether a range was asked for, and the server sends all of the object: `blocks` are still the range.
     """
 
     stored: Stored
     blocks: Iterator[bytes]
+    is_whole: bool = False
 
 
 class Store(ABC):

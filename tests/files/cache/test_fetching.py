@@ -164,7 +164,8 @@ def test_after_another_boot_the_bytes_are_compared_once(directory, user, monkeyp
     monkeypatch.setattr(fetching, "boot_of_machine", lambda: "the next boot")
     compared: list[str] = []
     monkeypatch.setattr(
-        "pyloader.files.cache.records.checksum_of", lambda path: compared.append(path.name) or checksum_of(path)
+        "pyloader.files.cache.records.checksum_of",
+        lambda path, ranges: compared.append(path.name) or checksum_of(path, ranges),
     )
     store = Store()
     for _ in range(2):

@@ -108,3 +108,25 @@ def test_what_lacks_in_the_environment_is_named(monkeypatch, address, variable):
 def test_a_time_limit_is_a_number(seconds):
     with pytest.raises(ValueError, match=r"timeout_seconds must be a number above 0, got"):
         open_store("https://host", storage_options={"timeout_seconds": seconds})
+
+
+def test_headers_for_a_host_come_from_the_environment_and_go_to_no_other(monkeypatch):
+    with StoreServer() as server, StoreServer() as other:
+        for one in (server, other):
+            one.put("data/a", b"bytes")
+        host = server.url.removeprefix("http://")
+        monkeypatch.setenv("PYLOADER_HTTP_HEADERS", f"\n{host} Authorization: Bearer SECRET\n{host} X-More:1\n")
+        for one in (server, other):
+            assert open_store(f"{one.url}/data").read("a") == b"bytes"
+        assert open_store(f"{server.url}/data", storage_options={"headers": {"X-More": "2"}}).read("a") == b"bytes"
+        said = [(headers.get("authorization"), headers.get("x-more")) for _, headers in server.heard]
+        assert said == [("Bearer SECRET", "1"), ("Bearer SECRET", "2")]
+        assert "SECRET" not in str(other.heard)
+
+
+@pytest.mark.parametrize("said", ["huggingface.co", "huggingface.co Bearer SECRET", "Authorization: Bearer SECRET"])
+def test_what_is_no_header_for_a_host_is_an_error_that_shows_nothing_of_it(monkeypatch, said):
+    monkeypatch.setenv("PYLOADER_HTTP_HEADERS", said)
+    with pytest.raises(StoreError, match="HOST NAME: VALUE") as caught:
+        open_store("https://huggingface.co/datasets")
+    assert "SECRET" not in str(caught.value)
