@@ -17,6 +17,7 @@ from pyloader.cli.main import GOOD, PROBLEMS
 from pyloader.cli.screens import as_block, as_json, as_table, counted, one_line
 from pyloader.files import list_chunks, store_scheme
 from pyloader.files.stores import printable
+from pyloader.run.packed import units_of_order
 
 __all__ = ["add_parser", "run"]
 
@@ -39,7 +40,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Audit, show what was found, and return 0 when all is well and 1 when something is not."""
-    result = audit_epochs(arguments.audit_dir, list_chunks(arguments.data_dir, typed_store()))
+    result = audit_epochs(arguments.audit_dir, list_chunks(arguments.data_dir, typed_store()), units_of_order)
     if arguments.json:
         print(as_json({**msgspec.to_builtins(result), "is_good": result.is_good}))
     elif not (arguments.quiet and result.is_good):

@@ -14,6 +14,7 @@ from pyloader.plan.order import (
     row_order,
     segment_order,
 )
+from pyloader.plan.packed_rows import PackedRows
 from pyloader.plan.packing import Pieces, num_packed_rows, pack, pieces_of
 from pyloader.plan.permutation import Permutation
 from pyloader.plan.position import START, ItemPosition, Position
@@ -41,6 +42,7 @@ __all__ = [
     "ItemPlan",
     "ItemPosition",
     "Order",
+    "PackedRows",
     "Permutation",
     "PermutationSampler",
     "Pieces",

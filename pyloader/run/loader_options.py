@@ -21,7 +21,7 @@ from pyloader.plan import (
 )
 from pyloader.run.arguments import AsWritten, LoaderArguments
 from pyloader.run.options import RunOptions
-from pyloader.run.packed import pieces_of_rows
+from pyloader.run.packed import packed_rows, pieces_of
 from pyloader.run.ranks import check_queue, check_state_fits_ranks, check_streams, counts_of
 from pyloader.run.resident import check_bytes
 from pyloader.world import World
@@ -95,7 +95,8 @@ class LoaderOptions:
         epoch, step = divmod(step, streams.steps_per_epoch)
         run, rows = self.run, rows_of_step(streams, epoch, step)
         if run.packing is not None:
-            return pieces_of_rows(run.chunks, run.reader, run.packing, rows, seed=streams.row_seed, epoch=epoch)
+            rows_of = packed_rows(run.chunks, run.reader, run.packing, streams.row_seed)
+            return pieces_of(run.chunks, rows_of, rows, epoch=epoch)
         return [(run.chunks.names[chunk], row) for chunk, row in rows.tolist()]
 
     def explaining_stats(self) -> dict[str, Any]:
@@ -113,6 +114,7 @@ class LoaderOptions:
             "shuffle_window": run.streams.dealing.window,
             "has_counts": run.chunks.counts is not None,
             "last_batch": run.rule.last_batch,
+            "packed_fill": run.packed_fill,
         }
 
     def all_streams(self, purpose: str) -> Streams:
@@ -179,6 +181,7 @@ class LoaderOptions:
             "batch_size": run.rule.batch_size,
             "shuffle_window": order.shuffle_window,
             "max_bytes": run.max_bytes,
+            "pack": None if run.packing is None else AsWritten(f"{run.packing!r} ({run.packed_fill:.1%} filled)"),
             "world": World(world.rank, world.size, None if order.num_streams == world.size else order.num_streams),
             **{name: AsWritten(f"{type(part).__name__}()") for name, part in parts.items() if part is not None},
         }

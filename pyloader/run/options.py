@@ -28,6 +28,7 @@ class RunOptions:
     reader: DataReader  # reads one
     nulls: Nulls | None  # what stands for the nulls in it; None leaves them
     packing: Packing | None  # how documents are packed into rows; None where a sample is a row
+    packed_fill: float | None  # which share of the packed rows' tokens are of documents; None without packing
     dataset: Dataset | None  # encodes a batch; None leaves it raw
     collator: DataCollator  # collates a batch
     convert: Callable[[Any], Any] | None  # makes of that what the loop receives, in this process; None when it is that

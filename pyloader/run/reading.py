@@ -111,6 +111,9 @@ class ChunkReading:
         """Return a chunk's rows, good ones in the places of bad ones; the numbers of its samples; and the bad rows."""
         index, options = task.chunk, self._options
         if options.packing is not None:
+            if bad_rows:  # the others would make other packed rows than were counted
+                row, reason = next(iter(bad_rows.items()))
+                raise ChunkReadError(self._chunks.path(index), f"row {row:,}: {reason}")
             path, seed = self._chunks.path(index), options.streams.row_seed
             columns = packed(columns, options.packing, path=path, seed=seed, epoch=task.epoch, chunk=index)
         columns = {

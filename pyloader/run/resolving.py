@@ -20,7 +20,7 @@ from pyloader.read import Nulls, ParquetReader, nulls_of, reader_for
 from pyloader.run.arguments import LoaderArguments
 from pyloader.run.loader_options import SHUFFLE_WINDOW, LoaderOptions
 from pyloader.run.options import RunOptions
-from pyloader.run.packed import packed_chunks, packing_in_order
+from pyloader.run.packed import log_fill, packed_chunks, packing_of_chunks
 from pyloader.run.ranks import check_same_version
 from pyloader.run.transient import waits_before_retries
 from pyloader.shuffle import CutRule
@@ -49,10 +49,11 @@ def resolve(given: LoaderArguments, *, version: int | None = None) -> LoaderOpti
         given.data_dir, _store_options(given), version=given.data_version if version is None else version
     )
     reader, nulls = _reader(given, chunks)
-    packing = given.pack
+    packing, packed_fill = given.pack, None
     if packing is not None:
-        _check_packing(given)
-        chunks = packed_chunks(chunks, reader, packing)
+        chunks, counts = packed_chunks(chunks, reader, packing)
+        packed_fill = counts.fill(packing)
+        log_fill(counts, packing)
     seed = checked_integer("seed", reader.seed if given.seed is None else given.seed, at_least=0)
     batch_size = reader.batch_size if given.batch_size is None else given.batch_size
     batch_size = checked_integer("batch_size", batch_size, at_least=1, at_most=MOST)
@@ -66,9 +67,9 @@ def resolve(given: LoaderArguments, *, version: int | None = None) -> LoaderOpti
         last_batch=given.last_batch,
         num_streams=1,
         fingerprint=chunks.fingerprint,
-        packing="" if packing is None else packing_in_order(packing, chunks),
+        packing="" if packing is None else packing_of_chunks(packing, chunks),
     )
-    run = _run(given, chunks, reader, nulls, order, batch_size)
+    run = _run(given, chunks, reader, nulls, order, batch_size, packed_fill)
     options = LoaderOptions(given=given, run=run, order=order, world=world, world_source=world_source)
     # Only now is it known how many streams there are: as many as ranks, unless `world` says more.
     options = options.with_streams(world.num_streams or world.size)
@@ -174,23 +175,6 @@ def _reader_of(chunks: ChunkList) -> DataReader:
     return reader
 
 
-def _check_packing(given: LoaderArguments) -> None:
-    """Raise for options that do not go with packed rows.
-
-    Raises:
-      ValueError: one of them does not.
-    """
-    if given.audit_dir is not None:
-        raise ValueError(
-            "audit_dir= proves that samples arrived, and a packed row has several: leave out one of the two"
-        )
-    if given.max_skipped:
-        raise ValueError(
-            f"max_skipped={given.max_skipped!r} would leave out documents, and pack= needs to know all of them "
-            "beforehand: find what is damaged with pyloader verify"
-        )
-
-
 def _window(shuffle_window: int | None, shuffle: str) -> int:
     if shuffle_window is None:
         return SHUFFLE_WINDOW if shuffle == "all" else 1
@@ -200,7 +184,13 @@ def _window(shuffle_window: int | None, shuffle: str) -> int:
 
 
 def _run(
-    given: LoaderArguments, chunks: ChunkList, reader: DataReader, nulls: Nulls | None, order: Order, batch_size: int
+    given: LoaderArguments,
+    chunks: ChunkList,
+    reader: DataReader,
+    nulls: Nulls | None,
+    order: Order,
+    batch_size: int,
+    packed_fill: float | None,
 ) -> RunOptions:
     """Return what runs are made of, for one stream: how many there are, and which are delivered here, comes later."""
     collator = NumpyDataCollator() if given.datacollator is None else given.datacollator
@@ -225,6 +215,7 @@ def _run(
         reader=reader,
         nulls=nulls,
         packing=given.pack,
+        packed_fill=packed_fill,
         dataset=given.dataset,
         collator=arrays,
         convert=convert,

@@ -96,9 +96,9 @@ SEGMENTS = np.array([[1, 1, 2, 0], [1, 1, 1, 1]], np.int32)
 def test_flash_attention_gets_where_pieces_begin_and_the_longest():
     bounds, longest = cu_seqlens(SEGMENTS)
     assert (bounds.tolist(), bounds.dtype, longest) == ([0, 2, 3, 4, 8], np.int32, 4)
-    assert cu_seqlens(SEGMENTS, max_documents=6)[0].tolist() == [0, 2, 3, 4, 8, 8, 8]
-    with pytest.raises(ValueError, match="has 4 pieces, more than max_documents=3"):
-        cu_seqlens(SEGMENTS, max_documents=3)
+    assert cu_seqlens(SEGMENTS, max_pieces=6)[0].tolist() == [0, 2, 3, 4, 8, 8, 8]
+    with pytest.raises(ValueError, match="has 4 pieces, more than max_pieces=3"):
+        cu_seqlens(SEGMENTS, max_pieces=3)
 
 
 def test_a_token_attends_to_those_before_it_in_its_document():
