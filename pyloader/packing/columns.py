@@ -168,8 +168,8 @@ def _others(columns: Columns, documents: Ragged, packing: Packing) -> dict[str, 
             alike[name] = column
     if unlike:
         raise PackedColumnsError(
-            f"has the column {min(unlike)!r} beside {packing.column!r}, which has no number for each token, and a value "
-            "for a document has no place in a row of several. "
+            f"has the column {min(unlike)!r} beside {packing.column!r}, which has no number for each token, and a "
+            "value for a document has no place in a row of several. "
             f"Leave it out: pack=Packing(length={packing.length}, drop={tuple(sorted(unlike))!r})"
         )
     return alike

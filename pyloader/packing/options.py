@@ -11,7 +11,9 @@ from pyloader.options import MOST, checked_integer
 
 __all__ = ["Packing", "packing_from_order", "packing_in_order", "packing_of"]
 
-_IN_ORDER = re.compile(r"length=(\d{1,18}), column=(.{2,4000}?)(?:, max_documents=(\d{1,18}))?; [0-9a-f]{16}", re.DOTALL)
+_IN_ORDER = re.compile(
+    r"length=(\d{1,18}), column=(.{2,4000}?)(?:, max_documents=(\d{1,18}))?; [0-9a-f]{16}", re.DOTALL
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +30,8 @@ class Packing:
       column: The column of tokens: rows of integers of unequal length.
       shifted: Whether the training step's targets are the tokens one place on: then the last token of each piece is
         False in `loss_mask`, since what follows it is another document's.
-      drop: Columns of the chunks that are left out.  One value for a document has no place in a row of several; a column
-        with a number for each token is packed as the tokens are.
+      drop: Columns of the chunks that are left out.  One value for a document has no place in a row of several; a
+        column with a number for each token is packed as the tokens are.
       max_documents: The most pieces of documents in a row; None sets no bound.  With it a batch has the bounds of its
         pieces, for attention over rows end to end: `cu_seqlens`, int32 of shape [rows * (max_documents + 1) + 1], as
         `pyloader.packing.cu_seqlens` has them, and `max_seqlen`, the length of its longest piece.

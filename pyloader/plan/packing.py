@@ -90,9 +90,7 @@ def pack(
     return order[by_row], rows[by_row]
 
 
-def _filled(
-    sizes: list[int], counts: list[int], row_length: int, max_pieces: int | None
-) -> tuple[list[int], int]:
+def _filled(sizes: list[int], counts: list[int], row_length: int, max_pieces: int | None) -> tuple[list[int], int]:
     """Place pieces by best fit.
 
     Args:
@@ -106,7 +104,7 @@ def _filled(
     """
     placed: list[int] = []
     num_rows = 0
-    # room -> pieces that a row may still take (0 stands for any number) -> the rows that have so much left, at least one
+    # room -> pieces that a row may still take (0 stands for any number) -> the rows with so much left, at least one
     with_room: dict[int, dict[int, list[int]]] = {}
     rooms = 0  # bit r is set where there are rows with room r: the smallest that will do is found without a search
 

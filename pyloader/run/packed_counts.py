@@ -115,7 +115,7 @@ def _counted(num_chunks: int, packing: Packing, lengths_of: Callable[[int], np.n
 
 
 def _good_chunk(lengths: np.ndarray, documents: int, packing: Packing) -> int | None:
-    """Return how many of these documents fill the rows of a chunk well: twice as many as `documents`, or 4 times, ..."""
+    """Return how many documents fill the rows of a chunk well: twice as many as `documents`, or 4 times, ..."""
     size = max(1, documents)
     while size < len(lengths):
         size = min(2 * size, len(lengths))
