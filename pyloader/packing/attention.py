@@ -49,12 +49,14 @@ def block_mask(segment_ids: np.ndarray) -> np.ndarray:
     return mask[:, None]
 
 
-def sequence_bounds(segment_ids: np.ndarray, packing: Packing) -> Columns:
+def sequence_bounds(batch: Columns, packing: Packing) -> Columns:
     """Return `cu_seqlens` and `max_seqlen` of a batch; nothing where `max_documents` does not say how many there are.
 
     A row has at most a piece more than documents: what fills it up.
     """
     if packing.max_documents is None:
         return {}
+    segment_ids = batch["segment_ids"]
+    assert isinstance(segment_ids, np.ndarray)
     bounds, longest = cu_seqlens(segment_ids, len(segment_ids) * (packing.max_documents + 1))
     return {"cu_seqlens": bounds, "max_seqlen": np.array(longest, np.int32)}

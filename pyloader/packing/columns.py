@@ -116,7 +116,8 @@ def _loss_mask(given: np.ndarray | None, ends: np.ndarray, packing: Packing) -> 
         return mask
     if packing.shifted:  # the token that is learned at a place is the next one
         given = np.append(given[1:], given[:1])
-    return mask * given if given.dtype.kind == "f" else mask & (given != 0)
+    counts: np.ndarray = mask * given if given.dtype.kind == "f" else mask & (given != 0)
+    return counts
 
 
 def _filled_up(values: np.ndarray, is_there: np.ndarray, with_: int) -> np.ndarray:
@@ -150,14 +151,14 @@ def _tokens(columns: Columns, packing: Packing) -> Ragged:
 
 def _others(columns: Columns, documents: Ragged, packing: Packing) -> dict[str, Ragged]:
     """Return the other columns: each has a number for each token."""
-    alike, unlike = {}, []
+    alike: dict[str, Ragged] = {}
+    unlike = []
     for name, column in columns.items():
         if name == packing.column or name in packing.drop:
             continue
         with contextlib.suppress(TypeError):
             column = Ragged.from_rows(column) if isinstance(column, list) else column
-        is_alike = isinstance(column, Ragged) and np.array_equal(column.lengths, documents.lengths)
-        if not is_alike or column.is_bytes:
+        if not isinstance(column, Ragged) or column.is_bytes or not np.array_equal(column.lengths, documents.lengths):
             unlike.append(name)
         elif name in _OURS:
             raise PackedColumnsError(

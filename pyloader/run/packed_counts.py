@@ -157,10 +157,10 @@ def _written(path: Path, about: dict[str, Any], num_chunks: int) -> PackedCounts
         return None
     if not isinstance(found, dict) or any(found.get(name) != value for name, value in about.items()):
         return None
-    lists = [found.get(name) for name in ("rows", "pieces")]
-    if not all(isinstance(numbers, list) and len(numbers) == num_chunks for numbers in lists):
+    numbers: list[Any] = [found.get(name) for name in ("rows", "pieces", "tokens", "documents", "good_chunk")]
+    rows, pieces, tokens, documents, good_chunk = numbers
+    if not all(isinstance(each, list) and len(each) == num_chunks for each in (rows, pieces)):
         return None
-    rows, pieces, totals = *lists, [found.get("tokens"), found.get("documents"), found.get("good_chunk", 0) or 0]
-    if not all(type(number) is int and 0 <= number <= MOST for number in (*rows, *pieces, *totals)):
+    if not all(type(n) is int and 0 <= n <= MOST for n in (*rows, *pieces, tokens, documents, good_chunk or 0)):
         return None
-    return PackedCounts(np.array(rows, np.int64), np.array(pieces, np.int64), *totals[:2], found.get("good_chunk"))
+    return PackedCounts(np.array(rows, np.int64), np.array(pieces, np.int64), tokens, documents, good_chunk)

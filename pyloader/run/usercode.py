@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from pyloader.columns import Columns
+from pyloader.columns import Column, Columns
 from pyloader.datacollator import DataCollator
 from pyloader.datareader import DataReader, read_chunk, read_damaged_chunk
 from pyloader.dataset import Dataset
@@ -140,10 +140,10 @@ def _encode_and_collate(
       raw: The batch.
     """
     begun = time.perf_counter()
-    columns, bounds = raw.columns, {}
+    columns, bounds = raw.columns, dict[str, Column]()
     if packing is not None:
         columns = unpacked_batch(columns, packing)
-        bounds = sequence_bounds(columns["segment_ids"], packing)
+        bounds = sequence_bounds(columns, packing)
     if dataset is not None:
         # Made anew for each batch: what one batch draws must not move the next one's numbers.
         rng = None if seed is None else encode_generator(seed=seed, epoch=raw.epoch, step=raw.step, stream=stream)
