@@ -106,10 +106,9 @@ class ChatDataset(Dataset):
             (tokens, self._learned(row, parts, tokens, places))
             for row, (parts, (tokens, places)) in enumerate(zip(chats, encoded, strict=True))
         ]
-        tokens = Ragged.from_rows([tokens for tokens, _ in found], dtype=self._tokenizer.dtype)
-        masks = [mask for _, mask in found]
-        values = np.concatenate(masks) if masks else np.zeros(0, bool)
-        return {"tokens": tokens, "loss_mask": Ragged(values, tokens.offsets)}
+        documents = Ragged.from_rows([tokens for tokens, _ in found], dtype=self._tokenizer.dtype)
+        learned = np.concatenate([np.zeros(0, bool), *(mask for _, mask in found)])
+        return {"tokens": documents, "loss_mask": Ragged(learned, documents.offsets)}
 
     def fingerprint(self) -> str:
         """Return 64 hexadecimal digits that change with the tokenizer or the template."""
