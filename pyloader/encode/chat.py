@@ -102,12 +102,12 @@ class ChatDataset(Dataset):
             raise BatchEncodeError(f"there is no column {self.column!r} of chats, but {found}.", "Name it: column=")
         chats = [self._parts(row, chat) for row, chat in enumerate(columns[self.column])]
         encoded = self._tokenizer.encode_special(["".join(text for text, _, _ in parts) for parts in chats])
-        found = [
+        made = [
             (tokens, self._learned(row, parts, tokens, places))
             for row, (parts, (tokens, places)) in enumerate(zip(chats, encoded, strict=True))
         ]
-        documents = Ragged.from_rows([tokens for tokens, _ in found], dtype=self._tokenizer.dtype)
-        learned = np.concatenate([np.zeros(0, bool), *(mask for _, mask in found)])
+        documents = Ragged.from_rows([tokens for tokens, _ in made], dtype=self._tokenizer.dtype)
+        learned = np.concatenate([np.zeros(0, bool), *(mask for _, mask in made)])
         return {"tokens": documents, "loss_mask": Ragged(learned, documents.offsets)}
 
     def fingerprint(self) -> str:

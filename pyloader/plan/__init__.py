@@ -1,5 +1,6 @@
 """Who reads what, and when.  Pure: numbers in, numbers and arrays out; no files, no threads."""
 
+from pyloader.plan.buckets import RUN_STEPS, order_in_run
 from pyloader.plan.consistency import check_left_out, check_with_counts, check_without_counts
 from pyloader.plan.dealing import Dealing
 from pyloader.plan.items import ITEM_RULES, ItemGroup, ItemPlan, item_groups, item_position_from_state, item_state_of
@@ -35,6 +36,7 @@ from pyloader.plan.streams import ReadTask, StreamPart, Streams
 __all__ = [
     "ITEM_RULES",
     "LAST_BATCH_RULES",
+    "RUN_STEPS",
     "STAND_IN",
     "START",
     "Dealing",
@@ -71,6 +73,7 @@ __all__ = [
     "num_packed_rows",
     "order_digest",
     "order_from_state",
+    "order_in_run",
     "pack",
     "pack_generator",
     "pieces_of",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
+from pyloader.plan.buckets import RUN_STEPS, order_in_run
 from pyloader.plan.order import deal_phase, row_order, segment_order
 from pyloader.plan.steps import filling_rows
 from pyloader.plan.streams import StreamPart, Streams
@@ -13,15 +14,24 @@ from pyloader.plan.streams import StreamPart, Streams
 __all__ = ["is_filling", "rows_between", "rows_of_step"]
 
 
-def rows_of_step(streams: Streams, epoch: int, step: int) -> np.ndarray:
+def rows_of_step(
+    streams: Streams, epoch: int, step: int, lengths_of: Callable[[np.ndarray], np.ndarray] | None = None
+) -> np.ndarray:
     """Return where every row of a step's batch over all ranks comes from, filling included.
+
+    Args:
+      streams: The plan.
+      epoch: Counted from 0.
+      step: Of the epoch.
+      lengths_of: Returns the lengths of rows, which are int64 of shape [rows, 2] as returned here; needed where runs
+        are sorted by them.
 
     Returns:
       int64 array of shape [rows, 2]: index of the chunk, and row in it; one stream after another, as the ranks have
       them.
     """
     return np.concatenate(
-        [_share(streams, streams.stream_part(stream, epoch), step) for stream in range(streams.num_streams)]
+        [_share(streams, streams.stream_part(stream, epoch), step, lengths_of) for stream in range(streams.num_streams)]
     )
 
 
@@ -47,7 +57,11 @@ def rows_between(streams: Streams, part: StreamPart, start: int, stop: int) -> I
         yield _segment(streams, part, segment)[max(0, start - before) : stop - before]
 
 
-def _share(streams: Streams, part: StreamPart, step: int) -> np.ndarray:
+def _share(
+    streams: Streams, part: StreamPart, step: int, lengths_of: Callable[[np.ndarray], np.ndarray] | None
+) -> np.ndarray:
+    if step < streams.num_sorted_steps:
+        return _share_of_run(streams, part, step, lengths_of)
     start = step * streams.share
     stop = min(start + streams.share, part.num_rows)
     rows = np.concatenate([np.zeros((0, 2), np.int64), *rows_between(streams, part, start, stop)])
@@ -56,6 +70,20 @@ def _share(streams: Streams, part: StreamPart, step: int) -> np.ndarray:
     segment, size = part.place(part.num_rows)
     latest = _segment(streams, part, segment)[-min(size, streams.share) :]
     return np.concatenate([rows, latest[filling_rows(streams.last_batch, len(latest), streams.share, len(rows))]])
+
+
+def _share_of_run(
+    streams: Streams, part: StreamPart, step: int, lengths_of: Callable[[np.ndarray], np.ndarray] | None
+) -> np.ndarray:
+    assert lengths_of is not None, "asked of rows that are sorted by lengths which nobody knows"
+    first = streams.run_start(step)
+    stop = min(first + RUN_STEPS, streams.num_sorted_steps)
+    rows = np.concatenate(list(rows_between(streams, part, first * streams.share, stop * streams.share)))
+    order = order_in_run(
+        lengths_of(rows), stop - first, seed=streams.row_seed, epoch=part.epoch, run=first // RUN_STEPS
+    )
+    mine: np.ndarray = rows[order].reshape(stop - first, -1, 2)[step - first]
+    return mine
 
 
 def _segment(streams: Streams, part: StreamPart, segment: int) -> np.ndarray:

@@ -20,6 +20,7 @@ from pyloader.plan import (
     rows_of_step,
 )
 from pyloader.run.arguments import AsWritten, LoaderArguments
+from pyloader.run.chunk_lengths import lengths_of_rows
 from pyloader.run.options import RunOptions
 from pyloader.run.packed import packed_rows, pieces_of
 from pyloader.run.ranks import check_queue, check_state_fits_ranks, check_streams, counts_of
@@ -93,7 +94,9 @@ class LoaderOptions:
         """Return where each row of a batch over all ranks comes from, as DataLoader.locate does."""
         streams = self.all_streams("locating a step's samples needs to know how many each holds")
         epoch, step = divmod(step, streams.steps_per_epoch)
-        run, rows = self.run, rows_of_step(streams, epoch, step)
+        run = self.run
+        lengths_of = lengths_of_rows(run.chunks, run.reader, streams.bucket_by) if streams.sorts else None
+        rows = rows_of_step(streams, epoch, step, lengths_of)
         if run.packing is not None:
             rows_of = packed_rows(run.chunks, run.reader, run.packing, streams.row_seed)
             return pieces_of(run.chunks, rows_of, rows, epoch=epoch)

@@ -127,8 +127,8 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[AnyGroup], Ma
             convert=options.convert,
             epoch=group.epoch,
             step=group.step,
-            origin=group.origin,
-            end=group.end,
+            origin=(0, 0) if options.streams.by_step else group.origin,
+            end=(0, 0) if options.streams.by_step else group.end,
             mixing=mixing,
             viewed=viewed,
         )

@@ -5,18 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import xxhash
 
 from pyloader.audit import PieceUnits, Units, samples_of
 from pyloader.columns import Columns
-from pyloader.datareader import DataReader, read_chunk
-from pyloader.deliver import Pauses
+from pyloader.datareader import DataReader
 from pyloader.errors import ReadFileError, StateError
-from pyloader.files import ChunkList, as_listed
-from pyloader.files.fetching import FetchTerms
+from pyloader.files import ChunkList
 from pyloader.packing import (
     PackedColumnsError,
     Packing,
@@ -26,8 +23,8 @@ from pyloader.packing import (
     packing_in_order,
 )
 from pyloader.plan import Order, PackedRows, pack_generator
-from pyloader.read import NumpyReader, reader_for
-from pyloader.read.numpy_files import can_be_mapped
+from pyloader.read import reader_for
+from pyloader.run.chunk_lengths import read_lengths
 from pyloader.run.packed_counts import GOOD_FILL, PackedCounts, packed_counts
 
 __all__ = [
@@ -131,17 +128,13 @@ def units_of_order(chunks: ChunkList, order: Order) -> tuple[ChunkList, Units]:
 
 
 def _lengths_of(chunks: ChunkList, reader: DataReader, packing: Packing) -> Callable[[int], np.ndarray]:
-    return partial(_lengths_of_chunk, chunks, reader, packing)
-
-
-def _lengths_of_chunk(chunks: ChunkList, reader: DataReader, packing: Packing, index: int) -> np.ndarray:
-    with chunks.held(index, FetchTerms(wait=Pauses())) as path, as_listed(chunks, index, path):
-        if type(reader) is NumpyReader and can_be_mapped(path):  # then only what says the lengths is read
-            reader = NumpyReader(mmap=True, name=reader.name)
+    def lengths(path: str, columns: Columns) -> np.ndarray:
         try:
-            return packed_lengths(read_chunk(reader, path, chunks.part(index)), packing)
+            return packed_lengths(columns, packing)
         except PackedColumnsError as exc:
             raise ReadFileError(path, *_what_and_hint(exc)) from exc
+
+    return lambda index: read_lengths(chunks, reader, index, lengths)
 
 
 def _what_and_hint(error: PackedColumnsError) -> tuple[str, str]:

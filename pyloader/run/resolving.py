@@ -21,7 +21,7 @@ from pyloader.run.arguments import LoaderArguments
 from pyloader.run.loader_options import SHUFFLE_WINDOW, LoaderOptions
 from pyloader.run.options import RunOptions
 from pyloader.run.packed import log_fill, packed_chunks, packing_of_chunks
-from pyloader.run.ranks import check_same_version
+from pyloader.run.ranks import check_same_version, counts_of
 from pyloader.run.transient import waits_before_retries
 from pyloader.shuffle import CutRule
 from pyloader.world import resolve_world
@@ -54,6 +54,8 @@ def resolve(given: LoaderArguments, *, version: int | None = None) -> LoaderOpti
         chunks, counts = packed_chunks(chunks, reader, packing)
         packed_fill = counts.fill(packing)
         log_fill(counts, packing)
+    if given.bucket_by is not None:
+        _check_buckets(given, chunks)
     seed = checked_integer("seed", reader.seed if given.seed is None else given.seed, at_least=0)
     batch_size = reader.batch_size if given.batch_size is None else given.batch_size
     batch_size = checked_integer("batch_size", batch_size, at_least=1, at_most=MOST)
@@ -68,6 +70,7 @@ def resolve(given: LoaderArguments, *, version: int | None = None) -> LoaderOpti
         num_streams=1,
         fingerprint=chunks.fingerprint,
         packing="" if packing is None else packing_of_chunks(packing, chunks),
+        bucket_by=given.bucket_by or "",
     )
     run = _run(given, chunks, reader, nulls, order, batch_size, packed_fill)
     options = LoaderOptions(given=given, run=run, order=order, world=world, world_source=world_source)
@@ -175,6 +178,22 @@ def _reader_of(chunks: ChunkList) -> DataReader:
     return reader
 
 
+def _check_buckets(given: LoaderArguments, chunks: ChunkList) -> None:
+    """Raise where rows cannot be sorted by length.
+
+    Raises:
+      ValueError: another option does not go with it.
+      DataDirError: the chunks' counts are unknown.
+    """
+    if given.pack is not None:
+        raise ValueError(
+            "bucket_by= is for rows that are padded, and packed rows have one length: leave out one of both"
+        )
+    if given.audit_dir is not None:
+        raise ValueError("audit_dir= does not go with bucket_by=: a step's rows depend on their lengths, not on counts")
+    counts_of(chunks, "rows are sorted by length some steps at a time")
+
+
 def _window(shuffle_window: int | None, shuffle: str) -> int:
     if shuffle_window is None:
         return SHUFFLE_WINDOW if shuffle == "all" else 1
@@ -199,6 +218,7 @@ def _run(
     slices = (
         given.dataset is None
         and given.pack is None
+        and given.bucket_by is None
         and type(arrays) is NumpyDataCollator
         and not arrays.dtypes
         and by_views
@@ -220,7 +240,9 @@ def _run(
         collator=arrays,
         convert=convert,
         streams=Streams.of(order, chunks.counts, len(chunks), range(1)),
-        rule=CutRule(batch_size=batch_size, last_batch=order.last_batch, several=slices),
+        rule=CutRule(
+            batch_size=batch_size, last_batch=order.last_batch, several=slices, sorts=given.bucket_by is not None
+        ),
         max_queue_size=given.max_queue_size,
         max_bytes=parse_memory("max_bytes", given.max_bytes),
         row_bytes=chunks.row_bytes if given.datareader is None and nulls is None else None,
