@@ -4,7 +4,7 @@ from pyloader.audit.auditing import audit_epochs
 from pyloader.audit.digests import WIDTH, digest_batches, digest_groups
 from pyloader.audit.receipts import ReceiptWriter
 from pyloader.audit.report import Audit, EpochAudit, Finding
-from pyloader.audit.units import PieceUnits, Units, samples_of
+from pyloader.audit.units import PieceUnits, SampleUnits, Units, samples_of
 
 __all__ = [
     "WIDTH",
@@ -13,6 +13,7 @@ __all__ = [
     "Finding",
     "PieceUnits",
     "ReceiptWriter",
+    "SampleUnits",
     "Units",
     "audit_epochs",
     "digest_batches",

@@ -111,7 +111,8 @@ class Comparison:
             num_named = min(_NAMED, num_named + len(steps))
 
     def _culprits(self, epoch: int, step: int, span: Span, excess: np.ndarray) -> str:
-        rows, filling = rows_of_step(self._streams, epoch, step), is_filling(self._streams, epoch, step)
+        rows = rows_of_step(self._streams, epoch, step, self._units.lengths_of)
+        filling = is_filling(self._streams, epoch, step)
         mine = np.isin(np.arange(len(rows)) // self._streams.share, span.streams())
         planned, others = (self._units.of_rows(epoch, rows[which])[0] for which in (mine & ~filling, ~filling))
         found = culprits(planned, others, excess)

@@ -11,7 +11,7 @@ from pyloader.audit.digests import WIDTH, digest_groups
 from pyloader.audit.units import Units
 from pyloader.errors import DataDirError
 from pyloader.files import ChunkList
-from pyloader.plan import Order, Streams, rows_between, sample_numbers
+from pyloader.plan import Order, Streams, rows_between, rows_of_steps, sample_numbers
 
 __all__ = ["epoch_digest", "step_digests", "streams_of_order"]
 
@@ -68,7 +68,7 @@ def step_digests(
     for stream in served:
         part = streams.stream_part(stream, epoch)
         at = first * share
-        for rows in rows_between(streams, part, at, min(stop * share, part.num_rows)):
+        for rows in rows_of_steps(streams, part, first, stop, units.lengths_of):
             steps = np.arange(at // share, (at + len(rows) - 1) // share + 1)
             counted, begins = units.of_rows(epoch, rows)
             groups = digest_groups(sample_numbers(*counted.T), begins[np.maximum(steps * share - at, 0)])

@@ -8,13 +8,19 @@ from typing import Protocol
 import numpy as np
 
 from pyloader.files import ChunkList
-from pyloader.plan import Order, PackedRows
+from pyloader.plan import Lengths, Order, PackedRows
 
 __all__ = ["PieceUnits", "SampleUnits", "Units", "samples_of"]
 
 
 class Units(Protocol):
-    """What is counted."""
+    """What is counted.
+
+    Attributes:
+      lengths_of: How long rows are; None where the order does not depend on it.
+    """
+
+    lengths_of: Lengths | None
 
     @property
     def counts(self) -> np.ndarray:
@@ -36,8 +42,8 @@ class Units(Protocol):
 class SampleUnits:
     """Samples: each row of the chunks is one."""
 
-    def __init__(self, chunks: ChunkList) -> None:
-        self._chunks = chunks
+    def __init__(self, chunks: ChunkList, lengths_of: Lengths | None = None) -> None:
+        self._chunks, self.lengths_of = chunks, lengths_of
 
     @property
     def counts(self) -> np.ndarray:
@@ -68,6 +74,8 @@ class PieceUnits:
       packed_rows: Which are in which row.
     """
 
+    lengths_of: Lengths | None = None
+
     def __init__(self, counts: np.ndarray, names: Sequence[str], packed_rows: PackedRows) -> None:
         self.counts, self._names, self._packed_rows = counts, names, packed_rows
         self.of_rows = packed_rows.of_rows
@@ -84,5 +92,5 @@ class PieceUnits:
 
 def samples_of(chunks: ChunkList, order: Order) -> tuple[ChunkList, Units]:
     """Return the chunks, and their samples as what is counted."""
-    assert not order.packing, "packed rows are counted by PieceUnits"
+    assert not order.packing and not order.bucket_by, "what rows have must be read: run/units.py"
     return chunks, SampleUnits(chunks)

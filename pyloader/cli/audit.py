@@ -17,7 +17,7 @@ from pyloader.cli.main import GOOD, PROBLEMS
 from pyloader.cli.screens import as_block, as_json, as_table, counted, one_line
 from pyloader.files import list_chunks, store_scheme
 from pyloader.files.stores import printable
-from pyloader.run.packed import units_of_order
+from pyloader.run.units import units_of_order
 
 __all__ = ["add_parser", "run"]
 

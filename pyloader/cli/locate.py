@@ -25,9 +25,7 @@ from pyloader.plan import (
     position_from_state,
     rows_of_step,
 )
-from pyloader.read import reader_for
-from pyloader.run.chunk_lengths import lengths_of_rows
-from pyloader.run.packed import units_of_order
+from pyloader.run.units import units_of_order
 
 __all__ = ["add_parser", "run"]
 
@@ -65,10 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     if total < 0:
         raise ValueError(f"--step must be at least 0, got {total}")
     epoch, step = divmod(total, streams.steps_per_epoch)
-    lengths_of = None
-    if streams.sorts:
-        lengths_of = lengths_of_rows(chunks, reader_for(chunks.file(0), manifest=chunks.manifest), streams.bucket_by)
-    rows, filling = rows_of_step(streams, epoch, step, lengths_of), is_filling(streams, epoch, step)
+    rows, filling = rows_of_step(streams, epoch, step, units.lengths_of), is_filling(streams, epoch, step)
     stream_of = np.repeat(np.arange(streams.num_streams), len(rows) // streams.num_streams)
     found, begins = units.of_rows(epoch, rows)
     row_of = np.searchsorted(begins, np.arange(len(found)), side="right") - 1

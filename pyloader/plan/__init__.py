@@ -5,7 +5,7 @@ from pyloader.plan.consistency import check_left_out, check_with_counts, check_w
 from pyloader.plan.dealing import Dealing
 from pyloader.plan.items import ITEM_RULES, ItemGroup, ItemPlan, item_groups, item_position_from_state, item_state_of
 from pyloader.plan.keys import STAND_IN, mix_bits, row_keys, sample_numbers
-from pyloader.plan.locating import is_filling, rows_between, rows_of_step
+from pyloader.plan.locating import Lengths, is_filling, rows_between, rows_of_step, rows_of_steps
 from pyloader.plan.order import (
     chunk_order,
     deal_phase,
@@ -43,6 +43,7 @@ __all__ = [
     "ItemGroup",
     "ItemPlan",
     "ItemPosition",
+    "Lengths",
     "Order",
     "PackedRows",
     "Permutation",
@@ -82,6 +83,7 @@ __all__ = [
     "row_order",
     "rows_between",
     "rows_of_step",
+    "rows_of_steps",
     "sample_numbers",
     "segment_order",
     "state_of",

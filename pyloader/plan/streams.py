@@ -147,9 +147,12 @@ class Streams:
 
     def run_start(self, step: int) -> int:
         """Return the step at which the rows are asked for that `step` has: of a sorted run all at once."""
-        if not self.sorts:
-            return step
-        return step // RUN_STEPS * RUN_STEPS if step < self.num_sorted_steps else self.num_sorted_steps
+        return min(step // RUN_STEPS * RUN_STEPS, self.last_run_start) if self.sorts else step
+
+    @property
+    def last_run_start(self) -> int:
+        """The step at which the last sorted run begins.  The rows that make no whole step belong to it."""
+        return max(0, self.num_sorted_steps - 1) // RUN_STEPS * RUN_STEPS
 
     @property
     def known_counts(self) -> np.ndarray:
@@ -261,8 +264,7 @@ class Streams:
         step, num_steps = position.step, self.steps_per_epoch
         wanted = [s.bounds[mine] // self.share for s, mine in zip(parts, numbers, strict=True)]
         if self.sorts:
-            whole = self.num_sorted_steps
-            wanted = [np.where(steps < whole, steps // RUN_STEPS * RUN_STEPS, whole) for steps in wanted]
+            wanted = [np.minimum(steps // RUN_STEPS * RUN_STEPS, self.last_run_start) for steps in wanted]
         needed = [np.clip(steps, step, num_steps) for steps in wanted]
         index = np.repeat(np.arange(len(parts)), list(map(len, numbers)))
         number = np.concatenate(numbers)

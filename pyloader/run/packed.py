@@ -9,21 +9,18 @@ from dataclasses import replace
 import numpy as np
 import xxhash
 
-from pyloader.audit import PieceUnits, Units, samples_of
 from pyloader.columns import Columns
 from pyloader.datareader import DataReader
-from pyloader.errors import ReadFileError, StateError
+from pyloader.errors import ReadFileError
 from pyloader.files import ChunkList
 from pyloader.packing import (
     PackedColumnsError,
     Packing,
     pack_columns,
     packed_lengths,
-    packing_from_order,
     packing_in_order,
 )
-from pyloader.plan import Order, PackedRows, pack_generator
-from pyloader.read import reader_for
+from pyloader.plan import PackedRows, pack_generator
 from pyloader.run.chunk_lengths import read_lengths
 from pyloader.run.packed_counts import GOOD_FILL, PackedCounts, packed_counts
 
@@ -34,7 +31,6 @@ __all__ = [
     "packed_rows",
     "packing_of_chunks",
     "pieces_of",
-    "units_of_order",
 ]
 
 _log = logging.getLogger("pyloader")
@@ -105,26 +101,6 @@ def packing_of_chunks(packing: Packing, chunks: ChunkList) -> str:
     """Return what the order of the samples depends on: the packing, and a digest of the rows that it gives."""
     assert chunks.made_rows is not None
     return packing_in_order(packing, xxhash.xxh3_64(chunks.made_rows.astype("<i8").tobytes()).hexdigest())
-
-
-def units_of_order(chunks: ChunkList, order: Order) -> tuple[ChunkList, Units]:
-    """Return the chunks with the rows that an order has, and what an audit counts: samples, or pieces of documents.
-
-    Raises:
-      StateError: the order names no packing, or another number of rows.
-    """
-    if not order.packing:
-        return samples_of(chunks, order)
-    try:
-        packing = packing_from_order(order.packing)
-    except ValueError as exc:
-        raise StateError(f"the order has {exc}.", "Give what was written, unchanged") from exc
-    reader = reader_for(chunks.file(0), manifest=chunks.manifest)
-    chunks, counts = packed_chunks(chunks, reader, packing)
-    if (mine := packing_of_chunks(packing, chunks)) != order.packing:
-        what = f"the documents make other packed rows ({mine}) than they did ({order.packing})."
-        raise StateError(what, "Give the chunks that were read, unchanged")
-    return chunks, PieceUnits(counts.pieces, chunks.names, packed_rows(chunks, reader, packing, order.row_seed))
 
 
 def _lengths_of(chunks: ChunkList, reader: DataReader, packing: Packing) -> Callable[[int], np.ndarray]:

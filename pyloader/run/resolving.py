@@ -189,8 +189,6 @@ def _check_buckets(given: LoaderArguments, chunks: ChunkList) -> None:
         raise ValueError(
             "bucket_by= is for rows that are padded, and packed rows have one length: leave out one of both"
         )
-    if given.audit_dir is not None:
-        raise ValueError("audit_dir= does not go with bucket_by=: a step's rows depend on their lengths, not on counts")
     counts_of(chunks, "rows are sorted by length some steps at a time")
 
 

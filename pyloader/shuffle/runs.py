@@ -68,42 +68,42 @@ def sorted_runs(
       step: Of the epoch.
       start: How many rows of the first segment are before the run.
     """
-    first, memory = streams.run_start(step), RecycledMemory()
-    num_received = (step - first) * streams.share
+    first, memory, share = streams.run_start(step), RecycledMemory(), streams.share
+    num_received = (step - first) * share
     held: list[Columns] = []
     num_held = 0
     for segment in segments:
         if isinstance(segment, EpochEnd):
             if num_held:
-                yield _segment(epoch, first // RUN_STEPS, held, np.arange(num_held))
+                yield _run(held, streams, epoch, first, streams.num_sorted_steps - first)
             yield replace(segment, num_rows=segment.num_rows - num_received)
             return
         if start >= segment.num_rows:
             segment.release()
         while start < segment.num_rows:
-            num_steps = min(RUN_STEPS, streams.num_sorted_steps - first)
-            room = num_steps * streams.share - num_held if num_steps > 0 else segment.num_rows
-            stop = min(segment.num_rows, start + room)
+            is_last = first == streams.last_run_start  # which has all rows that are left
+            stop = segment.num_rows if is_last else min(segment.num_rows, start + RUN_STEPS * share - num_held)
             held.append(gather_rows(segment, start, stop, memory))
             num_held += stop - start
             start = stop
             if stop == segment.num_rows:
                 segment.release()
-            if num_steps > 0 and num_held == num_steps * streams.share:
-                lengths = np.concatenate([row_lengths(columns, streams.bucket_by) for columns in held])
-                run = first // RUN_STEPS
-                yield _segment(
-                    epoch, run, held, order_in_run(lengths, num_steps, seed=streams.row_seed, epoch=epoch, run=run)
-                )
-                first, held, num_held = first + num_steps, [], 0
+            if not is_last and num_held == RUN_STEPS * share:
+                yield _run(held, streams, epoch, first, RUN_STEPS)
+                first, held, num_held = first + RUN_STEPS, [], 0
         start = 0
 
 
-def _segment(epoch: int, run: int, held: list[Columns], order: np.ndarray) -> Segment:
+def _run(held: list[Columns], streams: Streams, epoch: int, first: int, num_shares: int) -> Segment:
+    """Return the rows held as one segment: those of so many shares sorted, the others as they are."""
     counts = list(map(row_count, held))
+    order, run = np.arange(sum(counts)), first // RUN_STEPS
+    if num_whole := num_shares * streams.share:
+        lengths = np.concatenate([row_lengths(columns, streams.bucket_by) for columns in held])[:num_whole]
+        order[:num_whole] = order_in_run(lengths, num_shares, seed=streams.row_seed, epoch=epoch, run=run)
     chunks = [_Copied(columns) for columns in held]
     if len(held) == 1:
         return Segment(epoch, run, len(order), chunks, order, is_run=True)
-    rows = np.concatenate([np.arange(count) for count in counts])
+    row = np.concatenate([np.arange(count) for count in counts])
     part = np.repeat(np.arange(len(held)), counts)
-    return Segment(epoch, run, len(order), chunks, rows[order], part[order], is_run=True)
+    return Segment(epoch, run, len(order), chunks, row[order], part[order], is_run=True)

@@ -13,6 +13,7 @@ from ranks import through_json
 from pyloader import DataLoader, DataReader, PaddingDataCollator, World
 from pyloader.cli.main import main
 from pyloader.errors import DataDirError, ReadFileError, StateError
+from pyloader.run import making
 
 ROWS = 330
 
@@ -35,9 +36,11 @@ def loader_of(directory, **options):
     return DataLoader(data_dir=directory, datacollator=PaddingDataCollator(-1), **options)
 
 
-def ranks_of(directory, size, **options):
+def ranks_of(directory, size, share=1, **options):
     worlds = [World(rank, size, 4) for rank in range(size)]
-    return [loader_of(directory, batch_size=4 // size, world=world, num_workers=0, **options) for world in worlds]
+    return [
+        loader_of(directory, batch_size=4 * share // size, world=world, num_workers=0, **options) for world in worlds
+    ]
 
 
 def global_ids(loaders):
@@ -75,10 +78,12 @@ def test_without_shuffling_the_steps_of_a_run_stay_in_the_order_of_their_lengths
 )
 def test_the_batches_and_states_are_the_same_on_any_number_of_ranks(directory, last_batch, size, window, shuffle, data):
     options = {"last_batch": last_batch, "num_epochs": 2, "shuffle": shuffle}
-    options["shuffle_window"] = window if shuffle else None
+    options |= {"shuffle_window": window if shuffle else None, "share": data.draw(st.sampled_from([1, 3]))}
     whole = list(global_ids(ranks_of(directory, 1, **options)))
     first = ranks_of(directory, size, **options)
-    steps = data.draw(st.integers(0, len(whole) - 1) | st.sampled_from([63, 64, 65, 81, 82, 83]).filter(len(whole).__gt__))
+    steps = data.draw(
+        st.integers(0, len(whole) - 1) | st.sampled_from([63, 64, 65, 81, 82, 83]).filter(len(whole).__gt__)
+    )
     batches = global_ids(first)
     begun = [next(batches) for _ in range(steps)]
     states = [through_json(loader.state_dict()) for loader in first]
@@ -87,8 +92,8 @@ def test_the_batches_and_states_are_the_same_on_any_number_of_ranks(directory, l
     for loader in others:
         loader.load_state_dict(states[0])
     assert begun + list(global_ids(others)) == whole
-    located = others[0].locate(steps)
-    assert [90 * int(name[0]) + row for name, row in located] == whole[steps]
+    for step in (steps, len(whole) // 2 - 1):
+        assert [90 * int(name[0]) + row for name, row in others[0].locate(step)] == whole[step]
 
 
 @pytest.mark.parametrize("last_batch", ["keep", "pad"])
@@ -108,6 +113,24 @@ def test_one_stream_resumes_at_every_step_and_is_located(directory, last_batch, 
     assert [90 * int(each["chunk"][0]) + each["row"] for each in samples] == ids[70]
 
 
+def test_receipts_prove_sorted_rows_and_name_what_did_not_come(directory, tmp_path, monkeypatch, capsys):
+    with loader_of(directory, audit_dir=tmp_path / "good", num_epochs=2, last_batch="drop") as loader:
+        for _ in range(200):
+            next(loader)
+    assert main(["audit", str(tmp_path / "good"), str(directory)]) == 0
+    right = making.digest_batches
+
+    def one_twice(numbers, size):
+        return right(np.where(numbers == numbers[1], numbers[0], numbers), size)
+
+    monkeypatch.setattr(making, "digest_batches", one_twice)
+    with loader_of(directory, audit_dir=tmp_path / "bad") as loader:
+        next(loader)
+        (twice, at), (name, row) = loader.locate(0)
+    assert main(["audit", str(tmp_path / "bad"), str(directory)]) == 1
+    assert f"{name} row {row} did not come, {twice} row {at} came twice" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("options", [{"num_workers": 3, "num_readers": 2}, {"max_bytes": "40MB"}])
 def test_workers_change_nothing(directory, options):
     with loader_of(directory, num_workers=0) as loader, loader_of(directory, **options) as other:
@@ -123,17 +146,20 @@ def test_a_column_of_lengths_or_of_text_is_sorted_by_too(directory):
 def test_what_cannot_be_sorted_says_so(directory, tmp_path):
     for options, says in (
         ({"pack": 8}, "packed rows have one length"),
-        ({"audit_dir": tmp_path}, "audit_dir= does not go with bucket_by="),
         ({"max_queue_size": 6}, r"sorts 64 steps of 2 rows.*Write max_queue_size=8"),
     ):
         with pytest.raises(ValueError, match=says):
             loader_of(directory, **options)
-    with loader_of(directory, bucket_by="text") as loader, pytest.raises(ReadFileError, match="no column 'text' to sort"):
+    with (
+        loader_of(directory, bucket_by="text") as loader,
+        pytest.raises(ReadFileError, match="no column 'text' to sort"),
+    ):
         next(loader)
     with pytest.raises(TypeError, match="bucket_by must be the name of a column"):
         loader_of(directory, bucket_by=64)
+    (tmp_path / "0.jsonl").write_text('{"tokens": [1]}\n')
     with pytest.raises(DataDirError, match="pyloader index"):
-        loader_of(str(directory / "*.jsonl"))
+        loader_of(tmp_path)
 
 
 def test_a_column_without_lengths_is_an_error(tmp_path):

@@ -18,7 +18,7 @@ from pyloader.cli.main import main
 from pyloader.errors import ChunkReadError, StateError
 from pyloader.files import list_chunks
 from pyloader.run import making
-from pyloader.run.packed import units_of_order
+from pyloader.run.units import units_of_order
 
 LENGTH = 16
 
