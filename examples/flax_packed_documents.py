@@ -76,8 +76,7 @@ def main() -> None:
     work = arguments.work_dir.resolve()
     if not (work / "tokens").exists():
         prepare(work)
-    options = {"batch_size": 8, "shuffle": True, "num_epochs": None, "last_batch": "drop"}
-    loader = pyloader.DataLoader(data_dir=work / "tokens", pack=LENGTH, **options)
+    loader = pyloader.DataLoader(data_dir=work / "tokens", pack=LENGTH, batch_size=8, shuffle=True, num_epochs=None)
     model = Model(rngs=nnx.Rngs(0))
     optimizer = nnx.Optimizer(model, optax.adamw(1e-2), wrt=nnx.Param)
     with ocp.CheckpointManager(work / "checkpoints") as checkpoints:

@@ -14,7 +14,7 @@ import numpy as np
 from pyloader.columns import Columns
 from pyloader.dataset import Dataset
 from pyloader.encode.opened_tokenizer import OpenedTokenizer, open_tokenizer
-from pyloader.errors import BatchEncodeError, FileError
+from pyloader.errors import BadRowError, BatchEncodeError, FileError
 from pyloader.ragged import Ragged
 
 __all__ = ["TEMPLATES", "ChatDataset", "ChatTemplate"]
@@ -94,8 +94,8 @@ class ChatDataset(Dataset):
         """Return {"tokens": documents, "loss_mask": which of their tokens are to be learned}.
 
         Raises:
-          BatchEncodeError: there is no such column, a row is no chat, a token reaches over a border, or a content holds
-            a special token; the message names the row.
+          BatchEncodeError: there is no such column.
+          BadRowError: a row is no chat, a token reaches over a border, or a content holds a special token.
         """
         if self.column not in columns:
             found = ", ".join(map(repr, columns))
@@ -162,9 +162,9 @@ class ChatDataset(Dataset):
         mask: np.ndarray = is_learned[part]
         return mask
 
-    def _error(self, row: int, what: str) -> BatchEncodeError:
-        hint = "Mend it, or leave it out: pyloader split --where, or max_skipped"
-        return BatchEncodeError(f"{self.column!r} in row {row} {what}.", hint)
+    def _error(self, row: int, what: str) -> BadRowError:
+        hint = "Mend it, or leave it out: pyloader split --max-skipped, DataLoader(max_skipped=)"
+        return BadRowError(f"{self.column!r} in row {row} of the batch {what}.", hint)
 
     def _load(self) -> None:
         if isinstance(self.template, str) and self.template not in TEMPLATES:

@@ -10,7 +10,7 @@ import numpy as np
 from pyloader.columns import Columns
 from pyloader.dataset import Dataset
 from pyloader.encode.opened_tokenizer import OpenedTokenizer, open_tokenizer
-from pyloader.errors import BatchEncodeError, FileError
+from pyloader.errors import BadRowError, BatchEncodeError, FileError
 from pyloader.ragged import Ragged
 
 __all__ = ["TokenizerDataset"]
@@ -63,9 +63,9 @@ class TokenizerDataset(Dataset):
         texts = columns[self.column]
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             row = next((row for row, text in enumerate(texts) if not isinstance(text, str)), 0)
-            raise BatchEncodeError(
+            raise BadRowError(
                 f"{self.column!r} has a {type(texts[row]).__name__} in row {row}, which is no text.",
-                "Leave such rows out: pyloader split --where",
+                "Leave such rows out: pyloader split --where, or --max-skipped",
             )
         rows = self._tokenizer.encode(texts)
         if self._eos is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from pyloader.options import MOST, checked_integer
@@ -16,7 +16,7 @@ _IN_ORDER = re.compile(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Packing:
     """How documents of tokens are packed into rows of one length.
 
@@ -48,6 +48,10 @@ class Packing:
     drop: tuple[str, ...] = ()
     max_documents: int | None = None
     document_ids: bool = False
+
+    def __repr__(self) -> str:
+        said = (each for each in fields(self) if getattr(self, each.name) != each.default)
+        return f"Packing({', '.join(f'{each.name}={getattr(self, each.name)!r}' for each in said)})"
 
     def __post_init__(self) -> None:
         checked_integer("length", self.length, at_least=1, at_most=MOST)

@@ -77,7 +77,7 @@ def test_a_token_over_the_border_of_what_is_learned_is_an_error_with_the_row(tok
     dataset = ChatDataset(tokenizer[0], template=template)
     assert len(dataset.batch_encode({"messages": chats[:1]})["tokens"]) == 1
     with pytest.raises(
-        BatchEncodeError, match=r"in row 1 has a token that reaches over the border.*assistant!\\nto be"
+        BatchEncodeError, match=r"in row 1 of the batch has a token that reaches over the border.*assistant!\\nto be"
     ):
         dataset.batch_encode({"messages": chats})
     # In what is not learned a token may reach from the template into the words.
@@ -97,7 +97,7 @@ def test_a_token_over_the_border_of_what_is_learned_is_an_error_with_the_row(tok
     ],
 )
 def test_what_is_no_chat_is_named_with_its_row(tokenizer, chat, says):
-    with pytest.raises(BatchEncodeError, match=r"'messages' in row 3 .*" + re.escape(says)):
+    with pytest.raises(BatchEncodeError, match=r"'messages' in row 3 of the batch .*" + re.escape(says)):
         ChatDataset(tokenizer[0]).batch_encode({"messages": [*CHATS, chat]})
 
 
@@ -133,6 +133,18 @@ def test_chats_are_split_and_packed_and_only_answers_count(tokenizer, tmp_path, 
         20 * count for count in np.bincount(found["tokens"].values[found["loss_mask"].values], minlength=400).tolist()
     ]
     assert not any(batch["loss_mask"][:, -1].any() for batch in batches)
+
+
+def test_a_bad_chat_is_named_with_its_line_and_may_be_left_out(tokenizer, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    bad = [{"role": "user", "content": "x<|im_end|>"}]
+    (tmp_path / "chats.jsonl").write_text("".join(json.dumps({"messages": c}) + "\n" for c in [*CHATS, bad, *CHATS]))
+    words = ["split", "chats.jsonl", "tokens", "--tokenizer", str(tokenizer[0]), "--chat", "chatml"]
+    assert main(words) == 2
+    assert re.search(r"chats.jsonl.*4.*has the special token", capsys.readouterr().err)
+    assert main([*words, "--max-skipped", "1"]) == 0
+    with DataLoader(data_dir="tokens", pack=64) as loader:
+        assert sum(len(batch["tokens"]) for batch in loader) > 0
 
 
 def test_eos_is_said_by_the_template(tokenizer, capsys):
