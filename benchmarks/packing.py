@@ -2,7 +2,7 @@
 
     python benchmarks/packing.py [--documents 32000] [--length 2048] [--bins 1024] [--repeat 3]
 
-Documents of lognormal(6.2, 1.1) tokens, uint16, in chunks of 4,000 whose files are in the page cache; batches of 8 rows,
+Documents of lognormal(6.2, 1.1) tokens, uint16, in chunks of 4,000 whose files are in the page cache; batches of 8,
 shuffled, in the loop's own thread, one epoch, in turns.  Grain has the same documents in one array in memory, cut where
 they are longer than a row, as `BestFitPackIterDataset` wants them.  CPU seconds.  Without grain only ours is measured.
 """

@@ -374,7 +374,7 @@ class DataLoader(Loop[Position, Any], HasPosition):
 
     def _run_from(self, position: Position, steps: Steps) -> ChunkRun:
         begun, options, counters = time.perf_counter(), self._options, self._counters
-        at_first = partial(_log_resumed, options, position, begun) if self._state is State.LOADED else None
+        at_first = partial(options.log_resumed, position, begun) if self._state is State.LOADED else None
         if options.run.streams.ends_epoch(position):
             if options.is_last_of_run(position.epoch):
                 raise StopIteration
@@ -394,8 +394,3 @@ class DataLoader(Loop[Position, Any], HasPosition):
     def _go_to(self, position: Position, state: State = State.FRESH) -> None:
         super()._go_to(position, state)
         self._has_for = False
-
-
-def _log_resumed(options: LoaderOptions, position: Position, begun: float) -> None:
-    where = (position.epoch, position.step, options.run.streams.num_reads(position), time.perf_counter() - begun)
-    _log.info("resumed at epoch %d, step %d: read %d chunks in %.2f s", *where)

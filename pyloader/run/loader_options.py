@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,6 +30,8 @@ from pyloader.run.resident import check_bytes
 from pyloader.world import World
 
 __all__ = ["MAX_QUEUE_SIZE", "SHUFFLE_WINDOW", "LoaderOptions"]
+
+_log = logging.getLogger("pyloader")
 
 MAX_QUEUE_SIZE = 10
 SHUFFLE_WINDOW = 4
@@ -89,6 +93,11 @@ class LoaderOptions:
                 f"how many samples the chunks hold is unknown: count them once with: pyloader index {place}"
             )
         return steps * self.given.num_epochs
+
+    def log_resumed(self, position: Position, begun: float) -> None:
+        """Log that a run began at a position with its first batch; `begun` is when, as `time.perf_counter` counts."""
+        where = (position.epoch, position.step, self.run.streams.num_reads(position), time.perf_counter() - begun)
+        _log.info("resumed at epoch %d, step %d: read %d chunks in %.2f s", *where)
 
     def locate(self, step: int) -> list[tuple[str, int]] | list[tuple[str, int, int, int]]:
         """Return where each row of a batch over all ranks comes from, as DataLoader.locate does."""
