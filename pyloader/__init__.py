@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pyloader.dataloader import DataLoader
     from pyloader.datareader import DataReader
     from pyloader.dataset import Dataset
-    from pyloader.encode import PAD_, PAD_IDX, TextDataset, TokenizerDataset
+    from pyloader.encode import PAD_, PAD_IDX, ChatDataset, ChatTemplate, TextDataset, TokenizerDataset
     from pyloader.errors import PyLoaderError
     from pyloader.files import open_chunk
     from pyloader.packing import Packing
@@ -67,7 +67,7 @@ _NAMES = {
     "dataloader": "DataLoader",
     "datareader": "DataReader",
     "dataset": "Dataset",
-    "encode": "PAD_ PAD_IDX TextDataset TokenizerDataset",
+    "encode": "PAD_ PAD_IDX ChatDataset ChatTemplate TextDataset TokenizerDataset",
     "errors": "PyLoaderError",
     "files": "open_chunk",
     "packing": "Packing",
@@ -90,6 +90,8 @@ __all__ = [
     "PAD_",
     "PAD_IDX",
     "ArrayRecordReader",
+    "ChatDataset",
+    "ChatTemplate",
     "ChunkWriter",
     "Columns",
     "DataCollator",

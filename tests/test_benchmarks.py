@@ -30,6 +30,7 @@ COMMANDS = [
     (["memory.py", "--gigabytes", "0.26", "--form", "columns"], "4 chunks of 64 MB"),
     (["bytes.py", "--megabytes", "1", "--max-bytes", "40MB"], "images   max_bytes=40MB"),
     (["ragged.py", "--megabytes", "1", "--repeat", "1"], "gather  mean     64 int32"),
+    (["packing.py", "--documents", "300", "--repeat", "1"], "rows filled to"),
     (["larger.py", "--gigabytes", "0.1", "--seconds", "0.1", "--repeat", "1"], "pyloader, window 8"),
     (["processes.py", "--lines", "3000", "--repeat", "1", "--rounds", "40"], "2 processes"),
     (["overlap.py", "--steps", "5", "--repeat", "1"], "numpy, 1 x 5 steps"),

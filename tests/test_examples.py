@@ -108,12 +108,13 @@ def test_an_example_is_under_a_hundred_lines(example):
 
 
 @pytest.mark.frameworks
-def test_a_language_model_learns_from_packed_documents_and_goes_on_to_the_last_bit(tmp_path):
-    for module in ("torch", "tokenizers"):
+@pytest.mark.parametrize("framework", ["torch", "flax"])
+def test_a_language_model_learns_from_packed_documents_and_goes_on_to_the_last_bit(framework, tmp_path):
+    for module in (framework, "tokenizers", *(("optax", "orbax.checkpoint") if framework == "flax" else ())):
         pytest.importorskip(module)
 
     def losses_of(name, steps):
-        screen = run_example("torch_packed_documents.py", tmp_path / name, "--steps", steps)
+        screen = run_example(f"{framework}_packed_documents.py", tmp_path / name, "--steps", steps)
         return {int(step): loss for step, loss in re.findall(r"step (\d+): loss ([\d.]+)", screen)}
 
     unbroken = losses_of("unbroken", 60)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pyloader.audit.comparing import Comparison
 from pyloader.audit.history import history_of, spans_of
 from pyloader.audit.planned import streams_of_order
 from pyloader.audit.receipts import Receipt, read_receipts
 from pyloader.audit.report import Audit
+from pyloader.audit.units import Units, samples_of
 from pyloader.errors import ReceiptError
 from pyloader.files import ChunkList, in_version_of
 from pyloader.plan import Order, order_digest
@@ -19,7 +20,11 @@ __all__ = ["audit_epochs"]
 _MOST_EPOCHS = 100_000  # each of which takes its time, also when nothing tells of it
 
 
-def audit_epochs(audit_dir: str | os.PathLike[str], chunks: ChunkList) -> Audit:
+def audit_epochs(
+    audit_dir: str | os.PathLike[str],
+    chunks: ChunkList,
+    counted: Callable[[ChunkList, Order], tuple[ChunkList, Units]] = samples_of,
+) -> Audit:
     """Join the receipts of all ranks and runs, and compare each epoch with what it must have.
 
     It takes memory for the steps of an epoch of one rank, and none for the samples.
@@ -27,6 +32,8 @@ def audit_epochs(audit_dir: str | os.PathLike[str], chunks: ChunkList) -> Audit:
     Args:
       audit_dir: What the loaders were given as `audit_dir`; of several machines, with the files of all of them in it.
       chunks: The chunks that they read.
+      counted: Returns the chunks with the rows of the order, and what is counted of them: samples, but where documents
+        were packed.
 
     Raises:
       ReceiptError: there are no receipts, or damaged ones, or they are of other chunks, or of runs in different orders.
@@ -35,6 +42,7 @@ def audit_epochs(audit_dir: str | os.PathLike[str], chunks: ChunkList) -> Audit:
     receipts = read_receipts(audit_dir)
     chunks = _chunks_of(receipts, chunks)
     order = _only_order(receipts, chunks)
+    chunks, units = counted(chunks, order)
     streams = streams_of_order(order, chunks)
     spans, damaged = [], {}
     for receipt in receipts:
@@ -45,7 +53,7 @@ def audit_epochs(audit_dir: str | os.PathLike[str], chunks: ChunkList) -> Audit:
     if not spans:
         raise ReceiptError(os.fspath(audit_dir), "holds receipts without a whole record.", "Fetch them again")
     history = history_of(spans, order.num_streams)
-    comparison = Comparison(streams, history, chunks.names)
+    comparison = Comparison(streams, history, units)
     first, last = history.first // streams.steps_per_epoch, (history.stop - 1) // streams.steps_per_epoch
     if last - first > _MOST_EPOCHS:
         what = f"holds receipts of epoch {first:,} and of epoch {last:,}, more than {_MOST_EPOCHS:,} apart."

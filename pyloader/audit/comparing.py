@@ -10,6 +10,7 @@ from pyloader.audit.digests import WIDTH, culprits, dataset_digest
 from pyloader.audit.history import Deliveries, Part, Span
 from pyloader.audit.planned import epoch_digest, step_digests
 from pyloader.audit.report import EpochAudit, Finding
+from pyloader.audit.units import Units
 from pyloader.plan import Streams, is_filling, rows_of_step
 
 __all__ = ["Comparison"]
@@ -23,15 +24,15 @@ class Comparison:
     Args:
       streams: The plan.
       deliveries: What was delivered, and counts.
-      names: The chunks' names.
+      units: What is counted.
 
     Attributes:
       findings: What was not as it must be, so far.
     """
 
-    def __init__(self, streams: Streams, deliveries: Deliveries, names: Sequence[str]) -> None:
-        self._streams, self._deliveries, self._names = streams, deliveries, names
-        self._dataset = dataset_digest(streams.known_counts)
+    def __init__(self, streams: Streams, deliveries: Deliveries, units: Units) -> None:
+        self._streams, self._deliveries, self._units = streams, deliveries, units
+        self._dataset = dataset_digest(units.counts)
         self.findings: list[Finding] = []
 
     def epoch(self, epoch: int) -> EpochAudit:
@@ -44,7 +45,7 @@ class Comparison:
         total = np.zeros(WIDTH, np.uint64)
         for part, span in _told(parts):
             total += span.digests(part.first, part.stop).sum(axis=0)
-        planned = epoch_digest(streams, epoch, self._dataset)
+        planned = epoch_digest(streams, epoch, self._dataset, self._units)
         if not is_whole or (total != planned).any():
             findings += self._differing(epoch, begin, parts)
         self.findings += sorted(findings, key=lambda finding: finding.first_step)
@@ -55,9 +56,9 @@ class Comparison:
             num_steps=streams.steps_per_epoch,
             first_step=told_from - begin,
             steps_done=told_to - told_from,
-            num_samples=streams.num_rows,
+            num_samples=int(self._dataset[0]),
             delivered=int(total[0]),
-            dropped=streams.num_rows - int(planned[0]),
+            dropped=int(self._dataset[0] - planned[0]),
             repeated=int(total[1]),
             ranks=tuple(dict.fromkeys(span.receipt.header.size for _, span in _told(parts))),
             behind=next((self._ranks(part.absent, part) for part in parts if part.absent and part.spans), ""),
@@ -96,7 +97,7 @@ class Comparison:
         num_named = 0
         for part, span in _told(parts):
             first, stop = part.first - begin, part.stop - begin
-            planned = step_digests(self._streams, epoch, span.streams(), first, stop)
+            planned = step_digests(self._streams, epoch, span.streams(), first, stop, self._units)
             excess = span.digests(part.first, part.stop) - planned
             steps = np.flatnonzero(excess.any(axis=1))
             header = span.receipt.header
@@ -110,17 +111,18 @@ class Comparison:
             num_named = min(_NAMED, num_named + len(steps))
 
     def _culprits(self, epoch: int, step: int, span: Span, excess: np.ndarray) -> str:
-        rows, filling = rows_of_step(self._streams, epoch, step), is_filling(self._streams, epoch, step)
+        rows = rows_of_step(self._streams, epoch, step, self._units.lengths_of)
+        filling = is_filling(self._streams, epoch, step)
         mine = np.isin(np.arange(len(rows)) // self._streams.share, span.streams())
-        planned, others = rows[mine & ~filling], rows[~filling]
+        planned, others = (self._units.of_rows(epoch, rows[which])[0] for which in (mine & ~filling, ~filling))
         found = culprits(planned, others, excess)
         more, stand_ins = excess[:2].astype(np.int64).tolist()
         if found is not None:
             lacking, coming = found
-            parts = [f"{self._name(planned[index])} did not come" for index in lacking]
+            parts = [f"{self._units.name(planned[index])} did not come" for index in lacking]
             for row in others[coming]:
                 times = "came twice" if (planned == row).all(axis=1).any() else "came, which was not planned here"
-                parts.append(f"{self._name(row)} {times}")
+                parts.append(f"{self._units.name(row)} {times}")
         elif more == 0:
             parts = [f"other samples than the {len(planned):,} planned"]
         else:
@@ -129,9 +131,6 @@ class Comparison:
         if stand_ins > 0:
             parts.append("another row stands in" if stand_ins == 1 else f"{stand_ins:,} rows stand in")
         return ", ".join(parts)
-
-    def _name(self, row: np.ndarray) -> str:
-        return f"{self._names[row[0]]} row {row[1]:,}"
 
     def _ranks(self, streams: Iterable[int], part: Part) -> str:
         """Return the ranks that serve `streams`: "rank 1 of 4"; "every rank" when nobody else tells of the part."""

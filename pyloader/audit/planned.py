@@ -8,9 +8,10 @@ from collections.abc import Iterable
 import numpy as np
 
 from pyloader.audit.digests import WIDTH, digest_groups
+from pyloader.audit.units import Units
 from pyloader.errors import DataDirError
 from pyloader.files import ChunkList
-from pyloader.plan import Order, Streams, rows_between, sample_numbers
+from pyloader.plan import Order, Streams, rows_between, rows_of_steps, sample_numbers
 
 __all__ = ["epoch_digest", "step_digests", "streams_of_order"]
 
@@ -35,7 +36,7 @@ def streams_of_order(order: Order, chunks: ChunkList) -> Streams:
     return streams
 
 
-def epoch_digest(streams: Streams, epoch: int, dataset: np.ndarray) -> np.ndarray:
+def epoch_digest(streams: Streams, epoch: int, dataset: np.ndarray, units: Units) -> np.ndarray:
     """Return the digest of an epoch over all ranks, uint64 of shape [4].
 
     Every sample once, less those that last_batch="drop" leaves out, which the order says.
@@ -44,6 +45,7 @@ def epoch_digest(streams: Streams, epoch: int, dataset: np.ndarray) -> np.ndarra
       streams: The plan.
       epoch: Which epoch.
       dataset: The digest of all samples.
+      units: What is counted.
     """
     digest = dataset.copy()
     whole = streams.steps_per_epoch * streams.num_streams * streams.share
@@ -51,22 +53,25 @@ def epoch_digest(streams: Streams, epoch: int, dataset: np.ndarray) -> np.ndarra
         for stream in range(streams.num_streams):
             part = streams.stream_part(stream, epoch)
             for rows in rows_between(streams, part, streams.steps_per_epoch * streams.share, part.num_rows):
-                digest -= digest_groups(sample_numbers(*rows.T), np.zeros(1, np.int64))[0]
+                digest -= digest_groups(sample_numbers(*units.of_rows(epoch, rows)[0].T), np.zeros(1, np.int64))[0]
     elif streams.last_batch != "keep":
         digest[1] = whole - streams.num_rows
     return digest
 
 
-def step_digests(streams: Streams, epoch: int, served: Iterable[int], first: int, stop: int) -> np.ndarray:
+def step_digests(
+    streams: Streams, epoch: int, served: Iterable[int], first: int, stop: int, units: Units
+) -> np.ndarray:
     """Return the digests of some streams' shares of an epoch's steps [first, stop), uint64 of shape [steps, 4]."""
     share = streams.share
     digests = np.zeros((stop - first, WIDTH), np.uint64)
     for stream in served:
         part = streams.stream_part(stream, epoch)
         at = first * share
-        for rows in rows_between(streams, part, at, min(stop * share, part.num_rows)):
+        for rows in rows_of_steps(streams, part, first, stop, units.lengths_of):
             steps = np.arange(at // share, (at + len(rows) - 1) // share + 1)
-            groups = digest_groups(sample_numbers(*rows.T), np.maximum(steps * share - at, 0))
+            counted, begins = units.of_rows(epoch, rows)
+            groups = digest_groups(sample_numbers(*counted.T), begins[np.maximum(steps * share - at, 0)])
             digests[steps[0] - first : steps[-1] + 1 - first] += groups
             at += len(rows)
         if streams.last_batch in ("pad", "wrap"):

@@ -17,6 +17,7 @@ from pyloader.cli.main import GOOD, PROBLEMS
 from pyloader.cli.screens import as_block, as_json, as_table, counted, one_line
 from pyloader.files import list_chunks, store_scheme
 from pyloader.files.stores import printable
+from pyloader.run.units import units_of_order
 
 __all__ = ["add_parser", "run"]
 
@@ -39,7 +40,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Audit, show what was found, and return 0 when all is well and 1 when something is not."""
-    result = audit_epochs(arguments.audit_dir, list_chunks(arguments.data_dir, typed_store()))
+    result = audit_epochs(arguments.audit_dir, list_chunks(arguments.data_dir, typed_store()), units_of_order)
     if arguments.json:
         print(as_json({**msgspec.to_builtins(result), "is_good": result.is_good}))
     elif not (arguments.quiet and result.is_good):
@@ -48,8 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _screen(result: Audit, arguments: argparse.Namespace) -> Iterator[str]:
-    titles = ("epoch", "steps", "samples", "dropped", "repeated", "ranks", "")
-    yield as_table([titles, *_epochs(result.epochs)], right={1, 2, 3, 4}, cut=False)
+    one = "piece" if result.order.packing else "sample"
+    titles = ("epoch", "steps", f"{one}s", "dropped", "repeated", "ranks", "")
+    yield as_table([titles, *_epochs(result.epochs, one)], right={1, 2, 3, 4}, cut=False)
     if result.findings:
         yield as_table([_finding(finding) for finding in result.findings[:_SHOWN]], cut=False)
     if len(result.findings) > _SHOWN:
@@ -59,11 +61,11 @@ def _screen(result: Audit, arguments: argparse.Namespace) -> Iterator[str]:
     if result.num_replaced:
         were = "step was" if result.num_replaced == 1 else "steps were"
         yield f"{result.num_replaced:,} {were} delivered and taken back, when a run resumed before; they do not count."
-    yield _summary(result)
+    yield _summary(result, one)
     yield as_block(list(_next_step(result, arguments)), label_width=8)
 
 
-def _epochs(epochs: Sequence[EpochAudit]) -> Iterator[tuple[str, ...]]:
+def _epochs(epochs: Sequence[EpochAudit], one: str) -> Iterator[tuple[str, ...]]:
     """Yield the lines of the table, epochs of which the same is to be said in one."""
     for _, group in groupby(epochs, key=lambda epoch: replace(epoch, epoch=0)):
         first, *others = group
@@ -74,13 +76,13 @@ def _epochs(epochs: Sequence[EpochAudit]) -> Iterator[tuple[str, ...]]:
             f"{first.dropped:,}" if first.state in ("complete", "bad") else "",
             f"{first.repeated:,}",
             ", then ".join(map(str, first.ranks)),
-            _state(first),
+            _state(first, one),
         )
 
 
-def _state(epoch: EpochAudit) -> str:
+def _state(epoch: EpochAudit, one: str) -> str:
     if epoch.state == "complete":
-        return "every sample exactly once" if not epoch.dropped else "every sample exactly once, but those dropped"
+        return f"every {one} exactly once{', but those dropped' if epoch.dropped else ''}"
     if epoch.state == "bad":
         return "NOT exactly once"
     begun = f"the receipts begin at step {epoch.first_step:,}: " if epoch.first_step else ""
@@ -98,7 +100,7 @@ def _finding(finding: Finding) -> tuple[str, ...]:
     return (f"epoch {finding.epoch:,}, {steps}", finding.who, finding.what)
 
 
-def _summary(result: Audit) -> str:
+def _summary(result: Audit, one: str) -> str:
     num_complete = sum(epoch.state == "complete" for epoch in result.epochs)
     num_bad = sum(epoch.state == "bad" for epoch in result.epochs)
     receipts = counted(result.num_receipts, "receipt")
@@ -109,7 +111,7 @@ def _summary(result: Audit) -> str:
     others = ", ".join(
         f"epoch {epoch.epoch:,} is {epoch.state}" for epoch in result.epochs if epoch.state != "complete"
     )
-    proven = f"{counted(num_complete, 'complete epoch')}, each sample exactly once" if num_complete else ""
+    proven = f"{counted(num_complete, 'complete epoch')}, each {one} exactly once" if num_complete else ""
     return f"{'; '.join(filter(None, (proven, others)))} ({receipts})."
 
 

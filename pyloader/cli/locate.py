@@ -25,6 +25,7 @@ from pyloader.plan import (
     position_from_state,
     rows_of_step,
 )
+from pyloader.run.units import units_of_order
 
 __all__ = ["add_parser", "run"]
 
@@ -34,7 +35,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "locate",
         description="Show chunk and row of every sample of one step, over all ranks. Nothing is read but the state and "
-        "the chunks' manifest.",
+        "the chunks' manifest; of packed rows, whose pieces of documents are shown, the lengths of the documents.",
     )
     parser.add_argument("state", metavar="STATE.json", help="what state_dict() returned, or JSON with it somewhere in")
     parser.add_argument("data_dir", metavar="DATA_DIR", help="the chunks it was saved on, or their address")
@@ -56,30 +57,34 @@ def run(arguments: argparse.Namespace) -> int:
     if chunks is None:
         what = f"was saved on other chunks: their names or sizes differ from those of {printable(arguments.data_dir)}."
         raise FileError(arguments.state, what, "Name the chunks it was saved on")
+    chunks, units = units_of_order(chunks, order)
     streams = streams_of_order(order, chunks)
     total = steps_done if arguments.step is None else arguments.step
     if total < 0:
         raise ValueError(f"--step must be at least 0, got {total}")
     epoch, step = divmod(total, streams.steps_per_epoch)
-    rows, filling = rows_of_step(streams, epoch, step), is_filling(streams, epoch, step)
+    rows, filling = rows_of_step(streams, epoch, step, units.lengths_of), is_filling(streams, epoch, step)
     stream_of = np.repeat(np.arange(streams.num_streams), len(rows) // streams.num_streams)
+    found, begins = units.of_rows(epoch, rows)
+    row_of = np.searchsorted(begins, np.arange(len(found)), side="right") - 1
     samples = [
         {
-            "stream": stream,
-            "chunk": chunks.names[chunk],
-            "row": row,
-            "repeated": repeated,
-            "left_out": chunk in left_out,
+            "stream": int(stream_of[row]),
+            "chunk": chunks.names[unit[0]],
+            **units.place(unit),
+            "repeated": bool(filling[row]),
+            "left_out": int(unit[0]) in left_out,
         }
-        for stream, (chunk, row), repeated in zip(stream_of.tolist(), rows.tolist(), filling.tolist(), strict=True)
+        for row, unit in zip(row_of.tolist(), found, strict=True)
     ]
     if arguments.json:
         print(as_json({"step": total, "epoch": epoch, "step_of_epoch": step, "samples": samples}))
         return GOOD
-    size = counted(len(rows), "sample")
+    size = counted(len(samples), "piece" if order.packing else "sample")
     place = f"epoch {epoch:,}, step {step:,} of {streams.steps_per_epoch:,}"
     print(f"step {total:,}   {place}   {size}, {_since(total - steps_done)}")
-    print(as_table([("stream", "chunk", "row", ""), *map(_line, samples)], right={0, 2}, cut=False))
+    titles = ("stream", "chunk", "row", *(["tokens"] if order.packing else []), "")
+    print(as_table([titles, *map(_line, samples)], right={0, 2}, cut=False))
     return GOOD
 
 
@@ -87,7 +92,8 @@ def _line(sample: Mapping[str, Any]) -> tuple[str, ...]:
     note = "repeated, to fill up the batch" if sample["repeated"] else ""
     if sample["left_out"]:
         note = "the chunk is left out: another row stands in"
-    return (str(sample["stream"]), sample["chunk"], str(sample["row"]), note)
+    tokens = [f"{sample['start']} to {sample['stop']}"] if "stop" in sample else []
+    return (str(sample["stream"]), sample["chunk"], str(sample["row"]), *tokens, note)
 
 
 def _since(steps: int) -> str:

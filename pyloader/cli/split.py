@@ -21,7 +21,7 @@ from pyloader.cli.screens import as_block, as_json, counted, one_line, screen_wi
 from pyloader.cli.typed import typed_object
 from pyloader.columns import ColumnSpec
 from pyloader.deliver.engines import ENGINES
-from pyloader.encode import TokenizerDataset
+from pyloader.encode import ChatDataset, TokenizerDataset
 from pyloader.inspecting.measuring import peak_bytes
 from pyloader.options import format_bytes
 from pyloader.write import FORMATS, INPUT_FORMATS, OutputReport, SplitReport, discard_stopped, split
@@ -31,7 +31,7 @@ from pyloader.write.token_files import Windows
 __all__ = ["add_parser", "run"]
 
 # What is typed and goes to `split`, under the same name, but for these; and what of it --check needs.
-_OWN = ("places", "check", "json", "quiet", "tokenizer", "column", "append_eos")
+_OWN = ("places", "check", "json", "quiet", "tokenizer", "chat", "column", "append_eos")
 _READING = ("input_format", "delimiter", "quote", "output_format", "encode", "where", "fill", "columns")
 
 _EXAMPLES = """examples:
@@ -134,8 +134,17 @@ def add_parser(subparsers: Any) -> None:
     what.add_argument("--where", metavar="PKG.MOD:FN", help="keep the samples for which FN(sample) is true")
     made = what.add_mutually_exclusive_group()
     made.add_argument("--encode", metavar="PKG.MOD:CLASS", help="apply a Dataset's batch_encode, once")
-    made.add_argument("--tokenizer", metavar="FILE", help="make tokens of text, once, by a tokenizer.json")
-    what.add_argument("--column", metavar="NAME", default="text", help="with --tokenizer: the column of text (text)")
+    made.add_argument(
+        "--tokenizer",
+        metavar="FILE",
+        help="make tokens of text, once, by a tokenizer.json, or by the name of an encoding of tiktoken",
+    )
+    what.add_argument(
+        "--chat", metavar="TEMPLATE", help="with --tokenizer: the rows are chats, and this is chatml or llama3"
+    )
+    what.add_argument(
+        "--column", metavar="NAME", help="with --tokenizer: the column of text (text), or of chats (messages)"
+    )
     what.add_argument(
         "--append-eos",
         metavar="TOKEN",
@@ -182,6 +191,16 @@ def add_parser(subparsers: Any) -> None:
     how.add_argument("-q", "--quiet", action="store_true", help="no bar, and nothing to say when all is well")
 
 
+def _tokenizing(arguments: argparse.Namespace) -> TokenizerDataset | ChatDataset:
+    """Return what makes tokens of text, or of chats."""
+    if arguments.chat is None:
+        column = arguments.column or "text"
+        return TokenizerDataset(arguments.tokenizer, column=column, append_eos=arguments.append_eos)
+    if arguments.append_eos is not False:
+        raise ValueError("--append-eos does not go with --chat: the template says what ends a message")
+    return ChatDataset(arguments.tokenizer, column=arguments.column or "messages", template=arguments.chat)
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Split, and show what was made."""
     if arguments.discard_stopped and len(arguments.places) == 1:
@@ -192,11 +211,9 @@ def run(arguments: argparse.Namespace) -> int:
             typed_object(option, typed)  # here, where the working directory is looked into too
     options = {name: value for name, value in vars(arguments).items() if name not in _OWN}
     if arguments.tokenizer is not None:
-        options["encode"] = TokenizerDataset(
-            arguments.tokenizer, column=arguments.column, append_eos=arguments.append_eos
-        )
-    elif arguments.append_eos is not False or arguments.column != "text":
-        raise ValueError("--append-eos and --column say how text becomes tokens: give --tokenizer FILE as well")
+        options["encode"] = _tokenizing(arguments)
+    elif arguments.append_eos is not False or arguments.chat or arguments.column is not None:
+        raise ValueError("--append-eos, --chat and --column say how text becomes tokens: give --tokenizer FILE as well")
     options |= {name: dict(options[name] or ()) or None for name in ("holdout", "fill")}
     if arguments.check:
         windows = Windows.of(options["window"], options["stride"], options["dtype"])

@@ -1,5 +1,6 @@
 """Raw columns -> numbers, for one batch."""
 
+from pyloader.encode.chat import ChatDataset, ChatTemplate
 from pyloader.encode.checking import encode_batch, find_bad_rows, taken_by
 from pyloader.encode.text import PAD_, PAD_IDX, TextDataset, build_vocabulary, read_vocabulary
 from pyloader.encode.tokenizer import TokenizerDataset
@@ -7,6 +8,8 @@ from pyloader.encode.tokenizer import TokenizerDataset
 __all__ = [
     "PAD_",
     "PAD_IDX",
+    "ChatDataset",
+    "ChatTemplate",
     "TextDataset",
     "TokenizerDataset",
     "build_vocabulary",

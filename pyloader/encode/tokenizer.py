@@ -1,17 +1,16 @@
-"""Text -> tokens, by a tokenizer of Hugging Face's `tokenizers`."""
+"""Text -> tokens, by a tokenizer of Hugging Face's `tokenizers`, or an encoding of `tiktoken`."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pyloader.columns import Columns
 from pyloader.dataset import Dataset
-from pyloader.errors import BatchEncodeError, FileError, import_optional
+from pyloader.encode.opened_tokenizer import OpenedTokenizer, open_tokenizer
+from pyloader.errors import BadRowError, BatchEncodeError, FileError
 from pyloader.ragged import Ragged
 
 __all__ = ["TokenizerDataset"]
@@ -27,12 +26,13 @@ class TokenizerDataset(Dataset):
     its vocabulary: uint16, or int32.
 
     Args:
-      tokenizer: A `tokenizer.json`, as `tokenizers.Tokenizer.save` and `save_pretrained` write it.
+      tokenizer: A `tokenizer.json`, as `tokenizers.Tokenizer.save` and `save_pretrained` write it; or the name of an
+        encoding of tiktoken that is in its cache on this machine, "cl100k_base" say.  Nothing is fetched.
       column: The column of text.
       append_eos: Whether a token that ends the text is appended to each; a str names it, "<|endoftext|>" say.
 
     Raises:
-      MissingDependencyError: there is no `tokenizers`; the message says what to install.
+      MissingDependencyError: there is no `tokenizers`, or no `tiktoken`; the message says what to install.
       FileError: the file is no tokenizer, or has not the token that ends a text.
     """
 
@@ -63,40 +63,35 @@ class TokenizerDataset(Dataset):
         texts = columns[self.column]
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             row = next((row for row, text in enumerate(texts) if not isinstance(text, str)), 0)
-            raise BatchEncodeError(
+            raise BadRowError(
                 f"{self.column!r} has a {type(texts[row]).__name__} in row {row}, which is no text.",
-                "Leave such rows out: pyloader split --where",
+                "Leave such rows out: pyloader split --where, or --max-skipped",
             )
-        rows = [np.array(encoded.ids, self.dtype) for encoded in self._encode(texts, add_special_tokens=False)]
+        rows = self._tokenizer.encode(texts)
         if self._eos is not None:
             rows = [np.append(row, self._eos) for row in rows]
         return {"tokens": Ragged.from_rows(rows, dtype=self.dtype)}
 
     def fingerprint(self) -> str:
-        """Return 64 hexadecimal digits that change with the tokenizer: the SHA-256 of its file."""
-        return self._digest
+        """Return 64 hexadecimal digits that change with the tokenizer."""
+        return self.tokenizer_sha256
+
+    @property
+    def tokenizer_sha256(self) -> str:
+        """The SHA-256 of the tokenizer's file, 64 hexadecimal digits."""
+        return self._tokenizer.digest
 
     def _load(self) -> None:
-        tokenizers = import_optional("tokenizers", wanted_by="TokenizerDataset")
-        content = Path(self.path).read_bytes()
-        self._digest = hashlib.sha256(content).hexdigest()
-        try:
-            tokenizer = tokenizers.Tokenizer.from_buffer(content)
-        except Exception as exc:  # the library raises nothing more narrow
-            hint = "Name a tokenizer.json, as tokenizers and transformers save it"
-            raise FileError(self.path, f"is no tokenizer of the tokenizers library ({exc}).", hint) from exc
-        tokenizer.no_truncation()  # what the file may say for training would cut documents
-        tokenizer.no_padding()
-        self.dtype = np.dtype(np.uint16 if tokenizer.get_vocab_size() <= 2**16 else np.int32)
-        self._encode = getattr(tokenizer, "encode_batch_fast", tokenizer.encode_batch)
-        self._eos = None if self.append_eos is False else self._end_of_text(tokenizer)
+        self._tokenizer = open_tokenizer(self.path, wanted_by="TokenizerDataset")
+        self.dtype = self._tokenizer.dtype
+        self._eos = None if self.append_eos is False else _end_of_text(self._tokenizer, self.append_eos)
 
-    def _end_of_text(self, tokenizer: Any) -> np.ndarray:
-        names = _ENDS if self.append_eos is True else (str(self.append_eos),)
-        known = [name for name in names if tokenizer.token_to_id(name) is not None]
-        if not known:
-            special = sorted(token.content for token in tokenizer.get_added_tokens_decoder().values())
-            listed = ", ".join(special) or "none"
-            what = f"has no token {' or '.join(names)} to end a text with; its special tokens are {listed}."
-            raise FileError(self.path, what, "Name the one that ends a text: append_eos='TOKEN'")
-        return np.array([tokenizer.token_to_id(known[0])], self.dtype)
+
+def _end_of_text(tokenizer: OpenedTokenizer, append_eos: bool | str) -> np.ndarray:
+    names = _ENDS if append_eos is True else (str(append_eos),)
+    known = [number for name in names if (number := tokenizer.number(name)) is not None]
+    if not known:
+        listed = ", ".join(sorted(tokenizer.special)) or "none"
+        what = f"has no token {' or '.join(names)} to end a text with; its special tokens are {listed}."
+        raise FileError(tokenizer.name, what, "Name the one that ends a text: append_eos='TOKEN'")
+    return np.array(known[:1], tokenizer.dtype)

@@ -272,6 +272,7 @@ class ChunkStats(Stats):
       has_counts: Whether a manifest says how many samples each chunk holds.
       mixing: Of how many chunks the average batch held samples (the effective number, measured on batches that lie in
         one segment); nan when there were none.
+      packed_fill: Which share of the packed rows' tokens are of documents; None without packing.
     """
 
     num_streams: int
@@ -289,6 +290,7 @@ class ChunkStats(Stats):
     shuffle_window: int
     has_counts: bool
     mixing: float
+    packed_fill: float | None = None
 
     @property
     def wants_manifest(self) -> bool:
@@ -311,6 +313,8 @@ class ChunkStats(Stats):
             f"resident   at most {self.resident_peak:.1f} of {self.max_queue_size} chunks{self._describe_bytes()}",
             f"shuffle    window {self.shuffle_window}{mixing}",
         ]
+        if self.packed_fill is not None:
+            lines.append(f"packed     {self.packed_fill:.1%} of the rows' tokens are of documents")
         if self.num_streams > 1:
             served = self.num_streams // self.num_ranks
             lines.append(f"rank       {self.rank} of {self.num_ranks}, with {served} of {self.num_streams} streams")

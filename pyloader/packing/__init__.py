@@ -1,8 +1,8 @@
 """Packing: documents of tokens, several in a row of a fixed length."""
 
-from pyloader.packing.attention import block_mask, cu_seqlens
-from pyloader.packing.columns import PackedColumnsError, pack_columns, packed_lengths, unpacked_batch
-from pyloader.packing.options import Packing
+from pyloader.packing.attention import block_mask, cu_seqlens, sequence_bounds
+from pyloader.packing.columns import PackedColumnsError, pack_columns, packed_lengths, piece_numbers, unpacked_batch
+from pyloader.packing.options import Packing, packing_from_order, packing_in_order
 
 __all__ = [
     "PackedColumnsError",
@@ -11,5 +11,9 @@ __all__ = [
     "cu_seqlens",
     "pack_columns",
     "packed_lengths",
+    "packing_from_order",
+    "packing_in_order",
+    "piece_numbers",
+    "sequence_bounds",
     "unpacked_batch",
 ]

@@ -4,33 +4,36 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["block_mask", "cu_seqlens"]
+from pyloader.columns import Columns
+from pyloader.packing.options import Packing
+
+__all__ = ["block_mask", "cu_seqlens", "sequence_bounds"]
 
 
-def cu_seqlens(segment_ids: np.ndarray, max_documents: int | None = None) -> tuple[np.ndarray, int]:
+def cu_seqlens(segment_ids: np.ndarray, max_pieces: int | None = None) -> tuple[np.ndarray, int]:
     """Return where each document's piece begins in the batch's tokens end to end, for variable-length flash attention.
 
     What fills a row up is a piece of its own, so that all tokens of all rows have one.
 
     Args:
       segment_ids: int32 [rows, length], as a packed batch has them.
-      max_documents: Make the array of one size for all batches: [max_documents + 1], its end repeated.
+      max_pieces: Make the array of one size for all batches: [max_pieces + 1], its end repeated.
 
     Returns:
-      int32 [pieces + 1], from 0 to rows * length, or [max_documents + 1]; and the length of the longest piece.
+      int32 [pieces + 1], from 0 to rows * length, or [max_pieces + 1]; and the length of the longest piece.
 
     Raises:
-      ValueError: there are more than `max_documents` pieces; the message says how many.
+      ValueError: there are more than `max_pieces` pieces; the message says how many.
     """
     rows, length = segment_ids.shape
     begins = np.ones((rows, length), bool)
     begins[:, 1:] = segment_ids[:, 1:] != segment_ids[:, :-1]
     bounds = np.append(np.flatnonzero(begins), rows * length).astype(np.int32)
     longest = int(np.diff(bounds).max(initial=0))
-    if max_documents is not None:
-        if len(bounds) > max_documents + 1:
-            raise ValueError(f"the batch has {len(bounds) - 1:,} pieces, more than max_documents={max_documents:,}")
-        bounds = np.concatenate([bounds, np.full(max_documents + 1 - len(bounds), bounds[-1], np.int32)])
+    if max_pieces is not None:
+        if len(bounds) > max_pieces + 1:
+            raise ValueError(f"the batch has {len(bounds) - 1:,} pieces, more than max_pieces={max_pieces:,}")
+        bounds = np.concatenate([bounds, np.full(max_pieces + 1 - len(bounds), bounds[-1], np.int32)])
     return bounds, longest
 
 
@@ -44,3 +47,16 @@ def block_mask(segment_ids: np.ndarray) -> np.ndarray:
     same = (segment_ids[:, :, None] == segment_ids[:, None, :]) & (segment_ids[:, :, None] > 0)
     mask: np.ndarray = (same & np.tri(length, dtype=bool)) | np.eye(length, dtype=bool)
     return mask[:, None]
+
+
+def sequence_bounds(batch: Columns, packing: Packing) -> Columns:
+    """Return `cu_seqlens` and `max_seqlen` of a batch; nothing where `max_documents` does not say how many there are.
+
+    A row has at most a piece more than documents: what fills it up.
+    """
+    if packing.max_documents is None:
+        return {}
+    segment_ids = batch["segment_ids"]
+    assert isinstance(segment_ids, np.ndarray)
+    bounds, longest = cu_seqlens(segment_ids, len(segment_ids) * (packing.max_documents + 1))
+    return {"cu_seqlens": bounds, "max_seqlen": np.array(longest, np.int32)}

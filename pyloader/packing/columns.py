@@ -6,6 +6,8 @@ its documents until it is in a batch.
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 
 from pyloader.columns import Column, Columns, row_count
@@ -13,9 +15,13 @@ from pyloader.packing.options import Packing
 from pyloader.plan import pack, pieces_of
 from pyloader.ragged import Ragged
 
-__all__ = ["PackedColumnsError", "pack_columns", "packed_lengths", "unpacked_batch"]
+__all__ = ["PackedColumnsError", "pack_columns", "packed_lengths", "piece_numbers", "unpacked_batch"]
 
-_PIECES = ":pieces"  # of each row: for each of its pieces the length, and where in its document it begins
+# Of each row: for each of its pieces the length, where in its document it begins, and the numbers of the piece and of
+# the document: the index of the chunk in the upper 32 bits, in the lower the place in the file.
+_PIECES, _WIDTH = ":pieces", 4
+_OURS = {"segment_ids", "position_ids", "document_ids", "cu_seqlens", "max_seqlen"}
+_LOSS_MASK = "loss_mask"
 
 
 class PackedColumnsError(ValueError):
@@ -33,65 +39,89 @@ def packed_lengths(columns: Columns, packing: Packing) -> np.ndarray:
     return _tokens(columns, packing).lengths
 
 
-def pack_columns(columns: Columns, packing: Packing, generator: np.random.Generator | None) -> Columns:
+def pack_columns(
+    columns: Columns, packing: Packing, generator: np.random.Generator | None, *, chunk: int = 0
+) -> Columns:
     """Return the packed rows of a chunk's documents.
 
     Args:
-      columns: The documents: a column of tokens, and none but those that packing drops.
+      columns: The documents: a column of tokens, columns with a number for each token, and those that packing drops.
       packing: How they are packed.
       generator: Decides which of several documents of one length stands where; None keeps the order of the file.
+      chunk: The index of the chunk.
 
     Raises:
-      PackedColumnsError: there are no documents of tokens, or there are other columns.
+      PackedColumnsError: there are no documents of tokens, or there are columns with other lengths.
     """
     if not row_count(columns):
         return {}
     documents = _tokens(columns, packing)
-    if others := sorted(columns.keys() - {packing.column, *packing.drop}):
-        raise PackedColumnsError(
-            f"has the column {others[0]!r} beside {packing.column!r}, and a value for a document has no place in a row "
-            f"of several. Leave it out: pack=Packing(length={packing.length}, drop={tuple(others)!r})"
-        )
+    alike = {packing.column: documents, **_others(columns, documents, packing)}
     pieces = pieces_of(documents.lengths, packing.length)
-    order, row = pack(pieces, packing.length, generator)
-    # Pieces lie end to end, as documents do.
-    ends = documents.offsets[0] + np.cumsum(pieces.length)
-    tokens = Ragged(documents.values, np.concatenate([documents.offsets[:1], ends])).take(order)
+    order, row = pack(pieces, packing.length, generator, packing.max_documents)
     first = np.searchsorted(row, np.arange(int(row[-1]) + 2 if len(row) else 1))  # of each row, and the end
-    places = np.stack([pieces.length[order], pieces.start[order]], axis=1)
-    return {
-        packing.column: Ragged(tokens.values, tokens.offsets[first]),
-        _PIECES: Ragged(places.reshape(-1), 2 * first),
-    }
+    ends = np.cumsum(pieces.length)  # pieces lie end to end, as documents do
+    packed: Columns = {}
+    for name, column in alike.items():
+        ended = column.offsets[0] + ends
+        values = Ragged(column.values, np.concatenate([column.offsets[:1], ended])).take(order)
+        packed[name] = Ragged(values.values, values.offsets[first])
+    numbers = [number | chunk << 32 for number in (order, pieces.document[order])]
+    places = np.stack([pieces.length[order], pieces.start[order], *numbers], axis=1)
+    packed[_PIECES] = Ragged(places.reshape(-1), _WIDTH * first)
+    return packed
+
+
+def piece_numbers(columns: Columns) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers of the pieces in packed rows, uint64 of shape [pieces], and how many each row has.
+
+    A piece's number is the index of its chunk in the upper 32 bits and, in the lower, its place among the chunk's
+    pieces in the order of the file.
+    """
+    pieces = columns[_PIECES]
+    assert isinstance(pieces, Ragged)
+    return pieces.spanned.reshape(-1, _WIDTH)[:, 2].astype(np.uint64), pieces.lengths // _WIDTH
 
 
 def unpacked_batch(columns: Columns, packing: Packing) -> Columns:
-    """Return the rows of a batch as arrays: the tokens, `segment_ids`, `position_ids` and `loss_mask`."""
+    """Return the rows of a batch as arrays: the tokens, `segment_ids`, `position_ids`, `loss_mask`, and the others."""
     tokens, pieces = columns[packing.column], columns[_PIECES]
     assert isinstance(tokens, Ragged) and isinstance(pieces, Ragged)
-    length, start = pieces.spanned.reshape(-1, 2).T
-    num_pieces = pieces.lengths // 2
+    length, start, _, document = pieces.spanned.reshape(-1, _WIDTH).T
+    num_pieces = pieces.lengths // _WIDTH
     total, lengths = int(length.sum()), tokens.lengths
     ends = np.cumsum(length)
     first_piece = np.cumsum(num_pieces) - num_pieces
     segment = np.arange(1, len(length) + 1) - np.repeat(first_piece, num_pieces)
-    is_target = np.ones(total, bool)
-    if packing.shifted:
-        is_target[ends - 1] = False
-    flat = {
-        packing.column: tokens.spanned,
+    flat = {name: values.spanned for name, values in columns.items() if name != _PIECES and isinstance(values, Ragged)}
+    flat |= {
         "segment_ids": np.repeat(segment.astype(np.int32), length),
         "position_ids": np.arange(total, dtype=np.int32) - np.repeat((ends - length - start).astype(np.int32), length),
-        "loss_mask": is_target,
+        _LOSS_MASK: _loss_mask(flat.get(_LOSS_MASK), ends, packing),
     }
+    if packing.document_ids:
+        flat["document_ids"] = np.repeat(document, length)
     if bool((lengths == packing.length).all()):
         return {name: values.reshape(len(tokens), packing.length) for name, values in flat.items()}
     is_there = np.arange(packing.length) < lengths[:, None]
-    return {name: _filled_up(values, is_there) for name, values in flat.items()}
+    return {name: _filled_up(values, is_there, -1 if name == "document_ids" else 0) for name, values in flat.items()}
 
 
-def _filled_up(values: np.ndarray, is_there: np.ndarray) -> np.ndarray:
-    rows = np.zeros(is_there.shape, values.dtype)
+def _loss_mask(given: np.ndarray | None, ends: np.ndarray, packing: Packing) -> np.ndarray:
+    """Return where a loss counts, of all tokens end to end; `given` says which tokens are to be learned."""
+    mask = np.ones(int(ends[-1]) if len(ends) else 0, bool)
+    if packing.shifted:
+        mask[ends - 1] = False
+    if given is None:
+        return mask
+    if packing.shifted:  # the token that is learned at a place is the next one
+        given = np.append(given[1:], given[:1])
+    counts: np.ndarray = mask * given if given.dtype.kind == "f" else mask & (given != 0)
+    return counts
+
+
+def _filled_up(values: np.ndarray, is_there: np.ndarray, with_: int) -> np.ndarray:
+    rows = np.full(is_there.shape, with_, values.dtype)
     rows[is_there] = values
     return rows
 
@@ -117,3 +147,30 @@ def _tokens(columns: Columns, packing: Packing) -> Ragged:
         kind = "bytes" if isinstance(tokens, Ragged) and tokens.is_bytes else str(tokens.dtype)
         raise PackedColumnsError(f"has {kind} in {packing.column!r}, which are no documents of integers")
     return tokens
+
+
+def _others(columns: Columns, documents: Ragged, packing: Packing) -> dict[str, Ragged]:
+    """Return the other columns: each has a number for each token."""
+    alike: dict[str, Ragged] = {}
+    unlike = []
+    for name, column in columns.items():
+        if name == packing.column or name in packing.drop:
+            continue
+        with contextlib.suppress(TypeError):
+            column = Ragged.from_rows(column) if isinstance(column, list) else column
+        if not isinstance(column, Ragged) or column.is_bytes or not np.array_equal(column.lengths, documents.lengths):
+            unlike.append(name)
+        elif name in _OURS:
+            raise PackedColumnsError(
+                f"has the column {name!r}, which is a name of packed batches. Rename it, or leave it out: "
+                f"pack=Packing(length={packing.length}, drop=({name!r},))"
+            )
+        else:
+            alike[name] = column
+    if unlike:
+        raise PackedColumnsError(
+            f"has the column {min(unlike)!r} beside {packing.column!r}, which has no number for each token, and a "
+            "value for a document has no place in a row of several. "
+            f"Leave it out: pack=Packing(length={packing.length}, drop={tuple(sorted(unlike))!r})"
+        )
+    return alike

@@ -1,10 +1,11 @@
 """Who reads what, and when.  Pure: numbers in, numbers and arrays out; no files, no threads."""
 
+from pyloader.plan.buckets import RUN_STEPS, order_in_run
 from pyloader.plan.consistency import check_left_out, check_with_counts, check_without_counts
 from pyloader.plan.dealing import Dealing
 from pyloader.plan.items import ITEM_RULES, ItemGroup, ItemPlan, item_groups, item_position_from_state, item_state_of
 from pyloader.plan.keys import STAND_IN, mix_bits, row_keys, sample_numbers
-from pyloader.plan.locating import is_filling, rows_between, rows_of_step
+from pyloader.plan.locating import Lengths, is_filling, rows_between, rows_of_step, rows_of_steps
 from pyloader.plan.order import (
     chunk_order,
     deal_phase,
@@ -14,6 +15,7 @@ from pyloader.plan.order import (
     row_order,
     segment_order,
 )
+from pyloader.plan.packed_rows import PackedRows
 from pyloader.plan.packing import Pieces, num_packed_rows, pack, pieces_of
 from pyloader.plan.permutation import Permutation
 from pyloader.plan.position import START, ItemPosition, Position
@@ -34,13 +36,16 @@ from pyloader.plan.streams import ReadTask, StreamPart, Streams
 __all__ = [
     "ITEM_RULES",
     "LAST_BATCH_RULES",
+    "RUN_STEPS",
     "STAND_IN",
     "START",
     "Dealing",
     "ItemGroup",
     "ItemPlan",
     "ItemPosition",
+    "Lengths",
     "Order",
+    "PackedRows",
     "Permutation",
     "PermutationSampler",
     "Pieces",
@@ -69,6 +74,7 @@ __all__ = [
     "num_packed_rows",
     "order_digest",
     "order_from_state",
+    "order_in_run",
     "pack",
     "pack_generator",
     "pieces_of",
@@ -77,6 +83,7 @@ __all__ = [
     "row_order",
     "rows_between",
     "rows_of_step",
+    "rows_of_steps",
     "sample_numbers",
     "segment_order",
     "state_of",

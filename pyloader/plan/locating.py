@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias
 
 import numpy as np
 
+from pyloader.plan.buckets import RUN_STEPS, order_in_run
 from pyloader.plan.order import deal_phase, row_order, segment_order
 from pyloader.plan.steps import filling_rows
 from pyloader.plan.streams import StreamPart, Streams
 
-__all__ = ["is_filling", "rows_between", "rows_of_step"]
+__all__ = ["Lengths", "is_filling", "rows_between", "rows_of_step", "rows_of_steps"]
+
+# Rows, chunk and row in it of each, int64 of shape [rows, 2] -> how long they are, int64 of shape [rows].
+Lengths: TypeAlias = "Callable[[np.ndarray], np.ndarray]"
 
 
-def rows_of_step(streams: Streams, epoch: int, step: int) -> np.ndarray:
+def rows_of_step(streams: Streams, epoch: int, step: int, lengths_of: Lengths | None = None) -> np.ndarray:
     """Return where every row of a step's batch over all ranks comes from, filling included.
+
+    Args:
+      streams: The plan.
+      epoch: Counted from 0.
+      step: Of the epoch.
+      lengths_of: How long rows are; needed where runs are sorted by that.
 
     Returns:
       int64 array of shape [rows, 2]: index of the chunk, and row in it; one stream after another, as the ranks have
       them.
     """
     return np.concatenate(
-        [_share(streams, streams.stream_part(stream, epoch), step) for stream in range(streams.num_streams)]
+        [_share(streams, streams.stream_part(stream, epoch), step, lengths_of) for stream in range(streams.num_streams)]
     )
 
 
@@ -33,6 +44,24 @@ def is_filling(streams: Streams, epoch: int, step: int) -> np.ndarray:
         num_rows = min(num_left, streams.share) if streams.last_batch == "keep" else streams.share
         parts.append(np.arange(num_rows) >= num_left)
     return np.concatenate(parts)
+
+
+def rows_of_steps(
+    streams: Streams, part: StreamPart, first: int, stop: int, lengths_of: Lengths | None = None
+) -> Iterator[np.ndarray]:
+    """Yield a part's rows of steps [first, stop) as they are delivered, some at a time, none of the filling."""
+    step, last_sorted = first, min(stop, streams.num_sorted_steps)
+    while step < last_sorted:
+        assert lengths_of is not None, "asked of rows that are sorted by lengths which nobody knows"
+        start = streams.run_start(step)
+        end = min(start + RUN_STEPS, streams.num_sorted_steps)
+        rows = np.concatenate(list(rows_between(streams, part, start * streams.share, end * streams.share)))
+        run = start // RUN_STEPS
+        order = order_in_run(lengths_of(rows), end - start, seed=streams.row_seed, epoch=part.epoch, run=run)
+        end = min(end, stop)
+        yield rows[order][(step - start) * streams.share : (end - start) * streams.share]
+        step = end
+    yield from rows_between(streams, part, step * streams.share, min(stop * streams.share, part.num_rows))
 
 
 def rows_between(streams: Streams, part: StreamPart, start: int, stop: int) -> Iterator[np.ndarray]:
@@ -47,14 +76,17 @@ def rows_between(streams: Streams, part: StreamPart, start: int, stop: int) -> I
         yield _segment(streams, part, segment)[max(0, start - before) : stop - before]
 
 
-def _share(streams: Streams, part: StreamPart, step: int) -> np.ndarray:
-    start = step * streams.share
-    stop = min(start + streams.share, part.num_rows)
-    rows = np.concatenate([np.zeros((0, 2), np.int64), *rows_between(streams, part, start, stop)])
+def _share(streams: Streams, part: StreamPart, step: int, lengths_of: Lengths | None) -> np.ndarray:
+    found = rows_of_steps(streams, part, step, step + 1, lengths_of)
+    rows = np.concatenate([np.zeros((0, 2), np.int64), *found])
     if len(rows) == streams.share or streams.last_batch == "keep":
         return rows
     segment, size = part.place(part.num_rows)
     latest = _segment(streams, part, segment)[-min(size, streams.share) :]
+    if streams.sorts:  # they are those of the last run
+        start = max(streams.last_run_start, streams.num_sorted_steps - 1)
+        whole = list(rows_of_steps(streams, part, start, streams.steps_per_epoch, lengths_of))
+        latest = np.concatenate(whole)[-streams.share :]
     return np.concatenate([rows, latest[filling_rows(streams.last_batch, len(latest), streams.share, len(rows))]])
 
 

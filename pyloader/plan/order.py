@@ -20,6 +20,7 @@ __all__ = [
     "pack_generator",
     "row_order",
     "segment_order",
+    "share_order",
 ]
 
 # Purposes: they keep the random streams apart.
@@ -29,6 +30,7 @@ _DEAL_PHASE = 3
 _SEGMENT_ORDER = 4
 _ENCODE = 5
 _PACK = 6
+_SHARE_ORDER = 8
 
 
 def chunk_order(num_chunks: int, *, seed: int, epoch: int) -> np.ndarray:
@@ -75,6 +77,11 @@ def encode_generator(*, seed: int, epoch: int, step: int, stream: int = 0) -> np
       stream: The first stream that the batch's rank serves, so that ranks differ.
     """
     return _generator(seed, _ENCODE, epoch, step, stream)
+
+
+def share_order(num_shares: int, *, seed: int, epoch: int, run: int) -> np.ndarray:
+    """Return the order of the shares of a run that was sorted by length, int64 of shape [num_shares]; see `buckets`."""
+    return _generator(seed, _SHARE_ORDER, epoch, run).permutation(num_shares)
 
 
 def pack_generator(*, seed: int, epoch: int, chunk: int) -> np.random.Generator:

@@ -48,27 +48,31 @@ def pieces_of(lengths: np.ndarray, row_length: int) -> Pieces:
     return Pieces(document, start, np.minimum(lengths[document] - start, row_length))
 
 
-def num_packed_rows(lengths: np.ndarray, row_length: int) -> int:
+def num_packed_rows(lengths: np.ndarray, row_length: int, max_pieces: int | None = None) -> int:
     """Return how many rows `pack` makes of documents, whatever the generator.
 
     Args:
       lengths: Tokens of each document, int64 of shape [documents].
       row_length: Tokens of a row, at least 1.
+      max_pieces: The most pieces in a row; None sets no bound.
     """
     whole, rest = np.divmod(lengths, row_length)
     counts = np.bincount(rest, minlength=1)
     counts[0] = 0
     sizes = np.flatnonzero(counts)[::-1]
-    return int(whole.sum()) + _filled(sizes.tolist(), counts[sizes].tolist(), row_length)[1]
+    return int(whole.sum()) + _filled(sizes.tolist(), counts[sizes].tolist(), row_length, max_pieces)[1]
 
 
-def pack(pieces: Pieces, row_length: int, generator: np.random.Generator | None) -> tuple[np.ndarray, np.ndarray]:
+def pack(
+    pieces: Pieces, row_length: int, generator: np.random.Generator | None, max_pieces: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the pieces in the order of the rows that they are packed into, and the row of each.
 
     Args:
       pieces: Of documents.
       row_length: Tokens of a row: the most that a piece has.
       generator: Decides which of several pieces of one length stands where; None keeps the order of the file.
+      max_pieces: The most pieces in a row; None sets no bound.
 
     Returns:
       Two int64 arrays of shape [pieces]: numbers of pieces, and of rows from 0 on, which do not fall.
@@ -80,36 +84,42 @@ def pack(pieces: Pieces, row_length: int, generator: np.random.Generator | None)
     num_whole = int(np.searchsorted(falling, -row_length, side="right"))
     sizes, first = np.unique(falling[num_whole:], return_index=True)
     counts = np.diff(first, append=len(order) - num_whole)
-    placed, _ = _filled((-sizes).tolist(), counts.tolist(), row_length)
+    placed, _ = _filled((-sizes).tolist(), counts.tolist(), row_length, max_pieces)
     rows = np.concatenate([np.arange(num_whole), np.array(placed, np.int64) + num_whole])
     by_row = np.argsort(rows, kind="stable")
     return order[by_row], rows[by_row]
 
 
-def _filled(sizes: list[int], counts: list[int], row_length: int) -> tuple[list[int], int]:
+def _filled(sizes: list[int], counts: list[int], row_length: int, max_pieces: int | None) -> tuple[list[int], int]:
     """Place pieces by best fit.
 
     Args:
       sizes: Their lengths, falling, each from 1 to `row_length`.
       counts: How many pieces have each.
       row_length: What a row has room for.
+      max_pieces: The most pieces in a row; None sets no bound.
 
     Returns:
       The row of each piece, in order; and how many rows there are.
     """
     placed: list[int] = []
     num_rows = 0
-    with_room: dict[int, list[int]] = {}  # room -> the rows that have so much left, at least one
+    # room -> pieces that a row may still take (0 stands for any number) -> the rows with so much left, at least one
+    with_room: dict[int, dict[int, list[int]]] = {}
     rooms = 0  # bit r is set where there are rows with room r: the smallest that will do is found without a search
 
     for size, left in zip(sizes, counts, strict=True):
         while left:
             if fitting := rooms >> size:
                 room = size + (fitting & -fitting).bit_length() - 1
-                rows, each = with_room.pop(room), room // size
-                rooms ^= 1 << room
+                free, rows = with_room[room].popitem()
+                if not with_room[room]:
+                    rooms ^= 1 << room
             else:
-                room, each = row_length, row_length // size
+                room, free = row_length, max_pieces or 0
+                rows = []  # new ones, as many as are needed
+            each = min(room // size, free) if free else room // size
+            if not rows:
                 num_new = -(-left // each)
                 rows = list(range(num_rows, num_rows + num_new))
                 num_rows += num_new
@@ -117,14 +127,15 @@ def _filled(sizes: list[int], counts: list[int], row_length: int) -> tuple[list[
             filled, rest = rows[:num_filled], rows[num_filled:]
             left -= num_filled * each
             placed += filled if each == 1 else [row for row in filled for _ in range(each)]
-            changed = [(filled, room - each * size)]
+            changed = [(filled, each)]
             if rest and left:  # fewer than a row takes, since no other row is left to be filled
                 placed += [rest[0]] * left
-                changed.append(([rest[0]], room - left * size))
+                changed.append(([rest[0]], left))
                 rest, left = rest[1:], 0
-            changed.append((rest, room))
-            for some, room_left in changed:
-                if some and room_left:
-                    with_room.setdefault(room_left, []).extend(some)
+            changed.append((rest, 0))
+            for some, taken in changed:
+                room_left, free_left = room - taken * size, free - taken if free else 0
+                if some and room_left and (free_left or not free):
+                    with_room.setdefault(room_left, {}).setdefault(free_left, []).extend(some)
                     rooms |= 1 << room_left
     return placed, num_rows

@@ -47,6 +47,12 @@ class Order:
     num_streams: int  # how many streams an epoch is cut into
     fingerprint: str  # of the chunks' names and sizes
     packing: str = ""  # how documents are packed, and a digest of the rows that gives; "" where they are not
+    bucket_by: str = ""  # the column by whose lengths runs of rows are sorted; "" where they are not
+
+    @property
+    def by_step(self) -> bool:
+        """Whether the step alone says where a run stands: with several streams, or rows that are sorted by length."""
+        return self.num_streams > 1 or bool(self.bucket_by)
 
     @property
     def chunk_seed(self) -> int | None:
@@ -69,7 +75,10 @@ _ORDERS: dict[str, int | tuple[str, ...] | None] = {
     "num_streams": 1,
     "fingerprint": None,
     "packing": None,
+    "bucket_by": None,
 }
+# What states have only where it is said.
+_UNSAID = {"packing": "", "bucket_by": ""}
 
 
 def state_of(
@@ -86,7 +95,7 @@ def state_of(
       data_version: The version of the chunks; None for a set that was never added to.
     """
     numbers = {name: getattr(position, name) for name in _numbers(order)}
-    options = {name: getattr(order, name) for name in Order.__slots__ if name != "packing" or order.packing}
+    options = {name: getattr(order, name) for name in Order.__slots__ if _UNSAID.get(name) != getattr(order, name)}
     skipped = {"skipped_chunks": list(left_out)} if left_out else {}
     versioned = {} if data_version is None else {"data_version": data_version}
     return {"version": STATE_VERSION, **numbers, **options, "order_digest": order_digest(), **skipped, **versioned}
@@ -123,12 +132,13 @@ def position_from_state(state: Mapping[str, Any], order: Order) -> Position:
       StateError: the state was saved under another order, or is none.
     """
     check_version(state)
-    state = {"packing": "", **state}
-    check_complete(state, [*_numbers(order), *Order.__slots__, "order_digest"])
+    state = {**_UNSAID, **state}
+    check_complete(state, [*Order.__slots__, "order_digest"])
     for name, allowed in _ORDERS.items():
         _check_value(name, state[name], allowed)
     check_same_order(state, asdict(order), remedy=lambda differing: f"Make it {_remedy(state, differing)}")
-    if order.num_streams > 1 and (stray := {"segment", "offset"} & set(state)):
+    check_complete(state, _numbers(order))
+    if order.by_step and (stray := {"segment", "offset"} & set(state)):
         what = (
             f"the state has num_streams={order.num_streams} and {min(stray)!r}, which only a state of one stream has."
         )
@@ -148,7 +158,7 @@ def order_from_state(state: Mapping[str, Any]) -> Order:
       StateError: it is no state.
     """
     check_version(state)
-    state = {"packing": "", **state}
+    state = {**_UNSAID, **state}
     check_complete(state, [*Order.__slots__, "order_digest"])
     order = Order(**{name: state[name] for name in Order.__slots__})
     check_order(order)
@@ -229,7 +239,7 @@ def _check_value(name: str, value: Any, allowed: int | tuple[str, ...] | None) -
 
 def _numbers(order: Order) -> tuple[str, ...]:
     """Return what a position is made of; of several streams each has a segment of its own, told by the step."""
-    return Position.__slots__ if order.num_streams == 1 else ("epoch", "step", "steps_done")
+    return ("epoch", "step", "steps_done") if order.by_step else Position.__slots__
 
 
 def _remedy(state: Mapping[str, Any], differing: list[str]) -> str:
@@ -242,5 +252,5 @@ def _remedy(state: Mapping[str, Any], differing: list[str]) -> str:
         elif name == "packing":
             options.append(f"pack=Packing({state[name].partition(';')[0]})" if state[name] else "pack=None")
         else:
-            options.append(f"{name}={state[name]!r}")
+            options.append(f"{name}={(state[name] or None) if name == 'bucket_by' else state[name]!r}")
     return f"DataLoader(..., {', '.join(options)})"

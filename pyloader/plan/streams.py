@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from pyloader.plan.buckets import RUN_STEPS
 from pyloader.plan.dealing import Dealing
 from pyloader.plan.order import chunk_order, deal_phase
 from pyloader.plan.position import Position
@@ -103,6 +104,7 @@ class Streams:
     last_batch: str  # the rule for an epoch's last rows
     chunk_seed: int | None  # the seed of the chunks' order; None keeps that of the list
     row_seed: int | None  # the seed of the rows' order; None keeps that of the chunks
+    bucket_by: str = ""  # the column by whose lengths runs are sorted (plan/buckets.py): counts are known; "" for none
 
     @classmethod
     def of(cls, order: Order, counts: np.ndarray | None, num_chunks: int, served: range) -> Streams:
@@ -116,6 +118,7 @@ class Streams:
             last_batch=order.last_batch,
             chunk_seed=order.chunk_seed,
             row_seed=order.row_seed,
+            bucket_by=order.bucket_by,
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -126,6 +129,30 @@ class Streams:
     def is_one(self) -> bool:
         """Whether an epoch is one stream, whose place in it a position names."""
         return self.num_streams == 1
+
+    @property
+    def sorts(self) -> bool:
+        """Whether runs of rows are sorted by length."""
+        return bool(self.bucket_by)
+
+    @property
+    def by_step(self) -> bool:
+        """Whether the step alone says where a run stands, and not a segment and an offset in it."""
+        return not self.is_one or self.sorts
+
+    @cached_property
+    def num_sorted_steps(self) -> int:
+        """How many steps of an epoch take rows that are sorted: those that are whole in every stream.  Needs counts."""
+        return self.num_rows // self.num_streams // self.share if self.sorts else 0
+
+    def run_start(self, step: int) -> int:
+        """Return the step at which the rows are asked for that `step` has: of a sorted run all at once."""
+        return min(step // RUN_STEPS * RUN_STEPS, self.last_run_start) if self.sorts else step
+
+    @property
+    def last_run_start(self) -> int:
+        """The step at which the last sorted run begins.  The rows that make no whole step belong to it."""
+        return max(0, self.num_sorted_steps - 1) // RUN_STEPS * RUN_STEPS
 
     @property
     def known_counts(self) -> np.ndarray:
@@ -149,16 +176,16 @@ class Streams:
         return lru_cache(maxsize=2 * self.num_streams)(self._stream_part)
 
     def start(self, part: StreamPart, position: Position) -> Position:
-        """Return where a stream goes on when the loop stands at `position`."""
-        if self.is_one:
+        """Return where a stream goes on being read when the loop stands at `position`."""
+        if not self.by_step:
             return position
-        return Position(part.epoch, *part.place(position.step * self.share), position.step)
+        return Position(part.epoch, *part.place(self.run_start(position.step) * self.share), position.step)
 
     def ends_epoch(self, position: Position) -> bool:
         """Tell whether all batches of the position's epoch have been received."""
-        if self.is_one:
-            return position.segment >= self.dealing.num_chunks
-        return position.step >= self.steps_per_epoch
+        if self.by_step:
+            return position.step >= self.steps_per_epoch
+        return position.segment >= self.dealing.num_chunks
 
     def position(self, steps_done: int) -> Position:
         """Return the position after so many steps of the run.  Needs counts."""
@@ -167,7 +194,7 @@ class Streams:
         # After an epoch's last step its end is still to come.
         epoch, before = divmod(steps_done - 1, self.steps_per_epoch)
         step = before + 1
-        if not self.is_one:
+        if self.by_step:
             return Position(epoch, 0, 0, step, steps_done)
         part = self.stream_part(0, epoch)
         if step * self.share > part.num_rows:  # the last batch is short, or filled
@@ -235,9 +262,10 @@ class Streams:
             yield from ((0, number) for number in numbers[0].tolist())
             return
         step, num_steps = position.step, self.steps_per_epoch
-        needed = [
-            np.clip(s.bounds[mine] // self.share, step, num_steps) for s, mine in zip(parts, numbers, strict=True)
-        ]
+        wanted = [s.bounds[mine] // self.share for s, mine in zip(parts, numbers, strict=True)]
+        if self.sorts:
+            wanted = [np.minimum(steps // RUN_STEPS * RUN_STEPS, self.last_run_start) for steps in wanted]
+        needed = [np.clip(steps, step, num_steps) for steps in wanted]
         index = np.repeat(np.arange(len(parts)), list(map(len, numbers)))
         number = np.concatenate(numbers)
         order = np.lexsort((number, index, np.concatenate(needed)))

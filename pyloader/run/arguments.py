@@ -85,6 +85,12 @@ def _checked_part(name: str, value: Any) -> Any:
     raise TypeError(f"{name} must be a {part.__module__}.{part.__name__}, got a {found}. {other}{advice}")
 
 
+def _column_or_none(name: str, value: Any) -> str | None:
+    if value is not None and not (isinstance(value, str) and value):
+        raise TypeError(f"{name} must be the name of a column, got {value!r}")
+    return value
+
+
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
     """What a door is given.  A subclass is a table: its fields are the options, in the order of the signature.
@@ -127,6 +133,7 @@ class LoaderArguments(Arguments):
     shuffle_window: int | None = field(metadata=integer(at_least=1, or_none=True))
     last_batch: str = field(metadata=words(*LAST_BATCH_RULES))
     pack: Packing | None = field(metadata={"check": packing_of})
+    bucket_by: str | None = field(metadata={"check": _column_or_none})
     max_bytes: int | str | None
     num_workers: int = field(metadata=integer(at_least=0))
     worker_kind: str = field(metadata=words("thread", "process"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,13 +22,16 @@ from pyloader.plan import (
     rows_of_step,
 )
 from pyloader.run.arguments import AsWritten, LoaderArguments
+from pyloader.run.chunk_lengths import lengths_of_rows
 from pyloader.run.options import RunOptions
-from pyloader.run.packed import pieces_of_rows
+from pyloader.run.packed import packed_rows, pieces_of
 from pyloader.run.ranks import check_queue, check_state_fits_ranks, check_streams, counts_of
 from pyloader.run.resident import check_bytes
 from pyloader.world import World
 
 __all__ = ["MAX_QUEUE_SIZE", "SHUFFLE_WINDOW", "LoaderOptions"]
+
+_log = logging.getLogger("pyloader")
 
 MAX_QUEUE_SIZE = 10
 SHUFFLE_WINDOW = 4
@@ -89,13 +94,21 @@ class LoaderOptions:
             )
         return steps * self.given.num_epochs
 
+    def log_resumed(self, position: Position, begun: float) -> None:
+        """Log that a run began at a position with its first batch; `begun` is when, as `time.perf_counter` counts."""
+        where = (position.epoch, position.step, self.run.streams.num_reads(position), time.perf_counter() - begun)
+        _log.info("resumed at epoch %d, step %d: read %d chunks in %.2f s", *where)
+
     def locate(self, step: int) -> list[tuple[str, int]] | list[tuple[str, int, int, int]]:
         """Return where each row of a batch over all ranks comes from, as DataLoader.locate does."""
         streams = self.all_streams("locating a step's samples needs to know how many each holds")
         epoch, step = divmod(step, streams.steps_per_epoch)
-        run, rows = self.run, rows_of_step(streams, epoch, step)
+        run = self.run
+        lengths_of = lengths_of_rows(run.chunks, run.reader, streams.bucket_by) if streams.sorts else None
+        rows = rows_of_step(streams, epoch, step, lengths_of)
         if run.packing is not None:
-            return pieces_of_rows(run.chunks, run.reader, run.packing, rows, seed=streams.row_seed, epoch=epoch)
+            rows_of = packed_rows(run.chunks, run.reader, run.packing, streams.row_seed)
+            return pieces_of(run.chunks, rows_of, rows, epoch=epoch)
         return [(run.chunks.names[chunk], row) for chunk, row in rows.tolist()]
 
     def explaining_stats(self) -> dict[str, Any]:
@@ -113,6 +126,7 @@ class LoaderOptions:
             "shuffle_window": run.streams.dealing.window,
             "has_counts": run.chunks.counts is not None,
             "last_batch": run.rule.last_batch,
+            "packed_fill": run.packed_fill,
         }
 
     def all_streams(self, purpose: str) -> Streams:
@@ -179,6 +193,7 @@ class LoaderOptions:
             "batch_size": run.rule.batch_size,
             "shuffle_window": order.shuffle_window,
             "max_bytes": run.max_bytes,
+            "pack": None if run.packing is None else AsWritten(f"{run.packing!r} ({run.packed_fill:.1%} filled)"),
             "world": World(world.rank, world.size, None if order.num_streams == world.size else order.num_streams),
             **{name: AsWritten(f"{type(part).__name__}()") for name, part in parts.items() if part is not None},
         }

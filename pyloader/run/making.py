@@ -9,10 +9,11 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from pyloader.audit import digest_batches
+from pyloader.audit import WIDTH, digest_batches, digest_groups
 from pyloader.columns import Columns, row_count, slice_columns, take_rows
 from pyloader.errors import BatchEncodeError, CollateError
 from pyloader.machine.memory import RecycledMemory
+from pyloader.packing import piece_numbers
 from pyloader.plan import STAND_IN, Position, row_keys
 from pyloader.run.handover import MadeGroup
 from pyloader.run.options import RunOptions
@@ -119,15 +120,15 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[AnyGroup], Ma
             num_stand_ins=_num_stand_ins(numbers, group) if options.skips else 0,
             left_out=None if left_out is None else [left_out],
             samples=numbers,
-            digests=digest_batches(numbers, rule.batch_size) if options.audited and numbers is not None else None,
+            digests=_digests(columns, numbers, options) if options.audited and numbers is not None else None,
             content=content,
             is_batch=is_batch,
             batch_size=rule.batch_size,
             convert=options.convert,
             epoch=group.epoch,
             step=group.step,
-            origin=group.origin,
-            end=group.end,
+            origin=(0, 0) if options.streams.by_step else group.origin,
+            end=(0, 0) if options.streams.by_step else group.end,
             mixing=mixing,
             viewed=viewed,
         )
@@ -156,6 +157,18 @@ def _numbers_and_keys(
         filling = STAND_IN * ~group.samples()
         places, numbers = places | filling, numbers | filling
     return numbers, row_keys(places, seed=options.seed, epoch=group.epoch) if "keys" in options.drawn else None
+
+
+def _digests(columns: Columns, numbers: np.ndarray, options: RunOptions) -> np.ndarray:
+    """Return the digest of each batch of a group; of packed rows, which are one batch, that of their pieces."""
+    if options.packing is None:
+        return digest_batches(numbers, options.rule.batch_size)
+    pieces, num_pieces = piece_numbers(columns)
+    stands_in = numbers >= STAND_IN
+    arrived = pieces[np.repeat(~stands_in, num_pieces)]
+    digest = digest_groups(arrived, np.zeros(1, np.int64)) if len(arrived) else np.zeros((1, WIDTH), np.uint64)
+    digest[:, 1] = stands_in.sum()
+    return digest
 
 
 def _mask(columns: Columns, group: AnyGroup, numbers: np.ndarray | None) -> np.ndarray:

@@ -13,7 +13,7 @@ from pyloader.dataset import Dataset
 from pyloader.encode import taken_by
 from pyloader.files import ChunkList, Verification
 from pyloader.packing import Packing
-from pyloader.plan import Streams
+from pyloader.plan import RUN_STEPS, Streams
 from pyloader.read import Nulls
 from pyloader.shuffle import CutRule
 
@@ -28,6 +28,7 @@ class RunOptions:
     reader: DataReader  # reads one
     nulls: Nulls | None  # what stands for the nulls in it; None leaves them
     packing: Packing | None  # how documents are packed into rows; None where a sample is a row
+    packed_fill: float | None  # which share of the packed rows' tokens are of documents; None without packing
     dataset: Dataset | None  # encodes a batch; None leaves it raw
     collator: DataCollator  # collates a batch
     convert: Callable[[Any], Any] | None  # makes of that what the loop receives, in this process; None when it is that
@@ -82,10 +83,18 @@ class RunOptions:
         Half of what the window leaves, and at least one, so that rows are gathered while others are drained.  When the
         window leaves nothing, batches are made one at a time, each of them the loop's own.
         """
-        left = self.max_queue_size - self.mixed_chunks
+        left = self.max_queue_size - self.mixed_chunks - self.run_share
         return max(min(1, left), left // 2)
 
     @property
     def chunk_share(self) -> int:
         """How many chunks may be in reading, or held for mixing."""
-        return self.max_queue_size - self.group_share
+        return self.max_queue_size - self.group_share - self.run_share
+
+    @property
+    def run_share(self) -> int:
+        """How many chunks' worth of the queue the rows take that are sorted by length: a run, and the one before."""
+        if not self.streams.sorts:
+            return 0
+        rows = 2 * RUN_STEPS * self.rule.batch_size
+        return -(-rows // max(1, int(self.streams.known_counts.max())))

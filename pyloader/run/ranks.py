@@ -13,7 +13,7 @@ import numpy as np
 
 from pyloader.errors import DataDirError, ManifestError, StateError
 from pyloader.files import ChunkList
-from pyloader.plan import Order, steps_per_epoch
+from pyloader.plan import RUN_STEPS, Order, steps_per_epoch
 from pyloader.run.options import RunOptions
 from pyloader.world import World, first_said
 
@@ -104,9 +104,15 @@ def check_queue(run: RunOptions) -> None:
     """
     dealing, num_served, queue_size = run.streams.dealing, len(run.streams.served), run.max_queue_size
     width = dealing.width
-    needed = width * num_served + (width > 1)
+    needed = width * num_served + (width > 1) + run.run_share
     if queue_size >= needed:
         return
+    if run.run_share:
+        raise ValueError(
+            f"bucket_by sorts {RUN_STEPS} steps of {run.rule.batch_size:,} rows at a time, and two such runs take as "
+            f"much as {run.run_share:,} chunks, beside the {width * num_served:,} that are mixed: max_queue_size must "
+            f"be at least {needed}, got {queue_size}. Write max_queue_size={needed}, or split into larger chunks"
+        )
     for_mixing = f"shuffle_window={dealing.window} holds {width} chunks for mixing and one that is handed out"
     narrower = max(1, (queue_size - 1) // num_served)
     if num_served > 1:

@@ -22,7 +22,7 @@ from pyloader.run.packed import packed
 from pyloader.run.replacements import replacement_rows
 from pyloader.run.sample_ids import attach
 from pyloader.run.skipped import Quarantine
-from pyloader.shuffle import Arena, ArenaPart, Arrival, ChunkRows
+from pyloader.shuffle import Arena, ArenaPart, Arrival, ChunkRows, row_lengths
 
 __all__ = ["ArrivalCheck", "ChunkReading", "Read", "Reading"]
 
@@ -111,6 +111,9 @@ class ChunkReading:
         """Return a chunk's rows, good ones in the places of bad ones; the numbers of its samples; and the bad rows."""
         index, options = task.chunk, self._options
         if options.packing is not None:
+            if bad_rows:  # the others would make other packed rows than were counted
+                row, reason = next(iter(bad_rows.items()))
+                raise ChunkReadError(self._chunks.path(index), f"row {row:,}: {reason}")
             path, seed = self._chunks.path(index), options.streams.row_seed
             columns = packed(columns, options.packing, path=path, seed=seed, epoch=task.epoch, chunk=index)
         columns = {
@@ -232,6 +235,11 @@ class ArrivalCheck:
         if num_rows == 0:
             return
         specs = column_specs(columns)
+        if self._first is None and (name := self._options.streams.bucket_by):
+            try:
+                row_lengths(columns, name)
+            except ValueError as exc:
+                raise ReadFileError(path, str(exc), "Name a column of rows: bucket_by=") from exc
         if self._first is None:
             # Of a column with values of several kinds, a chunk may hold one kind.
             mixed = (replace(s, kind="object") if s.name in self._mixed and s.kind != "array" else s for s in specs)

@@ -15,7 +15,7 @@ import numpy as np
 
 from pyloader.columns import columns_bytes, content_bytes, row_count
 from pyloader.deliver import ByteBudget, Reservation, Size
-from pyloader.plan import ReadTask
+from pyloader.plan import RUN_STEPS, ReadTask
 from pyloader.run.making import MadeRows
 from pyloader.run.options import RunOptions
 from pyloader.run.reading import Reading
@@ -207,8 +207,8 @@ def _rows_in_group(options: RunOptions, row_bytes: int, rows_in_window: int) -> 
 
 
 def _rows_aside(rule: CutRule) -> int:
-    """Return how many rows may be carried from one segment to the next, and kept to fill an epoch's last batch."""
-    return rule.batch_size * (2 if rule.last_batch == "wrap" else 1)
+    """Return how many rows may be carried from one segment to the next, kept to fill the last batch, or sorted."""
+    return rule.batch_size * ((2 if rule.last_batch == "wrap" else 1) + (2 * RUN_STEPS if rule.sorts else 0))
 
 
 def _copies(options: RunOptions) -> int:

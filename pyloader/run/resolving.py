@@ -20,8 +20,8 @@ from pyloader.read import Nulls, ParquetReader, nulls_of, reader_for
 from pyloader.run.arguments import LoaderArguments
 from pyloader.run.loader_options import SHUFFLE_WINDOW, LoaderOptions
 from pyloader.run.options import RunOptions
-from pyloader.run.packed import packed_chunks, packing_in_order
-from pyloader.run.ranks import check_same_version
+from pyloader.run.packed import log_fill, packed_chunks, packing_of_chunks
+from pyloader.run.ranks import check_same_version, counts_of
 from pyloader.run.transient import waits_before_retries
 from pyloader.shuffle import CutRule
 from pyloader.world import resolve_world
@@ -49,10 +49,13 @@ def resolve(given: LoaderArguments, *, version: int | None = None) -> LoaderOpti
         given.data_dir, _store_options(given), version=given.data_version if version is None else version
     )
     reader, nulls = _reader(given, chunks)
-    packing = given.pack
+    packing, packed_fill = given.pack, None
     if packing is not None:
-        _check_packing(given)
-        chunks = packed_chunks(chunks, reader, packing)
+        chunks, counts = packed_chunks(chunks, reader, packing)
+        packed_fill = counts.fill(packing)
+        log_fill(counts, packing)
+    if given.bucket_by is not None:
+        _check_buckets(given, chunks)
     seed = checked_integer("seed", reader.seed if given.seed is None else given.seed, at_least=0)
     batch_size = reader.batch_size if given.batch_size is None else given.batch_size
     batch_size = checked_integer("batch_size", batch_size, at_least=1, at_most=MOST)
@@ -66,9 +69,10 @@ def resolve(given: LoaderArguments, *, version: int | None = None) -> LoaderOpti
         last_batch=given.last_batch,
         num_streams=1,
         fingerprint=chunks.fingerprint,
-        packing="" if packing is None else packing_in_order(packing, chunks),
+        packing="" if packing is None else packing_of_chunks(packing, chunks),
+        bucket_by=given.bucket_by or "",
     )
-    run = _run(given, chunks, reader, nulls, order, batch_size)
+    run = _run(given, chunks, reader, nulls, order, batch_size, packed_fill)
     options = LoaderOptions(given=given, run=run, order=order, world=world, world_source=world_source)
     # Only now is it known how many streams there are: as many as ranks, unless `world` says more.
     options = options.with_streams(world.num_streams or world.size)
@@ -174,21 +178,18 @@ def _reader_of(chunks: ChunkList) -> DataReader:
     return reader
 
 
-def _check_packing(given: LoaderArguments) -> None:
-    """Raise for options that do not go with packed rows.
+def _check_buckets(given: LoaderArguments, chunks: ChunkList) -> None:
+    """Raise where rows cannot be sorted by length.
 
     Raises:
-      ValueError: one of them does not.
+      ValueError: another option does not go with it.
+      DataDirError: the chunks' counts are unknown.
     """
-    if given.audit_dir is not None:
+    if given.pack is not None:
         raise ValueError(
-            "audit_dir= proves that samples arrived, and a packed row has several: leave out one of the two"
+            "bucket_by= is for rows that are padded, and packed rows have one length: leave out one of both"
         )
-    if given.max_skipped:
-        raise ValueError(
-            f"max_skipped={given.max_skipped!r} would leave out documents, and pack= needs to know all of them "
-            "beforehand: find what is damaged with pyloader verify"
-        )
+    counts_of(chunks, "rows are sorted by length some steps at a time")
 
 
 def _window(shuffle_window: int | None, shuffle: str) -> int:
@@ -200,7 +201,13 @@ def _window(shuffle_window: int | None, shuffle: str) -> int:
 
 
 def _run(
-    given: LoaderArguments, chunks: ChunkList, reader: DataReader, nulls: Nulls | None, order: Order, batch_size: int
+    given: LoaderArguments,
+    chunks: ChunkList,
+    reader: DataReader,
+    nulls: Nulls | None,
+    order: Order,
+    batch_size: int,
+    packed_fill: float | None,
 ) -> RunOptions:
     """Return what runs are made of, for one stream: how many there are, and which are delivered here, comes later."""
     collator = NumpyDataCollator() if given.datacollator is None else given.datacollator
@@ -209,6 +216,7 @@ def _run(
     slices = (
         given.dataset is None
         and given.pack is None
+        and given.bucket_by is None
         and type(arrays) is NumpyDataCollator
         and not arrays.dtypes
         and by_views
@@ -225,11 +233,14 @@ def _run(
         reader=reader,
         nulls=nulls,
         packing=given.pack,
+        packed_fill=packed_fill,
         dataset=given.dataset,
         collator=arrays,
         convert=convert,
         streams=Streams.of(order, chunks.counts, len(chunks), range(1)),
-        rule=CutRule(batch_size=batch_size, last_batch=order.last_batch, several=slices),
+        rule=CutRule(
+            batch_size=batch_size, last_batch=order.last_batch, several=slices, sorts=given.bucket_by is not None
+        ),
         max_queue_size=given.max_queue_size,
         max_bytes=parse_memory("max_bytes", given.max_bytes),
         row_bytes=chunks.row_bytes if given.datareader is None and nulls is None else None,

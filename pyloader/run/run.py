@@ -29,7 +29,7 @@ from pyloader.run.resident import ResidentBytes
 from pyloader.run.sample_ids import place_of
 from pyloader.run.skipped import Quarantine
 from pyloader.run.usercode import user_functions
-from pyloader.shuffle import AnyGroup, Arrival, BatchGroup, CutRule, EpochEnd, cut, deal, join
+from pyloader.shuffle import AnyGroup, Arrival, BatchGroup, CutRule, EpochEnd, cut, deal, join, sorted_runs
 
 __all__ = ["ChunkRun"]
 
@@ -157,7 +157,8 @@ class ChunkRun(Handover[Position]):
             counters.mixing = (counters.mixing[0] + group.mixing, counters.mixing[1] + 1)
         # A batch larger than the share of the queue is made alone; what exceeds the share counts as the loop's.
         groups = min(self._group_budget.peak, self._options.group_share)
-        counters.resident_chunks = max(counters.resident_chunks, self._chunk_budget.peak + groups)
+        held = self._chunk_budget.peak + groups + self._options.run_share
+        counters.resident_chunks = max(counters.resident_chunks, held)
         if self._bytes is not None:
             counters.resident_bytes = max(counters.resident_bytes, self._bytes.budget.peak)
         if self._at_first is not None:
@@ -220,4 +221,8 @@ def _groups_of_stream(
     start, dealing = streams.start(part, position), part.dealing
     mine = itertools.islice(arrivals, dealing.num_chunks - dealing.first_arrival(start.segment))
     segments = deal(mine, dealing, seed=streams.row_seed, start=start, stream=part.stream)
-    return cut(segments, rule, start=start.offset, step=position.step, num_segments=dealing.num_chunks)
+    offset, step = start.offset, position.step
+    if streams.sorts:
+        segments = sorted_runs(segments, streams, epoch=part.epoch, step=step, start=offset)
+        offset = (step - streams.run_start(step)) * streams.share
+    return cut(segments, rule, start=offset, step=step, num_segments=dealing.num_chunks)

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from pyloader.columns import Columns
+from pyloader.columns import Column, Columns
 from pyloader.datacollator import DataCollator
 from pyloader.datareader import DataReader, read_chunk, read_damaged_chunk
 from pyloader.dataset import Dataset
@@ -19,7 +19,7 @@ from pyloader.encode import encode_batch
 from pyloader.errors import CollateError
 from pyloader.files import as_listed, room_of
 from pyloader.observe import Counters
-from pyloader.packing import Packing, unpacked_batch
+from pyloader.packing import Packing, sequence_bounds, unpacked_batch
 from pyloader.part import Part, part_name
 from pyloader.plan import encode_generator
 from pyloader.read import Nulls
@@ -140,13 +140,16 @@ def _encode_and_collate(
       raw: The batch.
     """
     begun = time.perf_counter()
-    columns = raw.columns if packing is None else unpacked_batch(raw.columns, packing)
+    columns, bounds = raw.columns, dict[str, Column]()
+    if packing is not None:
+        columns = unpacked_batch(columns, packing)
+        bounds = sequence_bounds(columns, packing)
     if dataset is not None:
         # Made anew for each batch: what one batch draws must not move the next one's numbers.
         rng = None if seed is None else encode_generator(seed=seed, epoch=raw.epoch, step=raw.step, stream=stream)
         columns = encode_batch(dataset, columns, rng, raw.keys)
     encoded = time.perf_counter()
-    batch = _collate(collator, columns, raw.mask)
+    batch = _collate(collator, {**columns, **bounds}, raw.mask)
     return batch, (encoded - begun, time.perf_counter() - encoded)
 
 

@@ -4,6 +4,7 @@ from pyloader.shuffle.arena import Arena, ArenaPart
 from pyloader.shuffle.cut import GROUP_BYTES, BatchGroup, CutRule, cut, gather_group, view_group
 from pyloader.shuffle.deal import Arrival, EpochEnd, deal
 from pyloader.shuffle.join import AnyGroup, JoinedGroup, gather_joined, join
+from pyloader.shuffle.runs import row_lengths, sorted_runs
 from pyloader.shuffle.segment import Chunk, ChunkRows, Segment
 
 __all__ = [
@@ -24,5 +25,7 @@ __all__ = [
     "gather_group",
     "gather_joined",
     "join",
+    "row_lengths",
+    "sorted_runs",
     "view_group",
 ]

@@ -35,6 +35,7 @@ class CutRule:
     # last row repeated) or "wrap" (the rows before them repeated)
     last_batch: str = "keep"
     several: bool = False  # whether a group of arrays may have several batches
+    sorts: bool = False  # whether the rows of some steps are held, to be sorted by length
     # how many batches an epoch has, where all streams must have as many; None lets its rows say
     num_steps: int | None = None
 
@@ -57,7 +58,7 @@ class BatchGroup:
 
     def effective_chunks(self, batch_size: int) -> float:
         """Return of how many chunks its first batch holds samples: (sum of counts)^2 / sum of squares; 0 if unknown."""
-        if self.segment is None or self.carried:
+        if self.segment is None or self.carried or self.segment.is_run:
             return 0.0
         if len(self.segment.chunks) == 1:
             return 1.0

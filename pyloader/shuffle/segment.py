@@ -75,6 +75,7 @@ class Segment:
     # where the rows are in the arena's arrays, int64 of shape [num_rows]; None when not all chunks are there. Otherwise
     # `rows` and `chunk_of` are None.
     places: np.ndarray | None = None
+    is_run: bool = False  # whether its chunks are copies of rows, sorted by length: of which chunks is unknown
 
     @property
     def keeps_order(self) -> bool:

@@ -15,7 +15,7 @@ import msgspec
 import xxhash
 
 from pyloader.dataset import Dataset
-from pyloader.encode import TokenizerDataset, taken_by
+from pyloader.encode import ChatDataset, TokenizerDataset, taken_by
 from pyloader.files import utf8_name
 from pyloader.write.holdout import output_names
 from pyloader.write.input_files import InputFile
@@ -147,7 +147,7 @@ class Request:
             self.command(),
             [[utf8_name(file.path), file.num_bytes, file.object_version or file.modified_ns] for file in files],
         ]
-        said += [self.encode.fingerprint()] if isinstance(self.encode, TokenizerDataset) else []
+        said += [self.encode.fingerprint()] if isinstance(self.encode, TokenizerDataset | ChatDataset) else []
         return xxhash.xxh3_64_hexdigest(msgspec.json.encode(said))
 
     def shown_inputs(self) -> str:
@@ -156,7 +156,11 @@ class Request:
         return words[0] if len(words) == 1 else f"{words[0]} and {len(words) - 1:,} more"
 
     def _encode_words(self) -> list[str]:
-        if not isinstance(encode := self.encode, TokenizerDataset):
+        encode = self.encode
+        if isinstance(encode, ChatDataset) and isinstance(encode.template, str):
+            words = ["--tokenizer", utf8_name(encode.path), "--chat", encode.template]
+            return [*words, *([] if encode.column == "messages" else ["--column", encode.column])]
+        if not isinstance(encode, TokenizerDataset):
             return [] if encode is None else ["--encode", str(_name_of(encode))]
         words = ["--tokenizer", utf8_name(encode.path)]
         words += [] if encode.column == "text" else ["--column", encode.column]

@@ -80,6 +80,7 @@ def test_a_file_that_is_no_tokenizer_says_what_to_name(tokenizer, tmp_path):
 
 def test_the_library_that_is_not_there_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(__import__("sys").modules, "tokenizers", None)
+    (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(MissingDependencyError, match="pip install tokenizers"):
         TokenizerDataset(tmp_path / "tokenizer.json")
 

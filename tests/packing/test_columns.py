@@ -69,6 +69,8 @@ def test_lists_of_tokens_and_windows_are_documents_too():
             {"tokens": [[1]], "id": np.arange(1), "url": ["x"]},
             "column 'id' beside 'tokens'.*drop=('id', 'url')",
         ),
+        ({"tokens": [[1, 2]], "more": [[1]]}, "column 'more' beside 'tokens', which has no number for each token"),
+        ({"tokens": [[1]], "segment_ids": [[1]]}, "'segment_ids', which is a name of packed batches.*drop="),
     ],
 )
 def test_what_cannot_be_packed_says_what_to_write(columns, says):
@@ -96,9 +98,9 @@ SEGMENTS = np.array([[1, 1, 2, 0], [1, 1, 1, 1]], np.int32)
 def test_flash_attention_gets_where_pieces_begin_and_the_longest():
     bounds, longest = cu_seqlens(SEGMENTS)
     assert (bounds.tolist(), bounds.dtype, longest) == ([0, 2, 3, 4, 8], np.int32, 4)
-    assert cu_seqlens(SEGMENTS, max_documents=6)[0].tolist() == [0, 2, 3, 4, 8, 8, 8]
-    with pytest.raises(ValueError, match="has 4 pieces, more than max_documents=3"):
-        cu_seqlens(SEGMENTS, max_documents=3)
+    assert cu_seqlens(SEGMENTS, max_pieces=6)[0].tolist() == [0, 2, 3, 4, 8, 8, 8]
+    with pytest.raises(ValueError, match="has 4 pieces, more than max_pieces=3"):
+        cu_seqlens(SEGMENTS, max_pieces=3)
 
 
 def test_a_token_attends_to_those_before_it_in_its_document():
@@ -106,3 +108,27 @@ def test_a_token_attends_to_those_before_it_in_its_document():
     assert mask.shape == (2, 1, 4, 4)
     assert mask[0, 0].astype(int).tolist() == [[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
     assert (mask[1, 0] == np.tri(4, dtype=bool)).all()
+
+
+def test_columns_with_a_number_for_each_token_are_packed_as_the_tokens_are():
+    lengths = [5, 3, 0, 9, 2]
+    documents = documents_of(lengths)
+    columns = {"tokens": documents, "weights": Ragged(documents.values / 2, documents.offsets)}
+    packing = Packing(length=6)
+    batch = unpacked_batch(pack_columns(columns, packing, np.random.default_rng(0)), packing)
+    assert (batch["weights"] == batch["tokens"] / 2).all() and batch["weights"].dtype == np.float64
+
+
+@pytest.mark.parametrize("shifted", [True, False])
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "float32"])
+def test_a_loss_mask_of_the_chunks_moves_to_where_its_tokens_are_the_targets(shifted, dtype):
+    # Of two documents in a row of 8, the tokens 11, 12 and 21 are to be learned.
+    tokens = Ragged.from_rows([[10, 11, 12, 13], [20, 21]])
+    learned = Ragged.from_rows([[0, 1, 1, 0], [0, 1]]).to_list()
+    mask = Ragged.from_rows([np.array(row, dtype) for row in learned])
+    packing = Packing(length=8, shifted=shifted)
+    batch = unpacked_batch(pack_columns({"tokens": tokens, "loss_mask": mask}, packing, None), packing)
+    wanted = [1, 1, 0, 0, 1, 0, 0, 0] if shifted else [0, 1, 1, 0, 0, 1, 0, 0]
+    assert batch["tokens"].tolist() == [[10, 11, 12, 13, 20, 21, 0, 0]]
+    assert batch["loss_mask"].tolist() == [wanted]
+    assert batch["loss_mask"].dtype == ("float32" if dtype == "float32" else "bool")

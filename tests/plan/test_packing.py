@@ -46,6 +46,16 @@ def test_the_rows_are_those_of_best_fit_decreasing(lengths, row_length, seed):
     assert num_packed_rows(lengths, row_length) == len(filled)
 
 
+@given(LENGTHS, st.integers(1, 40), st.integers(1, 4))
+def test_no_row_has_more_pieces_than_it_may(lengths, row_length, most):
+    pieces = pieces_of(lengths, row_length)
+    order, rows = pack(pieces, row_length, np.random.default_rng(0), most)
+    assert sorted(order.tolist()) == list(range(len(pieces.length)))
+    filled = np.bincount(rows, weights=pieces.length[order])
+    assert (filled <= row_length).all() and (np.bincount(rows) <= most).all()
+    assert num_packed_rows(lengths, row_length, most) == len(filled)
+
+
 def test_only_pieces_of_one_length_change_places_from_epoch_to_epoch():
     pieces = pieces_of(np.array([5, 3, 5, 3, 5, 2, 4]), 8)
     orders = [pack(pieces, 8, pack_generator(seed=1, epoch=epoch, chunk=0)) for epoch in range(20)]

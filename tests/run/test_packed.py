@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pyloader import DataLoader, Packing, Ragged, World
 from pyloader.errors import ReadFileError, StateError
+from pyloader.plan import num_packed_rows
 
 LENGTH = 16
 
@@ -187,17 +188,52 @@ def test_documents_in_lines_of_json_are_packed_too(tmp_path):
     assert sorted(found.tolist()) == sorted(token for row in rows for token in row)
 
 
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        ({"audit_dir": "receipts"}, "audit_dir="),
-        ({"max_skipped": 3}, "max_skipped=3 would leave out documents"),
-        ({"pack": 0}, "pack must be"),
-    ],
-)
-def test_options_that_do_not_go_with_packing_say_so(directory, options, says):
-    with pytest.raises(ValueError, match=says):
-        loader_of(directory, **options)
+def test_a_packing_of_no_tokens_is_refused(directory):
+    with pytest.raises(ValueError, match="pack must be"):
+        loader_of(directory, pack=0)
+
+
+def test_the_bounds_of_few_documents_a_row_are_in_every_batch_and_of_one_size(directory):
+    pack = Packing(length=LENGTH, max_documents=2, document_ids=True)
+    with loader_of(directory, pack=pack, shuffle=True) as loader:
+        assert "max_documents=2" in repr(loader)
+        batches = list(loader)
+    assert tokens_in(batches) == all_tokens(directory)
+    names = sorted(path.name for path in directory.glob("*.columns"))
+    for batch in batches:
+        assert batch["segment_ids"].max() <= 2
+        bounds = batch["cu_seqlens"]
+        assert (bounds.dtype, bounds.shape) == ("int32", (len(batch["tokens"]) * 3 + 1,))
+        assert bounds[-1] == batch["tokens"].size and batch["max_seqlen"] == np.diff(bounds).max()
+        is_there = batch["segment_ids"] > 0
+        assert (batch["document_ids"][~is_there] == -1).all()
+        ids, places, tokens = (batch[name][is_there] for name in ("document_ids", "position_ids", "tokens"))
+        for number, place, token in zip(ids.tolist(), places.tolist(), tokens.tolist(), strict=True):
+            directory_of = directory / names[number >> 32]
+            offsets = np.load(directory_of / "tokens.offsets.npy")
+            start = int(offsets[number & (2**32 - 1)])
+            assert np.load(directory_of / "tokens.values.npy", mmap_mode="r")[start + place] == token
+
+
+def test_the_fill_is_shown_and_small_chunks_are_told_how_large_to_be(tmp_path, caplog):
+    lengths = np.minimum(np.random.default_rng(0).lognormal(1.5, 0.8, 240).astype(int) + 1, 15)
+    for chunk in range(40):
+        write_chunk(tmp_path / f"{chunk:02d}.columns", [np.ones(n) for n in lengths[6 * chunk : 6 * chunk + 6]])
+    with caplog.at_level("INFO", "pyloader"), loader_of(tmp_path) as loader:
+        batches = list(loader)
+        rows = sum(len(batch["tokens"]) for batch in batches)
+        fill = int(lengths.sum()) / rows / LENGTH
+        assert loader.metrics()["packed_fill"] == pytest.approx(fill)
+        assert f"({fill:.1%} filled)" in repr(loader) and f"packed     {fill:.1%}" in str(loader.stats())
+    (line,) = [record.message for record in caplog.records if "filled" in record.message]
+    assert f"rows of 16 tokens are filled to {100 * fill:.1f}%, with 6 documents a chunk" in line
+    said = int(line.rpartition("--chunk-samples ")[2])
+    assert num_packed_rows(lengths[:said], LENGTH) * LENGTH * 0.98 <= lengths[:said].sum()
+    assert num_packed_rows(lengths[: said // 2], LENGTH) * LENGTH * 0.98 > lengths[: said // 2].sum()
+    caplog.clear()
+    with caplog.at_level("INFO", "pyloader"), loader_of(tmp_path, pack=Packing(length=1000, max_documents=1)):
+        pass
+    assert "larger chunks would not help" in caplog.text
 
 
 def test_a_chunk_without_documents_is_an_error_at_the_start(tmp_path):
