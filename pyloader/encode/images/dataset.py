@@ -72,7 +72,7 @@ class ImageDataset(Dataset):
         layout: str = "NHWC",
         dtype: str = "uint8",
         decoder: str = "auto",
-        augment: Callable[[np.ndarray, np.ndarray | None], np.ndarray] | None = None,
+        augment: Callable[[Any, np.ndarray | None], Any] | None = None,
         max_pixels: int = 89_478_485,
     ) -> None:
         self.column, self.crop, self.layout, self.augment = column, crop, layout, augment
@@ -129,8 +129,8 @@ class ImageDataset(Dataset):
         """Return the images, and why some of them are none."""
         images: list[OpenedImage | None] = []
         bad: dict[int, str] = {}
-        data: Any
-        for row, data in enumerate(column):
+        rows: Iterable[Any] = column
+        for row, data in enumerate(rows):
             given = data.tobytes() if isinstance(data, np.ndarray) else data
             try:
                 images.append(open_image(given, turbo=self.decoder == "turbo", max_pixels=self.max_pixels))
