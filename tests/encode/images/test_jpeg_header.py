@@ -39,7 +39,9 @@ def test_the_scans_of_a_progressive_image_are_counted():
     assert read_jpeg_header(again).num_scans > 500
 
 
-@pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff", b"\xff\xd8" + b"\xff" * 5000, b"\xff\xd8" + b"\xff\xe0\0\0" * 5000])
+@pytest.mark.parametrize(
+    "data", [b"", b"\xff\xd8\xff", b"\xff\xd8" + b"\xff" * 5000, b"\xff\xd8" + b"\xff\xe0\0\0" * 5000]
+)
 def test_what_is_no_header_ends_the_walk(data):
     assert read_jpeg_header(data) == (False, 0)
 
