@@ -48,7 +48,10 @@ class OpenedImage:
         Raises:
           ImageFault: they cannot be decoded.
         """
-        return _upright(self.decode(divisor), self.orientation)
+        pixels = _upright(self.decode(divisor), self.orientation)
+        if pixels.shape != (-(-self.height // divisor), -(-self.width // divisor), 3):
+            raise ImageFault(f"is {self.width} x {self.height} by its header, and holds other pixels")
+        return pixels
 
 
 def open_image(data: bytes, *, turbo: bool, max_pixels: int) -> OpenedImage:
