@@ -25,7 +25,7 @@ _DTYPES = ("uint8", "float32")
 
 
 class ImageDataset(Dataset):
-    """Makes pixels of a column of encoded images: JPEG, PNG, WebP, GIF (its first frame) or BMP, as bytes.
+    """Makes pixels of a column of encoded images, as bytes: JPEG, PNG, WebP, GIF, BMP or TIFF, the first of several.
 
     The pixels are upright, as EXIF says, and RGB: grey becomes three equal values, CMYK is converted, 16 bits are
     rounded down to 8, transparency is dropped.  A JPEG that is shrunk to a half or less is decoded smaller.  Other

@@ -24,7 +24,7 @@ _JPEG = b"\xff\xd8\xff"
 _MOST_SCANS = 100  # each of them goes over all pixels, and takes but a few bytes; encoders write about ten
 _ORIENTATION = 0x0112
 # No others: some of Pillow's start programs, or are seldom looked after.
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 
 
 class ImageFault(Exception):
@@ -63,7 +63,7 @@ def open_image(data: bytes, *, turbo: bool, max_pixels: int) -> OpenedImage:
       max_pixels: An image with more is refused, before any memory is taken for it.
 
     Raises:
-      ImageFault: it is no JPEG, PNG, WebP, GIF or BMP, or too large.
+      ImageFault: it is no JPEG, PNG, WebP, GIF, BMP or TIFF, or too large.
     """
     if not isinstance(data, bytes):
         raise ImageFault(f"is {type(data).__name__}, not the bytes of an image")
@@ -73,7 +73,8 @@ def open_image(data: bytes, *, turbo: bool, max_pixels: int) -> OpenedImage:
     found = _opened_by_simplejpeg(data, header.has_exif) if header is not None and turbo else None
     if found is None:
         image = _open_with_pillow(data)
-        found = *image.size, _orientation(image), partial(_decode_with_pillow, image)
+        # Pillow turns a TIFF itself.
+        found = *image.size, 1 if image.format == "TIFF" else _orientation(image), partial(_decode_with_pillow, image)
     width, height, orientation, decode = found
     if width * height > max_pixels:
         raise ImageFault(f"has {width:,} x {height:,} pixels, more than max_pixels={max_pixels:,}")
@@ -123,13 +124,15 @@ def _decode_with_pillow(image: Any, divisor: int) -> np.ndarray:
         if divisor > 1:
             image.draft(image.mode, (image.width // divisor, image.height // divisor))
         image.load()
+        if image.mode == "F":
+            raise ImageFault("has floats for pixels, and nothing says which is white")
         if image.mode.startswith("I"):  # 16 bits, which Pillow's own conversion cuts off at 255
             grey = (np.asarray(image) >> 8).astype(np.uint8)
             return np.repeat(grey[..., None], 3, axis=2)
         if image.mode != "RGB" and "transparency" in image.info:
             image = image.convert("RGBA")
         return np.asarray(image.convert("RGB"))
-    except MemoryError:
+    except (ImageFault, MemoryError):
         raise
     except Exception as exc:
         raise ImageFault(f"cannot be decoded ({_said(exc)})") from exc

@@ -39,6 +39,7 @@ def good_images() -> list[bytes]:
         encoded(pixels, "WEBP"),
         encoded(pixels, "GIF", save_all=True, append_images=[Image.fromarray(255 - pixels)]),
         encoded(pixels, "BMP"),
+        encoded(pixels, "TIFF", compression="tiff_lzw"),
     ]
 
 

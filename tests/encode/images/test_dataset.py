@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from pictures import encoded, noise_jpegs, picture
 from PIL import Image
 
 from pyloader import ImageDataset, Ragged, uniform_numbers
-from pyloader.errors import BadRowsError, BatchEncodeError
+from pyloader.errors import BadRowsError, BatchEncodeError, MissingDependencyError
 from pyloader.machine.memory import counts_tell
 
 JPEGS = noise_jpegs(6)
@@ -101,9 +102,9 @@ def test_the_middle_is_that_of_a_resized_image(images, shorter_side):
 
 
 def test_a_large_jpeg_that_is_decoded_smaller_looks_as_if_it_was_not(images):
-    data = encoded(picture(1600, 1200))
-    (shown,) = images([data], size=(150, 200), crop=None)["image"]
-    (as_png,) = images([encoded(Image.open(io.BytesIO(data)), "PNG")], size=(150, 200), crop=None)["image"]
+    data = encoded(picture(800, 600))
+    (shown,) = images([data], size=(75, 100), crop=None)["image"]
+    (as_png,) = images([encoded(Image.open(io.BytesIO(data)), "PNG")], size=(75, 100), crop=None)["image"]
     apart = np.abs(shown.astype(int) - as_png)
     assert apart.mean() < 1.5
     assert np.quantile(apart, 0.99) < 16
@@ -166,6 +167,14 @@ def test_both_decoders_show_the_same_within_one_level():
             for name in ("turbo", "pillow")
         )
         assert np.abs(turbo - pillow).max() <= 1
+
+
+def test_auto_is_pillow_where_the_others_are_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "simplejpeg", None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert ImageDataset().decoder == "pillow"
+    with pytest.raises(MissingDependencyError, match=r"decoder='turbo'\) needs 'simplejpeg'.*: pip install simplejpeg"):
+        ImageDataset(decoder="turbo")
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ def as_pillow(data):
         encoded(Image.fromarray(PIXELS).convert("RGBA"), "PNG"),
         encoded(PIXELS, "WEBP", lossless=True),
         encoded(PIXELS, "BMP"),
+        encoded(PIXELS, "TIFF", compression="tiff_lzw"),
         encoded(PIXELS, "GIF", save_all=True, append_images=[Image.fromarray(255 - PIXELS)]),
     ],
     ids=[
@@ -58,6 +59,7 @@ def as_pillow(data):
         "rgba",
         "webp",
         "bmp",
+        "tiff",
         "gif",
     ],
 )
@@ -69,7 +71,7 @@ def test_pixels_are_those_of_pillow(opened, data):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 def test_pixels_are_upright(opened, orientation, kind):
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -79,10 +81,17 @@ def test_pixels_are_upright(opened, orientation, kind):
     assert image.pixels().shape == (image.height, image.width, 3)
 
 
-def test_sixteen_bits_become_eight(opened):
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_sixteen_bits_become_eight(opened, kind):
     deep = (picture(41, 30)[..., 0].astype(np.uint16) << 8) + 77
-    pixels = opened(encoded(Image.fromarray(deep), "PNG")).pixels()
+    pixels = opened(encoded(Image.fromarray(deep), kind)).pixels()
     assert np.array_equal(pixels, np.repeat((deep >> 8)[..., None], 3, axis=2))
+
+
+def test_floats_are_no_pixels(opened):
+    floats = encoded(Image.fromarray(np.ones((3, 3), np.float32)), "TIFF")
+    with pytest.raises(ImageFault, match="has floats for pixels"):
+        opened(floats).pixels()
 
 
 def test_a_palette_with_transparency_warns_of_nothing(opened):
@@ -110,14 +119,14 @@ def test_bytes_too_many_between_markers_are_no_fault(opened):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", r"is empty, which is no JPEG, PNG, WEBP, GIF or BMP"),
+        (b"", r"is empty, which is no JPEG, PNG, WEBP, GIF, BMP or TIFF"),
         (b"<html>", r"begins with b'<htm', which is no JPEG"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "begins with b'%!PS'"),
-        (encoded(PIXELS, "TIFF"), "which is no JPEG"),
+        (encoded(PIXELS, "PPM"), "begins with b'P6.*which is no JPEG"),
         ("photos/a.jpg", "is str, not the bytes of an image"),
         (None, "is NoneType, not the bytes"),
     ],
-    ids=["empty", "html", "eps", "tiff", "path", "none"],
+    ids=["empty", "html", "eps", "ppm", "path", "none"],
 )
 def test_what_is_no_image_says_what_it_begins_with(opened, data, message):
     with pytest.raises(ImageFault, match=message):
