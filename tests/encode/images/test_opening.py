@@ -11,7 +11,7 @@ import pytest
 from pictures import encoded, picture
 from PIL import Image, ImageOps
 
-from pyloader.encode.images.opening import ImageFault, open_image
+from pyloader.encode.images.opening import ImageFault, OpenedImage, open_image
 
 PIXELS = picture(41, 30)
 
@@ -174,6 +174,12 @@ def test_a_jpeg_of_ever_more_scans_is_refused(opened):
     last = data.rindex(b"\xff\xda")
     with pytest.raises(ImageFault, match=r"has \d{3} scans, more than 100"):
         opened(data[:-2] + data[last:-2] * 200 + b"\xff\xd9")
+
+
+def test_pixels_of_another_size_than_the_header_says_are_not_taken():
+    image = OpenedImage(41, 30, 1, lambda divisor: PIXELS[:20], is_jpeg=True)
+    with pytest.raises(ImageFault, match="is 41 x 30 by its header, and holds other pixels"):
+        image.pixels()
 
 
 def test_damaged_exif_says_nothing(opened):
