@@ -112,7 +112,7 @@ def _open_with_pillow(data: bytes) -> Any:
 def _decode_jpeg(simplejpeg: Any, data: bytes, width: int, height: int, divisor: int) -> np.ndarray:
     shape = {"min_height": -(-height // divisor), "min_width": -(-width // divisor)} if divisor > 1 else {}
     try:
-        pixels: np.ndarray = simplejpeg.decode_jpeg(data, "RGB", min_factor=divisor, **shape)
+        pixels: np.ndarray = simplejpeg.decode_jpeg(data, "RGB", **shape)
         return pixels
     except ValueError:
         # Bytes too many between two markers are a fault here, and none to Pillow, as to most who look at images.

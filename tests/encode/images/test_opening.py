@@ -182,6 +182,14 @@ def test_pixels_of_another_size_than_the_header_says_are_not_taken():
         image.pixels()
 
 
+@pytest.mark.parametrize("orientation", [0, 9, 60_000])
+def test_an_orientation_that_there_is_not_is_none(opened, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = opened(encoded(PIXELS, exif=exif))
+    assert image.pixels().shape == (30, 41, 3)
+
+
 def test_damaged_exif_says_nothing(opened):
     exif = Image.Exif()
     exif[0x0112] = 6
