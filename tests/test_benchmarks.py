@@ -31,6 +31,10 @@ COMMANDS = [
     (["bytes.py", "--megabytes", "1", "--max-bytes", "40MB"], "images   max_bytes=40MB"),
     (["ragged.py", "--megabytes", "1", "--repeat", "1"], "gather  mean     64 int32"),
     (["packing.py", "--documents", "300", "--repeat", "1"], "rows filled to"),
+    (
+        ["images.py", "--count", "64", "--repeat", "1", "--seconds", "0.1", "--only", "pyloader, 1"],
+        "pyloader, 1 worker",
+    ),
     (["larger.py", "--gigabytes", "0.1", "--seconds", "0.1", "--repeat", "1"], "pyloader, window 8"),
     (["processes.py", "--lines", "3000", "--repeat", "1", "--rounds", "40"], "2 processes"),
     (["overlap.py", "--steps", "5", "--repeat", "1"], "numpy, 1 x 5 steps"),
@@ -70,7 +74,13 @@ WITH_FRAMEWORKS = [
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
 def test_it_runs_and_shows_its_figures(tmp_path, command, shows):
-    for word, package in (("jit.py", "jax"), ("placing.py", "torch"), ("torch", "torch"), ("stores.py", "obstore")):
+    for word, package in (
+        ("jit.py", "jax"),
+        ("placing.py", "torch"),
+        ("torch", "torch"),
+        ("stores.py", "obstore"),
+        ("images.py", "PIL"),
+    ):
         if word in command:
             pytest.importorskip(package)
     check_runs(tmp_path, command, shows)

@@ -102,6 +102,15 @@ def test_a_classifier_that_is_trained_inside_one_compiled_function_learns_digits
     assert float(losses_of_run[19]) < 0.2 < 0.5 < float(losses_of_run[0])
 
 
+@pytest.mark.frameworks
+@pytest.mark.parametrize(("example", "framework"), [("torch_images.py", "torch"), ("flax_images.py", "flax")])
+def test_a_convolutional_network_learns_digits_of_jpegs(example, framework, tmp_path):
+    for package in (framework, "sklearn", "PIL"):
+        pytest.importorskip(package)
+    screen = run_example(example, tmp_path)  # it asserts its own accuracy, with a margin
+    assert float(re.search(r"([\d.]+)% of \d+ held-out", screen)[1]) > 95
+
+
 @pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
 def test_an_example_is_under_a_hundred_lines(example):
     assert len(example.read_text(encoding="utf-8").splitlines()) < 100

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pictures import noise_jpegs, write_shard
 from products import ALL
 from store_server import StoreServer
 
-from pyloader import DataLoader, DataReader, Dataset, split
+from pyloader import DataLoader, DataReader, Dataset, ImageDataset, split
 from pyloader.cli.main import main
 from pyloader.errors import CacheError
 from pyloader.testing import SlowReads, altered
@@ -206,6 +207,13 @@ def _small_cache():
         _next(cache_bytes="10MB", **where)
 
 
+def _no_image():
+    Path("shards").mkdir()
+    write_shard(Path("shards/3.tar"), [*noise_jpegs(17), b"<html>", *noise_jpegs(1)])
+    with DataLoader(dataset=ImageDataset("jpg", size=8), data_dir="shards", batch_size=4) as loader:
+        list(loader)
+
+
 def _not_here():
     with _store() as (_, where):
         _next(num_workers=0, **where)  # only the first chunk comes
@@ -222,6 +230,7 @@ DEEDS = {
     "filtered in `batch_encode`": lambda: _next(dataset=Bytes(), data_dir="chunks/train"),
     "rows of unequal length": lambda: _next(dataset=Ragged(), data_dir="chunks/train"),
     "broken download": _broken_download,
+    "an image that is none": _no_image,
     "other settings on resume": _resume_with_another_seed,
     "a table with missing numbers": _missing_numbers,
     "a table with a loose quote": _loose_quote,

@@ -2,6 +2,7 @@
 
 from pyloader.encode.chat import ChatDataset, ChatTemplate
 from pyloader.encode.checking import encode_batch, find_bad_rows, taken_by
+from pyloader.encode.images import ImageDataset
 from pyloader.encode.text import PAD_, PAD_IDX, TextDataset, build_vocabulary, read_vocabulary
 from pyloader.encode.tokenizer import TokenizerDataset
 
@@ -10,6 +11,7 @@ __all__ = [
     "PAD_IDX",
     "ChatDataset",
     "ChatTemplate",
+    "ImageDataset",
     "TextDataset",
     "TokenizerDataset",
     "build_vocabulary",

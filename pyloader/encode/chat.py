@@ -7,14 +7,14 @@ import os
 import re
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from pyloader.columns import Columns
 from pyloader.dataset import Dataset
 from pyloader.encode.opened_tokenizer import OpenedTokenizer, open_tokenizer
-from pyloader.errors import BadRowError, BatchEncodeError, FileError
+from pyloader.errors import BadRowsError, BatchEncodeError, FileError
 from pyloader.ragged import Ragged
 
 __all__ = ["TEMPLATES", "ChatDataset", "ChatTemplate"]
@@ -51,6 +51,13 @@ TEMPLATES = {
         trim=True,
     ),
 }
+
+
+_Part: TypeAlias = tuple[str, bool, bool]  # text, whether it is to be learned, whether a user wrote it
+
+
+class _BadChatError(ValueError):
+    """A chat cannot be encoded; the text says what it has."""
 
 
 class ChatDataset(Dataset):
@@ -95,17 +102,27 @@ class ChatDataset(Dataset):
 
         Raises:
           BatchEncodeError: there is no such column.
-          BadRowError: a row is no chat, a token reaches over a border, or a content holds a special token.
+          BadRowsError: some rows are no chats, a token reaches over a border, or a content holds a special token.
         """
         if self.column not in columns:
             found = ", ".join(map(repr, columns))
             raise BatchEncodeError(f"there is no column {self.column!r} of chats, but {found}.", "Name it: column=")
-        chats = [self._parts(row, chat) for row, chat in enumerate(columns[self.column])]
-        encoded = self._tokenizer.encode_special(["".join(text for text, _, _ in parts) for parts in chats])
-        made = [
-            (tokens, self._learned(row, parts, tokens, places))
-            for row, (parts, (tokens, places)) in enumerate(zip(chats, encoded, strict=True))
-        ]
+        bad: dict[int, str] = {}
+        chats: dict[int, list[_Part]] = {}
+        for row, chat in enumerate(columns[self.column]):
+            try:
+                chats[row] = self._parts(chat)
+            except _BadChatError as exc:
+                bad[row] = f"{self.column!r} {exc}"
+        encoded = self._tokenizer.encode_special(["".join(text for text, _, _ in parts) for parts in chats.values()])
+        made = []
+        for (row, parts), (tokens, places) in zip(chats.items(), encoded, strict=True):
+            try:
+                made.append((tokens, self._learned(parts, tokens, places)))
+            except _BadChatError as exc:
+                bad[row] = f"{self.column!r} {exc}"
+        if bad:
+            raise BadRowsError(bad, "Mend it, or leave it out: pyloader split --max-skipped, DataLoader(max_skipped=)")
         documents = Ragged.from_rows([tokens for tokens, _ in made], dtype=self._tokenizer.dtype)
         learned = np.concatenate([np.zeros(0, bool), *(mask for _, mask in made)])
         return {"tokens": documents, "loss_mask": Ragged(learned, documents.offsets)}
@@ -119,18 +136,18 @@ class ChatDataset(Dataset):
         """The SHA-256 of the tokenizer, 64 hexadecimal digits."""
         return self._tokenizer.digest
 
-    def _parts(self, row: int, chat: Any) -> list[tuple[str, bool, bool]]:
+    def _parts(self, chat: Any) -> list[_Part]:
         """Return the parts of a chat's text: each with whether it is to be learned, and whether a user wrote it."""
         template = self._template
         if not isinstance(chat, list | tuple):
-            raise self._error(row, f"is a {type(chat).__name__}, and not a list of messages")
+            raise _BadChatError(f"is a {type(chat).__name__}, and not a list of messages")
         parts = [(template.start, False, False)]
         for number, message in enumerate(chat):
             role, content = (message.get(key) if isinstance(message, dict) else None for key in ("role", "content"))
             if not isinstance(content, str) or not isinstance(role, str):
-                raise self._error(row, f"has a message, number {number}, without role and content that are text")
+                raise _BadChatError(f"has a message, number {number}, without role and content that are text")
             if not _ROLE.fullmatch(role):
-                raise self._error(row, f"has the role {role[:40]!r} in message {number}")
+                raise _BadChatError(f"has the role {role[:40]!r} in message {number}")
             is_learned = role == _LEARNED
             parts += [
                 (template.before.replace("{role}", role), False, False),
@@ -140,9 +157,7 @@ class ChatDataset(Dataset):
             ]
         return parts
 
-    def _learned(
-        self, row: int, parts: list[tuple[str, bool, bool]], tokens: np.ndarray, places: np.ndarray
-    ) -> np.ndarray:
+    def _learned(self, parts: list[_Part], tokens: np.ndarray, places: np.ndarray) -> np.ndarray:
         """Return which tokens are to be learned, bool of shape [tokens]."""
         ends = np.array(list(accumulate(self._tokenizer.length(text) for text, _, _ in parts)))
         is_learned = np.array([learned for _, learned, _ in parts])
@@ -153,18 +168,14 @@ class ChatDataset(Dataset):
         crossing = np.flatnonzero(changes[part] != changes[last])
         if len(crossing):
             border = parts[int(part[crossing[0]])][0][-20:] + parts[int(last[crossing[0]])][0][:20]
-            raise self._error(row, f"has a token that reaches over the border of what is to be learned, in {border!r}")
+            raise _BadChatError(f"has a token that reaches over the border of what is to be learned, in {border!r}")
         is_written = np.array([written for _, _, written in parts])
         if (strange := is_written[part] & np.isin(tokens, self._special)).any():
             names = {number: name for name, number in self._tokenizer.special.items()}
             name = names[int(tokens[strange][0])]
-            raise self._error(row, f"has the special token {name} in the words of a message")
+            raise _BadChatError(f"has the special token {name} in the words of a message")
         mask: np.ndarray = is_learned[part]
         return mask
-
-    def _error(self, row: int, what: str) -> BadRowError:
-        hint = "Mend it, or leave it out: pyloader split --max-skipped, DataLoader(max_skipped=)"
-        return BadRowError(f"{self.column!r} in row {row} of the batch {what}.", hint)
 
     def _load(self) -> None:
         if isinstance(self.template, str) and self.template not in TEMPLATES:

@@ -10,7 +10,7 @@ import numpy as np
 from pyloader.columns import Columns
 from pyloader.dataset import Dataset
 from pyloader.encode.opened_tokenizer import OpenedTokenizer, open_tokenizer
-from pyloader.errors import BadRowError, BatchEncodeError, FileError
+from pyloader.errors import BadRowsError, BatchEncodeError, FileError
 from pyloader.ragged import Ragged
 
 __all__ = ["TokenizerDataset"]
@@ -53,7 +53,8 @@ class TokenizerDataset(Dataset):
         """Return {"tokens": documents}.
 
         Raises:
-          BatchEncodeError: there is no such column, or it does not hold text alone.
+          BatchEncodeError: there is no such column.
+          BadRowsError: some rows of it are no text.
         """
         if self.column not in columns:
             found = ", ".join(map(repr, columns))
@@ -61,13 +62,13 @@ class TokenizerDataset(Dataset):
                 f"there is no column {self.column!r} to make tokens of, but {found}.", "Name the column of text"
             )
         texts = columns[self.column]
-        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-            row = next((row for row, text in enumerate(texts) if not isinstance(text, str)), 0)
-            raise BadRowError(
-                f"{self.column!r} has a {type(texts[row]).__name__} in row {row}, which is no text.",
-                "Leave such rows out: pyloader split --where, or --max-skipped",
+        bad = {row: type(text).__name__ for row, text in enumerate(texts) if not isinstance(text, str)}
+        if bad:
+            hint = "Leave such rows out: pyloader split --where, or --max-skipped"
+            raise BadRowsError(
+                {row: f"{self.column!r} is a {kind}, which is no text" for row, kind in bad.items()}, hint
             )
-        rows = self._tokenizer.encode(texts)
+        rows = self._tokenizer.encode(list(texts))
         if self._eos is not None:
             rows = [np.append(row, self._eos) for row in rows]
         return {"tokens": Ragged.from_rows(rows, dtype=self.dtype)}

@@ -77,7 +77,8 @@ def test_a_token_over_the_border_of_what_is_learned_is_an_error_with_the_row(tok
     dataset = ChatDataset(tokenizer[0], template=template)
     assert len(dataset.batch_encode({"messages": chats[:1]})["tokens"]) == 1
     with pytest.raises(
-        BatchEncodeError, match=r"in row 1 of the batch has a token that reaches over the border.*assistant!\\nto be"
+        BatchEncodeError,
+        match=r"row 1 of the batch: 'messages' has a token that reaches over the border.*assistant!\\nto be",
     ):
         dataset.batch_encode({"messages": chats})
     # In what is not learned a token may reach from the template into the words.

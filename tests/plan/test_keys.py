@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pyloader.plan import row_keys, sample_numbers
+from pyloader.plan import row_keys, sample_numbers, uniform_numbers
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "keys.json"
 # Samples as the loader numbers them: a few rows of each of many chunks.
@@ -77,3 +77,24 @@ def test_the_numbers_that_are_given_stay_as_they_are():
     numbers = np.arange(4, dtype=np.uint64)
     row_keys(numbers, seed=7, epoch=3)
     assert numbers.tolist() == [0, 1, 2, 3]
+
+
+class TestUniformNumbers:
+    def test_they_are_the_ones_that_were_pinned(self):
+        """Changing them changes the crops of every run that goes on."""
+        found = uniform_numbers(np.array([0, 2**63 + 5], np.uint64), 3)
+        assert (found.dtype, found.shape) == (np.float64, (2, 3))
+        assert found.tolist() == [
+            [0.8833108082136426, 0.43152799704850997, 0.026433771592597743],
+            [0.33066255455862603, 0.07103747871147381, 0.27596884610588346],
+        ]
+
+    def test_the_first_numbers_stay_when_more_are_drawn(self):
+        keys = row_keys(NUMBERS[:100], seed=1, epoch=0)
+        assert np.array_equal(uniform_numbers(keys, 9)[:, :4], uniform_numbers(keys, 4))
+
+    def test_they_are_spread_evenly_and_know_nothing_of_each_other(self):
+        numbers = uniform_numbers(row_keys(NUMBERS, seed=1, epoch=0), 4)
+        assert 0 <= numbers.min() <= numbers.max() < 1
+        assert np.abs(numbers.mean(axis=0) - 0.5).max() < 0.005
+        assert np.abs(np.corrcoef(numbers.T) - np.eye(4)).max() < 0.02

@@ -1,0 +1,336 @@
+"""Images: how fast do JPEGs become batches of random parts, 224 x 224, beside what people use?
+
+    python benchmarks/images.py [--width 500] [--count 512] [--repeat 3] [--seconds 3] [--only "pyloader"]
+
+Photos of width x 3/4 width, JPEG of quality 90, in WebDataset shards; batches of 64, uint8.  Each case is a process of
+its own, in turns with the others; batch follows batch for some seconds after the first two.  Shown are images/s, and
+milliseconds of processor time for each image, with those of worker processes: the second can be compared on a machine
+that does other things as well.  What is not installed is left out.
+
+The work is the same in all: RandomResizedCrop as torchvision draws it, mirrored every second time.  What is not: OpenCV
+with INTER_LINEAR and tf.image.resize skip pixels where they shrink (no antialiasing).
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import importlib.util
+import io
+import itertools
+import json
+import math
+import os
+import random
+import subprocess
+import sys
+import tarfile
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SIZE, BATCH, IMAGES_A_SHARD = 224, 64, 128
+
+
+def photos(width: int, count: int) -> Iterator[bytes]:
+    """Yield parts of scikit-learn's two photos, or of pictures without it, as JPEGs."""
+    from PIL import Image
+
+    try:
+        from sklearn.datasets import load_sample_images
+
+        sources = load_sample_images().images
+    except ImportError:
+        y, x = np.mgrid[0:427, 0:640]
+        sources = [np.stack([x * 0.4, y * 0.5, np.sin(x * y / 900) * 90 + 127], axis=2).astype(np.uint8)]
+    rng = random.Random(0)
+    for number in range(count):
+        source = Image.fromarray(sources[number % len(sources)])
+        left, top = rng.randrange(100), rng.randrange(70)
+        part = source.crop((left, top, left + 480, top + 360)).resize((width, width * 3 // 4), Image.Resampling.LANCZOS)
+        file = io.BytesIO()
+        part.save(file, "JPEG", quality=90)
+        yield file.getvalue()
+
+
+def write_shards(directory: Path, images: list[bytes]) -> None:
+    """Write shards of images, "jpg", and labels, "cls"."""
+    for first in range(0, len(images), IMAGES_A_SHARD):
+        with tarfile.open(directory / f"{first // IMAGES_A_SHARD:05d}.tar", "w") as shard:
+            for number, image in enumerate(images[first : first + IMAGES_A_SHARD], start=first):
+                for extension, content in (("cls", str(number % 10).encode()), ("jpg", image)):
+                    member = tarfile.TarInfo(f"{number:06d}.{extension}")
+                    member.size = len(content)
+                    shard.addfile(member, io.BytesIO(content))
+
+
+def images_of(directory: Path) -> list[bytes]:
+    """Return all images of the shards."""
+    from pyloader import WebDatasetReader
+
+    return [
+        image for path in sorted(directory.glob("*.tar")) for image in WebDatasetReader().read_file(str(path))[0]["jpg"]
+    ]
+
+
+def random_part(width: int, height: int) -> tuple[int, int, int, int]:
+    """Return left, top, width and height, as RandomResizedCrop.get_params."""
+    for _ in range(10):
+        area = width * height * random.uniform(0.08, 1.0)
+        ratio = math.exp(random.uniform(math.log(3 / 4), math.log(4 / 3)))
+        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            return random.randint(0, width - w), random.randint(0, height - h), w, h
+    return 0, 0, width, height
+
+
+def with_pillow(image: Any) -> np.ndarray:
+    """Return what torchvision's transforms make of an image of Pillow's."""
+    from PIL import Image
+
+    image = image.convert("RGB")
+    left, top, w, h = random_part(*image.size)
+    part = image.crop((left, top, left + w, top + h)).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+    if random.random() < 0.5:
+        part = part.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    return np.array(part)
+
+
+def with_opencv(data: bytes, interpolation: str) -> np.ndarray:
+    """Return the same by OpenCV."""
+    import cv2
+
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    left, top, w, h = random_part(pixels.shape[1], pixels.shape[0])
+    part = pixels[top : top + h, left : left + w]
+    part = cv2.resize(part, (SIZE, SIZE), interpolation=getattr(cv2, interpolation))
+    return cv2.flip(part, 1) if random.random() < 0.5 else part
+
+
+def with_bare_decoder(data: bytes, resizer: Any, target: Any, bilinear: Any) -> np.ndarray:
+    """Return the same by the packages that ImageDataset uses, and nothing besides."""
+    import cykooz_resizer as cykooz
+    import simplejpeg
+
+    height, width, _, _ = simplejpeg.decode_jpeg_header(data)
+    left, top, w, h = random_part(width, height)
+    by = max(n for n in (1, 2, 4, 8) if n == 1 or min(w, h) >= n * SIZE)
+    smaller = {"min_height": -(-height // by), "min_width": -(-width // by)} if by > 1 else {}
+    pixels = simplejpeg.decode_jpeg(data, "RGB", min_factor=by, **smaller)
+    part = pixels[top // by : (top + h) // by, left // by : (left + w) // by]
+    source = cykooz.ImageData(part.shape[1], part.shape[0], cykooz.PixelType.U8x3, part.tobytes())
+    resizer.resize(source, target, cykooz.ResizeOptions(bilinear))
+    result = np.frombuffer(target.get_buffer(), np.uint8).reshape(SIZE, SIZE, 3)
+    return result[:, ::-1] if random.random() < 0.5 else result
+
+
+def bare_decoder() -> Callable[[bytes], np.ndarray]:
+    """Return `with_bare_decoder` for one thread."""
+    import cykooz_resizer as cykooz
+
+    target = cykooz.ImageData(SIZE, SIZE, cykooz.PixelType.U8x3)
+    bilinear = cykooz.ResizeAlg.convolution(cykooz.FilterType.bilinear)
+    return functools.partial(with_bare_decoder, resizer=cykooz.Resizer(), target=target, bilinear=bilinear)
+
+
+def in_loops(directory: Path, make: Callable[[], Callable[[bytes], np.ndarray]], num_threads: int) -> Iterator[int]:
+    """Yield rows of batches that threads make, each a loop of its own, nothing between them."""
+    images = images_of(directory)
+    done = threading.Semaphore(0)
+
+    def loop() -> None:
+        one, batch = make(), np.empty((BATCH, SIZE, SIZE, 3), np.uint8)
+        for number, data in enumerate(itertools.cycle(images)):
+            batch[number % BATCH] = one(data)
+            if number % BATCH == BATCH - 1:
+                done.release()
+
+    for _ in range(num_threads):
+        threading.Thread(target=loop, daemon=True).start()
+    while True:
+        done.acquire()
+        yield BATCH
+
+
+def in_pyloader(directory: Path, **workers: Any) -> Iterator[int]:
+    """Yield rows of batches of a DataLoader with an ImageDataset."""
+    import pyloader
+
+    reader = pyloader.WebDatasetReader(decode={"cls": "int"})
+    options = {"batch_size": BATCH, "num_epochs": None, "shuffle": True, "shuffle_window": 2}
+    with pyloader.DataLoader(reader, pyloader.ImageDataset("jpg"), data_dir=directory, **options, **workers) as loader:
+        for batch in loader:
+            yield len(batch["jpg"])
+
+
+class Images:
+    """A map-style dataset for torch: Pillow on each image."""
+
+    def __init__(self, images: list[bytes]) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Any:
+        import torch
+        from PIL import Image
+
+        return torch.from_numpy(with_pillow(Image.open(io.BytesIO(self.images[index]))))
+
+
+def in_torch(directory: Path, num_workers: int) -> Iterator[int]:
+    """Yield rows of batches of a torch DataLoader."""
+    import torch
+
+    loader = torch.utils.data.DataLoader(
+        Images(images_of(directory)), BATCH, shuffle=True, num_workers=num_workers, persistent_workers=num_workers > 0
+    )
+    while True:
+        yield from map(len, loader)
+
+
+def in_tensorflow(directory: Path) -> Iterator[int]:
+    """Yield rows of batches of tf.data, with as many threads as it finds best."""
+    import tensorflow as tf
+
+    def part(data: Any) -> Any:
+        begin, size, _ = tf.image.sample_distorted_bounding_box(
+            tf.image.extract_jpeg_shape(data),
+            tf.zeros([1, 0, 4]),
+            area_range=(0.08, 1.0),
+            aspect_ratio_range=(3 / 4, 4 / 3),
+            use_image_if_no_bounding_boxes=True,
+        )
+        window = tf.concat([begin[:2], size[:2]], axis=0)
+        pixels = tf.image.resize(tf.image.decode_and_crop_jpeg(data, window, channels=3), (SIZE, SIZE))
+        return tf.cast(tf.image.random_flip_left_right(pixels), tf.uint8)
+
+    images = tf.data.Dataset.from_tensor_slices(images_of(directory)).repeat().shuffle(256)
+    for batch in images.map(part, num_parallel_calls=tf.data.AUTOTUNE).batch(BATCH).prefetch(2).as_numpy_iterator():
+        yield len(batch)
+
+
+def in_datasets(directory: Path) -> Iterator[int]:
+    """Yield rows of batches of Hugging Face datasets, one process."""
+    import datasets
+
+    columns = {"image": [{"bytes": image, "path": None} for image in images_of(directory)]}
+    table = datasets.Dataset.from_dict(columns, datasets.Features({"image": datasets.Image()}))
+    table.set_transform(lambda rows: {"image": [with_pillow(image) for image in rows["image"]]})
+    while True:
+        for rows in table.shuffle().iter(BATCH):
+            yield len(np.stack(rows["image"]))
+
+
+def in_webdataset(directory: Path, num_workers: int) -> Iterator[int]:
+    """Yield rows of batches of webdataset, with torch's workers."""
+    import torch
+    import webdataset
+
+    shards = sorted(map(str, directory.glob("*.tar")))
+    samples = webdataset.WebDataset(shards, shardshuffle=100).repeat().shuffle(256).decode("pil").to_tuple("jpg")
+    batches = samples.map_tuple(with_pillow).batched(BATCH)
+    for (batch,) in torch.utils.data.DataLoader(batches, batch_size=None, num_workers=num_workers):
+        yield len(batch)
+
+
+def opencv(interpolation: str, num_threads: int) -> Callable[[Path], Iterator[int]]:
+    """Return the loops of OpenCV."""
+
+    def loops(directory: Path) -> Iterator[int]:
+        import cv2
+
+        cv2.setNumThreads(1)
+        return in_loops(directory, lambda: functools.partial(with_opencv, interpolation=interpolation), num_threads)
+
+    return loops
+
+
+_Case = tuple[str, Callable[[Path], Iterator[int]]]  # the package that it needs, and what yields rows of batches
+CASES: dict[str, _Case] = {
+    "bare loop, 1 thread": ("cykooz_resizer", lambda at: in_loops(at, bare_decoder, 1)),
+    "bare loop, 2 threads": ("cykooz_resizer", lambda at: in_loops(at, bare_decoder, 2)),
+    "pyloader, 0 workers": ("PIL", lambda at: in_pyloader(at, num_workers=0)),
+    "pyloader, 1 worker": ("PIL", lambda at: in_pyloader(at, num_workers=1)),
+    "pyloader, 2 workers": ("PIL", lambda at: in_pyloader(at, num_workers=2)),
+    "OpenCV, INTER_AREA, 1 thread": ("cv2", opencv("INTER_AREA", 1)),
+    "OpenCV, INTER_LINEAR, 1 thread": ("cv2", opencv("INTER_LINEAR", 1)),
+    "OpenCV, INTER_LINEAR, 2 threads": ("cv2", opencv("INTER_LINEAR", 2)),
+    "torch DataLoader, Pillow, 0 workers": ("torch", lambda at: in_torch(at, 0)),
+    "torch DataLoader, Pillow, 1 worker": ("torch", lambda at: in_torch(at, 1)),
+    "torch DataLoader, Pillow, 2 workers": ("torch", lambda at: in_torch(at, 2)),
+    "tf.data": ("tensorflow", in_tensorflow),
+    "Hugging Face datasets, Pillow": ("datasets", in_datasets),
+    "webdataset, Pillow, 2 workers": ("webdataset", lambda at: in_webdataset(at, 2)),
+}
+
+
+def processor_seconds() -> float:
+    """Return those of this process, its threads, and all processes below it."""
+    total = time.process_time()
+    ticks = os.sysconf("SC_CLK_TCK")
+    for child in Path("/proc/self/task").glob("*/children"):
+        for number in child.read_text().split():
+            user, system = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[11:13]
+            total += (int(user) + int(system)) / ticks
+    return total
+
+
+def measure(name: str, directory: Path, seconds: float) -> dict[str, float]:
+    """Return images/s and processor milliseconds an image."""
+    batches = CASES[name][1](directory)
+    for _ in range(2):
+        next(batches)
+    rows, begun, worked = 0, time.perf_counter(), processor_seconds()
+    while time.perf_counter() - begun < seconds:
+        rows += next(batches)
+    return {
+        "rate": rows / (time.perf_counter() - begun),
+        "milliseconds": (processor_seconds() - worked) / rows * 1000,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--width", type=int, default=500)
+    parser.add_argument("--count", type=int, default=512)
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--only", action="append", help="cases whose name begins so")
+    parser.add_argument("--case", help=argparse.SUPPRESS)
+    parser.add_argument("--directory", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.case:
+        print(json.dumps(measure(arguments.case, arguments.directory, arguments.seconds)), flush=True)
+        os._exit(0)  # some loaders' threads never end
+    names = [name for name in CASES if not arguments.only or name.startswith(tuple(arguments.only))]
+    names = [name for name in names if importlib.util.find_spec(CASES[name][0]) is not None]
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    with tempfile.TemporaryDirectory() as directory:
+        write_shards(Path(directory), list(photos(arguments.width, arguments.count)))
+        for name in names * arguments.repeat:
+            command = [sys.executable, __file__, "--case", name, "--directory", directory]
+            done = subprocess.run(
+                [*command, "--seconds", str(arguments.seconds)], capture_output=True, text=True, timeout=300
+            )
+            if done.returncode:
+                raise RuntimeError(f"{name}: {done.stderr}")
+            found[name].append(json.loads(done.stdout.splitlines()[-1]))
+    best = {name: max(runs, key=lambda run: run["rate"]) for name, runs in found.items()}
+    least = {name: min(run["milliseconds"] for run in runs) for name, runs in found.items()}
+    first = next(iter(best))
+    print(f"{arguments.width} x {arguments.width * 3 // 4}, best of {arguments.repeat}")
+    for name in names:
+        rate, cost = best[name]["rate"], least[name]
+        ratio = f"{rate / best[first]['rate']:.2f} of {first}"
+        print(f"{name:36} {rate:7,.0f} images/s  {cost:6.2f} ms of processor an image  {ratio}")
+
+
+if __name__ == "__main__":
+    main()
