@@ -24,6 +24,7 @@ from pyloader.write.forms import Form, RecordForm
 from pyloader.write.holdout import HOLDOUT_RULE
 from pyloader.write.kinds import KindsOfColumns
 from pyloader.write.layout import Layout
+from pyloader.write.media import MEDIA
 from pyloader.write.number_columns import learn_fields, number_kinds, numbers_of_kinds
 from pyloader.write.records import LineChecker
 from pyloader.write.request import Request
@@ -85,7 +86,7 @@ class Learnt(msgspec.Struct, kw_only=True):
 
 def is_settled_at_the_end(input_format: str, layout: Layout, *, is_encoded: bool) -> bool:
     """Tell whether a chunk's bytes depend on what the columns turn out to be over the whole dump."""
-    if layout.form_name == "table" or (input_format == "images" and not is_encoded):
+    if layout.form_name == "table" or (input_format in MEDIA and not is_encoded):
         return False
     if _has_fields(input_format, layout, is_encoded=is_encoded) or layout.format_name == "parquet":
         return True
