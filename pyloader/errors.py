@@ -264,6 +264,10 @@ def drop_own_frames(error: BaseException) -> None:
 _PACKAGES = {
     "array_record.python.array_record_module": "array_record",
     "google_crc32c": "google-crc32c",
+    "PIL": "pillow",
+    "PIL.Image": "pillow",
+    "PIL.ImageDraw": "pillow",
+    "PIL.ImageOps": "pillow",
     "lance": "pylance",
     "opentelemetry.metrics": "opentelemetry-api",
     "pyarrow.parquet": "pyarrow",

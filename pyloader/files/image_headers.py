@@ -15,6 +15,7 @@ _ENDS_EARLY = "ends early"
 _SIZES_OF_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # JPEG's markers of frames, which say how large
 _ALONE = frozenset([0x01, *range(0xD0, 0xD9)])  # JPEG's markers without a segment
 _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
+_MOST_MARKERS = 2**16  # before a JPEG's pixels: few files have a hundred
 _MOST_TAGS = 4096
 
 
@@ -64,7 +65,7 @@ def read_image_header(data: bytes) -> ImageHeader:
 
 def _jpeg(data: bytes) -> tuple[int, int]:
     place, size = 2, (0, 0)
-    while True:
+    for _ in range(_MOST_MARKERS):
         if data[place] != 0xFF:
             raise ImageHeaderError("is a damaged JPEG: there is no marker where one must be")
         marker = data[place + 1]
@@ -82,6 +83,7 @@ def _jpeg(data: bytes) -> tuple[int, int]:
             height, width = struct.unpack_from(">HH", data, place + 5)
             size = width, height
         place += 2 + max(2, length)
+    raise ImageHeaderError("is a damaged JPEG: it has markers without end")
 
 
 def _png(data: bytes) -> tuple[int, int]:

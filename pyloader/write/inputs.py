@@ -60,6 +60,7 @@ class Inputs:
       windows: How files of tokens are cut; None for others.
       leftover_tokens: After the last whole window of each file of tokens, in no row.
       labels: What the numbers in the column "label" of a folder of images or sounds stand for.
+      waits: Whether only all rows together say what the columns are.
     """
 
     format: str
@@ -70,6 +71,7 @@ class Inputs:
     windows: Windows | None = None
     leftover_tokens: int = 0
     labels: tuple[str, ...] = ()
+    waits: bool = False
 
     @property
     def is_standard_input(self) -> bool:
@@ -250,8 +252,9 @@ def _media(
     """Return the images, or sounds, of a folder or a list; None where what is named is neither."""
     if options.path_column is not None:
         files = _expand(names)
-        kind, sources = media_list([file.path for file in files], input_format, options)
-        return Inputs(kind.name, sources, tuple(files), sum(source.raw_bytes for source in sources))
+        listed = media_list([file.path for file in files], input_format, options)
+        raw_bytes = sum(source.raw_bytes for source in listed.sources)
+        return Inputs(listed.kind.name, listed.sources, tuple(files), raw_bytes, waits=not listed.is_even)
     found = _folder(names, input_format, options, known_labels) if input_format in (None, *MEDIA) else None
     if found is None and input_format in MEDIA:
         what = f"is no folder of {MEDIA[input_format].nouns}."

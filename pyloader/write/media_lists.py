@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,15 +20,27 @@ from pyloader.write.blocks import Source
 from pyloader.write.media import MEDIA, MediaKind, MediaOptions, kind_of_file
 from pyloader.write.media_rows import media_sources
 
-__all__ = ["media_list"]
+__all__ = ["MediaList", "media_list"]
 
 _LARGEST_BYTES = 2**30  # a list is in memory as a whole
 _SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".jsonlines", ".parquet", ".pq", ".txt")
 
 
-def media_list(
-    lists: Sequence[str], input_format: str | None, options: MediaOptions
-) -> tuple[MediaKind, tuple[Source, ...]]:
+class MediaList(NamedTuple):
+    """What is listed.
+
+    Attributes:
+      kind: Whether these are images or sounds.
+      sources: Runs of files, in the order of the list.
+      is_even: Whether every column is of numbers, or of text in every row, so that its first rows say what it is.
+    """
+
+    kind: MediaKind
+    sources: tuple[Source, ...]
+    is_even: bool
+
+
+def media_list(lists: Sequence[str], input_format: str | None, options: MediaOptions) -> MediaList:
     """Return the files that are listed, in the order of the list, as sources of rows.
 
     A row has the bytes of its file, and the columns of the list.  The column of paths stays under its name, or under
@@ -39,8 +52,7 @@ def media_list(
       options: What is asked of each file.
 
     Raises:
-      SplitError: a list cannot be read, or a path in it leads out of the folder; or other columns are no numbers and
-        no text.
+      SplitError: a list cannot be read, or a path in it leads out of the folder.
     """
     assert options.path_column is not None
     if input_format not in (None, *MEDIA):
@@ -55,7 +67,6 @@ def media_list(
         for row, named in enumerate(table[options.path_column], start=1)
     ]
     columns = concatenate_columns(tables)
-    _check_columns(lists[0], columns)
     kind = MEDIA[input_format] if input_format else _kind_of_most(lists[0], paths)
     if options.path_column == kind.column:
         columns = {"name" if name == kind.column else name: values for name, values in columns.items()}
@@ -66,7 +77,8 @@ def media_list(
     def columns_of(start: int, stop: int) -> Callable[[], Columns]:
         return partial(dict, slice_columns(columns, start, stop))
 
-    return kind, media_sources(kind, [(path, _size(path)) for path in paths], columns_of, options)
+    sources = media_sources(kind, [(path, _size(path)) for path in paths], columns_of, options)
+    return MediaList(kind, sources, all(isinstance(of, np.ndarray) or _is_text(of) for of in columns.values()))
 
 
 def _table(path: str, column: str) -> Columns:
@@ -103,13 +115,6 @@ def _kind_of_most(path: str, paths: Sequence[str]) -> MediaKind:
     if not found:
         raise SplitError(path, "lists no image and no sound, by the suffixes.", "Say which it is: --from images")
     return MEDIA[max(sorted(found), key=lambda name: found[name])]
-
-
-def _check_columns(path: str, columns: Columns) -> None:
-    for name, values in columns.items():
-        if not (isinstance(values, np.ndarray) or _is_text(values)):
-            what = f"has {name!r}, which is neither numbers nor text in every row."
-            raise SplitError(path, what, f"Fill what is missing, and leave out lists and objects, in {name!r}")
 
 
 def _is_text(values: Column) -> bool:

@@ -246,7 +246,8 @@ def _take_in(
     job = Job(request.root, output)
 
     def run(layout: Layout) -> int:
-        waits = request.shuffle or is_settled_at_the_end(found.format, layout, is_encoded=request.encoder is not None)
+        settled = is_settled_at_the_end(found.format, layout, is_encoded=request.encoder is not None)
+        waits = request.shuffle or found.waits or settled
         terms = begin(request, found, job, typed=typed, made_by=taking.made_by, overwrite=overwrite, waits=waits)
         if terms is None:
             return 0
