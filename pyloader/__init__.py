@@ -27,11 +27,12 @@ if TYPE_CHECKING:
     from pyloader.dataloader import DataLoader
     from pyloader.datareader import DataReader
     from pyloader.dataset import Dataset
-    from pyloader.encode import PAD_, PAD_IDX, TextDataset, TokenizerDataset
+    from pyloader.encode import PAD_, PAD_IDX, ImageDataset, TextDataset, TokenizerDataset
     from pyloader.errors import PyLoaderError
     from pyloader.files import open_chunk
     from pyloader.packing import Packing
     from pyloader.part import Part
+    from pyloader.plan import uniform_numbers
     from pyloader.ragged import Ragged
     from pyloader.read import (
         ArrayRecordReader,
@@ -67,11 +68,12 @@ _NAMES = {
     "dataloader": "DataLoader",
     "datareader": "DataReader",
     "dataset": "Dataset",
-    "encode": "PAD_ PAD_IDX TextDataset TokenizerDataset",
+    "encode": "PAD_ PAD_IDX ImageDataset TextDataset TokenizerDataset",
     "errors": "PyLoaderError",
     "files": "open_chunk",
     "packing": "Packing",
     "part": "Part",
+    "plan": "uniform_numbers",
     "ragged": "Ragged",
     "read": (
         "ArrayRecordReader DelimitedReader Hdf5Reader HuggingFaceReader JsonLineDataReader JsonlReader LanceReader "
@@ -99,6 +101,7 @@ __all__ = [
     "DelimitedReader",
     "Hdf5Reader",
     "HuggingFaceReader",
+    "ImageDataset",
     "JsonLineDataReader",
     "JsonlReader",
     "LanceReader",
@@ -128,6 +131,7 @@ __all__ = [
     "reader_for",
     "register_reader",
     "split",
+    "uniform_numbers",
 ]
 
 

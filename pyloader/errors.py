@@ -17,6 +17,7 @@
     │   ├── CacheError           the directory of a cache cannot be one, or its bound is too small
     │   └── DatasetError         what a random-access dataset is made of cannot be opened or read
     ├── BatchEncodeError         batch_encode answered with something that is no set of columns
+    │   └── BadRowsError         batch_encode cannot encode some rows, and says which
     ├── CollateError             a batch could not be made into arrays
     ├── StateError               a saved state cannot be honoured by this loader
     ├── CoverageError            an epoch delivered another number of samples than it has
@@ -36,9 +37,11 @@ Every one of them can be pickled: the text is made when shown, and the parts tra
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from types import ModuleType
 
 __all__ = [
+    "BadRowsError",
     "BatchEncodeError",
     "CacheError",
     "ChunkReadError",
@@ -204,6 +207,31 @@ class BatchEncodeError(PyLoaderError):
     """batch_encode answered with something that is no set of columns."""
 
 
+class BadRowsError(BatchEncodeError):
+    """batch_encode cannot encode some rows, and says which: all of them, in one call.
+
+    With `max_skipped` another row stands in for each of them, and none is tried alone to find out which are bad.
+
+    Args:
+      bad_rows: Row of the batch, counted from 0 -> what is wrong with it.
+      hint: What to do about it.
+      what: What was found; None names the first of the rows.
+    """
+
+    def __init__(self, bad_rows: Mapping[int, str], hint: str = "", what: str | None = None) -> None:
+        self.bad_rows = dict(sorted(bad_rows.items()))
+        if not self.bad_rows:
+            raise ValueError("BadRowsError needs the rows that are bad: BadRowsError({3: 'is empty'})")
+        super().__init__(what or self.told(f"row {min(self.bad_rows)} of the batch"), hint)
+        self.args = (self.bad_rows, hint, self.what)
+
+    def told(self, first: str) -> str:
+        """Return what is wrong with the first row, which is called `first`, and how many more are bad."""
+        reason, others = self.bad_rows[min(self.bad_rows)], len(self.bad_rows) - 1
+        more = f"; {others} more of the batch cannot be encoded" if others else ""
+        return f"{first}: {reason}{more}."
+
+
 class CollateError(PyLoaderError):
     """A batch could not be made into arrays."""
 
@@ -262,7 +290,9 @@ def drop_own_frames(error: BaseException) -> None:
 
 # Where the package to install is called otherwise than the module to import.
 _PACKAGES = {
+    "PIL.Image": "pillow",
     "array_record.python.array_record_module": "array_record",
+    "cykooz_resizer": "cykooz-resizer",
     "google_crc32c": "google-crc32c",
     "PIL": "pillow",
     "PIL.Image": "pillow",

@@ -10,7 +10,7 @@ import numpy as np
 
 from pyloader.columns import Columns, problem_with_columns, row_count, with_tuples_as_lists
 from pyloader.dataset import Dataset
-from pyloader.errors import BatchEncodeError, CoverageError, WorkerDiedError
+from pyloader.errors import BadRowsError, BatchEncodeError, CoverageError, WorkerDiedError
 
 __all__ = ["encode_batch", "find_bad_rows", "taken_by"]
 
@@ -49,13 +49,16 @@ def encode_batch(
     return checked
 
 
-def find_bad_rows(function: Callable[[np.ndarray], Any], num_rows: int) -> dict[int, Exception]:
-    """Return the rows that `function` fails on, each with its error, by halving what fails.
+def find_bad_rows(function: Callable[[np.ndarray], Any], num_rows: int, failure: Exception) -> dict[int, Exception]:
+    """Return the rows that `function` fails on, each with its error: those that `failure` names, or by halving.
 
     Args:
       function: Gets some of the rows, int64.
-      num_rows: How many there are; it has failed on all of them together.
+      num_rows: How many there are.
+      failure: What it has failed with on all of them together.
     """
+    if isinstance(failure, BadRowsError) and failure.bad_rows.keys() <= set(range(num_rows)):
+        return {row: BatchEncodeError(reason) for row, reason in failure.bad_rows.items()}
     bad: dict[int, Exception] = {}
     spans = [(0, num_rows)]
     while spans:

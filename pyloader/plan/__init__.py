@@ -3,7 +3,7 @@
 from pyloader.plan.consistency import check_left_out, check_with_counts, check_without_counts
 from pyloader.plan.dealing import Dealing
 from pyloader.plan.items import ITEM_RULES, ItemGroup, ItemPlan, item_groups, item_position_from_state, item_state_of
-from pyloader.plan.keys import STAND_IN, mix_bits, row_keys, sample_numbers
+from pyloader.plan.keys import STAND_IN, mix_bits, row_keys, sample_numbers, uniform_numbers
 from pyloader.plan.locating import is_filling, rows_between, rows_of_step
 from pyloader.plan.order import (
     chunk_order,
@@ -81,4 +81,5 @@ __all__ = [
     "segment_order",
     "state_of",
     "steps_per_epoch",
+    "uniform_numbers",
 ]

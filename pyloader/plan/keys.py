@@ -16,7 +16,7 @@ import functools
 
 import numpy as np
 
-__all__ = ["STAND_IN", "mix_bits", "row_keys", "sample_numbers"]
+__all__ = ["STAND_IN", "mix_bits", "row_keys", "sample_numbers", "uniform_numbers"]
 
 # Set in the number of a row that is delivered in place of another, or beyond an epoch's samples.
 STAND_IN = np.uint64(1 << 63)
@@ -25,6 +25,7 @@ _KEYS = 6  # a purpose, beside those of pyloader.plan.order
 
 _MULTIPLIERS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 _SHIFTS = (np.uint64(30), np.uint64(27), np.uint64(31))
+_GAMMA = np.uint64(0x9E3779B97F4A7C15)  # SplitMix64's: from one word to the next
 
 
 def sample_numbers(chunk: int | np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -67,6 +68,22 @@ def row_keys(sample_numbers: np.ndarray, *, seed: int, epoch: int | np.ndarray) 
     keys ^= second
     mix_bits(keys)
     return keys
+
+
+def uniform_numbers(keys: np.ndarray, count: int) -> np.ndarray:
+    """Return numbers that are drawn from keys, in [0, 1): the same key gives the same numbers.
+
+    Args:
+      keys: One for each row, uint64 of shape [rows].
+      count: How many numbers each row gets; the first ones stay the same when it is more.
+
+    Returns:
+      float64 array of shape [rows, count].
+    """
+    words = keys[:, None] + _GAMMA * np.arange(1, count + 1, dtype=np.uint64)
+    mix_bits(words)
+    numbers: np.ndarray = (words >> np.uint64(11)) * 2.0**-53
+    return numbers
 
 
 def mix_bits(words: np.ndarray) -> None:

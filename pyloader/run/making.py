@@ -11,13 +11,14 @@ import numpy as np
 
 from pyloader.audit import digest_batches
 from pyloader.columns import Columns, row_count, slice_columns, take_rows
-from pyloader.errors import BatchEncodeError, CollateError
+from pyloader.errors import BadRowsError, BatchEncodeError, CollateError
+from pyloader.files import ChunkList
 from pyloader.machine.memory import RecycledMemory
 from pyloader.plan import STAND_IN, Position, row_keys
 from pyloader.run.handover import MadeGroup
 from pyloader.run.options import RunOptions
 from pyloader.run.replacements import unchanged_copy, with_replacements
-from pyloader.run.sample_ids import detach
+from pyloader.run.sample_ids import detach, place_of
 from pyloader.shuffle import AnyGroup, BatchGroup, JoinedGroup, gather_group, gather_joined, view_group
 
 __all__ = ["Encode", "MadeRows", "RawBatch", "add_place", "batch_making"]
@@ -104,7 +105,7 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[AnyGroup], Ma
         left_out = None
         if is_batch:
             raw = RawBatch(columns, mask, keys, group.epoch, group.step)
-            content, busy, bad_rows = _encoded(raw, encode, skips=options.max_skipped_rows > 0)
+            content, busy, bad_rows = _encoded(raw, encode, numbers, options)
             seconds = (seconds[0], *busy)
             if bad_rows:
                 assert numbers is not None
@@ -170,8 +171,12 @@ def _num_stand_ins(numbers: np.ndarray | None, group: AnyGroup) -> int:
     return 0 if numbers is None else int(((numbers & STAND_IN) != 0)[group.samples()].sum())
 
 
-def _encoded(raw: RawBatch, encode: Encode, *, skips: bool) -> tuple[Any, tuple[float, float], dict[int, Exception]]:
+def _encoded(
+    raw: RawBatch, encode: Encode, numbers: np.ndarray | None, options: RunOptions
+) -> tuple[Any, tuple[float, float], dict[int, Exception]]:
     """Return a batch, encoded and collated, the seconds of both, and the rows that cannot be encoded, with the errors.
+
+    `numbers` are those of the samples; None where they are not known.
 
     Raises:
       Exception: what the user's code raised, with the place added.
@@ -187,13 +192,23 @@ def _encoded(raw: RawBatch, encode: Encode, *, skips: bool) -> tuple[Any, tuple[
         return encode(raw._replace(columns=columns, mask=mask, keys=keys))
 
     try:
-        if not skips:
+        if not options.max_skipped_rows:
             return *encode(raw), {}
         (content, busy), _, bad_rows = with_replacements(encode_rows, num_rows)
         return content, busy, bad_rows
     except Exception as exc:
+        if isinstance(exc, BadRowsError) and max(exc.bad_rows) < num_rows:
+            _name_row(exc, numbers, options.chunks)
         add_place(exc, f"epoch {raw.epoch}, step {raw.step}")
         raise
+
+
+def _name_row(error: BadRowsError, numbers: np.ndarray | None, chunks: ChunkList) -> None:
+    """Say in `error` which file its first row is in, where that is known, and how to go on without such rows."""
+    if numbers is not None:
+        chunk, row = place_of(int(numbers[min(error.bad_rows)]))
+        error.what = error.told(f"{chunks.path(chunk)}, row {row:,}")
+    error.hint = error.hint or "max_skipped=N leaves out up to N of them, and quarantine=FILE lists those"
 
 
 def add_place(error: Exception, place: str) -> None:
@@ -201,5 +216,7 @@ def add_place(error: Exception, place: str) -> None:
     if isinstance(error, BatchEncodeError | CollateError):
         error.what = f"{error.what.rstrip('.')} ({place})."
         error.args = (error.what, error.hint)
+        if isinstance(error, BadRowsError):
+            error.args = (error.bad_rows, error.hint, error.what)
     else:
         error.add_note(f"pyloader: while a batch was encoded and collated ({place})")

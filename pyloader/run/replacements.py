@@ -58,8 +58,8 @@ def with_replacements(
         return make(everything, everything), everything, {}
     except (WorkerDiedError, CoverageError):
         raise
-    except Exception:
-        bad = find_bad_rows(lambda rows: make(rows, rows), num_rows)
+    except Exception as exc:
+        bad = find_bad_rows(lambda rows: make(rows, rows), num_rows, exc)
         if len(bad) in (0, num_rows):
             raise
     rows = replacement_rows(num_rows, bad)

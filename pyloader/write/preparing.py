@@ -12,7 +12,7 @@ import numpy as np
 
 from pyloader.columns import Columns, problem_with_columns, row_count, slice_columns, take_rows
 from pyloader.encode import find_bad_rows
-from pyloader.errors import BatchEncodeError, ChunkReadError, SplitError
+from pyloader.errors import BadRowsError, BatchEncodeError, ChunkReadError, SplitError
 from pyloader.files import text_of
 from pyloader.read.parquet import ParquetReader
 from pyloader.write.arrow_form import TableForm
@@ -342,11 +342,11 @@ class Preparation:
             lines = numbers[start : start + _ENCODE_ROWS]
             try:
                 yield from self._encode(given, lines)
-            except BatchEncodeError:
-                raise
             except Exception as exc:
-                # The one way to know which rows are bad: some rows, and fewer and fewer of them, are encoded once more.
-                found = find_bad_rows(partial(self._encode_rows, given), row_count(given))
+                if isinstance(exc, BatchEncodeError) and not isinstance(exc, BadRowsError):
+                    raise
+                # Where they are not named, some rows, and fewer and fewer of them, are encoded once more.
+                found = find_bad_rows(partial(self._encode_rows, given), row_count(given), exc)
                 for row, error in sorted(found.items()):
                     self._leave_out(error, name, int(lines[row]), "encode")
                 if not found:  # all of them are good one by one

@@ -1,0 +1,156 @@
+"""Opening: what an encoded image is, from its header; and its pixels, upright and in RGB.
+
+JPEG is decoded by simplejpeg; all else by Pillow, and JPEG too that simplejpeg does not take.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from pyloader.errors import import_optional
+
+__all__ = ["ImageFault", "OpenedImage", "open_image"]
+
+_JPEG = b"\xff\xd8\xff"
+_SCAN = b"\xff\xda"
+_MOST_SCANS = 500  # a JPEG of one pixel a byte takes hours with as many scans as fit; encoders write about ten
+_EXIF = b"Exif\0\0"
+_ORIENTATION = 0x0112
+# No others: some of Pillow's start programs, or are seldom looked after.
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+
+
+class ImageFault(Exception):
+    """Bytes are no image that can be decoded; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedImage:
+    """An image whose header was read."""
+
+    width: int  # in pixels, upright
+    height: int
+    orientation: int  # EXIF's, 1 to 8: how the pixels lie
+    # makes the pixels, uint8 [height, width, 3], each side divided by 1; of a JPEG by 2, 4 or 8 too, rounded up
+    decode: Callable[[int], np.ndarray]
+    is_jpeg: bool
+
+    def pixels(self, divisor: int = 1) -> np.ndarray:
+        """Return the pixels upright: uint8 of shape [height / divisor, width / divisor, 3], a view maybe.
+
+        Raises:
+          ImageFault: they cannot be decoded.
+        """
+        return _upright(self.decode(divisor), self.orientation)
+
+
+def open_image(data: bytes, *, turbo: bool, max_pixels: int) -> OpenedImage:
+    """Read the header of an image.
+
+    Args:
+      data: The encoded image.
+      turbo: Whether simplejpeg decodes JPEG.
+      max_pixels: An image with more is refused, before any memory is taken for it.
+
+    Raises:
+      ImageFault: it is no JPEG, PNG, WebP, GIF or BMP, or too large.
+    """
+    if not isinstance(data, bytes):
+        raise ImageFault(f"is {type(data).__name__}, not the bytes of an image")
+    if turbo and data.startswith(_JPEG):
+        simplejpeg = import_optional("simplejpeg", wanted_by="ImageDataset")
+        try:
+            height, width, space, _ = simplejpeg.decode_jpeg_header(data)
+        except ValueError:
+            space = ""
+        if space in ("YCbCr", "Gray", "RGB"):
+            decode = partial(_decode_jpeg, simplejpeg, data, width, height)
+            return _opened(width, height, _orientation_of(data), decode, data, max_pixels)
+    image = _open_with_pillow(data)
+    width, height = image.size
+    return _opened(width, height, _orientation(image), partial(_decode_with_pillow, image), data, max_pixels)
+
+
+def _opened(
+    width: int, height: int, orientation: int, decode: Callable[[int], np.ndarray], data: bytes, max_pixels: int
+) -> OpenedImage:
+    if width * height > max_pixels:
+        raise ImageFault(f"has {width:,} x {height:,} pixels, more than max_pixels={max_pixels:,}")
+    is_jpeg = data.startswith(_JPEG)
+    if is_jpeg and width * height > len(data) and data.count(_SCAN) > _MOST_SCANS:
+        raise ImageFault(f"has more than {_MOST_SCANS} scans")
+    if orientation > 4:
+        width, height = height, width
+    return OpenedImage(width, height, orientation, decode, is_jpeg)
+
+
+def _open_with_pillow(data: bytes) -> Any:
+    pillow = import_optional("PIL.Image", wanted_by="ImageDataset")
+    try:
+        return pillow.open(io.BytesIO(data), formats=_FORMATS)
+    except pillow.UnidentifiedImageError as exc:
+        found = f"begins with {data[:4]!r}" if data else "is empty"
+        raise ImageFault(f"{found}, which is no {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}") from exc
+    except MemoryError:
+        raise
+    except Exception as exc:  # Pillow's plugins raise whatever damaged bytes lead to
+        raise ImageFault(f"cannot be opened as an image ({_said(exc)})") from exc
+
+
+def _decode_jpeg(simplejpeg: Any, data: bytes, width: int, height: int, divisor: int) -> np.ndarray:
+    shape = {"min_height": -(-height // divisor), "min_width": -(-width // divisor)} if divisor > 1 else {}
+    try:
+        pixels: np.ndarray = simplejpeg.decode_jpeg(data, "RGB", min_factor=divisor, **shape)
+        return pixels
+    except ValueError:
+        # Bytes too many between two markers are a fault here, and none to Pillow, as to most who look at images.
+        return _decode_with_pillow(_open_with_pillow(data), divisor)
+
+
+def _decode_with_pillow(image: Any, divisor: int) -> np.ndarray:
+    try:
+        if divisor > 1:
+            image.draft(image.mode, (image.width // divisor, image.height // divisor))
+        image.load()
+        if image.mode.startswith("I"):  # 16 bits, which Pillow's own conversion cuts off at 255
+            grey = (np.asarray(image) >> 8).astype(np.uint8)
+            return np.repeat(grey[..., None], 3, axis=2)
+        if image.mode != "RGB" and "transparency" in image.info:
+            image = image.convert("RGBA")
+        return np.asarray(image.convert("RGB"))
+    except MemoryError:
+        raise
+    except Exception as exc:
+        raise ImageFault(f"cannot be decoded ({_said(exc)})") from exc
+
+
+def _orientation_of(jpeg: bytes) -> int:
+    return _orientation(_open_with_pillow(jpeg)) if _EXIF in jpeg else 1
+
+
+def _orientation(image: Any) -> int:
+    try:
+        found = image.getexif().get(_ORIENTATION, 1)
+    except MemoryError:
+        raise
+    except Exception:  # what is damaged beside the pixels says nothing
+        return 1
+    return found if found in range(1, 9) else 1
+
+
+def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    if orientation > 4:
+        pixels = pixels.transpose(1, 0, 2)
+    rows = -1 if orientation in (3, 4, 7, 8) else 1
+    columns = -1 if orientation in (2, 3, 6, 7) else 1
+    return pixels[::rows, ::columns]
+
+
+def _said(error: Exception) -> str:
+    return f"{error}" or type(error).__name__
