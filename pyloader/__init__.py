@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pyloader.dataloader import DataLoader
     from pyloader.datareader import DataReader
     from pyloader.dataset import Dataset
-    from pyloader.encode import PAD_, PAD_IDX, ImageDataset, TextDataset, TokenizerDataset
+    from pyloader.encode import PAD_, PAD_IDX, AudioDataset, ImageDataset, TextDataset, TokenizerDataset
     from pyloader.errors import PyLoaderError
     from pyloader.files import open_chunk
     from pyloader.packing import Packing
@@ -68,7 +68,7 @@ _NAMES = {
     "dataloader": "DataLoader",
     "datareader": "DataReader",
     "dataset": "Dataset",
-    "encode": "PAD_ PAD_IDX ImageDataset TextDataset TokenizerDataset",
+    "encode": "PAD_ PAD_IDX AudioDataset ImageDataset TextDataset TokenizerDataset",
     "errors": "PyLoaderError",
     "files": "open_chunk",
     "packing": "Packing",
@@ -92,6 +92,7 @@ __all__ = [
     "PAD_",
     "PAD_IDX",
     "ArrayRecordReader",
+    "AudioDataset",
     "ChunkWriter",
     "Columns",
     "DataCollator",
