@@ -294,8 +294,6 @@ _PACKAGES = {
     "array_record.python.array_record_module": "array_record",
     "cykooz_resizer": "cykooz-resizer",
     "google_crc32c": "google-crc32c",
-    "PIL": "pillow",
-    "PIL.Image": "pillow",
     "PIL.ImageDraw": "pillow",
     "PIL.ImageOps": "pillow",
     "lance": "pylance",

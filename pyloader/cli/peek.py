@@ -254,7 +254,9 @@ def _media(media: MediaSummary) -> str:
     formats = ", ".join(f"{of:,} {name}" for name, of in media.formats.items())
     shown = f"{media.name}: {counted(number, noun)} ({formats})"
     if media.smallest is not None and media.middle is not None and media.largest is not None:
-        small, middle, large = (f"{width:,} x {height:,}" for width, height in (media.smallest, media.middle, media.largest))
+        small, middle, large = (
+            f"{width:,} x {height:,}" for width, height in (media.smallest, media.middle, media.largest)
+        )
         shown += f", all {small} pixels" if small == large else f", {small} to {large} pixels, median {middle}"
     return one_line(shown + (f"; {counted(media.num_others, 'row')} of other bytes" if media.num_others else ""))
 

@@ -47,11 +47,10 @@ def read_image_header(data: bytes) -> ImageHeader:
       ImageHeaderError: it is of no known format, it is damaged, or it ends early: a JPEG without its end marker, a PNG
         without its last block, a WebP shorter than it says.
     """
-    for magic, name, size_in in _FORMATS:
-        if data.startswith(magic):
-            break
-    else:
+    found = next(((name, size_in) for magic, name, size_in in _FORMATS if data.startswith(magic)), None)
+    if found is None:
         raise ImageHeaderError("is empty" if not data else f"is no image: it begins with {data[:8]!r}")
+    name, size_in = found
     if name == "WebP" and data[8:12] != b"WEBP":
         raise ImageHeaderError(f"is no image: it is of the kind {data[8:12]!r}")
     try:

@@ -128,7 +128,9 @@ def read_media(kind: MediaKind, path: str, num_bytes: int, options: MediaOptions
         kind.check(data)
         return data if options.max_side is None else scaled_down(data, options.max_side, options.quality)
     except ValueError as exc:
-        error = named_by_content(SplitError(path, f"{exc}.", "Fetch it again, or remove it (--check lists all such files)"))
+        error = named_by_content(
+            SplitError(path, f"{exc}.", "Fetch it again, or remove it (--check lists all such files)")
+        )
         return SplitError(utf8_name(path), error.what, error.hint)
 
 

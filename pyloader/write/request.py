@@ -32,9 +32,9 @@ __all__ = ["Request", "fill_option"]
 class Request:
     """The options that decide about the chunks, and how many bad rows are gone past.
 
-    Attributes as the arguments of `pyloader.write.split`; `windows` is its window, stride and dtype,
-  `media` is what it says of images and sounds.  Where
-    `output_dir` is an address, `work_dir` is its work directory, and `place` what workers need.
+      Attributes as the arguments of `pyloader.write.split`; `windows` is its window, stride and dtype,
+    `media` is what it says of images and sounds.  Where
+      `output_dir` is an address, `work_dir` is its work directory, and `place` what workers need.
     """
 
     inputs: InputNames

@@ -53,7 +53,7 @@ def _made_anew(module: Any, data: bytes, max_side: int, quality: int) -> bytes:
     operations = import_optional("PIL.ImageOps", wanted_by="--max-side")
     with module.open(io.BytesIO(data)) as image:
         if image.mode not in _AS_THEY_ARE:
-            image = _as_shown(image)  # noqa: PLW2901
+            image = _as_shown(image)
         image.thumbnail((max_side, max_side), module.Resampling.LANCZOS)  # a JPEG is decoded at about that size
         upright = operations.exif_transpose(image)
         shown = upright if upright.mode in ("L", "RGB") else upright.convert("RGB")

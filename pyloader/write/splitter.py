@@ -108,8 +108,8 @@ def split(
         looked for among the rows that `where` keeps, before `holdout`; rows with null there all stay.  With `append`
         the rows of earlier splits with `unique` count as well.  Reads the dump twice.
       input_format: "jsonl", "text", "csv", "tsv", "npy", "npz", "parquet", "arrow", "tokens", "images" or "audio"; None
-        goes by the suffix.  Files that are said to be text are taken as they are; others must not be web pages, pointers of
-        Git LFS or UTF-16.
+        goes by the suffix.  Files that are said to be text are taken as they are; others must not be web pages,
+        pointers of Git LFS or UTF-16.
       delimiter: What stands between fields of CSV or TSV, one character; None is a comma or a tab.  Then a header of
         one name that holds another delimiter is an error.
       quote: What may stand around such a field, one character; "none" where quotes mean nothing.  None is the double

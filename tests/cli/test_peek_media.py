@@ -54,7 +54,7 @@ def test_sounds_are_counted_and_other_bytes_are_neither() -> None:
 
 def test_bytes_are_shown_by_what_they_are_and_how_many() -> None:
     assert shown_bytes(b"short") == "b'short'"
-    assert shown_bytes(bytes(3000)) == f"{bytes(24)}… 3,000 bytes"
+    assert shown_bytes(bytes(3000)) == f"{bytes(24)!r}… 3,000 bytes"
     assert shown_bytes(encoded("red", (8, 9), "PNG")).startswith("PNG, 8 x 9 pixels, ")
     assert shown_bytes(WAV) == "WAV, 116 bytes"
 

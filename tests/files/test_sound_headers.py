@@ -26,7 +26,9 @@ def test_a_format_is_known_by_its_first_bytes(head: bytes, found: str) -> None:
     assert sound_format(head) == found
 
 
-@pytest.mark.parametrize("head", [b"RIFF\0\0\0\0WEBPVP8 ", b"\xff\xd8\xff\xe0", b"<html>", b"\xff\xff\xff", b"\xff\xeb\x90"])
+@pytest.mark.parametrize(
+    "head", [b"RIFF\0\0\0\0WEBPVP8 ", b"\xff\xd8\xff\xe0", b"<html>", b"\xff\xff\xff", b"\xff\xeb\x90"]
+)
 def test_what_is_no_sound_is_said(head: bytes) -> None:
     with pytest.raises(SoundHeaderError, match="is no sound: it begins with b"):
         sound_format(head)

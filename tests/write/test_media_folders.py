@@ -253,7 +253,9 @@ def test_folders_that_cannot_be_read_are_errors(tmp_path: Path) -> None:
     with pytest.raises(SplitError, match=r"gone\.jpg: cannot be read \(no such file"):
         split("photos", "chunks")
     Path("photos/dog/gone.jpg").unlink()
-    Path("photos/dog/1.jpg").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 734003200\n")
+    Path("photos/dog/1.jpg").write_bytes(
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 734003200\n"
+    )
     with pytest.raises(SplitError, match=r"photos/dog/1\.jpg:1: is a pointer of Git LFS"):
         split("photos", "chunks")
 
@@ -287,4 +289,7 @@ def test_the_screen_lists_the_labels_and_folders_alone_are_named(capsys: pytest.
     assert main(["split", "photos", "other/", "--window", "4"]) == 2
     assert "window is for files of tokens, and this is images" in capsys.readouterr().err
     assert main(["split", "photos/cat/001.PNG", "other/", "--from", "images"]) == 2
-    assert "001.PNG: is no folder of images. Name one, alone, or with files in it; or a list of their paths" in capsys.readouterr().err
+    assert (
+        "001.PNG: is no folder of images. Name one, alone, or with files in it; or a list of their paths"
+        in capsys.readouterr().err
+    )

@@ -1,4 +1,4 @@
-"""A list of images or sounds: rows have the bytes of each, and the columns of the list; a stranger's takes nothing in."""
+"""A list of images or sounds: rows have the bytes of each, and its columns; a stranger's takes in no other files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def listed(form: str, paths: list[str], **columns: list[Any]) -> str:
     table = {"file": paths, **columns}
     path = Path("data", f"list.{form}")
     if form == "jsonl":
-        path.write_text("".join(json.dumps(dict(zip(table, row, strict=True))) + "\n" for row in zip(*table.values())))
+        path.write_text(
+            "".join(json.dumps(dict(zip(table, row, strict=True))) + "\n" for row in zip(*table.values(), strict=True))
+        )
     elif form == "csv":
         lines = [list(table), *zip(*table.values(), strict=True)]
         path.write_text("".join(",".join(f'"{value}"' for value in line) + "\n" for line in lines))
@@ -52,7 +54,9 @@ def listed(form: str, paths: list[str], **columns: list[Any]) -> str:
 def rows(directory: str, **options: Any) -> list[dict[str, Any]]:
     with DataLoader(data_dir=directory, batch_size=64, shuffle=False, num_epochs=1, **options) as loader:
         return [
-            {name: values[row] for name, values in batch.items()} for batch in loader for row in range(len(batch["image"]))
+            {name: values[row] for name, values in batch.items()}
+            for batch in loader
+            for row in range(len(batch["image"]))
         ]
 
 
@@ -104,7 +108,9 @@ def test_a_listed_file_that_is_missing_or_no_image_is_a_bad_row() -> None:
 def test_a_path_that_leads_out_of_the_folder_is_refused_unless_the_folder_is_named(path: str, tmp_path: Path) -> None:
     Path("secret.jpg").write_bytes(JPEG)
     listing = listed("jsonl", [NAMES[0], path.format(tmp_path=tmp_path)])
-    with pytest.raises(SplitError, match=r"list\.jsonl, row 2: lists '.*', which is not in data/\. .*: --media-root DIR"):
+    with pytest.raises(
+        SplitError, match=r"list\.jsonl, row 2: lists '.*', which is not in data/\. .*: --media-root DIR"
+    ):
         split(listing, "chunks", path_column="file")
 
 
@@ -117,7 +123,10 @@ def test_paths_are_relative_to_the_folder_that_is_named_and_may_be_absolute_in_i
 
 def test_what_is_no_list_of_paths_is_said() -> None:
     path = listed("csv", NAMES, label=list(range(10)))
-    for column, complaint in (("flie", "has no column 'flie'; it has file, label"), ("label", "has 'label', which is not")):
+    for column, complaint in (
+        ("flie", "has no column 'flie'; it has file, label"),
+        ("label", "has 'label', which is not"),
+    ):
         with pytest.raises(SplitError, match=complaint):
             split(path, "chunks", path_column=column)
     Path("data/notes.csv").write_text("file\nnotes\n")
@@ -125,7 +134,7 @@ def test_what_is_no_list_of_paths_is_said() -> None:
         split("data/notes.csv", "chunks", path_column="file")
     with pytest.raises(SplitError, match=r"1\.jpg: is no list of paths by its suffix"):
         split(f"data/{NAMES[1]}", "chunks", path_column="file")
-    with pytest.raises(SplitError, match="has the columns file, and data/list.csv has file, label"):
+    with pytest.raises(SplitError, match=r"has the columns file, and data/list\.csv has file, label"):
         split([path, "data/notes.csv"], "chunks", path_column="file")
     with pytest.raises(ValueError, match="and not csv"):
         split(path, "chunks", path_column="file", input_format="csv")

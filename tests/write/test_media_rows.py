@@ -75,7 +75,9 @@ def test_one_bad_file_more_than_is_allowed_is_an_error_and_the_same_command_goes
 def test_all_bad_files_are_listed_by_check(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["split", "photos", "chunks", "--check"]) == 1
     found = capsys.readouterr().out
-    assert "photos/a/2.jpg:1: is a web page (HTML).\nphotos/b/7.jpg:1: ends early.\n2 bad rows and 8 good ones." in found
+    assert (
+        "photos/a/2.jpg:1: is a web page (HTML).\nphotos/b/7.jpg:1: ends early.\n2 bad rows and 8 good ones." in found
+    )
     assert not Path("chunks").exists()
 
 
@@ -126,7 +128,9 @@ def test_a_folder_of_sounds_is_split_as_one_of_images_is(capsys: pytest.CaptureF
 def test_a_folder_is_of_the_kind_that_most_of_its_files_are_unless_it_is_said() -> None:
     for name in ("a/1.wav", "a/2.wav", "a/cover.jpg"):
         add(f"album/{name}", WAV if name.endswith("wav") else JPEG)
-    with pytest.raises(SplitError, match=r"cover\.jpg: is no sound by its name, but lies in a folder of sounds \(\.wav,"):
+    with pytest.raises(
+        SplitError, match=r"cover\.jpg: is no sound by its name, but lies in a folder of sounds \(\.wav,"
+    ):
         split("album", "chunks")
     with pytest.raises(SplitError, match=r"1\.wav: is no image by its name, like 1 more, but lies in a folder of imag"):
         split("album", "chunks", input_format="images")

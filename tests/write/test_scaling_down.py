@@ -24,7 +24,7 @@ TURNED = 0x0112  # the tag of EXIF that says which way is up
 
 def smooth(width: int, height: int) -> Any:
     """Return an image whose colours change evenly: scaled in any way, it looks the same."""
-    y, x = np.mgrid[0:1:height * 1j, 0:1:width * 1j]
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     return Image.fromarray((np.stack([x, y, (x + y) / 2], axis=-1) * 255).astype(np.uint8))
 
 
@@ -63,7 +63,9 @@ def test_every_kind_of_pixels_keeps_its_look(mode: str) -> None:
     data = encoded(image, "TIFF")
     found = pixels(scaled_down(data, 60, 95))
     assert found.shape == (30, 60, 3)
-    assert np.abs(found - np.asarray(whole.resize((60, 30)).convert("RGB"), np.int16)).mean() < (20 if mode == "1" else 4)
+    assert np.abs(found - np.asarray(whole.resize((60, 30)).convert("RGB"), np.int16)).mean() < (
+        20 if mode == "1" else 4
+    )
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -19,6 +19,7 @@ __all__ = ["SoundFault", "read_window"]
 
 _MOST_VALUES = 2**28  # of a sound that are decoded at once: 1 GiB
 _AROUND = 256  # samples of the lower rate that the filter sees on each side of a window
+_BEFORE_MP3 = 12 * 1152  # frames: a packet of an MP3 refers to earlier ones, and is silent without them
 _MAY_LACK = 2304  # frames at the end: an MP3 counts in steps of 1,152
 
 
@@ -105,9 +106,10 @@ def _read(file: Any, start: int, stop: int, channels: int) -> np.ndarray:
     num_frames = stop - start
     if num_frames * file.channels > _MOST_VALUES:
         raise SoundFault(f"has {num_frames:,} frames of {file.channels} channels in a window, more than 1 GiB")
-    if start:
-        file.seek(start)
-    values: np.ndarray = file.read(num_frames, dtype="float32", always_2d=True)
+    before = min(start, _BEFORE_MP3) if file.format == "MP3" else 0
+    if start > before:
+        file.seek(start - before)
+    values: np.ndarray = file.read(before + num_frames, dtype="float32", always_2d=True)[before:]
     if len(values) < num_frames - _MAY_LACK or not len(values):
         raise SoundFault(f"ends early: {start + len(values):,} frames are there, of {file.frames:,}")
     if not np.isfinite(values).all():
