@@ -129,7 +129,7 @@ def add_parser(subparsers: Any) -> None:
     what.add_argument(
         "--path-column",
         metavar="NAME",
-        help="the inputs are lists of images or sounds (CSV, JSON lines, Parquet, text) with their paths in this column",
+        help="the column of paths: the inputs are lists (CSV, JSON lines, Parquet, text) of images or sounds",
     )
     what.add_argument(
         "--media-root", metavar="DIR", help="with --path-column: the folder that the files are in (that of the list)"
