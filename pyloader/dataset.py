@@ -39,5 +39,10 @@ class Dataset:
         Returns:
           A dict, name -> list, NumPy array or `Ragged`, with as many rows as came in.  To leave samples out, filter in
           `DataReader.read_file`, or when splitting.
+
+        Raises:
+          BadRowsError: it cannot encode some of the rows, all of which the error names: `BadRowsError({3: "is empty"})`
+            of pyloader.errors.  `max_skipped` leaves those out; with other errors it encodes the rows in parts, to find
+            out which they are.
         """
         raise NotImplementedError(f"{type(self).__name__} has no batch_encode(columns): write one")

@@ -35,8 +35,10 @@ LAYERS = [
 CONCURRENCY = {"_thread", "asyncio", "concurrent", "multiprocessing", "queue", "subprocess", "threading"}
 LOCKS = {"Lock", "RLock", "local"}  # a lock is no thread
 HEAVY = [
+    "PIL",
     "array_record",
     "cloudpickle",
+    "cykooz_resizer",
     "datasets",
     "fsspec",
     "google_crc32c",
@@ -52,6 +54,7 @@ HEAVY = [
     "pyarrow",
     "ray",
     "rich",
+    "simplejpeg",
     "tensorflow",
     "tokenizers",
     "torch",

@@ -7,7 +7,14 @@ import pickle
 import pytest
 
 import pyloader.errors
-from pyloader.errors import ChunkReadError, DataDirError, FileError, MissingDependencyError, PyLoaderError
+from pyloader.errors import (
+    BadRowsError,
+    ChunkReadError,
+    DataDirError,
+    FileError,
+    MissingDependencyError,
+    PyLoaderError,
+)
 
 
 def family(error_class: type[PyLoaderError]) -> list[type[PyLoaderError]]:
@@ -20,6 +27,8 @@ ALL = family(PyLoaderError)
 def an_error(error_class: type[PyLoaderError]) -> PyLoaderError:
     if issubclass(error_class, FileError):
         return error_class("chunks/a.jsonl", "ends early.", "Fetch it again", line=1803)
+    if error_class is BadRowsError:
+        return BadRowsError({4: "is empty", 2: "is no image"}, "Leave them out")
     return error_class("batch_encode got 16 rows and returned 14.", "Filter in read_file")
 
 
@@ -54,6 +63,13 @@ def test_a_file_error_names_the_line_where_there_is_one():
 def test_an_error_about_a_directory_is_a_sentence_about_it():
     error = DataDirError("chunks/", "holds two chunk sets, train/ and val/.", "Name one: data_dir='chunks/train'")
     assert str(error) == "chunks/ holds two chunk sets, train/ and val/. Name one: data_dir='chunks/train'"
+
+
+def test_bad_rows_are_told_by_the_first_of_them():
+    error = BadRowsError({4: "is empty", 2: "is no image"}, "Leave them out")
+    assert str(error) == "row 2 of the batch: is no image; 1 more of the batch cannot be encoded. Leave them out"
+    with pytest.raises(ValueError, match="needs the rows that are bad"):
+        BadRowsError({})
 
 
 def test_a_missing_package_is_an_import_error_too():

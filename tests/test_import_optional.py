@@ -25,6 +25,8 @@ def test_a_missing_package_is_named_with_who_needs_it_and_the_command_that_insta
         ("array_record.python.array_record_module", "array_record"),
         ("pyarrow.parquet", "pyarrow"),
         ("google_crc32c", "google-crc32c"),
+        ("PIL.Image", "pillow"),
+        ("cykooz_resizer", "cykooz-resizer"),
     ],
 )
 def test_the_command_names_the_package_not_the_module(monkeypatch, module, package):

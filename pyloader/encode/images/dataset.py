@@ -25,7 +25,7 @@ _DTYPES = ("uint8", "float32")
 
 
 class ImageDataset(Dataset):
-    """Makes pixels of a column of encoded images: JPEG, PNG, WebP, GIF (its first frame) or BMP, as bytes.
+    """Makes pixels of a column of encoded images, as bytes: JPEG, PNG, WebP, GIF, BMP or TIFF, the first of several.
 
     The pixels are upright, as EXIF says, and RGB: grey becomes three equal values, CMYK is converted, 16 bits are
     rounded down to 8, transparency is dropped.  A JPEG that is shrunk to a half or less is decoded smaller.  Other
@@ -72,7 +72,7 @@ class ImageDataset(Dataset):
         layout: str = "NHWC",
         dtype: str = "uint8",
         decoder: str = "auto",
-        augment: Callable[[np.ndarray, np.ndarray | None], np.ndarray] | None = None,
+        augment: Callable[[Any, np.ndarray | None], Any] | None = None,
         max_pixels: int = 89_478_485,
     ) -> None:
         self.column, self.crop, self.layout, self.augment = column, crop, layout, augment
@@ -129,8 +129,8 @@ class ImageDataset(Dataset):
         """Return the images, and why some of them are none."""
         images: list[OpenedImage | None] = []
         bad: dict[int, str] = {}
-        data: Any
-        for row, data in enumerate(column):
+        rows: Iterable[Any] = column
+        for row, data in enumerate(rows):
             given = data.tobytes() if isinstance(data, np.ndarray) else data
             try:
                 images.append(open_image(given, turbo=self.decoder == "turbo", max_pixels=self.max_pixels))

@@ -9,21 +9,22 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from pyloader.encode.images.jpeg_header import read_jpeg_header
 from pyloader.errors import import_optional
 
 __all__ = ["ImageFault", "OpenedImage", "open_image"]
 
+_Decode: TypeAlias = "Callable[[int], np.ndarray]"
+
 _JPEG = b"\xff\xd8\xff"
-_SCAN = b"\xff\xda"
-_MOST_SCANS = 500  # a JPEG of one pixel a byte takes hours with as many scans as fit; encoders write about ten
-_EXIF = b"Exif\0\0"
+_MOST_SCANS = 100  # each of them goes over all pixels, and takes but a few bytes; encoders write about ten
 _ORIENTATION = 0x0112
 # No others: some of Pillow's start programs, or are seldom looked after.
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 
 
 class ImageFault(Exception):
@@ -38,7 +39,7 @@ class OpenedImage:
     height: int
     orientation: int  # EXIF's, 1 to 8: how the pixels lie
     # makes the pixels, uint8 [height, width, 3], each side divided by 1; of a JPEG by 2, 4 or 8 too, rounded up
-    decode: Callable[[int], np.ndarray]
+    decode: _Decode
     is_jpeg: bool
 
     def pixels(self, divisor: int = 1) -> np.ndarray:
@@ -47,7 +48,10 @@ class OpenedImage:
         Raises:
           ImageFault: they cannot be decoded.
         """
-        return _upright(self.decode(divisor), self.orientation)
+        pixels = _upright(self.decode(divisor), self.orientation)
+        if pixels.shape != (-(-self.height // divisor), -(-self.width // divisor), 3):
+            raise ImageFault(f"is {self.width} x {self.height} by its header, and holds other pixels")
+        return pixels
 
 
 def open_image(data: bytes, *, turbo: bool, max_pixels: int) -> OpenedImage:
@@ -59,35 +63,37 @@ def open_image(data: bytes, *, turbo: bool, max_pixels: int) -> OpenedImage:
       max_pixels: An image with more is refused, before any memory is taken for it.
 
     Raises:
-      ImageFault: it is no JPEG, PNG, WebP, GIF or BMP, or too large.
+      ImageFault: it is no JPEG, PNG, WebP, GIF, BMP or TIFF, or too large.
     """
     if not isinstance(data, bytes):
         raise ImageFault(f"is {type(data).__name__}, not the bytes of an image")
-    if turbo and data.startswith(_JPEG):
-        simplejpeg = import_optional("simplejpeg", wanted_by="ImageDataset")
-        try:
-            height, width, space, _ = simplejpeg.decode_jpeg_header(data)
-        except ValueError:
-            space = ""
-        if space in ("YCbCr", "Gray", "RGB"):
-            decode = partial(_decode_jpeg, simplejpeg, data, width, height)
-            return _opened(width, height, _orientation_of(data), decode, data, max_pixels)
-    image = _open_with_pillow(data)
-    width, height = image.size
-    return _opened(width, height, _orientation(image), partial(_decode_with_pillow, image), data, max_pixels)
-
-
-def _opened(
-    width: int, height: int, orientation: int, decode: Callable[[int], np.ndarray], data: bytes, max_pixels: int
-) -> OpenedImage:
+    header = read_jpeg_header(data) if data.startswith(_JPEG) else None
+    if header is not None and header.num_scans > _MOST_SCANS:
+        raise ImageFault(f"has {header.num_scans:,} scans, more than {_MOST_SCANS}")
+    found = _opened_by_simplejpeg(data, header.has_exif) if header is not None and turbo else None
+    if found is None:
+        image = _open_with_pillow(data)
+        # Pillow turns a TIFF itself.
+        found = *image.size, 1 if image.format == "TIFF" else _orientation(image), partial(_decode_with_pillow, image)
+    width, height, orientation, decode = found
     if width * height > max_pixels:
         raise ImageFault(f"has {width:,} x {height:,} pixels, more than max_pixels={max_pixels:,}")
-    is_jpeg = data.startswith(_JPEG)
-    if is_jpeg and width * height > len(data) and data.count(_SCAN) > _MOST_SCANS:
-        raise ImageFault(f"has more than {_MOST_SCANS} scans")
     if orientation > 4:
         width, height = height, width
-    return OpenedImage(width, height, orientation, decode, is_jpeg)
+    return OpenedImage(width, height, orientation, decode, header is not None)
+
+
+def _opened_by_simplejpeg(data: bytes, has_exif: bool) -> tuple[int, int, int, _Decode] | None:
+    """Return width, height, orientation and what decodes; None for what Pillow is to open."""
+    simplejpeg = import_optional("simplejpeg", wanted_by="ImageDataset")
+    try:
+        height, width, space, _ = simplejpeg.decode_jpeg_header(data)
+    except ValueError:
+        return None
+    if space not in ("YCbCr", "Gray", "RGB"):
+        return None
+    orientation = _orientation(_open_with_pillow(data)) if has_exif else 1
+    return width, height, orientation, partial(_decode_jpeg, simplejpeg, data, width, height)
 
 
 def _open_with_pillow(data: bytes) -> Any:
@@ -118,20 +124,18 @@ def _decode_with_pillow(image: Any, divisor: int) -> np.ndarray:
         if divisor > 1:
             image.draft(image.mode, (image.width // divisor, image.height // divisor))
         image.load()
+        if image.mode == "F":
+            raise ImageFault("has floats for pixels, and nothing says which is white")
         if image.mode.startswith("I"):  # 16 bits, which Pillow's own conversion cuts off at 255
             grey = (np.asarray(image) >> 8).astype(np.uint8)
             return np.repeat(grey[..., None], 3, axis=2)
         if image.mode != "RGB" and "transparency" in image.info:
             image = image.convert("RGBA")
         return np.asarray(image.convert("RGB"))
-    except MemoryError:
+    except (ImageFault, MemoryError):
         raise
     except Exception as exc:
         raise ImageFault(f"cannot be decoded ({_said(exc)})") from exc
-
-
-def _orientation_of(jpeg: bytes) -> int:
-    return _orientation(_open_with_pillow(jpeg)) if _EXIF in jpeg else 1
 
 
 def _orientation(image: Any) -> int:
