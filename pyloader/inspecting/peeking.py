@@ -115,7 +115,9 @@ def rows_apart(
       ChunkReadError: one of these chunks is damaged.
     """
     reader = make_reader(chunks.file(0), manifest=chunks.manifest)
-    places = sorted({index * len(chunks) // _CHUNKS_APART for index in range(_CHUNKS_APART)})
+    few = num_rows if chunks.counts is None else max(1, int(chunks.counts.min()))
+    num_places = max(_CHUNKS_APART, -(-num_rows // few))  # more where chunks are small
+    places = sorted({index * len(chunks) // num_places for index in range(num_places)})
     each = -(-num_rows // len(places))
     for index in places:
         rows, _ = _first_rows(chunks, index, reader)
