@@ -255,7 +255,7 @@ def _media(
         listed = media_list([file.path for file in files], input_format, options)
         raw_bytes = sum(source.raw_bytes for source in listed.sources)
         return Inputs(listed.kind.name, listed.sources, tuple(files), raw_bytes, waits=not listed.is_even)
-    found = _folder(names, input_format, options, known_labels) if input_format in (None, *MEDIA) else None
+    found = _folder(names, input_format, known_labels) if input_format in (None, *MEDIA) else None
     if found is None and input_format in MEDIA:
         what = f"is no folder of {MEDIA[input_format].nouns}."
         hint = "Name one, alone, or with files in it; or a list of their paths: --path-column NAME"
@@ -268,7 +268,6 @@ def _media(
 def _folder(
     names: Sequence[_Name],
     input_format: str | None = None,
-    options: MediaOptions | None = None,
     known_labels: Sequence[str] = (),
 ) -> Inputs | None:
     """Return the images, or sounds, of the folder that is named first, or those of its files that are named after it.
@@ -282,7 +281,6 @@ def _folder(
         folder,
         [file.path for file in _expand(only)],
         input_format=input_format,
-        options=options,
         known_labels=known_labels,
         other_suffixes=[suffix for suffixes in _SUFFIXES.values() for suffix in suffixes],
     )

@@ -12,9 +12,8 @@ from pyloader.files import longest_line, named_by_content, utf8_name
 from pyloader.files.image_headers import read_image_header
 from pyloader.files.sound_headers import sound_format
 from pyloader.options import format_bytes
-from pyloader.write.scaling_down import scaled_down
 
-__all__ = ["MEDIA", "MediaKind", "MediaOptions", "kind_of_file", "read_media", "unreadable"]
+__all__ = ["FETCH_OR_REMOVE", "MEDIA", "MediaKind", "MediaOptions", "kind_of_file", "read_media", "unreadable"]
 
 
 class MediaKind(NamedTuple):
@@ -40,6 +39,8 @@ class MediaKind(NamedTuple):
         """Tell whether a file is called as one of this kind is."""
         return os.path.splitext(name)[1].lower() in self.suffixes and not name.startswith(".")
 
+
+FETCH_OR_REMOVE = "Fetch it again, or remove it (--check lists all such files)"  # what to do with a bad file
 
 _IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 _SOUNDS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff")
@@ -98,17 +99,16 @@ class MediaOptions:
         return () if self.max_side is None else ("pillow",)
 
 
-def read_media(kind: MediaKind, path: str, num_bytes: int, options: MediaOptions) -> bytes | SplitError:
-    """Return the bytes of a row: those of a file, or, of an image that is too large, those of a smaller one.
+def read_media(kind: MediaKind, path: str, num_bytes: int) -> bytes | SplitError:
+    """Return the bytes of a file that is a row.
 
     Args:
       kind: What it is.
       path: The file.
       num_bytes: Its size when the split began.
-      options: What is asked.
 
     Returns:
-      The bytes; or what makes it a bad row: it cannot be read or decoded, is of no such kind, or ends early.
+      The bytes; or what makes it a bad row: it cannot be read, is of no such kind, or ends early.
 
     Raises:
       SplitError: the file has changed since the split began.
@@ -126,12 +126,10 @@ def read_media(kind: MediaKind, path: str, num_bytes: int, options: MediaOptions
         raise SplitError(utf8_name(path), what, "Give the same command again, when nobody changes it")
     try:
         kind.check(data)
-        return data if options.max_side is None else scaled_down(data, options.max_side, options.quality)
     except ValueError as exc:
-        error = named_by_content(
-            SplitError(path, f"{exc}.", "Fetch it again, or remove it (--check lists all such files)")
-        )
+        error = named_by_content(SplitError(path, f"{exc}.", FETCH_OR_REMOVE))
         return SplitError(utf8_name(path), error.what, error.hint)
+    return data
 
 
 def unreadable(path: str, exc: OSError) -> SplitError:

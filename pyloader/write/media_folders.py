@@ -15,7 +15,7 @@ from pyloader.columns import Columns
 from pyloader.errors import SplitError
 from pyloader.files import is_chunk_name, suffix_of, utf8_name
 from pyloader.write.blocks import Source
-from pyloader.write.media import MEDIA, MediaKind, MediaOptions, kind_of_file, unreadable
+from pyloader.write.media import MEDIA, MediaKind, kind_of_file, unreadable
 from pyloader.write.media_rows import media_sources
 
 __all__ = ["MediaFolder", "media_folder"]
@@ -45,7 +45,6 @@ def media_folder(
     only: Sequence[str] = (),
     *,
     input_format: str | None = None,
-    options: MediaOptions | None = None,
     known_labels: Sequence[str] = (),
     other_suffixes: Collection[str] = (),
 ) -> MediaFolder | None:
@@ -58,7 +57,6 @@ def media_folder(
       folder: The folder.
       only: Of the files below it, these alone; all where none is named.
       input_format: "images" or "audio" where that is said.
-      options: What is asked of each file.
       known_labels: Those that have a number already, from 0 on; others get the numbers after these, sorted by name.
       other_suffixes: Of files that can be split as well, for the error.
 
@@ -83,7 +81,7 @@ def media_folder(
         used = {label: numbers[label] for path in paths if (label := _label(folder, path))}
         return partial(_columns, folder, paths, used)
 
-    sources = media_sources(kind, [file[:2] for file in mine], columns_of, options or MediaOptions())
+    sources = media_sources(kind, [file[:2] for file in mine], columns_of)
     return MediaFolder(kind, sources, tuple(mine), labels)
 
 

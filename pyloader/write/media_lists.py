@@ -49,7 +49,7 @@ def media_list(lists: Sequence[str], input_format: str | None, options: MediaOpt
     Args:
       lists: Files of a table each, with the same columns.
       input_format: "images" or "audio"; None goes by the suffixes of the paths.
-      options: What is asked of each file.
+      options: Where its paths are, and lead.
 
     Raises:
       SplitError: a list cannot be read, or a path in it leads out of the folder.
@@ -77,7 +77,7 @@ def media_list(lists: Sequence[str], input_format: str | None, options: MediaOpt
     def columns_of(start: int, stop: int) -> Callable[[], Columns]:
         return partial(dict, slice_columns(columns, start, stop))
 
-    sources = media_sources(kind, [(path, _size(path)) for path in paths], columns_of, options)
+    sources = media_sources(kind, [(path, _size(path)) for path in paths], columns_of)
     return MediaList(kind, sources, all(isinstance(of, np.ndarray) or _is_text(of) for of in columns.values()))
 
 

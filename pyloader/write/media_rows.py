@@ -11,7 +11,7 @@ from pyloader.columns import Columns, take_rows
 from pyloader.errors import SplitError
 from pyloader.files import utf8_name
 from pyloader.write.blocks import BLOCK_BYTES, Block, Source, Span
-from pyloader.write.media import MediaKind, MediaOptions, read_media
+from pyloader.write.media import MediaKind, read_media
 
 __all__ = ["media_sources"]
 
@@ -22,7 +22,6 @@ def media_sources(
     kind: MediaKind,
     files: Sequence[tuple[str, int]],
     columns_of: Callable[[int, int], Callable[[], Columns]],
-    options: MediaOptions,
 ) -> tuple[Source, ...]:
     """Return runs of files, a few megabytes each.
 
@@ -30,13 +29,12 @@ def media_sources(
       kind: What they are.
       files: (path, size) of each.
       columns_of: Of the files [start, stop), returns what returns the columns that are beside their bytes.
-      options: What is asked of each.
     """
     sources = []
     for start, stop in _runs([size for _, size in files]):
         run = tuple(files[start:stop])
         num_bytes = sum(size for _, size in run)
-        read = partial(_blocks, kind, run, columns_of(start, stop), options)
+        read = partial(_blocks, kind, run, columns_of(start, stop))
         sources.append(Source(run[0][0], num_bytes, read, num_bytes))
     return tuple(sources)
 
@@ -54,10 +52,9 @@ def _blocks(
     kind: MediaKind,
     files: Sequence[tuple[str, int]],
     columns: Callable[[], Columns],
-    options: MediaOptions,
     span: Span,
 ) -> Generator[Block, None, None]:
-    read = [read_media(kind, path, size, options) for path, size in files]
+    read = [read_media(kind, path, size) for path, size in files]
     good = [row for row, data in enumerate(read) if isinstance(data, bytes)]
     bad = [SplitError(e.path, e.what, e.hint, row) for row, e in enumerate(read, start=1) if isinstance(e, SplitError)]
     known = take_rows(columns(), np.array(good, np.int64)) if bad else columns()

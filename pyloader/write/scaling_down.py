@@ -6,14 +6,35 @@ import io
 import warnings
 from typing import Any
 
+from pyloader.columns import Columns
 from pyloader.errors import import_optional
 from pyloader.files.image_headers import read_image_header
+from pyloader.write.media import MEDIA, MediaOptions
 
-__all__ = ["scaled_down"]
+__all__ = ["scaled_down", "scaled_down_rows"]
 
 _MOST_PIXELS = 178_956_970  # at which Pillow refuses, 0.5 GB as RGB; above half of it, it warns
 _GREY = ("L", "1")
 _AS_THEY_ARE = ("L", "RGB", "CMYK", "YCbCr")  # modes whose pixels can be scaled
+
+
+def scaled_down_rows(columns: Columns, options: MediaOptions) -> tuple[Columns, dict[int, str]]:
+    """Return columns whose images are as large as `options` allows, and what is wrong with those that stay as they are.
+
+    Raises:
+      MissingDependencyError: Pillow is not installed.
+    """
+    name = MEDIA["images"].column
+    if options.max_side is None or name not in columns:
+        return columns, {}
+    made, faults = list[bytes](), dict[int, str]()
+    for row, data in enumerate(columns[name]):
+        try:
+            made.append(scaled_down(data, options.max_side, options.quality))
+        except ValueError as exc:
+            made.append(data)
+            faults[row] = str(exc)
+    return {**columns, name: made}, faults
 
 
 def scaled_down(data: bytes, max_side: int, quality: int) -> bytes:

@@ -156,3 +156,17 @@ def test_sizes_that_make_no_sense_and_a_missing_library_are_said(monkeypatch: py
     monkeypatch.setitem(__import__("sys").modules, "PIL.Image", None)
     with pytest.raises(MissingDependencyError, match="--max-side needs 'pillow', which is not installed"):
         split("photos", "chunks", max_side=60, engine="inline")
+
+
+@pytest.mark.usefixtures("photos")
+def test_what_is_held_out_and_what_is_unique_is_told_by_the_files_before_they_are_scaled() -> None:
+    pytest.importorskip("pyarrow")
+    Path("photos/b/again.png").write_bytes(Path("photos/a/0.png").read_bytes())
+    names = []
+    for place, options in (("as they are", {}), ("smaller", {"max_side": 45}), ("smallest", {"max_side": 20})):
+        report = split("photos", place, holdout={"val": 0.4}, unique="image", **options)
+        assert report.num_duplicates == 1
+        with DataLoader(data_dir=f"{place}/val", batch_size=12, shuffle=False, num_epochs=1) as loader:
+            names.append([name for batch in loader for name in batch["name"]])
+    assert names[0] == names[1] == names[2]
+    assert names[0]
