@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable
 from typing import NamedTuple
 
-__all__ = ["ImageHeader", "ImageHeaderError", "read_image_header"]
+__all__ = ["IMAGE_FORMATS", "ImageHeader", "ImageHeaderError", "read_image_header"]
 
 _ENDS_EARLY = "ends early"
 _SIZES_OF_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # JPEG's markers of frames, which say how large
@@ -141,3 +141,6 @@ _FORMATS: tuple[tuple[bytes, str, Callable[[bytes], tuple[int, int]]], ...] = (
     (b"II*\0", "TIFF", _tiff),
     (b"MM\0*", "TIFF", _tiff),
 )
+
+# What Pillow is to open, and nothing else: some of its other formats run programs.
+IMAGE_FORMATS = tuple(dict.fromkeys(name for _, name, _ in _FORMATS))

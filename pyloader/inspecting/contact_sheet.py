@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pyloader.errors import import_optional
-from pyloader.inspecting.media import image_or_none
+from pyloader.files.image_headers import IMAGE_FORMATS
 
 __all__ = ["CELLS", "contact_sheet"]
 
@@ -17,7 +17,6 @@ CELLS = _COLUMNS * _ROWS  # images on a sheet
 
 _SIDE, _TEXT, _GAP = 120, 18, 8  # pixels: of a picture, of the line below it, between them
 _PAPER, _INK, _EMPTY = (255, 255, 255), (36, 41, 47), (225, 228, 232)
-_MOST_PIXELS = 178_956_970  # at which Pillow refuses; above half of it, it warns
 _LONGEST = 18  # characters of a caption
 
 
@@ -55,17 +54,15 @@ def contact_sheet(images: Sequence[tuple[bytes, str]]) -> bytes:
 
 
 def _small(module: Any, data: bytes) -> Any:
-    header = image_or_none(data)
-    if header is None or header.width * header.height > _MOST_PIXELS:
-        return None
     operations = import_optional("PIL.ImageOps", wanted_by="--sheet")
     try:
-        with warnings.catch_warnings(), module.open(io.BytesIO(data)) as image:
-            warnings.simplefilter("ignore")
-            image.draft("RGB", (2 * _SIDE, 2 * _SIDE))
-            shown = operations.exif_transpose(image).convert("RGB")
-            shown.thumbnail((_SIDE, _SIDE))
-            return shown
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of large images; those above 178,956,970 pixels are refused
+            with module.open(io.BytesIO(data), formats=IMAGE_FORMATS) as image:
+                image.draft("RGB", (2 * _SIDE, 2 * _SIDE))
+                shown = operations.exif_transpose(image).convert("RGB")
+                shown.thumbnail((_SIDE, _SIDE))
+                return shown
     except Exception:  # Pillow raises almost anything for a damaged file
         return None
 

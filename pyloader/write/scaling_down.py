@@ -8,7 +8,7 @@ from typing import Any
 
 from pyloader.columns import Columns
 from pyloader.errors import import_optional
-from pyloader.files.image_headers import read_image_header
+from pyloader.files.image_headers import IMAGE_FORMATS, read_image_header
 from pyloader.write.media import MEDIA, MediaOptions
 
 __all__ = ["scaled_down", "scaled_down_rows"]
@@ -72,7 +72,7 @@ def scaled_down(data: bytes, max_side: int, quality: int) -> bytes:
 
 def _made_anew(module: Any, data: bytes, max_side: int, quality: int) -> bytes:
     operations = import_optional("PIL.ImageOps", wanted_by="--max-side")
-    with module.open(io.BytesIO(data)) as image:
+    with module.open(io.BytesIO(data), formats=IMAGE_FORMATS) as image:
         if image.mode not in _AS_THEY_ARE:
             image = _as_shown(image)
         image.thumbnail((max_side, max_side), module.Resampling.LANCZOS)  # a JPEG is decoded at about that size

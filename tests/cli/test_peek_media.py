@@ -120,7 +120,12 @@ def test_a_sheet_of_what_cannot_be_decoded_says_so_and_of_no_images_is_an_error(
     whole = encoded("red", (30, 20), "PNG")
     bomb = bytearray(whole)
     bomb[16:24] = (60_000).to_bytes(4, "big") * 2
-    for data in (bytes(bomb), b"", whole[:40] + bytes(20) + whole[-30:]):
+    for data in (
+        bytes(bomb),
+        b"",
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n",
+        whole[:40] + bytes(20) + whole[-30:],
+    ):
         with Image.open(io.BytesIO(contact_sheet([(data, "na\u00efve \u732b " * 9)]))) as sheet:
             assert (225, 228, 232) in {colour for _, colour in sheet.getcolors(10**6)}
     with ChunkWriter("numbers") as writer:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
+from products import drawn
 from ranks import rank_loaders, through_json
 
 from pyloader import AudioDataset, ChunkWriter, DataLoader
 from pyloader.errors import BadRowsError
 from pyloader.read import NumpyReader
+from pyloader.testing import LOADER_CHECKS
 
 pytest.importorskip("soundfile")
 
@@ -92,6 +95,13 @@ def test_a_run_that_resumes_hears_the_same(chunks: Path, expected: list[dict[int
         with loader_of(chunks, num_workers=1) as loader:
             loader.load_state_dict(state)
             assert samples_of(batch for _ in range(2) for batch in loader)[: len(expected) - step] == expected[step:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("check", drawn(LOADER_CHECKS, 1), ids=lambda check: check.__name__)
+def test_a_loader_of_sounds_keeps_the_laws(chunks: Path, check: Callable[..., None]) -> None:
+    pytest.importorskip("cloudpickle")
+    check(partial(DataLoader, dataset=SOUNDS, data_dir=str(chunks), batch_size=4))
 
 
 def test_bad_sounds_are_named_by_file_and_row_and_left_out_where_that_is_asked(tmp_path: Path) -> None:

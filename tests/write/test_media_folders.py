@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from killing import in_a_child
 from products import drawn, stride
+from tiny_images import tiny_jpeg, tiny_png
 
 from pyloader import ChunkWriter, DataLoader, Dataset
 from pyloader.cli.main import main
@@ -45,20 +46,7 @@ def add(name: str, data: bytes = b"x") -> None:
 
 
 def image(data: bytes, suffix: str) -> bytes:
-    """Return a file that begins and ends as an image of 8 x 8 pixels does."""
-    if suffix == ".PNG":
-        return b"\x89PNG\r\n\x1a\n" + b"".join(map(chunk, (b"IHDR", b"noiz", b"IEND"), (HEADER_OF_PNG, data, b"")))
-    if suffix in (".jpg", ".webp"):
-        return HEADER_OF_JPEG + data + b"\xff\xd9"
-    return data
-
-
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return len(data).to_bytes(4, "big") + kind + data + b"sum."
-
-
-HEADER_OF_PNG = b"\0\0\0\x08\0\0\0\x08\x08\x02\0\0\0"
-HEADER_OF_JPEG = bytes.fromhex("ffd8ffc0000b080008000801011100ffda0002")
+    return tiny_png(data) if suffix == ".PNG" else tiny_jpeg(data) if suffix in (".jpg", ".webp") else data
 
 
 def rows(*directories: str) -> dict[str, tuple[bytes, int | None]]:

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_images import tiny_jpeg
 
-from pyloader import DataLoader
+from pyloader import DataLoader, PaddingDataCollator
 from pyloader.cli.main import main
 from pyloader.errors import SplitError
 from pyloader.write import media_rows, split
 
 pytest.importorskip("pyarrow")
 
-JPEG = bytes.fromhex("ffd8ffc0000b080008000801011100ffda0002") + b"pixels\xff\xd9"
+JPEG = tiny_jpeg()
 NAMES = [f"day {number // 4}/{number}.jpg" for number in range(10)]
 
 
@@ -87,8 +88,10 @@ def test_boxes_and_gaps_stay_what_they_are_over_all_rows() -> None:
     boxes = [[[0.5, 1.5, 2.5, 3.5]] * (n % 3) for n in range(10)]
     path = listed("jsonl", NAMES, boxes=boxes, score=[None] * 7 + [1, 2, 3])
     split(path, "chunks", path_column="file", chunk_samples=3)
-    from pyloader import PaddingDataCollator
+    import pyarrow.parquet
 
+    kinds = {str(pyarrow.parquet.read_schema(path).field("score").type) for path in Path("chunks").glob("*.parquet")}
+    assert kinds == {"int64"}
     found = rows("chunks", nulls="nan", datacollator=PaddingDataCollator())
     assert [row["boxes"].tolist()[: n % 3] for n, row in enumerate(found)] == boxes
     assert [float(row["score"]) for row in found[7:]] == [1, 2, 3]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_images import tiny_jpeg
 
 from pyloader import DataLoader
 from pyloader.cli.main import main
@@ -17,7 +18,7 @@ from pyloader.write import media, media_rows, split
 
 pytest.importorskip("pyarrow")
 
-JPEG = bytes.fromhex("ffd8ffc0000b080008000801011100ffda0002") + b"pixels\xff\xd9"
+JPEG = tiny_jpeg()
 WAV = b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x80\x3e\0\0\x02\0\x10\0data\0\0\0\0"
 
 
@@ -64,6 +65,19 @@ def test_files_that_are_no_images_are_left_out_listed_and_change_nothing_else(op
     good = [number for number in range(10) if number not in (2, 7)]
     names = {f"{'ab'[number % 2]}/{number}.jpg": (JPEG + bytes([number]), number % 2) for number in good}
     assert rows("chunks") == names
+
+
+def test_the_files_behind_a_bad_one_keep_their_names_in_errors() -> None:
+    def odd(sample: dict[str, Any]) -> bool:
+        return 1 // (sample["name"] != "b/9.jpg") > 0
+
+    split("photos", "chunks", max_skipped=3, where=odd, engine="inline", quarantine="bad.jsonl")
+    bad = [json.loads(line) for line in Path("bad.jsonl").read_text().splitlines()]
+    assert [(row["file"], row["stage"]) for row in bad] == [
+        ("photos/a/2.jpg", "read"),
+        ("photos/b/7.jpg", "read"),
+        ("photos/b/9.jpg", "where"),
+    ]
 
 
 def test_one_bad_file_more_than_is_allowed_is_an_error_and_the_same_command_goes_on_with_another_number() -> None:

@@ -139,7 +139,8 @@ def test_a_damaged_large_image_is_a_bad_row() -> None:
     split("photos", "kept")  # its header is whole, and nothing is decoded
     with pytest.raises(SplitError, match=r"photos/a/6\.png:1: cannot be decoded \("):
         split("photos", "chunks", max_side=80)
-    assert split("photos", "chunks", max_side=80, max_skipped=1).num_skipped == 1
+    report = split("photos", "chunks", max_side=80, max_skipped=1)
+    assert (report.num_skipped, report.outputs[0].num_samples) == (1, 11)
 
 
 @pytest.mark.usefixtures("photos")
