@@ -13,7 +13,7 @@ from tiny_images import tiny_jpeg
 from pyloader import DataLoader, PaddingDataCollator
 from pyloader.cli.main import main
 from pyloader.errors import SplitError
-from pyloader.write import media_rows, split
+from pyloader.write import media_rows, split, units
 
 pytest.importorskip("pyarrow")
 
@@ -26,6 +26,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Photos below `data`, in several sources."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(media_rows, "_FILES_OF_SOURCE", 3)
+    monkeypatch.setattr(units, "MIN_UNIT_BYTES", 1)
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     for number, name in enumerate(NAMES):
         path = Path("data", name)
@@ -87,7 +88,7 @@ def test_a_column_of_paths_that_is_called_as_that_of_the_bytes_is_goes_to_name()
 def test_boxes_and_gaps_stay_what_they_are_over_all_rows() -> None:
     boxes = [[[0.5, 1.5, 2.5, 3.5]] * (n % 3) for n in range(10)]
     path = listed("jsonl", NAMES, boxes=boxes, score=[None] * 7 + [1, 2, 3])
-    split(path, "chunks", path_column="file", chunk_samples=3)
+    split(path, "chunks", path_column="file", chunk_bytes=100)
     import pyarrow.parquet
 
     kinds = {str(pyarrow.parquet.read_schema(path).field("score").type) for path in Path("chunks").glob("*.parquet")}
