@@ -19,7 +19,9 @@ __all__ = ["SoundFault", "read_window"]
 
 _MOST_VALUES = 2**28  # of a sound that are decoded at once: 1 GiB
 _AROUND = 256  # samples of the lower rate that the filter sees on each side of a window
-_BEFORE_MP3 = 12 * 1152  # frames: a packet of an MP3 refers to earlier ones, and is silent without them
+# An MP3 is read from its beginning where that is so near: libmpg123 writes to standard error where it begins elsewhere.
+_NEAR_SECONDS = 30
+_BEFORE_MP3 = 12 * 1152  # frames otherwise: a packet refers to earlier ones, and is silent without them
 _MAY_LACK = 2304  # frames at the end: an MP3 counts in steps of 1,152
 
 
@@ -106,7 +108,9 @@ def _read(file: Any, start: int, stop: int, channels: int) -> np.ndarray:
     num_frames = stop - start
     if num_frames * file.channels > _MOST_VALUES:
         raise SoundFault(f"has {num_frames:,} frames of {file.channels} channels in a window, more than 1 GiB")
-    before = min(start, _BEFORE_MP3) if file.format == "MP3" else 0
+    before = 0
+    if file.format == "MP3":
+        before = start if start <= _NEAR_SECONDS * file.samplerate else _BEFORE_MP3
     if start > before:
         file.seek(start - before)
     values: np.ndarray = file.read(before + num_frames, dtype="float32", always_2d=True)[before:]

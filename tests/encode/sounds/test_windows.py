@@ -46,6 +46,21 @@ def test_a_window_is_that_part_of_the_whole(form: str, rate: int) -> None:
         assert np.abs(window - whole[first : first + 4000]).max() < 1e-4
 
 
+def test_a_window_of_a_long_mp3_is_that_part_of_the_whole_too() -> None:
+    data = encoded_tone(40.0, 8000, "MP3", rise=20)
+    whole = read(data)
+    for place in (0.8, 0.9, 0.999999):
+        first = int(place * (len(whole) - 4000 + 1))
+        assert np.abs(read(data, 4000, place) - whole[first : first + 4000]).max() < 1e-4
+
+
+def test_a_whole_mp3_is_decoded_without_a_word(capfd: pytest.CaptureFixture[str]) -> None:
+    data = encoded_tone(3.0, 16000, "MP3")
+    for place in range(20):
+        read(data, 4000, place / 20)
+    assert capfd.readouterr().err == ""
+
+
 def test_every_place_is_reached_and_the_last_window_ends_with_the_sound() -> None:
     data = encoded_tone(0.01, 16000)
     firsts = {read(data, 157, place / 100).tobytes() for place in range(100)}
