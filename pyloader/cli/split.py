@@ -25,6 +25,7 @@ from pyloader.encode import ChatDataset, TokenizerDataset
 from pyloader.inspecting.measuring import peak_bytes
 from pyloader.options import format_bytes
 from pyloader.write import FORMATS, INPUT_FORMATS, OutputReport, SplitReport, discard_stopped, split
+from pyloader.write.media import MediaOptions
 from pyloader.write.request import Request, fill_option
 from pyloader.write.token_files import Windows
 
@@ -32,6 +33,7 @@ __all__ = ["add_parser", "run"]
 
 # What is typed and goes to `split`, under the same name, but for these; and what of it --check needs.
 _OWN = ("places", "check", "json", "quiet", "tokenizer", "chat", "column", "append_eos")
+_MEDIA = ("max_side", "quality", "path_column", "media_root")
 _READING = ("input_format", "delimiter", "quote", "output_format", "encode", "where", "fill", "columns")
 
 _EXAMPLES = """examples:
@@ -39,7 +41,8 @@ _EXAMPLES = """examples:
   pyloader split 'dump/*.jsonl.zst' chunks/ --shuffle --holdout val=0.5% --workers 8
   pyloader split image=x.npy label=y.npy chunks/ --chunk-samples 4096
   pyloader split train.bin chunks/ --window 1025 --stride 1024 --dtype uint16
-  pyloader split photos/ chunks/ --shuffle --holdout val=5%
+  pyloader split photos/ chunks/ --shuffle --holdout val=5% --max-side 512 --quality 90
+  pyloader split labels.csv chunks/ --path-column file
   pyloader split corpus.jsonl.zst tokens/ --tokenizer tokenizer.json --append-eos
   pyloader split dump.jsonl chunks/ --unique url
   pyloader split 's3://dumps/2026/*.jsonl.gz' chunks/
@@ -67,8 +70,8 @@ def add_parser(subparsers: Any) -> None:
         nargs="+",
         metavar="INPUT... OUTPUT_DIR",
         help="files (plain, .gz, .zst, .xz, .bz2), 'globs', addresses of stores (objects, prefixes, 'globs'), - for "
-        "standard input, COLUMN=FILE.npy for each column, or a folder of images, whose folders are their labels; last, "
-        "the directory for the chunks, or an address (s3://bucket/chunks/)",
+        "standard input, COLUMN=FILE.npy for each column, or a folder of images or sounds, whose folders are their "
+        "labels; last, the directory for the chunks, or an address (s3://bucket/chunks/)",
     )
     sizes = parser.add_argument_group("how large (64 MiB before compression, but at least 16 chunks)")
     size = sizes.add_mutually_exclusive_group()
@@ -115,6 +118,21 @@ def add_parser(subparsers: Any) -> None:
         "--dtype",
         metavar="D",
         help="what the tokens of a .bin are (uint16), or those of a .npy are to be (what they are)",
+    )
+    what.add_argument(
+        "--max-side",
+        metavar="PIXELS",
+        type=count_option,
+        help="make a JPEG of each image that has a longer side than this, once",
+    )
+    what.add_argument("--quality", metavar="Q", type=int, default=90, help="with --max-side: of the JPEG, 1 to 95 (90)")
+    what.add_argument(
+        "--path-column",
+        metavar="NAME",
+        help="the column of paths: the inputs are lists (CSV, JSON lines, Parquet, text) of images or sounds",
+    )
+    what.add_argument(
+        "--media-root", metavar="DIR", help="with --path-column: the folder that the files are in (that of the list)"
     )
     what.add_argument(
         "--to",
@@ -218,7 +236,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.check:
         windows = Windows.of(options["window"], options["stride"], options["dtype"])
         read = {name: options[name] for name in _READING}
-        request = Request(inputs=inputs, output_dir=output_dir, windows=windows, **read)
+        media = MediaOptions(**{name: options[name] for name in _MEDIA})
+        request = Request(inputs=inputs, output_dir=output_dir, windows=windows, media=media, **read)
         return list_bad_rows(request, quiet=arguments.quiet)
     report = split(inputs, output_dir, **options, progress=not arguments.quiet)
     if arguments.json:

@@ -3,12 +3,14 @@
 from pyloader.encode.chat import ChatDataset, ChatTemplate
 from pyloader.encode.checking import encode_batch, find_bad_rows, taken_by
 from pyloader.encode.images import ImageDataset
+from pyloader.encode.sounds import AudioDataset
 from pyloader.encode.text import PAD_, PAD_IDX, TextDataset, build_vocabulary, read_vocabulary
 from pyloader.encode.tokenizer import TokenizerDataset
 
 __all__ = [
     "PAD_",
     "PAD_IDX",
+    "AudioDataset",
     "ChatDataset",
     "ChatTemplate",
     "ImageDataset",

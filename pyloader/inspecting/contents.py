@@ -19,6 +19,7 @@ Measured: TypeAlias = Literal["length", "number", ""]
 
 _MAX_DIFFERENT = 100_000  # values told apart; beyond that a column has "more"
 _NUM_COMMON = 3
+_LONGEST_BYTES = 1024  # of values of bytes that are told apart
 _SORTED = 0.25  # this much more of the neighbours are equal than would be by chance
 
 
@@ -124,7 +125,9 @@ class ColumnTally:
                 self._add_range(float(min(known)), float(max(known)), len(known), float(sum(known)))
         elif all(hasattr(kind, "__len__") for kind in kinds):
             self._lengths.update(map(len, known))
-        if kinds <= {str, bytes, int, float, bool}:
+        if kinds <= {bytes} and any(len(value) > _LONGEST_BYTES for value in known):
+            self._values = None  # of images each is another, and all of them would be kept
+        elif kinds <= {str, bytes, int, float, bool}:
             self._num_pairs += max(0, len(values) - 1)
             self._num_equal += sum(map(operator.eq, values[1:], values))
             self._count_values(Counter(known))

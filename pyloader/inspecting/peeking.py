@@ -6,7 +6,7 @@ import contextlib
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from pyloader.columns import Columns, columns_bytes, row_count
 from pyloader.datareader import DataReader, read_chunk
@@ -15,12 +15,14 @@ from pyloader.errors import ChunkReadError
 from pyloader.files import ChunkList, FetchTerms, as_listed
 from pyloader.inspecting.beginnings import first_rows
 from pyloader.inspecting.contents import ColumnSummary, is_sorted_by_class, tally_columns
+from pyloader.inspecting.media import MediaSummary, MediaTally
 from pyloader.options import format_bytes
 from pyloader.read import reader_for, reader_name
 
-__all__ = ["Peek", "peek_chunks"]
+__all__ = ["Peek", "peek_chunks", "rows_apart"]
 
 _LARGEST_BYTES = 2**30
+_CHUNKS_APART = 8
 
 Progress: TypeAlias = Callable[[Sequence[int]], Iterable[int]]
 
@@ -40,6 +42,7 @@ class Peek:
     row_bytes: float  # about how many bytes of memory a row takes
     # columns by whose value the rows seem to be sorted, as seen in chunks far apart
     sorted_columns: tuple[ColumnSummary, ...]
+    media: tuple[MediaSummary, ...] = ()  # what the columns of images and sounds hold, of the rows looked at
 
 
 def peek_chunks(
@@ -73,13 +76,14 @@ def peek_chunks(
         raise ChunkReadError(where, what, f"Find its parts, or split it: pyloader index {shlex.quote(where)}")
     reader = make_reader(chunks.file(first), manifest=chunks.manifest)
     rows, share = _first_rows(chunks, first, reader)
+    media = MediaTally()
     if read_all:
         parts = (_whole(chunks, index, reader) for index in progress(range(len(chunks))))
-        columns = tally_columns(parts)
+        columns = tally_columns(media.watch(parts))
         num_samples: int | None = columns[0].num_rows if columns else 0
         is_counted = True
     else:
-        columns = tally_columns([rows])
+        columns = tally_columns(media.watch([rows]))
         num_samples, is_counted = _num_samples(chunks, first, row_count(rows), share)
     return Peek(
         chunks=chunks,
@@ -92,7 +96,34 @@ def peek_chunks(
         is_counted=is_counted,
         row_bytes=columns_bytes(rows) / max(1, row_count(rows)),
         sorted_columns=tuple(filter(is_sorted_by_class, columns if read_all else _order(chunks, reader, first, rows))),
+        media=media.summaries(),
     )
+
+
+def rows_apart(
+    chunks: ChunkList, names: Sequence[str], num_rows: int, *, make_reader: Callable[..., DataReader] = reader_for
+) -> Iterator[dict[str, Any]]:
+    """Yield some rows of some chunks, both far apart: a dataset that is sorted by label shows several.
+
+    Args:
+      chunks: The chunks.
+      names: The columns that are wanted.
+      num_rows: How many rows, at most.
+      make_reader: Called as `reader_for` is.
+
+    Raises:
+      ChunkReadError: one of these chunks is damaged.
+    """
+    reader = make_reader(chunks.file(0), manifest=chunks.manifest)
+    few = num_rows if chunks.counts is None else max(1, int(chunks.counts.min()))
+    num_places = max(_CHUNKS_APART, -(-num_rows // few))  # more where chunks are small
+    places = sorted({index * len(chunks) // num_places for index in range(num_places)})
+    each = -(-num_rows // len(places))
+    for index in places:
+        rows, _ = _first_rows(chunks, index, reader)
+        there = row_count(rows)
+        for row in sorted({number * there // each for number in range(each)} if there else ()):
+            yield {name: rows[name][row] for name in names}
 
 
 def _first_rows(chunks: ChunkList, index: int, reader: DataReader) -> tuple[Columns, float | None]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from pyloader.columns import Columns, ColumnSpec
 from pyloader.read.parquet import ParquetReader
-from pyloader.write.arrow_types import spec_of_type
+from pyloader.write.arrow_types import is_number_type, spec_of_type
 from pyloader.write.rows import Rows
 from pyloader.write.unfit import UnfitColumnsError
 
-__all__ = ["TableForm"]
+__all__ = ["TableForm", "check_gaps"]
 
 
 class TableForm:
@@ -119,3 +120,14 @@ def _storage(array: Any) -> Any:
     import pyarrow
 
     return array.storage if isinstance(array, pyarrow.ExtensionArray) else array
+
+
+def check_gaps(schema: Any, columns: Columns) -> None:
+    """Refuse a null in a table of nothing but numbers: arrays hold none, and JSON not every kind of number."""
+    for name, values in columns.items() if all(map(is_number_type, schema.types)) else ():
+        if not isinstance(values, np.ndarray):
+            gap = next(
+                row for row, value in enumerate(values) if value is None or (type(value) is list and None in value)
+            )
+            what = f"has null in column {name!r}, which no array holds"
+            raise UnfitColumnsError(what, gap, parquet_holds=True, hint=f"Fill it: --fill {name}=0")

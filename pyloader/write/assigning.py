@@ -11,6 +11,7 @@ import numpy as np
 
 from pyloader.columns import Columns
 from pyloader.write.holdout import assignment, hashes_of_rows, hashes_of_samples, samples_of
+from pyloader.write.media import MEDIA
 from pyloader.write.request import Request
 from pyloader.write.rows import Rows
 from pyloader.write.unique import FirstRows, UniqueRows, keys_of_samples
@@ -52,7 +53,7 @@ class Assignment:
     def __init__(self, request: Request, input_format: str, holdout_rule: int, unique: UniqueRows | None) -> None:
         self._request, self._unique = request, unique
         # The same image is the same sample, whatever it is called.
-        self._holdout_by = request.holdout_by or ("image" if input_format == "images" else None)
+        self._holdout_by = request.holdout_by or (MEDIA[input_format].column if input_format in MEDIA else None)
         self._columns = list(request.unique or ()) if unique is not None and unique.wants_keys else []
         self._assigns = bool(request.holdout) and holdout_rule > 1 and not self._columns
         # Of files whose columns are read one by one the holdout looks at those that are kept, or at the one it is by.

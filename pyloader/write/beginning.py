@@ -87,7 +87,7 @@ def begin(
     finish_placing(root)
     fingerprint = request.fingerprint(inputs.files)
     stopped, found = job.load(), chunk_sets(root)
-    made_with = versions()
+    made_with = versions(request.media.packages)
     if stopped is not None:
         same = stopped.command == typed and (stopped.began_with_overwrite or not overwrite)
         if same and stopped.fingerprint == fingerprint and stopped.versions == made_with and _are_there(stopped, found):

@@ -55,6 +55,7 @@ class DumpCheck:
             delimiter=request.delimiter,
             quote=request.quote,
             windows=request.windows,
+            media=request.media,
         )
         self._bad: list[BadRow] = []
         learnt = Learnt(layout=first_layout(request, self._inputs))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from pyloader.write.input_files import InputFile
 from pyloader.write.inputs import Inputs
+from pyloader.write.media import MEDIA
 from pyloader.write.receipts import FileReceipt, ReadReceipt, Receipt, UnitReceipt
 from pyloader.write.units import plan_units
 
@@ -21,7 +22,7 @@ def files_of_no_unit(inputs: Inputs, columns: Sequence[str] | None) -> list[tupl
       inputs: The dump.
       columns: The columns that are kept; None is all.
     """
-    if inputs.format == "images":
+    if inputs.format in MEDIA:
         return []  # each would be read twice; they are known by name, size and time
     if columns is not None and inputs.format in ("parquet", "arrow", "npz"):
         return []  # most of the file may be in other columns

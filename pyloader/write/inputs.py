@@ -16,9 +16,11 @@ from pyloader.read.dialect import Dialect
 from pyloader.write.array_files import array_file, arrays_as_columns, npz_members, with_ragged
 from pyloader.write.arrow_files import arrow_sources
 from pyloader.write.blocks import STANDARD_INPUT, Block, Source
-from pyloader.write.image_folders import image_folder
 from pyloader.write.input_files import InputFile, input_file
 from pyloader.write.line_files import blocks_of_lines
+from pyloader.write.media import MEDIA, MediaOptions
+from pyloader.write.media_folders import media_folder
+from pyloader.write.media_lists import media_list
 from pyloader.write.stored_inputs import stored_inputs
 from pyloader.write.tables import blocks_of_fields
 from pyloader.write.token_files import Windows, token_source
@@ -36,7 +38,7 @@ _SUFFIXES = {
     "tsv": (".tsv",), "npy": (".npy",), "npz": (".npz",), "parquet": (".parquet", ".pq"),
     "arrow": (".arrow", ".feather"), "tokens": (".bin",),
 }  # fmt: skip
-INPUT_FORMATS = (*_SUFFIXES, "images")
+INPUT_FORMATS = (*_SUFFIXES, *MEDIA)
 
 _STREAMS = ("jsonl", "text", "csv", "tsv")  # of lines
 _CAN_BE_CUT = ("jsonl", "text")  # at any newline: in the others it may stand within quotes
@@ -57,7 +59,8 @@ class Inputs:
       schema: The Arrow schema of the columns that are kept, for Parquet and Arrow files; None for others.
       windows: How files of tokens are cut; None for others.
       leftover_tokens: After the last whole window of each file of tokens, in no row.
-      labels: What the numbers in the column "label" of images stand for.
+      labels: What the numbers in the column "label" of a folder of images or sounds stand for.
+      waits: Whether only all rows together say what the columns are.
     """
 
     format: str
@@ -68,6 +71,7 @@ class Inputs:
     windows: Windows | None = None
     leftover_tokens: int = 0
     labels: tuple[str, ...] = ()
+    waits: bool = False
 
     @property
     def is_standard_input(self) -> bool:
@@ -85,20 +89,22 @@ def find_inputs(
     delimiter: str | None = None,
     quote: str | None = None,
     windows: Windows | None = None,
+    media: MediaOptions | None = None,
     known_labels: Sequence[str] = (),
 ) -> Inputs:
     """Find the files, and what they are.
 
     Args:
       names: A file, a glob pattern, an address of a store, "-" for standard input, several of these, column -> .npy
-        file or pattern, or a folder of images.
+        file or pattern, or a folder of images or sounds.
       input_format: One of INPUT_FORMATS; None goes by the files' suffixes.
       columns: The columns to keep: others are not looked at, whatever they hold; None keeps all.
       fill: Column -> what stands for null; such a column may be missing.
       looked_at: Columns that are read, whether they are kept or not.
       delimiter, quote: Of CSV and TSV, as a `Dialect` has them.
       windows: How files of tokens are cut.
-      known_labels: Of images: those that have a number already.
+      media: What is asked of images and sounds.
+      known_labels: Of a folder: those that have a number already.
 
     Raises:
       SplitError: a file is missing, of no known format, or of another format than the others.
@@ -114,11 +120,9 @@ def find_inputs(
     if "-" in given:
         _refuse_windows("standard input", windows)
         return _standard_input(len(given), input_format, columns, delimiter, quote)
-    if input_format in (None, "images") and (images := _images(given, known_labels)) is not None:
-        _refuse_windows("images", windows)
-        return images
-    if input_format == "images":
-        raise SplitError(os.fspath(given[0]), "is no folder of images.", "Name one, alone, or with files in it")
+    if (found_media := _media(given, input_format, media or MediaOptions(), known_labels)) is not None:
+        _refuse_windows(found_media.format, windows)
+        return found_media
     files = tuple(_expand(given))
     formats = [input_format or _format_of(file.path, windows) for file in files]
     for file, found in zip(files, formats, strict=True):
@@ -223,8 +227,8 @@ def input_groups(names: InputNames, columns: Sequence[str] | None = None) -> lis
         is_even = len({len(files) for files in found}) == 1
         return list(zip(*found, strict=True)) if is_even else [tuple(file for files in found for file in files)]
     given = as_names(names)
-    if "-" not in given and (images := _images(given, ())) is not None:
-        return [(file,) for file in images.files]
+    if "-" not in given and (folder := _folder(given)) is not None:
+        return [(file,) for file in folder.files]
     return [] if "-" in given else [(file,) for file in _expand(given)]
 
 
@@ -242,23 +246,49 @@ def _refuse_windows(what: str, windows: Windows | None) -> None:
         raise ValueError(f"window is for files of tokens, and this is {what}. If it is tokens, say so: --from tokens")
 
 
-def _images(names: Sequence[str | os.PathLike[str]], known_labels: Sequence[str]) -> Inputs | None:
-    """Return the images of the folder that is named first, or those of its files that are named after it.
+def _media(
+    names: Sequence[_Name], input_format: str | None, options: MediaOptions, known_labels: Sequence[str]
+) -> Inputs | None:
+    """Return the images, or sounds, of a folder or a list; None where what is named is neither."""
+    if options.path_column is not None:
+        files = _expand(names)
+        listed = media_list([file.path for file in files], input_format, options)
+        raw_bytes = sum(source.raw_bytes for source in listed.sources)
+        return Inputs(listed.kind.name, listed.sources, tuple(files), raw_bytes, waits=not listed.is_even)
+    found = _folder(names, input_format, known_labels) if input_format in (None, *MEDIA) else None
+    if found is None and input_format in MEDIA:
+        what = f"is no folder of {MEDIA[input_format].nouns}."
+        hint = "Name one, alone, or with files in it; or a list of their paths: --path-column NAME"
+        raise SplitError(os.fspath(names[0]), what, hint)
+    if options.max_side is not None and (found is None or found.format != "images"):
+        raise ValueError("max_side is for images, and this is none: name a folder of images, or a list of their paths")
+    return found
 
-    None where that is no folder of images, or something else is named with it.
+
+def _folder(
+    names: Sequence[_Name],
+    input_format: str | None = None,
+    known_labels: Sequence[str] = (),
+) -> Inputs | None:
+    """Return the images, or sounds, of the folder that is named first, or those of its files that are named after it.
+
+    None where that is no such folder, or something else is named with it.
     """
     folder, *only = [os.fspath(name) for name in names]
     if not os.path.isdir(folder) or not all(name.startswith(os.path.join(folder, "")) for name in only):
         return None
-    others = [suffix for suffixes in _SUFFIXES.values() for suffix in suffixes]
-    images = image_folder(
-        folder, [file.path for file in _expand(only)], known_labels=known_labels, other_suffixes=others
+    found = media_folder(
+        folder,
+        [file.path for file in _expand(only)],
+        input_format=input_format,
+        known_labels=known_labels,
+        other_suffixes=[suffix for suffixes in _SUFFIXES.values() for suffix in suffixes],
     )
-    if images is None:
+    if found is None:
         return None
-    raw_bytes = sum(source.raw_bytes for source in images.sources)
-    files = tuple(InputFile(*file) for file in images.files)
-    return Inputs("images", images.sources, files, raw_bytes, labels=images.labels)
+    files = tuple(InputFile(*file) for file in found.files)
+    raw_bytes = sum(source.raw_bytes for source in found.sources)
+    return Inputs(found.kind.name, found.sources, files, raw_bytes, labels=found.labels)
 
 
 def as_names(names: _Name | Sequence[_Name]) -> list[_Name]:

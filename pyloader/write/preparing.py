@@ -15,8 +15,7 @@ from pyloader.encode import find_bad_rows
 from pyloader.errors import BadRowsError, BatchEncodeError, ChunkReadError, SplitError
 from pyloader.files import text_of
 from pyloader.read.parquet import ParquetReader
-from pyloader.write.arrow_form import TableForm
-from pyloader.write.arrow_types import is_number_type
+from pyloader.write.arrow_form import TableForm, check_gaps
 from pyloader.write.assigning import Assignment, Came
 from pyloader.write.blocks import Block
 from pyloader.write.filling import filled_columns, filled_fields, filled_table
@@ -24,10 +23,12 @@ from pyloader.write.forms import Form, RecordForm
 from pyloader.write.holdout import HOLDOUT_RULE
 from pyloader.write.kinds import KindsOfColumns
 from pyloader.write.layout import Layout
+from pyloader.write.media import FETCH_OR_REMOVE, MEDIA
 from pyloader.write.number_columns import learn_fields, number_kinds, numbers_of_kinds
 from pyloader.write.records import LineChecker
 from pyloader.write.request import Request
 from pyloader.write.rows import Rows
+from pyloader.write.scaling_down import scaled_down_rows
 from pyloader.write.unfit import UnfitColumnsError
 from pyloader.write.unique import UniqueRows
 
@@ -85,7 +86,7 @@ class Learnt(msgspec.Struct, kw_only=True):
 
 def is_settled_at_the_end(input_format: str, layout: Layout, *, is_encoded: bool) -> bool:
     """Tell whether a chunk's bytes depend on what the columns turn out to be over the whole dump."""
-    if layout.form_name == "table" or (input_format == "images" and not is_encoded):
+    if layout.form_name == "table" or (input_format in MEDIA and not is_encoded):
         return False
     if _has_fields(input_format, layout, is_encoded=is_encoded) or layout.format_name == "parquet":
         return True
@@ -240,11 +241,22 @@ class Preparation:
             columns, came = take_rows(columns, kept), came.take(kept)
         if (first := self._first_of_each(came)) is not None:
             columns, came = take_rows(columns, first), came.take(first)
+        if self._request.media.max_side is not None:
+            columns, came = self._scaled_down(columns, name, came)
         if not row_count(columns):
             return []
         if self._has_fields:
             learn_fields(self._learnt.fields, columns)
         return self._laid_out(columns, block, name, came)
+
+    def _scaled_down(self, columns: Columns, name: str, came: Came) -> tuple[Columns, Came]:
+        """Make large images smaller, of the rows that stay; those that cannot be decoded are left out."""
+        scaled, faults = scaled_down_rows(columns, self._request.media)
+        for row, what in faults.items():
+            path, line = self._place(name, int(came.lines[row]))
+            self._pass_on(SplitError(path, f"{what}.", FETCH_OR_REMOVE), path, line, "read")
+        good = np.setdiff1d(np.arange(len(came.lines)), list(faults))
+        return (take_rows(scaled, good), came.take(good)) if faults else (scaled, came)
 
     def _of_table(self, block: Block, name: str) -> list[tuple[str, Rows]]:
         table: Any = block.content
@@ -264,7 +276,7 @@ class Preparation:
         columns = ParquetReader().columns_of("", table)
         if self._request.encoder is None and self.layout.format_name in (None, "columns"):
             try:
-                _check_gaps(table.schema, columns)
+                check_gaps(table.schema, columns)
             except UnfitColumnsError as exc:
                 raise self._refusal(exc, block, name, int(came.lines[exc.row or 0])) from exc
         return self._laid_out(columns, block, name, came)
@@ -382,14 +394,3 @@ class Preparation:
 
 def _samples(columns: Columns) -> Iterator[dict[str, Any]]:
     return ({name: values[row] for name, values in columns.items()} for row in range(row_count(columns)))
-
-
-def _check_gaps(schema: Any, columns: Columns) -> None:
-    """Refuse a null in a table of nothing but numbers: arrays hold none, and JSON not every kind of number."""
-    for name, values in columns.items() if all(map(is_number_type, schema.types)) else ():
-        if not isinstance(values, np.ndarray):
-            gap = next(
-                row for row, value in enumerate(values) if value is None or (type(value) is list and None in value)
-            )
-            what = f"has null in column {name!r}, which no array holds"
-            raise UnfitColumnsError(what, gap, parquet_holds=True, hint=f"Fill it: --fill {name}=0")

@@ -20,6 +20,7 @@ from pyloader.files import utf8_name
 from pyloader.write.holdout import output_names
 from pyloader.write.input_files import InputFile
 from pyloader.write.inputs import InputNames, as_names
+from pyloader.write.media import MediaOptions
 from pyloader.write.outputs import Output, StorePlace
 from pyloader.write.sizes import ChunkSizes
 from pyloader.write.token_files import Windows
@@ -31,8 +32,9 @@ __all__ = ["Request", "fill_option"]
 class Request:
     """The options that decide about the chunks, and how many bad rows are gone past.
 
-    Attributes as the arguments of `pyloader.write.split`; `windows` is its window, stride and dtype.  Where
-    `output_dir` is an address, `work_dir` is its work directory, and `place` what workers need.
+      Attributes as the arguments of `pyloader.write.split`; `windows` is its window, stride and dtype,
+    `media` is what it says of images and sounds.  Where
+      `output_dir` is an address, `work_dir` is its work directory, and `place` what workers need.
     """
 
     inputs: InputNames
@@ -47,6 +49,7 @@ class Request:
     delimiter: str | None = None
     quote: str | None = None
     windows: Windows | None = None
+    media: MediaOptions = field(default_factory=MediaOptions)
     output_format: str | None = None
     encode: str | Dataset | None = None
     where: str | Callable[[dict[str, Any]], Any] | None = None
@@ -134,6 +137,7 @@ class Request:
             words += ["--window", str(windows.window)]
             words += [] if windows.stride == windows.window else ["--stride", str(windows.stride)]
             words += [] if windows.dtype is None else ["--dtype", windows.dtype]
+        words += self.media.words()
         for name, value in (self.fill or {}).items():
             words += fill_option(name, value).split(" ", 1)
         words += ["--columns", ",".join(self.columns)] if self.columns is not None else []

@@ -22,6 +22,7 @@ from pyloader.write.filling import check_fill_of_lines
 from pyloader.write.inputs import InputNames, find_inputs
 from pyloader.write.job import Job
 from pyloader.write.layout import Layout
+from pyloader.write.media import MediaOptions
 from pyloader.write.output_places import output_at, shown_place
 from pyloader.write.outputs import Output
 from pyloader.write.preparing import is_settled_at_the_end
@@ -55,6 +56,10 @@ def split(
     window: int | None = None,
     stride: int | None = None,
     dtype: str | None = None,
+    max_side: int | None = None,
+    quality: int = 90,
+    path_column: str | None = None,
+    media_root: str | os.PathLike[str] | None = None,
     output_format: str | None = None,
     encode: str | Dataset | None = None,
     where: str | Callable[[dict[str, Any]], Any] | None = None,
@@ -80,8 +85,9 @@ def split(
     Args:
       inputs: A file, a glob pattern, an address of a store (s3://dumps/2026/*.jsonl: an object, a prefix or a pattern;
         keys come from the environment), several of them, "-" for standard input, column -> .npy file, or a folder of
-        images, whose folders are labels: rows have `image` (the bytes of the file), `label` (the number of the folder,
-        by name from 0 on; the manifest lists the names) and `name`.
+        images or sounds, whose folders are labels: rows have `image` or `audio` (the bytes of the file), `label` (the
+        number of the folder, by name from 0 on; the manifest lists the names) and `name`.  A file that is no image, or
+        no sound, is a bad row.
       output_dir: Where the chunks go, a directory or an address of a store (s3://bucket/chunks); with `holdout`, into
         train/ and the others below it.
       chunk_bytes: Bytes of a chunk before compression ("64MiB"), about; the default, but at least 16 chunks.
@@ -96,13 +102,14 @@ def split(
         as an executor of `concurrent.futures`; with such an object `workers` says how many it has.  None is processes
         for a large dump, as far as `encode` and `where` can be sent to them, and threads otherwise.
       address: Of a running Ray cluster; None begins one here, unless `ray.init` was called.
-      holdout_by: The column that decides what is held out; None looks at all columns, and of images at the bytes.
+      holdout_by: The column that decides what is held out; None looks at all columns, and of images and sounds at the
+        bytes.
       unique: A column, or several: of the rows that have the same values there, the first in the dump stays.  It is
         looked for among the rows that `where` keeps, before `holdout`; rows with null there all stay.  With `append`
         the rows of earlier splits with `unique` count as well.  Reads the dump twice.
-      input_format: "jsonl", "text", "csv", "tsv", "npy", "npz", "parquet", "arrow", "tokens" or "images"; None goes by
-        the suffix.  Files that are said to be text are taken as they are; others must not be web pages, pointers of
-        Git LFS or UTF-16.
+      input_format: "jsonl", "text", "csv", "tsv", "npy", "npz", "parquet", "arrow", "tokens", "images" or "audio"; None
+        goes by the suffix.  Files that are said to be text are taken as they are; others must not be web pages,
+        pointers of Git LFS or UTF-16.
       delimiter: What stands between fields of CSV or TSV, one character; None is a comma or a tab.  Then a header of
         one name that holds another delimiter is an error.
       quote: What may stand around such a field, one character; "none" where quotes mean nothing.  None is the double
@@ -111,6 +118,13 @@ def split(
       stride: Tokens from the beginning of a window to that of the next, 1 to `window`; None is `window`.
       dtype: Of the tokens: in a .bin file as they are stored, "uint16" where it is None; of a .npy file as they are
         written, as they are stored where it is None.
+      max_side: The longer side that images have at most, in pixels: a larger one becomes a JPEG of that size, once.
+        None leaves all as they are.  Needs Pillow.
+      quality: Of these JPEGs, 1 to 95.
+      path_column: The column of `inputs` that holds the paths of images or sounds: `inputs` are lists of them (CSV,
+        JSON lines, Parquet, text).  Rows have the bytes, and the columns of the list.
+      media_root: The folder that all of these files are in, and that their paths are relative to; None is that of the
+        list.
       output_format: One of pyloader.write.FORMATS; None is "columns" for arrays, and for lists of integers of unequal
         length from `encode` where the other columns are numbers; "tokens" for windows of tokens; "jsonl.zst" for other
         columns, and "parquet" when these hold bytes, dates, or other values that JSON does not give back as they are.
@@ -158,6 +172,12 @@ def split(
         delimiter=delimiter,
         quote=quote,
         windows=Windows.of(window, stride, dtype),
+        media=MediaOptions(
+            max_side=max_side,
+            quality=quality,
+            path_column=path_column,
+            media_root=None if media_root is None else os.fspath(media_root),
+        ),
         output_format=output_format,
         encode=encode,
         where=where,
@@ -216,6 +236,7 @@ def _take_in(
         delimiter=request.delimiter,
         quote=request.quote,
         windows=request.windows,
+        media=request.media,
         known_labels=() if overwrite else known_labels(request.root),
     )
     if request.unique and found.is_standard_input:
@@ -225,7 +246,8 @@ def _take_in(
     job = Job(request.root, output)
 
     def run(layout: Layout) -> int:
-        waits = request.shuffle or is_settled_at_the_end(found.format, layout, is_encoded=request.encoder is not None)
+        settled = is_settled_at_the_end(found.format, layout, is_encoded=request.encoder is not None)
+        waits = request.shuffle or found.waits or settled
         terms = begin(request, found, job, typed=typed, made_by=taking.made_by, overwrite=overwrite, waits=waits)
         if terms is None:
             return 0

@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 
 from pyloader.errors import SplitError
 from pyloader.files import packing_of, store_scheme, suffix_of
-from pyloader.write.image_folders import IMAGE_SUFFIXES
+from pyloader.write.media import kind_of_file
 
 __all__ = ["directory_error", "suffix_error"]
 
-_SOUNDS = (".wav", ".mp3", ".flac")
 _UNPACKERS = {
     ".zip": "unzip", ".tar": "tar -xf", ".tgz": "tar -xf", ".7z": "7z x", ".rar": "unrar x",
     ".lz4": "lz4 -d", ".lzma": "xz -d", ".z": "gzip -d", ".br": "brotli -d",
@@ -72,13 +71,12 @@ def _format(suffix: str, known: Mapping[str, Sequence[str]]) -> str:
 def _advice(path: str, suffix: str, known: Mapping[str, Sequence[str]]) -> str:
     if suffix in _UNPACKERS:
         return f"Unpack it: {_UNPACKERS[suffix]} {shlex.quote(path)}"
-    if suffix in IMAGE_SUFFIXES and store_scheme(path):
-        return "Images are split from a disk: copy the folders of their labels there first"
-    if suffix in IMAGE_SUFFIXES:
+    if kind := kind_of_file(f"x{suffix}"):
+        nouns = kind.nouns.capitalize()
+        if store_scheme(path):
+            return f"{nouns} are split from a disk: copy the folders of their labels there first"
         above = os.path.join(os.path.dirname(os.path.dirname(path)) or ".", "")
         words = f"pyloader split {shlex.quote(above)} DIR"
-        return f"Images are split by the folder that holds the folders of their labels: {words}"
-    if suffix in _SOUNDS:
-        return "Of such files ChunkWriter makes chunks: writer.write({'file': Path(name).read_bytes(), ...}) for each"
+        return f"{nouns} are split by the folder that holds the folders of their labels: {words}"
     suffixes = ", ".join(suffix for group in known.values() for suffix in group)
     return f"Known: {suffixes}. If it is one of them under another name, say which: --from {', '.join(known)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 
 import zstandard
@@ -11,10 +12,10 @@ __all__ = ["versions"]
 _PACKAGES = ("pyloader-stream", "numpy", "msgspec", "zstandard", "pyarrow", "array_record")
 
 
-def versions() -> dict[str, str]:
-    """Return name -> version, of packages and of the library that compresses; "" for what is not installed."""
+def versions(others: Iterable[str] = ()) -> dict[str, str]:
+    """Return name -> version, of packages, of `others`, and of the library that compresses; "" for what is missing."""
     found = {"libzstd": ".".join(map(str, zstandard.ZSTD_VERSION))}
-    for name in _PACKAGES:
+    for name in (*_PACKAGES, *others):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

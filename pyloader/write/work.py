@@ -110,7 +110,7 @@ def _unpacked(work: bytes, thread: Any) -> Work:
 
     loaded, _ = load_function(work)
     found: Work = loaded()
-    if (here := versions()) != found.versions:
+    if (here := versions(found.request.media.packages)) != found.versions:
         pairs = [(name, here.get(name, ""), other) for name, other in found.versions.items()]
         differing = [f"{name} {own or 'missing'} instead of {other}" for name, own, other in pairs if own != other]
         what = f"A worker on {os.uname().nodename} has {', '.join(differing)}, which may write other bytes."

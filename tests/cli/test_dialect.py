@@ -125,7 +125,7 @@ def test_what_cannot_be_said_is_refused(capsys, words, complaint):
             "code.bin: does not say where a sample begins. A .bin file is taken for tokens, one after another",
         ),
         ("d0.jpg", "ends in .jpg, which split does not know. Images are split by the folder that"),
-        ("d0.wav", "ends in .wav, which split does not know. Of such files ChunkWriter makes chunks"),
+        ("d0.wav", "ends in .wav, which split does not know. Sounds are split by the folder that"),
     ],
 )
 def test_an_unknown_suffix_is_named_with_what_takes_such_files(capsys, name, complaint):
@@ -136,9 +136,9 @@ def test_an_unknown_suffix_is_named_with_what_takes_such_files(capsys, name, com
 def test_a_directory_is_answered_with_what_is_in_it(capsys):
     Path("tree/0").mkdir(parents=True)
     assert "tree: is a directory without files" in run(capsys, "split", "tree", "chunks", code=2)
-    for name in ("0/d0.wav", "0/d1.wav", "notes.md"):
+    for name in ("0/d0.zip", "0/d1.zip", "notes.md"):
         Path("tree", name).touch()
-    assert "tree: is a directory. It holds 2 .wav, 1 .md. Of such files ChunkWriter" in run(
+    assert "tree: is a directory. It holds 2 .zip, 1 .md. Unpack it: unzip tree/0/d0.zip" in run(
         capsys, "split", "tree", "chunks", code=2
     )
     Path("tree/0/a.jsonl").write_text('{"a": 1}\n')

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_images import tiny_jpeg
 
 from pyloader.cli.main import main
 from pyloader.files import list_chunks
@@ -169,7 +170,7 @@ def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
     np.arange(3000, dtype=np.uint16).tofile("train.bin")
     for name in ("photos/cat/1.jpg", "photos/dog/2.jpg"):
         Path(name).parent.mkdir(parents=True)
-        Path(name).write_bytes(name.encode())
+        Path(name).write_bytes(tiny_jpeg(name.encode()))
     Path("dump.jsonl").write_text('{"url": "a"}\n{"url": "a"}\n')
     examples = [line.split() for line in shown.splitlines() if line.startswith("  pyloader split ")]
     ours = [words[1:] for words in examples if words[2] in ("train.bin", "photos/") or "--unique" in words]

@@ -98,7 +98,7 @@ def test_a_token_over_the_border_of_what_is_learned_is_an_error_with_the_row(tok
     ],
 )
 def test_what_is_no_chat_is_named_with_its_row(tokenizer, chat, says):
-    with pytest.raises(BatchEncodeError, match=r"'messages' in row 3 of the batch .*" + re.escape(says)):
+    with pytest.raises(BatchEncodeError, match="row 3 of the batch: 'messages' .*" + re.escape(says)):
         ChatDataset(tokenizer[0]).batch_encode({"messages": [*CHATS, chat]})
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from chunk_lines import lines_of
+from tiny_images import tiny_png
 
 from pyloader.columns import Columns
 from pyloader.dataset import Dataset
@@ -95,7 +96,7 @@ def write_images(rows: list[int], path: Path) -> Any:
     for place, row in enumerate(rows):
         name = path / f"{row % 3}" / f"{place:03}.png"
         name.parent.mkdir(parents=True, exist_ok=True)
-        name.write_bytes(b"%d" % row)
+        name.write_bytes(tiny_png(b"%d" % row))
     return path
 
 

@@ -1,4 +1,4 @@
-"""A folder of images is split into bytes, numbers of labels and names, whoever does it."""
+"""A folder of images, or of sounds, is split into bytes, numbers of labels and names, whoever does it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 from killing import in_a_child
 from products import drawn, stride
+from tiny_images import tiny_jpeg, tiny_png
 
 from pyloader import ChunkWriter, DataLoader, Dataset
 from pyloader.cli.main import main
 from pyloader.columns import Columns
 from pyloader.errors import MissingDependencyError, SplitError
 from pyloader.files import read_manifest
-from pyloader.write import image_folders, split, units
+from pyloader.write import media_folders, media_rows, split, units
+from pyloader.write.media import MEDIA
 
 pytest.importorskip("pyarrow")
 
@@ -29,7 +31,7 @@ Found = Callable[[Path, str], list[Any]]
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Photos of three kinds, in several sources and units."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(image_folders, "_FILES_OF_SOURCE", 7)
+    monkeypatch.setattr(media_rows, "_FILES_OF_SOURCE", 7)
     monkeypatch.setattr(units, "MIN_UNIT_BYTES", 1)
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     noise = random.Random(0)
@@ -40,7 +42,11 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def add(name: str, data: bytes = b"x") -> None:
     path = Path("photos", name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
+    path.write_bytes(image(data, path.suffix))
+
+
+def image(data: bytes, suffix: str) -> bytes:
+    return tiny_png(data) if suffix == ".PNG" else tiny_jpeg(data) if suffix in (".jpg", ".webp") else data
 
 
 def rows(*directories: str) -> dict[str, tuple[bytes, int | None]]:
@@ -57,7 +63,7 @@ def rows(*directories: str) -> dict[str, tuple[bytes, int | None]]:
 
 def photos(labels: dict[str, int]) -> dict[str, tuple[bytes, int | None]]:
     """Return what there should be."""
-    files = [path for path in sorted(Path("photos").rglob("*")) if image_folders.is_image(path.name)]
+    files = [path for path in sorted(Path("photos").rglob("*")) if MEDIA["images"].has(path.name)]
     named = {path: str(path.relative_to("photos")) for path in files}
     return {name: (path.read_bytes(), labels.get(name.split("/")[0])) for path, name in named.items()}
 
@@ -100,18 +106,18 @@ def test_images_without_folders_have_no_label() -> None:
     add("bare/2.webp")
     report = split("photos/bare", "chunks")
     assert [column.name for column in report.columns] == ["image", "name"]
-    assert rows("chunks") == {"1.jpg": (b"x", None), "2.webp": (b"x", None)}
+    assert rows("chunks") == {"1.jpg": (image(b"x", ".jpg"), None), "2.webp": (image(b"x", ".jpg"), None)}
 
 
 def test_folders_within_folders_and_behind_links_belong_to_the_label() -> None:
     add("cat/young/1.jpg", b"kitten")
     Path("elsewhere").mkdir()
-    Path("elsewhere/2.jpg").write_bytes(b"eel")
+    Path("elsewhere/2.jpg").write_bytes(image(b"eel", ".jpg"))
     Path("photos/eel").symlink_to(Path("elsewhere").absolute())
     split("photos/", "chunks")
     found = rows("chunks")
-    assert found["cat/young/1.jpg"] == (b"kitten", 1)
-    assert found["eel/2.jpg"] == (b"eel", 3)
+    assert found["cat/young/1.jpg"] == (image(b"kitten", ".jpg"), 1)
+    assert found["eel/2.jpg"] == (image(b"eel", ".jpg"), 3)
 
 
 def test_some_files_of_a_folder_can_be_named_after_it(tmp_path: Path, values: Found) -> None:
@@ -137,11 +143,11 @@ def test_what_is_added_keeps_the_numbers_of_the_labels_and_goes_on_after_them() 
     for name in ("bee/1.jpg", "dog/1.jpg"):
         path = Path("more", name)
         path.parent.mkdir(parents=True)
-        path.write_bytes(b"more")
+        path.write_bytes(image(b"more", ".jpg"))
     report = split("more", "chunks", append=True)
     assert report.labels == ("ape", "cat", "dog", "bee")
-    assert rows("chunks")["bee/1.jpg"] == (b"more", 3)
-    assert rows("chunks")["dog/1.jpg"] == (b"more", 2)
+    assert rows("chunks")["bee/1.jpg"] == (image(b"more", ".jpg"), 3)
+    assert rows("chunks")["dog/1.jpg"] == (image(b"more", ".jpg"), 2)
     assert split("more", "chunks", append=True).num_written == 0
     with ChunkWriter("chunks", append=True) as writer:
         writer.write({"image": b"1", "label": 4, "name": "own"})
@@ -185,9 +191,9 @@ class Decoded(Dataset):
     """Fails on an image that is none."""
 
     def batch_encode(self, columns: Columns) -> Columns:
-        if any(len(image) == 295 for image in columns["image"]):
+        if any(len(encoded) == len(image(bytes(295), ".PNG")) for encoded in columns["image"]):
             raise ValueError("cannot identify image")
-        return {"size": [len(image) for image in columns["image"]], "name": columns["name"]}
+        return {"size": [len(encoded) for encoded in columns["image"]], "name": columns["name"]}
 
 
 def test_an_image_that_cannot_be_decoded_is_named_and_can_be_left_out(tmp_path: Path) -> None:
@@ -235,21 +241,23 @@ def test_folders_that_cannot_be_read_are_errors(tmp_path: Path) -> None:
     with pytest.raises(SplitError, match=r"gone\.jpg: cannot be read \(no such file"):
         split("photos", "chunks")
     Path("photos/dog/gone.jpg").unlink()
-    add("dog/1.jpg", b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 734003200\n")
-    with pytest.raises(SplitError, match=r"photos/dog/1\.jpg: is a pointer of Git LFS"):
+    Path("photos/dog/1.jpg").write_bytes(
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 734003200\n"
+    )
+    with pytest.raises(SplitError, match=r"photos/dog/1\.jpg:1: is a pointer of Git LFS"):
         split("photos", "chunks")
 
 
 def test_an_image_that_changes_while_it_is_split_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = image_folders.image_folder
+    whole = media_folders.media_folder
 
     def then_changed(*args: Any, **options: Any) -> Any:
         found = whole(*args, **options)
         add("ape/005.PNG", b"longer than it was before, by far")
         return found
 
-    monkeypatch.setattr("pyloader.write.inputs.image_folder", then_changed)
-    with pytest.raises(SplitError, match=r"ape/005\.PNG: has 33 bytes, and had 25 when the split began"):
+    monkeypatch.setattr("pyloader.write.inputs.media_folder", then_changed)
+    with pytest.raises(SplitError, match=r"ape/005\.PNG: has 90 bytes, and had 82 when the split began"):
         split("photos", "chunks")
 
 
@@ -269,4 +277,7 @@ def test_the_screen_lists_the_labels_and_folders_alone_are_named(capsys: pytest.
     assert main(["split", "photos", "other/", "--window", "4"]) == 2
     assert "window is for files of tokens, and this is images" in capsys.readouterr().err
     assert main(["split", "photos/cat/001.PNG", "other/", "--from", "images"]) == 2
-    assert "001.PNG: is no folder of images. Name one, alone, or with files in it" in capsys.readouterr().err
+    assert (
+        "001.PNG: is no folder of images. Name one, alone, or with files in it; or a list of their paths"
+        in capsys.readouterr().err
+    )
