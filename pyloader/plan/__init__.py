@@ -5,6 +5,7 @@ from pyloader.plan.dealing import Dealing
 from pyloader.plan.items import ITEM_RULES, ItemGroup, ItemPlan, item_groups, item_position_from_state, item_state_of
 from pyloader.plan.keys import STAND_IN, mix_bits, row_keys, sample_numbers
 from pyloader.plan.locating import is_filling, rows_between, rows_of_step
+from pyloader.plan.mixing import ClassSpread, batch_concentrations, class_spread, variety
 from pyloader.plan.order import (
     chunk_order,
     deal_phase,
@@ -36,6 +37,7 @@ __all__ = [
     "LAST_BATCH_RULES",
     "STAND_IN",
     "START",
+    "ClassSpread",
     "Dealing",
     "ItemGroup",
     "ItemPlan",
@@ -50,12 +52,14 @@ __all__ = [
     "SequentialSampler",
     "StreamPart",
     "Streams",
+    "batch_concentrations",
     "check_left_out",
     "check_order",
     "check_version",
     "check_with_counts",
     "check_without_counts",
     "chunk_order",
+    "class_spread",
     "data_version_in_state",
     "deal_phase",
     "encode_generator",
@@ -81,4 +85,5 @@ __all__ = [
     "segment_order",
     "state_of",
     "steps_per_epoch",
+    "variety",
 ]

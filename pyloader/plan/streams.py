@@ -57,7 +57,7 @@ class StreamPart:
 
         Only made when asked for: where hands are rounded, it takes a random number for every chunk.
         """
-        sizes = self.dealing.segment_sizes(self._known_stops() - self.starts, self._phases())
+        sizes = self.dealing.segment_sizes(self._known_stops() - self.starts, self.phases)
         return np.concatenate([[0], np.cumsum(sizes)])
 
     @cached_property
@@ -82,7 +82,9 @@ class StreamPart:
         assert self.stops is not None, "asked of chunks whose rows nobody has counted"
         return self.stops
 
-    def _phases(self) -> np.ndarray:
+    @cached_property
+    def phases(self) -> np.ndarray:
+        """Where the first hand of each arrival begins to round up, int64 of shape [P]; 0 where it makes no difference."""
         seed, width = self.row_seed, self.dealing.width
         if seed is None or width in (1, self.dealing.num_chunks):  # then no size depends on them
             return np.zeros(len(self.chunks), np.int64)
