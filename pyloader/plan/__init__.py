@@ -2,6 +2,7 @@
 
 from pyloader.plan.consistency import check_left_out, check_with_counts, check_without_counts
 from pyloader.plan.dealing import Dealing
+from pyloader.plan.fetches import bytes_fetched
 from pyloader.plan.items import ITEM_RULES, ItemGroup, ItemPlan, item_groups, item_position_from_state, item_state_of
 from pyloader.plan.keys import STAND_IN, mix_bits, row_keys, sample_numbers
 from pyloader.plan.locating import is_filling, rows_between, rows_of_step
@@ -53,6 +54,7 @@ __all__ = [
     "StreamPart",
     "Streams",
     "batch_concentrations",
+    "bytes_fetched",
     "check_left_out",
     "check_order",
     "check_version",

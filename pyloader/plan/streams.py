@@ -84,7 +84,7 @@ class StreamPart:
 
     @cached_property
     def phases(self) -> np.ndarray:
-        """Where the first hand of each arrival begins to round up, int64 of shape [P]; 0 where it makes no difference."""
+        """Where the first hand of each arrival begins to round up, int64 of shape [P]; 0 where that changes nothing."""
         seed, width = self.row_seed, self.dealing.width
         if seed is None or width in (1, self.dealing.num_chunks):  # then no size depends on them
             return np.zeros(len(self.chunks), np.int64)
