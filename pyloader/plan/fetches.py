@@ -36,11 +36,12 @@ def bytes_fetched(reads: np.ndarray, sizes: np.ndarray, *, here: np.ndarray, bou
         if chunk not in held:
             fetched += int(sizes[chunk])
             used += int(sizes[chunk])
-        held[chunk] = after
-        heapq.heappush(by_need, (-after, chunk))
+        held[chunk] = -1  # it is being read
         while used > bound and by_need:
             place, latest = heapq.heappop(by_need)
-            if latest != chunk and held.get(latest) == -place:
+            if held.get(latest) == -place:
                 del held[latest]
                 used -= int(sizes[latest])
+        held[chunk] = after
+        heapq.heappush(by_need, (-after, chunk))
     return fetched

@@ -137,10 +137,10 @@ def _draws(part: StreamPart, start: int, stop: int) -> Iterator[_Draw]:
 
 def _rows_of_segment(part: StreamPart, segment: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the chunks that deal to a segment, and how many rows each gives it."""
-    dealing, assigned = part.dealing, part.row_seed is not None
+    dealing = part.dealing
     arrivals = np.arange(dealing.first_arrival(segment), segment + 1)
-    sizes = np.array([np.diff(part.rows_of(number))[0] for number in arrivals])
-    if not assigned:
+    sizes = part.sizes[arrivals]
+    if part.row_seed is None:
         return part.chunks[segment : segment + 1], sizes[-1:]
     # The hands that a chunk gives to a segment follow one another: at the edges several, else one.
     hands = segment - arrivals

@@ -57,13 +57,19 @@ class StreamPart:
 
         Only made when asked for: where hands are rounded, it takes a random number for every chunk.
         """
-        sizes = self.dealing.segment_sizes(self._known_stops() - self.starts, self.phases)
+        sizes = self.dealing.segment_sizes(self.sizes, self.phases)
         return np.concatenate([[0], np.cumsum(sizes)])
 
     @cached_property
     def num_rows(self) -> int:
         """How many rows the stream part has.  Needs counts."""
-        return int((self._known_stops() - self.starts).sum())
+        return int(self.sizes.sum())
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """How many rows each arrival has, int64 of shape [P].  Needs counts."""
+        sizes: np.ndarray = self._known_stops() - self.starts
+        return sizes
 
     def rows_of(self, number: int) -> tuple[int, int]:
         """Return which rows of its chunk's permutation arrival `number` has, [first, last + 1).  Needs counts."""

@@ -16,7 +16,7 @@ from pyloader.run.options import RunOptions
 from pyloader.run.resident import rows_aside
 from pyloader.shuffle import GROUP_BYTES
 
-__all__ = ["Prediction", "Predicts", "RowBytes", "predict"]
+__all__ = ["Prediction", "Predicts", "RowBytes", "options_of", "predict"]
 
 _MOST_READS = 200_000  # that are looked at for what is resident at once
 
@@ -113,7 +113,9 @@ def predict(options: LoaderOptions, *, num_epochs: int = 1, row_bytes: RowBytes 
         first_reads=streams.num_reads(START),
         read_bytes=int(sizes[reads].sum()),
         read_bytes_of_all=sum(int(sizes[part.chunks].sum()) for part in parts),
-        fetched_bytes=0 if bound is None else bytes_fetched(reads, sizes, here=stored.are_here(), bound=bound),
+        fetched_bytes=0
+        if stored is None or bound is None
+        else bytes_fetched(reads, sizes, here=stored.are_here(), bound=bound),
         cache_bytes=0 if bound is None else int(sizes[np.unique(reads)].sum()),
         cache_bytes_bound=bound,
         resident_chunks=chunks,
@@ -137,7 +139,7 @@ def _resident(options: LoaderOptions, row_bytes: RowBytes | None) -> tuple[float
     num_chunks = min(run.chunk_share if run.num_workers else run.mixed_chunks, len(rows))
     held_rows = _most_together(rows, num_chunks)
     largest, batch_rows = int(counts.max()), run.rule.batch_size
-    group_rows = np.array(list(_groups(run, row_bytes)) or [min(batch_rows, streams.num_rows)])
+    group_rows = np.array(list(_groups(run, row_bytes, end_epoch)) or [min(batch_rows, streams.num_rows)])
     weights = np.maximum(group_rows / largest, run.group_share / (2 * run.num_workers + 2))
     num_groups = max(1, math.floor(run.group_share / float(np.median(weights)) + 1e-9)) if run.num_workers else 1
     made_rows = max(_most_together(group_rows, 1), _most_together(group_rows[weights <= run.group_share], num_groups))
@@ -156,19 +158,19 @@ def _most_together(rows: np.ndarray, number: int) -> int:
     return int((ends[number:] - ends[: len(ends) - number]).max())
 
 
-def _groups(run: RunOptions, row_bytes: RowBytes | None) -> Iterator[int]:
+def _groups(run: RunOptions, row_bytes: RowBytes | None, end_epoch: int) -> Iterator[int]:
     """Yield how many rows are gathered at once, group after group, as `cut` makes them."""
     batch_rows = run.rule.batch_size
     if not run.rule.several or run.row_bytes is None or row_bytes is None or len(run.streams.served) > 1:
         return
     most = max(1, int(GROUP_BYTES / max(1.0, row_bytes.raw * batch_rows)))
-    carried = 0
-    sizes = np.diff(run.streams.stream_part(run.streams.served[0], 0).bounds)
-    for size in sizes.tolist():
-        carried += size
-        while (num_batches := min(carried // batch_rows, most)) > 0:
-            yield num_batches * batch_rows
-            carried -= num_batches * batch_rows
+    for epoch in range(end_epoch):
+        carried = 0
+        for size in np.diff(run.streams.stream_part(run.streams.served[0], epoch).bounds).tolist():
+            carried += size
+            while (num_batches := min(carried // batch_rows, most)) > 0:
+                yield num_batches * batch_rows
+                carried -= num_batches * batch_rows
 
 
 class Predicts:
@@ -188,3 +190,8 @@ class Predicts:
           DataDirError: the chunks' counts are unknown.
         """
         return predict(self._options, num_epochs=num_epochs)
+
+
+def options_of(loader: Predicts) -> LoaderOptions:
+    """Return the resolved options of a loader."""
+    return loader._options
