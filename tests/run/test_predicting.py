@@ -114,6 +114,5 @@ def test_what_a_row_takes_is_not_guessed(tmp_path):
 
 def test_without_counts_it_says_what_to_do(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros(20))
-    with loader_of(tmp_path, batch_size=16) as loader:
-        with pytest.raises(DataDirError, match="pyloader index"):
-            loader.plan()
+    with loader_of(tmp_path, batch_size=16) as loader, pytest.raises(DataDirError, match="pyloader index"):
+        loader.plan()
