@@ -13,7 +13,7 @@ def test_classes_are_counted_by_chunk():
         {"label": np.array([0, 0, 1]), "source": ["a", "b", "a"]},
         {"label": np.array([2, 2]), "source": ["b", None]},
     ]
-    found = count_classes(parts, ['label', 'source'])
+    found = count_classes(parts, ["label", "source"])
     assert sorted(map(sorted, found["label"].T.tolist())) == [[0, 1], [0, 2], [0, 2]]
     assert found["label"].sum(axis=1).tolist() == [3, 2]
     assert found["source"].sum(axis=1).tolist() == [3, 2]
