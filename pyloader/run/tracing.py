@@ -17,8 +17,8 @@ class Traced:
         """Write a trace of some steps: what every thread did then, and what the loop waited for.
 
         Perfetto (ui.perfetto.dev) and chrome://tracing open the file.  It is written when the last of the steps has
-        been delivered, and where a run ends before.  A running torch.profiler shows the calls too, as "pyloader read"
-        and "pyloader batch".  Before and after these steps nothing is slower.
+        been delivered, and where a run ends before.  A running torch.profiler shows the calls of the threads that it
+        records, as "pyloader read" and "pyloader batch".  Before and after these steps nothing is slower.
 
         Args:
           path: The file.
