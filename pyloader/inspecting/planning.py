@@ -14,7 +14,7 @@ from pyloader.deliver import Pauses
 from pyloader.files import FetchTerms, as_listed
 from pyloader.inspecting.classes import count_classes
 from pyloader.inspecting.measuring import measure, num_rows
-from pyloader.plan import ClassSpread, Streams, batch_concentrations, chunk_order, class_spread, variety
+from pyloader.plan import ClassSpread, Streams, chunk_order, class_spread, planned_variety
 from pyloader.run.predicting import Prediction, RowBytes, options_of, predict
 
 __all__ = ["VARIED", "Forecast", "Look", "Rate", "forecast", "look_at", "measured_rate", "window_for"]
@@ -175,11 +175,4 @@ def _variety(loader: DataLoader, spread: ClassSpread, window: int | None = None)
     if window is not None:
         order = replace(options.order, shuffle_window=window)
         streams = Streams.of(order, streams.counts, len(options.run.chunks), streams.served)
-    concentrations = batch_concentrations(streams, served=range(streams.num_streams))
-    return variety(
-        spread,
-        float(concentrations.mean()),
-        batch_size=streams.share * streams.num_streams,
-        num_chunks=len(options.run.chunks),
-        num_samples=streams.num_rows,
-    )
+    return planned_variety(spread, streams)

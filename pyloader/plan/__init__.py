@@ -6,7 +6,7 @@ from pyloader.plan.fetches import bytes_fetched
 from pyloader.plan.items import ITEM_RULES, ItemGroup, ItemPlan, item_groups, item_position_from_state, item_state_of
 from pyloader.plan.keys import STAND_IN, mix_bits, row_keys, sample_numbers
 from pyloader.plan.locating import is_filling, rows_between, rows_of_step
-from pyloader.plan.mixing import ClassSpread, batch_concentrations, class_spread, variety
+from pyloader.plan.mixing import ClassSpread, batch_concentrations, class_spread, planned_variety, variety
 from pyloader.plan.order import (
     chunk_order,
     deal_phase,
@@ -78,6 +78,7 @@ __all__ = [
     "pack",
     "pack_generator",
     "pieces_of",
+    "planned_variety",
     "position_from_state",
     "row_keys",
     "row_order",

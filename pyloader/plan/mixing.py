@@ -20,7 +20,7 @@ import numpy as np
 from pyloader.plan.dealing import Dealing
 from pyloader.plan.streams import StreamPart, Streams
 
-__all__ = ["ClassSpread", "batch_concentrations", "class_spread", "variety"]
+__all__ = ["ClassSpread", "batch_concentrations", "class_spread", "planned_variety", "variety"]
 
 _MOST_ARRIVALS = 10_000  # of a stream: so many say as much as all
 _MOST_SHARES = 512  # of batches that are looked at, over all streams
@@ -108,6 +108,17 @@ def variety(spread: ClassSpread, concentration: float, *, batch_size: int, num_c
     found = spread.within * left + spread.between * max(0.0, concentration - 1 / num_chunks)
     full = total / batch_size * max(0.0, num_samples - batch_size) / max(1, num_samples - 1)
     return 1.0 if found <= full else full / found
+
+
+def planned_variety(spread: ClassSpread, streams: Streams) -> float:
+    """Return the variety of the batches over all ranks that a plan makes, whose chunks come in random order."""
+    return variety(
+        spread,
+        float(batch_concentrations(streams, served=range(streams.num_streams)).mean()),
+        batch_size=streams.share * streams.num_streams,
+        num_chunks=streams.dealing.num_chunks,
+        num_samples=streams.num_rows,
+    )
 
 
 def _beginning(part: StreamPart) -> StreamPart:
