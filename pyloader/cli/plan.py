@@ -267,11 +267,7 @@ def _told(choices: Sequence[dict[str, Any]], found: Sequence[Forecast], before: 
 
 def _spelled(seconds: float) -> str:
     if seconds < 1:
-        return f"{seconds * 1000:,.0f} ms"
-    return (
-        f"{seconds:,.1f} s"
-        if seconds < 120
-        else f"{seconds / 60:,.1f} min"
-        if seconds < 7200
-        else f"{seconds / 3600:,.1f} h"
-    )
+        return f"{seconds * 1000:,.0f} ms" if seconds >= 0.01 else f"{seconds * 1000:.1f} ms"
+    if seconds < 120:
+        return f"{seconds:,.1f} s"
+    return f"{seconds / 60:,.1f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
