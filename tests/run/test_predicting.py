@@ -116,3 +116,15 @@ def test_without_counts_it_says_what_to_do(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros(20))
     with loader_of(tmp_path, batch_size=16) as loader, pytest.raises(DataDirError, match="pyloader index"):
         loader.plan()
+
+
+def test_the_mixing_that_a_run_counts_is_that_of_all_its_segments(chunks):
+    found = []
+    for seed in range(4):
+        with loader_of(chunks, batch_size=9, shuffle_window=4, seed=seed, num_workers=0) as loader:
+            for _ in loader:
+                pass
+            found.append((loader.plan().mixed_chunks, loader.metrics()["mixed_chunks"]))
+            assert loader._counters.mixing[1] >= 10  # segments whose first rows are carried too
+    expected, counted = np.mean(found, axis=0)
+    assert counted == pytest.approx(expected, rel=0.06)
