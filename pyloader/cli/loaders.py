@@ -99,12 +99,11 @@ def typed_loaders(
     Raises:
       ValueError: neither DIR nor --loader was typed, or both.
     """
-    with contextlib.suppress(MissingDependencyError):  # then there are no worker processes
-        send_by_value()
     if arguments.loader is None:
         if arguments.data_dir is None:
             raise ValueError("name a directory of chunks, or a function that makes your loader: --loader module:make")
         make_reader = None if arguments.reader is None else reader_maker(arguments)
+        _send_by_value()
         given = given_options(arguments)
         if probes and _needs_padding(given, make_reader):
             given["datacollator"] = PADDING
@@ -112,6 +111,7 @@ def typed_loaders(
     if arguments.data_dir is not None:
         raise ValueError("DIR and --loader were both typed: the function says where the chunks are; leave out DIR")
     name, make = arguments.loader, own_function(arguments.loader, returns="a DataLoader")
+    _send_by_value()
     given = {option: value for option in _OPTIONS if (value := getattr(arguments, option, None)) is not None}
 
     def made(options: dict[str, Any]) -> DataLoader:
@@ -125,6 +125,12 @@ def typed_loaders(
         return loader
 
     return given, made
+
+
+def _send_by_value() -> None:
+    """Let worker processes have what the working directory has, once it is imported."""
+    with contextlib.suppress(MissingDependencyError):  # then there are no worker processes
+        send_by_value()
 
 
 def _needs_padding(given: dict[str, Any], make_reader: Callable[..., DataReader] | None) -> bool:

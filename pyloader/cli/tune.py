@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 from pyloader.cli.addresses import typed_store
@@ -11,7 +12,6 @@ from pyloader.cli.loaders import add_loader_options, call_of, chunks_line, typed
 from pyloader.cli.main import GOOD
 from pyloader.cli.screens import as_block, as_json, as_table
 from pyloader.dataloader import DataLoader
-from pyloader.errors import MissingDependencyError
 from pyloader.files import list_chunks
 from pyloader.inspecting.measuring import measure
 from pyloader.inspecting.tuning import Setting, Trial, tune
@@ -94,19 +94,20 @@ def _measuring(
     """Return what measures a setting, of which it has seen that the order is the same."""
 
     def measured(setting: Setting, seconds: float) -> Trial:
-        try:
-            with make({**given, **setting.options()}) as loader:
-                if loader.state_dict() != state:
-                    raise ValueError("--loader made a loader with other batches: options of the order must stay")
-                found = measure(lambda: _endless(loader), seconds=seconds)
-                return Trial(setting, (found.samples_per_second,), loader.stats().bound_by)
-        except (
-            TypeError,
-            MissingDependencyError,
-        ) as exc:  # what cannot be sent to a process, or nothing to send it with
-            if setting.worker_kind != "process":
-                raise
-            return Trial(setting, error=str(exc))
+        with make({**given, **setting.options()}) as loader:
+            if loader.state_dict() != state:
+                raise ValueError("--loader made a loader with other batches: options of the order must stay")
+            try:
+                batches = _endless(loader)
+                if setting.worker_kind == "process":  # which start when they are first needed
+                    for _ in islice(batches, 2 * (setting.num_workers + setting.num_readers)):
+                        pass
+                found = measure(lambda: batches, seconds=seconds)
+            except Exception as exc:  # of what cannot be sent to a process, say
+                if setting.worker_kind != "process":
+                    raise
+                return Trial(setting, error=f"{type(exc).__name__}: {exc}".partition("\n")[0])
+            return Trial(setting, (found.samples_per_second,), loader.stats().bound_by)
 
     return measured
 

@@ -85,3 +85,29 @@ def test_a_function_of_your_own_is_tuned_and_may_not_change_the_order(chunks, ma
     assert out.rstrip().endswith("a step of 15 ms does not wait for data")
     assert main(["tune", "--loader", "mine:moody", "--seconds", "3"]) == 2
     assert "made a loader with other batches: options of the order must stay" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_function_in_the_working_directory_is_tried_in_processes_too_and_what_fails_there_is_said(chunks, capsys):
+    pytest.importorskip("cloudpickle")
+    (chunks.parent / "mine_too.py").write_text(
+        "import threading\n"
+        "from pyloader import DataLoader, Dataset\n"
+        "class Doubled(Dataset):\n"
+        "    def batch_encode(self, columns):\n"
+        "        return {'x': columns['x'] * 2}\n"
+        "class Locked(Doubled):\n"
+        "    def __init__(self):\n"
+        "        self.lock = threading.Lock()\n"
+        "def make(dataset=Doubled, **options):\n"
+        "    return DataLoader(None, dataset(), data_dir='chunks', batch_size=20, shuffle=True, **options)\n"
+        "def locked(**options):\n"
+        "    return make(Locked, **options)\n"
+    )
+    for name, works in (("make", True), ("locked", False)):
+        assert main(["tune", "--loader", f"mine_too:{name}", "--seconds", "1", "--json"]) == 0
+        trials = json.loads(capsys.readouterr().out)
+        (trial, *_) = [trial for trial in trials if trial["worker_kind"] == "process"]
+        assert (trial["samples_per_second"] > 0) == works
+        assert works or "lock" in trial["error"]
+        assert trials[0]["worker_kind"] == "thread" or works
