@@ -119,6 +119,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--seconds must be above 0, got {arguments.seconds}")
     if arguments.no_calibrate and arguments.column:
         raise ValueError("--column needs some chunks to be read: leave out --no-calibrate")
+    if arguments.no_shuffle and arguments.column:
+        raise ValueError("--column says how well a shuffle mixes: leave out --no-shuffle")
 
 
 def _windows(arguments: argparse.Namespace) -> Sequence[int | None]:
@@ -210,7 +212,12 @@ def _rows(arguments: argparse.Namespace, found: Sequence[Forecast], before: Sequ
     def rate_row(label: str, show: Callable[[Any], str], get: Callable[[Rate], float], what: str) -> Sequence[str]:
         return row(label, show, lambda f: None if f.rate is None else get(f.rate), what)
 
-    yield rate_row("first batch", _spelled, lambda rate: rate.first_wait_seconds, f"after {reads} chunks")
+    yield rate_row(
+        "first batch",
+        _spelled,
+        lambda rate: rate.first_wait_seconds,
+        f"after {reads} chunk{'' if reads == '1' else 's'}",
+    )
     yield rate_row("rate", "{:,.0f}".format, lambda rate: rate.samples_per_second, f"samples/s{of_rank}, {step}")
     if arguments.step_ms:
         most = "samples/s without that step"
@@ -220,9 +227,9 @@ def _rows(arguments: argparse.Namespace, found: Sequence[Forecast], before: Sequ
 
 
 def _shown_columns(arguments: argparse.Namespace, found: Sequence[Forecast]) -> list[str]:
-    if arguments.column:
-        return list(arguments.column)
     varied = found[0].variety
+    if arguments.column and varied:
+        return list(arguments.column)
     least = sorted(varied, key=lambda name: varied[name])[:_MOST_COLUMNS]
     return [name for name in least if varied[name] < VARIED]
 

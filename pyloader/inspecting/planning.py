@@ -149,7 +149,8 @@ def forecast(
     if look is not None and options.run.packing is None:
         row_bytes = RowBytes(look.row_bytes, look.row_bytes if rate is None else rate.row_bytes)
     prediction = predict(options, num_epochs=num_epochs, row_bytes=row_bytes)
-    spreads = {} if look is None else look.spreads
+    is_mixed = options.order.shuffle == "all"  # else neighbours are not as if they were drawn
+    spreads = look.spreads if look is not None and is_mixed else {}
     return Forecast(
         prediction=prediction,
         variety={name: _variety(loader, spread) for name, spread in spreads.items()},

@@ -103,6 +103,13 @@ def test_a_column_that_is_named_is_shown_also_where_it_is_well_mixed(capsys):
     assert plan["variety"]["source"] > 0.9
 
 
+@pytest.mark.usefixtures("chunks")
+def test_of_a_loader_that_shuffles_nothing_no_variety_is_said(capsys):
+    (plan,) = told(capsys, "chunks", "--no-shuffle", "--batch-size", "20", *FAST)
+    assert (plan["variety"], plan["shuffle_window"]) == ({}, 1)
+    assert "warning" not in screen(capsys, "chunks", "--no-shuffle", "--batch-size", "20", *FAST)
+
+
 class Tags(html.parser.HTMLParser):
     def __init__(self, text):
         super().__init__()
@@ -164,6 +171,7 @@ def test_a_loader_of_your_own_is_planned(chunks, capsys):
         (["chunks", "--ranks", "0"], "--ranks must be at least 1, got 0"),
         (["chunks", "--seconds", "0"], "--seconds must be above 0, got 0.0"),
         (["chunks", "--no-calibrate", "--column", "label"], "--column needs some chunks to be read"),
+        (["chunks", "--no-shuffle", "--column", "label"], "--column says how well a shuffle mixes"),
         (["chunks", "--column", "lable", *FAST], "no column 'lable'.* They have: label, source, x"),
         ([], "name a directory of chunks, or a function that makes your loader"),
         (["chunks", "--loader", "mine:make"], "leave out DIR"),
