@@ -26,6 +26,7 @@ from pyloader.run.adapters import DeliveredState, HasPosition
 from pyloader.run.arguments import LoaderArguments
 from pyloader.run.loader_options import MAX_QUEUE_SIZE, LoaderOptions
 from pyloader.run.loop import Loop, State
+from pyloader.run.predicting import Predicts
 from pyloader.run.resolving import in_version_of_state, resolve
 from pyloader.run.run import ChunkRun
 from pyloader.run.skipped import Quarantine
@@ -36,7 +37,7 @@ __all__ = ["MAX_QUEUE_SIZE", "DataLoader"]
 _log = logging.getLogger("pyloader")
 
 
-class DataLoader(Loop[Position, Any], HasPosition):
+class DataLoader(Loop[Position, Any], HasPosition, Predicts):
     """Streams chunk files to a training loop: one stream of batches, with a position.
 
     A `for` goes on where the last one stopped, also after `break`.  It ends when `num_epochs` epochs are complete; the

@@ -39,6 +39,7 @@ COMMANDS = [
     (["processes.py", "--lines", "3000", "--repeat", "1", "--rounds", "40"], "2 processes"),
     (["overlap.py", "--steps", "5", "--repeat", "1"], "numpy, 1 x 5 steps"),
     (["instructions.py", "--only", "indexed"], "instructions: "),  # or why nothing is compared here
+    (["planned.py", "--settings", "1", "--seconds", "0.1"], "read bytes      within 0.01: 1 of 1"),
     (["starting.py", "--samples", "9000"], "window 8: reading"),
     (["splitting.py", "--megabytes", "0.3", "--repeat", "1", "--only", "pyloader, jsonl.zst"], "pyloader, jsonl.zst"),
     (["splitting_cost.py", "--terabytes", "0.04", "--scale", "20000", "--row-bytes", "60"], "range tasks"),

@@ -82,6 +82,7 @@ TESTED_IN = {
     "run/run": ["system/test_same_batches", "system/test_exactly_once"],
     "run/sample_ids": ["system/test_tracing", "system/test_row_keys"],
     "run/skipped": ["system/test_left_out"],
+    "run/tracing": ["observe/test_tracing"],
     "run/usercode": ["system/test_process_workers", "run/test_transient"],
 }
 

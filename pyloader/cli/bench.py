@@ -10,14 +10,21 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from pyloader.cli.addresses import add_cache_option, typed_store
+from pyloader.cli.addresses import typed_store
+from pyloader.cli.loaders import (
+    PADDING,
+    add_loader_options,
+    call_of,
+    chunks_line,
+    given_options,
+    loader_of,
+    own_function,
+)
 from pyloader.cli.main import GOOD
-from pyloader.cli.readers import add_reader_options, reader_call, reader_maker
-from pyloader.cli.screens import as_block, as_json, as_table, counted, progress_bar, python_text
-from pyloader.cli.typed import send_by_value, typed_object
-from pyloader.collate import PaddingDataCollator
+from pyloader.cli.readers import reader_maker
+from pyloader.cli.screens import as_block, as_json, as_table, progress_bar
+from pyloader.cli.typed import send_by_value
 from pyloader.dataloader import DataLoader
-from pyloader.datareader import DataReader
 from pyloader.errors import CollateError, MissingDependencyError
 from pyloader.files import list_chunks
 from pyloader.files.stores import printable
@@ -29,7 +36,6 @@ from pyloader.read import NumpyReader, reader_for
 __all__ = ["add_parser", "run"]
 
 _FASTER = 1.1  # times; less may be chance
-_PADDING = "PaddingDataCollator(pad_value=0)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,21 +55,7 @@ def add_parser(subparsers: Any) -> None:
         description="Stream chunks to a loop that does nothing, and show how fast they come, what that takes, where "
         "the time goes, and whether other options, or a loader of your own, are faster.",
     )
-    parser.add_argument(
-        "data_dir",
-        metavar="DIR",
-        nargs="?",
-        help="the chunks: a directory, a pattern, a manifest, or an address of a store",
-    )
-    parser.add_argument("--batch-size", type=int, default=256, metavar="N", help="samples a batch (default: 256)")
-    parser.add_argument("--no-shuffle", action="store_true", help="in the chunks' order (default: shuffled)")
-    parser.add_argument("--shuffle-window", type=int, metavar="N", help="chunks that are mixed at a time (default: 4)")
-    parser.add_argument("--max-queue-size", type=int, metavar="N", help="chunks in memory (default: 10)")
-    parser.add_argument("--num-readers", type=int, metavar="N", help="threads that read (default: 1)")
-    parser.add_argument("--num-workers", type=int, metavar="N", help="threads that make batches (default: 1)")
-    parser.add_argument("--worker-kind", choices=["thread", "process"], help="what a worker is (default: thread)")
-    add_reader_options(parser)
-    add_cache_option(parser)
+    add_loader_options(parser)
     parser.add_argument(
         "--loader",
         metavar="MOD:FUNCTION",
@@ -92,34 +84,26 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _trials(arguments: argparse.Namespace) -> Iterator[Trial]:
-    own = None if arguments.loader is None else _own_loader(arguments.loader)
+    own = None if arguments.loader is None else own_function(arguments.loader)
     make_reader = None if arguments.reader is None else reader_maker(arguments)
     with contextlib.suppress(MissingDependencyError):  # then there are no worker processes
         send_by_value()
     if arguments.data_dir is not None:
-        given = _given(arguments)
+        given = given_options(arguments)
         try:
-            first = _measured(arguments, "as it is", partial(_loader, given, make_reader), given)
+            first = _measured(arguments, "as it is", partial(loader_of, given, make_reader), given)
         except CollateError as exc:
-            if _PADDING not in exc.hint:
+            if PADDING not in exc.hint:
                 raise
-            given["datacollator"] = _PADDING  # as `pyloader peek` advises
-            first = _measured(arguments, "as it is", partial(_loader, given, make_reader), given)
+            given["datacollator"] = PADDING  # as `pyloader peek` advises
+            first = _measured(arguments, "as it is", partial(loader_of, given, make_reader), given)
         yield first
         for changed in [] if arguments.alone else _alternatives(given):
             options = {**given, **changed}
             name = ", ".join(f"{option}={value!r}" for option, value in changed.items())
-            yield _measured(arguments, name, partial(_loader, options, make_reader), options)
+            yield _measured(arguments, name, partial(loader_of, options, make_reader), options)
     if own is not None:
         yield _measured(arguments, arguments.loader, own)
-
-
-def _given(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the options of a DataLoader that were given, as one writes them, and those that are always shown."""
-    given: dict[str, Any] = {} if arguments.reader is None else {"datareader": reader_call(arguments)}
-    given |= {"data_dir": arguments.data_dir, "batch_size": arguments.batch_size, "shuffle": not arguments.no_shuffle}
-    others = ("shuffle_window", "max_queue_size", "num_readers", "num_workers", "worker_kind", "cache_dir")
-    return given | {name: getattr(arguments, name) for name in others if getattr(arguments, name) is not None}
 
 
 def _alternatives(given: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -158,23 +142,6 @@ def _measured(
     return Trial(options=options, name=name, measurement=measurement, stats=stats)
 
 
-def _loader(options: dict[str, Any], make_reader: Callable[..., DataReader] | None) -> DataLoader:
-    if make_reader is not None:
-        chunks = list_chunks(options["data_dir"], typed_store(options.get("cache_dir")))
-        options = {**options, "datareader": make_reader(chunks.file(0), manifest=chunks.manifest)}
-    if "datacollator" in options:
-        options = {**options, "datacollator": PaddingDataCollator(pad_value=0)}
-    return DataLoader(num_epochs=None, **options)
-
-
-def _own_loader(name: str) -> Callable[[], Iterable[Any]]:
-    found = typed_object("--loader", name)
-    if not callable(found):
-        raise ValueError(f"--loader {name} is a {type(found).__name__}, not a function that returns a loader")
-    make: Callable[[], Iterable[Any]] = found
-    return make
-
-
 def _screen(arguments: argparse.Namespace, trials: list[Trial]) -> Iterator[str]:
     first = trials[0]
     yield as_block(list(_first_rows(arguments, first)), label_width=11)
@@ -189,15 +156,13 @@ def _first_rows(arguments: argparse.Namespace, trial: Trial) -> Iterator[tuple[s
     found = trial.measurement
     if trial.options is not None:
         chunks = list_chunks(arguments.data_dir, typed_store(arguments.cache_dir))
-        samples = "" if chunks.counts is None else f"{counted(int(chunks.counts.sum()), 'sample')}, "
-        size, where = format_bytes(int(chunks.sizes.sum())), "on disk" if chunks.stored is None else "in the store"
-        yield "chunks", f"{printable(arguments.data_dir)}   {samples}{counted(len(chunks), 'chunk')}, {size} {where}"
+        yield "chunks", chunks_line(arguments.data_dir, chunks)
         holds_arrays = (
             chunks.manifest is None and arguments.reader is None and isinstance(reader_for(chunks.file(0)), NumpyReader)
         )
         if holds_arrays and trial.stats is not None and trial.stats.wants_manifest and chunks.stored is None:
             yield "", f"no manifest: arrays are mixed faster with one. Make it:  pyloader index {arguments.data_dir}"
-        yield "loader", _call(trial.options)
+        yield "loader", call_of(trial.options)
     else:
         yield "loader", arguments.loader
     batches = found.num_batches / found.num_samples * found.samples_per_second
@@ -250,7 +215,7 @@ def _advice(trials: list[Trial]) -> str:
     best = max(same_batches, key=lambda trial: trial.measurement.samples_per_second, default=first)
     ratio = best.measurement.samples_per_second / first.measurement.samples_per_second
     if best.options is not None and ratio > _FASTER:
-        return f"{_call(best.options)}   {ratio:.1f} times as fast, and the same batches"
+        return f"{call_of(best.options)}   {ratio:.1f} times as fast, and the same batches"
     if first.options is None:
         return "pyloader bench DIR --loader ... compares it with pyloader's own, over chunks"
     if len(trials) == 1:
@@ -265,17 +230,6 @@ def _advice(trials: list[Trial]) -> str:
 
 def _window(trial: Trial) -> Any:
     return None if trial.options is None else trial.options.get("shuffle_window")
-
-
-def _call(options: dict[str, Any]) -> str:
-    shown: dict[str, Callable[[Any], str]] = {
-        "datareader": str,
-        "datacollator": str,
-        "data_dir": lambda place: python_text(printable(place)),
-        "cache_dir": python_text,
-    }
-    words = [f"{name}={shown.get(name, repr)(value)}" for name, value in options.items()]
-    return f"DataLoader({', '.join(words)})"
 
 
 def _as_dict(trial: Trial) -> dict[str, Any]:

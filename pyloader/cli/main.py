@@ -32,6 +32,8 @@ COMMANDS = {
     "watch": ("pyloader.cli.watch", "follow a running training: rate, waiting, and what it waits for"),
     "index": ("pyloader.cli.index", "count chunks that others wrote, and write their manifest"),
     "bench": ("pyloader.cli.bench", "measure how fast chunks come, and which options would make it faster"),
+    "plan": ("pyloader.cli.plan", "tell what a run will take, how fast it will be and how well it mixes"),
+    "tune": ("pyloader.cli.tune", "find the workers, readers and queue that are fastest"),
     "fetch": ("pyloader.cli.fetch", "fetch all chunks at an address of an object store onto this disk"),
     "cache": ("pyloader.cli.cache", "look after the chunks of object stores that are kept on this disk"),
     "demo": ("pyloader.cli.demo", "see it all at work in a minute: split, train, stop, resume"),

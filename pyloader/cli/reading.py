@@ -16,13 +16,14 @@ from pyloader.datareader import DataReader
 from pyloader.errors import CollateError
 from pyloader.inspecting.peeking import Peek
 from pyloader.options import format_bytes
-from pyloader.plan import steps_per_epoch
+from pyloader.plan import Dealing, Streams, planned_variety, steps_per_epoch
 from pyloader.run.loader_options import MAX_QUEUE_SIZE, SHUFFLE_WINDOW
 
 __all__ = ["Way", "expectations", "way_to_read"]
 
 _NUMBERS = {"int", "float", "bool", "object"}  # kinds of a list's values; "object" can be int and float
 _PLAIN = {"str", "bytes", "dict", "list"}
+_SURELY_SORTED = 0.25  # variety below which three chunks that were shuffled do not fall by chance
 _WIDE_WINDOW = 64  # chunks; mixes much more
 _AS_THEY_ARE = "class AsTheyAre(DataCollator): collate_batch = staticmethod(dict)"
 
@@ -167,7 +168,7 @@ def expectations(
             size = format_bytes(resident * _chunk_bytes(sight))
             are = f"{'is' if resident == 1 else 'are'} about {size}{' on each rank' if ranks > 1 else ''}"
             yield "memory", f"{counted(resident, 'chunk')} (max_queue_size={MAX_QUEUE_SIZE}) {are}"
-    yield from _warnings(sight)
+    yield from _warnings(sight, batch_size, ranks)
     if sight.chunks.manifest is None and len(sight.chunks) == 1:
         split = f"pyloader split {shlex.quote(path)} chunks/{said}{' --shuffle' if sight.sorted_columns else ''}"
         yield "next" if _is_large_dump(sight) else "or split", split
@@ -201,18 +202,47 @@ def _chunk_bytes(sight: Peek) -> float:
     return sight.row_bytes * ((sight.num_samples or 0) / len(sight.chunks) if counts is None else int(counts.max()))
 
 
-def _warnings(sight: Peek) -> Iterator[tuple[str, str]]:
+def _warnings(sight: Peek, batch_size: int, ranks: int) -> Iterator[tuple[str, str]]:
     for column in sight.sorted_columns:
         equal, chance = column.equal_neighbours or 0, column.equal_by_chance or 0
         yield "warning", f"{column.name}: {equal:.0%} of neighbours are equal; in random order, {chance:.0%}."
         if _is_large_dump(sight):
             yield "", "Split with --shuffle, or batches will hold one class."
-            continue
-        window = min(_WIDE_WINDOW, len(sight.chunks))
-        wide = ""
-        if window > SHUFFLE_WINDOW:
-            needs = format_bytes((window + 1) * _chunk_bytes(sight))
-            wide = f", or use shuffle_window={window}, max_queue_size={window + 1} ({needs})"
-        mixed = min(column.num_different or 0, SHUFFLE_WINDOW * len(set(sight.rows[column.name])))
-        yield "", f"A window of {SHUFFLE_WINDOW} chunks mixes about {mixed:,} of its values."
-        yield "", f"Split again with --shuffle{wide}."
+        elif column.name in sight.spreads:
+            yield "", f"{_variety(sight, column.name, batch_size, ranks)[1]}"
+        if not _is_large_dump(sight):
+            yield "", _remedy(sight)
+    known = {column.name for column in sight.sorted_columns}
+    for name in sorted(sight.spreads.keys() - known) if not _is_large_dump(sight) else ():
+        share, words = _variety(sight, name, batch_size, ranks)
+        if share < _SURELY_SORTED:
+            yield "warning", f"{name}: chunks differ in what they hold of it. {words}"
+            yield "", _remedy(sight)
+
+
+def _variety(sight: Peek, name: str, batch_size: int, ranks: int) -> tuple[float, str]:
+    """Return the variety of a column in batches over all ranks, and the same in words."""
+    chunks, size = sight.chunks, batch_size * ranks
+    counts = np.full(len(chunks), (sight.num_samples or 0) // len(chunks)) if chunks.counts is None else chunks.counts
+    streams = Streams(
+        counts=counts,
+        num_streams=1,
+        share=size,
+        served=range(1),
+        dealing=Dealing(len(chunks), SHUFFLE_WINDOW * ranks),
+        last_batch="keep",
+        chunk_seed=0,
+        row_seed=0,
+    )
+    share = planned_variety(sight.spreads[name], streams)
+    samples = counted(max(1, round(share * size)), "sample")
+    batch = f"a batch of {size:,}" + (f" over {ranks} ranks" if ranks > 1 else "")
+    return share, f"With a window of {SHUFFLE_WINDOW} {batch} is as varied in it as {samples} of a full shuffle."
+
+
+def _remedy(sight: Peek) -> str:
+    window = min(_WIDE_WINDOW, len(sight.chunks))
+    if window <= SHUFFLE_WINDOW:
+        return "Split again with --shuffle."
+    needs = format_bytes((window + 1) * _chunk_bytes(sight))
+    return f"Split again with --shuffle, or use shuffle_window={window}, max_queue_size={window + 1} ({needs})."

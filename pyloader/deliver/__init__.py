@@ -19,7 +19,7 @@ from pyloader.deliver.pauses import Pauses
 from pyloader.deliver.processes import RemoteFunction
 from pyloader.deliver.retries import Retries
 from pyloader.deliver.threads import StallWatch, ThreadedMap
-from pyloader.deliver.turns import Turn, this_thread
+from pyloader.deliver.turns import Turn, own_thread, this_thread
 
 __all__ = [
     "Budget",
@@ -42,6 +42,7 @@ __all__ = [
     "called_at_once",
     "end_with",
     "map_in_order",
+    "own_thread",
     "this_thread",
 ]
 
@@ -66,7 +67,7 @@ def map_in_order(
     results and errors are the same for every number of threads.
     """
     if num_threads == 0:
-        return InlineMap(fn, items, budget=budget, weight=weight)
+        return InlineMap(fn, items, budget=budget, weight=weight, name=name, describe=describe)
     return ThreadedMap(
         fn, items, num_threads=num_threads, budget=budget, weight=weight, name=name, describe=describe, watch=watch
     )

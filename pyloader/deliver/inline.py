@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 from pyloader.deliver.budget import Budget
-from pyloader.deliver.lifecycle import Step
+from pyloader.deliver.lifecycle import Step, Wrap
 
 __all__ = ["InlineMap", "close_items", "not_a_stop"]
 
@@ -20,8 +20,16 @@ class InlineMap(Step, Generic[In, Out]):
     """`map(fn, items)`, taking from `budget` before each call."""
 
     def __init__(
-        self, fn: Callable[[In], Out], items: Iterable[In], *, budget: Budget, weight: Callable[[In], float]
+        self,
+        fn: Callable[[In], Out],
+        items: Iterable[In],
+        *,
+        budget: Budget,
+        weight: Callable[[In], float],
+        name: str,
+        describe: Callable[[In], str],
     ) -> None:
+        self._name, self._describe, self._own_fn = name, describe, fn
         self._fn, self._items, self._budget, self._weight = fn, iter(items), budget, weight
         self._busy_seconds = 0.0
 
@@ -38,6 +46,10 @@ class InlineMap(Step, Generic[In, Out]):
             raise not_a_stop(exc) from exc
         finally:
             self._busy_seconds += time.perf_counter() - begun
+
+    def trace(self, wrap: Wrap | None) -> None:
+        """Call the function as `wrap` makes it, from the next item on; None ends that."""
+        self._fn = self._own_fn if wrap is None else wrap(self._name, self._describe, self._own_fn)
 
     def take_busy_seconds(self) -> float:
         """Return how long the function ran since this was last asked."""

@@ -8,15 +8,18 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Self, TypeVar
+from typing import Any, Self, TypeAlias, TypeVar
 
 from pyloader.errors import ForkError
 
-__all__ = ["Awaited", "Closing", "Guarded", "Step", "Steps", "StepsClosed", "end_with"]
+__all__ = ["Awaited", "Closing", "Guarded", "Step", "Steps", "StepsClosed", "Wrap", "end_with"]
 
 _log = logging.getLogger("pyloader")
 
 _CLOSE_SECONDS = 5.0
+
+# A step's name, what its items are called, and its function -> the function, with something done around its calls.
+Wrap: TypeAlias = "Callable[[str, Callable[[Any], str], Callable[[Any], Any]], Callable[[Any], Any]]"
 
 
 class Closing:
@@ -47,6 +50,10 @@ class Awaited:
     def signal_close(self) -> None:
         """End every wait, now and from now on."""
 
+    def process_of_thread(self) -> int | None:
+        """Return the process that works for the calling thread; None where there is none."""
+        return None
+
     def join(self, deadline: float) -> list[str]:
         """Wait until nothing of it runs, or `deadline` (as `time.monotonic` counts); return what still runs."""
         return []
@@ -65,6 +72,9 @@ class Step(Awaited):
     def owns(self, thread: threading.Thread) -> bool:
         """Tell whether `thread` is one of its own."""
         return False
+
+    def trace(self, wrap: Wrap | None) -> None:
+        """Call its function as `wrap` makes it, from its next item on; None ends that."""
 
 
 class Guarded(Awaited):
@@ -107,10 +117,13 @@ class Steps:
         self._steps: list[Step] = []
         self._awaited: list[Awaited] = []
         self._process = os.getpid()
+        self._wrap: Wrap | None = None
 
     def add(self, step: AnyStep) -> AnyStep:
         """Add a step downstream of the others, start it, and return it."""
         self._steps.append(step)  # first: Ctrl-C may come while it starts, and it must be known to whoever closes
+        if self._wrap is not None:
+            step.trace(self._wrap)
         step.start()
         return step
 
@@ -130,6 +143,16 @@ class Steps:
                 "this DataLoader was made in another process, and its threads were not copied by the fork.",
                 "Make one in each process, after the fork",
             )
+
+    def trace(self, wrap: Wrap | None) -> None:
+        """Call the steps' functions as `wrap` makes them, those of steps to come too; None ends that."""
+        self._wrap = wrap
+        for step in self._steps:
+            step.trace(wrap)
+
+    def process_of_thread(self) -> int | None:
+        """Return the process that works for the calling thread; None where there is none."""
+        return next(filter(None, (each.process_of_thread() for each in self._awaited)), None)
 
     def activity(self) -> list[str]:
         """Return what every step is doing."""

@@ -109,6 +109,11 @@ class RemoteFunction(Awaited, Generic[Out]):
         with self._lock:
             return [str(worker) for worker in self._workers.values() if not worker.end(patience, deadline)]
 
+    def process_of_thread(self) -> int | None:
+        """Return the process that works for the calling thread; None where there is none."""
+        worker = self._workers.get(threading.get_ident())
+        return None if worker is None else worker.process_id
+
     def _own_worker(self) -> _Worker:
         with self._lock:
             worker = None if self._closed else self._workers.get(threading.get_ident())
@@ -147,7 +152,12 @@ class _Worker:
         self._reaping = threading.RLock()
 
     def __str__(self) -> str:
-        return f"worker process {self._process.pid}"
+        return f"worker process {self.process_id}"
+
+    @property
+    def process_id(self) -> int:
+        """The process."""
+        return self._process.pid
 
     def ask(self, message: Message, memory: RecycledMemory) -> Message:
         """Send the arguments of a call, and wait for the answer.

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from pyloader.deliver.budget import Budget
 from pyloader.deliver.inline import close_items, not_a_stop
-from pyloader.deliver.lifecycle import Step, StepsClosed
+from pyloader.deliver.lifecycle import Step, StepsClosed, Wrap
 from pyloader.errors import StallError
 
 __all__ = ["StallWatch", "ThreadedMap"]
@@ -65,7 +65,7 @@ class ThreadedMap(Step, Generic[In, Out]):
         watch: StallWatch | None = None,
     ) -> None:
         self._fn, self._items, self._budget, self._weight = fn, iter(items), budget, weight
-        self._name, self._describe, self._watch = name, describe, watch
+        self._name, self._describe, self._watch, self._own_fn = name, describe, watch, fn
         # Re-entrant: a finaliser may run in a thread that is inside one of these methods.
         self._changed = threading.Condition(threading.RLock())
         self._pulling = threading.Lock()
@@ -127,6 +127,10 @@ class ThreadedMap(Step, Generic[In, Out]):
             for thread in self._threads
             if thread.ident in frames
         ]
+
+    def trace(self, wrap: Wrap | None) -> None:
+        """Call the function as `wrap` makes it, from the next item on; None ends that."""
+        self._fn = self._own_fn if wrap is None else wrap(self._name, self._describe, self._own_fn)
 
     def owns(self, thread: threading.Thread) -> bool:
         """Tell whether `thread` is one of this step's."""

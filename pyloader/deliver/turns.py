@@ -8,11 +8,16 @@ from contextlib import contextmanager
 
 from pyloader.errors import ConcurrentUseError
 
-__all__ = ["Turn", "this_thread"]
+__all__ = ["Turn", "own_thread", "this_thread"]
 
 _WAIT_SECONDS = 5.0
 
 this_thread = threading.get_ident
+
+
+def own_thread() -> tuple[int, str]:
+    """Return the number that the system gives the calling thread, and its name."""
+    return threading.get_native_id(), threading.current_thread().name
 
 
 class Turn:

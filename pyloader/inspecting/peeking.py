@@ -14,9 +14,11 @@ from pyloader.deliver import Pauses
 from pyloader.errors import ChunkReadError
 from pyloader.files import ChunkList, FetchTerms, as_listed
 from pyloader.inspecting.beginnings import first_rows
+from pyloader.inspecting.classes import count_classes
 from pyloader.inspecting.contents import ColumnSummary, is_sorted_by_class, tally_columns
 from pyloader.inspecting.media import MediaSummary, MediaTally
 from pyloader.options import format_bytes
+from pyloader.plan import ClassSpread, class_spread
 from pyloader.read import reader_for, reader_name
 
 __all__ = ["Peek", "peek_chunks", "rows_apart"]
@@ -42,6 +44,8 @@ class Peek:
     row_bytes: float  # about how many bytes of memory a row takes
     # columns by whose value the rows seem to be sorted, as seen in chunks far apart
     sorted_columns: tuple[ColumnSummary, ...]
+    # how classes lie in the chunks looked at, of columns whose values seem to be classes; {} where that is one chunk
+    spreads: dict[str, ClassSpread]
     media: tuple[MediaSummary, ...] = ()  # what the columns of images and sounds hold, of the rows looked at
 
 
@@ -77,6 +81,7 @@ def peek_chunks(
     reader = make_reader(chunks.file(first), manifest=chunks.manifest)
     rows, share = _first_rows(chunks, first, reader)
     media = MediaTally()
+    sample = {} if read_all else _far_apart(chunks, reader, first, rows, is_whole=share == 1.0)
     if read_all:
         parts = (_whole(chunks, index, reader) for index in progress(range(len(chunks))))
         columns = tally_columns(media.watch(parts))
@@ -95,7 +100,8 @@ def peek_chunks(
         num_samples=num_samples,
         is_counted=is_counted,
         row_bytes=columns_bytes(rows) / max(1, row_count(rows)),
-        sorted_columns=tuple(filter(is_sorted_by_class, columns if read_all else _order(chunks, reader, first, rows))),
+        sorted_columns=tuple(filter(is_sorted_by_class, columns if read_all else tally_columns(sample.values()))),
+        spreads=_spreads(sample),
         media=media.summaries(),
     )
 
@@ -157,16 +163,26 @@ def _num_samples(chunks: ChunkList, first: int, num_rows: int, share: float | No
     return (round(num_rows * float(chunks.sizes.sum()) / seen_bytes) if seen_bytes else None), False
 
 
-def _order(chunks: ChunkList, reader: DataReader, first: int, rows: Columns) -> tuple[ColumnSummary, ...]:
-    """Tally chunks far apart, but only when the first one looks sorted: it may hold a single class."""
-    suspects = [column.name for column in tally_columns([rows]) if (column.equal_neighbours or 0) > 0.5]
+def _far_apart(
+    chunks: ChunkList, reader: DataReader, first: int, rows: Columns, *, is_whole: bool
+) -> dict[int, Columns]:
+    """Return the columns by which chunks may be sorted, of three chunks far apart, by chunk.
+
+    None where there is no such column: with a chunk of several classes whose rows lie together, or, where it was seen
+    whole, of classes at all.
+    """
+    suspects = {column.name for column in tally_columns([rows]) if (column.equal_neighbours or 0) > 0.5}
+    if is_whole and chunks.stored is None:
+        suspects |= count_classes([rows]).keys()
     if not suspects:
-        return ()
+        return {}
+    found = {first: {name: rows[name] for name in suspects}}
+    for index in sorted({len(chunks) // 2, len(chunks) - 1} - {first}):
+        columns, _ = _first_rows(chunks, index, reader)
+        found[index] = {name: columns[name] for name in suspects if name in columns}
+    return found
 
-    def parts() -> Iterator[Columns]:
-        yield {name: rows[name] for name in suspects}
-        for index in sorted({len(chunks) // 2, len(chunks) - 1} - {first}):
-            columns, _ = _first_rows(chunks, index, reader)
-            yield {name: columns[name] for name in suspects if name in columns}
 
-    return tally_columns(parts())
+def _spreads(sample: dict[int, Columns]) -> dict[str, ClassSpread]:
+    parts = [columns for columns in sample.values() if row_count(columns)]
+    return {name: class_spread(table) for name, table in count_classes(parts).items()} if len(parts) > 1 else {}

@@ -5,6 +5,7 @@ from pyloader.observe.metrics import METRICS, Metric, metrics_of
 from pyloader.observe.progress import ProgressBar
 from pyloader.observe.run_log import RunLog
 from pyloader.observe.stats import ChunkStats, Counters, Stats
+from pyloader.observe.tracing import Tracer
 
 __all__ = [
     "METRICS",
@@ -14,6 +15,7 @@ __all__ = [
     "ProgressBar",
     "RunLog",
     "Stats",
+    "Tracer",
     "jsonl",
     "metrics_of",
     "opentelemetry",

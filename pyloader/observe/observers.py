@@ -20,6 +20,7 @@ class _Observer:
     next_step: float = 0
     next_time: float = 0.0
     latest: int = 0  # the number of batches when it was called
+    at_end: Callable[[], None] | None = None  # called when a run ends
 
 
 class Observers:
@@ -35,14 +36,27 @@ class Observers:
         self.due_step = self.due_time = math.inf
 
     def add(
-        self, observe: Callable[[], None], *, every_steps: float = math.inf, every_seconds: float = math.inf
+        self,
+        observe: Callable[[], None],
+        *,
+        every_steps: float = math.inf,
+        every_seconds: float = math.inf,
+        first_step: int = 0,
+        at_end: Callable[[], None] | None = None,
     ) -> Callable[[], None]:
         """Call a function every so many batches or seconds, the first time after the next batch.
+
+        Args:
+          observe: The function.
+          every_steps: After how many batches.
+          every_seconds: After how many seconds instead.
+          first_step: How many batches there must be before it is called.
+          at_end: What is called when a run ends; None calls `observe`, where there is a batch that it has not seen.
 
         Returns:
           A function that ends it.
         """
-        observer = _Observer(observe, every_steps, every_seconds)
+        observer = _Observer(observe, every_steps, every_seconds, first_step, at_end=at_end)
         self._all.append(observer)
         self._look_ahead()
 
@@ -62,22 +76,25 @@ class Observers:
             # At whole multiples, whenever it began, so that runs that resume have the same ones.
             observer.next_step = (num_steps // observer.every_steps + 1) * observer.every_steps if by_step else math.inf
             observer.next_time = now + observer.every_seconds
-            self._call(observer, num_steps)
+            self._call(observer, num_steps, observer.observe)
         self._look_ahead()
 
     def call_last(self, num_steps: int) -> None:
         """Call those that have not been called since the latest batch: the run has ended."""
         for observer in list(self._all):
-            if observer.latest < num_steps:
-                self._call(observer, num_steps)
+            if observer.at_end is not None:
+                self._call(observer, num_steps, observer.at_end)
+            elif observer.latest < num_steps:
+                self._call(observer, num_steps, observer.observe)
 
-    def _call(self, observer: _Observer, num_steps: int) -> None:
+    def _call(self, observer: _Observer, num_steps: int, call: Callable[[], None]) -> None:
         observer.latest = num_steps
         try:
-            observer.observe()
+            call()
         except Exception:  # what looks on must not end the run
             _log.warning("an observer of the loader failed, and is not called again", exc_info=True)
-            self._all.remove(observer)
+            if observer in self._all:
+                self._all.remove(observer)
             self._look_ahead()
 
     def _look_ahead(self) -> None:

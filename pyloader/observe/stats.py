@@ -6,12 +6,15 @@ import json
 import math
 import os
 import time
+import weakref
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pyloader.machine.limits import num_processors
 from pyloader.observe.observers import Observers
+from pyloader.observe.tracing import AnySteps, Tracer
 from pyloader.observe.waits import COUNTED_TOGETHER, Waits
 from pyloader.options import format_bytes
 
@@ -52,6 +55,10 @@ class Counters:
     longest_wait_step: int = 0  # the step of that wait
     waits: Waits = field(default_factory=Waits)  # all of them, by length
     observers: Observers = field(default_factory=Observers)  # what is called on the way
+    # those of the latest run, while it lasts: what a run holds on to must not outlive it
+    steps: Callable[[], AnySteps | None] = field(default=lambda: None)
+    stages: tuple[str, ...] = ()  # what the seconds of its groups are of
+    tracer: Tracer | None = None  # writes down some steps, or has
     first_request: float | None = None  # when the loop asked for its first batch, as `time.perf_counter` counts
     latest_batch: float = 0.0  # when it got the latest
     # how long each stage worked, over all its threads
@@ -64,6 +71,33 @@ class Counters:
         """Note the time of the loop's first request."""
         if self.first_request is None:
             self.first_request = time.perf_counter()
+
+    def begin_run(self, steps: AnySteps) -> None:
+        """Note a run's steps, before anything of it begins."""
+        self.steps = weakref.ref(steps)
+        if self.tracer is not None:
+            self.tracer.begin_run(self)
+
+    def trace(self, tracer: Tracer) -> None:
+        """Have some batches written down.
+
+        Raises:
+          ValueError: others are being written down.
+        """
+        if self.tracer is not None:
+            last = self.tracer.steps.stop - 1
+            raise ValueError(f"{self.tracer.path} is a trace until step {last:,}: begin the next one after that")
+
+        def delivered() -> None:
+            tracer.delivered(self)
+            if self.num_steps >= tracer.last:
+                self.tracer = None
+                remove()
+
+        remove = self.observers.add(delivered, every_steps=1, first_step=tracer.first, at_end=lambda: tracer.end(self))
+        self.tracer = tracer
+        if self.steps() is not None:
+            tracer.begin_run(self)
 
     def delivered(self, num_samples: int) -> None:
         """Count a batch."""

@@ -3,9 +3,11 @@
 from pyloader.plan.buckets import RUN_STEPS, order_in_run
 from pyloader.plan.consistency import check_left_out, check_with_counts, check_without_counts
 from pyloader.plan.dealing import Dealing
+from pyloader.plan.fetches import bytes_fetched
 from pyloader.plan.items import ITEM_RULES, ItemGroup, ItemPlan, item_groups, item_position_from_state, item_state_of
 from pyloader.plan.keys import STAND_IN, mix_bits, row_keys, sample_numbers, uniform_numbers
 from pyloader.plan.locating import Lengths, is_filling, rows_between, rows_of_step, rows_of_steps
+from pyloader.plan.mixing import ClassSpread, batch_concentrations, class_spread, planned_variety, variety
 from pyloader.plan.order import (
     chunk_order,
     deal_phase,
@@ -39,6 +41,7 @@ __all__ = [
     "RUN_STEPS",
     "STAND_IN",
     "START",
+    "ClassSpread",
     "Dealing",
     "ItemGroup",
     "ItemPlan",
@@ -55,12 +58,15 @@ __all__ = [
     "SequentialSampler",
     "StreamPart",
     "Streams",
+    "batch_concentrations",
+    "bytes_fetched",
     "check_left_out",
     "check_order",
     "check_version",
     "check_with_counts",
     "check_without_counts",
     "chunk_order",
+    "class_spread",
     "data_version_in_state",
     "deal_phase",
     "encode_generator",
@@ -78,6 +84,7 @@ __all__ = [
     "pack",
     "pack_generator",
     "pieces_of",
+    "planned_variety",
     "position_from_state",
     "row_keys",
     "row_order",
@@ -89,4 +96,5 @@ __all__ = [
     "state_of",
     "steps_per_epoch",
     "uniform_numbers",
+    "variety",
 ]

@@ -58,13 +58,19 @@ class StreamPart:
 
         Only made when asked for: where hands are rounded, it takes a random number for every chunk.
         """
-        sizes = self.dealing.segment_sizes(self._known_stops() - self.starts, self._phases())
+        sizes = self.dealing.segment_sizes(self.sizes, self.phases)
         return np.concatenate([[0], np.cumsum(sizes)])
 
     @cached_property
     def num_rows(self) -> int:
         """How many rows the stream part has.  Needs counts."""
-        return int((self._known_stops() - self.starts).sum())
+        return int(self.sizes.sum())
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """How many rows each arrival has, int64 of shape [P].  Needs counts."""
+        sizes: np.ndarray = self._known_stops() - self.starts
+        return sizes
 
     def rows_of(self, number: int) -> tuple[int, int]:
         """Return which rows of its chunk's permutation arrival `number` has, [first, last + 1).  Needs counts."""
@@ -83,7 +89,9 @@ class StreamPart:
         assert self.stops is not None, "asked of chunks whose rows nobody has counted"
         return self.stops
 
-    def _phases(self) -> np.ndarray:
+    @cached_property
+    def phases(self) -> np.ndarray:
+        """Where the first hand of each arrival begins to round up, int64 of shape [P]; 0 where that changes nothing."""
         seed, width = self.row_seed, self.dealing.width
         if seed is None or width in (1, self.dealing.num_chunks):  # then no size depends on them
             return np.zeros(len(self.chunks), np.int64)

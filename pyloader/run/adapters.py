@@ -19,6 +19,7 @@ from pyloader.deliver import Closing, Turn, this_thread
 from pyloader.errors import ConcurrentUseError, StateError
 from pyloader.observe import Counters, RunLog, metrics_of
 from pyloader.options import checked_integer, checked_seconds
+from pyloader.run.tracing import Traced
 
 __all__ = ["DeliveredState", "HasPosition", "LoaderAdapter"]
 
@@ -45,7 +46,7 @@ class _AdapterLink:
     received: DeliveredState  # what it has handed to the loop
 
 
-class HasPosition(Closing, ABC):
+class HasPosition(Closing, Traced, ABC):
     """A source of batches with a position.  An adapter around it answers for the position in its place."""
 
     _adapter_link: _AdapterLink | None = None

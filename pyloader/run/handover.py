@@ -85,6 +85,7 @@ class Handover(ABC, Generic[Place]):
     def __init__(self, position: Place, steps: Steps, counters: Counters, stages: tuple[str, ...]) -> None:
         self.position, self.steps = position, steps
         self._counters, self._stages = counters, stages
+        counters.stages = stages
         self._group: MadeGroup[Place] | None = None  # the latest
         self._next = self._num_batches = 0  # which of its batches comes next, and how many it has
 

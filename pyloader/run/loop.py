@@ -185,6 +185,7 @@ class Loop(ABC, Generic[Place, Batch]):
         self._stop_run()  # a run that is still there, because Ctrl-C interrupted its end
         steps = Steps()
         self._end_run = end_with(self, steps)  # before anything starts: Ctrl-C may come at any line
+        self._counters.begin_run(steps)
         run = self._run = self._run_from(self._position, steps)
         # Another thread may have closed or moved the loader meanwhile, and found no run to interrupt.
         if not self._become(_RUNNING) or self._turn.interruption is not None:

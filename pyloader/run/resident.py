@@ -22,7 +22,7 @@ from pyloader.run.reading import Reading
 from pyloader.run.sample_ids import attach
 from pyloader.shuffle import GROUP_BYTES, AnyGroup, CutRule
 
-__all__ = ["ResidentBytes", "check_bytes"]
+__all__ = ["ResidentBytes", "check_bytes", "rows_aside"]
 
 _HINT = (
     "Write a larger max_bytes, a smaller shuffle_window or batch_size, or split into smaller chunks: "
@@ -127,7 +127,7 @@ class ResidentBytes:
 
     def _learn_rows(self, num_bytes: int, num_rows: int) -> None:
         self._per_row.learn(num_bytes, num_rows)
-        self.budget.set_aside(self._per_row.mean_of(_rows_aside(self._options.rule)))
+        self.budget.set_aside(self._per_row.mean_of(rows_aside(self._options.rule)))
 
     def _size_of_group(self, num_rows: int) -> Size:
         """Return what the rows of a group take while they become batches, as they are and as what is made of them."""
@@ -156,7 +156,7 @@ def check_bytes(options: RunOptions) -> None:
         return
     as_held = _rows_as_held(options)
     mask = 1 if options.rule.last_batch == "pad" else 0
-    aside = _rows_aside(options.rule) * row_bytes
+    aside = rows_aside(options.rule) * row_bytes
 
     def needed(num_chunks: int) -> tuple[int, int, int]:
         rows = int(as_held[:num_chunks].sum())
@@ -206,7 +206,7 @@ def _rows_in_group(options: RunOptions, row_bytes: int, rows_in_window: int) -> 
     return min(max(1, GROUP_BYTES // max(1, row_bytes * batch_rows)), -(-rows_in_window // batch_rows)) * batch_rows
 
 
-def _rows_aside(rule: CutRule) -> int:
+def rows_aside(rule: CutRule) -> int:
     """Return how many rows may be carried from one segment to the next, kept to fill the last batch, or sorted."""
     return rule.batch_size * ((2 if rule.last_batch == "wrap" else 1) + (2 * RUN_STEPS if rule.sorts else 0))
 

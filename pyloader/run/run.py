@@ -150,9 +150,7 @@ class ChunkRun(Handover[Position]):
     def _has_come(self, group: MadeRows) -> None:
         self._delivered += group.num_rows
         counters = self._counters
-        counters.busy_seconds["read"] += self._reading.take_busy_seconds()
-        counters.read_bytes += self._check.read_bytes - self._read_bytes
-        self._read_bytes = self._check.read_bytes
+        self._count_reads()
         if group.mixing:
             counters.mixing = (counters.mixing[0] + group.mixing, counters.mixing[1] + 1)
         # A batch larger than the share of the queue is made alone; what exceeds the share counts as the loop's.
@@ -165,7 +163,13 @@ class ChunkRun(Handover[Position]):
             self._at_first()
             self._at_first = None
 
+    def _count_reads(self) -> None:
+        self._counters.busy_seconds["read"] += self._reading.take_busy_seconds()
+        self._counters.read_bytes += self._check.read_bytes - self._read_bytes
+        self._read_bytes = self._check.read_bytes
+
     def _end_epoch(self, end: EpochEnd) -> None:
+        self._count_reads()  # of chunks after the last batch too: of some the last rows are dropped
         wanted = end.num_rows - end.num_dropped + end.num_filled
         if self._delivered != wanted:
             raise CoverageError(

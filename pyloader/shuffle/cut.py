@@ -57,12 +57,16 @@ class BatchGroup:
     filling: list[Columns] = field(default_factory=list)  # the repeated rows
 
     def effective_chunks(self, batch_size: int) -> float:
-        """Return of how many chunks its first batch holds samples: (sum of counts)^2 / sum of squares; 0 if unknown."""
-        if self.segment is None or self.carried or self.segment.is_run:
+        """Return of how many chunks a batch holds samples: (sum of counts)^2 / sum of squares; 0 if unknown.
+
+        It is the first batch that has no carried rows: whose those are is not known.
+        """
+        start = self.start + (batch_size - self.num_carried if self.carried else 0)
+        if self.segment is None or self.segment.is_run or start >= self.stop:
             return 0.0
         if len(self.segment.chunks) == 1:
             return 1.0
-        _, chunk_of = self.segment.sources(self.start, min(self.stop, self.start + batch_size))
+        _, chunk_of = self.segment.sources(start, min(self.stop, start + batch_size))
         assert chunk_of is not None
         counts = np.bincount(chunk_of)
         return float(counts.sum() ** 2 / np.square(counts).sum())

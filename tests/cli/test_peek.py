@@ -240,11 +240,28 @@ def test_data_sorted_by_class_is_warned_of(capsys, tmp_path, monkeypatch):
         write_lines(Path("chunks") / f"{number:02d}.jsonl", [{"label": number // 2, "x": row} for row in range(50)])
     lines = peek(capsys, "chunks")
     at = lines.index("warning   label: 100% of neighbours are equal; in random order, 33%.")
-    assert lines[at + 1] == "          A window of 4 chunks mixes about 3 of its values."
+    said = "          With a window of 4 a batch of 256 is as varied in it as 6 samples of a full shuffle."
+    assert lines[at + 1] == said
     assert lines[at + 2].startswith(
         "          Split again with --shuffle, or use shuffle_window=20, max_queue_size=21 ("
     )
     assert not any("x:" in line for line in lines[at:])
+    DataLoader(data_dir="chunks", shuffle=True, shuffle_window=20, max_queue_size=21).close()
+
+
+def test_chunks_that_differ_in_what_they_hold_are_warned_of_though_their_rows_are_mixed(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for number in range(20):
+        kinds = np.where(rng.random(200) < 0.7, number % 3, rng.integers(3, size=200))
+        sources = [["web", "books", "code"][kind] for kind in kinds]
+        rows = [{"source": source, "even": bool(rng.integers(2))} for source in sources]
+        write_lines(Path("chunks") / f"{number:02d}.jsonl", rows)
+    lines = peek(capsys, "chunks", "--batch-size", "128")
+    (at,) = [number for number, line in enumerate(lines) if line.startswith("warning")]
+    warning = "warning   source: chunks differ in what they hold of it. With a window of 4 a batch of 128 is as varied"
+    assert lines[at].startswith(warning)
+    assert lines[at + 1].strip().startswith("Split again with --shuffle, or use shuffle_window=20")
     DataLoader(data_dir="chunks", shuffle=True, shuffle_window=20, max_queue_size=21).close()
 
 

@@ -63,8 +63,8 @@ def test_it_goes_to_other_processes(tokenizer):
     ("columns", "says"),
     [
         ({"body": ["a"]}, "no column 'text' to make tokens of, but 'body'"),
-        ({"text": ["a", None]}, "'text' has a NoneType in row 1"),
-        ({"text": np.arange(2)}, "'text' has a int64 in row 0"),
+        ({"text": ["a", None]}, "row 1 of the batch: 'text' is a NoneType"),
+        ({"text": np.arange(2)}, "row 0 of the batch: 'text' is a int64"),
     ],
 )
 def test_what_is_no_text_is_named(tokenizer, columns, says):

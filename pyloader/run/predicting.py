@@ -1,0 +1,197 @@
+"""Predicting: what a loader will take and how well it mixes, by arithmetic on its options: nothing is read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from pyloader.plan import START, batch_concentrations, bytes_fetched
+from pyloader.run.loader_options import LoaderOptions
+from pyloader.run.options import RunOptions
+from pyloader.run.resident import rows_aside
+from pyloader.shuffle import GROUP_BYTES
+
+__all__ = ["Prediction", "Predicts", "RowBytes", "options_of", "predict"]
+
+_MOST_READS = 200_000  # that are looked at for what is resident at once
+
+
+@dataclass(frozen=True, slots=True)
+class RowBytes:
+    """What a row takes in memory."""
+
+    raw: float  # as it was read
+    made: float  # in a batch, as the loop gets it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What a run will take, and how well it mixes; names that `metrics()` has too mean the same.
+
+    Attributes:
+      rank: Whose prediction it is.
+      num_ranks: How many ranks there are.
+      batch_size: Samples in a batch of a rank.
+      shuffle_window: How many chunks are mixed.
+      num_epochs: How many epochs the bytes are of.
+      steps_per_epoch: Batches of a rank in an epoch, on all ranks the same.
+      dropped_samples: Samples of an epoch that last_batch="drop" leaves out, over all ranks.
+      filled_samples: Rows that last_batch="pad" or "wrap" repeats in an epoch, over all ranks.
+      first_reads: Chunks that are read before the first batch.
+      read_bytes: Bytes of the chunks that the rank reads, as they lie on disk.
+      read_bytes_of_all: The same, over all ranks.
+      fetched_bytes: Bytes of them that come from a store, where the rank has the cache for itself; 0 on a disk.
+      cache_bytes: Bytes that the rank wants to keep in the cache: of all chunks that it reads; 0 on a disk.
+      cache_bytes_bound: What the cache may hold; None on a disk.
+      resident_chunks: The most chunks' worth of rows in memory at once, where reading is ahead of the loop.
+      resident_chunks_bound: The bound on it, max_queue_size.
+      resident_bytes: The bytes of columns then; None where nobody knows what a row takes.
+      mixed_chunks: The effective number of chunks that a batch of the rank holds samples of.
+      mixed_chunks_of_all: The same of the batch over all ranks.
+    """
+
+    rank: int
+    num_ranks: int
+    batch_size: int
+    shuffle_window: int
+    num_epochs: int
+    steps_per_epoch: int
+    dropped_samples: int
+    filled_samples: int
+    first_reads: int
+    read_bytes: int
+    read_bytes_of_all: int
+    fetched_bytes: int
+    cache_bytes: int
+    cache_bytes_bound: int | None
+    resident_chunks: float
+    resident_chunks_bound: int
+    resident_bytes: int | None
+    mixed_chunks: float
+    mixed_chunks_of_all: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the numbers, ready for JSON."""
+        return asdict(self)
+
+
+def predict(options: LoaderOptions, *, num_epochs: int = 1, row_bytes: RowBytes | None = None) -> Prediction:
+    """Return what a loader will take from its first epoch on.
+
+    Args:
+      options: Those of the loader.
+      num_epochs: How many epochs the bytes are of.
+      row_bytes: What a row takes; None takes it from the manifest, which says it of arrays.
+
+    Raises:
+      DataDirError: the chunks' counts are unknown.
+    """
+    streams, run = options.all_streams("a plan needs to know how many each holds"), options.run
+    reads = np.fromiter((task.chunk for task in streams.read_tasks(start=START, end_epoch=num_epochs)), np.int64)
+    sizes, stored = run.chunks.sizes, run.chunks.stored
+    parts = (streams.stream_part(stream, epoch) for epoch in range(num_epochs) for stream in range(streams.num_streams))
+    bound = None if stored is None else stored.user.bound
+    whole_batch = streams.share * streams.num_streams
+    rest, rule = streams.num_rows % whole_batch, streams.last_batch
+    if row_bytes is None and run.row_bytes is not None:
+        row_bytes = RowBytes(run.row_bytes, run.row_bytes)
+    chunks, resident_bytes = _resident(options, row_bytes)
+    return Prediction(
+        rank=options.world.rank,
+        num_ranks=options.world.size,
+        batch_size=run.rule.batch_size,
+        shuffle_window=streams.dealing.window,
+        num_epochs=num_epochs,
+        steps_per_epoch=streams.steps_per_epoch,
+        dropped_samples=rest if rule == "drop" else 0,
+        filled_samples=-rest % whole_batch if rule in ("pad", "wrap") else 0,
+        first_reads=streams.num_reads(START),
+        read_bytes=int(sizes[reads].sum()),
+        read_bytes_of_all=sum(int(sizes[part.chunks].sum()) for part in parts),
+        fetched_bytes=0
+        if stored is None or bound is None
+        else bytes_fetched(reads, sizes, here=stored.are_here(), bound=bound),
+        cache_bytes=0 if bound is None else int(sizes[np.unique(reads)].sum()),
+        cache_bytes_bound=bound,
+        resident_chunks=chunks,
+        resident_chunks_bound=run.max_queue_size,
+        resident_bytes=resident_bytes,
+        mixed_chunks=float((1 / batch_concentrations(streams)).mean()),
+        mixed_chunks_of_all=float((1 / batch_concentrations(streams, served=range(streams.num_streams))).mean()),
+    )
+
+
+def _resident(options: LoaderOptions, row_bytes: RowBytes | None) -> tuple[float, int | None]:
+    """Return the most chunks' worth of rows, and the most bytes of columns, where reading is as far ahead as it may.
+
+    Chunks are held in the order of their reads, and groups of batches as many as the rest of the queue has room for.
+    """
+    run, streams = options.run, options.run.streams
+    counts = streams.known_counts
+    end_epoch = 2 if options.given.num_epochs is None else min(2, options.given.num_epochs)
+    tasks = islice(streams.read_tasks(start=START, end_epoch=end_epoch), _MOST_READS)
+    rows = counts[np.fromiter((task.chunk for task in tasks), np.int64)]
+    num_chunks = min(run.chunk_share if run.num_workers else run.mixed_chunks, len(rows))
+    held_rows = _most_together(rows, num_chunks)
+    largest, batch_rows = int(counts.max()), run.rule.batch_size
+    group_rows = np.array(list(_groups(run, row_bytes, end_epoch)) or [min(batch_rows, streams.num_rows)])
+    weights = np.maximum(group_rows / largest, run.group_share / (2 * run.num_workers + 2))
+    num_groups = max(1, math.floor(run.group_share / float(np.median(weights)) + 1e-9)) if run.num_workers else 1
+    made_rows = max(_most_together(group_rows, 1), _most_together(group_rows[weights <= run.group_share], num_groups))
+    groups = min(max(float(weights.max()), num_groups * float(np.median(weights))), run.group_share)
+    if row_bytes is None:
+        return num_chunks + groups, None
+    aside = rows_aside(run.rule) * row_bytes.raw
+    num_bytes = round(held_rows * row_bytes.raw + made_rows * row_bytes.made + aside)
+    return num_chunks + groups, num_bytes if run.max_bytes is None else min(num_bytes, run.max_bytes)
+
+
+def _most_together(rows: np.ndarray, number: int) -> int:
+    """Return the most rows that so many, one after another, have together."""
+    ends = np.concatenate([[0], np.cumsum(rows)])
+    number = min(number, len(rows))
+    return int((ends[number:] - ends[: len(ends) - number]).max())
+
+
+def _groups(run: RunOptions, row_bytes: RowBytes | None, end_epoch: int) -> Iterator[int]:
+    """Yield how many rows are gathered at once, group after group, as `cut` makes them."""
+    batch_rows = run.rule.batch_size
+    if not run.rule.several or run.row_bytes is None or row_bytes is None or len(run.streams.served) > 1:
+        return
+    most = max(1, int(GROUP_BYTES / max(1.0, row_bytes.raw * batch_rows)))
+    for epoch in range(end_epoch):
+        carried = 0
+        for size in np.diff(run.streams.stream_part(run.streams.served[0], epoch).bounds).tolist():
+            carried += size
+            while (num_batches := min(carried // batch_rows, most)) > 0:
+                yield num_batches * batch_rows
+                carried -= num_batches * batch_rows
+
+
+class Predicts:
+    """A loader that says what it will take."""
+
+    _options: LoaderOptions
+
+    def plan(self, *, num_epochs: int = 1) -> Prediction:
+        """Return what a run of this loader will take, and how well it mixes, by arithmetic: nothing is read.
+
+        `pyloader plan` shows it for several windows, and measures how fast the chunks come.
+
+        Args:
+          num_epochs: How many epochs its bytes are of, from the first on.
+
+        Raises:
+          DataDirError: the chunks' counts are unknown.
+        """
+        return predict(self._options, num_epochs=num_epochs)
+
+
+def options_of(loader: Predicts) -> LoaderOptions:
+    """Return the resolved options of a loader."""
+    return loader._options
