@@ -8,7 +8,7 @@ import os
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pyloader.machine.limits import num_processors
 from pyloader.observe.observers import Observers
@@ -31,6 +31,14 @@ _LEAVES_LOCK = {
 _SAVES = {"encode": "make it cheaper, or do it once: pyloader split --encode"}
 
 
+class Slowest(NamedTuple):
+    """A wait of the loop's."""
+
+    seconds: float
+    step: int  # batches delivered before it, since the loader was made
+    chunks: tuple[int, ...]  # which chunks the batch was mixed of, by their indices; () if unknown
+
+
 @dataclass(slots=True)
 class Counters:
     """What a loader counts while it runs; `Stats` is what it shows."""
@@ -50,6 +58,8 @@ class Counters:
     first_wait_seconds: float = 0.0  # how long it waited for its first batch
     longest_wait_seconds: float = 0.0  # the longest wait after the first
     longest_wait_step: int = 0  # the step of that wait
+    slowest: Slowest | None = None  # the longest wait after the first since `take_slowest` was called
+    latest_chunks: tuple[int, ...] = ()  # which chunks the latest group of batches was mixed of; () if unknown
     waits: Waits = field(default_factory=Waits)  # all of them, by length
     observers: Observers = field(default_factory=Observers)  # what is called on the way
     first_request: float | None = None  # when the loop asked for its first batch, as `time.perf_counter` counts
@@ -113,16 +123,24 @@ class Counters:
         """Return the time from the first request to the latest batch."""
         return max(0.0, self.latest_batch - self.first_request) if self.first_request is not None else 0.0
 
-    def waited(self, seconds: float) -> None:
-        """Count a wait of the loop's."""
+    def waited(self, seconds: float, chunks: tuple[int, ...] = ()) -> None:
+        """Count a wait of the loop's, for batches of these chunks."""
+        self.latest_chunks = chunks
         if self.num_steps == 0:
             self.first_wait_seconds = seconds
-        elif seconds > self.longest_wait_seconds:
-            self.longest_wait_seconds, self.longest_wait_step = seconds, self.num_steps
+        elif self.slowest is None or seconds > self.slowest.seconds:
+            self.slowest = Slowest(seconds, self.num_steps, chunks)
+            if seconds > self.longest_wait_seconds:
+                self.longest_wait_seconds, self.longest_wait_step = seconds, self.num_steps
         self.wait_seconds += seconds
         self.waits.recent.append(seconds)
         if len(self.waits.recent) >= COUNTED_TOGETHER:
             self.waits.count()
+
+    def take_slowest(self) -> Slowest | None:
+        """Return the longest wait since this was last called; None where there was none."""
+        slowest, self.slowest = self.slowest, None
+        return slowest
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from pyloader.deliver import Closing, Turn, this_thread
 from pyloader.errors import ConcurrentUseError, StateError
@@ -43,6 +43,16 @@ class _AdapterLink:
     adapter: weakref.ref[Any]  # the adapter
     name: str  # its class
     received: DeliveredState  # what it has handed to the loop
+
+
+class Notes(Protocol):
+    """What a log says beside the metrics.  It must not hold the loader."""
+
+    def about(self) -> dict[str, Any]:
+        """Return what does not change during a run."""
+
+    def note(self, first_step: int) -> dict[str, Any]:
+        """Return what is noted now; `first_step` is the step of the loader's first batch, over all epochs."""
 
 
 class HasPosition(Closing, ABC):
@@ -146,10 +156,16 @@ class HasPosition(Closing, ABC):
         observers = self._counters_of_loader().observers
         return observers.add(observe_now, every_steps=every_steps, every_seconds=every_seconds)
 
-    def _log_to(self, directory: str | os.PathLike[str], about: dict[str, Any]) -> None:
+    def _log_to(self, directory: str | os.PathLike[str], notes: Notes) -> None:
         """Write what is counted to a log, once a second."""
-        log = RunLog(directory, rank=self.stats().rank, about=about)
-        self._observed(lambda loader: log.note(loader.metrics(), verdict=loader.stats().verdict), every_seconds=1.0)
+        log = RunLog(directory, rank=self.stats().rank, about={"loader": repr(self), **notes.about()})
+
+        def note(outermost: HasPosition) -> None:
+            stats, steps_done = outermost.stats(), outermost.steps_done
+            metrics = metrics_of(stats, steps_done=steps_done, epochs_done=outermost.epochs_done)
+            log.note({"verdict": stats.verdict, **metrics, **notes.note(steps_done - stats.num_steps)})
+
+        self._observed(note, every_seconds=1.0)
 
     def _check_outermost(self, call: str) -> None:
         self._unwrap_if_left()

@@ -40,6 +40,7 @@ class MadeGroup(ABC, Generic[Place]):
     # stand in or fill up; None unless numbered
     samples: np.ndarray | None = None
     digests: np.ndarray | None = None  # those of its batches, uint64 of shape [num_batches, 4]; None unless audited
+    chunks: tuple[int, ...] = ()  # which chunks its rows are of, with those that they were mixed with; () if unknown
     error: Exception | None = None  # what the batch after its last one failed with; None when all were made
     weight: float = 0.0  # how much of the budget it has
     # gives back its share of the bytes; None when they are not bounded
@@ -147,7 +148,7 @@ class Handover(ABC, Generic[Place]):
         while isinstance(group := next(self._making), EpochEnd):
             self._end_epoch(group)
         counters = self._counters
-        counters.waited(time.perf_counter() - begun)
+        counters.waited(time.perf_counter() - begun, group.chunks)
         for stage, seconds in zip(self._stages, group.seconds, strict=True):
             counters.busy_seconds[stage] += seconds
         self._has_come(group)

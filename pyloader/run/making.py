@@ -129,6 +129,7 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[AnyGroup], Ma
             origin=group.origin,
             end=group.end,
             mixing=mixing,
+            chunks=group.chunk_indices,
             viewed=viewed,
         )
 
