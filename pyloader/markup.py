@@ -22,17 +22,25 @@ def escaped(text: object) -> str:
 
 
 def html_table(
-    titles: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Collection[int] = (), caption: str = ""
+    titles: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    numbers: Collection[int] = (),
+    long: Collection[int] = (),
+    caption: str = "",
 ) -> str:
     """Return a table whose cells are escaped.
 
     Args:
       titles: Of the columns.
       rows: As many texts each.
-      numbers: Which columns are aligned at the right, counted from 0.
+      numbers: Which columns are aligned at the right, class "n", counted from 0.
+      long: Which columns have texts that take several lines, class "w".
       caption: What the table shows; "" leaves it out.
     """
-    classes = [' class="n"' if column in numbers else "" for column in range(len(titles))]
+    classes = [
+        ' class="n"' if column in numbers else ' class="w"' if column in long else "" for column in range(len(titles))
+    ]
     head = "".join(f'<th scope="col"{c}>{escaped(title)}</th>' for c, title in zip(classes, titles, strict=True))
     body = "".join(
         f"<tr>{''.join(f'<td{c}>{escaped(cell)}</td>' for c, cell in zip(classes, row, strict=True))}</tr>"

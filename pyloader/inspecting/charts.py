@@ -101,7 +101,7 @@ def dots_chart(
     title: str, dots: Sequence[tuple[float, float]], *, x_text: Callable[[float], str], y_most: float, said: str = ""
 ) -> str:
     """Return a figure with a dot for each (time, number)."""
-    first, last = min(x for x, _ in dots), max(x for x, _ in dots)
+    first, last = min(0.0, *(x for x, _ in dots)), max(x for x, _ in dots)
     path = "".join(f"M{_x(x, first, last)} {_y(y, y_most)}h0" for x, y in dots)
     ends = {"ys": (f"{y_most:,.0f}", "0"), "xs": (x_text(first), x_text(last))}
     chosen = dots[:: max(1, -(-len(dots) // _TABLE_ROWS))]
@@ -162,7 +162,7 @@ def _numbers(series: Sequence[Series], x_text: Callable[[float], str], y_text: C
 
 
 def _ends(series: Sequence[Series]) -> tuple[float, float]:
-    return min(min(one.xs) for one in series), max(max(one.xs) for one in series)
+    return min(0.0, *(min(one.xs) for one in series)), max(max(one.xs) for one in series)
 
 
 def _x(x: float, first: float, last: float) -> int:

@@ -18,10 +18,10 @@ _STYLE = """
   --card: #161b22; --edge: #3d444d; --warn: #ffb38a; DARK } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 62rem; padding: 1rem; background: var(--page); color: var(--ink);
-  font: 1rem/1.5 system-ui, -apple-system, "Segoe UI", "Helvetica Neue", Arial, sans-serif; }
+  font: 1rem/1.5 -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, "DejaVu Sans", sans-serif; }
 h1 { font-size: 1.5rem; margin: .5rem 0 0; overflow-wrap: anywhere; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
 p { margin: .4rem 0; } .soft { color: var(--soft); } code { overflow-wrap: anywhere; }
-code, td.files { font: .875rem/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
+code { font: .875rem/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
 a { color: var(--c0); } a:focus-visible, summary:focus-visible, .wide:focus-visible { outline: 3px solid var(--c1);
   outline-offset: 2px; }
 .skip { position: absolute; left: -100rem; } .skip:focus { left: 1rem; background: var(--page); padding: .5rem; }
@@ -49,8 +49,10 @@ path { fill: none; vector-effect: non-scaling-stroke; stroke-width: 2; }
   margin: .35rem 0; font-variant-numeric: tabular-nums; } .meter svg { width: 100%; height: .7rem; }
 .track { fill: var(--edge); } .fill { fill: var(--c0); }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid var(--edge); vertical-align: top; }
-th.n, td.n { text-align: right; white-space: nowrap; } caption { text-align: left; color: var(--soft); }
+th, td { text-align: left; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid var(--edge); vertical-align: top;
+  white-space: nowrap; } .n { text-align: right; } .w { white-space: normal; min-width: 18rem;
+  overflow-wrap: anywhere; } caption { text-align: left; color: var(--soft);
+  white-space: normal; }
 summary { cursor: pointer; font-size: .85rem; color: var(--soft); margin-top: .4rem; }
 @media (max-width: 40rem) { .meter { grid-template-columns: 1fr auto; } .meter svg { grid-column: 1 / 3; order: 3; } }
 @media print { body { max-width: none; font-size: 10pt; } nav, .skip, details { display: none; }

@@ -15,7 +15,7 @@ __all__ = ["report_page"]
 
 _RANKS_SHOWN = 128  # as rows of a table
 _ROWS_LEFT_OUT = 100
-_FILES_SHOWN = 8
+_FILES_SHOWN, _STEPS_SHOWN = 3, 12
 _MIXED_POINTS, _MIXED_CHUNKS = 160, 16
 _LITTLE_WAITING = 0.05
 
@@ -122,7 +122,7 @@ def _ranks(report: RunReport) -> str:
     titles = ("rank", "host", "step", "samples/s", "waiting", "wait p95", "straggles in", "waits for")
     more = len(report.ranks) - len(rows)
     said = "The rank that waits most comes first." + (f" {more:,} more are not shown." if more > 0 else "")
-    return _wide(html_table(titles, rows, numbers={0, 2, 3, 4, 5}, caption=said))
+    return _wide(html_table(titles, rows, numbers={0, 2, 3, 4, 5}, long={7}, caption=said))
 
 
 def _over_time(report: RunReport) -> str:
@@ -194,16 +194,30 @@ def _slowest(report: RunReport) -> str:
     found = sorted(
         ((slow, rank.rank) for rank in report.ranks for slow in rank.history.slowest),
         key=lambda each: -each[0].wait_seconds,
-    )[:20]
+    )[:_STEPS_SHOWN]
     rows = [
-        (f"{slow.step:,}", rank, _time(slow.wait_seconds), _time(slow.seconds), ", ".join(slow.files[-_FILES_SHOWN:]))
+        (
+            f"{slow.step:,}",
+            rank,
+            _time(slow.wait_seconds),
+            _time(slow.seconds),
+            _last(slow.files),
+            _some(slow.files[:-1]),
+        )
         for slow, rank in found
     ]
-    caption = (
-        "Steps that the loop waited longest for: at most one of each second. The chunk that came last stands last."
-    )
-    titles = ("step", "rank", "waited", "after", "chunks it was mixed of")
-    return _wide(html_table(titles, rows, numbers={0, 1, 2, 3}, caption=caption)) if rows else ""
+    caption = "Steps that the loop waited longest for: at most one of each second."
+    titles = ("step", "rank", "waited", "after", "chunk that came last", "mixed with")
+    return _wide(html_table(titles, rows, numbers={0, 1, 2, 3}, long={5}, caption=caption)) if rows else ""
+
+
+def _last(names: Sequence[str]) -> str:
+    return names[-1] if names else ""
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[-_FILES_SHOWN:])
+    return f"{shown} and {len(names) - _FILES_SHOWN} more" if len(names) > _FILES_SHOWN else shown
 
 
 def _mixing(report: RunReport) -> str:
@@ -215,7 +229,9 @@ def _mixing(report: RunReport) -> str:
     dots = [(point.seconds, float(index)) for point in chosen for index in point.chunks[:_MIXED_CHUNKS]]
     num_chunks = slowest.history.about.get("num_chunks")
     most = max([index for _, index in dots] + [num_chunks - 1 if isinstance(num_chunks, int) else 0])
-    said = "Each dot is a chunk that a batch was mixed of. Scattered dots are a mixed order; a line is that of the files."
+    said = (
+        "Each dot is a chunk that a batch was mixed of. Scattered dots are a mixed order; a line is that of the files."
+    )
     mixed = slowest.metrics.get("mixed_chunks")
     words = "" if mixed is None else f"<p>The average batch held samples of {mixed:.1f} chunks.</p>"
     chart = dots_chart("Which chunks met", dots, x_text=_time, y_most=float(max(1, most)), said=said)
@@ -263,7 +279,8 @@ def _left_out(report: RunReport) -> str:
         return ""
     shown = rows[:_ROWS_LEFT_OUT]
     more = f" {total - len(shown):,} more are not shown." if total > len(shown) else ""
-    return _wide(html_table(("rank", "what", "why"), shown, numbers={0}, caption=f"Left out under max_skipped.{more}"))
+    caption = f"Left out under max_skipped.{more}"
+    return _wide(html_table(("rank", "what", "why"), shown, numbers={0}, long={1, 2}, caption=caption))
 
 
 def _predicted(report: RunReport) -> str:
@@ -299,11 +316,13 @@ def _anchor(title: str) -> str:
 
 def _time(seconds: float) -> str:
     if seconds < 1:
-        return f"{1000 * seconds:.3g} ms"
+        return "0" if seconds <= 0 else f"{1000 * seconds:.3g} ms"
     if seconds < 120:
         return f"{seconds:.3g} s"
     minutes, left = divmod(round(seconds), 60)
-    return f"{minutes} min {left:02} s" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02} min"
+    if minutes < 120:
+        return f"{minutes} min {left:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min" if minutes < 48 * 60 else f"{minutes // 1440:,} days"
 
 
 def _count(number: float) -> str:

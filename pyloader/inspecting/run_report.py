@@ -74,6 +74,11 @@ class RankReport:
         """How fast it went, over all its runs."""
         return self.metrics.get("samples", 0.0) / (self.metrics.get("loop_seconds") or 1.0)
 
+    def number(self, name: str) -> float | None:
+        """Return a metric of all its runs; None where there is none."""
+        over_all = {"samples_per_second": self.samples_per_second, "exposed_wait_fraction": self.waiting}
+        return over_all.get(name, self.metrics.get(name)) if self.metrics else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
@@ -106,13 +111,9 @@ class RunReport:
         sums = {"samples_per_second", "samples", "read_bytes", "fetched_bytes", "dropped_samples", "filled_samples"}
         found = {}
         for name in self.predicted:
-            values = [
-                rank.samples_per_second if name == "samples_per_second" else rank.metrics[name]
-                for rank in self.ranks
-                if name in rank.metrics
-            ]
-            if values:
-                found[name] = sum(values) if name in sums else max(values)
+            values = [rank.number(name) for rank in self.ranks]
+            if known := [value for value in values if value is not None]:
+                found[name] = sum(known) if name in sums else max(known)
         return found
 
     def as_dict(self) -> dict[str, Any]:

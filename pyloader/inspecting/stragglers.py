@@ -63,7 +63,7 @@ def stragglers(ranks: Sequence[Work]) -> list[Straggler]:
         if stage:
             found.append(Straggler(one.rank, stage, f"{waits}: {stage} takes {times:.1f} times as long a sample"))
         else:
-            found.append(Straggler(one.rank, "", f"{waits}; no stage takes longer than on the others"))
+            found.append(Straggler(one.rank, "", f"{waits}; no stage takes longer" if one.seconds else waits))
     return found
 
 
