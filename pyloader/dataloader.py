@@ -28,7 +28,7 @@ from pyloader.run.loader_options import MAX_QUEUE_SIZE, LoaderOptions
 from pyloader.run.loop import Loop, State
 from pyloader.run.resolving import in_version_of_state, resolve
 from pyloader.run.run import ChunkRun
-from pyloader.run.run_notes import RunNotes
+from pyloader.run.run_notes import RunNotes, log_run
 from pyloader.run.skipped import Quarantine
 from pyloader.world import World
 
@@ -206,7 +206,7 @@ class DataLoader(Loop[Position, Any], HasPosition):
             self._receipts = ReceiptWriter(audit_dir, rank=options.world.rank, size=options.world.size)
             self._receipts.data_version = options.run.chunks.data_version
         if (log_dir := options.given.log_dir) is not None:
-            self._log_to(log_dir, RunNotes(options, self._counters, self._quarantine))
+            log_run(self, log_dir, RunNotes(options, self._counters, self._quarantine))
 
     def __getstate__(self) -> dict[str, Any]:
         return {"options": self._options, "state": self._delivered().state, "is_over": self._state is State.OVER}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pyloader.machine.limits import num_processors
+from pyloader.markup import notebook_table
 from pyloader.observe.observers import Observers
 from pyloader.observe.waits import COUNTED_TOGETHER, Waits
 from pyloader.options import format_bytes
@@ -19,6 +20,7 @@ __all__ = ["ChunkStats", "Counters", "Stats"]
 
 _STAGES = ("read", "shuffle", "encode", "collate")
 _PERCENTILES = (50, 95, 99)
+_LABEL_WIDTH = 11  # of the lines of a text
 
 # Where more threads make a stage faster.  Who holds the interpreter's lock (the GIL) cannot be told from outside.
 _LEAVES_LOCK = {
@@ -237,8 +239,12 @@ class Stats:
         ]
         return "\n".join(lines)
 
-    def __repr__(self) -> str:  # what notebooks and the interactive interpreter show
+    def __repr__(self) -> str:  # what the interactive interpreter shows
         return str(self)
+
+    def _repr_html_(self) -> str:  # what notebooks show
+        title, *lines = str(self).splitlines()
+        return notebook_table(title, [(line[:_LABEL_WIDTH].strip(), line[_LABEL_WIDTH:]) for line in lines])
 
     _skipped_kind = "items"
 

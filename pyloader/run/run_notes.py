@@ -1,23 +1,41 @@
-"""Run notes: what the log of a run says beside the metrics, for the page that is made of it afterwards."""
+"""Run notes: the log of a run gets a line a second: the metrics, and what a page made of it says beside them."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import Any
 
 from pyloader.machine.limits import resident_bytes
-from pyloader.observe import Counters
+from pyloader.observe import Counters, RunLog, metrics_of
+from pyloader.run.adapters import HasPosition
 from pyloader.run.loader_options import LoaderOptions
 from pyloader.run.skipped import Quarantine
 
-__all__ = ["RunNotes"]
+__all__ = ["RunNotes", "log_run"]
 
 # A line stays short, however much there is to say.
 _CHUNKS, _NAMES, _LEFT_OUT, _ALL_LEFT_OUT, _REASON_LENGTH = 32, 8, 10, 1000, 300
 
 
+def log_run(loader: HasPosition, directory: str | os.PathLike[str], notes: RunNotes) -> None:
+    """Write what a loader counts to a log, once a second.
+
+    Raises:
+      WriteError: nothing can be written there.
+    """
+    log = RunLog(directory, rank=loader.stats().rank, about={"loader": repr(loader), **notes.about()})
+
+    def note(outermost: HasPosition) -> None:
+        stats, steps_done = outermost.stats(), outermost.steps_done
+        metrics = metrics_of(stats, steps_done=steps_done, epochs_done=outermost.epochs_done)
+        log.note({"verdict": stats.verdict, **metrics, **notes.note(steps_done - stats.num_steps)})
+
+    loader._observed(note, every_seconds=1.0)
+
+
 class RunNotes:
-    """What a loader of chunks notes each time that its log gets a line.
+    """What a loader of chunks notes each time that its log gets a line; it does not hold the loader.
 
     Args:
       options: The loader's.
