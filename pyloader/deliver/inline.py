@@ -24,6 +24,7 @@ class InlineMap(Step, Generic[In, Out]):
     ) -> None:
         self._fn, self._items, self._budget, self._weight = fn, iter(items), budget, weight
         self._busy_seconds = 0.0
+        self.room_seconds = 0.0  # it waits for none
 
     def __iter__(self) -> Iterator[Out]:
         return self
@@ -38,6 +39,11 @@ class InlineMap(Step, Generic[In, Out]):
             raise not_a_stop(exc) from exc
         finally:
             self._busy_seconds += time.perf_counter() - begun
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it works beside the loop: it does not."""
+        return False
 
     def take_busy_seconds(self) -> float:
         """Return how long the function ran since this was last asked."""

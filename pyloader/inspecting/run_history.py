@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -113,7 +113,8 @@ def _read(path: Path) -> History:
     found = History(path=path)
     before: dict[str, float] = {}  # what the runs before have counted
     current: dict[str, float] = {}  # what this run has counted
-    paused, latest, stride, number = 0.0, None, 1, 0
+    paused, stride, number = 0.0, 1, 0
+    latest: float | None = None
     last: Point | None = None
     for line in _lines(path):
         time = line.get("time")
@@ -184,7 +185,7 @@ def _indices(found: Any) -> tuple[int, ...]:
     return tuple(index for index in known if isinstance(index, int) and 0 <= index < 2**53)
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and -_LARGEST < value < _LARGEST
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from pyloader.deliver import Budget, StallWatch, Steps, map_in_order
+from pyloader.deliver import FREE, Budget, LockProbe, StallWatch, Steps, map_in_order, probe_lock
 from pyloader.observe import Counters
 from pyloader.shuffle import EpochEnd
 
@@ -80,8 +80,9 @@ class Handover(ABC, Generic[Place]):
       position: After the latest batch.
     """
 
-    _making: Iterator[Any]
+    _making: Any  # an iterator, as `map_in_order` returns it
     _budget: Budget
+    _probe: LockProbe | None
 
     def __init__(self, position: Place, steps: Steps, counters: Counters, stages: tuple[str, ...]) -> None:
         self.position, self.steps = position, steps
@@ -127,6 +128,7 @@ class Handover(ABC, Generic[Place]):
     ) -> None:
         """Begin to make groups, as far ahead as `budget` has room; what is made has the weight of what was planned."""
         self._budget = budget
+        self._probe = LockProbe() if num_threads else None
         watch = StallWatch(fail_after=stall_timeout_seconds, activity=self.steps.activity, stacks=self.steps.stacks)
         self._making = self.steps.add(
             map_in_order(
@@ -145,6 +147,8 @@ class Handover(ABC, Generic[Place]):
         if self._group is not None and self._group.error is not None:
             raise self._group.error
         begun = time.perf_counter()
+        if self._probe is not None and begun >= self._probe.due and not self._making.is_ready:
+            self._look_at_lock(self._probe)
         while isinstance(group := next(self._making), EpochEnd):
             self._end_epoch(group)
         counters = self._counters
@@ -155,6 +159,20 @@ class Handover(ABC, Generic[Place]):
         self._group, self._next, self._num_batches = group, 0, len(group.sizes)
         if not group.sizes:
             raise group.error
+
+    def _look_at_lock(self, probe: LockProbe) -> None:
+        """Count whether the interpreter's lock is held while the loop waits, for the step that alone is at work."""
+        working = self._working()
+        found = probe_lock() if working else FREE
+        # Of two that are at work, either may hold it; where it is free, neither does.
+        if working == self._working() and (found == FREE or len(working) == 1):
+            for step in working:
+                self._counters.note_lock(step, found)
+        probe.postpone()
+
+    def _working(self) -> list[str]:
+        """Return which steps are at work."""
+        return ["batch"] if self._making.is_busy else []  # the other stages share its threads
 
     def _finish(self, group: MadeGroup[Place]) -> None:
         """Give back what a group took: the loop has all of its batches."""
