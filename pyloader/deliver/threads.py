@@ -122,6 +122,10 @@ class ThreadedMap(Step, Generic[In, Out]):
         """Whether a thread is inside the function."""
         return bool(self._doing)
 
+    def native_ids(self) -> list[int]:
+        """Return the system's numbers of the threads."""
+        return [thread.native_id for thread in self._threads if thread.native_id is not None]
+
     @property
     def is_ready(self) -> bool:
         """Whether the next result is there."""

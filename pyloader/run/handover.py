@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from pyloader.deliver import FREE, Budget, LockProbe, StallWatch, Steps, map_in_order, probe_lock
+from pyloader.deliver import FREE, UNTRIED, Budget, LockProbe, StallWatch, Steps, map_in_order, probe_lock
 from pyloader.observe import Counters
 from pyloader.shuffle import EpochEnd
 
@@ -162,17 +162,17 @@ class Handover(ABC, Generic[Place]):
 
     def _look_at_lock(self, probe: LockProbe) -> None:
         """Count whether the interpreter's lock is held while the loop waits, for the step that alone is at work."""
-        working = self._working()
-        found = probe_lock() if working else FREE
+        working = {name: step for name, step in self._steps_ahead().items() if step.is_busy}
+        found = probe_lock(number for step in working.values() for number in step.native_ids()) if working else UNTRIED
         # Of two that are at work, either may hold it; where it is free, neither does.
-        if working == self._working() and (found == FREE or len(working) == 1):
-            for step in working:
-                self._counters.note_lock(step, found)
-        probe.postpone()
+        if found == FREE or (found != UNTRIED and len(working) == 1 and all(step.is_busy for step in working.values())):
+            for name in working:
+                self._counters.note_lock(name, found)
+        probe.postpone(found)
 
-    def _working(self) -> list[str]:
-        """Return which steps are at work."""
-        return ["batch"] if self._making.is_busy else []  # the other stages share its threads
+    def _steps_ahead(self) -> dict[str, Any]:
+        """Return the steps that have threads, by name: several stages share those that make batches."""
+        return {"batch": self._making}
 
     def _finish(self, group: MadeGroup[Place]) -> None:
         """Give back what a group took: the loop has all of its batches."""

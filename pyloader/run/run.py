@@ -168,8 +168,8 @@ class ChunkRun(Handover[Position]):
         weight = max(group.num_rows / max(1, self._check.largest), at_least)
         return _Planned(group, weight, None if self._bytes is None else self._bytes.reserve_group(group))
 
-    def _working(self) -> list[str]:
-        return [*super()._working(), *(["read"] if self._reading.is_busy else [])]
+    def _steps_ahead(self) -> dict[str, Any]:
+        return {**super()._steps_ahead(), "read": self._reading}
 
     def _made(self, planned: _Planned) -> MadeRows | EpochEnd:
         group, reservation = planned.content, planned.reservation
