@@ -1,5 +1,6 @@
 // Opens a page from a file in a headless Chromium, as tests and pictures need it, and says as JSON what was seen.
-//   node scripts/browser.cjs PAGE.html [SCREENSHOT.png WIDTH light|dark|print]...
+//   node scripts/browser.cjs PAGE.html [SCREENSHOT.png WIDTH|WIDTHxHEIGHT light|dark|print]...
+// A picture of a WIDTH alone is as high as the page.
 // It needs @sparticuz/chromium and playwright-core, found by NODE_PATH.
 const { pathToFileURL } = require("node:url");
 const sparticuz = require("@sparticuz/chromium");
@@ -46,10 +47,11 @@ async function look([page_file, ...wanted]) {
     }
     for (let at = 0; at + 2 < wanted.length; at += 3) {
       const [file, width, look] = wanted.slice(at, at + 3);
-      await page.setViewportSize({ width: Number(width), height: 900 });
+      const [wide, high] = width.split("x").map(Number);
+      await page.setViewportSize({ width: wide, height: high || 900 });
       await page.emulateMedia({ colorScheme: look === "dark" ? "dark" : "light", media: look === "print" ? "print" : "screen" });
       await page.goto(address, { waitUntil: "load" });
-      await page.screenshot({ path: file, fullPage: true });
+      await page.screenshot({ path: file, fullPage: !high });
     }
     return seen;
   } finally {

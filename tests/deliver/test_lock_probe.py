@@ -1,0 +1,68 @@
+"""Lock probes: whether another thread holds the interpreter's lock."""
+
+from __future__ import annotations
+
+import resource
+import threading
+import time
+import zlib
+from contextlib import contextmanager
+
+import pytest
+
+from pyloader.deliver.lock_probe import FREE, HELD, UNTRIED, LockProbe, probe_lock
+
+pytestmark = pytest.mark.skipif(not hasattr(resource, "RUSAGE_THREAD"), reason="the system does not count sleeps")
+
+
+@contextmanager
+def at_work(work):
+    begun, ended = threading.Event(), threading.Event()
+
+    def run():
+        begun.set()
+        while not ended.is_set():
+            work()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        begun.wait()
+        yield thread.native_id
+    finally:
+        ended.set()
+        thread.join()
+
+
+def in_python():
+    sum(number * number for number in range(1000))
+
+
+@pytest.mark.slow
+def test_a_thread_of_python_holds_the_lock_and_one_that_packs_or_waits_does_not():
+    data = bytes(10**7)
+    for work, expected, other in (
+        (in_python, HELD, FREE),
+        (lambda: zlib.compress(data), FREE, HELD),
+        (lambda: time.sleep(0.02), FREE, HELD),
+    ):
+        with at_work(work) as thread:
+            found = [probe_lock([thread]) for _ in range(20)]
+        # On a busy machine some are untried; the contrary is never found more often.
+        assert expected in found and found.count(other) < found.count(expected)
+
+
+def test_a_thread_that_is_not_known_to_sleep_leaves_the_lock_untried():
+    assert probe_lock([2**31 - 1]) == UNTRIED
+
+
+def test_probes_become_rarer(monkeypatch):
+    monkeypatch.setattr(time, "perf_counter", lambda: 100.0)
+    probe = LockProbe()
+    assert probe.due == 0.0
+    probe.postpone(UNTRIED)
+    for _ in range(19):
+        probe.postpone(HELD)
+        assert probe.due == 100.05
+    probe.postpone(FREE)
+    assert probe.due == 101.0
