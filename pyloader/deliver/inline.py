@@ -41,9 +41,9 @@ class InlineMap(Step, Generic[In, Out]):
             self._busy_seconds += time.perf_counter() - begun
 
     @property
-    def is_busy(self) -> bool:
-        """Whether it works beside the loop: it does not."""
-        return False
+    def num_busy(self) -> int:
+        """How many threads work beside the loop: none."""
+        return 0
 
     def take_busy_seconds(self) -> float:
         """Return how long the function ran since this was last asked."""

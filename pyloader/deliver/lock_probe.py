@@ -1,8 +1,8 @@
 """Lock probes: whether another thread holds the interpreter's lock (the GIL) while the loop waits.
 
 A thread that waits for the lock sleeps, and sleeps again when its turn has not come within the switch interval; the
-system counts that.  A thread that only lacks a processor does not sleep.  So what is counted tells the one from the
-other, however busy the machine is, where a clock alone does not.
+system counts that.  A thread that only lacks a processor does not sleep.  And who works while another keeps the lock
+does not need it.  So what is counted tells, however busy the machine is, what a clock alone does not.
 """
 
 from __future__ import annotations
@@ -13,15 +13,18 @@ import sys
 import time
 from collections.abc import Iterable
 
-__all__ = ["FREE", "HELD", "UNCLEAR", "UNTRIED", "LockProbe", "probe_lock"]
+__all__ = ["FREE", "HELD", "UNCLEAR", "UNTRIED", "WAITING", "LockProbe", "probe_lock"]
 
-HELD, FREE, UNCLEAR, UNTRIED = "held", "free", "unclear", "untried"
+HELD, FREE, WAITING, UNCLEAR, UNTRIED = "held", "free", "waiting", "unclear", "untried"
 
+_KEPT = range(40_000)
 _AWAY_SECONDS = 0.001  # without the lock: long enough for another thread to take it
 _OWN_SLEEPS = 1  # of the probe itself
 _SLEEPS_WHEN_HELD = 3  # its own, one that ends with the switch interval, and at least one after it
 # Between two probes, which may take some milliseconds of a loop that waits anyway.
 _FIRST_PROBES, _FIRST_SECONDS, _LATER_SECONDS = 20, 0.05, 1.0
+_MOST_UNTRIED, _UNTRIED_SECONDS = 100, 0.01  # the same after one that found nothing
+_READY_FIRST_SECONDS, _READY_LATER_SECONDS = 0.2, 2.0  # where the next batch is there: the loop loses the time
 _BY_THREAD: int | None = getattr(resource, "RUSAGE_THREAD", None)  # Linux has it
 
 
@@ -29,26 +32,43 @@ class LockProbe:
     """Says when a probe is due, so that most waits cost a comparison.
 
     Attributes:
-      due: When the next is, as `time.perf_counter` counts; never, where the system does not count sleeps.
+      due: When the next is, where the loop has to wait, as `time.perf_counter` counts; never, where the system does
+        not count sleeps.
+      due_when_ready: The same where the next batch is there.
     """
 
     def __init__(self) -> None:
-        self._num_probes = 0
-        self.due = 0.0 if _BY_THREAD is not None else float("inf")
+        self._num_probes = self._num_untried = 0
+        self.due = self.due_when_ready = 0.0 if _BY_THREAD is not None else float("inf")
 
     def postpone(self, found: str) -> None:
         """Note that a probe was made, and what it found."""
-        self._num_probes += found != UNTRIED
-        self.due = time.perf_counter() + (_FIRST_SECONDS if self._num_probes < _FIRST_PROBES else _LATER_SECONDS)
+        now, is_first = time.perf_counter(), self._num_probes < _FIRST_PROBES
+        if found == UNTRIED:
+            self._num_untried += 1
+        else:
+            self._num_probes += 1
+        is_soon = found == UNTRIED and self._num_untried < _MOST_UNTRIED
+        self.due = now + (_UNTRIED_SECONDS if is_soon else _FIRST_SECONDS if is_first else _LATER_SECONDS)
+        self.due_when_ready = now + (_READY_FIRST_SECONDS if is_first else _READY_LATER_SECONDS)
 
 
-def probe_lock(threads: Iterable[int]) -> str:
-    """Let go of the lock for a millisecond, and return how it was to get it back: HELD, FREE, UNCLEAR or UNTRIED.
+def probe_lock(threads: Iterable[int], *, num_busy: int) -> str:
+    """Keep the lock for about a millisecond, let go of it for one, and return what others did meanwhile.
 
     Args:
-      threads: Those at work, by the system's numbers.  Free is a lock that they could have taken: they worked without
-        it, or waited for something else.  Where they only waited for a processor, it is untried.
+      threads: Those of the steps at work, by the system's numbers.
+      num_busy: How many of them are at work.
+
+    Returns:
+      FREE: others worked while it was kept; or the only one worked later, and did not keep it.  HELD: it was given back
+      only when it had to be.  WAITING: `threads` did not want it, and slept.  UNCLEAR: it was given back soon.
+      UNTRIED: nobody had a processor to try.
     """
+    worked, own = _work_of_others(), time.thread_time()
+    sum(_KEPT)  # in C, without an end in between
+    if _work_of_others() - worked > (time.thread_time() - own) / 2:
+        return FREE
     before, begun, worked = _num_sleeps(), time.perf_counter(), _work_of_others()
     select.select((), (), (), _AWAY_SECONDS)
     seconds, sleeps = time.perf_counter() - begun, _num_sleeps() - before
@@ -57,7 +77,9 @@ def probe_lock(threads: Iterable[int]) -> str:
     if sleeps > _OWN_SLEEPS:
         return UNCLEAR
     worked = _work_of_others() - worked
-    return FREE if worked > _AWAY_SECONDS / 2 or all(map(_sleeps, threads)) else UNTRIED
+    if worked > _AWAY_SECONDS / 2 and num_busy == 1:  # several may be handing it over to each other
+        return FREE
+    return WAITING if worked < _AWAY_SECONDS / 10 and all(map(_sleeps, threads)) else UNTRIED
 
 
 def _num_sleeps() -> int:

@@ -118,9 +118,9 @@ class ThreadedMap(Step, Generic[In, Out]):
         return seconds
 
     @property
-    def is_busy(self) -> bool:
-        """Whether a thread is inside the function."""
-        return bool(self._doing)
+    def num_busy(self) -> int:
+        """How many threads are inside the function."""
+        return len(self._doing)
 
     def native_ids(self) -> list[int]:
         """Return the system's numbers of the threads."""

@@ -65,19 +65,17 @@ def _verdict(report: RunReport) -> str:
     slowest = report.slowest
     where = f" of rank {slowest.rank}" if len(report.ranks) > 1 else ""
     waits = f"The loop{where} waits {slowest.waiting:.1%} of its time for data"
-    if slowest.waiting < _LITTLE_WAITING or not slowest.verdict:
+    if not slowest.metrics:
+        said = ["<b>It has begun, and no batch has come yet.</b>"]
+    elif not slowest.verdict:
         said = [f"<b>{escaped(waits)}.</b>", "<p>Data does not hold this run up: there is nothing to change.</p>"]
-        if not slowest.metrics:
-            said = ["<b>It has begun, and no batch has come yet.</b>"]
     else:
         stage, _, advice = slowest.verdict.partition(": ")
+        waits += f", and what works most is {stage}" if slowest.waiting < _LITTLE_WAITING else f": for {stage}"
         share = f", which works {slowest.busy[stage]:.0%} of its threads' time" if stage in slowest.busy else ""
-        said = [
-            f"<b>{escaped(f'{waits}: for {stage}')}</b>{escaped(share)}.",
-            f"<p>What to write: {escaped(advice)}.</p>",
-        ]
+        said = [f"<b>{escaped(waits)}</b>{escaped(share)}.", f"<p>What to write: {escaped(advice)}.</p>"]
     said += [f"<p>Rank {escaped(one.rank)} {escaped(one.why)}.</p>" for one in report.stragglers[:8]]
-    good = " good" if slowest.waiting < _LITTLE_WAITING and not report.stragglers else ""
+    good = "" if slowest.verdict or report.stragglers else " good"
     return f'<div class="verdict{good}" role="note">{"".join(said)}</div>'
 
 

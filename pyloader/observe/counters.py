@@ -56,8 +56,7 @@ class Counters:
     busy_seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_STAGES, 0.0))
     room_seconds: float = 0.0  # how long reading waited for room
     num_fetches: int = 1  # how many chunks of a store may come at the same time
-    # by step, "batch" or "read", how often the interpreter's lock was found "held", "free" or neither while the loop
-    # waited for that step
+    # by step, "batch" or "read", how often the interpreter's lock was found "held", "free" or neither while it worked
     lock_counts: dict[str, dict[str, int]] = field(default_factory=dict)
     mixing: tuple[float, int] = (0.0, 0)  # sum and number of the chunks that batches held samples of
     resident_chunks: float = 0.0  # the most chunks' worth of rows that were resident at once
@@ -134,7 +133,7 @@ class Counters:
             self.waits.count()
 
     def note_lock(self, step: str, found: str) -> None:
-        """Count what was found of the interpreter's lock while the loop waited for a step."""
+        """Count what was found of the interpreter's lock while a step worked."""
         counts = self.lock_counts.setdefault(step, {})
         counts[found] = counts.get(found, 0) + 1
 

@@ -18,6 +18,9 @@ __all__ = ["ChunkStats", "Stats"]
 # Threads that work less than this share of their time, and reading that waits for room longer than that one, want more
 # room.
 _LITTLE_USE, _MUCH_WAITING = 0.7, 0.2
+# Of its time: a loop that waits less; one that waits more, for which room to work ahead is no remedy; threads that work
+# more.
+_HARDLY, _NEARLY_ALL, _MUCH_USE = 0.05, 0.7, 0.5
 _LABEL_WIDTH = 11  # of the lines of a text
 
 # Where more threads make a stage faster.  Who holds the interpreter's lock (the GIL) cannot be told from outside.
@@ -53,7 +56,7 @@ class Stats:
       busy_seconds: How long each stage worked, over all its threads: "read", "shuffle", "encode" and "collate" of
         chunks, "fetch" of those of a store; "take", "transform" and "collate" of a dataset with random access.
       holds_lock: Whether the interpreter's lock (the GIL) is held by "batch", the threads that make batches, or by
-        "read", those that read, while the loop waits for them; a step of which that is not clear is left out.
+        "read", those that read, while they work; a step of which that is not clear is left out.
       num_workers: Threads that make batches; 0 when all is done in the loop's own.
       worker_kind: "thread", or "process" when each of them has a process for the user's code.
       last_batch: The rule for an epoch's last rows.
@@ -92,17 +95,35 @@ class Stats:
 
     @property
     def bound_by(self) -> str:
-        """The stage that the loop waited for: that whose threads work most; "" when it waited less than 5%."""
-        if self.waiting_share < 0.05 or not any(self.busy_seconds.values()):
+        """The stage that the loop waited for: that whose threads work most; "" when it waited less than 5%.
+
+        Or the one that kept the interpreter's lock from a loop that hardly waited for data.
+        """
+        if not any(self.busy_seconds.values()):
             return ""
         # Of the threads that work most; of the stages that share them the one that takes most of their time.
         busiest = max(self._thread_groups(), key=self._use)
+        if self._hardly_waited and not self._keeps_lock(busiest):
+            return ""
         return max(busiest, key=lambda stage: self.busy_seconds[stage])
+
+    @property
+    def _hardly_waited(self) -> bool:
+        return self.waiting_share < _HARDLY
+
+    def _keeps_lock(self, stages: list[str]) -> bool:
+        """Tell whether the threads of these stages work much of the time, holding the interpreter's lock."""
+        holds = self.holds_lock.get("read" if stages == ["read"] else "batch", False)
+        in_processes = self.worker_kind == "process" or not self.num_workers
+        return holds and not in_processes and num_processors() > 1 and self._use(stages) >= _MUCH_USE
 
     @property
     def verdict(self) -> str:
         """The stage that the loop waited for, and what to do about it; "" when it waited less than 5%."""
-        return f"{self.bound_by}: {self._advice()}" if self.bound_by else ""
+        if not self.bound_by:
+            return ""
+        lock = "it keeps the interpreter's lock (GIL) from the loop's own steps; " if self._hardly_waited else ""
+        return f"{self.bound_by}: {lock}{self._advice()}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the numbers, ready for JSON."""
@@ -247,7 +268,11 @@ class ChunkStats(Stats):
             return False
         waits = (self.wait_seconds - self.first_wait_seconds) / seconds
         use = max(map(self._use, self._thread_groups()))
-        return waits >= 0.05 and use < _LITTLE_USE and self.room_seconds > _MUCH_WAITING * self.loop_seconds
+        return (
+            _HARDLY <= waits <= _NEARLY_ALL
+            and use < _LITTLE_USE
+            and self.room_seconds > _MUCH_WAITING * self.loop_seconds
+        )
 
     _skipped_kind = "chunks or rows"
 

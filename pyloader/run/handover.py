@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from pyloader.deliver import FREE, UNTRIED, Budget, LockProbe, StallWatch, Steps, map_in_order, probe_lock
+from pyloader.deliver import FREE, UNTRIED, WAITING, Budget, LockProbe, StallWatch, Steps, map_in_order, probe_lock
 from pyloader.observe import Counters
 from pyloader.shuffle import EpochEnd
 
@@ -147,8 +147,9 @@ class Handover(ABC, Generic[Place]):
         if self._group is not None and self._group.error is not None:
             raise self._group.error
         begun = time.perf_counter()
-        if self._probe is not None and begun >= self._probe.due and not self._making.is_ready:
-            self._look_at_lock(self._probe)
+        probe = self._probe
+        if probe is not None and begun >= probe.due and (begun >= probe.due_when_ready or not self._making.is_ready):
+            self._look_at_lock(probe)
         while isinstance(group := next(self._making), EpochEnd):
             self._end_epoch(group)
         counters = self._counters
@@ -161,13 +162,14 @@ class Handover(ABC, Generic[Place]):
             raise group.error
 
     def _look_at_lock(self, probe: LockProbe) -> None:
-        """Count whether the interpreter's lock is held while the loop waits, for the step that alone is at work."""
-        working = {name: step for name, step in self._steps_ahead().items() if step.is_busy}
-        found = probe_lock(number for step in working.values() for number in step.native_ids()) if working else UNTRIED
-        # Of two that are at work, either may hold it; where it is free, neither does.
-        if found == FREE or (found != UNTRIED and len(working) == 1 and all(step.is_busy for step in working.values())):
+        """Count whether the interpreter's lock is held by the step that alone is at work."""
+        working = {name: step for name, step in self._steps_ahead().items() if step.num_busy}
+        threads, num_busy = (number for step in working.values() for number in step.native_ids()), _num_busy(working)
+        found = probe_lock(threads, num_busy=num_busy) if working else UNTRIED
+        # Of two that are at work, either may have been what was found; but where it is waiting, both are.
+        if found == WAITING or (found != UNTRIED and len(working) == 1 and _num_busy(working) == num_busy):
             for name in working:
-                self._counters.note_lock(name, found)
+                self._counters.note_lock(name, FREE if found == WAITING else found)
         probe.postpone(found)
 
     def _steps_ahead(self) -> dict[str, Any]:
@@ -199,3 +201,7 @@ class Handover(ABC, Generic[Place]):
         Raises:
           Exception: it is more than may be left out.
         """
+
+
+def _num_busy(steps: dict[str, Any]) -> int:
+    return sum(step.num_busy for step in steps.values())

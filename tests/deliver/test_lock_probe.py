@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from pyloader.deliver.lock_probe import FREE, HELD, UNTRIED, LockProbe, probe_lock
+from pyloader.deliver.lock_probe import FREE, HELD, UNTRIED, WAITING, LockProbe, probe_lock
 
 pytestmark = pytest.mark.skipif(not hasattr(resource, "RUSAGE_THREAD"), reason="the system does not count sleeps")
 
@@ -44,16 +44,16 @@ def test_a_thread_of_python_holds_the_lock_and_one_that_packs_or_waits_does_not(
     for work, expected, other in (
         (in_python, HELD, FREE),
         (lambda: zlib.compress(data), FREE, HELD),
-        (lambda: time.sleep(0.02), FREE, HELD),
+        (lambda: time.sleep(0.02), WAITING, HELD),
     ):
         with at_work(work) as thread:
-            found = [probe_lock([thread]) for _ in range(20)]
+            found = [probe_lock([thread], num_busy=1) for _ in range(20)]
         # On a busy machine some are untried; the contrary is never found more often.
         assert expected in found and found.count(other) < found.count(expected)
 
 
 def test_a_thread_that_is_not_known_to_sleep_leaves_the_lock_untried():
-    assert probe_lock([2**31 - 1]) == UNTRIED
+    assert probe_lock([2**31 - 1], num_busy=2) == UNTRIED
 
 
 def test_probes_become_rarer(monkeypatch):
@@ -61,8 +61,12 @@ def test_probes_become_rarer(monkeypatch):
     probe = LockProbe()
     assert probe.due == 0.0
     probe.postpone(UNTRIED)
-    for _ in range(19):
+    assert probe.due == 100.01
+    for _ in range(20):
         probe.postpone(HELD)
-        assert probe.due == 100.05
+        assert (probe.due, probe.due_when_ready) == (100.05, 100.2)
     probe.postpone(FREE)
+    assert (probe.due, probe.due_when_ready) == (101.0, 102.0)
+    for _ in range(100):
+        probe.postpone(UNTRIED)
     assert probe.due == 101.0

@@ -113,6 +113,24 @@ def test_what_is_known_of_the_lock_decides_between_threads_and_processes(monkeyp
     assert counters.snapshot(**{**OPTIONS, **options}).verdict.startswith(f"{stage}: {advice}")
 
 
+def test_a_loop_that_hardly_waits_is_told_who_keeps_the_interpreters_lock_from_it(monkeypatch):
+    monkeypatch.setattr(module, "num_processors", lambda: 4)
+
+    def verdict(encode=9.0, found="held", **options) -> str:
+        counters = counters_of(wait=0.1, read=1.0, encode=encode)
+        for _ in range(10):
+            counters.note_lock("batch", found)
+        return counters.snapshot(**{**OPTIONS, "num_workers": 1, **options}).verdict
+
+    assert verdict() == (
+        "encode: it keeps the interpreter's lock (GIL) from the loop's own steps; worker_kind='process', "
+        "num_workers=4: it is Python, and holds the GIL"
+    )
+    assert (
+        verdict(encode=3.0) == verdict(found="free") == verdict(worker_kind="process") == verdict(num_workers=0) == ""
+    )
+
+
 def test_a_loop_that_waits_for_mixing_is_told_what_a_manifest_would_change():
     def text(**options) -> str:
         return str(counters_of(wait=5.0, shuffle=3.0).snapshot(**{**OPTIONS, "has_counts": False, **options}))
