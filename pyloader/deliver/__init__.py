@@ -13,7 +13,16 @@ from pyloader.deliver.budget import Budget, Lease
 from pyloader.deliver.byte_budget import ByteBudget, Reservation, Size
 from pyloader.deliver.inline import InlineMap
 from pyloader.deliver.lifecycle import Closing, Step, Steps, StepsClosed, end_with
-from pyloader.deliver.lock_probe import FREE, HELD, UNCLEAR, UNTRIED, WAITING, LockProbe, probe_lock
+from pyloader.deliver.lock_probe import (
+    FREE,
+    HELD,
+    LONG_WAIT_SECONDS,
+    UNCLEAR,
+    UNTRIED,
+    WAITING,
+    LockProbe,
+    probe_lock,
+)
 from pyloader.deliver.network_calls import at_once, called_at_once
 from pyloader.deliver.once import Once, PerThread
 from pyloader.deliver.pauses import Pauses
@@ -25,6 +34,7 @@ from pyloader.deliver.turns import Turn, this_thread
 __all__ = [
     "FREE",
     "HELD",
+    "LONG_WAIT_SECONDS",
     "UNCLEAR",
     "UNTRIED",
     "WAITING",

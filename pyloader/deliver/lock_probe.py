@@ -13,14 +13,15 @@ import sys
 import time
 from collections.abc import Iterable
 
-__all__ = ["FREE", "HELD", "UNCLEAR", "UNTRIED", "WAITING", "LockProbe", "probe_lock"]
+__all__ = ["FREE", "HELD", "LONG_WAIT_SECONDS", "UNCLEAR", "UNTRIED", "WAITING", "LockProbe", "probe_lock"]
 
 HELD, FREE, WAITING, UNCLEAR, UNTRIED = "held", "free", "waiting", "unclear", "untried"
 
-_KEPT = range(40_000)
+_KEPT = range(20_000)
 _AWAY_SECONDS = 0.001  # without the lock: long enough for another thread to take it
 _OWN_SLEEPS = 1  # of the probe itself
 _SLEEPS_WHEN_HELD = 3  # its own, one that ends with the switch interval, and at least one after it
+LONG_WAIT_SECONDS = 0.003  # a loop that waits so long for a batch does not lose what a probe takes
 # Between two probes, which may take some milliseconds of a loop that waits anyway.
 _FIRST_PROBES, _FIRST_SECONDS, _LATER_SECONDS = 20, 0.05, 1.0
 _MOST_UNTRIED, _UNTRIED_SECONDS = 100, 0.01  # the same after one that found nothing
@@ -54,7 +55,7 @@ class LockProbe:
 
 
 def probe_lock(threads: Iterable[int], *, num_busy: int) -> str:
-    """Keep the lock for about a millisecond, let go of it for one, and return what others did meanwhile.
+    """Keep the lock for some tenths of a millisecond, let go of it for one, and return what others did meanwhile.
 
     Args:
       threads: Those of the steps at work, by the system's numbers.

@@ -15,7 +15,18 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from pyloader.deliver import FREE, UNTRIED, WAITING, Budget, LockProbe, StallWatch, Steps, map_in_order, probe_lock
+from pyloader.deliver import (
+    FREE,
+    LONG_WAIT_SECONDS,
+    UNTRIED,
+    WAITING,
+    Budget,
+    LockProbe,
+    StallWatch,
+    Steps,
+    map_in_order,
+    probe_lock,
+)
 from pyloader.observe import Counters
 from pyloader.shuffle import EpochEnd
 
@@ -88,6 +99,7 @@ class Handover(ABC, Generic[Place]):
         self.position, self.steps = position, steps
         self._counters, self._stages = counters, stages
         self._group: MadeGroup[Place] | None = None  # the latest
+        self._waited = 0.0  # how long the loop waited for it
         self._next = self._num_batches = 0  # which of its batches comes next, and how many it has
 
     def next_batch(self) -> tuple[Any, int]:
@@ -148,12 +160,17 @@ class Handover(ABC, Generic[Place]):
             raise self._group.error
         begun = time.perf_counter()
         probe = self._probe
-        if probe is not None and begun >= probe.due and (begun >= probe.due_when_ready or not self._making.is_ready):
+        if (
+            probe is not None
+            and begun >= probe.due
+            and (begun >= probe.due_when_ready or (self._waited >= LONG_WAIT_SECONDS and not self._making.is_ready))
+        ):
             self._look_at_lock(probe)
         while isinstance(group := next(self._making), EpochEnd):
             self._end_epoch(group)
         counters = self._counters
-        counters.waited(time.perf_counter() - begun, group.chunks)
+        self._waited = time.perf_counter() - begun
+        counters.waited(self._waited, group.chunks)
         for stage, seconds in zip(self._stages, group.seconds, strict=True):
             counters.busy_seconds[stage] += seconds
         self._has_come(group)
