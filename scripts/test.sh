@@ -22,9 +22,12 @@ all)
     packages+=(soundfile soxr) # docs/audio.md
     packages+=(opentelemetry-sdk tensorboard) # what pyloader.observe exports to
     bin=$(scripts/venv frameworks '[test,polars,hf,hdf5,zarr,lance,tokenizers,tiktoken]' "${packages[@]}")
-    if command -v npm >/dev/null; then # Azure's
-        npm install --silent --no-fund --no-audit --prefix "$bin/../node" azurite@3.35.0
-        export PYLOADER_NODE_BIN="$bin/../node/node_modules/.bin"
+    if command -v npm >/dev/null; then # Azure's server
+        # and a headless Chromium, for the pages
+        packages=(azurite@3.35.0 @sparticuz/chromium@153.0.0 playwright-core@1.65.1)
+        npm install --silent --no-fund --no-audit --prefix "$bin/../node" "${packages[@]}"
+        export PYLOADER_NODE_MODULES="$bin/../node/node_modules"
+        export PYLOADER_NODE_BIN="$PYLOADER_NODE_MODULES/.bin"
     fi
     PYLOADER_ALL=1 exec "$bin/python" -m pytest -q "${@:2}"
     ;;

@@ -27,6 +27,7 @@ COMMANDS = [
     (["indexed.py", "parquet", "--samples", "9000"], "Parquet, 32 row groups, 4 kept, in order"),
     (["indexed.py", "start"], "first batch of a shuffled shard of 10^9 items"),
     (["text.py", "--lines", "3000", "--repeat", "1"], "pyloader, strings to the loop"),
+    (["verdicts.py", "--runs", "8", "--seconds", "0.2"], "slow encode, NumPy"),
     (["memory.py", "--gigabytes", "0.26", "--form", "columns"], "4 chunks of 64 MB"),
     (["bytes.py", "--megabytes", "1", "--max-bytes", "40MB"], "images   max_bytes=40MB"),
     (["ragged.py", "--megabytes", "1", "--repeat", "1"], "gather  mean     64 int32"),

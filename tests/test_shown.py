@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 
+import numpy as np
 import pytest
 from numbered import loader_of, write_chunks
 
-from pyloader import DataCollator, DataLoader, DataReader, split
+from pyloader import DataCollator, DataLoader, DataReader, indexed, split
 from pyloader.errors import CollateError, CoverageError, ReadFileError, drop_own_frames
+from pyloader.files.manifest import read_manifest
 
 
 def frames_of(error):
@@ -30,6 +33,37 @@ def test_a_split_is_shown_as_its_text(tmp_path):
     assert main.startswith(f"{tmp_path}/chunks   100 samples in 4 chunks of jsonl, ")
     assert columns == "columns: number: int64, text: str"
     assert took.startswith("4 written in ")
+
+
+def cells_of(shown):
+    """Return the title and the cells of what a notebook shows."""
+    title = re.search("<caption.*?>(.*?)</caption>", shown)
+    return title[1], dict(re.findall("<th.*?>(.*?)</th><td.*?>(.*?)</td>", shown))
+
+
+def test_a_notebook_shows_loaders_and_stats_as_short_tables(tmp_path):
+    with loader_of(write_chunks(tmp_path, [20]), batch_size=8, last_batch="keep") as loader:
+        title, cells = cells_of(loader._repr_html_())
+        assert (title, cells["an epoch"]) == ("DataLoader", "has unknown length") and "so far" not in cells
+        list(loader)
+        _, cells = cells_of(loader._repr_html_())
+        assert cells["position"] == "3 steps and 1 whole epochs done" and "samples/s" in cells["so far"]
+        title, cells = cells_of(loader.stats()._repr_html_())
+    assert title.startswith("3 steps, 20 samples in ") and cells["lost"].startswith("0 dropped")
+    with indexed.DataLoader({"x": np.arange(4)}, batch_size=2, last_batch="drop") as items:
+        assert cells_of(items._repr_html_())[1]["an epoch"] == "2 steps"
+
+
+def test_a_notebook_shows_splits_and_manifests_and_no_name_is_markup(tmp_path):
+    (tmp_path / "dump.jsonl").write_text('{"<b>": 1, "te\u202ext": "a"}\n' * 100)
+    report = split(tmp_path / "dump.jsonl", tmp_path / "<i>chunks", num_chunks=4)
+    title, cells = cells_of(report._repr_html_())
+    assert title.startswith("split: 4 written in ")
+    assert cells["columns"] == "&lt;b&gt;: int64, te\\u202ext: str"
+    shown = read_manifest(tmp_path / "<i>chunks" / "manifest.json")._repr_html_()
+    title, cells = cells_of(shown)
+    assert (title, cells["samples"], cells["reader"]) == ("chunks", "100 in 4 chunks", "jsonl")
+    assert "<b>" not in shown and "<i>" not in report._repr_html_() + shown
 
 
 def test_a_loader_is_shown_with_what_is_not_its_default(tmp_path):

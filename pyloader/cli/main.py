@@ -30,6 +30,10 @@ COMMANDS = {
     "locate": ("pyloader.cli.locate", "show chunk and row of every sample of a training step"),
     "audit": ("pyloader.cli.audit", "prove that a training run received every sample exactly once"),
     "watch": ("pyloader.cli.watch", "follow a running training: rate, waiting, and what it waits for"),
+    "report": (
+        "pyloader.cli.report",
+        "make a page of what a training did: rate, waiting, slowest steps, what to change",
+    ),
     "index": ("pyloader.cli.index", "count chunks that others wrote, and write their manifest"),
     "bench": ("pyloader.cli.bench", "measure how fast chunks come, and which options would make it faster"),
     "plan": ("pyloader.cli.plan", "tell what a run will take, how fast it will be and how well it mixes"),

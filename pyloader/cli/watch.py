@@ -14,6 +14,7 @@ from pyloader.cli.main import GOOD
 from pyloader.cli.screens import as_block, as_json, as_table, counted
 from pyloader.errors import PyLoaderError, import_optional
 from pyloader.inspecting.run_logs import RankLog, read_logs
+from pyloader.inspecting.stragglers import Work, stage_seconds, stragglers
 from pyloader.options import format_bytes
 
 __all__ = ["add_parser", "run"]
@@ -62,8 +63,14 @@ def screen(directory: Path, logs: list[RankLog], now: float) -> str:
     rows = [("run", f"{directory}   {about}   the loop waits {first.lately('data_wait_seconds'):.1%} of its time")]
     if first.verdict:
         rows.append(("waits for", f"{first.verdict}   (rank {_rank(first)})" if len(logs) > 1 else first.verdict))
+    rows += [("straggler", f"rank {one.rank} {one.why}") for one in stragglers(list(map(_work, slowest)))[:3]]
     table = as_table([_TITLES, *(_row(log, now) for log in slowest)], right={0, 2, 3, 4, 5})
     return f"{as_block(rows)}\n\n{table}"
+
+
+def _work(log: RankLog) -> Work:
+    busy = {name: log.lately(name) for name in log.metrics if name.startswith("busy_")}
+    return Work(_rank(log), log.lately("data_wait_seconds"), stage_seconds(busy, log.lately("samples")))
 
 
 def _row(log: RankLog, now: float) -> tuple[str, ...]:

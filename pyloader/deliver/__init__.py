@@ -13,6 +13,16 @@ from pyloader.deliver.budget import Budget, Lease
 from pyloader.deliver.byte_budget import ByteBudget, Reservation, Size
 from pyloader.deliver.inline import InlineMap
 from pyloader.deliver.lifecycle import Closing, Step, Steps, StepsClosed, end_with
+from pyloader.deliver.lock_probe import (
+    FREE,
+    HELD,
+    LONG_WAIT_SECONDS,
+    UNCLEAR,
+    UNTRIED,
+    WAITING,
+    LockProbe,
+    probe_lock,
+)
 from pyloader.deliver.network_calls import at_once, called_at_once
 from pyloader.deliver.once import Once, PerThread
 from pyloader.deliver.pauses import Pauses
@@ -22,10 +32,18 @@ from pyloader.deliver.threads import StallWatch, ThreadedMap
 from pyloader.deliver.turns import Turn, own_thread, this_thread
 
 __all__ = [
+    "FREE",
+    "HELD",
+    "LONG_WAIT_SECONDS",
+    "UNCLEAR",
+    "UNTRIED",
+    "WAITING",
     "Budget",
     "ByteBudget",
     "Closing",
+    "InlineMap",
     "Lease",
+    "LockProbe",
     "Once",
     "Pauses",
     "PerThread",
@@ -37,12 +55,14 @@ __all__ = [
     "Step",
     "Steps",
     "StepsClosed",
+    "ThreadedMap",
     "Turn",
     "at_once",
     "called_at_once",
     "end_with",
     "map_in_order",
     "own_thread",
+    "probe_lock",
     "this_thread",
 ]
 

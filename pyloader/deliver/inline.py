@@ -32,6 +32,7 @@ class InlineMap(Step, Generic[In, Out]):
         self._name, self._describe, self._own_fn = name, describe, fn
         self._fn, self._items, self._budget, self._weight = fn, iter(items), budget, weight
         self._busy_seconds = 0.0
+        self.room_seconds = 0.0  # it waits for none
 
     def __iter__(self) -> Iterator[Out]:
         return self
@@ -50,6 +51,11 @@ class InlineMap(Step, Generic[In, Out]):
     def trace(self, wrap: Wrap | None) -> None:
         """Call the function as `wrap` makes it, from the next item on; None ends that."""
         self._fn = self._own_fn if wrap is None else wrap(self._name, self._describe, self._own_fn)
+
+    @property
+    def num_busy(self) -> int:
+        """How many threads work beside the loop: none."""
+        return 0
 
     def take_busy_seconds(self) -> float:
         """Return how long the function ran since this was last asked."""

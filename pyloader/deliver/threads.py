@@ -50,6 +50,9 @@ class ThreadedMap(Step, Generic[In, Out]):
       name: What the step is called in thread names and reports: "read".
       describe: What an item is called in reports: a file name.
       watch: What to do when a result is long in coming; None waits for ever.
+
+    Attributes:
+      room_seconds: How long it waited for the next item, or for room for it.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class ThreadedMap(Step, Generic[In, Out]):
         self._ended = self._closed = False
         self._doing: dict[int, tuple[str, float]] = {}
         self._busy_seconds = 0.0
+        self.room_seconds = 0.0
         self._threads = [
             threading.Thread(target=self._work, args=(number,), name=f"pyloader-{name}-{number}", daemon=True)
             for number in range(num_threads)
@@ -112,6 +116,20 @@ class ThreadedMap(Step, Generic[In, Out]):
         with self._changed:
             seconds, self._busy_seconds = self._busy_seconds, 0.0
         return seconds
+
+    @property
+    def num_busy(self) -> int:
+        """How many threads are inside the function."""
+        return len(self._doing)
+
+    def native_ids(self) -> list[int]:
+        """Return the system's numbers of the threads."""
+        return [thread.native_id for thread in self._threads if thread.native_id is not None]
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the next result is there."""
+        return self._is_ready()
 
     def activity(self) -> list[str]:
         """Return what each thread is doing, and for how long."""
@@ -172,9 +190,11 @@ class ThreadedMap(Step, Generic[In, Out]):
             if self._ended:
                 return False
             place = self._num_pulled
+            asked = time.monotonic()
             try:
                 item = next(self._items)
                 self._budget.take(self._weight(item))
+                self.room_seconds += time.monotonic() - asked
             except StopIteration:
                 return self._finish(place, _Outcome(is_end=True))
             except StepsClosed:

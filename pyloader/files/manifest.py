@@ -19,6 +19,8 @@ from pyloader.errors import ManifestError
 from pyloader.files.chunk_directories import FileSpan, chunk_files, file_spans, spans_within
 from pyloader.files.entries import ChunkEntry, PartSizes, problem_with_part, problem_with_parts
 from pyloader.files.no_room import no_room
+from pyloader.markup import notebook_table
+from pyloader.options import format_bytes
 
 __all__ = [
     "FORMAT_VERSION",
@@ -43,6 +45,7 @@ MANIFEST_NAME = "manifest.json"
 FORMAT_VERSION = 1
 _FORMAT = "pyloader-chunks"
 _BLOCK_BYTES = 2**20
+_COLUMNS_SHOWN, _COMMAND_SHOWN = 20, 500
 _LARGEST = 2**63 - 1  # what int64 holds
 
 
@@ -84,6 +87,18 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     def num_samples(self) -> int:
         """How many samples all chunks hold together."""
         return sum(chunk.num_samples for chunk in self.chunks)
+
+    def _repr_html_(self) -> str:  # what notebooks show
+        rows = [
+            ("samples", f"{self.num_samples:,} in {len(self.chunks):,} chunks"),
+            ("on disk", format_bytes(sum(chunk.num_bytes for chunk in self.chunks))),
+            ("reader", self.reader),
+            ("columns", ", ".join(map(str, self.columns[:_COLUMNS_SHOWN]))),
+            ("version", str(self.version_number)),
+            ("made by", self.command[:_COMMAND_SHOWN]),
+        ]
+        more = len(self.columns) - _COLUMNS_SHOWN
+        return notebook_table("chunks", [*rows, ("more", f"{more:,} columns")] if more > 0 else rows)
 
     @property
     def command(self) -> str:

@@ -27,6 +27,7 @@ from pyloader.files.cache import (
     register,
     total_bytes,
 )
+from pyloader.files.cache.account import noted_bytes
 from pyloader.files.cache.identity import room_of_files, room_of_name, room_of_ranges
 from pyloader.files.cache.plans import plan_bytes
 from pyloader.files.fetching import Called, FetchTerms, fetch_object, fetch_ranges, num_parts
@@ -269,6 +270,16 @@ class StoredChunks:
     def cache_dir(self) -> str:
         """The directory of the cache."""
         return str(cache_directory(self.options.cache_dir).root)
+
+    def room(self) -> dict[str, int]:
+        """Return how many bytes the cache takes at most, "cache_bytes", and its bound; {} where neither is known yet.
+
+        Raises:
+          OSError: the cache cannot be read.
+        """
+        if self._user is None or (num_bytes := noted_bytes(cache_directory(self.options.cache_dir))) is None:
+            return {}
+        return {"cache_bytes": num_bytes, "cache_bytes_bound": self._user.bound}
 
     def is_here(self, index: int) -> bool:
         """Tell whether a chunk is in the cache."""

@@ -12,7 +12,7 @@ import msgspec
 
 from pyloader.errors import FileError
 
-__all__ = ["RankLog", "read_logs"]
+__all__ = ["RankLog", "log_files", "read_logs"]
 
 _TAIL_BYTES = 2**17  # of a file's end: some minutes of lines
 _LATELY = 10.0  # seconds: rates are those of about as long
@@ -54,11 +54,25 @@ def read_logs(directory: Path) -> list[RankLog]:
       FileError: there is no log.
       OSError: a log cannot be read.
     """
-    logs = [log for path in sorted(directory.glob("rank-*.jsonl")) if (log := _read(path)) is not None]
+    logs = [log for path in log_files(directory) if (log := _read(path)) is not None]
     if not logs:
-        hint = "Have them written: DataLoader(..., log_dir='run1')"
-        raise FileError(str(directory), "holds no logs of a run.", hint)
+        raise _no_logs(directory)
     return logs
+
+
+def log_files(directory: Path) -> list[Path]:
+    """Return the logs in a directory, in the order of the ranks.
+
+    Raises:
+      FileError: there is none.
+    """
+    if not (found := sorted(directory.glob("rank-*.jsonl"))):
+        raise _no_logs(directory)
+    return found
+
+
+def _no_logs(directory: Path) -> FileError:
+    return FileError(str(directory), "holds no logs of a run.", "Have them written: DataLoader(..., log_dir='run1')")
 
 
 def _read(path: Path) -> RankLog | None:

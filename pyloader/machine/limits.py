@@ -7,11 +7,12 @@ import resource
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["available_bytes", "memory_limits", "num_processors", "open_files_share"]
+__all__ = ["available_bytes", "memory_limits", "num_processors", "open_files_share", "resident_bytes"]
 
 _USUAL_OPEN_FILES = 256  # where the system sets no limit
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUPS = Path("/proc/self/cgroup")
+_OWN_MEMORY = Path("/proc/self/statm")
 
 MACHINE, CGROUP = "the machine has", "its cgroup may have"
 
@@ -37,6 +38,12 @@ def available_bytes() -> int:
     """
     limits = memory_limits()
     return limits.get(CGROUP, limits[MACHINE])
+
+
+def resident_bytes() -> int | None:
+    """Return how much memory this process has now; None where the system does not tell."""
+    fields = _text(_OWN_MEMORY).split()
+    return int(fields[1]) * resource.getpagesize() if len(fields) > 1 else None
 
 
 def memory_limits() -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pyloader.machine.bars import LogLines, progress_bar
-from pyloader.observe.stats import Counters
+from pyloader.observe.counters import Counters
 
 __all__ = ["ProgressBar"]
 

@@ -17,8 +17,8 @@ __all__ = ["RunLog"]
 class RunLog:
     """One rank's file in a directory, `rank-00000.jsonl`; a run that resumes goes on in it.
 
-    A line that begins a run has "about"; the others have "time", seconds since 1970, "verdict", and the numbers of
-    `metrics()`.
+    All lines have "time", seconds since 1970.  A line that begins a run has "about"; the others have "verdict", the
+    numbers of `metrics()`, and what the loader notes beside them (`pyloader.run.run_notes`).
 
     Args:
       directory: Made where there is none.
@@ -39,13 +39,14 @@ class RunLog:
             what = f"cannot be written: {exc.strerror or exc}."
             raise WriteError(self.path, what, "Give log_dir a directory that this process may write in") from exc
 
-    def note(self, metrics: Mapping[str, float], *, verdict: str) -> None:
-        """Write what has been counted.
+    def note(self, found: Mapping[str, Any]) -> None:
+        """Write what has been counted, numbers with six digits.
 
         Raises:
           OSError: it cannot be written.
         """
-        self._write({"time": time.time(), "verdict": verdict, **metrics})
+        short = {name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in found.items()}
+        self._write({"time": round(time.time(), 3), **short})
 
     def _write(self, line: Mapping[str, Any]) -> None:
         # Opened for each line, of which there is one a second: nobody has to close it.

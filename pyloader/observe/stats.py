@@ -5,23 +5,23 @@ from __future__ import annotations
 import json
 import math
 import os
-import time
-import weakref
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pyloader.machine.limits import num_processors
-from pyloader.observe.observers import Observers
-from pyloader.observe.tracing import AnySteps, Tracer
-from pyloader.observe.waits import COUNTED_TOGETHER, Waits
+from pyloader.markup import notebook_table
 from pyloader.options import format_bytes
 
-__all__ = ["ChunkStats", "Counters", "Stats"]
+__all__ = ["ChunkStats", "Stats"]
 
-_STAGES = ("read", "shuffle", "encode", "collate")
-_PERCENTILES = (50, 95, 99)
+# Threads that work less than this share of their time, and reading that waits for room longer than that one, want more
+# room.
+_LITTLE_USE, _MUCH_WAITING = 0.7, 0.2
+# Of its time: a loop that waits less; one that waits more, for which room to work ahead is no remedy; threads that work
+# more.
+_HARDLY, _NEARLY_ALL, _MUCH_USE = 0.05, 0.7, 0.5
+_LABEL_WIDTH = 11  # of the lines of a text
 
 # Where more threads make a stage faster.  Who holds the interpreter's lock (the GIL) cannot be told from outside.
 _LEAVES_LOCK = {
@@ -32,131 +32,6 @@ _LEAVES_LOCK = {
 }
 # What saves the work of one, where all processors are busy already.
 _SAVES = {"encode": "make it cheaper, or do it once: pyloader split --encode"}
-
-
-@dataclass(slots=True)
-class Counters:
-    """What a loader counts while it runs; `Stats` is what it shows."""
-
-    num_steps: int = 0  # batches delivered
-    num_samples: int = 0  # samples delivered, filling included
-    dropped: int = 0  # samples that last_batch="drop" left out
-    filled: int = 0  # rows that last_batch="pad" or "wrap" repeated
-    num_retries: int = 0  # reads that were tried again after an error that may pass
-    read_bytes: int = 0  # bytes of the chunks that were read, as they lie on disk
-    fetched_bytes: int = 0  # bytes that came from a store
-    cache_hits: int = 0  # chunks of a store that were in the cache when they were wanted
-    cache_misses: int = 0  # chunks of a store that were fetched
-    num_fetch_retries: int = 0  # requests to a store that were made again
-    stand_ins: int = 0  # rows that stood in for samples left out by max_skipped
-    wait_seconds: float = 0.0  # how long the loop waited for data
-    first_wait_seconds: float = 0.0  # how long it waited for its first batch
-    longest_wait_seconds: float = 0.0  # the longest wait after the first
-    longest_wait_step: int = 0  # the step of that wait
-    waits: Waits = field(default_factory=Waits)  # all of them, by length
-    observers: Observers = field(default_factory=Observers)  # what is called on the way
-    # those of the latest run, while it lasts: what a run holds on to must not outlive it
-    steps: Callable[[], AnySteps | None] = field(default=lambda: None)
-    stages: tuple[str, ...] = ()  # what the seconds of its groups are of
-    tracer: Tracer | None = None  # writes down some steps, or has
-    first_request: float | None = None  # when the loop asked for its first batch, as `time.perf_counter` counts
-    latest_batch: float = 0.0  # when it got the latest
-    # how long each stage worked, over all its threads
-    busy_seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_STAGES, 0.0))
-    mixing: tuple[float, int] = (0.0, 0)  # sum and number of the chunks that batches held samples of
-    resident_chunks: float = 0.0  # the most chunks' worth of rows that were resident at once
-    resident_bytes: int = 0  # the most bytes of columns that were; 0 without max_bytes
-
-    def requested(self) -> None:
-        """Note the time of the loop's first request."""
-        if self.first_request is None:
-            self.first_request = time.perf_counter()
-
-    def begin_run(self, steps: AnySteps) -> None:
-        """Note a run's steps, before anything of it begins."""
-        self.steps = weakref.ref(steps)
-        if self.tracer is not None:
-            self.tracer.begin_run(self)
-
-    def trace(self, tracer: Tracer) -> None:
-        """Have some batches written down.
-
-        Raises:
-          ValueError: others are being written down.
-        """
-        if self.tracer is not None:
-            last = self.tracer.steps.stop - 1
-            raise ValueError(f"{self.tracer.path} is a trace until step {last:,}: begin the next one after that")
-
-        def delivered() -> None:
-            tracer.delivered(self)
-            if self.num_steps >= tracer.last:
-                self.tracer = None
-                remove()
-
-        remove = self.observers.add(delivered, every_steps=1, first_step=tracer.first, at_end=lambda: tracer.end(self))
-        self.tracer = tracer
-        if self.steps() is not None:
-            tracer.begin_run(self)
-
-    def delivered(self, num_samples: int) -> None:
-        """Count a batch."""
-        self.num_steps += 1
-        self.num_samples += num_samples
-        self.latest_batch = now = time.perf_counter()
-        if self.num_steps >= self.observers.due_step or now >= self.observers.due_time:
-            self.observers.call_due(self.num_steps, now)
-
-    def totals(self) -> dict[str, Any]:
-        """Return what has been counted so far, as `Stats` has it."""
-        seconds = self.loop_seconds()
-        counted = {name: getattr(self, name) for name in Counters.__slots__ if name in Stats.__dataclass_fields__}
-        rate = self.num_samples / seconds if seconds else 0.0
-        quantiles = {f"p{percent}": self.waits.quantile(percent / 100, self.num_steps) for percent in _PERCENTILES}
-        return {
-            **counted,
-            "samples_per_second": rate,
-            "loop_seconds": seconds,
-            "busy_seconds": {**self.busy_seconds},
-            "wait_quantiles": quantiles,
-        }
-
-    def snapshot(self, *, max_bytes: int | None = None, **options: Any) -> ChunkStats:
-        """Return what has been counted so far of chunks, with the options that explain it."""
-        return ChunkStats(
-            **self.totals(),
-            **options,
-            num_retries=self.num_retries,
-            read_bytes=self.read_bytes,
-            fetched_bytes=self.fetched_bytes,
-            cache_hits=self.cache_hits,
-            cache_misses=self.cache_misses,
-            num_fetch_retries=self.num_fetch_retries,
-            resident_peak=self.resident_chunks,
-            resident_bytes_peak=None if max_bytes is None else self.resident_bytes,
-            max_bytes=max_bytes,
-            mixing=self.mixing[0] / self.mixing[1] if self.mixing[1] else math.nan,
-        )
-
-    def waiting_share(self) -> float:
-        """Return which part of its time the loop has waited for data."""
-        loop_seconds = self.loop_seconds()
-        return self.wait_seconds / loop_seconds if loop_seconds else 0.0
-
-    def loop_seconds(self) -> float:
-        """Return the time from the first request to the latest batch."""
-        return max(0.0, self.latest_batch - self.first_request) if self.first_request is not None else 0.0
-
-    def waited(self, seconds: float) -> None:
-        """Count a wait of the loop's."""
-        if self.num_steps == 0:
-            self.first_wait_seconds = seconds
-        elif seconds > self.longest_wait_seconds:
-            self.longest_wait_seconds, self.longest_wait_step = seconds, self.num_steps
-        self.wait_seconds += seconds
-        self.waits.recent.append(seconds)
-        if len(self.waits.recent) >= COUNTED_TOGETHER:
-            self.waits.count()
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -179,7 +54,9 @@ class Stats:
       wait_quantiles: "p50", "p95" and "p99": how long half, 95% and 99% of the batches waited at most, in seconds;
         0.0 where they were there already, and else at most 19% too large.
       busy_seconds: How long each stage worked, over all its threads: "read", "shuffle", "encode" and "collate" of
-        chunks; "take", "transform" and "collate" of a dataset with random access.
+        chunks, "fetch" of those of a store; "take", "transform" and "collate" of a dataset with random access.
+      holds_lock: Whether the interpreter's lock (the GIL) is held by "batch", the threads that make batches, or by
+        "read", those that read, while they work; a step of which that is not clear is left out.
       num_workers: Threads that make batches; 0 when all is done in the loop's own.
       worker_kind: "thread", or "process" when each of them has a process for the user's code.
       last_batch: The rule for an epoch's last rows.
@@ -202,6 +79,7 @@ class Stats:
     longest_wait_step: int
     wait_quantiles: dict[str, float]
     busy_seconds: dict[str, float]
+    holds_lock: dict[str, bool]
     num_workers: int
     worker_kind: str
     last_batch: str
@@ -217,16 +95,35 @@ class Stats:
 
     @property
     def bound_by(self) -> str:
-        """The stage that the loop waited for: the busiest for each of its threads; "" when it waited less than 5%."""
-        if self.waiting_share < 0.05 or not any(self.busy_seconds.values()):
+        """The stage that the loop waited for: that whose threads work most; "" when it waited less than 5%.
+
+        Or the one that kept the interpreter's lock from a loop that hardly waited for data.
+        """
+        if not any(self.busy_seconds.values()):
             return ""
-        # Stages that share their threads are compared one by one with those that have their own.
-        return max(self.busy_seconds, key=lambda stage: self.busy_seconds[stage] / max(1, self._num_threads(stage)))
+        # Of the threads that work most; of the stages that share them the one that takes most of their time.
+        busiest = max(self._thread_groups(), key=self._use)
+        if self._hardly_waited and not self._keeps_lock(busiest):
+            return ""
+        return max(busiest, key=lambda stage: self.busy_seconds[stage])
+
+    @property
+    def _hardly_waited(self) -> bool:
+        return self.waiting_share < _HARDLY
+
+    def _keeps_lock(self, stages: list[str]) -> bool:
+        """Tell whether the threads of these stages work much of the time, holding the interpreter's lock."""
+        holds = self.holds_lock.get("read" if stages == ["read"] else "batch", False)
+        in_processes = self.worker_kind == "process" or not self.num_workers
+        return holds and not in_processes and num_processors() > 1 and self._use(stages) >= _MUCH_USE
 
     @property
     def verdict(self) -> str:
         """The stage that the loop waited for, and what to do about it; "" when it waited less than 5%."""
-        return f"{self.bound_by}: {self._advice()}" if self.bound_by else ""
+        if not self.bound_by:
+            return ""
+        lock = "it keeps the interpreter's lock (GIL) from the loop's own steps; " if self._hardly_waited else ""
+        return f"{self.bound_by}: {lock}{self._advice()}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the numbers, ready for JSON."""
@@ -253,13 +150,27 @@ class Stats:
         ]
         return "\n".join(lines)
 
-    def __repr__(self) -> str:  # what notebooks and the interactive interpreter show
+    def __repr__(self) -> str:  # what the interactive interpreter shows
         return str(self)
+
+    def _repr_html_(self) -> str:  # what notebooks show
+        title, *lines = str(self).splitlines()
+        return notebook_table(title, [(line[:_LABEL_WIDTH].strip(), line[_LABEL_WIDTH:]) for line in lines])
 
     _skipped_kind = "items"
 
     def _num_threads(self, stage: str) -> int:
         return self.num_workers
+
+    def _thread_groups(self) -> list[list[str]]:
+        """Return the stages, those that share their threads together."""
+        stages = list(self.busy_seconds)
+        return [stages] if self.num_workers else [[stage] for stage in stages]
+
+    def _use(self, stages: list[str]) -> float:
+        """Return which share of the time of their threads stages worked."""
+        seconds = max(1, self._num_threads(stages[0])) * (self.loop_seconds or 1.0)
+        return sum(self.busy_seconds[stage] for stage in stages) / seconds
 
     def _describe_threads(self) -> str:
         kind = "processes" if self.worker_kind == "process" else "threads"
@@ -276,6 +187,16 @@ class Stats:
             return f"it has {_processors(processors)} already: {saves}"
         if self.worker_kind == "process":
             return f"num_workers={more} uses more of {_processors(processors)}"
+        holds = self.holds_lock.get("batch")
+        if holds:
+            return f"worker_kind='process', num_workers={more}: it is Python, and holds the GIL"
+        if holds is False and more > self.num_workers:
+            return f"num_workers={more}: it leaves the GIL to others, so that threads work at the same time"
+        if holds is False:
+            return (
+                f"num_workers={2 * self.num_workers} helps where it waits for a disk or a server; else it has "
+                f"{_processors(processors)} already: {saves}"
+            )
         if more > self.num_workers:
             threads = f"num_workers={more} helps where {_LEAVES_LOCK[stage]}"
             return f"{threads}; worker_kind='process', num_workers={more} where it is Python"
@@ -304,6 +225,8 @@ class ChunkStats(Stats):
       max_bytes: The bound on it, or None.
       shuffle_window: How many chunks are mixed.
       has_counts: Whether a manifest says how many samples each chunk holds.
+      num_fetches: How many chunks of a store may come at the same time.
+      room_seconds: How long reading waited for room in the queue, or within max_bytes, or for a chunk of a store.
       mixing: Of how many chunks the average batch held samples (the effective number, measured on batches that lie in
         one segment); nan when there were none.
       packed_fill: Which share of the packed rows' tokens are of documents; None without packing.
@@ -323,6 +246,8 @@ class ChunkStats(Stats):
     max_bytes: int | None
     shuffle_window: int
     has_counts: bool
+    num_fetches: int
+    room_seconds: float
     mixing: float
     packed_fill: float | None = None
 
@@ -332,10 +257,35 @@ class ChunkStats(Stats):
         lie_together = self.shuffle_window > 1 and self.worker_kind == "thread" and self.max_bytes is None
         return lie_together and not self.has_counts
 
+    @property
+    def bound_by(self) -> str:
+        """The stage that the loop waited for, "queue" where none could work far enough ahead, or "" for none."""
+        found = super().bound_by
+        return "queue" if found and self._lacks_room() else found
+
+    def _lacks_room(self) -> bool:
+        """Tell whether stages stood still for want of room while the loop waited for them."""
+        seconds = self.loop_seconds - self.first_wait_seconds
+        if not self.num_workers or "fetch" in self.busy_seconds or seconds <= 0:
+            return False
+        waits = (self.wait_seconds - self.first_wait_seconds) / seconds
+        use = max(map(self._use, self._thread_groups()))
+        return (
+            _HARDLY <= waits <= _NEARLY_ALL
+            and use < _LITTLE_USE
+            and self.room_seconds > _MUCH_WAITING * self.loop_seconds
+        )
+
     _skipped_kind = "chunks or rows"
 
     def _num_threads(self, stage: str) -> int:
-        return self.num_readers if stage == "read" else self.num_workers
+        return {"read": self.num_readers, "fetch": self.num_fetches}.get(stage, self.num_workers)
+
+    def _thread_groups(self) -> list[list[str]]:
+        if not self.num_workers:
+            return super()._thread_groups()
+        own: list[list[str]] = [[stage] for stage in ("read", "fetch") if stage in self.busy_seconds]
+        return [*own, [stage for stage in self.busy_seconds if [stage] not in own]]
 
     def _describe_threads(self) -> str:
         words = super()._describe_threads()
@@ -360,8 +310,16 @@ class ChunkStats(Stats):
         return lines
 
     def _advice(self) -> str:
+        if self.bound_by == "queue":
+            return self._advice_on_room()
+        if self.bound_by == "fetch":
+            rate = format_bytes(int(self.fetched_bytes / (self.loop_seconds or 1.0)))
+            return f"chunks come from the store at {rate}/s; pyloader fetch ADDRESS has them here before the run"
         if self.bound_by == "read":
-            return f"num_readers={self.num_readers + 1} reads {_spelled(self.num_readers + 1)} chunks at a time"
+            more = f"num_readers={self.num_readers + 1}"
+            if self.holds_lock.get("read") and self.worker_kind == "thread" and num_processors() > 1:
+                return f"worker_kind='process', {more}: reading holds the GIL"
+            return f"{more} reads {_spelled(self.num_readers + 1)} chunks at a time"
         if self.bound_by == "shuffle":
             threads = min(self.num_workers + 1, num_processors())
             gather = (
@@ -372,6 +330,11 @@ class ChunkStats(Stats):
             )
             return f"{index}{gather}a smaller shuffle_window mixes fewer chunks"
         return super()._advice()
+
+    def _advice_on_room(self) -> str:
+        if self.max_bytes is not None and self.resident_peak < self.max_queue_size - 1:
+            return f"max_bytes={2 * self.max_bytes} lets the threads work further ahead"
+        return f"max_queue_size={2 * self.max_queue_size} lets the threads work further ahead"
 
     def _describe_bytes(self) -> str:
         if self.max_bytes is None or self.resident_bytes_peak is None:

@@ -7,7 +7,6 @@ loop has received, so only the outermost has a state.
 from __future__ import annotations
 
 import math
-import os
 import weakref
 from abc import ABC, abstractmethod
 from collections import deque
@@ -17,7 +16,8 @@ from typing import Any, Generic, Self, TypeVar
 
 from pyloader.deliver import Closing, Turn, this_thread
 from pyloader.errors import ConcurrentUseError, StateError
-from pyloader.observe import Counters, RunLog, metrics_of
+from pyloader.markup import notebook_table
+from pyloader.observe import Counters, metrics_of
 from pyloader.options import checked_integer, checked_seconds
 from pyloader.run.tracing import Traced
 
@@ -102,6 +102,20 @@ class HasPosition(Closing, Traced, ABC):
         with self._turn.moving("skip()", self._interrupt):
             self._skip(num_steps)
 
+    def _repr_html_(self) -> str:  # what notebooks show
+        stats, steps_per_epoch = self.stats(), getattr(self, "steps_per_epoch", None)
+        rows = [
+            ("loader", repr(self)),
+            ("position", f"{self.steps_done:,} steps and {self.epochs_done:,} whole epochs done"),
+            ("an epoch", "has unknown length" if steps_per_epoch is None else f"{steps_per_epoch:,} steps"),
+            (
+                "so far",
+                f"{stats.samples_per_second:,.0f} samples/s; the loop waits {stats.waiting_share:.0%} of its time",
+            ),
+            ("waits for", stats.verdict),
+        ]
+        return notebook_table(type(self).__name__, rows[: 3 + (stats.num_steps > 0) + bool(stats.verdict)])
+
     def metrics(self) -> dict[str, float]:
         """Return what has been counted as one flat dict: docs/seeing.md says what each number is.
 
@@ -146,11 +160,6 @@ class HasPosition(Closing, Traced, ABC):
 
         observers = self._counters_of_loader().observers
         return observers.add(observe_now, every_steps=every_steps, every_seconds=every_seconds)
-
-    def _log_to(self, directory: str | os.PathLike[str], about: dict[str, Any]) -> None:
-        """Write what is counted to a log, once a second."""
-        log = RunLog(directory, rank=self.stats().rank, about=about)
-        self._observed(lambda loader: log.note(loader.metrics(), verdict=loader.stats().verdict), every_seconds=1.0)
 
     def _check_outermost(self, call: str) -> None:
         self._unwrap_if_left()

@@ -10,7 +10,7 @@ from threading import Lock
 
 import numpy as np
 
-from pyloader.deliver import Budget, Pauses, Step, Steps, StepsClosed, at_once, map_in_order
+from pyloader.deliver import Budget, InlineMap, Pauses, Step, Steps, StepsClosed, ThreadedMap, at_once, map_in_order
 from pyloader.files import FetchTerms, Pinned, StoredChunks
 from pyloader.observe import Counters
 from pyloader.plan import Position, ReadTask
@@ -54,6 +54,8 @@ class Fetching(Step):
         self._ahead: dict[int, deque[Pinned | Exception]] = {}
         self._start, self._end_epoch, self._num_planned, self._num_done = start, end_epoch, 0, 0
         self._num_ahead = 0
+        self._step: InlineMap[ReadTask, ReadTask] | ThreadedMap[ReadTask, ReadTask] | None = None
+        counters.busy_seconds.setdefault("fetch", 0.0)
         steps.add(self)
         self._terms = FetchTerms(
             wait=steps.add_awaited(Pauses()), note_bytes=self._count_bytes, note_retry=self._count_retry
@@ -64,7 +66,7 @@ class Fetching(Step):
         planned = self._foreseen(tasks)
         if not self._num_fetches:
             return planned
-        return self._steps.add(
+        self._step = self._steps.add(
             map_in_order(
                 self._fetch_ahead,
                 planned,
@@ -74,6 +76,16 @@ class Fetching(Step):
                 describe=lambda task: self._options.chunks.path(task.chunk),
             )
         )
+        return self._step
+
+    def take_busy_seconds(self) -> float:
+        """Return how long chunks were fetched ahead since this was last asked, over all threads."""
+        return 0.0 if self._step is None else self._step.take_busy_seconds()
+
+    @property
+    def num_at_once(self) -> int:
+        """How many chunks may come at the same time now, or lie here unread."""
+        return int(self._budget.limit)
 
     def _foreseen(self, tasks: Iterable[ReadTask]) -> Iterator[ReadTask]:
         """Yield the tasks; at each epoch's begin the cache is told what this epoch and the next will read."""

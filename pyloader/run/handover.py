@@ -9,13 +9,24 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from pyloader.deliver import Budget, StallWatch, Steps, map_in_order
+from pyloader.deliver import (
+    FREE,
+    LONG_WAIT_SECONDS,
+    UNTRIED,
+    WAITING,
+    Budget,
+    LockProbe,
+    StallWatch,
+    Steps,
+    map_in_order,
+    probe_lock,
+)
 from pyloader.observe import Counters
 from pyloader.shuffle import EpochEnd
 
@@ -40,6 +51,7 @@ class MadeGroup(ABC, Generic[Place]):
     # stand in or fill up; None unless numbered
     samples: np.ndarray | None = None
     digests: np.ndarray | None = None  # those of its batches, uint64 of shape [num_batches, 4]; None unless audited
+    chunks: tuple[int, ...] = ()  # which chunks its rows are of, with those that they were mixed with; () if unknown
     error: Exception | None = None  # what the batch after its last one failed with; None when all were made
     weight: float = 0.0  # how much of the budget it has
     # gives back its share of the bytes; None when they are not bounded
@@ -79,14 +91,16 @@ class Handover(ABC, Generic[Place]):
       position: After the latest batch.
     """
 
-    _making: Iterator[Any]
+    _making: Any  # an iterator, as `map_in_order` returns it
     _budget: Budget
+    _probe: LockProbe | None
 
     def __init__(self, position: Place, steps: Steps, counters: Counters, stages: tuple[str, ...]) -> None:
         self.position, self.steps = position, steps
         self._counters, self._stages = counters, stages
         counters.stages = stages
         self._group: MadeGroup[Place] | None = None  # the latest
+        self._waited = 0.0  # how long the loop waited for it
         self._next = self._num_batches = 0  # which of its batches comes next, and how many it has
 
     def next_batch(self) -> tuple[Any, int]:
@@ -127,6 +141,7 @@ class Handover(ABC, Generic[Place]):
     ) -> None:
         """Begin to make groups, as far ahead as `budget` has room; what is made has the weight of what was planned."""
         self._budget = budget
+        self._probe = LockProbe() if num_threads else None
         watch = StallWatch(fail_after=stall_timeout_seconds, activity=self.steps.activity, stacks=self.steps.stacks)
         self._making = self.steps.add(
             map_in_order(
@@ -145,16 +160,39 @@ class Handover(ABC, Generic[Place]):
         if self._group is not None and self._group.error is not None:
             raise self._group.error
         begun = time.perf_counter()
+        probe = self._probe
+        if (
+            probe is not None
+            and begun >= probe.due
+            and (begun >= probe.due_when_ready or (self._waited >= LONG_WAIT_SECONDS and not self._making.is_ready))
+        ):
+            self._look_at_lock(probe)
         while isinstance(group := next(self._making), EpochEnd):
             self._end_epoch(group)
         counters = self._counters
-        counters.waited(time.perf_counter() - begun)
+        self._waited = time.perf_counter() - begun
+        counters.waited(self._waited, group.chunks)
         for stage, seconds in zip(self._stages, group.seconds, strict=True):
             counters.busy_seconds[stage] += seconds
         self._has_come(group)
         self._group, self._next, self._num_batches = group, 0, len(group.sizes)
         if not group.sizes:
             raise group.error
+
+    def _look_at_lock(self, probe: LockProbe) -> None:
+        """Count whether the interpreter's lock is held by the step that alone is at work."""
+        working = {name: step for name, step in self._steps_ahead().items() if step.num_busy}
+        threads, num_busy = (number for step in working.values() for number in step.native_ids()), _num_busy(working)
+        found = probe_lock(threads, num_busy=num_busy) if working else UNTRIED
+        # Of two that are at work, either may have been what was found; but where it is waiting, both are.
+        if found == WAITING or (found != UNTRIED and len(working) == 1 and _num_busy(working) == num_busy):
+            for name in working:
+                self._counters.note_lock(name, FREE if found == WAITING else found)
+        probe.postpone(found)
+
+    def _steps_ahead(self) -> dict[str, Any]:
+        """Return the steps that have threads, by name: several stages share those that make batches."""
+        return {"batch": self._making}
 
     def _finish(self, group: MadeGroup[Place]) -> None:
         """Give back what a group took: the loop has all of its batches."""
@@ -181,3 +219,7 @@ class Handover(ABC, Generic[Place]):
         Raises:
           Exception: it is more than may be left out.
         """
+
+
+def _num_busy(steps: dict[str, Any]) -> int:
+    return sum(step.num_busy for step in steps.values())

@@ -131,6 +131,7 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[AnyGroup], Ma
             origin=(0, 0) if options.streams.by_step else group.origin,
             end=(0, 0) if options.streams.by_step else group.end,
             mixing=mixing,
+            chunks=group.chunk_indices,
             viewed=viewed,
         )
 

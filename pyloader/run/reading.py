@@ -98,9 +98,9 @@ class ChunkReading:
             if not self._options.max_skipped or isinstance(exc, _NO_FAULT_OF_THE_CHUNK):
                 raise
             columns, numbers = self._rows_of_another(task, exc)
-            reading = Reading(task, self._budget.lease(ChunkRows(columns)), numbers, error=exc)
+            reading = Reading(task, self._budget.lease(ChunkRows(columns, index=index)), numbers, error=exc)
         else:
-            reading = Reading(task, self._held(columns, part), numbers, bad_rows)
+            reading = Reading(task, self._held(columns, part, index), numbers, bad_rows)
         if self._has_arrived is not None:
             self._has_arrived(reading)
         return reading
@@ -130,9 +130,9 @@ class ChunkReading:
                 numbers[list(bad_rows)] |= STAND_IN
         return columns, numbers, bad_rows
 
-    def _held(self, columns: Columns, part: ArenaPart | None) -> Lease[ChunkRows]:
+    def _held(self, columns: Columns, part: ArenaPart | None, index: int) -> Lease[ChunkRows]:
         """Return the rows in a lease, and give the arena's part back: now if no column lies there, else with them."""
-        rows = ChunkRows(columns, part)
+        rows = ChunkRows(columns, part, index=index)
         if part is not None and rows.part is None:
             part.give_back()
         return self._budget.lease(rows, drop=None if rows.part is None else rows.part.give_back)

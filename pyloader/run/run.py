@@ -12,9 +12,10 @@ rows that have left their chunks.
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from pyloader.deliver import Budget, Reservation, Steps, map_in_order
 from pyloader.errors import CoverageError, DataDirError
@@ -34,6 +35,7 @@ from pyloader.shuffle import AnyGroup, Arrival, BatchGroup, CutRule, EpochEnd, c
 __all__ = ["ChunkRun"]
 
 _Cut: TypeAlias = "AnyGroup | EpochEnd"
+_Item = TypeVar("_Item")
 
 
 @dataclass(slots=True)
@@ -46,6 +48,33 @@ class _Planned:
     content: _Cut
     weight: float
     reservation: Reservation | None = None
+
+
+class _Clock:
+    """Counts how long a step works that has no threads of its own, without the waits for what it works on."""
+
+    def __init__(self) -> None:
+        self._seconds = self._counted = 0.0  # written by whoever takes the next item, one thread at a time; and read
+
+    def of(self, items: Iterable[_Item]) -> Iterator[_Item]:
+        """Yield the items, and count how long they take."""
+        return self._timed(items, 1)
+
+    def without(self, items: Iterable[_Item]) -> Iterator[_Item]:
+        """Yield the items, and take off how long they take."""
+        return self._timed(items, -1)
+
+    def new_seconds(self) -> float:
+        """Return what has been counted since this was last called."""
+        counted, self._counted = self._counted, self._seconds
+        return max(0.0, self._counted - counted)
+
+    def _timed(self, items: Iterable[_Item], sign: int) -> Iterator[_Item]:
+        begun = time.perf_counter()
+        for item in items:
+            self._seconds += sign * (time.perf_counter() - begun)
+            yield item
+            begun = time.perf_counter()
 
 
 class ChunkRun(Handover[Position]):
@@ -74,6 +103,8 @@ class ChunkRun(Handover[Position]):
         super().__init__(start, steps, counters, ("shuffle", "encode", "collate"))
         self._options, self._quarantine, self._at_first = options, quarantine, at_first
         self._read_bytes = 0  # those that are counted
+        self._room_seconds = counters.room_seconds  # what runs before have counted
+        self._dealing = _Clock()
         self._delivered = 0  # rows of this epoch that the loop has; all of them at its end
         self._chunk_budget = Budget(options.chunk_share, blocking=options.num_workers > 0)
         self._group_budget = Budget(options.group_share, blocking=options.num_workers > 0)
@@ -126,7 +157,7 @@ class ChunkRun(Handover[Position]):
         arrivals = self._check.arrivals(self._reading if self._bytes is None else self._bytes.asked(self._reading))
         # Without room for groups, a batch is made when the loop asks for it.
         rule = options.rule if options.group_share else replace(options.rule, several=False)
-        return _groups_of_streams(arrivals, options.streams, rule, start=start, end_epoch=end_epoch)
+        return _groups_of_streams(arrivals, options.streams, rule, self._dealing, start=start, end_epoch=end_epoch)
 
     def _planned(self, group: _Cut) -> _Planned:
         """Return a group with how much of the queue it takes, in chunks' worth of rows, and of the bytes."""
@@ -136,6 +167,9 @@ class ChunkRun(Handover[Position]):
         at_least = self._options.group_share / (2 * self._options.num_workers + 2)
         weight = max(group.num_rows / max(1, self._check.largest), at_least)
         return _Planned(group, weight, None if self._bytes is None else self._bytes.reserve_group(group))
+
+    def _steps_ahead(self) -> dict[str, Any]:
+        return {**super()._steps_ahead(), "read": self._reading}
 
     def _made(self, planned: _Planned) -> MadeRows | EpochEnd:
         group, reservation = planned.content, planned.reservation
@@ -164,8 +198,14 @@ class ChunkRun(Handover[Position]):
             self._at_first = None
 
     def _count_reads(self) -> None:
-        self._counters.busy_seconds["read"] += self._reading.take_busy_seconds()
-        self._counters.read_bytes += self._check.read_bytes - self._read_bytes
+        counters = self._counters
+        counters.busy_seconds["read"] += self._reading.take_busy_seconds()
+        counters.busy_seconds["shuffle"] += self._dealing.new_seconds()
+        counters.room_seconds = self._room_seconds + self._reading.room_seconds
+        if self._fetching is not None:
+            counters.busy_seconds["fetch"] += self._fetching.take_busy_seconds()
+            counters.num_fetches = self._fetching.num_at_once
+        counters.read_bytes += self._check.read_bytes - self._read_bytes
         self._read_bytes = self._check.read_bytes
 
     def _end_epoch(self, end: EpochEnd) -> None:
@@ -194,7 +234,13 @@ def _place(group: _Cut) -> str:
 
 
 def _groups_of_streams(
-    arrivals: Iterator[Arrival], streams: Streams, rule: CutRule, *, start: Position, end_epoch: int | None
+    arrivals: Iterator[Arrival],
+    streams: Streams,
+    rule: CutRule,
+    clock: _Clock,
+    *,
+    start: Position,
+    end_epoch: int | None,
 ) -> Iterator[AnyGroup | EpochEnd]:
     """Yield the groups of every epoch, of all the streams served, then its end.
 
@@ -205,6 +251,7 @@ def _groups_of_streams(
       arrivals: The chunks that `streams.read_tasks` asks for.
       streams: The plan.
       rule: How to cut; its batch size is that of the batches delivered, all streams' shares together.
+      clock: Counts how long dealing takes.
       start: Where to begin.
       end_epoch: The first epoch that is not delivered; None never ends.
     """
@@ -216,17 +263,17 @@ def _groups_of_streams(
     )
     for position in streams.positions(start, end_epoch):
         parts = [streams.stream_part(stream, position.epoch) for stream in streams.served]
-        yield from join([_groups_of_stream(arrivals, part, streams, rule, position) for part in parts])
+        yield from join([_groups_of_stream(arrivals, part, streams, rule, clock, position) for part in parts])
 
 
 def _groups_of_stream(
-    arrivals: Iterator[Arrival], part: StreamPart, streams: Streams, rule: CutRule, position: Position
+    arrivals: Iterator[Arrival], part: StreamPart, streams: Streams, rule: CutRule, clock: _Clock, position: Position
 ) -> Iterator[BatchGroup | EpochEnd]:
     start, dealing = streams.start(part, position), part.dealing
     mine = itertools.islice(arrivals, dealing.num_chunks - dealing.first_arrival(start.segment))
-    segments = deal(mine, dealing, seed=streams.row_seed, start=start, stream=part.stream)
+    segments = deal(clock.without(mine), dealing, seed=streams.row_seed, start=start, stream=part.stream)
     offset, step = start.offset, position.step
     if streams.sorts:
         segments = sorted_runs(segments, streams, epoch=part.epoch, step=step, start=offset)
         offset = (step - streams.run_start(step)) * streams.share
-    return cut(segments, rule, start=offset, step=step, num_segments=dealing.num_chunks)
+    return cut(clock.of(segments), rule, start=offset, step=step, num_segments=dealing.num_chunks)

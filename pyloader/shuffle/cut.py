@@ -72,6 +72,11 @@ class BatchGroup:
         return float(counts.sum() ** 2 / np.square(counts).sum())
 
     @property
+    def chunk_indices(self) -> tuple[int, ...]:
+        """Which chunks its segment mixes, by their indices in the list of chunks; () if unknown."""
+        return () if self.segment is None else self.segment.indices
+
+    @property
     def origin(self) -> tuple[int, int]:
         """Segment, and offset in it, of the first row: before the segment's start when rows are carried."""
         return (0 if self.segment is None else self.segment.index, self.start - self.num_carried)

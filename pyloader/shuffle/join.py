@@ -52,6 +52,11 @@ class JoinedGroup:
         squares = sum(part.num_rows**2 / chunks for part, chunks in zip(self.parts, found, strict=True))
         return self.num_rows**2 / squares
 
+    @property
+    def chunk_indices(self) -> tuple[int, ...]:
+        """Which chunks the segments of its parts mix, by their indices in the list of chunks."""
+        return tuple(index for part in self.parts for index in part.chunk_indices)
+
     def samples(self) -> np.ndarray:
         """Return which rows are samples and not filling, bool of shape [num_rows]."""
         return np.concatenate([part.samples() for part in self.parts])

@@ -23,12 +23,13 @@ class ChunkRows:
       columns: The rows.
       part: The part of an arena that they were read into; None when no column lies there.
       whole_arrays: Of the columns that lie there, the arena's arrays.
+      index: The chunk's index in the list of chunks; -1 where it is unknown.
     """
 
-    __slots__ = ("columns", "part", "whole_arrays")
+    __slots__ = ("columns", "index", "part", "whole_arrays")
 
-    def __init__(self, columns: Columns, part: ArenaPart | None = None) -> None:
-        self.columns = columns
+    def __init__(self, columns: Columns, part: ArenaPart | None = None, *, index: int = -1) -> None:
+        self.columns, self.index = columns, index
         self.whole_arrays = {} if part is None else part.whole_arrays(columns)
         self.part = part if self.whole_arrays else None
 
@@ -76,6 +77,8 @@ class Segment:
     # `rows` and `chunk_of` are None.
     places: np.ndarray | None = None
     is_run: bool = False  # whether its chunks are copies of rows, sorted by length: of which chunks is unknown
+    # the chunks' indices in the list of chunks, also when the chunks have been released
+    indices: tuple[int, ...] = ()
 
     @property
     def keeps_order(self) -> bool:
@@ -107,20 +110,21 @@ class Segment:
 def join_hands(epoch: int, index: int, hands: Sequence[Hand], order: np.ndarray | None) -> Segment:
     """Return the segment of `hands`; `order` permutes their rows, laid end to end, and may be None for one hand."""
     chunks = [hand.chunk for hand in hands]
+    indices = tuple(chunk.value.index for chunk in chunks)
     num_rows = sum(hand.num_rows for hand in hands)
     if len(hands) <= 1:
         rows = hands[0].rows if hands else None
         if rows is not None and order is not None:
             rows = rows[order]
-        return Segment(epoch, index, num_rows, chunks, rows)
+        return Segment(epoch, index, num_rows, chunks, rows, indices=indices)
     assert order is not None
     rows_of = [hand.rows for hand in hands if hand.rows is not None]
     parts = [chunk.value.part for chunk in chunks if chunk.value.part is not None]
     if len(parts) == len(chunks):
         places = np.concatenate([rows + part.first for rows, part in zip(rows_of, parts, strict=True)])
-        return Segment(epoch, index, num_rows, chunks, places=places[order])
+        return Segment(epoch, index, num_rows, chunks, places=places[order], indices=indices)
     chunk_of = np.repeat(np.arange(len(hands)), [hand.num_rows for hand in hands])
-    return Segment(epoch, index, num_rows, chunks, np.concatenate(rows_of)[order], chunk_of[order])
+    return Segment(epoch, index, num_rows, chunks, np.concatenate(rows_of)[order], chunk_of[order], indices=indices)
 
 
 def gather_rows(segment: Segment, start: int, stop: int, memory: RecycledMemory, *, before: int = 0) -> Columns:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pyloader.columns import ColumnSpec
+from pyloader.markup import notebook_table
 from pyloader.options import format_bytes
 from pyloader.write.beginning import chunk_sets
 
@@ -75,16 +76,31 @@ class SplitReport:
         return {**asdict(self), "outputs": outputs, "filled": dict(self.filled)}
 
     def __str__(self) -> str:
-        lines = [
-            f"{output.directory}   {output.num_samples:,} samples in {len(output.counts):,} chunks of "
-            f"{self.format}, {format_bytes(output.num_bytes)}"
-            for output in self.outputs
-        ]
+        lines = [f"{output.directory}   {self._describe(output)}" for output in self.outputs]
         columns = ", ".join(map(str, self.columns))
-        return "\n".join([*lines, f"columns: {columns}", f"{self.num_written:,} written in {self.seconds:.1f} s"])
+        return "\n".join([*lines, f"columns: {columns}", self._describe_work()])
 
-    def __repr__(self) -> str:  # what notebooks and the interactive interpreter show
+    def __repr__(self) -> str:  # what the interactive interpreter shows
         return str(self)
+
+    def _repr_html_(self) -> str:  # what notebooks show
+        rows = [(output.directory, self._describe(output)) for output in self.outputs]
+        notes = {
+            "rows left out": self.num_skipped,
+            "duplicates dropped": self.num_duplicates,
+            "inputs known already": self.num_known,
+            "tokens left over": self.leftover_tokens,
+        }
+        counted = [(name, f"{number:,}") for name, number in notes.items() if number]
+        columns = ("columns", ", ".join(map(str, self.columns)))
+        return notebook_table(f"split: {self._describe_work()}", [*rows, columns, *counted])
+
+    def _describe(self, output: OutputReport) -> str:
+        samples = f"{output.num_samples:,} samples in {len(output.counts):,} chunks of {self.format}"
+        return f"{samples}, {format_bytes(output.num_bytes)}"
+
+    def _describe_work(self) -> str:
+        return f"{self.num_written:,} written in {self.seconds:.1f} s"
 
 
 def report_of(

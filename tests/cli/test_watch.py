@@ -12,22 +12,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from run_logs import ABOUT, line_of, write_log
 
 from pyloader.cli import watch
 from pyloader.cli.main import main
 from pyloader.inspecting.run_logs import read_logs
-
-ABOUT = {"host": "node-1", "pid": 7, "loader": "DataLoader()", "steps_per_epoch": 100}
-
-
-def write_log(directory, rank, *lines):
-    path = directory / f"rank-{rank:05d}.jsonl"
-    path.write_text("".join(f"{line if isinstance(line, str) else json.dumps(line)}\n" for line in lines))
-
-
-def line_of(time, steps, waited, **more):
-    numbers = {"steps_done": steps, "epochs_done": 0, "samples": 10 * steps, "data_wait_seconds": waited}
-    return {"time": time, "verdict": "", **numbers, "wait_p95_seconds": 0.0125, "loop_seconds": time - 1000, **more}
 
 
 def two_ranks(directory):
@@ -50,6 +39,7 @@ def test_the_ranks_are_shown_the_slowest_first_with_what_they_wait_for(tmp_path)
         "run         run1   2 ranks   epoch 0   step 150   100 samples/s",
         "            the loop waits 50.0% of its time",
         "waits for   read: num_readers=2 reads two chunks at a time   (rank 1)",
+        "straggler   rank 1 waits 50% of its time, the others 0%",
         "",
         "rank   host     step   samples/s   waiting   wait p95   resident",
         "   1   node-2    150          50     50.0%    12.5 ms   4.5 of 10 chunks",

@@ -24,8 +24,9 @@ OPTIONS = {
 }
 
 
-def counters_of(*, wait, **busy):
+def counters_of(*, wait, room=0.0, **busy):
     counters = Counters(first_request=100.0, latest_batch=110.0, wait_seconds=wait, num_steps=5, num_samples=50)
+    counters.room_seconds = room
     counters.busy_seconds.update(busy)
     return counters
 
@@ -48,6 +49,86 @@ def test_a_waiting_loop_is_told_which_stage_it_waits_for(busy, stage):
     stats = counters_of(wait=5.0, **busy).snapshot(**OPTIONS)
     assert stats.bound_by == stage
     assert f"bound by   {stage}: " in str(stats)
+
+
+def test_stages_that_share_their_threads_are_busy_together():
+    counters = counters_of(wait=5.0, read=6.0, encode=9.0, collate=10.0)
+    assert counters.snapshot(**OPTIONS).bound_by == "collate"  # two threads, busy 95% of their time; reading's is 60%
+
+
+def test_a_loop_that_waits_for_threads_that_wait_for_room_is_told_to_give_them_more():
+    def verdict(room=5.0, **options) -> str:
+        return counters_of(wait=3.0, room=room, read=2.0, encode=8.0).snapshot(**{**OPTIONS, **options}).verdict
+
+    assert verdict() == "queue: max_queue_size=20 lets the threads work further ahead"
+    assert verdict(max_bytes=10**6) == "queue: max_bytes=2000000 lets the threads work further ahead"
+    assert verdict(room=1.0).startswith("encode: ")
+    assert verdict(num_workers=1).startswith("encode: ")  # it works 80% of its time
+    assert verdict(num_workers=0).startswith("encode: ")  # nothing works ahead
+
+
+def test_a_loop_that_waits_for_a_store_is_told_how_fast_it_is():
+    counters = counters_of(wait=8.0, room=9.0, read=1.0, encode=0.5, fetch=30.0)
+    counters.fetched_bytes, counters.num_fetches = 50_000_000, 4
+    stats = counters.snapshot(**OPTIONS)
+    assert stats.verdict.startswith("fetch: chunks come from the store at 5.0 MB/s; pyloader fetch")
+    assert "fetch 30.00 s" in str(stats)
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({"held": 9, "free": 1}, {"batch": True}),
+        ({"held": 1, "free": 9}, {"batch": False}),
+        ({"held": 5, "free": 5}, {}),
+        ({"free": 7, "unclear": 3}, {}),
+        ({"held": 4}, {}),  # too few
+    ],
+)
+def test_whether_the_lock_is_held_is_said_only_where_most_looks_agree(found, said):
+    counters = counters_of(wait=5.0, encode=9.0)
+    for what, number in found.items():
+        for _ in range(number):
+            counters.note_lock("batch", what)
+    assert counters.snapshot(**OPTIONS).holds_lock == said
+
+
+@pytest.mark.parametrize(
+    ("stage", "held", "options", "advice"),
+    [
+        ("encode", True, {"num_workers": 1}, "worker_kind='process', num_workers=4: it is Python, and holds the GIL"),
+        ("encode", False, {"num_workers": 1}, "num_workers=4: it leaves the GIL to others"),
+        ("encode", False, {"num_workers": 4}, "num_workers=8 helps where it waits for a disk or a server; else it has"),
+        ("collate", True, {"num_workers": 4}, "worker_kind='process', num_workers=4: it is Python"),
+        ("read", True, {}, "worker_kind='process', num_readers=2: reading holds the GIL"),
+        ("read", False, {}, "num_readers=2 reads two chunks at a time"),
+        ("encode", True, {"worker_kind": "process", "num_workers": 4}, "it has the 4 processors already"),
+    ],
+)
+def test_what_is_known_of_the_lock_decides_between_threads_and_processes(monkeypatch, stage, held, options, advice):
+    monkeypatch.setattr(module, "num_processors", lambda: 4)
+    counters = counters_of(wait=5.0, **{stage: 30.0})
+    for _ in range(10):
+        counters.note_lock("read" if stage == "read" else "batch", "held" if held else "free")
+    assert counters.snapshot(**{**OPTIONS, **options}).verdict.startswith(f"{stage}: {advice}")
+
+
+def test_a_loop_that_hardly_waits_is_told_who_keeps_the_interpreters_lock_from_it(monkeypatch):
+    monkeypatch.setattr(module, "num_processors", lambda: 4)
+
+    def verdict(encode=9.0, found="held", **options) -> str:
+        counters = counters_of(wait=0.1, read=1.0, encode=encode)
+        for _ in range(10):
+            counters.note_lock("batch", found)
+        return counters.snapshot(**{**OPTIONS, "num_workers": 1, **options}).verdict
+
+    assert verdict() == (
+        "encode: it keeps the interpreter's lock (GIL) from the loop's own steps; worker_kind='process', "
+        "num_workers=4: it is Python, and holds the GIL"
+    )
+    assert (
+        verdict(encode=3.0) == verdict(found="free") == verdict(worker_kind="process") == verdict(num_workers=0) == ""
+    )
 
 
 def test_a_loop_that_waits_for_mixing_is_told_what_a_manifest_would_change():

@@ -1,0 +1,152 @@
+"""`pyloader report`: a page of a run that needs nothing else, and the same as JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+from numbered import loader_of, write_chunks
+from run_logs import ABOUT, line_of, write_log, write_run
+
+from pyloader.cli.main import main
+from pyloader.inspecting.report_page import report_page
+from pyloader.inspecting.run_report import run_report
+
+VOID = {"meta", "link", "br", "path", "rect"}
+
+
+class Parsed(HTMLParser):
+    """The elements of a page, of which each that is opened must be closed."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.elements, self.texts = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def page_of(directory, now=1061.0):
+    text = report_page(run_report(directory, now=now))
+    page = Parsed(text)
+    assert not page.open
+    return text, page
+
+
+def test_the_page_has_each_section_and_asks_for_nothing_from_elsewhere(tmp_path):
+    write_run(tmp_path)
+    text, page = page_of(tmp_path)
+    titles = re.findall("<h2>(.*?)</h2>", text)
+    assert titles == ["Ranks", "Over time", "Stages", "Slowest steps", "Mixing", "Bounds", "Left out"]
+    assert not re.search(r"https?:|//|@import|url\(", text)
+    assert {tag for tag, _ in page.elements}.isdisjoint({"script", "img", "iframe", "object", "form"})
+    assert all(attrs.get("href", "#").startswith(("#", "data:,")) for _, attrs in page.elements)
+    targets = {attrs["id"] for _, attrs in page.elements if "id" in attrs}
+    assert {attrs["href"][1:] for tag, attrs in page.elements if tag == "a"} <= targets
+
+
+def test_every_chart_has_a_title_marks_and_its_numbers_as_a_table(tmp_path):
+    write_run(tmp_path)
+    text, _ = page_of(tmp_path)
+    figures = re.findall(r'<figure class="chart">.*?</figure>', text, re.DOTALL)
+    assert len(figures) == 7
+    for figure in figures:
+        assert re.search(r'role="img"><title>[^<]+</title>', figure)
+        assert re.search(r'class="(line|area|dots) s0" d="M', figure) and figure.count("<tr>") > 10
+
+
+def test_the_verdict_says_what_to_write_and_names_the_straggler_and_its_stage(tmp_path):
+    write_run(tmp_path)
+    _, page = page_of(tmp_path)
+    said = " ".join(page.texts)
+    assert "The loop of rank 1 waits 50.0% of its time for data: for read" in said
+    assert "What to write: num_readers=2 reads two chunks at a time." in said
+    assert "Rank 1 waits 50% of its time, the others 1%: read takes 3.0 times as long a sample." in said
+    assert "it is going on" in said
+
+
+def test_a_loop_that_does_not_wait_is_told_to_change_nothing(tmp_path):
+    write_log(tmp_path, 0, {"time": 1000.0, "about": ABOUT}, *(line_of(1000.0 + k, k, 0.01 * k) for k in range(1, 9)))
+    _, page = page_of(tmp_path, now=1068.0)
+    said = " ".join(page.texts)
+    assert "The loop waits 1.0% of its time for data." in said and "there is nothing to change" in said
+    assert "nothing new for 60 s" in said
+
+
+def test_names_from_strangers_are_text_on_the_page(tmp_path):
+    write_run(tmp_path)
+    about = {**ABOUT, "loader": "</style><script>alert(2)</script>", "host": '"><img src=x onerror=alert(3)>'}
+    verdict = "<script>: <b>bold</b> \u202egnorw"
+    write_log(
+        tmp_path,
+        1,
+        {"time": 1000.0, "about": about},
+        *(line_of(1000.0 + k, k, 0.5 * k, verdict=verdict) for k in (1, 2)),
+    )
+    text, page = page_of(tmp_path)
+    assert {tag for tag, _ in page.elements}.isdisjoint({"script", "img", "b>"})
+    assert "<script" not in text and "\u202e" not in text and "&lt;script&gt;alert(2)" in text
+
+
+def test_what_was_predicted_is_shown_beside_what_came(tmp_path):
+    write_run(tmp_path)
+    predicted = {"samples_per_second": 165.0, "mixed_chunks": 3.5, "no_such_number": 7, "steps": "many"}
+    (tmp_path / "plan.json").write_text(json.dumps({"prediction": predicted}))
+    text, _ = page_of(tmp_path)
+    assert (
+        '<tr><td>samples_per_second</td><td class="n">165</td><td class="n">150</td><td class="n">+10.0%</td></tr>'
+        in text
+    )
+    assert "no_such_number" not in text
+    (tmp_path / "plan.json").write_text("[" * 9999)
+    assert "Predicted" not in page_of(tmp_path)[0]
+
+
+@pytest.mark.slow
+def test_the_page_of_many_ranks_and_steps_is_small(tmp_path):
+    for rank in range(200):
+        write_log(tmp_path, rank, {"time": 1000.0, "about": ABOUT}, *(line_of(1000.0 + k, k, 0.1) for k in range(1, 5)))
+    write_run(tmp_path, num_ranks=10, seconds=3000)
+    assert len(page_of(tmp_path)[0].encode()) < 500_000
+
+
+def test_a_real_run_has_its_slowest_steps_with_files_its_mixing_and_what_was_left_out(tmp_path, capsys):
+    write_chunks(tmp_path / "chunks", [10] * 6)
+    (tmp_path / "chunks" / "chunk-0003.numbered").write_text("damaged")
+    options = {"shuffle": True, "last_batch": "pad", "max_skipped": 1, "log_dir": tmp_path / "run"}
+    with loader_of(tmp_path / "chunks", batch_size=3, **options) as loader:
+        assert len(list(loader)) == 17
+    assert main(["report", str(tmp_path / "run"), "--json"]) == 0
+    (rank,) = json.loads(capsys.readouterr().out)["ranks"]
+    assert rank["metrics"]["steps"] == 17 and rank["metrics"]["process_bytes"] > 10**6
+    assert [name.rpartition("/")[2] for name in rank["left_out"]] == ["chunk-0003.numbered"]
+    (slow,) = rank["slowest_steps"]
+    assert 1 <= slow["step"] < 17 and {name[:6] for name in slow["files"]} == {"chunk-"}
+    assert main(["report", str(tmp_path / "run"), "-o", str(tmp_path / "page.html")]) == 0
+    assert "the loop waits" in capsys.readouterr().out
+    Parsed((tmp_path / "page.html").read_text())
+
+
+def test_a_run_that_has_only_begun_has_a_page(tmp_path):
+    write_log(tmp_path, 0, {"time": 1000.0, "about": ABOUT})
+    assert "no batch has come yet" in page_of(tmp_path)[0]
+
+
+def test_a_directory_without_logs_says_how_they_are_written(tmp_path, capsys):
+    assert main(["report", str(tmp_path)]) == 2
+    assert "holds no logs of a run. Have them written: DataLoader(..., log_dir='run1')" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,72 @@
+"""Lock probes: whether another thread holds the interpreter's lock."""
+
+from __future__ import annotations
+
+import resource
+import threading
+import time
+import zlib
+from contextlib import contextmanager
+
+import pytest
+
+from pyloader.deliver.lock_probe import FREE, HELD, UNTRIED, WAITING, LockProbe, probe_lock
+
+pytestmark = pytest.mark.skipif(not hasattr(resource, "RUSAGE_THREAD"), reason="the system does not count sleeps")
+
+
+@contextmanager
+def at_work(work):
+    begun, ended = threading.Event(), threading.Event()
+
+    def run():
+        begun.set()
+        while not ended.is_set():
+            work()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        begun.wait()
+        yield thread.native_id
+    finally:
+        ended.set()
+        thread.join()
+
+
+def in_python():
+    sum(number * number for number in range(1000))
+
+
+@pytest.mark.slow
+def test_a_thread_of_python_holds_the_lock_and_one_that_packs_or_waits_does_not():
+    data = bytes(10**7)
+    for work, expected, other in (
+        (in_python, HELD, FREE),
+        (lambda: zlib.compress(data), FREE, HELD),
+        (lambda: time.sleep(0.02), WAITING, HELD),
+    ):
+        with at_work(work) as thread:
+            found = [probe_lock([thread], num_busy=1) for _ in range(20)]
+        # On a busy machine some are untried; the contrary is never found more often.
+        assert expected in found and found.count(other) < found.count(expected)
+
+
+def test_a_thread_that_is_not_known_to_sleep_leaves_the_lock_untried():
+    assert probe_lock([2**31 - 1], num_busy=2) == UNTRIED
+
+
+def test_probes_become_rarer(monkeypatch):
+    monkeypatch.setattr(time, "perf_counter", lambda: 100.0)
+    probe = LockProbe()
+    assert probe.due == 0.0
+    probe.postpone(UNTRIED)
+    assert probe.due == 100.01
+    for _ in range(20):
+        probe.postpone(HELD)
+        assert (probe.due, probe.due_when_ready) == (100.05, 100.2)
+    probe.postpone(FREE)
+    assert (probe.due, probe.due_when_ready) == (101.0, 102.0)
+    for _ in range(100):
+        probe.postpone(UNTRIED)
+    assert probe.due == 101.0
