@@ -23,6 +23,7 @@ from pyloader.columns import ColumnSpec
 from pyloader.deliver.engines import ENGINES
 from pyloader.encode import TokenizerDataset
 from pyloader.inspecting.measuring import peak_bytes
+from pyloader.machine.memory import have_one_allocator
 from pyloader.options import format_bytes
 from pyloader.write import FORMATS, INPUT_FORMATS, OutputReport, SplitReport, discard_stopped, split
 from pyloader.write.request import Request, fill_option
@@ -203,6 +204,7 @@ def run(arguments: argparse.Namespace) -> int:
         read = {name: options[name] for name in _READING}
         request = Request(inputs=inputs, output_dir=output_dir, windows=windows, **read)
         return list_bad_rows(request, quiet=arguments.quiet)
+    have_one_allocator()
     report = split(inputs, output_dir, **options, progress=not arguments.quiet)
     if arguments.json:
         print(as_json(report.as_dict()))
