@@ -23,6 +23,7 @@ from pyloader.columns import ColumnSpec
 from pyloader.deliver.engines import ENGINES
 from pyloader.encode import ChatDataset, TokenizerDataset
 from pyloader.inspecting.measuring import peak_bytes
+from pyloader.machine.memory import have_one_allocator
 from pyloader.options import format_bytes
 from pyloader.write import FORMATS, INPUT_FORMATS, OutputReport, SplitReport, discard_stopped, split
 from pyloader.write.media import MediaOptions
@@ -239,6 +240,7 @@ def run(arguments: argparse.Namespace) -> int:
         media = MediaOptions(**{name: options[name] for name in _MEDIA})
         request = Request(inputs=inputs, output_dir=output_dir, windows=windows, media=media, **read)
         return list_bad_rows(request, quiet=arguments.quiet)
+    have_one_allocator()
     report = split(inputs, output_dir, **options, progress=not arguments.quiet)
     if arguments.json:
         print(as_json(report.as_dict()))

@@ -18,6 +18,7 @@ from multiprocessing.connection import wait as wait_for_sentinels
 from typing import Any, Protocol, TypeVar
 
 from pyloader.errors import import_optional
+from pyloader.machine.memory import have_one_allocator
 
 __all__ = ["ENGINES", "CallError", "Engine", "Turn", "as_finished", "is_death", "opened_engine"]
 
@@ -108,6 +109,7 @@ class _ProcessEngine:
 
 
 def _begin_worker() -> None:
+    have_one_allocator()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
     parent = multiprocessing.parent_process()
     assert parent is not None

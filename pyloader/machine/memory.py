@@ -7,8 +7,11 @@ that, all memory is fresh.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import functools
 import math
+import os
 import sys
 import weakref
 from collections import deque
@@ -19,8 +22,18 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-__all__ = ["Allocate", "RecycledMemory", "allocating", "counts_tell", "keep_freed_memory", "unused_bytes"]
+__all__ = [
+    "Allocate",
+    "RecycledMemory",
+    "allocating",
+    "counts_tell",
+    "have_one_allocator",
+    "keep_freed_memory",
+    "return_freed_memory",
+    "unused_bytes",
+]
 
+_M_MMAP_THRESHOLD = -3  # of mallopt(3)
 _SMALLEST = 2**16  # below this many bytes, malloc is as fast
 
 _memories: list[weakref.ref[RecycledMemory]] = []  # all that this process has
@@ -143,6 +156,24 @@ def keep_freed_memory() -> None:
     is shown the largest that counts.  Nothing is ever written to that one, so it takes no memory.
     """
     np.empty(2**25 - 2**16, np.uint8)
+
+
+@functools.cache
+def return_freed_memory() -> None:
+    """Have the C library give each block of a MiB and more back to the system when it is freed, in a process of ours.
+
+    What is kept for long, between much that is not, leaves gaps in memory that is kept: half as much again.
+    """
+    with contextlib.suppress(AttributeError, OSError):  # glibc alone has it
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 2**20)
+
+
+def have_one_allocator() -> None:
+    """Have Arrow take its memory from the C library, in a process of ours that has not imported it yet.
+
+    Its own allocator keeps memory as well, which nothing else can use.
+    """
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 
 def _take(blocks: deque[np.ndarray]) -> tuple[np.ndarray | None, int]:

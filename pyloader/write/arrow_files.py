@@ -193,7 +193,7 @@ def _blocks(
 def _parquet_batches(stream: IO[bytes], names: Sequence[str], block_bytes: int, span: Span) -> Iterator[Any]:
     parquet = import_optional("pyarrow.parquet", wanted_by=_WANTED_BY)
     # Through a buffer: a column of a row group is else read as a whole, whatever its size.
-    with parquet.ParquetFile(stream, buffer_size=block_bytes) as file:
+    with parquet.ParquetFile(stream, buffer_size=block_bytes, pre_buffer=False) as file:
         stop = 0
         for group in range(file.metadata.num_row_groups):
             about = file.metadata.row_group(group)

@@ -10,10 +10,13 @@ import numpy as np
 from pyloader.columns import Columns, ColumnSpec
 from pyloader.read.parquet import ParquetReader
 from pyloader.write.arrow_types import is_number_type, spec_of_type
-from pyloader.write.rows import Rows
+from pyloader.write.rows import Rows, join_rows
 from pyloader.write.unfit import UnfitColumnsError
 
 __all__ = ["TableForm", "check_gaps"]
+
+
+_TABLE_BYTES = 2**19  # laid out at a time: as Python's objects values take several times the memory
 
 
 class TableForm:
@@ -45,6 +48,10 @@ class TableForm:
                 table = table.cast(self.schema)
             except pyarrow.ArrowException as exc:
                 raise UnfitColumnsError(f"has a value that Parquet cannot hold ({exc})") from exc
+        step = max(1, len(table) * _TABLE_BYTES // max(1, table.nbytes))
+        return join_rows([self._some_rows(table.slice(start, step)) for start in range(0, max(1, len(table)), step)])
+
+    def _some_rows(self, table: Any) -> Rows:
         values = []
         for name, column in zip(table.column_names, map(_one_array, table.columns), strict=True):
             if column.null_count or (_is_fixed(column.type) and column.flatten().null_count):

@@ -35,7 +35,7 @@ class Finish:
       learnt: What all units say of the columns.
       receipts: What came of each unit, in order.
       labels: Of images.
-      earlier: The splits before this one whose keys are kept.
+      parts: The splits whose keys are kept, this one last.
     """
 
     def __init__(
@@ -47,9 +47,9 @@ class Finish:
         learnt: Learnt,
         receipts: Sequence[UnitReceipt],
         labels: Sequence[str] = (),
-        earlier: Sequence[str] = (),
+        parts: Sequence[str] = (),
     ) -> None:
-        self._labels, self._earlier = list(labels), earlier
+        self._labels, self._parts = list(labels), list(parts)
         self._request, self._job, self._terms, self._learnt = request, job, terms, learnt
         self._receipts, self._root = receipts, request.root
         self._form = Preparation(learnt, request, input_format, go_past).written_form()
@@ -126,9 +126,7 @@ class Finish:
             made_by["tokenizer_sha256"] = encoder.tokenizer_sha256
         if self._request.unique:
             made_by["num_duplicates"] = self._learnt.num_duplicates
-            unique = Unique(
-                columns=list(self._request.unique), parts=[*self._earlier, terms.fingerprint], num_samples=total
-            )
+            unique = Unique(columns=list(self._request.unique), parts=self._parts, num_samples=total)
             made_by["unique"] = msgspec.to_builtins(unique)
         if self._request.holdout:
             made_by |= {"holdout": dict(self._request.holdout), "holdout_rule": terms.holdout_rule}

@@ -32,7 +32,8 @@ _ZSTD_LEVEL = 3
 # single records stay reachable at the price of unpacking this many.
 _GROUP_SIZE = 256
 
-_BATCH_ROWS = 1024  # that Arrow writes to a Parquet file at a time
+_BATCH_ROWS = 1024  # that Arrow writes to a Parquet file at a time, where texts are not long
+_BATCH_BYTES = 2**22  # of a column of long texts, that it writes at a time
 
 _ARROW_TYPES = {"str": "string", "bytes": "binary", "bool": "bool", "int": "int64", "float": "float64"}
 _JSON_HOLDS = "write jsonl.zst instead, unless there are bytes"
@@ -127,19 +128,37 @@ def _write_parquet(path: Path, parts: Iterable[Rows], form: Form) -> None:
     arrow = import_optional("pyarrow", wanted_by="The format parquet")
     parquet = import_optional("pyarrow.parquet", wanted_by="The format parquet")
     if isinstance(form, TableForm):
-        table = arrow.concat_tables([form.to_table(rows) for rows in _blocks(parts)])
+        schema = form.schema
+        tables = [form.to_table(rows) for rows in _blocks(parts)]
+        columns = [[table.column(index).chunk(0) for table in tables] for index in range(len(schema))]
+        del tables
     else:
         assert not isinstance(form, RaggedForm)
-        table = arrow.table(_arrow_columns(arrow, parts, form))
+        found = _arrow_columns(arrow, parts, form)
+        schema = arrow.schema([(name, arrays[0].type) for name, arrays in found.items()])
+        columns = list(found.values())
         try:
-            stored_schema(table.schema)
+            stored_schema(schema)
         except ValueError as exc:
             raise UnfitColumnsError(f"{exc}; {_JSON_HOLDS}") from exc
-    schema, columns = table.schema, table.columns
-    del table  # each column is let go of as soon as it is joined
-    for index, column in enumerate(columns):
-        columns[index] = _in_batches(arrow, column.chunks, column.type)
-    parquet.write_table(arrow.Table.from_arrays(columns, schema=schema), path, compression="zstd")
+    batch_rows = min(map(_rows_of_a_batch, columns))
+    joined = [_in_batches(arrow, columns.pop(0), batch_rows) for _ in range(len(schema))]
+    table = arrow.Table.from_arrays(joined, schema=schema)
+    parquet.write_table(table, path, compression="zstd", write_batch_size=batch_rows)
+
+
+def _rows_of_a_batch(arrays: Sequence[Any]) -> int:
+    """Return how many rows Arrow is to write at a time, of this column: only then it looks whether a page is full.
+
+    Of long texts 1,024 are a page of any size, which is in memory twice, here and where it is read.
+    """
+    from pyarrow import types
+
+    tests = (types.is_string, types.is_large_string, types.is_binary, types.is_large_binary, types.is_fixed_size_binary)
+    if not any(test(arrays[0].type) for test in tests):
+        return _BATCH_ROWS
+    width = sum(array.nbytes for array in arrays) // sum(map(len, arrays))
+    return min(_BATCH_ROWS, 2 ** ((_BATCH_BYTES // max(1, width)).bit_length() - 1) if width < _BATCH_BYTES else 1)
 
 
 def _blocks(parts: Iterable[Rows]) -> Iterator[Rows]:
@@ -168,19 +187,32 @@ def _blocks(parts: Iterable[Rows]) -> Iterator[Rows]:
         yield join_rows(waiting)
 
 
-def _in_batches(arrow: Any, arrays: Sequence[Any], kind: Any) -> Any:
-    """Return arrays as one column; those that end within a batch are joined, or the pages of the file would show it."""
-    joined, waiting, num_rows = [], [], 0
-    for array in arrays:
-        waiting.append(array)
-        num_rows += len(array)
-        if num_rows % _BATCH_ROWS == 0 or array is arrays[-1]:
-            joined.append(arrow.concat_arrays(waiting) if len(waiting) > 1 else array)
-            waiting = []
+def _in_batches(arrow: Any, arrays: list[Any], batch_rows: int) -> Any:
+    """Return `arrays`, and empty the list, as a column; the pages of the file would show those that end within a batch.
+
+    Those are joined, and each array is let go of as soon as it is.
+    """
+    kind, pool = arrays[0].type, arrow.system_memory_pool()
+    joined: list[Any] = []
+    waiting: list[Any] = []
+    num_rows = 0
+    while arrays:
+        array = arrays.pop(0)
+        # What is of whole batches stays as it is, but where texts are long.
+        starts = [0]
+        if batch_rows < _BATCH_ROWS:
+            starts += range(batch_rows - num_rows % batch_rows, len(array), batch_rows)
+        for start, stop in zip(starts, [*starts[1:], len(array)], strict=True):
+            waiting.append(array.slice(start, stop - start))
+            num_rows += stop - start
+            if num_rows % batch_rows == 0 or (not arrays and stop == len(array)):
+                is_whole = len(waiting) == len(starts) == 1
+                joined.append(array if is_whole else arrow.concat_arrays(waiting, memory_pool=pool))
+                waiting.clear()
     return arrow.chunked_array(joined, kind)
 
 
-def _arrow_columns(arrow: Any, parts: Iterable[Rows], form: RecordForm | ArrayForm) -> dict[str, Any]:
+def _arrow_columns(arrow: Any, parts: Iterable[Rows], form: RecordForm | ArrayForm) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {spec.name: [] for spec in form.specs}
     num_rows = 0
     for rows in _blocks(parts):
@@ -193,14 +225,14 @@ def _arrow_columns(arrow: Any, parts: Iterable[Rows], form: RecordForm | ArrayFo
                 raise
             raise exc.at(num_rows + exc.row) from exc
         num_rows += len(rows)
-    return {spec.name: _joined_arrays(arrow, found.pop(spec.name), spec) for spec in form.specs}
+    return {spec.name: _of_one_type(arrow, found.pop(spec.name), spec) for spec in form.specs}
 
 
-def _joined_arrays(arrow: Any, arrays: list[Any], spec: ColumnSpec) -> Any:
-    """Return arrays as one column; where Arrow has found several types, its type is that of all values."""
+def _of_one_type(arrow: Any, arrays: list[Any], spec: ColumnSpec) -> list[Any]:
+    """Return the arrays of a column; where Arrow has found several types, one, whose type is that of all values."""
     if len({array.type for array in arrays}) == 1:
-        return arrow.chunked_array(arrays)
-    return _arrow_array(arrow, [value for array in arrays for value in array.to_pylist()], spec)
+        return arrays
+    return [_arrow_array(arrow, [value for array in arrays for value in array.to_pylist()], spec)]
 
 
 def _arrow_array(arrow: Any, values: Column, spec: ColumnSpec) -> Any:

@@ -74,6 +74,11 @@ class Inputs:
     waits: bool = False
 
     @property
+    def num_bytes(self) -> int:
+        """On disk; 0 for standard input."""
+        return sum(source.num_bytes for source in self.sources)
+
+    @property
     def is_standard_input(self) -> bool:
         """Whether it can be read only once."""
         return not self.files

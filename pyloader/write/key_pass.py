@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import xxhash
+
 from pyloader.deliver.engines import Engine, as_finished
 from pyloader.write.beginning import chunk_sets
 from pyloader.write.duplicates import find_duplicates, put_keys_aside
@@ -21,6 +23,7 @@ __all__ = ["KeyPass"]
 
 _RANGE_BYTES = 2**25  # of the dump: their keys, in memory together, take less, unless rows are of a few bytes
 _MAX_RANGES = 2**12
+_RANGES_OF_A_PIPE = 2**8  # whose size nobody knows
 _MAX_TASKS = 64  # that compare keys: each unit reads a file of each
 
 
@@ -31,10 +34,17 @@ class KeyPass:
       request: What the user asked for.
       job: Receipts are noted here.
       terms: What the split was begun with.
+      is_read_once: Whether the dump comes through a pipe: nobody knows whether the same comes twice.
+
+    Attributes:
+      part: What the keys of this split are called.
     """
 
-    def __init__(self, request: Request, job: Job, terms: Terms) -> None:
-        self._columns, self._job, self._part = request.unique or (), job, terms.fingerprint
+    def __init__(self, request: Request, job: Job, terms: Terms, *, is_read_once: bool) -> None:
+        self._columns, self._job, self.part = request.unique or (), job, terms.fingerprint
+        self._is_read_once = is_read_once
+        if is_read_once and terms.data_version > 1:  # the same command adds other rows each time
+            self.part = xxhash.xxh3_64_hexdigest(f"{terms.fingerprint} {terms.data_version}".encode())
         self._root = request.root
         self._place = output_directory(self._root, request.outputs[0])
 
@@ -45,7 +55,7 @@ class KeyPass:
           OutputDirError: rows are there whose keys nobody has kept.
         """
         found = chunk_sets(self._root) if self._columns else {}
-        return earlier_keys(self._root, found, self._place, self._columns, part=self._part)
+        return earlier_keys(self._root, found, self._place, self._columns, part=self.part)
 
     def dropped(
         self,
@@ -72,12 +82,12 @@ class KeyPass:
         """
         known = [str(keys_file(self._place, part).absolute()) for part in self.earlier()]
         names: dict[str, str] = {}  # of units -> of their tasks
-        num_buckets = min(_MAX_RANGES, max(1, raw_bytes // _RANGE_BYTES))
+        num_buckets = min(_MAX_RANGES, max(1, raw_bytes // _RANGE_BYTES)) if raw_bytes else _RANGES_OF_A_PIPE
 
         def calls() -> Iterator[tuple[Unit, tuple[Any, ...]]]:
             for unit in units:
                 names[unit.name] = name = unit.name.replace("unit", "keys", 1)
-                if name in self._job.receipts:
+                if name in self._job.receipts and not self._is_read_once:
                     passed(unit)
                 else:
                     yield unit, (put_keys_aside, work, name, unit, num_buckets)
@@ -92,7 +102,7 @@ class KeyPass:
         compared = (
             (name, (find_duplicates, work, name, files, known, *between))
             for name, between in ranges.items()
-            if name not in self._job.receipts
+            if name not in self._job.receipts or self._is_read_once
         )
         for _, receipt in as_finished(engine, run_task, compared, max_ahead=max_ahead):
             self._job.add(receipt)
@@ -108,7 +118,7 @@ class KeyPass:
         if self._columns:
             found = sorted(name for name in self._job.receipts if name.startswith("drop-"))
             files = [file for name in found for file in self._receipt(name).files if file.endswith(".keys")]
-            keep_keys(self._place, self._part, [self._job.made / file for file in files])
+            keep_keys(self._place, self.part, [self._job.made / file for file in files])
 
     def _receipt(self, name: str) -> KeysReceipt:
         found = self._job.receipts[name]

@@ -93,7 +93,7 @@ class Run:
         self._num_passes = 1 + max(1, len(self._fans))
         self._num_planned: int | None = None
         self._streams: dict[str, str] = {}  # cut into pieces while they were read -> their digests
-        self._keys = KeyPass(request, job, terms)
+        self._keys = KeyPass(request, job, terms, is_read_once=inputs.is_standard_input)
 
     def run(self) -> int:
         """Split, or go on; return how many chunks were written."""
@@ -105,7 +105,7 @@ class Run:
                 tasks = self._gathered(receipts)
                 finish = Finish(
                     self._request, self._inputs.format, self._job, self._terms, self._learnt, receipts,
-                    self._inputs.labels, self._keys.earlier(),
+                    self._inputs.labels, [*self._keys.earlier(), self._keys.part],
                 )  # fmt: skip
                 manifests, names = finish.manifests(tasks)
                 if rest := self._storing.rest(self._work(self._learnt), names):
@@ -140,7 +140,7 @@ class Run:
 
     def _begin(self) -> None:
         """Find out where large tables can be cut; then the units are known, and their lines can be counted."""
-        bar = partial(self._bar, "find rows", sum(source.num_bytes for source in self._inputs.sources), "B", 0)
+        bar = partial(self._bar, "find rows", self._inputs.num_bytes, "B", 0)
         try:
             self._inputs = cut_tables(self._inputs, self._unit_bytes, self._engine, max_ahead=self._max_ahead, bar=bar)
         except CallError as exc:
@@ -159,8 +159,10 @@ class Run:
             self._check_can_be_added(begun)
             dropped: dict[str, Dropped] = {}
             if self._request.unique:
-                dropped = self._dropped(itertools.chain(ahead, units), begun)
-                ahead, units = [], self._units()
+                # What comes through a pipe stays on disk, for it is read twice.
+                pieces = [*ahead, *units] if self._inputs.is_standard_input else []
+                dropped = self._dropped(iter(pieces or itertools.chain(ahead, units)), begun)
+                ahead, units = pieces, iter(()) if pieces else self._units()
             self._scatter(itertools.chain(ahead, units), begun, dropped)
         found = [receipt for receipt in self._job.receipts.values() if isinstance(receipt, UnitReceipt)]
         receipts = sorted(found, key=lambda receipt: receipt.name)
@@ -188,11 +190,11 @@ class Run:
 
     def _dropped(self, units: Iterator[Unit], begun: Learnt) -> dict[str, Dropped]:
         """Return the rows of each unit whose key an earlier row has."""
-        total = sum(source.num_bytes for source in self._inputs.sources)
-        with self._bar("compare keys", total, "B", 0) as bar:
+        with self._bar("compare keys", self._inputs.num_bytes, "B", 0) as bar:
 
             def passed(unit: Unit) -> None:
-                self._forget_piece(unit)
+                if not self._inputs.is_standard_input:
+                    self._forget_piece(unit)
                 bar.update(unit.num_bytes)
 
             work, size, ahead = self._work(begun.begun()), self._inputs.raw_bytes, self._max_ahead
@@ -203,8 +205,8 @@ class Run:
 
     def _scatter(self, units: Iterator[Unit], begun: Learnt, dropped: Mapping[str, Dropped]) -> None:
         work = self._work(begun.begun())
-        total = sum(source.num_bytes for source in self._inputs.sources) or None
-        with self._bar("read" if self._cut else f"pass 1 of {self._num_passes}, scatter", total, "B", 0) as bar:
+        title = "read" if self._cut else f"pass 1 of {self._num_passes}, scatter"
+        with self._bar(title, self._inputs.num_bytes or None, "B", 0) as bar:
             names: set[str] = set()
             begun_at: dict[str, tuple[Unit, float]] = {}  # when the units at work were begun, the first before all
 
@@ -332,9 +334,8 @@ class Run:
         return 1 if self._num_workers == 1 and not self._sends else 2 * self._num_workers
 
     def _forget_piece(self, unit: Unit) -> None:
-        if unit.digest:
-            for source, _ in unit.spans:
-                remove(Path(source.path))
+        for source, _ in unit.spans if unit.digest else ():
+            remove(Path(source.path))
 
     def _check_can_be_added(self, begun: Learnt) -> None:
         """See to it early that the rows have the columns of the chunks that are there."""

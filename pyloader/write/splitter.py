@@ -239,8 +239,6 @@ def _take_in(
         media=request.media,
         known_labels=() if overwrite else known_labels(request.root),
     )
-    if request.unique and found.is_standard_input:
-        raise ValueError("unique reads the dump twice, and standard input can be read once. Write it to a file first")
     if found.format == "jsonl":
         check_fill_of_lines(request.fill or {})
     job = Job(request.root, output)

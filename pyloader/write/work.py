@@ -15,7 +15,7 @@ import msgspec
 
 from pyloader.deliver import this_thread
 from pyloader.errors import EngineError, import_optional
-from pyloader.machine.memory import keep_freed_memory
+from pyloader.machine.memory import keep_freed_memory, return_freed_memory
 from pyloader.write.preparing import Learnt, Preparation
 from pyloader.write.request import Request
 from pyloader.write.sizes import ChunkSizes
@@ -86,8 +86,8 @@ def packed(work: Work) -> bytes:
 
 def run_task(task: Callable[..., Any], work: Work | bytes, *args: Any) -> Any:
     """Return `task(work, *args)`; for packed work, what it raised comes back as a `Failure`."""
-    keep_freed_memory()
     if isinstance(work, Work):
+        keep_freed_memory()
         return task(_of_thread(work, this_thread()), *args)
     try:
         return task(_unpacked(work, this_thread()), *args)
@@ -110,6 +110,10 @@ def _unpacked(work: bytes, thread: Any) -> Work:
 
     loaded, _ = load_function(work)
     found: Work = loaded()
+    if found.keeps_lines and found.request.output_format in (None, "jsonl", "jsonl.zst"):
+        keep_freed_memory()
+    else:  # as rows, as Python's objects and as Arrow's arrays they are there several times
+        return_freed_memory()
     if (here := versions(found.request.media.packages)) != found.versions:
         pairs = [(name, here.get(name, ""), other) for name, other in found.versions.items()]
         differing = [f"{name} {own or 'missing'} instead of {other}" for name, own, other in pairs if own != other]

@@ -296,9 +296,11 @@ def test_a_stopped_split_of_arrow_goes_on_with_the_same_types(tmp_path: Path, tr
     assert ours == {name: data for name, data in tree(tmp_path / "whole").items() if "manifest" not in name}
 
 
+@pytest.mark.parametrize("batch_bytes", [2**22, 2**14])
 def test_how_many_rows_are_made_arrow_arrays_at_a_time_changes_no_byte(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    batch_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(formats, "_BATCH_BYTES", batch_bytes)
     chance = random.Random(0)  # several pages of text that is not compressed to nothing
     rows = [json.dumps({"id": number, "text": chance.randbytes(500).hex()}) for number in range(3000)]
     (tmp_path / "dump.jsonl").write_text("\n".join(rows) + "\n")

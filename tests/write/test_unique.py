@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
 import random
+import sys
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ from pyloader.columns import Columns
 from pyloader.dataset import Dataset
 from pyloader.errors import SplitError
 from pyloader.files import read_manifest
-from pyloader.write import duplicates, job, key_pass, split
+from pyloader.write import duplicates, job, key_pass, runner, split
 
 Values = Callable[[Path, str], list[Any]]
 
@@ -240,11 +243,47 @@ def test_rows_that_are_others_the_second_time_are_an_error() -> None:
         )  # fmt: skip
 
 
+def test_what_comes_through_a_pipe_is_compared_too_with_itself_and_with_what_came_before(
+    tmp_path: Path, values: Values, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = samples(600)
+
+    def pipe(some: list[dict[str, Any]]) -> None:
+        lines = "".join(json.dumps(row) + "\n" for row in some)
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
+        split("-", "piped", input_format="jsonl", unique="url", append=True)
+
+    for start in (0, 200, 400):  # the same command each time
+        pipe(rows[start : start + 200])
+    assert values(tmp_path / "piped", "id") == first_of_each(rows, "url")
+    assert not list(Path("piped").glob(".split*"))
+
+
+def test_a_stopped_split_of_a_pipe_goes_on_with_the_same_rows(
+    tmp_path: Path, values: Values, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = samples(300)
+    lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+    class StopError(Exception):
+        pass
+
+    def stops(*args: Any, **kwargs: Any) -> None:
+        raise StopError
+
+    for attribute, is_last in (("scatter", False), ("place_all", False), ("", True)):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines)))
+        with monkeypatch.context() as patched, nullcontext() if is_last else pytest.raises(StopError):
+            if attribute:
+                patched.setattr(runner, attribute, stops)
+            split("-", "piped", input_format="jsonl", unique="url", engine="inline")
+    assert values(tmp_path / "piped", "id") == first_of_each(rows, "url")
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
         ("dump.jsonl chunks/ --unique nothing", "--unique: names 'nothing', and a row has id, url, page."),
-        ("- chunks/ --from jsonl --unique url", "unique reads the dump twice, and standard input can be read once"),
         ("dump.jsonl chunks/ --unique url,", "'url,' is not like question,answer"),
     ],
 )
