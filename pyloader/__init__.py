@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pyloader.encode import PAD_, PAD_IDX, TextDataset, TokenizerDataset
     from pyloader.errors import PyLoaderError
     from pyloader.files import open_chunk
+    from pyloader.mixture import Mixture
     from pyloader.packing import Packing
     from pyloader.part import Part
     from pyloader.ragged import Ragged
@@ -70,6 +71,7 @@ _NAMES = {
     "encode": "PAD_ PAD_IDX TextDataset TokenizerDataset",
     "errors": "PyLoaderError",
     "files": "open_chunk",
+    "mixture": "Mixture",
     "packing": "Packing",
     "part": "Part",
     "ragged": "Ragged",
@@ -105,6 +107,7 @@ __all__ = [
     "LitDataReader",
     "MDSReader",
     "MegatronReader",
+    "Mixture",
     "NumpyDataCollator",
     "NumpyReader",
     "Packing",

@@ -18,10 +18,11 @@ from pyloader.dataset import Dataset
 from pyloader.deliver import Steps, this_thread
 from pyloader.errors import ClosedError, ReceiptError
 from pyloader.files import DataDir
+from pyloader.mixture import Mixture, Weights
 from pyloader.observe import ChunkStats, Counters, ProgressBar
 from pyloader.options import checked_integer
 from pyloader.packing import Packing
-from pyloader.plan import START, Position, state_of
+from pyloader.plan import START, Position
 from pyloader.run.adapters import DeliveredState, HasPosition
 from pyloader.run.arguments import LoaderArguments
 from pyloader.run.loader_options import MAX_QUEUE_SIZE, LoaderOptions
@@ -59,7 +60,9 @@ class DataLoader(Loop[Position, Any], HasPosition):
       datareader: Reads one chunk file; None chooses by the files' suffix, or by their manifest.
       dataset: Encodes one batch; None leaves it as it was read.
       datacollator: Makes arrays of one batch; None is NumpyDataCollator().
-      data_dir: The chunks: a directory, a glob pattern, a manifest.json, or a list of files.
+      data_dir: The chunks: a directory, a glob pattern, a manifest.json, or a list of files.  Of a mixture, those of
+        each source by name: {"web": "tokens/web", "code": "tokens/code"}; then `datareader` and `shuffle_window` may be
+        dicts by source, too.
       num_epochs: How many epochs a `for` has; None never ends.
       max_queue_size: The most chunks' worth of rows in memory at once: being read, held for mixing, waiting, or being
         drained.  At least shuffle_window + 1 (1 with a window of 1).
@@ -109,6 +112,15 @@ class DataLoader(Loop[Position, Any], HasPosition):
       storage_options: Options of the store, such as keys and an endpoint; None takes the usual variables of the
         environment.
       offline: Whether nothing is asked of the store: what the cache has is all there is.
+      mixture: Several sources and their weights as one object, instead of data_dir and the following five.
+      weights: How much each source of a mixture has of every batch, by name; or a list of (step, weights), linear
+        between the steps.  None takes the sources' sizes.
+      weight_by: Whether weights share out "samples", or "tokens".
+      on_exhausted: Where a source has been delivered once: "stop" ends there, "drop" goes on with the others, "repeat"
+        begins it again in a new order.  None is "stop" with weights, and "drop" without.
+      num_steps: The most steps of a mixture; None sets no end.
+      with_source: Whether batches of a mixture have `source`: which source each row is of, int64, as its place in
+        data_dir.
 
     Raises:
       TypeError: an argument of the wrong kind, or an option that does not exist; the message says what to write.
@@ -121,17 +133,17 @@ class DataLoader(Loop[Position, Any], HasPosition):
 
     def __init__(
         self,
-        datareader: DataReader | None = None,
+        datareader: DataReader | Mapping[str, DataReader | None] | None = None,
         dataset: Dataset | None = None,
         datacollator: DataCollator | None = None,
-        data_dir: DataDir | None = None,
+        data_dir: DataDir | Mapping[str, DataDir] | None = None,
         num_epochs: int | None = 1,
         max_queue_size: int = 10,
         shuffle: bool = False,
         seed: int | None = None,
         *,
         batch_size: int | None = None,
-        shuffle_window: int | None = None,
+        shuffle_window: int | Mapping[str, int] | None = None,
         last_batch: str = "keep",
         pack: int | Packing | None = None,
         max_bytes: int | str | None = None,
@@ -154,41 +166,17 @@ class DataLoader(Loop[Position, Any], HasPosition):
         cache_bytes: int | str | None = None,
         storage_options: Mapping[str, Any] | None = None,
         offline: bool = False,
+        mixture: Mixture | None = None,
+        weights: Weights | None = None,
+        weight_by: str = "samples",
+        on_exhausted: str | None = None,
+        num_steps: int | None = None,
+        with_source: bool = False,
         **old_names: Any,
     ) -> None:
+        # Before anything else: the options, as they were given.
         given = LoaderArguments(
-            datareader=datareader,
-            dataset=dataset,
-            datacollator=datacollator,
-            data_dir=data_dir,
-            num_epochs=num_epochs,
-            max_queue_size=max_queue_size,
-            shuffle=shuffle,
-            seed=seed,
-            batch_size=batch_size,
-            shuffle_window=shuffle_window,
-            last_batch=last_batch,
-            pack=pack,  # type: ignore[arg-type]  # a number becomes a Packing
-            max_bytes=max_bytes,
-            num_workers=num_workers,
-            worker_kind=worker_kind,
-            num_readers=num_readers,
-            verify=verify,
-            read_retries=read_retries,
-            max_skipped=max_skipped,
-            quarantine=quarantine,
-            stall_timeout_seconds=stall_timeout_seconds,
-            progress=progress,
-            copy=copy,
-            world=world,
-            audit_dir=audit_dir,
-            log_dir=log_dir,
-            data_version=data_version,
-            nulls=nulls,
-            cache_dir=cache_dir,
-            cache_bytes=cache_bytes,
-            storage_options=storage_options,
-            offline=offline,
+            **{name: value for name, value in locals().items() if name not in ("self", "old_names")}
         )
         options = resolve(given.renamed(old_names))
         self._stand_at(START, options, ProgressBar(options.steps_per_epoch) if progress else None)
@@ -330,10 +318,10 @@ class DataLoader(Loop[Position, Any], HasPosition):
         # the state is the same on all.
         left_out = (
             self._quarantine.chunks_before(position.epoch, position.segment + (position.offset > 0))
-            if order.num_streams == 1
+            if order.num_streams == 1 and not order.mixture
             else []
         )
-        state = state_of(position, order, left_out, data_version=self._options.run.chunks.data_version)
+        state = self._options.state_at(position, left_out)
         return DeliveredState(state, self.steps_done, self.epochs_done, counters.num_steps, counters.num_samples)
 
     def _load(self, state: dict[str, Any]) -> None:
@@ -354,9 +342,9 @@ class DataLoader(Loop[Position, Any], HasPosition):
 
     def _skip(self, num_steps: int) -> None:
         checked_integer("num_steps", num_steps, at_least=0, at_most=2**62)
-        streams = self._options.all_streams("skipping steps needs to know their samples")
+        self._options.all_streams("skipping steps needs to know their samples")
         if num_steps:
-            self._go_to(streams.position(self._position.steps_done + num_steps))
+            self._go_to(self._options.position_after(self._position, num_steps))
 
     def _write_receipt(self) -> None:
         run = self._run

@@ -5,6 +5,8 @@ from pyloader.plan.dealing import Dealing
 from pyloader.plan.items import ITEM_RULES, ItemGroup, ItemPlan, item_groups, item_position_from_state, item_state_of
 from pyloader.plan.keys import STAND_IN, mix_bits, row_keys, sample_numbers
 from pyloader.plan.locating import is_filling, rows_between, rows_of_step
+from pyloader.plan.mixture import MixedStreams
+from pyloader.plan.mixture_state import mixture_position, mixture_state_of, windows_in_state
 from pyloader.plan.order import (
     chunk_order,
     deal_phase,
@@ -13,11 +15,15 @@ from pyloader.plan.order import (
     pack_generator,
     row_order,
     segment_order,
+    source_seed,
 )
 from pyloader.plan.packing import Pieces, num_packed_rows, pack, pieces_of
 from pyloader.plan.permutation import Permutation
 from pyloader.plan.position import START, ItemPosition, Position
 from pyloader.plan.samplers import PermutationSampler, Sampler, SequentialSampler
+from pyloader.plan.schedule import EXHAUSTED_RULES, Mark, Schedule
+from pyloader.plan.shares import Shares, rounded_shares
+from pyloader.plan.sources import Source, SourceStreams
 from pyloader.plan.state import (
     Order,
     check_order,
@@ -32,6 +38,7 @@ from pyloader.plan.steps import LAST_BATCH_RULES, filling_rows, steps_per_epoch
 from pyloader.plan.streams import ReadTask, StreamPart, Streams
 
 __all__ = [
+    "EXHAUSTED_RULES",
     "ITEM_RULES",
     "LAST_BATCH_RULES",
     "STAND_IN",
@@ -40,6 +47,8 @@ __all__ = [
     "ItemGroup",
     "ItemPlan",
     "ItemPosition",
+    "Mark",
+    "MixedStreams",
     "Order",
     "Permutation",
     "PermutationSampler",
@@ -47,7 +56,11 @@ __all__ = [
     "Position",
     "ReadTask",
     "Sampler",
+    "Schedule",
     "SequentialSampler",
+    "Shares",
+    "Source",
+    "SourceStreams",
     "StreamPart",
     "Streams",
     "check_left_out",
@@ -66,6 +79,8 @@ __all__ = [
     "item_state_of",
     "left_out_in_state",
     "mix_bits",
+    "mixture_position",
+    "mixture_state_of",
     "num_packed_rows",
     "order_digest",
     "order_from_state",
@@ -73,12 +88,15 @@ __all__ = [
     "pack_generator",
     "pieces_of",
     "position_from_state",
+    "rounded_shares",
     "row_keys",
     "row_order",
     "rows_between",
     "rows_of_step",
     "sample_numbers",
     "segment_order",
+    "source_seed",
     "state_of",
     "steps_per_epoch",
+    "windows_in_state",
 ]

@@ -13,6 +13,7 @@ from typing import Any
 from pyloader.errors import StateError
 from pyloader.plan.order import order_digest
 from pyloader.plan.position import Position
+from pyloader.plan.schedule import EXHAUSTED_RULES
 from pyloader.plan.steps import LAST_BATCH_RULES
 
 __all__ = [
@@ -47,6 +48,7 @@ class Order:
     num_streams: int  # how many streams an epoch is cut into
     fingerprint: str  # of the chunks' names and sizes
     packing: str = ""  # how documents are packed, and a digest of the rows that gives; "" where they are not
+    mixture: str = ""  # what a mixture does where a source ends; "" where there is no mixture
 
     @property
     def chunk_seed(self) -> int | None:
@@ -69,7 +71,10 @@ _ORDERS: dict[str, int | tuple[str, ...] | None] = {
     "num_streams": 1,
     "fingerprint": None,
     "packing": None,
+    "mixture": ("", *EXHAUSTED_RULES),
 }
+# What a state says only where it is not "".
+_IF_THERE = {"packing": "", "mixture": ""}
 
 
 def state_of(
@@ -86,7 +91,7 @@ def state_of(
       data_version: The version of the chunks; None for a set that was never added to.
     """
     numbers = {name: getattr(position, name) for name in _numbers(order)}
-    options = {name: getattr(order, name) for name in Order.__slots__ if name != "packing" or order.packing}
+    options = {name: getattr(order, name) for name in Order.__slots__ if name not in _IF_THERE or getattr(order, name)}
     skipped = {"skipped_chunks": list(left_out)} if left_out else {}
     versioned = {} if data_version is None else {"data_version": data_version}
     return {"version": STATE_VERSION, **numbers, **options, "order_digest": order_digest(), **skipped, **versioned}
@@ -123,12 +128,12 @@ def position_from_state(state: Mapping[str, Any], order: Order) -> Position:
       StateError: the state was saved under another order, or is none.
     """
     check_version(state)
-    state = {"packing": "", **state}
+    state = {**_IF_THERE, **state}
     check_complete(state, [*_numbers(order), *Order.__slots__, "order_digest"])
     for name, allowed in _ORDERS.items():
         _check_value(name, state[name], allowed)
     check_same_order(state, asdict(order), remedy=lambda differing: f"Make it {_remedy(state, differing)}")
-    if order.num_streams > 1 and (stray := {"segment", "offset"} & set(state)):
+    if (order.num_streams > 1 or order.mixture) and (stray := {"segment", "offset"} & set(state)):
         what = (
             f"the state has num_streams={order.num_streams} and {min(stray)!r}, which only a state of one stream has."
         )
@@ -148,7 +153,7 @@ def order_from_state(state: Mapping[str, Any]) -> Order:
       StateError: it is no state.
     """
     check_version(state)
-    state = {"packing": "", **state}
+    state = {**_IF_THERE, **state}
     check_complete(state, [*Order.__slots__, "order_digest"])
     order = Order(**{name: state[name] for name in Order.__slots__})
     check_order(order)
@@ -202,6 +207,9 @@ def check_same_order(state: Mapping[str, Any], mine: Mapping[str, Any], *, remed
       StateError: it was saved under another order, or another NumPy.
     """
     differing = [name for name in mine if state[name] != mine[name]]
+    if "mixture" in differing and not (mine["mixture"] and state["mixture"]):
+        saved, here = ("a mixture", "one source") if state["mixture"] else ("one source", "a mixture")
+        raise StateError(f"the state was saved with {saved}; this loader has {here}.", "Give data_dir as it was then")
     if "fingerprint" in differing:
         raise StateError(
             "the state was saved on other chunks: their names or sizes differ from those of this loader.",
@@ -229,7 +237,8 @@ def _check_value(name: str, value: Any, allowed: int | tuple[str, ...] | None) -
 
 def _numbers(order: Order) -> tuple[str, ...]:
     """Return what a position is made of; of several streams each has a segment of its own, told by the step."""
-    return Position.__slots__ if order.num_streams == 1 else ("epoch", "step", "steps_done")
+    place = ("segment", "offset") if order.num_streams == 1 and not order.mixture else ()
+    return ("epoch", *place, "step", "steps_done")
 
 
 def _remedy(state: Mapping[str, Any], differing: list[str]) -> str:
@@ -241,6 +250,8 @@ def _remedy(state: Mapping[str, Any], differing: list[str]) -> str:
             )
         elif name == "packing":
             options.append(f"pack=Packing({state[name].partition(';')[0]})" if state[name] else "pack=None")
+        elif name == "mixture":
+            options.append(f"on_exhausted={state[name]!r}")
         else:
             options.append(f"{name}={state[name]!r}")
     return f"DataLoader(..., {', '.join(options)})"

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from pyloader.plan import Pieces, num_packed_rows, pack, pack_generator, pieces_
 from pyloader.read import NumpyReader
 from pyloader.read.numpy_files import can_be_mapped
 
-__all__ = ["packed", "packed_chunks", "packing_in_order", "pieces_of_rows"]
+__all__ = ["mean_tokens", "packed", "packed_chunks", "packing_in_order", "pieces_of_rows"]
 
 _FORMAT = "pyloader-packed-rows"
 _VERSION = 1
@@ -98,6 +99,23 @@ def packing_in_order(packing: Packing, chunks: ChunkList) -> str:
     assert chunks.made_rows is not None
     digest = xxhash.xxh3_64(chunks.made_rows.astype("<i8").tobytes()).hexdigest()
     return f"length={packing.length}, column={packing.column!r}; {digest}"
+
+
+def mean_tokens(chunks: ChunkList, reader: DataReader, packing: Packing | None) -> Fraction:
+    """Return how many tokens a row of the chunks has on the average; the lengths of all documents are read.
+
+    Args:
+      chunks: The chunks; packed, where there is a packing.
+      reader: Reads one.
+      packing: How they are packed; None where a document is a row, its tokens in the column "tokens".
+
+    Raises:
+      ReadFileError: there are no documents of tokens.
+    """
+    of_tokens = Packing(length=1) if packing is None else packing
+    lengths = (_lengths_of_chunk(chunks, reader, of_tokens, index) for index in range(len(chunks)))
+    assert chunks.counts is not None
+    return Fraction(sum(int(each.sum()) for each in lengths), int(chunks.counts.sum()))
 
 
 def _generator(seed: int | None, epoch: int, chunk: int) -> np.random.Generator | None:

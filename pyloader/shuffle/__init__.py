@@ -5,6 +5,7 @@ from pyloader.shuffle.cut import GROUP_BYTES, BatchGroup, CutRule, cut, gather_g
 from pyloader.shuffle.deal import Arrival, EpochEnd, deal
 from pyloader.shuffle.join import AnyGroup, JoinedGroup, gather_joined, join
 from pyloader.shuffle.segment import Chunk, ChunkRows, Segment
+from pyloader.shuffle.take import RowTaker, short_group
 
 __all__ = [
     "GROUP_BYTES",
@@ -18,11 +19,13 @@ __all__ = [
     "CutRule",
     "EpochEnd",
     "JoinedGroup",
+    "RowTaker",
     "Segment",
     "cut",
     "deal",
     "gather_group",
     "gather_joined",
     "join",
+    "short_group",
     "view_group",
 ]
