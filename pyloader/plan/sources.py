@@ -78,7 +78,7 @@ class SourceStreams(Streams):
                 chunk, rows = int(part.chunks[number]), part.rows_of(number)
                 whole = None if rows == (0, int(self.known_counts[chunk])) else rows
                 task = ReadTask(part.epoch, number, self.source_drawn.first_chunk + chunk, whole, self.source_drawn)
-                yield first + int(part.bounds[number]), task
+                yield max(row, first + int(part.bounds[number])), task
 
     def _rows_before(self, line_row: int, stream: int) -> int:
         """Return how many of the first rows of the line of all epochs the streams before `stream` have."""
