@@ -297,7 +297,10 @@ class DataLoader(Loop[Position, Any], HasPosition):
 
     def stats(self) -> ChunkStats:
         """Return what has been delivered, what was left out, and where the time went."""
-        return self._counters.snapshot(**self._options.explaining_stats(), skipped=self._quarantine.reasons())
+        options, counters = self._options, self._counters
+        sources = options.source_stats(self._position, counters.by_source)
+        explaining = options.explaining_stats()
+        return counters.snapshot(**explaining, skipped=self._quarantine.reasons(), sources=sources)
 
     def close(self) -> None:
         """End the threads.  The state stays; batches cannot be had any more, also in a thread that waits for one."""

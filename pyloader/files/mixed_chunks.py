@@ -68,7 +68,7 @@ class MixedChunks(ChunkList):
     @cached_property
     def counts(self) -> np.ndarray:
         """int64 array of shape [len(self)]: rows that each chunk gives."""
-        return np.concatenate([_known(chunks.counts) for chunks in self.of_sources])
+        return _all_counts(self.of_sources)
 
     @property
     def known_columns(self) -> tuple[ColumnSpec, ...]:
@@ -110,11 +110,14 @@ def mixed_chunks(sources: Mapping[str, ChunkList]) -> MixedChunks:
         names=tuple(f"{name}/{chunk}" for name, chunks in sources.items() for chunk in chunks.names),
         sizes=np.concatenate([chunks.sizes for chunks in lists]),
         of_sources=lists,
+        made_rows=None if any(chunks.made_rows is None for chunks in lists) else _all_counts(lists),
         starts=(0, *np.cumsum([len(chunks) for chunks in lists]).tolist()),
         labels=tuple(sources),
     )
 
 
-def _known(counts: np.ndarray | None) -> np.ndarray:
-    assert counts is not None, "asked of chunks whose rows nobody has counted"
-    return counts
+def _all_counts(lists: tuple[ChunkList, ...]) -> np.ndarray:
+    counts = [chunks.counts for chunks in lists]
+    known = [each for each in counts if each is not None]
+    assert len(known) == len(counts), "asked of chunks whose rows nobody has counted"
+    return np.concatenate(known)

@@ -4,7 +4,7 @@ from pyloader.observe.exporting import jsonl, opentelemetry, prometheus, tensorb
 from pyloader.observe.metrics import METRICS, Metric, metrics_of
 from pyloader.observe.progress import ProgressBar
 from pyloader.observe.run_log import RunLog
-from pyloader.observe.stats import ChunkStats, Counters, Stats
+from pyloader.observe.stats import ChunkStats, Counters, SourceStats, Stats
 
 __all__ = [
     "METRICS",
@@ -13,6 +13,7 @@ __all__ = [
     "Metric",
     "ProgressBar",
     "RunLog",
+    "SourceStats",
     "Stats",
     "jsonl",
     "metrics_of",

@@ -15,7 +15,7 @@ from pyloader.observe.observers import Observers
 from pyloader.observe.waits import COUNTED_TOGETHER, Waits
 from pyloader.options import format_bytes
 
-__all__ = ["ChunkStats", "Counters", "Stats"]
+__all__ = ["ChunkStats", "Counters", "SourceStats", "Stats"]
 
 _STAGES = ("read", "shuffle", "encode", "collate")
 _PERCENTILES = (50, 95, 99)
@@ -253,6 +253,23 @@ class Stats:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class SourceStats:
+    """What a loader has done with one source of a mixture.
+
+    Attributes:
+      num_samples: Samples of it that were delivered here.
+      num_tokens: Tokens in them, of packed rows; 0 without.
+      epochs: How often it has been gone through, over all ranks and since the run began.
+      left_out: Samples that did not come, over all ranks, when the mixture was at its end; 0 before.
+    """
+
+    num_samples: int
+    num_tokens: int
+    epochs: float
+    left_out: int
+
+
 @dataclass(frozen=True, kw_only=True, repr=False)
 class ChunkStats(Stats):
     """What a loader of chunks has done.
@@ -274,6 +291,7 @@ class ChunkStats(Stats):
       has_counts: Whether a manifest says how many samples each chunk holds.
       mixing: Of how many chunks the average batch held samples (the effective number, measured on batches that lie in
         one segment); nan when there were none.
+      sources: What came of each source of a mixture, by name; {} without.
     """
 
     num_streams: int
@@ -291,6 +309,7 @@ class ChunkStats(Stats):
     shuffle_window: int
     has_counts: bool
     mixing: float
+    sources: dict[str, SourceStats] = field(default_factory=dict)
 
     @property
     def wants_manifest(self) -> bool:
@@ -316,6 +335,12 @@ class ChunkStats(Stats):
         if self.num_streams > 1:
             served = self.num_streams // self.num_ranks
             lines.append(f"rank       {self.rank} of {self.num_ranks}, with {served} of {self.num_streams} streams")
+        total = sum(source.num_samples for source in self.sources.values())
+        for name, source in self.sources.items():
+            tokens = f", {source.num_tokens:,} tokens" if source.num_tokens else ""
+            left_out = f", {source.left_out:,} left out" if source.left_out else ""
+            share = f"{source.num_samples:,} samples ({source.num_samples / (total or 1):.1%})"
+            lines.append(f"source     {name}: {share}{tokens}, {source.epochs:.2f} epochs{left_out}")
         if num_chunks := self.cache_hits + self.cache_misses:
             came = f"{format_bytes(self.fetched_bytes)} fetched, {self.num_fetch_retries:,} requests made again"
             lines.append(f"store      {came}; {self.cache_hits:,} of {num_chunks:,} chunks were in the cache")

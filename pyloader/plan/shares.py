@@ -38,30 +38,22 @@ class Shares:
 
     def before(self, step: int) -> tuple[int, ...]:
         """Return how many rows the steps before `step` give each source, of one row a step, in 1 / `scale` rows."""
-        place = max(0, bisect_right(self.knots, step) - 1)
-        fine = self.scale // self.whole
-        done, weights, passed = self._at_knots[place], self.weights[place], step - self.knots[place]
-        if place + 1 == len(self.knots) or passed < 0:
-            return tuple(so_far + weight * passed * fine for so_far, weight in zip(done, weights, strict=True))
-        # A step that is x steps behind its knot adds weight + (later - weight) * x / length.
-        slope, pairs = fine // (self.knots[place + 1] - self.knots[place]), passed * (passed - 1) // 2
-        return tuple(
-            so_far + weight * passed * fine + (later - weight) * pairs * slope
-            for so_far, weight, later in zip(done, weights, self.weights[place + 1], strict=True)
-        )
+        if len(self.knots) == 1:
+            return tuple(weight * step for weight in self.weights[0])
+        return tuple(self._before(source, step) for source in range(len(self.weights[0])))
 
     def first_step(self, source: int, amount: int, after: int) -> float:
         """Return the first step later than `after` before which a source has got `amount`; infinity where none is."""
-        at_last, weight = self._at_knots[-1][source], self.weights[-1][source]
-        low, high = after, self.knots[-1]
-        if high <= after or at_last < amount:
-            if weight == 0:
-                return math.inf
-            fine = self.scale // self.whole
-            return max(after + 1, self.knots[-1] + -((at_last - amount) // (weight * fine)))
+        last, at_last = self.knots[-1], self._at_knots[-1][source]
+        if last <= after or at_last < amount:
+            weight = self.weights[-1][source] * self._fine
+            return math.inf if weight == 0 else max(after + 1, last - (at_last - amount) // weight)
+        low, length = after, 1
+        while (high := min(low + length, last)) < last and self._before(source, high) < amount:
+            low, length = high, 2 * length
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (low, middle) if self.before(middle)[source] >= amount else (middle, high)
+            low, high = (low, middle) if self._before(source, middle) >= amount else (middle, high)
         return high
 
     def of_only(self, sources: Iterable[int]) -> Shares | None:
@@ -81,17 +73,30 @@ class Shares:
         ]
         return Shares(tuple(knot for knot, _ in of), tuple(weights for _, weights in of), whole)
 
+    def _before(self, source: int, step: int) -> int:
+        place = max(0, bisect_right(self.knots, step) - 1)
+        passed, weight = step - self.knots[place], self.weights[place][source]
+        given = self._at_knots[place][source] + weight * passed * self._fine
+        if passed <= 0 or place + 1 == len(self.knots):
+            return given
+        # A step that is x steps behind its knot gives weight + (later - weight) * x / length.
+        slope = self._fine // (self.knots[place + 1] - self.knots[place])
+        return given + (self.weights[place + 1][source] - weight) * (passed * (passed - 1) // 2) * slope
+
+    @cached_property
+    def _fine(self) -> int:
+        """How many parts a part of the whole has, where `before` counts rows."""
+        return self.scale // self.whole
+
     @cached_property
     def _at_knots(self) -> list[tuple[int, ...]]:
         """What the steps before each knot give; before the first knot the weights are its own."""
-        fine, first = self.scale // self.whole, self.knots[0]
-        at = [tuple(weight * first * fine for weight in self.weights[0])]
+        at = [tuple(weight * self.knots[0] * self._fine for weight in self.weights[0])]
         for start, stop, these, those in zip(self.knots, self.knots[1:], self.weights, self.weights[1:], strict=False):
-            length = stop - start
-            slope, pairs = fine // length, length * (length - 1) // 2
+            slope, pairs = self._fine // (stop - start), (stop - start) * (stop - start - 1) // 2
             at.append(
                 tuple(
-                    done + weight * length * fine + (later - weight) * pairs * slope
+                    done + weight * (stop - start) * self._fine + (later - weight) * pairs * slope
                     for done, weight, later in zip(at[-1], these, those, strict=True)
                 )
             )

@@ -129,6 +129,9 @@ def position_from_state(state: Mapping[str, Any], order: Order) -> Position:
     """
     check_version(state)
     state = {**_IF_THERE, **state}
+    if bool(state["mixture"]) != bool(order.mixture):
+        saved, here = ("a mixture", "one source") if state["mixture"] else ("one source", "a mixture")
+        raise StateError(f"the state was saved with {saved}; this loader has {here}.", "Give data_dir as it was then")
     check_complete(state, [*_numbers(order), *Order.__slots__, "order_digest"])
     for name, allowed in _ORDERS.items():
         _check_value(name, state[name], allowed)
@@ -207,9 +210,6 @@ def check_same_order(state: Mapping[str, Any], mine: Mapping[str, Any], *, remed
       StateError: it was saved under another order, or another NumPy.
     """
     differing = [name for name in mine if state[name] != mine[name]]
-    if "mixture" in differing and not (mine["mixture"] and state["mixture"]):
-        saved, here = ("a mixture", "one source") if state["mixture"] else ("one source", "a mixture")
-        raise StateError(f"the state was saved with {saved}; this loader has {here}.", "Give data_dir as it was then")
     if "fingerprint" in differing:
         raise StateError(
             "the state was saved on other chunks: their names or sizes differ from those of this loader.",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pyloader.errors import DataDirError, StateError
+from pyloader.observe import SourceStats
 from pyloader.plan import (
     Order,
     Position,
@@ -129,6 +130,15 @@ class LoaderOptions:
             "has_counts": run.chunks.counts is not None,
             "last_batch": run.rule.last_batch,
         }
+
+    def source_stats(self, position: Position, counted: Any) -> dict[str, SourceStats]:
+        """Return what came of each source of a mixture; {} without.
+
+        Args:
+          position: Where the loader stands.
+          counted: Rows and tokens of each source that were delivered here, int64 of shape [sources, 2]; 0 for none.
+        """
+        return {}
 
     def all_streams(self, purpose: str) -> Streams:
         """Return the plan of an epoch, when all that it has is known.

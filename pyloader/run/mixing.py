@@ -14,6 +14,7 @@ from pyloader.errors import DataDirError, StateError
 from pyloader.files import MixedChunks
 from pyloader.machine.limits import available_bytes
 from pyloader.mixture import Mixture
+from pyloader.observe import SourceStats
 from pyloader.options import format_bytes
 from pyloader.plan import (
     MixedStreams,
@@ -121,6 +122,30 @@ class MixtureOptions(LoaderOptions):
     def explaining_stats(self) -> dict[str, Any]:
         """Return the options that explain what a loader has counted, as `ChunkStats` has them."""
         return {**super().explaining_stats(), "shuffle_window": self.streams.width}
+
+    def source_stats(self, position: Position, counted: Any) -> dict[str, SourceStats]:
+        """Return what came of each source, in the order in which they were given."""
+        streams, found = self.streams, dict[str, SourceStats]()
+        done = position if position.mark is not None else self._end_before(position)
+        mark = streams.mark(done)
+        is_over = streams.ends_epoch(done)
+        counts = np.broadcast_to(counted, (len(streams.sources), 2))
+        for source, rows in zip(streams.sources, mark.rows, strict=True):
+            over_all = rows * streams.num_streams
+            samples, tokens = counts[source.number].tolist()
+            found[source.name] = SourceStats(
+                num_samples=samples,
+                num_tokens=tokens,
+                epochs=over_all / source.num_rows,
+                left_out=source.num_rows - over_all if is_over and self.mixture.on_exhausted != "repeat" else 0,
+            )
+        return {name: found[name] for name in self.mixture.data_dir}
+
+    def _end_before(self, position: Position) -> Position:
+        """Return the end of the epoch before, where an epoch begins and one has come before it."""
+        if position.epoch == 0 or (steps := self.steps_per_epoch) is None:
+            return position
+        return self.streams.onward(Position(position.epoch - 1), steps)
 
     def locate(self, step: int) -> list[Any]:
         """Return where each row of a batch over all ranks comes from: (source, chunk, row in it)."""

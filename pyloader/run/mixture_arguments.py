@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from pyloader.columns import difference
+from pyloader.columns import ColumnSpec, difference
 from pyloader.errors import DataDirError
 from pyloader.files import ChunkList
 from pyloader.mixture import Mixture
@@ -62,10 +62,18 @@ def check_alike(of_sources: Mapping[str, ChunkList], given: LoaderArguments) -> 
     (first, chunks), *others = of_sources.items()
     known = chunks.known_columns if given.datareader is None else ()
     for name, own in others:
-        if known and own.known_columns and (differs := difference(own.known_columns, known)):
+        mine, theirs = (_joined(specs, given) for specs in (own.known_columns, known))
+        if mine and theirs and (differs := difference(mine, theirs)):
             what = f"is the source {name!r}, and {differs} as {first!r} has."
             hint = "Split both into the same columns: pyloader split --columns, or --encode"
             raise DataDirError(own.place, what, hint)
+
+
+def _joined(specs: Sequence[ColumnSpec], given: LoaderArguments) -> list[ColumnSpec]:
+    """Return what must be alike: all columns; where documents are packed, the kind of number that tokens are."""
+    if given.pack is None:
+        return list(specs)
+    return [ColumnSpec(spec.name, "ragged", spec.dtype) for spec in specs if spec.name == given.pack.column]
 
 
 def _check(given: LoaderArguments, mixture: Mixture) -> None:
