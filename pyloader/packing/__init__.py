@@ -2,6 +2,7 @@
 
 from pyloader.packing.attention import block_mask, cu_seqlens
 from pyloader.packing.columns import PackedColumnsError, pack_columns, packed_lengths, unpacked_batch
+from pyloader.packing.losses import per_source_loss
 from pyloader.packing.options import Packing
 
 __all__ = [
@@ -11,5 +12,6 @@ __all__ = [
     "cu_seqlens",
     "pack_columns",
     "packed_lengths",
+    "per_source_loss",
     "unpacked_batch",
 ]

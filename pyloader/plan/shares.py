@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
-__all__ = ["FINEST", "Shares", "rounded_shares"]
+__all__ = ["FINEST", "Shares", "largest_remainder", "rounded_shares"]
 
 FINEST = 2**20  # where weights are no simple fractions, they are multiples of 1 / FINEST
 

@@ -24,7 +24,7 @@ from pyloader.plan.position import Position
 from pyloader.plan.state import Order
 from pyloader.plan.steps import steps_per_epoch
 
-__all__ = ["ReadTask", "StreamPart", "Streams"]
+__all__ = ["Drawn", "ReadTask", "StreamPart", "Streams"]
 
 
 @dataclass(frozen=True, slots=True)
