@@ -129,12 +129,12 @@ def test_a_mixture_that_is_killed_goes_on_in_another_number_of_processes_with_th
 
     def losses_of(name, ranks):
         screen = run_example("torch_mixture.py", tmp_path / name, "--steps", 16, "--ranks", ranks)
-        return dict(line.split(": ") for line in screen.splitlines())
+        return dict(line.split(": ", 1) for line in screen.splitlines())
 
     unbroken = losses_of("unbroken", 1)
     command = [sys.executable, EXAMPLES / "torch_mixture.py", tmp_path / "killed", "--steps", "16", "--ranks", "4"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as running:
-        before = dict(line.strip().split(": ") for line, _ in zip(running.stdout, range(7), strict=False))
+        before = dict(line.strip().split(": ", 1) for line, _ in zip(running.stdout, range(7), strict=False))
         os.killpg(running.pid, signal.SIGKILL)
     after = losses_of("killed", 2)
     assert list(before) == [f"step {step}" for step in range(1, 8)] and {"step 7", "step 16"} <= after.keys()
