@@ -346,3 +346,15 @@ def test_packed_rows_are_of_one_source_and_weights_may_share_out_tokens(tmp_path
         list(loader)
         tokens = [each.num_tokens for each in loader.stats().sources.values()]
     assert abs(tokens[0] / tokens[1] - 1) < 0.01
+
+
+def test_sources_may_lie_in_stores_and_on_disks_together(places, tmp_path):
+    with loader_of(places, shuffle=True) as loader:
+        expected = xs(loader)
+    addresses = {**places, "web": places["web"].as_uri(), "math": places["math"].as_uri()}
+    for num_workers in (0, 1):
+        with loader_of(addresses, shuffle=True, num_workers=num_workers, cache_dir=tmp_path / "cache") as loader:
+            assert xs(loader) == expected
+            state = loader.state_dict()
+    with loader_of(places, shuffle=True) as loader:
+        loader.load_state_dict(state)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -14,6 +14,7 @@ import xxhash
 from pyloader.columns import ColumnSpec
 from pyloader.files.chunk_list import ChunkList
 from pyloader.files.fetching import FetchTerms
+from pyloader.files.mixed_stored import MixedStored
 from pyloader.files.verification import Verification
 from pyloader.part import Part
 
@@ -104,7 +105,7 @@ class MixedVerification(Verification):
 def mixed_chunks(sources: Mapping[str, ChunkList]) -> MixedChunks:
     """Return the chunks of sources, by name; all their counts are known."""
     lists = tuple(sources.values())
-    return MixedChunks(
+    chunks = MixedChunks(
         root="",
         named=", ".join(f"{name}: {chunks.place}" for name, chunks in sources.items()),
         names=tuple(f"{name}/{chunk}" for name, chunks in sources.items() for chunk in chunks.names),
@@ -114,6 +115,9 @@ def mixed_chunks(sources: Mapping[str, ChunkList]) -> MixedChunks:
         starts=(0, *np.cumsum([len(chunks) for chunks in lists]).tolist()),
         labels=tuple(sources),
     )
+    if all(own.stored is None for own in lists):
+        return chunks
+    return replace(chunks, stored=MixedStored([own.stored for own in lists], chunks.starts, chunks.file))
 
 
 def _all_counts(lists: tuple[ChunkList, ...]) -> np.ndarray:

@@ -75,6 +75,8 @@ class StoredChunks:
       checksums: Of each chunk what its manifest says; none where there is no manifest.
     """
 
+    foresees = True  # whether the cache is told what is read next
+
     def __init__(
         self,
         address: Address,

@@ -74,4 +74,4 @@ def _contradiction(position: Position, why: str) -> StateError:
 
 
 def _describe_position(position: Position) -> str:
-    return ", ".join(f"{name}={getattr(position, name)}" for name in Position.__slots__)
+    return ", ".join(f"{name}={getattr(position, name)}" for name in Position.__slots__[:5])

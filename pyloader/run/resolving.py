@@ -105,9 +105,6 @@ def _resolve_mixture(given: LoaderArguments, mixture: Mixture) -> MixtureOptions
     of_sources, parts = {}, {}
     for name in sorted(mixture.data_dir):
         chunks = list_chunks(mixture.data_dir[name], _store_options(given))
-        if chunks.stored is not None:
-            what = f"is the source {name!r}, and a mixture reads chunks of this machine's disks."
-            raise DataDirError(chunks.place, what, "Bring them here first, with the store's own program")
         counts_of(chunks, "a mixture needs it to know how much each source has")
         parts[name] = _reader(given, of_source(given.datareader, name), chunks)
         if given.pack is not None:
