@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     )
     from pyloader.errors import PyLoaderError
     from pyloader.files import open_chunk
+    from pyloader.mixture import Mixture
     from pyloader.packing import Packing
     from pyloader.part import Part
     from pyloader.plan import uniform_numbers
@@ -80,6 +81,7 @@ _NAMES = {
     "encode": "PAD_ PAD_IDX AudioDataset ChatDataset ChatTemplate ImageDataset TextDataset TokenizerDataset",
     "errors": "PyLoaderError",
     "files": "open_chunk",
+    "mixture": "Mixture",
     "packing": "Packing",
     "part": "Part",
     "plan": "uniform_numbers",
@@ -120,6 +122,7 @@ __all__ = [
     "LitDataReader",
     "MDSReader",
     "MegatronReader",
+    "Mixture",
     "NumpyDataCollator",
     "NumpyReader",
     "Packing",

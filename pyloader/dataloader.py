@@ -18,10 +18,11 @@ from pyloader.dataset import Dataset
 from pyloader.deliver import Steps, this_thread
 from pyloader.errors import ClosedError, ReceiptError
 from pyloader.files import DataDir
+from pyloader.mixture import Mixture, Weights
 from pyloader.observe import ChunkStats, Counters, ProgressBar
 from pyloader.options import checked_integer
 from pyloader.packing import Packing
-from pyloader.plan import START, Position, state_of
+from pyloader.plan import START, Position
 from pyloader.run.adapters import DeliveredState, HasPosition
 from pyloader.run.arguments import LoaderArguments
 from pyloader.run.loader_options import MAX_QUEUE_SIZE, LoaderOptions
@@ -61,7 +62,9 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
       datareader: Reads one chunk file; None chooses by the files' suffix, or by their manifest.
       dataset: Encodes one batch; None leaves it as it was read.
       datacollator: Makes arrays of one batch; None is NumpyDataCollator().
-      data_dir: The chunks: a directory, a glob pattern, a manifest.json, or a list of files.
+      data_dir: The chunks: a directory, a glob pattern, a manifest.json, or a list of files.  Of a mixture, those of
+        each source by name: {"web": "tokens/web", "code": "tokens/code"}; then `datareader` and `shuffle_window` may be
+        dicts by source, too.
       num_epochs: How many epochs a `for` has; None never ends.
       max_queue_size: The most chunks' worth of rows in memory at once: being read, held for mixing, waiting, or being
         drained.  At least shuffle_window + 1 (1 with a window of 1).
@@ -113,6 +116,15 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
       storage_options: Options of the store, such as keys and an endpoint; None takes the usual variables of the
         environment.
       offline: Whether nothing is asked of the store: what the cache has is all there is.
+      mixture: Several sources and their weights as one object, instead of data_dir and the following five.
+      weights: How much each source of a mixture has of every batch, by name; or a list of (step, weights), linear
+        between the steps.  None takes the sources' sizes.
+      weight_by: Whether weights share out "samples", or "tokens".
+      on_exhausted: Where a source has been delivered once: "stop" ends there, "drop" goes on with the others, "repeat"
+        begins it again in a new order.  None is "stop" with weights, and "drop" without.
+      num_steps: The most steps of a mixture; None sets no end.
+      with_source: Whether batches of a mixture have `source`: which source each row is of, int64, as its place in
+        data_dir.
 
     Raises:
       TypeError: an argument of the wrong kind, or an option that does not exist; the message says what to write.
@@ -125,17 +137,17 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
 
     def __init__(
         self,
-        datareader: DataReader | None = None,
+        datareader: DataReader | Mapping[str, DataReader | None] | None = None,
         dataset: Dataset | None = None,
         datacollator: DataCollator | None = None,
-        data_dir: DataDir | None = None,
+        data_dir: DataDir | Mapping[str, DataDir] | None = None,
         num_epochs: int | None = 1,
         max_queue_size: int = 10,
         shuffle: bool = False,
         seed: int | None = None,
         *,
         batch_size: int | None = None,
-        shuffle_window: int | None = None,
+        shuffle_window: int | Mapping[str, int] | None = None,
         last_batch: str = "keep",
         pack: int | Packing | None = None,
         bucket_by: str | None = None,
@@ -159,6 +171,12 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
         cache_bytes: int | str | None = None,
         storage_options: Mapping[str, Any] | None = None,
         offline: bool = False,
+        mixture: Mixture | None = None,
+        weights: Weights | None = None,
+        weight_by: str = "samples",
+        on_exhausted: str | None = None,
+        num_steps: int | None = None,
+        with_source: bool = False,
         **old_names: Any,
     ) -> None:
         given = LoaderArguments(
@@ -173,8 +191,8 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
             batch_size=batch_size,
             shuffle_window=shuffle_window,
             last_batch=last_batch,
-            bucket_by=bucket_by,
             pack=pack,  # type: ignore[arg-type]  # a number becomes a Packing
+            bucket_by=bucket_by,
             max_bytes=max_bytes,
             num_workers=num_workers,
             worker_kind=worker_kind,
@@ -195,6 +213,12 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
             cache_bytes=cache_bytes,
             storage_options=storage_options,
             offline=offline,
+            mixture=mixture,
+            weights=weights,
+            weight_by=weight_by,
+            on_exhausted=on_exhausted,
+            num_steps=num_steps,
+            with_source=with_source,
         )
         options = resolve(given.renamed(old_names))
         self._stand_at(START, options, ProgressBar(options.steps_per_epoch) if progress else None)
@@ -247,14 +271,6 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
             _log.info("going on at epoch %d, step %d; reset() starts over", position.epoch, position.step)
         self._turn.begin_for()
 
-    def __len__(self) -> int:
-        """Return how many batches a `for` has from its start on.
-
-        Raises:
-          TypeError: the chunks' counts are unknown, or num_epochs is None.
-        """
-        return self._options.steps_per_run()
-
     def __repr__(self) -> str:
         return f"DataLoader({self._options.describe(DataLoader)})"
 
@@ -270,11 +286,6 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
     def steps_done(self) -> int:
         """How many batches have been delivered, over all epochs; counted on by a loader that resumes."""
         return self._position.steps_done
-
-    @property
-    def steps_per_epoch(self) -> int | None:
-        """How many batches an epoch has; None when the chunks have no manifest."""
-        return self._options.steps_per_epoch
 
     def get_batch(self) -> Any:
         """Return the next batch, as `next` does."""
@@ -297,25 +308,12 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
                 run = ChunkRun(inline, after_end, after_end.epoch + 1, Counters(), self._quarantine, Steps())
                 return run.next_batch()[0]
 
-    def locate(self, step: int) -> list[tuple[str, int]] | list[tuple[str, int, int, int]]:
-        """Return where each row of a batch over all ranks comes from: (chunk, row in it), rank after rank.
-
-        Rows that fill up an epoch's last batch are listed as the rows that they repeat.  Nothing is read.  With `pack`
-        there is an entry for each piece of a document: (chunk, document in it, its first token, the one after its
-        last), and the lengths of those chunks' documents are read.
-
-        Args:
-          step: Which batch, counted from 0 over all epochs: that of `steps_done` is the next.
-
-        Raises:
-          DataDirError: the chunks' counts are unknown.
-          ValueError: `step` is below 0.
-        """
-        return self._options.locate(checked_integer("step", step, at_least=0))
-
     def stats(self) -> ChunkStats:
         """Return what has been delivered, what was left out, and where the time went."""
-        return self._counters.snapshot(**self._options.explaining_stats(), skipped=self._quarantine.reasons())
+        options, counters = self._options, self._counters
+        sources = options.source_stats(self._position, counters.by_source)
+        explaining = options.explaining_stats()
+        return counters.snapshot(**explaining, skipped=self._quarantine.reasons(), sources=sources)
 
     def close(self) -> None:
         """End the threads.  The state stays; batches cannot be had any more, also in a thread that waits for one."""
@@ -339,7 +337,7 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
             if not order.by_step
             else []
         )
-        state = state_of(position, order, left_out, data_version=self._options.run.chunks.data_version)
+        state = self._options.state_at(position, left_out)
         return DeliveredState(state, self.steps_done, self.epochs_done, counters.num_steps, counters.num_samples)
 
     def _load(self, state: dict[str, Any]) -> None:
@@ -360,9 +358,9 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
 
     def _skip(self, num_steps: int) -> None:
         checked_integer("num_steps", num_steps, at_least=0, at_most=2**62)
-        streams = self._options.all_streams("skipping steps needs to know their samples")
+        self._options.all_streams("skipping steps needs to know their samples")
         if num_steps:
-            self._go_to(streams.position(self._position.steps_done + num_steps))
+            self._go_to(self._options.position_after(self._position, num_steps))
 
     def _write_receipt(self) -> None:
         run = self._run

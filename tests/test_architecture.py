@@ -22,7 +22,7 @@ PATHS = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
     {"errors", "markup", "options", "ragged", "columns", "part", "machine", "world"},
     {"files", "plan"},
-    {"datareader", "dataset", "datacollator", "read", "shuffle", "encode", "collate", "packing"},
+    {"datareader", "dataset", "datacollator", "read", "shuffle", "encode", "collate", "packing", "mixture"},
     {"deliver"},
     {"write"},
     {"observe", "audit"},  # no step knows them

@@ -5,6 +5,7 @@ import inspect
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -129,3 +130,22 @@ def test_a_language_model_learns_from_packed_documents_and_goes_on_to_the_last_b
     unbroken = losses_of("unbroken", 60)
     assert {**losses_of("stopped", 30), **losses_of("stopped", 60)} == unbroken
     assert float(unbroken[60]) < 4.6 < float(unbroken[10])
+
+
+@pytest.mark.frameworks
+def test_a_mixture_that_is_killed_goes_on_in_another_number_of_processes_with_the_same_losses(tmp_path):
+    for module in ("torch", "tokenizers"):
+        pytest.importorskip(module)
+
+    def losses_of(name, ranks):
+        screen = run_example("torch_mixture.py", tmp_path / name, "--steps", 16, "--ranks", ranks)
+        return dict(line.split(": ", 1) for line in screen.splitlines())
+
+    unbroken = losses_of("unbroken", 1)
+    command = [sys.executable, EXAMPLES / "torch_mixture.py", tmp_path / "killed", "--steps", "16", "--ranks", "4"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as running:
+        before = dict(line.strip().split(": ", 1) for line, _ in zip(running.stdout, range(7), strict=False))
+        os.killpg(running.pid, signal.SIGKILL)
+    after = losses_of("killed", 2)
+    assert list(before) == [f"step {step}" for step in range(1, 8)] and {"step 7", "step 16"} <= after.keys()
+    assert {**before, **after} == unbroken

@@ -33,6 +33,7 @@ from pyloader.files.manifest import (
     write_manifest,
     write_whole,
 )
+from pyloader.files.mixed_chunks import MixedChunks, MixedVerification, mixed_chunks
 from pyloader.files.no_room import no_room
 from pyloader.files.npy_headers import NpyHeaderError, read_npy_header, rows_without_bytes
 from pyloader.files.object_file import ObjectFile
@@ -78,6 +79,8 @@ __all__ = [
     "FetchTerms",
     "FrameLog",
     "Manifest",
+    "MixedChunks",
+    "MixedVerification",
     "NpyHeaderError",
     "ObjectFile",
     "Origin",
@@ -130,6 +133,7 @@ __all__ = [
     "longest_line",
     "makers_of",
     "manifest_below",
+    "mixed_chunks",
     "named_by_content",
     "no_room",
     "no_such_place",

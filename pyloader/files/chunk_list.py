@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import xxhash
 
+from pyloader.columns import ColumnSpec
 from pyloader.files.compressors import packing_of
 from pyloader.files.fetching import FetchTerms
 from pyloader.files.manifest import Manifest
@@ -71,6 +72,14 @@ class ChunkList:
         """Whether a chunk is a part of a file."""
         return any(self.part(index) is not None for index in range(len(self)))
 
+    def list_of(self, index: int) -> ChunkList:
+        """Return the list of the dataset that chunk `index` is of: this one, where there is one dataset."""
+        return self
+
+    def alike(self, index: int) -> range:
+        """Return the chunks that may stand in for chunk `index`: those of the same dataset."""
+        return range(len(self))
+
     @contextlib.contextmanager
     def on_disk(self, index: int) -> Iterator[str]:
         """Give the file of chunk `index`, which is on a disk."""
@@ -93,6 +102,11 @@ class ChunkList:
         if self.manifest is None:
             return None
         return np.array([chunk.num_samples for chunk in self.manifest.chunks], np.int64)
+
+    @property
+    def known_columns(self) -> tuple[ColumnSpec, ...]:
+        """The columns that the manifest names; none where there is no manifest."""
+        return () if self.manifest is None else tuple(self.manifest.columns)
 
     @property
     def data_version(self) -> int | None:

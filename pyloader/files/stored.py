@@ -82,6 +82,8 @@ class StoredChunks:
         that is all of it.  None where all are.
     """
 
+    foresees = True  # whether the cache is told what is read next
+
     def __init__(
         self,
         address: Address,

@@ -178,15 +178,23 @@ class Dataset(Closing, ABC, Generic[Item]):
         name = "SampledDatasetWithReplacement" if replacement else "SampledDatasetWithoutReplacement"
         return _made(name, self, num_samples, seed)
 
-    def mix(self, *others: Dataset[Item], weights: Sequence[float], length: int | None = None) -> Dataset[Item]:
-        """Return this dataset and `others`, interleaved in the ratio of `weights`; each starts over at its end.
+    def mix(
+        self,
+        *others: Dataset[Item],
+        weights: Sequence[float],
+        length: int | None = None,
+        on_exhausted: str | None = None,
+    ) -> Dataset[Item]:
+        """Return this dataset and `others`, interleaved in the ratio of `weights`.
 
         Args:
           others: The other datasets.
           weights: One for each dataset, this one first; only their ratio counts.
-          length: How many items; None for as many as it takes until the first dataset has been given out once.
+          length: How many items, where each dataset starts over at its end; None goes by `on_exhausted`.
+          on_exhausted: "stop" ends when the first dataset has been given out once, "drop" goes on with the others until
+            all have.  None is "stop", and the log says how many items are left out.
         """
-        return _made("MixedDataset", [self, *others], weights, length=length)
+        return _made("MixedDataset", [self, *others], weights, length=length, on_exhausted=on_exhausted)
 
     def zip(self, *others: Dataset[Any]) -> Dataset[tuple[Any, ...]]:
         """Return the dataset of tuples, of one item from each; all must have the same length."""

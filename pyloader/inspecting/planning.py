@@ -172,7 +172,7 @@ def window_for(loader: DataLoader, spread: ClassSpread) -> int | None:
 def _variety(loader: DataLoader, spread: ClassSpread, window: int | None = None) -> float:
     """Return the variety of a batch over all ranks; in another window, where one is given."""
     options = options_of(loader)
-    streams = options.run.streams
+    streams = options.one_source
     if window is not None:
         order = replace(options.order, shuffle_window=window)
         streams = Streams.of(order, streams.counts, len(options.run.chunks), streams.served)

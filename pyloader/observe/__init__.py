@@ -5,7 +5,7 @@ from pyloader.observe.exporting import jsonl, opentelemetry, prometheus, tensorb
 from pyloader.observe.metrics import METRICS, Metric, metrics_of
 from pyloader.observe.progress import ProgressBar
 from pyloader.observe.run_log import RunLog
-from pyloader.observe.stats import ChunkStats, Stats
+from pyloader.observe.stats import ChunkStats, SourceStats, Stats
 from pyloader.observe.tracing import Tracer
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Metric",
     "ProgressBar",
     "RunLog",
+    "SourceStats",
     "Stats",
     "Tracer",
     "jsonl",

@@ -67,6 +67,8 @@ class Counters:
     lock_counts: dict[str, dict[str, int]] = field(default_factory=dict)
     mixing: tuple[float, int] = (0.0, 0)  # sum and number of the chunks that batches held samples of
     resident_chunks: float = 0.0  # the most chunks' worth of rows that were resident at once
+    # rows and tokens of each source of a mixture, int64 of shape [sources, 2]; 0 before the first batch
+    by_source: Any = 0
     resident_bytes: int = 0  # the most bytes of columns that were; 0 without max_bytes
 
     def requested(self) -> None:

@@ -87,10 +87,11 @@ class _Collector:
         metrics = loader.metrics()
         rank = str(int(metrics["rank"]))
         for name, value in metrics.items():
+            name, _, source = name.partition("/")
             about = METRICS[name]
             kind = self._core.CounterMetricFamily if about.grows else self._core.GaugeMetricFamily
-            family = kind(f"pyloader_{name}", about.meaning, labels=["rank"])
-            family.add_metric([rank], value)
+            family = kind(f"pyloader_{name}", about.meaning, labels=["rank", "source"] if source else ["rank"])
+            family.add_metric([rank, source] if source else [rank], value)
             yield family
 
 

@@ -54,6 +54,9 @@ METRICS: dict[str, Metric] = {
     "resident_bytes_bound": Metric("the bound on it, max_bytes"),
     "mixed_chunks": Metric("of how many chunks the average batch held samples"),
     "packed_fill": Metric("which share of the packed rows' tokens are of documents; with pack"),
+    "source_samples": Metric("samples of one source of a mixture: `source_samples/web`, as the next two", grows=True),
+    "source_tokens": Metric("tokens of it, of packed rows", grows=True),
+    "source_epochs": Metric("how often it has been gone through, over all ranks"),
     "fetched_bytes": Metric("bytes that came from a store", grows=True),
     "fetch_retries": Metric("requests to it that were made again", grows=True),
     "cache_hits": Metric("chunks that were in the cache when they were wanted", grows=True),
@@ -104,4 +107,13 @@ def metrics_of(stats: Stats, *, steps_done: int, epochs_done: int) -> dict[str, 
             "cache_hits": stats.cache_hits,
             "cache_misses": stats.cache_misses,
         }
-    return {name: value for name in METRICS if (value := found.get(name)) is not None}
+        for source, counted in stats.sources.items():
+            found[f"source_samples/{source}"] = counted.num_samples
+            found[f"source_tokens/{source}"] = counted.num_tokens
+            found[f"source_epochs/{source}"] = counted.epochs
+    names = list(METRICS)
+    return {
+        name: value
+        for name, value in sorted(found.items(), key=lambda item: names.index(item[0].partition("/")[0]))
+        if value is not None
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from pyloader.machine.limits import num_processors
 from pyloader.markup import notebook_table
 from pyloader.options import format_bytes
 
-__all__ = ["ChunkStats", "Stats"]
+__all__ = ["ChunkStats", "SourceStats", "Stats"]
 
 # Threads that work less than this share of their time, and reading that waits for room longer than that one, want more
 # room.
@@ -206,6 +206,23 @@ class Stats:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class SourceStats:
+    """What a loader has done with one source of a mixture.
+
+    Attributes:
+      num_samples: Samples of it that were delivered here.
+      num_tokens: Tokens in them, of packed rows; 0 without.
+      epochs: How often it has been gone through, over all ranks and since the run began.
+      left_out: Samples that did not come, over all ranks, when the mixture was at its end; 0 before.
+    """
+
+    num_samples: int
+    num_tokens: int
+    epochs: float
+    left_out: int
+
+
 @dataclass(frozen=True, kw_only=True, repr=False)
 class ChunkStats(Stats):
     """What a loader of chunks has done.
@@ -230,6 +247,7 @@ class ChunkStats(Stats):
       mixing: Of how many chunks the average batch held samples (the effective number, measured on batches that lie in
         one segment); nan when there were none.
       packed_fill: Which share of the packed rows' tokens are of documents; None without packing.
+      sources: What came of each source of a mixture, by name; {} without.
     """
 
     num_streams: int
@@ -250,6 +268,7 @@ class ChunkStats(Stats):
     room_seconds: float
     mixing: float
     packed_fill: float | None = None
+    sources: dict[str, SourceStats] = field(default_factory=dict)
 
     @property
     def wants_manifest(self) -> bool:
@@ -302,6 +321,12 @@ class ChunkStats(Stats):
         if self.num_streams > 1:
             served = self.num_streams // self.num_ranks
             lines.append(f"rank       {self.rank} of {self.num_ranks}, with {served} of {self.num_streams} streams")
+        total = sum(source.num_samples for source in self.sources.values())
+        for name, source in self.sources.items():
+            tokens = f", {source.num_tokens:,} tokens" if source.num_tokens else ""
+            left_out = f", {source.left_out:,} left out" if source.left_out else ""
+            share = f"{source.num_samples:,} samples ({source.num_samples / (total or 1):.1%})"
+            lines.append(f"source     {name}: {share}{tokens}, {source.epochs:.2f} epochs{left_out}")
         if num_chunks := self.cache_hits + self.cache_misses:
             came = f"{format_bytes(self.fetched_bytes)} fetched, {self.num_fetch_retries:,} requests made again"
             lines.append(f"store      {came}; {self.cache_hits:,} of {num_chunks:,} chunks were in the cache")

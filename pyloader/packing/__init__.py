@@ -2,6 +2,7 @@
 
 from pyloader.packing.attention import block_mask, cu_seqlens, sequence_bounds
 from pyloader.packing.columns import PackedColumnsError, pack_columns, packed_lengths, piece_numbers, unpacked_batch
+from pyloader.packing.losses import per_source_loss
 from pyloader.packing.options import Packing, packing_from_order, packing_in_order
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "packed_lengths",
     "packing_from_order",
     "packing_in_order",
+    "per_source_loss",
     "piece_numbers",
     "sequence_bounds",
     "unpacked_batch",

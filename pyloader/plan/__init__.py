@@ -8,6 +8,8 @@ from pyloader.plan.items import ITEM_RULES, ItemGroup, ItemPlan, item_groups, it
 from pyloader.plan.keys import STAND_IN, mix_bits, row_keys, sample_numbers, uniform_numbers
 from pyloader.plan.locating import Lengths, is_filling, rows_between, rows_of_step, rows_of_steps
 from pyloader.plan.mixing import ClassSpread, batch_concentrations, class_spread, planned_variety, variety
+from pyloader.plan.mixture import MixedStreams
+from pyloader.plan.mixture_state import mixture_position, mixture_state_of, windows_in_state
 from pyloader.plan.order import (
     chunk_order,
     deal_phase,
@@ -16,12 +18,16 @@ from pyloader.plan.order import (
     pack_generator,
     row_order,
     segment_order,
+    source_seed,
 )
 from pyloader.plan.packed_rows import PackedRows
 from pyloader.plan.packing import Pieces, num_packed_rows, pack, pieces_of
 from pyloader.plan.permutation import Permutation
 from pyloader.plan.position import START, ItemPosition, Position
 from pyloader.plan.samplers import PermutationSampler, Sampler, SequentialSampler
+from pyloader.plan.schedule import EXHAUSTED_RULES, Mark, Schedule
+from pyloader.plan.shares import Shares, rounded_shares
+from pyloader.plan.sources import Source, SourceStreams
 from pyloader.plan.state import (
     Order,
     check_order,
@@ -36,6 +42,7 @@ from pyloader.plan.steps import LAST_BATCH_RULES, filling_rows, steps_per_epoch
 from pyloader.plan.streams import ReadTask, StreamPart, Streams
 
 __all__ = [
+    "EXHAUSTED_RULES",
     "ITEM_RULES",
     "LAST_BATCH_RULES",
     "RUN_STEPS",
@@ -47,6 +54,8 @@ __all__ = [
     "ItemPlan",
     "ItemPosition",
     "Lengths",
+    "Mark",
+    "MixedStreams",
     "Order",
     "PackedRows",
     "Permutation",
@@ -55,7 +64,11 @@ __all__ = [
     "Position",
     "ReadTask",
     "Sampler",
+    "Schedule",
     "SequentialSampler",
+    "Shares",
+    "Source",
+    "SourceStreams",
     "StreamPart",
     "Streams",
     "batch_concentrations",
@@ -77,6 +90,8 @@ __all__ = [
     "item_state_of",
     "left_out_in_state",
     "mix_bits",
+    "mixture_position",
+    "mixture_state_of",
     "num_packed_rows",
     "order_digest",
     "order_from_state",
@@ -86,6 +101,7 @@ __all__ = [
     "pieces_of",
     "planned_variety",
     "position_from_state",
+    "rounded_shares",
     "row_keys",
     "row_order",
     "rows_between",
@@ -93,8 +109,10 @@ __all__ = [
     "rows_of_steps",
     "sample_numbers",
     "segment_order",
+    "source_seed",
     "state_of",
     "steps_per_epoch",
     "uniform_numbers",
     "variety",
+    "windows_in_state",
 ]

@@ -37,7 +37,7 @@ def check_without_counts(position: Position, dealing: Dealing, batch_size: int) 
     Raises:
       StateError: none can.
     """
-    epoch, segment, offset, step, steps_done = astuple(position)
+    epoch, segment, offset, step, steps_done = astuple(position)[:5]
     num_before, num_rows = steps_done - step, step * batch_size
     if num_before < epoch or (epoch == 0 and num_before):
         raise _contradiction(position, "each epoch before this one has a step at least, and before the first is none")
@@ -74,4 +74,4 @@ def _contradiction(position: Position, why: str) -> StateError:
 
 
 def _describe_position(position: Position) -> str:
-    return ", ".join(f"{name}={getattr(position, name)}" for name in Position.__slots__)
+    return ", ".join(f"{name}={getattr(position, name)}" for name in Position.__slots__[:5])

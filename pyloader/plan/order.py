@@ -21,6 +21,7 @@ __all__ = [
     "row_order",
     "segment_order",
     "share_order",
+    "source_seed",
 ]
 
 # Purposes: they keep the random streams apart.
@@ -30,6 +31,7 @@ _DEAL_PHASE = 3
 _SEGMENT_ORDER = 4
 _ENCODE = 5
 _PACK = 6
+_SOURCE = 7
 _SHARE_ORDER = 8
 
 
@@ -87,6 +89,21 @@ def share_order(num_shares: int, *, seed: int, epoch: int, run: int) -> np.ndarr
 def pack_generator(*, seed: int, epoch: int, chunk: int) -> np.random.Generator:
     """Return the generator that packs a chunk's documents into rows."""
     return _generator(seed, _PACK, epoch, chunk)
+
+
+def source_seed(name: str, *, seed: int, run: int) -> int:
+    """Return the seed of a mixture's source: of its chunks' order, its rows', its packs and its rows' keys.
+
+    Args:
+      name: What the source is called.
+      seed: The run's seed, an integer >= 0.
+      run: Which time the mixture is gone through, from 0.
+    """
+    hashed = xxhash.xxh3_128(name.encode("utf-8", "surrogateescape")).intdigest()
+    words = (hashed >> shift & 0xFFFFFFFF for shift in (96, 64, 32, 0))
+    sequence = np.random.SeedSequence(seed, spawn_key=(_SOURCE, run, *words))
+    first, second = sequence.generate_state(2, np.uint64)
+    return int(first) << 64 | int(second)
 
 
 @functools.cache  # a wrapper takes the state after every batch

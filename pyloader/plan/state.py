@@ -13,6 +13,7 @@ from typing import Any
 from pyloader.errors import StateError
 from pyloader.plan.order import order_digest
 from pyloader.plan.position import Position
+from pyloader.plan.schedule import EXHAUSTED_RULES
 from pyloader.plan.steps import LAST_BATCH_RULES
 
 __all__ = [
@@ -48,11 +49,12 @@ class Order:
     fingerprint: str  # of the chunks' names and sizes
     packing: str = ""  # how documents are packed, and a digest of the rows that gives; "" where they are not
     bucket_by: str = ""  # the column by whose lengths runs of rows are sorted; "" where they are not
+    mixture: str = ""  # what a mixture does where a source ends; "" where there is no mixture
 
     @property
     def by_step(self) -> bool:
-        """Whether the step alone says where a run stands: with several streams, or rows that are sorted by length."""
-        return self.num_streams > 1 or bool(self.bucket_by)
+        """Whether the step says where a run stands, and no segment: with several streams or sources, or sorted rows."""
+        return self.num_streams > 1 or bool(self.bucket_by) or bool(self.mixture)
 
     @property
     def chunk_seed(self) -> int | None:
@@ -76,9 +78,10 @@ _ORDERS: dict[str, int | tuple[str, ...] | None] = {
     "fingerprint": None,
     "packing": None,
     "bucket_by": None,
+    "mixture": ("", *EXHAUSTED_RULES),
 }
 # What states have only where it is said.
-_UNSAID = {"packing": "", "bucket_by": ""}
+_UNSAID = {"packing": "", "bucket_by": "", "mixture": ""}
 
 
 def state_of(
@@ -133,6 +136,9 @@ def position_from_state(state: Mapping[str, Any], order: Order) -> Position:
     """
     check_version(state)
     state = {**_UNSAID, **state}
+    if bool(state["mixture"]) != bool(order.mixture):
+        saved, here = ("a mixture", "one source") if state["mixture"] else ("one source", "a mixture")
+        raise StateError(f"the state was saved with {saved}; this loader has {here}.", "Give data_dir as it was then")
     check_complete(state, [*Order.__slots__, "order_digest"])
     for name, allowed in _ORDERS.items():
         _check_value(name, state[name], allowed)
@@ -251,6 +257,8 @@ def _remedy(state: Mapping[str, Any], differing: list[str]) -> str:
             )
         elif name == "packing":
             options.append(f"pack=Packing({state[name].partition(';')[0]})" if state[name] else "pack=None")
+        elif name == "mixture":
+            options.append(f"on_exhausted={state[name]!r}")
         else:
             options.append(f"{name}={(state[name] or None) if name == 'bucket_by' else state[name]!r}")
     return f"DataLoader(..., {', '.join(options)})"

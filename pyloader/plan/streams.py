@@ -25,7 +25,21 @@ from pyloader.plan.position import Position
 from pyloader.plan.state import Order
 from pyloader.plan.steps import steps_per_epoch
 
-__all__ = ["ReadTask", "StreamPart", "Streams"]
+__all__ = ["Drawn", "ReadTask", "StreamPart", "Streams"]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What the random numbers of a source's chunks are drawn from, beside the epoch and the chunk.
+
+    The defaults are those of chunks in their own order.
+    """
+
+    row_seed: int | None = None  # the seed of the rows' order; None keeps that of the chunks
+    first_chunk: int = 0  # the first chunk of the source: it counts its chunks from there
+    # the seed of the rows' keys, where they are drawn by source; None where they are those of the run
+    key_seed: int | None = None
+    source: int | None = None  # the source's number; None where there is no mixture
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +51,7 @@ class ReadTask:
     chunk: int  # its index in the sorted list of chunks
     # which of its rows are wanted, [first, last + 1) in the chunk's own permutation; None for all of them
     part: tuple[int, int] | None = None
+    drawn: Drawn = Drawn()  # what the order of its rows is drawn from
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,6 +232,40 @@ class Streams:
         for epoch in itertools.count(start.epoch) if end_epoch is None else range(start.epoch, end_epoch):
             yield start if epoch == start.epoch else Position(epoch)
 
+    @cached_property
+    def drawn(self) -> Drawn:
+        """What the order of the rows is drawn from."""
+        return Drawn(self.row_seed)
+
+    @property
+    def window(self) -> int:
+        """`shuffle_window`."""
+        return self.dealing.window
+
+    @property
+    def width(self) -> int:
+        """How many chunks a segment mixes."""
+        return self.dealing.width
+
+    @property
+    def mixes(self) -> bool:
+        """Whether any segment mixes several chunks."""
+        return self.width > 1
+
+    @property
+    def joins(self) -> bool:
+        """Whether batches are joined of several groups."""
+        return len(self.served) > 1
+
+    @property
+    def held_chunks(self) -> int:
+        """How many chunks are held for mixing: as many as a segment mixes, for each stream served."""
+        return self.held_with(self.width)
+
+    def held_with(self, window: int) -> int:
+        """Return how many chunks are held for mixing with a window of at most this."""
+        return min(window, self.width) * len(self.served)
+
     def read_tasks(self, *, start: Position, end_epoch: int | None) -> Iterator[ReadTask]:
         """Yield what to read for the streams served, in the order in which their steps come to need it.
 
@@ -231,12 +280,16 @@ class Streams:
                 if not self.is_one:
                     rows = parts[index].rows_of(number)
                     rows = None if rows == (0, self.known_counts[chunk]) else rows
-                yield ReadTask(position.epoch, number, chunk, rows)
+                yield ReadTask(position.epoch, number, chunk, rows, self.drawn)
 
     def num_reads(self, position: Position) -> int:
         """Return how many chunks are read before the first batch after `position`."""
         parts = [self.stream_part(stream, position.epoch) for stream in self.served]
         return sum(part.dealing.num_reads(self.start(part, position).segment) for part in parts)
+
+    def border(self, stream: int, epoch: int) -> int:
+        """Return where in the epoch's line the stream begins; that of `num_streams` is the line's end."""
+        return self.num_rows * stream // self.num_streams
 
     def _stream_part(self, stream: int, epoch: int) -> StreamPart:
         num_chunks = self.dealing.num_chunks
@@ -250,7 +303,7 @@ class Streams:
         counts = self.known_counts[chunks]
         ends = np.cumsum(counts)
         begins = ends - counts
-        first, stop = (int(ends[-1]) * border // self.num_streams for border in (stream, stream + 1))
+        first, stop = (self.border(each, epoch) for each in (stream, stream + 1))
         held = np.flatnonzero((ends > first) & (begins < stop) & (ends > begins))
         starts = np.maximum(begins[held], first) - begins[held]
         stops = np.minimum(ends[held], stop) - begins[held]

@@ -16,6 +16,7 @@ from pyloader.datacollator import DataCollator
 from pyloader.datareader import DataReader
 from pyloader.dataset import Dataset
 from pyloader.files import DataDir
+from pyloader.mixture import Mixture, Weights
 from pyloader.options import ELSEWHERE, MOST, checked_integer, checked_seconds, checked_word, with_new_names
 from pyloader.packing import Packing
 from pyloader.packing.options import packing_of
@@ -70,6 +71,8 @@ def _checked_part(name: str, value: Any) -> Any:
     part, advice = _PARTS[name]
     if value is None or isinstance(value, part):
         return value
+    if isinstance(value, Mapping) and name == "datareader":  # by source
+        return {source: _checked_part(name, each) for source, each in value.items()}
     if isinstance(value, type) and issubclass(value, part):
         what = f"{name} must be a {part.__name__}, got the class {value.__name__}."
         raise TypeError(f"{what} Make one: {value.__name__}()")
@@ -89,6 +92,16 @@ def _column_or_none(name: str, value: Any) -> str | None:
     if value is not None and not (isinstance(value, str) and value):
         raise TypeError(f"{name} must be the name of a column, got {value!r}")
     return value
+
+
+def _window(name: str, value: Any) -> Any:
+    """Return a window, or those of some sources by name."""
+    if isinstance(value, Mapping):  # by source
+        return {
+            source: checked_integer(f"{name}[{source!r}]", each, at_least=1, at_most=MOST)
+            for source, each in value.items()
+        }
+    return integer(at_least=1, or_none=True)["check"](name, value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,16 +134,16 @@ class Arguments:
 class LoaderArguments(Arguments):
     """The options of pyloader.DataLoader, which describes them."""
 
-    datareader: DataReader | None = field(metadata={"check": _checked_part})
+    datareader: DataReader | Mapping[str, DataReader | None] | None = field(metadata={"check": _checked_part})
     dataset: Dataset | None = field(metadata={"check": _checked_part})
     datacollator: DataCollator | None = field(metadata={"check": _checked_part})
-    data_dir: DataDir | None
+    data_dir: DataDir | Mapping[str, DataDir] | None
     num_epochs: int | None = field(metadata=integer(at_least=1, or_none=True))
     max_queue_size: int = field(metadata=integer(at_least=1))
     shuffle: bool
     seed: int | None  # None takes the reader's, which is checked as this one is
     batch_size: int | None  # the same
-    shuffle_window: int | None = field(metadata=integer(at_least=1, or_none=True))
+    shuffle_window: int | Mapping[str, int] | None = field(metadata={"check": _window})
     last_batch: str = field(metadata=words(*LAST_BATCH_RULES))
     pack: Packing | None = field(metadata={"check": packing_of})
     bucket_by: str | None = field(metadata={"check": _column_or_none})
@@ -154,6 +167,12 @@ class LoaderArguments(Arguments):
     cache_bytes: int | str | None
     storage_options: Mapping[str, Any] | None
     offline: bool
+    mixture: Mixture | None
+    weights: Weights | None
+    weight_by: str
+    on_exhausted: str | None
+    num_steps: int | None
+    with_source: bool
 
 
 class AsWritten(str):

@@ -43,7 +43,7 @@ class Fetching(Step):
         counters: Counters,
     ) -> None:
         self._options, self._stored, self._steps, self._counters = options, stored, steps, counters
-        num_fetches, self._user = stored.num_fetches(), stored.user
+        num_fetches, self._user = stored.num_fetches(), stored.user if stored.foresees else None
         self._num_fetches = num_fetches if options.num_workers else 0
         # All fetches share what the network gives: until the first segment's chunks are here, no others come with them,
         # and then others only little by little, so that the next ones are not late.
@@ -89,10 +89,11 @@ class Fetching(Step):
 
     def _foreseen(self, tasks: Iterable[ReadTask]) -> Iterator[ReadTask]:
         """Yield the tasks; at each epoch's begin the cache is told what this epoch and the next will read."""
-        if self._stored.options.offline:
+        if self._stored.options.offline or not self._stored.foresees:
             yield from tasks
             return
         keys, epoch = self._stored.keys, -1
+        assert self._user is not None
         for task in tasks:
             if task.epoch != epoch:
                 epoch = task.epoch
@@ -133,7 +134,8 @@ class Fetching(Step):
             found.release()
             with self._lock:
                 self._num_done += 1
-                self._user.advance(self._num_done * self._stored.keys.shape[1])
+                if self._user is not None:
+                    self._user.advance(self._num_done * self._stored.keys.shape[1])
 
     def drop(self, index: int) -> None:
         """Release what was fetched of a chunk that will not be read."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pyloader.errors import DataDirError, StateError
+from pyloader.observe import SourceStats
 from pyloader.plan import (
     Order,
     Position,
@@ -20,6 +21,7 @@ from pyloader.plan import (
     left_out_in_state,
     position_from_state,
     rows_of_step,
+    state_of,
 )
 from pyloader.run.arguments import AsWritten, LoaderArguments
 from pyloader.run.chunk_lengths import lengths_of_rows
@@ -50,8 +52,14 @@ class LoaderOptions:
     @property
     def steps_per_epoch(self) -> int | None:
         """How many batches an epoch has; None when the chunks' counts are unknown."""
-        streams = self.run.streams
+        streams = self.one_source
         return None if streams.counts is None else streams.steps_per_epoch
+
+    @property
+    def one_source(self) -> Streams:
+        """The plan, where there is no mixture."""
+        assert isinstance(self.run.streams, Streams)
+        return self.run.streams
 
     def is_last_of_run(self, epoch: int) -> bool:
         """Tell whether a run ends with this epoch."""
@@ -60,6 +68,14 @@ class LoaderOptions:
     def begins_run(self, position: Position) -> bool:
         """Tell whether a run begins where `position` stands."""
         return position.step == 0 and self.given.num_epochs is not None and position.epoch % self.given.num_epochs == 0
+
+    def state_at(self, position: Position, left_out: list[int]) -> dict[str, Any]:
+        """Return the state after the batches that `position` has behind it."""
+        return state_of(position, self.order, left_out, data_version=self.run.chunks.data_version)
+
+    def position_after(self, position: Position, num_steps: int) -> Position:
+        """Return the position so many steps later."""
+        return self.run.streams.position(position.steps_done + num_steps)
 
     def describe_rank(self) -> str:
         """Return which rank this is, who said so, and what every epoch has on all ranks alike."""
@@ -123,11 +139,20 @@ class LoaderOptions:
             "worker_kind": run.worker_kind,
             "max_queue_size": run.max_queue_size,
             "max_bytes": run.max_bytes,
-            "shuffle_window": run.streams.dealing.window,
+            "shuffle_window": self.order.shuffle_window,
             "has_counts": run.chunks.counts is not None,
             "last_batch": run.rule.last_batch,
             "packed_fill": run.packed_fill,
         }
+
+    def source_stats(self, position: Position, counted: Any) -> dict[str, SourceStats]:
+        """Return what came of each source of a mixture; {} without.
+
+        Args:
+          position: Where the loader stands.
+          counted: Rows and tokens of each source that were delivered here, int64 of shape [sources, 2]; 0 for none.
+        """
+        return {}
 
     def all_streams(self, purpose: str) -> Streams:
         """Return the plan of an epoch, when all that it has is known.
@@ -137,7 +162,7 @@ class LoaderOptions:
         """
         counts_of(self.run.chunks, purpose)
         check_streams(self.run, self.world, self.order.num_streams)
-        return self.run.streams
+        return self.one_source
 
     def with_streams(self, num_streams: int) -> LoaderOptions:
         """Return these options with an epoch cut into so many streams.
@@ -173,7 +198,7 @@ class LoaderOptions:
             raise StateError(f"the state was saved with {num_streams} streams. {exc}") from exc
         run, order = options.run, options.order
         if run.chunks.counts is None:
-            check_without_counts(position, run.streams.dealing, order.batch_size)
+            check_without_counts(position, options.one_source.dealing, order.batch_size)
         else:
             check_with_counts(position, options.all_streams("a position needs it"))
         left_out = left_out_in_state(state)
@@ -182,6 +207,9 @@ class LoaderOptions:
 
     def describe(self, loader: type) -> str:
         """Return the options as one would write them for `loader`, less those that are its defaults."""
+        return self._described(loader)
+
+    def _described(self, loader: type, **resolved: Any) -> str:
         run, order, world = self.run, self.order, self.world
         parts = {"datareader": run.reader, "dataset": run.dataset, "datacollator": self.given.datacollator}
         shown = {
@@ -196,6 +224,7 @@ class LoaderOptions:
             "pack": None if run.packing is None else AsWritten(f"{run.packing!r} ({run.packed_fill:.1%} filled)"),
             "world": World(world.rank, world.size, None if order.num_streams == world.size else order.num_streams),
             **{name: AsWritten(f"{type(part).__name__}()") for name, part in parts.items() if part is not None},
+            **resolved,
         }
         defaults = {name: option.default for name, option in inspect.signature(loader).parameters.items()}
         usual = {**defaults, "world": World(0, 1)}

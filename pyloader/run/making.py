@@ -15,11 +15,12 @@ from pyloader.errors import BadRowsError, BatchEncodeError, CollateError
 from pyloader.files import ChunkList
 from pyloader.machine.memory import RecycledMemory
 from pyloader.packing import piece_numbers
-from pyloader.plan import STAND_IN, Position, row_keys
+from pyloader.plan import STAND_IN, Mark, Position, mix_bits, row_keys
+from pyloader.ragged import Ragged
 from pyloader.run.handover import MadeGroup
 from pyloader.run.options import RunOptions
 from pyloader.run.replacements import unchanged_copy, with_replacements
-from pyloader.run.sample_ids import detach, place_of
+from pyloader.run.sample_ids import detach, detach_source, place_of
 from pyloader.shuffle import AnyGroup, BatchGroup, JoinedGroup, gather_group, gather_joined, view_group
 
 __all__ = ["Encode", "MadeRows", "RawBatch", "add_place", "batch_making"]
@@ -33,6 +34,8 @@ class RawBatch(NamedTuple):
     keys: np.ndarray | None  # their keys, uint64 of shape [num_rows]; None when `batch_encode` takes none
     epoch: int  # the batch's epoch
     step: int  # its number in the epoch
+    # of which source of a mixture each row is, int64 of shape [num_rows]; None where nobody asks for it
+    sources: np.ndarray | None = None
 
 
 # A batch -> what the loop receives, and the seconds that encoding and collating took.
@@ -52,6 +55,9 @@ class MadeRows(MadeGroup[Position]):
     # segment, and offset in it, of its first row (before the segment's start when rows are carried)
     origin: tuple[int, int]
     end: tuple[int, int]  # segment and offset of the row after the group
+    mark: Mark | None  # of a mixture, the mark after it
+    # of a mixture, how many rows and, of packed rows, tokens it has of each source, int64 of shape [sources, 2]
+    by_source: np.ndarray | None
     mixing: float  # of how many chunks its first batch holds samples; 0 if unknown
     viewed: BatchGroup | None  # the group, when `content` is a part of its chunk, which must stay held; else None
 
@@ -74,7 +80,7 @@ class MadeRows(MadeGroup[Position]):
         segment, offset = self.end
         if number + 1 < len(self.sizes):
             segment, offset = self.origin[0], self.origin[1] + (number + 1) * self.batch_size
-        return Position(self.epoch, segment, offset, position.step + 1, position.steps_done + 1)
+        return Position(self.epoch, segment, offset, position.step + 1, position.steps_done + 1, self.mark)
 
     def release(self) -> None:
         """Drop the columns, and let go of the chunk that they are a part of."""
@@ -98,14 +104,22 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[AnyGroup], Ma
         mixing = group.effective_chunks(rule.batch_size)
         columns, viewed = _gathered(group, options, memory)
         numbers, keys = _numbers_and_keys(detach(columns), group, options)
+        sources, drawn_keys = detach_source(columns)
+        if drawn_keys is not None:
+            keys = _with_keys_of_filling(drawn_keys, group)
         mask = _mask(columns, group, numbers) if rule.last_batch == "pad" else None
         seconds = (time.perf_counter() - begun, 0.0, 0.0)
         # Only arrays can be sliced for nothing; with a list, `cut` makes groups of one batch, which is collated here.
         is_batch = not rule.several or not all(isinstance(values, np.ndarray) for values in columns.values())
         content: Any = columns if mask is None else {**columns, "mask": mask}
+        shown = sources if options.with_source else None
+        if shown is not None:
+            if "source" in columns:
+                raise CollateError("the mixture adds a column 'source', and the chunks have one.", "Rename it there")
+            content = {**content, "source": shown}
         left_out = None
         if is_batch:
-            raw = RawBatch(columns, mask, keys, group.epoch, group.step)
+            raw = RawBatch(columns, mask, keys, group.epoch, group.step, shown)
             content, busy, bad_rows = _encoded(raw, encode, numbers, options)
             seconds = (seconds[0], *busy)
             if bad_rows:
@@ -130,6 +144,8 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[AnyGroup], Ma
             step=group.step,
             origin=(0, 0) if options.streams.by_step else group.origin,
             end=(0, 0) if options.streams.by_step else group.end,
+            mark=group.mark if isinstance(group, JoinedGroup) else None,
+            by_source=None if sources is None else _by_source(sources, columns, group, options),
             mixing=mixing,
             chunks=group.chunk_indices,
             viewed=viewed,
@@ -171,6 +187,30 @@ def _digests(columns: Columns, numbers: np.ndarray, options: RunOptions) -> np.n
     digest = digest_groups(arrived, np.zeros(1, np.int64)) if len(arrived) else np.zeros((1, WIDTH), np.uint64)
     digest[:, 1] = stands_in.sum()
     return digest
+
+
+def _with_keys_of_filling(keys: np.ndarray, group: AnyGroup) -> np.ndarray:
+    """Return the keys of rows, other ones where a row fills up than that of the row that it repeats."""
+    if not group.num_filled:
+        return keys
+    filling = ~group.samples()
+    others = keys[filling] ^ STAND_IN
+    mix_bits(others)
+    keys = keys.copy()
+    keys[filling] = others
+    return keys
+
+
+def _by_source(sources: np.ndarray, columns: Columns, group: AnyGroup, options: RunOptions) -> np.ndarray:
+    """Return how many rows and tokens there are of each source, without those that fill up: int64 [sources, 2]."""
+    num_sources, samples = len(options.of_sources), group.samples()
+    tokens = np.zeros(len(sources), np.int64)
+    if options.packing is not None and isinstance(found := columns.get(options.packing.column), Ragged):
+        tokens = np.diff(found.offsets)
+    of_sample = sources[samples]
+    rows = np.bincount(of_sample, minlength=num_sources)
+    of_tokens = np.bincount(of_sample, weights=tokens[samples], minlength=num_sources)
+    return np.stack([rows, of_tokens.astype(np.int64)], axis=1)
 
 
 def _mask(columns: Columns, group: AnyGroup, numbers: np.ndarray | None) -> np.ndarray:

@@ -11,9 +11,9 @@ from pyloader.datacollator import DataCollator
 from pyloader.datareader import DataReader
 from pyloader.dataset import Dataset
 from pyloader.encode import taken_by
-from pyloader.files import ChunkList, Verification
+from pyloader.files import ChunkList, MixedChunks, Verification
 from pyloader.packing import Packing
-from pyloader.plan import RUN_STEPS, Streams
+from pyloader.plan import RUN_STEPS, MixedStreams, Streams
 from pyloader.read import Nulls
 from pyloader.shuffle import CutRule
 
@@ -25,14 +25,14 @@ class RunOptions:
     """What a run is made of; the DataLoader has checked it."""
 
     chunks: ChunkList  # which chunks there are
-    reader: DataReader  # reads one
+    reader: DataReader  # reads one; of several sources, those of the first
     nulls: Nulls | None  # what stands for the nulls in it; None leaves them
     packing: Packing | None  # how documents are packed into rows; None where a sample is a row
     packed_fill: float | None  # which share of the packed rows' tokens are of documents; None without packing
     dataset: Dataset | None  # encodes a batch; None leaves it raw
     collator: DataCollator  # collates a batch
     convert: Callable[[Any], Any] | None  # makes of that what the loop receives, in this process; None when it is that
-    streams: Streams  # how an epoch is ordered and cut into streams, and which are delivered here
+    streams: Streams | MixedStreams  # how an epoch is ordered and cut into streams, and which are delivered here
     rule: CutRule  # how batches are cut
     max_queue_size: int  # the most chunks resident at once
     max_bytes: int | None  # the most bytes of columns resident at once; None sets no bound
@@ -50,6 +50,18 @@ class RunOptions:
     seed: int  # the seed that `batch_encode`'s `rng` and `keys` are derived from
     copy: bool  # whether batches of rows in file order are copied out of the reader's arrays
     stall_timeout_seconds: float | None  # seconds of silence before StallError; None waits for ever
+    # what reads the chunks of each source of a mixture, and what stands for the nulls in them; () where there is none
+    of_sources: tuple[tuple[DataReader, Nulls | None], ...] = ()
+    with_source: bool = False  # whether each batch says of which source its rows are
+
+    def source_of(self, index: int) -> int:
+        """Return the source of a chunk, as its place in `readers`."""
+        return self.chunks.place_of(index)[0] if isinstance(self.chunks, MixedChunks) else 0
+
+    @property
+    def readers(self) -> tuple[tuple[DataReader, Nulls | None], ...]:
+        """What reads the chunks of each source, and what stands for the nulls in them; one without a mixture."""
+        return self.of_sources or ((self.reader, self.nulls),)
 
     @property
     def in_processes(self) -> bool:
@@ -74,7 +86,7 @@ class RunOptions:
     @property
     def mixed_chunks(self) -> int:
         """How many chunks are held for mixing: as many as a segment mixes, for each stream served."""
-        return self.streams.dealing.width * len(self.streams.served)
+        return self.streams.held_chunks
 
     @property
     def group_share(self) -> int:
@@ -94,7 +106,7 @@ class RunOptions:
     @property
     def run_share(self) -> int:
         """How many chunks' worth of the queue the rows take that are sorted by length: a run, and the one before."""
-        if not self.streams.sorts:
+        if isinstance(self.streams, MixedStreams) or not self.streams.sorts:
             return 0
         rows = 2 * RUN_STEPS * self.rule.batch_size
         return -(-rows // max(1, int(self.streams.known_counts.max())))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import xxhash
@@ -26,6 +27,7 @@ from pyloader.run.packed_counts import GOOD_FILL, PackedCounts, packed_counts
 
 __all__ = [
     "log_fill",
+    "mean_tokens",
     "packed",
     "packed_chunks",
     "packed_rows",
@@ -101,6 +103,22 @@ def packing_of_chunks(packing: Packing, chunks: ChunkList) -> str:
     """Return what the order of the samples depends on: the packing, and a digest of the rows that it gives."""
     assert chunks.made_rows is not None
     return packing_in_order(packing, xxhash.xxh3_64(chunks.made_rows.astype("<i8").tobytes()).hexdigest())
+
+
+def mean_tokens(chunks: ChunkList, reader: DataReader, packing: Packing | None) -> Fraction:
+    """Return how many tokens a row of the chunks has on the average; the lengths of all documents are read.
+
+    Args:
+      chunks: The chunks; packed, where there is a packing.
+      reader: Reads one.
+      packing: How they are packed; None where a document is a row, its tokens in the column "tokens".
+
+    Raises:
+      ReadFileError: there are no documents of tokens.
+    """
+    lengths_of = _lengths_of(chunks, reader, Packing(length=1) if packing is None else packing)
+    assert chunks.counts is not None
+    return Fraction(sum(int(lengths_of(index).sum()) for index in range(len(chunks))), int(chunks.counts.sum()))
 
 
 def _lengths_of(chunks: ChunkList, reader: DataReader, packing: Packing) -> Callable[[int], np.ndarray]:

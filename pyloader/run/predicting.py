@@ -1,4 +1,4 @@
-"""Predicting: what a loader will take and how well it mixes, by arithmetic on its options: nothing is read."""
+"""Predicting: what a loader will deliver and take, and how well it mixes, by arithmetic: nothing is read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from pyloader.plan import START, batch_concentrations, bytes_fetched
+from pyloader.options import checked_integer
+from pyloader.plan import START, MixedStreams, Streams, batch_concentrations, bytes_fetched
 from pyloader.run.loader_options import LoaderOptions
 from pyloader.run.options import RunOptions
 from pyloader.run.resident import rows_aside
@@ -90,7 +91,10 @@ def predict(options: LoaderOptions, *, num_epochs: int = 1, row_bytes: RowBytes 
 
     Raises:
       DataDirError: the chunks' counts are unknown.
+      ValueError: it is a mixture.
     """
+    if isinstance(options.run.streams, MixedStreams):
+        raise ValueError("plan() is of one source, and a mixture has several: make a loader of one of them")
     streams, run = options.all_streams("a plan needs to know how many each holds"), options.run
     reads = np.fromiter((task.chunk for task in streams.read_tasks(start=START, end_epoch=num_epochs)), np.int64)
     sizes, stored = run.chunks.sizes, run.chunks.stored
@@ -131,7 +135,7 @@ def _resident(options: LoaderOptions, row_bytes: RowBytes | None) -> tuple[float
 
     Chunks are held in the order of their reads, and groups of batches as many as the rest of the queue has room for.
     """
-    run, streams = options.run, options.run.streams
+    run, streams = options.run, options.one_source
     counts = streams.known_counts
     end_epoch = 2 if options.given.num_epochs is None else min(2, options.given.num_epochs)
     tasks = islice(streams.read_tasks(start=START, end_epoch=end_epoch), _MOST_READS)
@@ -139,7 +143,7 @@ def _resident(options: LoaderOptions, row_bytes: RowBytes | None) -> tuple[float
     num_chunks = min(run.chunk_share if run.num_workers else run.mixed_chunks, len(rows))
     held_rows = _most_together(rows, num_chunks)
     largest, batch_rows = int(counts.max()), run.rule.batch_size
-    group_rows = np.array(list(_groups(run, row_bytes, end_epoch)) or [min(batch_rows, streams.num_rows)])
+    group_rows = np.array(list(_groups(run, streams, row_bytes, end_epoch)) or [min(batch_rows, streams.num_rows)])
     weights = np.maximum(group_rows / largest, run.group_share / (2 * run.num_workers + 2))
     num_groups = max(1, math.floor(run.group_share / float(np.median(weights)) + 1e-9)) if run.num_workers else 1
     made_rows = max(_most_together(group_rows, 1), _most_together(group_rows[weights <= run.group_share], num_groups))
@@ -158,15 +162,15 @@ def _most_together(rows: np.ndarray, number: int) -> int:
     return int((ends[number:] - ends[: len(ends) - number]).max())
 
 
-def _groups(run: RunOptions, row_bytes: RowBytes | None, end_epoch: int) -> Iterator[int]:
+def _groups(run: RunOptions, streams: Streams, row_bytes: RowBytes | None, end_epoch: int) -> Iterator[int]:
     """Yield how many rows are gathered at once, group after group, as `cut` makes them."""
     batch_rows = run.rule.batch_size
-    if not run.rule.several or run.row_bytes is None or row_bytes is None or len(run.streams.served) > 1:
+    if not run.rule.several or run.row_bytes is None or row_bytes is None or len(streams.served) > 1:
         return
     most = max(1, int(GROUP_BYTES / max(1.0, row_bytes.raw * batch_rows)))
     for epoch in range(end_epoch):
         carried = 0
-        for size in np.diff(run.streams.stream_part(run.streams.served[0], epoch).bounds).tolist():
+        for size in np.diff(streams.stream_part(streams.served[0], epoch).bounds).tolist():
             carried += size
             while (num_batches := min(carried // batch_rows, most)) > 0:
                 yield num_batches * batch_rows
@@ -174,9 +178,38 @@ def _groups(run: RunOptions, row_bytes: RowBytes | None, end_epoch: int) -> Iter
 
 
 class Predicts:
-    """A loader that says what it will take."""
+    """A loader that says what it will deliver and take."""
 
     _options: LoaderOptions
+
+    def __len__(self) -> int:
+        """Return how many batches a `for` has from its start on.
+
+        Raises:
+          TypeError: the chunks' counts are unknown, or num_epochs is None.
+        """
+        return self._options.steps_per_run()
+
+    @property
+    def steps_per_epoch(self) -> int | None:
+        """How many batches an epoch has; None when the chunks have no manifest."""
+        return self._options.steps_per_epoch
+
+    def locate(self, step: int) -> list[tuple[str, int]] | list[tuple[str, int, int, int]]:
+        """Return where each row of a batch over all ranks comes from: (chunk, row in it), rank after rank.
+
+        Rows that fill up an epoch's last batch are listed as the rows that they repeat.  Nothing is read.  With `pack`
+        there is an entry for each piece of a document: (chunk, document in it, its first token, the one after its
+        last), and the lengths of those chunks' documents are read.
+
+        Args:
+          step: Which batch, counted from 0 over all epochs: that of `steps_done` is the next.
+
+        Raises:
+          DataDirError: the chunks' counts are unknown.
+          ValueError: `step` is below 0.
+        """
+        return self._options.locate(checked_integer("step", step, at_least=0))
 
     def plan(self, *, num_epochs: int = 1) -> Prediction:
         """Return what a run of this loader will take, and how well it mixes, by arithmetic: nothing is read.
@@ -188,6 +221,7 @@ class Predicts:
 
         Raises:
           DataDirError: the chunks' counts are unknown.
+          ValueError: it is a mixture.
         """
         return predict(self._options, num_epochs=num_epochs)
 

@@ -102,8 +102,7 @@ def check_queue(run: RunOptions) -> None:
     Raises:
       ValueError: it cannot; the message has the arithmetic.
     """
-    dealing, num_served, queue_size = run.streams.dealing, len(run.streams.served), run.max_queue_size
-    width = dealing.width
+    num_served, queue_size, width = len(run.streams.served), run.max_queue_size, run.streams.width
     needed = width * num_served + (width > 1) + run.run_share
     if queue_size >= needed:
         return
@@ -113,7 +112,7 @@ def check_queue(run: RunOptions) -> None:
             f"much as {run.run_share:,} chunks, beside the {width * num_served:,} that are mixed: max_queue_size must "
             f"be at least {needed}, got {queue_size}. Write max_queue_size={needed}, or split into larger chunks"
         )
-    for_mixing = f"shuffle_window={dealing.window} holds {width} chunks for mixing and one that is handed out"
+    for_mixing = f"shuffle_window={run.streams.window} holds {width} chunks for mixing and one that is handed out"
     narrower = max(1, (queue_size - 1) // num_served)
     if num_served > 1:
         for_mixing = f"each of the {num_served} streams here holds a chunk"

@@ -16,11 +16,11 @@ import numpy as np
 from pyloader.columns import Columns, ColumnSpec, column_specs, difference, row_count, take_rows
 from pyloader.deliver import Budget, Lease, StepsClosed
 from pyloader.errors import ChunkReadError, ReadFileError, WorkerDiedError
-from pyloader.plan import STAND_IN, ReadTask, sample_numbers
+from pyloader.plan import STAND_IN, ReadTask, row_keys, sample_numbers
 from pyloader.run.options import RunOptions
 from pyloader.run.packed import packed
 from pyloader.run.replacements import replacement_rows
-from pyloader.run.sample_ids import attach
+from pyloader.run.sample_ids import attach, source_columns
 from pyloader.run.skipped import Quarantine
 from pyloader.shuffle import Arena, ArenaPart, Arrival, ChunkRows, row_lengths
 
@@ -41,6 +41,8 @@ class Reading:
     # the numbers of the samples whose places they have, uint64 of shape [rows], STAND_IN set in those of rows that
     # stand in; None unless numbered
     numbers: np.ndarray | None
+    # what else its rows carry, in a mixture: their source, and their keys where they are asked for
+    others: Columns = field(default_factory=dict)
     # the rows that could not be read, each with the reason; others stand in for them
     bad_rows: dict[int, str] = field(default_factory=dict)
     # why the chunk is left out; None unless it is.  Then rows of another chunk stand in for all of its own, or, where
@@ -91,16 +93,18 @@ class ChunkReading:
                 part.give_back()
             if self._drop is not None:
                 self._drop(index)
-            path, reader = self._chunks.path(index), type(self._options.reader).__name__
+            path, reader = self._chunks.path(index), _reader_name(self._options, index)
             exc.add_note(f"pyloader: while {reader} read {path} (epoch {task.epoch})")
             if isinstance(exc, PermissionError):
                 exc.add_note(f"pyloader: give this user the right to read it: chmod +r {shlex.quote(path)}")
             if not self._options.max_skipped or isinstance(exc, _NO_FAULT_OF_THE_CHUNK):
                 raise
             columns, numbers = self._rows_of_another(task, exc)
-            reading = Reading(task, self._budget.lease(ChunkRows(columns, index=index)), numbers, error=exc)
+            others = self._others(task, columns, numbers)
+            reading = Reading(task, self._budget.lease(ChunkRows(columns, index=index)), numbers, others, error=exc)
         else:
-            reading = Reading(task, self._held(columns, part, index), numbers, bad_rows)
+            others = self._others(task, columns, numbers)
+            reading = Reading(task, self._held(columns, part, index), numbers, others, bad_rows)
         if self._has_arrived is not None:
             self._has_arrived(reading)
         return reading
@@ -114,8 +118,9 @@ class ChunkReading:
             if bad_rows:  # the others would make other packed rows than were counted
                 row, reason = next(iter(bad_rows.items()))
                 raise ChunkReadError(self._chunks.path(index), f"row {row:,}: {reason}")
-            path, seed = self._chunks.path(index), options.streams.row_seed
-            columns = packed(columns, options.packing, path=path, seed=seed, epoch=task.epoch, chunk=index)
+            path, drawn = self._chunks.path(index), task.drawn
+            own = index - drawn.first_chunk
+            columns = packed(columns, options.packing, path=path, seed=drawn.row_seed, epoch=task.epoch, chunk=own)
         columns = {
             name: _gatherable(values) if isinstance(values, np.ndarray) else values for name, values in columns.items()
         }
@@ -129,6 +134,14 @@ class ChunkReading:
             if numbers is not None:
                 numbers[list(bad_rows)] |= STAND_IN
         return columns, numbers, bad_rows
+
+    def _others(self, task: ReadTask, columns: Columns, numbers: np.ndarray | None) -> Columns:
+        keys = None
+        if task.drawn.key_seed is not None and numbers is not None and "keys" in self._options.drawn:
+            # A row that stands in has the key of its place.  A source counts its own chunks, beginning with 0.
+            own = (numbers & ~STAND_IN) - np.uint64(task.drawn.first_chunk << 32)
+            keys = row_keys(own, seed=task.drawn.key_seed, epoch=task.epoch)
+        return source_columns(task.drawn.source, row_count(columns), keys)
 
     def _held(self, columns: Columns, part: ArenaPart | None, index: int) -> Lease[ChunkRows]:
         """Return the rows in a lease, and give the arena's part back: now if no column lies there, else with them."""
@@ -149,7 +162,8 @@ class ChunkReading:
         if counts is None or counts[index] == 0:
             return {}, None
         num_failed = 0
-        for other in ((index + step) % len(counts) for step in range(1, len(counts))):
+        alike = self._chunks.alike(index)
+        for other in (*range(index + 1, alike.stop), *range(alike.start, index)):
             if counts[other] == 0 or self._quarantine.has_chunk(other):
                 continue
             try:
@@ -173,7 +187,7 @@ def _arena(options: RunOptions) -> Arena | None:
     It has room for the largest chunk many times over, and keeps what was once filled: not with a bound on bytes.
     """
     counts = options.chunks.counts
-    if counts is None or options.streams.dealing.width == 1 or options.in_processes or options.max_bytes is not None:
+    if counts is None or not options.streams.mixes or options.in_processes or options.max_bytes is not None:
         return None
     # At an epoch's border a chunk may be there twice.
     return Arena(min(options.chunk_share, 2 * len(counts)), int(counts.max()))
@@ -203,10 +217,7 @@ class ArrivalCheck:
     def __init__(self, options: RunOptions, quarantine: Quarantine) -> None:
         self._options, self._quarantine = options, quarantine
         self._first: tuple[str, tuple[ColumnSpec, ...]] | None = None
-        manifest = options.chunks.manifest
-        self._mixed = (
-            {spec.name for spec in manifest.columns if spec.kind in ("object", "float")} if manifest else set()
-        )
+        self._mixed = {spec.name for spec in options.chunks.known_columns if spec.kind in ("object", "float")}
         counts = options.chunks.counts
         self.largest = 0 if counts is None else int(counts.max())
         self.read_bytes = 0
@@ -226,7 +237,7 @@ class ArrivalCheck:
                 self._quarantine.note_row(task.chunk, row, reason, stage="read", epoch=task.epoch)
             self._check(self._options.chunks.path(task.chunk), chunk.value.columns)
             self.read_bytes += int(self._options.chunks.sizes[task.chunk])
-            chunk.value.columns = attach(chunk.value.columns, reading.numbers)
+            chunk.value.columns = attach(chunk.value.columns, reading.numbers, reading.others)
             yield Arrival(task.epoch, task.number, task.chunk, chunk, task.part)
 
     def _check(self, path: str, columns: Columns) -> None:
@@ -260,12 +271,17 @@ def _check_count(options: RunOptions, index: int, num_rows: int) -> None:
             options.chunks.path(index), what, "Its documents have changed: remove the file .packed-* beside the chunks"
         )
     if counts is not None and num_rows != counts[index]:
-        reader = type(options.reader)
+        reader = type(options.readers[options.source_of(index)][0])
         where = f"{reader.__name__}.read_file"
-        count = f"pyloader index {shlex.quote(str(options.chunks.root))} --output counted.manifest.json"
+        place = options.chunks.list_of(index).root
+        count = f"pyloader index {shlex.quote(str(place))} --output counted.manifest.json"
         raise ReadFileError(
             options.chunks.path(index),
             f"{where} returned {num_rows:,} samples; the manifest says {counts[index]:,}.",
             f"If it filters on purpose, count with it: {count} --reader {reader.__module__}:{reader.__qualname__}, "
             "then data_dir='counted.manifest.json'",
         )
+
+
+def _reader_name(options: RunOptions, index: int) -> str:
+    return type(options.readers[options.source_of(index)][0]).__name__

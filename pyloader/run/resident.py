@@ -112,7 +112,7 @@ class ResidentBytes:
         """Correct what was reserved for a chunk: it has been read."""
         task, chunk, columns = reading.task, reading.chunk, reading.chunk.value.columns
         num_rows = row_count(columns)
-        num_bytes = columns_bytes(attach(columns, reading.numbers))
+        num_bytes = columns_bytes(attach(columns, reading.numbers, reading.others))
         with self.budget.changed:
             self._per_unit.learn(num_bytes, int(self._units[task.chunk]))
             self._learn_rows(num_bytes, num_rows)
@@ -163,12 +163,11 @@ def check_bytes(options: RunOptions) -> None:
         group = _rows_in_group(options, row_bytes, rows) * (row_bytes * _copies(options) + mask)
         return rows * row_bytes, group, rows * row_bytes + group + aside
 
-    num_served = len(options.streams.served)
     chunks, group, total = needed(options.mixed_chunks)
     if total <= limit:
         return
     narrower = next(
-        (k for k in range(options.streams.dealing.width - 1, 0, -1) if needed(k * num_served)[2] <= limit), 0
+        (k for k in range(options.streams.width - 1, 0, -1) if needed(options.streams.held_with(k))[2] <= limit), 0
     )
     or_narrower = f", or shuffle_window={narrower}" if narrower else ""
     raise ValueError(
@@ -201,7 +200,7 @@ def _rows_as_held(options: RunOptions) -> np.ndarray:
 def _rows_in_group(options: RunOptions, row_bytes: int, rows_in_window: int) -> int:
     """Return how many rows a group may have, as `cut` makes them."""
     batch_rows = options.rule.batch_size
-    if not options.rule.several or len(options.streams.served) > 1:
+    if not options.rule.several or options.streams.joins:
         return batch_rows
     return min(max(1, GROUP_BYTES // max(1, row_bytes * batch_rows)), -(-rows_in_window // batch_rows)) * batch_rows
 
@@ -213,4 +212,4 @@ def rows_aside(rule: CutRule) -> int:
 
 def _copies(options: RunOptions) -> int:
     """Return how often the rows of a group are there while it is made: joined of several streams, kept to try again."""
-    return 1 + (len(options.streams.served) > 1) + (options.max_skipped_rows > 0)
+    return 1 + options.streams.joins + (options.max_skipped_rows > 0)

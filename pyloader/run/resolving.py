@@ -6,21 +6,37 @@ import logging
 import os
 from collections.abc import Mapping
 from copy import copy
+from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 from pyloader.collate import NumpyDataCollator, two_steps
 from pyloader.datareader import DataReader, can_read_parts
 from pyloader.deliver import called_at_once
 from pyloader.errors import DataDirError, ManifestError, StateError
-from pyloader.files import ChunkList, StoreOptions, in_version_of, list_chunks, verification_of
+from pyloader.files import (
+    ChunkList,
+    MixedChunks,
+    MixedVerification,
+    StoreOptions,
+    Verification,
+    in_version_of,
+    list_chunks,
+    mixed_chunks,
+    verification_of,
+)
 from pyloader.files.opening import suffix_of
+from pyloader.mixture import Mixture
 from pyloader.options import MOST, check_workers, checked_integer, checked_max_skipped, parse_bytes, parse_memory
+from pyloader.packing import packing_in_order
 from pyloader.plan import Order, Streams, data_version_in_state
 from pyloader.read import Nulls, ParquetReader, nulls_of, reader_for
 from pyloader.run.arguments import LoaderArguments
 from pyloader.run.loader_options import SHUFFLE_WINDOW, LoaderOptions
+from pyloader.run.mixing import MixtureOptions, shares_of
+from pyloader.run.mixture_arguments import check_alike, mixture_of, of_source
 from pyloader.run.options import RunOptions
-from pyloader.run.packed import log_fill, packed_chunks, packing_of_chunks
+from pyloader.run.packed import log_fill, mean_tokens, packed_chunks, packing_of_chunks
 from pyloader.run.ranks import check_same_version, counts_of
 from pyloader.run.transient import waits_before_retries
 from pyloader.shuffle import CutRule
@@ -43,12 +59,14 @@ def resolve(given: LoaderArguments, *, version: int | None = None) -> LoaderOpti
     Raises:
       TypeError, ValueError, DataDirError, ManifestError: as DataLoader says.
     """
-    if given.data_dir is None:
+    if (mixture := mixture_of(given)) is not None:
+        return _resolve_mixture(given, mixture)
+    if given.data_dir is None or isinstance(given.data_dir, Mapping):
         raise TypeError("DataLoader needs data_dir=: a directory of chunks, a glob pattern, or a list of files")
     chunks = list_chunks(
         given.data_dir, _store_options(given), version=given.data_version if version is None else version
     )
-    reader, nulls = _reader(given, chunks)
+    reader, nulls = _reader(given, of_source(given.datareader, ""), chunks)
     packing, packed_fill = given.pack, None
     if packing is not None:
         chunks, counts = packed_chunks(chunks, reader, packing)
@@ -64,7 +82,7 @@ def resolve(given: LoaderArguments, *, version: int | None = None) -> LoaderOpti
     order = Order(
         seed=seed,
         shuffle=shuffle,
-        shuffle_window=_window(given.shuffle_window, shuffle),
+        shuffle_window=_window(of_source(given.shuffle_window, ""), shuffle),
         batch_size=batch_size * world.size,
         last_batch=given.last_batch,
         num_streams=1,
@@ -83,6 +101,64 @@ def resolve(given: LoaderArguments, *, version: int | None = None) -> LoaderOpti
     return options
 
 
+def _resolve_mixture(given: LoaderArguments, mixture: Mixture) -> MixtureOptions:
+    """Fill in what the options of a DataLoader of several sources leave open.
+
+    Raises:
+      TypeError, ValueError, DataDirError, ManifestError: as DataLoader says.
+    """
+    of_sources, parts, num_tokens = {}, {}, 0
+    for name in sorted(mixture.data_dir):
+        chunks = list_chunks(mixture.data_dir[name], _store_options(given))
+        counts_of(chunks, "a mixture needs it to know how much each source has")
+        parts[name] = _reader(given, of_source(given.datareader, name), chunks)
+        if given.pack is not None:
+            chunks, counts = packed_chunks(chunks, parts[name][0], given.pack)
+            num_tokens += counts.num_tokens
+        if not counts_of(chunks, "a mixture needs it").sum():
+            raise DataDirError(chunks.place, f"is the source {name!r}, and has no samples.", "Leave it out")
+        of_sources[name] = chunks
+    check_alike(of_sources, given)
+    all_chunks, readers = mixed_chunks(of_sources), [reader for reader, _ in parts.values()]
+    world, world_source = resolve_world(given.world)
+    seed = checked_integer("seed", readers[0].seed if given.seed is None else given.seed, at_least=0)
+    batch_size = readers[0].batch_size if given.batch_size is None else given.batch_size
+    batch_size = checked_integer("batch_size", batch_size, at_least=1, at_most=MOST)
+    order = Order(
+        seed=seed,
+        shuffle="all" if given.shuffle else "rows" if readers[0].shuffle else "none",
+        shuffle_window=1,  # each source has one of its own
+        batch_size=batch_size * world.size,
+        last_batch=given.last_batch,
+        num_streams=1,
+        fingerprint="",  # the same
+        packing="" if given.pack is None else packing_in_order(given.pack, ""),
+        mixture=mixture.on_exhausted or "",
+    )
+    rows = [int(counts_of(own, "a mixture needs it").sum()) for own in of_sources.values()]
+    packed_fill = None if given.pack is None else num_tokens / (sum(rows) * given.pack.length)
+    run = _run(given, all_chunks, *next(iter(parts.values())), order, batch_size, packed_fill)
+    run = replace(run, of_sources=tuple(parts.values()), with_source=mixture.with_source)
+    tokens = [Fraction(1)] * len(of_sources)
+    if mixture.weight_by == "tokens":
+        tokens = [mean_tokens(chunks, parts[name][0], given.pack) for name, chunks in of_sources.items()]
+    options = MixtureOptions(
+        given=given,
+        run=run,
+        order=order,
+        world=world,
+        world_source=world_source,
+        mixture=mixture,
+        shares=shares_of(mixture, all_chunks.labels, rows, tokens),
+        fingerprints=tuple(
+            own.fingerprint if given.pack is None else packing_of_chunks(given.pack, own).partition("; ")[2]
+            for own in of_sources.values()
+        ),
+    ).with_streams(world.num_streams or world.size)
+    check_same_version(all_chunks, order, world, world_source)
+    return options
+
+
 def in_version_of_state(options: LoaderOptions, state: Any) -> LoaderOptions:
     """Return options with the chunks in the version that `state` was saved on; the same, where there is none.
 
@@ -90,7 +166,11 @@ def in_version_of_state(options: LoaderOptions, state: Any) -> LoaderOptions:
       StateError: that version has ended, or the loader was told to read another.
     """
     chunks = options.run.chunks
-    if not isinstance(state, Mapping) or not isinstance(fingerprint := state.get("fingerprint"), str):
+    if (
+        isinstance(options, MixtureOptions)
+        or not isinstance(state, Mapping)
+        or not isinstance(fingerprint := state.get("fingerprint"), str)
+    ):
         return options
     number = data_version_in_state(state)
     try:
@@ -134,11 +214,13 @@ def _register(given: LoaderArguments, chunks: ChunkList) -> None:
     chunks.stored.register(num_fetches=NUM_FETCHES if given.num_workers else 1, num_readers=num_readers)
 
 
-def _reader(given: LoaderArguments, chunks: ChunkList) -> tuple[DataReader, Nulls | None]:
+def _reader(
+    given: LoaderArguments, datareader: DataReader | None, chunks: ChunkList
+) -> tuple[DataReader, Nulls | None]:
     """Return what reads the chunks, and what stands for the nulls in them."""
     # Compared with None: a part of the user's may have a length, and be empty.
-    is_ours = given.datareader is None
-    reader = _reader_of(chunks) if given.datareader is None else given.datareader
+    is_ours = datareader is None
+    reader = _reader_of(chunks) if datareader is None else datareader
     known = chunks.manifest.columns if chunks.manifest is not None and is_ours else ()
     _check_reads_parts(reader, chunks)
     nulls = nulls_of(given.nulls, known, gaps_make_lists=reader.gaps_make_lists)
@@ -190,6 +272,14 @@ def _check_buckets(given: LoaderArguments, chunks: ChunkList) -> None:
             "bucket_by= is for rows that are padded, and packed rows have one length: leave out one of both"
         )
     counts_of(chunks, "rows are sorted by length some steps at a time")
+
+
+def _verification(chunks: ChunkList, mode: str) -> Verification | None:
+    if not isinstance(chunks, MixedChunks):
+        return verification_of(chunks, mode)
+    of_sources = [verification_of(own, mode) for own in chunks.of_sources]
+    found = tuple(each for each in of_sources if each is not None)
+    return MixedVerification(chunks, found) if found else None
 
 
 def _window(shuffle_window: int | None, shuffle: str) -> int:
@@ -247,7 +337,7 @@ def _run(
         num_readers=given.num_readers,
         num_workers=given.num_workers,
         worker_kind=given.worker_kind,
-        verification=verification_of(chunks, given.verify),
+        verification=_verification(chunks, given.verify),
         retry_waits=waits_before_retries(given.read_retries),
         max_skipped=max_skipped,
         max_skipped_rows=max_skipped_rows,

@@ -2,7 +2,8 @@
 
     plan -> read -> deal -> cut -> gather, encode, collate -> the loop
 
-Each of the streams has a dealing and a cutting of its own, and their groups are joined.
+Each of the streams has a dealing and a cutting of its own, in a mixture one for each source, and their groups are
+joined.
 
 Two of the steps may run ahead, in threads: reading, and making batches.  The others are plain iterators between them.
 Together they hold at most `max_queue_size` chunks' worth of rows: `chunk_share` of it in chunks, `group_share` of it in
@@ -20,10 +21,11 @@ from typing import Any, TypeAlias, TypeVar
 from pyloader.deliver import Budget, Reservation, Steps, map_in_order
 from pyloader.errors import CoverageError, DataDirError
 from pyloader.observe import Counters
-from pyloader.plan import Position, ReadTask, StreamPart, Streams
+from pyloader.plan import MixedStreams, Position, ReadTask, StreamPart, Streams
 from pyloader.run.fetching import Fetching
 from pyloader.run.handover import Handover
 from pyloader.run.making import MadeRows, batch_making
+from pyloader.run.mixed_groups import mixed_groups
 from pyloader.run.options import RunOptions
 from pyloader.run.reading import ArrivalCheck, ChunkReading, Read
 from pyloader.run.resident import ResidentBytes
@@ -185,6 +187,8 @@ class ChunkRun(Handover[Position]):
         self._delivered += group.num_rows
         counters = self._counters
         self._count_reads()
+        if group.by_source is not None:
+            counters.by_source = counters.by_source + group.by_source
         if group.mixing:
             counters.mixing = (counters.mixing[0] + group.mixing, counters.mixing[1] + 1)
         # A batch larger than the share of the queue is made alone; what exceeds the share counts as the loop's.
@@ -235,7 +239,7 @@ def _place(group: _Cut) -> str:
 
 def _groups_of_streams(
     arrivals: Iterator[Arrival],
-    streams: Streams,
+    streams: Streams | MixedStreams,
     rule: CutRule,
     clock: _Clock,
     *,
@@ -255,6 +259,9 @@ def _groups_of_streams(
       start: Where to begin.
       end_epoch: The first epoch that is not delivered; None never ends.
     """
+    if isinstance(streams, MixedStreams):
+        yield from mixed_groups(arrivals, streams, start=start, end_epoch=end_epoch)
+        return
     rule = replace(
         rule,
         batch_size=streams.share,

@@ -57,7 +57,7 @@ class RunNotes:
             "threads": threads,
             "options": {
                 "batch_size": run.rule.batch_size,
-                "shuffle_window": run.streams.dealing.window,
+                "shuffle_window": run.streams.window,
                 "num_workers": run.num_workers,
                 "num_readers": run.num_readers,
                 "worker_kind": run.worker_kind,

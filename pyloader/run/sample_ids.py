@@ -1,6 +1,8 @@
 """Sample numbers on rows: each row carries the number of the sample whose place it has, for receipts and keys.
 
-The numbers are one more column, which is gathered with the others and detached before anything is encoded.
+In a mixture it carries its source as well, and its key, which its source's epoch decides.
+
+They are more columns, which are gathered with the others and detached before anything is encoded.
 """
 
 from __future__ import annotations
@@ -10,9 +12,10 @@ import numpy as np
 from pyloader.columns import Columns
 from pyloader.plan import STAND_IN
 
-__all__ = ["attach", "detach", "place_of"]
+__all__ = ["attach", "detach", "detach_source", "place_of", "source_columns"]
 
-_COLUMN = "\0sample"  # no column of the user's begins so
+# No column of the user's begins so.
+_COLUMN, _SOURCE, _KEY = "\0sample", "\0source", "\0key"
 
 
 def place_of(number: int) -> tuple[int, int]:
@@ -20,9 +23,30 @@ def place_of(number: int) -> tuple[int, int]:
     return (number & ~int(STAND_IN)) >> 32, number & (2**32 - 1)
 
 
-def attach(columns: Columns, numbers: np.ndarray | None) -> Columns:
-    """Return columns and the numbers of their samples, where they have some."""
-    return columns if numbers is None else {**columns, _COLUMN: numbers}
+def attach(columns: Columns, numbers: np.ndarray | None, others: Columns) -> Columns:
+    """Return columns, the numbers of their samples where they have some, and what else their rows carry."""
+    return {**columns, **others} if numbers is None else {**columns, _COLUMN: numbers, **others}
+
+
+def source_columns(source: int | None, num_rows: int, keys: np.ndarray | None) -> Columns:
+    """Return what rows of a mixture carry beside their numbers; nothing where `source` is None.
+
+    Args:
+      source: Their source's number.
+      num_rows: How many rows there are.
+      keys: Their keys, uint64 of shape [num_rows]; None where nobody asks for them.
+    """
+    if source is None:
+        return {}
+    return {_SOURCE: np.full(num_rows, source), **({} if keys is None else {_KEY: keys})}
+
+
+def detach_source(columns: Columns) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Take the rows' sources and keys out of `columns`, and return them; None where there are none."""
+    sources, keys = columns.pop(_SOURCE, None), columns.pop(_KEY, None)
+    assert sources is None or isinstance(sources, np.ndarray)
+    assert keys is None or isinstance(keys, np.ndarray)
+    return sources, keys
 
 
 def detach(columns: Columns) -> np.ndarray | None:

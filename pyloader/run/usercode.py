@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, TypeAlias
@@ -33,7 +33,7 @@ __all__ = ["Held", "user_functions"]
 # A chunk's index -> the path of it on this machine, where it stays inside of a `with`.
 Held: TypeAlias = "Callable[[int], AbstractContextManager[str]]"
 _RowsRead: TypeAlias = "tuple[Columns, dict[int, str]]"
-_ReadFile: TypeAlias = "Callable[[str, Part | None], _RowsRead]"
+_ReadFile: TypeAlias = "Callable[[int, str, Part | None], _RowsRead]"  # of a source
 
 
 def user_functions(options: RunOptions, held: Held, steps: Steps, counters: Counters) -> tuple[Read, Encode]:
@@ -44,15 +44,17 @@ def user_functions(options: RunOptions, held: Held, steps: Steps, counters: Coun
     Raises:
       TypeError: the user's objects cannot be sent to other processes; the message names the part that cannot.
     """
-    read: _ReadFile = partial(_read, options.reader, options.nulls, options.skips, options.max_bytes)
+    read: _ReadFile = partial(_read, options.readers, options.skips, options.max_bytes)
     seed = options.seed if "rng" in options.drawn else None
     encode: Encode = partial(
         _encode_and_collate, options.packing, options.dataset, options.collator, seed, options.streams.served[0]
     )
     if options.in_processes:
-        reader = type(options.reader).__name__
+        readers = [type(reader).__name__ for reader, _ in options.readers]
         makers = " and ".join(type(part).__name__ for part in (options.dataset, options.collator) if part is not None)
-        read = steps.add_awaited(RemoteFunction(read, doing=lambda *file: f"{reader} read {_named(*file)}"))
+        read = steps.add_awaited(
+            RemoteFunction(read, doing=lambda source, *file: f"{readers[source]} read {_named(*file)}")
+        )
         encode = steps.add_awaited(
             RemoteFunction(encode, doing=lambda raw: f"{makers} made epoch {raw.epoch}, step {raw.step}")
         )
@@ -79,7 +81,7 @@ def _careful(options: RunOptions, held: Held, read: _ReadFile, steps: Steps, cou
                     if verification is not None:
                         verification.check(index, path)
                     with as_listed(chunks, index, path):
-                        return read(path, chunks.part(index))
+                        return read(options.source_of(index), path, chunks.part(index))
             except Exception as exc:
                 if not retries.wait_after(exc, number, f"reading {chunks.path(index)}"):
                     raise
@@ -89,8 +91,14 @@ def _careful(options: RunOptions, held: Held, read: _ReadFile, steps: Steps, cou
 
 
 def _read(
-    reader: DataReader, nulls: Nulls | None, skips: bool, max_bytes: int | None, path: str, part: Part | None
+    readers: Sequence[tuple[DataReader, Nulls | None]],
+    skips: bool,
+    max_bytes: int | None,
+    source: int,
+    path: str,
+    part: Part | None,
 ) -> _RowsRead:
+    reader, nulls = readers[source]
     with room_of(max_bytes):
         try:
             columns, bad_rows = read_chunk(reader, path, part), dict[int, str]()
@@ -149,16 +157,20 @@ def _encode_and_collate(
         rng = None if seed is None else encode_generator(seed=seed, epoch=raw.epoch, step=raw.step, stream=stream)
         columns = encode_batch(dataset, columns, rng, raw.keys)
     encoded = time.perf_counter()
-    batch = _collate(collator, {**columns, **bounds}, raw.mask)
+    batch = _collate(collator, {**columns, **bounds}, {"mask": raw.mask, "source": raw.sources})
     return batch, (encoded - begun, time.perf_counter() - encoded)
 
 
-def _collate(collator: DataCollator, columns: Columns, mask: np.ndarray | None) -> Any:
-    if mask is None:
+def _collate(collator: DataCollator, columns: Columns, ours: dict[str, np.ndarray | None]) -> Any:
+    """Return a batch with what is added to it: the mask of last_batch="pad", the source of a mixture's rows."""
+    added: Columns = {name: values for name, values in ours.items() if values is not None}
+    if not added:
         return collator.collate_batch(columns)
-    batch = collator.collate_batch({**columns, "mask": mask})
+    batch = collator.collate_batch({**columns, **added})
     if not isinstance(batch, dict):
+        who = "last_batch='pad'" if "mask" in added else "with_source=True"
         what = f"{type(collator).__name__}.collate_batch returned a {type(batch).__name__}"
-        raise CollateError(f"last_batch='pad' adds 'mask' to each batch, and {what}.", "Return a dict")
-    batch.setdefault("mask", mask)
+        raise CollateError(f"{who} adds {' and '.join(map(repr, added))} to each batch, and {what}.", "Return a dict")
+    for name, values in added.items():
+        batch.setdefault(name, values)
     return batch

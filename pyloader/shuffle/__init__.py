@@ -6,6 +6,7 @@ from pyloader.shuffle.deal import Arrival, EpochEnd, deal
 from pyloader.shuffle.join import AnyGroup, JoinedGroup, gather_joined, join
 from pyloader.shuffle.runs import row_lengths, sorted_runs
 from pyloader.shuffle.segment import Chunk, ChunkRows, Segment
+from pyloader.shuffle.take import RowTaker, short_group
 
 __all__ = [
     "GROUP_BYTES",
@@ -19,6 +20,7 @@ __all__ = [
     "CutRule",
     "EpochEnd",
     "JoinedGroup",
+    "RowTaker",
     "Segment",
     "cut",
     "deal",
@@ -26,6 +28,7 @@ __all__ = [
     "gather_joined",
     "join",
     "row_lengths",
+    "short_group",
     "sorted_runs",
     "view_group",
 ]

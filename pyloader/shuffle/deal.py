@@ -38,7 +38,13 @@ class EpochEnd:
 
 
 def deal(
-    arrivals: Iterable[Arrival], dealing: Dealing, *, seed: int | None, start: Position, stream: int | None = None
+    arrivals: Iterable[Arrival],
+    dealing: Dealing,
+    *,
+    seed: int | None,
+    start: Position,
+    stream: int | None = None,
+    first_chunk: int = 0,
 ) -> Iterator[Segment | EpochEnd]:
     """Yield the segments of an epoch from `start` on, then its end.
 
@@ -48,12 +54,13 @@ def deal(
       seed: The seed of the rows' order; None keeps the order (then the window is 1).
       start: Where to begin; the segments before `start.segment` are left out.
       stream: Which stream the segments are of; None where an epoch is one stream.
+      first_chunk: The first chunk of their source, which counts its chunks from there.
     """
     first = start.segment
     hands: dict[int, list[Hand]] = defaultdict(list)
     num_rows = -start.offset
     for arrival in arrivals:
-        _deal_out(arrival, hands, dealing, seed, first)
+        _deal_out(arrival, hands, dealing, seed, first, first_chunk)
         epoch, number = arrival.epoch, arrival.number
         if number >= max(first, dealing.first_segment):
             mine = hands.pop(number, [])
@@ -67,8 +74,15 @@ def deal(
     yield EpochEnd(start.epoch, num_rows)
 
 
-def _deal_out(arrival: Arrival, hands: dict[int, list[Hand]], dealing: Dealing, seed: int | None, first: int) -> None:
-    for segment, rows in _dealt(arrival, dealing, seed):
+def _deal_out(
+    arrival: Arrival,
+    hands: dict[int, list[Hand]],
+    dealing: Dealing,
+    seed: int | None,
+    first: int,
+    first_chunk: int,
+) -> None:
+    for segment, rows in _dealt(arrival, dealing, seed, arrival.index - first_chunk):
         hand = Hand(arrival.chunk, rows)
         if segment >= first and hand.num_rows:
             arrival.chunk.acquire()
@@ -76,13 +90,13 @@ def _deal_out(arrival: Arrival, hands: dict[int, list[Hand]], dealing: Dealing, 
     arrival.chunk.release()
 
 
-def _dealt(arrival: Arrival, dealing: Dealing, seed: int | None) -> Iterable[tuple[int, np.ndarray | None]]:
+def _dealt(arrival: Arrival, dealing: Dealing, seed: int | None, chunk: int) -> Iterable[tuple[int, np.ndarray | None]]:
     """Return each segment that gets rows of a chunk, and which; None for all of them as they are."""
     if seed is None:
         return [(arrival.number, None if arrival.part is None else np.arange(*arrival.part))]
     num_rows = row_count(arrival.chunk.value.columns)
-    rows = row_order(num_rows, seed=seed, epoch=arrival.epoch, chunk=arrival.index)
+    rows = row_order(num_rows, seed=seed, epoch=arrival.epoch, chunk=chunk)
     if arrival.part is not None:
         rows = rows[slice(*arrival.part)]
-    phase = deal_phase(dealing.width, seed=seed, epoch=arrival.epoch, chunk=arrival.index)
+    phase = deal_phase(dealing.width, seed=seed, epoch=arrival.epoch, chunk=chunk)
     return dealing.hands(arrival.number, rows, phase)

@@ -1,4 +1,5 @@
-"""Join: one batch group of each stream become one batch, with as many rows of each stream."""
+"""Join: one batch group of each stream become one batch, with as many rows of each stream; in a mixture, one of each
+source in each stream."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from pyloader.columns import Columns, concatenate_columns
 from pyloader.machine.memory import RecycledMemory
+from pyloader.plan import Mark
 from pyloader.shuffle.cut import BatchGroup, gather_group
 from pyloader.shuffle.deal import EpochEnd
 
@@ -18,9 +20,10 @@ __all__ = ["AnyGroup", "JoinedGroup", "gather_joined", "join"]
 
 @dataclass(frozen=True, slots=True)
 class JoinedGroup:
-    """A batch made of one group of each stream, one after another."""
+    """A batch made of one group of each stream, one after another; in a mixture, of each source in it."""
 
     parts: tuple[BatchGroup, ...]  # the groups, all of the same epoch and step
+    mark: Mark | None = None  # what a mixture's streams have got of each source after it; None without a mixture
     origin: ClassVar[tuple[int, int]] = (0, 0)  # with several streams the step alone says where a batch is
     end: ClassVar[tuple[int, int]] = (0, 0)  # the same
 

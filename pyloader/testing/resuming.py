@@ -67,7 +67,7 @@ def check_ranks(make_loader: MakeLoader) -> None:
         raise SkipTest(f"two steps of two ranks need {4 * share:,} samples")
 
     def ranks(size: int, state: dict[str, Any] | None) -> list[Any]:
-        queue = 2 * run.streams.dealing.window + 2
+        queue = 2 * run.streams.window + 2
         last_batch = "drop" if run.rule.last_batch == "keep" else run.rule.last_batch
         options = {"num_workers": 0, "last_batch": last_batch, "max_queue_size": max(queue, run.max_queue_size)}
         worlds = [World(rank, size, 2 if state is None else None) for rank in range(size)]

@@ -1,74 +1,41 @@
-"""The models of the examples, on packed documents: changing one document changes no other's loss."""
+"""Losses by source, for arrays of every library."""
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from pyloader import Packing, Ragged
-from pyloader.packing import block_mask, pack_columns, unpacked_batch
+from pyloader.packing import per_source_loss
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-LENGTH = 64
-pytestmark = pytest.mark.frameworks
-
-
-def example(name):
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+LOSSES = np.array([[1.0, 3.0], [5.0, np.nan], [7.0, 9.0]], np.float32)
+SOURCE = np.array([0, 2, 0])
+MASK = np.array([[True, True], [True, False], [True, True]])
 
 
-def torch_losses():
-    torch = pytest.importorskip("torch")
-    pytest.importorskip("tokenizers")
-    torch.manual_seed(0)
-    model = example("torch_packed_documents").Model()
-
-    def losses(batch):
-        tokens, places = torch.from_numpy(batch["tokens"]), torch.from_numpy(batch["position_ids"])
-        with torch.no_grad():
-            guesses = model(tokens, places.long(), torch.from_numpy(block_mask(batch["segment_ids"])))
-        found = torch.nn.functional.cross_entropy(guesses.transpose(1, 2), tokens.roll(-1, dims=1), reduction="none")
-        return found.numpy()
-
-    return losses
+def array_of(library: str) -> Any:
+    if library == "numpy":
+        return np.asarray
+    if library == "torch":
+        return pytest.importorskip("torch").asarray
+    return pytest.importorskip("jax.numpy").asarray
 
 
-def flax_losses():
-    jnp = pytest.importorskip("jax.numpy")
-    for package in ("flax", "optax", "orbax.checkpoint", "tokenizers"):
-        pytest.importorskip(package)
-    flax = example("flax_packed_documents")
-    model = flax.Model(rngs=flax.nnx.Rngs(0))
-
-    def losses(batch):
-        guesses = model(batch["tokens"], batch["position_ids"], block_mask(batch["segment_ids"]))
-        targets = jnp.roll(batch["tokens"], -1, axis=1)
-        return np.asarray(flax.optax.softmax_cross_entropy_with_integer_labels(guesses, targets))
-
-    return losses
+@pytest.mark.parametrize(
+    "library",
+    ["numpy", pytest.param("torch", marks=pytest.mark.frameworks), pytest.param("jax", marks=pytest.mark.frameworks)],
+)
+def test_each_source_has_the_sum_of_its_losses_and_how_many_they_are(library):
+    array = array_of(library)
+    sums, counts = per_source_loss(array(LOSSES), SOURCE, num_sources=4, mask=MASK)
+    assert np.asarray(sums).tolist() == [20.0, 0.0, 5.0, 0.0] and np.asarray(counts).tolist() == [4, 0, 1, 0]
+    sums, counts = per_source_loss(array(LOSSES[:, 0]), array(SOURCE), num_sources=3)
+    assert np.asarray(sums).tolist() == [8.0, 0.0, 5.0] and np.asarray(counts).tolist() == [2, 0, 1]
 
 
-@pytest.mark.parametrize("losses_of", [torch_losses, flax_losses])
-def test_changing_one_document_changes_no_other_documents_loss(losses_of):
-    losses = losses_of()
-    random = np.random.default_rng(0)
-    documents = Ragged.from_rows([random.integers(1, 500, random.integers(2, 100)) for _ in range(12)])
-    packing = Packing(length=LENGTH, document_ids=True)
-    batch = unpacked_batch(pack_columns({"tokens": documents}, packing, random), packing)
-    # A long document has pieces in several rows, which do not see each other: a piece is what changes.
-    piece = batch["segment_ids"] + 100 * np.arange(len(batch["tokens"]))[:, None]
-    counts = batch["loss_mask"]
-    before = losses(batch)
-    assert np.isfinite(before).all()
-    for changed in np.unique(piece[counts])[::3]:
-        mine = piece == changed
-        tokens = np.where(mine, (batch["tokens"] + 1) % 500, batch["tokens"])
-        after = losses({**batch, "tokens": tokens})
-        differs = np.unique(piece[counts & (before != after)])
-        assert differs.tolist() == [changed]
+@pytest.mark.frameworks
+def test_it_goes_inside_jit():
+    jax = pytest.importorskip("jax")
+    sums, _ = jax.jit(lambda losses: per_source_loss(losses, SOURCE, num_sources=3))(LOSSES[:, 0])
+    assert np.asarray(sums).tolist() == [8.0, 0.0, 5.0]

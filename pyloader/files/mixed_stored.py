@@ -1,0 +1,67 @@
+"""Mixed stored chunks: those of several sources, of which some are in stores, as one."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pyloader.files.fetching import FetchTerms
+from pyloader.files.stored import StoredChunks
+
+__all__ = ["MixedStored"]
+
+
+@dataclass(frozen=True)
+class _OnDisk:
+    """A chunk that is on a disk of this machine; as `Pinned` of the cache."""
+
+    path: Path
+    was_there: bool = True
+
+    def release(self) -> None:
+        """Do nothing: nobody takes it away."""
+
+
+class MixedStored(StoredChunks):
+    """The chunks of several sources.  The cache keeps what was used latest: reads of a mixture have no end to plan.
+
+    Args:
+      of_sources: Those of each source; None where they are on a disk.
+      starts: The index of the first chunk of each, and the number of all.
+      file: Returns the path of a chunk that is on a disk.
+    """
+
+    foresees = False
+
+    def __init__(
+        self, of_sources: Sequence[StoredChunks | None], starts: Sequence[int], file: Callable[[int], str]
+    ) -> None:
+        self._of_sources, self._starts, self._file = of_sources, starts, file
+        self._stored = [stored for stored in of_sources if stored is not None]
+        self.options = self._stored[0].options
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self)
+
+    def register(self, *, num_fetches: int, num_readers: int) -> int:
+        """Say for all sources what `StoredChunks.register` says for one; each has its part of the fetches."""
+        each = max(1, num_fetches // len(self._stored))
+        return sum(stored.register(num_fetches=each, num_readers=num_readers) for stored in self._stored)
+
+    def close(self) -> None:
+        """Give back what was registered."""
+        for stored in self._stored:
+            stored.close()
+
+    def num_fetches(self) -> int:
+        """Return how many chunks may be fetched at the same time."""
+        return sum(stored.num_fetches() for stored in self._stored)
+
+    def hold(self, index: int, terms: FetchTerms) -> Any:
+        """Return a chunk on this machine, which stays there until it is released."""
+        source = bisect_right(self._starts, index) - 1
+        stored = self._of_sources[source]
+        return _OnDisk(Path(self._file(index))) if stored is None else stored.hold(index - self._starts[source], terms)

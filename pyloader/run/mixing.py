@@ -1,0 +1,340 @@
+"""Mixing: the options of a DataLoader of several sources, resolved."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from pyloader.errors import DataDirError, StateError
+from pyloader.files import MixedChunks
+from pyloader.machine.limits import available_bytes
+from pyloader.mixture import Mixture
+from pyloader.observe import SourceStats
+from pyloader.options import format_bytes
+from pyloader.plan import (
+    MixedStreams,
+    Position,
+    Schedule,
+    Shares,
+    Source,
+    mixture_position,
+    mixture_state_of,
+    position_from_state,
+    rounded_shares,
+    windows_in_state,
+)
+from pyloader.run.arguments import AsWritten
+from pyloader.run.loader_options import MAX_QUEUE_SIZE, SHUFFLE_WINDOW, LoaderOptions
+from pyloader.run.packed import packed_rows, pieces_of
+from pyloader.run.ranks import check_state_fits_ranks
+from pyloader.run.resident import check_bytes
+
+__all__ = ["MixtureOptions", "shares_of"]
+
+
+def shares_of(mixture: Mixture, names: Sequence[str], rows: Sequence[int], row_tokens: Sequence[Fraction]) -> Shares:
+    """Return the shares of rows that a mixture's weights give.
+
+    Args:
+      mixture: The weights.
+      names: The sources, in the order of the shares.
+      rows: How many rows each has.
+      row_tokens: How many tokens a row of each has on the average; 1 where weights share out rows.
+
+    Raises:
+      ValueError: a weight is so small that nothing of its source would ever come.
+    """
+    knots = mixture.knots()
+    if knots is None:
+        return rounded_shares([(0, [Fraction(number) for number in rows])])
+    order = [list(mixture.data_dir).index(name) for name in names]
+    of_rows = [
+        (step, [weights[at] / tokens for at, tokens in zip(order, row_tokens, strict=True)]) for step, weights in knots
+    ]
+    shares = rounded_shares(of_rows)
+    for (step, weights), rounded in zip(of_rows, shares.weights, strict=True):
+        for name, weight, share in zip(names, weights, rounded, strict=True):
+            if weight and not share:
+                what = f"the weight of {name!r} at step {step} is less than a millionth of all, and would never come. "
+                raise ValueError(f"{what}Make it larger, or 0")
+    return shares
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixtureOptions(LoaderOptions):
+    """What a DataLoader of several sources was told, resolved."""
+
+    mixture: Mixture  # the sources and weights, as they were given
+    shares: Shares  # the shares of rows, of the sources sorted by name
+    fingerprints: tuple[str, ...]  # of each source's chunks, and how they are packed
+
+    @property
+    def chunks(self) -> MixedChunks:
+        """The chunks of all sources."""
+        assert isinstance(self.run.chunks, MixedChunks)
+        return self.run.chunks
+
+    @property
+    def streams(self) -> MixedStreams:
+        """The plan."""
+        assert isinstance(self.run.streams, MixedStreams)
+        return self.run.streams
+
+    @property
+    def steps_per_epoch(self) -> int | None:
+        """How many batches it takes to go through the mixture once; None where there is no end."""
+        return self.streams.steps_per_epoch
+
+    def state_at(self, position: Position, left_out: list[int]) -> dict[str, Any]:
+        """Return the state after the batches that `position` has behind it."""
+        return mixture_state_of(position, self.order, self.streams, self.fingerprints)
+
+    def position_after(self, position: Position, num_steps: int) -> Position:
+        """Return the position so many steps later."""
+        return self.streams.onward(position, num_steps)
+
+    def describe_rank(self) -> str:
+        """Return which rank this is, who said so, and how many steps there are."""
+        steps = self.steps_per_epoch
+        return f"rank {self.world.rank} of {self.world.size} ({self.world_source}), " + (
+            "without an end" if steps is None else f"{steps:,} steps"
+        )
+
+    def steps_per_run(self) -> int:
+        """Return how many batches a run has.
+
+        Raises:
+          TypeError: it never ends.
+        """
+        if (steps := self.steps_per_epoch) is None:
+            raise TypeError('a mixture with on_exhausted="repeat" is endless: num_steps= sets an end')
+        return steps
+
+    def all_streams(self, purpose: str) -> MixedStreams:  # type: ignore[override]
+        """Return the plan; the counts of a mixture's chunks are always known."""
+        return self.streams
+
+    def explaining_stats(self) -> dict[str, Any]:
+        """Return the options that explain what a loader has counted, as `ChunkStats` has them."""
+        return {**super().explaining_stats(), "shuffle_window": self.streams.width}
+
+    def source_stats(self, position: Position, counted: Any) -> dict[str, SourceStats]:
+        """Return what came of each source, in the order in which they were given."""
+        streams, found = self.streams, dict[str, SourceStats]()
+        done = position if position.mark is not None else self._end_before(position)
+        mark = streams.mark(done)
+        is_over = streams.ends_epoch(done)
+        counts = np.broadcast_to(counted, (len(streams.sources), 2))
+        for source, rows in zip(streams.sources, mark.rows, strict=True):
+            over_all = rows * streams.num_streams
+            samples, tokens = counts[source.number].tolist()
+            found[source.name] = SourceStats(
+                num_samples=samples,
+                num_tokens=tokens,
+                epochs=over_all / source.num_rows,
+                left_out=source.num_rows - over_all if is_over and self.mixture.on_exhausted != "repeat" else 0,
+            )
+        return {name: found[name] for name in self.mixture.data_dir}
+
+    def _end_before(self, position: Position) -> Position:
+        """Return the end of the epoch before, where an epoch begins and one has come before it."""
+        if position.epoch == 0 or (steps := self.steps_per_epoch) is None:
+            return position
+        return self.streams.onward(Position(position.epoch - 1), steps)
+
+    def locate(self, step: int) -> list[Any]:
+        """Return where each row of a batch over all ranks comes from: (source, chunk, row in it)."""
+        streams, run, found = self.streams, self.run, list[tuple[Any, ...]]()
+        position = streams.position(step)
+        if streams.ends_epoch(position):
+            position = position.next_epoch()
+        of_sources, rows = streams.of_sources(position.epoch), streams.rows_of_step(position)
+        for (place, epoch), alike in itertools.groupby(rows.tolist(), key=lambda row: tuple(row[:2])):
+            chunks, own = self.chunks.of_sources[place], [row[2:] for row in alike]
+            entries: list[tuple[Any, ...]] = [(chunks.names[chunk], row) for chunk, row in own]
+            if run.packing is not None:
+                rows_of = packed_rows(chunks, run.readers[place][0], run.packing, of_sources[place].drawn.row_seed)
+                entries = list(pieces_of(chunks, rows_of, np.array(own), epoch=epoch))
+            found += [(streams.names[place], *entry) for entry in entries]
+        return found
+
+    def with_streams(self, num_streams: int, windows: Mapping[str, int] | None = None) -> MixtureOptions:
+        """Return these options with every source cut into so many streams.
+
+        Args:
+          num_streams: How many.
+          windows: Those of a state, by source; None where there is none.
+
+        Raises:
+          DataDirError, ValueError: that cannot be.
+        """
+        order, per_rank = replace(self.order, num_streams=num_streams), num_streams // self.world.size
+        batch_size, on_exhausted = self.run.rule.batch_size, self.mixture.on_exhausted or ""
+        if batch_size % per_rank:
+            below = batch_size // per_rank * per_rank
+            wanted = f"{below} or {below + per_rank}" if below else f"{per_rank}"
+            what = f"batch_size={batch_size} cannot be taken evenly from the {per_rank} streams of each rank."
+            raise ValueError(f"{what} Write batch_size={wanted}")
+        if order.last_batch == "keep" and num_streams > 1 and on_exhausted == "drop":
+            raise ValueError(
+                'last_batch="keep" would make a short batch where the last source ends, which ranks and streams cannot '
+                'share evenly. Write last_batch="drop", "pad" or "wrap"'
+            )
+        chunks = self.chunks
+        served = range(self.world.rank * per_rank, (self.world.rank + 1) * per_rank)
+        of_sources = self._windows(windows or {})
+        sources = self._sources(of_sources)
+        if on_exhausted != "repeat":
+            for source, own in zip(sources, chunks.of_sources, strict=True):
+                if source.num_rows < num_streams:
+                    what = f"is the source {source.name!r}, whose {source.num_rows:,} rows are too few for "
+                    what += f"{num_streams:,} streams."
+                    raise DataDirError(own.place, what, 'Give on_exhausted="repeat", or leave it out')
+        schedule = Schedule(
+            shares=self.shares,
+            share=order.batch_size // num_streams,
+            rows=tuple(source.num_rows // num_streams for source in sources),
+            on_exhausted=on_exhausted,
+            last_batch=order.last_batch,
+            num_steps=self.mixture.num_steps,
+        )
+        streams = MixedStreams(
+            sources=sources,
+            schedule=schedule,
+            num_streams=num_streams,
+            served=served,
+            seed=order.seed,
+            shuffle=order.shuffle,
+        )
+        if streams.ends_epoch(Position()):
+            what = (
+                f"have {int(chunks.counts.sum()):,} rows, which make no batch of {order.batch_size:,} over all ranks "
+            )
+            what += f"with on_exhausted={on_exhausted!r}."
+            raise DataDirError(chunks.place, what, "Give a smaller batch_size")
+        run = replace(self.run, streams=streams, max_queue_size=self._queue_size(of_sources, per_rank))
+        check_bytes(run)
+        return replace(self, run=run, order=order)
+
+    def resuming(self, state: Any) -> tuple[LoaderOptions, Position, list[int]]:
+        """Return these options with as many streams as `state` has, where it stands.
+
+        Raises:
+          StateError: the state cannot be honoured here; the message says what to write.
+        """
+        num_streams = state.get("num_streams") if isinstance(state, Mapping) else None
+        if type(num_streams) is not int or num_streams < 1:
+            num_streams = self.order.num_streams  # which the state does not have, so that it is refused
+        else:
+            check_state_fits_ranks(state, self.order, self.world)
+        position = position_from_state(state, replace(self.order, num_streams=num_streams))
+        try:
+            options = self.with_streams(num_streams, windows_in_state(state))
+        except (DataDirError, ValueError) as exc:
+            raise StateError(f"the state was saved with {num_streams} streams. {exc}") from exc
+        position = mixture_position(state, position, options.streams, self.fingerprints)
+        streams = replace(options.streams, known=position)
+        return replace(options, run=replace(options.run, streams=streams)), position, []
+
+    def describe(self, loader: type) -> str:
+        """Return the options as one would write them for `loader`, less those that are its defaults."""
+        mixture, given, chunks = self.mixture, self.given, self.chunks
+        places = {
+            name: f"{own.place} ({len(own):,} chunks)"
+            for name, own in zip(chunks.labels, chunks.of_sources, strict=True)
+        }
+        readers = {
+            name: AsWritten(f"{type(reader).__name__}()")
+            for name, (reader, _) in zip(chunks.labels, self.run.readers, strict=True)
+        }
+        return self._described(
+            loader,
+            data_dir={name: places[name] for name in mixture.data_dir},
+            datareader=None if given.datareader is None else readers,
+            shuffle_window={source.name: source.window for source in self.streams.sources},
+            max_queue_size=self.run.max_queue_size,
+            mixture=None,
+            weights=mixture.weights,
+            weight_by=mixture.weight_by,
+            on_exhausted=mixture.on_exhausted,
+            num_steps=mixture.num_steps,
+            with_source=mixture.with_source,
+        )
+
+    def _sources(self, windows: Sequence[int]) -> tuple[Source, ...]:
+        chunks, numbers = self.chunks, list(self.mixture.data_dir)
+        return tuple(
+            Source(
+                name=name,
+                counts=chunks.counts[first:stop],
+                first_chunk=first,
+                window=window,
+                number=numbers.index(name),
+            )
+            for name, window, (first, stop) in zip(
+                chunks.labels, windows, itertools.pairwise(chunks.starts), strict=True
+            )
+        )
+
+    def _windows(self, in_state: Mapping[str, int]) -> list[int]:
+        """Return each source's window.
+
+        Those that were not given are those of the state, else 4, and lowered to 1 for the lightest sources first until
+        they make no more than the usual queue holds.  Neither ranks nor the queue have a part in it: batches would
+        depend on them.
+        """
+        chunks, given, is_mixed = self.chunks, self.given.shuffle_window, self.order.shuffle == "all"
+        labels = chunks.labels
+        told = {} if given is None else dict(given) if isinstance(given, Mapping) else dict.fromkeys(labels, given)
+        if not is_mixed and any(window > 1 for window in told.values()):
+            raise ValueError(f"shuffle_window={given!r} needs shuffle=True, which mixes chunks and their rows")
+        usual = SHUFFLE_WINDOW if is_mixed else 1
+        windows = {name: told.get(name, in_state.get(name, usual)) for name in labels}
+        weights = dict(zip(labels, self.shares.weights[0], strict=True))
+        for name in sorted(labels, key=lambda name: (weights[name], name)):
+            if sum(self._widths(windows)) < MAX_QUEUE_SIZE:
+                break
+            if name not in told and name not in in_state:
+                windows[name] = 1
+        return [windows[name] for name in labels]
+
+    def _widths(self, windows: Mapping[str, int]) -> list[int]:
+        """Return how many chunks each source's segments mix."""
+        chunks = self.chunks
+        return [min(windows[name], len(own)) for name, own in zip(chunks.labels, chunks.of_sources, strict=True)]
+
+    def _queue_size(self, windows: Sequence[int], num_served: int) -> int:
+        """Return the most chunks resident at once: where it was not given, what the windows hold, and one.
+
+        Raises:
+          ValueError: it is too small for that, or that too much for the memory.
+        """
+        chunks, given = self.chunks, self.given.max_queue_size
+        widths = self._widths(dict(zip(chunks.labels, windows, strict=True)))
+        needed = sum(widths) * num_served + (max(widths) > 1)
+        if needed <= given:
+            return given
+        mixing = f"the windows of {len(widths)} sources hold {sum(widths)} chunks for mixing"
+        mixing += f" in each of the {num_served} streams here" if num_served > 1 else ""
+        mixing += ", and one is handed out" if max(widths) > 1 else ""
+        least = len(widths) * num_served
+        or_narrower = f", or shuffle_window=1, which needs {least}" if sum(widths) > len(widths) else ""
+        if given != MAX_QUEUE_SIZE:
+            raise ValueError(
+                f"{mixing}: max_queue_size must be at least {needed}, got {given}. "
+                f"Write max_queue_size={needed}{or_narrower}"
+            )
+        half, row = available_bytes() // 2, chunks.row_bytes
+        of_chunk = int(chunks.sizes.max()) if row is None else row * int(chunks.counts.max())
+        if needed * of_chunk > half:
+            raise ValueError(
+                f"{mixing}: {needed} chunks of up to {format_bytes(of_chunk)} take more than half of the memory, "
+                f"{format_bytes(half)}. Write max_queue_size={needed}{or_narrower}, or split into chunks of at most "
+                f"{format_bytes(half // needed)}: pyloader split --chunk-bytes"
+            )
+        return needed

@@ -1,0 +1,68 @@
+"""Take: as many rows as are asked for, off the segments of one source in one stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pyloader.columns import Columns, concatenate_columns, row_count, take_rows
+from pyloader.machine.memory import RecycledMemory
+from pyloader.plan import filling_rows
+from pyloader.shuffle.cut import BatchGroup, gather_group
+from pyloader.shuffle.segment import Segment, gather_rows
+
+__all__ = ["RowTaker", "short_group"]
+
+
+class RowTaker:
+    """Takes rows off segments, one after another.
+
+    As with `cut`, a group lies within one segment: rows of those before it are carried, copied out of their chunks.
+
+    Args:
+      segments: The segments, each with how many of its rows have been received already.
+    """
+
+    def __init__(self, segments: Iterator[tuple[Segment, int]]) -> None:
+        self._segments, self._memory = segments, RecycledMemory()
+        self._segment: Segment | None = None  # the one that is being taken of, which this holds
+        self._start = 0  # the first of its rows that has not been taken
+
+    def take(self, num_rows: int, *, epoch: int, step: int) -> BatchGroup:
+        """Return the next `num_rows` rows, at least 1, for a step."""
+        carried: list[Columns] = []
+        num_carried = 0
+        while True:
+            segment = self._segment
+            if segment is None:
+                segment, self._start = next(self._segments)
+                self._segment = segment
+            stop = min(segment.num_rows, self._start + num_rows - num_carried)
+            if num_carried + stop - self._start == num_rows:
+                group = BatchGroup(epoch, step, num_rows, num_carried, 0, segment, self._start, stop, (0, 0), carried)
+                segment.acquire()  # gathering releases it, in any thread
+                self._start = stop
+                if stop == segment.num_rows:
+                    self._let_go(segment)
+                return group
+            if stop > self._start:
+                carried.append(gather_rows(segment, self._start, stop, self._memory))
+                num_carried += stop - self._start
+            self._let_go(segment)
+
+    def _let_go(self, segment: Segment) -> None:
+        segment.release()
+        self._segment = None
+
+
+def short_group(parts: list[BatchGroup], num_rows: int, last_batch: str) -> BatchGroup:
+    """Return the groups of a stream as one, filled up to `num_rows` by the rule for the last batch."""
+    memory = RecycledMemory()
+    rows = concatenate_columns([gather_group(part, memory) for part in parts])
+    num_carried, filling = row_count(rows), list[Columns]()
+    if last_batch != "keep":
+        filling = [take_rows(rows, filling_rows(last_batch, num_carried, num_rows, num_carried))]
+    num_filled = sum(map(row_count, filling))
+    first = parts[0]
+    return BatchGroup(
+        first.epoch, first.step, num_carried + num_filled, num_carried, num_filled, None, 0, 0, (0, 0), [rows], filling
+    )
