@@ -130,7 +130,7 @@ def _screen(sight: Peek, arguments: argparse.Namespace, chosen: Sequence[str]) -
     read = {"reader": reader_class(arguments), "call": reader_call(arguments), "cache_dir": arguments.cache_dir}
     way = way_to_read(sight, path, **read, **steps)
     expected = expectations(sight, path, way, said=said_words(arguments), **steps)
-    yield as_block(list(expected))
+    yield as_block([*expected, *(("decode", _decoder(media)) for media in sight.media if media.name in chosen)])
 
 
 def _shown_path(sight: Peek, arguments: argparse.Namespace) -> str:
@@ -257,6 +257,15 @@ def _media(media: MediaSummary) -> str:
         )
         shown += f", all {small} pixels" if small == large else f", {small} to {large} pixels, median {middle}"
     return one_line(shown + (f"; {counted(media.num_others, 'row')} of other bytes" if media.num_others else ""))
+
+
+def _decoder(media: MediaSummary) -> str:
+    call = (
+        f'ImageDataset("{media.name}", size=224)'
+        if media.kind == "images"
+        else f'AudioDataset("{media.name}", seconds=1)'
+    )
+    return f"add dataset={call}   from pyloader import {call.partition('(')[0]}"
 
 
 def _draw_sheet(sight: Peek, arguments: argparse.Namespace, chosen: Sequence[str]) -> int:

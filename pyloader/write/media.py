@@ -13,7 +13,16 @@ from pyloader.files.image_headers import read_image_header
 from pyloader.files.sound_headers import sound_format
 from pyloader.options import format_bytes
 
-__all__ = ["FETCH_OR_REMOVE", "MEDIA", "MediaKind", "MediaOptions", "kind_of_file", "read_media", "unreadable"]
+__all__ = [
+    "FETCH_OR_REMOVE",
+    "LIST_SUFFIXES",
+    "MEDIA",
+    "MediaKind",
+    "MediaOptions",
+    "kind_of_file",
+    "read_media",
+    "unreadable",
+]
 
 
 class MediaKind(NamedTuple):
@@ -41,6 +50,8 @@ class MediaKind(NamedTuple):
 
 
 FETCH_OR_REMOVE = "Fetch it again, or remove it (--check lists all such files)"  # what to do with a bad file
+
+LIST_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".jsonlines", ".parquet", ".pq", ".txt")  # of lists of paths
 
 _IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 _SOUNDS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff")

@@ -15,7 +15,7 @@ from pyloader.columns import Columns
 from pyloader.errors import SplitError
 from pyloader.files import is_chunk_name, suffix_of, utf8_name
 from pyloader.write.blocks import Source
-from pyloader.write.media import MEDIA, MediaKind, kind_of_file, unreadable
+from pyloader.write.media import LIST_SUFFIXES, MEDIA, MediaKind, kind_of_file, unreadable
 from pyloader.write.media_rows import media_sources
 
 __all__ = ["MediaFolder", "media_folder"]
@@ -108,7 +108,8 @@ def _not_of_kind(folder: str, kind: MediaKind, others: Sequence[str], other_suff
     what = f"is no {kind.noun} by its name{more}, but lies in a folder of {kind.nouns} ({', '.join(kind.suffixes)})."
     suffixes = [suffix for path in others if (suffix := suffix_of(path)) in other_suffixes]
     pattern = shlex.quote(os.path.join(folder, "**", f"*{suffixes[0]}")) if suffixes else ""
-    instead = f", or name what is to be split: {pattern}" if suffixes else ""
+    listed = " --path-column NAME, where it lists the files" if suffixes and suffixes[0] in LIST_SUFFIXES else ""
+    instead = f", or name what is to be split: {pattern}{listed}" if suffixes else ""
     return SplitError(utf8_name(others[0]), what, f"Move it out of that folder{instead}")
 
 

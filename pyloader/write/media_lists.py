@@ -17,13 +17,12 @@ from pyloader.files import suffix_of, utf8_name
 from pyloader.options import format_bytes
 from pyloader.read import reader_for
 from pyloader.write.blocks import Source
-from pyloader.write.media import MEDIA, MediaKind, MediaOptions, kind_of_file
+from pyloader.write.media import LIST_SUFFIXES, MEDIA, MediaKind, MediaOptions, kind_of_file
 from pyloader.write.media_rows import media_sources
 
 __all__ = ["MediaList", "media_list"]
 
 _LARGEST_BYTES = 2**30  # a list is in memory as a whole
-_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".jsonlines", ".parquet", ".pq", ".txt")
 
 
 class MediaList(NamedTuple):
@@ -82,8 +81,8 @@ def media_list(lists: Sequence[str], input_format: str | None, options: MediaOpt
 
 
 def _table(path: str, column: str) -> Columns:
-    if suffix_of(path) not in _SUFFIXES:
-        what = f"is no list of paths by its suffix; known: {', '.join(_SUFFIXES)}."
+    if suffix_of(path) not in LIST_SUFFIXES:
+        what = f"is no list of paths by its suffix; known: {', '.join(LIST_SUFFIXES)}."
         raise SplitError(path, what, "Write the paths, and what is known of each file, as one of these")
     if (num_bytes := os.path.getsize(path)) > _LARGEST_BYTES:
         hint = "Cut it into several, and add one after the other: --append"

@@ -66,6 +66,8 @@ def scaled_down(data: bytes, max_side: int, quality: int) -> bytes:
             return _made_anew(module, data, max_side, quality)
     except MemoryError:
         raise
+    except module.UnidentifiedImageError as exc:  # its text has an address in memory
+        raise ValueError(f"cannot be decoded (Pillow finds no {header.format} in it)") from exc
     except Exception as exc:  # Pillow raises almost anything for a damaged file
         raise ValueError(f"cannot be decoded ({exc or type(exc).__name__})") from exc
 

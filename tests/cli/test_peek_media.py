@@ -86,6 +86,7 @@ def test_the_screen_tells_images_and_prints_no_bytes(chunks: str, capsys: pytest
     assert "  image: 60 images (60 JPEG), all 30 x 20 pixels\n" in screen
     assert "  image   JPEG, 30 x 20 pixels, " in screen
     assert "xff" not in screen
+    assert 'decode    add dataset=ImageDataset("image", size=224)' in screen
     assert main(["peek", chunks, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["media"][0]["formats"] == {"JPEG": 6}

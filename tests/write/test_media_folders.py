@@ -209,7 +209,10 @@ def test_an_image_that_cannot_be_decoded_is_named_and_can_be_left_out(tmp_path: 
     ("name", "complaint"),
     [
         ("cat/list.txt", r"photos/cat/list\.txt: is no image by its name, but lies in a folder of images \(\.jpg, "),
-        ("labels.csv", r"labels\.csv: is no image .*Move it out of that folder, or name what.*: 'photos/\*\*/\*\.csv'"),
+        (
+            "labels.csv",
+            r"labels\.csv: is no image .*Move it out of .*, or name what.*: 'photos/\*\*/\*\.csv' --path-column NAME",
+        ),
         ("cat/x.heic", r"cat/x\.heic: is no image by its name, but lies .* Move it out of that folder"),
         ("bare.jpg", r"photos/bare\.jpg: lies in no folder that could be its label, as photos/ape/002\.jpg does"),
     ],

@@ -88,6 +88,8 @@ def test_what_cannot_be_decoded_is_said() -> None:
     whole = encoded(smooth(300, 300), "PNG")
     with pytest.raises(ValueError, match="cannot be decoded"):
         scaled_down(whole[:100] + bytes(len(whole) - 200) + whole[-100:], 100, 90)
+    with pytest.raises(ValueError, match=r"cannot be decoded \(Pillow finds no GIF in it\)"):
+        scaled_down(b"GIF8xa\xff\0\xff\0" + bytes(40), 100, 90)
     bomb = bytearray(encoded(smooth(8, 8), "PNG"))
     bomb[16:24] = (30_000).to_bytes(4, "big") * 2
     with pytest.raises(ValueError, match="has 30,000 x 30,000 pixels, and 178,956,970 are decoded at most"):
