@@ -59,7 +59,7 @@ class DataLoader(Loop[Position, Any], HasPosition):
       datareader: Reads one chunk file; None chooses by the files' suffix, or by their manifest.
       dataset: Encodes one batch; None leaves it as it was read.
       datacollator: Makes arrays of one batch; None is NumpyDataCollator().
-      data_dir: The chunks: a directory, a glob pattern, a manifest.json, or a list of files.
+      data_dir: The chunks: a directory, a glob pattern, a manifest.json, or a list of files; or addresses of these.
       num_epochs: How many epochs a `for` has; None never ends.
       max_queue_size: The most chunks' worth of rows in memory at once: being read, held for mixing, waiting, or being
         drained.  At least shuffle_window + 1 (1 with a window of 1).
