@@ -8,11 +8,13 @@ from typing import Annotated, Any, TypeAlias
 
 import msgspec
 
+from pyloader.machine.limits import available_bytes
 from pyloader.part import Part, split_name
 
-__all__ = ["ChunkEntry", "PartEntry", "PartSizes", "problem_with_part", "problem_with_parts"]
+__all__ = ["ChunkEntry", "PartEntry", "PartSizes", "problem_with_part", "problem_with_parts", "unorderable"]
 
 _LARGEST = 2**63 - 1  # what int64 holds
+_ORDER_BYTES = 16  # of memory for each row of a chunk, at the least: its place, before and after rows change places
 
 _Place: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=_LARGEST)]
 _Size: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=_LARGEST)]
@@ -94,6 +96,17 @@ class PartSizes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def as_options(self) -> dict[str, Any]:
         """Return what `find_parts` is called with."""
         return {"chunk_bytes": self.chunk_bytes, "chunk_samples": self.chunk_samples}
+
+
+def unorderable(chunks: Iterable[ChunkEntry]) -> str:
+    """Return which chunk has more samples than the memory could hold an order of, in words; "" where none has."""
+    most = available_bytes() // _ORDER_BYTES
+    for chunk in chunks:
+        if chunk.num_samples > most:
+            return (
+                f"says that {chunk.file} has {chunk.num_samples:,} samples, whose order alone does not fit in memory."
+            )
+    return ""
 
 
 def problem_with_part(chunk: ChunkEntry) -> str:

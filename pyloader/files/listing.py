@@ -18,6 +18,7 @@ from pyloader.errors import DataDirError, ManifestError
 from pyloader.files.chunk_directories import chunk_bytes, is_chunk_directory
 from pyloader.files.chunk_list import ChunkList, form_of
 from pyloader.files.coming import STAGING_NAME, coming_chunks
+from pyloader.files.entries import unorderable
 from pyloader.files.manifest import (
     MANIFEST_NAME,
     ChunkEntry,
@@ -34,7 +35,6 @@ from pyloader.files.stored_choices import list_address, list_named
 from pyloader.files.stored_listing import list_by_manifest
 from pyloader.files.stores import parse_address, printable, store_scheme
 from pyloader.files.versions import kept_chunks, read_versions
-from pyloader.machine.limits import available_bytes
 
 __all__ = [
     "DataDir",
@@ -49,7 +49,6 @@ __all__ = [
 DataDir: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
 
 _SHOWN = 255  # characters of a name, in an error
-_ORDER_BYTES = 16  # of memory for each row of a chunk, at the least: its place, before and after rows change places
 _MAKE_SOME = "Make some: pyloader split DUMP... DIR"
 _SPLITS = {"train", "training", "val", "valid", "validation", "dev", "eval", "test", "testing"}
 
@@ -284,13 +283,9 @@ def _listed_in(path: Path, newest: Manifest, version: int | None, *, is_named: b
     root = path.parent / manifest.root
     is_of_directory = path.name == MANIFEST_NAME or not is_index_of_file(path, manifest)
     scan = scan_directory(root) if is_of_directory else Scan()
-    most = available_bytes() // _ORDER_BYTES
+    if problem := unorderable(manifest.chunks):
+        raise _differs(path, problem)
     for entry in manifest.chunks:
-        if entry.num_samples > most:
-            what = (
-                f"says that {entry.file} has {entry.num_samples:,} samples, whose order alone does not fit in memory."
-            )
-            raise _differs(path, what)
         source = entry.source
         try:
             if source not in scan.chunks:

@@ -12,6 +12,7 @@ import numpy as np
 
 from pyloader.errors import DataDirError, ManifestError
 from pyloader.files.chunk_list import ChunkList
+from pyloader.files.entries import unorderable
 from pyloader.files.fetching import ask_again
 from pyloader.files.manifest import (
     MANIFEST_NAME,
@@ -223,6 +224,8 @@ def listed_in(
         raise not_followed(place, manifest)
     if not manifest.chunks:
         raise DataDirError(place, "lists no chunks.", _MAKE_SOME)
+    if problem := unorderable(manifest.chunks):
+        raise ManifestError(place, problem, verify)
     listed = []
     for entry in manifest.chunks:
         objects = chunks.get(entry.source)

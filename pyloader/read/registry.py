@@ -12,7 +12,7 @@ import numpy as np
 from pyloader.columns import ColumnSpec
 from pyloader.datareader import DataReader
 from pyloader.errors import DataDirError, ManifestError, PyLoaderError
-from pyloader.files import Manifest, is_in_saved_dataset, suffix_of
+from pyloader.files import Manifest, is_in_saved_dataset, store_scheme, suffix_of
 from pyloader.options import checked_integer
 from pyloader.read.arrayrecord import ArrayRecordReader
 from pyloader.read.delimited import DelimitedReader
@@ -97,6 +97,8 @@ def reader_for(
         hint = f"Known: {', '.join(_NAMES)}. For others subclass DataReader, and pass it, or register_reader() it"
         if suffix == ".bin":
             hint = "For tokens, pass TokenReader(window=1025, dtype='uint16'), with the numbers that are yours"
+            if store_scheme(path):
+                hint += ". Shards of litdata and Megatron have an index in another file: copy them to a disk"
         raise DataDirError(os.fspath(path), what, hint)
     if suffix == ".arrow" and is_in_saved_dataset(path):
         return HuggingFaceReader()

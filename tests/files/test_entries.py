@@ -118,12 +118,19 @@ def test_a_checksum_is_of_the_ranges_alone(tmp_path):
     assert checksum_of(tmp_path / "x", [(0, 10)]) == checksum_of(tmp_path / "x")
 
 
-def test_parts_in_a_store_are_an_error_that_says_what_to_do(file, tmp_path):
-    file.with_name(MANIFEST).rename(file.with_name("manifest.json"))
+def test_parts_in_a_store_are_listed_as_on_a_disk(file, tmp_path):
     with StoreServer() as server:
         server.put_directory(file.parent, "bucket/set")
-        with pytest.raises(ManifestError, match=r"lists .*\[0:10\], a part of a file.*Copy the files to a disk"):
-            list_stored("s3://bucket/set", store_options(server, tmp_path / "cache"))
+        found, there = (
+            list_chunks(file),
+            list_stored("s3://bucket/set/" + file.name, store_options(server, tmp_path / "cache")),
+        )
+        assert (there.names, there.fingerprint) == (found.names, found.fingerprint)
+        server.put(f"bucket/set/{file.name}", file.read_bytes() + b" ")
+        with pytest.raises(
+            ManifestError, match=r"says that chunk-0000.numbered has \d+ bytes; it has \d+\. Copy it there"
+        ):
+            list_stored("s3://bucket/set/" + file.name, store_options(server, tmp_path / "cache"))
 
 
 def test_files_in_parts_are_not_taken_for_chunks_that_are_left_over(tmp_path):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import sys
 
-from pyloader.files.own_files import close_own, open_own
+from pyloader.files.own_files import OwnFile, close_own, open_own
 
 
 def in_a_child(work) -> int:
@@ -59,3 +60,52 @@ def test_a_child_can_open_files_of_its_own(tmp_path):
 
     assert in_a_child(opens_another) == 0
     close_own(descriptor)
+
+
+def test_it_is_closed_when_it_is_collected_or_once_when_that_is_said(tmp_path):
+    file = OwnFile(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+    descriptor = file.descriptor
+    assert in_a_child(lambda: not is_open(descriptor)) == 0
+    assert is_open(descriptor)
+    file.close()
+    other = OwnFile(tmp_path / "file", os.O_RDWR)
+    assert other.descriptor == descriptor
+    file.close()
+    del file
+    assert is_open(descriptor)
+    del other
+    assert not is_open(descriptor)
+
+
+def test_ctrl_c_at_any_line_leaves_no_file_open(tmp_path):
+    module = OwnFile.__init__.__code__.co_filename
+
+    def interrupted_at(line: int):
+        left = [line]
+
+        def trace(frame, event, _):
+            if frame.f_code.co_filename != module:
+                return None
+            if event == "line":
+                left[0] -= 1
+                if left[0] < 0:
+                    raise KeyboardInterrupt
+            return trace
+
+        return trace
+
+    before, tracing, line, ended = set(os.listdir("/dev/fd")), sys.gettrace(), 0, False
+    while not ended:
+        try:
+            sys.settrace(interrupted_at(line))
+            file = OwnFile(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+            file.close()
+            ended = True
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(tracing)
+        file = None
+        assert len(os.listdir("/dev/fd")) == len(before), f"after {line} lines"
+        line += 1
+    assert line > 6

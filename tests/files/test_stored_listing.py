@@ -144,6 +144,14 @@ def test_a_chunk_of_another_size_is_an_error_that_says_both(server, options, tmp
     assert "says that chunk-0001.numbered has 5 bytes; it has 8." in str(error)
 
 
+def test_a_chunk_of_more_samples_than_memory_could_order_is_an_error(server, options, tmp_path):
+    directory = put_counted(server, tmp_path / "chunks")
+    manifest = json.loads((directory / "manifest.json").read_text())
+    manifest["chunks"][0]["num_samples"] = 2**60
+    server.put("bucket/chunks/manifest.json", json.dumps(manifest).encode())
+    assert "whose order alone does not fit in memory" in str(error_at("s3://bucket/chunks", options))
+
+
 def test_a_manifest_that_is_none_is_an_error_at_its_address(server, options, tmp_path):
     put_counted(server, tmp_path / "chunks")
     server.put("bucket/chunks/manifest.json", b"{")

@@ -49,7 +49,9 @@ OPTIONS = {"batch_size": 8, "window": 2, "num_epochs": 2}
 
 def skip_stored(source):
     if isinstance(source, StoredChunks):
-        pytest.skip("a lock of the cache taken or given back at the very line of Ctrl-C is kept until the process ends")
+        pytest.skip(
+            "Ctrl-C at a line of a finalizer is lost, and what that was closing stays open until the process ends"
+        )
 
 
 @pytest.mark.slow

@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import weakref
 from pathlib import Path
 
-from pyloader.files.own_files import close_own, open_own
+from pyloader.files.own_files import OwnFile
 
 if sys.platform != "win32":
     import fcntl
@@ -23,10 +22,8 @@ class FileLock:
       descriptor: That of the locked file, open for reading and writing.
     """
 
-    def __init__(self, descriptor: int) -> None:
-        self.descriptor = descriptor
-        # Once only, whichever thread comes first: numbers of descriptors are used again.
-        self._close = weakref.finalize(self, _close_here, os.getpid(), descriptor)
+    def __init__(self, file: OwnFile) -> None:
+        self._file, self.descriptor = file, file.descriptor
 
     def share(self) -> bool:
         """Let others share the lock; False when it was lost over that, and is released."""
@@ -37,18 +34,13 @@ class FileLock:
 
     def release(self) -> None:
         """Give the lock back; does nothing the second time, and in a forked child."""
-        self._close()
+        self._file.close()
 
     def __enter__(self) -> FileLock:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.release()
-
-
-def _close_here(process: int, descriptor: int) -> None:
-    if process == os.getpid():
-        close_own(descriptor)
 
 
 def take_lock(path: Path, *, shared: bool = False, wait: bool = False) -> FileLock | None:
@@ -60,18 +52,18 @@ def take_lock(path: Path, *, shared: bool = False, wait: bool = False) -> FileLo
       wait: Whether to wait until it is free, which Ctrl-C ends.
     """
     while True:
-        descriptor = open_own(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
+        file = OwnFile(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
         try:
-            if not _flock(descriptor, shared=shared, wait=wait):
-                close_own(descriptor)
+            if not _flock(file.descriptor, shared=shared, wait=wait):
+                file.close()
                 return None
             with contextlib.suppress(FileNotFoundError):  # `prune` has removed it before it was locked
-                if os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(descriptor)):
-                    return FileLock(descriptor)
+                if os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(file.descriptor)):
+                    return FileLock(file)
         except BaseException:
-            close_own(descriptor)
+            file.close()
             raise
-        close_own(descriptor)
+        file.close()
 
 
 def _flock(descriptor: int, *, shared: bool, wait: bool) -> bool:
