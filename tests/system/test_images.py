@@ -12,6 +12,7 @@ from pictures import noise_jpegs, write_shard
 from ranks import through_json
 
 import pyloader
+import pyloader.indexed
 from pyloader import DataLoader, Dataset, ImageDataset, WebDatasetReader, World
 from pyloader.cli.main import main
 from pyloader.errors import BadRowsError, BatchEncodeError
@@ -201,6 +202,17 @@ class TestAnyDataset:
             with pytest.raises(BatchEncodeError, match="3 is odd") as caught:
                 next(loader)
             assert "row number 2 to be left out" in caught.value.__notes__[0]
+
+
+def test_a_loader_of_random_access_decodes_them_too(shards):
+    columns, _ = READER.read_file(str(shards / "0.tar"))
+    options = {"batch_size": 4, "shuffle": True, "transform": IMAGES.batch_encode, "num_epochs": 2}
+    found = []
+    for workers in (0, 2):
+        with pyloader.indexed.DataLoader(columns, num_workers=workers, **options) as loader:
+            found.append(pixels_of(loader))
+    assert found[0] == found[1]
+    assert sorted(number for batch in found[0][:3] for number in batch) == list(range(9))
 
 
 def test_a_split_leaves_out_the_rows_that_a_dataset_names(tmp_path):
