@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -119,6 +120,7 @@ class TestBadImages:
         with loader, pytest.raises(BadRowsError) as caught:
             next(loader)
         found = str(caught.value)
+        assert str(pickle.loads(pickle.dumps(caught.value))) == found
         assert found.startswith(f"{damaged / 'a.tar'}, row 3: 'jpg' cannot be decoded (")
         assert found.endswith(
             "; 1 more of the batch cannot be encoded (epoch 0, step 0). "
