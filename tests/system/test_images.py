@@ -199,6 +199,15 @@ class TestAnyDataset:
         with in_order(shards, Positive(told={99: "is far away"}), max_skipped=2) as loader:
             assert next(loader)["cls"].tolist() == [0, 2, 2, 0]
 
+    def test_of_rows_that_are_not_there_no_file_is_named(self, shards):
+        class Keyed(Positive):
+            def batch_encode(self, columns, keys):
+                return super().batch_encode(columns)
+
+        loader = in_order(shards, Keyed(told={99: "is far away"}))
+        with loader, pytest.raises(BadRowsError, match=r"^row 99 of the batch: is far away \(epoch 0, step 0\)\."):
+            next(loader)
+
     def test_one_too_many_is_an_error_as_before(self, shards):
         with in_order(shards, Positive(), max_skipped=1) as loader:
             with pytest.raises(BatchEncodeError, match="3 is odd") as caught:
