@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -12,6 +13,7 @@ from pictures import noise_jpegs, write_shard
 from ranks import through_json
 
 import pyloader
+import pyloader.indexed
 from pyloader import DataLoader, Dataset, ImageDataset, WebDatasetReader, World
 from pyloader.cli.main import main
 from pyloader.errors import BadRowsError, BatchEncodeError
@@ -118,6 +120,7 @@ class TestBadImages:
         with loader, pytest.raises(BadRowsError) as caught:
             next(loader)
         found = str(caught.value)
+        assert str(pickle.loads(pickle.dumps(caught.value))) == found
         assert found.startswith(f"{damaged / 'a.tar'}, row 3: 'jpg' cannot be decoded (")
         assert found.endswith(
             "; 1 more of the batch cannot be encoded (epoch 0, step 0). "
@@ -196,11 +199,31 @@ class TestAnyDataset:
         with in_order(shards, Positive(told={99: "is far away"}), max_skipped=2) as loader:
             assert next(loader)["cls"].tolist() == [0, 2, 2, 0]
 
+    def test_of_rows_that_are_not_there_no_file_is_named(self, shards):
+        class Keyed(Positive):
+            def batch_encode(self, columns, keys):
+                return super().batch_encode(columns)
+
+        loader = in_order(shards, Keyed(told={99: "is far away"}))
+        with loader, pytest.raises(BadRowsError, match=r"^row 99 of the batch: is far away \(epoch 0, step 0\)\."):
+            next(loader)
+
     def test_one_too_many_is_an_error_as_before(self, shards):
         with in_order(shards, Positive(), max_skipped=1) as loader:
             with pytest.raises(BatchEncodeError, match="3 is odd") as caught:
                 next(loader)
             assert "row number 2 to be left out" in caught.value.__notes__[0]
+
+
+def test_a_loader_of_random_access_decodes_them_too(shards):
+    columns, _ = READER.read_file(str(shards / "0.tar"))
+    options = {"batch_size": 4, "shuffle": True, "transform": IMAGES.batch_encode, "num_epochs": 2}
+    found = []
+    for workers in (0, 2):
+        with pyloader.indexed.DataLoader(columns, num_workers=workers, **options) as loader:
+            found.append(pixels_of(loader))
+    assert found[0] == found[1]
+    assert sorted(number for batch in found[0][:3] for number in batch) == list(range(9))
 
 
 def test_a_split_leaves_out_the_rows_that_a_dataset_names(tmp_path):

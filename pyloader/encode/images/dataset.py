@@ -51,8 +51,8 @@ class ImageDataset(Dataset):
         installed.  Pixels differ between the two by a few levels, never between machines that use the same.
       augment: Called with the pixels and the keys, uint64 [rows], or None where there are none; returns what takes the
         pixels' place: an array of as many rows.
-      max_pixels: Width x height that an image may have, so much memory times 3 bytes is taken for it, at most times 11
-        where Pillow decodes it.  The default is Pillow's own bound.
+      max_pixels: Width x height that an image may have, at most; Pillow's own bound unless told otherwise.  While one is
+        decoded it takes 3 bytes a pixel as a JPEG, up to 9 as a progressive one, up to 22 where Pillow decodes it.
 
     Raises:
       MissingDependencyError: a decoder is not installed; the message says what to install.
@@ -142,34 +142,25 @@ class ImageDataset(Dataset):
     def _resized(self, images: list[OpenedImage | None], bad: dict[int, str], keys: np.ndarray | None) -> Columns:
         assert self.shape is not None
         height, width = self.shape
-        boxes, mirrored = self._boxes(
-            np.array([(1, 1) if it is None else (it.width, it.height) for it in images]), keys
-        )
+        sizes = np.array([(1, 1) if image is None else (image.width, image.height) for image in images]).reshape(-1, 2)
+        boxes, mirrored = self._boxes(sizes, keys)
+        # A JPEG is decoded smaller as far as the part still has all the pixels that are wanted of it.
+        shrinks = (boxes[:, 2:] / (width, height)).min(axis=1)
+        divisors = 1 << np.searchsorted([2, 4, 8], shrinks, side="right")
         resize = image_resizing(self.shape, turbo=self.decoder == "turbo", sees_around=self.crop == "center")
         channels_last = self.layout == "NHWC"
         shape = (len(images), height, width, 3) if channels_last else (len(images), 3, height, width)
         array = self._memory.empty(shape, np.dtype(np.uint8))
+        targets = array if channels_last else array.transpose(0, 2, 3, 1)
         for row, image in _taken(images):
-            left, top, box_width, box_height = boxes[row].tolist()
-            # As far as the part still has all the pixels that are wanted of it.
-            divisor = 1
-            while (
-                image.is_jpeg
-                and divisor < 8
-                and box_width >= 2 * divisor * width
-                and box_height >= 2 * divisor * height
-            ):
-                divisor *= 2
+            divisor = int(divisors[row]) if image.is_jpeg else 1
             try:
                 pixels = image.pixels(divisor)
             except ImageFault as exc:
                 bad[row] = str(exc)
                 continue
-            pixels = resize(pixels, (left / divisor, top / divisor, box_width / divisor, box_height / divisor))
-            _copy(
-                pixels[:, ::-1] if mirrored[row] else pixels,
-                array[row] if channels_last else array[row].transpose(1, 2, 0),
-            )
+            pixels = resize(pixels, tuple((boxes[row] / divisor).tolist()))
+            _copy(pixels[:, ::-1] if mirrored[row] else pixels, targets[row])
         if self.dtype != np.uint8:
             floats = self._memory.empty(shape, self.dtype)
             array = np.multiply(array, np.float32(1 / 255), out=floats)

@@ -129,7 +129,9 @@ def _decode_with_pillow(image: Any, divisor: int) -> np.ndarray:
         if image.mode.startswith("I"):  # 16 bits, which Pillow's own conversion cuts off at 255
             grey = (np.asarray(image) >> 8).astype(np.uint8)
             return np.repeat(grey[..., None], 3, axis=2)
-        if image.mode != "RGB" and "transparency" in image.info:
+        if image.mode == "RGB":
+            return np.asarray(image)  # to convert would be to copy
+        if "transparency" in image.info:
             image = image.convert("RGBA")
         return np.asarray(image.convert("RGB"))
     except (ImageFault, MemoryError):

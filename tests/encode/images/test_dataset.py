@@ -110,6 +110,22 @@ def test_a_large_jpeg_that_is_decoded_smaller_looks_as_if_it_was_not(images):
     assert np.quantile(apart, 0.99) < 16
 
 
+@pytest.mark.parametrize("size", [(300, 30), (30, 300), (100, 101)])
+def test_a_jpeg_of_which_all_pixels_are_wanted_one_way_is_decoded_whole(images, size):
+    data = encoded(picture(200, 200))
+    as_png = encoded(Image.open(io.BytesIO(data)), "PNG")
+    shown = [images([it], size=size, crop=None)["image"].astype(int) for it in (data, as_png)]
+    assert np.abs(shown[0] - shown[1]).max() <= 1
+
+
+@pytest.mark.parametrize(("width", "height"), [(800, 160), (160, 800)])
+def test_the_middle_of_a_jpeg_that_is_decoded_smaller_is_the_middle(images, width, height):
+    data = encoded(picture(width, height))
+    as_png = encoded(Image.open(io.BytesIO(data)), "PNG")
+    shown = [images([it], size=40, crop="center")["image"].astype(int) for it in (data, as_png)]
+    assert np.abs(shown[0] - shown[1]).mean() < 3
+
+
 def test_without_a_size_each_image_keeps_its_own(images):
     batch = images(size=None, keys=None)
     for data, pixels, shape in zip(JPEGS, batch["image"], batch["image_shape"], strict=True):
@@ -147,7 +163,10 @@ def test_the_memory_of_a_batch_is_used_again():
     address = first.ctypes.data
     second = dataset.batch_encode({"image": JPEGS}, KEYS)["image"]
     assert second.ctypes.data != address
+    size = first.nbytes
     del first
+    others = [np.ones(size, np.uint8) for _ in range(3)]  # what is freed would be taken by these
+    assert not any(other.ctypes.data == address for other in others)
     assert dataset.batch_encode({"image": JPEGS}, KEYS)["image"].ctypes.data == address
 
 
