@@ -20,7 +20,8 @@ __all__ = ["PackedColumnsError", "pack_columns", "packed_lengths", "piece_number
 # Of each row: for each of its pieces the length, where in its document it begins, and the numbers of the piece and of
 # the document: the index of the chunk in the upper 32 bits, in the lower the place in the file.
 _PIECES, _WIDTH = ":pieces", 4
-_OURS = {"segment_ids", "position_ids", "document_ids", "cu_seqlens", "max_seqlen"}
+_IDS = {"chunk_ids", "document_ids"}
+_OURS = {"segment_ids", "position_ids", "cu_seqlens", "max_seqlen", *_IDS}
 _LOSS_MASK = "loss_mask"
 
 
@@ -100,11 +101,12 @@ def unpacked_batch(columns: Columns, packing: Packing) -> Columns:
         _LOSS_MASK: _loss_mask(flat.get(_LOSS_MASK), ends, packing),
     }
     if packing.document_ids:
-        flat["document_ids"] = np.repeat(document, length)
+        flat["chunk_ids"] = np.repeat((document >> 32).astype(np.int32), length)
+        flat["document_ids"] = np.repeat((document & (2**32 - 1)).astype(np.int32), length)
     if bool((lengths == packing.length).all()):
         return {name: values.reshape(len(tokens), packing.length) for name, values in flat.items()}
     is_there = np.arange(packing.length) < lengths[:, None]
-    return {name: _filled_up(values, is_there, -1 if name == "document_ids" else 0) for name, values in flat.items()}
+    return {name: _filled_up(values, is_there, -1 if name in _IDS else 0) for name, values in flat.items()}
 
 
 def _loss_mask(given: np.ndarray | None, ends: np.ndarray, packing: Packing) -> np.ndarray:

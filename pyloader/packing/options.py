@@ -35,8 +35,8 @@ class Packing:
       max_documents: The most pieces of documents in a row; None sets no bound.  With it a batch has the bounds of its
         pieces, for attention over rows end to end: `cu_seqlens`, int32 of shape [rows * (max_documents + 1) + 1], as
         `pyloader.packing.cu_seqlens` has them, and `max_seqlen`, the length of its longest piece.
-      document_ids: Whether a batch has `document_ids`, int64 of shape [rows, length]: the index of the document's chunk
-        in the upper 32 bits, its row there in the lower; -1 for what fills up.
+      document_ids: Whether a batch has `chunk_ids` and `document_ids`, int32 of shape [rows, length]: the index of the
+        chunk that a token is from, and its document's row there; -1 for what fills up.
 
     Raises:
       TypeError, ValueError: one of them cannot be so.

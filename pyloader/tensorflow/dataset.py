@@ -104,7 +104,8 @@ def as_tf_dataset(loader: Any, *, prefetch: int = 2, varying: Collection[str] = 
     def spec(name: str, array: np.ndarray) -> tf.TensorSpec:
         names.add(name)
         sizes = [None] * (array.ndim - 1) if name in varying else array.shape[1:]
-        return tf.TensorSpec([None, *sizes], tf.as_dtype(array.dtype), name)
+        shape = [None, *sizes][: array.ndim]  # a number is of the batch, as `max_seqlen` of packed rows is
+        return tf.TensorSpec(shape, tf.as_dtype(array.dtype), name)
 
     feed.signature = map_leaves(spec, feed.peek())
     if unknown := set(varying) - names:

@@ -59,7 +59,7 @@ def test_changing_one_document_changes_no_other_documents_loss(losses_of):
     losses = losses_of()
     random = np.random.default_rng(0)
     documents = Ragged.from_rows([random.integers(1, 500, random.integers(2, 100)) for _ in range(12)])
-    packing = Packing(length=LENGTH, document_ids=True)
+    packing = Packing(length=LENGTH)
     batch = unpacked_batch(pack_columns({"tokens": documents}, packing, random), packing)
     # A long document has pieces in several rows, which do not see each other: a piece is what changes.
     piece = batch["segment_ids"] + 100 * np.arange(len(batch["tokens"]))[:, None]

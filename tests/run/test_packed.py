@@ -207,11 +207,11 @@ def test_the_bounds_of_few_documents_a_row_are_in_every_batch_and_of_one_size(di
         assert bounds[-1] == batch["tokens"].size and batch["max_seqlen"] == np.diff(bounds).max()
         is_there = batch["segment_ids"] > 0
         assert (batch["document_ids"][~is_there] == -1).all()
-        ids, places, tokens = (batch[name][is_there] for name in ("document_ids", "position_ids", "tokens"))
-        for number, place, token in zip(ids.tolist(), places.tolist(), tokens.tolist(), strict=True):
-            directory_of = directory / names[number >> 32]
-            offsets = np.load(directory_of / "tokens.offsets.npy")
-            start = int(offsets[number & (2**32 - 1)])
+        names_of = ("chunk_ids", "document_ids", "position_ids", "tokens")
+        assert batch["chunk_ids"].dtype == batch["document_ids"].dtype == np.int32
+        for chunk, document, place, token in zip(*(batch[name][is_there].tolist() for name in names_of), strict=True):
+            directory_of = directory / names[chunk]
+            start = int(np.load(directory_of / "tokens.offsets.npy")[document])
             assert np.load(directory_of / "tokens.values.npy", mmap_mode="r")[start + place] == token
 
 

@@ -12,7 +12,7 @@ import pytest
 from numbered import ids_of, loader_of, write_chunks
 from ranks import write_counted
 
-from pyloader import DataCollator, Dataset, PaddingDataCollator
+from pyloader import DataCollator, DataLoader, Dataset, Packing, PaddingDataCollator
 from pyloader.errors import CollateError, StateError
 from scripts import finished, start_script
 
@@ -54,6 +54,14 @@ def test_every_for_is_an_epoch(chunks: Path, text: bool) -> None:
     assert isinstance(dataset, tf.data.Dataset)
     assert [batch for _ in range(3) for batch in ids(dataset)] == ids_of(shuffled(chunks, num_epochs=3))
     assert (dataset.epochs_done, dataset.steps_done, dataset.steps_per_epoch) == (3, 3 * STEPS, STEPS)
+    dataset.close()
+
+
+def test_packed_rows_come_with_the_bounds_of_their_documents(tmp_path: Path) -> None:
+    (tmp_path / "chunk.jsonl").write_text('{"tokens": [1, 2, 3]}\n{"tokens": [4, 5]}\n' * 8)
+    dataset = as_tf_dataset(DataLoader(data_dir=tmp_path, pack=Packing(length=8, max_documents=2), batch_size=2))
+    for batch in dataset:
+        assert batch["cu_seqlens"].shape == (7,) and batch["max_seqlen"].numpy() == 3
     dataset.close()
 
 
