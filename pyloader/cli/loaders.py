@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -117,9 +118,10 @@ def typed_loaders(
     def made(options: dict[str, Any]) -> DataLoader:
         advice = "Write it as: def make(**options): return DataLoader(..., **options)"
         try:
-            loader = make(**options)
+            inspect.signature(make).bind(**options)
         except TypeError as exc:
             raise ValueError(f"--loader {name} does not take {', '.join(options)} ({exc}). {advice}") from exc
+        loader = make(**options)
         if not isinstance(loader, DataLoader):
             raise ValueError(f"--loader {name} returned a {type(loader).__name__}, not a DataLoader. {advice}")
         return loader

@@ -16,8 +16,8 @@ th, td { padding: .35rem .75rem; border-bottom: 1px solid color-mix(in srgb, cur
 th { text-align: left; font-weight: 600; white-space: nowrap; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 td.what { opacity: .8; }
-dt { font-weight: 600; } dd { margin: 0 0 .5rem; overflow-wrap: anywhere; }
-code { font-size: .95em; }
+dt { font-weight: 600; } dd { margin: 0 0 .5rem; overflow-wrap: anywhere; white-space: pre-wrap; }
+@media (max-width: 40rem) { th, td { padding: .3rem .4rem; } td.what { min-width: 14rem; } }
 @media print { body { margin: 0; max-width: none; } }
 """
 
@@ -38,7 +38,7 @@ def page(head: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]], notes: 
             f"<title>Plan of a run</title><style>{_STYLE}</style></head><body>",
             "<h1>Plan of a run</h1>",
             *_described(head),
-            '<div class="scroll"><table>',
+            '<div class="scroll" tabindex="0" role="region" aria-label="The numbers, a column for each window"><table>',
             *map(_row, rows),
             "</table></div>",
             *_described(notes),

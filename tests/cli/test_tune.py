@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -45,7 +47,9 @@ def made_up(monkeypatch):
 
         return measure
 
+    ticks = itertools.count()
     monkeypatch.setattr(command, "_measuring", measuring)
+    monkeypatch.setattr(command, "tune", partial(command.tune, clock=lambda: next(ticks) / 10))
     return seen
 
 
