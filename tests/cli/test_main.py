@@ -58,7 +58,10 @@ def test_the_version_names_the_distribution(capsys):
     ("typed", "answer"),
     [
         ("verfy", "Did you mean pyloader verify?"),
-        ("xyzzy", "There are: split, compact, peek, verify, locate, audit, watch, index, bench, fetch, cache, demo"),
+        (
+            "xyzzy",
+            "There are: split, compact, peek, verify, locate, audit, watch, report, index, bench, fetch, cache, demo",
+        ),
     ],
 )
 def test_an_unknown_command_is_answered_with_the_one_meant(capsys, typed, answer):
