@@ -73,7 +73,9 @@ def main() -> None:
             list(loader)
             shown = [loader, loader.stats(), read_manifest(directory / "chunks" / "manifest.json")]
             body = "<br>".join(each._repr_html_() for each in shown).replace(f"{made}/", "")
-        (directory / "notebook.html").write_text(page("In a notebook", f'<main id="main">{body}</main>'))
+        (directory / "notebook.html").write_text(
+            page("In a notebook", f'<style>td {{ white-space: normal }}</style><main id="main">{body}</main>')
+        )
         for name, size in (("report", "1000x1560"), ("notebook", "1000x620")):
             look = ["node", str(ROOT / "scripts" / "browser.cjs"), str(directory / f"{name}.html")]
             subprocess.run(

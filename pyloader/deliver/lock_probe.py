@@ -23,7 +23,7 @@ _OWN_SLEEPS = 1  # of the probe itself
 _SLEEPS_WHEN_HELD = 3  # its own, one that ends with the switch interval, and at least one after it
 LONG_WAIT_SECONDS = 0.003  # a loop that waits so long for a batch does not lose what a probe takes
 # Between two probes, which may take some milliseconds of a loop that waits anyway.
-_FIRST_PROBES, _FIRST_SECONDS, _LATER_SECONDS = 20, 0.05, 1.0
+_FIRST_PROBES, _FIRST_SECONDS, _LATER_SECONDS = 30, 0.03, 1.0
 _MOST_UNTRIED, _UNTRIED_SECONDS = 100, 0.01  # the same after one that found nothing
 _READY_FIRST_SECONDS, _READY_LATER_SECONDS = 0.2, 2.0  # where the next batch is there: the loop loses the time
 _BY_THREAD: int | None = getattr(resource, "RUSAGE_THREAD", None)  # Linux has it
@@ -80,7 +80,7 @@ def probe_lock(threads: Iterable[int], *, num_busy: int) -> str:
     worked = _work_of_others() - worked
     if worked > _AWAY_SECONDS / 2 and num_busy == 1:  # several may be handing it over to each other
         return FREE
-    return WAITING if worked < _AWAY_SECONDS / 10 and all(map(_sleeps, threads)) else UNTRIED
+    return WAITING if worked < _AWAY_SECONDS / 2 and all(map(_sleeps, threads)) else UNTRIED
 
 
 def _num_sleeps() -> int:

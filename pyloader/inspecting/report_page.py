@@ -284,11 +284,16 @@ def _left_out(report: RunReport) -> str:
 def _predicted(report: RunReport) -> str:
     actual = report.actual
     rows = [
-        (name, f"{said:,.6g}", f"{actual[name]:,.6g}" if name in actual else "", _off(said, actual.get(name)))
+        (name, f"{said:,.6g}", f"{actual[name]:,.6g}", _off(said, actual[name]))
         for name, said in report.predicted.items()
+        if name in actual
     ]
     titles = ("number", "predicted", "actual", "off by")
-    return _wide(html_table(titles, rows, numbers={1, 2, 3}, caption="What pyloader plan said before.")) if rows else ""
+    return (
+        _wide(html_table(titles, rows, numbers={1, 2, 3}, caption="What pyloader plan said before, of one rank."))
+        if rows
+        else ""
+    )
 
 
 def _off(said: float, actual: float | None) -> str:

@@ -13,7 +13,7 @@ import msgspec
 from pyloader.inspecting.run_logs import log_files
 from pyloader.observe import METRICS
 
-__all__ = ["History", "Point", "SlowStep", "read_histories"]
+__all__ = ["History", "Point", "SlowStep", "is_number", "read_histories"]
 
 MOST_POINTS = 400  # of each rank; twice as many while it is read
 _LINE_BYTES = 2**16
@@ -118,7 +118,7 @@ def _read(path: Path) -> History:
     last: Point | None = None
     for line in _lines(path):
         time = line.get("time")
-        if not _is_number(time):
+        if not is_number(time):
             continue
         if latest is None:
             found.begun = latest = time
@@ -128,7 +128,7 @@ def _read(path: Path) -> History:
             paused, latest, current = paused + max(0.0, time - latest), time, {}
             continue
         latest = found.time = time
-        numbers = {name: value for name, value in line.items() if _is_number(value) and name != "time"}
+        numbers = {name: value for name, value in line.items() if is_number(value) and name != "time"}
         current = {name: value for name, value in numbers.items() if (m := METRICS.get(name)) is not None and m.grows}
         numbers |= {name: value + before.get(name, 0) for name, value in current.items()}
         last = Point(max(0.0, time - found.begun - paused), numbers, _indices(line.get("chunks")))
@@ -168,7 +168,7 @@ def _note_slowest(history: History, found: Any, seconds: float) -> None:
     if not isinstance(found, dict):
         return
     waited, step, files = found.get("wait_seconds"), found.get("step"), found.get("files")
-    if _is_number(waited) and isinstance(step, int) and isinstance(files, list):
+    if is_number(waited) and isinstance(step, int) and isinstance(files, list):
         slow = SlowStep(float(waited), step, seconds, tuple(map(_text, files[-_NAMES:])))
         (heapq.heappush if len(history.slowest) < _SLOWEST else heapq.heappushpop)(history.slowest, slow)
 
@@ -185,7 +185,8 @@ def _indices(found: Any) -> tuple[int, ...]:
     return tuple(index for index in known if isinstance(index, int) and 0 <= index < 2**53)
 
 
-def _is_number(value: Any) -> TypeGuard[float]:
+def is_number(value: Any) -> TypeGuard[float]:
+    """Tell whether something is a number that can be counted with."""
     return isinstance(value, int | float) and not isinstance(value, bool) and -_LARGEST < value < _LARGEST
 
 

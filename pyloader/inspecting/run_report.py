@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from pyloader.inspecting.run_history import History, read_histories
+import msgspec
+
+from pyloader.inspecting.run_history import History, is_number, read_histories
 from pyloader.inspecting.stragglers import Straggler, Work, stage_seconds, stragglers
 from pyloader.observe import METRICS
 
@@ -16,7 +17,9 @@ __all__ = ["QUIET_SECONDS", "RankReport", "Rates", "RunReport", "rates_of", "run
 
 QUIET_SECONDS = 15.0  # a rank that has written nothing for so long is not going on
 PREDICTION = "plan.json"
-_PREDICTION_BYTES = 2**16
+_PREDICTION_BYTES = 2**20
+_OF_ALL_RANKS = {"dropped_samples", "filled_samples"}
+_NO_OUTCOMES = {"rank", "num_ranks", "resident_chunks_bound", "resident_bytes_bound"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ class RunReport:
       is_going_on: Whether a rank has written lately.
       ranks: Those that waited most first.
       stragglers: The ranks that the others wait for.
-      predicted: What `pyloader plan` has said of it, by the names of the metrics.
+      predicted: What `pyloader plan --log-dir` has said of it, by name: that of metrics where there is one.
     """
 
     directory: str
@@ -107,13 +110,19 @@ class RunReport:
 
     @property
     def actual(self) -> dict[str, float]:
-        """What was predicted, as it came: of ranks that differ the sum, or the largest."""
-        sums = {"samples_per_second", "samples", "read_bytes", "fetched_bytes", "dropped_samples", "filled_samples"}
+        """What was predicted, as it came on the rank that it was predicted of; what is of whole epochs, for as many."""
+        if not (predicted := self.predicted):
+            return {}
+        wanted = f"{predicted.get('rank', 0):.0f}"
+        rank = next((each for each in self.ranks if each.rank == wanted), self.slowest)
+        steps = predicted.get("num_epochs", 1.0) * predicted.get("steps_per_epoch", 0.0)
+        share = steps / (rank.metrics.get("steps") or 1.0) if steps else 1.0
         found = {}
-        for name in self.predicted:
-            values = [rank.number(name) for rank in self.ranks]
-            if known := [value for value in values if value is not None]:
-                found[name] = sum(known) if name in sums else max(known)
+        for name in predicted.keys() & METRICS.keys() - _NO_OUTCOMES:
+            if name in _OF_ALL_RANKS:
+                found[name] = share * sum(each.metrics.get(name, 0.0) for each in self.ranks)
+            elif (value := rank.number(name)) is not None:
+                found[name] = share * value if METRICS[name].grows else value
         return found
 
     def as_dict(self) -> dict[str, Any]:
@@ -171,7 +180,7 @@ def run_report(directory: Path, *, now: float) -> RunReport:
         is_going_on=any(one.quiet_seconds < QUIET_SECONDS for one in ranks),
         ranks=ranks,
         stragglers=stragglers(work),
-        predicted=_predicted(directory / PREDICTION),
+        predicted=_predicted(directory / PREDICTION, ranks[0].history.about.get("options")),
     )
 
 
@@ -206,18 +215,20 @@ def _rank_report(history: History, now: float) -> RankReport:
     )
 
 
-def _predicted(path: Path) -> dict[str, float]:
-    """Return what a prediction says: numbers by the names of metrics; {} where there is none that can be read."""
+def _predicted(path: Path, options: Any) -> dict[str, float]:
+    """Return what a prediction says, numbers by their names; {} where there is none that can be read.
+
+    Of predictions with several windows it is that of the options that the run had.
+    """
     try:
         with open(path, "rb") as file:
-            found = json.loads(file.read(_PREDICTION_BYTES))
-    except (OSError, ValueError, RecursionError):
+            found = msgspec.json.decode(file.read(_PREDICTION_BYTES))
+    except (OSError, msgspec.DecodeError, RecursionError):
         return {}
-    if isinstance(found, dict) and isinstance(inner := found.get("prediction"), dict):
-        found = inner
-    if not isinstance(found, dict):
-        return {}
-    numbers = {name: value for name, value in found.items() if name in METRICS and not isinstance(value, bool)}
-    return {
-        name: float(value) for name, value in numbers.items() if isinstance(value, int | float) and abs(value) < 1e300
-    }
+    told = found.get("predictions") if isinstance(found, dict) else None
+    choices = [each for each in told if isinstance(each, dict)] if isinstance(told, list) else []
+    given = options if isinstance(options, dict) else {}
+    names = ("shuffle_window", "batch_size")
+    fitting = [each for each in choices if all(each.get(name) == given.get(name, each.get(name)) for name in names)]
+    chosen: dict[str, Any] = (fitting or choices or [{}])[0]
+    return {name: float(value) for name, value in chosen.items() if is_number(value)}

@@ -60,8 +60,8 @@ def test_the_version_names_the_distribution(capsys):
         ("verfy", "Did you mean pyloader verify?"),
         (
             "xyzzy",
-            "There are: split, compact, peek, verify, locate, audit, watch, index, bench, plan, tune, fetch, cache, "
-            "demo",
+            "There are: split, compact, peek, verify, locate, audit, watch, report, index, bench, plan, tune, fetch, "
+            "cache, demo",
         ),
     ],
 )

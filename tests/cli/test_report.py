@@ -102,18 +102,28 @@ def test_names_from_strangers_are_text_on_the_page(tmp_path):
     assert "<script" not in text and "\u202e" not in text and "&lt;script&gt;alert(2)" in text
 
 
-def test_what_was_predicted_is_shown_beside_what_came(tmp_path):
+def test_what_was_predicted_of_the_options_of_the_run_is_shown_beside_what_came(tmp_path):
     write_run(tmp_path)
-    predicted = {"samples_per_second": 165.0, "mixed_chunks": 3.5, "no_such_number": 7, "steps": "many"}
-    (tmp_path / "plan.json").write_text(json.dumps({"prediction": predicted}))
+    about = {**ABOUT, "options": {"shuffle_window": 8, "batch_size": 10}}
+    lines = [line_of(1000.0 + k, 5 * k, 0.1, read_bytes=100 * k, mixed_chunks=3.5) for k in range(1, 61)]
+    write_log(tmp_path, 1, {"time": 1000.0, "about": about}, *lines)
+    common = {"rank": 1, "num_ranks": 3, "batch_size": 10, "num_epochs": 1, "steps_per_epoch": 100, "variety": {"y": 1}}
+    narrow = {**common, "shuffle_window": 4, "mixed_chunks": 2.0}
+    wide = {**common, "shuffle_window": 8, "mixed_chunks": 3.85, "samples_per_second": 55.0, "read_bytes": 2000}
+    (tmp_path / "plan.json").write_text(json.dumps({"version": 1, "predictions": [narrow, wide]}))
+    write_log(tmp_path, 0, {"time": 1000.0, "about": about})
+    write_log(tmp_path, 2, {"time": 1000.0, "about": about})
     text, _ = page_of(tmp_path)
-    assert (
-        '<tr><td>samples_per_second</td><td class="n">165</td><td class="n">150</td><td class="n">+10.0%</td></tr>'
-        in text
-    )
-    assert "no_such_number" not in text
-    (tmp_path / "plan.json").write_text("[" * 9999)
-    assert "Predicted" not in page_of(tmp_path)[0]
+    rows = re.findall(r'<tr><td>(\w+)</td>((?:<td class="n">.*?</td>)+)</tr>', text.partition("<h2>Predicted</h2>")[2])
+    shown = {name: re.findall(">([^<>]+)<", cells) for name, cells in rows}
+    assert shown == {
+        "mixed_chunks": ["3.85", "3.5", "+10.0%"],
+        "samples_per_second": ["55", "50", "+10.0%"],
+        "read_bytes": ["2,000", "2,000", "+0.0%"],  # of one of three epochs
+    }
+    for damaged in ("[" * 9999, "{", '{"predictions": 5}', '{"predictions": [5]}', "[]"):
+        (tmp_path / "plan.json").write_text(damaged)
+        assert "Predicted" not in page_of(tmp_path)[0]
 
 
 @pytest.mark.slow

@@ -62,9 +62,9 @@ def test_probes_become_rarer(monkeypatch):
     assert probe.due == 0.0
     probe.postpone(UNTRIED)
     assert probe.due == 100.01
-    for _ in range(20):
+    for _ in range(30):
         probe.postpone(HELD)
-        assert (probe.due, probe.due_when_ready) == (100.05, 100.2)
+        assert (probe.due, probe.due_when_ready) == (100.03, 100.2)
     probe.postpone(FREE)
     assert (probe.due, probe.due_when_ready) == (101.0, 102.0)
     for _ in range(100):
