@@ -6,7 +6,7 @@ from pyloader.plan.items import ITEM_RULES, ItemGroup, ItemPlan, item_groups, it
 from pyloader.plan.keys import STAND_IN, mix_bits, row_keys, sample_numbers
 from pyloader.plan.locating import is_filling, rows_between, rows_of_step
 from pyloader.plan.mixture import MixedStreams
-from pyloader.plan.mixture_state import mixture_position, mixture_state_of, windows_in_state
+from pyloader.plan.mixture_state import fingerprints_in_state, mixture_position, mixture_state_of, windows_in_state
 from pyloader.plan.order import (
     chunk_order,
     deal_phase,
@@ -73,6 +73,7 @@ __all__ = [
     "deal_phase",
     "encode_generator",
     "filling_rows",
+    "fingerprints_in_state",
     "is_filling",
     "item_groups",
     "item_position_from_state",
