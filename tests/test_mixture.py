@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from mixed_sources import FAR, mixed_ranks, steps_of_all, write_sources
 
-from pyloader import ChunkWriter, DataLoader, Mixture, World
+from pyloader import ChunkWriter, DataLoader, Mixture, World, split
 from pyloader.errors import CollateError, DataDirError, StateError
 
 SIZES = {"web": (200, 40), "code": (60, 20), "math": (30, 30)}
@@ -358,3 +358,23 @@ def test_sources_may_lie_in_stores_and_on_disks_together(places, tmp_path):
             state = loader.state_dict()
     with loader_of(places, shuffle=True) as loader:
         loader.load_state_dict(state)
+
+
+def test_a_source_that_has_grown_is_read_in_the_version_that_the_state_was_saved_on(places, tmp_path, caplog):
+    (tmp_path / "first.jsonl").write_text("".join(f'{{"x": {row}}}\n' for row in range(60)))
+    split(tmp_path / "first.jsonl", tmp_path / "grows", chunk_samples=20, progress=False)
+    sources = {"grows": tmp_path / "grows", "web": places["web"]}
+    weights = {"grows": 1, "web": 1}
+    with loader_of(sources, weights=weights) as loader:
+        expected = xs(loader)
+    with loader_of(sources, weights=weights) as loader:
+        next(loader)
+        state = loader.state_dict()
+    (tmp_path / "second.jsonl").write_text("".join(f'{{"x": {row}}}\n' for row in range(60, 90)))
+    split([tmp_path / "first.jsonl", tmp_path / "second.jsonl"], tmp_path / "grows", append=True, progress=False)
+    with loader_of(sources, weights=weights) as loader:
+        assert len(loader) == 18
+        with caplog.at_level(logging.INFO, logger="pyloader"):
+            loader.load_state_dict(state)
+        assert "going on with version 1 of 'grows'" in caplog.text
+        assert xs(loader) == expected[1:]

@@ -9,7 +9,7 @@ from pyloader.plan.keys import STAND_IN, mix_bits, row_keys, sample_numbers, uni
 from pyloader.plan.locating import Lengths, is_filling, rows_between, rows_of_step, rows_of_steps
 from pyloader.plan.mixing import ClassSpread, batch_concentrations, class_spread, planned_variety, variety
 from pyloader.plan.mixture import MixedStreams
-from pyloader.plan.mixture_state import mixture_position, mixture_state_of, windows_in_state
+from pyloader.plan.mixture_state import fingerprints_in_state, mixture_position, mixture_state_of, windows_in_state
 from pyloader.plan.order import (
     chunk_order,
     deal_phase,
@@ -84,6 +84,7 @@ __all__ = [
     "deal_phase",
     "encode_generator",
     "filling_rows",
+    "fingerprints_in_state",
     "is_filling",
     "item_groups",
     "item_position_from_state",

@@ -19,7 +19,7 @@ from pyloader.plan.position import Position
 from pyloader.plan.schedule import Mark
 from pyloader.plan.state import UNCHANGED, Order, state_of
 
-__all__ = ["mixture_position", "mixture_state_of", "windows_in_state"]
+__all__ = ["fingerprints_in_state", "mixture_position", "mixture_state_of", "windows_in_state"]
 
 _log = logging.getLogger("pyloader")
 _TOO_FAR = 2**63  # where NumPy's integers end
@@ -49,6 +49,15 @@ def mixture_state_of(
             )
         },
     }
+
+
+def fingerprints_in_state(state: Mapping[str, Any]) -> dict[str, str]:
+    """Return the fingerprints of the chunks of the sources that a state names.
+
+    Raises:
+      StateError: it names none.
+    """
+    return {name: entry[3].partition("-")[0] for name, entry in _sources_in(state).items()}
 
 
 def windows_in_state(state: Mapping[str, Any]) -> dict[str, int]:

@@ -29,7 +29,7 @@ from pyloader.files.opening import suffix_of
 from pyloader.mixture import Mixture
 from pyloader.options import MOST, check_workers, checked_integer, checked_max_skipped, parse_bytes, parse_memory
 from pyloader.packing import packing_in_order
-from pyloader.plan import Order, Streams, data_version_in_state
+from pyloader.plan import Order, Streams, data_version_in_state, fingerprints_in_state
 from pyloader.read import Nulls, ParquetReader, nulls_of, reader_for
 from pyloader.run.arguments import LoaderArguments
 from pyloader.run.loader_options import SHUFFLE_WINDOW, LoaderOptions
@@ -60,7 +60,7 @@ def resolve(given: LoaderArguments, *, version: int | None = None) -> LoaderOpti
       TypeError, ValueError, DataDirError, ManifestError: as DataLoader says.
     """
     if (mixture := mixture_of(given)) is not None:
-        return _resolve_mixture(given, mixture)
+        return _resolve_mixture(given, mixture, {})
     if given.data_dir is None or isinstance(given.data_dir, Mapping):
         raise TypeError("DataLoader needs data_dir=: a directory of chunks, a glob pattern, or a list of files")
     chunks = list_chunks(
@@ -101,15 +101,20 @@ def resolve(given: LoaderArguments, *, version: int | None = None) -> LoaderOpti
     return options
 
 
-def _resolve_mixture(given: LoaderArguments, mixture: Mixture) -> MixtureOptions:
+def _resolve_mixture(given: LoaderArguments, mixture: Mixture, versions: Mapping[str, int]) -> MixtureOptions:
     """Fill in what the options of a DataLoader of several sources leave open.
+
+    Args:
+      given: The options.
+      mixture: The sources.
+      versions: The versions of the sources' chunks; of those that are not named, the newest.
 
     Raises:
       TypeError, ValueError, DataDirError, ManifestError: as DataLoader says.
     """
     of_sources, parts, num_tokens = {}, {}, 0
     for name in sorted(mixture.data_dir):
-        chunks = list_chunks(mixture.data_dir[name], _store_options(given))
+        chunks = list_chunks(mixture.data_dir[name], _store_options(given), version=versions.get(name))
         counts_of(chunks, "a mixture needs it to know how much each source has")
         parts[name] = _reader(given, of_source(given.datareader, name), chunks)
         if given.pack is not None:
@@ -151,7 +156,8 @@ def _resolve_mixture(given: LoaderArguments, mixture: Mixture) -> MixtureOptions
         mixture=mixture,
         shares=shares_of(mixture, all_chunks.labels, rows, tokens),
         fingerprints=tuple(
-            own.fingerprint if given.pack is None else packing_of_chunks(given.pack, own).partition("; ")[2]
+            own.fingerprint
+            + ("" if given.pack is None else f"-{packing_of_chunks(given.pack, own).partition('; ')[2]}")
             for own in of_sources.values()
         ),
     ).with_streams(world.num_streams or world.size)
@@ -166,11 +172,9 @@ def in_version_of_state(options: LoaderOptions, state: Any) -> LoaderOptions:
       StateError: that version has ended, or the loader was told to read another.
     """
     chunks = options.run.chunks
-    if (
-        isinstance(options, MixtureOptions)
-        or not isinstance(state, Mapping)
-        or not isinstance(fingerprint := state.get("fingerprint"), str)
-    ):
+    if isinstance(options, MixtureOptions):
+        return _mixture_in_versions_of_state(options, state)
+    if not isinstance(state, Mapping) or not isinstance(fingerprint := state.get("fingerprint"), str):
         return options
     number = data_version_in_state(state)
     try:
@@ -189,6 +193,24 @@ def in_version_of_state(options: LoaderOptions, state: Any) -> LoaderOptions:
         found.root, found.data_version, newest,
     )  # fmt: skip
     return resolve(options.given, version=found.data_version)
+
+
+def _mixture_in_versions_of_state(options: MixtureOptions, state: Any) -> MixtureOptions:
+    if not isinstance(state, Mapping) or "sources" not in state:
+        return options
+    saved, versions = fingerprints_in_state(state), {}
+    for name, chunks in zip(options.chunks.labels, options.chunks.of_sources, strict=True):
+        if saved.get(name, chunks.fingerprint) == chunks.fingerprint:
+            continue
+        try:
+            found = in_version_of(chunks, saved[name], None)
+        except ManifestError as exc:
+            raise StateError(f"the state was saved on other chunks of {name!r} than the newest. {exc}") from exc
+        if found is not None:
+            versions[name] = found.data_version or 1
+            what = "%s: going on with version %s of %r, which the state was saved on"
+            _log.info(what, found.root, versions[name], name)
+    return _resolve_mixture(options.given, options.mixture, versions) if versions else options
 
 
 def _store_options(given: LoaderArguments) -> StoreOptions:
