@@ -62,8 +62,8 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
       datareader: Reads one chunk file; None chooses by the files' suffix, or by their manifest.
       dataset: Encodes one batch; None leaves it as it was read.
       datacollator: Makes arrays of one batch; None is NumpyDataCollator().
-      data_dir: The chunks: a directory, a glob pattern, a manifest.json, or a list of files; or addresses of these.  Of a
-        mixture those of each source, {"web": "tokens/web", "code": "tokens/code"}; then `datareader` and
+      data_dir: The chunks: a directory, a glob pattern, a manifest.json, or a list of files; or addresses of these.
+        Of a mixture those of each source, {"web": "tokens/web", "code": "tokens/code"}; then `datareader` and
         `shuffle_window` may be dicts by source, too.
       num_epochs: How many epochs a `for` has; None never ends.
       max_queue_size: The most chunks' worth of rows in memory at once: being read, held for mixing, waiting, or being

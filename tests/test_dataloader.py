@@ -296,7 +296,7 @@ def test_a_chunk_with_another_count_than_the_manifests_is_an_error(counted):
             columns, count = super().read_file(path)
             return {name: values[1:] for name, values in columns.items()}, count - 1
 
-    message = r"Filtering.read_file returned 9 samples; the manifest says 10.*without their manifest"
+    message = r"Filtering.read_file returned 9 samples; the manifest says 10.*count with it"
     with DataLoader(Filtering(), data_dir=counted) as loader, pytest.raises(Exception, match=message):
         list(loader)
 

@@ -245,7 +245,7 @@ def _check_value(name: str, value: Any, allowed: int | tuple[str, ...] | None) -
 
 def _numbers(order: Order) -> tuple[str, ...]:
     """Return what a position is made of; of several streams each has a segment of its own, told by the step."""
-    return ("epoch", "step", "steps_done") if order.by_step else Position.__slots__
+    return ("epoch", *(() if order.by_step else ("segment", "offset")), "step", "steps_done")
 
 
 def _remedy(state: Mapping[str, Any], differing: list[str]) -> str:
