@@ -186,7 +186,7 @@ def test_http_without_a_manifest_is_an_error_that_says_to_make_one(server, optio
 
 def test_manifest_and_list_are_asked_for_at_the_same_time(server, options, tmp_path):
     put_counted(server, tmp_path / "chunks")
-    met = threading.Barrier(2, timeout=10)
+    met = threading.Barrier(2, timeout=60)
     for method in ("GET", "LIST"):
         server.add_fault("*", method=method, before=met.wait)
     assert len(list_stored("s3://bucket/chunks", dataclasses.replace(options, called=called_at_once))) == 3
