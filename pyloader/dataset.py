@@ -32,9 +32,9 @@ class Dataset:
         For augmentation write `batch_encode(self, columns, keys)`, or `batch_encode(self, columns, rng)`, or take both.
         `keys` is a uint64 array of shape [rows], a random number for each row that depends on the seed, the epoch and
         the sample alone: on any number of ranks and workers, and in a run that resumes, a sample is augmented in the
-        same way.  `np.random.default_rng(key)` is a generator of a row's own, `(keys >> np.uint64(11)) * 2.0**-53` are
-        uniform numbers in [0, 1), one for each row.  `rng` is one np.random.Generator for the batch; it depends on the
-        seed, the epoch, the step and the rank.
+        same way.  `pyloader.uniform_numbers(keys, 3)` are three numbers in [0, 1) for each row, and
+        `np.random.default_rng(key)` is a generator of a row's own.  `rng` is one np.random.Generator for the batch; it
+        depends on the seed, the epoch, the step and the rank.
 
         Returns:
           A dict, name -> list, NumPy array or `Ragged`, with as many rows as came in.  To leave samples out, filter in

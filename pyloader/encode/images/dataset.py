@@ -51,8 +51,8 @@ class ImageDataset(Dataset):
         installed.  Pixels differ between the two by a few levels, never between machines that use the same.
       augment: Called with the pixels and the keys, uint64 [rows], or None where there are none; returns what takes the
         pixels' place: an array of as many rows.
-      max_pixels: Width x height that an image may have, at most; Pillow's own bound unless told otherwise.  While one
-        is decoded it takes 3 bytes a pixel as a JPEG, up to 9 as a progressive one, up to 22 where Pillow decodes it.
+      max_pixels: Width x height that an image may have, at most; the default is Pillow's own bound.  While an image is
+        decoded it takes 3 bytes a pixel as a JPEG, up to 9 as a progressive one, and up to 18 where Pillow decodes it.
 
     Raises:
       MissingDependencyError: a decoder is not installed; the message says what to install.

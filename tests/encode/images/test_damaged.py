@@ -21,7 +21,7 @@ from pyloader.encode.images.opening import ImageFault, open_image
 
 NUM_IMAGES = int(os.environ.get("PYLOADER_IMAGES", 10_000 if ALL else 300))
 MAX_PIXELS = 1_000_000
-MOST_BYTES = 64 * 2**20  # 22 for each pixel, and what libraries load
+MOST_BYTES = 64 * 2**20  # 18 for each pixel, and what libraries load
 
 
 def good_images() -> list[bytes]:

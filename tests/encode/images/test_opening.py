@@ -113,9 +113,11 @@ def test_a_jpeg_is_decoded_smaller(opened, divisor, width, height):
         assert np.abs(pixels.astype(int) - np.asarray(averages)).mean() < 3
 
 
-def test_bytes_too_many_between_markers_are_no_fault(opened):
+@pytest.mark.parametrize("before", [b"\xff\xc0", b"\xff\xd9"], ids=["frame", "end"])
+def test_bytes_too_many_before_a_marker_are_no_fault(opened, before):
     data = encoded(PIXELS)
-    assert np.array_equal(opened(data[:-2] + b"\0\0\0" + data[-2:]).pixels(), as_pillow(data))
+    place = data.rindex(before)
+    assert np.array_equal(opened(data[:place] + b"\x11" * 200 + data[place:]).pixels(), as_pillow(data))
 
 
 @pytest.mark.parametrize(
