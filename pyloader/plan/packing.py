@@ -12,6 +12,7 @@ next.  So a row takes as many as fit before the next row is looked for.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,15 +106,16 @@ def _filled(sizes: list[int], counts: list[int], row_length: int, max_pieces: in
     placed: list[int] = []
     num_rows = 0
     # room -> pieces that a row may still take (0 stands for any number) -> the rows with so much left, at least one
-    with_room: dict[int, dict[int, list[int]]] = {}
+    with_room: dict[int, dict[int, list[int]]] = defaultdict(dict)
     rooms = 0  # bit r is set where there are rows with room r: the smallest that will do is found without a search
 
     for size, left in zip(sizes, counts, strict=True):
         while left:
             if fitting := rooms >> size:
                 room = size + (fitting & -fitting).bit_length() - 1
-                free, rows = with_room[room].popitem()
-                if not with_room[room]:
+                groups = with_room[room]
+                free, rows = groups.popitem()
+                if not groups:
                     rooms ^= 1 << room
             else:
                 room, free = row_length, max_pieces or 0
@@ -123,19 +125,24 @@ def _filled(sizes: list[int], counts: list[int], row_length: int, max_pieces: in
                 num_new = -(-left // each)
                 rows = list(range(num_rows, num_rows + num_new))
                 num_rows += num_new
-            num_filled = min(len(rows), left // each)
+            num_filled = left // each
             filled, rest = rows[:num_filled], rows[num_filled:]
-            left -= num_filled * each
+            left -= len(filled) * each
             placed += filled if each == 1 else [row for row in filled for _ in range(each)]
             changed = [(filled, each)]
-            if rest and left:  # fewer than a row takes, since no other row is left to be filled
-                placed += [rest[0]] * left
-                changed.append(([rest[0]], left))
-                rest, left = rest[1:], 0
-            changed.append((rest, 0))
+            if rest:
+                if left:  # fewer than a row takes, since no other row is left to be filled
+                    placed += [rest[0]] * left
+                    changed.append(([rest[0]], left))
+                    rest, left = rest[1:], 0
+                changed.append((rest, 0))
             for some, taken in changed:
                 room_left, free_left = room - taken * size, free - taken if free else 0
                 if some and room_left and (free_left or not free):
-                    with_room.setdefault(room_left, {}).setdefault(free_left, []).extend(some)
+                    groups = with_room[room_left]
+                    if free_left in groups:
+                        groups[free_left] += some
+                    else:
+                        groups[free_left] = some
                     rooms |= 1 << room_left
     return placed, num_rows

@@ -17,12 +17,13 @@ from pyloader.columns import Columns, ColumnSpec, column_specs, difference, row_
 from pyloader.deliver import Budget, Lease, StepsClosed
 from pyloader.errors import ChunkReadError, ReadFileError, WorkerDiedError
 from pyloader.plan import STAND_IN, ReadTask, row_keys, sample_numbers
+from pyloader.run.chunk_lengths import lengths_by
 from pyloader.run.options import RunOptions
 from pyloader.run.packed import packed
 from pyloader.run.replacements import replacement_rows
 from pyloader.run.sample_ids import attach, source_columns
 from pyloader.run.skipped import Quarantine
-from pyloader.shuffle import Arena, ArenaPart, Arrival, ChunkRows, row_lengths
+from pyloader.shuffle import Arena, ArenaPart, Arrival, ChunkRows
 
 __all__ = ["ArrivalCheck", "ChunkReading", "Read", "Reading"]
 
@@ -247,10 +248,7 @@ class ArrivalCheck:
             return
         specs = column_specs(columns)
         if self._first is None and (name := self._options.streams.bucket_by):
-            try:
-                row_lengths(columns, name)
-            except ValueError as exc:
-                raise ReadFileError(path, str(exc), "Name a column of rows: bucket_by=") from exc
+            lengths_by(name, path, columns)
         if self._first is None:
             # Of a column with values of several kinds, a chunk may hold one kind.
             mixed = (replace(s, kind="object") if s.name in self._mixed and s.kind != "array" else s for s in specs)

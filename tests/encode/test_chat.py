@@ -142,7 +142,7 @@ def test_a_bad_chat_is_named_with_its_line_and_may_be_left_out(tokenizer, tmp_pa
     (tmp_path / "chats.jsonl").write_text("".join(json.dumps({"messages": c}) + "\n" for c in [*CHATS, bad, *CHATS]))
     words = ["split", "chats.jsonl", "tokens", "--tokenizer", str(tokenizer[0]), "--chat", "chatml"]
     assert main(words) == 2
-    assert re.search(r"has the special token.*chats.jsonl:4", capsys.readouterr().err)
+    assert re.search(r"has the special token.*chats.jsonl:4; to leave it out", capsys.readouterr().err)
     assert main([*words, "--max-skipped", "1"]) == 0
     with DataLoader(data_dir="tokens", pack=64) as loader:
         assert sum(len(batch["tokens"]) for batch in loader) > 0

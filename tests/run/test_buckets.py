@@ -138,6 +138,12 @@ def test_workers_change_nothing(directory, options):
             assert all(np.array_equal(batch[name], same[name]) for name in batch)
 
 
+def test_runs_count_in_the_queue(directory):
+    with loader_of(directory, num_epochs=3, max_queue_size=8) as loader:
+        assert sum(len(batch["id"]) for batch in loader) == 3 * ROWS
+        assert 3 < loader.stats().resident_peak <= 8
+
+
 def test_a_column_of_lengths_or_of_text_is_sorted_by_too(directory):
     with loader_of(directory, bucket_by="id", shuffle=False) as loader:
         assert [batch["id"].tolist() for batch in loader] == [[row, row + 1] for row in range(0, ROWS, 2)]
