@@ -47,7 +47,7 @@ class Rate:
       most_samples_per_second: What the loader delivers to a loop that does nothing.
       samples_per_second: What it delivers to the loop.
       exposed_wait_fraction: Which part of its time the loop will wait for data.
-      first_wait_seconds: How long its first batch will take.
+      first_wait_seconds: How long its first batch will take, from when it is asked for.
       epoch_seconds: How long an epoch will take.
       row_bytes: What a row of a batch takes in memory, as the loop gets it.
       measured_seconds: How long that was measured.
@@ -126,7 +126,7 @@ def measured_rate(loader: DataLoader, *, seconds: float, step_seconds: float) ->
 
     with loader:
         found = measure(batches, seconds=seconds)
-        stats, options = loader.stats(), options_of(loader)
+        options = options_of(loader)
     batch_size = options.run.rule.batch_size
     interval = batch_size / found.samples_per_second
     slowest = max(interval, step_seconds)
@@ -134,7 +134,7 @@ def measured_rate(loader: DataLoader, *, seconds: float, step_seconds: float) ->
         most_samples_per_second=found.samples_per_second,
         samples_per_second=batch_size / slowest,
         exposed_wait_fraction=(slowest - step_seconds) / slowest,
-        first_wait_seconds=stats.first_wait_seconds,
+        first_wait_seconds=found.first_batch_seconds,
         epoch_seconds=(options.steps_per_epoch or 0) * slowest,
         row_bytes=content_bytes(latest[0]) / max(1, num_rows(latest[0])),
         measured_seconds=found.seconds,
