@@ -76,6 +76,7 @@ def test_ranks_have_steps_and_bytes_of_their_own(capsys):
         assert plan["read_bytes"] == loader.metrics()["read_bytes"]
 
 
+@pytest.mark.slow
 def test_what_it_tells_to_write_against_sorted_chunks_helps(chunks, capsys):
     shown = screen(capsys, "chunks", "--batch-size", "20", *FAST)
     assert "chunks are sorted by label: with a window of 4 a batch of 20 is as varied in it as" in shown

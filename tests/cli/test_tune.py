@@ -66,7 +66,7 @@ def test_the_screen_ends_with_the_line_to_write(capsys):
 
 @pytest.mark.usefixtures("chunks", "made_up")
 def test_it_measures_within_the_bounds_that_were_given(capsys):
-    words = ["--batch-size", "20", "--max-bytes", "100kB", "--max-queue-size", "6"]
+    words = ["--batch-size", "20", "--max-bytes", "100kB", "--max-queue-size", "6", "--seconds", "4"]
     assert main(["tune", "chunks", *words, "--json"]) == 0
     trials = json.loads(capsys.readouterr().out)
     assert {6, 12} <= {trial["max_queue_size"] for trial in trials} <= {6, 12, 24}
