@@ -104,8 +104,9 @@ class Tracer:
                 run.trace(None)
         if not self._events:
             return
-        tracks = [_about("thread_name", *track, name) for track, name in self._threads.items()]
-        for process in sorted({process for process, _ in self._threads}):
+        threads = dict(self._threads)  # calls that have begun may still end, in other threads
+        tracks = [_about("thread_name", *track, name) for track, name in threads.items()]
+        for process in sorted({process for process, _ in threads}):
             name = "pyloader" if process == os.getpid() else f"pyloader worker {process}"
             tracks.append(_about("process_name", process, process, name))
         trace: dict[str, Any] = {"traceEvents": [*tracks, *self._events], "displayTimeUnit": "ms"}
