@@ -255,6 +255,8 @@ def _notes(arguments: argparse.Namespace, loader: DataLoader, look: Look | None)
         wider = "" if wide is None else f", or write shuffle_window={wide}, max_queue_size={wide + _AHEAD}"
         yield "", f"Split again with --shuffle{wider}."
     measured = "as fast as this machine was just now"
+    if narrow.prediction.cache_bytes_bound is not None:
+        measured += ", and its network; what has been fetched comes from the cache"
     yield (
         "measured",
         f"{counted(look.num_chunks, 'chunk')} read to look, then {arguments.seconds:g} s in all; {measured}",
