@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -97,18 +97,23 @@ def look_at(loader: DataLoader, *, seconds: float, columns: Collection[str] = ()
     options = options_of(loader).run
     chunks, begun = options.chunks, time.perf_counter()
     order = chunk_order(len(chunks), seed=options.seed, epoch=0)
-    parts: list[Columns] = []
-    for index in order[:_MOST_CHUNKS].tolist():
-        if len(parts) >= _LEAST_CHUNKS and time.perf_counter() - begun > seconds:
-            break
-        with chunks.held(index, FetchTerms(wait=Pauses())) as path, as_listed(chunks, index, path):
-            parts.append(read_chunk(options.reader, path, chunks.part(index)))
-    rows = sum(map(row_count, parts))
-    tables = count_classes(parts, columns) if len(parts) > 1 else {}
+    read: list[tuple[int, int]] = []  # bytes and rows of each
+
+    def parts() -> Iterator[Columns]:
+        for index in order[:_MOST_CHUNKS].tolist():
+            if len(read) >= _LEAST_CHUNKS and time.perf_counter() - begun > seconds:
+                return
+            with chunks.held(index, FetchTerms(wait=Pauses())) as path, as_listed(chunks, index, path):
+                rows = read_chunk(options.reader, path, chunks.part(index))
+            read.append((columns_bytes(rows), row_count(rows)))
+            yield rows
+
+    tables = count_classes(parts(), columns)
+    num_bytes, count = map(sum, zip(*read, strict=True))
     return Look(
-        num_chunks=len(parts),
-        row_bytes=sum(map(columns_bytes, parts)) / max(1, rows),
-        spreads={name: class_spread(table) for name, table in tables.items()},
+        num_chunks=len(read),
+        row_bytes=num_bytes / max(1, count),
+        spreads={name: class_spread(table) for name, table in tables.items()} if len(read) > 1 else {},
     )
 
 
