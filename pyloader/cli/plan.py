@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     look, found = _forecasts(arguments, loaders)
     head = list(_head(arguments, choices[0], found[0]))
     rows = list(_rows(arguments, found, fetched))
-    notes = list(_notes(arguments, loaders[0], look))
+    notes = list(_notes(arguments, loaders[0], look, found[0]))
     told = as_json(_told(choices, found, fetched))
     if (directory := arguments.log_dir) is not None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -234,12 +234,13 @@ def _shown_columns(arguments: argparse.Namespace, found: Sequence[Forecast]) -> 
     return [name for name in least if varied[name] < VARIED]
 
 
-def _notes(arguments: argparse.Namespace, loader: DataLoader, look: Look | None) -> Iterator[tuple[str, str]]:
+def _notes(
+    arguments: argparse.Namespace, loader: DataLoader, look: Look | None, narrow: Forecast
+) -> Iterator[tuple[str, str]]:
     """Yield what to be warned of, and what to do."""
     if look is None:
         yield "not measured", "rate, waiting and classes: without --no-calibrate"
         return
-    narrow = forecast(loader, look=look)
     for name in _shown_columns(arguments, [narrow]):
         if narrow.variety[name] >= VARIED:
             continue
@@ -255,6 +256,8 @@ def _notes(arguments: argparse.Namespace, loader: DataLoader, look: Look | None)
         wider = "" if wide is None else f", or write shuffle_window={wide}, max_queue_size={wide + _AHEAD}"
         yield "", f"Split again with --shuffle{wider}."
     measured = "as fast as this machine was just now"
+    if narrow.prediction.cache_bytes_bound is not None:
+        measured += ", and its network; what has been fetched comes from the cache"
     yield (
         "measured",
         f"{counted(look.num_chunks, 'chunk')} read to look, then {arguments.seconds:g} s in all; {measured}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,14 +16,14 @@ _MOST_CLASSES = 1_000  # that are told apart; the rarest beyond them are one
 _NUM_BINS = 16  # that floating-point numbers are put into
 
 
-def count_classes(parts: Sequence[Columns], names: Collection[str] = ()) -> dict[str, np.ndarray]:
+def count_classes(parts: Iterable[Columns], names: Collection[str] = ()) -> dict[str, np.ndarray]:
     """Return how many samples of each class chunks have, by column.
 
     Args:
-      parts: The rows of each chunk.
+      parts: The rows of each chunk, which are not kept.
       names: The columns; without any, those whose values come again: integers, text, bytes or bools of which there are
         at least two different, and at most half as many as rows.  Floating-point numbers that are named are put into 16
-        bins of equal count.
+        bins, of equal count in the first chunk.
 
     Returns:
       By column, integers of shape [chunks, classes], at most 1,000 classes.
@@ -31,35 +31,34 @@ def count_classes(parts: Sequence[Columns], names: Collection[str] = ()) -> dict
     Raises:
       ValueError: there is no such column, or it has no values to compare: arrays or lists in its rows.
     """
-    if not parts:
-        return {}
-    wanted = names or parts[0].keys()
-    found = {}
-    for name in wanted:
-        counters = []
-        edges = _edges([part.get(name) for part in parts]) if names else None
-        for part in parts:
+    found: dict[str, list[Counter[Any]]] = {}
+    edges: dict[str, np.ndarray | None] = {}
+    num_rows = 0
+    for number, part in enumerate(parts):
+        num_rows += row_count(part)
+        if number == 0:
+            found = {name: [] for name in names or part}
+            edges = {name: _edges(part.get(name)) for name in names}
+        for name in list(found):
             values = part.get(name)
-            counter = None if values is None else _counted(values, edges)
-            if counter is None:
-                if names:
-                    what = f"the chunks have no column {name!r} whose values can be compared with each other"
-                    raise ValueError(f"{what}. They have: {', '.join(sorted(part))}")
-                break
-            counters.append(counter)
-        else:
-            total = sum(counters, Counter())
-            if names or 2 <= len(total) <= sum(map(row_count, parts)) / 2:
-                found[name] = _table(counters, total)
-    return found
+            counter = None if values is None else _counted(values, edges.get(name))
+            if counter is None and names:
+                what = f"the chunks have no column {name!r} whose values can be compared with each other"
+                raise ValueError(f"{what}. They have: {', '.join(sorted(part))}")
+            if counter is None or not (names or len(counter) <= max(2, row_count(part) / 2)):
+                del found[name]
+            else:
+                found[name].append(counter)
+    totals = {name: sum(counters, Counter()) for name, counters in found.items()}
+    known = (name for name, total in totals.items() if names or 2 <= len(total) <= num_rows / 2)
+    return {name: _table(found[name], totals[name]) for name in known}
 
 
-def _edges(columns: Sequence[Column | None]) -> np.ndarray | None:
+def _edges(values: Column | None) -> np.ndarray | None:
     """Return the borders of the bins of floating-point numbers; None of others."""
-    arrays = [values for values in columns if isinstance(values, np.ndarray) and values.dtype.kind == "f"]
-    if len(arrays) < len(columns) or any(values.ndim > 1 for values in arrays):
+    if not isinstance(values, np.ndarray) or values.dtype.kind != "f" or values.ndim > 1:
         return None
-    edges: np.ndarray = np.nanquantile(np.concatenate(arrays), np.linspace(0, 1, _NUM_BINS + 1)[1:-1])
+    edges: np.ndarray = np.nanquantile(values, np.linspace(0, 1, _NUM_BINS + 1)[1:-1])
     return edges
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -47,7 +47,7 @@ class Rate:
       most_samples_per_second: What the loader delivers to a loop that does nothing.
       samples_per_second: What it delivers to the loop.
       exposed_wait_fraction: Which part of its time the loop will wait for data.
-      first_wait_seconds: How long its first batch will take.
+      first_wait_seconds: How long its first batch will take, from when it is asked for.
       epoch_seconds: How long an epoch will take.
       row_bytes: What a row of a batch takes in memory, as the loop gets it.
       measured_seconds: How long that was measured.
@@ -97,18 +97,23 @@ def look_at(loader: DataLoader, *, seconds: float, columns: Collection[str] = ()
     options = options_of(loader).run
     chunks, begun = options.chunks, time.perf_counter()
     order = chunk_order(len(chunks), seed=options.seed, epoch=0)
-    parts: list[Columns] = []
-    for index in order[:_MOST_CHUNKS].tolist():
-        if len(parts) >= _LEAST_CHUNKS and time.perf_counter() - begun > seconds:
-            break
-        with chunks.held(index, FetchTerms(wait=Pauses())) as path, as_listed(chunks, index, path):
-            parts.append(read_chunk(options.reader, path, chunks.part(index)))
-    rows = sum(map(row_count, parts))
-    tables = count_classes(parts, columns) if len(parts) > 1 else {}
+    read: list[tuple[int, int]] = []  # bytes and rows of each
+
+    def parts() -> Iterator[Columns]:
+        for index in order[:_MOST_CHUNKS].tolist():
+            if len(read) >= _LEAST_CHUNKS and time.perf_counter() - begun > seconds:
+                return
+            with chunks.held(index, FetchTerms(wait=Pauses())) as path, as_listed(chunks, index, path):
+                rows = read_chunk(options.reader, path, chunks.part(index))
+            read.append((columns_bytes(rows), row_count(rows)))
+            yield rows
+
+    tables = count_classes(parts(), columns)
+    num_bytes, count = map(sum, zip(*read, strict=True))
     return Look(
-        num_chunks=len(parts),
-        row_bytes=sum(map(columns_bytes, parts)) / max(1, rows),
-        spreads={name: class_spread(table) for name, table in tables.items()},
+        num_chunks=len(read),
+        row_bytes=num_bytes / max(1, count),
+        spreads={name: class_spread(table) for name, table in tables.items()} if len(read) > 1 else {},
     )
 
 
@@ -126,7 +131,7 @@ def measured_rate(loader: DataLoader, *, seconds: float, step_seconds: float) ->
 
     with loader:
         found = measure(batches, seconds=seconds)
-        stats, options = loader.stats(), options_of(loader)
+        options = options_of(loader)
     batch_size = options.run.rule.batch_size
     interval = batch_size / found.samples_per_second
     slowest = max(interval, step_seconds)
@@ -134,7 +139,7 @@ def measured_rate(loader: DataLoader, *, seconds: float, step_seconds: float) ->
         most_samples_per_second=found.samples_per_second,
         samples_per_second=batch_size / slowest,
         exposed_wait_fraction=(slowest - step_seconds) / slowest,
-        first_wait_seconds=stats.first_wait_seconds,
+        first_wait_seconds=found.first_batch_seconds,
         epoch_seconds=(options.steps_per_epoch or 0) * slowest,
         row_bytes=content_bytes(latest[0]) / max(1, num_rows(latest[0])),
         measured_seconds=found.seconds,

@@ -26,6 +26,7 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 _MOST_EVENTS = 500_000  # 100 MB of JSON
+_LOOP = 2**22 + 1  # the number of its track: that of no thread on Linux; 0 is the idle thread to Perfetto
 _LEAST_SECONDS = 1e-6  # shorter waits are none
 
 
@@ -103,10 +104,11 @@ class Tracer:
                 run.trace(None)
         if not self._events:
             return
-        tracks = [_about("thread_name", *track, name) for track, name in self._threads.items()]
-        for process in sorted({process for process, _ in self._threads}):
+        threads = dict(self._threads)  # calls that have begun may still end, in other threads
+        tracks = [_about("thread_name", *track, name) for track, name in threads.items()]
+        for process in sorted({process for process, _ in threads}):
             name = "pyloader" if process == os.getpid() else f"pyloader worker {process}"
-            tracks.append(_about("process_name", process, 0, name))
+            tracks.append(_about("process_name", process, process, name))
         trace: dict[str, Any] = {"traceEvents": [*tracks, *self._events], "displayTimeUnit": "ms"}
         if self._num_left_out:
             trace["otherData"] = {"events_left_out": self._num_left_out}
@@ -159,7 +161,7 @@ class Tracer:
         number, thread = own_thread()
         track = (os.getpid(), number) if process is None else (process, process)
         if name in ("loop", "wait"):  # on a track of its own: without threads all else happens inside of the waits
-            track, thread = (os.getpid(), 0), "the loop"
+            track, thread = (os.getpid(), _LOOP), "the loop"
         self._threads.setdefault(track, thread if process is None else "worker")
         start = (self._clock + begun) * 1e6
         event = {"name": name, "ph": "X", "ts": start, "dur": seconds * 1e6, "pid": track[0], "tid": track[1]}

@@ -76,6 +76,7 @@ def test_ranks_have_steps_and_bytes_of_their_own(capsys):
         assert plan["read_bytes"] == loader.metrics()["read_bytes"]
 
 
+@pytest.mark.slow
 def test_what_it_tells_to_write_against_sorted_chunks_helps(chunks, capsys):
     shown = screen(capsys, "chunks", "--batch-size", "20", *FAST)
     assert "chunks are sorted by label: with a window of 4 a batch of 20 is as varied in it as" in shown
@@ -146,7 +147,7 @@ def test_the_page_stands_alone_and_the_log_directory_holds_the_plan(chunks, caps
 
 
 def test_a_loader_of_your_own_is_planned(chunks, capsys):
-    (chunks.parent / "mine.py").write_text(
+    (chunks.parent / "planned_loaders.py").write_text(
         "from pyloader import DataLoader, Dataset\n"
         "class Doubled(Dataset):\n"
         "    def batch_encode(self, columns):\n"
@@ -156,10 +157,10 @@ def test_a_loader_of_your_own_is_planned(chunks, capsys):
         "def stubborn():\n"
         "    return DataLoader(data_dir='chunks')\n"
     )
-    (plan,) = told(capsys, "--loader", "mine:make", "--ranks", "2", *FAST)
+    (plan,) = told(capsys, "--loader", "planned_loaders:make", "--ranks", "2", *FAST)
     assert (plan["batch_size"], plan["num_ranks"], plan["steps_per_epoch"]) == (25, 2, 40)
     assert plan["row_bytes"] == pytest.approx(16, abs=6)  # as the loop gets it
-    assert main(["plan", "--loader", "mine:stubborn", "--window", "2"]) == 2
+    assert main(["plan", "--loader", "planned_loaders:stubborn", "--window", "2"]) == 2
     assert "Write it as: def make(**options): return DataLoader(..., **options)" in capsys.readouterr().err
 
 
@@ -174,7 +175,7 @@ def test_a_loader_of_your_own_is_planned(chunks, capsys):
         (["chunks", "--no-shuffle", "--column", "label"], "--column says how well a shuffle mixes"),
         (["chunks", "--column", "lable", *FAST], "no column 'lable'.* They have: label, source, x"),
         ([], "name a directory of chunks, or a function that makes your loader"),
-        (["chunks", "--loader", "mine:make"], "leave out DIR"),
+        (["chunks", "--loader", "planned_loaders:make"], "leave out DIR"),
     ],
 )
 def test_what_cannot_be_planned_is_said_in_one_line(capsys, words, message):

@@ -15,8 +15,6 @@ from pyloader.cli import tune as command
 from pyloader.cli.main import main
 from pyloader.inspecting.tuning import Trial
 
-FAST = ["--seconds", "0.2"]
-
 
 @pytest.fixture
 def chunks(tmp_path, monkeypatch):
@@ -66,35 +64,37 @@ def test_the_screen_ends_with_the_line_to_write(capsys):
             np.testing.assert_array_equal(one["x"], other["x"])
 
 
-@pytest.mark.usefixtures("chunks")
+@pytest.mark.usefixtures("chunks", "made_up")
 def test_it_measures_within_the_bounds_that_were_given(capsys):
-    words = ["--batch-size", "20", "--max-bytes", "100kB", "--max-queue-size", "6", *FAST]
+    words = ["--batch-size", "20", "--max-bytes", "100kB", "--max-queue-size", "6", "--seconds", "4"]
     assert main(["tune", "chunks", *words, "--json"]) == 0
     trials = json.loads(capsys.readouterr().out)
-    assert all(trial["max_queue_size"] >= 6 for trial in trials)
+    assert {6, 12} <= {trial["max_queue_size"] for trial in trials} <= {6, 12, 24}
     assert trials[0]["samples_per_second"] > 0
 
 
 def test_a_function_of_your_own_is_tuned_and_may_not_change_the_order(chunks, made_up, capsys):
-    (chunks.parent / "mine.py").write_text(
+    (chunks.parent / "tuned_loaders.py").write_text(
         "from pyloader import DataLoader\n"
         "def make(**options):\n"
         "    return DataLoader(data_dir='chunks', batch_size=20, shuffle=True, **options)\n"
         "def moody(num_workers=1, **options):\n"
         "    return DataLoader(data_dir='chunks', batch_size=20, seed=num_workers, **options)\n"
     )
-    assert main(["tune", "--loader", "mine:make", "--step-ms", "15", "--seconds", "3"]) == 0
+    assert main(["tune", "--loader", "tuned_loaders:make", "--step-ms", "15", "--seconds", "3"]) == 0
     out = capsys.readouterr().out
-    assert "next       mine:make(num_workers=2, num_readers=2)   4.0 times as fast, and the same batches" in out
+    assert (
+        "next       tuned_loaders:make(num_workers=2, num_readers=2)   4.0 times as fast, and the same batches" in out
+    )
     assert out.rstrip().endswith("a step of 15 ms does not wait for data")
-    assert main(["tune", "--loader", "mine:moody", "--seconds", "3"]) == 2
+    assert main(["tune", "--loader", "tuned_loaders:moody", "--seconds", "3"]) == 2
     assert "made a loader with other batches: options of the order must stay" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 def test_a_function_in_the_working_directory_is_tried_in_processes_too_and_what_fails_there_is_said(chunks, capsys):
     pytest.importorskip("cloudpickle")
-    (chunks.parent / "mine_too.py").write_text(
+    (chunks.parent / "tuned_in_processes.py").write_text(
         "import threading\n"
         "from pyloader import DataLoader, Dataset\n"
         "class Doubled(Dataset):\n"
@@ -109,7 +109,7 @@ def test_a_function_in_the_working_directory_is_tried_in_processes_too_and_what_
         "    return make(Locked, **options)\n"
     )
     for name, works in (("make", True), ("locked", False)):
-        assert main(["tune", "--loader", f"mine_too:{name}", "--seconds", "1", "--json"]) == 0
+        assert main(["tune", "--loader", f"tuned_in_processes:{name}", "--seconds", "1", "--json"]) == 0
         trials = json.loads(capsys.readouterr().out)
         (trial, *_) = [trial for trial in trials if trial["worker_kind"] == "process"]
         assert (trial["samples_per_second"] > 0) == works

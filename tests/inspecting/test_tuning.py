@@ -50,6 +50,7 @@ class Machine:
         return tune(Setting(), self.measure, **{**known, **options})
 
 
+@pytest.mark.slow
 def test_on_most_machines_it_reaches_nine_tenths_of_the_best_of_a_grid_in_time():
     reached = []
     for seed in range(200):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyloader.plan import bytes_fetched
@@ -27,6 +27,7 @@ def fewest(reads, sizes, here, bound):
     return min(held.values())
 
 
+@settings(max_examples=30)
 @given(
     reads=st.lists(st.integers(0, 4), max_size=9), bound=st.integers(1, 5), here=st.sets(st.integers(0, 4), max_size=1)
 )
