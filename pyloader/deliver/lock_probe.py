@@ -21,11 +21,11 @@ _KEPT = range(20_000)
 _AWAY_SECONDS = 0.001  # without the lock: long enough for another thread to take it
 _OWN_SLEEPS = 1  # of the probe itself
 _SLEEPS_WHEN_HELD = 3  # its own, one that ends with the switch interval, and at least one after it
-LONG_WAIT_SECONDS = 0.003  # a loop that waits so long for a batch does not lose what a probe takes
+LONG_WAIT_SECONDS = 0.001  # a loop that waits so long for a batch does not lose what a probe takes
 # Between two probes, which may take some milliseconds of a loop that waits anyway.
 _FIRST_PROBES, _FIRST_SECONDS, _LATER_SECONDS = 30, 0.03, 1.0
 _MOST_UNTRIED, _UNTRIED_SECONDS = 100, 0.01  # the same after one that found nothing
-_READY_FIRST_SECONDS, _READY_LATER_SECONDS = 0.2, 2.0  # where the next batch is there: the loop loses the time
+_READY_FIRST_SECONDS, _READY_LATER_SECONDS = 0.1, 2.0  # where the next batch is there: the loop loses the time
 _BY_THREAD: int | None = getattr(resource, "RUSAGE_THREAD", None)  # Linux has it
 
 
@@ -66,9 +66,12 @@ def probe_lock(threads: Iterable[int], *, num_busy: int) -> str:
       only when it had to be.  WAITING: `threads` did not want it, and slept.  UNCLEAR: it was given back soon.
       UNTRIED: nobody had a processor to try.
     """
-    worked, own = _work_of_others(), time.thread_time()
-    sum(_KEPT)  # in C, without an end in between
-    if _work_of_others() - worked > (time.thread_time() - own) / 2:
+    before, worked, own = _num_sleeps(), _work_of_others(), time.thread_time()
+    sum(_KEPT)  # in C, which nothing interrupts
+    worked, own = _work_of_others() - worked, time.thread_time() - own
+    if _num_sleeps() != before:  # between two calls others may have had it in spite of that
+        return UNTRIED
+    if worked > own / 2:
         return FREE
     before, begun, worked = _num_sleeps(), time.perf_counter(), _work_of_others()
     select.select((), (), (), _AWAY_SECONDS)

@@ -151,6 +151,16 @@ def test_a_real_run_has_its_slowest_steps_with_files_its_mixing_and_what_was_lef
     Parsed((tmp_path / "page.html").read_text())
 
 
+@pytest.mark.parametrize(("output", "why"), [("no/such/page.html", "No such file"), (".", "Is a directory")])
+def test_a_page_that_cannot_be_written_says_which(tmp_path, capsys, output, why):
+    write_run(tmp_path / "run", seconds=2)
+    (tmp_path / "made").mkdir()
+    assert main(["report", str(tmp_path / "run"), "-o", str(tmp_path / "made" / output)]) == 2
+    said = capsys.readouterr().err
+    assert f"{tmp_path / 'made' / output}: cannot be written: {why}" in said and "Give -o a file" in said
+    assert list((tmp_path / "made").iterdir()) == []
+
+
 def test_a_run_that_has_only_begun_has_a_page(tmp_path):
     write_log(tmp_path, 0, {"time": 1000.0, "about": ABOUT})
     assert "no batch has come yet" in page_of(tmp_path)[0]
