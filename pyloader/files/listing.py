@@ -173,7 +173,7 @@ def _list_place(shown: str, version: int | None, store: StoreOptions | None) -> 
     if not shown:
         raise DataDirError("data_dir=''", "names no directory.")
     if is_manifest_name(place.name) and place.is_file():
-        if store_scheme((manifest := read_manifest(place)).root):
+        if store_scheme((manifest := read_manifest(place)).root) not in ("", "file"):
             _check_no_version(version)
             return list_by_manifest(manifest, shown, store or StoreOptions())
         return _from_manifest(place, version, is_named=True)

@@ -92,7 +92,7 @@ def manifest_elsewhere(place: str, options: StoreOptions) -> Manifest | None:
     if not is_manifest_name(os.path.basename(place)) or not os.path.isfile(place):
         return None
     manifest = read_manifest(place)
-    return manifest if store_scheme(manifest.root) else None
+    return manifest if store_scheme(manifest.root) not in ("", "file") else None
 
 
 def list_by_manifest(manifest: Manifest, place: str, options: StoreOptions) -> ChunkList:
@@ -119,8 +119,8 @@ def objects_of_manifest(
     Raises:
       DataDirError, ManifestError, StoreError: as `list_stored`.
     """
-    if manifest.root and not store_scheme(manifest.root):
-        raise ManifestError(place, f"lists chunks in {manifest.root}, which is no address.", _INDEX_ANEW)
+    if manifest.root and store_scheme(manifest.root) in ("", "file"):  # else a store could make us read what is here
+        raise ManifestError(place, f"lists chunks in {manifest.root}, which is no address of a store.", _INDEX_ANEW)
     address = parse_address(manifest.root) if manifest.root else parse_address(place).parent()[0]
     _check_sends_no_secret(address, place, options)
     file = manifest.chunks[0].source if is_index_of_file(place, manifest) else ""

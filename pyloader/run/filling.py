@@ -60,7 +60,8 @@ def fetch(
     What is there is not fetched again, so a fetch that was stopped is gone on with.
 
     Args:
-      data_dir: The address: s3://bucket/chunks, or that of a manifest.
+      data_dir: The address: s3://bucket/chunks, that of a file or a manifest, a pattern; or a manifest on a disk that
+        lists what is in a store.
       storage_options: Options of the store, such as keys and an endpoint; None takes the usual variables of the
         environment.
       cache_dir: Where chunks are kept; None is $PYLOADER_CACHE, or ~/.cache/pyloader/chunks.

@@ -123,9 +123,10 @@ def test_a_manifest_elsewhere_must_lead_to_an_address_and_gets_no_headers_of_ano
     ):
         list_chunks(place, dataclasses.replace(options, storage_options={"headers": {"Authorization": "Bearer x"}}))
     assert len(server.heard) == heard
-    server.put("bucket/mine.manifest.json", json.dumps({**manifest, "root": "/elsewhere"}).encode())
-    error = error_at("s3://bucket/mine.manifest.json", options)
-    assert "lists chunks in /elsewhere, which is no address. Index the address" in str(error)
+    for root in ("/elsewhere", f"file://{directory}"):
+        server.put("bucket/mine.manifest.json", json.dumps({**manifest, "root": root}).encode())
+        error = error_at("s3://bucket/mine.manifest.json", options)
+        assert f"lists chunks in {root}, which is no address of a store. Index the address" in str(error)
 
 
 def test_a_chunk_that_the_manifest_lists_and_the_store_lacks_is_an_error(server, options, tmp_path):
