@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return None if callspec is None else callspec.params.get("source")
 
     left_out: set[int] = set()
-    for source, one_in in (("parts", 10), ("ragged", 12), ("stored", 4)):
+    for source, one_in in (("parts", 10), ("ragged", 12), ("mixed", 12), ("stored", 4)):
         over_it = [item for item in items if source_of(item) == source]
         kept = drawn(over_it, -(-len(over_it) // one_in)) if len(over_it) > 4 else over_it
         left_out |= {id(item) for item in over_it} - {id(item) for item in kept}

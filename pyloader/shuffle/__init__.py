@@ -4,7 +4,7 @@ from pyloader.shuffle.arena import Arena, ArenaPart
 from pyloader.shuffle.cut import GROUP_BYTES, BatchGroup, CutRule, cut, gather_group, view_group
 from pyloader.shuffle.deal import Arrival, EpochEnd, deal
 from pyloader.shuffle.join import AnyGroup, JoinedGroup, gather_joined, join
-from pyloader.shuffle.segment import Chunk, ChunkRows, Segment
+from pyloader.shuffle.segment import Chunk, ChunkRows, Hand, Segment
 from pyloader.shuffle.take import RowTaker, short_group
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "ChunkRows",
     "CutRule",
     "EpochEnd",
+    "Hand",
     "JoinedGroup",
     "RowTaker",
     "Segment",

@@ -8,7 +8,7 @@ from pyloader.columns import Columns, concatenate_columns, row_count, take_rows
 from pyloader.machine.memory import RecycledMemory
 from pyloader.plan import filling_rows
 from pyloader.shuffle.cut import BatchGroup, gather_group
-from pyloader.shuffle.segment import Segment, gather_rows
+from pyloader.shuffle.segment import Hand, Segment, gather_rows
 
 __all__ = ["RowTaker", "short_group"]
 
@@ -20,10 +20,11 @@ class RowTaker:
 
     Args:
       segments: The segments, each with how many of its rows have been received already.
+      hands: The hands of segments to come.
     """
 
-    def __init__(self, segments: Iterator[tuple[Segment, int]]) -> None:
-        self._segments, self._memory = segments, RecycledMemory()
+    def __init__(self, segments: Iterator[tuple[Segment, int]], hands: dict[int, list[Hand]]) -> None:
+        self._segments, self._hands, self._memory = segments, hands, RecycledMemory()
         self._segment: Segment | None = None  # the one that is being taken of, which this holds
         self._start = 0  # the first of its rows that has not been taken
 
@@ -49,18 +50,36 @@ class RowTaker:
                 num_carried += stop - self._start
             self._let_go(segment)
 
+    def close(self) -> None:
+        """Release the chunks of what is not taken."""
+        if self._segment is not None:
+            self._let_go(self._segment)
+        for hand in (hand for hands in self._hands.values() for hand in hands):
+            hand.chunk.release()
+        self._hands.clear()
+
     def _let_go(self, segment: Segment) -> None:
         segment.release()
         self._segment = None
 
 
 def short_group(parts: list[BatchGroup], num_rows: int, last_batch: str) -> BatchGroup:
-    """Return the groups of a stream as one, filled up to `num_rows` by the rule for the last batch."""
+    """Return the groups of a stream as one, filled up to `num_rows` by the rule for the last batch.
+
+    It is filled of the latest rows of the segments that the groups end in.
+    """
     memory = RecycledMemory()
+    latest = concatenate_columns(
+        [
+            gather_rows(part.segment, max(0, part.stop - num_rows), part.stop, memory)
+            for part in parts
+            if part.segment is not None
+        ]
+    )
     rows = concatenate_columns([gather_group(part, memory) for part in parts])
     num_carried, filling = row_count(rows), list[Columns]()
     if last_batch != "keep":
-        filling = [take_rows(rows, filling_rows(last_batch, num_carried, num_rows, num_carried))]
+        filling = [take_rows(latest, filling_rows(last_batch, row_count(latest), num_rows, num_carried))]
     num_filled = sum(map(row_count, filling))
     first = parts[0]
     return BatchGroup(
