@@ -216,7 +216,8 @@ class MixedStreams:
                 start = max(first + int(part.bounds[segment]), stop - self.share)
             starts.append(start)
         latest = np.concatenate(list(self._rows(epoch, stream, tuple(starts), after.rows)))
-        return latest[filling_rows(self.schedule.last_batch, len(latest), self.share, num_rows)]
+        filling: np.ndarray = latest[filling_rows(self.schedule.last_batch, len(latest), self.share, num_rows)]
+        return filling
 
     def with_served(self, num_streams: int, served: range, batch_size: int) -> MixedStreams:
         """Return the plan cut into so many streams, of batches of `batch_size` rows over all ranks."""

@@ -37,7 +37,7 @@ def _groups_of_epoch(
 
     def taker_of(source: SourceStreams, name: str, stream: int, row: int) -> RowTaker:
         hands: dict[int, list[Hand]] = {}
-        return RowTaker(_segments(arrivals, source, name, stream, row, hands), hands)
+        return RowTaker(_segments(arrivals, source, name, stream, row, hands), hands, source.number)
 
     takers = [
         [

@@ -55,6 +55,10 @@ class JoinedGroup:
         squares = sum(part.num_rows**2 / chunks for part, chunks in zip(self.parts, found, strict=True))
         return self.num_rows**2 / squares
 
+    def sources(self) -> np.ndarray:
+        """Return of which source of a mixture each row is, int64 of shape [num_rows]."""
+        return np.concatenate([np.broadcast_to(np.asarray(part.source), part.num_rows) for part in self.parts])
+
     def samples(self) -> np.ndarray:
         """Return which rows are samples and not filling, bool of shape [num_rows]."""
         return np.concatenate([part.samples() for part in self.parts])
