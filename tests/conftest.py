@@ -14,12 +14,8 @@ from tqdm import tqdm
 from pyloader.testing.open_resources import belongings, left_since
 
 tqdm.monitor_interval = 0  # otherwise the first bar starts a thread that stays
-SOURCES: dict[object, int] = {
-    "parts": 10,
-    "ragged": 12,
-    "stored": 4,
-    "stored parts": 12,
-}  # one in so many of the laws' tests over them
+# One in so many of the laws' tests over them.
+SOURCES: dict[object, int] = {"parts": 10, "ragged": 12, "mixed": 12, "stored": 4, "stored parts": 12}
 
 settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)

@@ -236,6 +236,7 @@ def test_a_queue_that_cannot_hold_the_windows_is_refused_with_the_arithmetic(pla
         ({"audit_dir": "receipts"}, "audit_dir= compares receipts with one source"),
         ({"shuffle_window": {"books": 2}}, "names 'books', which is no source"),
         ({"weight_by": "tokens", "weights": None}, "give weights="),
+        ({"weight_by": "tokens"}, 'packed rows, pack=..., or a column "tokens"'),
         ({"on_exhausted": "drop", "world": World(0, 2)}, 'Write last_batch="drop", "pad" or "wrap"'),
     ],
 )

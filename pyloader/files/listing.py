@@ -318,7 +318,8 @@ def _from_paths(given: Sequence[str], shown: str) -> ChunkList:
     sizes = []
     for path in paths:
         if os.path.isdir(path) and not is_chunk_directory(path):
-            raise DataDirError(shown, f"names the directory {path}.", "Give one directory, or a list of chunks")
+            hint = "Give one directory, or a list of chunks; several datasets are mixed by name: data_dir={'one': ...}"
+            raise DataDirError(shown, f"names the directory {path}.", hint)
         try:
             sizes.append(chunk_bytes(path))
         except FileNotFoundError as exc:

@@ -207,7 +207,7 @@ class MixedStreams:
             rows = np.concatenate(list(self._rows(position.epoch, stream, before.rows, after.rows)))
             found.append(rows)
             if len(rows) < self.share and self.schedule.last_batch != "keep":
-                found.append(rows[filling_rows(self.schedule.last_batch, len(rows), self.share, len(rows))])
+                found.append(self._filling(position.epoch, stream, before, after, len(rows)))
         return np.concatenate(found)
 
     def _rows(self, epoch: int, stream: int, starts: tuple[int, ...], stops: tuple[int, ...]) -> Iterator[np.ndarray]:
@@ -219,6 +219,20 @@ class MixedStreams:
                     yield np.concatenate([about, rows], axis=1)
                 if first + part.num_rows >= stop:
                     break
+
+    def _filling(self, epoch: int, stream: int, before: Mark, after: Mark, num_rows: int) -> np.ndarray:
+        """Return what fills up a stream's last step: the latest rows of the segments that its rows end in."""
+        starts = []
+        for streams, row, stop in zip(self.of_sources(epoch), before.rows, after.rows, strict=True):
+            start = stop
+            if row < stop:
+                part, first = next(streams.parts(stream, stop - 1))
+                segment, _ = part.place(stop - 1 - first)
+                start = max(first + int(part.bounds[segment]), stop - self.share)
+            starts.append(start)
+        latest = np.concatenate(list(self._rows(epoch, stream, tuple(starts), after.rows)))
+        filling: np.ndarray = latest[filling_rows(self.schedule.last_batch, len(latest), self.share, num_rows)]
+        return filling
 
     def with_served(self, num_streams: int, served: range, batch_size: int) -> MixedStreams:
         """Return the plan cut into so many streams, of batches of `batch_size` rows over all ranks."""

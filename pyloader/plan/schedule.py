@@ -99,13 +99,22 @@ class Schedule:
         most = math.inf if self.num_steps is None else self.num_steps
         if self.on_exhausted == "drop":
             # What a step takes, it takes of the rows that are left, until none are.
-            served = sum(rows for source, rows in enumerate(self.rows) if any(at[source] for at in self.shares.weights))
-            gone = sum(
-                mark for source, mark in enumerate(known.rows) if not any(at[source] for at in self.shares.weights)
-            )
-            return int(min(most, steps_per_epoch(served + gone, self.share, self.last_batch)))
+            return int(min(most, steps_per_epoch(self._served(known), self.share, self.last_batch)))
         known = self.mark_at(int(min(most, self._surely_before_end(known))), known)
         return max((mark.step for mark in self.marks(known)), default=known.step)
+
+    def num_dropped(self, end: Mark) -> int:
+        """Return how many rows of the stream are left at the end because they make no whole step."""
+        if self.on_exhausted != "drop" or self.last_batch != "drop" or end.step == self.num_steps:
+            return 0
+        return self._served(end) - sum(end.rows)
+
+    def _served(self, known: Mark) -> int:
+        """Return how many rows the stream has where "drop" ends: those of sources whose weight is 0 now came before."""
+        weights = self.shares.weights
+        return sum(
+            of if any(at[source] for at in weights) else known.rows[source] for source, of in enumerate(self.rows)
+        )
 
     def keeps_shares(self, mark: Mark) -> bool:
         """Tell whether each source has its share at `mark`, within one row."""

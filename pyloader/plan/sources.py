@@ -40,6 +40,7 @@ class SourceStreams(Streams):
     """How a source's epochs are cut into streams."""
 
     source_drawn: Drawn  # what the order of its rows is drawn from
+    number: int  # which source its rows say they are of
 
     @property
     def is_one(self) -> bool:
@@ -113,5 +114,6 @@ def source_streams(
         last_batch="drop",
         chunk_seed=own if shuffle == "all" else None,
         row_seed=row_seed,
-        source_drawn=Drawn(row_seed, source.first_chunk, own, source.number),
+        source_drawn=Drawn(row_seed, source.first_chunk, own),
+        number=source.number,
     )

@@ -39,7 +39,6 @@ class Drawn:
     first_chunk: int = 0  # the first chunk of the source: it counts its chunks from there
     # the seed of the rows' keys, where they are drawn by source; None where they are those of the run
     key_seed: int | None = None
-    source: int | None = None  # the source's number; None where there is no mixture
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from pyloader.ragged import Ragged
 from pyloader.run.handover import MadeGroup
 from pyloader.run.options import RunOptions
 from pyloader.run.replacements import unchanged_copy, with_replacements
-from pyloader.run.sample_ids import detach, detach_source, place_of
+from pyloader.run.sample_ids import detach, place_of
 from pyloader.shuffle import AnyGroup, BatchGroup, JoinedGroup, gather_group, gather_joined, view_group
 
 __all__ = ["Encode", "MadeRows", "RawBatch", "add_place", "batch_making"]
@@ -103,10 +103,11 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[AnyGroup], Ma
         # Before gathering, which releases the chunks.
         mixing = group.effective_chunks(rule.batch_size)
         columns, viewed = _gathered(group, options, memory)
-        numbers, keys = _numbers_and_keys(detach(columns), group, options)
-        sources, drawn_keys = detach_source(columns)
+        attached, drawn_keys = detach(columns)
+        numbers, keys = _numbers_and_keys(attached, group, options)
         if drawn_keys is not None:
             keys = _with_keys_of_filling(drawn_keys, group)
+        sources = group.sources() if isinstance(group, JoinedGroup) and group.mark is not None else None
         mask = _mask(columns, group, numbers) if rule.last_batch == "pad" else None
         seconds = (time.perf_counter() - begun, 0.0, 0.0)
         # Only arrays can be sliced for nothing; with a list, `cut` makes groups of one batch, which is collated here.
@@ -203,14 +204,13 @@ def _with_keys_of_filling(keys: np.ndarray, group: AnyGroup) -> np.ndarray:
 
 def _by_source(sources: np.ndarray, columns: Columns, group: AnyGroup, options: RunOptions) -> np.ndarray:
     """Return how many rows and tokens there are of each source, without those that fill up: int64 [sources, 2]."""
-    num_sources, samples = len(options.of_sources), group.samples()
-    tokens = np.zeros(len(sources), np.int64)
-    if options.packing is not None and isinstance(found := columns.get(options.packing.column), Ragged):
-        tokens = np.diff(found.offsets)
-    of_sample = sources[samples]
-    rows = np.bincount(of_sample, minlength=num_sources)
-    of_tokens = np.bincount(of_sample, weights=tokens[samples], minlength=num_sources)
-    return np.stack([rows, of_tokens.astype(np.int64)], axis=1)
+    num_sources = len(options.of_sources)
+    samples = group.samples() if group.num_filled else slice(None)
+    of_rows = np.bincount(sources[samples], minlength=num_sources)
+    of_tokens = np.zeros(num_sources, np.int64)
+    if options.packing is not None and isinstance(tokens := columns.get(options.packing.column), Ragged):
+        of_tokens = np.bincount(sources[samples], weights=tokens.lengths[samples], minlength=num_sources)
+    return np.stack([of_rows, of_tokens.astype(np.int64)], axis=1)
 
 
 def _mask(columns: Columns, group: AnyGroup, numbers: np.ndarray | None) -> np.ndarray:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pyloader.errors import CoverageError
 from pyloader.plan import MixedStreams, Position, SourceStreams
-from pyloader.shuffle import AnyGroup, Arrival, EpochEnd, JoinedGroup, RowTaker, Segment, deal, short_group
+from pyloader.shuffle import AnyGroup, Arrival, EpochEnd, Hand, JoinedGroup, RowTaker, Segment, deal, short_group
 
 __all__ = ["mixed_groups"]
 
@@ -34,13 +34,19 @@ def _groups_of_epoch(
 ) -> Iterator[AnyGroup | EpochEnd]:
     epoch, begun = position.epoch, streams.mark(position)
     of_sources = streams.of_sources(epoch)
+
+    def taker_of(source: SourceStreams, name: str, stream: int, row: int) -> RowTaker:
+        hands: dict[int, list[Hand]] = {}
+        return RowTaker(_segments(arrivals, source, name, stream, row, hands), hands, source.number)
+
     takers = [
         [
-            RowTaker(_segments(arrivals, source, name, stream, row))
+            taker_of(source, name, stream, row)
             for source, name, row in zip(of_sources, streams.names, begun.rows, strict=True)
         ]
         for stream in streams.served
     ]
+    mark = begun
     num_rows = num_filled = 0
     for before, after in streams.marks(position):
         taken = [stop - start for start, stop in zip(before.rows, after.rows, strict=True)]
@@ -56,12 +62,21 @@ def _groups_of_epoch(
         group = JoinedGroup(tuple(parts), after)
         num_rows += sum(taken) * len(streams.served)
         num_filled += group.num_filled
+        mark = after
         yield group
-    yield EpochEnd(epoch, num_rows, 0, num_filled)
+    for taker in itertools.chain.from_iterable(takers):
+        taker.close()
+    num_dropped = streams.schedule.num_dropped(mark) * len(streams.served)
+    yield EpochEnd(epoch, num_rows + num_dropped, num_dropped, num_filled)
 
 
 def _segments(
-    arrivals: Iterator[Arrival], streams: SourceStreams, name: str, stream: int, row: int
+    arrivals: Iterator[Arrival],
+    streams: SourceStreams,
+    name: str,
+    stream: int,
+    row: int,
+    hands: dict[int, list[Hand]],
 ) -> Iterator[tuple[Segment, int]]:
     """Yield the segments of a source's rows in a stream from its row `row` on, over all its epochs.
 
@@ -77,7 +92,7 @@ def _segments(
         mine = itertools.islice(arrivals, dealing.num_chunks - dealing.first_arrival(segment))
         drawn = streams.drawn
         for dealt in deal(
-            mine, dealing, seed=drawn.row_seed, start=start, stream=stream, first_chunk=drawn.first_chunk
+            mine, dealing, seed=drawn.row_seed, start=start, stream=stream, first_chunk=drawn.first_chunk, hands=hands
         ):
             if not isinstance(dealt, EpochEnd):
                 yield dealt, offset

@@ -200,7 +200,8 @@ class Predicts:
 
         Rows that fill up an epoch's last batch are listed as the rows that they repeat.  Nothing is read.  With `pack`
         there is an entry for each piece of a document: (chunk, document in it, its first token, the one after its
-        last), and the lengths of those chunks' documents are read.
+        last), and the lengths of those chunks' documents are read.  Of a mixture each entry begins with the name of the
+        source.
 
         Args:
           step: Which batch, counted from 0 over all epochs: that of `steps_done` is the next.

@@ -21,7 +21,7 @@ from pyloader.run.chunk_lengths import lengths_by
 from pyloader.run.options import RunOptions
 from pyloader.run.packed import packed
 from pyloader.run.replacements import replacement_rows
-from pyloader.run.sample_ids import attach, source_columns
+from pyloader.run.sample_ids import attach
 from pyloader.run.skipped import Quarantine
 from pyloader.shuffle import Arena, ArenaPart, Arrival, ChunkRows
 
@@ -42,8 +42,8 @@ class Reading:
     # the numbers of the samples whose places they have, uint64 of shape [rows], STAND_IN set in those of rows that
     # stand in; None unless numbered
     numbers: np.ndarray | None
-    # what else its rows carry, in a mixture: their source, and their keys where they are asked for
-    others: Columns = field(default_factory=dict)
+    # the keys of its rows, uint64 of shape [rows], where a mixture's are asked for; else None
+    keys: np.ndarray | None
     # the rows that could not be read, each with the reason; others stand in for them
     bad_rows: dict[int, str] = field(default_factory=dict)
     # why the chunk is left out; None unless it is.  Then rows of another chunk stand in for all of its own, or, where
@@ -101,11 +101,11 @@ class ChunkReading:
             if not self._options.max_skipped or isinstance(exc, _NO_FAULT_OF_THE_CHUNK):
                 raise
             columns, numbers = self._rows_of_another(task, exc)
-            others = self._others(task, columns, numbers)
-            reading = Reading(task, self._budget.lease(ChunkRows(columns, index=index)), numbers, others, error=exc)
+            lease = self._budget.lease(ChunkRows(columns, index=index))
+            reading = Reading(task, lease, numbers, self._keys(task, numbers), error=exc)
         else:
-            others = self._others(task, columns, numbers)
-            reading = Reading(task, self._held(columns, part, index), numbers, others, bad_rows)
+            keys = self._keys(task, numbers)
+            reading = Reading(task, self._held(columns, part, index), numbers, keys, bad_rows)
         if self._has_arrived is not None:
             self._has_arrived(reading)
         return reading
@@ -136,13 +136,14 @@ class ChunkReading:
                 numbers[list(bad_rows)] |= STAND_IN
         return columns, numbers, bad_rows
 
-    def _others(self, task: ReadTask, columns: Columns, numbers: np.ndarray | None) -> Columns:
-        keys = None
-        if task.drawn.key_seed is not None and numbers is not None and "keys" in self._options.drawn:
-            # A row that stands in has the key of its place.  A source counts its own chunks, beginning with 0.
-            own = (numbers & ~STAND_IN) - np.uint64(task.drawn.first_chunk << 32)
-            keys = row_keys(own, seed=task.drawn.key_seed, epoch=task.epoch)
-        return source_columns(task.drawn.source, row_count(columns), keys)
+    def _keys(self, task: ReadTask, numbers: np.ndarray | None) -> np.ndarray | None:
+        """Return the keys of a chunk's rows, where they are drawn by source."""
+        drawn = task.drawn
+        if drawn.key_seed is None or numbers is None or "keys" not in self._options.drawn:
+            return None
+        # A row that stands in has the key of its place.  A source counts its own chunks, beginning with 0.
+        own = (numbers & ~STAND_IN) - np.uint64(drawn.first_chunk << 32)
+        return row_keys(own, seed=drawn.key_seed, epoch=task.epoch)
 
     def _held(self, columns: Columns, part: ArenaPart | None, index: int) -> Lease[ChunkRows]:
         """Return the rows in a lease, and give the arena's part back: now if no column lies there, else with them."""
@@ -238,7 +239,7 @@ class ArrivalCheck:
                 self._quarantine.note_row(task.chunk, row, reason, stage="read", epoch=task.epoch)
             self._check(self._options.chunks.path(task.chunk), chunk.value.columns)
             self.read_bytes += int(self._options.chunks.sizes[task.chunk])
-            chunk.value.columns = attach(chunk.value.columns, reading.numbers, reading.others)
+            chunk.value.columns = attach(chunk.value.columns, reading.numbers, reading.keys)
             yield Arrival(task.epoch, task.number, task.chunk, chunk, task.part)
 
     def _check(self, path: str, columns: Columns) -> None:

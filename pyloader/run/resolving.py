@@ -146,6 +146,8 @@ def _resolve_mixture(given: LoaderArguments, mixture: Mixture, versions: Mapping
     run = replace(run, of_sources=tuple(parts.values()), with_source=mixture.with_source)
     tokens = [Fraction(1)] * len(of_sources)
     if mixture.weight_by == "tokens":
+        if given.pack is None and not all(_has_tokens(own) for own in of_sources.values()):
+            raise ValueError('weight_by="tokens" counts the tokens of packed rows, pack=..., or a column "tokens"')
         tokens = [mean_tokens(chunks, parts[name][0], given.pack) for name, chunks in of_sources.items()]
     options = MixtureOptions(
         given=given,
@@ -163,6 +165,10 @@ def _resolve_mixture(given: LoaderArguments, mixture: Mixture, versions: Mapping
     ).with_streams(world.num_streams or world.size)
     check_same_version(all_chunks, order, world, world_source)
     return options
+
+
+def _has_tokens(chunks: ChunkList) -> bool:
+    return any(spec.name == "tokens" for spec in chunks.known_columns)
 
 
 def in_version_of_state(options: LoaderOptions, state: Any) -> LoaderOptions:

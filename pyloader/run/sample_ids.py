@@ -1,6 +1,6 @@
 """Sample numbers on rows: each row carries the number of the sample whose place it has, for receipts and keys.
 
-In a mixture it carries its source as well, and its key, which its source's epoch decides.
+In a mixture it carries its key as well, where that is asked for: its source and the epoch of that decide it.
 
 They are more columns, which are gathered with the others and detached before anything is encoded.
 """
@@ -12,10 +12,10 @@ import numpy as np
 from pyloader.columns import Columns
 from pyloader.plan import STAND_IN
 
-__all__ = ["attach", "detach", "detach_source", "place_of", "source_columns"]
+__all__ = ["attach", "detach", "place_of"]
 
 # No column of the user's begins so.
-_COLUMN, _SOURCE, _KEY = "\0sample", "\0source", "\0key"
+_NUMBER, _KEY = "\0sample", "\0key"
 
 
 def place_of(number: int) -> tuple[int, int]:
@@ -23,34 +23,15 @@ def place_of(number: int) -> tuple[int, int]:
     return (number & ~int(STAND_IN)) >> 32, number & (2**32 - 1)
 
 
-def attach(columns: Columns, numbers: np.ndarray | None, others: Columns) -> Columns:
-    """Return columns, the numbers of their samples where they have some, and what else their rows carry."""
-    return {**columns, **others} if numbers is None else {**columns, _COLUMN: numbers, **others}
+def attach(columns: Columns, numbers: np.ndarray | None, keys: np.ndarray | None) -> Columns:
+    """Return columns, with the numbers of their samples and with their keys, where they have some."""
+    numbered = columns if numbers is None else {**columns, _NUMBER: numbers}
+    return numbered if keys is None else {**numbered, _KEY: keys}
 
 
-def source_columns(source: int | None, num_rows: int, keys: np.ndarray | None) -> Columns:
-    """Return what rows of a mixture carry beside their numbers; nothing where `source` is None.
-
-    Args:
-      source: Their source's number.
-      num_rows: How many rows there are.
-      keys: Their keys, uint64 of shape [num_rows]; None where nobody asks for them.
-    """
-    if source is None:
-        return {}
-    return {_SOURCE: np.full(num_rows, source), **({} if keys is None else {_KEY: keys})}
-
-
-def detach_source(columns: Columns) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Take the rows' sources and keys out of `columns`, and return them; None where there are none."""
-    sources, keys = columns.pop(_SOURCE, None), columns.pop(_KEY, None)
-    assert sources is None or isinstance(sources, np.ndarray)
-    assert keys is None or isinstance(keys, np.ndarray)
-    return sources, keys
-
-
-def detach(columns: Columns) -> np.ndarray | None:
-    """Take the samples' numbers out of `columns`, and return them; None where there are none."""
-    numbers = columns.pop(_COLUMN, None)
+def detach(columns: Columns) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Take the samples' numbers and the keys out of `columns`, and return them; None where there are none."""
+    numbers, keys = columns.pop(_NUMBER, None), columns.pop(_KEY, None)
     assert numbers is None or isinstance(numbers, np.ndarray)
-    return numbers
+    assert keys is None or isinstance(keys, np.ndarray)
+    return numbers, keys

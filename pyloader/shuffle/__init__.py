@@ -5,7 +5,7 @@ from pyloader.shuffle.cut import GROUP_BYTES, BatchGroup, CutRule, cut, gather_g
 from pyloader.shuffle.deal import Arrival, EpochEnd, deal
 from pyloader.shuffle.join import AnyGroup, JoinedGroup, gather_joined, join
 from pyloader.shuffle.runs import row_lengths, sorted_runs
-from pyloader.shuffle.segment import Chunk, ChunkRows, Segment
+from pyloader.shuffle.segment import Chunk, ChunkRows, Hand, Segment
 from pyloader.shuffle.take import RowTaker, short_group
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "ChunkRows",
     "CutRule",
     "EpochEnd",
+    "Hand",
     "JoinedGroup",
     "RowTaker",
     "Segment",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -45,6 +44,7 @@ def deal(
     start: Position,
     stream: int | None = None,
     first_chunk: int = 0,
+    hands: dict[int, list[Hand]] | None = None,
 ) -> Iterator[Segment | EpochEnd]:
     """Yield the segments of an epoch from `start` on, then its end.
 
@@ -55,9 +55,10 @@ def deal(
       start: Where to begin; the segments before `start.segment` are left out.
       stream: Which stream the segments are of; None where an epoch is one stream.
       first_chunk: The first chunk of their source, which counts its chunks from there.
+      hands: Where the hands of segments to come are kept, which hold their chunks: whoever stops early releases them.
     """
     first = start.segment
-    hands: dict[int, list[Hand]] = defaultdict(list)
+    hands = {} if hands is None else hands
     num_rows = -start.offset
     for arrival in arrivals:
         _deal_out(arrival, hands, dealing, seed, first, first_chunk)
@@ -86,7 +87,7 @@ def _deal_out(
         hand = Hand(arrival.chunk, rows)
         if segment >= first and hand.num_rows:
             arrival.chunk.acquire()
-            hands[segment].append(hand)
+            hands.setdefault(segment, []).append(hand)
     arrival.chunk.release()
 
 

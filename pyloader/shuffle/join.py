@@ -60,6 +60,10 @@ class JoinedGroup:
         """Which chunks the segments of its parts mix, by their indices in the list of chunks."""
         return tuple(index for part in self.parts for index in part.chunk_indices)
 
+    def sources(self) -> np.ndarray:
+        """Return of which source of a mixture each row is, int64 of shape [num_rows]."""
+        return np.concatenate([np.broadcast_to(np.asarray(part.source), part.num_rows) for part in self.parts])
+
     def samples(self) -> np.ndarray:
         """Return which rows are samples and not filling, bool of shape [num_rows]."""
         return np.concatenate([part.samples() for part in self.parts])

@@ -6,6 +6,7 @@ A new kind of loader gets a class here and a place in `SOURCES`; the laws' tests
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -116,6 +117,23 @@ class Parts(Chunks):
     def place_of(self, sample: int, *, batch_size: int) -> str:
         """Return how an error names the part where a sample is read."""
         return f"chunk-0000.numbered[{sample // 10 * 10}:{sample // 10 * 10 + 10}]"
+
+
+class MixedChunks(Chunks):
+    """The same chunks as the only source of a mixture."""
+
+    def loader(self, counts: Sequence[int], **options: Any) -> Any:
+        """Return a loader as that of `Chunks`; its chunks have counts."""
+        num_epochs = options.pop("num_epochs", 1)
+        loader = super().loader(counts, **{**options, "counted": True})
+        # What a mixture's loader has for each `for`, in one.
+        given = replace(loader._options.given, num_epochs=num_epochs)
+        loader._options = replace(loader._options, given=given)
+        return loader
+
+    def where(self, directory: Path) -> dict[str, Any]:
+        """Return the chunks' directory by the name of the source."""
+        return {"data_dir": {"only": directory}}
 
 
 class StoredChunks(Chunks):
@@ -280,6 +298,7 @@ SOURCES = {
     "chunks": Chunks,
     "parts": Parts,
     "ragged": RaggedChunks,
+    "mixed": MixedChunks,
     "stored": StoredChunks,
     "stored parts": StoredParts,
     "items": Items,
