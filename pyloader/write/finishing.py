@@ -126,9 +126,7 @@ class Finish:
             made_by["tokenizer_sha256"] = encoder.fingerprint()
         if self._request.unique:
             made_by["num_duplicates"] = self._learnt.num_duplicates
-            unique = Unique(
-                columns=list(self._request.unique), parts=self._parts, num_samples=total
-            )
+            unique = Unique(columns=list(self._request.unique), parts=self._parts, num_samples=total)
             made_by["unique"] = msgspec.to_builtins(unique)
         if self._request.holdout:
             made_by |= {"holdout": dict(self._request.holdout), "holdout_rule": terms.holdout_rule}

@@ -23,7 +23,7 @@ from pyloader.write.filling import filled_columns, filled_fields, filled_table
 from pyloader.write.forms import Form, RecordForm
 from pyloader.write.holdout import HOLDOUT_RULE
 from pyloader.write.kinds import KindsOfColumns
-from pyloader.write.layout import Layout
+from pyloader.write.layout import Layout, spans_of_rows
 from pyloader.write.number_columns import learn_fields, number_kinds, numbers_of_kinds
 from pyloader.write.records import LineChecker
 from pyloader.write.request import Request
@@ -35,9 +35,6 @@ __all__ = ["Learnt", "LeaveOut", "Preparation", "is_settled_at_the_end"]
 
 # The error of a bad row, its file, its line or row from 1, and the stage that found it: "read", "where" or "encode".
 LeaveOut: TypeAlias = "Callable[[Exception, str, int, str], None]"
-
-# Of arrays, that are laid out at a time.
-_ARRAY_BYTES = 2**19
 
 # Rows that batch_encode gets at a time.
 _ENCODE_ROWS = 1024
@@ -316,11 +313,10 @@ class Preparation:
         """Encode the columns, and lay out the rows."""
         if self._request.encoder is None:
             laid_out = []
-            for some in _spans_of_rows(columns):
-                part = slice_columns(columns, some.start, some.stop)
+            for some in spans_of_rows(columns):
+                part = slice_columns(columns, some.start, some.stop), came.lines[some]
                 outputs = None if came.outputs is None else came.outputs[some]
-                rows = self._rows_of([(part, came.lines[some])], block, name)
-                laid_out += self._assignment.parted(rows, outputs)
+                laid_out += self._assignment.parted(self._rows_of([part], block, name), outputs)
             return laid_out
         if came.outputs is None:
             parts = list(self._encoded(columns, name, came.lines))
@@ -387,14 +383,6 @@ class Preparation:
             hint = f"Filter with --where. {more}" if found < num_rows else more
             raise BatchEncodeError(f"{where} got {num_rows:,} rows and returned {found:,}.", hint)
         yield encoded, lines
-
-
-def _spans_of_rows(columns: Columns) -> list[slice]:
-    """Return what is laid out at a time: as Python's objects, and as JSON, arrays take several times the memory."""
-    num_rows = row_count(columns)
-    num_bytes = sum(values.nbytes for values in columns.values() if isinstance(values, np.ndarray))
-    step = max(1, num_rows * _ARRAY_BYTES // num_bytes) if num_bytes else num_rows
-    return [slice(start, start + step) for start in range(0, num_rows, step)]
 
 
 def _samples(columns: Columns) -> Iterator[dict[str, Any]]:

@@ -37,13 +37,17 @@ def test_a_row_group_of_any_size_is_read_some_megabytes_at_a_time(tmp_path: Path
     table = pyarrow.table({"text": [words[number % 1000] + str(number) for number in range(80_000)]})
     parquet.write_table(table, tmp_path / "dump.parquet", compression="none", use_dictionary=False)
     assert (tmp_path / "dump.parquet").stat().st_size > 80 * 10**6
-    assert megabytes_of_a_split(tmp_path, "dump.parquet", "where=lambda row: row['text'][-3:] == '777'") < 110  # 132, when it is read ahead
+    assert (
+        megabytes_of_a_split(tmp_path, "dump.parquet", "where=lambda row: row['text'][-3:] == '777'") < 110
+    )  # 132, when it is read ahead
 
 
 @pytest.mark.slow
 def test_arrays_become_json_a_few_rows_at_a_time(tmp_path: Path) -> None:
     np.save(tmp_path / "dump.npy", np.random.default_rng(0).random((2**18, 4), np.float32))
-    assert megabytes_of_a_split(tmp_path, "dump.npy", 'output_format="jsonl", chunk_bytes=2**21') < 47  # 62, all at once
+    assert (
+        megabytes_of_a_split(tmp_path, "dump.npy", 'output_format="jsonl", chunk_bytes=2**21') < 47
+    )  # 62, all at once
 
 
 def megabytes_of_a_split(directory: Path, dump: str, options: str) -> float:
