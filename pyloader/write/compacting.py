@@ -50,7 +50,7 @@ from pyloader.write.workers import Workers
 
 __all__ = ["CompactReport", "compact"]
 
-_INPUTS = {"jsonl": "jsonl", "jsonl.zst": "jsonl", "parquet": "parquet", "columns": "npy"}
+_INPUTS = {"jsonl": "jsonl", "jsonl.zst": "jsonl", "parquet": "parquet", "columns": "npy", "arrayrecord": "arrayrecord"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +159,7 @@ def _joined(place: Path, output: Output, workers: Workers, *, show: bool) -> tup
         output_format=name,
         append=True,
     ).at(output)
-    found = find_inputs(request)
+    found = find_inputs(request, record=manifest.columns[0] if name == "arrayrecord" else None)
     layout = first_layout(request, found)
     waits = is_settled_at_the_end(found.format, layout, is_encoded=False)
     typed = shlex.join(["pyloader", "compact", os.path.join(output.shown, "")])

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
 
+from pyloader.columns import ColumnSpec
 from pyloader.errors import SplitError
 from pyloader.files import packing_of, store_scheme, suffix_of
 from pyloader.files.stores import parse_address
@@ -19,6 +20,7 @@ from pyloader.write.blocks import STANDARD_INPUT, Block, Source
 from pyloader.write.image_folders import image_folder
 from pyloader.write.input_files import InputFile, InputName, InputNames, as_names, input_file
 from pyloader.write.line_files import blocks_of_lines
+from pyloader.write.record_files import record_source
 from pyloader.write.request import Request
 from pyloader.write.stored_inputs import stored_inputs
 from pyloader.write.tables import blocks_of_fields
@@ -33,6 +35,7 @@ _SUFFIXES = {
     "jsonl": (".jsonl", ".ndjson", ".jsonlines", ".json"), "text": (".txt", ".text"), "csv": (".csv",),
     "tsv": (".tsv",), "npy": (".npy",), "npz": (".npz",), "parquet": (".parquet", ".pq"),
     "arrow": (".arrow", ".feather"), "tokens": (".bin",),
+    "arrayrecord": (".arrayrecord", ".array_record", ".ar"),
 }  # fmt: skip
 INPUT_FORMATS = (*_SUFFIXES, "images")
 
@@ -78,12 +81,13 @@ class Inputs:
         return not self.files
 
 
-def find_inputs(request: Request, *, known_labels: Sequence[str] = ()) -> Inputs:
+def find_inputs(request: Request, *, known_labels: Sequence[str] = (), record: ColumnSpec | None = None) -> Inputs:
     """Find the files, and what they are.
 
     Args:
       request: What names them, and says how they are read.
       known_labels: Of images: those that have a number already.
+      record: The array that each record of ArrayRecord files holds; None where they are bytes.
 
     Raises:
       SplitError: a file is missing, of no known format, or of another format than the others.
@@ -122,6 +126,9 @@ def find_inputs(request: Request, *, known_labels: Sequence[str] = ()) -> Inputs
         paths = [file.path for file in files]
         sources, sizes = zip(*map(arrays_as_columns, paths, members), strict=True)
         return Inputs("npz", sources, files, sum(sizes))
+    if formats[0] == "arrayrecord":
+        records = tuple(record_source(file, record) for file in files)
+        return Inputs("arrayrecord", records, files, sum(source.raw_bytes for source in records))
     if blocks is None:
         tables, schema = arrow_sources(files, formats[0], columns=read, fill=request.fill)
         for name in set(read or ()).difference(columns or ()):

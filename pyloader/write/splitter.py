@@ -102,9 +102,9 @@ def split(
       unique: A column, or several: of the rows that have the same values there, the first in the dump stays.  It is
         looked for among the rows that `where` keeps, before `holdout`; rows with null there all stay.  With `append`
         the rows of earlier splits with `unique` count as well.  Reads the dump twice.
-      input_format: "jsonl", "text", "csv", "tsv", "npy", "npz", "parquet", "arrow", "tokens" or "images"; None goes by
-        the suffix.  Files that are said to be text are taken as they are; others must not be web pages, pointers of
-        Git LFS or UTF-16.
+      input_format: "jsonl", "text", "csv", "tsv", "npy", "npz", "parquet", "arrow", "tokens", "arrayrecord" (whose rows
+        are `record`, bytes) or "images"; None goes by the suffix.  Files that are said to be text are taken as they
+        are; others must not be web pages, pointers of Git LFS or UTF-16.
       delimiter: What stands between fields of CSV or TSV, one character; None is a comma or a tab.  Then a header of
         one name that holds another delimiter is an error.
       quote: What may stand around such a field, one character; "none" where quotes mean nothing.  None is the double

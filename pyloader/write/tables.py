@@ -108,7 +108,7 @@ def _check_lines(name: str, lines: list[int], rows: list[list[str]]) -> None:
     """See to it that each row is one line; a blank line is none."""
     for (line, row), after in zip(_numbered(lines, rows), [*lines, 0][1:], strict=True):
         if after != line + 1 and any("\n" in field for field in row):
-            raise SplitError(name, "has a newline within quotes.", _ALLOW.capitalize(), line)
+            raise SplitError(name, "has a newline within quotes.", _ALLOW[:1].upper() + _ALLOW[1:], line)
 
 
 def _check_header(name: str, line: int, header: list[str], dialect: Dialect, columns: Sequence[str] | None) -> None:
