@@ -7,7 +7,7 @@ strings they cost 9 to 17 times their text).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -26,6 +26,7 @@ __all__ = [
     "difference",
     "problem_with_columns",
     "row_count",
+    "samples_of",
     "slice_columns",
     "take_rows",
     "with_tuples_as_lists",
@@ -70,6 +71,11 @@ class ColumnSpec:
 def row_count(columns: Columns) -> int:
     """Return how many rows `columns` have; 0 when there is no column."""
     return len(next(iter(columns.values()), ()))
+
+
+def samples_of(columns: Columns) -> Iterator[dict[str, Any]]:
+    """Yield each row as a dict."""
+    return ({name: values[row] for name, values in columns.items()} for row in range(row_count(columns)))
 
 
 def with_tuples_as_lists(answer: Any) -> Any:

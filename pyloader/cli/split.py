@@ -35,7 +35,8 @@ __all__ = ["add_parser", "run"]
 # What is typed and goes to `split`, under the same name, but for these; and what of it --check needs.
 _OWN = ("places", "check", "json", "quiet", "tokenizer", "chat", "column", "append_eos")
 _MEDIA = ("max_side", "quality", "path_column", "media_root")
-_READING = ("input_format", "delimiter", "quote", "output_format", "encode", "where", "fill", "columns")
+_DIALECT = ("delimiter", "quote", "quoted_newlines")
+_READING = ("input_format", *_DIALECT, "output_format", "encode", "where", "fill", "columns")
 
 _EXAMPLES = """examples:
   pyloader split dump.jsonl chunks/
@@ -109,6 +110,12 @@ def add_parser(subparsers: Any) -> None:
     what = parser.add_argument_group("what is read and written")
     what.add_argument("--from", dest="input_format", choices=INPUT_FORMATS, help="what the inputs are (by the suffix)")
     add_dialect_options(what)
+    what.add_argument(
+        "--no-quoted-newlines",
+        dest="quoted_newlines",
+        action="store_false",
+        help="each line of CSV is a row, so that large files are cut without being read for that",
+    )
     what.add_argument(
         "--window", metavar="N", type=count_option, help="tokens in a sample, for .bin and .npy files of tokens"
     )

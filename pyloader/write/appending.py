@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from pyloader.files import INPUTS_NAME, origins_of, write_whole
 from pyloader.write.beginning import check_can_be_added_to, chunk_sets
-from pyloader.write.input_files import InputFile
-from pyloader.write.inputs import InputNames, as_names, input_groups
+from pyloader.write.input_files import InputFile, InputNames, as_names
+from pyloader.write.inputs import input_groups
 from pyloader.write.known_inputs import KnownInput, encode_inputs, new_inputs, read_known_inputs
 from pyloader.write.placing import finish_placing
 from pyloader.write.request import Request

@@ -35,7 +35,8 @@ from pyloader.files.store_lock import Takes
 from pyloader.machine.limits import num_processors
 from pyloader.write.beginning import begin, chunk_sets, places_to_lock
 from pyloader.write.choosing import first_layout
-from pyloader.write.inputs import InputNames, find_inputs
+from pyloader.write.input_files import InputNames
+from pyloader.write.inputs import find_inputs
 from pyloader.write.job import Job
 from pyloader.write.output_places import output_at, shown_place
 from pyloader.write.outputs import Output, OutputBelow
@@ -49,7 +50,7 @@ from pyloader.write.workers import Workers
 
 __all__ = ["CompactReport", "compact"]
 
-_INPUTS = {"jsonl": "jsonl", "jsonl.zst": "jsonl", "parquet": "parquet", "columns": "npy"}
+_INPUTS = {"jsonl": "jsonl", "jsonl.zst": "jsonl", "parquet": "parquet", "columns": "npy", "arrayrecord": "arrayrecord"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +159,7 @@ def _joined(place: Path, output: Output, workers: Workers, *, show: bool) -> tup
         output_format=name,
         append=True,
     ).at(output)
-    found = find_inputs(request.inputs, input_format=request.input_format)
+    found = find_inputs(request, record=manifest.columns[0] if name == "arrayrecord" else None)
     layout = first_layout(request, found)
     waits = is_settled_at_the_end(found.format, layout, is_encoded=False)
     typed = shlex.join(["pyloader", "compact", os.path.join(output.shown, "")])

@@ -46,17 +46,7 @@ class DumpCheck:
     """
 
     def __init__(self, request: Request) -> None:
-        self._inputs = find_inputs(
-            request.inputs,
-            input_format=request.input_format,
-            columns=request.columns,
-            fill=request.fill,
-            looked_at=request.looked_at,
-            delimiter=request.delimiter,
-            quote=request.quote,
-            windows=request.windows,
-            media=request.media,
-        )
+        self._inputs = find_inputs(request)
         self._bad: list[BadRow] = []
         learnt = Learnt(layout=first_layout(request, self._inputs))
         self._preparation = Preparation(learnt, request, self._inputs.format, self._note)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import urllib.parse
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, TypeAlias
 
 from pyloader.deliver import Pauses
 from pyloader.files import FetchTerms, ObjectFile, open_packed, store_scheme
 from pyloader.files.stores import Address, Store, Stored, open_store, parse_address
 
-__all__ = ["InputFile", "input_file", "open_input", "place_of", "store_of"]
+__all__ = ["InputFile", "InputName", "InputNames", "as_names", "input_file", "open_input", "place_of", "store_of"]
+
+InputName: TypeAlias = "str | os.PathLike[str]"
+InputNames: TypeAlias = "InputName | Sequence[InputName] | Mapping[str, InputName | Sequence[InputName]]"
 
 
 class InputFile(NamedTuple):
@@ -83,3 +87,8 @@ def store_of(directory: Address) -> Store:
 @lru_cache(maxsize=64)
 def _store(directory: Address, _environment: frozenset[tuple[str, str]]) -> Store:
     return open_store(directory)
+
+
+def as_names(names: InputName | Sequence[InputName]) -> list[InputName]:
+    """Return one name, or several, as a list."""
+    return [names] if isinstance(names, str | os.PathLike) else list(names)

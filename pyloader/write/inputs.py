@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
 
+from pyloader.columns import ColumnSpec
 from pyloader.errors import SplitError
 from pyloader.files import packing_of, store_scheme, suffix_of
 from pyloader.files.stores import parse_address
@@ -16,20 +17,19 @@ from pyloader.read.dialect import Dialect
 from pyloader.write.array_files import array_file, arrays_as_columns, npz_members, with_ragged
 from pyloader.write.arrow_files import arrow_sources
 from pyloader.write.blocks import STANDARD_INPUT, Block, Source
-from pyloader.write.input_files import InputFile, input_file
+from pyloader.write.input_files import InputFile, InputName, InputNames, as_names, input_file
 from pyloader.write.line_files import blocks_of_lines
 from pyloader.write.media import MEDIA, MediaOptions
 from pyloader.write.media_folders import media_folder
 from pyloader.write.media_lists import media_list
+from pyloader.write.record_files import record_source
+from pyloader.write.request import Request
 from pyloader.write.stored_inputs import stored_inputs
 from pyloader.write.tables import blocks_of_fields
 from pyloader.write.token_files import Windows, token_source
 from pyloader.write.unknown_inputs import directory_error, suffix_error
 
-__all__ = ["INPUT_FORMATS", "InputNames", "Inputs", "as_names", "find_inputs", "input_groups"]
-
-_Name: TypeAlias = "str | os.PathLike[str]"
-InputNames: TypeAlias = "_Name | Sequence[_Name] | Mapping[str, _Name | Sequence[_Name]]"
+__all__ = ["INPUT_FORMATS", "Inputs", "find_inputs", "input_groups"]
 
 _Blocks: TypeAlias = Callable[..., Generator[Block, None, None]]
 
@@ -37,6 +37,7 @@ _SUFFIXES = {
     "jsonl": (".jsonl", ".ndjson", ".jsonlines", ".json"), "text": (".txt", ".text"), "csv": (".csv",),
     "tsv": (".tsv",), "npy": (".npy",), "npz": (".npz",), "parquet": (".parquet", ".pq"),
     "arrow": (".arrow", ".feather"), "tokens": (".bin",),
+    "arrayrecord": (".arrayrecord", ".array_record", ".ar"),
 }  # fmt: skip
 INPUT_FORMATS = (*_SUFFIXES, *MEDIA)
 
@@ -84,48 +85,30 @@ class Inputs:
         return not self.files
 
 
-def find_inputs(
-    names: InputNames,
-    *,
-    input_format: str | None = None,
-    columns: Sequence[str] | None = None,
-    fill: Mapping[str, Any] | None = None,
-    looked_at: Sequence[str] = (),
-    delimiter: str | None = None,
-    quote: str | None = None,
-    windows: Windows | None = None,
-    media: MediaOptions | None = None,
-    known_labels: Sequence[str] = (),
-) -> Inputs:
+def find_inputs(request: Request, *, known_labels: Sequence[str] = (), record: ColumnSpec | None = None) -> Inputs:
     """Find the files, and what they are.
 
     Args:
-      names: A file, a glob pattern, an address of a store, "-" for standard input, several of these, column -> .npy
-        file or pattern, or a folder of images or sounds.
-      input_format: One of INPUT_FORMATS; None goes by the files' suffixes.
-      columns: The columns to keep: others are not looked at, whatever they hold; None keeps all.
-      fill: Column -> what stands for null; such a column may be missing.
-      looked_at: Columns that are read, whether they are kept or not.
-      delimiter, quote: Of CSV and TSV, as a `Dialect` has them.
-      windows: How files of tokens are cut.
-      media: What is asked of images and sounds.
-      known_labels: Of a folder: those that have a number already.
+      request: What names them, and says how they are read.
+      known_labels: Of a folder of images or sounds: those that have a number already.
+      record: The array that each record of ArrayRecord files holds; None where they are bytes.
 
     Raises:
       SplitError: a file is missing, of no known format, or of another format than the others.
       StoreError: a store cannot be asked.
     """
+    names, input_format, columns, windows = request.inputs, request.input_format, request.columns, request.windows
     if input_format is not None and input_format not in INPUT_FORMATS:
         raise ValueError(f"there is no input format {input_format!r}; there are {', '.join(INPUT_FORMATS)}")
-    read = columns if columns is None else list(dict.fromkeys([*columns, *looked_at]))
+    read = columns if columns is None else list(dict.fromkeys([*columns, *request.looked_at]))
     if isinstance(names, Mapping):
         _refuse_windows("npy", windows)
         return _arrays({column: _expand(as_names(given), column) for column, given in _kept(names, read).items()})
     given = as_names(names)
     if "-" in given:
         _refuse_windows("standard input", windows)
-        return _standard_input(len(given), input_format, columns, delimiter, quote)
-    if (found_media := _media(given, input_format, media or MediaOptions(), known_labels)) is not None:
+        return _standard_input(len(given), request)
+    if (found_media := _media(given, input_format, request.media, known_labels)) is not None:
         _refuse_windows(found_media.format, windows)
         return found_media
     files = tuple(_expand(given))
@@ -134,19 +117,22 @@ def find_inputs(
         if found != formats[0]:
             what = f"is {found}, but {files[0].path} is {formats[0]}."
             raise SplitError(file.path, what, "Split them into directories of their own, or say --from")
-    blocks = _blocks(formats[0], columns, delimiter, quote, is_said=input_format is not None)
+    blocks = _blocks(formats[0], request)
     if formats[0] == "tokens":
         return _tokens(files, windows)
     _refuse_windows(formats[0], windows)
     if formats[0] == "npy":
         return replace(_arrays({"data": files}), files=files)
     if formats[0] == "npz":
-        members = [npz_members(file, read, fill or {}) for file in files]
+        members = [npz_members(file, read, request.fill or {}) for file in files]
         paths = [file.path for file in files]
         sources, sizes = zip(*map(arrays_as_columns, paths, members), strict=True)
         return Inputs("npz", sources, files, sum(sizes))
+    if formats[0] == "arrayrecord":
+        records = tuple(record_source(file, record) for file in files)
+        return Inputs("arrayrecord", records, files, sum(source.raw_bytes for source in records))
     if blocks is None:
-        tables, schema = arrow_sources(files, formats[0], columns=read, fill=fill)
+        tables, schema = arrow_sources(files, formats[0], columns=read, fill=request.fill)
         for name in set(read or ()).difference(columns or ()):
             schema = schema.remove(schema.get_field_index(name))
         return Inputs(formats[0], tables, files, sum(table.raw_bytes for table in tables), schema)
@@ -165,23 +151,20 @@ def _lines(file: InputFile, blocks: _Blocks, input_format: str) -> Source:
     return Source(path, size, read, raw_bytes, length, is_stream=is_packed, is_read_through=True, file=of_store)
 
 
-def _blocks(
-    name: str, columns: Sequence[str] | None, delimiter: str | None, quote: str | None, *, is_said: bool
-) -> _Blocks | None:
-    """Return what reads the blocks of a file of lines; None for one of another format.
-
-    Args:
-      name: The format.
-      columns: The columns to keep.
-      delimiter, quote: As the user gave them.
-      is_said: Whether the user named the format: then text may look like anything.
-    """
+def _blocks(name: str, request: Request) -> _Blocks | None:
+    """Return what reads the blocks of a file of lines; None for one of another format."""
+    delimiter, quote = request.delimiter, request.quote
     if name in ("csv", "tsv"):
         dialect = Dialect.of_file(f".{name}", delimiter=delimiter, quote=quote)
-        return partial(blocks_of_fields, dialect=dialect, columns=columns)
-    if delimiter is not None or quote is not None:
-        raise ValueError(f"delimiter and quote are for csv and tsv, and this is {name}. Say what it is: --from csv")
-    return partial(blocks_of_lines, form=None if name == "text" and is_said else name) if name in _STREAMS else None
+        return partial(
+            blocks_of_fields, dialect=dialect, columns=request.columns, quoted_newlines=request.quoted_newlines
+        )
+    if delimiter is not None or quote is not None or not request.quoted_newlines:
+        said = "delimiter and quote are" if request.quoted_newlines else "quoted_newlines is"
+        raise ValueError(f"{said} for csv and tsv, and this is {name}. Say what it is: --from csv")
+    # Where the user named the format, text may look like anything.
+    form = None if name == "text" and request.input_format is not None else name
+    return partial(blocks_of_lines, form=form) if name in _STREAMS else None
 
 
 def _kept(names: Mapping[str, Any], columns: Sequence[str] | None) -> Mapping[str, Any]:
@@ -189,20 +172,15 @@ def _kept(names: Mapping[str, Any], columns: Sequence[str] | None) -> Mapping[st
     return {name: value for name, value in names.items() if columns is None or name in columns} or names
 
 
-def _standard_input(
-    num_names: int,
-    input_format: str | None,
-    columns: Sequence[str] | None,
-    delimiter: str | None,
-    quote: str | None,
-) -> Inputs:
+def _standard_input(num_names: int, request: Request) -> Inputs:
+    input_format = request.input_format
     if num_names > 1:
         raise ValueError("- is standard input, and stands alone: name only -, or only files")
     if input_format is None:
         raise ValueError("standard input has no suffix to go by. Say what it is: --from jsonl (or text, csv, tsv)")
     if input_format not in _STREAMS:
         raise ValueError(f"standard input cannot be {input_format}. Write it to a file first")
-    blocks = _blocks(input_format, columns, delimiter, quote, is_said=True)
+    blocks = _blocks(input_format, request)
     assert blocks is not None
     source = Source(STANDARD_INPUT, 0, partial(blocks, STANDARD_INPUT), is_stream=True)
     return Inputs(input_format, (source,))
@@ -222,7 +200,7 @@ def input_groups(names: InputNames, columns: Sequence[str] | None = None) -> lis
     """Return the files that are named, those with the same rows together; nothing is read.
 
     Args:
-      names, columns: As for `find_inputs`.
+      names, columns: Of a request.
 
     Raises:
       SplitError: a file is missing.
@@ -252,7 +230,7 @@ def _refuse_windows(what: str, windows: Windows | None) -> None:
 
 
 def _media(
-    names: Sequence[_Name], input_format: str | None, options: MediaOptions, known_labels: Sequence[str]
+    names: Sequence[InputName], input_format: str | None, options: MediaOptions, known_labels: Sequence[str]
 ) -> Inputs | None:
     """Return the images, or sounds, of a folder or a list; None where what is named is neither."""
     if options.path_column is not None:
@@ -271,7 +249,7 @@ def _media(
 
 
 def _folder(
-    names: Sequence[_Name],
+    names: Sequence[InputName],
     input_format: str | None = None,
     known_labels: Sequence[str] = (),
 ) -> Inputs | None:
@@ -296,12 +274,7 @@ def _folder(
     return Inputs(found.kind.name, found.sources, files, raw_bytes, labels=found.labels)
 
 
-def as_names(names: _Name | Sequence[_Name]) -> list[_Name]:
-    """Return one name, or several, as a list."""
-    return [names] if isinstance(names, str | os.PathLike) else list(names)
-
-
-def _expand(names: Sequence[_Name], column: str = "") -> list[InputFile]:
+def _expand(names: Sequence[InputName], column: str = "") -> list[InputFile]:
     files: list[InputFile] = []
     for name in names:
         found = _found(name, column)
@@ -311,7 +284,7 @@ def _expand(names: Sequence[_Name], column: str = "") -> list[InputFile]:
     return files
 
 
-def _found(given: _Name, column: str) -> list[InputFile]:
+def _found(given: InputName, column: str) -> list[InputFile]:
     if isinstance(given, InputFile):
         return [given]
     name = os.fspath(given)

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from pyloader.collate.numpy_arrays import is_row
-from pyloader.columns import Column, Columns, ColumnSpec, column_specs
+from pyloader.columns import Column, Columns, ColumnSpec, column_specs, row_count
 from pyloader.errors import import_optional
 from pyloader.ragged import Ragged
 from pyloader.read.numbers import NumberError, as_column
@@ -24,8 +24,9 @@ from pyloader.write.ragged_form import RaggedForm, are_uneven, as_ragged
 from pyloader.write.rows import Rows, join_rows
 from pyloader.write.unfit import UnfitColumnsError
 
-__all__ = ["Layout"]
+__all__ = ["Layout", "spans_of_rows"]
 
+_ARRAY_BYTES = 2**19  # of arrays, that are laid out at a time
 _ARROW_KINDS = "biufmM"  # of NumPy's dtypes
 
 _OTHER = "keep other columns (--columns), encode them (--encode), or write another format (--to jsonl.zst)"
@@ -175,6 +176,14 @@ class Layout(msgspec.Struct):
             self.form_name = "packed"
         else:
             self.form_name = "json"
+
+
+def spans_of_rows(columns: Columns) -> list[slice]:
+    """Return what is laid out at a time: as Python's objects, and as JSON, arrays take several times the memory."""
+    num_rows = row_count(columns)
+    num_bytes = sum(values.nbytes for values in columns.values() if isinstance(values, np.ndarray))
+    step = max(1, num_rows * _ARRAY_BYTES // num_bytes) if num_bytes else num_rows
+    return [slice(start, start + step) for start in range(0, num_rows, step)]
 
 
 def _in_order(specs: Sequence[ColumnSpec], columns: Columns) -> tuple[ColumnSpec, ...]:

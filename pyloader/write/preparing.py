@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import msgspec
 import numpy as np
 
-from pyloader.columns import Columns, problem_with_columns, row_count, slice_columns, take_rows
+from pyloader.columns import Columns, problem_with_columns, row_count, samples_of, slice_columns, take_rows
 from pyloader.encode import find_bad_rows
 from pyloader.errors import BadRowsError, BatchEncodeError, ChunkReadError, SplitError
 from pyloader.files import text_of
@@ -22,7 +22,7 @@ from pyloader.write.filling import filled_columns, filled_fields, filled_table
 from pyloader.write.forms import Form, RecordForm
 from pyloader.write.holdout import HOLDOUT_RULE
 from pyloader.write.kinds import KindsOfColumns
-from pyloader.write.layout import Layout
+from pyloader.write.layout import Layout, spans_of_rows
 from pyloader.write.media import FETCH_OR_REMOVE, MEDIA
 from pyloader.write.number_columns import learn_fields, number_kinds, numbers_of_kinds
 from pyloader.write.records import LineChecker
@@ -36,9 +36,6 @@ __all__ = ["Learnt", "LeaveOut", "Preparation", "is_settled_at_the_end"]
 
 # The error of a bad row, its file, its line or row from 1, and the stage that found it: "read", "where" or "encode".
 LeaveOut: TypeAlias = "Callable[[Exception, str, int, str], None]"
-
-# Of arrays, that are laid out at a time.
-_ARRAY_BYTES = 2**19
 
 # Rows that batch_encode gets at a time.
 _ENCODE_ROWS = 1024
@@ -240,7 +237,7 @@ class Preparation:
                 raise UnfitColumnsError(f"has no column {missing[0]!r}; it has {', '.join(columns)}")
             columns = {name: columns[name] for name in chosen}
         if self._request.keeps is not None:
-            kept = self._kept(_samples(columns), name, came.lines)
+            kept = self._kept(samples_of(columns), name, came.lines)
             columns, came = take_rows(columns, kept), came.take(kept)
         if (first := self._first_of_each(came)) is not None:
             columns, came = take_rows(columns, first), came.take(first)
@@ -268,7 +265,7 @@ class Preparation:
         table = table if self._request.columns is None else table.select(list(self._request.columns))
         table = filled_table(table, self._request.fill or {}, self._learnt.filled)
         if self._request.keeps is not None:
-            kept = self._kept(_samples(ParquetReader().columns_of("", table)), name, came.lines)
+            kept = self._kept(samples_of(ParquetReader().columns_of("", table)), name, came.lines)
             table, came = table.take(kept), came.take(kept)
         if (first := self._first_of_each(came)) is not None:
             table, came = table.take(first), came.take(first)
@@ -328,11 +325,10 @@ class Preparation:
         """Encode the columns, and lay out the rows."""
         if self._request.encoder is None:
             laid_out = []
-            for some in _spans_of_rows(columns):
-                part = slice_columns(columns, some.start, some.stop)
+            for some in spans_of_rows(columns):
+                part = slice_columns(columns, some.start, some.stop), came.lines[some]
                 outputs = None if came.outputs is None else came.outputs[some]
-                rows = self._rows_of([(part, came.lines[some])], block, name)
-                laid_out += self._assignment.parted(rows, outputs)
+                laid_out += self._assignment.parted(self._rows_of([part], block, name), outputs)
             return laid_out
         if came.outputs is None:
             parts = list(self._encoded(columns, name, came.lines))
@@ -399,15 +395,3 @@ class Preparation:
             hint = f"Filter with --where. {more}" if found < num_rows else more
             raise BatchEncodeError(f"{where} got {num_rows:,} rows and returned {found:,}.", hint)
         yield encoded, lines
-
-
-def _spans_of_rows(columns: Columns) -> list[slice]:
-    """Return what is laid out at a time: as Python's objects, and as JSON, arrays take several times the memory."""
-    num_rows = row_count(columns)
-    num_bytes = sum(values.nbytes for values in columns.values() if isinstance(values, np.ndarray))
-    step = max(1, num_rows * _ARRAY_BYTES // num_bytes) if num_bytes else num_rows
-    return [slice(start, start + step) for start in range(0, num_rows, step)]
-
-
-def _samples(columns: Columns) -> Iterator[dict[str, Any]]:
-    return ({name: values[row] for name, values in columns.items()} for row in range(row_count(columns)))

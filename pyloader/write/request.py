@@ -18,8 +18,7 @@ from pyloader.dataset import Dataset
 from pyloader.encode import ChatDataset, TokenizerDataset, taken_by
 from pyloader.files import utf8_name
 from pyloader.write.holdout import output_names
-from pyloader.write.input_files import InputFile
-from pyloader.write.inputs import InputNames, as_names
+from pyloader.write.input_files import InputFile, InputNames, as_names
 from pyloader.write.media import MediaOptions
 from pyloader.write.outputs import Output, StorePlace
 from pyloader.write.sizes import ChunkSizes
@@ -48,6 +47,7 @@ class Request:
     input_format: str | None = None
     delimiter: str | None = None
     quote: str | None = None
+    quoted_newlines: bool = True
     windows: Windows | None = None
     media: MediaOptions = field(default_factory=MediaOptions)
     output_format: str | None = None
@@ -126,6 +126,7 @@ class Request:
             ("--where", _name_of(self.where)),
         ):  # fmt: skip
             words += [] if value is None else [option, str(value)]
+        words += [] if self.quoted_newlines else ["--no-quoted-newlines"]
         words += self._encode_words()
         words += ["--shuffle"] if self.shuffle else []
         words += ["--seed", str(self.seed)] if self.shuffle and self.seed else []

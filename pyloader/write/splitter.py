@@ -19,7 +19,8 @@ from pyloader.write.appending import Taking, what_to_take
 from pyloader.write.beginning import begin, discard, known_labels, places_to_lock
 from pyloader.write.choosing import first_layout, parquet_instead
 from pyloader.write.filling import check_fill_of_lines
-from pyloader.write.inputs import InputNames, find_inputs
+from pyloader.write.input_files import InputNames
+from pyloader.write.inputs import find_inputs
 from pyloader.write.job import Job
 from pyloader.write.layout import Layout
 from pyloader.write.media import MediaOptions
@@ -53,6 +54,7 @@ def split(
     input_format: str | None = None,
     delimiter: str | None = None,
     quote: str | None = None,
+    quoted_newlines: bool = True,
     window: int | None = None,
     stride: int | None = None,
     dtype: str | None = None,
@@ -107,13 +109,15 @@ def split(
       unique: A column, or several: of the rows that have the same values there, the first in the dump stays.  It is
         looked for among the rows that `where` keeps, before `holdout`; rows with null there all stay.  With `append`
         the rows of earlier splits with `unique` count as well.  Reads the dump twice.
-      input_format: "jsonl", "text", "csv", "tsv", "npy", "npz", "parquet", "arrow", "tokens", "images" or "audio"; None
-        goes by the suffix.  Files that are said to be text are taken as they are; others must not be web pages,
-        pointers of Git LFS or UTF-16.
+      input_format: "jsonl", "text", "csv", "tsv", "npy", "npz", "parquet", "arrow", "tokens", "arrayrecord" (whose rows
+        are `record`, bytes), "images" or "audio"; None goes by the suffix.  Files that are said to be text are taken
+        as they are; others must not be web pages, pointers of Git LFS or UTF-16.
       delimiter: What stands between fields of CSV or TSV, one character; None is a comma or a tab.  Then a header of
         one name that holds another delimiter is an error.
       quote: What may stand around such a field, one character; "none" where quotes mean nothing.  None is the double
         quote; then one that takes in what looks like rows, or more than 10,000 lines, is an error.
+      quoted_newlines: Whether newlines may stand within quotes there.  Where none does, each line is a row: then large
+        files are cut into units without being read for that; one that does is an error.
       window: Tokens in a sample, for files of tokens: .bin, and .npy of one dimension.  Samples are rows of `tokens`.
       stride: Tokens from the beginning of a window to that of the next, 1 to `window`; None is `window`.
       dtype: Of the tokens: in a .bin file as they are stored, "uint16" where it is None; of a .npy file as they are
@@ -171,6 +175,7 @@ def split(
         input_format=input_format,
         delimiter=delimiter,
         quote=quote,
+        quoted_newlines=quoted_newlines,
         windows=Windows.of(window, stride, dtype),
         media=MediaOptions(
             max_side=max_side,
@@ -227,18 +232,7 @@ def _take_in(
     request = taking.request
     if request is None:
         return 0, 0
-    found = find_inputs(
-        request.inputs,
-        input_format=request.input_format,
-        columns=request.columns,
-        fill=request.fill,
-        looked_at=request.looked_at,
-        delimiter=request.delimiter,
-        quote=request.quote,
-        windows=request.windows,
-        media=request.media,
-        known_labels=() if overwrite else known_labels(request.root),
-    )
+    found = find_inputs(request, known_labels=() if overwrite else known_labels(request.root))
     if found.format == "jsonl":
         check_fill_of_lines(request.fill or {})
     job = Job(request.root, output)

@@ -71,7 +71,7 @@ class Scan(NamedTuple):
 def parts_to_scan(source: Source, unit_bytes: int) -> list[Span]:
     """Return the parts of a table that are scanned; none where it is no table, or is one unit anyway."""
     dialect, number = _dialect(source), -(-source.num_bytes // unit_bytes)
-    if dialect is None or not dialect.character or number < 2:
+    if dialect is None or source.length or number < 2:
         return []
     if not dialect.character.isascii() or not dialect.delimiter.isascii() or sys.version_info < (3, 11, 5):
         return []  # before that version, groups that are repeated for good are matched wrongly (gh-106052)
@@ -164,14 +164,20 @@ def _patterns(dialect: Dialect) -> _Patterns:
 
 
 def _cut_at_lines(source: Source) -> Source:
-    """Return a table that can be cut before any line, where quotes mean nothing."""
+    """Return a table that can be cut before any line, where quotes mean nothing, or hold no newline."""
     dialect = _dialect(source)
-    return source if dialect is None or dialect.character else replace(source, length=source.num_bytes)
+    if dialect is None or (dialect.character and _keywords(source).get("quoted_newlines", True)):
+        return source
+    return replace(source, length=source.num_bytes)
 
 
 def _dialect(source: Source) -> Dialect | None:
     """Return the dialect of a table on a disk that is read from any place on; None of all else."""
     if source.name == STANDARD_INPUT or packing_of(source.name) or source.file is not None:
         return None
-    found: Dialect | None = getattr(source.blocks, "keywords", {}).get("dialect")
+    return _keywords(source).get("dialect")
+
+
+def _keywords(source: Source) -> dict[str, Any]:
+    found: dict[str, Any] = getattr(source.blocks, "keywords", {})
     return found

@@ -18,6 +18,7 @@ from pyloader.write.line_files import blocks_of_lines
 __all__ = ["blocks_of_fields"]
 
 _TEXT_BYTES = 2**18  # parsed at a time
+_ALLOW = "leave out --no-quoted-newlines (quoted_newlines=False)"
 
 
 def blocks_of_fields(
@@ -27,13 +28,14 @@ def blocks_of_fields(
     path: InputFile | str = "",
     dialect: Dialect,
     columns: Sequence[str] | None = None,
+    quoted_newlines: bool = True,
     block_bytes: int = BLOCK_BYTES,
     digest: PartDigest | None = None,
 ) -> Generator[Block, None, None]:
     """Yield the blocks of a delimited file with a header line; every value is text, exactly as it is written.
 
     A newline within quotes is none of a row, and whether it is within them only the beginning of the file tells: a span
-    begins where a row does (`pyloader.write.table_cuts`).
+    begins where a row does (`pyloader.write.table_cuts`).  Without `quoted_newlines` such a one is an error.
     Two columns of one name are an error, unless the name is not one of `columns`, those that are kept.
     `digest` takes every byte that is read.
     """
@@ -50,6 +52,7 @@ def blocks_of_fields(
                 raise SplitError(name, exc.what, exc.hint, exc.line) from exc
 
     def refusal(path: str, what: str, hint: str, line: int) -> SplitError:
+        hint += "" if quoted_newlines else f". If a newline may stand within quotes, {_ALLOW}"
         return SplitError(path, what, hint, line - len(before))
 
     before: list[str] = []  # lines in front of those of the span
@@ -70,6 +73,8 @@ def blocks_of_fields(
         size = 0
         for begins, rows in batches:
             lines = [begin - len(before) for begin in begins]
+            if not quoted_newlines:
+                _check_lines(name, lines, rows)
             size += sum(map(len, itertools.chain.from_iterable(rows)))
             if any(map(len(header).__ne__, map(len, rows))):
                 bad += [_bad_row(name, *both, header) for both in _numbered(lines, rows) if len(both[1]) != len(header)]
@@ -97,6 +102,13 @@ def _numbered(lines: list[int], rows: list[list[str]]) -> Iterator[tuple[int, li
 def _bad_row(name: str, line: int, row: list[str], header: list[str]) -> SplitError:
     what = f"has {len(row)} values, but the header has {len(header)} names."
     return SplitError(name, what, "Quote values that hold the delimiter", line)
+
+
+def _check_lines(name: str, lines: list[int], rows: list[list[str]]) -> None:
+    """See to it that each row is one line; a blank line is none."""
+    for (line, row), after in zip(_numbered(lines, rows), [*lines, 0][1:], strict=True):
+        if after != line + 1 and any("\n" in field for field in row):
+            raise SplitError(name, "has a newline within quotes.", _ALLOW[:1].upper() + _ALLOW[1:], line)
 
 
 def _check_header(name: str, line: int, header: list[str], dialect: Dialect, columns: Sequence[str] | None) -> None:

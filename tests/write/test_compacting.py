@@ -15,6 +15,7 @@ from killing import in_a_child
 
 from pyloader import ChunkWriter, DataLoader
 from pyloader.cli.main import main
+from pyloader.columns import ColumnSpec
 from pyloader.errors import OutputDirError, SplitError
 from pyloader.files import list_chunks, read_manifest
 from pyloader.write import compact, split
@@ -138,21 +139,58 @@ def test_nan_among_numbers_stays_what_it_was() -> None:
         np.testing.assert_equal(next(loader)["x"], [np.nan, 1.5] * 3)
 
 
-def test_chunks_of_others_and_records_are_left_alone_by_name() -> None:
-    with ChunkWriter("records", format="arrayrecord", chunk_samples=1) as writer:
-        for row in range(20):
-            writer.write({"id": row})
+@pytest.mark.parametrize("column", ["array", "json", "bytes"])
+def test_records_are_joined_byte_for_byte(column: str) -> None:
+    module = pytest.importorskip("array_record.python.array_record_module")
+    rng = np.random.default_rng(0)
+    for night in range(9):
+        rows = 9 if night else 60
+        with ChunkWriter("records", format="arrayrecord", append=night > 0) as writer:
+            if column == "array":
+                writer.write_columns({"x": rng.random((rows, 3), np.float32)})
+            for row in range(0 if column == "array" else rows):
+                writer.write({"text": f"{night} {row}\n"} if column == "json" else {"record": rng.bytes(row % 9 + 1)})
+    before, manifest = records_of(module), read_manifest("records/manifest.json")
+    assert len(before) == 60 + 8 * 9
+    (report,) = compact("records")
+    assert report.num_joined >= 8 > report.num_written
+    assert records_of(module) == before
+    after = read_manifest("records/manifest.json")
+    assert after.columns == manifest.columns
+
+
+def test_records_are_an_input_a_column_of_bytes(tmp_path: Path) -> None:
+    pytest.importorskip("array_record.python.array_record_module")
+    pytest.importorskip("pyarrow")
+    with ChunkWriter("records", format="arrayrecord") as writer:
+        for row in range(700):
+            writer.write({"record": b"%d" % row})
+    (file,) = Path("records").glob("*.arrayrecord")
+    split(file, "table")
+    assert list_chunks("table").manifest.columns == (ColumnSpec("record", "bytes"),)
+    with DataLoader(data_dir="table", batch_size=700, shuffle=False) as loader:
+        assert list(next(loader)["record"]) == [b"%d" % row for row in range(700)]
+    file.write_bytes(file.read_bytes()[:-70_000])
+    with pytest.raises(SplitError, match=r"\.arrayrecord: is damaged.*Fetch it again"):
+        split(file, "other")
+
+
+def records_of(module: Any) -> list[bytes]:
+    found = []
+    for entry in read_manifest("records/manifest.json").chunks:
+        reader = module.ArrayRecordReader(f"records/{entry.file}")
+        found += reader.read_all()
+        reader.close()
+    return found
+
+
+def test_chunks_of_others_are_left_alone_by_name() -> None:
     Path("others").mkdir()
     for row in range(100):
         Path("others", f"part-{row}.jsonl").write_text(f'{{"id": {row}}}\n')
     assert main(["index", "others", "-q"]) == 0
     with pytest.raises(OutputDirError, match=r"others/ holds part-0\.jsonl, which pyloader did not name"):
         compact("others")
-    with ChunkWriter("records", format="arrayrecord", append=True, chunk_samples=40) as writer:
-        for row in range(400):
-            writer.write({"id": row})
-    with pytest.raises(OutputDirError, match=r"holds arrayrecord chunks\. pyloader joins jsonl, jsonl\.zst, parquet"):
-        compact("records")
     Path("empty").mkdir()
     for place in ("empty", "nowhere"):
         with pytest.raises(OutputDirError):

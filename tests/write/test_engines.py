@@ -349,7 +349,7 @@ def test_json_lines_that_are_kept_as_they_are_go_through_two_threads_and_all_els
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workers, "_WORTH_PROCESSES", 0)
-    inputs = find_inputs(make_jsonl(tmp_path))
+    inputs = find_inputs(Request(inputs=make_jsonl(tmp_path), output_dir=""))
 
     def chosen(num_workers: int, **options: Any) -> str:
         return workers.chosen_engine(Request(inputs="dump.jsonl", output_dir="x", **options), inputs, num_workers)

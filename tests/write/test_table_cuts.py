@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pyloader.cli.main import main
 from pyloader.deliver.engines import opened_engine
 from pyloader.errors import SplitError
+from pyloader.files import read_manifest
 from pyloader.read.dialect import Dialect
-from pyloader.write import split, units
+from pyloader.write import split, table_cuts, units
 from pyloader.write.blocks import Source, Span
 from pyloader.write.inputs import Inputs
 from pyloader.write.table_cuts import cut_at_rows, cut_tables, parts_to_scan, scan
@@ -157,3 +160,58 @@ def test_a_file_of_a_set_is_known_again_whether_it_was_cut_or_not(
     (tmp_path / "more.csv").rename(tmp_path / "moved.csv")
     third = split(tmp_path / "moved.csv", tmp_path / "chunks", append=True)
     assert [again.num_written, third.num_written] == [0, 0]
+
+
+def test_where_no_newline_is_quoted_tables_are_cut_at_any_line_and_not_scanned(
+    tmp_path: Path, tree: Any, monkeypatch: pytest.MonkeyPatch, small_steps: Any
+) -> None:
+    small_steps()
+    rows = [[str(number), f'"a, ""{number}"""', ""] for number in range(300)]
+    lines = ["id,text,none", *(",".join(row) for row in rows)]
+    (tmp_path / "dump.csv").write_text("\n\n".join(lines) + "\n")
+    split(tmp_path / "dump.csv", tmp_path / "scanned")
+    monkeypatch.setattr(table_cuts, "scan", None)
+    split(tmp_path / "dump.csv", tmp_path / "cut", quoted_newlines=False)
+    chunks = [
+        {name: data for name, data in tree(tmp_path / name).items() if name.startswith("chunk-")}
+        for name in ("scanned", "cut")
+    ]
+    assert len(chunks[0]) > 3
+    assert b"".join(map(unpacked, chunks[0].values())) == b"".join(map(unpacked, chunks[1].values()))
+    command = read_manifest(tmp_path / "cut" / "manifest.json").command
+    assert "--no-quoted-newlines" in command
+
+
+@pytest.mark.parametrize("place", [1, 150, 299])
+def test_a_quoted_newline_is_an_error_where_there_should_be_none(
+    place: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], small_steps: Any
+) -> None:
+    small_steps()
+    lines = ["id,text", *(f"{number},text" for number in range(300))]
+    lines[place] = '7,"two\nlines"'
+    (tmp_path / "dump.csv").write_text("\n".join(lines) + "\n")
+    words = ["split", str(tmp_path / "dump.csv"), str(tmp_path / "chunks")]
+    assert main([*words, "--no-quoted-newlines"]) == 2
+    complaint = capsys.readouterr().err
+    assert "leave out --no-quoted-newlines" in complaint.lower()
+    assert f"dump.csv:{place + 1}: " in complaint
+    assert main(words) == 0
+
+
+def test_a_quoted_newline_at_the_border_of_units_is_an_error_too(tmp_path: Path) -> None:
+    text = 'id,text\n1,a\n2,"two\nlines"\n3,b\n'
+    (tmp_path / "dump.csv").write_text(text)
+    read = partial(blocks_of_fields, str(tmp_path / "dump.csv"), dialect=Dialect(","), quoted_newlines=False)
+    border = text.index("\nlines")
+    with pytest.raises(SplitError, match=r"leave out --no-quoted-newlines \(quoted_newlines=False\)"):
+        list(read(Span(0, border - 1)))
+
+
+def test_what_is_no_table_has_no_quoted_newlines_to_be_left_out(tmp_path: Path) -> None:
+    (tmp_path / "dump.jsonl").write_text('{"id": 1}\n')
+    with pytest.raises(ValueError, match="quoted_newlines is for csv and tsv, and this is jsonl"):
+        split(tmp_path / "dump.jsonl", tmp_path / "chunks", quoted_newlines=False)
+
+
+def unpacked(chunk: bytes) -> bytes:
+    return zstandard.ZstdDecompressor().decompress(chunk)
