@@ -16,7 +16,7 @@ from pyloader.deliver.lifecycle import Closing, Step, Steps, StepsClosed, end_wi
 from pyloader.deliver.lock_probe import (
     FREE,
     HELD,
-    LONG_WAIT_SECONDS,
+    LONG_SECONDS,
     UNCLEAR,
     UNTRIED,
     WAITING,
@@ -34,7 +34,7 @@ from pyloader.deliver.turns import Turn, own_thread, this_thread
 __all__ = [
     "FREE",
     "HELD",
-    "LONG_WAIT_SECONDS",
+    "LONG_SECONDS",
     "UNCLEAR",
     "UNTRIED",
     "WAITING",

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterable
 
-__all__ = ["FREE", "HELD", "LONG_WAIT_SECONDS", "UNCLEAR", "UNTRIED", "WAITING", "LockProbe", "probe_lock"]
+__all__ = ["FREE", "HELD", "LONG_SECONDS", "UNCLEAR", "UNTRIED", "WAITING", "LockProbe", "probe_lock"]
 
 HELD, FREE, WAITING, UNCLEAR, UNTRIED = "held", "free", "waiting", "unclear", "untried"
 
@@ -21,11 +21,11 @@ _KEPT = range(20_000)
 _AWAY_SECONDS = 0.001  # without the lock: long enough for another thread to take it
 _OWN_SLEEPS = 1  # of the probe itself
 _SLEEPS_WHEN_HELD = 3  # its own, one that ends with the switch interval, and at least one after it
-LONG_WAIT_SECONDS = 0.001  # a loop that waits so long for a batch does not lose what a probe takes
+LONG_SECONDS = 0.003  # a loop that waits or works so long between batches hardly loses what a probe takes
 # Between two probes, which may take some milliseconds of a loop that waits anyway.
 _FIRST_PROBES, _FIRST_SECONDS, _LATER_SECONDS = 30, 0.03, 1.0
 _MOST_UNTRIED, _UNTRIED_SECONDS = 100, 0.01  # the same after one that found nothing
-_READY_FIRST_SECONDS, _READY_LATER_SECONDS = 0.1, 2.0  # where the next batch is there: the loop loses the time
+_READY_FIRST_SECONDS, _READY_LATER_SECONDS = 0.2, 2.0  # where the next batch is there: the loop loses the time
 _BY_THREAD: int | None = getattr(resource, "RUSAGE_THREAD", None)  # Linux has it
 
 

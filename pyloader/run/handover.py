@@ -17,7 +17,7 @@ import numpy as np
 
 from pyloader.deliver import (
     FREE,
-    LONG_WAIT_SECONDS,
+    LONG_SECONDS,
     UNTRIED,
     WAITING,
     Budget,
@@ -100,7 +100,7 @@ class Handover(ABC, Generic[Place]):
         self._counters, self._stages = counters, stages
         counters.stages = stages
         self._group: MadeGroup[Place] | None = None  # the latest
-        self._waited = 0.0  # how long the loop waited for it
+        self._waited = self._came = 0.0  # how long the loop waited for it, and when it came
         self._next = self._num_batches = 0  # which of its batches comes next, and how many it has
 
     def next_batch(self) -> tuple[Any, int]:
@@ -161,16 +161,13 @@ class Handover(ABC, Generic[Place]):
             raise self._group.error
         begun = time.perf_counter()
         probe = self._probe
-        if (
-            probe is not None
-            and begun >= probe.due
-            and (begun >= probe.due_when_ready or (self._waited >= LONG_WAIT_SECONDS and not self._making.is_ready))
-        ):
+        if probe is not None and begun >= probe.due and self._may_look(probe, begun):
             self._look_at_lock(probe)
         while isinstance(group := next(self._making), EpochEnd):
             self._end_epoch(group)
         counters = self._counters
-        self._waited = time.perf_counter() - begun
+        self._came = time.perf_counter()
+        self._waited = self._came - begun
         counters.waited(self._waited, group.chunks)
         for stage, seconds in zip(self._stages, group.seconds, strict=True):
             counters.busy_seconds[stage] += seconds
@@ -178,6 +175,11 @@ class Handover(ABC, Generic[Place]):
         self._group, self._next, self._num_batches = group, 0, len(group.sizes)
         if not group.sizes:
             raise group.error
+
+    def _may_look(self, probe: LockProbe, now: float) -> bool:
+        """Tell whether the loop hardly loses the time that a probe takes: where batches come fast, it would."""
+        are_slow = max(self._waited, now - self._came) >= LONG_SECONDS
+        return are_slow and (now >= probe.due_when_ready or not self._making.is_ready)
 
     def _look_at_lock(self, probe: LockProbe) -> None:
         """Count whether the interpreter's lock is held by the step that alone is at work."""

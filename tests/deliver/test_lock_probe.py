@@ -64,7 +64,7 @@ def test_probes_become_rarer(monkeypatch):
     assert probe.due == 100.01
     for _ in range(30):
         probe.postpone(HELD)
-        assert (probe.due, probe.due_when_ready) == (100.03, 100.1)
+        assert (probe.due, probe.due_when_ready) == (100.03, 100.2)
     probe.postpone(FREE)
     assert (probe.due, probe.due_when_ready) == (101.0, 102.0)
     for _ in range(100):
