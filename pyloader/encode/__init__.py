@@ -1,5 +1,6 @@
 """Raw columns -> numbers, for one batch."""
 
+from pyloader.encode.by_source import encode_sources
 from pyloader.encode.checking import encode_batch, find_bad_rows, taken_by
 from pyloader.encode.text import PAD_, PAD_IDX, TextDataset, build_vocabulary, read_vocabulary
 from pyloader.encode.tokenizer import TokenizerDataset
@@ -11,6 +12,7 @@ __all__ = [
     "TokenizerDataset",
     "build_vocabulary",
     "encode_batch",
+    "encode_sources",
     "find_bad_rows",
     "read_vocabulary",
     "taken_by",

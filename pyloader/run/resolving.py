@@ -137,7 +137,8 @@ def _resolve_mixture(given: LoaderArguments, mixture: Mixture, versions: Mapping
         mixture=mixture.on_exhausted or "",
     )
     run = _run(given, all_chunks, *next(iter(parts.values())), order, batch_size)
-    run = replace(run, of_sources=tuple(parts.values()), with_source=mixture.with_source)
+    datasets = tuple(given.dataset.get(name) for name in mixture.data_dir) if isinstance(given.dataset, Mapping) else ()
+    run = replace(run, of_sources=tuple(parts.values()), datasets=datasets, with_source=mixture.with_source)
     rows = [int(counts_of(own, "a mixture needs it").sum()) for own in of_sources.values()]
     tokens = [Fraction(1)] * len(of_sources)
     if mixture.weight_by == "tokens":
@@ -341,7 +342,7 @@ def _run(
         reader=reader,
         nulls=nulls,
         packing=given.pack,
-        dataset=given.dataset,
+        dataset=None if isinstance(given.dataset, Mapping) else given.dataset,
         collator=arrays,
         convert=convert,
         streams=Streams.of(order, chunks.counts, len(chunks), range(1)),

@@ -5,7 +5,7 @@ from pyloader.shuffle.cut import GROUP_BYTES, BatchGroup, CutRule, cut, gather_g
 from pyloader.shuffle.deal import Arrival, EpochEnd, deal
 from pyloader.shuffle.join import AnyGroup, JoinedGroup, gather_joined, join
 from pyloader.shuffle.segment import Chunk, ChunkRows, Hand, Segment
-from pyloader.shuffle.take import RowTaker, short_group
+from pyloader.shuffle.take import RowTaker, filling_groups
 
 __all__ = [
     "GROUP_BYTES",
@@ -24,9 +24,9 @@ __all__ = [
     "Segment",
     "cut",
     "deal",
+    "filling_groups",
     "gather_group",
     "gather_joined",
     "join",
-    "short_group",
     "view_group",
 ]
