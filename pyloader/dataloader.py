@@ -63,8 +63,8 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
       dataset: Encodes one batch; None leaves it as it was read.
       datacollator: Makes arrays of one batch; None is NumpyDataCollator().
       data_dir: The chunks: a directory, a glob pattern, a manifest.json, or a list of files; or addresses of these.
-        Of a mixture those of each source, {"web": "tokens/web", "code": "tokens/code"}; then `datareader` and
-        `shuffle_window` may be dicts by source, too.
+        Of a mixture those of each source, {"web": "tokens/web", "code": "tokens/code"}; then `datareader`, `dataset`
+        and `shuffle_window` may be dicts by source, too.
       num_epochs: How many epochs a `for` has; None never ends.
       max_queue_size: The most chunks' worth of rows in memory at once: being read, held for mixing, waiting, or being
         drained.  At least shuffle_window + 1 (1 with a window of 1).
@@ -138,7 +138,7 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
     def __init__(
         self,
         datareader: DataReader | Mapping[str, DataReader | None] | None = None,
-        dataset: Dataset | None = None,
+        dataset: Dataset | Mapping[str, Dataset | None] | None = None,
         datacollator: DataCollator | None = None,
         data_dir: DataDir | Mapping[str, DataDir] | None = None,
         num_epochs: int | None = 1,

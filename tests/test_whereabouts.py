@@ -42,7 +42,6 @@ TESTED_IN = {
     "plan/position": ["plan/test_state", "system/test_resume"],
     "plan/seeds": ["plan/test_permutation"],
     "plan/shares": ["plan/test_schedule"],
-    "plan/sources": ["system/test_mixtures_at_random"],
     "plan/steps": ["plan/test_streams", "system/test_exactly_once"],
     "read/csv_parts": ["read/test_parts"],
     "read/cutting": ["read/test_tfrecord", "read/test_mds"],

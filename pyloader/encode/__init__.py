@@ -1,5 +1,6 @@
 """Raw columns -> numbers, for one batch."""
 
+from pyloader.encode.by_source import encode_sources
 from pyloader.encode.chat import ChatDataset, ChatTemplate
 from pyloader.encode.checking import encode_batch, find_bad_rows, taken_by
 from pyloader.encode.images import ImageDataset
@@ -18,6 +19,7 @@ __all__ = [
     "TokenizerDataset",
     "build_vocabulary",
     "encode_batch",
+    "encode_sources",
     "find_bad_rows",
     "read_vocabulary",
     "taken_by",

@@ -71,7 +71,7 @@ def _checked_part(name: str, value: Any) -> Any:
     part, advice = _PARTS[name]
     if value is None or isinstance(value, part):
         return value
-    if isinstance(value, Mapping) and name == "datareader":  # by source
+    if isinstance(value, Mapping) and name != "datacollator":  # by source
         return {source: _checked_part(name, each) for source, each in value.items()}
     if isinstance(value, type) and issubclass(value, part):
         what = f"{name} must be a {part.__name__}, got the class {value.__name__}."
@@ -135,7 +135,7 @@ class LoaderArguments(Arguments):
     """The options of pyloader.DataLoader, which describes them."""
 
     datareader: DataReader | Mapping[str, DataReader | None] | None = field(metadata={"check": _checked_part})
-    dataset: Dataset | None = field(metadata={"check": _checked_part})
+    dataset: Dataset | Mapping[str, Dataset | None] | None = field(metadata={"check": _checked_part})
     datacollator: DataCollator | None = field(metadata={"check": _checked_part})
     data_dir: DataDir | Mapping[str, DataDir] | None
     num_epochs: int | None = field(metadata=integer(at_least=1, or_none=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -36,6 +36,8 @@ class RawBatch(NamedTuple):
     step: int  # its number in the epoch
     # of which source of a mixture each row is, int64 of shape [num_rows]; None where nobody asks for it
     sources: np.ndarray | None = None
+    # where sources are encoded each for itself: each part's source and rows, one after another, instead of `columns`
+    parts: tuple[tuple[int, Columns], ...] = ()
 
 
 # A batch -> what the loop receives, and the seconds that encoding and collating took.
@@ -102,8 +104,9 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[AnyGroup], Ma
         begun = time.perf_counter()
         # Before gathering, which releases the chunks.
         mixing = group.effective_chunks(rule.batch_size)
-        columns, viewed = _gathered(group, options, memory)
-        attached, drawn_keys = detach(columns)
+        parts, viewed = _gathered(group, options, memory)
+        columns = parts[0]
+        attached, drawn_keys = map(_joined, zip(*map(detach, parts), strict=True))
         numbers, keys = _numbers_and_keys(attached, group, options)
         if drawn_keys is not None:
             keys = _with_keys_of_filling(drawn_keys, group)
@@ -120,7 +123,7 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[AnyGroup], Ma
             content = {**content, "source": shown}
         left_out = None
         if is_batch:
-            raw = RawBatch(columns, mask, keys, group.epoch, group.step, shown)
+            raw = RawBatch(columns, mask, keys, group.epoch, group.step, shown, _of_sources(group, parts, options))
             content, busy, bad_rows = _encoded(raw, encode, numbers, options)
             seconds = (seconds[0], *busy)
             if bad_rows:
@@ -146,7 +149,7 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[AnyGroup], Ma
             origin=(0, 0) if options.streams.by_step else group.origin,
             end=(0, 0) if options.streams.by_step else group.end,
             mark=group.mark if isinstance(group, JoinedGroup) else None,
-            by_source=None if sources is None else _by_source(sources, columns, group, options),
+            by_source=None if sources is None else _by_source(sources, parts, group, options),
             mixing=mixing,
             chunks=group.chunk_indices,
             viewed=viewed,
@@ -155,13 +158,29 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[AnyGroup], Ma
     return make
 
 
-def _gathered(group: AnyGroup, options: RunOptions, memory: RecycledMemory) -> tuple[Columns, BatchGroup | None]:
-    """Return a group's rows; and the group, where they are a part of its chunk instead of a copy."""
+def _gathered(group: AnyGroup, options: RunOptions, memory: RecycledMemory) -> tuple[list[Columns], BatchGroup | None]:
+    """Return a group's rows; and the group, where they are a part of its chunk instead of a copy.
+
+    They are in one; only where sources are encoded each for itself, and may have columns of their own, in several.
+    """
     if isinstance(group, JoinedGroup):
-        return gather_joined(group, memory), None
+        if options.datasets:
+            return [gather_group(part, memory) for part in group.parts], None
+        return [gather_joined(group, memory)], None
     if not options.copy and (view := view_group(group)) is not None:
-        return view, group
-    return gather_group(group, memory), None
+        return [view], group
+    return [gather_group(group, memory)], None
+
+
+def _joined(arrays: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    known = [array for array in arrays if array is not None]
+    return np.concatenate(known) if len(known) > 1 else known[0] if known else None
+
+
+def _of_sources(group: AnyGroup, parts: Sequence[Columns], options: RunOptions) -> tuple[tuple[int, Columns], ...]:
+    if not options.datasets or not isinstance(group, JoinedGroup):
+        return ()
+    return tuple((part.source or 0, columns) for part, columns in zip(group.parts, parts, strict=True))
 
 
 def _numbers_and_keys(
@@ -202,14 +221,16 @@ def _with_keys_of_filling(keys: np.ndarray, group: AnyGroup) -> np.ndarray:
     return keys
 
 
-def _by_source(sources: np.ndarray, columns: Columns, group: AnyGroup, options: RunOptions) -> np.ndarray:
+def _by_source(sources: np.ndarray, parts: Sequence[Columns], group: AnyGroup, options: RunOptions) -> np.ndarray:
     """Return how many rows and tokens there are of each source, without those that fill up: int64 [sources, 2]."""
     num_sources = len(options.of_sources)
     samples = group.samples() if group.num_filled else slice(None)
     of_rows = np.bincount(sources[samples], minlength=num_sources)
     of_tokens = np.zeros(num_sources, np.int64)
-    if options.packing is not None and isinstance(tokens := columns.get(options.packing.column), Ragged):
-        of_tokens = np.bincount(sources[samples], weights=tokens.lengths[samples], minlength=num_sources)
+    if options.packing is not None:
+        tokens = (part[options.packing.column] for part in parts)
+        lengths = np.concatenate([each.lengths for each in tokens if isinstance(each, Ragged)])
+        of_tokens = np.bincount(sources[samples], weights=lengths[samples], minlength=num_sources)
     return np.stack([of_rows, of_tokens.astype(np.int64)], axis=1)
 
 

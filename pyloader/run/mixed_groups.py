@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pyloader.errors import CoverageError
 from pyloader.plan import MixedStreams, Position, SourceStreams
-from pyloader.shuffle import AnyGroup, Arrival, EpochEnd, Hand, JoinedGroup, RowTaker, Segment, deal, short_group
+from pyloader.shuffle import AnyGroup, Arrival, EpochEnd, Hand, JoinedGroup, RowTaker, Segment, deal, filling_groups
 
 __all__ = ["mixed_groups"]
 
@@ -58,7 +58,9 @@ def _groups_of_epoch(
                 for taker, count in zip(of_stream, taken, strict=True)
                 if count
             ]
-            parts += [short_group(mine, streams.share, streams.schedule.last_batch)] if lacking else mine
+            parts += mine
+            if lacking:
+                parts += filling_groups(mine, streams.share, streams.schedule.last_batch)
         group = JoinedGroup(tuple(parts), after)
         num_rows += sum(taken) * len(streams.served)
         num_filled += group.num_filled

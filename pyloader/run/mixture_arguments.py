@@ -15,7 +15,7 @@ __all__ = ["check_alike", "mixture_of", "of_source"]
 
 T = TypeVar("T")
 
-_BY_SOURCE = ("datareader", "shuffle_window")  # options that may be dicts
+_BY_SOURCE = ("datareader", "dataset", "shuffle_window")  # options that may be dicts
 
 
 def mixture_of(given: LoaderArguments) -> Mixture | None:
@@ -60,7 +60,7 @@ def check_alike(of_sources: Mapping[str, ChunkList], given: LoaderArguments) -> 
       DataDirError: they do.
     """
     (first, chunks), *others = of_sources.items()
-    known = chunks.known_columns if given.datareader is None else ()
+    known = chunks.known_columns if given.datareader is None and not isinstance(given.dataset, Mapping) else ()
     for name, own in others:
         mine, theirs = (_joined(specs, given) for specs in (own.known_columns, known))
         if mine and theirs and (differs := difference(mine, theirs)):
@@ -81,6 +81,8 @@ def _check(given: LoaderArguments, mixture: Mixture) -> None:
         by_source = getattr(given, name)
         if isinstance(by_source, Mapping) and (stray := by_source.keys() - mixture.data_dir.keys()):
             raise ValueError(f"{name} names {min(stray)!r}, which is no source. There are {list(mixture.data_dir)}")
+    if isinstance(given.dataset, Mapping) and (given.max_skipped or given.pack is not None):
+        raise ValueError("dataset= by source goes with neither pack= nor max_skipped=: leave out one of them")
     if given.num_epochs != 1:
         raise ValueError(
             f"num_epochs={given.num_epochs} says nothing of a mixture, whose sources end at different steps. "

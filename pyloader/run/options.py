@@ -52,6 +52,8 @@ class RunOptions:
     stall_timeout_seconds: float | None  # seconds of silence before StallError; None waits for ever
     # what reads the chunks of each source of a mixture, and what stands for the nulls in them; () where there is none
     of_sources: tuple[tuple[DataReader, Nulls | None], ...] = ()
+    # what encodes the rows of each source of a mixture, by its number, None leaving them raw; () where `dataset` does
+    datasets: tuple[Dataset | None, ...] = ()
     with_source: bool = False  # whether each batch says of which source its rows are
 
     def source_of(self, index: int) -> int:
@@ -71,7 +73,8 @@ class RunOptions:
     @cached_property
     def drawn(self) -> frozenset[str]:
         """Which of "rng" and "keys" `batch_encode` takes."""
-        return frozenset() if self.dataset is None else taken_by(self.dataset)
+        datasets = (dataset for dataset in (self.dataset, *self.datasets) if dataset is not None)
+        return frozenset().union(*map(taken_by, datasets))
 
     @property
     def numbered(self) -> bool:

@@ -218,7 +218,8 @@ class ArrivalCheck:
 
     def __init__(self, options: RunOptions, quarantine: Quarantine) -> None:
         self._options, self._quarantine = options, quarantine
-        self._first: tuple[str, tuple[ColumnSpec, ...]] | None = None
+        # the first chunk and its columns; of each source, where those are encoded each for itself
+        self._firsts: dict[int, tuple[str, tuple[ColumnSpec, ...]]] = {}
         self._mixed = {spec.name for spec in options.chunks.known_columns if spec.kind in ("object", "float")}
         counts = options.chunks.counts
         self.largest = 0 if counts is None else int(counts.max())
@@ -237,29 +238,31 @@ class ArrivalCheck:
                 self._quarantine.note_chunk(task.chunk, reading.error, epoch=task.epoch, number=task.number)
             for row, reason in reading.bad_rows.items():
                 self._quarantine.note_row(task.chunk, row, reason, stage="read", epoch=task.epoch)
-            self._check(self._options.chunks.path(task.chunk), chunk.value.columns)
+            source = self._options.source_of(task.chunk) if self._options.datasets else 0
+            self._check(source, self._options.chunks.path(task.chunk), chunk.value.columns)
             self.read_bytes += int(self._options.chunks.sizes[task.chunk])
             chunk.value.columns = attach(chunk.value.columns, reading.numbers, reading.keys)
             yield Arrival(task.epoch, task.number, task.chunk, chunk, task.part)
 
-    def _check(self, path: str, columns: Columns) -> None:
+    def _check(self, source: int, path: str, columns: Columns) -> None:
         num_rows = row_count(columns)
         self.largest = max(self.largest, num_rows)
         if num_rows == 0:
             return
         specs = column_specs(columns)
-        if self._first is None and (name := self._options.streams.bucket_by):
+        first = self._firsts.get(source)
+        if first is None and (name := self._options.streams.bucket_by):
             lengths_by(name, path, columns)
-        if self._first is None:
+        if first is None:
             # Of a column with values of several kinds, a chunk may hold one kind.
             mixed = (replace(s, kind="object") if s.name in self._mixed and s.kind != "array" else s for s in specs)
-            self._first = (path, tuple(mixed))
-        elif differs := difference(specs, self._first[1]):
+            self._firsts[source] = (path, tuple(mixed))
+        elif differs := difference(specs, first[1]):
             hint = "Give all chunks the same columns; `pyloader index` gives those read from text the same dtypes"
             if "as a list of" in differs and self._options.reader.gaps_make_lists:
                 say = 'nulls="nan"' if self._options.nulls is None else 'nulls={...: float("nan")} for this column'
                 hint = f"Say what stands for null, DataLoader({say}); or `pyloader index` once: lists in all chunks"
-            raise ReadFileError(path, f"{differs} as {self._first[0]} has.", hint)
+            raise ReadFileError(path, f"{differs} as {first[0]} has.", hint)
 
 
 def _check_count(options: RunOptions, index: int, num_rows: int) -> None:

@@ -143,7 +143,8 @@ def _resolve_mixture(given: LoaderArguments, mixture: Mixture, versions: Mapping
     rows = [int(counts_of(own, "a mixture needs it").sum()) for own in of_sources.values()]
     packed_fill = None if given.pack is None else num_tokens / (sum(rows) * given.pack.length)
     run = _run(given, all_chunks, *next(iter(parts.values())), order, batch_size, packed_fill)
-    run = replace(run, of_sources=tuple(parts.values()), with_source=mixture.with_source)
+    datasets = tuple(given.dataset.get(name) for name in mixture.data_dir) if isinstance(given.dataset, Mapping) else ()
+    run = replace(run, of_sources=tuple(parts.values()), datasets=datasets, with_source=mixture.with_source)
     tokens = [Fraction(1)] * len(of_sources)
     if mixture.weight_by == "tokens":
         if given.pack is None and not all(_has_tokens(own) for own in of_sources.values()):
@@ -352,7 +353,7 @@ def _run(
         nulls=nulls,
         packing=given.pack,
         packed_fill=packed_fill,
-        dataset=given.dataset,
+        dataset=None if isinstance(given.dataset, Mapping) else given.dataset,
         collator=arrays,
         convert=convert,
         streams=Streams.of(order, chunks.counts, len(chunks), range(1)),

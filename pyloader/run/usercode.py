@@ -15,7 +15,7 @@ from pyloader.datacollator import DataCollator
 from pyloader.datareader import DataReader, read_chunk, read_damaged_chunk
 from pyloader.dataset import Dataset
 from pyloader.deliver import RemoteFunction, Retries, Steps
-from pyloader.encode import encode_batch
+from pyloader.encode import encode_batch, encode_sources
 from pyloader.errors import CollateError
 from pyloader.files import as_listed, room_of
 from pyloader.observe import Counters
@@ -47,11 +47,18 @@ def user_functions(options: RunOptions, held: Held, steps: Steps, counters: Coun
     read: _ReadFile = partial(_read, options.readers, options.skips, options.max_bytes)
     seed = options.seed if "rng" in options.drawn else None
     encode: Encode = partial(
-        _encode_and_collate, options.packing, options.dataset, options.collator, seed, options.streams.served[0]
+        _encode_and_collate,
+        options.packing,
+        options.datasets or options.dataset,
+        options.collator,
+        seed,
+        options.streams.served[0],
     )
     if options.in_processes:
         readers = [type(reader).__name__ for reader, _ in options.readers]
-        makers = " and ".join(type(part).__name__ for part in (options.dataset, options.collator) if part is not None)
+        makers = " and ".join(
+            type(part).__name__ for part in (options.dataset, *options.datasets, options.collator) if part is not None
+        )
         read = steps.add_awaited(
             RemoteFunction(read, doing=lambda source, *file: f"{readers[source]} read {_named(*file)}")
         )
@@ -129,7 +136,7 @@ def _converting(encode: Encode, convert: Callable[[Any], Any] | None) -> Encode:
 
 def _encode_and_collate(
     packing: Packing | None,
-    dataset: Dataset | None,
+    dataset: Dataset | tuple[Dataset | None, ...] | None,
     collator: DataCollator,
     seed: int | None,
     stream: int,
@@ -141,7 +148,7 @@ def _encode_and_collate(
 
     Args:
       packing: How its rows are packed; None where they are not.
-      dataset: Encodes the batch; None leaves it raw.
+      dataset: Encodes the batch, or the rows of each source; None leaves it raw.
       collator: Collates it.
       seed: What `batch_encode`'s `rng` is derived from; None when it takes none.
       stream: The first stream that this rank serves, so that ranks draw other numbers.
@@ -152,9 +159,11 @@ def _encode_and_collate(
     if packing is not None:
         columns = unpacked_batch(columns, packing)
         bounds = sequence_bounds(columns, packing)
-    if dataset is not None:
-        # Made anew for each batch: what one batch draws must not move the next one's numbers.
-        rng = None if seed is None else encode_generator(seed=seed, epoch=raw.epoch, step=raw.step, stream=stream)
+    # Made anew for each batch: what one batch draws must not move the next one's numbers.
+    rng = None if seed is None else encode_generator(seed=seed, epoch=raw.epoch, step=raw.step, stream=stream)
+    if isinstance(dataset, tuple):
+        columns = encode_sources(dataset, raw.parts, rng, raw.keys)
+    elif dataset is not None:
         columns = encode_batch(dataset, columns, rng, raw.keys)
     encoded = time.perf_counter()
     batch = _collate(collator, {**columns, **bounds}, {"mask": raw.mask, "source": raw.sources})

@@ -6,7 +6,7 @@ from pyloader.shuffle.deal import Arrival, EpochEnd, deal
 from pyloader.shuffle.join import AnyGroup, JoinedGroup, gather_joined, join
 from pyloader.shuffle.runs import row_lengths, sorted_runs
 from pyloader.shuffle.segment import Chunk, ChunkRows, Hand, Segment
-from pyloader.shuffle.take import RowTaker, short_group
+from pyloader.shuffle.take import RowTaker, filling_groups
 
 __all__ = [
     "GROUP_BYTES",
@@ -25,11 +25,11 @@ __all__ = [
     "Segment",
     "cut",
     "deal",
+    "filling_groups",
     "gather_group",
     "gather_joined",
     "join",
     "row_lengths",
-    "short_group",
     "sorted_runs",
     "view_group",
 ]

@@ -55,8 +55,7 @@ class BatchGroup:
     end: tuple[int, int]  # segment and offset of the row after the group
     carried: list[Columns] = field(default_factory=list)  # the carried rows
     filling: list[Columns] = field(default_factory=list)  # the repeated rows
-    # of which source of a mixture the rows are, or each of them, int64 of shape [num_rows]; None without a mixture
-    source: int | np.ndarray | None = None
+    source: int | None = None  # of which source of a mixture the rows are; None without a mixture
 
     def effective_chunks(self, batch_size: int) -> float:
         """Return of how many chunks a batch holds samples: (sum of counts)^2 / sum of squares; 0 if unknown.

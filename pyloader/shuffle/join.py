@@ -62,7 +62,7 @@ class JoinedGroup:
 
     def sources(self) -> np.ndarray:
         """Return of which source of a mixture each row is, int64 of shape [num_rows]."""
-        return np.concatenate([np.broadcast_to(np.asarray(part.source), part.num_rows) for part in self.parts])
+        return np.repeat([part.source or 0 for part in self.parts], [part.num_rows for part in self.parts])
 
     def samples(self) -> np.ndarray:
         """Return which rows are samples and not filling, bool of shape [num_rows]."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from pyloader.columns import Columns, concatenate_columns, row_count, take_rows
+from pyloader.columns import Columns, take_rows
 from pyloader.machine.memory import RecycledMemory
 from pyloader.plan import filling_rows
-from pyloader.shuffle.cut import BatchGroup, gather_group
+from pyloader.shuffle.cut import BatchGroup
 from pyloader.shuffle.segment import Hand, Segment, gather_rows
 
-__all__ = ["RowTaker", "short_group"]
+__all__ = ["RowTaker", "filling_groups"]
 
 
 class RowTaker:
@@ -69,28 +70,27 @@ class RowTaker:
         self._segment = None
 
 
-def short_group(parts: Sequence[BatchGroup], num_rows: int, last_batch: str) -> BatchGroup:
-    """Return the groups of a stream as one, filled up to `num_rows` by the rule for the last batch.
+def filling_groups(parts: Sequence[BatchGroup], num_rows: int, last_batch: str) -> list[BatchGroup]:
+    """Return the groups that fill up a stream's last step to `num_rows`, by the rule for the last batch.
 
-    It is filled of the latest rows of the segments that the groups end in.
+    They are of the latest rows of the segments that `parts` end in, each of one source.
     """
-    memory = RecycledMemory()
-    latest, latest_sources = list[Columns](), list[np.ndarray]()
-    for part in parts:
+    num_lacking = num_rows - sum(part.num_rows for part in parts)
+    if last_batch == "keep" or num_lacking == 0:
+        return []
+    starts = [max(0, part.stop - num_rows) for part in parts]
+    ends = np.cumsum([part.stop - start for part, start in zip(parts, starts, strict=True)])
+    chosen = filling_rows(last_batch, int(ends[-1]), num_rows, num_rows - num_lacking)
+    memory, found = RecycledMemory(), list[BatchGroup]()
+    of_part = np.searchsorted(ends, chosen, side="right")
+    for place, together in itertools.groupby(range(num_lacking), key=of_part.tolist().__getitem__):
+        part, rows = parts[place], chosen[list(together)]
         assert part.segment is not None  # else nothing of it is left
-        first = max(0, part.stop - num_rows)
-        latest.append(gather_rows(part.segment, first, part.stop, memory))
-        latest_sources.append(np.broadcast_to(np.asarray(part.source), part.stop - first))
-    rows = concatenate_columns([gather_group(part, memory) for part in parts])
-    sources = [np.broadcast_to(np.asarray(part.source), part.num_rows) for part in parts]
-    num_carried, filling = row_count(rows), list[Columns]()
-    if last_batch != "keep":
-        of_latest = np.concatenate(latest_sources)
-        chosen = filling_rows(last_batch, len(of_latest), num_rows, num_carried)
-        filling.append(take_rows(concatenate_columns(latest), chosen))
-        sources.append(of_latest[chosen])
-    source, num_filled = np.concatenate(sources), sum(map(row_count, filling))
-    epoch, step = parts[0].epoch, parts[0].step
-    return BatchGroup(
-        epoch, step, len(source), num_carried, num_filled, None, 0, 0, (0, 0), [rows], filling, source=source
-    )
+        latest = gather_rows(part.segment, starts[place], part.stop, memory)
+        filling = take_rows(latest, rows - int(ends[place]) + part.stop - starts[place])
+        found.append(
+            BatchGroup(
+                part.epoch, part.step, len(rows), 0, len(rows), None, 0, 0, (0, 0), [], [filling], source=part.source
+            )
+        )
+    return found
