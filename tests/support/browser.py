@@ -21,10 +21,10 @@ def look_at(page: Path, *wanted: object) -> dict[str, Any]:
     modules = Path(os.environ.get("PYLOADER_NODE_MODULES", "/nonexistent"))
     if shutil.which("node") is None or not (modules / "@sparticuz" / "chromium").is_dir():
         pytest.skip("needs Node with @sparticuz/chromium and playwright-core: scripts/test.sh all installs them")
+    (unpacked := modules / ".cache" / "chromium").mkdir(parents=True, exist_ok=True)
     command = ["node", str(SCRIPT), str(page), *map(str, wanted)]
-    done = subprocess.run(
-        command, env={**os.environ, "NODE_PATH": str(modules)}, capture_output=True, text=True, timeout=100
-    )
+    environment = {**os.environ, "NODE_PATH": str(modules), "TMPDIR": str(unpacked)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
