@@ -1,11 +1,11 @@
 """Splitting a dump: how long does it take beside zstd alone, and beside what else makes files for training of it?
 
-    python benchmarks/splitting.py [--megabytes 600] [--workers 2] [--repeat 3] [--only NAME ...]
+    python benchmarks/splitting.py [--megabytes 600] [--workers 2] [--repeat 3] [--numbers] [--only NAME ...]
 
-Makes JSON lines of about 0.6 kB.  Every contender runs in a process of its own, in turn with all others, page cache
-warm; shown are medians of seconds, of the processor seconds of all processes that it waits for (Ray's are more), and
-of bytes written.  Contenders that are not installed are left out.  Each writes what it writes by default: the files of
-the last four are not compressed, or less.
+Makes JSON lines of about 0.6 kB: a text, or with --numbers 32 numbers, which go to arrays in .columns too.  Every
+contender runs in a process of its own, in turn with all others, page cache warm; shown are medians of seconds, of the
+processor seconds of all processes that it waits for (Ray's are more), and of bytes written.  Contenders that are not
+installed are left out.  Each writes what it writes by default: the files of the last four are not compressed, or less.
 """
 
 from __future__ import annotations
@@ -42,6 +42,20 @@ def make_dump(path: Path, num_bytes: int) -> Path:
             ends = np.cumsum(rng.integers(300, 840, 1000))
             for start, stop in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True):
                 file.write(json.dumps({"id": number, "text": text[start:stop], "label": number % 10}) + "\n")
+                number += 1
+    path.with_suffix(".making").rename(path)
+    return path
+
+
+def make_numbers(path: Path, num_bytes: int) -> Path:
+    """Make the lines: 32 fractions each."""
+    if path.exists():
+        return path
+    rng, number = np.random.default_rng(0), 0
+    with open(path.with_suffix(".making"), "w") as file:
+        while file.tell() < num_bytes:
+            for row in rng.random((1000, 32)).tolist():
+                file.write(json.dumps({"id": number, "x": row, "label": number % 10}) + "\n")
                 number += 1
     path.with_suffix(".making").rename(path)
     return path
@@ -121,6 +135,7 @@ COMMANDS = {
     "pyloader, jsonl.zst": _SPLIT,
     "pyloader, jsonl.zst, shuffled": [*_SPLIT, "--shuffle"],
     "pyloader, Parquet": [*_SPLIT, "--to", "parquet"],
+    "pyloader, columns": [*_SPLIT, "--to", "columns"],
 }
 # Name -> the module that it needs, and what is called, in a script of its own.
 LIBRARIES: dict[str, tuple[str, Callable[[Path, Path, int], None]]] = {
@@ -171,6 +186,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--only", nargs="+", default=NAMES, metavar="NAME", choices=NAMES)
+    parser.add_argument("--numbers", action="store_true", help="lines of numbers")
     parser.add_argument("--dump", type=Path, help="JSON lines with these keys, instead of making them")
     parser.add_argument("--output", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--run", help=argparse.SUPPRESS)
@@ -178,8 +194,10 @@ def main() -> None:
     if arguments.run:
         LIBRARIES[arguments.run][1](arguments.dump, arguments.output, arguments.workers)
         return
-    dump = arguments.dump or make_dump(place() / f"dump-{arguments.megabytes:g}.jsonl", int(arguments.megabytes * 1e6))
+    kind, make = ("numbers", make_numbers) if arguments.numbers else ("dump", make_dump)
+    dump = arguments.dump or make(place() / f"{kind}-{arguments.megabytes:g}.jsonl", int(arguments.megabytes * 1e6))
     names = [name for name in arguments.only if name in COMMANDS or importlib.util.find_spec(LIBRARIES[name][0])]
+    names = [name for name in names if arguments.numbers or name != "pyloader, columns"]  # which holds no text
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     for number in range(arguments.repeat):
         for name in names if number % 2 == 0 else names[::-1]:

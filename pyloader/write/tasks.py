@@ -15,6 +15,7 @@ import xxhash
 
 from pyloader.deliver.engines import Turn
 from pyloader.files import ChunkEntry
+from pyloader.machine.memory import return_freed_memory
 from pyloader.write.aside import RowsAside
 from pyloader.write.chunk_files import write_chunk
 from pyloader.write.chunking import ChunkCutter, Part, gathered
@@ -30,6 +31,8 @@ from pyloader.write.units import Unit
 from pyloader.write.work import Work
 
 __all__ = ["read_through", "scatter", "scatter_again", "write"]
+
+_LONG_ROW = 2**12  # bytes, on average
 
 
 def scatter(work: Work, unit: Unit, dropped: Dropped | None = None) -> UnitReceipt:
@@ -139,6 +142,8 @@ class _Scatter:
         except BaseException:
             self._aside.abandon()
             raise
+        if self._work.syncs and sum(self._raw_bytes.values()) > _LONG_ROW * sum(self._num_rows.values()):
+            return_freed_memory()  # the process is ours, and will write chunks of these rows
         self._learnt.num_skipped = len(self._bad.rows)
         return UnitReceipt(
             name=self._unit.name,

@@ -110,7 +110,7 @@ def _unpacked(work: bytes, thread: Any) -> Work:
 
     loaded, _ = load_function(work)
     found: Work = loaded()
-    if found.keeps_lines and found.request.output_format in (None, "jsonl", "jsonl.zst"):
+    if found.keeps_lines:
         keep_freed_memory()
     else:  # as rows, as Python's objects and as Arrow's arrays they are there several times
         return_freed_memory()
