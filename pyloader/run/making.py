@@ -106,7 +106,7 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[AnyGroup], Ma
         mixing = group.effective_chunks(rule.batch_size)
         parts, viewed = _gathered(group, options, memory)
         columns = parts[0]
-        attached, drawn_keys = map(_joined, zip(*map(detach, parts), strict=True))
+        attached, drawn_keys = detach(columns) if len(parts) == 1 else _detached(parts)
         numbers, keys = _numbers_and_keys(attached, group, options)
         if drawn_keys is not None:
             keys = _with_keys_of_filling(drawn_keys, group)
@@ -172,9 +172,13 @@ def _gathered(group: AnyGroup, options: RunOptions, memory: RecycledMemory) -> t
     return [gather_group(group, memory)], None
 
 
-def _joined(arrays: Sequence[np.ndarray | None]) -> np.ndarray | None:
-    known = [array for array in arrays if array is not None]
-    return np.concatenate(known) if len(known) > 1 else known[0] if known else None
+def _detached(parts: Sequence[Columns]) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Detach the numbers and the keys of all parts."""
+    numbers, keys = zip(*map(detach, parts), strict=True)
+    return (
+        None if numbers[0] is None else np.concatenate(numbers),
+        None if keys[0] is None else np.concatenate(keys),
+    )
 
 
 def _of_sources(group: AnyGroup, parts: Sequence[Columns], options: RunOptions) -> tuple[tuple[int, Columns], ...]:
