@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterable
 from typing import TypeVar
 
-__all__ = ["ALL", "drawn", "examples", "stride"]
+__all__ = ["ALL", "drawn", "examples", "seeds", "stride"]
 
 T = TypeVar("T")
 
@@ -27,6 +27,11 @@ def drawn(cases: Iterable[T], count: int) -> list[T]:
 def examples(count: int) -> int:
     """Return how many random cases to try: so many, or a third."""
     return count if ALL else -(-count // 3)
+
+
+def seeds(count: int) -> list[int]:
+    """Return so many seeds of random cases; the names of the tests say which."""
+    return [_chance.randrange(10**9) for _ in range(count)]
 
 
 def stride(mean: int) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from mixed_sources import FAR, mixed_ranks, step_of_all, steps_of_all, write_sources
-from products import ALL
+from products import ALL, seeds
 
 from pyloader import DataLoader
 from pyloader.errors import DataDirError
@@ -105,7 +105,7 @@ def run_drawn(case: Case) -> tuple[list[dict[str, np.ndarray]], list[dict[str, A
     return batches, states
 
 
-@pytest.mark.parametrize("seed", [random.randrange(10**9) for _ in range(CASES)] if ALL else range(CASES))
+@pytest.mark.parametrize("seed", seeds(CASES))
 def test_any_ranks_and_resumes_give_the_same_batches_each_source_its_share_and_every_row_once(
     seed: int, places: dict[str, Path]
 ) -> None:
