@@ -10,6 +10,7 @@ features as Valgrind shows them: elsewhere nothing is compared, in one line.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import platform
@@ -80,6 +81,8 @@ def run(workload: str, root: Path) -> None:
         batches = iter(loader)
         if len(list(islice(batches, WARM))) != WARM:
             raise RuntimeError(f"{workload} has too few batches")
+        gc.collect()
+        gc.disable()  # a collection that falls among the batches counted, or not, is none of theirs
         _counting("on")
         for _ in range(COUNTED):
             next(batches)
