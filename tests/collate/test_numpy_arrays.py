@@ -203,7 +203,7 @@ def test_ragged_rows_of_numbers_are_an_error_that_names_what_pads_them():
 
 
 def test_images_of_unequal_shapes_are_an_error_that_says_how_they_are_taken_apart():
-    columns = {"image": Ragged.of([[1, 2], [1, 2, 3]]), "image_shape": np.array([[1, 2, 1], [1, 3, 1]])}
+    columns = {"image": Ragged.from_rows([[1, 2], [1, 2, 3]]), "image_shape": np.array([[1, 2, 1], [1, 3, 1]])}
     with pytest.raises(CollateError, match=r"row\.reshape\(shape\) .* columns\['image_shape'\]"):
         NumpyDataCollator().collate_batch(columns)
 
