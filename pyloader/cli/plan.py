@@ -73,7 +73,8 @@ def run(arguments: argparse.Namespace) -> int:
     head = list(_head(arguments, choices[0], found[0]))
     rows = list(_rows(arguments, found, fetched))
     notes = list(_notes(arguments, loaders[0], look, found[0]))
-    told = as_json(_told(choices, found, fetched))
+    name = arguments.loader or "DataLoader"
+    told = as_json(_told([call_of(options, name) for options in choices], found, fetched))
     if (directory := arguments.log_dir) is not None:
         directory.mkdir(parents=True, exist_ok=True)
         _write(directory / PLAN_NAME, told + "\n")
@@ -264,13 +265,13 @@ def _notes(
     )
 
 
-def _told(choices: Sequence[dict[str, Any]], found: Sequence[Forecast], before: Sequence[int]) -> dict[str, Any]:
+def _told(calls: Sequence[str], found: Sequence[Forecast], before: Sequence[int]) -> dict[str, Any]:
     return {
         "version": 1,
         "time": time.time(),
         "predictions": [
-            {"loader": call_of(options), **each.as_dict(), "fetched_bytes": fetched}
-            for options, each, fetched in zip(choices, found, before, strict=True)
+            {"loader": call, **each.as_dict(), "fetched_bytes": fetched}
+            for call, each, fetched in zip(calls, found, before, strict=True)
         ],
     }
 

@@ -6,6 +6,7 @@ import html.parser
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -162,6 +163,23 @@ def test_a_loader_of_your_own_is_planned(chunks, capsys):
     assert plan["row_bytes"] == pytest.approx(16, abs=6)  # as the loop gets it
     assert main(["plan", "--loader", "planned_loaders:stubborn", "--window", "2"]) == 2
     assert "Write it as: def make(**options): return DataLoader(..., **options)" in capsys.readouterr().err
+    assert main(["plan", "--loader", "planned_loaders:make", "--batch-size", "20"]) == 2
+    assert "multiple values for keyword argument 'batch_size'): leave out one" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("chunks")
+def test_a_loader_of_your_own_gets_the_options_that_are_typed(capsys):
+    Path("open_loaders.py").write_text(
+        "from pyloader import DataLoader\n"
+        "def make(**options):\n"
+        "    return DataLoader(data_dir='chunks', **options)\n"
+    )
+    words = ["--loader", "open_loaders:make", "--no-calibrate"]
+    (plan,) = told(capsys, *words, "--batch-size", "40", "--no-shuffle")
+    assert (plan["batch_size"], plan["steps_per_epoch"], plan["mixed_chunks"]) == (40, 50, 1.44)
+    assert plan["loader"] == "open_loaders:make(batch_size=40, shuffle=False)"
+    assert main(["plan", *words, "--reader", "jsonl"]) == 2
+    assert "the function says who reads; leave out --reader" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("chunks")
