@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pyloader.cli.addresses import add_cache_option, typed_store
@@ -25,6 +25,7 @@ __all__ = [
     "add_loader_options",
     "call_of",
     "chunks_line",
+    "decoding_note",
     "given_options",
     "loader_of",
     "own_function",
@@ -132,7 +133,9 @@ def typed_loaders(
         except TypeError as exc:
             if "multiple values for keyword" not in str(exc):
                 raise
-            raise ValueError(f"--loader {name} has an option of its own that was typed too ({exc}): leave out one") from exc
+            raise ValueError(
+                f"--loader {name} has an option of its own that was typed too ({exc}): leave out one"
+            ) from exc
         if not isinstance(loader, DataLoader):
             raise ValueError(f"--loader {name} returned a {type(loader).__name__}, not a DataLoader. {advice}")
         return loader
@@ -168,6 +171,13 @@ def call_of(options: dict[str, Any], name: str = "DataLoader") -> str:
     }
     words = [f"{option}={shown.get(option, repr)(value)}" for option, value in options.items()]
     return f"{name}({', '.join(words)})"
+
+
+def decoding_note(encoded: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield what to say where rows hold encoded images or sounds, which the loader that was typed does not decode."""
+    if encoded:
+        names = ", ".join(encoded)
+        yield "encoded", f"{names}, not decoded here: a loader that decodes is slower. Try that: --loader module:make"
 
 
 def chunks_line(place: str, chunks: Any) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pyloader.cli.addresses import typed_store
-from pyloader.cli.loaders import add_loader_options, call_of, chunks_line, typed_loaders
+from pyloader.cli.loaders import add_loader_options, call_of, chunks_line, decoding_note, typed_loaders
 from pyloader.cli.main import GOOD
 from pyloader.cli.plan_page import page
 from pyloader.cli.screens import as_block, as_json, as_table, counted, python_text
@@ -256,6 +256,8 @@ def _notes(
         wide = window_for(loader, look.spreads[name])
         wider = "" if wide is None else f", or write shuffle_window={wide}, max_queue_size={wide + _AHEAD}"
         yield "", f"Split again with --shuffle{wider}."
+    if arguments.loader is None:
+        yield from decoding_note(look.encoded)
     measured = "as fast as this machine was just now"
     if narrow.prediction.cache_bytes_bound is not None:
         measured += ", and its network; what has been fetched comes from the cache"

@@ -170,9 +170,7 @@ def test_a_loader_of_your_own_is_planned(chunks, capsys):
 @pytest.mark.usefixtures("chunks")
 def test_a_loader_of_your_own_gets_the_options_that_are_typed(capsys):
     Path("open_loaders.py").write_text(
-        "from pyloader import DataLoader\n"
-        "def make(**options):\n"
-        "    return DataLoader(data_dir='chunks', **options)\n"
+        "from pyloader import DataLoader\ndef make(**options):\n    return DataLoader(data_dir='chunks', **options)\n"
     )
     words = ["--loader", "open_loaders:make", "--no-calibrate"]
     (plan,) = told(capsys, *words, "--batch-size", "40", "--no-shuffle")
@@ -212,3 +210,15 @@ def test_what_a_store_sends_is_what_was_said(server, tmp_path, capsys):
     (again,) = told(capsys, *words)
     assert again["fetched_bytes"] == 0
     assert "fetched" in screen(capsys, *words)
+
+
+@pytest.mark.parametrize("command", ["plan", pytest.param("tune", marks=pytest.mark.slow)])
+def test_encoded_images_that_are_not_decoded_are_said(tmp_path, monkeypatch, capsys, command):
+    monkeypatch.chdir(tmp_path)
+    image = b"GIF89a" + bytes([8, 0, 8, 0, 0, 0, 0]) + b"\x3b"
+    with ChunkWriter("images", chunk_samples=20, format="columns") as writer:
+        for number in range(60):
+            writer.write({"image": image, "name": b"%d" % number})
+    note = "image, not decoded here: a loader that decodes is slower. Try that: --loader module:make"
+    assert main([command, "images", "--batch-size", "20", *FAST]) == 0
+    assert note in capsys.readouterr().out
