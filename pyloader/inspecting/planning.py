@@ -13,8 +13,8 @@ from pyloader.datareader import read_chunk
 from pyloader.deliver import Pauses
 from pyloader.files import FetchTerms, as_listed
 from pyloader.inspecting.classes import count_classes
-from pyloader.inspecting.media import encoded_columns
 from pyloader.inspecting.measuring import measure, num_rows
+from pyloader.inspecting.media import encoded_columns
 from pyloader.plan import ClassSpread, Streams, chunk_order, class_spread, planned_variety
 from pyloader.run.predicting import Prediction, RowBytes, options_of, predict
 
