@@ -12,7 +12,7 @@ from typing import Any
 from pyloader.cli.addresses import typed_store
 from pyloader.cli.loaders import add_loader_options, call_of, chunks_line, decoding_note, typed_loaders
 from pyloader.cli.main import GOOD
-from pyloader.cli.plan_page import page
+from pyloader.cli.plan_page import plan_page
 from pyloader.cli.screens import as_block, as_json, as_table, counted, python_text
 from pyloader.dataloader import DataLoader
 from pyloader.files import list_chunks
@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
         name = str(directory)
         notes.append(("next", f"run with log_dir={python_text(name)}; pyloader report {shlex.quote(name)}"))
     if arguments.html is not None:
-        _write(arguments.html, page(head, rows, notes))
+        _write(arguments.html, plan_page(head, rows, notes))
     if arguments.json:
         print(told)
         return GOOD

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from pyloader.inspecting.charts import NUM_COLOURS, Series, dots_chart, line_chart, meter, stacked_chart
-from pyloader.inspecting.page_style import page
+from pyloader.inspecting.page_style import page, wide
 from pyloader.inspecting.run_report import RankReport, RunReport, rates_of
 from pyloader.markup import escaped, html_table
 from pyloader.options import format_bytes
@@ -120,7 +120,7 @@ def _ranks(report: RunReport) -> str:
     titles = ("rank", "host", "step", "samples/s", "waiting", "wait p95", "straggles in", "waits for")
     more = len(report.ranks) - len(rows)
     said = "The rank that waits most comes first." + (f" {more:,} more are not shown." if more > 0 else "")
-    return _wide(html_table(titles, rows, numbers={0, 2, 3, 4, 5}, long={7}, caption=said))
+    return wide(html_table(titles, rows, numbers={0, 2, 3, 4, 5}, long={7}, caption=said))
 
 
 def _over_time(report: RunReport) -> str:
@@ -206,7 +206,7 @@ def _slowest(report: RunReport) -> str:
     ]
     caption = "Steps that the loop waited longest for: at most one of each second."
     titles = ("step", "rank", "waited", "after", "chunk that came last", "mixed with")
-    return _wide(html_table(titles, rows, numbers={0, 1, 2, 3}, long={5}, caption=caption)) if rows else ""
+    return wide(html_table(titles, rows, numbers={0, 1, 2, 3}, long={5}, caption=caption)) if rows else ""
 
 
 def _last(names: Sequence[str]) -> str:
@@ -278,7 +278,7 @@ def _left_out(report: RunReport) -> str:
     shown = rows[:_ROWS_LEFT_OUT]
     more = f" {total - len(shown):,} more are not shown." if total > len(shown) else ""
     caption = f"Left out under max_skipped.{more}"
-    return _wide(html_table(("rank", "what", "why"), shown, numbers={0}, long={1, 2}, caption=caption))
+    return wide(html_table(("rank", "what", "why"), shown, numbers={0}, long={1, 2}, caption=caption))
 
 
 def _predicted(report: RunReport) -> str:
@@ -290,7 +290,7 @@ def _predicted(report: RunReport) -> str:
     ]
     titles = ("number", "predicted", "actual", "off by")
     return (
-        _wide(html_table(titles, rows, numbers={1, 2, 3}, caption="What pyloader plan said before, of one rank."))
+        wide(html_table(titles, rows, numbers={1, 2, 3}, caption="What pyloader plan said before, of one rank."))
         if rows
         else ""
     )
@@ -307,10 +307,6 @@ def _known(rank: RankReport, name: str) -> int:
 def _values(rank: RankReport, name: str) -> tuple[Sequence[float], Sequence[float]]:
     known = [point for point in rank.history.points if name in point.metrics]
     return [point.seconds for point in known], [point.metrics[name] for point in known]
-
-
-def _wide(table: str) -> str:
-    return f'<div class="wide" tabindex="0" role="region" aria-label="Table">{table}</div>'
 
 
 def _anchor(title: str) -> str:

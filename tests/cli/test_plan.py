@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html.parser
 import json
 import re
 import shutil
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from parsed_page import ParsedPage
 
 from pyloader import ChunkWriter, DataLoader
 from pyloader.cli.main import main
@@ -112,32 +112,14 @@ def test_of_a_loader_that_shuffles_nothing_no_variety_is_said(capsys):
     assert "warning" not in screen(capsys, "chunks", "--no-shuffle", "--batch-size", "20", *FAST)
 
 
-class Tags(html.parser.HTMLParser):
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.all, self.texts = [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.all.append((tag, dict(attributes)))
-        if tag not in ("meta", "!doctype"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.texts.append(data)
-
-
 def test_the_page_stands_alone_and_the_log_directory_holds_the_plan(chunks, capsys):
     strange = chunks.rename(chunks.parent / "<b>chunks")
     screen(capsys, strange.name, "--window", "2,4", "--html", "plan.html", "--log-dir", "run1", *FAST)
-    page = Tags((chunks.parent / "plan.html").read_text())
-    assert not page.open
-    assert {tag for tag, _ in page.all} & {"script", "link", "img", "b"} == set()
-    assert not any({"src", "href"} & attributes.keys() for _, attributes in page.all)
+    page = ParsedPage((chunks.parent / "plan.html").read_text())
+    assert page.stands_alone()
     assert any("<b>chunks" in text for text in page.texts)
+    warned = [text for text in page.texts if "Split again with --shuffle" in text]
+    assert len(warned) == 1 and "chunks are sorted by label" in warned[0]  # one note
     plan = json.loads((chunks.parent / "run1" / "plan.json").read_text())
     assert plan["version"] == 1
     assert [each["shuffle_window"] for each in plan["predictions"]] == [2, 4]
