@@ -35,4 +35,4 @@ def _note(label: str, text: str) -> str:
 
 
 def _labelled(label: str, text: str) -> str:
-    return f'{f"<b>{escaped(label)}</b> " if label else ""}{escaped(text)}'
+    return f"{f'<b>{escaped(label)}</b> ' if label else ''}{escaped(text)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from pyloader.inspecting.charts import NUM_COLOURS, Series, dots_chart, line_chart, meter, stacked_chart
@@ -15,6 +16,7 @@ __all__ = ["report_page"]
 
 _RANKS_SHOWN = 128  # as rows of a table
 _ROWS_LEFT_OUT = 100
+_SOURCES_SHOWN = 100
 _FILES_SHOWN, _STEPS_SHOWN = 3, 12
 _MIXED_POINTS, _MIXED_CHUNKS = 160, 16
 _LITTLE_WAITING = 0.05
@@ -28,6 +30,7 @@ def report_page(report: RunReport) -> str:
         "Stages": _stages(report),
         "Slowest steps": _slowest(report),
         "Mixing": _mixing(report),
+        "Sources": _sources(report),
         "Bounds": _bounds(report),
         "Left out": _left_out(report),
         "Predicted": _predicted(report),
@@ -93,6 +96,8 @@ def _facts(report: RunReport) -> str:
     }
     if "mixed_chunks" in metrics:
         facts["chunks in a batch"] = f"{metrics['mixed_chunks']:.1f}"
+    if "packed_fill" in metrics:
+        facts["packed rows filled"] = f"{metrics['packed_fill']:.1%}"
     for name, title in (("dropped_samples", "samples dropped"), ("filled_samples", "samples repeated")):
         if number := sum(rank.metrics.get(name, 0) for rank in report.ranks):
             facts[title] = f"{number:,.0f}"
@@ -234,6 +239,33 @@ def _mixing(report: RunReport) -> str:
     words = "" if mixed is None else f"<p>The average batch held samples of {mixed:.1f} chunks.</p>"
     chart = dots_chart("Which chunks met", dots, x_text=_time, y_most=float(max(1, most)), said=said)
     return f'{words}<div class="charts">{chart}</div>'
+
+
+def _sources(report: RunReport) -> str:
+    samples, tokens = Counter[str](), Counter[str]()
+    for rank in report.ranks:
+        samples.update(rank.by_source("source_samples"))
+        tokens.update(rank.by_source("source_tokens"))
+    epochs = report.slowest.by_source("source_epochs")  # over all ranks
+    counts = [("samples", samples), *([("tokens", tokens)] if any(tokens.values()) else [])]
+    rows = [
+        (
+            name,
+            *(text for _, found in counts for text in (_count(found[name]), _part(found[name], sum(found.values())))),
+            f"{epochs.get(name, 0):.3g}",
+        )
+        for name in list(samples)[:_SOURCES_SHOWN]
+    ]
+    titles = ("source", *(title for title, _ in counts for title in (title, f"of all {title}")), "epochs of it")
+    more = len(samples) - len(rows)
+    caption = "How much of each source of the mixture came, over all ranks." + (
+        f" {more:,} more are not shown." if more else ""
+    )
+    return wide(html_table(titles, rows, numbers=range(1, len(titles)), caption=caption)) if rows else ""
+
+
+def _part(number: float, total: float) -> str:
+    return f"{number / total:.2%}" if total else "-"
 
 
 def _bounds(report: RunReport) -> str:

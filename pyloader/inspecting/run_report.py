@@ -77,6 +77,11 @@ class RankReport:
         """How fast it went, over all its runs."""
         return self.metrics.get("samples", 0.0) / (self.metrics.get("loop_seconds") or 1.0)
 
+    def by_source(self, name: str) -> dict[str, float]:
+        """Return a metric of each source of a mixture."""
+        found = {whole: whole.partition("/") for whole in self.metrics}
+        return {source: self.metrics[whole] for whole, (first, _, source) in found.items() if first == name and source}
+
     def number(self, name: str) -> float | None:
         """Return a metric of all its runs; None where there is none."""
         over_all = {"samples_per_second": self.samples_per_second, "exposed_wait_fraction": self.waiting}

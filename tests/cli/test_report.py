@@ -98,6 +98,23 @@ def test_what_was_predicted_of_the_options_of_the_run_is_shown_beside_what_came(
         assert "Predicted" not in page_of(tmp_path)[0]
 
 
+def test_the_shares_of_sources_and_how_full_packed_rows_are_are_shown_over_ranks_and_runs(tmp_path):
+    def line(time, steps, web, **more):
+        counts = {"source_samples/<i>web": web, "source_samples/code": 100, "source_epochs/<i>web": 1.5}
+        return line_of(time, steps, 0.1, **counts, **more)
+
+    begin = {"time": 1000.0, "about": ABOUT}
+    write_log(tmp_path, 0, begin, line(1001.0, 5, 200, packed_fill=0.9514), begin, line(1002.0, 5, 100))
+    write_log(tmp_path, 1, begin, line(1001.0, 5, 300, packed_fill=0.9514))
+    text, page = page_of(tmp_path)
+    table = text.partition("<h2>Sources</h2>")[2].partition("</section>")[0]
+    rows = [re.findall("<td[^>]*>([^<]*)</td>", row) for row in re.findall("<tr>(<td.*?)</tr>", table)]
+    assert rows == [["&lt;i&gt;web", "600", "66.67%", "1.5"], ["code", "300", "33.33%", "0"]]
+    assert "packed rows filled" in page.texts and "95.1%" in page.texts
+    write_run(tmp_path / "other")
+    assert "Sources" not in page_of(tmp_path / "other")[0]
+
+
 @pytest.mark.slow
 def test_the_page_of_many_ranks_and_steps_is_small(tmp_path):
     for rank in range(200):
