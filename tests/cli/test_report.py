@@ -98,6 +98,18 @@ def test_what_was_predicted_of_the_options_of_the_run_is_shown_beside_what_came(
         assert "Predicted" not in page_of(tmp_path)[0]
 
 
+@pytest.mark.parametrize("num_epochs", [1, 3])
+def test_samples_that_were_dropped_are_compared_as_those_of_an_epoch(tmp_path, num_epochs):
+    plan = {"num_epochs": num_epochs, "steps_per_epoch": 10, "dropped_samples": 6, "read_bytes": 100 * num_epochs}
+    (tmp_path / "plan.json").write_text(json.dumps({"version": 1, "predictions": [plan]}))
+    for rank in (0, 1):  # three epochs
+        line = line_of(1001.0, 30, 0.1, dropped_samples=9, read_bytes=300)
+        write_log(tmp_path, rank, {"time": 1000.0, "about": ABOUT}, line)
+    assert run_report(tmp_path, now=1002.0).actual == {
+        "dropped_samples": pytest.approx(6), "read_bytes": pytest.approx(100 * num_epochs)
+    }  # fmt: skip
+
+
 def test_the_shares_of_sources_and_how_full_packed_rows_are_are_shown_over_ranks_and_runs(tmp_path):
     def line(time, steps, web, **more):
         counts = {"source_samples/<i>web": web, "source_samples/code": 100, "source_epochs/<i>web": 1.5}
