@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,7 @@ from pyloader.cli.plan_page import plan_page
 from pyloader.cli.screens import as_block, as_json, as_table, counted, python_text
 from pyloader.dataloader import DataLoader
 from pyloader.files import list_chunks
-from pyloader.files.atomic import written_whole
+from pyloader.files.atomic import write_text_whole
 from pyloader.inspecting.planning import VARIED, Forecast, Look, Rate, forecast, look_at, measured_rate, window_for
 from pyloader.options import format_bytes
 from pyloader.run.loader_options import MAX_QUEUE_SIZE
@@ -76,12 +77,15 @@ def run(arguments: argparse.Namespace) -> int:
     name = arguments.loader or "DataLoader"
     told = as_json(_told([call_of(options, name) for options in choices], found, fetched))
     if (directory := arguments.log_dir) is not None:
-        directory.mkdir(parents=True, exist_ok=True)
-        _write(directory / PLAN_NAME, told + "\n")
+        advice = "Give --log-dir a directory that this process may write in"
+        with contextlib.suppress(OSError):  # told below
+            directory.mkdir(parents=True, exist_ok=True)
+        write_text_whole(directory / PLAN_NAME, told + "\n", advice)
         name = str(directory)
         notes.append(("next", f"run with log_dir={python_text(name)}; pyloader report {shlex.quote(name)}"))
     if arguments.html is not None:
-        _write(arguments.html, plan_page(head, rows, notes))
+        page = plan_page(head, rows, notes)
+        write_text_whole(arguments.html, page, "Give --html a file in a directory that is there")
     if arguments.json:
         print(told)
         return GOOD
@@ -105,11 +109,6 @@ def _forecasts(arguments: argparse.Namespace, loaders: Sequence[DataLoader]) -> 
         found.append(forecast(loader, num_epochs=arguments.epochs, look=look, rate=rate))
         loader.close()
     return look, found
-
-
-def _write(path: Path, text: str) -> None:
-    with written_whole(path) as place:
-        place.write_text(text)
 
 
 def _check(arguments: argparse.Namespace) -> None:

@@ -181,6 +181,23 @@ def test_what_cannot_be_planned_is_said_in_one_line(capsys, words, message):
     assert re.search(message, capsys.readouterr().err)
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["--html", "no/such/plan.html"],
+            "no/such/plan.html: cannot be written: No such file or directory. Give --html",
+        ),
+        (["--log-dir", "a_file"], "a_file/plan.json: cannot be written: Not a directory. Give --log-dir a directory"),
+    ],
+)
+@pytest.mark.usefixtures("chunks")
+def test_a_file_that_cannot_be_written_is_named_as_it_was_typed(capsys, words, message):
+    Path("a_file").touch()
+    assert main(["plan", "chunks", "--no-calibrate", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_what_a_store_sends_is_what_was_said(server, tmp_path, capsys):
     words = ["s3://corpus/web", "--batch-size", "50", "--cache-dir", str(tmp_path / "cache"), "--no-calibrate"]
     (plan,) = told(capsys, *words)
