@@ -30,7 +30,7 @@ from pyloader.run.loop import Loop, State
 from pyloader.run.predicting import Predicts
 from pyloader.run.resolving import in_version_of_state, resolve
 from pyloader.run.run import ChunkRun
-from pyloader.run.run_notes import RunNotes, log_run
+from pyloader.run.run_notes import chunk_notes, log_run
 from pyloader.run.skipped import Quarantine
 from pyloader.world import World
 
@@ -235,7 +235,7 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
             self._receipts = ReceiptWriter(audit_dir, rank=options.world.rank, size=options.world.size)
             self._receipts.data_version = options.run.chunks.data_version
         if (log_dir := options.given.log_dir) is not None:
-            log_run(self, log_dir, RunNotes(options, self._counters, self._quarantine))
+            log_run(self, log_dir, chunk_notes(options, self._counters, self._quarantine.reasons))
 
     def __getstate__(self) -> dict[str, Any]:
         return {"options": self._options, "state": self._delivered().state, "is_over": self._state is State.OVER}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pyloader.cli.addresses import add_cache_option, typed_store
@@ -25,6 +25,7 @@ __all__ = [
     "add_loader_options",
     "call_of",
     "chunks_line",
+    "decoding_note",
     "given_options",
     "loader_of",
     "own_function",
@@ -33,6 +34,7 @@ __all__ = [
 
 PADDING = "PaddingDataCollator(pad_value=0)"
 
+_BATCH_SIZE = 256
 _OPTIONS = ("shuffle_window", "max_queue_size", "num_readers", "num_workers", "worker_kind", "cache_dir")
 
 
@@ -44,7 +46,7 @@ def add_loader_options(parser: argparse.ArgumentParser, *, window: bool = True) 
         nargs="?",
         help="the chunks: a directory, a pattern, a manifest, or an address of a store",
     )
-    parser.add_argument("--batch-size", type=int, default=256, metavar="N", help="samples a batch (default: 256)")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="samples a batch (default: 256)")
     parser.add_argument("--no-shuffle", action="store_true", help="in the chunks' order (default: shuffled)")
     if window:
         parser.add_argument(
@@ -61,7 +63,8 @@ def add_loader_options(parser: argparse.ArgumentParser, *, window: bool = True) 
 def given_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the options of a DataLoader that were given, as one writes them, and those that are always shown."""
     given: dict[str, Any] = {} if arguments.reader is None else {"datareader": reader_call(arguments)}
-    given |= {"data_dir": arguments.data_dir, "batch_size": arguments.batch_size, "shuffle": not arguments.no_shuffle}
+    batch_size = _BATCH_SIZE if arguments.batch_size is None else arguments.batch_size
+    given |= {"data_dir": arguments.data_dir, "batch_size": batch_size, "shuffle": not arguments.no_shuffle}
     return given | {name: value for name in _OPTIONS if (value := getattr(arguments, name, None)) is not None}
 
 
@@ -111,9 +114,13 @@ def typed_loaders(
         return given, lambda options: loader_of(options, make_reader)
     if arguments.data_dir is not None:
         raise ValueError("DIR and --loader were both typed: the function says where the chunks are; leave out DIR")
+    if arguments.reader is not None:
+        raise ValueError("--reader and --loader were both typed: the function says who reads; leave out --reader")
     name, make = arguments.loader, own_function(arguments.loader, returns="a DataLoader")
     _send_by_value()
-    given = {option: value for option in _OPTIONS if (value := getattr(arguments, option, None)) is not None}
+    names = ("batch_size", *_OPTIONS)
+    given = {option: value for option in names if (value := getattr(arguments, option, None)) is not None}
+    given |= {"shuffle": False} if arguments.no_shuffle else {}
 
     def made(options: dict[str, Any]) -> DataLoader:
         advice = "Write it as: def make(**options): return DataLoader(..., **options)"
@@ -121,7 +128,14 @@ def typed_loaders(
             inspect.signature(make).bind(**options)
         except TypeError as exc:
             raise ValueError(f"--loader {name} does not take {', '.join(options)} ({exc}). {advice}") from exc
-        loader = make(**options)
+        try:
+            loader = make(**options)
+        except TypeError as exc:
+            if "multiple values for keyword" not in str(exc):
+                raise
+            raise ValueError(
+                f"--loader {name} has an option of its own that was typed too ({exc}): leave out one"
+            ) from exc
         if not isinstance(loader, DataLoader):
             raise ValueError(f"--loader {name} returned a {type(loader).__name__}, not a DataLoader. {advice}")
         return loader
@@ -157,6 +171,13 @@ def call_of(options: dict[str, Any], name: str = "DataLoader") -> str:
     }
     words = [f"{option}={shown.get(option, repr)(value)}" for option, value in options.items()]
     return f"{name}({', '.join(words)})"
+
+
+def decoding_note(encoded: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield what to say where rows hold encoded images or sounds, which the loader that was typed does not decode."""
+    if encoded:
+        names = ", ".join(encoded)
+        yield "encoded", f"{names}, not decoded here: a loader that decodes is slower. Try that: --loader module:make"
 
 
 def chunks_line(place: str, chunks: Any) -> str:

@@ -103,7 +103,8 @@ def _dispatch(command: str, words: list[str]) -> int:
     module.add_parser(parser.add_subparsers())
     arguments, unknown = parser.parse_known_args(words)
     if unknown:
-        raise ValueError(f"there is no option {unknown[0]!r}. See them all: pyloader {command} --help")
+        what = "there is no option" if unknown[0].startswith("-") else "there is no place for"
+        raise ValueError(f"{what} {unknown[0]!r}. See them all: pyloader {command} --help")
     code: int = module.run(arguments)
     return code
 

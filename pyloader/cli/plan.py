@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -10,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from pyloader.cli.addresses import typed_store
-from pyloader.cli.loaders import add_loader_options, call_of, chunks_line, typed_loaders
+from pyloader.cli.loaders import add_loader_options, call_of, chunks_line, decoding_note, typed_loaders
 from pyloader.cli.main import GOOD
-from pyloader.cli.plan_page import page
+from pyloader.cli.plan_page import plan_page
 from pyloader.cli.screens import as_block, as_json, as_table, counted, python_text
 from pyloader.dataloader import DataLoader
 from pyloader.files import list_chunks
-from pyloader.files.atomic import written_whole
+from pyloader.files.atomic import write_text_whole
 from pyloader.inspecting.planning import VARIED, Forecast, Look, Rate, forecast, look_at, measured_rate, window_for
 from pyloader.options import format_bytes
 from pyloader.run.loader_options import MAX_QUEUE_SIZE
@@ -73,14 +74,18 @@ def run(arguments: argparse.Namespace) -> int:
     head = list(_head(arguments, choices[0], found[0]))
     rows = list(_rows(arguments, found, fetched))
     notes = list(_notes(arguments, loaders[0], look, found[0]))
-    told = as_json(_told(choices, found, fetched))
+    name = arguments.loader or "DataLoader"
+    told = as_json(_told([call_of(options, name) for options in choices], found, fetched))
     if (directory := arguments.log_dir) is not None:
-        directory.mkdir(parents=True, exist_ok=True)
-        _write(directory / PLAN_NAME, told + "\n")
+        advice = "Give --log-dir a directory that this process may write in"
+        with contextlib.suppress(OSError):  # told below
+            directory.mkdir(parents=True, exist_ok=True)
+        write_text_whole(directory / PLAN_NAME, told + "\n", advice)
         name = str(directory)
         notes.append(("next", f"run with log_dir={python_text(name)}; pyloader report {shlex.quote(name)}"))
     if arguments.html is not None:
-        _write(arguments.html, page(head, rows, notes))
+        page = plan_page(head, rows, notes)
+        write_text_whole(arguments.html, page, "Give --html a file in a directory that is there")
     if arguments.json:
         print(told)
         return GOOD
@@ -104,11 +109,6 @@ def _forecasts(arguments: argparse.Namespace, loaders: Sequence[DataLoader]) -> 
         found.append(forecast(loader, num_epochs=arguments.epochs, look=look, rate=rate))
         loader.close()
     return look, found
-
-
-def _write(path: Path, text: str) -> None:
-    with written_whole(path) as place:
-        place.write_text(text)
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -255,6 +255,8 @@ def _notes(
         wide = window_for(loader, look.spreads[name])
         wider = "" if wide is None else f", or write shuffle_window={wide}, max_queue_size={wide + _AHEAD}"
         yield "", f"Split again with --shuffle{wider}."
+    if arguments.loader is None:
+        yield from decoding_note(look.encoded)
     measured = "as fast as this machine was just now"
     if narrow.prediction.cache_bytes_bound is not None:
         measured += ", and its network; what has been fetched comes from the cache"
@@ -264,13 +266,13 @@ def _notes(
     )
 
 
-def _told(choices: Sequence[dict[str, Any]], found: Sequence[Forecast], before: Sequence[int]) -> dict[str, Any]:
+def _told(calls: Sequence[str], found: Sequence[Forecast], before: Sequence[int]) -> dict[str, Any]:
     return {
         "version": 1,
         "time": time.time(),
         "predictions": [
-            {"loader": call_of(options), **each.as_dict(), "fetched_bytes": fetched}
-            for options, each, fetched in zip(choices, found, before, strict=True)
+            {"loader": call, **each.as_dict(), "fetched_bytes": fetched}
+            for call, each, fetched in zip(calls, found, before, strict=True)
         ],
     }
 

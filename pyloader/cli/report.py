@@ -9,8 +9,7 @@ from typing import Any
 
 from pyloader.cli.main import GOOD
 from pyloader.cli.screens import as_block, as_json, counted
-from pyloader.errors import WriteError
-from pyloader.files.atomic import written_whole
+from pyloader.files.atomic import write_text_whole
 from pyloader.inspecting.report_page import report_page
 from pyloader.inspecting.run_report import run_report
 
@@ -36,12 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(as_json(report.as_dict()))
         return GOOD
     output = arguments.output or arguments.log_dir / "report.html"
-    try:
-        with written_whole(output, synced=False) as path:
-            path.write_text(report_page(report), encoding="utf-8")
-    except OSError as exc:
-        what = f"cannot be written: {exc.strerror or exc}."
-        raise WriteError(str(output), what, "Give -o a file in a directory that is there") from exc
+    write_text_whole(output, report_page(report), "Give -o a file in a directory that is there")
     slowest = report.slowest
     rows = [
         (

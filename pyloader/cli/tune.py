@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 from pyloader.cli.addresses import typed_store
-from pyloader.cli.loaders import add_loader_options, call_of, chunks_line, typed_loaders
+from pyloader.cli.loaders import add_loader_options, call_of, chunks_line, decoding_note, typed_loaders
 from pyloader.cli.main import GOOD
 from pyloader.cli.screens import as_block, as_json, as_table
 from pyloader.dataloader import DataLoader
 from pyloader.files import list_chunks
 from pyloader.inspecting.measuring import measure
+from pyloader.inspecting.planning import look_at
 from pyloader.inspecting.tuning import Setting, Trial, tune
 from pyloader.machine.limits import available_bytes, num_processors
 from pyloader.run.predicting import options_of
@@ -49,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         given["max_bytes"] = arguments.max_bytes
     with make(given) as loader:
         start, state = _setting_of(loader), loader.state_dict()
+        encoded = look_at(loader, seconds=0).encoded if arguments.loader is None else ()
         enough = (
             options_of(loader).run.rule.batch_size * 1000 / arguments.step_ms if arguments.step_ms > 0 else float("inf")
         )
@@ -66,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(as_json([_as_dict(trial) for trial in trials]))
     else:
-        print("\n".join(_screen(arguments, given, start, trials, enough)))
+        print("\n".join(_screen(arguments, given, start, trials, enough, encoded)))
     return GOOD
 
 
@@ -119,7 +121,12 @@ def _endless(loader: DataLoader) -> Iterator[Any]:
 
 
 def _screen(
-    arguments: argparse.Namespace, given: dict[str, Any], start: Setting, trials: list[Trial], enough: float
+    arguments: argparse.Namespace,
+    given: dict[str, Any],
+    start: Setting,
+    trials: list[Trial],
+    enough: float,
+    encoded: Sequence[str],
 ) -> Iterator[str]:
     rows = []
     if arguments.loader is None:
@@ -147,7 +154,7 @@ def _screen(
     if arguments.step_ms > 0:
         step = f"a step of {arguments.step_ms:g} ms"
         told += f"   {step} does not wait for data" if best.rate >= enough else f"   {step} waits for data"
-    yield as_block([("next", told)], label_width=8)
+    yield as_block([("next", told), *decoding_note(encoded)], label_width=8)
 
 
 def _differs(name: str, best: Trial, start: Setting) -> bool:

@@ -60,7 +60,7 @@ class NumpyDataCollator(DataCollator):
         column: Column
         for name, values in columns.items():
             if isinstance(values, Ragged):
-                column = _bytes_of(name, values)
+                column = _bytes_of(name, values, has_shapes=f"{name}_shape" in columns)
             else:
                 column = as_numbers(name, values) if isinstance(values, list) and holds_numbers(values) else values
             batch[name] = as_dtype(name, column, self.dtypes[name]) if name in self.dtypes else column
@@ -169,12 +169,16 @@ def unequal_rows(name: str, rows: Sequence[Any]) -> CollateError:
     return CollateError(f"{name!r} has rows whose parts are of unequal length.", "Make them alike in batch_encode")
 
 
-def _bytes_of(name: str, column: Ragged) -> list[bytes]:
+def _bytes_of(name: str, column: Ragged, *, has_shapes: bool) -> list[bytes]:
     if column.is_bytes:
         return column.to_list()
     lengths = column.lengths
     found = f", with rows of {lengths.min():,} to {lengths.max():,} numbers" if len(column) else ""
-    raise CollateError(f"{name!r} is ragged{found}.", _PADDED)
+    hint = _PADDED
+    if has_shapes:  # images as large as they are: padding would mix up their rows
+        apart = f"[row.reshape(shape) for row, shape in zip(columns[{name!r}], columns['{name}_shape'])]"
+        hint = f"Write ImageDataset(size=224), or a DataCollator whose collate_batch(columns) makes {apart}"
+    raise CollateError(f"{name!r} is ragged{found}.", hint)
 
 
 def _is_number(value: Any) -> bool:

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pyloader.errors import WriteError
 from pyloader.files import no_room
 
-__all__ = ["remove", "sync", "sync_in_place", "written_whole"]
+__all__ = ["remove", "sync", "sync_in_place", "write_text_whole", "written_whole"]
 
 _WRITING = ".writing"
 
@@ -48,6 +49,24 @@ def written_whole(path: Path, *, synced: bool = True) -> Iterator[Path]:
         if full := no_room(path, exc):
             raise full from exc
         raise
+
+
+def write_text_whole(path: Path, text: str, advice: str) -> None:
+    """Write a text as UTF-8; it may not last through a power failure.
+
+    Args:
+      path: The file.
+      text: What it will hold.
+      advice: What to do where it cannot be written.
+
+    Raises:
+      WriteError: it cannot be written.
+    """
+    try:
+        with written_whole(path, synced=False) as beside:
+            beside.write_text(text, encoding="utf-8")
+    except OSError as exc:
+        raise WriteError(str(path), f"cannot be written: {exc.strerror or exc}.", advice) from exc
 
 
 def remove(path: Path) -> None:

@@ -9,7 +9,10 @@ import struct
 from collections.abc import Callable
 from typing import NamedTuple
 
-__all__ = ["IMAGE_FORMATS", "ImageHeader", "ImageHeaderError", "read_image_header"]
+__all__ = ["IMAGE_FORMATS", "IMAGE_SUFFIXES", "ImageHeader", "ImageHeaderError", "read_image_header"]
+
+# Of the files that an input of images is made of.
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
 _ENDS_EARLY = "ends early"
 _SIZES_OF_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # JPEG's markers of frames, which say how large

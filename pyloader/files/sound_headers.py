@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["SoundHeaderError", "sound_format"]
+__all__ = ["SOUND_SUFFIXES", "SoundHeaderError", "sound_format"]
+
+# Of the files that an input of sounds is made of.
+SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff")
 
 
 class SoundHeaderError(ValueError):

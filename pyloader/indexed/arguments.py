@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -59,3 +60,4 @@ class IndexedArguments(Arguments):
     progress: bool
     world: World | tuple[int, int] | str | None
     starts_over: bool
+    log_dir: str | os.PathLike[str] | None

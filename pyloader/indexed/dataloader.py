@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
@@ -12,11 +13,12 @@ from pyloader.deliver import Turn
 from pyloader.errors import ClosedError, ConcurrentUseError
 from pyloader.indexed.arguments import IndexedArguments
 from pyloader.indexed.batches import Batches, Progress
-from pyloader.indexed.options import resolve
+from pyloader.indexed.options import item_notes, resolve
 from pyloader.observe import Counters, Stats
 from pyloader.options import checked_integer
 from pyloader.plan import ItemPosition, Sampler, item_groups, item_position_from_state
 from pyloader.run.adapters import DeliveredState, HasPosition
+from pyloader.run.run_notes import log_run
 from pyloader.world import World
 
 __all__ = ["DataLoader"]
@@ -70,10 +72,13 @@ class DataLoader(HasPosition, Generic[Batch]):
         torch.distributed, jax.distributed, and RANK and WORLD_SIZE, as World.detect does.  Each global batch is shared
         out among the ranks; batch_size is per rank.
       starts_over: Whether each `iter(loader)` begins at the first batch, instead of where the loader stands.
+      log_dir: Where this rank writes once a second what `metrics()` counts, for `pyloader watch` and `report`: a
+        directory, the same for all ranks.  None writes nothing.
 
     Raises:
       TypeError: an argument of the wrong kind, or an option that does not exist; the message says what to write.
       ValueError: a number out of range, datasets of unequal lengths or without items, or rules that exclude each other.
+      WriteError: nothing can be written in log_dir.
     """
 
     def __init__(
@@ -97,6 +102,7 @@ class DataLoader(HasPosition, Generic[Batch]):
         progress: bool = False,
         world: World | tuple[int, int] | str | None = "auto",
         starts_over: bool = False,
+        log_dir: str | os.PathLike[str] | None = None,
         **old_names: Any,
     ) -> None:
         given = IndexedArguments(
@@ -104,6 +110,7 @@ class DataLoader(HasPosition, Generic[Batch]):
             prefetch_size=prefetch_size, shuffle=shuffle, transform=transform, num_epochs=num_epochs, sampler=sampler,
             datacollator=datacollator, last_batch=last_batch, worker_kind=worker_kind, max_skipped=max_skipped,
             stall_timeout_seconds=stall_timeout_seconds, progress=progress, world=world, starts_over=starts_over,
+            log_dir=log_dir,
         )  # fmt: skip
         self._options = resolve(given.renamed(old_names))
         self._starts_over = starts_over
@@ -112,6 +119,8 @@ class DataLoader(HasPosition, Generic[Batch]):
         self._iterators: weakref.WeakSet[Batches[Batch]] = weakref.WeakSet()
         self._latest = self._at(ItemPosition())
         self._is_fresh = True  # the latest iterator has been given to nobody
+        if log_dir is not None:
+            log_run(self, log_dir, item_notes(self._options))
         if self._options.world_source:
             _log.info(self._options.describe_rank())
 

@@ -20,9 +20,10 @@ from pyloader.observe import Counters
 from pyloader.options import check_workers, checked_integer, checked_max_skipped
 from pyloader.plan import ItemPlan, ItemPosition, PermutationSampler, Sampler, SequentialSampler
 from pyloader.run.arguments import AsWritten
+from pyloader.run.run_notes import RunNotes
 from pyloader.world import World, resolve_world
 
-__all__ = ["ItemOptions", "resolve"]
+__all__ = ["ItemOptions", "item_notes", "resolve"]
 
 _NUM_WORKERS = 4
 
@@ -96,7 +97,7 @@ class ItemOptions:
                     if isinstance(part, DataCollator)
                     else getattr(part, "__name__", repr(part))
                 )
-        told = ("dataset", "labelset", "shuffle", "seed")
+        told = ("dataset", "labelset", "shuffle", "seed", *(["log_dir"] if self.given.log_dir is None else []))
         words = [f"{name}={value!r}" for name, value in shown.items() if name not in told]
         return ", ".join([self.described_data, *words])
 
@@ -143,6 +144,17 @@ def resolve(given: IndexedArguments) -> ItemOptions:
         world=world,
         world_source=world_source,
     )
+
+
+def item_notes(options: ItemOptions) -> RunNotes:
+    """Return what a loader of items notes in a log."""
+    names = ("batch_size", "worker_kind", "prefetch_size")
+    about = {
+        "steps_per_epoch": options.plan.steps_per_epoch,
+        "threads": dict.fromkeys(STAGES, max(1, options.num_workers)),
+        "options": {**{name: getattr(options.given, name) for name in names}, "num_workers": options.num_workers},
+    }
+    return RunNotes(about, options.counters, lambda: options.skipped)
 
 
 def _source(dataset: Any, labelset: Any) -> Dataset[Any]:

@@ -12,7 +12,7 @@ from pyloader.files.image_headers import ImageHeader, ImageHeaderError, read_ima
 from pyloader.files.sound_headers import SoundHeaderError, sound_format
 from pyloader.ragged import Ragged
 
-__all__ = ["MediaSummary", "MediaTally", "byte_columns", "image_or_none", "shown_bytes"]
+__all__ = ["MediaSummary", "MediaTally", "byte_columns", "encoded_columns", "image_or_none", "shown_bytes"]
 
 _SHOWN = 24  # bytes of a longer value
 _SIDES_KEPT = 2**16  # different sizes; beyond that the middle is that of the first
@@ -89,6 +89,12 @@ def byte_columns(columns: Columns) -> Iterator[tuple[str, Iterable[bytes]]]:
             yield name, values
         elif isinstance(values, list) and any(isinstance(value, bytes) for value in values[:1000]):
             yield name, (value for value in values if isinstance(value, bytes))
+
+
+def encoded_columns(columns: Columns) -> tuple[str, ...]:
+    """Return the columns whose first row is an encoded image, or sound."""
+    firsts = ((name, next(iter(values), b"")) for name, values in byte_columns(columns))
+    return tuple(name for name, first in firsts if image_or_none(first) or _sound_or_none(first))
 
 
 def image_or_none(data: bytes) -> ImageHeader | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyloader.markup import escaped
 
-__all__ = ["page"]
+__all__ = ["page", "wide"]
 
 # Colours after Okabe and Ito; the lighter ones of the dark page have the same order of hues.
 _LIGHT = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b88600", "#3b93c9", "#5b5b5b", "#8c4a8c")
@@ -88,3 +88,8 @@ def page(title: str, body: str) -> str:
         f"<title>{escaped(title)}</title>\n<style>{_style()}</style>\n</head>\n<body>\n"
         f'<a class="skip" href="#main">To the content</a>\n{body}\n</body>\n</html>\n'
     )
+
+
+def wide(table: str) -> str:
+    """Return a table that scrolls where the screen is narrower, by keyboard too."""
+    return f'<div class="wide" tabindex="0" role="region" aria-label="Table">{table}</div>'

@@ -14,6 +14,7 @@ from pyloader.deliver import Pauses
 from pyloader.files import FetchTerms, as_listed
 from pyloader.inspecting.classes import count_classes
 from pyloader.inspecting.measuring import measure, num_rows
+from pyloader.inspecting.media import encoded_columns
 from pyloader.plan import ClassSpread, Streams, chunk_order, class_spread, planned_variety
 from pyloader.run.predicting import Prediction, RowBytes, options_of, predict
 
@@ -32,11 +33,13 @@ class Look:
       num_chunks: How many were read.
       row_bytes: What a row takes in memory as it is read.
       spreads: How the classes of columns lie in them, by column.
+      encoded: The columns of images or sounds, as they are read.
     """
 
     num_chunks: int
     row_bytes: float
     spreads: dict[str, ClassSpread]
+    encoded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,13 +101,16 @@ def look_at(loader: DataLoader, *, seconds: float, columns: Collection[str] = ()
     chunks, begun = options.chunks, time.perf_counter()
     order = chunk_order(len(chunks), seed=options.seed, epoch=0)
     read: list[tuple[int, int]] = []  # bytes and rows of each
+    encoded: tuple[str, ...] = ()
 
     def parts() -> Iterator[Columns]:
+        nonlocal encoded
         for index in order[:_MOST_CHUNKS].tolist():
             if len(read) >= _LEAST_CHUNKS and time.perf_counter() - begun > seconds:
                 return
             with chunks.held(index, FetchTerms(wait=Pauses())) as path, as_listed(chunks, index, path):
                 rows = read_chunk(options.reader, path, chunks.part(index))
+            encoded = encoded or encoded_columns(rows)
             read.append((columns_bytes(rows), row_count(rows)))
             yield rows
 
@@ -114,6 +120,7 @@ def look_at(loader: DataLoader, *, seconds: float, columns: Collection[str] = ()
         num_chunks=len(read),
         row_bytes=num_bytes / max(1, count),
         spreads={name: class_spread(table) for name, table in tables.items()} if len(read) > 1 else {},
+        encoded=encoded,
     )
 
 

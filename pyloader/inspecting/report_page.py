@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from pyloader.inspecting.charts import NUM_COLOURS, Series, dots_chart, line_chart, meter, stacked_chart
-from pyloader.inspecting.page_style import page
+from pyloader.inspecting.page_style import page, wide
 from pyloader.inspecting.run_report import RankReport, RunReport, rates_of
 from pyloader.markup import escaped, html_table
 from pyloader.options import format_bytes
@@ -15,6 +16,7 @@ __all__ = ["report_page"]
 
 _RANKS_SHOWN = 128  # as rows of a table
 _ROWS_LEFT_OUT = 100
+_SOURCES_SHOWN = 100
 _FILES_SHOWN, _STEPS_SHOWN = 3, 12
 _MIXED_POINTS, _MIXED_CHUNKS = 160, 16
 _LITTLE_WAITING = 0.05
@@ -28,6 +30,7 @@ def report_page(report: RunReport) -> str:
         "Stages": _stages(report),
         "Slowest steps": _slowest(report),
         "Mixing": _mixing(report),
+        "Sources": _sources(report),
         "Bounds": _bounds(report),
         "Left out": _left_out(report),
         "Predicted": _predicted(report),
@@ -93,6 +96,8 @@ def _facts(report: RunReport) -> str:
     }
     if "mixed_chunks" in metrics:
         facts["chunks in a batch"] = f"{metrics['mixed_chunks']:.1f}"
+    if "packed_fill" in metrics:
+        facts["packed rows filled"] = f"{metrics['packed_fill']:.1%}"
     for name, title in (("dropped_samples", "samples dropped"), ("filled_samples", "samples repeated")):
         if number := sum(rank.metrics.get(name, 0) for rank in report.ranks):
             facts[title] = f"{number:,.0f}"
@@ -120,7 +125,7 @@ def _ranks(report: RunReport) -> str:
     titles = ("rank", "host", "step", "samples/s", "waiting", "wait p95", "straggles in", "waits for")
     more = len(report.ranks) - len(rows)
     said = "The rank that waits most comes first." + (f" {more:,} more are not shown." if more > 0 else "")
-    return _wide(html_table(titles, rows, numbers={0, 2, 3, 4, 5}, long={7}, caption=said))
+    return wide(html_table(titles, rows, numbers={0, 2, 3, 4, 5}, long={7}, caption=said))
 
 
 def _over_time(report: RunReport) -> str:
@@ -206,7 +211,9 @@ def _slowest(report: RunReport) -> str:
     ]
     caption = "Steps that the loop waited longest for: at most one of each second."
     titles = ("step", "rank", "waited", "after", "chunk that came last", "mixed with")
-    return _wide(html_table(titles, rows, numbers={0, 1, 2, 3}, long={5}, caption=caption)) if rows else ""
+    shown = 6 if any(slow.files for slow, _ in found) else 4  # items are in no chunks
+    table = html_table(titles[:shown], [row[:shown] for row in rows], numbers={0, 1, 2, 3}, long={5}, caption=caption)
+    return wide(table) if rows else ""
 
 
 def _last(names: Sequence[str]) -> str:
@@ -234,6 +241,33 @@ def _mixing(report: RunReport) -> str:
     words = "" if mixed is None else f"<p>The average batch held samples of {mixed:.1f} chunks.</p>"
     chart = dots_chart("Which chunks met", dots, x_text=_time, y_most=float(max(1, most)), said=said)
     return f'{words}<div class="charts">{chart}</div>'
+
+
+def _sources(report: RunReport) -> str:
+    samples, tokens = Counter[str](), Counter[str]()
+    for rank in report.ranks:
+        samples.update(rank.by_source("source_samples"))
+        tokens.update(rank.by_source("source_tokens"))
+    epochs = report.slowest.by_source("source_epochs")  # over all ranks
+    counts = [("samples", samples), *([("tokens", tokens)] if any(tokens.values()) else [])]
+    rows = [
+        (
+            name,
+            *(text for _, found in counts for text in (_count(found[name]), _part(found[name], sum(found.values())))),
+            f"{epochs.get(name, 0):.3g}",
+        )
+        for name in list(samples)[:_SOURCES_SHOWN]
+    ]
+    titles = ("source", *(title for title, _ in counts for title in (title, f"of all {title}")), "epochs of it")
+    more = len(samples) - len(rows)
+    caption = "How much of each source of the mixture came, over all ranks." + (
+        f" {more:,} more are not shown." if more else ""
+    )
+    return wide(html_table(titles, rows, numbers=range(1, len(titles)), caption=caption)) if rows else ""
+
+
+def _part(number: float, total: float) -> str:
+    return f"{number / total:.2%}" if total else "-"
 
 
 def _bounds(report: RunReport) -> str:
@@ -278,7 +312,7 @@ def _left_out(report: RunReport) -> str:
     shown = rows[:_ROWS_LEFT_OUT]
     more = f" {total - len(shown):,} more are not shown." if total > len(shown) else ""
     caption = f"Left out under max_skipped.{more}"
-    return _wide(html_table(("rank", "what", "why"), shown, numbers={0}, long={1, 2}, caption=caption))
+    return wide(html_table(("rank", "what", "why"), shown, numbers={0}, long={1, 2}, caption=caption))
 
 
 def _predicted(report: RunReport) -> str:
@@ -290,7 +324,7 @@ def _predicted(report: RunReport) -> str:
     ]
     titles = ("number", "predicted", "actual", "off by")
     return (
-        _wide(html_table(titles, rows, numbers={1, 2, 3}, caption="What pyloader plan said before, of one rank."))
+        wide(html_table(titles, rows, numbers={1, 2, 3}, caption="What pyloader plan said before, of one rank."))
         if rows
         else ""
     )
@@ -307,10 +341,6 @@ def _known(rank: RankReport, name: str) -> int:
 def _values(rank: RankReport, name: str) -> tuple[Sequence[float], Sequence[float]]:
     known = [point for point in rank.history.points if name in point.metrics]
     return [point.seconds for point in known], [point.metrics[name] for point in known]
-
-
-def _wide(table: str) -> str:
-    return f'<div class="wide" tabindex="0" role="region" aria-label="Table">{table}</div>'
 
 
 def _anchor(title: str) -> str:

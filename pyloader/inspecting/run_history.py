@@ -129,7 +129,7 @@ def _read(path: Path) -> History:
             continue
         latest = found.time = time
         numbers = {name: value for name, value in line.items() if is_number(value) and name != "time"}
-        current = {name: value for name, value in numbers.items() if (m := METRICS.get(name)) is not None and m.grows}
+        current = {name: value for name, value in numbers.items() if _grows(name)}
         numbers |= {name: value + before.get(name, 0) for name, value in current.items()}
         last = Point(max(0.0, time - found.begun - paused), numbers, _indices(line.get("chunks")))
         found.verdict = _text(line.get("verdict"))
@@ -162,6 +162,11 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
                 continue
             if isinstance(found, dict):
                 yield found
+
+
+def _grows(name: str) -> bool:
+    metric = METRICS.get(name.partition("/")[0])  # of a source of a mixture: "source_samples/web"
+    return metric is not None and metric.grows
 
 
 def _note_slowest(history: History, found: Any, seconds: float) -> None:

@@ -77,6 +77,11 @@ class RankReport:
         """How fast it went, over all its runs."""
         return self.metrics.get("samples", 0.0) / (self.metrics.get("loop_seconds") or 1.0)
 
+    def by_source(self, name: str) -> dict[str, float]:
+        """Return a metric of each source of a mixture."""
+        found = {whole: whole.partition("/") for whole in self.metrics}
+        return {source: self.metrics[whole] for whole, (first, _, source) in found.items() if first == name and source}
+
     def number(self, name: str) -> float | None:
         """Return a metric of all its runs; None where there is none."""
         over_all = {"samples_per_second": self.samples_per_second, "exposed_wait_fraction": self.waiting}
@@ -115,12 +120,13 @@ class RunReport:
             return {}
         wanted = f"{predicted.get('rank', 0):.0f}"
         rank = next((each for each in self.ranks if each.rank == wanted), self.slowest)
-        steps = predicted.get("num_epochs", 1.0) * predicted.get("steps_per_epoch", 0.0)
+        num_epochs = predicted.get("num_epochs", 1.0)
+        steps = num_epochs * predicted.get("steps_per_epoch", 0.0)
         share = steps / (rank.metrics.get("steps") or 1.0) if steps else 1.0
         found = {}
         for name in predicted.keys() & METRICS.keys() - _NO_OUTCOMES:
-            if name in _OF_ALL_RANKS:
-                found[name] = share * sum(each.metrics.get(name, 0.0) for each in self.ranks)
+            if name in _OF_ALL_RANKS:  # of one epoch, however many are planned
+                found[name] = share * sum(each.metrics.get(name, 0.0) for each in self.ranks) / (num_epochs or 1.0)
             elif (value := rank.number(name)) is not None:
                 found[name] = share * value if METRICS[name].grows else value
         return found

@@ -97,10 +97,11 @@ def variety(spread: ClassSpread, concentration: float, *, batch_size: int, num_c
       num_samples: How many samples they have.
 
     Returns:
-      The variance of the shares in a full shuffle by that in these batches, in (0, 1].
+      The variance of the shares in a full shuffle by that in these batches, in (0, 1]; 1 where a batch has more than
+      half of all samples.
     """
     total = spread.within + spread.between * (1 - 1 / num_chunks)
-    if total <= 0:
+    if total <= 0 or 2 * batch_size > num_samples:  # batches of one epoch have most samples in common
         return 1.0
     rows = num_samples / num_chunks  # of a chunk
     # Of its chunk a batch has a random part, without replacement.

@@ -13,6 +13,8 @@ from pyloader.columns import ColumnSpec
 from pyloader.datareader import DataReader
 from pyloader.errors import DataDirError, ManifestError, PyLoaderError
 from pyloader.files import Manifest, is_in_saved_dataset, store_scheme, suffix_of
+from pyloader.files.image_headers import IMAGE_SUFFIXES
+from pyloader.files.sound_headers import SOUND_SUFFIXES
 from pyloader.options import checked_integer
 from pyloader.read.arrayrecord import ArrayRecordReader
 from pyloader.read.delimited import DelimitedReader
@@ -95,6 +97,10 @@ def reader_for(
     if suffix not in _NAMES:
         what = f"ends in {suffix!r}, which no reader knows." if suffix else "has no suffix to choose a reader by."
         hint = f"Known: {', '.join(_NAMES)}. For others subclass DataReader, and pass it, or register_reader() it"
+        for suffixes, noun, nouns in ((IMAGE_SUFFIXES, "an image", "images"), (SOUND_SUFFIXES, "a sound", "sounds")):
+            if suffix in suffixes:
+                what = f"is {noun}, and no chunk of samples."
+                hint = f"Make chunks of the folder of {nouns} first: pyloader split {nouns}/ chunks/ --shuffle"
         if suffix == ".bin":
             hint = "For tokens, pass TokenReader(window=1025, dtype='uint16'), with the numbers that are yours"
             if store_scheme(path):

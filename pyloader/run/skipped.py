@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from pyloader.errors import ChunkReadError, FileError
+from pyloader.errors import BatchEncodeError, ChunkReadError, FileError
 from pyloader.run.options import RunOptions
 
 __all__ = ["Quarantine"]
@@ -71,6 +71,8 @@ class Quarantine:
         path = self._files.path(chunk)
         if len(rows) >= self._max_rows:
             raised = error if isinstance(error, Exception) else ChunkReadError(path, f"row {row:,}: {error}")
+            if type(raised) is BatchEncodeError:  # one row of a BadRowsError, which does not know its place
+                raised = BatchEncodeError(f"{path}, row {row:,}: {raised.what}", raised.hint)
             note = f"pyloader: row number {self._max_rows + 1} to be left out, {path} row {row}"
             raised.add_note(f"{note}; max_skipped allows no more")
             raise raised

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from pyloader.errors import SplitError
 from pyloader.files import longest_line, named_by_content, utf8_name
-from pyloader.files.image_headers import read_image_header
-from pyloader.files.sound_headers import sound_format
+from pyloader.files.image_headers import IMAGE_SUFFIXES, read_image_header
+from pyloader.files.sound_headers import SOUND_SUFFIXES, sound_format
 from pyloader.options import format_bytes
 
 __all__ = [
@@ -53,13 +53,10 @@ FETCH_OR_REMOVE = "Fetch it again, or remove it (--check lists all such files)" 
 
 LIST_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".jsonlines", ".parquet", ".pq", ".txt")  # of lists of paths
 
-_IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-_SOUNDS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff")
-
 # Input format -> kind.
 MEDIA = {
-    "images": MediaKind("images", "image", "image", "images", _IMAGES, read_image_header),
-    "audio": MediaKind("audio", "audio", "sound", "sounds", _SOUNDS, sound_format),
+    "images": MediaKind("images", "image", "image", "images", IMAGE_SUFFIXES, read_image_header),
+    "audio": MediaKind("audio", "audio", "sound", "sounds", SOUND_SUFFIXES, sound_format),
 }
 
 

@@ -156,6 +156,11 @@ def test_options_are_not_abbreviated(capsys, monkeypatch):
     assert "there is no option '--num'" in capsys.readouterr().err
 
 
+def test_a_word_too_many_is_named(capsys):
+    assert main(["plan", "chunks", "more"]) == 2
+    assert "there is no place for 'more'. See them all: pyloader plan --help" in capsys.readouterr().err
+
+
 def test_help_loads_nothing_but_the_frame():
     code = (
         "import sys; from pyloader.cli.main import main; main(['--help']);"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import html.parser
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
+from parsed_page import ParsedPage
 
 from pyloader import ChunkWriter, DataLoader
 from pyloader.cli.main import main
@@ -111,32 +112,14 @@ def test_of_a_loader_that_shuffles_nothing_no_variety_is_said(capsys):
     assert "warning" not in screen(capsys, "chunks", "--no-shuffle", "--batch-size", "20", *FAST)
 
 
-class Tags(html.parser.HTMLParser):
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.all, self.texts = [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.all.append((tag, dict(attributes)))
-        if tag not in ("meta", "!doctype"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.texts.append(data)
-
-
 def test_the_page_stands_alone_and_the_log_directory_holds_the_plan(chunks, capsys):
     strange = chunks.rename(chunks.parent / "<b>chunks")
     screen(capsys, strange.name, "--window", "2,4", "--html", "plan.html", "--log-dir", "run1", *FAST)
-    page = Tags((chunks.parent / "plan.html").read_text())
-    assert not page.open
-    assert {tag for tag, _ in page.all} & {"script", "link", "img", "b"} == set()
-    assert not any({"src", "href"} & attributes.keys() for _, attributes in page.all)
+    page = ParsedPage((chunks.parent / "plan.html").read_text())
+    assert page.stands_alone()
     assert any("<b>chunks" in text for text in page.texts)
+    warned = [text for text in page.texts if "Split again with --shuffle" in text]
+    assert len(warned) == 1 and "chunks are sorted by label" in warned[0]  # one note
     plan = json.loads((chunks.parent / "run1" / "plan.json").read_text())
     assert plan["version"] == 1
     assert [each["shuffle_window"] for each in plan["predictions"]] == [2, 4]
@@ -162,6 +145,21 @@ def test_a_loader_of_your_own_is_planned(chunks, capsys):
     assert plan["row_bytes"] == pytest.approx(16, abs=6)  # as the loop gets it
     assert main(["plan", "--loader", "planned_loaders:stubborn", "--window", "2"]) == 2
     assert "Write it as: def make(**options): return DataLoader(..., **options)" in capsys.readouterr().err
+    assert main(["plan", "--loader", "planned_loaders:make", "--batch-size", "20"]) == 2
+    assert "multiple values for keyword argument 'batch_size'): leave out one" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("chunks")
+def test_a_loader_of_your_own_gets_the_options_that_are_typed(capsys):
+    Path("open_loaders.py").write_text(
+        "from pyloader import DataLoader\ndef make(**options):\n    return DataLoader(data_dir='chunks', **options)\n"
+    )
+    words = ["--loader", "open_loaders:make", "--no-calibrate"]
+    (plan,) = told(capsys, *words, "--batch-size", "40", "--no-shuffle")
+    assert (plan["batch_size"], plan["steps_per_epoch"], plan["mixed_chunks"]) == (40, 50, 1.44)
+    assert plan["loader"] == "open_loaders:make(batch_size=40, shuffle=False)"
+    assert main(["plan", *words, "--reader", "jsonl"]) == 2
+    assert "the function says who reads; leave out --reader" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("chunks")
@@ -183,6 +181,23 @@ def test_what_cannot_be_planned_is_said_in_one_line(capsys, words, message):
     assert re.search(message, capsys.readouterr().err)
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["--html", "no/such/plan.html"],
+            "no/such/plan.html: cannot be written: No such file or directory. Give --html",
+        ),
+        (["--log-dir", "a_file"], "a_file/plan.json: cannot be written: Not a directory. Give --log-dir a directory"),
+    ],
+)
+@pytest.mark.usefixtures("chunks")
+def test_a_file_that_cannot_be_written_is_named_as_it_was_typed(capsys, words, message):
+    Path("a_file").touch()
+    assert main(["plan", "chunks", "--no-calibrate", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_what_a_store_sends_is_what_was_said(server, tmp_path, capsys):
     words = ["s3://corpus/web", "--batch-size", "50", "--cache-dir", str(tmp_path / "cache"), "--no-calibrate"]
     (plan,) = told(capsys, *words)
@@ -194,3 +209,15 @@ def test_what_a_store_sends_is_what_was_said(server, tmp_path, capsys):
     (again,) = told(capsys, *words)
     assert again["fetched_bytes"] == 0
     assert "fetched" in screen(capsys, *words)
+
+
+@pytest.mark.parametrize("command", ["plan", pytest.param("tune", marks=pytest.mark.slow)])
+def test_encoded_images_that_are_not_decoded_are_said(tmp_path, monkeypatch, capsys, command):
+    monkeypatch.chdir(tmp_path)
+    image = b"GIF89a" + bytes([8, 0, 8, 0, 0, 0, 0]) + b"\x3b"
+    with ChunkWriter("images", chunk_samples=20, format="columns") as writer:
+        for number in range(60):
+            writer.write({"image": image, "name": b"%d" % number})
+    note = "image, not decoded here: a loader that decodes is slower. Try that: --loader module:make"
+    assert main([command, "images", "--batch-size", "20", *FAST]) == 0
+    assert note in capsys.readouterr().out

@@ -4,47 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from html.parser import HTMLParser
 
 import pytest
 from numbered import loader_of, write_chunks
+from parsed_page import ParsedPage
 from run_logs import ABOUT, line_of, write_log, write_run
 
 from pyloader.cli.main import main
 from pyloader.inspecting.report_page import report_page
 from pyloader.inspecting.run_report import run_report
 
-VOID = {"meta", "link", "br", "path", "rect"}
-
-
-class Parsed(HTMLParser):
-    """The elements of a page, of which each that is opened must be closed."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.elements, self.texts = [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.texts.append(data)
-
 
 def page_of(directory, now=1061.0):
     text = report_page(run_report(directory, now=now))
-    page = Parsed(text)
-    assert not page.open
-    return text, page
+    return text, ParsedPage(text)
 
 
 def test_the_page_has_each_section_and_asks_for_nothing_from_elsewhere(tmp_path):
@@ -53,8 +26,7 @@ def test_the_page_has_each_section_and_asks_for_nothing_from_elsewhere(tmp_path)
     titles = re.findall("<h2>(.*?)</h2>", text)
     assert titles == ["Ranks", "Over time", "Stages", "Slowest steps", "Mixing", "Bounds", "Left out"]
     assert not re.search(r"https?:|//|@import|url\(", text)
-    assert {tag for tag, _ in page.elements}.isdisjoint({"script", "img", "iframe", "object", "form"})
-    assert all(attrs.get("href", "#").startswith(("#", "data:,")) for _, attrs in page.elements)
+    assert page.stands_alone()
     targets = {attrs["id"] for _, attrs in page.elements if "id" in attrs}
     assert {attrs["href"][1:] for tag, attrs in page.elements if tag == "a"} <= targets
 
@@ -126,6 +98,35 @@ def test_what_was_predicted_of_the_options_of_the_run_is_shown_beside_what_came(
         assert "Predicted" not in page_of(tmp_path)[0]
 
 
+@pytest.mark.parametrize("num_epochs", [1, 3])
+def test_samples_that_were_dropped_are_compared_as_those_of_an_epoch(tmp_path, num_epochs):
+    plan = {"num_epochs": num_epochs, "steps_per_epoch": 10, "dropped_samples": 6, "read_bytes": 100 * num_epochs}
+    (tmp_path / "plan.json").write_text(json.dumps({"version": 1, "predictions": [plan]}))
+    for rank in (0, 1):  # three epochs
+        line = line_of(1001.0, 30, 0.1, dropped_samples=9, read_bytes=300)
+        write_log(tmp_path, rank, {"time": 1000.0, "about": ABOUT}, line)
+    assert run_report(tmp_path, now=1002.0).actual == {
+        "dropped_samples": pytest.approx(6), "read_bytes": pytest.approx(100 * num_epochs)
+    }  # fmt: skip
+
+
+def test_the_shares_of_sources_and_how_full_packed_rows_are_are_shown_over_ranks_and_runs(tmp_path):
+    def line(time, steps, web, **more):
+        counts = {"source_samples/<i>web": web, "source_samples/code": 100, "source_epochs/<i>web": 1.5}
+        return line_of(time, steps, 0.1, **counts, **more)
+
+    begin = {"time": 1000.0, "about": ABOUT}
+    write_log(tmp_path, 0, begin, line(1001.0, 5, 200, packed_fill=0.9514), begin, line(1002.0, 5, 100))
+    write_log(tmp_path, 1, begin, line(1001.0, 5, 300, packed_fill=0.9514))
+    text, page = page_of(tmp_path)
+    table = text.partition("<h2>Sources</h2>")[2].partition("</section>")[0]
+    rows = [re.findall("<td[^>]*>([^<]*)</td>", row) for row in re.findall("<tr>(<td.*?)</tr>", table)]
+    assert rows == [["&lt;i&gt;web", "600", "66.67%", "1.5"], ["code", "300", "33.33%", "0"]]
+    assert "packed rows filled" in page.texts and "95.1%" in page.texts
+    write_run(tmp_path / "other")
+    assert "Sources" not in page_of(tmp_path / "other")[0]
+
+
 @pytest.mark.slow
 def test_the_page_of_many_ranks_and_steps_is_small(tmp_path):
     for rank in range(200):
@@ -148,7 +149,7 @@ def test_a_real_run_has_its_slowest_steps_with_files_its_mixing_and_what_was_lef
     assert 1 <= slow["step"] < 17 and {name[:6] for name in slow["files"]} == {"chunk-"}
     assert main(["report", str(tmp_path / "run"), "-o", str(tmp_path / "page.html")]) == 0
     assert "the loop waits" in capsys.readouterr().out
-    Parsed((tmp_path / "page.html").read_text())
+    ParsedPage((tmp_path / "page.html").read_text())
 
 
 @pytest.mark.parametrize(("output", "why"), [("no/such/page.html", "No such file"), (".", "Is a directory")])

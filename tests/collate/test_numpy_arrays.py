@@ -202,5 +202,11 @@ def test_ragged_rows_of_numbers_are_an_error_that_names_what_pads_them():
         collate(column[:0])
 
 
+def test_images_of_unequal_shapes_are_an_error_that_says_how_they_are_taken_apart():
+    columns = {"image": Ragged.from_rows([[1, 2], [1, 2, 3]]), "image_shape": np.array([[1, 2, 1], [1, 3, 1]])}
+    with pytest.raises(CollateError, match=r"row\.reshape\(shape\) .* columns\['image_shape'\]"):
+        NumpyDataCollator().collate_batch(columns)
+
+
 def test_ragged_rows_of_bytes_become_a_list_of_them():
     assert collate(Ragged.from_rows([b"ab", b""])) == [b"ab", b""]

@@ -153,6 +153,14 @@ def test_some_chunks_drawn_at_random_say_as_much_as_all():
     assert np.mean(of_some) == pytest.approx(of_all, rel=0.1)
 
 
+@pytest.mark.parametrize("batch_size", [120, 200, 239, 256])
+def test_a_batch_of_most_samples_is_as_varied_as_can_be(batch_size):
+    table = np.random.default_rng(0).multinomial(40, [0.25] * 4, size=6)
+    concentration = float(batch_concentrations(streams_of([40] * 6, window=4, batch_size=200)).mean())
+    options = {"batch_size": batch_size, "num_chunks": 6, "num_samples": 239}
+    assert variety(class_spread(table), concentration, **options) == 1.0
+
+
 @pytest.mark.parametrize("table", [np.full((4, 1), 10), np.zeros((3, 2)), np.array([[5, 5]])])
 def test_a_column_without_classes_to_tell_apart_is_as_varied_as_can_be(table):
     assert variety(class_spread(table), 0.5, batch_size=4, num_chunks=4, num_samples=40) == 1.0

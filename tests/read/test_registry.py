@@ -85,6 +85,13 @@ def test_an_unknown_suffix_is_an_error_that_lists_the_known_ones():
         reader_for("a.gz")
 
 
+@pytest.mark.parametrize(("name", "noun"), [("cat/1.JPG", "images"), ("hum/1.flac", "sounds")])
+def test_a_folder_of_images_or_sounds_is_to_be_split_first(name, noun):
+    match = rf"no chunk of samples\. Make chunks of the folder of {noun} first: pyloader split \w+/ chunks/ --shuffle"
+    with pytest.raises(DataDirError, match=match):
+        reader_for(name)
+
+
 @pytest.mark.usefixtures("own_registry")
 def test_users_register_their_own():
     register_reader("problems", Problems, suffixes=(".problems",))

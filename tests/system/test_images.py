@@ -208,9 +208,9 @@ class TestAnyDataset:
         with loader, pytest.raises(BadRowsError, match=r"^row 99 of the batch: is far away \(epoch 0, step 0\)\."):
             next(loader)
 
-    def test_one_too_many_is_an_error_as_before(self, shards):
+    def test_one_too_many_is_an_error_that_names_its_place(self, shards):
         with in_order(shards, Positive(), max_skipped=1) as loader:
-            with pytest.raises(BatchEncodeError, match="3 is odd") as caught:
+            with pytest.raises(BatchEncodeError, match=r"0\.tar, row 3: .*3 is odd") as caught:
                 next(loader)
             assert "row number 2 to be left out" in caught.value.__notes__[0]
 
