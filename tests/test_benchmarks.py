@@ -31,6 +31,7 @@ COMMANDS = [
     (["memory.py", "--gigabytes", "0.26", "--form", "columns"], "4 chunks of 64 MB"),
     (["bytes.py", "--megabytes", "1", "--max-bytes", "40MB"], "images   max_bytes=40MB"),
     (["ragged.py", "--megabytes", "1", "--repeat", "1"], "gather  mean     64 int32"),
+    (["formats.py", "--megabytes", "0.2", "--repeat", "1"], "index   .tar"),
     (["packing.py", "--documents", "300", "--repeat", "1"], "rows filled to"),
     (
         ["images.py", "--count", "64", "--repeat", "1", "--seconds", "0.1", "--only", "pyloader, 1"],

@@ -169,7 +169,13 @@ class Ragged:
         return values
 
     def __iter__(self) -> Iterator[Any]:
-        return (self[row] for row in range(len(self)))
+        bounds = pairwise(self.offsets.tolist())
+        if self.is_bytes:
+            raw = self.values.data  # slices of it cost a tenth of those of arrays
+            return (raw[start:stop].tobytes() for start, stop in bounds)
+        values = self.values.view()
+        values.flags.writeable = False
+        return (values[start:stop] for start, stop in bounds)
 
     def __eq__(self, other: object) -> bool:
         """Tell whether the other has the same rows, of the same dtype; NaN is as NaN."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -13,7 +14,16 @@ import numpy as np
 from pyloader.files import FrameLog, text_of
 from pyloader.part import Part
 from pyloader.read.dialect import Dialect, rows_of
-from pyloader.read.line_parts import LineBlock, RowStarts, cut_rows, line_blocks_of, open_lines, rows_of_lines
+from pyloader.read.line_parts import (
+    BlockRows,
+    LineBlock,
+    RowStarts,
+    cut_rows,
+    line_blocks_of,
+    open_lines,
+    rows_of_lines,
+    starts_among_blank,
+)
 
 __all__ = ["csv_parts"]
 
@@ -40,7 +50,7 @@ def csv_parts(
       ChunkReadError: it is cut or damaged; a quote is not closed.
     """
 
-    def cut(find_rows: Callable[[Iterator[LineBlock], str, Dialect], Iterator[RowStarts]]) -> list[Part] | None:
+    def cut(find_rows: Callable[[Iterator[LineBlock], str, Dialect], Iterator[BlockRows]]) -> list[Part] | None:
         opened: tuple[IO[bytes], FrameLog | None] | None = open_lines(path)
         if opened is None:
             return None
@@ -58,18 +68,25 @@ def csv_parts(
         return cut(_rows_by_parser)
 
 
-def _after_header(rows: Iterator[RowStarts]) -> tuple[Iterable[RowStarts], tuple[int, int]]:
+def _rows(offsets: np.ndarray, lines: np.ndarray, end: int) -> BlockRows:
+    return BlockRows(len(offsets), end, lambda: (offsets, lines))
+
+
+def _after_header(rows: Iterator[BlockRows]) -> tuple[Iterable[BlockRows], tuple[int, int]]:
     """Return the rows after the first one, and how many bytes and lines there are before them."""
     offsets, lines = np.empty(0, np.int64), np.empty(0, np.int64)
-    for more, numbers in rows:
+    for block in rows:
+        more, numbers = block.starts()
         offsets, lines = np.append(offsets, more), np.append(lines, numbers)
         if len(offsets) > 1:
-            rest = [(offsets[1:], lines[1:])]
-            return itertools.chain(rest, rows), (int(offsets[1]), int(lines[1]) - 1)
+            return itertools.chain([_rows(offsets[1:], lines[1:], block.end)], rows), (
+                int(offsets[1]),
+                int(lines[1]) - 1,
+            )
     return [], (0, 0)
 
 
-def _rows_by_quotes(blocks: Iterator[LineBlock], path: str, dialect: Dialect) -> Iterator[RowStarts]:
+def _rows_by_quotes(blocks: Iterator[LineBlock], path: str, dialect: Dialect) -> Iterator[BlockRows]:
     """Yield where rows begin: after the ends of lines with an even number of quotes before them.
 
     That is how a parser sees it where every first, third, ... quote begins a field or follows a quote, and every other
@@ -85,7 +102,7 @@ def _rows_by_quotes(blocks: Iterator[LineBlock], path: str, dialect: Dialect) ->
     before[[*b"\n", *delimiter, *quote]] = after[[*b"\r\n", *delimiter, *quote]] = True
     is_open = False
     for block in blocks:
-        if not quote:
+        if not is_open and not (quote and block.holds(quote)):
             yield rows_of_lines(block, _BLANK)
             continue
         values = block.values
@@ -95,17 +112,15 @@ def _rows_by_quotes(blocks: Iterator[LineBlock], path: str, dialect: Dialect) ->
         outer = closing_[closing_ < len(values) - 1] + 1
         if not (before[values[inner]].all() and after[values[outer]].all()):
             raise _UnusualQuotesError
-        offsets, lines = rows_of_lines(block, _BLANK)
-        if is_open or len(quotes):
-            outside = (np.searchsorted(quotes, offsets - block.offset) + is_open) % 2 == 0
-            offsets, lines = offsets[outside], lines[outside]
-            is_open ^= bool(len(quotes) % 2)
-        yield offsets, lines
+        offsets, lines = starts_among_blank(block, _BLANK)
+        outside = (np.searchsorted(quotes, offsets - block.offset) + is_open) % 2 == 0
+        yield _rows(offsets[outside], lines[outside], block.end)
+        is_open ^= bool(len(quotes) % 2)
     if is_open:
         raise _UnusualQuotesError
 
 
-def _rows_by_parser(blocks: Iterator[LineBlock], path: str, dialect: Dialect) -> Iterator[RowStarts]:
+def _rows_by_parser(blocks: Iterator[LineBlock], path: str, dialect: Dialect) -> Iterator[BlockRows]:
     """Yield where rows begin, as they are parsed when they are read.
 
     Raises:
@@ -115,14 +130,13 @@ def _rows_by_parser(blocks: Iterator[LineBlock], path: str, dialect: Dialect) ->
 
     def texts() -> Iterator[str]:
         for block in blocks:
-            starts.append(rows_of_lines(block, b""))
+            starts.append(rows_of_lines(block, b"").starts())
             yield text_of(block.values.tobytes(), path, block.line)
 
     for begins, _ in rows_of(path, texts(), dialect):
         numbers = np.asarray(begins, np.int64)
-        yield (
-            np.concatenate([offsets for offsets, _ in starts])[numbers - starts[0][1][0]] if begins else numbers,
-            numbers,
-        )
+        if begins:
+            lines = np.concatenate([offsets for offsets, _ in starts])
+            yield _rows(lines[numbers - starts[0][1][0]], numbers, sys.maxsize)
         while len(starts) > 1 and begins and starts[1][1][0] <= begins[-1]:
             starts.popleft()

@@ -163,10 +163,13 @@ class _Rows:
             if after - 1 - self._end > self._max_lines:
                 raise _RowIsOpenError
             is_plain = after == self._end + 1 and (not self._dialect.character or self._dialect.character not in text)
-            after, self._is_new_text = after + text.count("\n"), True
+            # Without quotes, the ends of lines are of no use in them; what is split need not be counted as well.
+            lines = text.split("\n") if is_plain else None
+            after, self._is_new_text = after + (text.count("\n") if lines is None else len(lines) - 1), True
             self._held.append((after, text))
-            # Without quotes, the ends of lines are of no use in them.
-            yield text.removesuffix("\n").split("\n") if is_plain else io.StringIO(text, newline="\n")
+            if lines is not None and not lines[-1]:
+                lines.pop()
+            yield io.StringIO(text, newline="\n") if lines is None else lines
 
     def _check_lines(self, row: list[str], line: int) -> None:
         """Refuse a field with lines that look like rows, or with too many."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pyloader.columns import Column
+from pyloader.ragged import Ragged
 from pyloader.read.offset_tables import SampleError
 from pyloader.read.spans import bytes_at, numbers_at, ragged_numbers, words_at
 
@@ -99,27 +100,47 @@ def _arrays(data: np.ndarray, starts: np.ndarray, stops: np.ndarray, encoding: s
     # A byte for the dtype, where it is not said; one for how many axes, and how wide their lengths are; then these.
     num_bytes = (dtype is None) + (shape is None)
     heads = numbers_at(data, starts, "u1", (num_bytes,))
-    if (heads == heads[0]).all():
-        dtype = _DTYPES.get(int(heads[0, 0])) if dtype is None else dtype
+    forms = heads[:, -1]
+    if dtype is None and (heads[:, 0] == heads[0, 0]).all():
+        dtype = _DTYPES.get(int(heads[0, 0]))
         if dtype is None:
             raise SampleError(0, f"has {name!r} of a dtype that is not known, {int(heads[0, 0])}")
+    if dtype is not None:
         begin = starts + num_bytes
         if shape is not None:
             _check_filled(begin, stops, np.dtype(dtype).itemsize * math.prod(shape), name)
             return numbers_at(data, begin, dtype, shape)
-        num_axes, word = int(heads[0, -1]) >> 2, f"<u{1 << (int(heads[0, -1]) & 3)}"
-        lengths = numbers_at(data, begin, word, (num_axes,))
-        begin = begin + num_axes * np.dtype(word).itemsize
-        if num_axes == 1:
-            wrong = (lengths[:, 0] > len(data)) | (lengths[:, 0] * np.uint64(np.dtype(dtype).itemsize) != stops - begin)
-            if wrong.any():
-                raise SampleError(int(wrong.argmax()), f"has {name!r} whose numbers do not fill its shape")
-            return ragged_numbers(bytes_at(data, begin, stops), dtype)
-        if (lengths == lengths[0]).all():  # a list all the same: in the next shard they may differ
-            shape = tuple(lengths[0].tolist())
-            _check_filled(begin, stops, np.dtype(dtype).itemsize * math.prod(shape), name)
-            return list(numbers_at(data, begin, dtype, shape))
+        if (forms >> 2 == 1).all():
+            return _vectors(data, begin, stops, forms, dtype, name)
+        if (forms == forms[0]).all():
+            num_axes, word = int(forms[0]) >> 2, _word_of(int(forms[0]))
+            lengths = numbers_at(data, begin, word, (num_axes,))
+            if (lengths == lengths[0]).all():  # a list all the same: in the next shard they may differ
+                begin = begin + num_axes * word.itemsize
+                shape = tuple(lengths[0].tolist())
+                _check_filled(begin, stops, np.dtype(dtype).itemsize * math.prod(shape), name)
+                return list(numbers_at(data, begin, dtype, shape))
     return [_array(data, start, stop, encoding, name, row) for row, (start, stop) in enumerate(_pairs(starts, stops))]
+
+
+def _vectors(
+    data: np.ndarray, begin: np.ndarray, stops: np.ndarray, forms: np.ndarray, dtype: str, name: str
+) -> Ragged:
+    """Return arrays of one axis, whose length comes first: short ones have it in fewer bytes than long ones."""
+    lengths, firsts = np.empty(len(begin), np.uint64), np.empty_like(begin)
+    for form in np.unique(forms).tolist():
+        mine, word = np.flatnonzero(forms == form), _word_of(form)
+        lengths[mine] = numbers_at(data, begin[mine], word)
+        firsts[mine] = begin[mine] + word.itemsize
+    wrong = (lengths > len(data)) | (lengths * np.uint64(np.dtype(dtype).itemsize) != stops - firsts)
+    if wrong.any():
+        raise SampleError(int(wrong.argmax()), f"has {name!r} whose numbers do not fill its shape")
+    return ragged_numbers(bytes_at(data, firsts, stops), dtype)
+
+
+def _word_of(form: int) -> np.dtype[Any]:
+    """Return the dtype of the lengths of axes, by the byte that says also how many there are."""
+    return np.dtype(f"<u{1 << (form & 3)}")
 
 
 def _check_filled(begin: np.ndarray, stops: np.ndarray, num_bytes: int, name: str) -> None:
@@ -136,9 +157,9 @@ def _array(data: np.ndarray, start: int, stop: int, encoding: str, name: str, ro
     if dtype is None:
         raise SampleError(row, f"has {name!r} of a dtype that is not known")
     if shape is None:
-        num_axes, word = int(data[start]) >> 2, f"<u{1 << (int(data[start]) & 3)}"
+        num_axes, word = int(data[start]) >> 2, _word_of(int(data[start]))
         shape = tuple(words_at(data, start + 1, num_axes, word).tolist())
-        start += 1 + num_axes * np.dtype(word).itemsize
+        start += 1 + num_axes * word.itemsize
     if stop - start != np.dtype(dtype).itemsize * math.prod(shape):
         raise SampleError(row, f"has {name!r} whose numbers do not fill its shape")
     return numbers_at(data, np.array([start]), dtype, shape).reshape(shape)

@@ -92,15 +92,16 @@ class WebDatasetReader(DataReader):
             return None
         cutter, keys, said = Cutter(chunk_bytes, chunk_samples), array("q"), dict[str, str]()
         with FileBytes(path) as file:
-            stop, last = 0, None
+            last: str | None = None
+            member: Member | None = None
             for member, key, _ in _grouped(_members(path, file, 0, file.size, said, is_whole=True)):
                 if key != last:
-                    if sum(map(len, said.values())) > _MOST_SAID:
+                    if said and sum(map(len, said.values())) > _MOST_SAID:
                         raise ChunkReadError(path, f"has global headers of more than {_MOST_SAID:,} characters.")
-                    cutter.record(member.begin, dict(said))
+                    cutter.record(member.begin, dict(said) if said else None)
                     keys.append(hash(key))
                     last = key
-                stop = member.start + -(-member.size // 512) * 512
+            stop = 0 if member is None else member.start + -(-member.size // 512) * 512
         self._check_keys(path, np.frombuffer(keys, np.int64) if keys else np.empty(0, np.int64))
         return [
             Part(cut.first, cut.num_samples, ((cut.start, cut.stop),), {"said": cut.detail} if cut.detail else None)

@@ -102,6 +102,20 @@ def test_arrays_of_any_shape_and_dtype_come_back(tmp_path, same):
         np.testing.assert_equal(list(values), arrays)
 
 
+@pytest.mark.parametrize("encoding", ["ndarray", "ndarray:uint16"])
+def test_short_and_long_arrays_in_one_shard_are_one_ragged_column(tmp_path, encoding):
+    arrays = [np.arange(length, dtype="<u2") for length in (3, 300, 255, 256, 0, 70_000)]
+    dtype = bytes([16]) if encoding == "ndarray" else b""
+
+    def encode(array: np.ndarray) -> bytes:  # as MosaicML does: the length in as few bytes as hold it
+        width = next(width for width in range(3) if len(array) < 2 ** (8 << width))
+        return dtype + bytes([4 | width]) + len(array).to_bytes(1 << width, "little") + array.tobytes()
+
+    path = shard(tmp_path / "a.mds", {"x": encoding}, [[encode(array)] for array in arrays])
+    values = check_reader(MDSReader(), path)["x"]
+    assert values == Ragged.from_rows(arrays)
+
+
 def test_pickles_arrive_as_bytes_and_are_never_opened(tmp_path):
     made = tmp_path / "made"
     pickled = pickle.dumps(WritesAFile(str(made)))

@@ -279,6 +279,17 @@ def test_a_header_whose_checksum_differs_is_an_error_with_its_place(tmp_path):
         WebDatasetReader().read_file(str(path))
 
 
+@pytest.mark.parametrize("said", [b"-0000001000\0", b"+0000000003\0", b"0000_000003\0", b"00000000009\0"])
+def test_a_size_that_is_no_number_is_an_error_and_not_a_way_back(tmp_path, said):
+    data = bytearray(archive(tmp_path / "a.tar", [("0.txt", b"abc")]).read_bytes())
+    data[124:136] = said
+    data[148:156] = b"%06o\0 " % (sum(data[:148]) + 8 * 0x20 + sum(data[156:512]))
+    (tmp_path / "a.tar").write_bytes(data)
+    for ask in (WebDatasetReader().read_file, lambda path: WebDatasetReader().find_parts(path, chunk_bytes=1)):
+        with pytest.raises(ChunkReadError, match=r"at byte 0: there is no header of a member: .* is no number"):
+            ask(str(tmp_path / "a.tar"))
+
+
 def test_another_kind_of_file_is_named(tmp_path):
     path = tmp_path / "a.tar"
     path.write_bytes(gzip.compress(SHARD.read_bytes()))
