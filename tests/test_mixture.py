@@ -235,6 +235,7 @@ def test_a_queue_that_cannot_hold_the_windows_is_refused_with_the_arithmetic(pla
     ("options", "words"),
     [
         ({"weights": {"web": 1, "code": 1}}, "lacks the source 'math'"),
+        ({"weights": {"web": 1, "code": 1, "maths": 1}}, "names 'maths', which is no source"),
         ({"weights": {**WEIGHTS, "books": 1}}, "names 'books', which is no source"),
         ({"weights": dict.fromkeys(WEIGHTS, 0)}, "are all 0"),
         ({"weights": {**WEIGHTS, "math": -1}}, "weight of 'math' must be at least 0"),

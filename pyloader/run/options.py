@@ -52,7 +52,7 @@ class RunOptions:
     stall_timeout_seconds: float | None  # seconds of silence before StallError; None waits for ever
     # what reads the chunks of each source of a mixture, and what stands for the nulls in them; () where there is none
     of_sources: tuple[tuple[DataReader, Nulls | None], ...] = ()
-    # the dtype of the loss mask that some sources of a mixture of packed documents have, and that others get; "" of none
+    # the dtype of the loss mask that documents of some sources have, and those of others get; "" where none has one
     loss_mask: str = ""
     with_source: bool = False  # whether each batch says of which source its rows are
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -63,7 +64,7 @@ def log_fill(counts: PackedCounts, packing: Packing) -> None:
         advice = "larger chunks would not help: these documents fill rows of another length better"
     _log.info(
         "packed rows of %d tokens are filled to %.1f%%, with %d documents a chunk; %s",
-        packing.length, 100 * fill, mean, advice,
+        packing.length, math.floor(1000 * fill) / 10, mean, advice,
     )  # fmt: skip
 
 

@@ -145,6 +145,9 @@ def test_wrong_options_are_answered_in_one_line(capsys, monkeypatch):
     assert main(["try", "--numbre", "1"]) == 2
     err = capsys.readouterr().err
     assert err == "pyloader try: error: there is no option '--numbre'. See them all: pyloader try --help\n"
+    assert main(["try", "more"]) == 2
+    expected = "pyloader try: error: 'more' is one word too many. See which are taken: pyloader try --help\n"
+    assert capsys.readouterr().err == expected
     assert main(["try", "--number", "x"]) == 2
     expected = "pyloader try: error: argument --number: invalid int value: 'x'. See pyloader try --help\n"
     assert capsys.readouterr().err == expected
