@@ -16,7 +16,6 @@ from pyloader.files import list_chunks
 from pyloader.inspecting.measuring import measure
 from pyloader.inspecting.tuning import Setting, Trial, tune
 from pyloader.machine.limits import available_bytes, num_processors
-from pyloader.run.mixing import MixtureOptions
 from pyloader.run.predicting import options_of
 
 __all__ = ["add_parser", "run"]
@@ -85,9 +84,7 @@ def _has_room(loader: DataLoader, max_bytes: str | None) -> bool:
     """Tell whether more chunks may be in memory: what they take is bounded, or known to be little."""
     if max_bytes is not None:
         return True
-    if loader.steps_per_epoch is None or isinstance(options_of(loader), MixtureOptions):
-        return False
-    known = loader.plan().resident_bytes
+    known = None if loader.steps_per_epoch is None else loader.plan().resident_bytes
     return known is not None and _FACTOR * known <= available_bytes() // _MEMORY_SHARE
 
 

@@ -168,7 +168,7 @@ def _tokens(columns: Columns, packing: Packing) -> Ragged:
     return tokens
 
 
-def _as_ragged(column: Column) -> Column:
+def _as_ragged(column: Column) -> np.ndarray | Ragged:
     """Return rows of numbers as a ragged column; an array of one dimension as it is.
 
     Raises:
