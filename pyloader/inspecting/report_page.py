@@ -14,7 +14,7 @@ from pyloader.options import format_bytes
 __all__ = ["report_page"]
 
 _RANKS_SHOWN = 128  # as rows of a table
-_ROWS_LEFT_OUT = 100
+_ROWS_SHOWN = 100
 _FILES_SHOWN, _STEPS_SHOWN = 3, 12
 _MIXED_POINTS, _MIXED_CHUNKS = 160, 16
 _LITTLE_WAITING = 0.05
@@ -28,6 +28,7 @@ def report_page(report: RunReport) -> str:
         "Stages": _stages(report),
         "Slowest steps": _slowest(report),
         "Mixing": _mixing(report),
+        "Sources": _sources(report),
         "Bounds": _bounds(report),
         "Left out": _left_out(report),
         "Predicted": _predicted(report),
@@ -236,6 +237,35 @@ def _mixing(report: RunReport) -> str:
     return f'{words}<div class="charts">{chart}</div>'
 
 
+def _sources(report: RunReport) -> str:
+    """Return what came of each source of a mixture, over all ranks; how often it was gone through is said by one."""
+    begin = "source_samples/"
+    names = [name.removeprefix(begin) for name in report.slowest.metrics if name.startswith(begin)]
+    samples = {name: sum(rank.metrics.get(f"{begin}{name}", 0.0) for rank in report.ranks) for name in names}
+    total = sum(samples.values()) or 1.0
+    rows = []
+    for name in names[:_ROWS_SHOWN]:
+        tokens = sum(rank.metrics.get(f"source_tokens/{name}", 0.0) for rank in report.ranks)
+        epochs = report.slowest.metrics.get(f"source_epochs/{name}", 0.0)
+        rows.append(
+            (
+                name,
+                _count(samples[name]),
+                _share(samples[name] / total),
+                _count(tokens) if tokens else "",
+                f"{epochs:.2f}",
+            )
+        )
+    titles = ("source", "samples", "share", "tokens", "epochs")
+    return (
+        _wide(
+            html_table(titles, rows, numbers={1, 2, 3, 4}, long={0}, caption="Over all ranks, since they last began.")
+        )
+        if rows
+        else ""
+    )
+
+
 def _bounds(report: RunReport) -> str:
     rows = "".join(_meters(report.slowest))
     shown = [rank for rank in report.ranks[:NUM_COLOURS] if _known(rank, "process_bytes") > 1]
@@ -275,7 +305,7 @@ def _left_out(report: RunReport) -> str:
     total = sum(int(rank.metrics.get("skipped", 0)) for rank in report.ranks)
     if not rows and not total:
         return ""
-    shown = rows[:_ROWS_LEFT_OUT]
+    shown = rows[:_ROWS_SHOWN]
     more = f" {total - len(shown):,} more are not shown." if total > len(shown) else ""
     caption = f"Left out under max_skipped.{more}"
     return _wide(html_table(("rank", "what", "why"), shown, numbers={0}, long={1, 2}, caption=caption))
