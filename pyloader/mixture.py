@@ -88,7 +88,7 @@ class Mixture:
     def _fractions(self, weights: Mapping[str, Any]) -> list[Fraction]:
         if weights.keys() != self.data_dir.keys():
             lacking, stray = sorted(self.data_dir.keys() - weights), sorted(weights.keys() - self.data_dir, key=str)
-            differs = f"lacks the source {lacking[0]!r}" if lacking else f"names {stray[0]!r}, which is no source"
+            differs = f"names {stray[0]!r}, which is no source" if stray else f"lacks the source {lacking[0]!r}"
             raise ValueError(f"weights={dict(weights)!r} {differs}. Give one for each of {list(self.data_dir)}")
         found = [_fraction(name, weights[name]) for name in self.data_dir]
         if not any(found):

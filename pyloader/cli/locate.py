@@ -49,6 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Show where the samples of a step are."""
     state = _read_state(arguments.state)
     order = order_from_state(state)
+    if order.mixture:
+        what = "is the state of a mixture, whose sources lie in several places."
+        raise FileError(arguments.state, what, "In Python the loader tells it: loader.locate(step)")
     steps_done = position_from_state(state, order).steps_done
     left_out = set(left_out_in_state(state))
     chunks = in_version_of(

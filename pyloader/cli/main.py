@@ -103,8 +103,10 @@ def _dispatch(command: str, words: list[str]) -> int:
     module.add_parser(parser.add_subparsers())
     arguments, unknown = parser.parse_known_args(words)
     if unknown:
-        what = "there is no option" if unknown[0].startswith("-") else "there is no place for"
-        raise ValueError(f"{what} {unknown[0]!r}. See them all: pyloader {command} --help")
+        stray = unknown[0]
+        if not stray.startswith("-"):
+            raise ValueError(f"{stray!r} is one word too many. See which are taken: pyloader {command} --help")
+        raise ValueError(f"there is no option {stray!r}. See them all: pyloader {command} --help")
     code: int = module.run(arguments)
     return code
 

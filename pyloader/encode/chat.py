@@ -106,7 +106,9 @@ class ChatDataset(Dataset):
         """
         if self.column not in columns:
             found = ", ".join(map(repr, columns))
-            raise BatchEncodeError(f"there is no column {self.column!r} of chats, but {found}.", "Name it: column=")
+            raise BatchEncodeError(
+                f"there is no column {self.column!r} of chats, but {found}.", "Name it: column=, or --column"
+            )
         bad: dict[int, str] = {}
         chats: dict[int, list[_Part]] = {}
         for row, chat in enumerate(columns[self.column]):

@@ -170,6 +170,10 @@ def open_tokenizer(name: str | os.PathLike[str], *, wanted_by: str) -> OpenedTok
     if not os.path.exists(name):
         hint = f"Name a tokenizer.json, or an encoding of tiktoken: {', '.join(_ENCODINGS)}"
         raise FileError(name, "is not there, and no encoding of tiktoken.", hint)
+    if os.path.isdir(name):
+        file = os.path.join(name, "tokenizer.json")
+        hint = f"Name the file in it: {file}" if os.path.exists(file) else "Name a tokenizer.json"
+        raise FileError(name, "is a directory, and no tokenizer.", hint)
     return _HuggingFaceTokenizer(name, wanted_by)
 
 

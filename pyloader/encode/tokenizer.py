@@ -59,7 +59,8 @@ class TokenizerDataset(Dataset):
         if self.column not in columns:
             found = ", ".join(map(repr, columns))
             raise BatchEncodeError(
-                f"there is no column {self.column!r} to make tokens of, but {found}.", "Name the column of text"
+                f"there is no column {self.column!r} to make tokens of, but {found}.",
+                "Name the column of text: column=, or --column; of chats: ChatDataset, or --chat",
             )
         texts = columns[self.column]
         bad = {row: type(text).__name__ for row, text in enumerate(texts) if not isinstance(text, str)}

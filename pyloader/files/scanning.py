@@ -11,7 +11,9 @@ from pyloader.files.coming import INPUTS_NAME, VERSIONS_NAME
 from pyloader.files.locking import LOCK_NAME
 from pyloader.files.manifest import MANIFEST_NAME, is_manifest_name
 
-__all__ = ["Scan", "is_chunk_name", "scan_directory"]
+__all__ = ["PACKED_PREFIX", "Scan", "is_chunk_name", "scan_directory"]
+
+PACKED_PREFIX = ".packed-"  # of the files in which loaders keep how many packed rows the chunks give
 
 _PAPERS = {"readme", "license", "licence", "copying", "notice", "authors", "citation", "changelog", "notes"}
 _PAPER_SUFFIXES = {"", "md", "txt", "rst", "html", "pdf", "cff"}
@@ -94,6 +96,8 @@ def _walk(directory: str, prefix: str, scan: Scan) -> None:
                         _walk(entry.path, f"{name}/", scan)
                 elif entry.name in (LOCK_NAME, VERSIONS_NAME, INPUTS_NAME):
                     continue  # a writer's
+                elif entry.name.startswith(PACKED_PREFIX):
+                    continue  # a loader's
                 elif entry.name == MANIFEST_NAME:
                     scan.manifests.append(prefix.rstrip("/"))
                 elif entry.name.lower().endswith(_UNFINISHED):

@@ -52,6 +52,7 @@ __all__ = [
 _NO_LISTS = ("http", "https")
 _ELSEWHERE = ".elsewhere"  # in the cache, of what is listed by a manifest that lies elsewhere
 _INDEX_ANEW = "Index the address: pyloader index s3://BUCKET/DATA --output PLACE"
+_WRITTEN = ("s3", "gs", "az")  # by pyloader split
 _MAKE_SOME = "Split to a disk, and copy that directory there: pyloader split DUMP... DIR"
 
 
@@ -205,7 +206,8 @@ def _without_manifest(address: Address, objects: Mapping[str, Stored], options: 
     refuse_sets_below(address, filter(is_manifest, objects))
     chunks = by_chunk(address, objects)
     if not chunks:
-        raise DataDirError(str(address), "holds no chunk files.", _MAKE_SOME)
+        hint = f"Is the address right? To make some there: pyloader split DUMP... {address}"
+        raise DataDirError(str(address), "holds no chunk files.", hint if address.scheme in _WRITTEN else _MAKE_SOME)
     return chunk_list(address, tuple(chunks), tuple(chunks.values()), None, options)
 
 

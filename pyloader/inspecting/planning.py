@@ -109,7 +109,8 @@ def look_at(loader: DataLoader, *, seconds: float, columns: Collection[str] = ()
             if len(read) >= _LEAST_CHUNKS and time.perf_counter() - begun > seconds:
                 return
             with chunks.held(index, FetchTerms(wait=Pauses())) as path, as_listed(chunks, index, path):
-                rows = read_chunk(options.reader, path, chunks.part(index))
+                reader, _ = options.readers[options.source_of(index)]
+                rows = read_chunk(reader, path, chunks.part(index))
             encoded = encoded or encoded_columns(rows)
             read.append((columns_bytes(rows), row_count(rows)))
             yield rows
@@ -161,7 +162,8 @@ def forecast(
     if look is not None and options.run.packing is None:
         row_bytes = RowBytes(look.row_bytes, look.row_bytes if rate is None else rate.row_bytes)
     prediction = predict(options, num_epochs=num_epochs, row_bytes=row_bytes)
-    is_mixed = options.order.shuffle == "all"  # else neighbours are not as if they were drawn
+    # Else neighbours are not as if they were drawn; and of a mixture each source has a window of its own.
+    is_mixed = options.order.shuffle == "all" and isinstance(options.run.streams, Streams)
     spreads = look.spreads if look is not None and is_mixed else {}
     return Forecast(
         prediction=prediction,

@@ -15,8 +15,7 @@ from pyloader.options import format_bytes
 __all__ = ["report_page"]
 
 _RANKS_SHOWN = 128  # as rows of a table
-_ROWS_LEFT_OUT = 100
-_SOURCES_SHOWN = 100
+_ROWS_SHOWN = 100
 _FILES_SHOWN, _STEPS_SHOWN = 3, 12
 _MIXED_POINTS, _MIXED_CHUNKS = 160, 16
 _LITTLE_WAITING = 0.05
@@ -256,7 +255,7 @@ def _sources(report: RunReport) -> str:
             *(text for _, found in counts for text in (_count(found[name]), _part(found[name], sum(found.values())))),
             f"{epochs.get(name, 0):.3g}",
         )
-        for name in list(samples)[:_SOURCES_SHOWN]
+        for name in list(samples)[:_ROWS_SHOWN]
     ]
     titles = ("source", *(title for title, _ in counts for title in (title, f"of all {title}")), "epochs of it")
     more = len(samples) - len(rows)
@@ -309,7 +308,7 @@ def _left_out(report: RunReport) -> str:
     total = sum(int(rank.metrics.get("skipped", 0)) for rank in report.ranks)
     if not rows and not total:
         return ""
-    shown = rows[:_ROWS_LEFT_OUT]
+    shown = rows[:_ROWS_SHOWN]
     more = f" {total - len(shown):,} more are not shown." if total > len(shown) else ""
     caption = f"Left out under max_skipped.{more}"
     return wide(html_table(("rank", "what", "why"), shown, numbers={0}, long={1, 2}, caption=caption))

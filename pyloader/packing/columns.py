@@ -7,6 +7,7 @@ its documents until it is in a batch.
 from __future__ import annotations
 
 import contextlib
+from itertools import chain
 
 import numpy as np
 
@@ -15,14 +16,22 @@ from pyloader.packing.options import Packing
 from pyloader.plan import pack, pieces_of
 from pyloader.ragged import Ragged
 
-__all__ = ["PackedColumnsError", "pack_columns", "packed_lengths", "piece_numbers", "unpacked_batch"]
+__all__ = [
+    "LOSS_MASK",
+    "PackedColumnsError",
+    "pack_columns",
+    "packed_lengths",
+    "piece_numbers",
+    "unpacked_batch",
+    "with_loss_mask",
+]
 
 # Of each row: for each of its pieces the length, where in its document it begins, and the numbers of the piece and of
 # the document: the index of the chunk in the upper 32 bits, in the lower the place in the file.
 _PIECES, _WIDTH = ":pieces", 4
 _IDS = {"chunk_ids", "document_ids"}
 _OURS = {"segment_ids", "position_ids", "cu_seqlens", "max_seqlen", *_IDS}
-_LOSS_MASK = "loss_mask"
+LOSS_MASK = "loss_mask"  # of chats and the like: which tokens are to be learned
 
 
 class PackedColumnsError(ValueError):
@@ -38,6 +47,15 @@ def packed_lengths(columns: Columns, packing: Packing) -> np.ndarray:
     if not row_count(columns):
         return np.zeros(0, np.int64)
     return _tokens(columns, packing).lengths
+
+
+def with_loss_mask(columns: Columns, packing: Packing, dtype: str) -> Columns:
+    """Return a chunk's documents with a loss mask: where it has none, all of its tokens are to be learned."""
+    if LOSS_MASK in columns or not row_count(columns):
+        return columns
+    documents = _tokens(columns, packing)
+    learned = Ragged(np.ones(len(documents.spanned), np.dtype(dtype)), documents.offsets - documents.offsets[0])
+    return {**columns, LOSS_MASK: learned}
 
 
 def pack_columns(
@@ -98,7 +116,7 @@ def unpacked_batch(columns: Columns, packing: Packing) -> Columns:
     flat |= {
         "segment_ids": np.repeat(segment.astype(np.int32), length),
         "position_ids": np.arange(total, dtype=np.int32) - np.repeat((ends - length - start).astype(np.int32), length),
-        _LOSS_MASK: _loss_mask(flat.get(_LOSS_MASK), ends, packing),
+        LOSS_MASK: _loss_mask(flat.get(LOSS_MASK), ends, packing),
     }
     if packing.document_ids:
         flat["chunk_ids"] = np.repeat((document >> 32).astype(np.int32), length)
@@ -131,24 +149,47 @@ def _filled_up(values: np.ndarray, is_there: np.ndarray, with_: int) -> np.ndarr
 def _tokens(columns: Columns, packing: Packing) -> Ragged:
     if packing.column not in columns:
         found = ", ".join(map(repr, columns))
-        name = next(iter(columns))
-        raise PackedColumnsError(
-            f"has no column {packing.column!r} to pack, but {found}. Say which one holds the tokens: "
-            f"pack=Packing(length={packing.length}, column={name!r})"
-        )
+        what, length = f"has no column {packing.column!r} to pack, but {found}", packing.length
+        if name := next((name for name, values in columns.items() if _is_tokens(values)), ""):
+            raise PackedColumnsError(
+                f"{what}. Say which one holds the tokens: pack=Packing(length={length}, column={name!r})"
+            )
+        raise PackedColumnsError(f"{what}. {_make_tokens(columns)}")
     column: Column = columns[packing.column]
     try:
-        tokens = Ragged.from_rows(column) if isinstance(column, list) else column
+        tokens = _as_ragged(column)
     except TypeError as exc:
         raise PackedColumnsError(
-            f"has no tokens in {packing.column!r}: {exc}. Make tokens of the text once: pyloader split --encode"
+            f"has no tokens in {packing.column!r}: {exc}. {_make_tokens({packing.column: column})}"
         ) from exc
-    if not isinstance(tokens, Ragged):  # windows of one length: each is a document
-        tokens = Ragged.from_rows(list(tokens)) if tokens.ndim == 2 else tokens
     if not isinstance(tokens, Ragged) or tokens.is_bytes or tokens.dtype.kind not in "iu":
         kind = "bytes" if isinstance(tokens, Ragged) and tokens.is_bytes else str(tokens.dtype)
         raise PackedColumnsError(f"has {kind} in {packing.column!r}, which are no documents of integers")
     return tokens
+
+
+def _as_ragged(column: Column) -> np.ndarray | Ragged:
+    """Return rows of numbers as a ragged column; an array of one dimension as it is.
+
+    Raises:
+      TypeError: a list has other rows.
+    """
+    if isinstance(column, np.ndarray):  # windows of one length: each is a document
+        return Ragged.from_rows(list(column)) if column.ndim == 2 else column
+    return Ragged.from_rows(column) if isinstance(column, list) else column
+
+
+def _is_tokens(column: Column) -> bool:
+    if isinstance(column, list):
+        return all(isinstance(row, list) for row in column) and isinstance(next(chain(*column), None), int)
+    return (isinstance(column, Ragged) or column.ndim == 2) and column.dtype.kind in "iu"
+
+
+def _make_tokens(columns: Columns) -> str:
+    """Return what to do where text is to be packed."""
+    texts = [name for name, values in columns.items() if isinstance(values, list) and isinstance(values[0], str)]
+    column = f" --column {texts[0]}" if texts and "text" not in texts else ""
+    return f"Make tokens of the text once: pyloader split DUMP... tokens/ --tokenizer tokenizer.json{column}"
 
 
 def _others(columns: Columns, documents: Ragged, packing: Packing) -> dict[str, Ragged]:
@@ -159,7 +200,7 @@ def _others(columns: Columns, documents: Ragged, packing: Packing) -> dict[str, 
         if name == packing.column or name in packing.drop:
             continue
         with contextlib.suppress(TypeError):
-            column = Ragged.from_rows(column) if isinstance(column, list) else column
+            column = _as_ragged(column)
         if not isinstance(column, Ragged) or column.is_bytes or not np.array_equal(column.lengths, documents.lengths):
             unlike.append(name)
         elif name in _OURS:

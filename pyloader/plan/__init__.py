@@ -7,7 +7,14 @@ from pyloader.plan.fetches import bytes_fetched
 from pyloader.plan.items import ITEM_RULES, ItemGroup, ItemPlan, item_groups, item_position_from_state, item_state_of
 from pyloader.plan.keys import STAND_IN, mix_bits, row_keys, sample_numbers, uniform_numbers
 from pyloader.plan.locating import Lengths, is_filling, rows_between, rows_of_step, rows_of_steps
-from pyloader.plan.mixing import ClassSpread, batch_concentrations, class_spread, planned_variety, variety
+from pyloader.plan.mixing import (
+    ClassSpread,
+    batch_concentrations,
+    class_spread,
+    mixture_concentrations,
+    planned_variety,
+    variety,
+)
 from pyloader.plan.mixture import MixedStreams
 from pyloader.plan.mixture_state import fingerprints_in_state, mixture_position, mixture_state_of, windows_in_state
 from pyloader.plan.order import (
@@ -91,6 +98,7 @@ __all__ = [
     "item_state_of",
     "left_out_in_state",
     "mix_bits",
+    "mixture_concentrations",
     "mixture_position",
     "mixture_state_of",
     "num_packed_rows",

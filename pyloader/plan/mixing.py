@@ -18,11 +18,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pyloader.plan.dealing import Dealing
+from pyloader.plan.mixture import MixedStreams
+from pyloader.plan.position import START
 from pyloader.plan.streams import StreamPart, Streams
 
-__all__ = ["ClassSpread", "batch_concentrations", "class_spread", "planned_variety", "variety"]
+__all__ = [
+    "ClassSpread",
+    "batch_concentrations",
+    "class_spread",
+    "mixture_concentrations",
+    "planned_variety",
+    "variety",
+]
 
 _MOST_ARRIVALS = 10_000  # of a stream: so many say as much as all
+_MOST_MIXED = 64  # batches of a mixture that are looked at
 _MOST_SHARES = 512  # of batches that are looked at, over all streams
 
 
@@ -51,6 +61,23 @@ def batch_concentrations(streams: Streams, *, epoch: int = 0, served: Sequence[i
         for step in steps.tolist()
     ]
     return np.array([_concentration(draws) for draws in batches])
+
+
+def mixture_concentrations(streams: MixedStreams) -> np.ndarray:
+    """Return the concentration of batches of a mixture's first epoch, of the streams served, as they will come.
+
+    Returns:
+      float64 array of shape [batches], each in (0, 1]: of some, evenly spread.
+    """
+    assert streams.steps_per_epoch, "asked of a mixture without an end"
+    steps = np.unique(np.linspace(0, streams.steps_per_epoch - 1, _MOST_MIXED).astype(np.int64))
+    position, found = START, []
+    for step in steps.tolist():
+        position = streams.onward(position, step - position.steps_done)
+        rows = streams.rows_of_step(position).reshape(streams.num_streams, -1, 4)[streams.served].reshape(-1, 4)
+        _, counts = np.unique(rows[:, [0, 2]], axis=0, return_counts=True)
+        found.append(float((counts / len(rows)) @ (counts / len(rows))))
+    return np.array(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from pyloader.columns import ColumnSpec, difference
 from pyloader.errors import DataDirError
 from pyloader.files import ChunkList
 from pyloader.mixture import Mixture
+from pyloader.packing import LOSS_MASK
 from pyloader.run.arguments import LoaderArguments
 
-__all__ = ["check_alike", "mixture_of", "of_source"]
+__all__ = ["check_alike", "loss_mask_of", "mixture_of", "of_source"]
 
 T = TypeVar("T")
 
@@ -66,14 +68,30 @@ def check_alike(of_sources: Mapping[str, ChunkList], given: LoaderArguments) -> 
         if mine and theirs and (differs := difference(mine, theirs)):
             what = f"is the source {name!r}, and {differs} as {first!r} has."
             hint = "Split both into the same columns: pyloader split --columns, or --encode"
+            if given.pack is not None and (unlike := {spec.name for spec in mine} ^ {spec.name for spec in theirs}):
+                drop = tuple(sorted({*given.pack.drop, *unlike}))
+                hint = f"Leave out what not all have: pack={replace(given.pack, drop=drop)!r}"
             raise DataDirError(own.place, what, hint)
 
 
+def loss_mask_of(of_sources: Mapping[str, ChunkList], given: LoaderArguments) -> str:
+    """Return the dtype of the loss mask that documents of some source bring to be packed; "" where none does."""
+    if given.pack is None or LOSS_MASK in given.pack.drop:
+        return ""
+    specs = (spec for chunks in of_sources.values() for spec in chunks.known_columns)
+    return next((spec.dtype or "|b1" for spec in specs if spec.name == LOSS_MASK), "")
+
+
 def _joined(specs: Sequence[ColumnSpec], given: LoaderArguments) -> list[ColumnSpec]:
-    """Return what must be alike: all columns; where documents are packed, the kind of number that tokens are."""
+    """Return what must be alike: all columns; where documents are packed, those that are packed.
+
+    Of those it is the kind of number, since lists and ragged rows are packed alike.  A loss mask is not among them:
+    where a source has none, all of its tokens are learned.
+    """
     if given.pack is None:
         return list(specs)
-    return [ColumnSpec(spec.name, "ragged", spec.dtype) for spec in specs if spec.name == given.pack.column]
+    left_out = {*given.pack.drop, LOSS_MASK}
+    return [ColumnSpec(spec.name, "ragged", spec.dtype) for spec in specs if spec.name not in left_out]
 
 
 def _check(given: LoaderArguments, mixture: Mixture) -> None:

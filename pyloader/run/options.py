@@ -54,6 +54,8 @@ class RunOptions:
     of_sources: tuple[tuple[DataReader, Nulls | None], ...] = ()
     # what encodes the rows of each source of a mixture, by its number, None leaving them raw; () where `dataset` does
     datasets: tuple[Dataset | None, ...] = ()
+    # the dtype of the loss mask that documents of some sources have, and those of others get; "" where none has one
+    loss_mask: str = ""
     with_source: bool = False  # whether each batch says of which source its rows are
 
     def source_of(self, index: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -20,6 +21,7 @@ from pyloader.packing import (
     pack_columns,
     packed_lengths,
     packing_in_order,
+    with_loss_mask,
 )
 from pyloader.plan import PackedRows, pack_generator
 from pyloader.run.chunk_lengths import read_lengths
@@ -62,18 +64,31 @@ def log_fill(counts: PackedCounts, packing: Packing) -> None:
         advice = "larger chunks would not help: these documents fill rows of another length better"
     _log.info(
         "packed rows of %d tokens are filled to %.1f%%, with %d documents a chunk; %s",
-        packing.length, 100 * fill, mean, advice,
+        packing.length, math.floor(1000 * fill) / 10, mean, advice,
     )  # fmt: skip
 
 
-def packed(columns: Columns, packing: Packing, *, path: str, seed: int | None, epoch: int, chunk: int) -> Columns:
+def packed(
+    columns: Columns,
+    packing: Packing,
+    *,
+    path: str,
+    seed: int | None,
+    epoch: int,
+    chunk: int,
+    loss_mask: str = "",
+) -> Columns:
     """Return the packed rows of a chunk, which is a function of its documents, the seed and the epoch.
+
+    Where `loss_mask` is a dtype, documents without a loss mask get one.
 
     Raises:
       ReadFileError: it has no documents to pack.
     """
     generator = None if seed is None else pack_generator(seed=seed, epoch=epoch, chunk=chunk)
     try:
+        if loss_mask:
+            columns = with_loss_mask(columns, packing, loss_mask)
         return pack_columns(columns, packing, generator, chunk=chunk)
     except PackedColumnsError as exc:
         raise ReadFileError(path, *_what_and_hint(exc)) from exc

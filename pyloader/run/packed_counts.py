@@ -16,6 +16,7 @@ import xxhash
 
 from pyloader.files import ChunkList
 from pyloader.files.atomic import written_whole
+from pyloader.files.scanning import PACKED_PREFIX
 from pyloader.machine.bars import progress_bar
 from pyloader.options import MOST
 from pyloader.packing import Packing
@@ -128,13 +129,13 @@ def _good_chunk(lengths: np.ndarray, documents: int, packing: Packing) -> int | 
 
 def _place(chunks: ChunkList, packing: Packing) -> Path:
     words = packing.column if packing.max_documents is None else f"{packing.column}\0{packing.max_documents}"
-    name = f"packed-{packing.length}-{xxhash.xxh3_64(words.encode()).hexdigest()[:8]}"
+    name = f"{PACKED_PREFIX}{packing.length}-{xxhash.xxh3_64(words.encode()).hexdigest()[:8]}"
     root = Path(chunks.root)
     if chunks.stored is None and root.is_dir() and os.access(root, os.W_OK):
-        return root / f".{name}.json"
+        return root / f"{name}.json"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pyloader" / "packed"
     cache.mkdir(parents=True, exist_ok=True)
-    return cache / f"{name}-{chunks.fingerprint}.json"
+    return cache / f"{name[1:]}-{chunks.fingerprint}.json"
 
 
 @contextlib.contextmanager

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from pyloader.options import checked_integer
-from pyloader.plan import START, MixedStreams, Streams, batch_concentrations, bytes_fetched
+from pyloader.plan import START, MixedStreams, Streams, batch_concentrations, bytes_fetched, mixture_concentrations
 from pyloader.run.loader_options import LoaderOptions
 from pyloader.run.options import RunOptions
 from pyloader.run.resident import rows_aside
@@ -91,17 +91,19 @@ def predict(options: LoaderOptions, *, num_epochs: int = 1, row_bytes: RowBytes 
 
     Raises:
       DataDirError: the chunks' counts are unknown.
-      ValueError: it is a mixture.
+      ValueError: it is a mixture without an end.
     """
-    if isinstance(options.run.streams, MixedStreams):
-        raise ValueError("plan() is of one source, and a mixture has several: make a loader of one of them")
-    streams, run = options.all_streams("a plan needs to know how many each holds"), options.run
+    streams: Streams | MixedStreams = options.all_streams("a plan needs to know how many each holds")
+    run = options.run
+    if (steps := streams.steps_per_epoch) is None:
+        raise ValueError("a plan needs an end, and this mixture repeats its sources without one: num_steps= sets it")
     reads = np.fromiter((task.chunk for task in streams.read_tasks(start=START, end_epoch=num_epochs)), np.int64)
     sizes, stored = run.chunks.sizes, run.chunks.stored
-    parts = (streams.stream_part(stream, epoch) for epoch in range(num_epochs) for stream in range(streams.num_streams))
+    of_all = replace(streams, served=range(streams.num_streams))
+    reads_of_all = (task.chunk for task in of_all.read_tasks(start=START, end_epoch=num_epochs))
     bound = None if stored is None else stored.user.bound
     whole_batch = streams.share * streams.num_streams
-    rest, rule = streams.num_rows % whole_batch, streams.last_batch
+    rest, rule = _num_rows(streams, steps) % whole_batch, options.order.last_batch
     if row_bytes is None and run.row_bytes is not None:
         row_bytes = RowBytes(run.row_bytes, run.row_bytes)
     chunks, resident_bytes = _resident(options, row_bytes)
@@ -109,14 +111,14 @@ def predict(options: LoaderOptions, *, num_epochs: int = 1, row_bytes: RowBytes 
         rank=options.world.rank,
         num_ranks=options.world.size,
         batch_size=run.rule.batch_size,
-        shuffle_window=streams.dealing.window,
+        shuffle_window=streams.width if isinstance(streams, MixedStreams) else streams.dealing.window,
         num_epochs=num_epochs,
-        steps_per_epoch=streams.steps_per_epoch,
+        steps_per_epoch=steps,
         dropped_samples=rest if rule == "drop" else 0,
         filled_samples=-rest % whole_batch if rule in ("pad", "wrap") else 0,
         first_reads=streams.num_reads(START),
         read_bytes=int(sizes[reads].sum()),
-        read_bytes_of_all=sum(int(sizes[part.chunks].sum()) for part in parts),
+        read_bytes_of_all=int(sizes[np.fromiter(reads_of_all, np.int64)].sum()),
         fetched_bytes=0
         if stored is None or bound is None
         else bytes_fetched(reads, sizes, here=stored.are_here(), bound=bound),
@@ -125,9 +127,23 @@ def predict(options: LoaderOptions, *, num_epochs: int = 1, row_bytes: RowBytes 
         resident_chunks=chunks,
         resident_chunks_bound=run.max_queue_size,
         resident_bytes=resident_bytes,
-        mixed_chunks=float((1 / batch_concentrations(streams)).mean()),
-        mixed_chunks_of_all=float((1 / batch_concentrations(streams, served=range(streams.num_streams))).mean()),
+        mixed_chunks=float((1 / _concentrations(streams)).mean()),
+        mixed_chunks_of_all=float((1 / _concentrations(of_all)).mean()),
     )
+
+
+def _num_rows(streams: Streams | MixedStreams, steps: int) -> int:
+    """Return how many rows an epoch has over all ranks: of a mixture, up to where it ends."""
+    if isinstance(streams, Streams):
+        return streams.num_rows
+    schedule = streams.schedule
+    if schedule.on_exhausted == "drop" and steps != schedule.num_steps:  # to the end of all sources
+        return sum(schedule.rows) * streams.num_streams
+    return sum(streams.mark(streams.onward(START, steps)).rows) * streams.num_streams
+
+
+def _concentrations(streams: Streams | MixedStreams) -> np.ndarray:
+    return batch_concentrations(streams) if isinstance(streams, Streams) else mixture_concentrations(streams)
 
 
 def _resident(options: LoaderOptions, row_bytes: RowBytes | None) -> tuple[float, int | None]:
@@ -135,15 +151,16 @@ def _resident(options: LoaderOptions, row_bytes: RowBytes | None) -> tuple[float
 
     Chunks are held in the order of their reads, and groups of batches as many as the rest of the queue has room for.
     """
-    run, streams = options.run, options.one_source
-    counts = streams.known_counts
+    run = options.run
+    streams, counts = run.streams, run.chunks.counts
+    assert counts is not None
     end_epoch = 2 if options.given.num_epochs is None else min(2, options.given.num_epochs)
     tasks = islice(streams.read_tasks(start=START, end_epoch=end_epoch), _MOST_READS)
     rows = counts[np.fromiter((task.chunk for task in tasks), np.int64)]
     num_chunks = min(run.chunk_share if run.num_workers else run.mixed_chunks, len(rows))
     held_rows = _most_together(rows, num_chunks)
     largest, batch_rows = int(counts.max()), run.rule.batch_size
-    group_rows = np.array(list(_groups(run, streams, row_bytes, end_epoch)) or [min(batch_rows, streams.num_rows)])
+    group_rows = np.array(list(_groups(run, streams, row_bytes, end_epoch)) or [min(batch_rows, int(counts.sum()))])
     weights = np.maximum(group_rows / largest, run.group_share / (2 * run.num_workers + 2))
     num_groups = max(1, math.floor(run.group_share / float(np.median(weights)) + 1e-9)) if run.num_workers else 1
     made_rows = max(_most_together(group_rows, 1), _most_together(group_rows[weights <= run.group_share], num_groups))
@@ -162,10 +179,18 @@ def _most_together(rows: np.ndarray, number: int) -> int:
     return int((ends[number:] - ends[: len(ends) - number]).max())
 
 
-def _groups(run: RunOptions, streams: Streams, row_bytes: RowBytes | None, end_epoch: int) -> Iterator[int]:
+def _groups(
+    run: RunOptions, streams: Streams | MixedStreams, row_bytes: RowBytes | None, end_epoch: int
+) -> Iterator[int]:
     """Yield how many rows are gathered at once, group after group, as `cut` makes them."""
     batch_rows = run.rule.batch_size
-    if not run.rule.several or run.row_bytes is None or row_bytes is None or len(streams.served) > 1:
+    if (
+        isinstance(streams, MixedStreams)
+        or not run.rule.several
+        or run.row_bytes is None
+        or row_bytes is None
+        or len(streams.served) > 1
+    ):
         return
     most = max(1, int(GROUP_BYTES / max(1.0, row_bytes.raw * batch_rows)))
     for epoch in range(end_epoch):
@@ -215,14 +240,15 @@ class Predicts:
     def plan(self, *, num_epochs: int = 1) -> Prediction:
         """Return what a run of this loader will take, and how well it mixes, by arithmetic: nothing is read.
 
-        `pyloader plan` shows it for several windows, and measures how fast the chunks come.
+        `pyloader plan` shows it for several windows, and measures how fast the chunks come.  Of a mixture the bytes are
+        exact, and what is resident is an estimate: chunks of light sources are held for long.
 
         Args:
           num_epochs: How many epochs its bytes are of, from the first on.
 
         Raises:
           DataDirError: the chunks' counts are unknown.
-          ValueError: it is a mixture.
+          ValueError: it is a mixture that repeats its sources without an end.
         """
         return predict(self._options, num_epochs=num_epochs)
 

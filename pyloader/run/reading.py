@@ -121,7 +121,10 @@ class ChunkReading:
                 raise ChunkReadError(self._chunks.path(index), f"row {row:,}: {reason}")
             path, drawn = self._chunks.path(index), task.drawn
             own = index - drawn.first_chunk
-            columns = packed(columns, options.packing, path=path, seed=drawn.row_seed, epoch=task.epoch, chunk=own)
+            columns = packed(
+                columns, options.packing, path=path, seed=drawn.row_seed, epoch=task.epoch, chunk=own,
+                loss_mask=options.loss_mask,
+            )  # fmt: skip
         columns = {
             name: _gatherable(values) if isinstance(values, np.ndarray) else values for name, values in columns.items()
         }

@@ -34,7 +34,7 @@ from pyloader.read import Nulls, ParquetReader, nulls_of, reader_for
 from pyloader.run.arguments import LoaderArguments
 from pyloader.run.loader_options import SHUFFLE_WINDOW, LoaderOptions
 from pyloader.run.mixing import MixtureOptions, shares_of
-from pyloader.run.mixture_arguments import check_alike, mixture_of, of_source
+from pyloader.run.mixture_arguments import check_alike, loss_mask_of, mixture_of, of_source
 from pyloader.run.options import RunOptions
 from pyloader.run.packed import log_fill, mean_tokens, packed_chunks, packing_of_chunks
 from pyloader.run.ranks import check_same_version, counts_of
@@ -144,7 +144,13 @@ def _resolve_mixture(given: LoaderArguments, mixture: Mixture, versions: Mapping
     packed_fill = None if given.pack is None else num_tokens / (sum(rows) * given.pack.length)
     run = _run(given, all_chunks, *next(iter(parts.values())), order, batch_size, packed_fill)
     datasets = tuple(given.dataset.get(name) for name in mixture.data_dir) if isinstance(given.dataset, Mapping) else ()
-    run = replace(run, of_sources=tuple(parts.values()), datasets=datasets, with_source=mixture.with_source)
+    run = replace(
+        run,
+        of_sources=tuple(parts.values()),
+        datasets=datasets,
+        loss_mask=loss_mask_of(of_sources, given),
+        with_source=mixture.with_source,
+    )
     tokens = [Fraction(1)] * len(of_sources)
     if mixture.weight_by == "tokens":
         if given.pack is None and not all(_has_tokens(own) for own in of_sources.values()):

@@ -176,3 +176,13 @@ def test_a_state_that_was_changed_is_refused(capsys, tmp_path, name, value):
 def test_a_step_below_0_is_refused(capsys, tmp_path):
     directory = write_counted(tmp_path / "chunks", COUNTS)
     assert "--step must be at least 0, got -1" in complaint(capsys, a_state(directory), directory, "--step", "-1")
+
+
+def test_a_state_of_a_mixture_says_who_locates_its_rows(capsys, tmp_path):
+    directory = write_counted(tmp_path / "chunks", COUNTS)
+    with loader_of({"only": directory}, batch_size=7) as loader:
+        (tmp_path / "state.json").write_text(json.dumps(loader.state_dict()))
+        assert loader.locate(0)
+    complained = complaint(capsys, tmp_path / "state.json", directory)
+    assert "is the state of a mixture, whose sources lie in several places. " in complained
+    assert complained.endswith("In Python the loader tells it: loader.locate(step)\n")

@@ -145,6 +145,9 @@ def test_wrong_options_are_answered_in_one_line(capsys, monkeypatch):
     assert main(["try", "--numbre", "1"]) == 2
     err = capsys.readouterr().err
     assert err == "pyloader try: error: there is no option '--numbre'. See them all: pyloader try --help\n"
+    assert main(["try", "more"]) == 2
+    expected = "pyloader try: error: 'more' is one word too many. See which are taken: pyloader try --help\n"
+    assert capsys.readouterr().err == expected
     assert main(["try", "--number", "x"]) == 2
     expected = "pyloader try: error: argument --number: invalid int value: 'x'. See pyloader try --help\n"
     assert capsys.readouterr().err == expected
@@ -158,7 +161,7 @@ def test_options_are_not_abbreviated(capsys, monkeypatch):
 
 def test_a_word_too_many_is_named(capsys):
     assert main(["plan", "chunks", "more"]) == 2
-    assert "there is no place for 'more'. See them all: pyloader plan --help" in capsys.readouterr().err
+    assert "'more' is one word too many. See which are taken: pyloader plan --help" in capsys.readouterr().err
 
 
 def test_help_loads_nothing_but_the_frame():

@@ -91,6 +91,16 @@ def test_a_function_of_your_own_is_tuned_and_may_not_change_the_order(chunks, ma
     assert "made a loader with other batches: options of the order must stay" in capsys.readouterr().err
 
 
+def test_a_mixture_is_tuned_too(chunks, made_up, capsys):
+    (chunks.parent / "tuned_mixtures.py").write_text(
+        "from pyloader import DataLoader\n"
+        "def make(**options):\n"
+        f"    return DataLoader(data_dir={{'a': {str(chunks)!r}}}, batch_size=20, num_steps=5, **options)\n"
+    )
+    assert main(["tune", "--loader", "tuned_mixtures:make", "--step-ms", "15", "--seconds", "3"]) == 0
+    assert "the same batches" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_a_function_in_the_working_directory_is_tried_in_processes_too_and_what_fails_there_is_said(chunks, capsys):
     pytest.importorskip("cloudpickle")

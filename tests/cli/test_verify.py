@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pyloader import ChunkWriter, DataLoader
 from pyloader.cli.main import main
 from pyloader.columns import ColumnSpec
 from pyloader.files.manifest import ChunkEntry, Manifest, checksum_of, write_manifest
@@ -211,6 +212,16 @@ def test_all_sets_in_a_directory_are_verified_in_one_call(capsys, tmp_path):
         (f"{tmp_path}/train/manifest.json", True),
         (f"{tmp_path}/val/manifest.json", False),
     ]
+
+
+def test_what_loaders_keep_beside_packed_chunks_is_not_shown(capsys, tmp_path):
+    with ChunkWriter(tmp_path / "tokens", chunk_samples=10) as writer:
+        for number in range(20):
+            writer.write({"tokens": [1] * (number + 1)})
+    DataLoader(data_dir=tmp_path / "tokens", batch_size=2, pack=32).close()
+    assert any(path.name.startswith(".packed-") for path in (tmp_path / "tokens").iterdir())
+    assert main(["verify", str(tmp_path / "tokens")]) == 0
+    assert "ignored" not in capsys.readouterr().out
 
 
 def test_many_harmless_files_take_one_line(capsys, chunks):

@@ -84,6 +84,14 @@ def test_a_name_that_is_neither_file_nor_encoding_says_which_there_are():
         TokenizerDataset("cl100k")
 
 
+def test_of_a_directory_the_file_in_it_is_named(tmp_path):
+    with pytest.raises(FileError, match=r"is a directory, and no tokenizer\. Name a tokenizer\.json$"):
+        opened_tokenizer.open_tokenizer(tmp_path, wanted_by="a test")
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(FileError, match=f"Name the file in it: {tmp_path}/tokenizer.json"):
+        opened_tokenizer.open_tokenizer(tmp_path, wanted_by="a test")
+
+
 def test_tiktoken_that_is_not_there_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "tiktoken", None)
     with pytest.raises(MissingDependencyError, match="TokenizerDataset needs 'tiktoken'"):

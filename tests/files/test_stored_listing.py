@@ -80,7 +80,8 @@ def test_a_directory_of_columns_is_one_chunk(server, options, tmp_path):
 def test_at_an_address_where_nothing_is_the_error_says_so(options):
     error = error_at("s3://bucket/chunks", options)
     assert isinstance(error, DataDirError)
-    assert str(error).startswith("s3://bucket/chunks holds no chunk files.")
+    hint = "Is the address right? To make some there: pyloader split DUMP... s3://bucket/chunks"
+    assert str(error) == f"s3://bucket/chunks holds no chunk files. {hint}"
 
 
 def test_sets_below_the_address_are_named(server, options, tmp_path):

@@ -60,8 +60,10 @@ def test_lists_of_tokens_and_windows_are_documents_too():
 @pytest.mark.parametrize(
     ("columns", "says"),
     [
-        ({"text": ["a"]}, "no column 'tokens' to pack, but 'text'.*Packing(length=8, column='text')"),
-        ({"tokens": ["a", "b"]}, "no tokens in 'tokens'.*pyloader split --encode"),
+        ({"ids": [[], [1]]}, "no column 'tokens' to pack, but 'ids'.*Packing(length=8, column='ids')"),
+        ({"text": ["a"]}, "no column 'tokens' to pack, but 'text'. Make tokens.*--tokenizer tokenizer.json"),
+        ({"id": [7], "body": ["a"]}, "no column 'tokens' to pack.*--tokenizer tokenizer.json --column body"),
+        ({"tokens": ["a", "b"]}, "no tokens in 'tokens'.*--tokenizer tokenizer.json --column tokens"),
         ({"tokens": np.arange(3)}, "int64 in 'tokens', which are no documents"),
         ({"tokens": Ragged.from_rows([b"ab"])}, "bytes in 'tokens', which are no documents"),
         ({"tokens": Ragged.from_rows([[0.5]])}, "float64 in 'tokens', which are no documents"),
@@ -108,6 +110,14 @@ def test_a_token_attends_to_those_before_it_in_its_document():
     assert mask.shape == (2, 1, 4, 4)
     assert mask[0, 0].astype(int).tolist() == [[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
     assert (mask[1, 0] == np.tri(4, dtype=bool)).all()
+
+
+def test_rows_of_one_length_are_packed_beside_tokens_as_ragged_ones_are():
+    columns = {"tokens": np.arange(8).reshape(4, 2), "loss_mask": np.eye(4, 2, dtype=bool)}
+    ragged = {name: Ragged.from_rows(list(values)) for name, values in columns.items()}
+    packing = Packing(length=4)
+    packed, expected = (unpacked_batch(pack_columns(each, packing, None), packing) for each in (columns, ragged))
+    assert all((packed[name] == expected[name]).all() for name in expected)
 
 
 def test_columns_with_a_number_for_each_token_are_packed_as_the_tokens_are():

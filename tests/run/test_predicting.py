@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from mixed_sources import write_sources
 
 from pyloader import ChunkWriter, DataLoader
 from pyloader.errors import DataDirError
@@ -128,3 +129,39 @@ def test_the_mixing_that_a_run_counts_is_that_of_all_its_segments(chunks):
             assert loader._counters.mixing[1] >= 10  # segments whose first rows are carried too
     expected, counted = np.mean(found, axis=0)
     assert counted == pytest.approx(expected, rel=0.06)
+
+
+MIXTURES = [
+    {"weights": {"web": 6, "math": 1}},
+    {"weights": {"web": 1, "math": 1}, "on_exhausted": "repeat", "num_steps": 70},
+    {"last_batch": "drop", "world": (1, 2), "batch_size": 8},
+    {"weights": {"web": 3, "math": 1}, "on_exhausted": "drop", "last_batch": "pad"},
+    {"last_batch": "drop", "num_steps": 10, "shuffle": False},
+]
+
+
+@pytest.mark.parametrize("options", MIXTURES)
+def test_a_mixture_says_its_steps_bytes_and_mixing_too(tmp_path, options):
+    places = write_sources(tmp_path, {"web": (401, 40), "math": (90, 30)})
+    with loader_of(places, **{"batch_size": 16, **options}) as loader:
+        plan = loader.plan()
+        located = [loader.locate(step) for step in range(len(loader))]
+        assert plan.steps_per_epoch == sum(1 for _ in loader)
+        metrics = loader.metrics()
+    names = ("read_bytes", "dropped_samples", "filled_samples", "resident_chunks_bound")
+    if plan.num_ranks == 1:
+        assert [getattr(plan, name) for name in names] == [metrics[name] for name in names]
+    assert plan.read_bytes == metrics["read_bytes"] <= plan.read_bytes_of_all
+    assert plan.resident_chunks <= plan.resident_chunks_bound
+    counts = [np.unique([f"{row[0]} {row[1]}" for row in rows], return_counts=True)[1] for rows in located]
+    mixed = np.mean([each.sum() ** 2 / (each**2).sum() for each in counts])
+    assert plan.mixed_chunks_of_all == pytest.approx(mixed, rel=0.05)
+
+
+def test_a_mixture_without_an_end_has_no_plan(tmp_path):
+    places = write_sources(tmp_path, {"web": (40, 10)})
+    with (
+        loader_of(places, weights={"web": 1}, on_exhausted="repeat", batch_size=4) as loader,
+        pytest.raises(ValueError, match="num_steps= sets it"),
+    ):
+        loader.plan()
