@@ -333,33 +333,6 @@ def test_a_damaged_chunk_names_its_file_and_may_be_left_out_with_rows_of_its_own
         assert list(loader.stats().skipped) == [str(damaged)]
 
 
-def test_packed_rows_are_of_one_source_and_weights_may_share_out_tokens(tmp_path):
-    lengths = {"long": 30, "short": 7}
-    for place, (name, length) in enumerate(lengths.items()):
-        with ChunkWriter(tmp_path / name, chunk_samples=50, format="columns") as writer:
-            for _ in range(200):
-                writer.write({"tokens": [place + 1] * length})
-    options = {
-        "data_dir": {name: tmp_path / name for name in lengths},
-        "weights": dict.fromkeys(lengths, 1),
-        "on_exhausted": "repeat",
-        "batch_size": 8,
-        "num_workers": 0,
-        "with_source": True,
-    }
-    with DataLoader(pack=32, num_steps=20, **options) as loader:
-        for batch in loader:
-            assert batch["tokens"].shape == (8, 32)
-            assert ((batch["tokens"] == batch["source"][:, None] + 1) | (batch["segment_ids"] == 0)).all()
-        assert loader.stats().sources["long"].num_tokens == 80 * 30
-        pieces = loader.locate(0)
-        assert {piece[0] for piece in pieces} == {"long", "short"} and pieces[0][3:] == (0, 30)
-    with DataLoader(pack=32, num_steps=200, weight_by="tokens", **options) as loader:
-        list(loader)
-        tokens = [each.num_tokens for each in loader.stats().sources.values()]
-    assert abs(tokens[0] / tokens[1] - 1) < 0.01
-
-
 def test_sources_may_lie_in_stores_and_on_disks_together(places, tmp_path):
     with loader_of(places, shuffle=True) as loader:
         expected = xs(loader)

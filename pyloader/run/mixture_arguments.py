@@ -66,14 +66,22 @@ def check_alike(of_sources: Mapping[str, ChunkList], given: LoaderArguments) -> 
         if mine and theirs and (differs := difference(mine, theirs)):
             what = f"is the source {name!r}, and {differs} as {first!r} has."
             hint = "Split both into the same columns: pyloader split --columns, or --encode"
+            if given.pack is not None and (stray := {spec.name for spec in mine} ^ {spec.name for spec in theirs}):
+                hint = f"{hint}. Or leave out what not all have: Packing(..., drop={tuple(sorted(stray))!r})"
             raise DataDirError(own.place, what, hint)
 
 
 def _joined(specs: Sequence[ColumnSpec], given: LoaderArguments) -> list[ColumnSpec]:
-    """Return what must be alike: all columns; where documents are packed, the kind of number that tokens are."""
-    if given.pack is None:
+    """Return what must be alike: all columns; of packed documents their names, and which numbers tokens are."""
+    pack = given.pack
+    if pack is None:
         return list(specs)
-    return [ColumnSpec(spec.name, "ragged", spec.dtype) for spec in specs if spec.name == given.pack.column]
+    # Lists of integers become rows of int64.  What the lists of other columns hold is unknown.
+    return [
+        ColumnSpec(spec.name, "ragged", (spec.dtype or "<i8") if spec.name == pack.column else "")
+        for spec in specs
+        if spec.name not in pack.drop
+    ]
 
 
 def _check(given: LoaderArguments, mixture: Mixture) -> None:
