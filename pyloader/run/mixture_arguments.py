@@ -83,15 +83,20 @@ def loss_mask_of(of_sources: Mapping[str, ChunkList], given: LoaderArguments) ->
 
 
 def _joined(specs: Sequence[ColumnSpec], given: LoaderArguments) -> list[ColumnSpec]:
-    """Return what must be alike: all columns; where documents are packed, those that are packed.
+    """Return what must be alike: all columns; of packed documents their names, and which numbers tokens are.
 
-    Of those it is the kind of number, since lists and ragged rows are packed alike.  A loss mask is not among them:
-    where a source has none, all of its tokens are learned.
+    A loss mask is not among them: where a source has none, all of its tokens are learned.
     """
-    if given.pack is None:
+    pack = given.pack
+    if pack is None:
         return list(specs)
-    left_out = {*given.pack.drop, LOSS_MASK}
-    return [ColumnSpec(spec.name, "ragged", spec.dtype) for spec in specs if spec.name not in left_out]
+    left_out = {*pack.drop, LOSS_MASK}
+    # Lists of integers become rows of int64.  What the lists of other columns hold is unknown.
+    return [
+        ColumnSpec(spec.name, "ragged", (spec.dtype or "<i8") if spec.name == pack.column else "")
+        for spec in specs
+        if spec.name not in left_out
+    ]
 
 
 def _check(given: LoaderArguments, mixture: Mixture) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from killing import CHANGES
-from products import ALL
+from products import ALL, seeds
 
 from pyloader.deliver.engines import Engine
 from pyloader.write import split, units
@@ -23,6 +23,7 @@ from pyloader.write import split, units
 __all__ = ["KILLS", "Case", "KillsAWorker", "drawn_cases", "killing_driver", "make_dump", "moments", "outcome"]
 
 KILLS = int(os.environ.get("PYLOADER_KILLS", "12" if ALL else "3"))  # 200 take a quarter of an hour
+SEED = int(os.environ.get("PYLOADER_KILLS_SEED") or seeds(1)[0])
 FORMATS = ("jsonl", "parquet", "csv", "npy")
 # Who is killed, on which engine; a fifth of all are nodes.
 ROUND = (
@@ -68,14 +69,13 @@ class Case:
         return [{"shuffle": True}, {}, {"num_chunks": 7}][(self.number // 4) % 3] | {"seed": self.number}
 
     def __str__(self) -> str:
-        return f"{self.number}-{self.target}-{self.engine}-{self.format}"
+        return f"{self.seed}-{self.number}-{self.target}-{self.engine}-{self.format}"
 
 
 def drawn_cases(*, on_ray: bool) -> list[Case]:
     """Return the cases on Ray, or all others, of KILLS in all."""
-    seed = int(os.environ.get("PYLOADER_KILLS_SEED", "0"))
     cases = [
-        Case(number, seed, *ROUND[number % len(ROUND)], FORMATS[(number + number // len(ROUND)) % len(FORMATS)])
+        Case(number, SEED, *ROUND[number % len(ROUND)], FORMATS[(number + number // len(ROUND)) % len(FORMATS)])
         for number in range(KILLS)
     ]
     return [case for case in cases if (case.engine == "ray") == on_ray]

@@ -31,6 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 from numbered import NumberedReader, ids_of, write_chunks  # noqa: E402
+from ranks import write_counted  # noqa: E402
 
 from pyloader import DataCollator, DataLoader, Dataset, NumpyDataCollator  # noqa: E402
 from pyloader.errors import WorkerDiedError  # noqa: E402
@@ -86,7 +87,10 @@ class Case:
         chance = self.chance = random.Random(seed)
         self.directory = directory
         counts = [chance.choice([0, 1, chance.randrange(40)]) for _ in range(chance.randint(2, 12))]
-        write_chunks(directory / "chunks", [*counts, chance.randint(1, 40)])
+        way = chance.choice(["plain", "plain", "counted", "mixture", "buckets"])
+        write = write_chunks if way == "plain" else write_counted
+        write(directory / "chunks", [*counts, chance.randint(1, 40)])
+        self.data_dir: Any = directory / "chunks"
         self.text = chance.random() < 0.5
         self.fault = chance.choice(FAULTS)
         kind = "process" if self.fault == kill_a_worker or chance.random() < 0.06 else "thread"
@@ -104,6 +108,13 @@ class Case:
             "worker_kind": kind,
             "seed": chance.randrange(100),
         }
+        if way == "mixture":
+            write(directory / "others", [chance.randint(1, 40) for _ in range(chance.randint(1, 4))])
+            self.data_dir = {"chunks": directory / "chunks", "others": directory / "others"}
+            self.options |= {"on_exhausted": "repeat", "max_queue_size": 2 * window + 1 + chance.randrange(4)}
+            del self.options["num_epochs"]  # without an end
+        elif way == "buckets":
+            self.options |= {"bucket_by": "id", "max_queue_size": 2000}
         self.parts: tuple[Any, Any, Any] = (
             Reader(text=self.text),
             Encoder() if chance.random() < 0.5 else None,
@@ -111,17 +122,13 @@ class Case:
         )
 
     def loader(self, **options: Any) -> DataLoader:
-        return DataLoader(*self.parts, self.directory / "chunks", **{**self.options, **options})
+        return DataLoader(*self.parts, self.data_dir, **{**self.options, **options})
 
     def calm_loader(self) -> DataLoader:
         """Return an endless loader of the same batches, in this thread."""
-        return DataLoader(
-            Reader(text=self.text),
-            None,
-            None,
-            self.directory / "chunks",
-            **{**self.options, "num_workers": 0, "worker_kind": "thread", "num_epochs": None},
-        )
+        endless = {"num_epochs": None} if "num_epochs" in self.options else {}
+        options = {**self.options, "num_workers": 0, "worker_kind": "thread", **endless}
+        return DataLoader(Reader(text=self.text), None, None, self.data_dir, **options)
 
     def __str__(self) -> str:
         return f"{self.fault.__name__} with {self.options}, {[type(part).__name__ for part in self.parts]}"

@@ -1,4 +1,7 @@
-"""Drivers and workers of splits that are killed, by the draw; PYLOADER_KILLS=200 asks for 200, those on Ray counted."""
+"""Drivers and workers of splits that are killed, by the draw.
+
+PYLOADER_ALL=1 PYLOADER_KILLS=200 asks for 200, those on Ray counted.
+"""
 
 from __future__ import annotations
 

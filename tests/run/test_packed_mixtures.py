@@ -1,0 +1,55 @@
+"""Mixtures of packed rows: what a row is of, shares by tokens, and sources of two formats."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pyloader import ChunkWriter, DataLoader, Packing
+from pyloader.cli.main import main
+from pyloader.errors import DataDirError
+
+
+def test_packed_rows_are_of_one_source_and_weights_may_share_out_tokens(tmp_path):
+    lengths = {"long": 30, "short": 7}
+    for place, (name, length) in enumerate(lengths.items()):
+        with ChunkWriter(tmp_path / name, chunk_samples=50, format="columns") as writer:
+            for _ in range(200):
+                writer.write({"tokens": [place + 1] * length})
+    options = {
+        "data_dir": {name: tmp_path / name for name in lengths},
+        "weights": dict.fromkeys(lengths, 1),
+        "on_exhausted": "repeat",
+        "batch_size": 8,
+        "num_workers": 0,
+        "with_source": True,
+    }
+    with DataLoader(pack=32, num_steps=20, **options) as loader:
+        for batch in loader:
+            assert batch["tokens"].shape == (8, 32)
+            assert ((batch["tokens"] == batch["source"][:, None] + 1) | (batch["segment_ids"] == 0)).all()
+        assert loader.stats().sources["long"].num_tokens == 80 * 30
+        pieces = loader.locate(0)
+        assert {piece[0] for piece in pieces} == {"long", "short"} and pieces[0][3:] == (0, 30)
+    with DataLoader(pack=32, num_steps=200, weight_by="tokens", **options) as loader:
+        list(loader)
+        tokens = [each.num_tokens for each in loader.stats().sources.values()]
+    assert abs(tokens[0] / tokens[1] - 1) < 0.01
+
+
+def test_packed_sources_may_be_of_two_formats_and_what_only_one_has_is_named_at_once(tmp_path):
+    with ChunkWriter(tmp_path / "columns", chunk_samples=9, format="columns") as writer:
+        for length in range(1, 9):
+            writer.write({"tokens": [1] * length})
+    (tmp_path / "lines").mkdir()
+    for others in ({}, {"scores": 1}):
+        rows = [{"tokens": [2] * n, **{name: [each] * n for name, each in others.items()}} for n in range(1, 9)]
+        (tmp_path / "lines" / "0.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        assert main(["index", str(tmp_path / "lines"), "--overwrite"]) == 0
+        options = {"data_dir": {name: tmp_path / name for name in ("columns", "lines")}, "batch_size": 1}
+        if others:
+            with pytest.raises(DataDirError, match=r"Leave out .* pack=Packing\(length=16, drop=\('scores',\)\)"):
+                DataLoader(pack=16, **options)
+        with DataLoader(pack=Packing(length=16, drop=tuple(others)), **options) as loader:
+            assert {int(token) for batch in loader for token in batch["tokens"].ravel()} == {0, 1, 2}
