@@ -171,13 +171,3 @@ def test_a_directory_without_logs_says_how_they_are_written(tmp_path, capsys):
     assert main(["report", str(tmp_path)]) == 2
     assert "holds no logs of a run. Have them written: DataLoader(..., log_dir='run1')" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
-
-
-def test_a_mixture_has_what_came_of_each_source_over_all_ranks(tmp_path):
-    for rank in range(2):
-        sources = {"source_samples/<web>": 30, "source_samples/code": 10, "source_epochs/<web>": 0.25}
-        lines = [line_of(1000.0 + second, 5 * second, 0.1, **sources) for second in (1, 2, 3)]
-        write_log(tmp_path, rank, {"time": 1000.0, "about": ABOUT}, *lines)
-    text, page = page_of(tmp_path)
-    assert "<h2>Sources</h2>" in text and "<web>" not in text
-    assert [said for said in page.texts if said in ("<web>", "60", "75%")] == ["<web>", "60", "75%"]
