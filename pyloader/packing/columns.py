@@ -20,6 +20,7 @@ __all__ = [
     "LOSS_MASK",
     "PackedColumnsError",
     "pack_columns",
+    "packed_columns",
     "packed_lengths",
     "piece_numbers",
     "unpacked_batch",
@@ -89,6 +90,11 @@ def pack_columns(
     places = np.stack([pieces.length[order], pieces.start[order], *numbers], axis=1)
     packed[_PIECES] = Ragged(places.reshape(-1), _WIDTH * first)
     return packed
+
+
+def packed_columns(columns: Columns) -> Columns:
+    """Return the columns of packed rows that the documents have, without what says which pieces a row has."""
+    return {name: values for name, values in columns.items() if name != _PIECES}
 
 
 def piece_numbers(columns: Columns) -> tuple[np.ndarray, np.ndarray]:

@@ -16,6 +16,7 @@ import numpy as np
 from pyloader.columns import Columns, ColumnSpec, column_specs, difference, row_count, take_rows
 from pyloader.deliver import Budget, Lease, StepsClosed
 from pyloader.errors import ChunkReadError, ReadFileError, WorkerDiedError
+from pyloader.packing import packed_columns
 from pyloader.plan import STAND_IN, ReadTask, row_keys, sample_numbers
 from pyloader.run.chunk_lengths import lengths_by
 from pyloader.run.options import RunOptions
@@ -252,7 +253,7 @@ class ArrivalCheck:
         self.largest = max(self.largest, num_rows)
         if num_rows == 0:
             return
-        specs = column_specs(columns)
+        specs = column_specs(packed_columns(columns))
         first = self._firsts.get(source)
         if first is None and (name := self._options.streams.bucket_by):
             lengths_by(name, path, columns)
@@ -265,6 +266,10 @@ class ArrivalCheck:
             if "as a list of" in differs and self._options.reader.gaps_make_lists:
                 say = 'nulls="nan"' if self._options.nulls is None else 'nulls={...: float("nan")} for this column'
                 hint = f"Say what stands for null, DataLoader({say}); or `pyloader index` once: lists in all chunks"
+            elif (packing := self._options.packing) is not None:
+                unlike = {spec.name for spec in specs} ^ {spec.name for spec in first[1]}
+                drop = tuple(sorted({*packing.drop, *unlike}))
+                hint = f"Leave out what not all have: pack={replace(packing, drop=drop)!r}" if unlike else hint
             raise ReadFileError(path, f"{differs} as {first[0]} has.", hint)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from pyloader import ChunkWriter, DataLoader, Packing
 from pyloader.cli.main import main
-from pyloader.errors import DataDirError
+from pyloader.errors import DataDirError, ReadFileError
 
 
 def test_packed_rows_are_of_one_source_and_weights_may_share_out_tokens(tmp_path):
@@ -53,3 +53,18 @@ def test_packed_sources_may_be_of_two_formats_and_what_only_one_has_is_named_at_
                 DataLoader(pack=16, **options)
         with DataLoader(pack=Packing(length=16, drop=tuple(others)), **options) as loader:
             assert {int(token) for batch in loader for token in batch["tokens"].ravel()} == {0, 1, 2}
+
+
+def test_documents_with_other_columns_name_those_and_what_to_leave_out(tmp_path):
+    for place, others in enumerate(({}, {"scores": [1, 2]})):
+        (tmp_path / f"{place}.jsonl").write_text(json.dumps({"tokens": [3, 4], **others}) + "\n")
+    with (
+        DataLoader(data_dir=tmp_path, pack=8, batch_size=1) as loader,
+        pytest.raises(
+            ReadFileError,
+            match=r"1.jsonl: has columns .'scores', 'tokens'., not .'tokens'..*=Packing.length=8, drop=.'scores',",
+        ),
+    ):
+        list(loader)
+    with DataLoader(data_dir=tmp_path, pack=Packing(length=8, drop=("scores",)), batch_size=1) as loader:
+        assert len(list(loader)) == 2
