@@ -18,6 +18,7 @@ from pyloader.observe import SourceStats
 from pyloader.options import format_bytes
 from pyloader.plan import (
     MixedStreams,
+    PackedRows,
     Position,
     Schedule,
     Shares,
@@ -154,12 +155,15 @@ class MixtureOptions(LoaderOptions):
         if streams.ends_epoch(position):
             position = position.next_epoch()
         of_sources, rows = streams.of_sources(position.epoch), streams.rows_of_step(position)
+        rows_of = dict[int, PackedRows]()
         for (place, epoch), alike in itertools.groupby(rows.tolist(), key=lambda row: tuple(row[:2])):
             chunks, own = self.chunks.of_sources[place], [row[2:] for row in alike]
             entries: list[tuple[Any, ...]] = [(chunks.names[chunk], row) for chunk, row in own]
             if run.packing is not None:
-                rows_of = packed_rows(chunks, run.readers[place][0], run.packing, of_sources[place].drawn.row_seed)
-                entries = list(pieces_of(chunks, rows_of, np.array(own), epoch=epoch))
+                if place not in rows_of:  # each stream has rows of it, whose chunks are packed once
+                    seed = of_sources[place].drawn.row_seed
+                    rows_of[place] = packed_rows(chunks, run.readers[place][0], run.packing, seed)
+                entries = list(pieces_of(chunks, rows_of[place], np.array(own), epoch=epoch))
             found += [(streams.names[place], *entry) for entry in entries]
         return found
 
