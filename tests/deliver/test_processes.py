@@ -316,7 +316,7 @@ class TestEnd:
         started = time.monotonic()
         steps.close()
         thread.join(timeout=5)
-        assert caught[0] - started < 0.5
+        assert caught[0] - started < 4  # and not 60
         assert time.monotonic() - started < 2.5
 
     def test_a_call_after_close_starts_nothing(self, steps):
