@@ -22,6 +22,7 @@ all)
     packages+=(soundfile soxr) # docs/audio.md
     packages+=(opentelemetry-sdk tensorboard) # what pyloader.observe exports to
     bin=$(scripts/venv frameworks '[test,polars,hf,hdf5,zarr,lance,tokenizers,tiktoken]' "${packages[@]}")
+    "$bin/pip" uninstall -qq --yes torchvision # litdata asks for it; PyPI's goes with no torch here, and others import it
     if command -v npm >/dev/null; then # Azure's server
         # and a headless Chromium, for the pages
         packages=(azurite@3.35.0 @sparticuz/chromium@153.0.0 playwright-core@1.65.1)

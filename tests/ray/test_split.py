@@ -82,7 +82,7 @@ class KillsANode:
 def test_a_worker_with_other_versions_refuses_the_task(
     cluster: Any, dump: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(beginning, "versions", lambda: {"numpy": "0.0"})
+    monkeypatch.setattr(beginning, "versions", lambda others=(): {"numpy": "0.0"})
     with pytest.raises(EngineError, match=r"has numpy .* instead of 0\.0, which may write other bytes"):
         split(dump, tmp_path / "ray", engine="ray", workers=3)
 
