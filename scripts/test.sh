@@ -14,7 +14,7 @@ all)
     packages=(torch==2.13.0 torchdata jax flax optax orbax-checkpoint tensorflow-cpu scikit-learn cyreal==0.2.1)
     packages+=(gymnax==1.0.1 loadax==0.2.1 loaderx==0.1.7) # what the pages of docs/coming-from-*.md come from
     # Shards of others.  Not mosaicml-streaming: it wants a torchvision that goes with no torch beside these.
-    packages+=(webdataset==1.0.2 litdata==0.2.76 megatron-core==0.16.1)
+    packages+=(webdataset==1.0.2 litdata==0.2.76 zstd megatron-core==0.16.1) # zstd: what litdata packs with
     packages+=(lightning accelerate transformers) # the recipes of docs/torch.md
     packages+=('ray[data,train]' 'dask[distributed]' submitit) # engines of pyloader split; pyloader.ray
     packages+=(zarr hdf5plugin pillow grain) # what writes the files that readers are tried on; docs/coming-from-grain.md
