@@ -21,7 +21,7 @@ from typing import Any
 
 from making import place
 
-from pyloader.write import aside, job, ranges, segments, split, units
+from pyloader.write import aside, job, ranges, receipts, segments, split, units
 
 CHUNK_BYTES = 2**26
 INDEX_BYTES = 16  # of a row that is put aside: its key, and its length
@@ -89,7 +89,7 @@ def counted(dump: Path, output: Path, sizes: Sizes, workers: int) -> dict[str, i
     found: Counter[str] = Counter({"bytes read": dump.stat().st_size})
     lock = threading.Lock()
     add, frame = job.Job.add, segments.Frames._frame
-    kinds = {job.UnitReceipt: "units", job.RangeReceipt: "range tasks", job.ChunkReceipt: "chunks"}
+    kinds = {receipts.UnitReceipt: "units", receipts.RangeReceipt: "range tasks", receipts.ChunkReceipt: "chunks"}
 
     def counts_receipts(self: job.Job, receipt: Any) -> None:
         add(self, receipt)

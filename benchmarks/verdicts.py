@@ -259,7 +259,7 @@ def main() -> None:
                     "busy": busy,
                     "room": round(stats.room_seconds, 2),
                 }
-                print(json.dumps({**about, "seconds": round(stats.loop_seconds, 2)}), file=sys.stderr, flush=True)
+                print(json.dumps({**about, "seconds": round(stats.loop_seconds, 2)}), flush=True)
     print(f"{'':22} stage right   lock right, unsaid, wrong")
     for kind in kinds:
         right, total = stages[kind, True], stages[kind, True] + stages[kind, False]
