@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 from pyloader.errors import DataDirError, StateError
 from pyloader.observe import SourceStats
@@ -164,7 +164,7 @@ class LoaderOptions:
         check_streams(self.run, self.world, self.order.num_streams)
         return self.one_source
 
-    def with_streams(self, num_streams: int) -> LoaderOptions:
+    def with_streams(self, num_streams: int) -> Self:
         """Return these options with an epoch cut into so many streams.
 
         Raises:
@@ -186,16 +186,7 @@ class LoaderOptions:
         Raises:
           StateError: the state cannot be honoured here; the message says what to write.
         """
-        num_streams = state.get("num_streams") if isinstance(state, Mapping) else None
-        if type(num_streams) is not int or num_streams < 1:
-            num_streams = self.order.num_streams  # which the state does not have, so that it is refused
-        else:
-            check_state_fits_ranks(state, self.order, self.world)
-        position = position_from_state(state, replace(self.order, num_streams=num_streams))
-        try:
-            options = self.with_streams(num_streams)
-        except (DataDirError, ValueError) as exc:
-            raise StateError(f"the state was saved with {num_streams} streams. {exc}") from exc
+        options, position = self._in_streams_of(state)
         run, order = options.run, options.order
         if run.chunks.counts is None:
             check_without_counts(position, options.one_source.dealing, order.batch_size)
@@ -204,6 +195,28 @@ class LoaderOptions:
         left_out = left_out_in_state(state)
         check_left_out(left_out, num_chunks=len(run.chunks), num_streams=order.num_streams, max_skipped=run.max_skipped)
         return options, position, left_out
+
+    def _in_streams_of(self, state: Any) -> tuple[Self, Position]:
+        """Return these options with as many streams as `state` has, and its position.
+
+        Raises:
+          StateError: the state cannot be honoured here.
+        """
+        num_streams = state.get("num_streams") if isinstance(state, Mapping) else None
+        if type(num_streams) is not int or num_streams < 1:
+            num_streams = self.order.num_streams  # which the state does not have, so that it is refused
+        else:
+            check_state_fits_ranks(state, self.order, self.world)
+        position = position_from_state(state, replace(self.order, num_streams=num_streams))
+        try:
+            options = self._with_streams_of(state, num_streams)
+        except (DataDirError, ValueError) as exc:
+            raise StateError(f"the state was saved with {num_streams} streams. {exc}") from exc
+        return options, position
+
+    def _with_streams_of(self, state: Any, num_streams: int) -> Self:
+        """Return these options with so many streams, and what else of a plan `state` says."""
+        return self.with_streams(num_streams)
 
     def describe(self, loader: type) -> str:
         """Return the options as one would write them for `loader`, less those that are its defaults."""

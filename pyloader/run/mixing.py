@@ -6,11 +6,11 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-from pyloader.errors import DataDirError, StateError
+from pyloader.errors import DataDirError
 from pyloader.files import MixedChunks
 from pyloader.machine.limits import available_bytes
 from pyloader.mixture import Mixture
@@ -25,14 +25,12 @@ from pyloader.plan import (
     Source,
     mixture_position,
     mixture_state_of,
-    position_from_state,
     rounded_shares,
     windows_in_state,
 )
 from pyloader.run.arguments import AsWritten
 from pyloader.run.loader_options import MAX_QUEUE_SIZE, SHUFFLE_WINDOW, LoaderOptions
 from pyloader.run.packed import packed_rows, pieces_of
-from pyloader.run.ranks import check_state_fits_ranks
 from pyloader.run.resident import check_bytes
 
 __all__ = ["MixtureOptions", "shares_of"]
@@ -167,7 +165,7 @@ class MixtureOptions(LoaderOptions):
             found += [(streams.names[place], *entry) for entry in entries]
         return found
 
-    def with_streams(self, num_streams: int, windows: Mapping[str, int] | None = None) -> MixtureOptions:
+    def with_streams(self, num_streams: int, windows: Mapping[str, int] | None = None) -> Self:
         """Return these options with every source cut into so many streams.
 
         Args:
@@ -231,19 +229,13 @@ class MixtureOptions(LoaderOptions):
         Raises:
           StateError: the state cannot be honoured here; the message says what to write.
         """
-        num_streams = state.get("num_streams") if isinstance(state, Mapping) else None
-        if type(num_streams) is not int or num_streams < 1:
-            num_streams = self.order.num_streams  # which the state does not have, so that it is refused
-        else:
-            check_state_fits_ranks(state, self.order, self.world)
-        position = position_from_state(state, replace(self.order, num_streams=num_streams))
-        try:
-            options = self.with_streams(num_streams, windows_in_state(state))
-        except (DataDirError, ValueError) as exc:
-            raise StateError(f"the state was saved with {num_streams} streams. {exc}") from exc
+        options, position = self._in_streams_of(state)
         position = mixture_position(state, position, options.streams, self.fingerprints)
         streams = replace(options.streams, known=position)
         return replace(options, run=replace(options.run, streams=streams)), position, []
+
+    def _with_streams_of(self, state: Any, num_streams: int) -> Self:
+        return self.with_streams(num_streams, windows_in_state(state))
 
     def describe(self, loader: type) -> str:
         """Return the options as one would write them for `loader`, less those that are its defaults."""

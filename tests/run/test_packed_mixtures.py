@@ -68,3 +68,27 @@ def test_documents_with_other_columns_name_those_and_what_to_leave_out(tmp_path)
         list(loader)
     with DataLoader(data_dir=tmp_path, pack=Packing(length=8, drop=("scores",)), batch_size=1) as loader:
         assert len(list(loader)) == 2
+
+
+def test_documents_beside_chats_get_a_loss_mask_and_other_columns_that_not_all_have_are_refused(tmp_path):
+    samples = {
+        "chats": {"tokens": [5, 6, 7, 8], "loss_mask": [False, False, True, True]},
+        "texts": {"tokens": [1, 2, 3]},
+        "scored": {"tokens": [1], "score": [0.5]},
+    }
+    for name, sample in samples.items():
+        with ChunkWriter(tmp_path / name, chunk_samples=10, format="columns") as writer:
+            for _ in range(40):
+                writer.write(sample)
+    places = {name: tmp_path / name for name in samples}
+    options = {"pack": 12, "batch_size": 2, "num_workers": 0, "with_source": True}
+    both = {name: places[name] for name in ("chats", "texts")}
+    with DataLoader(data_dir=both, weights=dict.fromkeys(both, 1), **options) as loader:
+        batch = next(loader)
+    chat, text = (batch["loss_mask"][batch["source"] == place][0].tolist() for place in (0, 1))
+    assert chat == [False, True, True, False] * 3 and text == [True, True, False] * 4
+    with pytest.raises(DataDirError, match=r"Leave out what not all have: .*length=12, drop=\('score',\)"):
+        DataLoader(data_dir=places, weights=dict.fromkeys(places, 1), **options)
+    options["pack"] = Packing(length=12, drop=("score",))
+    with DataLoader(data_dir=places, weights=dict.fromkeys(places, 1), **options) as loader:
+        assert next(loader)["loss_mask"].shape == (2, 12)
