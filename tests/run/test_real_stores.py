@@ -10,25 +10,15 @@ import pytest
 from many_stores import REAL, places, stores_of
 from numbered import NumberedReader, ids_of
 from ranks import global_batches, through_json, write_counted
-from real_servers import Opened
+from real_servers import Opened, put_below, variables_of
 
 from pyloader import DataLoader, World, fetch
-from pyloader.files.stores import Store
 from pyloader.write import split
 
 pytestmark = pytest.mark.frameworks
 
 SHUFFLED: dict[str, Any] = {"batch_size": 5, "shuffle": True, "shuffle_window": 3, "num_epochs": 2}
 PLACES = places()
-VARIABLES = {
-    "endpoint": ("AWS_ENDPOINT_URL", "AZURE_STORAGE_ENDPOINT"),
-    "region": ("AWS_REGION",),
-    "access_key_id": ("AWS_ACCESS_KEY_ID",),
-    "secret_access_key": ("AWS_SECRET_ACCESS_KEY",),
-    "skip_signature": ("AWS_SKIP_SIGNATURE",),
-    "account_name": ("AZURE_STORAGE_ACCOUNT_NAME",),
-    "account_key": ("AZURE_STORAGE_ACCOUNT_KEY",),
-}
 
 
 @pytest.fixture(scope="module", params=REAL)
@@ -36,12 +26,6 @@ def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """Give what opens stores of a real server, which is started once for all tests."""
     with stores_of(request.param, tmp_path_factory.mktemp(request.param)) as opened:
         yield opened
-
-
-def put(store: Store, directory: Path) -> Store:
-    for path in sorted(path for path in directory.rglob("*") if path.is_file()):
-        store.create(path.relative_to(directory).as_posix(), path.read_bytes())
-    return store
 
 
 @pytest.fixture
@@ -52,7 +36,7 @@ def chunks(tmp_path: Path) -> Path:
 @pytest.fixture
 def stored(opened: Opened, chunks: Path, tmp_path: Path) -> dict[str, Any]:
     """The options of a loader of these chunks in the store."""
-    store = put(opened(next(PLACES)), chunks)
+    store = put_below(opened(next(PLACES)), chunks)
     return {"data_dir": store.url, "storage_options": store._options, "cache_dir": tmp_path / "cache"}  # type: ignore[attr-defined]
 
 
@@ -94,10 +78,9 @@ def test_a_dump_is_split_as_on_a_disk(opened: Opened, tmp_path: Path, monkeypatc
     (tmp_path / "dump/more").mkdir(parents=True)
     for name, start in (("a.jsonl", 0), ("more/b.jsonl", 50_000)):
         (tmp_path / "dump" / name).write_text("".join(f'{{"id": {start + row}}}\n' for row in range(50_000)))
-    store = put(opened(next(PLACES)), tmp_path / "dump")
-    for option, value in store._options.items():  # type: ignore[attr-defined]
-        for name in VARIABLES[option]:
-            monkeypatch.setenv(name, str(value).lower() if isinstance(value, bool) else str(value))
+    store = put_below(opened(next(PLACES)), tmp_path / "dump")
+    for name, value in variables_of(store._options).items():  # type: ignore[attr-defined]
+        monkeypatch.setenv(name, value)
     split(f"{store.url}/**/*.jsonl", tmp_path / "set", engine="thread", workers=2, shuffle=True)
     split(store.url, tmp_path / "whole", engine="thread", workers=2, shuffle=True)
     split(f"{tmp_path}/dump/**/*.jsonl", tmp_path / "disk", shuffle=True)

@@ -20,7 +20,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -43,6 +43,30 @@ class OpenedBucket:
     def __call__(self, place: str) -> Store:
         """Return the store."""
         return open_store(f"{self.url}/{place}", storage_options=self.options)
+
+
+_VARIABLES = {
+    "endpoint": ("AWS_ENDPOINT_URL", "AZURE_STORAGE_ENDPOINT"),
+    "region": ("AWS_REGION",),
+    "access_key_id": ("AWS_ACCESS_KEY_ID",),
+    "secret_access_key": ("AWS_SECRET_ACCESS_KEY",),
+    "skip_signature": ("AWS_SKIP_SIGNATURE",),
+    "account_name": ("AZURE_STORAGE_ACCOUNT_NAME",),
+    "account_key": ("AZURE_STORAGE_ACCOUNT_KEY",),
+}
+
+
+def variables_of(options: Mapping[str, Any]) -> dict[str, str]:
+    """Return the variables of the environment that say what `storage_options` say."""
+    texts = {option: str(value).lower() if isinstance(value, bool) else value for option, value in options.items()}
+    return {name: text for option, text in texts.items() for name in _VARIABLES[option]}
+
+
+def put_below(store: Store, directory: Path) -> Store:
+    """Put all files below a directory into a store, and return the store."""
+    for path in sorted(path for path in directory.rglob("*") if path.is_file()):
+        store.create(path.relative_to(directory).as_posix(), path.read_bytes())
+    return store
 
 
 START_SECONDS = 60.0
