@@ -52,6 +52,10 @@ class DataReader:
     # in a store by ranges.  Else the object is fetched whole for that.
     finds_by_ranges: bool = False
 
+    # Whether read_file needs another file beside the chunk, which read_part does not: what that says is in the parts.
+    # Then each chunk in a store is parts, if only one.
+    needs_beside: bool = False
+
     def __init__(self, batch_size: int = 16, shuffle: bool = False, seed: int = 42, **old_names: Any) -> None:
         given: dict[str, Any] = {"batch_size": batch_size, "shuffle": shuffle, "seed": seed}
         own = inspect.signature(type(self)).parameters.values() if old_names else ()

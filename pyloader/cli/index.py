@@ -204,12 +204,14 @@ def _leftover(chunks: ChunkList, reader: DataReader) -> int:
     """How many tokens are in no window."""
     if not isinstance(reader, TokenReader):
         return 0
-    terms = FetchTerms(wait=lambda _seconds: False)
-    stored = chunks.stored
-    return sum(
-        reader.leftover_tokens(chunks.path(index) if stored is None else StoredPath(*stored.object_of(index), terms))
-        for index in range(len(chunks))
-    )
+    return sum(reader.leftover_tokens(_path_of(chunks, index)) for index in range(len(chunks)))
+
+
+def _path_of(chunks: ChunkList, index: int) -> str:
+    """Return where a file is looked at."""
+    if chunks.stored is None:
+        return chunks.path(index)
+    return StoredPath(*chunks.stored.object_of(index), FetchTerms(wait=lambda _seconds: False))
 
 
 def _reader(chunks: ChunkList, arguments: argparse.Namespace) -> DataReader:
@@ -217,7 +219,7 @@ def _reader(chunks: ChunkList, arguments: argparse.Namespace) -> DataReader:
     if arguments.reader is not None:
         return make_reader(chunks.path(0))
     one_of_each = {form_of(name): index for index, name in reversed(list(enumerate(chunks.names)))}
-    readers = {index: reader_for(chunks.path(index)) for index in one_of_each.values()}
+    readers = {index: reader_for(_path_of(chunks, index)) for index in one_of_each.values()}
     names = {reader_name(reader): chunks.names[index] for index, reader in readers.items()}
     if len(names) > 1:
         (one, file), (other, another) = sorted(names.items(), key=lambda item: item[1])[:2]

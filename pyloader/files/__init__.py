@@ -45,7 +45,7 @@ from pyloader.files.saved_datasets import is_in_saved_dataset
 from pyloader.files.scanning import Scan, is_chunk_name, scan_directory
 from pyloader.files.sniffing import Sniffer, named_by_content, refuse_pointer, sniffed
 from pyloader.files.stored import LIST_NAME, StoredChunks, StoreOptions
-from pyloader.files.stored_path import StoredPath, bytes_at, num_bytes_of, open_bytes
+from pyloader.files.stored_path import StoredPath, bytes_at, found_beside, num_bytes_of, open_bytes
 from pyloader.files.stores import store_scheme
 from pyloader.files.verification import (
     Verification,
@@ -116,6 +116,7 @@ __all__ = [
     "fingerprint_of",
     "first_line",
     "form_of",
+    "found_beside",
     "header_lines",
     "in_version_of",
     "index_name",

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Hashable
+from functools import partial
 
-from pyloader.files.fetching import FetchTerms
+from pyloader.errors import ObjectMissingError
+from pyloader.files.fetching import FetchTerms, ask_again
 from pyloader.files.object_file import ObjectFile
 from pyloader.files.stores import Store, Stored
 
-__all__ = ["StoredPath", "bytes_at", "num_bytes_of", "open_bytes"]
+__all__ = ["StoredPath", "bytes_at", "found_beside", "num_bytes_of", "open_bytes"]
 
 
 class StoredPath(str):
@@ -51,6 +54,27 @@ def open_bytes(path: str | os.PathLike[str], *, goes_on: bool = True) -> io.RawI
 def num_bytes_of(path: str | os.PathLike[str]) -> int:
     """Return the size of a file in bytes."""
     return path.stored.size if isinstance(path, StoredPath) else os.path.getsize(path)
+
+
+def found_beside(path: str | os.PathLike[str], name: str) -> tuple[str, Hashable] | None:
+    """Return the path of another file in the same directory, and what changes when it does; None where there is none.
+
+    Raises:
+      StoreError: the store cannot be asked.
+    """
+    if isinstance(path, StoredPath):
+        above, slash, _ = path.stored.name.rpartition("/")
+        try:
+            stored = ask_again(partial(path.store.head, f"{above}{slash}{name}"))
+        except ObjectMissingError:
+            return None
+        return StoredPath(path.store, stored, path.terms), (stored.version, stored.size)
+    found = os.path.join(os.path.dirname(path), name)
+    try:
+        status = os.stat(found)
+    except OSError:
+        return None
+    return found, (status.st_mtime_ns, status.st_size)
 
 
 def bytes_at(file: io.RawIOBase, start: int, num_bytes: int) -> bytes:

@@ -92,6 +92,7 @@ def count_samples(
       ReadFileError: two chunks have columns that no manifest can describe together.
     """
     on_disk = chunks.stored is None
+    needs_parts = reader.needs_beside and not on_disk
     headers = header_reader(reader, map(chunks.path, range(len(chunks)))) if on_disk else None
     count_unread: _Counter | None = None
     judged = _Judged(reader_name)
@@ -101,10 +102,12 @@ def count_samples(
         name, size = chunks.names[index], int(chunks.sizes[index])
         parts = None
         # Smaller objects are fetched whole in any case.
-        if sizes is not None and (on_disk or size > sizes.chunk_bytes or sizes.chunk_samples is not None):
+        if sizes is not None and (
+            on_disk or needs_parts or size > sizes.chunk_bytes or sizes.chunk_samples is not None
+        ):
             with files.find_at(reader, index, terms) as path:
                 parts = parts_of_file(reader, path, **sizes.as_options())
-        if parts is not None and len(parts) > 1:
+        if parts is not None and len(parts) > (not needs_parts):
             chosen = parts if reads_all else spread(parts, _NUM_JUDGED)
             seen = [
                 _Seen.of(read_chunk(reader, path, part), part_name(name, part), chunks.path(index))

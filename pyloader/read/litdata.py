@@ -7,7 +7,7 @@ import functools
 import json
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -16,7 +16,7 @@ import numpy as np
 from pyloader.columns import Column, Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
-from pyloader.files import Room, open_packed, refuse_pointer
+from pyloader.files import Room, StoredPath, found_beside, num_bytes_of, open_packed, refuse_pointer
 from pyloader.files.unpacking import FETCH_AGAIN
 from pyloader.machine.memory import keep_freed_memory
 from pyloader.part import INDEX_AGAIN, Part
@@ -85,6 +85,8 @@ class LitDataReader(DataReader):
     """
 
     returns_new_arrays = True
+    finds_by_ranges = True
+    needs_beside = True
 
     def __init__(
         self,
@@ -127,6 +129,9 @@ class LitDataReader(DataReader):
         """Find parts: where samples lie is read, and not the samples."""
         form = _form(path, _config(path))
         if _is_packed(path):
+            if isinstance(path, StoredPath):
+                what = f"is packed, and is read where its {INDEX_NAME} lies beside it: not from a store."
+                raise ChunkReadError(path, what, "Copy both to a disk (aws s3 sync ADDRESS DIR), and index that")
             return None
         detail = msgspec.to_builtins(form)
         parts = table_parts(path, _KIND, chunk_bytes, chunk_samples, _WHAT_FOLLOWS)
@@ -227,7 +232,7 @@ def _config(path: str) -> _Config:
     config = _told(path)
     if config is None:
         what = f"has no {INDEX_NAME} of litdata beside it, which says what its values are."
-        raise ChunkReadError(path, what, "Put it there")
+        raise ChunkReadError(path, what, "Put it there, or, in a store, have it read once: pyloader index ADDRESS")
     packing = (config.compression or "").partition(":")[0]
     for is_so, what in (
         (bool(config.encryption), "is encrypted"),
@@ -242,18 +247,13 @@ def _config(path: str) -> _Config:
 
 
 def _told(path: str) -> _Config | None:
-    index = os.path.join(os.path.dirname(path), INDEX_NAME)
-    try:
-        status = os.stat(index)
-    except OSError:
-        return None
-    return _read_index(index, status.st_mtime_ns, status.st_size)
+    index = found_beside(path, INDEX_NAME)
+    return None if index is None else _read_index(*index)
 
 
 @functools.lru_cache(maxsize=4)
-def _read_index(path: str, _changed_ns: int, _size: int) -> _Config:
-    with open(path, "rb") as file:
-        text = file.read()
+def _read_index(path: str, _state: Hashable) -> _Config:
+    text = range_of(path, 0, num_bytes_of(path))
     try:
         return msgspec.json.decode(text, type=_Index).config
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:

@@ -7,6 +7,7 @@ import functools
 import os
 import struct
 import zlib
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,14 @@ import numpy as np
 from pyloader.columns import Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
+from pyloader.files import found_beside, num_bytes_of
 from pyloader.part import INDEX_AGAIN, Part, joined_ranges
 from pyloader.ragged import Ragged
 from pyloader.read.cutting import Cutter
 from pyloader.read.file_ranges import range_of
 from pyloader.read.spans import words_at
 
-__all__ = ["MegatronReader", "index_beside"]
+__all__ = ["MegatronReader", "has_index"]
 
 _FETCH_AGAIN = "Fetch both files again, or max_skipped=1 to go on without them"
 _HEADER = struct.Struct("<9sQBQQ")  # the magic, the version, the dtype, and how many sequences and documents
@@ -38,6 +40,9 @@ class MegatronReader(DataReader):
     Args:
       name: What the column is called.
     """
+
+    finds_by_ranges = True
+    needs_beside = True
 
     def __init__(
         self, batch_size: int = 16, shuffle: bool = False, seed: int = 42, *, name: str = "tokens", **old_names: Any
@@ -87,9 +92,13 @@ class MegatronReader(DataReader):
         return {self.name: Ragged(np.frombuffer(range_of(path, start, stop), dtype), offsets)}, part.num_samples
 
 
-def index_beside(path: str) -> str:
-    """Return where the .idx of a .bin is."""
-    return f"{os.path.splitext(path)[0]}.idx"
+def has_index(path: str) -> bool:
+    """Tell whether the .idx of a .bin lies beside it."""
+    return found_beside(path, _index_name(path)) is not None
+
+
+def _index_name(path: str) -> str:
+    return f"{os.path.splitext(os.path.basename(path))[0]}.idx"
 
 
 def _packed(lengths: np.ndarray) -> str:
@@ -105,24 +114,23 @@ def _unpacked(packed: str, num_documents: int) -> np.ndarray:
 
 def _documents(path: str) -> tuple[np.dtype[Any], np.ndarray]:
     """Return the dtype of the tokens, and which token each document begins with: int64 of shape [documents + 1]."""
-    index = index_beside(path)
-    try:
-        status = os.stat(index)
-    except FileNotFoundError as exc:
-        what = f"has no {os.path.basename(index)} beside it, which says where its documents begin."
-        raise ChunkReadError(path, what, "Put it there; or read windows of tokens: TokenReader(window=1025)") from exc
-    dtype, offsets = _indexed(index, status.st_mtime_ns, status.st_size)
-    expected, found = int(offsets[-1]) * dtype.itemsize, os.path.getsize(path)
+    name = _index_name(path)
+    if (index := found_beside(path, name)) is None:
+        what = f"has no {name} beside it, which says where its documents begin."
+        hint = "Put it there, or, in a store, have it read once: pyloader index ADDRESS"
+        raise ChunkReadError(path, what, f"{hint}; or read windows of tokens: TokenReader(window=1025)")
+    dtype, offsets = _indexed(*index)
+    expected, found = int(offsets[-1]) * dtype.itemsize, num_bytes_of(path)
     if found != expected:
-        what = f"has {found:,} bytes, and {os.path.basename(index)} says {expected:,}."
+        what = f"has {found:,} bytes, and {name} says {expected:,}."
         raise ChunkReadError(path, what, _FETCH_AGAIN)
     return dtype, offsets
 
 
 @functools.lru_cache(maxsize=4)
-def _indexed(path: str, _changed_ns: int, size: int) -> tuple[np.dtype[Any], np.ndarray]:
-    with open(path, "rb") as file:
-        data = np.frombuffer(file.read(), np.uint8)
+def _indexed(path: str, _state: Hashable) -> tuple[np.dtype[Any], np.ndarray]:
+    size = num_bytes_of(path)
+    data = np.frombuffer(range_of(path, 0, size), np.uint8)
     if len(data) < _HEADER.size or bytes(data[:9]) != _MAGIC:
         raise ChunkReadError(path, "is no index of Megatron's documents.", _FETCH_AGAIN)
     _, version, code, num_sequences, num_bounds = _HEADER.unpack(data[: _HEADER.size].tobytes())

@@ -24,7 +24,7 @@ from pyloader.read.jsonl import JsonlReader
 from pyloader.read.lance_tables import LanceReader
 from pyloader.read.litdata import LitDataReader, has_litdata_index
 from pyloader.read.mds import MDSReader
-from pyloader.read.megatron import MegatronReader, index_beside
+from pyloader.read.megatron import MegatronReader, has_index
 from pyloader.read.numpy_files import NumpyReader
 from pyloader.read.parquet import ParquetReader
 from pyloader.read.text import TextReader
@@ -90,7 +90,7 @@ def reader_for(
         return reader_class()
     suffix = suffix_of(path)
     if suffix == ".bin" and suffix not in _NAMES:
-        if os.path.isfile(index_beside(os.fspath(path))):
+        if has_index(os.fspath(path)):
             return MegatronReader()
         if has_litdata_index(os.fspath(path)):
             return LitDataReader()
@@ -104,7 +104,7 @@ def reader_for(
         if suffix == ".bin":
             hint = "For tokens, pass TokenReader(window=1025, dtype='uint16'), with the numbers that are yours"
             if store_scheme(path):
-                hint += ". Shards of litdata and Megatron have an index in another file: copy them to a disk"
+                hint += ". Of litdata and Megatron, have the index read that lies beside them: pyloader index ADDRESS"
         raise DataDirError(os.fspath(path), what, hint)
     if suffix == ".arrow" and is_in_saved_dataset(path):
         return HuggingFaceReader()

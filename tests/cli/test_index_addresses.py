@@ -12,13 +12,16 @@ import numpy as np
 import pytest
 from large_files import FORMS, NUM_ROWS, write_large
 from products import drawn
+from shards import SHARDS
+from small_stores import same_batches
 
-from pyloader import DataLoader
+from pyloader import DataLoader, PaddingDataCollator
 from pyloader.cli.main import main
 from pyloader.errors import DataDirError
 from pyloader.files import list_chunks, read_manifest
 from pyloader.files.cache import cache_directory
 from pyloader.files.manifest import parse_manifest
+from pyloader.read import LitDataReader, MDSReader, MegatronReader
 
 TOKENS = ["--reader", "tokens", "--option", "window=16", "--option", "dtype=uint16"]
 
@@ -234,3 +237,52 @@ def test_another_scheme_does_the_same(server, index, tmp_path, monkeypatch):
     with DataLoader(data_dir="x.tar.manifest.json", batch_size=200, num_epochs=1, verify="first") as loader:
         assert [len(batch["__key__"]) for batch in loader] == [200]
     assert "gs://corpus/data" in Path("x.tar.manifest.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("shards", "beside", "reader"),
+    [
+        ("mds", "index.json", MDSReader(columns=["id", "tokens"])),
+        ("litdata", "index.json", LitDataReader(columns=["id", "tokens"])),
+        ("a.bin", "a.idx", MegatronReader()),
+    ],
+)
+def test_shards_that_have_an_index_of_their_own_are_read_in_a_store_as_on_a_disk(
+    server, index, tmp_path, shards, beside, reader
+):
+    place = SHARDS / shards
+    files = sorted(place.iterdir()) if place.is_dir() else [place, place.with_name(beside)]
+    for path in files:
+        server.put(f"corpus/{shards}/{path.name}" if place.is_dir() else f"corpus/{path.name}", path.read_bytes())
+    url, options = f"s3://corpus/{shards}", {"batch_size": 5, "num_epochs": 1, "datacollator": PaddingDataCollator()}
+    index(url, "--checksums")
+    with (
+        DataLoader(reader, data_dir=place, **options) as on_disk,
+        DataLoader(reader, data_dir=url, **options) as loader,
+    ):
+        assert same_batches(list(loader), list(on_disk))
+    said = index(url, "--chunk-samples", 3, "--checksums", "--overwrite")
+    assert re.search("   [45] chunks, 12 samples, ", said[0])
+    assert main(["verify", url]) == 0
+    with DataLoader(reader, data_dir=url, **options, verify="first") as loader:
+        assert sum(len(batch["tokens"]) for batch in loader) == 12
+
+
+@pytest.mark.parametrize("shards", ["litdata", "a.bin"])
+def test_shards_whose_index_nobody_has_read_are_an_error_with_the_command_that_reads_it(server, index, shards):
+    path = SHARDS / "litdata" / "chunk-0-0.bin" if shards == "litdata" else SHARDS / shards
+    server.put(f"corpus/others/{path.name}", path.read_bytes())
+    for name in ("index.json", "a.idx"):
+        server.put(f"corpus/others/{name}", next(SHARDS.rglob(name)).read_bytes())
+    with pytest.raises(DataDirError, match="have the index read that lies beside them: pyloader index ADDRESS"):
+        DataLoader(data_dir="s3://corpus/others", batch_size=4)
+    index("s3://corpus/others")
+    with DataLoader(data_dir="s3://corpus/others", batch_size=4) as loader:
+        assert len(loader) >= 1
+
+
+def test_packed_chunks_of_litdata_are_an_error_that_says_what_to_type(server, index):
+    for path in (SHARDS / "litdata-zstd").iterdir():
+        server.put(f"corpus/packed/{path.name}", path.read_bytes())
+    (line,) = index("s3://corpus/packed", code=2)
+    assert "is packed, and is read where its index.json lies beside it: not from a store. Copy both to a disk" in line

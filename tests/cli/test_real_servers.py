@@ -112,7 +112,9 @@ def test_every_command_takes_the_address_of_a_large_file(
     assert "chunks were in the cache" in typed("bench", url, "--seconds", 0.05, "-q", "--alone")
     assert "7 chunks, " in typed("fetch", url)
     assert store.url in typed("cache", "ls")
-    store.replace("x.jsonl", path.read_bytes().replace(b"row 00100", b"row 00777"), version=store.head("x.jsonl").version)
+    store.replace(
+        "x.jsonl", path.read_bytes().replace(b"row 00100", b"row 00777"), version=store.head("x.jsonl").version
+    )
     assert typed("verify", url, code=1).startswith("x.jsonl[90:120]   changed   the checksum differs\n6 of 7 chunks")
 
 
