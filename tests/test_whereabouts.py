@@ -17,7 +17,7 @@ TESTED_IN = {
     "files/chunk_list": ["files/test_listing"],
     "files/conversions": ["files/test_sniffing"],
     "files/mixed_chunks": ["test_mixture", "system/test_mixtures_at_random"],
-    "files/mixed_stored": ["test_mixture"],
+    "files/mixed_stored": ["run/test_stored_mixtures", "test_mixture"],
     "files/no_room": ["write/test_no_room"],
     "files/origins": ["write/test_added_parts", "files/test_manifest"],
     "files/part_opening": ["read/test_parts"],

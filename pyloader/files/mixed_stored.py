@@ -5,9 +5,13 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from pyloader.files.cache import CacheUser
 from pyloader.files.fetching import FetchTerms
 from pyloader.files.stored import StoredChunks
 
@@ -26,15 +30,13 @@ class _OnDisk:
 
 
 class MixedStored(StoredChunks):
-    """The chunks of several sources.  The cache keeps what was used latest: reads of a mixture have no end to plan.
+    """The chunks of several sources, which share a cache; it is told of all their reads together, as one line.
 
     Args:
       of_sources: Those of each source; None where they are on a disk.
       starts: The index of the first chunk of each, and the number of all.
       file: Returns the path of a chunk that is on a disk.
     """
-
-    foresees = False
 
     def __init__(
         self, of_sources: Sequence[StoredChunks | None], starts: Sequence[int], file: Callable[[int], str]
@@ -45,6 +47,33 @@ class MixedStored(StoredChunks):
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self)
+
+    @cached_property
+    def keys(self) -> np.ndarray:
+        """uint64 array of shape [number of chunks, 1 or 2], as that of `StoredChunks`; 0 for what is on a disk."""
+        width = max(stored.keys.shape[1] for stored in self._stored)
+        found = np.zeros((self._starts[-1], width), np.uint64)
+        for source, stored in enumerate(self._of_sources):
+            if stored is not None:
+                found[self._starts[source] : self._starts[source + 1]] = stored.keys
+        return found
+
+    @property
+    def user(self) -> CacheUser:
+        """The cache, as the first source in a store uses it, whose plan is that of all."""
+        return self._stored[0].user
+
+    def room(self) -> dict[str, int]:
+        """Return what the cache takes and may hold, as `StoredChunks.room` does."""
+        return self._stored[0].room()
+
+    def are_here(self) -> np.ndarray:
+        """Tell which chunks are on this machine: a bool array of shape [number of chunks]."""
+        here = np.ones(self._starts[-1], bool)
+        for source, stored in enumerate(self._of_sources):
+            if stored is not None:
+                here[self._starts[source] : self._starts[source + 1]] = stored.are_here()
+        return here
 
     def register(self, *, num_fetches: int, num_readers: int) -> int:
         """Say for all sources what `StoredChunks.register` says for one; each has its part of the fetches."""

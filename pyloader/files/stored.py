@@ -82,8 +82,6 @@ class StoredChunks:
         that is all of it.  None where all are.
     """
 
-    foresees = True  # whether the cache is told what is read next
-
     def __init__(
         self,
         address: Address,

@@ -47,6 +47,7 @@ from pyloader.plan.state import (
 )
 from pyloader.plan.steps import LAST_BATCH_RULES, filling_rows, steps_per_epoch
 from pyloader.plan.streams import ReadTask, StreamPart, Streams
+from pyloader.plan.upcoming import with_upcoming
 
 __all__ = [
     "EXHAUSTED_RULES",
@@ -124,4 +125,5 @@ __all__ = [
     "uniform_numbers",
     "variety",
     "windows_in_state",
+    "with_upcoming",
 ]

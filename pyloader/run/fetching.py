@@ -13,7 +13,7 @@ import numpy as np
 from pyloader.deliver import Budget, InlineMap, Pauses, Step, Steps, StepsClosed, ThreadedMap, at_once, map_in_order
 from pyloader.files import FetchTerms, Pinned, StoredChunks
 from pyloader.observe import Counters
-from pyloader.plan import Position, ReadTask
+from pyloader.plan import MixedStreams, Position, ReadTask, with_upcoming
 from pyloader.run.options import RunOptions
 
 __all__ = ["Fetching"]
@@ -43,7 +43,7 @@ class Fetching(Step):
         counters: Counters,
     ) -> None:
         self._options, self._stored, self._steps, self._counters = options, stored, steps, counters
-        num_fetches, self._user = stored.num_fetches(), stored.user if stored.foresees else None
+        num_fetches, self._user = stored.num_fetches(), stored.user
         self._num_fetches = num_fetches if options.num_workers else 0
         # All fetches share what the network gives: until the first segment's chunks are here, no others come with them,
         # and then others only little by little, so that the next ones are not late.
@@ -88,22 +88,33 @@ class Fetching(Step):
         return int(self._budget.limit)
 
     def _foreseen(self, tasks: Iterable[ReadTask]) -> Iterator[ReadTask]:
-        """Yield the tasks; at each epoch's begin the cache is told what this epoch and the next will read."""
-        if self._stored.options.offline or not self._stored.foresees:
+        """Yield the tasks; from time to time the cache is told what is read from there on."""
+        if self._stored.options.offline:
             yield from tasks
             return
-        keys, epoch = self._stored.keys, -1
-        assert self._user is not None
+        keys, streams = self._stored.keys, self._options.streams
+        if isinstance(streams, MixedStreams):
+            told = with_upcoming(tasks, len(streams.sources))
+        else:
+            told = self._by_epoch(tasks)
+        for task, chunks in told:
+            if chunks is not None:
+                self._user.foresee(keys[chunks].reshape(-1), first=self._num_planned * keys.shape[1])
+            self._num_planned += 1
+            yield task
+
+    def _by_epoch(self, tasks: Iterable[ReadTask]) -> Iterator[tuple[ReadTask, np.ndarray | None]]:
+        """Yield the tasks, the first of each epoch with the chunks that this epoch and the next will read."""
+        epoch = -1
         for task in tasks:
+            chunks = None
             if task.epoch != epoch:
                 epoch = task.epoch
                 start = self._start if epoch == self._start.epoch else Position(epoch)
                 end_epoch = epoch + 2 if self._end_epoch is None else min(epoch + 2, self._end_epoch)
                 reads = self._options.streams.read_tasks(start=start, end_epoch=end_epoch)
                 chunks = np.fromiter((read.chunk for read in reads), np.int64)
-                self._user.foresee(keys[chunks].reshape(-1), first=self._num_planned * keys.shape[1])
-            self._num_planned += 1
-            yield task
+            yield task, chunks
 
     def _fetch_ahead(self, task: ReadTask) -> ReadTask:
         found: Pinned | Exception
@@ -134,8 +145,7 @@ class Fetching(Step):
             found.release()
             with self._lock:
                 self._num_done += 1
-                if self._user is not None:
-                    self._user.advance(self._num_done * self._stored.keys.shape[1])
+                self._user.advance(self._num_done * self._stored.keys.shape[1])
 
     def drop(self, index: int) -> None:
         """Release what was fetched of a chunk that will not be read."""

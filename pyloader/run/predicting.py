@@ -102,6 +102,7 @@ def predict(options: LoaderOptions, *, num_epochs: int = 1, row_bytes: RowBytes 
     of_all = replace(streams, served=range(streams.num_streams))
     reads_of_all = (task.chunk for task in of_all.read_tasks(start=START, end_epoch=num_epochs))
     bound = None if stored is None else stored.user.bound
+    kept = sizes if stored is None else sizes * stored.keys.any(axis=1)  # of a mixture some may lie on a disk
     whole_batch = streams.share * streams.num_streams
     rest, rule = _num_rows(streams, steps) % whole_batch, options.order.last_batch
     if row_bytes is None and run.row_bytes is not None:
@@ -121,8 +122,8 @@ def predict(options: LoaderOptions, *, num_epochs: int = 1, row_bytes: RowBytes 
         read_bytes_of_all=int(sizes[np.fromiter(reads_of_all, np.int64)].sum()),
         fetched_bytes=0
         if stored is None or bound is None
-        else bytes_fetched(reads, sizes, here=stored.are_here(), bound=bound),
-        cache_bytes=0 if bound is None else int(sizes[np.unique(reads)].sum()),
+        else bytes_fetched(reads, kept, here=stored.are_here(), bound=bound),
+        cache_bytes=0 if bound is None else int(kept[np.unique(reads)].sum()),
         cache_bytes_bound=bound,
         resident_chunks=chunks,
         resident_chunks_bound=run.max_queue_size,
