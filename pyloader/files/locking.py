@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pyloader.errors import OutputDirError
-from pyloader.files.own_files import close_own, open_own
+from pyloader.files.own_files import OwnFile
 
 __all__ = ["LOCK_NAME", "DirectoryLock", "locked"]
 
@@ -46,18 +46,18 @@ class DirectoryLock:
     def __init__(self, directory: Path) -> None:
         missing = [path for path in (directory, *directory.parents) if not path.exists()]
         self.directory, self._path = directory, directory / LOCK_NAME
-        self._process, self._descriptor = os.getpid(), _locked_file(directory, self._path)
+        self._process, self._file = os.getpid(), _locked_file(directory, self._path)
         self._made = missing
 
     def release(self) -> None:
         """Let others write there; does nothing the second time, and in a forked child."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is None or self._process != os.getpid():
+        file, self._file = self._file, None
+        if file is None or self._process != os.getpid():
             return
-        if _is_at(self._path, descriptor):
+        if _is_at(self._path, file.descriptor):
             with contextlib.suppress(OSError):
                 self._path.unlink()
-        close_own(descriptor)
+        file.close()
 
     def remove_empty(self) -> None:
         """After `release`: remove the directories that were made for the lock, if nothing has come into them."""
@@ -77,11 +77,11 @@ def locked(directories: Sequence[Path]) -> Iterator[None]:
         yield
 
 
-def _locked_file(directory: Path, path: Path) -> int | None:
+def _locked_file(directory: Path, path: Path) -> OwnFile | None:
     while True:
         directory.mkdir(parents=True, exist_ok=True)
         try:
-            descriptor = open_own(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+            file = OwnFile(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
         except FileNotFoundError:
             continue  # its last user has just removed the directory
         except OSError as exc:
@@ -91,12 +91,12 @@ def _locked_file(directory: Path, path: Path) -> int | None:
                 return None  # nothing can be written there, which is said if it is tried
             raise
         try:
-            if _lock(directory, descriptor, path):
-                return descriptor
+            if _lock(directory, file.descriptor, path):
+                return file
         except BaseException:
-            close_own(descriptor)
+            file.close()
             raise
-        close_own(descriptor)
+        file.close()
 
 
 def _lock(directory: Path, descriptor: int, path: Path) -> bool:

@@ -2,63 +2,55 @@
 
 from __future__ import annotations
 
-import itertools
 import os
+import select
+import sys
 import weakref
 from threading import RLock
 
-__all__ = ["OwnFile", "close_own", "open_own"]
+__all__ = ["OwnFile"]
 
 _guard = RLock()  # re-entrant: a signal handler may fork
-_own: dict[int, int] = {}  # descriptors, each by itself, or by the number of its OwnFile, which is below 0
-_numbers = itertools.count(-1, -1)
+_own: dict[int, weakref.ref[OwnFile]] = {}  # by descriptor; what is closed stays until its number is another's
+
+# An object that has a descriptor, and closes it when it is collected, without a line of Python: in a finalizer Ctrl-C
+# would be lost, and the file would stay open.  (A file of Python does so too, and warns of it.)
+if sys.platform == "linux":
+    _owner_of = select.epoll.fromfd
+else:
+    _owner_of = select.kqueue.fromfd
 
 
 class OwnFile:
     """A file that neither a forked child nor a started program keeps open, until `close`, or until it is collected.
 
-    Ctrl-C at any line of this leaves it open and known, or closed: it is opened and noted in one line, and forgotten
-    and closed in one.
+    Ctrl-C at any line of this leaves it open and owned, or closed.
 
     Args:
       path: The file.
       flags: As os.open takes them.
+      mode: The permissions of a file that is made.
 
     Attributes:
       descriptor: Of the open file; after `close` it may be that of another.
     """
 
-    def __init__(self, path: str | os.PathLike[str], flags: int) -> None:
-        self._number = next(_numbers)
-        self._when_collected = weakref.finalize(self, close_own, self._number)
+    def __init__(self, path: str | os.PathLike[str], flags: int, mode: int = 0o600) -> None:
         with _guard:  # no fork comes between: the child would not know of it
-            _own[self._number] = os.open(path, flags | os.O_CLOEXEC, 0o600)
-        self.descriptor = _own[self._number]
+            self._owner = _owner_of(os.open(path, flags | os.O_CLOEXEC, mode))
+            self.descriptor = self._owner.fileno()
+            _own[self.descriptor] = weakref.ref(self)
 
     def close(self) -> None:
         """Close it; does nothing the second time, and in a forked child."""
-        close_own(self._number)
-        self._when_collected.detach()  # Ctrl-C is heard here; what is raised in a finalizer is lost
-
-
-def open_own(path: str | os.PathLike[str], flags: int, mode: int = 0o600) -> int:
-    """Return the descriptor of a file that neither a forked child nor a started program keeps open."""
-    with _guard:
-        descriptor = os.open(path, flags | os.O_CLOEXEC, mode)
-        _own[descriptor] = descriptor
-    return descriptor
-
-
-def close_own(number: int) -> None:
-    """Close what `open_own` returned in this process; a forked child has it closed already."""
-    with _guard:
-        if number in _own:
-            os.close(_own.pop(number))
+        with _guard:
+            self._owner.close()
 
 
 def _close_in_child() -> None:
-    for descriptor in _own.values():
-        os.close(descriptor)
+    for known in _own.values():
+        if (file := known()) is not None:
+            file._owner.close()
     _own.clear()
     _guard.release()
 

@@ -31,7 +31,7 @@ def a_process_that_holds(directory: Path, *, forks: bool = False) -> Iterator[in
     read_end, write_end = os.pipe()
     holder = os.fork()
     if holder == 0:
-        DirectoryLock(directory)
+        _held = DirectoryLock(directory)
         child = os.fork() if forks else 0
         if child == 0:
             os.write(write_end, os.getpid().to_bytes(4, "little"))

@@ -7,7 +7,7 @@ import fcntl
 import os
 import sys
 
-from pyloader.files.own_files import OwnFile, close_own, open_own
+from pyloader.files.own_files import OwnFile
 
 
 def in_a_child(work) -> int:
@@ -31,35 +31,56 @@ def is_open(descriptor: int) -> bool:
     return True
 
 
+def opened(tmp_path):
+    return OwnFile(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+
+
 def test_a_forked_child_has_it_closed_and_its_parent_open(tmp_path):
-    descriptor = open_own(tmp_path / "file", os.O_RDWR | os.O_CREAT)
-    assert in_a_child(lambda: not is_open(descriptor)) == 0
-    assert is_open(descriptor)
-    assert not fcntl.fcntl(descriptor, fcntl.F_GETFD) & ~fcntl.FD_CLOEXEC
-    close_own(descriptor)
-    assert not is_open(descriptor)
+    file = opened(tmp_path)
+    assert in_a_child(lambda: not is_open(file.descriptor)) == 0
+    assert is_open(file.descriptor)
+    assert not fcntl.fcntl(file.descriptor, fcntl.F_GETFD) & ~fcntl.FD_CLOEXEC
+    file.close()
+    assert not is_open(file.descriptor)
 
 
 def test_closing_what_was_closed_leaves_alone_who_has_the_number_now(tmp_path):
-    descriptor = open_own(tmp_path / "file", os.O_RDWR | os.O_CREAT)
-    close_own(descriptor)
+    file = opened(tmp_path)
+    file.close()
     other = os.open(tmp_path / "file", os.O_RDONLY)
-    assert other == descriptor
-    close_own(descriptor)
+    assert other == file.descriptor
+    file.close()
     assert is_open(other)
     os.close(other)
 
 
 def test_a_child_can_open_files_of_its_own(tmp_path):
-    descriptor = open_own(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+    file = opened(tmp_path)
 
     def opens_another() -> bool:
-        mine = open_own(tmp_path / "file", os.O_RDWR)
-        close_own(mine)
-        return not is_open(mine)
+        file.close()  # does nothing
+        mine = opened(tmp_path)
+        mine.close()
+        return not is_open(mine.descriptor)
 
     assert in_a_child(opens_another) == 0
-    close_own(descriptor)
+    assert is_open(file.descriptor)
+    file.close()
+
+
+def test_no_line_of_ours_that_ctrl_c_could_end_is_run_when_it_is_collected(tmp_path):
+    file, tracing = opened(tmp_path), sys.gettrace()
+    descriptor = file.descriptor
+
+    def trace(frame, event, _):
+        raise KeyboardInterrupt
+
+    sys.settrace(trace)
+    try:
+        del file
+    finally:
+        sys.settrace(tracing)
+    assert not is_open(descriptor)
 
 
 def test_it_is_closed_when_it_is_collected_or_once_when_that_is_said(tmp_path):

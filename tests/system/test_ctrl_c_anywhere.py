@@ -47,18 +47,17 @@ COUNTS = [10, 3, 12, 7]
 OPTIONS = {"batch_size": 8, "window": 2, "num_epochs": 2}
 
 
-def skip_stored(source):
-    if isinstance(source, StoredChunks):
-        pytest.skip(
-            "Ctrl-C at a line of a finalizer is lost, and what that was closing stays open until the process ends"
-        )
+def lines(source):
+    """Return how many lines further the next Ctrl-C comes; through a store there are many, of many milliseconds."""
+    return stride(20 if isinstance(source, StoredChunks) else 2)
 
 
+# One that comes while the loader before is collected is lost, as Python says; what that had open is closed.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [0, 2])
 @pytest.mark.parametrize("text", [False, True])
 def test_the_loop_goes_on_with_the_batch_that_it_did_not_get(source, num_workers, text):
-    skip_stored(source)
     options = {**OPTIONS, "text": text, "num_workers": num_workers}
     wanted = ids_of(source.loader(COUNTS, **options))
     at = 0
@@ -80,14 +79,13 @@ def test_the_loop_goes_on_with_the_batch_that_it_did_not_get(source, num_workers
         assert ids_of(found) == wanted, interrupting.place
         loader.close()
         assert not loader_threads(), interrupting.place
-        at += stride(2)
+        at += lines(source)
     assert at > 30
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [1, 2])
 def test_closing_that_is_interrupted_is_ended_by_collection(source, num_workers):
-    skip_stored(source)
     gc.collect()
     gc.freeze()
     at = 0
@@ -105,5 +103,5 @@ def test_closing_that_is_interrupted_is_ended_by_collection(source, num_workers)
         assert not loader_threads(), interrupting.place
         if interrupting.place is None:
             break
-        at += stride(2)
+        at += lines(source)
     assert at > 10

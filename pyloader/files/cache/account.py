@@ -26,11 +26,8 @@ def noted_bytes(directory: CacheDirectory) -> int | None:
 
 def write_down(directory: CacheDirectory, num_bytes: int) -> None:
     """Write down what the entries take at most; under the lock of the directory."""
-    descriptor = os.open(directory.lock_file, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.pwrite(descriptor, _tag(directory) + num_bytes.to_bytes(8, "little"), 0)
-    finally:
-        os.close(descriptor)
+    with open(directory.lock_file, "r+b", buffering=0) as file:
+        file.write(_tag(directory) + num_bytes.to_bytes(8, "little"))
 
 
 def _split(data: bytes) -> tuple[bytes, bytes]:

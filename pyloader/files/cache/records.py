@@ -48,8 +48,7 @@ def read_record(entry: Path) -> Record | None:
 def write_record(entry: Path, record: Record) -> None:
     """Write the record of an entry, or replace it: after a kill there is the old one or the new one."""
     record_path, beside = (entry / name for name in RECORD_NAMES)
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "wb") as file:
+    with open(beside, "wb", opener=lambda path, flags: os.open(path, flags | os.O_NOFOLLOW, 0o600)) as file:
         file.write(msgspec.json.encode(record))
     os.replace(beside, record_path)
 

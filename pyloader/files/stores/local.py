@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pyloader.errors import ObjectExistsError, ObjectMissingError, StoreError
 from pyloader.files.no_room import no_room
+from pyloader.files.own_files import OwnFile
 from pyloader.files.stores.store import Incoming, Store, Stored, changed, check_name
 
 if sys.platform != "win32":
@@ -22,7 +23,6 @@ __all__ = ["LocalStore"]
 _WRITING = ".pyloader-writing-"
 _LOCK = ".pyloader-store.lock"
 _BLOCK_BYTES = 2**20
-_held: set[int] = set()  # descriptors of locks: a forked child gives them up
 
 
 class LocalStore(Store):
@@ -121,14 +121,12 @@ class LocalStore(Store):
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         """Wait for the others that replace or delete in this directory."""
-        descriptor = os.open(self.directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-        _held.add(descriptor)
+        file = OwnFile(self.directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            fcntl.flock(file.descriptor, fcntl.LOCK_EX)
             yield
         finally:
-            _held.discard(descriptor)
-            os.close(descriptor)
+            file.close()
 
     @contextlib.contextmanager
     def _errors(self, name: str) -> Iterator[None]:
@@ -150,14 +148,3 @@ class LocalStore(Store):
 def _stored(name: str, status: os.stat_result) -> Stored:
     version = f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}"
     return Stored(name, status.st_size, version, status.st_mtime)
-
-
-def _give_up_locks() -> None:
-    """Close the locks in a forked child, which would keep them after its parent's death."""
-    for descriptor in _held:
-        os.close(descriptor)
-    _held.clear()
-
-
-if sys.platform != "win32":
-    os.register_at_fork(after_in_child=_give_up_locks)
