@@ -38,7 +38,7 @@ from pyloader.write.outputs import Output, StorePlace
 from pyloader.write.publishing import SMALL_FILES, Change, finish_publishing, publish
 from pyloader.write.removing import index_of_chunk, is_keys_name, is_own_name
 from pyloader.write.sparse_files import make_sparse, without_bytes
-from pyloader.write.store_requests import at_the_same_time, store_chunk
+from pyloader.write.store_requests import at_the_same_time, check_sizes, store_chunk
 
 __all__ = ["Begun", "StoredOutput", "read_begun"]
 
@@ -102,6 +102,8 @@ class StoredOutput(Output):
         return self._sizes.get(name) == num_bytes
 
     def put_chunks(self, chunks: Mapping[str, Path]) -> None:
+        assert self.place is not None
+        check_sizes(self.place, chunks)
         at_the_same_time(self._put_chunk, chunks.items())
 
     def _put_chunk(self, name: str, path: Path) -> None:
