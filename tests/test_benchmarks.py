@@ -48,6 +48,7 @@ COMMANDS = [
     (["stores.py", "ranks", "--chunks", "8"], "epoch 1, 4 ranks: 0 requests"),
     (["stores.py", "evicting", "--chunks", "160"], "Belady's rule for 48 chunks"),
     (["stores.py", "cold", "--chunks", "2"], "server 50 ms, 100 MB/s: bare"),
+    (["store_contenders.py", "--chunks", "2", "--rounds", "1", "--only", "pyloader"], "pyloader, warm: "),
     (["scaling.py", "--most", "5", "--repeat", "1", "--seconds", "0.1"], "10^5   pyloader.indexed"),
 ]
 WITH_FRAMEWORKS = [
@@ -82,6 +83,7 @@ def test_it_runs_and_shows_its_figures(tmp_path, command, shows):
         ("placing.py", "torch"),
         ("torch", "torch"),
         ("stores.py", "obstore"),
+        ("store_contenders.py", "obstore"),
         ("images.py", "PIL"),
     ):
         if word in command:
