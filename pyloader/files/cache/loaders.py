@@ -109,7 +109,8 @@ def register(
     arithmetic = f"(fetches: {fetches} + readers: {readers}) x {format_bytes(room)} = {format_bytes(needed)}"
     with directory.held():
         plans = live_plans(directory.plans)
-        total = needed + _claimed(plans) + room_of_files(0)
+        own_plan = room_of_files(plan_bytes(0))
+        total = needed + _claimed(plans) + own_plan
         settled = _settled_bound(directory, bound, total, plans)
         if total > settled:
             raise _too_small(directory, settled, total, arithmetic, plans)
@@ -118,7 +119,7 @@ def register(
         remove_leftovers(directory)
         made: list[PlanFile] = []
         plan = partial(PlanFile, directory.plans, needed)
-        take_room(directory, settled, room_of_files(0), lambda: made.append(plan()), counts=True)
+        take_room(directory, settled, own_plan, lambda: made.append(plan()), counts=True)
     if not made:
         raise CacheError(f"{directory.root}", f"has no room: all of its {format_bytes(settled)} are in use.", _OTHERS)
     return CacheUser(directory, settled, made[0])

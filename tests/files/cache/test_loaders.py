@@ -11,6 +11,7 @@ from cache_users import Store, chunk, read
 
 from pyloader.errors import CacheError
 from pyloader.files.cache import cache_directory, cache_entries, register, total_bytes
+from pyloader.files.cache.identity import room_of_files
 from pyloader.files.cache.plans import live_plans
 
 
@@ -178,4 +179,18 @@ def test_a_loader_can_hold_what_it_has_registered_beside_all_others(directory):
     for entry in held:
         entry.release()
     for user in users:
+        user.close()
+
+
+def test_a_loader_that_comes_to_a_full_cache_leaves_it_within_its_bound(directory):
+    bound = 16 * room_of_files(1) + 2 * room_of_files(0)  # an entry and a plan take as much, and the mark less
+    first = register(directory, fetches=1, readers=1, largest=1, bound=bound)
+    for index in range(20):
+        read(first, chunk(index, size=1))
+        assert total_bytes(directory) <= bound
+    others = []
+    for _ in range(3):
+        others.append(register(directory, fetches=1, readers=1, largest=1))
+        assert total_bytes(directory) <= bound
+    for user in (first, *others):
         user.close()
