@@ -52,11 +52,7 @@ class MixedStored(StoredChunks):
     def keys(self) -> np.ndarray:
         """uint64 array of shape [number of chunks, 1 or 2], as that of `StoredChunks`; 0 for what is on a disk."""
         width = max(stored.keys.shape[1] for stored in self._stored)
-        found = np.zeros((self._starts[-1], width), np.uint64)
-        for source, stored in enumerate(self._of_sources):
-            if stored is not None:
-                found[self._starts[source] : self._starts[source + 1]] = stored.keys
-        return found
+        return self._joined(np.zeros((self._starts[-1], width), np.uint64), lambda stored: stored.keys)
 
     @property
     def user(self) -> CacheUser:
@@ -69,11 +65,27 @@ class MixedStored(StoredChunks):
 
     def are_here(self) -> np.ndarray:
         """Tell which chunks are on this machine: a bool array of shape [number of chunks]."""
-        here = np.ones(self._starts[-1], bool)
+        return self._joined(np.ones(self._starts[-1], bool), StoredChunks.are_here)
+
+    def own_bytes(self) -> np.ndarray:
+        """Return what is fetched for each chunk alone: an int64 array of shape [number of chunks]."""
+        return self._joined(np.zeros(self._starts[-1], np.int64), StoredChunks.own_bytes)
+
+    def common_bytes(self, indices: np.ndarray) -> int:
+        """Return what is fetched once for all parts of objects, as `StoredChunks.common_bytes` does."""
+        total = 0
+        for source, stored in enumerate(self._of_sources):
+            first, stop = self._starts[source : source + 2]
+            if stored is not None:
+                total += stored.common_bytes(indices[(indices >= first) & (indices < stop)] - first)
+        return total
+
+    def _joined(self, found: np.ndarray, of_source: Callable[[StoredChunks], np.ndarray]) -> np.ndarray:
+        """Return an array with what each source in a store says of its chunks."""
         for source, stored in enumerate(self._of_sources):
             if stored is not None:
-                here[self._starts[source] : self._starts[source + 1]] = stored.are_here()
-        return here
+                found[self._starts[source] : self._starts[source + 1]] = of_source(stored)
+        return found
 
     def register(self, *, num_fetches: int, num_readers: int) -> int:
         """Say for all sources what `StoredChunks.register` says for one; each has its part of the fetches."""

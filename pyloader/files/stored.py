@@ -290,6 +290,21 @@ class StoredChunks:
         here = cached_names(cache_directory(self.options.cache_dir))
         return np.array([self._identity(index).name in here for index in range(len(self._objects))], bool)
 
+    def own_bytes(self) -> np.ndarray:
+        """Return what is fetched for each chunk alone: an int64 array of shape [number of chunks]."""
+        own = [sum(stored.size for stored in objects) for objects in self._objects]
+        for index, ranges in enumerate(self._ranges or ()):
+            if ranges is not None:
+                left = ranges_without(ranges, self._common.get(self._objects[index][0].name, ()))
+                own[index] = sum(stop - start for start, stop in left)
+        return np.array(own, np.int64)
+
+    def common_bytes(self, indices: np.ndarray) -> int:
+        """Return what is fetched once for all parts of the objects that some chunks lie in, and is not here."""
+        found = {common.name: common for index in indices.tolist() if (common := self._common_identity(index))}
+        lacking = found.keys() - cached_names(cache_directory(self.options.cache_dir))
+        return sum(stop - start for name in lacking for start, stop in found[name].ranges or ())
+
     def check_room_for_all(self) -> None:
         """Raise when the cache cannot hold all chunks.
 

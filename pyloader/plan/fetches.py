@@ -9,7 +9,9 @@ import numpy as np
 __all__ = ["bytes_fetched"]
 
 
-def bytes_fetched(reads: np.ndarray, sizes: np.ndarray, *, here: np.ndarray, bound: float) -> int:
+def bytes_fetched(
+    reads: np.ndarray, sizes: np.ndarray, *, here: np.ndarray, bound: float, sent: np.ndarray | None = None
+) -> int:
     """Return how many bytes are fetched for reads, one after another.
 
     What makes room is what is read latest, or not again (L. A. Belady, A study of replacement algorithms for a
@@ -20,9 +22,11 @@ def bytes_fetched(reads: np.ndarray, sizes: np.ndarray, *, here: np.ndarray, bou
       sizes: int64 array of shape [chunks]: their bytes.
       here: bool array of shape [chunks]: which are in the cache at first.
       bound: How many bytes the cache may hold.
+      sent: int64 array of shape [chunks]: the bytes that are fetched of each; None is all of it.
     """
+    sent = sizes if sent is None else sent
     if int(sizes.sum()) <= bound:
-        return int(sizes[np.setdiff1d(reads, np.flatnonzero(here))].sum())
+        return int(sent[np.setdiff1d(reads, np.flatnonzero(here))].sum())
     never = len(reads)
     next_read = np.full(len(sizes), never)
     following = np.empty(len(reads), np.int64)
@@ -34,7 +38,7 @@ def bytes_fetched(reads: np.ndarray, sizes: np.ndarray, *, here: np.ndarray, bou
     used, fetched = int(sizes[list(held)].sum()) if held else 0, 0
     for chunk, after in zip(reads.tolist(), following.tolist(), strict=True):
         if chunk not in held:
-            fetched += int(sizes[chunk])
+            fetched += int(sent[chunk])
             used += int(sizes[chunk])
         held[chunk] = -1  # it is being read
         while used > bound and by_need:

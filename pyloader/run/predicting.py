@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from pyloader.files import StoredChunks
 from pyloader.options import checked_integer
 from pyloader.plan import START, MixedStreams, Streams, batch_concentrations, bytes_fetched, mixture_concentrations
 from pyloader.run.loader_options import LoaderOptions
@@ -120,9 +121,7 @@ def predict(options: LoaderOptions, *, num_epochs: int = 1, row_bytes: RowBytes 
         first_reads=streams.num_reads(START),
         read_bytes=int(sizes[reads].sum()),
         read_bytes_of_all=int(sizes[np.fromiter(reads_of_all, np.int64)].sum()),
-        fetched_bytes=0
-        if stored is None or bound is None
-        else bytes_fetched(reads, kept, here=stored.are_here(), bound=bound),
+        fetched_bytes=0 if stored is None or bound is None else _fetched_bytes(reads, kept, stored, bound),
         cache_bytes=0 if bound is None else int(kept[np.unique(reads)].sum()),
         cache_bytes_bound=bound,
         resident_chunks=chunks,
@@ -131,6 +130,13 @@ def predict(options: LoaderOptions, *, num_epochs: int = 1, row_bytes: RowBytes 
         mixed_chunks=float((1 / _concentrations(streams)).mean()),
         mixed_chunks_of_all=float((1 / _concentrations(of_all)).mean()),
     )
+
+
+def _fetched_bytes(reads: np.ndarray, sizes: np.ndarray, stored: StoredChunks, bound: int) -> int:
+    here = stored.are_here()
+    lacking = np.setdiff1d(reads, np.flatnonzero(here))
+    own = bytes_fetched(reads, sizes, here=here, bound=bound, sent=stored.own_bytes())
+    return own + stored.common_bytes(lacking)
 
 
 def _num_rows(streams: Streams | MixedStreams, steps: int) -> int:

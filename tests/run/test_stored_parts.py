@@ -91,6 +91,19 @@ def test_ranks_of_a_host_fetch_each_byte_once_whatever_all_parts_have(server, tm
     assert server.requests["GET bucket/data/x.csv"] == 12 + 1
 
 
+def test_what_all_parts_have_is_planned_to_come_once(server, tmp_path):
+    path = parts_with_a_header(server, tmp_path / "data", num_parts=12, part_bytes=20_000, header_bytes=50_000)
+    with DataLoader(**from_store(server, tmp_path / "cache", "data/x.csv"), batch_size=10) as loader:
+        planned = loader.plan()
+        assert planned.fetched_bytes == path.stat().st_size
+        assert planned.cache_bytes == path.stat().st_size + 11 * 50_000
+        next(loader)
+        for _ in loader:
+            pass
+        assert loader.metrics()["fetched_bytes"] == planned.fetched_bytes
+        assert loader.plan().fetched_bytes == 0
+
+
 def zip_batches(loaders):
     """Yield the batches of ranks, which go on together."""
     for batches in zip(*loaders, strict=True):
