@@ -56,7 +56,7 @@ def test_a_bounded_cache_fetches_for_a_mixture_what_beladys_rule_fetches(server,
         ]
         for _ in zip(*loaders, strict=True):
             pass
-    stored = np.array([not name.startswith("maths/") for name in loaders[0]._options.chunks.names])
+    stored = np.array([not name.startswith("maths/") for name in loaders[0]._options.run.chunks.names])
     merged = [chunk for chunk in chain.from_iterable(zip_longest(*reads)) if chunk is not None and stored[chunk]]
     sizes = np.where(stored, 1, 0)
     pinned = 2 * num_ranks + 2  # what is read and fetched at once, and the plans
