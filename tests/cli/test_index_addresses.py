@@ -239,6 +239,7 @@ def test_another_scheme_does_the_same(server, index, tmp_path, monkeypatch):
     assert "gs://corpus/data" in Path("x.tar.manifest.json").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shards", "beside", "reader"),
     [

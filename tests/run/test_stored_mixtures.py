@@ -64,6 +64,7 @@ def test_a_bounded_cache_fetches_for_a_mixture_what_beladys_rule_fetches(server,
     assert stored.sum() <= fetches(server) <= 1.03 * best
 
 
+@pytest.mark.slow
 def test_a_mixture_says_what_it_will_fetch_and_notes_what_its_cache_holds(server, places, tmp_path):
     given = {"storage_options": server.s3_options, "cache_dir": tmp_path / "cache", "log_dir": tmp_path / "log"}
     with DataLoader(data_dir=places, batch_size=20, shuffle=True, weights=SHARES, num_steps=20, **given) as loader:

@@ -50,6 +50,7 @@ def test_a_chunk_that_is_too_large_is_named_and_smaller_ones_are_taken(server, h
         assert [len(batch["id"]) for batch in loader] == [240]
 
 
+@pytest.mark.slow
 def test_of_columns_each_is_an_object(server):
     np.save("x.npy", np.zeros((100, 10), np.float32))
     options = split_options(server, Path("scratch"))
