@@ -233,7 +233,7 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
         self._quarantine = Quarantine(options.run, options.given.quarantine)
         if (audit_dir := options.given.audit_dir) is not None:
             self._receipts = ReceiptWriter(audit_dir, rank=options.world.rank, size=options.world.size)
-            self._receipts.data_version = options.run.chunks.data_version
+            options.tell_receipts(self._receipts)
         if (log_dir := options.given.log_dir) is not None:
             log_run(self, log_dir, chunk_notes(options, self._counters, self._quarantine.reasons))
 
@@ -346,9 +346,9 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
         self._go_to(position, State.LOADED)
         if options.run.chunks is not before.run.chunks:
             self._quarantine = Quarantine(options.run, options.given.quarantine)
-            if self._receipts is not None:
-                self._receipts.data_version = options.run.chunks.data_version
             self._bar = ProgressBar(options.steps_per_epoch) if self._bar is not None else None
+        if self._receipts is not None:
+            options.tell_receipts(self._receipts)
         self._quarantine.leave_out(left_out)
         self._options = options
 
@@ -367,7 +367,7 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
         if self._receipts is None or run is None or run.digest is None:
             return
         try:
-            self._receipts.write(self._options.order, run.position.epoch, run.position.step - 1, run.digest)
+            self._options.write_receipt(self._receipts, self._position, run.position, run.digest)
         except ReceiptError as exc:
             self._fail(exc)
             raise

@@ -34,7 +34,7 @@ from pyloader.plan.position import START, ItemPosition, Position
 from pyloader.plan.samplers import PermutationSampler, Sampler, SequentialSampler
 from pyloader.plan.schedule import EXHAUSTED_RULES, Mark, Schedule
 from pyloader.plan.shares import Shares, rounded_shares
-from pyloader.plan.sources import Source, SourceStreams
+from pyloader.plan.sources import Source, SourceStreams, source_streams
 from pyloader.plan.state import (
     Order,
     check_order,
@@ -119,6 +119,7 @@ __all__ = [
     "sample_numbers",
     "segment_order",
     "source_seed",
+    "source_streams",
     "state_of",
     "steps_per_epoch",
     "uniform_numbers",

@@ -15,7 +15,7 @@ from pyloader.errors import BadRowsError, BatchEncodeError, CollateError
 from pyloader.files import ChunkList
 from pyloader.machine.memory import RecycledMemory
 from pyloader.packing import piece_numbers
-from pyloader.plan import STAND_IN, Mark, Position, mix_bits, row_keys
+from pyloader.plan import STAND_IN, Mark, MixedStreams, Position, mix_bits, row_keys
 from pyloader.ragged import Ragged
 from pyloader.run.handover import MadeGroup
 from pyloader.run.options import RunOptions
@@ -139,7 +139,7 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[AnyGroup], Ma
             num_stand_ins=_num_stand_ins(numbers, group) if options.skips else 0,
             left_out=None if left_out is None else [left_out],
             samples=numbers,
-            digests=_digests(columns, numbers, options) if options.audited and numbers is not None else None,
+            digests=_digests(parts, numbers, sources, options) if options.audited and numbers is not None else None,
             content=content,
             is_batch=is_batch,
             batch_size=rule.batch_size,
@@ -201,15 +201,37 @@ def _numbers_and_keys(
     return numbers, row_keys(places, seed=options.seed, epoch=group.epoch) if "keys" in options.drawn else None
 
 
-def _digests(columns: Columns, numbers: np.ndarray, options: RunOptions) -> np.ndarray:
-    """Return the digest of each batch of a group; of packed rows, which are one batch, that of their pieces."""
-    if options.packing is None:
+def _digests(
+    parts: Sequence[Columns], numbers: np.ndarray, sources: np.ndarray | None, options: RunOptions
+) -> np.ndarray:
+    """Return the digest of each batch of a group; of packed rows, which are one batch, that of their pieces.
+
+    Of a mixture, whose groups are one batch each, that of each source, in the order of the plan's: [1, sources, 4].
+    """
+    if options.packing is None and sources is None:
         return digest_batches(numbers, options.rule.batch_size)
-    pieces, num_pieces = piece_numbers(columns)
-    stands_in = numbers >= STAND_IN
+    pieces, num_pieces = numbers, np.ones(len(numbers), np.int64)
+    if options.packing is not None:
+        pieces, num_pieces = (np.concatenate(each) for each in zip(*map(piece_numbers, parts), strict=True))
+    if sources is None:
+        return _digest_of_rows(pieces, num_pieces, numbers >= STAND_IN)[None]
+    assert isinstance(options.streams, MixedStreams)
+    found = np.zeros((1, len(options.streams.sources), WIDTH), np.uint64)
+    for place, source in enumerate(options.streams.sources):
+        mine = sources == source.number
+        if mine.any():
+            own = pieces[np.repeat(mine, num_pieces)]
+            if options.packing is None:  # a source counts its own chunks, beginning with 0; pieces do so already
+                own = (own & ~STAND_IN) - np.uint64(source.first_chunk << 32)
+            found[0, place] = _digest_of_rows(own, num_pieces[mine], numbers[mine] >= STAND_IN)
+    return found
+
+
+def _digest_of_rows(pieces: np.ndarray, num_pieces: np.ndarray, stands_in: np.ndarray) -> np.ndarray:
+    """Return the digest of what rows have, each so many pieces, without those that stand in: uint64 of shape [4]."""
     arrived = pieces[np.repeat(~stands_in, num_pieces)]
-    digest = digest_groups(arrived, np.zeros(1, np.int64)) if len(arrived) else np.zeros((1, WIDTH), np.uint64)
-    digest[:, 1] = stands_in.sum()
+    digest = digest_groups(arrived, np.zeros(1, np.int64))[0] if len(arrived) else np.zeros(WIDTH, np.uint64)
+    digest[1] = stands_in.sum()
     return digest
 
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Self
 
+import msgspec
 import numpy as np
 
+from pyloader.audit import ReceiptSource, ReceiptWriter, StepOfSources
 from pyloader.errors import DataDirError
 from pyloader.files import MixedChunks
 from pyloader.machine.limits import available_bytes
@@ -92,6 +94,31 @@ class MixtureOptions(LoaderOptions):
     def state_at(self, position: Position, left_out: list[int]) -> dict[str, Any]:
         """Return the state after the batches that `position` has behind it."""
         return mixture_state_of(position, self.order, self.streams, self.fingerprints)
+
+    def tell_receipts(self, receipts: ReceiptWriter) -> None:
+        """Say which sources the receipts that are begun from now on tell of."""
+        receipts.sources = tuple(
+            ReceiptSource(
+                name=source.name,
+                window=source.window,
+                fingerprint=fingerprint,
+                data_version=msgspec.UNSET if chunks.data_version is None else chunks.data_version,
+            )
+            for source, fingerprint, chunks in zip(
+                self.streams.sources, self.fingerprints, self.chunks.of_sources, strict=True
+            )
+        )
+
+    def write_receipt(self, receipts: ReceiptWriter, before: Position, after: Position, digest: np.ndarray) -> None:
+        """Write that the batch between two positions was received, source by source.
+
+        Raises:
+          ReceiptError: it could not be written.
+        """
+        streams = self.streams
+        begun = before if after.step > 1 else Position()
+        place = StepOfSources(after.steps_done, streams.mark(begun).rows, streams.mark(after).rows)
+        receipts.write(self.order, after.epoch, after.step - 1, digest, place)
 
     def position_after(self, position: Position, num_steps: int) -> Position:
         """Return the position so many steps later."""

@@ -111,8 +111,6 @@ def _check(given: LoaderArguments, mixture: Mixture) -> None:
             f"num_epochs={given.num_epochs} says nothing of a mixture, whose sources end at different steps. "
             "Write num_steps=, which sets its end"
         )
-    if given.audit_dir is not None:
-        raise ValueError("audit_dir= compares receipts with one source, and a mixture has several: leave it out")
     if given.bucket_by is not None:
         raise ValueError("bucket_by= sorts the rows of one source, and a mixture has several: leave it out")
     if given.data_version is not None:
