@@ -245,7 +245,6 @@ def test_a_queue_that_cannot_hold_the_windows_is_refused_with_the_arithmetic(pla
         ({"weights": []}, "says no weights"),
         ({"num_epochs": 2}, "Write num_steps="),
         ({"on_exhausted": "loop"}, "on_exhausted must be"),
-        ({"audit_dir": "receipts"}, "audit_dir= compares receipts with one source"),
         ({"shuffle_window": {"books": 2}}, "names 'books', which is no source"),
         ({"weight_by": "tokens", "weights": None}, "give weights="),
         ({"weight_by": "tokens"}, 'packed rows, pack=..., or a column "tokens"'),

@@ -49,7 +49,7 @@ def audit_sources(
         were packed.
 
     Raises:
-      ReceiptError: there are no receipts, or damaged ones, or they are of other sources, or of runs in different orders.
+      ReceiptError: there are no receipts, or damaged ones, or of other sources, or of runs in different orders.
       DataDirError: the chunks' counts are unknown.
     """
     receipts = read_receipts(audit_dir)
@@ -90,7 +90,9 @@ def _source_in(receipts: Sequence[Receipt], name: str) -> ReceiptSource:
     (first, said), *others = found
     for other, source in others:
         if source != said:
-            field = next(each for each in ReceiptSource.__struct_fields__ if getattr(source, each) != getattr(said, each))
+            field = next(
+                each for each in ReceiptSource.__struct_fields__ if getattr(source, each) != getattr(said, each)
+            )
             what = f"tells of the source {name!r} with another {field} than {first.path.name}."
             raise ReceiptError(str(other.path), what, "Move the receipts of other runs out of this directory")
     return said

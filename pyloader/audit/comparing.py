@@ -97,9 +97,7 @@ class Comparison:
             )
         for gap in gaps(self._deliveries, parts):
             first, last = gap.first - begin, gap.stop - 1 - begin
-            yield Finding(
-                kind="missing", epoch=epoch, first_step=first, last_step=last, who=gap.who, what=gap.what
-            )
+            yield Finding(kind="missing", epoch=epoch, first_step=first, last_step=last, who=gap.who, what=gap.what)
 
 
 def _finding(kind: str, epoch: int, first: int, stop: int, who: str, what: str) -> Finding:

@@ -18,7 +18,7 @@ from pyloader.audit.gaps import TWICE, behind, gaps, twice
 from pyloader.audit.history import Deliveries
 from pyloader.audit.report import Finding, SourceAudit
 from pyloader.audit.source_plans import SourcePlan
-from pyloader.audit.source_steps import SourceSteps, Told, source_steps
+from pyloader.audit.source_steps import SourceSteps, Told, source_steps, without_stale
 
 __all__ = ["SourceComparison"]
 
@@ -55,10 +55,12 @@ class SourceComparison:
         # (time through the mixture, source, epoch of it) -> what came
         self._totals: dict[tuple[int, int, int], _Total] = {}
         self._bad: set[tuple[int, int, int]] = set()
+        self._holes: set[tuple[int, int, int]] = set()  # those of which some streams' rows may be missing
         # how many rows every stream had got where the receipts of a time through the mixture begin
         self._begins: dict[int, np.ndarray] = {}
         self._last: tuple[int, int, np.ndarray] | None = None  # the step after the latest, its time and rows
-        self._parts = list(deliveries.parts(deliveries.first, deliveries.stop))
+        parts = deliveries.parts(deliveries.first, deliveries.stop)
+        self._parts = [without_stale(part, self._names, plans[0].num_streams) for part in parts]
 
     def compare(self) -> tuple[SourceAudit, ...]:
         """Compare all that was delivered."""
@@ -69,7 +71,12 @@ class SourceComparison:
         if suspects := {key for key, audit in found if audit.state != "complete"}:
             self._differing(suspects)
         self.findings.sort(key=lambda finding: finding.first_step)
-        return _merged([replace(audit, state="bad") if key in self._bad else audit for key, audit in found])
+        return _merged(
+            replace(audit, state="bad")
+            if key in self._bad or (key in self._holes and audit.state != "complete")
+            else audit
+            for key, audit in found
+        )
 
     def _told(self) -> Iterator[SourceSteps]:
         for part in self._parts:
@@ -97,9 +104,7 @@ class SourceComparison:
             for number, plan in enumerate(self._plans):
                 self._add_source(steps, told, number, plan, lacking)
 
-    def _add_source(
-        self, steps: SourceSteps, told: Told, number: int, plan: SourcePlan, lacking: np.ndarray
-    ) -> None:
+    def _add_source(self, steps: SourceSteps, told: Told, number: int, plan: SourcePlan, lacking: np.ndarray) -> None:
         rows, counts, served = steps.rows[:, number], steps.counts[:, number], told.span.streams()
         digests = told.digests[:, number].copy()
         repeated = digests[:, 1].astype(np.int64)
@@ -149,27 +154,37 @@ class SourceComparison:
     def _note_gaps(self) -> None:
         deliveries = self._deliveries
         for first, stop, who in twice(deliveries, deliveries.first, deliveries.stop):
-            self._note("twice", first, who, self._with_sources(TWICE, first, stop, 1), last=stop - 1)
+            what = self._with_sources(TWICE, [(first, stop, 1)], self._bad)
+            self._note("twice", first, who, what, last=stop - 1)
         for gap in gaps(deliveries, self._parts, most_behind=_MOST_BEHIND):
-            what = self._with_sources(gap.what, gap.first, gap.stop, gap.num_streams)
+            what = self._with_sources(gap.what, gap.streams, self._holes)
             self._note("missing", gap.first, gap.who, what, last=gap.stop - 1)
 
-    def _with_sources(self, what: str, first: int, stop: int, num_streams: int) -> str:
-        """Return `what`, with how many rows of which sources it is about, and note that the epochs that have them are
-        bad."""
-        begun = self._mark(first, is_end=False) or self._mark(first, is_end=True)
-        ended = self._mark(stop, is_end=True) or self._mark(stop, is_end=False)
-        if begun is None or ended is None or begun[0] != ended[0]:
-            return what
-        parts = []
-        for number, (start, end) in enumerate(zip(begun[1].tolist(), ended[1].tolist(), strict=True)):
-            if start >= end:
-                continue
-            parts.append(f"{(end - start) * num_streams:,} rows of {self._names[number]!r}")
-            of, num_rows = self._plans[number].num_streams, self._plans[number].num_rows
-            touched = range(start * of // num_rows, (end * of - 1) // num_rows + 1)
-            self._bad.update(key for key in self._totals if key[:2] == (begun[0], number) and key[2] in touched)
-        return f"{what} ({', '.join(parts)})" if parts else what
+    def _with_sources(
+        self, what: str, streams: Iterable[tuple[int, int, int]], touched: set[tuple[int, int, int]]
+    ) -> str:
+        """Return `what`, with how many rows of which sources it is about, and add the epochs of these to `touched`.
+
+        Args:
+          what: What was found.
+          streams: Of how many streams, from a first step on to that after a last.
+          touched: Epochs of sources.
+        """
+        num_rows = dict[str, int]()
+        for first, stop, num_streams in streams:
+            begun = self._mark(first, is_end=False) or self._mark(first, is_end=True)
+            ended = self._mark(stop, is_end=True) or self._mark(stop, is_end=False)
+            if begun is None or ended is None or begun[0] != ended[0]:
+                return what
+            for number, (start, end) in enumerate(zip(begun[1].tolist(), ended[1].tolist(), strict=True)):
+                if start >= end:
+                    continue
+                name, of, all_rows = self._names[number], self._plans[number].num_streams, self._plans[number].num_rows
+                num_rows[name] = num_rows.get(name, 0) + (end - start) * num_streams
+                epochs = range(start * of // all_rows, (end * of - 1) // all_rows + 1)
+                touched.update(key for key in self._totals if key[:2] == (begun[0], number) and key[2] in epochs)
+        told = ", ".join(f"{number:,} rows of {name!r}" for name, number in sorted(num_rows.items()))
+        return f"{what} ({told})" if told else what
 
     def _mark(self, step: int, *, is_end: bool) -> tuple[int, np.ndarray] | None:
         """Return which time it is and what every stream has got before `step`, as that step or the one before tells it;
@@ -204,7 +219,9 @@ class SourceComparison:
             dropped=int(plan.dataset[0] - expected[0]),
             repeated=total.num_repeated,
             ranks=tuple(total.ranks),
-            last_step=-1 if is_complete else next((p.first for p in self._parts if p.absent), self._deliveries.stop) - 1,
+            last_step=-1
+            if is_complete
+            else next((p.first for p in self._parts if p.absent), self._deliveries.stop) - 1,
             behind="" if is_complete else behind(self._deliveries, self._parts),
         )
 

@@ -21,7 +21,8 @@ class Gap:
     stop: int  # the step after the last
     who: str  # the ranks that serve the streams, in words
     what: str  # what there is not
-    num_streams: int  # of how many streams nothing is told
+    # of how many streams nothing is told, from a first step on to that after a last, one after another
+    streams: tuple[tuple[int, int, int], ...]
 
 
 def gaps(deliveries: Deliveries, parts: Sequence[Part], *, most_behind: int = sys.maxsize) -> list[Gap]:
@@ -42,9 +43,10 @@ def gaps(deliveries: Deliveries, parts: Sequence[Part], *, most_behind: int = sy
             continue
         who = _ranks(deliveries, missing, part)
         what = "no receipt" if part.spans else "no receipt: left out by skip(), or lost"
-        gap = Gap(part.first, part.stop, who, what, len(missing))
-        if found and found[-1] == replace(gap, first=found[-1].first, stop=part.first):
-            gap = replace(gap, first=found.pop().first)
+        gap = Gap(part.first, part.stop, who, what, ((part.first, part.stop, len(missing)),))
+        if found and (found[-1].stop, found[-1].who, found[-1].what) == (part.first, who, what):
+            before = found.pop()
+            gap = replace(gap, first=before.first, streams=(*before.streams, *gap.streams))
         found.append(gap)
     return found
 

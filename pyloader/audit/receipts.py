@@ -1,8 +1,8 @@
 """Receipts: what the loop received, a record a step, in files that a killed process leaves whole.
 
 A receipt is a line of JSON that says whose it is, with a checksum, and then records, each with another: of 40 bytes,
-of a mixture of 24 and 36 for each source.  A record is handed to the system before its batch is handed to the loop, so that no kill -9 can lose one; a machine that
-fails can.
+of a mixture of 24 and 36 for each source.  A record is handed to the system before its batch is handed to the loop, so
+that no kill -9 can lose one; a machine that fails can.
 """
 
 from __future__ import annotations

@@ -11,7 +11,15 @@ import numpy as np
 
 from pyloader.audit.digests import WIDTH
 
-__all__ = ["StepOfSources", "are_whole", "digests_in", "packed_record", "record_of_sources", "record_type", "steps_of_sources"]
+__all__ = [
+    "StepOfSources",
+    "are_whole",
+    "digests_in",
+    "packed_record",
+    "record_of_sources",
+    "record_type",
+    "steps_of_sources",
+]
 
 _RECORD = np.dtype(
     [

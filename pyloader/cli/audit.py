@@ -175,7 +175,9 @@ def _summary_of_sources(result: Audit, one: str) -> str:
         of = counted(sum(found.values()), "epoch")
         return f"{num_bad:,} of {of} of the sources {'is' if num_bad == 1 else 'are'} bad ({receipts})."
     others = sum(found.values()) - num_complete
-    proven = f"{counted(num_complete, 'complete epoch')} of the sources, each {one} exactly once" if num_complete else ""
+    proven = (
+        f"{counted(num_complete, 'complete epoch')} of the sources, each {one} exactly once" if num_complete else ""
+    )
     incomplete = f"{counted(others, 'epoch')} incomplete, each {one} at most once" if others else ""
     return f"{'; '.join(filter(None, (proven, incomplete)))} ({receipts})."
 
@@ -188,7 +190,8 @@ def _next_step(result: Audit, audit_dir: str, places: Mapping[str, str]) -> Iter
     if "twice" in kinds:
         yield "next", "set RANK and WORLD_SIZE, or give DataLoader(..., world=(rank, size)), and begin again"
     if "differs" in kinds:
-        place = next(places[finding.source] for finding in result.findings if finding.source in places)
+        named = (places[finding.source] for finding in result.findings if finding.source in places)
+        place = next(named, next(iter(places.values())))
         verify = "cache verify" if store_scheme(place) else f"verify {shlex.quote(place)}"
         yield "next", f"pyloader {verify}   and, if that is well, report it: pyloader delivered other samples"
     if not kinds and not result.damaged:
