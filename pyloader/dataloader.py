@@ -109,7 +109,7 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
       log_dir: Where this rank writes once a second what `metrics()` counts, for `pyloader watch`: a directory, the same
         for all ranks and for runs that resume.  None writes nothing.
       data_version: Which version of a set that grows by `pyloader split --append`, counted from 1; None is the newest,
-        and `load_state_dict` then goes to the one that the state was saved on.
+        and `load_state_dict` then goes to the one that the state was saved on.  Of a mixture a dict, of some sources.
       cache_dir: Where chunks of a store are kept on this machine; None is $PYLOADER_CACHE, or ~/.cache/pyloader/chunks.
       cache_bytes: The most that is kept there, as max_bytes is written; None is what the directory says, and at first
         half of what is free on its disk.
@@ -165,7 +165,7 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
         world: World | tuple[int, int] | str | None = "auto",
         audit_dir: str | os.PathLike[str] | None = None,
         log_dir: str | os.PathLike[str] | None = None,
-        data_version: int | None = None,
+        data_version: int | Mapping[str, int] | None = None,
         nulls: Mapping[str, Any] | str | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         cache_bytes: int | str | None = None,

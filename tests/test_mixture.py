@@ -14,7 +14,9 @@ from mixed_sources import FAR, mixed_ranks, steps_of_all, write_sources
 from store_server import StoreServer
 
 from pyloader import ChunkWriter, DataLoader, Mixture, World, split
+from pyloader.audit import audit_sources
 from pyloader.errors import CollateError, DataDirError, StateError
+from pyloader.files import list_chunks
 
 SIZES = {"web": (200, 40), "code": (60, 20), "math": (30, 30)}
 WEIGHTS = {"web": 6, "code": 3, "math": 1}
@@ -365,3 +367,15 @@ def test_a_source_that_has_grown_is_read_in_the_version_that_the_state_was_saved
             loader.load_state_dict(state)
         assert "going on with version 1 of 'grows'" in caplog.text
         assert xs(loader) == expected[1:]
+    with loader_of(sources, weights=weights, data_version={"grows": 1}, audit_dir=tmp_path / "receipts") as loader:
+        assert "data_version" not in loader.state_dict() or loader.state_dict()["data_version"] == {"grows": 1}
+        assert "data_version={'grows': 1}" in repr(loader)
+        assert xs(loader) == expected
+        with loader_of(sources, weights=weights) as newest:
+            assert newest.state_dict()["data_version"] == {"grows": 2}
+            with pytest.raises(StateError, match=r"version 2 of the chunks of 'grows'.* Leave 'grows' out of data_version"):
+                loader.load_state_dict(newest.state_dict())
+    chunks = {name: list_chunks(place) for name, place in sources.items()}
+    assert audit_sources(tmp_path / "receipts", chunks).is_good
+    with pytest.raises(ValueError, match=r"data_version=2 says not of which source: data_version={'grows': 2}"):
+        loader_of(sources, weights=weights, data_version=2)

@@ -16,7 +16,13 @@ from pyloader.plan.mixing import (
     variety,
 )
 from pyloader.plan.mixture import MixedStreams
-from pyloader.plan.mixture_state import fingerprints_in_state, mixture_position, mixture_state_of, windows_in_state
+from pyloader.plan.mixture_state import (
+    data_versions_in_state,
+    fingerprints_in_state,
+    mixture_position,
+    mixture_state_of,
+    windows_in_state,
+)
 from pyloader.plan.order import (
     chunk_order,
     deal_phase,
@@ -88,6 +94,7 @@ __all__ = [
     "chunk_order",
     "class_spread",
     "data_version_in_state",
+    "data_versions_in_state",
     "deal_phase",
     "encode_generator",
     "filling_rows",

@@ -19,14 +19,18 @@ from pyloader.plan.position import Position
 from pyloader.plan.schedule import Mark
 from pyloader.plan.state import UNCHANGED, Order, state_of
 
-__all__ = ["fingerprints_in_state", "mixture_position", "mixture_state_of", "windows_in_state"]
+__all__ = ["data_versions_in_state", "fingerprints_in_state", "mixture_position", "mixture_state_of", "windows_in_state"]
 
 _log = logging.getLogger("pyloader")
 _TOO_FAR = 2**63  # where NumPy's integers end
 
 
 def mixture_state_of(
-    position: Position, order: Order, streams: MixedStreams, fingerprints: Sequence[str]
+    position: Position,
+    order: Order,
+    streams: MixedStreams,
+    fingerprints: Sequence[str],
+    data_versions: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """Return the state after the batches that `position` has behind it: JSON of less than 4 KB with 20 sources.
 
@@ -35,6 +39,7 @@ def mixture_state_of(
       order: What the order depends on, beside the sources.
       streams: The plan.
       fingerprints: Of each source's chunks, and how they are packed.
+      data_versions: The versions of their chunks, of those sources that were added to.
     """
     mark = streams.mark(position)
     return {
@@ -48,6 +53,7 @@ def mixture_state_of(
                 streams.sources, mark.rows, mark.base_rows, fingerprints, strict=True
             )
         },
+        **({"data_version": dict(data_versions)} if data_versions else {}),
     }
 
 
@@ -58,6 +64,20 @@ def fingerprints_in_state(state: Mapping[str, Any]) -> dict[str, str]:
       StateError: it names none.
     """
     return {name: entry[3].partition("-")[0] for name, entry in _sources_in(state).items()}
+
+
+def data_versions_in_state(state: Mapping[str, Any]) -> dict[str, int]:
+    """Return the versions of the chunks of those sources that were added to; {} where a state names none.
+
+    Raises:
+      StateError: it says something else there.
+    """
+    versions = state.get("data_version", {})
+    if not isinstance(versions, Mapping) or not all(
+        isinstance(name, str) and type(number) is int and number >= 1 for name, number in versions.items()
+    ):
+        raise StateError(f"the state has data_version={versions!r}.", UNCHANGED)
+    return dict(versions)
 
 
 def windows_in_state(state: Mapping[str, Any]) -> dict[str, int]:

@@ -93,7 +93,13 @@ class MixtureOptions(LoaderOptions):
 
     def state_at(self, position: Position, left_out: list[int]) -> dict[str, Any]:
         """Return the state after the batches that `position` has behind it."""
-        return mixture_state_of(position, self.order, self.streams, self.fingerprints)
+        return mixture_state_of(position, self.order, self.streams, self.fingerprints, self._data_versions)
+
+    @property
+    def _data_versions(self) -> dict[str, int]:
+        """The versions of the chunks of those sources that were added to."""
+        sources = zip(self.chunks.labels, self.chunks.of_sources, strict=True)
+        return {name: own.data_version for name, own in sources if own.data_version is not None}
 
     def tell_receipts(self, receipts: ReceiptWriter) -> None:
         """Say which sources the receipts that are begun from now on tell of."""
@@ -281,6 +287,7 @@ class MixtureOptions(LoaderOptions):
             datareader=None if given.datareader is None else readers,
             shuffle_window={source.name: source.window for source in self.streams.sources},
             max_queue_size=self.run.max_queue_size,
+            data_version=self._data_versions or None,
             mixture=None,
             weights=mixture.weights,
             weight_by=mixture.weight_by,

@@ -17,7 +17,7 @@ __all__ = ["check_alike", "loss_mask_of", "mixture_of", "of_source"]
 
 T = TypeVar("T")
 
-_BY_SOURCE = ("datareader", "dataset", "shuffle_window")  # options that may be dicts
+_BY_SOURCE = ("datareader", "dataset", "shuffle_window", "data_version")  # options that may be dicts
 
 
 def mixture_of(given: LoaderArguments) -> Mixture | None:
@@ -113,5 +113,6 @@ def _check(given: LoaderArguments, mixture: Mixture) -> None:
         )
     if given.bucket_by is not None:
         raise ValueError("bucket_by= sorts the rows of one source, and a mixture has several: leave it out")
-    if given.data_version is not None:
-        raise ValueError("data_version= is that of one source: leave it out, and a mixture reads the newest of each")
+    if given.data_version is not None and not isinstance(given.data_version, Mapping):
+        name, version = next(iter(mixture.data_dir)), given.data_version
+        raise ValueError(f"data_version={version} says not of which source: data_version={{{name!r}: {version}}}")
