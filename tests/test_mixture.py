@@ -373,7 +373,9 @@ def test_a_source_that_has_grown_is_read_in_the_version_that_the_state_was_saved
         assert xs(loader) == expected
         with loader_of(sources, weights=weights) as newest:
             assert newest.state_dict()["data_version"] == {"grows": 2}
-            with pytest.raises(StateError, match=r"version 2 of the chunks of 'grows'.* Leave 'grows' out of data_version"):
+            with pytest.raises(
+                StateError, match=r"version 2 of the chunks of 'grows'.* Leave 'grows' out of data_version"
+            ):
                 loader.load_state_dict(newest.state_dict())
     chunks = {name: list_chunks(place) for name, place in sources.items()}
     assert audit_sources(tmp_path / "receipts", chunks).is_good

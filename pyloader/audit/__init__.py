@@ -6,7 +6,7 @@ from pyloader.audit.digests import WIDTH, digest_batches, digest_groups
 from pyloader.audit.receipts import ReceiptSource, ReceiptWriter
 from pyloader.audit.records import StepOfSources
 from pyloader.audit.report import Audit, EpochAudit, Finding, SourceAudit
-from pyloader.audit.units import PieceUnits, SampleUnits, Units, samples_of
+from pyloader.audit.units import PieceUnits, SampleUnits, Units, order_of_source, samples_of
 
 __all__ = [
     "WIDTH",
@@ -25,5 +25,6 @@ __all__ = [
     "audited_sources",
     "digest_batches",
     "digest_groups",
+    "order_of_source",
     "samples_of",
 ]

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache, partial
 
 import msgspec
@@ -18,10 +17,10 @@ from pyloader.audit.planned import check_batch
 from pyloader.audit.receipts import Receipt, ReceiptSource, read_receipts, source_names
 from pyloader.audit.report import Audit
 from pyloader.audit.source_plans import SourcePlan
-from pyloader.audit.units import Units, samples_of
+from pyloader.audit.units import Units, order_of_source, samples_of
 from pyloader.errors import DataDirError, ReceiptError
 from pyloader.files import ChunkList, in_version_of
-from pyloader.plan import Order, Source, source_seed
+from pyloader.plan import Order, Source
 
 __all__ = ["audit_sources", "audited_sources"]
 
@@ -108,11 +107,9 @@ def _plan(order: Order, said: ReceiptSource, chunks: ChunkList, number: int, cou
     if chunks.counts is None:
         what = "has no manifest that says how many samples each chunk holds, and their places depend on it."
         raise DataDirError(chunks.place, what, f"Count them once: pyloader index {shlex.quote(chunks.place)}")
-    packing = f"{order.packing}{rows_digest}" if order.packing else ""
 
     def units_of(run: int) -> tuple[ChunkList, Units]:
-        own = replace(order, seed=source_seed(said.name, seed=order.seed, run=run), packing=packing, mixture="")
-        return counted(chunks, own)
+        return counted(chunks, order_of_source(order, said.name, rows_digest=rows_digest, run=run))
 
     made, _ = units_of(0)
     assert made.counts is not None

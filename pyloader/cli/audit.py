@@ -195,4 +195,5 @@ def _next_step(result: Audit, audit_dir: str, places: Mapping[str, str]) -> Iter
         verify = "cache verify" if store_scheme(place) else f"verify {shlex.quote(place)}"
         yield "next", f"pyloader {verify}   and, if that is well, report it: pyloader delivered other samples"
     if not kinds and not result.damaged:
-        yield "next", f"pyloader locate STATE.json {data_dir} --step N   shows which samples a step had"
+        weights = "--weights '{...}' " if result.sources else ""
+        yield "next", f"pyloader locate STATE.json {data_dir} {weights}--step N   shows which samples a step had"

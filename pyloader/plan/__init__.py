@@ -21,6 +21,8 @@ from pyloader.plan.mixture_state import (
     fingerprints_in_state,
     mixture_position,
     mixture_state_of,
+    same_weights,
+    sources_in_state,
     windows_in_state,
 )
 from pyloader.plan.order import (
@@ -123,10 +125,12 @@ __all__ = [
     "rows_between",
     "rows_of_step",
     "rows_of_steps",
+    "same_weights",
     "sample_numbers",
     "segment_order",
     "source_seed",
     "source_streams",
+    "sources_in_state",
     "state_of",
     "steps_per_epoch",
     "uniform_numbers",
