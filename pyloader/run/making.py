@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -124,7 +125,7 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[AnyGroup], Ma
         left_out = None
         if is_batch:
             raw = RawBatch(columns, mask, keys, group.epoch, group.step, shown, _of_sources(group, parts, options))
-            content, busy, bad_rows = _encoded(raw, encode, numbers, options)
+            content, busy, bad_rows = _encoded(raw, encode, numbers, sources, options)
             seconds = (seconds[0], *busy)
             if bad_rows:
                 assert numbers is not None
@@ -273,35 +274,53 @@ def _num_stand_ins(numbers: np.ndarray | None, group: AnyGroup) -> int:
 
 
 def _encoded(
-    raw: RawBatch, encode: Encode, numbers: np.ndarray | None, options: RunOptions
+    raw: RawBatch, encode: Encode, numbers: np.ndarray | None, sources: np.ndarray | None, options: RunOptions
 ) -> tuple[Any, tuple[float, float], dict[int, Exception]]:
     """Return a batch, encoded and collated, the seconds of both, and the rows that cannot be encoded, with the errors.
 
-    `numbers` are those of the samples; None where they are not known.
+    `numbers` are those of the samples, and `sources` says of which source of a mixture each is; None where they are not
+    known.
 
     Raises:
       Exception: what the user's code raised, with the place added.
     """
-    num_rows = row_count(raw.columns)
+    num_rows = sum(row_count(columns) for _, columns in raw.parts) if raw.parts else row_count(raw.columns)
 
     def encode_rows(rows: np.ndarray, places: np.ndarray) -> tuple[Any, tuple[float, float]]:
         # The keys are those of the places; where another row stands in, the mask is False.
         are_all = len(rows) == num_rows and rows is places
-        columns = unchanged_copy(raw.columns) if are_all else take_rows(raw.columns, rows)
+        columns, parts = raw.columns, raw.parts
+        if parts:
+            parts = _parts_of(parts, rows)
+        else:
+            columns = unchanged_copy(columns) if are_all else take_rows(columns, rows)
         mask = None if raw.mask is None else raw.mask[places] & (rows == places)
         keys = None if raw.keys is None else raw.keys[places]
-        return encode(raw._replace(columns=columns, mask=mask, keys=keys))
+        shown = None if raw.sources is None else raw.sources[rows]
+        return encode(raw._replace(columns=columns, parts=parts, mask=mask, keys=keys, sources=shown))
 
     try:
         if not options.max_skipped_rows:
             return *encode(raw), {}
-        (content, busy), _, bad_rows = with_replacements(encode_rows, num_rows)
+        (content, busy), _, bad_rows = with_replacements(encode_rows, num_rows, sources)
         return content, busy, bad_rows
     except Exception as exc:
         if isinstance(exc, BadRowsError) and max(exc.bad_rows) < num_rows:
             _name_row(exc, numbers, options.chunks)
         add_place(exc, f"epoch {raw.epoch}, step {raw.step}")
         raise
+
+
+def _parts_of(parts: Sequence[tuple[int, Columns]], rows: np.ndarray) -> tuple[tuple[int, Columns], ...]:
+    """Return some rows of parts that lie one after another: in parts again, each of one source, copied."""
+    ends = np.cumsum([row_count(columns) for _, columns in parts])
+    of_part = np.searchsorted(ends, rows, side="right")
+    borders = [*np.flatnonzero(np.diff(of_part, prepend=-1)).tolist(), len(rows)]
+    found = []
+    for start, stop in itertools.pairwise(borders):
+        source, columns = parts[of_part[start]]
+        found.append((source, take_rows(columns, rows[start:stop] - (ends[of_part[start]] - row_count(columns)))))
+    return tuple(found)
 
 
 def _name_row(error: BadRowsError, numbers: np.ndarray | None, chunks: ChunkList) -> None:

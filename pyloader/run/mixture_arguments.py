@@ -104,8 +104,6 @@ def _check(given: LoaderArguments, mixture: Mixture) -> None:
         by_source = getattr(given, name)
         if isinstance(by_source, Mapping) and (stray := by_source.keys() - mixture.data_dir.keys()):
             raise ValueError(f"{name} names {min(stray)!r}, which is no source. There are {list(mixture.data_dir)}")
-    if isinstance(given.dataset, Mapping) and (given.max_skipped or given.pack is not None):
-        raise ValueError("dataset= by source goes with neither pack= nor max_skipped=: leave out one of them")
     if given.num_epochs != 1:
         raise ValueError(
             f"num_epochs={given.num_epochs} says nothing of a mixture, whose sources end at different steps. "
