@@ -116,9 +116,16 @@ def test_weights_may_change_where_a_run_goes_on_and_shares_are_counted_from_ther
         came = [*chain(*before)] + [x for batch in after for x in batch["x"].tolist()]
         code = [x for x in came if x // FAR == 1]
         assert len(set(code[:60])) == 60
-        with pytest.raises(ValueError, match="step 3 comes before step 7, where this loader went on, and the weights"):
+        with pytest.raises(ValueError, match="step 3 comes before step 7, where a loader went on, and the weights"):
             loader.locate(3)
-        assert [row for _, _, row in loader.locate(7)]
+        located = {step: loader.locate(step) for step in (7, 12)}
+        loader.load_state_dict(state)
+        for _ in range(15):
+            next(loader)
+        later = loader.state_dict()
+    with loader_of(places, weights=changed, on_exhausted="repeat", num_steps=30) as loader:
+        loader.load_state_dict(later)  # the shares hold from step 7 on, also for a loader that goes on after that
+        assert {step: loader.locate(step) for step in located} == located
 
 
 def test_a_state_before_the_weights_change_can_be_located_where_they_are_the_same(places):
