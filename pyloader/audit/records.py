@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -55,6 +56,7 @@ class StepOfSources:
     rows_after: Sequence[int]  # how many after it
 
 
+@cache  # making one takes longer than writing a record
 def record_type(num_sources: int | None) -> np.dtype:
     """Return the type of a record of so many sources; None where there is no mixture."""
     if num_sources is None:

@@ -140,7 +140,7 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[AnyGroup], Ma
             num_stand_ins=_num_stand_ins(numbers, group) if options.skips else 0,
             left_out=None if left_out is None else [left_out],
             samples=numbers,
-            digests=_digests(parts, numbers, sources, options) if options.audited and numbers is not None else None,
+            digests=_digests(group, parts, numbers, options) if options.audited and numbers is not None else None,
             content=content,
             is_batch=is_batch,
             batch_size=rule.batch_size,
@@ -202,38 +202,39 @@ def _numbers_and_keys(
     return numbers, row_keys(places, seed=options.seed, epoch=group.epoch) if "keys" in options.drawn else None
 
 
-def _digests(
-    parts: Sequence[Columns], numbers: np.ndarray, sources: np.ndarray | None, options: RunOptions
-) -> np.ndarray:
+def _digests(group: AnyGroup, parts: Sequence[Columns], numbers: np.ndarray, options: RunOptions) -> np.ndarray:
     """Return the digest of each batch of a group; of packed rows, which are one batch, that of their pieces.
 
     Of a mixture, whose groups are one batch each, that of each source, in the order of the plan's: [1, sources, 4].
     """
-    if options.packing is None and sources is None:
+    streams = options.streams
+    if options.packing is None and not isinstance(streams, MixedStreams):
         return digest_batches(numbers, options.rule.batch_size)
-    pieces, num_pieces = numbers, np.ones(len(numbers), np.int64)
+    sizes, places, own = [len(numbers)], [0], numbers
+    if isinstance(streams, MixedStreams) and isinstance(group, JoinedGroup):
+        place_of = {source.number: place for place, source in enumerate(streams.sources)}
+        sizes = [part.num_rows for part in group.parts]
+        places = [place_of[part.source or 0] for part in group.parts]
+        # A source counts its own chunks, beginning with 0; pieces do so already.
+        first = np.array([source.first_chunk for source in streams.sources], np.uint64) << np.uint64(32)
+        own = numbers - np.repeat(first[places], sizes)
+    stands_in = numbers >= STAND_IN
     if options.packing is not None:
         pieces, num_pieces = (np.concatenate(each) for each in zip(*map(piece_numbers, parts), strict=True))
-    if sources is None:
-        return _digest_of_rows(pieces, num_pieces, numbers >= STAND_IN)[None]
-    assert isinstance(options.streams, MixedStreams)
-    found = np.zeros((1, len(options.streams.sources), WIDTH), np.uint64)
-    for place, source in enumerate(options.streams.sources):
-        mine = sources == source.number
-        if mine.any():
-            own = pieces[np.repeat(mine, num_pieces)]
-            if options.packing is None:  # a source counts its own chunks, beginning with 0; pieces do so already
-                own = (own & ~STAND_IN) - np.uint64(source.first_chunk << 32)
-            found[0, place] = _digest_of_rows(own, num_pieces[mine], numbers[mine] >= STAND_IN)
+        # A row that stands in is one, and its pieces count as none.
+        own = np.insert(pieces[np.repeat(~stands_in, num_pieces)], *_stand_ins(stands_in, num_pieces))
+        sizes = np.add.reduceat(np.where(stands_in, 1, num_pieces), np.cumsum([0, *sizes[:-1]])).tolist()
+    digests = digest_groups(own, np.cumsum([0, *sizes[:-1]]))
+    if not isinstance(streams, MixedStreams):
+        return digests
+    found = np.zeros((1, len(streams.sources), WIDTH), np.uint64)
+    np.add.at(found[0], places, digests)
     return found
 
 
-def _digest_of_rows(pieces: np.ndarray, num_pieces: np.ndarray, stands_in: np.ndarray) -> np.ndarray:
-    """Return the digest of what rows have, each so many pieces, without those that stand in: uint64 of shape [4]."""
-    arrived = pieces[np.repeat(~stands_in, num_pieces)]
-    digest = digest_groups(arrived, np.zeros(1, np.int64))[0] if len(arrived) else np.zeros(WIDTH, np.uint64)
-    digest[1] = stands_in.sum()
-    return digest
+def _stand_ins(stands_in: np.ndarray, num_pieces: np.ndarray) -> tuple[np.ndarray, np.uint64]:
+    """Return where among the pieces of the other rows those that stand in are, and what stands there for each."""
+    return np.cumsum(np.where(stands_in, 0, num_pieces))[stands_in], STAND_IN
 
 
 def _with_keys_of_filling(keys: np.ndarray, group: AnyGroup) -> np.ndarray:
