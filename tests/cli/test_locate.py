@@ -179,6 +179,7 @@ def test_a_step_below_0_is_refused(capsys, tmp_path):
     assert "--step must be at least 0, got -1" in complaint(capsys, a_state(directory), directory, "--step", "-1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packed", [False, True])
 def test_rows_of_a_mixture_are_located_with_their_source_as_the_loader_does(capsys, tmp_path, packed):
     places = {name: tmp_path / name for name in ("web", "a=b")}

@@ -223,6 +223,7 @@ def test_encoded_images_that_are_not_decoded_are_said(tmp_path, monkeypatch, cap
     assert note in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_packed_rows_are_planned_with_their_fill_and_memory(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with ChunkWriter("docs", chunk_samples=20, format="columns") as writer:

@@ -130,6 +130,7 @@ class Marked(Dataset):
         return {"tokens": columns["tokens"].astype(np.int64) + self.by * mask, "segment_ids": columns["segment_ids"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("skips", [0, 3])
 def test_packed_rows_of_each_source_are_encoded_by_its_dataset(tmp_path, skips):
     for place, name in enumerate(("long", "short")):

@@ -96,6 +96,7 @@ def options_of(places: dict[str, Path], directory: Path, **options: Any) -> dict
     }
 
 
+@pytest.mark.slow
 def test_changed_weights_added_sources_and_other_ranks_are_one_history(places, tmp_path):
     with mixed_ranks(2, 4, share=3, **options_of(places, tmp_path)) as loaders:
         for _ in range(12):
@@ -138,6 +139,7 @@ def test_a_mixture_gone_through_again_is_told_apart(places, tmp_path):
     assert sum(each.repeated for each in audit.sources) == 2 * (steps * 14 - 242)
 
 
+@pytest.mark.slow
 def test_what_a_rank_tells_nothing_of_is_missing_with_its_sources(places, tmp_path):
     with mixed_ranks(2, 2, share=10, **options_of(places, tmp_path)) as loaders:
         steps_of_all(loaders)
@@ -150,6 +152,7 @@ def test_what_a_rank_tells_nothing_of_is_missing_with_its_sources(places, tmp_pa
     assert states["web", 0] == states["code", 0] == "bad"
 
 
+@pytest.mark.slow
 def test_where_a_rank_of_the_latest_run_is_missing_what_was_delivered_before_with_other_weights_does_not_count(
     places, tmp_path
 ):

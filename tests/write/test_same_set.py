@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
 from pyloader import split
 from pyloader.cli.main import main
-from pyloader.files.manifest import read_manifest
+from pyloader.files import ChunkEntry, Manifest
 from pyloader.write.same_set import other_command
 
 FIRST = "pyloader split day1.jsonl chunks/ --chunk-samples 10 --shuffle --columns text"
@@ -24,17 +23,10 @@ FIRST = "pyloader split day1.jsonl chunks/ --chunk-samples 10 --shuffle --column
         ("pyloader split day2.jsonl chunks/ --columns text --fill a=1 --fill b=2 --append", True),
     ],
 )
-def test_another_command_reads_other_directories_or_makes_rows_otherwise(tmp_path, command, is_other):
-    (tmp_path / "day1.jsonl").write_text('{"text": "a"}\n' * 3)
-    split(tmp_path / "day1.jsonl", tmp_path / "chunks", progress=False)
-    found = chunk_sets_made_by(tmp_path / "chunks", FIRST)
-    assert other_command(found, command) == (FIRST if is_other else "")
-
-
-def chunk_sets_made_by(directory, command):
-    """Return the chunk sets of a directory, as if this command had made them."""
-    manifest = read_manifest(directory / "manifest.json")
-    return {"": msgspec.structs.replace(manifest, made_by={**manifest.made_by, "origins": [], "command": command})}
+def test_another_command_reads_other_directories_or_makes_rows_otherwise(command, is_other):
+    entry = ChunkEntry(file="chunk-00000.jsonl", num_samples=3, num_bytes=9)
+    manifest = Manifest(columns=(), reader="jsonl", chunks=(entry,), made_by={"command": FIRST})
+    assert other_command({"": manifest}, command) == (FIRST if is_other else "")
 
 
 def test_a_set_that_another_directory_is_added_to_says_so_on_the_screen_and_in_the_report(
