@@ -12,6 +12,7 @@ from pyloader import ChunkWriter, DataLoader, Dataset, Packing, World
 from pyloader.audit import audit_sources
 from pyloader.errors import BadRowsError, BatchEncodeError
 from pyloader.files import list_chunks
+from pyloader.run.replacements import replacement_rows
 from pyloader.run.units import units_of_order
 
 
@@ -106,6 +107,12 @@ def test_rows_that_a_dataset_of_a_source_refuses_are_left_out_and_others_of_the_
         pytest.raises(BatchEncodeError if tells else ValueError, match=r"is (3|8|9|1005)"),
     ):
         list(loader)
+
+
+def test_a_row_of_the_same_source_stands_in_where_there_is_a_good_one_and_else_the_next():
+    sources = np.array([0, 0, 1, 2, 2])
+    assert replacement_rows(5, [1, 2, 4], sources).tolist() == [0, 0, 3, 3, 3]
+    assert replacement_rows(5, [1, 2, 4]).tolist() == [0, 3, 3, 3, 0]
 
 
 def test_a_row_that_a_dataset_says_is_bad_is_named_in_its_source(places, tmp_path):
