@@ -109,7 +109,7 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
       log_dir: Where this rank writes once a second what `metrics()` counts, for `pyloader watch`: a directory, the same
         for all ranks and for runs that resume.  None writes nothing.
       data_version: Which version of a set that grows by `pyloader split --append`, counted from 1; None is the newest,
-        and `load_state_dict` then goes to the one that the state was saved on.
+        and `load_state_dict` then goes to the one that the state was saved on.  Of a mixture a dict, of some sources.
       cache_dir: Where chunks of a store are kept on this machine; None is $PYLOADER_CACHE, or ~/.cache/pyloader/chunks.
       cache_bytes: The most that is kept there, as max_bytes is written; None is what the directory says, and at first
         half of what is free on its disk.
@@ -165,7 +165,7 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
         world: World | tuple[int, int] | str | None = "auto",
         audit_dir: str | os.PathLike[str] | None = None,
         log_dir: str | os.PathLike[str] | None = None,
-        data_version: int | None = None,
+        data_version: int | Mapping[str, int] | None = None,
         nulls: Mapping[str, Any] | str | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         cache_bytes: int | str | None = None,
@@ -233,7 +233,7 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
         self._quarantine = Quarantine(options.run, options.given.quarantine)
         if (audit_dir := options.given.audit_dir) is not None:
             self._receipts = ReceiptWriter(audit_dir, rank=options.world.rank, size=options.world.size)
-            self._receipts.data_version = options.run.chunks.data_version
+            options.tell_receipts(self._receipts)
         if (log_dir := options.given.log_dir) is not None:
             log_run(self, log_dir, chunk_notes(options, self._counters, self._quarantine.reasons))
 
@@ -346,9 +346,9 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
         self._go_to(position, State.LOADED)
         if options.run.chunks is not before.run.chunks:
             self._quarantine = Quarantine(options.run, options.given.quarantine)
-            if self._receipts is not None:
-                self._receipts.data_version = options.run.chunks.data_version
             self._bar = ProgressBar(options.steps_per_epoch) if self._bar is not None else None
+        if self._receipts is not None:
+            options.tell_receipts(self._receipts)
         self._quarantine.leave_out(left_out)
         self._options = options
 
@@ -367,7 +367,7 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
         if self._receipts is None or run is None or run.digest is None:
             return
         try:
-            self._receipts.write(self._options.order, run.position.epoch, run.position.step - 1, run.digest)
+            self._options.write_receipt(self._receipts, self._position, run.position, run.digest)
         except ReceiptError as exc:
             self._fail(exc)
             raise

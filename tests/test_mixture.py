@@ -14,7 +14,9 @@ from mixed_sources import FAR, mixed_ranks, steps_of_all, write_sources
 from store_server import StoreServer
 
 from pyloader import ChunkWriter, DataLoader, Mixture, World, split
+from pyloader.audit import audit_sources
 from pyloader.errors import CollateError, DataDirError, StateError
+from pyloader.files import list_chunks
 
 SIZES = {"web": (200, 40), "code": (60, 20), "math": (30, 30)}
 WEIGHTS = {"web": 6, "code": 3, "math": 1}
@@ -114,9 +116,16 @@ def test_weights_may_change_where_a_run_goes_on_and_shares_are_counted_from_ther
         came = [*chain(*before)] + [x for batch in after for x in batch["x"].tolist()]
         code = [x for x in came if x // FAR == 1]
         assert len(set(code[:60])) == 60
-        with pytest.raises(ValueError, match="step 3 comes before step 7, where this loader went on, and the weights"):
+        with pytest.raises(ValueError, match="step 3 comes before step 7, where a loader went on, and the weights"):
             loader.locate(3)
-        assert [row for _, _, row in loader.locate(7)]
+        located = {step: loader.locate(step) for step in (7, 12)}
+        loader.load_state_dict(state)
+        for _ in range(15):
+            next(loader)
+        later = loader.state_dict()
+    with loader_of(places, weights=changed, on_exhausted="repeat", num_steps=30) as loader:
+        loader.load_state_dict(later)  # the shares hold from step 7 on, also for a loader that goes on after that
+        assert {step: loader.locate(step) for step in located} == located
 
 
 def test_a_state_before_the_weights_change_can_be_located_where_they_are_the_same(places):
@@ -245,7 +254,6 @@ def test_a_queue_that_cannot_hold_the_windows_is_refused_with_the_arithmetic(pla
         ({"weights": []}, "says no weights"),
         ({"num_epochs": 2}, "Write num_steps="),
         ({"on_exhausted": "loop"}, "on_exhausted must be"),
-        ({"audit_dir": "receipts"}, "audit_dir= compares receipts with one source"),
         ({"shuffle_window": {"books": 2}}, "names 'books', which is no source"),
         ({"weight_by": "tokens", "weights": None}, "give weights="),
         ({"weight_by": "tokens"}, 'packed rows, pack=..., or a column "tokens"'),
@@ -366,3 +374,17 @@ def test_a_source_that_has_grown_is_read_in_the_version_that_the_state_was_saved
             loader.load_state_dict(state)
         assert "going on with version 1 of 'grows'" in caplog.text
         assert xs(loader) == expected[1:]
+    with loader_of(sources, weights=weights, data_version={"grows": 1}, audit_dir=tmp_path / "receipts") as loader:
+        assert "data_version" not in loader.state_dict() or loader.state_dict()["data_version"] == {"grows": 1}
+        assert "data_version={'grows': 1}" in repr(loader)
+        assert xs(loader) == expected
+        with loader_of(sources, weights=weights) as newest:
+            assert newest.state_dict()["data_version"] == {"grows": 2}
+            with pytest.raises(
+                StateError, match=r"version 2 of the chunks of 'grows'.* Leave 'grows' out of data_version"
+            ):
+                loader.load_state_dict(newest.state_dict())
+    chunks = {name: list_chunks(place) for name, place in sources.items()}
+    assert audit_sources(tmp_path / "receipts", chunks).is_good
+    with pytest.raises(ValueError, match=r"data_version=2 says not of which source: data_version={'grows': 2}"):
+        loader_of(sources, weights=weights, data_version=2)

@@ -77,6 +77,7 @@ TESTED_IN = {
     "run/filling": ["cli/test_fetch"],
     "run/handover": ["run/test_one_road", "system/test_same_batches"],
     "run/loader_options": ["test_options", "test_dataloader"],
+    "run/located_sources": ["cli/test_locate"],
     "run/loop": ["run/test_one_road", "system/test_never_hang"],
     "run/making": ["system/test_same_batches", "system/test_left_out"],
     "run/mixed_groups": ["system/test_mixtures_at_random"],

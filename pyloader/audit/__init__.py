@@ -1,10 +1,12 @@
 """Receipts of what each rank's loop received, and the proof that it was every sample exactly once."""
 
 from pyloader.audit.auditing import audit_epochs
+from pyloader.audit.auditing_sources import audit_sources, audited_sources
 from pyloader.audit.digests import WIDTH, digest_batches, digest_groups
-from pyloader.audit.receipts import ReceiptWriter
-from pyloader.audit.report import Audit, EpochAudit, Finding
-from pyloader.audit.units import PieceUnits, SampleUnits, Units, samples_of
+from pyloader.audit.receipts import ReceiptSource, ReceiptWriter
+from pyloader.audit.records import StepOfSources
+from pyloader.audit.report import Audit, EpochAudit, Finding, SourceAudit
+from pyloader.audit.units import PieceUnits, SampleUnits, Units, order_of_source, samples_of
 
 __all__ = [
     "WIDTH",
@@ -12,11 +14,17 @@ __all__ = [
     "EpochAudit",
     "Finding",
     "PieceUnits",
+    "ReceiptSource",
     "ReceiptWriter",
     "SampleUnits",
+    "SourceAudit",
+    "StepOfSources",
     "Units",
     "audit_epochs",
+    "audit_sources",
+    "audited_sources",
     "digest_batches",
     "digest_groups",
+    "order_of_source",
     "samples_of",
 ]

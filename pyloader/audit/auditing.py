@@ -6,16 +6,16 @@ import os
 from collections.abc import Callable, Sequence
 
 from pyloader.audit.comparing import Comparison
-from pyloader.audit.history import history_of, spans_of
+from pyloader.audit.history import history_of_receipts
 from pyloader.audit.planned import streams_of_order
-from pyloader.audit.receipts import Receipt, read_receipts
+from pyloader.audit.receipts import Receipt, read_receipts, source_names
 from pyloader.audit.report import Audit
 from pyloader.audit.units import Units, samples_of
 from pyloader.errors import ReceiptError
 from pyloader.files import ChunkList, in_version_of
 from pyloader.plan import Order, order_digest
 
-__all__ = ["audit_epochs"]
+__all__ = ["audit_epochs", "same_order"]
 
 _MOST_EPOCHS = 100_000  # each of which takes its time, also when nothing tells of it
 
@@ -40,21 +40,17 @@ def audit_epochs(
       DataDirError: the chunks' counts are unknown.
     """
     receipts = read_receipts(audit_dir)
+    if names := source_names(receipts):
+        what = f"holds receipts of a mixture of {', '.join(map(repr, names))}."
+        raise ReceiptError(os.fspath(audit_dir), what, f"Name the chunks of each: {'=DIR '.join(names)}=DIR")
     chunks = _chunks_of(receipts, chunks)
     order = _only_order(receipts, chunks)
     chunks, units = counted(chunks, order)
     streams = streams_of_order(order, chunks)
-    spans, damaged = [], {}
-    for receipt in receipts:
-        found, num_damaged = spans_of(receipt, streams.steps_per_epoch)
-        spans += found
-        if num_damaged:
-            damaged[str(receipt.path)] = num_damaged
-    if not spans:
-        raise ReceiptError(os.fspath(audit_dir), "holds receipts without a whole record.", "Fetch them again")
-    history = history_of(spans, order.num_streams)
+    steps = streams.steps_per_epoch
+    history, damaged = history_of_receipts(audit_dir, receipts, order.num_streams, steps)
     comparison = Comparison(streams, history, units)
-    first, last = history.first // streams.steps_per_epoch, (history.stop - 1) // streams.steps_per_epoch
+    first, last = history.first // steps, (history.stop - 1) // steps
     if last - first > _MOST_EPOCHS:
         what = f"holds receipts of epoch {first:,} and of epoch {last:,}, more than {_MOST_EPOCHS:,} apart."
         raise ReceiptError(os.fspath(audit_dir), what, "One of them is damaged, or of another run: move it away")
@@ -87,13 +83,22 @@ def _version(receipt: Receipt) -> int:
 
 def _only_order(receipts: Sequence[Receipt], chunks: ChunkList) -> Order:
     for receipt in receipts:
-        header = receipt.header
-        if header.order.fingerprint != chunks.fingerprint:
+        if receipt.header.order.fingerprint != chunks.fingerprint:
             what = f"is of other chunks: their names or sizes differ from those of {chunks.root}."
             raise ReceiptError(
                 str(receipt.path), what, "Give each dataset an audit_dir of its own, and audit it with it"
             )
-        if header.order_digest != order_digest():
+    return same_order(receipts)
+
+
+def same_order(receipts: Sequence[Receipt]) -> Order:
+    """Return the order that all receipts are of.
+
+    Raises:
+      ReceiptError: they are of several, or of another NumPy.
+    """
+    for receipt in receipts:
+        if receipt.header.order_digest != order_digest():
             what = "was written under a NumPy whose random numbers differ from this one's."
             raise ReceiptError(str(receipt.path), what, "Audit under the NumPy that the run had")
     first, *others = receipts

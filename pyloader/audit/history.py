@@ -9,15 +9,18 @@ step j is the latest earlier run that reached step j.
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pyloader.audit.receipts import Receipt, are_whole
+from pyloader.audit.receipts import Receipt
+from pyloader.audit.records import are_whole, steps_of_sources
+from pyloader.errors import ReceiptError
 
-__all__ = ["Deliveries", "Part", "Span", "Twice", "history_of", "spans_of"]
+__all__ = ["Deliveries", "Part", "Span", "Twice", "history_of", "history_of_receipts", "spans_of"]
 
 _CLOCK_SECONDS = 0.02  # what is rounded off the times in receipts
 
@@ -102,16 +105,25 @@ class Deliveries:
             yield Part(start, behind, spans, absent)
 
 
-def spans_of(receipt: Receipt, steps_per_epoch: int) -> tuple[list[Span], int]:
+def spans_of(receipt: Receipt, steps_per_epoch: int | None) -> tuple[list[Span], int]:
     """Return the spans of a receipt, and how many of its records are damaged, less those at its end.
 
     Records that were not written to their end, when the machine failed, stand at the end.
+
+    Args:
+      receipt: Which.
+      steps_per_epoch: How many steps an epoch has; None of a mixture, whose records say how many are done.
     """
+    order = receipt.header.order
     spans: list[Span] = []
     num_damaged = num_since = at = 0
     for records in receipt.blocks():
-        whole = are_whole(records) & (records["step"] < steps_per_epoch)
-        steps = records["epoch"].astype(np.int64) * steps_per_epoch + records["step"]
+        if steps_per_epoch is None:
+            steps, can_be = steps_of_sources(records, order.batch_size // order.num_streams, order.num_streams)
+        else:
+            steps = records["epoch"].astype(np.int64) * steps_per_epoch + records["step"]
+            can_be = records["step"] < steps_per_epoch
+        whole = are_whole(records) & can_be
         seconds = receipt.header.begun_ns / 1e9 + records["centiseconds"] / 100
         follows = np.diff(steps, prepend=steps[:1] - 2) == 1
         follows[1:] &= whole[1:] & whole[:-1]
@@ -130,6 +142,29 @@ def spans_of(receipt: Receipt, steps_per_epoch: int) -> tuple[list[Span], int]:
                 spans.append(Span(receipt, at + start, first, first + stop - start, begun, ended))
         at += len(records)
     return spans, num_damaged
+
+
+def history_of_receipts(
+    audit_dir: str | os.PathLike[str],
+    receipts: Sequence[Receipt],
+    num_streams: int,
+    steps_per_epoch: int | None,
+) -> tuple[Deliveries, dict[str, int]]:
+    """Return what counts of all receipts, and how many damaged records those have that have some, by path.
+
+    Raises:
+      ReceiptError: no record is whole.
+    """
+    spans: list[Span] = []
+    damaged = {}
+    for receipt in receipts:
+        found, num_damaged = spans_of(receipt, steps_per_epoch)
+        spans += found
+        if num_damaged:
+            damaged[str(receipt.path)] = num_damaged
+    if not spans:
+        raise ReceiptError(os.fspath(audit_dir), "holds receipts without a whole record.", "Fetch them again")
+    return history_of(spans, num_streams), damaged
 
 
 def history_of(spans: Iterable[Span], num_streams: int) -> Deliveries:

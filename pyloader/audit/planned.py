@@ -13,7 +13,7 @@ from pyloader.errors import DataDirError
 from pyloader.files import ChunkList
 from pyloader.plan import Order, Streams, rows_between, rows_of_steps, sample_numbers
 
-__all__ = ["epoch_digest", "step_digests", "streams_of_order"]
+__all__ = ["check_batch", "epoch_digest", "step_digests", "streams_of_order"]
 
 _LARGE_BATCH = 2**20
 
@@ -29,11 +29,19 @@ def streams_of_order(order: Order, chunks: ChunkList) -> Streams:
         raise DataDirError(chunks.place, what, f"Count them once: pyloader index {shlex.quote(chunks.place)}")
     streams = Streams.of(order, chunks.counts, len(chunks), range(order.num_streams))
     num_samples = int(chunks.counts.sum())
-    is_huge = order.batch_size > _LARGE_BATCH + 64 * num_samples  # it is nearly all filling, and takes its memory
-    if num_samples < order.num_streams or streams.steps_per_epoch == 0 or is_huge:
+    check_batch(order, num_samples, chunks, is_one=num_samples >= order.num_streams and streams.steps_per_epoch > 0)
+    return streams
+
+
+def check_batch(order: Order, num_samples: int, chunks: ChunkList, *, is_one: bool) -> None:
+    """Raise unless so many samples make a batch, which is not nearly all filling, and takes memory as such.
+
+    Raises:
+      DataDirError: they make none, or `is_one` says so.
+    """
+    if not is_one or order.batch_size > _LARGE_BATCH + 64 * num_samples:
         what = f"holds {num_samples:,} samples by its manifest, which make no batch of {order.batch_size:,}."
         raise DataDirError(chunks.place, what, f"See what is wrong: pyloader verify {shlex.quote(chunks.place)}")
-    return streams
 
 
 def epoch_digest(streams: Streams, epoch: int, dataset: np.ndarray, units: Units) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Receipts: what the loop received, a record a step, in files that a killed process leaves whole.
 
-A receipt is a line of JSON that says whose it is, with a checksum, and then records of 40 bytes, each with another.  A
-record is handed to the system before its batch is handed to the loop, so that no kill -9 can lose one; a machine that
-fails can.
+A receipt is a line of JSON that says whose it is, with a checksum, and then records, each with another: of 40 bytes,
+of a mixture of 24 and 36 for each source.  A record is handed to the system before its batch is handed to the loop, so
+that no kill -9 can lose one; a machine that fails can.
 """
 
 from __future__ import annotations
@@ -10,42 +10,39 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import struct
 import time
 import weakref
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from pyloader.audit.digests import WIDTH
+from pyloader.audit.records import StepOfSources, digests_in, packed_record, record_of_sources, record_type
 from pyloader.errors import ReceiptError, StateError
 from pyloader.plan import Order, check_order, order_digest
 
-__all__ = ["Receipt", "ReceiptHeader", "ReceiptWriter", "are_whole", "read_receipts"]
+__all__ = ["Receipt", "ReceiptHeader", "ReceiptSource", "ReceiptWriter", "read_receipts", "source_names"]
 
 _SUFFIX = ".receipt"
-_LONGEST_HEADER = 2**16
+_LONGEST_HEADER = 2**20
 _FORMAT, _VERSION = "pyloader-receipt", 1
 _BEFORE_CHECKSUM = b',"checksum":'
 
-_RECORD = np.dtype(
-    [
-        ("epoch", "<u4"),
-        ("step", "<u4"),
-        ("samples", "<u4"),
-        ("stand_ins", "<u4"),
-        ("sums", "<u8", 2),
-        ("centiseconds", "<u4"),  # since the receipt was begun
-        ("checksum", "<u4"),  # CRC-32 of what is before it
-    ]
-)
-_PACKED = struct.Struct("<IIIIQQI")
-_BLOCK_RECORDS = 2**16
+_BLOCK_BYTES = 2**21
 _LONGEST = 2**32 - 1  # centiseconds: 497 days
+
+
+class ReceiptSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A source of a mixture, of which a receipt tells."""
+
+    name: str  # what it is called
+    window: int  # how many of its chunks are mixed
+    fingerprint: str  # of its chunks' names and sizes, and of how they are packed
+    # the version of its chunks; of a set that was never added to there is none
+    data_version: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class ReceiptHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,6 +58,8 @@ class ReceiptHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     process: str  # the host and the process id
     # the version of the chunks; of a set that was never added to there is none
     data_version: int | msgspec.UnsetType = msgspec.UNSET
+    # the sources of a mixture, in the order in which records tell of them; without a mixture there are none
+    sources: tuple[ReceiptSource, ...] | msgspec.UnsetType = msgspec.UNSET
     # CRC-32 of what is before it in its line; older receipts have none
     checksum: int | msgspec.UnsetType = msgspec.UNSET
 
@@ -78,7 +77,11 @@ class ReceiptHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         is_signed = self.checksum is not msgspec.UNSET
         changed = is_signed and zlib.crc32(line.rpartition(_BEFORE_CHECKSUM)[0]) != self.checksum
         is_rank = 0 <= self.rank < self.size and self.order.num_streams % self.size == 0
-        return changed or not is_rank or not 0 <= self.begun_ns < 2**63
+        sources = () if self.sources is msgspec.UNSET else self.sources
+        are_sources = bool(sources) == bool(self.order.mixture) and all(source.window >= 1 for source in sources)
+        names = {source.name for source in sources}
+        good = is_rank and are_sources and len(names) == len(sources) and 0 <= self.begun_ns < 2**63
+        return changed or not good
 
 
 class ReceiptWriter:
@@ -91,6 +94,7 @@ class ReceiptWriter:
 
     Attributes:
       data_version: The version of the chunks, for receipts that are begun; None for a set that was never added to.
+      sources: The sources of a mixture, for receipts that are begun; () without a mixture.
 
     Raises:
       ReceiptError: nothing can be written there.
@@ -98,8 +102,10 @@ class ReceiptWriter:
 
     def __init__(self, directory: str | os.PathLike[str], *, rank: int, size: int) -> None:
         self.data_version: int | None = None
+        self.sources: tuple[ReceiptSource, ...] = ()
         self._directory, self._rank, self._size = Path(directory), rank, size
         self._order: Order | None = None
+        self._told: tuple[ReceiptSource, ...] = ()  # the sources that the receipt names
         self._begun = 0.0
         self._file = -1
         self._path = self._directory
@@ -111,24 +117,29 @@ class ReceiptWriter:
         except OSError as exc:
             raise self._error(exc) from exc
 
-    def write(self, order: Order, epoch: int, step: int, digest: np.ndarray) -> None:
+    def write(
+        self, order: Order, epoch: int, step: int, digest: np.ndarray, place: StepOfSources | None = None
+    ) -> None:
         """Write that a batch was received.
 
         Args:
-          order: The order it is of; another than before begins another receipt.
+          order: The order it is of; another than before, or other sources, begins another receipt.
           epoch: Its epoch.
           step: Its step in it.
-          digest: Its digest, uint64 of shape [4].
+          digest: Its digest, uint64 of shape [4]; of a mixture that of each source, of shape [sources, 4].
+          place: Where a mixture stands; None without one.
 
         Raises:
           ReceiptError: it could not be written; the next one begins another receipt.
         """
         try:
-            if order is not self._order and order != self._order:
+            if (order is not self._order and order != self._order) or self.sources != self._told:
                 self._begin(order)
             elapsed = min(int((time.monotonic() - self._begun) * 100), _LONGEST)
-            fields = _PACKED.pack(epoch, step, *digest.tolist(), elapsed)
-            self._append(fields + zlib.crc32(fields).to_bytes(4, "little"))
+            if place is None:
+                self._append(packed_record(epoch, step, digest, elapsed))
+            else:
+                self._append(record_of_sources(epoch, step, digest, elapsed, place))
         except OSError as exc:
             self.close()
             raise self._error(exc) from exc
@@ -155,9 +166,10 @@ class ReceiptWriter:
             begun_ns=begun_ns,
             process=f"{socket.gethostname()}:{os.getpid()}",
             data_version=msgspec.UNSET if self.data_version is None else self.data_version,
+            sources=self.sources or msgspec.UNSET,
         )
         self._append(header.line())
-        self._order = order
+        self._order, self._told = order, self.sources
 
     def _append(self, data: bytes) -> None:
         while data:
@@ -178,20 +190,28 @@ class Receipt:
     records_at: int  # where its records begin, in bytes
     num_records: int  # how many it has, less one that was broken off
 
+    @property
+    def sources(self) -> tuple[ReceiptSource, ...]:
+        """The sources of a mixture; () without one."""
+        return () if self.header.sources is msgspec.UNSET else self.header.sources
+
     def blocks(self) -> Iterator[np.ndarray]:
         """Yield the records, some at a time, as structured arrays: "epoch", "step", "centiseconds" and others."""
-        for start in range(0, self.num_records, _BLOCK_RECORDS):
-            yield self._records(start, min(start + _BLOCK_RECORDS, self.num_records))
+        size = max(1, _BLOCK_BYTES // self._type.itemsize)
+        for start in range(0, self.num_records, size):
+            yield self.records(start, min(start + size, self.num_records))
 
     def digests(self, start: int, stop: int) -> np.ndarray:
         """Return the digests in records [start, stop), uint64 of shape [stop - start, 4]."""
-        records = self._records(start, stop)
-        digests = np.empty((len(records), WIDTH), np.uint64)
-        digests[:, 0], digests[:, 1], digests[:, 2:] = records["samples"], records["stand_ins"], records["sums"]
-        return digests
+        return digests_in(self.records(start, stop))
 
-    def _records(self, start: int, stop: int) -> np.ndarray:
-        return np.fromfile(self.path, _RECORD, stop - start, offset=self.records_at + start * _RECORD.itemsize)
+    def records(self, start: int, stop: int) -> np.ndarray:
+        """Return records [start, stop) as a structured array."""
+        return np.fromfile(self.path, self._type, stop - start, offset=self.records_at + start * self._type.itemsize)
+
+    @property
+    def _type(self) -> np.dtype:
+        return record_type(len(self.sources) or None)
 
 
 def read_receipts(directory: str | os.PathLike[str]) -> list[Receipt]:
@@ -213,12 +233,9 @@ def read_receipts(directory: str | os.PathLike[str]) -> list[Receipt]:
     return list(found.values())
 
 
-def are_whole(records: np.ndarray) -> np.ndarray:
-    """Return which records have the checksum that they say, bool of shape [len(records)]."""
-    data, size = memoryview(records.tobytes()), _RECORD.itemsize
-    sums = (zlib.crc32(data[at : at + _PACKED.size]) for at in range(0, len(data), size))
-    agree: np.ndarray = np.fromiter(sums, np.uint32, len(records)) == records["checksum"]
-    return agree
+def source_names(receipts: Sequence[Receipt]) -> tuple[str, ...]:
+    """Return the sources that any of the receipts names, sorted; () where they are of no mixture."""
+    return tuple(sorted({source.name for receipt in receipts for source in receipt.sources}))
 
 
 def _read(path: Path) -> Receipt | None:
@@ -237,5 +254,6 @@ def _read(path: Path) -> Receipt | None:
     if header.is_damaged(line):
         whose = f"rank {header.rank} of {header.size}, with {header.order.num_streams} streams"
         raise ReceiptError(str(path), f"is of {whose}: its header is damaged.", "Fetch it again")
-    num_records = (num_bytes - len(line)) // _RECORD.itemsize
+    num_sources = None if header.sources is msgspec.UNSET else len(header.sources)
+    num_records = (num_bytes - len(line)) // record_type(num_sources).itemsize
     return Receipt(path, header, len(line), num_records) if num_records else None

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 
 from pyloader.files import ChunkList
-from pyloader.plan import Lengths, Order, PackedRows
+from pyloader.plan import Lengths, Order, PackedRows, source_seed
 
-__all__ = ["PieceUnits", "SampleUnits", "Units", "samples_of"]
+__all__ = ["PieceUnits", "SampleUnits", "Units", "order_of_source", "samples_of"]
 
 
 class Units(Protocol):
@@ -88,6 +89,19 @@ class PieceUnits:
         """Return chunk, document and tokens."""
         place = self.place(unit)
         return f"{self._names[unit[0]]} row {place['row']:,} tokens {place['start']:,} to {place['stop']:,}"
+
+
+def order_of_source(order: Order, name: str, *, rows_digest: str = "", run: int = 0) -> Order:
+    """Return the order of a mixture's source by itself.
+
+    Args:
+      order: That of the mixture.
+      name: Which source.
+      rows_digest: Of the rows that its documents are packed in; "" where they are not.
+      run: Which time the mixture is gone through, from 0.
+    """
+    packing = f"{order.packing}{rows_digest}" if order.packing else ""
+    return replace(order, seed=source_seed(name, seed=order.seed, run=run), packing=packing, mixture="")
 
 
 def samples_of(chunks: ChunkList, order: Order) -> tuple[ChunkList, Units]:

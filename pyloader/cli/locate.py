@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,14 @@ import numpy as np
 
 from pyloader.audit.planned import streams_of_order
 from pyloader.cli.addresses import typed_store
+from pyloader.cli.locate_sources import samples_of_sources
 from pyloader.cli.main import GOOD
-from pyloader.cli.screens import as_json, as_table, counted
+from pyloader.cli.screens import as_json, as_table, counted, one_line
 from pyloader.errors import FileError
 from pyloader.files import in_version_of, list_chunks
 from pyloader.files.stores import printable
 from pyloader.plan import (
+    Order,
     data_version_in_state,
     is_filling,
     left_out_in_state,
@@ -38,9 +40,23 @@ def add_parser(subparsers: Any) -> None:
         "the chunks' manifest; of packed rows, whose pieces of documents are shown, the lengths of the documents.",
     )
     parser.add_argument("state", metavar="STATE.json", help="what state_dict() returned, or JSON with it somewhere in")
-    parser.add_argument("data_dir", metavar="DATA_DIR", help="the chunks it was saved on, or their address")
+    parser.add_argument(
+        "data_dir",
+        metavar="DATA_DIR",
+        nargs="+",
+        help="the chunks it was saved on, or their address; of a mixture NAME=DIR for each source",
+    )
     parser.add_argument(
         "--step", metavar="N", type=int, help="which, counted from 0 over all epochs; without it, the next"
+    )
+    parser.add_argument(
+        "--weights",
+        metavar="JSON",
+        help="of a mixture: the loader's weights, '{\"NAME\": SHARE, ...}', of which a state holds a digest alone; "
+        "without it, the sources' sizes",
+    )
+    parser.add_argument(
+        "--weight-by", choices=["samples", "tokens"], default="samples", help="of a mixture: what the weights share out"
     )
     parser.add_argument("--json", action="store_true", help="the samples as JSON")
 
@@ -50,15 +66,20 @@ def run(arguments: argparse.Namespace) -> int:
     state = _read_state(arguments.state)
     order = order_from_state(state)
     if order.mixture:
-        what = "is the state of a mixture, whose sources lie in several places."
-        raise FileError(arguments.state, what, "In Python the loader tells it: loader.locate(step)")
+        total, steps_done, epoch, samples = samples_of_sources(arguments, state, order)
+        if arguments.json:
+            print(as_json({"step": total, "epoch": epoch, "samples": samples}))
+        else:
+            _show(samples, order, f"step {total:,}", _since(total - steps_done))
+        return GOOD
+    if len(arguments.data_dir) > 1:
+        raise ValueError(f"{arguments.state} is the state of one source: name its chunks alone")
+    data_dir = arguments.data_dir[0]
     steps_done = position_from_state(state, order).steps_done
     left_out = set(left_out_in_state(state))
-    chunks = in_version_of(
-        list_chunks(arguments.data_dir, typed_store()), order.fingerprint, data_version_in_state(state)
-    )
+    chunks = in_version_of(list_chunks(data_dir, typed_store()), order.fingerprint, data_version_in_state(state))
     if chunks is None:
-        what = f"was saved on other chunks: their names or sizes differ from those of {printable(arguments.data_dir)}."
+        what = f"was saved on other chunks: their names or sizes differ from those of {printable(data_dir)}."
         raise FileError(arguments.state, what, "Name the chunks it was saved on")
     chunks, units = units_of_order(chunks, order)
     streams = streams_of_order(order, chunks)
@@ -83,12 +104,16 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(as_json({"step": total, "epoch": epoch, "step_of_epoch": step, "samples": samples}))
         return GOOD
-    size = counted(len(samples), "piece" if order.packing else "sample")
-    place = f"epoch {epoch:,}, step {step:,} of {streams.steps_per_epoch:,}"
-    print(f"step {total:,}   {place}   {size}, {_since(total - steps_done)}")
-    titles = ("stream", "chunk", "row", *(["tokens"] if order.packing else []), "")
-    print(as_table([titles, *map(_line, samples)], right={0, 2}, cut=False))
+    place = f"step {total:,}   epoch {epoch:,}, step {step:,} of {streams.steps_per_epoch:,}"
+    _show(samples, order, place, _since(total - steps_done))
     return GOOD
+
+
+def _show(samples: Sequence[Mapping[str, Any]], order: Order, place: str, since: str) -> None:
+    print(f"{place}   {counted(len(samples), 'piece' if order.packing else 'sample')}, {since}")
+    sources, tokens = ["source", "epoch"] if order.mixture else [], ["tokens"] if order.packing else []
+    titles = ("stream", *sources, "chunk", "row", *tokens, "")
+    print(as_table([titles, *map(_line, samples)], right={0, 2, 4} if order.mixture else {0, 2}, cut=False))
 
 
 def _line(sample: Mapping[str, Any]) -> tuple[str, ...]:
@@ -96,7 +121,8 @@ def _line(sample: Mapping[str, Any]) -> tuple[str, ...]:
     if sample["left_out"]:
         note = "the chunk is left out: another row stands in"
     tokens = [f"{sample['start']} to {sample['stop']}"] if "stop" in sample else []
-    return (str(sample["stream"]), sample["chunk"], str(sample["row"]), *tokens, note)
+    source = [one_line(sample["source"]), str(sample["epoch"])] if "source" in sample else []
+    return (str(sample["stream"]), *source, sample["chunk"], str(sample["row"]), *tokens, note)
 
 
 def _since(steps: int) -> str:

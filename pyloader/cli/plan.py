@@ -20,7 +20,9 @@ from pyloader.files import list_chunks
 from pyloader.files.atomic import write_text_whole
 from pyloader.inspecting.planning import VARIED, Forecast, Look, Rate, forecast, look_at, measured_rate, window_for
 from pyloader.options import format_bytes
+from pyloader.packing import Packing
 from pyloader.run.loader_options import MAX_QUEUE_SIZE
+from pyloader.run.predicting import options_of
 
 __all__ = ["add_parser", "run"]
 
@@ -52,8 +54,10 @@ def add_parser(subparsers: Any) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="a column whose values should be mixed, such as a label or a source; may be typed again",
+        help="a column whose values should be mixed, such as a label or a source; may be typed again; with --pack, the "
+        "column of tokens",
     )
+    parser.add_argument("--pack", type=int, metavar="N", help="documents are packed into rows of N tokens")
     parser.add_argument("--loader", metavar="MOD:MAKE", help="instead of DIR: def make(**options), your DataLoader")
     parser.add_argument("--seconds", type=float, default=10.0, metavar="S", help="how long is measured (default: 10)")
     parser.add_argument("--no-calibrate", action="store_true", help="only what the plan says: nothing is read")
@@ -65,13 +69,13 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Plan, and show."""
     _check(arguments)
-    given, make = typed_loaders(arguments, probes=not arguments.no_calibrate)
+    given, make = typed_loaders(arguments, probes=not arguments.no_calibrate and arguments.pack is None)
     given |= _more_options(arguments)
     choices = [{**given, **_window_options(window, arguments)} for window in _windows(arguments)]
     loaders = [make(options) for options in choices]
     fetched = [loader.plan(num_epochs=arguments.epochs).fetched_bytes for loader in loaders]  # before any is
     look, found = _forecasts(arguments, loaders)
-    head = list(_head(arguments, choices[0], found[0]))
+    head = list(_head(arguments, choices[0], loaders[0], found[0]))
     rows = list(_rows(arguments, found, fetched))
     notes = list(_notes(arguments, loaders[0], look, found[0]))
     name = arguments.loader or "DataLoader"
@@ -99,7 +103,8 @@ def _forecasts(arguments: argparse.Namespace, loaders: Sequence[DataLoader]) -> 
     """Return what was seen in some chunks, and what is known of each loader, which is closed."""
     look = None
     if not arguments.no_calibrate:
-        look = look_at(loaders[0], seconds=arguments.seconds / 4, columns=arguments.column)
+        columns = arguments.column if arguments.pack is None else ()
+        look = look_at(loaders[0], seconds=arguments.seconds / 4, columns=columns)
     found = []
     for loader in loaders:
         rate = None
@@ -117,6 +122,10 @@ def _check(arguments: argparse.Namespace) -> None:
             raise ValueError(f"--{option.replace('_', '-')} must be at least {least}, got {getattr(arguments, option)}")
     if not arguments.seconds > 0:
         raise ValueError(f"--seconds must be above 0, got {arguments.seconds}")
+    if arguments.pack is not None:
+        if len(arguments.column) > 1:
+            raise ValueError("with --pack one --column is typed at most: that of the tokens")
+        return
     if arguments.no_calibrate and arguments.column:
         raise ValueError("--column needs some chunks to be read: leave out --no-calibrate")
     if arguments.no_shuffle and arguments.column:
@@ -134,6 +143,10 @@ def _windows(arguments: argparse.Namespace) -> Sequence[int | None]:
 
 def _more_options(arguments: argparse.Namespace) -> dict[str, Any]:
     more: dict[str, Any] = {name: value for name in ("seed",) if (value := getattr(arguments, name)) is not None}
+    if arguments.pack is not None:
+        more["pack"] = arguments.pack
+        if arguments.column:
+            more["pack"] = Packing(length=arguments.pack, column=arguments.column[0])
     if arguments.max_bytes is not None:
         more["max_bytes"] = arguments.max_bytes
     if arguments.ranks > 1:
@@ -153,7 +166,9 @@ def _window_options(window: int | None, arguments: argparse.Namespace) -> dict[s
     return options
 
 
-def _head(arguments: argparse.Namespace, options: dict[str, Any], found: Forecast) -> Iterator[tuple[str, str]]:
+def _head(
+    arguments: argparse.Namespace, options: dict[str, Any], loader: DataLoader, found: Forecast
+) -> Iterator[tuple[str, str]]:
     plan = found.prediction
     if arguments.loader is None:
         yield (
@@ -168,6 +183,8 @@ def _head(arguments: argparse.Namespace, options: dict[str, Any], found: Forecas
     if plan.filled_samples:
         parts.append(f"{counted(plan.filled_samples, 'row')} filled")
     yield "steps", "   ".join(parts)
+    if (packed := options_of(loader).run).packing is not None and packed.packed_fill is not None:
+        yield "packed", f"rows of {packed.packing.length:,} tokens, {packed.packed_fill:.1%} filled"
 
 
 def _rows(arguments: argparse.Namespace, found: Sequence[Forecast], before: Sequence[int]) -> Iterator[Sequence[str]]:
@@ -207,6 +224,7 @@ def _rows(arguments: argparse.Namespace, found: Sequence[Forecast], before: Sequ
         return
     reads = ", ".join(dict.fromkeys(f"{each.prediction.first_reads:,}" for each in found))
     of_rank = " of a rank that has this machine for itself" if first.num_ranks > 1 else ""
+    unit = "samples" if arguments.pack is None else "packed rows"
     step = f"a step of {arguments.step_ms:g} ms" if arguments.step_ms else "a loop that does nothing; say --step-ms"
 
     def rate_row(label: str, show: Callable[[Any], str], get: Callable[[Rate], float], what: str) -> Sequence[str]:
@@ -218,9 +236,9 @@ def _rows(arguments: argparse.Namespace, found: Sequence[Forecast], before: Sequ
         lambda rate: rate.first_wait_seconds,
         f"after {reads} chunk{'' if reads == '1' else 's'}",
     )
-    yield rate_row("rate", "{:,.0f}".format, lambda rate: rate.samples_per_second, f"samples/s{of_rank}, {step}")
+    yield rate_row("rate", "{:,.0f}".format, lambda rate: rate.samples_per_second, f"{unit}/s{of_rank}, {step}")
     if arguments.step_ms:
-        most = "samples/s without that step"
+        most = f"{unit}/s without that step"
         yield rate_row("at most", "{:,.0f}".format, lambda rate: rate.most_samples_per_second, most)
         yield rate_row("waits", "{:.0%}".format, lambda rate: rate.exposed_wait_fraction, "of its time, for data")
     yield rate_row("an epoch", _spelled, lambda rate: rate.epoch_seconds, "")
@@ -228,7 +246,7 @@ def _rows(arguments: argparse.Namespace, found: Sequence[Forecast], before: Sequ
 
 def _shown_columns(arguments: argparse.Namespace, found: Sequence[Forecast]) -> list[str]:
     varied = found[0].variety
-    if arguments.column and varied:
+    if arguments.column and varied and arguments.pack is None:
         return list(arguments.column)
     least = sorted(varied, key=lambda name: varied[name])[:_MOST_COLUMNS]
     return [name for name in least if varied[name] < VARIED]

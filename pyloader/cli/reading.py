@@ -16,7 +16,9 @@ from pyloader.datareader import DataReader
 from pyloader.errors import CollateError
 from pyloader.inspecting.peeking import Peek
 from pyloader.options import format_bytes
+from pyloader.packing import PackedColumnsError, Packing, pack_columns
 from pyloader.plan import Dealing, Streams, planned_variety, steps_per_epoch
+from pyloader.ragged import Ragged
 from pyloader.run.loader_options import MAX_QUEUE_SIZE, SHUFFLE_WINDOW
 
 __all__ = ["Way", "expectations", "way_to_read"]
@@ -25,6 +27,7 @@ _NUMBERS = {"int", "float", "bool", "object"}  # kinds of a list's values; "obje
 _PLAIN = {"str", "bytes", "dict", "list"}
 _SURELY_SORTED = 0.25  # variety below which three chunks that were shuffled do not fall by chance
 _WIDE_WINDOW = 64  # chunks; mixes much more
+_USUAL_ROW = 2048  # tokens of a packed row
 _AS_THEY_ARE = "class AsTheyAre(DataCollator): collate_batch = staticmethod(dict)"
 
 
@@ -34,6 +37,7 @@ class Way:
 
     lines: tuple[str, ...]  # what to write
     batch: tuple[str, ...]  # what each column of a batch is then, in words
+    packed: tuple[str, ...] = ()  # what to write where documents of tokens are packed instead; () where there are none
 
 
 def way_to_read(
@@ -82,7 +86,44 @@ def way_to_read(
         before.insert(0, f"from {module} import {reader.__qualname__.partition('.')[0]}")
     imports = [f"from pyloader import {', '.join(names)}"] if len(names) > 1 or before else []
     lines = (*imports, *before, f"DataLoader({', '.join(options)})")
-    return Way(lines=lines, batch=tuple(_describe_batch(sight.rows, batch, batch_size)))
+    words = tuple(_describe_batch(sight.rows, batch, batch_size))
+    return Way(lines=lines, batch=words, packed=_packed_lines(sight.rows, options, before))
+
+
+def _packed_lines(rows: Columns, options: list[str], before: list[str]) -> tuple[str, ...]:
+    """Return what to write where documents are packed; () where there are none."""
+    packing = _packing(rows)
+    if packing is None:
+        return ()
+    is_usual = packing == Packing(length=packing.length)
+    call = [option for option in options if not option.startswith(("datacollator=", "nulls="))]
+    call += [f"pack={packing.length if is_usual else packing!r}"]
+    imports = [] if is_usual else ["from pyloader import DataLoader, Packing"]
+    return (*imports, *(line for line in before if line != _AS_THEY_ARE), f"DataLoader({', '.join(call)})")
+
+
+def _packing(rows: Columns) -> Packing | None:
+    """Return how rows of integers of unequal length, which are documents of tokens, are packed; None without any."""
+    documents = {
+        name: values
+        for name, values in rows.items()
+        if isinstance(values, Ragged) and not values.is_bytes and values.dtype.kind in "iu"
+    }
+    if not documents:
+        return None
+    column = "tokens" if "tokens" in documents else min(documents)
+    lengths = documents[column].lengths
+    unlike = {
+        name
+        for name, values in rows.items()
+        if not (isinstance(values, Ragged) and not values.is_bytes and np.array_equal(values.lengths, lengths))
+    }
+    packing = Packing(length=_USUAL_ROW, column=column, drop=tuple(sorted(unlike)))
+    try:
+        pack_columns(rows, packing, None)
+    except PackedColumnsError:
+        return None
+    return packing
 
 
 def _kinds_said(sight: Peek) -> dict[str, str]:
@@ -162,6 +203,9 @@ def expectations(
     if not _is_large_dump(sight):
         yield from zip(["to read", *[""] * len(way.lines)], way.lines, strict=False)
         yield "", f"a batch: {'   '.join(way.batch)}"
+        if way.packed:
+            yield from zip(["or packed", *[""] * len(way.packed)], way.packed, strict=False)
+            yield "", "for language models: rows full of documents, and no padding"
         if sight.num_samples is not None:
             yield "steps", "   ".join(_steps(sight.num_samples, batch_size, ranks, exact=sight.is_counted))
             resident = min(MAX_QUEUE_SIZE, len(sight.chunks))

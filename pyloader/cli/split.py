@@ -306,6 +306,8 @@ def _screen(report: SplitReport, fill: Mapping[str, Any], quarantine: str | None
         rows.append(("known" if report.num_written else "nothing new", what))
     elif not report.num_written:
         rows.append(("nothing to do", "all chunks were there already, and are as they should be"))
+    if report.note:
+        rows.append(("note", one_line(report.note)))
     if report.num_written:
         peak = peak_bytes()
         rows.append(("took", _duration(report.seconds) + (f", at most {format_bytes(peak)} of memory" if peak else "")))

@@ -16,6 +16,7 @@ from pyloader.inspecting.classes import count_classes
 from pyloader.inspecting.measuring import measure, num_rows
 from pyloader.inspecting.media import encoded_columns
 from pyloader.plan import ClassSpread, Streams, chunk_order, class_spread, planned_variety
+from pyloader.run.packed import packed
 from pyloader.run.predicting import Prediction, RowBytes, options_of, predict
 
 __all__ = ["VARIED", "Forecast", "Look", "Rate", "forecast", "look_at", "measured_rate", "window_for"]
@@ -31,7 +32,7 @@ class Look:
 
     Attributes:
       num_chunks: How many were read.
-      row_bytes: What a row takes in memory as it is read.
+      row_bytes: What a row takes in memory as it is read; a packed row as it is mixed.
       spreads: How the classes of columns lie in them, by column.
       encoded: The columns of images or sounds, as they are read.
     """
@@ -112,10 +113,19 @@ def look_at(loader: DataLoader, *, seconds: float, columns: Collection[str] = ()
                 reader, _ = options.readers[options.source_of(index)]
                 rows = read_chunk(reader, path, chunks.part(index))
             encoded = encoded or encoded_columns(rows)
+            if options.packing is not None:
+                rows = packed(
+                    rows, options.packing, path=path, seed=None, epoch=0, chunk=index, loss_mask=options.loss_mask
+                )
             read.append((columns_bytes(rows), row_count(rows)))
             yield rows
 
-    tables = count_classes(parts(), columns)
+    tables = {}
+    if options.packing is None:
+        tables = count_classes(parts(), columns)
+    else:  # a packed row is of several documents: no value of one of them is its own
+        for _ in parts():
+            pass
     num_bytes, count = map(sum, zip(*read, strict=True))
     return Look(
         num_chunks=len(read),
@@ -159,7 +169,7 @@ def forecast(
 ) -> Forecast:
     """Return what is known of a run of a loader: from its plan, from some chunks, and from a measurement."""
     options, row_bytes = options_of(loader), None
-    if look is not None and options.run.packing is None:
+    if look is not None:
         row_bytes = RowBytes(look.row_bytes, look.row_bytes if rate is None else rate.row_bytes)
     prediction = predict(options, num_epochs=num_epochs, row_bytes=row_bytes)
     # Else neighbours are not as if they were drawn; and of a mixture each source has a window of its own.

@@ -16,7 +16,15 @@ from pyloader.plan.mixing import (
     variety,
 )
 from pyloader.plan.mixture import MixedStreams
-from pyloader.plan.mixture_state import fingerprints_in_state, mixture_position, mixture_state_of, windows_in_state
+from pyloader.plan.mixture_state import (
+    data_versions_in_state,
+    fingerprints_in_state,
+    mixture_position,
+    mixture_state_of,
+    same_weights,
+    sources_in_state,
+    windows_in_state,
+)
 from pyloader.plan.order import (
     chunk_order,
     deal_phase,
@@ -34,7 +42,7 @@ from pyloader.plan.position import START, ItemPosition, Position
 from pyloader.plan.samplers import PermutationSampler, Sampler, SequentialSampler
 from pyloader.plan.schedule import EXHAUSTED_RULES, Mark, Schedule
 from pyloader.plan.shares import Shares, rounded_shares
-from pyloader.plan.sources import Source, SourceStreams
+from pyloader.plan.sources import Source, SourceStreams, source_streams
 from pyloader.plan.state import (
     Order,
     check_order,
@@ -89,6 +97,7 @@ __all__ = [
     "chunk_order",
     "class_spread",
     "data_version_in_state",
+    "data_versions_in_state",
     "deal_phase",
     "encode_generator",
     "filling_rows",
@@ -117,9 +126,12 @@ __all__ = [
     "rows_between",
     "rows_of_step",
     "rows_of_steps",
+    "same_weights",
     "sample_numbers",
     "segment_order",
     "source_seed",
+    "source_streams",
+    "sources_in_state",
     "state_of",
     "steps_per_epoch",
     "uniform_numbers",

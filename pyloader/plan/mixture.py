@@ -131,16 +131,25 @@ class MixedStreams:
         """Return the position after so many steps of the run.
 
         Raises:
-          ValueError: it comes before `known`, and the shares were others then.
+          ValueError: it comes before the base of `known`, and the shares were others then.
         """
-        if steps_done >= self.known.steps_done:
-            return self.onward(self.known, steps_done - self.known.steps_done)
+        for known in (self.known, self._base_of_known):
+            if steps_done >= known.steps_done:
+                return self.onward(known, steps_done - known.steps_done)
         if self.onward(START, self.known.steps_done) != self.known:
+            base = self._base_of_known.steps_done
             raise ValueError(
-                f"step {steps_done:,} comes before step {self.known.steps_done:,}, where this loader went on, and the "
-                "weights were others then. Make a loader with those"
+                f"step {steps_done:,} comes before step {base:,}, where a loader went on, and the weights were others "
+                "then. Give those, and a state that was saved with them"
             )
         return self.onward(START, steps_done)
+
+    @property
+    def _base_of_known(self) -> Position:
+        """Where the shares that hold at `known` begin to hold."""
+        known, mark = self.known, self.mark(self.known)
+        base = Mark(mark.base_step, mark.base_rows, mark.base_step, mark.base_rows)
+        return Position(known.epoch, 0, 0, base.step, known.steps_done - mark.step + base.step, base)
 
     def positions(self, start: Position, end_epoch: int | None) -> Iterator[Position]:
         """Yield `start`, then the beginning of each epoch after it, up to `end_epoch`; None never ends."""

@@ -19,14 +19,26 @@ from pyloader.plan.position import Position
 from pyloader.plan.schedule import Mark
 from pyloader.plan.state import UNCHANGED, Order, state_of
 
-__all__ = ["fingerprints_in_state", "mixture_position", "mixture_state_of", "windows_in_state"]
+__all__ = [
+    "data_versions_in_state",
+    "fingerprints_in_state",
+    "mixture_position",
+    "mixture_state_of",
+    "same_weights",
+    "sources_in_state",
+    "windows_in_state",
+]
 
 _log = logging.getLogger("pyloader")
 _TOO_FAR = 2**63  # where NumPy's integers end
 
 
 def mixture_state_of(
-    position: Position, order: Order, streams: MixedStreams, fingerprints: Sequence[str]
+    position: Position,
+    order: Order,
+    streams: MixedStreams,
+    fingerprints: Sequence[str],
+    data_versions: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """Return the state after the batches that `position` has behind it: JSON of less than 4 KB with 20 sources.
 
@@ -35,6 +47,7 @@ def mixture_state_of(
       order: What the order depends on, beside the sources.
       streams: The plan.
       fingerprints: Of each source's chunks, and how they are packed.
+      data_versions: The versions of their chunks, of those sources that were added to.
     """
     mark = streams.mark(position)
     return {
@@ -48,6 +61,7 @@ def mixture_state_of(
                 streams.sources, mark.rows, mark.base_rows, fingerprints, strict=True
             )
         },
+        **({"data_version": dict(data_versions)} if data_versions else {}),
     }
 
 
@@ -57,7 +71,21 @@ def fingerprints_in_state(state: Mapping[str, Any]) -> dict[str, str]:
     Raises:
       StateError: it names none.
     """
-    return {name: entry[3].partition("-")[0] for name, entry in _sources_in(state).items()}
+    return {name: entry[3].partition("-")[0] for name, entry in sources_in_state(state).items()}
+
+
+def data_versions_in_state(state: Mapping[str, Any]) -> dict[str, int]:
+    """Return the versions of the chunks of those sources that were added to; {} where a state names none.
+
+    Raises:
+      StateError: it says something else there.
+    """
+    versions = state.get("data_version", {})
+    if not isinstance(versions, Mapping) or not all(
+        isinstance(name, str) and type(number) is int and number >= 1 for name, number in versions.items()
+    ):
+        raise StateError(f"the state has data_version={versions!r}.", UNCHANGED)
+    return dict(versions)
 
 
 def windows_in_state(state: Mapping[str, Any]) -> dict[str, int]:
@@ -66,7 +94,7 @@ def windows_in_state(state: Mapping[str, Any]) -> dict[str, int]:
     Raises:
       StateError: it names none.
     """
-    return {name: entry[2] for name, entry in _sources_in(state).items()}
+    return {name: entry[2] for name, entry in sources_in_state(state).items()}
 
 
 def mixture_position(
@@ -77,7 +105,7 @@ def mixture_position(
     Raises:
       StateError: the sources are others, or the state was changed.
     """
-    entries = _sources_in(state)
+    entries = sources_in_state(state)
     if gone := [name for name in entries if name not in streams.names]:
         what = f"the state was saved with the source {gone[0]!r}, which this loader has not."
         raise StateError(
@@ -99,8 +127,7 @@ def mixture_position(
         raise StateError(f"the state has base_step={base_step!r}.", UNCHANGED)
     rows, base = (tuple(entries[name][at] if name in entries else 0 for name in streams.names) for at in (0, 1))
     mark = Mark(position.step, rows, base_step, base)
-    weights = state.get("weights")
-    if weights == _weights_digest(streams):
+    if same_weights(state, streams):
         _check(mark, streams)
     else:
         _check_rows(mark, streams)
@@ -111,7 +138,12 @@ def mixture_position(
     return replace(position, mark=mark)
 
 
-def _sources_in(state: Mapping[str, Any]) -> Mapping[str, Any]:
+def sources_in_state(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a state says of each source: the rows of each stream now and at the base, the window, the chunks.
+
+    Raises:
+      StateError: it says nothing of sources.
+    """
     entries = state.get("sources")
     good = isinstance(entries, Mapping) and all(
         isinstance(entry, list)
@@ -125,6 +157,11 @@ def _sources_in(state: Mapping[str, Any]) -> Mapping[str, Any]:
     if not good or not isinstance(entries, Mapping):
         raise StateError(f"the state has sources={entries!r}.", UNCHANGED)
     return entries
+
+
+def same_weights(state: Mapping[str, Any], streams: MixedStreams) -> bool:
+    """Tell whether a state was saved with the weights of `streams`."""
+    return bool(state.get("weights") == _weights_digest(streams))
 
 
 def _weights_digest(streams: MixedStreams) -> str:

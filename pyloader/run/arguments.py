@@ -94,8 +94,8 @@ def _column_or_none(name: str, value: Any) -> str | None:
     return value
 
 
-def _window(name: str, value: Any) -> Any:
-    """Return a window, or those of some sources by name."""
+def _number_by_source(name: str, value: Any) -> Any:
+    """Return a number, or those of some sources by name."""
     if isinstance(value, Mapping):  # by source
         return {
             source: checked_integer(f"{name}[{source!r}]", each, at_least=1, at_most=MOST)
@@ -143,7 +143,7 @@ class LoaderArguments(Arguments):
     shuffle: bool
     seed: int | None  # None takes the reader's, which is checked as this one is
     batch_size: int | None  # the same
-    shuffle_window: int | Mapping[str, int] | None = field(metadata={"check": _window})
+    shuffle_window: int | Mapping[str, int] | None = field(metadata={"check": _number_by_source})
     last_batch: str = field(metadata=words(*LAST_BATCH_RULES))
     pack: Packing | None = field(metadata={"check": packing_of})
     bucket_by: str | None = field(metadata={"check": _column_or_none})
@@ -161,7 +161,7 @@ class LoaderArguments(Arguments):
     world: World | tuple[int, int] | str | None
     audit_dir: str | os.PathLike[str] | None
     log_dir: str | os.PathLike[str] | None
-    data_version: int | None = field(metadata=integer(at_least=1, or_none=True))
+    data_version: int | Mapping[str, int] | None = field(metadata={"check": _number_by_source})
     nulls: Mapping[str, Any] | str | None
     cache_dir: str | os.PathLike[str] | None
     cache_bytes: int | str | None

@@ -50,7 +50,8 @@ class MadeGroup(ABC, Generic[Place]):
     # the numbers of the samples whose places its rows have, uint64 of shape [rows], STAND_IN set in those of rows that
     # stand in or fill up; None unless numbered
     samples: np.ndarray | None = None
-    digests: np.ndarray | None = None  # those of its batches, uint64 of shape [num_batches, 4]; None unless audited
+    # those of its batches, uint64 of shape [num_batches, 4], of a mixture [1, sources, 4]; None unless audited
+    digests: np.ndarray | None = None
     chunks: tuple[int, ...] = ()  # which chunks its rows are of, with those that they were mixed with; () if unknown
     error: Exception | None = None  # what the batch after its last one failed with; None when all were made
     weight: float = 0.0  # how much of the budget it has
@@ -125,7 +126,7 @@ class Handover(ABC, Generic[Place]):
 
     @property
     def digest(self) -> np.ndarray | None:
-        """The digest of the latest batch's samples, uint64 of shape [4]; None unless audited."""
+        """The digest of the latest batch's samples, uint64 of shape [4], or [sources, 4]; None unless audited."""
         return None if self._group is None or self._group.digests is None else self._group.digests[self._next - 1]
 
     def _make_ahead(

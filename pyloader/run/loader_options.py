@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+import numpy as np
+
+from pyloader.audit import ReceiptWriter
 from pyloader.errors import DataDirError, StateError
 from pyloader.observe import SourceStats
 from pyloader.plan import (
@@ -72,6 +75,18 @@ class LoaderOptions:
     def state_at(self, position: Position, left_out: list[int]) -> dict[str, Any]:
         """Return the state after the batches that `position` has behind it."""
         return state_of(position, self.order, left_out, data_version=self.run.chunks.data_version)
+
+    def tell_receipts(self, receipts: ReceiptWriter) -> None:
+        """Say which chunks the receipts that are begun from now on are of."""
+        receipts.data_version = self.run.chunks.data_version
+
+    def write_receipt(self, receipts: ReceiptWriter, before: Position, after: Position, digest: np.ndarray) -> None:
+        """Write that the batch between two positions was received.
+
+        Raises:
+          ReceiptError: it could not be written.
+        """
+        receipts.write(self.order, after.epoch, after.step - 1, digest)
 
     def position_after(self, position: Position, num_steps: int) -> Position:
         """Return the position so many steps later."""

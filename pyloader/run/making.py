@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from pyloader.errors import BadRowsError, BatchEncodeError, CollateError
 from pyloader.files import ChunkList
 from pyloader.machine.memory import RecycledMemory
 from pyloader.packing import piece_numbers
-from pyloader.plan import STAND_IN, Mark, Position, mix_bits, row_keys
+from pyloader.plan import STAND_IN, Mark, MixedStreams, Position, mix_bits, row_keys
 from pyloader.ragged import Ragged
 from pyloader.run.handover import MadeGroup
 from pyloader.run.options import RunOptions
@@ -124,7 +125,7 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[AnyGroup], Ma
         left_out = None
         if is_batch:
             raw = RawBatch(columns, mask, keys, group.epoch, group.step, shown, _of_sources(group, parts, options))
-            content, busy, bad_rows = _encoded(raw, encode, numbers, options)
+            content, busy, bad_rows = _encoded(raw, encode, numbers, sources, options)
             seconds = (seconds[0], *busy)
             if bad_rows:
                 assert numbers is not None
@@ -139,7 +140,7 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[AnyGroup], Ma
             num_stand_ins=_num_stand_ins(numbers, group) if options.skips else 0,
             left_out=None if left_out is None else [left_out],
             samples=numbers,
-            digests=_digests(columns, numbers, options) if options.audited and numbers is not None else None,
+            digests=_digests(group, parts, numbers, options) if options.audited and numbers is not None else None,
             content=content,
             is_batch=is_batch,
             batch_size=rule.batch_size,
@@ -201,16 +202,39 @@ def _numbers_and_keys(
     return numbers, row_keys(places, seed=options.seed, epoch=group.epoch) if "keys" in options.drawn else None
 
 
-def _digests(columns: Columns, numbers: np.ndarray, options: RunOptions) -> np.ndarray:
-    """Return the digest of each batch of a group; of packed rows, which are one batch, that of their pieces."""
-    if options.packing is None:
+def _digests(group: AnyGroup, parts: Sequence[Columns], numbers: np.ndarray, options: RunOptions) -> np.ndarray:
+    """Return the digest of each batch of a group; of packed rows, which are one batch, that of their pieces.
+
+    Of a mixture, whose groups are one batch each, that of each source, in the order of the plan's: [1, sources, 4].
+    """
+    streams = options.streams
+    if options.packing is None and not isinstance(streams, MixedStreams):
         return digest_batches(numbers, options.rule.batch_size)
-    pieces, num_pieces = piece_numbers(columns)
+    sizes, places, own = [len(numbers)], [0], numbers
+    if isinstance(streams, MixedStreams) and isinstance(group, JoinedGroup):
+        place_of = {source.number: place for place, source in enumerate(streams.sources)}
+        sizes = [part.num_rows for part in group.parts]
+        places = [place_of[part.source or 0] for part in group.parts]
+        # A source counts its own chunks, beginning with 0; pieces do so already.
+        first = np.array([source.first_chunk for source in streams.sources], np.uint64) << np.uint64(32)
+        own = numbers - np.repeat(first[places], sizes)
     stands_in = numbers >= STAND_IN
-    arrived = pieces[np.repeat(~stands_in, num_pieces)]
-    digest = digest_groups(arrived, np.zeros(1, np.int64)) if len(arrived) else np.zeros((1, WIDTH), np.uint64)
-    digest[:, 1] = stands_in.sum()
-    return digest
+    if options.packing is not None:
+        pieces, num_pieces = (np.concatenate(each) for each in zip(*map(piece_numbers, parts), strict=True))
+        # A row that stands in is one, and its pieces count as none.
+        own = np.insert(pieces[np.repeat(~stands_in, num_pieces)], *_stand_ins(stands_in, num_pieces))
+        sizes = np.add.reduceat(np.where(stands_in, 1, num_pieces), np.cumsum([0, *sizes[:-1]])).tolist()
+    digests = digest_groups(own, np.cumsum([0, *sizes[:-1]]))
+    if not isinstance(streams, MixedStreams):
+        return digests
+    found = np.zeros((1, len(streams.sources), WIDTH), np.uint64)
+    np.add.at(found[0], places, digests)
+    return found
+
+
+def _stand_ins(stands_in: np.ndarray, num_pieces: np.ndarray) -> tuple[np.ndarray, np.uint64]:
+    """Return where among the pieces of the other rows those that stand in are, and what stands there for each."""
+    return np.cumsum(np.where(stands_in, 0, num_pieces))[stands_in], STAND_IN
 
 
 def _with_keys_of_filling(keys: np.ndarray, group: AnyGroup) -> np.ndarray:
@@ -251,35 +275,53 @@ def _num_stand_ins(numbers: np.ndarray | None, group: AnyGroup) -> int:
 
 
 def _encoded(
-    raw: RawBatch, encode: Encode, numbers: np.ndarray | None, options: RunOptions
+    raw: RawBatch, encode: Encode, numbers: np.ndarray | None, sources: np.ndarray | None, options: RunOptions
 ) -> tuple[Any, tuple[float, float], dict[int, Exception]]:
     """Return a batch, encoded and collated, the seconds of both, and the rows that cannot be encoded, with the errors.
 
-    `numbers` are those of the samples; None where they are not known.
+    `numbers` are those of the samples, and `sources` says of which source of a mixture each is; None where they are not
+    known.
 
     Raises:
       Exception: what the user's code raised, with the place added.
     """
-    num_rows = row_count(raw.columns)
+    num_rows = sum(row_count(columns) for _, columns in raw.parts) if raw.parts else row_count(raw.columns)
 
     def encode_rows(rows: np.ndarray, places: np.ndarray) -> tuple[Any, tuple[float, float]]:
         # The keys are those of the places; where another row stands in, the mask is False.
         are_all = len(rows) == num_rows and rows is places
-        columns = unchanged_copy(raw.columns) if are_all else take_rows(raw.columns, rows)
+        columns, parts = raw.columns, raw.parts
+        if parts:
+            parts = _parts_of(parts, rows)
+        else:
+            columns = unchanged_copy(columns) if are_all else take_rows(columns, rows)
         mask = None if raw.mask is None else raw.mask[places] & (rows == places)
         keys = None if raw.keys is None else raw.keys[places]
-        return encode(raw._replace(columns=columns, mask=mask, keys=keys))
+        shown = None if raw.sources is None else raw.sources[rows]
+        return encode(raw._replace(columns=columns, parts=parts, mask=mask, keys=keys, sources=shown))
 
     try:
         if not options.max_skipped_rows:
             return *encode(raw), {}
-        (content, busy), _, bad_rows = with_replacements(encode_rows, num_rows)
+        (content, busy), _, bad_rows = with_replacements(encode_rows, num_rows, sources)
         return content, busy, bad_rows
     except Exception as exc:
         if isinstance(exc, BadRowsError) and max(exc.bad_rows) < num_rows:
             _name_row(exc, numbers, options.chunks)
         add_place(exc, f"epoch {raw.epoch}, step {raw.step}")
         raise
+
+
+def _parts_of(parts: Sequence[tuple[int, Columns]], rows: np.ndarray) -> tuple[tuple[int, Columns], ...]:
+    """Return some rows of parts that lie one after another: in parts again, each of one source, copied."""
+    ends = np.cumsum([row_count(columns) for _, columns in parts])
+    of_part = np.searchsorted(ends, rows, side="right")
+    borders = [*np.flatnonzero(np.diff(of_part, prepend=-1)).tolist(), len(rows)]
+    found = []
+    for start, stop in itertools.pairwise(borders):
+        source, columns = parts[of_part[start]]
+        found.append((source, take_rows(columns, rows[start:stop] - (ends[of_part[start]] - row_count(columns)))))
+    return tuple(found)
 
 
 def _name_row(error: BadRowsError, numbers: np.ndarray | None, chunks: ChunkList) -> None:

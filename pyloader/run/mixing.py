@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Self
 
+import msgspec
 import numpy as np
 
+from pyloader.audit import ReceiptSource, ReceiptWriter, StepOfSources
 from pyloader.errors import DataDirError
 from pyloader.files import MixedChunks
 from pyloader.machine.limits import available_bytes
@@ -91,7 +93,38 @@ class MixtureOptions(LoaderOptions):
 
     def state_at(self, position: Position, left_out: list[int]) -> dict[str, Any]:
         """Return the state after the batches that `position` has behind it."""
-        return mixture_state_of(position, self.order, self.streams, self.fingerprints)
+        return mixture_state_of(position, self.order, self.streams, self.fingerprints, self._data_versions)
+
+    @property
+    def _data_versions(self) -> dict[str, int]:
+        """The versions of the chunks of those sources that were added to."""
+        sources = zip(self.chunks.labels, self.chunks.of_sources, strict=True)
+        return {name: own.data_version for name, own in sources if own.data_version is not None}
+
+    def tell_receipts(self, receipts: ReceiptWriter) -> None:
+        """Say which sources the receipts that are begun from now on tell of."""
+        receipts.sources = tuple(
+            ReceiptSource(
+                name=source.name,
+                window=source.window,
+                fingerprint=fingerprint,
+                data_version=msgspec.UNSET if chunks.data_version is None else chunks.data_version,
+            )
+            for source, fingerprint, chunks in zip(
+                self.streams.sources, self.fingerprints, self.chunks.of_sources, strict=True
+            )
+        )
+
+    def write_receipt(self, receipts: ReceiptWriter, before: Position, after: Position, digest: np.ndarray) -> None:
+        """Write that the batch between two positions was received, source by source.
+
+        Raises:
+          ReceiptError: it could not be written.
+        """
+        streams = self.streams
+        begun = before if after.step > 1 else Position()
+        place = StepOfSources(after.steps_done, streams.mark(begun).rows, streams.mark(after).rows)
+        receipts.write(self.order, after.epoch, after.step - 1, digest, place)
 
     def position_after(self, position: Position, num_steps: int) -> Position:
         """Return the position so many steps later."""
@@ -254,6 +287,7 @@ class MixtureOptions(LoaderOptions):
             datareader=None if given.datareader is None else readers,
             shuffle_window={source.name: source.window for source in self.streams.sources},
             max_queue_size=self.run.max_queue_size,
+            data_version=self._data_versions or None,
             mixture=None,
             weights=mixture.weights,
             weight_by=mixture.weight_by,

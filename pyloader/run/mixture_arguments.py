@@ -17,7 +17,7 @@ __all__ = ["check_alike", "loss_mask_of", "mixture_of", "of_source"]
 
 T = TypeVar("T")
 
-_BY_SOURCE = ("datareader", "dataset", "shuffle_window")  # options that may be dicts
+_BY_SOURCE = ("datareader", "dataset", "shuffle_window", "data_version")  # options that may be dicts
 
 
 def mixture_of(given: LoaderArguments) -> Mixture | None:
@@ -104,16 +104,13 @@ def _check(given: LoaderArguments, mixture: Mixture) -> None:
         by_source = getattr(given, name)
         if isinstance(by_source, Mapping) and (stray := by_source.keys() - mixture.data_dir.keys()):
             raise ValueError(f"{name} names {min(stray)!r}, which is no source. There are {list(mixture.data_dir)}")
-    if isinstance(given.dataset, Mapping) and (given.max_skipped or given.pack is not None):
-        raise ValueError("dataset= by source goes with neither pack= nor max_skipped=: leave out one of them")
     if given.num_epochs != 1:
         raise ValueError(
             f"num_epochs={given.num_epochs} says nothing of a mixture, whose sources end at different steps. "
             "Write num_steps=, which sets its end"
         )
-    if given.audit_dir is not None:
-        raise ValueError("audit_dir= compares receipts with one source, and a mixture has several: leave it out")
     if given.bucket_by is not None:
         raise ValueError("bucket_by= sorts the rows of one source, and a mixture has several: leave it out")
-    if given.data_version is not None:
-        raise ValueError("data_version= is that of one source: leave it out, and a mixture reads the newest of each")
+    if given.data_version is not None and not isinstance(given.data_version, Mapping):
+        name, version = next(iter(mixture.data_dir)), given.data_version
+        raise ValueError(f"data_version={version} says not of which source: data_version={{{name!r}: {version}}}")

@@ -29,7 +29,7 @@ from pyloader.files.opening import suffix_of
 from pyloader.mixture import Mixture
 from pyloader.options import MOST, check_workers, checked_integer, checked_max_skipped, parse_bytes, parse_memory
 from pyloader.packing import packing_in_order
-from pyloader.plan import Order, Streams, data_version_in_state, fingerprints_in_state
+from pyloader.plan import Order, Streams, data_version_in_state, data_versions_in_state, fingerprints_in_state
 from pyloader.read import Nulls, ParquetReader, nulls_of, reader_for
 from pyloader.run.arguments import LoaderArguments
 from pyloader.run.loader_options import SHUFFLE_WINDOW, LoaderOptions
@@ -60,12 +60,11 @@ def resolve(given: LoaderArguments, *, version: int | None = None) -> LoaderOpti
       TypeError, ValueError, DataDirError, ManifestError: as DataLoader says.
     """
     if (mixture := mixture_of(given)) is not None:
-        return _resolve_mixture(given, mixture, {})
+        return _resolve_mixture(given, mixture, _given_versions(given))
     if given.data_dir is None or isinstance(given.data_dir, Mapping):
         raise TypeError("DataLoader needs data_dir=: a directory of chunks, a glob pattern, or a list of files")
-    chunks = list_chunks(
-        given.data_dir, _store_options(given), version=given.data_version if version is None else version
-    )
+    number = of_source(given.data_version, "") if version is None else version
+    chunks = list_chunks(given.data_dir, _store_options(given), version=number)
     reader, nulls = _reader(given, of_source(given.datareader, ""), chunks)
     packing, packed_fill = given.pack, None
     if packing is not None:
@@ -211,19 +210,28 @@ def in_version_of_state(options: LoaderOptions, state: Any) -> LoaderOptions:
 def _mixture_in_versions_of_state(options: MixtureOptions, state: Any) -> MixtureOptions:
     if not isinstance(state, Mapping) or "sources" not in state:
         return options
-    saved, versions = fingerprints_in_state(state), {}
+    saved, said, given = fingerprints_in_state(state), data_versions_in_state(state), _given_versions(options.given)
+    versions = dict[str, int]()
     for name, chunks in zip(options.chunks.labels, options.chunks.of_sources, strict=True):
         if saved.get(name, chunks.fingerprint) == chunks.fingerprint:
             continue
         try:
-            found = in_version_of(chunks, saved[name], None)
+            found = in_version_of(chunks, saved[name], said.get(name))
         except ManifestError as exc:
             raise StateError(f"the state was saved on other chunks of {name!r} than the newest. {exc}") from exc
         if found is not None:
             versions[name] = found.data_version or 1
+            if name in given:
+                what = f"the state was saved on version {versions[name]} of the chunks of {name!r}; "
+                what += f"this loader has data_version={options.given.data_version!r}."
+                raise StateError(what, f"Leave {name!r} out of data_version: then the state chooses it")
             what = "%s: going on with version %s of %r, which the state was saved on"
             _log.info(what, found.root, versions[name], name)
-    return _resolve_mixture(options.given, options.mixture, versions) if versions else options
+    return _resolve_mixture(options.given, options.mixture, {**given, **versions}) if versions else options
+
+
+def _given_versions(given: LoaderArguments) -> Mapping[str, int]:
+    return given.data_version if isinstance(given.data_version, Mapping) else {}
 
 
 def _store_options(given: LoaderArguments) -> StoreOptions:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from pyloader.columns import Column, Columns
+from pyloader.columns import Column, Columns, concatenate_columns
 from pyloader.datacollator import DataCollator
 from pyloader.datareader import DataReader, read_chunk, read_damaged_chunk
 from pyloader.dataset import Dataset
@@ -156,13 +156,18 @@ def _encode_and_collate(
     """
     begun = time.perf_counter()
     columns, bounds = raw.columns, dict[str, Column]()
-    if packing is not None:
+    parts = raw.parts
+    if packing is not None and parts:
+        parts = tuple((source, unpacked_batch(rows, packing)) for source, rows in parts)
+        segments = concatenate_columns([{"segment_ids": rows["segment_ids"]} for _, rows in parts])
+        bounds = sequence_bounds(segments, packing)
+    elif packing is not None:
         columns = unpacked_batch(columns, packing)
         bounds = sequence_bounds(columns, packing)
     # Made anew for each batch: what one batch draws must not move the next one's numbers.
     rng = None if seed is None else encode_generator(seed=seed, epoch=raw.epoch, step=raw.step, stream=stream)
     if isinstance(dataset, tuple):
-        columns = encode_sources(dataset, raw.parts, rng, raw.keys)
+        columns = encode_sources(dataset, parts, rng, raw.keys)
     elif dataset is not None:
         columns = encode_batch(dataset, columns, rng, raw.keys)
     encoded = time.perf_counter()

@@ -13,6 +13,7 @@ from pyloader.write.inputs import input_groups
 from pyloader.write.known_inputs import KnownInput, encode_inputs, new_inputs, read_known_inputs
 from pyloader.write.placing import finish_placing
 from pyloader.write.request import Request
+from pyloader.write.same_set import other_command
 from pyloader.write.set_chunks import format_in_set
 
 __all__ = ["Taking", "what_to_take"]
@@ -30,6 +31,7 @@ class Taking:
       known: The inputs that were taken in before.
       num_known: How many of those that were named are among them.
       output_format: That of the set that is added to, where there is one; None leaves it open.
+      note: That the set was made by another command; "" otherwise.
     """
 
     request: Request | None
@@ -37,6 +39,7 @@ class Taking:
     known: Sequence[KnownInput] = ()
     num_known: int = 0
     output_format: str | None = None
+    note: str = ""
 
 
 def what_to_take(request: Request, *, overwrite: bool) -> Taking:
@@ -53,7 +56,9 @@ def what_to_take(request: Request, *, overwrite: bool) -> Taking:
     known = read_known_inputs(root, found)
     entries = [entry for manifest in found.values() for entry in manifest.chunks]
     output_format = format_in_set(entries) if request.append else None
-    everything = Taking(request, request.command(), known, output_format=output_format)
+    first, now = other_command(found, request.command()) if request.append else "", request.command()
+    note = f"the set was made by {first}, and is added to by {now}" if first else ""
+    everything = Taking(request, request.command(), known, output_format=output_format, note=note)
     if request.again or not (request.append and known):
         return everything
     groups = input_groups(request.inputs, request.columns)

@@ -39,6 +39,7 @@ from pyloader.write.removing import (
     version_of_chunk,
 )
 from pyloader.write.request import Request
+from pyloader.write.same_set import other_tokenizer
 from pyloader.write.scratch import check_scratch
 from pyloader.write.set_chunks import said_sizes, sizes_in_set, sizes_of
 from pyloader.write.sizes import ChunkSizes
@@ -304,11 +305,13 @@ def check_can_be_added_to(root: Path, found: Mapping[str, Manifest], request: Re
     """See to it that a request may add to the sets that are there.
 
     Raises:
-      OutputDirError: it does not say so, or holds out other shares.
+      OutputDirError: it does not say so, or holds out other shares, or has another tokenizer.
     """
     if not request.append:
         raise foreign_chunks(root, found, request.shown_inputs())
-    if problem := other_holdout(root, found, request.outputs, request.holdout or {}):
+    if problem := other_holdout(root, found, request.outputs, request.holdout or {}) or other_tokenizer(
+        root, found, request
+    ):
         raise problem
 
 

@@ -11,6 +11,7 @@ import xxhash
 from pyloader.encode import ChatDataset, TokenizerDataset
 from pyloader.errors import SplitError
 from pyloader.files import ChunkEntry, Manifest
+from pyloader.write.beginning import chunk_sets
 from pyloader.write.chunk_files import check_number, is_whole, new_manifest
 from pyloader.write.chunks_plan import ChunkTask, named_chunks
 from pyloader.write.job import CONTENT_RULE, Job, Terms
@@ -20,6 +21,7 @@ from pyloader.write.preparing import Learnt, Preparation
 from pyloader.write.receipts import ChunkReceipt, UnitReceipt
 from pyloader.write.removing import output_directory
 from pyloader.write.request import Request
+from pyloader.write.same_set import TOKENIZER, tokenizer_of
 
 __all__ = ["Finish", "content_of"]
 
@@ -123,7 +125,9 @@ class Finish:
         if self._labels:
             made_by["labels"] = self._labels
         if isinstance(encoder := self._request.encode, TokenizerDataset | ChatDataset):
-            made_by["tokenizer_sha256"] = encoder.tokenizer_sha256
+            made_by[TOKENIZER] = encoder.tokenizer_sha256
+        elif kept and (before := tokenizer_of(chunk_sets(self._root))):
+            made_by[TOKENIZER] = before  # also where tokens were added that somebody else has made
         if self._request.unique:
             made_by["num_duplicates"] = self._learnt.num_duplicates
             unique = Unique(columns=list(self._request.unique), parts=self._parts, num_samples=total)

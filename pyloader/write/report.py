@@ -55,6 +55,7 @@ class SplitReport:
       leftover_tokens: In no sample: after the last whole window of each file of tokens.
       labels: What the numbers in the column "label" of images stand for.
       why: Why the format is Parquet, where nobody said so; "" otherwise.
+      note: That the set was made by another command than adds to it; "" otherwise.
     """
 
     outputs: tuple[OutputReport, ...]
@@ -69,6 +70,7 @@ class SplitReport:
     leftover_tokens: int = 0
     labels: tuple[str, ...] = ()
     why: str = ""
+    note: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything in plain dicts, lists and numbers, as JSON has them; each output with its num_samples."""
@@ -78,7 +80,8 @@ class SplitReport:
     def __str__(self) -> str:
         lines = [f"{output.directory}   {self._describe(output)}" for output in self.outputs]
         columns = ", ".join(map(str, self.columns))
-        return "\n".join([*lines, f"columns: {columns}", self._describe_work()])
+        others = [self.note] if self.note else []
+        return "\n".join([*lines, f"columns: {columns}", *others, self._describe_work()])
 
     def __repr__(self) -> str:  # what the interactive interpreter shows
         return str(self)
@@ -104,7 +107,14 @@ class SplitReport:
 
 
 def report_of(
-    root: Path, outputs: Sequence[str], *, shown: str, num_written: int, seconds: float, num_known: int = 0
+    root: Path,
+    outputs: Sequence[str],
+    *,
+    shown: str,
+    num_written: int,
+    seconds: float,
+    num_known: int = 0,
+    note: str = "",
 ) -> SplitReport:
     """Return what the manifests in `root` say, as a report that calls it `shown`."""
     found = chunk_sets(root)
@@ -132,4 +142,5 @@ def report_of(
         num_duplicates=main.made_by.get("num_duplicates", 0),
         labels=tuple(main.made_by.get("labels", ())),
         why=main.made_by.get("why", ""),
+        note=note if num_written else "",
     )

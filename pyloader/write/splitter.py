@@ -218,7 +218,7 @@ def split(
             at_work = Workers(engine, workers or num_processors(), address)
             done = _take_in(taking, request.command(), at_work, output, overwrite=overwrite, show=progress)
             report = report_of(
-                root, request.outputs, shown=output.shown,
+                root, request.outputs, shown=output.shown, note=taking.note,
                 num_written=done[0], num_known=taking.num_known, seconds=time.monotonic() - began,
             )  # fmt: skip
         output.publish()

@@ -8,6 +8,7 @@ import os
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mixed_sources import write_sources
 from numbered import NumberedReader
 from ranks import write_counted
 
@@ -24,9 +25,9 @@ def forged(draw, receipt):
     """A receipt with other values in its header, other bytes, bytes too few or too many."""
     head, _, rest = receipt.partition(b"\n")
     header = json.loads(head)
-    order = header["order"]
-    for name in draw(st.lists(st.sampled_from([*header, *order]), max_size=2)):
-        (order if name in order else header)[name] = draw(numbers)
+    order, source = header["order"], header.get("sources", [{}])[0]
+    for name in draw(st.lists(st.sampled_from([*header, *order, *source]), max_size=2)):
+        (order if name in order else source if name in source else header)[name] = draw(numbers)
     if draw(st.booleans()):
         del header["checksum"]  # as in receipts of earlier versions: then the values are believed
     data = bytearray((json.dumps(header).encode() if draw(st.booleans()) else head) + b"\n" + rest)
@@ -37,21 +38,36 @@ def forged(draw, receipt):
     )
 
 
-@pytest.mark.slow
-def test_an_audit_answers_or_says_what_is_wrong_with_a_receipt(tmp_path, capsys):
-    chunks = write_counted(tmp_path / "chunks", [12, 0, 5, 1, 20])
+def one_source(directory):
+    """Return a loader, and how its chunks are typed."""
+    chunks = write_counted(directory / "chunks", [12, 0, 5, 1, 20])
     options = {"batch_size": 4, "num_epochs": 2, "shuffle": True, "world": None, "num_workers": 0}
-    for _ in DataLoader(NumberedReader(), data_dir=chunks, audit_dir=tmp_path / "receipts", **options):
+    return DataLoader(NumberedReader(), data_dir=chunks, audit_dir=directory / "receipts", **options), [str(chunks)]
+
+
+def mixture(directory):
+    """Return a loader of two sources, and how these are typed."""
+    places = write_sources(directory, {"one": (12, 5), "other": (3, 2)})
+    options = {"batch_size": 4, "num_steps": 9, "shuffle": True, "on_exhausted": "repeat", "num_workers": 0}
+    loader = DataLoader(data_dir=places, audit_dir=directory / "receipts", **options)
+    return loader, [f"{name}={place}" for name, place in places.items()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loader_of", [one_source, mixture])
+def test_an_audit_answers_or_says_what_is_wrong_with_a_receipt(tmp_path, capsys, loader_of):
+    loader, words = loader_of(tmp_path)
+    for _ in loader:
         pass
     (path,) = (tmp_path / "receipts").glob("*.receipt")
     receipt = path.read_bytes()
-    assert main(["audit", str(path.parent), str(chunks)]) == 0
+    assert main(["audit", str(path.parent), *words]) == 0
 
     @settings(max_examples=CASES, deadline=None)
     @given(forged(receipt))
     def check(data):
         path.write_bytes(data)
-        assert main(["audit", str(path.parent), str(chunks)]) in (0, 1, 2)
+        assert main(["audit", str(path.parent), *words]) in (0, 1, 2)
         capsys.readouterr()
 
     check()

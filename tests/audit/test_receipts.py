@@ -65,7 +65,7 @@ def test_what_was_written_comes_back(tmp_path):
 
 def test_a_receipt_of_many_blocks_is_one_span(tmp_path, monkeypatch):
     written(tmp_path, range(50))
-    monkeypatch.setattr(module, "_BLOCK_RECORDS", 7)
+    monkeypatch.setattr(module, "_BLOCK_BYTES", 7 * 40)
     assert told(tmp_path) == ([[*range(50)]], 0)
 
 

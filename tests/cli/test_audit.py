@@ -6,10 +6,14 @@ import json
 
 import numpy as np
 import pytest
+from mixed_sources import write_sources
 from ranks import PLENTY, global_batches, rank_loaders, write_counted
 
-from pyloader.audit import ReceiptWriter
+from pyloader import DataLoader
+from pyloader.audit import ReceiptWriter, audit_epochs
 from pyloader.cli.main import main
+from pyloader.errors import ReceiptError
+from pyloader.files import list_chunks
 
 COUNTS = [30, 0, 17, 1, 44, 23, 8, 60, 5, 1]  # 189 samples: 7 steps of 24, and 21 dropped
 
@@ -137,3 +141,38 @@ def test_a_place_without_receipts_is_refused_in_one_line(capsys, tmp_path):
         f"pyloader audit: error: {tmp_path}/chunks: holds no receipts. "
         "Have them written: DataLoader(..., audit_dir='receipts')\n"
     )
+
+
+def test_a_mixture_is_typed_source_by_source_and_told_so(capsys, tmp_path):
+    places = write_sources(tmp_path, {"web": (40, 9), "a=b": (10, 5)})
+    options = {"weights": {"web": 3, "a=b": 1}, "on_exhausted": "repeat", "num_steps": 10, "num_workers": 0}
+    with DataLoader(data_dir=places, batch_size=8, audit_dir=tmp_path / "receipts", **options) as loader:
+        list(loader)
+    receipts, words = str(tmp_path / "receipts"), [f"{name}={place}" for name, place in places.items()]
+    assert main(["audit", receipts, *words]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:4] == [
+        "source   epoch     samples   dropped   repeated   ranks",
+        "a=b      0 to 1   10 of 10                    0   1       every sample exactly once",
+        "web      0        40 of 40                    0   1       every sample exactly once",
+        "web      1        20 of 40                    0   1       incomplete, all is well up to step 9",
+    ]
+    assert lines[4] == (
+        "3 complete epochs of the sources, each sample exactly once; 1 epoch incomplete, each sample at most once "
+        "(1 receipt)."
+    )
+    for typed, says in (
+        (words[:1], "the source 'a=b' was not typed"),
+        ([*words, words[0]], "the source 'web' was typed twice"),
+        ([str(places["web"])], "names no source of this mixture"),
+    ):
+        assert main(["audit", receipts, *typed]) == 2
+        complained = capsys.readouterr().err
+        assert says in complained and "a=b=DIR web=DIR" in complained.replace("'", "")
+    assert main(["audit", receipts, f"web={places['web']}", f"a=b={places['web']}"]) == 2
+    assert "holds other chunks of 'a=b' than those that the receipts are of" in capsys.readouterr().err
+    with pytest.raises(ReceiptError, match=r"receipts of a mixture of 'a=b', 'web'. Name the chunks of each"):
+        audit_epochs(receipts, list_chunks(places["web"]))
+    received(tmp_path / "one", 1, 2)
+    assert main(["audit", str(tmp_path / "one" / "receipts"), "x", "y"]) == 2
+    assert "holds receipts of one source: name its chunks alone" in capsys.readouterr().err

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numbered import loader_of
 from ranks import global_batches, rank_loaders, write_counted
 
+from pyloader import ChunkWriter, DataLoader, PaddingDataCollator, World
 from pyloader.cli.main import main
 
 COUNTS = [9, 0, 12, 1, 18]
@@ -178,11 +179,34 @@ def test_a_step_below_0_is_refused(capsys, tmp_path):
     assert "--step must be at least 0, got -1" in complaint(capsys, a_state(directory), directory, "--step", "-1")
 
 
-def test_a_state_of_a_mixture_says_who_locates_its_rows(capsys, tmp_path):
-    directory = write_counted(tmp_path / "chunks", COUNTS)
-    with loader_of({"only": directory}, batch_size=7) as loader:
-        (tmp_path / "state.json").write_text(json.dumps(loader.state_dict()))
-        assert loader.locate(0)
-    complained = complaint(capsys, tmp_path / "state.json", directory)
-    assert "is the state of a mixture, whose sources lie in several places. " in complained
-    assert complained.endswith("In Python the loader tells it: loader.locate(step)\n")
+@pytest.mark.slow
+@pytest.mark.parametrize("packed", [False, True])
+def test_rows_of_a_mixture_are_located_with_their_source_as_the_loader_does(capsys, tmp_path, packed):
+    places = {name: tmp_path / name for name in ("web", "a=b")}
+    for place, (directory, count) in enumerate(zip(places.values(), (50, 11), strict=True)):
+        with ChunkWriter(directory, chunk_samples=9, format="columns") as writer:
+            for row in range(count):
+                writer.write({"tokens": [place] * (row % 7 + 1)})
+    weights = [(0, {"web": 2, "a=b": 1}), (6, {"web": 1, "a=b": 1})]
+    options = {"data_dir": places, "weights": weights, "on_exhausted": "repeat", "shuffle": True, "batch_size": 6}
+    if packed:
+        options |= {"pack": 8, "weight_by": "tokens"}
+    else:
+        options["datacollator"] = PaddingDataCollator()
+    with DataLoader(num_steps=20, num_workers=0, world=World(0, 1, 2), **options) as loader:
+        for _ in range(4):
+            next(loader)
+        (tmp_path / "state.json").write_text(json.dumps({"loader": loader.state_dict()}))
+        words = [str(tmp_path / "state.json"), *(f"{name}={place}" for name, place in places.items())]
+        typed = ["--weights", json.dumps(weights), *(["--weight-by", "tokens"] if packed else [])]
+        for step in (None, 0, 17):
+            shown = located(capsys, *words, *typed, *([] if step is None else ["--step", str(step)]))
+            fields = ("source", "chunk", "row", *(("start", "stop") if packed else ()))
+            expected = loader.locate(4 if step is None else step)
+            assert [tuple(each[field] for field in fields) for each in shown["samples"]] == expected
+    assert main(["locate", *words, *typed]) == 0
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first.startswith("step 4   ") and second.split()[:5] == ["stream", "source", "epoch", "chunk", "row"]
+    assert "saved with other weights than these" in complaint(capsys, *words)
+    assert "no source of this mixture. Name the chunks of each: pyloader locate" in complaint(capsys, *words[:2], "web")
+    assert "--weights is no JSON" in complaint(capsys, *words, "--weights", "{")

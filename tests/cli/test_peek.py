@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pyloader import DataLoader
+from pyloader import ChunkWriter, DataLoader, Packing
 from pyloader.cli.main import main
 from pyloader.files.manifest import read_manifest, write_manifest
 from pyloader.inspecting import beginnings
@@ -347,3 +347,20 @@ def test_a_real_dump_has_the_known_lengths(capsys):
 def test_infinities_and_gaps_are_shown(capsys, tmp_path):
     np.save(tmp_path / "x.npy", np.array([np.inf, -np.inf, np.nan, 1.0]))
     assert "-inf / nan / inf" in "\n".join(peek(capsys, tmp_path))
+
+
+@pytest.mark.parametrize("others", [False, True])
+def test_documents_of_tokens_may_be_packed_and_the_line_for_that_runs(tmp_path, monkeypatch, capsys, others):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    with ChunkWriter("docs", format="columns") as writer:
+        for number in range(30):
+            document = np.arange(number % 7 + 1)
+            writer.write({"ids": document, "score": number} if others else {"tokens": document})
+    assert main(["peek", "docs", "-q"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    at = next(place for place, line in enumerate(lines) if line.startswith("or packed"))
+    end = next(line for line in lines[at : at + 2] if "DataLoader(" in line).removeprefix("or packed").strip()
+    assert end.endswith("pack=Packing(length=2048, column='ids', drop=('score',)))" if others else "pack=2048)")
+    with eval(end, {"DataLoader": DataLoader, "Packing": Packing}) as loader:
+        assert next(loader)["segment_ids"].shape == (1, 2048)

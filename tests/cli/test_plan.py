@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from parsed_page import ParsedPage
 
-from pyloader import ChunkWriter, DataLoader
+from pyloader import ChunkWriter, DataLoader, Packing
 from pyloader.cli.main import main
 
 FAST = ["--seconds", "0.1"]
@@ -221,3 +221,22 @@ def test_encoded_images_that_are_not_decoded_are_said(tmp_path, monkeypatch, cap
     note = "image, not decoded here: a loader that decodes is slower. Try that: --loader module:make"
     assert main([command, "images", "--batch-size", "20", *FAST]) == 0
     assert note in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_packed_rows_are_planned_with_their_fill_and_memory(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with ChunkWriter("docs", chunk_samples=20, format="columns") as writer:
+        for number in range(100):
+            writer.write({"ids": np.full(number % 30 + 1, number, np.uint16)})
+    words = ["docs", "--pack", "32", "--column", "ids", "--batch-size", "4", *FAST]
+    lines = screen(capsys, *words).splitlines()
+    assert "pack=Packing(length=32, column='ids')" in lines[1] and "Padding" not in lines[1]
+    with DataLoader(data_dir="docs", batch_size=4, pack=Packing(length=32, column="ids"), shuffle=True) as loader:
+        assert lines[2] == f"steps         {len(loader)} an epoch"
+        assert lines[3] == f"packed        rows of 32 tokens, {loader.stats().packed_fill:.1%} filled"
+    (found,) = told(capsys, *words)
+    assert found["steps_per_epoch"] == len(loader)
+    assert 1_000 < found["resident_bytes"] < 100_000
+    assert main(["plan", *words, "--column", "other"]) == 2
+    assert "with --pack one --column is typed at most" in capsys.readouterr().err

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pyloader import DataLoader, TokenizerDataset, split
+from pyloader import DataLoader, Dataset, Ragged, TokenizerDataset, split
 from pyloader.cli.main import main
 from pyloader.errors import BatchEncodeError, FileError, MissingDependencyError, OutputDirError
 
@@ -111,6 +112,31 @@ def test_another_tokenizer_under_the_same_name_begins_another_split(tokenizer, t
     mine.write_text(json.dumps(changed, indent=1))
     with pytest.raises(OutputDirError, match="those of this dump as it was, or split otherwise"):
         split(tmp_path / "corpus.jsonl", tmp_path / "tokens", encode=TokenizerDataset(mine), progress=False)
+
+
+class MadeElsewhere(Dataset):
+    """Tokens of no tokenizer that is known."""
+
+    def batch_encode(self, columns):
+        """Return documents of one token."""
+        return {"tokens": Ragged.from_rows([[1]] * len(columns["text"]), dtype="uint16")}
+
+
+def test_what_is_added_to_a_set_has_the_tokenizer_of_the_set(tokenizer, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path, _ = tokenizer
+    for name in "abc":
+        (tmp_path / f"{name}.jsonl").write_text(f'{{"text": "to be {name}"}}\n' * 20)
+    split("a.jsonl", "tokens", encode=TokenizerDataset(path), progress=False)
+    Path("other.json").write_text(json.dumps(json.loads(path.read_text()), indent=1))
+    for name in ("b.jsonl", "a.jsonl"):  # one that is new, and one that was taken in
+        with pytest.raises(OutputDirError, match=r"made with .*tokenizer.json \(SHA-256 .* would be with other.json"):
+            split(name, "tokens", encode=TokenizerDataset("other.json"), append=True, progress=False)
+    assert split("b.jsonl", "tokens", encode=TokenizerDataset(path), append=True, progress=False).note == ""
+    # Tokens that somebody else has made say nothing of a tokenizer: the set stays one of this tokenizer.
+    split("c.jsonl", "tokens", encode=MadeElsewhere(), append=True, engine="inline", progress=False)
+    made_by = json.loads(Path("tokens/manifest.json").read_text())["made_by"]
+    assert made_by["tokenizer_sha256"] == TokenizerDataset(path).fingerprint()
 
 
 @pytest.mark.parametrize("options", [["--append-eos"], ["--column", "body"]])

@@ -5,104 +5,26 @@ PYLOADER_CASES=5000 asks for as many.
 
 from __future__ import annotations
 
-import json
 import os
-import random
 from collections import defaultdict
-from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from mixed_sources import FAR, mixed_ranks, step_of_all, steps_of_all, write_sources
+from mixed_cases import SIZES, Case, run_drawn
+from mixed_sources import FAR, steps_of_all, write_sources
 from products import ALL, seeds
 
 from pyloader import DataLoader
 from pyloader.errors import DataDirError
 
-SIZES = {"web": (151, 30), "code": (90, 9), "math": (40, 40), "wiki": (23, 2), "tiny": (3, 3), "uneven": (64, 11)}
 CASES = int(os.environ.get("PYLOADER_CASES", "200" if ALL else "12"))
 
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return write_sources(tmp_path_factory.mktemp("sources"), SIZES)
-
-
-@dataclass
-class Case:
-    """A mixture, and how it is read."""
-
-    random: random.Random
-    names: list[str]
-    num_streams: int
-    sizes: list[int]  # numbers of ranks
-    share: int
-    options: dict[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def drawn(cls, seed: int, places: dict[str, Path]) -> Case:
-        chance = random.Random(seed)
-        num_streams = chance.choice([1, 1, 2, 3, 4, 6])
-        names = chance.sample(list(places), chance.randint(1, len(places)))
-        rule = chance.choice(["stop", "drop", "repeat"])
-        if rule != "repeat":
-            names = [name for name in names if SIZES[name][0] >= num_streams] or ["web"]
-        shuffle = chance.random() < 0.7
-        last_batch = chance.choice(["drop", "pad", "wrap", *(["keep"] if num_streams == 1 else [])])
-        options: dict[str, Any] = {
-            "data_dir": {name: places[name] for name in names},
-            "weights": weights_of(chance, names),
-            "on_exhausted": rule,
-            "num_steps": chance.randint(1, 60) if rule == "repeat" or chance.random() < 0.3 else None,
-            "last_batch": last_batch,
-            "shuffle": shuffle,
-            "seed": chance.randrange(2**40),
-            "num_workers": chance.choice([0, 0, 1]),
-        }
-        if shuffle and chance.random() < 0.5:
-            options["shuffle_window"] = chance.choice([1, 3, {name: chance.randint(1, 5) for name in names}])
-            options["max_queue_size"] = 1000
-        sizes = [size for size in range(1, num_streams + 1) if num_streams % size == 0]
-        return cls(chance, names, num_streams, sizes, chance.choice([1, 2, 3, 7]), options)
-
-    def ranks(self, size: int) -> Any:
-        return mixed_ranks(size, self.num_streams, share=self.share, **self.options)
-
-
-def weights_of(chance: random.Random, names: list[str]) -> Any:
-    def drawn() -> dict[str, float]:
-        found = {name: chance.choice([0, 1, 2, 5, round(chance.random(), 3), chance.random()]) for name in names}
-        return found if any(found.values()) else dict.fromkeys(names, 1)
-
-    kind = chance.random()
-    if kind < 0.2:
-        return None
-    return drawn() if kind < 0.7 else [(step, drawn()) for step in sorted(chance.sample(range(40), 3))]
-
-
-def run_drawn(case: Case) -> tuple[list[dict[str, np.ndarray]], list[dict[str, Any]]]:
-    """Return the batches over all ranks, with runs that stop and go on on other numbers of ranks; and the states."""
-    batches: list[dict[str, np.ndarray]] = []
-    states: list[dict[str, Any]] = []
-    is_over = False
-    while not is_over:
-        with case.ranks(case.random.choice(case.sizes)) as loaders:
-            if states:
-                for loader in loaders:
-                    loader.load_state_dict(states[-1])
-            until = case.random.choice([1, 3, 20, 1000])
-            for _ in range(until):
-                if (batch := step_of_all(loaders)) is None:
-                    is_over = True
-                    break
-                batches.append(batch)
-                texts = {json.dumps(loader.state_dict()) for loader in loaders}
-                assert len(texts) == 1, "the states of two ranks differ"
-                states.append(json.loads(texts.pop()))
-    return batches, states
 
 
 @pytest.mark.parametrize("seed", seeds(CASES))
@@ -117,7 +39,7 @@ def test_any_ranks_and_resumes_give_the_same_batches_each_source_its_share_and_e
     except (ValueError, DataDirError) as exc:
         assert "never come" in str(exc) or "make no batch" in str(exc)
         return
-    batches, _ = run_drawn(case)
+    batches = run_drawn(case)
     np.testing.assert_equal(batches, expected)
     with case.ranks(1) as [loader]:
         assert_shares(loader, case, batches)
