@@ -17,6 +17,7 @@ from pyloader.mixture import Mixture
 from pyloader.observe import SourceStats
 from pyloader.options import format_bytes
 from pyloader.plan import (
+    START,
     MixedStreams,
     PackedRows,
     Position,
@@ -89,6 +90,14 @@ class MixtureOptions(LoaderOptions):
         """How many batches it takes to go through the mixture once; None where there is no end."""
         return self.streams.steps_per_epoch
 
+    def has_all_steps(self, position: Position) -> bool:
+        """Tell whether `position` has all batches of its pass behind it: with other weights than now it may be longer."""
+        return self.streams.ends_epoch(position)
+
+    def from_start(self) -> Self:
+        """Return these options with no state's position: the shares are those of its own weights from the first step."""
+        return replace(self, run=replace(self.run, streams=replace(self.streams, known=START)))
+
     def state_at(self, position: Position, left_out: list[int]) -> dict[str, Any]:
         """Return the state after the batches that `position` has behind it."""
         return mixture_state_of(position, self.order, self.streams, self.fingerprints)
@@ -125,7 +134,8 @@ class MixtureOptions(LoaderOptions):
     def source_stats(self, position: Position, counted: Any) -> dict[str, SourceStats]:
         """Return what came of each source, in the order in which they were given."""
         streams, found = self.streams, dict[str, SourceStats]()
-        done = position if position.mark is not None else self._end_before(position)
+        # Where an epoch begins, the end of the one before it.
+        done = position if position.mark is not None else streams.position(position.steps_done)
         mark = streams.mark(done)
         is_over = streams.ends_epoch(done)
         counts = np.broadcast_to(counted, (len(streams.sources), 2))
@@ -139,12 +149,6 @@ class MixtureOptions(LoaderOptions):
                 left_out=source.num_rows - over_all if is_over and self.mixture.on_exhausted != "repeat" else 0,
             )
         return {name: found[name] for name in self.mixture.data_dir}
-
-    def _end_before(self, position: Position) -> Position:
-        """Return the end of the epoch before, where an epoch begins and one has come before it."""
-        if position.epoch == 0 or (steps := self.steps_per_epoch) is None:
-            return position
-        return self.streams.onward(Position(position.epoch - 1), steps)
 
     def locate(self, step: int) -> list[Any]:
         """Return where each row of a batch over all ranks comes from: (source, chunk, row in it)."""
