@@ -6,7 +6,7 @@ import json
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -104,6 +104,7 @@ class Phase:
     names: list[str]
     weights: Any
     until: int | None  # the step at which the next one begins; None where this is the last
+    num_steps: int | None
 
 
 @dataclass
@@ -116,7 +117,8 @@ class Case:
     share: int
     phases: list[Phase]
     packing: Packing | None
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any]
+    is_alone: bool = False  # whether there is one source, and no mixture
 
     @classmethod
     def drawn(cls, seed: int, places: dict[str, Path]) -> Case:
@@ -133,13 +135,14 @@ class Case:
         phases, until = [], 0
         for left in reversed(range(chance.choice([1, 1, 2, 3]))):
             until += chance.randint(1, 12)
-            phases.append(Phase(list(names), _weights(chance, names), until if left else None))
+            bounded = rule == "repeat" or chance.random() < 0.3
+            num_steps = until + chance.randint(0, 40) if bounded else None
+            phases.append(Phase(list(names), _weights(chance, names), until if left else None, num_steps))
             others = [name for name in large if name not in names]
             names += chance.sample(others, min(len(others), chance.choice([0, 0, 1, 2])))
         shuffle = chance.random() < 0.7
         options: dict[str, Any] = {
             "on_exhausted": rule,
-            "num_steps": chance.randint(1, 60) if rule == "repeat" or chance.random() < 0.3 else None,
             "last_batch": chance.choice(["drop", "pad", "wrap", *(["keep"] if num_streams == 1 else [])]),
             "shuffle": shuffle,
             "seed": chance.randrange(2**40),
@@ -152,16 +155,32 @@ class Case:
             options["max_queue_size"] = 1000
         return cls(chance, places, num_streams, chance.choice([1, 2, 3, 7]), phases, packing, options)
 
+    @classmethod
+    def drawn_alone(cls, seed: int, places: dict[str, Path]) -> Case:
+        """Draw one source that is no mixture, of documents that are packed, or in batches of about one length."""
+        case = cls.drawn(seed, places)
+        chance, rule = case.chance, case.options["last_batch"]
+        name = chance.choice([name for name, (num_rows, _) in _SIZES.items() if num_rows >= 23])
+        options = {name: case.options[name] for name in ("shuffle", "seed")} | {
+            "last_batch": rule,
+            "max_queue_size": 10_000,
+        }
+        if case.packing is None:
+            options["bucket_by"] = "tokens"
+        options["num_epochs"] = chance.randint(1, 3)
+        return replace(case, phases=[Phase([name], None, None, None)], options=options, is_alone=True)
+
     @contextmanager
     def ranks(self, phase: Phase, size: int, **changed: Any) -> Iterator[list[DataLoader]]:
         """Give the loader of each of so many ranks."""
         sources = {name: self.places[name] for name in phase.names}
         options = {"dataset": _Keyed(), "pack": self.packing, **self.options, **changed}
+        options |= {"data_dir": sources, "weights": phase.weights, "num_steps": phase.num_steps}
         if phase.weights is None:
             options.pop("weight_by", None)
-        with mixed_ranks(
-            size, self.num_streams, share=self.share, data_dir=sources, weights=phase.weights, **options
-        ) as loaders:
+        if self.is_alone:
+            options |= {"data_dir": sources[phase.names[0]], "with_source": False}
+        with mixed_ranks(size, self.num_streams, share=self.share, **options) as loaders:
             yield loaders
 
 
@@ -182,11 +201,11 @@ class Seen:
 
     first: int  # the step that it begins at
     batches: list[Batch]
-    shares: Shares  # of the sources sorted by name
-    num_rows: dict[str, int]  # the rows of each source, sorted by name; packed ones, where they are packed
-    located: dict[int, list[Any]]  # what `locate` says of some of its steps
-    left_out: dict[str, int]  # of each source
     is_over: bool  # whether it came to its end, and no other phase begins before that
+    located: dict[int, list[Any]]  # what `locate` says of some of its steps
+    shares: Shares | None  # of the sources sorted by name; None where there is no mixture
+    num_rows: dict[str, int]  # the rows of each source, packed ones where they are packed
+    left_out: dict[str, int]  # of each source of a mixture
 
     @property
     def stop(self) -> int:
@@ -204,19 +223,21 @@ def undisturbed(case: Case) -> list[Seen]:
             most = 10_000 if phase.until is None else phase.until - first
             batches = steps_of_all([loader], most)
             is_over = len(batches) < most
-            options = loader._options
-            assert isinstance(options, MixtureOptions)
-            assert not is_over or options.streams.steps_per_epoch == first + len(batches)
             located = case.chance.sample(range(first, first + len(batches)), min(3, len(batches)))
+            options = loader._options
+            shares, num_rows = None, {phase.names[0]: int(options.run.chunks.counts.sum())}
+            if isinstance(options, MixtureOptions):
+                shares, num_rows = options.shares, {source.name: source.num_rows for source in options.streams.sources}
             seen = Seen(
                 first,
                 batches,
-                options.shares,
-                {source.name: source.num_rows for source in options.streams.sources},
-                {step: loader.locate(step) for step in located},
-                {name: of.left_out for name, of in loader.stats().sources.items()},
                 is_over,
+                {step: loader.locate(step) for step in located},
+                shares,
+                num_rows,
+                {name: of.left_out for name, of in loader.stats().sources.items()},
             )
+            assert not is_over or len(loader) == seen.stop
             state, first = loader.state_dict(), seen.stop
         found.append(seen)
         if is_over:

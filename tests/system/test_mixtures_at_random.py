@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 from bisect import bisect_right
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -34,7 +36,14 @@ from pyloader.errors import DataDirError
 from pyloader.plan import Shares
 
 CASES = int(os.environ.get("PYLOADER_CASES", "20" if ALL else "6"))  # without PYLOADER_ALL a third of a slow test's
+T = TypeVar("T")
 FIRST = os.environ.get("PYLOADER_CASES_SEED")
+
+
+def cases(share: int) -> Sequence[int]:
+    """Return the seeds of one in `share` of the cases."""
+    count = -(-CASES // share)
+    return seeds(count) if FIRST is None else range(int(FIRST), int(FIRST) + count)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +52,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", seeds(CASES) if FIRST is None else range(int(FIRST), int(FIRST) + CASES))
+@pytest.mark.parametrize("seed", cases(1))
 def test_any_ranks_kills_and_resumes_give_the_same_batches_each_source_its_share_and_every_row_once(
     seed: int, places: dict[str, Path]
 ) -> None:
@@ -60,6 +69,38 @@ def test_any_ranks_kills_and_resumes_give_the_same_batches_each_source_its_share
     delivered.check_once_an_epoch(seen[-1].num_rows)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", cases(2))
+def test_any_ranks_kills_and_resumes_give_the_same_batches_of_one_source_packed_or_in_buckets(
+    seed: int, places: dict[str, Path]
+) -> None:
+    case = Case.drawn_alone(seed, places)
+    try:
+        [seen] = undisturbed(case)
+    except (ValueError, DataDirError) as exc:
+        assert "make no batch" in str(exc)
+        return
+    check_killed(case, [seen])
+    [(name, num_rows)] = seen.num_rows.items()
+    borders = [stream * num_rows // case.num_streams for stream in range(case.num_streams + 1)]
+    every, num_steps = sorted(held_by_source(name, case.packing is not None)), seen.stop // case.options["num_epochs"]
+    for first in range(0, seen.stop, num_steps):
+        good = list[list[int]]()
+        for step, batch in enumerate(seen.batches[first : first + num_steps]):
+            if (said := seen.located.get(first + step)) is not None:
+                assert list(chain(*(held_at(name, *row) for row in said))) == list(chain(*held_by(batch)))
+            for (start, stop), rows in zip(
+                pairwise(borders), in_streams(held_by(batch), case.num_streams), strict=True
+            ):
+                good += rows[: stop - start - step * case.share]
+        found = sorted(chain(*good))
+        if case.options["last_batch"] == "drop":
+            assert len(good) == num_steps * case.share * case.num_streams
+            assert len(set(found)) == len(found) and set(found) <= set(every)
+        else:
+            assert found == every
+
+
 @dataclass
 class Delivered:
     """What has come of each source in each stream, and what should have, by fractions."""
@@ -72,14 +113,16 @@ class Delivered:
     def check_phase(self, phase: Phase, seen: Seen) -> None:
         """Assert that the steps of a phase are what they should be."""
         names, rule, share = sorted(phase.names), self.case.options["on_exhausted"], self.case.share
-        self._check_weights(phase, seen)
+        shares = seen.shares
+        assert shares is not None
+        self._check_weights(phase, shares, seen.num_rows)
         most = {name: seen.num_rows[name] // self.case.num_streams if rule != "repeat" else 2**62 for name in names}
 
         def unended() -> list[str]:
             return [name for name in names if rule != "drop" or self.rows[name] < most[name]]
 
         def num_left() -> int:
-            ever = (name for at, name in enumerate(names) if any(weights[at] for weights in seen.shares.weights))
+            ever = (name for at, name in enumerate(names) if any(weights[at] for weights in shares.weights))
             return sum(most[name] - self.rows[name] for name in ever)
 
         base, ideal, left = Counter(self.rows), dict.fromkeys(names, Fraction(0)), unended()
@@ -89,20 +132,20 @@ class Delivered:
             if step in seen.located:
                 said = [held_at(*row) for row in seen.located[step]]
                 assert list(chain(*said)) == list(chain(*held_by(batch)))
-            for name, fraction in zip(names, fractions_at(seen.shares, step, names, left), strict=True):
+            for name, fraction in zip(names, fractions_at(shares, step, names, left), strict=True):
                 ideal[name] += share * fraction
             assert all(self.rows[name] <= most[name] for name in names)
             if left == unended():
                 assert all(abs(self.rows[name] - base[name] - ideal[name]) < 1 for name in names)
             else:  # shares are counted from here on
                 base, ideal, left = Counter(self.rows), dict.fromkeys(names, Fraction(0)), unended()
-        if seen.is_over and seen.stop != self.case.options["num_steps"]:
+        if seen.is_over and seen.stop != phase.num_steps:
             assert rule == "stop" or num_left() < (share if self.case.options["last_batch"] == "drop" else 1)
             streams = self.case.num_streams
             assert all(of == seen.num_rows[name] - streams * self.rows[name] for name, of in seen.left_out.items())
 
     def check_once_an_epoch(self, num_rows: dict[str, int]) -> None:
-        """Assert that the rows of a source that streams take in turn are each epoch once, and that their keys differ."""
+        """Assert that rows of a source that streams take in turn are each epoch once, and that all keys differ."""
         for name, of_streams in self.held.items():
             in_turn = list(chain(*zip(*of_streams, strict=True)))
             every = sorted(held_by_source(name, self.case.packing is not None))
@@ -132,20 +175,20 @@ class Delivered:
         assert len(counts) == 1, "two streams have other numbers of rows of a source"
         self.rows.update(dict(counts.pop()))
 
-    def _check_weights(self, phase: Phase, seen: Seen) -> None:
+    def _check_weights(self, phase: Phase, shares: Shares, num_rows: dict[str, int]) -> None:
         """Assert that the shares of rows are those that were given."""
         names, given = sorted(phase.names), phase.weights
         if given is None:
-            given = seen.num_rows
+            given = num_rows
         knots = [given] if isinstance(given, dict) else [weights for _, weights in given]
-        for weights, at in zip(knots, seen.shares.weights, strict=True):
+        for weights, at in zip(knots, shares.weights, strict=True):
             wanted = [float(weights[name]) for name in names]
             if phase.weights is not None and "weight_by" in self.case.options:
                 wanted = [
-                    weight / mean_tokens(name, seen.num_rows[name]) for weight, name in zip(wanted, names, strict=True)
+                    weight / mean_tokens(name, num_rows[name]) for weight, name in zip(wanted, names, strict=True)
                 ]
             for weight, share in zip(wanted, at, strict=True):
-                assert abs(weight / sum(wanted) - share / seen.shares.whole) < 1.01 * 2**-20
+                assert abs(weight / sum(wanted) - share / shares.whole) < 1.01 * 2**-20
 
 
 def fractions_at(shares: Shares, step: int, names: list[str], left: list[str]) -> list[Fraction]:
@@ -160,3 +203,9 @@ def fractions_at(shares: Shares, step: int, names: list[str], left: list[str]) -
         return knots[max(0, after - 1)][1]
     (start, first), (stop, last) = knots[after - 1 : after + 1]
     return [one + (other - one) * Fraction(step - start, stop - start) for one, other in zip(first, last, strict=True)]
+
+
+def in_streams(rows: list[T], num_streams: int) -> list[list[T]]:
+    """Return what each stream has of a step's rows."""
+    share = len(rows) // num_streams
+    return [rows[stream * share : (stream + 1) * share] for stream in range(num_streams)]
