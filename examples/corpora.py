@@ -1,14 +1,11 @@
 """Three corpora as chunks of tokens: the data of the examples that train language models, which import it from here.
 
-    python examples/corpora.py WORK_DIR
-
-It makes sums that are written out, takes documentation strings and functions of the standard library, trains a
-tokenizer on them, and splits each into documents of tokens.
+Sums that are written out, and documentation strings and functions of the standard library; a tokenizer is trained on
+them, and each is split into documents of tokens.
 """
 
 import inspect
 import json
-import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -23,7 +20,7 @@ MODULES = ("argparse", "ast", "collections", "email", "inspect", "json", "loggin
 
 def texts_of_corpora() -> dict[str, list[str]]:
     """Return the documents of each corpus."""
-    pairs = [(number % 83, number % 100) for number in range(2000)]
+    pairs = [(number % 83, number % 100) for number in range(2000)]  # no two are alike
     members = [member for module in map(import_module, MODULES) for member in vars(module).values()]
     return {
         "sums": [f"{one} plus {other} is {one + other}." for one, other in pairs],
@@ -57,7 +54,3 @@ def token_chunks(work: Path) -> dict[str, Path]:
             (work / f"{name}.jsonl").write_text(lines)
             pyloader.split(work / f"{name}.jsonl", place, encode=encode, num_chunks=4, progress=False)
     return places
-
-
-if __name__ == "__main__":
-    token_chunks(Path(sys.argv[1]))
