@@ -118,6 +118,7 @@ def test_an_example_is_under_a_hundred_lines(example):
 
 
 @pytest.mark.frameworks
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("framework", ["torch", "flax"])
 def test_a_language_model_learns_from_packed_documents_and_goes_on_to_the_last_bit(framework, tmp_path):
     for module in (framework, "tokenizers", *(("optax", "orbax.checkpoint") if framework == "flax" else ())):

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import numpy as np
 import pytest
-from mixed_cases import (
+from mixture_phases import (
     Batch,
     Case,
     Phase,
