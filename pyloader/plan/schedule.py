@@ -97,7 +97,8 @@ class Schedule:
         most = math.inf if self.num_steps is None else self.num_steps
         if self.on_exhausted == "drop":
             # What a step takes, it takes of the rows that are left, until none are.
-            return int(min(most, steps_per_epoch(self._served(known), self.share, self.last_batch)))
+            left = self._served(known) - sum(known.rows)
+            return int(min(most, known.step + steps_per_epoch(left, self.share, self.last_batch)))
         known = self.mark_at(int(min(most, self._surely_before_end(known))), known)
         return max((mark.step for mark in self.marks(known)), default=known.step)
 

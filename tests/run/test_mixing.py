@@ -1,8 +1,9 @@
-"""A mixture that went on with other weights: what is told and what comes next, at its end, after it, and after a reset."""
+"""A mixture that went on with other weights: what is told and what comes, at its end, after it, and after a reset."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -57,3 +58,25 @@ def test_the_next_pass_is_left_and_gone_on_with_without_the_loss_of_a_step(optio
         rest = [batch["x"].tolist() for batch in loader]
         list(fresh)
         assert first + rest == [batch["x"].tolist() for batch in fresh] and rest
+
+
+@pytest.mark.parametrize("last_batch", ["pad", "wrap"])
+def test_a_source_that_is_added_after_a_short_last_step_goes_on_with_a_known_number_of_steps(
+    options: dict[str, Any], last_batch: str
+) -> None:
+    one, places = {"one": options["data_dir"]["one"]}, options["data_dir"]
+    options = {**options, "batch_size": 5, "on_exhausted": "drop", "last_batch": last_batch}
+    with DataLoader(**{**options, "data_dir": one}, weights={"one": 1}) as loader:
+        for _ in range(len(loader)):  # 3, the last of two rows and what fills it up
+            next(loader)
+        state = loader.state_dict()
+    rows = []
+    for _ in range(8):  # the 40 rows of `other`
+        with DataLoader(**{**options, "data_dir": places}, weights={"one": 1, "other": 1}) as loader:
+            loader.load_state_dict(state)
+            assert len(loader) == 11
+            rows += next(loader)["x"].tolist()
+            state = loader.state_dict()
+            with pytest.raises(StopIteration) if loader.steps_done == 11 else nullcontext():
+                next(loader)
+    assert sorted(rows) == [FAR + row for row in range(40)]

@@ -105,6 +105,7 @@ class Phase:
     weights: Any
     until: int | None  # the step at which the next one begins; None where this is the last
     num_steps: int | None
+    begins_pass: bool = False  # whether it begins after the end, and not where the one before it was left
 
 
 @dataclass
@@ -140,6 +141,8 @@ class Case:
             phases.append(Phase(list(names), _weights(chance, names), until if left else None, num_steps))
             others = [name for name in large if name not in names]
             names += chance.sample(others, min(len(others), chance.choice([0, 0, 1, 2])))
+        if rule != "repeat" and chance.random() < 0.25:
+            phases.append(Phase(list(phases[-1].names), _weights(chance, phases[-1].names), None, None, True))
         shuffle = chance.random() < 0.7
         options: dict[str, Any] = {
             "on_exhausted": rule,
@@ -199,7 +202,9 @@ def _weights(chance: random.Random, names: list[str]) -> Any:
 class Seen:
     """What a phase comes to on one rank without a disturbance."""
 
+    phase: Phase
     first: int  # the step that it begins at
+    before: int  # how many steps the passes before have had
     batches: list[Batch]
     is_over: bool  # whether it came to its end, and no other phase begins before that
     located: dict[int, list[Any]]  # what `locate` says of some of its steps
@@ -215,8 +220,11 @@ class Seen:
 
 def undisturbed(case: Case) -> list[Seen]:
     """Return what each phase comes to."""
-    found, state, first = list[Seen](), None, 0
+    found, state, first, before = list[Seen](), None, 0, 0
     for phase in case.phases:
+        if found and found[-1].is_over != phase.begins_pass:
+            continue  # it came to its end before
+        before = first if phase.begins_pass else before
         with case.ranks(phase, 1) as [loader]:
             if state is not None:
                 loader.load_state_dict(state)
@@ -229,7 +237,9 @@ def undisturbed(case: Case) -> list[Seen]:
             if isinstance(options, MixtureOptions):
                 shares, num_rows = options.shares, {source.name: source.num_rows for source in options.streams.sources}
             seen = Seen(
+                phase,
                 first,
+                before,
                 batches,
                 is_over,
                 {step: loader.locate(step) for step in located},
@@ -237,11 +247,9 @@ def undisturbed(case: Case) -> list[Seen]:
                 num_rows,
                 {name: of.left_out for name, of in loader.stats().sources.items()},
             )
-            assert not is_over or len(loader) == seen.stop
+            assert not is_over or len(loader) == seen.stop - before
             state, first = loader.state_dict(), seen.stop
         found.append(seen)
-        if is_over:
-            break
     return found
 
 
@@ -249,13 +257,13 @@ def check_killed(case: Case, seen: list[Seen]) -> None:
     """Assert that the same batches come on any ranks that are killed and go on from their latest checkpoint."""
     sizes = [size for size in (1, 2, 3, 4) if case.num_streams % size == 0]
     state: dict[str, Any] | None = None
-    for phase, of_phase in zip(case.phases, seen, strict=False):
+    for of_phase in seen:
         at, is_done = of_phase.first, False
         while not is_done:
             begun, every = at, case.chance.choice([1, 1, 3])
             stop = min(begun + case.chance.choice([1, 3, 20, 1000]), of_phase.stop)
             workers = case.chance.choice([0, 0, 0, 0, 0, 1, 2])
-            with case.ranks(phase, case.chance.choice(sizes), num_workers=workers) as loaders:
+            with case.ranks(of_phase.phase, case.chance.choice(sizes), num_workers=workers) as loaders:
                 if state is not None:
                     for loader in loaders:
                         loader.load_state_dict(state)
@@ -264,8 +272,8 @@ def check_killed(case: Case, seen: list[Seen]) -> None:
                     if (step - begun) % every == 0:
                         state, at = _state_of(loaders), step + 1
                 if is_done := stop == of_phase.stop:
-                    state = _state_of(loaders)
                     assert not of_phase.is_over or step_of_all(loaders) is None, "there are more steps than on one rank"
+                    state = _state_of(loaders)
 
 
 def _state_of(loaders: list[DataLoader]) -> dict[str, Any]:
