@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain, groupby, pairwise
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -111,6 +111,9 @@ class Delivered:
     rows: Counter[str] = field(default_factory=Counter)  # of each source, in every stream alike
     held: dict[str, list[list[list[int]]]] = field(default_factory=dict)  # source -> stream -> row -> what it holds
     keys: list[np.ndarray] = field(default_factory=list)
+    of: Any = None  # the sources and shares that count
+    base: Counter[str] = field(default_factory=Counter)  # `rows` where they began to
+    ideal: dict[str, Fraction] = field(default_factory=dict)  # what each source should have had since then
 
     def check_phase(self, seen: Seen) -> None:
         """Assert that the steps of a phase are what they should be."""
@@ -128,7 +131,9 @@ class Delivered:
             ever = (name for at, name in enumerate(names) if any(weights[at] for weights in shares.weights))
             return sum(most[name] - self.rows[name] for name in ever)
 
-        base, ideal, left = Counter(self.rows), dict.fromkeys(names, Fraction(0)), unended()
+        if (names, shares) != self.of:  # other weights: shares are counted from here on
+            self.of, self.base, self.ideal = (names, shares), Counter(self.rows), dict.fromkeys(names, Fraction(0))
+        left = unended()
         for step, batch in enumerate(seen.batches, start=seen.first):
             num_wanted = min(share, num_left()) if rule == "drop" else share
             self._take(phase, batch, num_wanted)
@@ -136,12 +141,12 @@ class Delivered:
                 said = [held_at(*row) for row in seen.located[step]]
                 assert list(chain(*said)) == list(chain(*held_by(batch)))
             for name, fraction in zip(names, fractions_at(shares, step - seen.before, names, left), strict=True):
-                ideal[name] += share * fraction
+                self.ideal[name] += share * fraction
             assert all(self.rows[name] <= most[name] for name in names)
             if left == unended():
-                assert all(abs(self.rows[name] - base[name] - ideal[name]) < 1 for name in names)
-            else:  # shares are counted from here on
-                base, ideal, left = Counter(self.rows), dict.fromkeys(names, Fraction(0)), unended()
+                assert all(abs(self.rows[name] - self.base[name] - self.ideal[name]) < 1 for name in names)
+            else:  # and from here on
+                self.base, self.ideal, left = Counter(self.rows), dict.fromkeys(names, Fraction(0)), unended()
         if seen.is_over and seen.stop - seen.before != phase.num_steps:
             assert rule == "stop" or num_left() < (share if self.case.options["last_batch"] == "drop" else 1)
             streams = self.case.num_streams
