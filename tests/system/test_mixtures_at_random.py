@@ -60,7 +60,7 @@ def test_any_ranks_kills_and_resumes_give_the_same_batches_each_source_its_share
     try:
         seen = undisturbed(case)
     except (ValueError, DataDirError) as exc:
-        assert "never come" in str(exc) or "make no batch" in str(exc)
+        assert any(words in str(exc) for words in ("never come", "make no batch", "rows are too few for"))
         return
     check_killed(case, seen)
     for _, of_pass in groupby(seen, key=lambda of_phase: of_phase.before):
