@@ -12,10 +12,9 @@ from pathlib import Path
 import jax
 import numpy as np
 import optax
+from digits import array_chunks
 from flax import nnx
-from sklearn.datasets import load_digits
 
-import pyloader
 from pyloader import DataLoader, Dataset
 from pyloader.columns import Columns
 from pyloader.jax import MeshShard, ddp_sharding, prefetch_to_device
@@ -65,15 +64,7 @@ def main() -> None:
 
     mesh, _ = ddp_sharding()
     shard = MeshShard(mesh, data_axis_name="data")  # which part this process loads
-    chunks = arguments.work_dir / "chunks"
-    if not chunks.exists():
-        digits = load_digits()
-        arguments.work_dir.mkdir(parents=True, exist_ok=True)
-        files = {name: arguments.work_dir / f"{name}.npy" for name in ("data", "label")}
-        np.save(files["data"], digits.images.astype(np.uint8))
-        np.save(files["label"], digits.target.astype(np.int32))
-        pyloader.split(files, chunks, num_chunks=16, shuffle=True, holdout={"val": 0.2})
-
+    chunks = array_chunks(arguments.work_dir)
     options = {"batch_size": 64 // shard.size, "shuffle": True, "seed": 0, "world": shard}
     train = DataLoader(None, Pixels(), data_dir=chunks / "train", last_batch="drop", **options)
     val = DataLoader(None, Pixels(), data_dir=chunks / "val", last_batch="pad", **options)

@@ -11,10 +11,9 @@ from pathlib import Path
 import jax
 import numpy as np
 import optax
+from digits import array_chunks
 from flax import nnx
-from sklearn.datasets import load_digits
 
-import pyloader
 from pyloader import DataLoader, Dataset
 from pyloader.columns import Columns
 from pyloader.jax import prefetch_to_device
@@ -66,15 +65,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=24)
     arguments = parser.parse_args()
 
-    chunks = arguments.work_dir / "chunks"
-    if not chunks.exists():
-        digits = load_digits()
-        arguments.work_dir.mkdir(parents=True, exist_ok=True)
-        files = {name: arguments.work_dir / f"{name}.npy" for name in ("data", "label")}
-        np.save(files["data"], digits.images.astype(np.uint8))
-        np.save(files["label"], digits.target.astype(np.int32))
-        pyloader.split(files, chunks, num_chunks=16, shuffle=True, holdout={"val": 0.2})
-
+    chunks = array_chunks(arguments.work_dir)
     model = CNN(rngs=nnx.Rngs(0))
     optimizer = nnx.Optimizer(model, optax.adamw(1e-3), wrt=nnx.Param)
     metrics = nnx.MultiMetric(accuracy=nnx.metrics.Accuracy(), loss=nnx.metrics.Average("loss"))

@@ -6,35 +6,19 @@ As examples/torch_packed_documents.py, which says more.
 """
 
 import argparse
-import inspect
-import json
-from importlib import import_module
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import optax
 import orbax.checkpoint as ocp
-import tokenizers
+from corpora import VOCABULARY, token_chunks
 from flax import nnx
 
 import pyloader
 from pyloader.packing import block_mask
 
-LENGTH, WIDTH, HEADS, VOCABULARY = 128, 64, 4, 512
-
-
-def prepare(work: Path) -> None:
-    """Write the corpus, train a tokenizer on it, and split it into documents of tokens: once."""
-    work.mkdir(parents=True, exist_ok=True)
-    modules = map(import_module, ("argparse", "ast", "collections", "email", "inspect", "json", "logging", "pathlib"))
-    texts = sorted({inspect.getdoc(member) or "" for module in modules for member in vars(module).values()})
-    (work / "corpus.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-    tokenizer = tokenizers.ByteLevelBPETokenizer()
-    tokenizer.train_from_iterator(texts, VOCABULARY, special_tokens=["<|endoftext|>"], show_progress=False)
-    tokenizer.save(str(work / "tokenizer.json"))
-    encode = pyloader.TokenizerDataset(work / "tokenizer.json", append_eos=True)
-    pyloader.split(work / "corpus.jsonl", work / "tokens", encode=encode, num_chunks=4, progress=False)
+LENGTH, WIDTH, HEADS = 128, 64, 4
 
 
 class Model(nnx.Module):
@@ -74,9 +58,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60)
     arguments = parser.parse_args()
     work = arguments.work_dir.resolve()
-    if not (work / "tokens").exists():
-        prepare(work)
-    loader = pyloader.DataLoader(data_dir=work / "tokens", pack=LENGTH, batch_size=8, shuffle=True, num_epochs=None)
+    loader = pyloader.DataLoader(
+        data_dir=token_chunks(work)["strings"], pack=LENGTH, batch_size=8, shuffle=True, num_epochs=None
+    )
     model = Model(rngs=nnx.Rngs(0))
     optimizer = nnx.Optimizer(model, optax.adamw(1e-2), wrt=nnx.Param)
     with ocp.CheckpointManager(work / "checkpoints") as checkpoints:

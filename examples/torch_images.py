@@ -9,21 +9,9 @@ import argparse
 from pathlib import Path
 
 import torch
-from PIL import Image
-from sklearn.datasets import load_digits
+from digits import photo_chunks
 
-import pyloader
 from pyloader import DataLoader, ImageDataset
-
-
-def write_digits(folder: Path) -> None:
-    """Write the digits as folder/CLASS/NUMBER.jpg."""
-    digits = load_digits()
-    for number, (pixels, label) in enumerate(zip(digits.images, digits.target, strict=True)):
-        place = folder / str(label)
-        place.mkdir(parents=True, exist_ok=True)
-        image = Image.fromarray((pixels * 15.9375).astype("uint8")).resize((32, 32), Image.Resampling.BICUBIC)
-        image.save(place / f"{number:04d}.jpg", quality=90)
 
 
 def convolution(inputs: int, outputs: int) -> torch.nn.Module:
@@ -41,11 +29,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     arguments = parser.parse_args()
 
-    chunks = arguments.work_dir / "chunks"
-    if not chunks.exists():
-        write_digits(arguments.work_dir / "photos")
-        pyloader.split(arguments.work_dir / "photos", chunks, num_chunks=16, shuffle=True, holdout={"val": 0.2})
-
+    chunks = photo_chunks(arguments.work_dir)
     # Digits must not be mirrored, and most of each must be seen.
     augmented = ImageDataset(size=32, scale=(0.7, 1.0), flip=False, layout="NCHW")
     as_they_are = ImageDataset(size=32, crop="center", layout="NCHW")

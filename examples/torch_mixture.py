@@ -6,14 +6,12 @@ Kill it and run it with another number of ranks: it goes on from its latest chec
 """
 
 import argparse
-import inspect
 import json
 import os
-from importlib import import_module
 from pathlib import Path
 
-import tokenizers
 import torch
+from corpora import NAMES, VOCABULARY, token_chunks
 from torch import distributed, nn
 from torch.nn.functional import cross_entropy
 
@@ -21,30 +19,8 @@ import pyloader
 from pyloader.packing import per_source_loss
 from pyloader.torch import TorchDataCollator
 
-LENGTH, VOCABULARY, STREAMS, ROWS = 64, 400, 4, 4
-NAMES = ["sums", "strings", "code"]
+LENGTH, STREAMS, ROWS = 64, 4, 4
 WEIGHTS = [(0, {"sums": 6, "strings": 3, "code": 1}), (40, {"sums": 1, "strings": 3, "code": 6})]
-
-
-def prepare(work: Path) -> None:
-    """Write sums, documentation strings and sources; train a tokenizer on them; split each into tokens: once."""
-    modules = map(import_module, ("ast", "collections", "email", "inspect", "json", "pathlib"))
-    members = [member for module in modules for member in vars(module).values()]
-    pairs = [(number % 83, number % 100) for number in range(2000)]
-    texts = {
-        "sums": [f"{one} plus {other} is {one + other}." for one, other in pairs],
-        "strings": sorted({inspect.getdoc(member) or "" for member in members}),
-        "code": sorted({inspect.getsource(member) for member in members if inspect.isfunction(member)}),
-    }
-    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
-    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    trainer = tokenizers.trainers.BpeTrainer(vocab_size=VOCABULARY, show_progress=False)
-    tokenizer.train_from_iterator((text for of_corpus in texts.values() for text in of_corpus), trainer)
-    tokenizer.save(str(work / "tokenizer.json"))
-    encode = pyloader.TokenizerDataset(work / "tokenizer.json")
-    for name, of_corpus in texts.items():
-        (work / f"{name}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in of_corpus))
-        pyloader.split(work / f"{name}.jsonl", work / name, encode=encode, num_chunks=3, progress=False)
 
 
 def train(rank: int, ranks: int, work: Path, num_steps: int) -> None:
@@ -55,10 +31,10 @@ def train(rank: int, ranks: int, work: Path, num_steps: int) -> None:
     distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=ranks)
     model = nn.Sequential(nn.Embedding(VOCABULARY, 64), nn.Linear(64, VOCABULARY))
     optimizer = torch.optim.SGD(model.parameters(), lr=10.0)
-    sources, world = {name: work / name for name in NAMES}, pyloader.World(rank, ranks, num_streams=STREAMS)
+    world = pyloader.World(rank, ranks, num_streams=STREAMS)
     options = {"on_exhausted": "repeat", "with_source": True, "pack": LENGTH, "shuffle": True, "world": world}
     options |= {"datacollator": TorchDataCollator(), "batch_size": ROWS * STREAMS // ranks}
-    loader = pyloader.DataLoader(data_dir=sources, weights=WEIGHTS, **options)
+    loader = pyloader.DataLoader(data_dir=token_chunks(work), weights=WEIGHTS, **options)
     if (work / "checkpoint.pt").exists():
         checkpoint = torch.load(work / "checkpoint.pt", weights_only=True)
         model.load_state_dict(checkpoint["model"])
@@ -93,7 +69,5 @@ if __name__ == "__main__":
     parser.add_argument("--ranks", type=int, default=1)
     arguments = parser.parse_args()
     work = arguments.work_dir
-    if not (work / "code").exists():
-        work.mkdir(parents=True, exist_ok=True)
-        prepare(work)
+    token_chunks(work)  # once, before the processes that read them
     torch.multiprocessing.spawn(train, (arguments.ranks, work, arguments.steps), nprocs=arguments.ranks)

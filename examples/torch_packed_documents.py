@@ -7,13 +7,11 @@ The documents are documentation strings, their tokens those of a tokenizer that 
 """
 
 import argparse
-import inspect
 import json
-from importlib import import_module
 from pathlib import Path
 
-import tokenizers
 import torch
+from corpora import VOCABULARY, token_chunks
 from torch import nn
 from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 
@@ -21,25 +19,7 @@ import pyloader
 from pyloader.packing import block_mask
 from pyloader.torch import TorchDataCollator
 
-LENGTH, WIDTH, HEADS, VOCABULARY = 128, 64, 4, 512
-
-
-def prepare(work: Path) -> None:
-    """Write the corpus, train a tokenizer on it, and split it into documents of tokens: once."""
-    work.mkdir(parents=True, exist_ok=True)
-    modules = map(import_module, ("argparse", "ast", "collections", "email", "inspect", "json", "logging", "pathlib"))
-    texts = sorted({inspect.getdoc(member) or "" for module in modules for member in vars(module).values()})
-    (work / "corpus.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
-    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
-    trainer = tokenizers.trainers.BpeTrainer(
-        vocab_size=VOCABULARY, special_tokens=["<|endoftext|>"], initial_alphabet=alphabet, show_progress=False
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.save(str(work / "tokenizer.json"))
-    encode = pyloader.TokenizerDataset(work / "tokenizer.json", append_eos=True)
-    pyloader.split(work / "corpus.jsonl", work / "tokens", encode=encode, num_chunks=4, progress=False)
+LENGTH, WIDTH, HEADS = 128, 64, 4
 
 
 class Model(nn.Module):
@@ -66,14 +46,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60)
     arguments = parser.parse_args()
     work, saved = arguments.work_dir, arguments.work_dir / "checkpoint.pt"
-    if not (work / "tokens").exists():
-        prepare(work)
     torch.manual_seed(0)
     torch.set_num_threads(1)
     model = Model()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     options = {"batch_size": 8, "shuffle": True, "pack": LENGTH, "num_epochs": None}
-    loader = pyloader.DataLoader(datacollator=TorchDataCollator(), data_dir=work / "tokens", **options)
+    loader = pyloader.DataLoader(datacollator=TorchDataCollator(), data_dir=token_chunks(work)["strings"], **options)
     if saved.exists():
         checkpoint = torch.load(saved, weights_only=True)
         model.load_state_dict(checkpoint["model"])

@@ -255,11 +255,8 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
     def _begin_for(self) -> None:
         """Begin a `for`: it goes on at the position, or begins the next run where the last one has ended."""
         self._unwrap_if_left()
-        options, steps = self._options, self.steps_per_epoch
-        received_all = (
-            options.is_last_of_run(self._position.epoch) and steps is not None and self._position.step >= steps
-        )
-        if self._has_for and received_all:
+        options, position = self._options, self._position
+        if self._has_for and options.is_last_of_run(position.epoch) and options.has_all_steps(position):
             # The `for` before counted its batches, and did not ask for the end: else this one would be empty.
             with contextlib.suppress(StopIteration):
                 self._take()
@@ -354,6 +351,7 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
 
     def _reset(self) -> None:
         self._go_to(START)
+        self._options = self._options.from_start()
         self._quarantine.leave_out([])
 
     def _skip(self, num_steps: int) -> None:

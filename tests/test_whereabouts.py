@@ -81,7 +81,7 @@ TESTED_IN = {
     "run/loop": ["run/test_one_road", "system/test_never_hang"],
     "run/making": ["system/test_same_batches", "system/test_left_out"],
     "run/mixed_groups": ["system/test_mixtures_at_random"],
-    "run/mixing": ["test_mixture"],
+    "run/mixed_windows": ["test_mixture"],
     "run/mixture_arguments": ["test_mixture"],
     "run/options": ["test_options"],
     "run/ranks": ["system/test_ranks", "system/test_ranks_refused"],

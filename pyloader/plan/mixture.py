@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
 
 import numpy as np
 
@@ -20,27 +19,21 @@ from pyloader.plan.position import START, Position
 from pyloader.plan.schedule import Mark, Schedule
 from pyloader.plan.sources import Source, SourceStreams, source_streams
 from pyloader.plan.steps import filling_rows
-from pyloader.plan.streams import ReadTask
+from pyloader.plan.streams import AnyStreams, ReadTask
 
 __all__ = ["MixedStreams"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class MixedStreams:
-    """How a mixture's steps are shared out among sources and streams; a `Streams` of several sources."""
+class MixedStreams(AnyStreams):
+    """How a mixture's steps are shared out among sources and streams."""
 
     sources: tuple[Source, ...]  # sorted by name
     schedule: Schedule  # how many rows a step takes of each, in each stream
-    num_streams: int  # S
-    served: range  # the streams that this process delivers
     seed: int  # the run's seed
     shuffle: str  # "all", "rows" or "none"
     # from where on these shares hold: a state's position, before which they may have been others
     known: Position = START
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Without what is kept: a cache cannot be pickled.
-        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def share(self) -> int:
@@ -62,23 +55,8 @@ class MixedStreams:
         """Whether the step says where a run stands, and no segment: it does."""
         return True
 
-    @property
-    def sorts(self) -> bool:
-        """Whether runs of rows are sorted by length: never."""
-        return bool(self.bucket_by)
-
-    @property
-    def bucket_by(self) -> str:
-        """The column by whose lengths runs of rows are sorted: none."""
-        return ""
-
-    @property
-    def held_chunks(self) -> int:
-        """How many chunks are held for mixing: what the sources' windows hold, for each stream served."""
-        return self.held_with(self.width)
-
     def held_with(self, window: int) -> int:
-        """Return how many chunks are held for mixing with windows of at most this."""
+        """Return how many chunks are held for mixing with windows of at most this, of all streams served."""
         widths = (min(source.window, len(source.counts), window) for source in self.sources)
         return sum(widths) * len(self.served)
 
@@ -91,11 +69,6 @@ class MixedStreams:
     def width(self) -> int:
         """How many chunks a segment mixes, of the source that mixes most."""
         return max(min(source.window, len(source.counts)) for source in self.sources)
-
-    @property
-    def mixes(self) -> bool:
-        """Whether any segment mixes several chunks."""
-        return self.width > 1
 
     @property
     def joins(self) -> bool:
@@ -150,11 +123,6 @@ class MixedStreams:
         known, mark = self.known, self.mark(self.known)
         base = Mark(mark.base_step, mark.base_rows, mark.base_step, mark.base_rows)
         return Position(known.epoch, 0, 0, base.step, known.steps_done - mark.step + base.step, base)
-
-    def positions(self, start: Position, end_epoch: int | None) -> Iterator[Position]:
-        """Yield `start`, then the beginning of each epoch after it, up to `end_epoch`; None never ends."""
-        for epoch in itertools.count(start.epoch) if end_epoch is None else range(start.epoch, end_epoch):
-            yield start if epoch == start.epoch else Position(epoch)
 
     def ends_epoch(self, position: Position) -> bool:
         """Tell whether all batches of the position's epoch have been received."""
@@ -242,12 +210,6 @@ class MixedStreams:
         latest = np.concatenate(list(self._rows(epoch, stream, tuple(starts), after.rows)))
         filling: np.ndarray = latest[filling_rows(self.schedule.last_batch, len(latest), self.share, num_rows)]
         return filling
-
-    def with_served(self, num_streams: int, served: range, batch_size: int) -> MixedStreams:
-        """Return the plan cut into so many streams, of batches of `batch_size` rows over all ranks."""
-        rows = tuple(source.num_rows // num_streams for source in self.sources)
-        schedule = replace(self.schedule, rows=rows, share=batch_size // num_streams)
-        return replace(self, schedule=schedule, num_streams=num_streams, served=served)
 
     def _of_sources(self, epoch: int) -> tuple[SourceStreams, ...]:
         return tuple(

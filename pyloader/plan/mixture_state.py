@@ -130,7 +130,7 @@ def mixture_position(
     if same_weights(state, streams):
         _check(mark, streams)
     else:
-        _check_rows(mark, streams)
+        _check_rows(mark.step, mark.rows, streams)
         mark = mark.rebased
         added = sorted(set(streams.names) - entries.keys())
         what = f"with {', '.join(map(repr, added))} added" if added else "with other weights"
@@ -169,22 +169,19 @@ def _weights_digest(streams: MixedStreams) -> str:
     return xxhash.xxh3_64(repr((streams.names, shares.knots, shares.weights, shares.whole)).encode()).hexdigest()
 
 
-def _check_rows(mark: Mark, streams: MixedStreams) -> None:
-    """Raise unless streams can have got so many rows.
+def _check_rows(step: int, rows: Sequence[int], streams: MixedStreams) -> None:
+    """Raise unless every stream can have got so many rows after so many steps.
 
     Raises:
-      StateError: they cannot.
+      StateError: it cannot.
     """
-    schedule = streams.schedule
-    got, most = sum(mark.rows), schedule.share * mark.step
+    schedule, got = streams.schedule, sum(rows)
+    most = schedule.share * step
+    # Only with "drop" is a step short: one where all sources have ended, and others may be added after it.
+    is_short = got < most and schedule.on_exhausted != "drop"
     ends = schedule.on_exhausted != "repeat"
-    is_short = schedule.on_exhausted == "drop" and most - schedule.share < got < most
-    if not (got == most or is_short) or any(
-        ends and rows > of for rows, of in zip(mark.rows, schedule.rows, strict=True)
-    ):
-        what = (
-            f"the state has {got:,} rows of all sources in each stream after {mark.step:,} steps of {schedule.share:,}."
-        )
+    if got > most or is_short or any(ends and has > of for has, of in zip(rows, schedule.rows, strict=True)):
+        what = f"the state has {got:,} rows of all sources in each stream after {step:,} steps of {schedule.share:,}."
         raise StateError(what, UNCHANGED)
 
 
@@ -194,10 +191,8 @@ def _check(mark: Mark, streams: MixedStreams) -> None:
     Raises:
       StateError: it does not.
     """
-    _check_rows(mark, streams)
-    base = sum(mark.base_rows)
-    if base != streams.schedule.share * mark.base_step and base != sum(mark.rows):
-        what = f"the state has {base:,} rows of all sources in each stream at step {mark.base_step:,}."
-        raise StateError(what, UNCHANGED)
-    if not streams.schedule.keeps_shares(mark):
+    _check_rows(mark.step, mark.rows, streams)
+    _check_rows(mark.base_step, mark.base_rows, streams)
+    since = sum(mark.rows) - sum(mark.base_rows)
+    if since != streams.schedule.share * (mark.step - mark.base_step) or not streams.schedule.keeps_shares(mark):
         raise StateError(f"the state has rows {list(mark.rows)}, which no step of this mixture leads to.", UNCHANGED)

@@ -65,18 +65,16 @@ class Schedule:
         if (self.num_steps is not None and mark.step >= self.num_steps) or (shares := self._shares_from(mark)) is None:
             return None
         rows = self._scheduled(mark, shares)
-        ended = [source for source, has in enumerate(rows) if has >= self.rows[source]]
-        if self.on_exhausted == "repeat" or not ended:
+        if self.on_exhausted == "stop" and any(has > of for has, of in zip(rows, self.rows, strict=True)):
+            return None
+        if self.on_exhausted != "drop":
             return Mark(mark.step + 1, rows, mark.base_step, mark.base_rows)
-        if self.on_exhausted == "stop":
-            is_beyond = any(rows[source] > self.rows[source] for source in ended)
-            return None if is_beyond else Mark(mark.step + 1, rows, mark.base_step, mark.base_rows)
         rows = self._shared_among_others(mark, rows)
         if self.last_batch == "drop" and sum(rows) - sum(mark.rows) < self.share:
             return None
-        if any(before < has == of for before, has, of in zip(mark.base_rows, rows, self.rows, strict=True)):
-            return Mark(mark.step + 1, rows, mark.step + 1, rows)
-        return Mark(mark.step + 1, rows, mark.base_step, mark.base_rows)
+        after = Mark(mark.step + 1, rows, mark.base_step, mark.base_rows)
+        has_ended = any(before < has == of for before, has, of in zip(mark.base_rows, rows, self.rows, strict=True))
+        return after.rebased if has_ended else after
 
     def marks(self, mark: Mark) -> Iterator[Mark]:
         """Yield the mark after every step from `mark` on."""
@@ -99,7 +97,8 @@ class Schedule:
         most = math.inf if self.num_steps is None else self.num_steps
         if self.on_exhausted == "drop":
             # What a step takes, it takes of the rows that are left, until none are.
-            return int(min(most, steps_per_epoch(self._served(known), self.share, self.last_batch)))
+            left = self._served(known) - sum(known.rows)
+            return int(min(most, known.step + steps_per_epoch(left, self.share, self.last_batch)))
         known = self.mark_at(int(min(most, self._surely_before_end(known))), known)
         return max((mark.step for mark in self.marks(known)), default=known.step)
 

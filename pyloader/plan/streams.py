@@ -11,6 +11,7 @@ Without counts there is one stream.  Its part is the whole epoch, and its positi
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
@@ -25,7 +26,7 @@ from pyloader.plan.position import Position
 from pyloader.plan.state import Order
 from pyloader.plan.steps import steps_per_epoch
 
-__all__ = ["Drawn", "ReadTask", "StreamPart", "Streams"]
+__all__ = ["AnyStreams", "Drawn", "ReadTask", "StreamPart", "Streams"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,19 +115,58 @@ class StreamPart:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Streams:
+class AnyStreams(ABC):
+    """What the plan of one source and that of a mixture have in common."""
+
+    num_streams: int  # S, at most the number of rows
+    served: range  # the streams that this process delivers
+    bucket_by: str = ""  # the column by whose lengths runs are sorted (plan/buckets.py): counts are known; "" for none
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Without what is kept: a cache cannot be pickled.
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """How many chunks a segment mixes, of the source that mixes most."""
+
+    @abstractmethod
+    def held_with(self, window: int) -> int:
+        """Return how many chunks are held for mixing with a window of at most this, of all streams served."""
+
+    @property
+    def sorts(self) -> bool:
+        """Whether runs of rows are sorted by length."""
+        return bool(self.bucket_by)
+
+    @property
+    def held_chunks(self) -> int:
+        """How many chunks are held for mixing, of all streams served."""
+        return self.held_with(self.width)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether any segment mixes several chunks."""
+        return self.width > 1
+
+    def positions(self, start: Position, end_epoch: int | None) -> Iterator[Position]:
+        """Yield `start`, then the beginning of each epoch after it, up to `end_epoch`; None never ends."""
+        for epoch in itertools.count(start.epoch) if end_epoch is None else range(start.epoch, end_epoch):
+            yield start if epoch == start.epoch else Position(epoch)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Streams(AnyStreams):
     """How epochs are cut into streams, and steps into shares."""
 
     # int64 array: the rows of each chunk of the list; None where they are unknown, and there is one stream
     counts: np.ndarray | None
-    num_streams: int  # S, at most the number of rows
     share: int  # how many rows a step takes from each stream
-    served: range  # the streams that this process delivers
     dealing: Dealing  # how an epoch of one stream is dealt
     last_batch: str  # the rule for an epoch's last rows
     chunk_seed: int | None  # the seed of the chunks' order; None keeps that of the list
     row_seed: int | None  # the seed of the rows' order; None keeps that of the chunks
-    bucket_by: str = ""  # the column by whose lengths runs are sorted (plan/buckets.py): counts are known; "" for none
 
     @classmethod
     def of(cls, order: Order, counts: np.ndarray | None, num_chunks: int, served: range) -> Streams:
@@ -143,19 +183,10 @@ class Streams:
             bucket_by=order.bucket_by,
         )
 
-    def __getstate__(self) -> dict[str, Any]:
-        # Without the stream parts that are kept: their cache cannot be pickled.
-        return {field.name: getattr(self, field.name) for field in fields(self)}
-
     @property
     def is_one(self) -> bool:
         """Whether an epoch is one stream, whose place in it a position names."""
         return self.num_streams == 1
-
-    @property
-    def sorts(self) -> bool:
-        """Whether runs of rows are sorted by length."""
-        return bool(self.bucket_by)
 
     @property
     def by_step(self) -> bool:
@@ -226,11 +257,6 @@ class Streams:
         place = (segment + 1, 0) if is_last_row else (segment, offset + 1)
         return Position(epoch, *place, step, steps_done)
 
-    def positions(self, start: Position, end_epoch: int | None) -> Iterator[Position]:
-        """Yield `start`, then the beginning of each epoch after it, up to `end_epoch`; None never ends."""
-        for epoch in itertools.count(start.epoch) if end_epoch is None else range(start.epoch, end_epoch):
-            yield start if epoch == start.epoch else Position(epoch)
-
     @cached_property
     def drawn(self) -> Drawn:
         """What the order of the rows is drawn from."""
@@ -247,19 +273,9 @@ class Streams:
         return self.dealing.width
 
     @property
-    def mixes(self) -> bool:
-        """Whether any segment mixes several chunks."""
-        return self.width > 1
-
-    @property
     def joins(self) -> bool:
         """Whether batches are joined of several groups."""
         return len(self.served) > 1
-
-    @property
-    def held_chunks(self) -> int:
-        """How many chunks are held for mixing: as many as a segment mixes, for each stream served."""
-        return self.held_with(self.width)
 
     def held_with(self, window: int) -> int:
         """Return how many chunks are held for mixing with a window of at most this."""

@@ -72,6 +72,15 @@ class LoaderOptions:
         """Tell whether a run begins where `position` stands."""
         return position.step == 0 and self.given.num_epochs is not None and position.epoch % self.given.num_epochs == 0
 
+    def has_all_steps(self, position: Position) -> bool:
+        """Tell whether `position` is known to have all batches of its epoch behind it."""
+        steps = self.steps_per_epoch
+        return steps is not None and position.step >= steps
+
+    def from_start(self) -> LoaderOptions:
+        """Return these options with no state's position, where one was gone on from."""
+        return self
+
     def state_at(self, position: Position, left_out: list[int]) -> dict[str, Any]:
         """Return the state after the batches that `position` has behind it."""
         return state_of(position, self.order, left_out, data_version=self.run.chunks.data_version)

@@ -14,11 +14,10 @@ import numpy as np
 from pyloader.audit import ReceiptSource, ReceiptWriter, StepOfSources
 from pyloader.errors import DataDirError
 from pyloader.files import MixedChunks
-from pyloader.machine.limits import available_bytes
 from pyloader.mixture import Mixture
 from pyloader.observe import SourceStats
-from pyloader.options import format_bytes
 from pyloader.plan import (
+    START,
     MixedStreams,
     PackedRows,
     Position,
@@ -31,8 +30,10 @@ from pyloader.plan import (
     windows_in_state,
 )
 from pyloader.run.arguments import AsWritten
-from pyloader.run.loader_options import MAX_QUEUE_SIZE, SHUFFLE_WINDOW, LoaderOptions
+from pyloader.run.loader_options import LoaderOptions
+from pyloader.run.mixed_windows import mixed_queue_size, mixed_windows
 from pyloader.run.packed import packed_rows, pieces_of
+from pyloader.run.ranks import check_even_batch
 from pyloader.run.resident import check_bytes
 
 __all__ = ["MixtureOptions", "shares_of"]
@@ -90,6 +91,14 @@ class MixtureOptions(LoaderOptions):
     def steps_per_epoch(self) -> int | None:
         """How many batches it takes to go through the mixture once; None where there is no end."""
         return self.streams.steps_per_epoch
+
+    def has_all_steps(self, position: Position) -> bool:
+        """Tell whether `position` has all batches of its epoch behind it; another epoch may be as long or longer."""
+        return self.streams.ends_epoch(position)
+
+    def from_start(self) -> Self:
+        """Return these options with no state's position: the shares are those of these weights from the first step."""
+        return replace(self, run=replace(self.run, streams=replace(self.streams, known=START)))
 
     def state_at(self, position: Position, left_out: list[int]) -> dict[str, Any]:
         """Return the state after the batches that `position` has behind it."""
@@ -158,7 +167,8 @@ class MixtureOptions(LoaderOptions):
     def source_stats(self, position: Position, counted: Any) -> dict[str, SourceStats]:
         """Return what came of each source, in the order in which they were given."""
         streams, found = self.streams, dict[str, SourceStats]()
-        done = position if position.mark is not None else self._end_before(position)
+        # Where an epoch begins, the end of the one before it.
+        done = position if position.mark is not None else streams.position(position.steps_done)
         mark = streams.mark(done)
         is_over = streams.ends_epoch(done)
         counts = np.broadcast_to(counted, (len(streams.sources), 2))
@@ -172,12 +182,6 @@ class MixtureOptions(LoaderOptions):
                 left_out=source.num_rows - over_all if is_over and self.mixture.on_exhausted != "repeat" else 0,
             )
         return {name: found[name] for name in self.mixture.data_dir}
-
-    def _end_before(self, position: Position) -> Position:
-        """Return the end of the epoch before, where an epoch begins and one has come before it."""
-        if position.epoch == 0 or (steps := self.steps_per_epoch) is None:
-            return position
-        return self.streams.onward(Position(position.epoch - 1), steps)
 
     def locate(self, step: int) -> list[Any]:
         """Return where each row of a batch over all ranks comes from: (source, chunk, row in it)."""
@@ -209,12 +213,8 @@ class MixtureOptions(LoaderOptions):
           DataDirError, ValueError: that cannot be.
         """
         order, per_rank = replace(self.order, num_streams=num_streams), num_streams // self.world.size
-        batch_size, on_exhausted = self.run.rule.batch_size, self.mixture.on_exhausted or ""
-        if batch_size % per_rank:
-            below = batch_size // per_rank * per_rank
-            wanted = f"{below} or {below + per_rank}" if below else f"{per_rank}"
-            what = f"batch_size={batch_size} cannot be taken evenly from the {per_rank} streams of each rank."
-            raise ValueError(f"{what} Write batch_size={wanted}")
+        on_exhausted = self.mixture.on_exhausted or ""
+        check_even_batch(self.run.rule.batch_size, per_rank)
         if order.last_batch == "keep" and num_streams > 1 and on_exhausted == "drop":
             raise ValueError(
                 'last_batch="keep" would make a short batch where the last source ends, which ranks and streams cannot '
@@ -222,7 +222,13 @@ class MixtureOptions(LoaderOptions):
             )
         chunks = self.chunks
         served = range(self.world.rank * per_rank, (self.world.rank + 1) * per_rank)
-        of_sources = self._windows(windows or {})
+        of_sources = mixed_windows(
+            chunks,
+            self.given.shuffle_window,
+            windows or {},
+            weights=self.shares.weights[0],
+            mixes=order.shuffle == "all",
+        )
         sources = self._sources(of_sources)
         if on_exhausted != "repeat":
             for source, own in zip(sources, chunks.of_sources, strict=True):
@@ -252,7 +258,8 @@ class MixtureOptions(LoaderOptions):
             )
             what += f"with on_exhausted={on_exhausted!r}."
             raise DataDirError(chunks.place, what, "Give a smaller batch_size")
-        run = replace(self.run, streams=streams, max_queue_size=self._queue_size(of_sources, per_rank))
+        queue_size = mixed_queue_size(chunks, self.given.max_queue_size, of_sources, per_rank)
+        run = replace(self.run, streams=streams, max_queue_size=queue_size)
         check_bytes(run)
         return replace(self, run=run, order=order)
 
@@ -310,61 +317,3 @@ class MixtureOptions(LoaderOptions):
                 chunks.labels, windows, itertools.pairwise(chunks.starts), strict=True
             )
         )
-
-    def _windows(self, in_state: Mapping[str, int]) -> list[int]:
-        """Return each source's window.
-
-        Those that were not given are those of the state, else 4, and lowered to 1 for the lightest sources first until
-        they make no more than the usual queue holds.  Neither ranks nor the queue have a part in it: batches would
-        depend on them.
-        """
-        chunks, given, is_mixed = self.chunks, self.given.shuffle_window, self.order.shuffle == "all"
-        labels = chunks.labels
-        told = {} if given is None else dict(given) if isinstance(given, Mapping) else dict.fromkeys(labels, given)
-        if not is_mixed and any(window > 1 for window in told.values()):
-            raise ValueError(f"shuffle_window={given!r} needs shuffle=True, which mixes chunks and their rows")
-        usual = SHUFFLE_WINDOW if is_mixed else 1
-        windows = {name: told.get(name, in_state.get(name, usual)) for name in labels}
-        weights = dict(zip(labels, self.shares.weights[0], strict=True))
-        for name in sorted(labels, key=lambda name: (weights[name], name)):
-            if sum(self._widths(windows)) < MAX_QUEUE_SIZE:
-                break
-            if name not in told and name not in in_state:
-                windows[name] = 1
-        return [windows[name] for name in labels]
-
-    def _widths(self, windows: Mapping[str, int]) -> list[int]:
-        """Return how many chunks each source's segments mix."""
-        chunks = self.chunks
-        return [min(windows[name], len(own)) for name, own in zip(chunks.labels, chunks.of_sources, strict=True)]
-
-    def _queue_size(self, windows: Sequence[int], num_served: int) -> int:
-        """Return the most chunks resident at once: where it was not given, what the windows hold, and one.
-
-        Raises:
-          ValueError: it is too small for that, or that too much for the memory.
-        """
-        chunks, given = self.chunks, self.given.max_queue_size
-        widths = self._widths(dict(zip(chunks.labels, windows, strict=True)))
-        needed = sum(widths) * num_served + (max(widths) > 1)
-        if needed <= given:
-            return given
-        mixing = f"the windows of {len(widths)} sources hold {sum(widths)} chunks for mixing"
-        mixing += f" in each of the {num_served} streams here" if num_served > 1 else ""
-        mixing += ", and one is handed out" if max(widths) > 1 else ""
-        least = len(widths) * num_served
-        or_narrower = f", or shuffle_window=1, which needs {least}" if sum(widths) > len(widths) else ""
-        if given != MAX_QUEUE_SIZE:
-            raise ValueError(
-                f"{mixing}: max_queue_size must be at least {needed}, got {given}. "
-                f"Write max_queue_size={needed}{or_narrower}"
-            )
-        half, row = available_bytes() // 2, chunks.row_bytes
-        of_chunk = int(chunks.sizes.max()) if row is None else row * int(chunks.counts.max())
-        if needed * of_chunk > half:
-            raise ValueError(
-                f"{mixing}: {needed} chunks of up to {format_bytes(of_chunk)} take more than half of the memory, "
-                f"{format_bytes(half)}. Write max_queue_size={needed}{or_narrower}, or split into chunks of at most "
-                f"{format_bytes(half // needed)}: pyloader split --chunk-bytes"
-            )
-        return needed

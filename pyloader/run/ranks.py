@@ -17,7 +17,14 @@ from pyloader.plan import RUN_STEPS, Order, steps_per_epoch
 from pyloader.run.options import RunOptions
 from pyloader.world import World, first_said
 
-__all__ = ["check_queue", "check_same_version", "check_state_fits_ranks", "check_streams", "counts_of"]
+__all__ = [
+    "check_even_batch",
+    "check_queue",
+    "check_same_version",
+    "check_state_fits_ranks",
+    "check_streams",
+    "counts_of",
+]
 
 _MOST_RANKS = 2**16  # that are looked for, to be advised
 _made: Counter[str] = Counter()  # loaders of this process, by what all ranks call alike
@@ -51,13 +58,7 @@ def check_streams(run: RunOptions, world: World, num_streams: int) -> None:
     per_rank = num_streams // world.size
     counts = counts_of(run.chunks, "several ranks or streams need it to have equal steps")
     num_samples, whole_batch = int(counts.sum()), batch_size * world.size
-    if batch_size % per_rank:
-        below = batch_size // per_rank * per_rank
-        wanted = f"{below} or {below + per_rank}" if below else f"{per_rank}"
-        raise ValueError(
-            f"batch_size={batch_size} cannot be taken evenly from the {per_rank} streams of each rank. "
-            f"Write batch_size={wanted}"
-        )
+    check_even_batch(batch_size, per_rank)
     if rule == "keep" and num_streams > 1:
         raise ValueError(
             'last_batch="keep" would make a short batch, which ranks and streams cannot share evenly. Of '
@@ -71,6 +72,21 @@ def check_streams(run: RunOptions, world: World, num_streams: int) -> None:
     if steps_per_epoch(num_samples, whole_batch, rule) == 0:
         what = f"has {num_samples:,} samples, which make no batch of {whole_batch:,} over all ranks"
         raise DataDirError(str(run.chunks.root), f"{what} with last_batch={rule!r}.")
+
+
+def check_even_batch(batch_size: int, per_rank: int) -> None:
+    """Raise unless a rank's batches can take as many rows from each of its streams.
+
+    Raises:
+      ValueError: they cannot; the message has sizes that can.
+    """
+    if batch_size % per_rank:
+        below = batch_size // per_rank * per_rank
+        wanted = f"{below} or {below + per_rank}" if below else f"{per_rank}"
+        raise ValueError(
+            f"batch_size={batch_size} cannot be taken evenly from the {per_rank} streams of each rank. "
+            f"Write batch_size={wanted}"
+        )
 
 
 def check_same_version(chunks: ChunkList, order: Order, world: World, source: str) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from pyloader import ChunkWriter, DataLoader, Dataset, World
 
+_OF_RANK = ("cu_seqlens", "max_seqlen")  # what batches have that counts from the first row of each rank
 FAR = 1_000_000  # row j of source i holds i * FAR + j
 
 
@@ -48,7 +49,8 @@ def step_of_all(loaders: list[DataLoader]) -> dict[str, np.ndarray] | None:
     batches = [next(loader, None) for loader in loaders]
     there = [batch for batch in batches if batch is not None]
     assert len(there) in (0, len(batches)), "ranks have different numbers of steps"
-    return {name: np.concatenate([batch[name] for batch in there]) for name in there[0]} if there else None
+    names = [name for name in there[0] if name not in _OF_RANK] if there else []
+    return {name: np.concatenate([batch[name] for batch in there]) for name in names} or None
 
 
 def steps_of_all(loaders: list[DataLoader], most: int = 10_000) -> list[dict[str, np.ndarray]]:
