@@ -2,22 +2,27 @@
 
 A thread that waits for the lock sleeps, and sleeps again when its turn has not come within the switch interval; the
 system counts that.  A thread that only lacks a processor does not sleep.  And who works while another keeps the lock
-does not need it.  So what is counted tells, however busy the machine is, what a clock alone does not.
+does not need it.  So what is counted tells, however busy the machine is, what a clock alone does not.  The probe sleeps
+with the lock, where another thread wants to work, so that it leaves its own processor to that one.
 """
 
 from __future__ import annotations
 
+import ctypes
+import os
 import resource
 import select
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 __all__ = ["FREE", "HELD", "LONG_SECONDS", "UNCLEAR", "UNTRIED", "WAITING", "LockProbe", "probe_lock"]
 
 HELD, FREE, WAITING, UNCLEAR, UNTRIED = "held", "free", "waiting", "unclear", "untried"
 
 _KEPT = range(20_000)
+_NAP_SECONDS, _MOST_NAPS = 0.001, 3  # sleeps of the probe that keep the lock; in all less than the switch interval
+_CLEARLY_WORKED = 0.0001  # seconds; who finds the lock taken works for some millionths
 _AWAY_SECONDS = 0.001  # without the lock: long enough for another thread to take it
 _OWN_SLEEPS = 1  # of the probe itself
 _SLEEPS_WHEN_HELD = 3  # its own, one that ends with the switch interval, and at least one after it
@@ -25,8 +30,9 @@ LONG_SECONDS = 0.003  # a loop that waits or works so long between batches hardl
 # Between two probes, which may take some milliseconds of a loop that waits anyway.
 _FIRST_PROBES, _FIRST_SECONDS, _LATER_SECONDS = 30, 0.03, 1.0
 _MOST_UNTRIED, _UNTRIED_SECONDS = 100, 0.01  # the same after one that found nothing
-_READY_FIRST_SECONDS, _READY_LATER_SECONDS = 0.2, 2.0  # where the next batch is there: the loop loses the time
+_READY_FIRST_SECONDS, _READY_LATER_SECONDS = 0.1, 2.0  # where the next batch is there: the loop loses the time
 _BY_THREAD: int | None = getattr(resource, "RUSAGE_THREAD", None)  # Linux has it
+_libc = ctypes.PyDLL(None)  # whose calls keep the interpreter's lock
 
 
 class LockProbe:
@@ -54,8 +60,10 @@ class LockProbe:
         self.due_when_ready = now + (_READY_FIRST_SECONDS if is_first else _READY_LATER_SECONDS)
 
 
-def probe_lock(threads: Iterable[int], *, num_busy: int) -> str:
+def probe_lock(threads: Sequence[int], *, num_busy: int) -> str:
     """Keep the lock for some tenths of a millisecond, let go of it for one, and return what others did meanwhile.
+
+    Where one of `threads` wants to work while it is kept, but has no processor, it is kept for some milliseconds.
 
     Args:
       threads: Those of the steps at work, by the system's numbers.
@@ -68,10 +76,15 @@ def probe_lock(threads: Iterable[int], *, num_busy: int) -> str:
     """
     before, worked, own = _num_sleeps(), _work_of_others(), time.thread_time()
     sum(_KEPT)  # in C, which nothing interrupts
-    worked, own = _work_of_others() - worked, time.thread_time() - own
-    if _num_sleeps() != before:  # between two calls others may have had it in spite of that
+    did_work = _work_of_others() - worked > (time.thread_time() - own) / 2
+    naps = 0
+    while not did_work and naps < _MOST_NAPS and not all(map(_sleeps, threads)):
+        _libc.usleep(round(_NAP_SECONDS * 1e6))
+        naps += 1
+        did_work = _work_of_others() - worked > _CLEARLY_WORKED
+    if _num_sleeps() != before + naps:  # between two calls others may have had it in spite of that
         return UNTRIED
-    if worked > own / 2:
+    if did_work:
         return FREE
     before, begun, worked = _num_sleeps(), time.perf_counter(), _work_of_others()
     select.select((), (), (), _AWAY_SECONDS)
@@ -96,9 +109,14 @@ def _work_of_others() -> float:
 
 
 def _sleeps(thread: int) -> bool:
-    """Tell whether a thread neither works nor waits for a processor; False where that is unknown."""
-    try:
-        with open(f"/proc/self/task/{thread}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] in (b"S", b"D")
-    except (OSError, IndexError):
+    """Tell whether a thread neither works nor waits for a processor; False where that is unknown.
+
+    The lock is kept meanwhile: letting go of it would wake up those that wait for it.
+    """
+    file = _libc.open(b"/proc/self/task/%d/stat" % thread, os.O_RDONLY)
+    if file < 0:
         return False
+    text = ctypes.create_string_buffer(512)
+    _libc.read(file, text, len(text) - 1)
+    _libc.close(file)
+    return text.value.rpartition(b")")[2].split()[:1] in ([b"S"], [b"D"])

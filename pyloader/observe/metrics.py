@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from pyloader.observe.stats import ChunkStats, Stats
+from pyloader.observe.chunk_stats import ChunkStats
+from pyloader.observe.stats import Stats
 
 __all__ = ["METRICS", "Metric", "metrics_of"]
 

@@ -184,7 +184,7 @@ class Handover(ABC, Generic[Place]):
     def _look_at_lock(self, probe: LockProbe) -> None:
         """Count whether the interpreter's lock is held by the step that alone is at work."""
         working = {name: step for name, step in self._steps_ahead().items() if step.num_busy}
-        threads, num_busy = (number for step in working.values() for number in step.native_ids()), _num_busy(working)
+        threads, num_busy = [number for step in working.values() for number in step.native_ids()], _num_busy(working)
         found = probe_lock(threads, num_busy=num_busy) if working else UNTRIED
         # Of two that are at work, either may have been what was found; but where it is waiting, both are.
         if found == WAITING or (found != UNTRIED and len(working) == 1 and _num_busy(working) == num_busy):
