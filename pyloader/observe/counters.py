@@ -105,6 +105,12 @@ class Counters:
         if self.steps() is not None:
             tracer.begin_run(self)
 
+    def closed(self) -> None:
+        """Note that no batch will come any more."""
+        self.observers.call_last(self.num_steps)
+        if self.tracer is not None:
+            self.tracer.warn()
+
     def delivered(self, num_samples: int) -> None:
         """Count a batch."""
         self.num_steps += 1
