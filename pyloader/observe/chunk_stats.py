@@ -23,12 +23,16 @@ class SourceStats:
     Attributes:
       num_samples: Samples of it that were delivered here.
       num_tokens: Tokens in them, of packed rows; 0 without.
+      samples_done: Samples of it before the position, over all ranks and epochs: counted on by a loader that resumes.
+      tokens_done: Tokens in those, of packed rows, by their average; exact after whole epochs of it.
       epochs: How often it has been gone through, over all ranks and since the run began.
       left_out: Samples that did not come, over all ranks, when the mixture was at its end; 0 before.
     """
 
     num_samples: int
     num_tokens: int
+    samples_done: int
+    tokens_done: int
     epochs: float
     left_out: int
 
