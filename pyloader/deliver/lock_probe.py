@@ -68,7 +68,7 @@ def probe_lock(threads: Sequence[int], *, num_busy: int) -> str:
     Where one of `threads` wants to work while it is kept, but has no processor, it is kept for some milliseconds.
 
     Args:
-      threads: Those of the steps at work, by the system's numbers.
+      threads: Those that may want it, by the system's numbers.
       num_busy: How many of them are at work.
 
     Returns:

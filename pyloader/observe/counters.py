@@ -19,10 +19,9 @@ __all__ = ["Counters", "Slowest"]
 
 _STAGES = ("read", "shuffle", "encode", "collate")
 _PERCENTILES = (50, 95, 99)
-# How many times the lock is looked at before it is said to be held, or free, and which share of them must agree.  On a
-# busy machine it is sooner found free by chance.
-_LEAST_HELD, _MOSTLY_HELD = 4, 0.6
-_LEAST_FREE, _MOSTLY_FREE = 6, 0.8
+# How many times the lock is looked at before anything is said of it, and which share of them must agree: on a busy
+# machine it is sooner found free by chance than held.
+_LEAST_FOUND, _MOSTLY_HELD, _MOSTLY_FREE = 4, 0.6, 0.85
 
 
 class Slowest(NamedTuple):
@@ -191,9 +190,11 @@ class Counters:
         found = {}
         for step, counts in self.lock_counts.items():
             total = sum(counts.values())
-            if total >= _LEAST_HELD and counts.get("held", 0) >= _MOSTLY_HELD * total:
+            if total < _LEAST_FOUND:
+                continue
+            if counts.get("held", 0) >= _MOSTLY_HELD * total:
                 found[step] = True
-            elif total >= _LEAST_FREE and counts.get("free", 0) >= _MOSTLY_FREE * total:
+            elif counts.get("free", 0) >= _MOSTLY_FREE * total:
                 found[step] = False
         return found
 

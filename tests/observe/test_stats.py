@@ -112,7 +112,7 @@ def test_a_loop_that_waits_for_a_store_is_told_how_fast_it_is():
         ({"held": 5, "free": 5}, {}),
         ({"free": 7, "unclear": 3}, {}),
         ({"held": 3}, {}),  # too few
-        ({"free": 5}, {}),
+        ({"free": 4, "unclear": 1}, {}),
     ],
 )
 def test_whether_the_lock_is_held_is_said_only_where_most_looks_agree(found, said):
