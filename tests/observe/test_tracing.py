@@ -8,10 +8,10 @@ from itertools import islice, pairwise
 
 import numpy as np
 import pytest
+from browser import look_at_trace
 
 from pyloader import DataLoader, Dataset, indexed, split
 from pyloader.run.adapters import LoaderAdapter
-from tests.support.browser import look_at_trace
 
 
 class Lengths(Dataset):
