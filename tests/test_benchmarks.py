@@ -42,6 +42,7 @@ COMMANDS = [
     (["overlap.py", "--steps", "5", "--repeat", "1"], "numpy, 1 x 5 steps"),
     (["instructions.py", "--only", "indexed"], "instructions: "),  # or why nothing is compared here
     (["planned.py", "--settings", "1", "--seconds", "0.1"], "read bytes      within 0.01: 1 of 1"),
+    (["tuning.py", "--only", "arrays", "--tiny"], "of the best of 2"),
     (["starting.py", "--samples", "9000"], "window 8: reading"),
     (["splitting.py", "--megabytes", "0.3", "--repeat", "1", "--only", "pyloader, jsonl.zst"], "pyloader, jsonl.zst"),
     (["splitting_cost.py", "--terabytes", "0.04", "--scale", "20000", "--row-bytes", "60"], "range tasks"),

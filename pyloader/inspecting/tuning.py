@@ -1,7 +1,8 @@
 """Tuning: which threads and processes make a loader fastest, by trying, in a time that is given.
 
 Only options are tried that change no batch.  What the loop waits for says what is tried next; at the end the best ones
-are measured again, in turns, since what else runs on a machine comes and goes.
+are measured again, in turns, each time without the slowest.  What else runs on a machine comes and goes: rates of the
+same turn are compared.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from typing import Any
 __all__ = ["Setting", "Trial", "tune"]
 
 _BETTER = 1.03  # times; less may be chance
-_SHARE = 1 / 16  # of the time for one measurement
-_FINAL_SHARE = 0.3  # of the time for measuring the best again
-_NUM_FINAL = 3
+_SHARE = 1 / 20  # of the time for one measurement
+_FINAL_SHARE = 0.4  # of the time for measuring the best again
+_NUM_FINAL = 5
 _MOST_READERS = 16
 
 
@@ -45,7 +46,8 @@ class Trial:
 
     Attributes:
       setting: The options.
-      rates: Samples a second, of each measurement; none where it failed.
+      rates: Samples a second, of each measurement; none where it failed.  Of those in turns as they would have been
+        at the average speed of the machine meanwhile.
       bound_by: The stage that the loop waited for; "" where it hardly waited.
       error: Why it cannot be; "" where it can.
     """
@@ -72,7 +74,7 @@ def tune(
     enough: float = float("inf"),
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[Trial]:
-    """Return what was tried: the best first, then the others, faster ones first.
+    """Return what was tried: the best first, then what was measured in turns, then the others; faster ones first.
 
     Args:
       start: Where to begin.
@@ -100,16 +102,39 @@ def tune(
         trial = tried[setting] = measure(setting, each)
         if trial.rate > best.rate * _BETTER:
             best = trial
-    ranked = sorted(tried.values(), key=lambda trial: -trial.rate)
+    ranked = sorted(tried.values(), key=lambda trial: (-trial.rate, trial.setting.cost))
     finals = [trial.setting for trial in ranked[:_NUM_FINAL] if trial.rate > best.rate / 2]
-    while len(finals) > 1 and left() > each * len(finals):
-        for setting in finals:
-            again = measure(setting, each)
-            tried[setting] = replace(tried[setting], rates=(*tried[setting].rates, *again.rates))
-    ranked = sorted(tried.values(), key=lambda trial: -trial.rate)
-    as_good = min(enough, ranked[0].rate / _BETTER)
-    chosen = min((trial for trial in ranked if trial.rate >= as_good), key=lambda trial: trial.setting.cost)
+    again = _in_turns(finals, lambda setting: measure(setting, each), lambda turn: left() > each * turn)
+    tried |= {setting: replace(tried[setting], rates=rates) for setting, rates in again.items()}
+    # One measurement alone may have been lucky: who was measured in turns comes first.
+    ranked = sorted(tried.values(), key=lambda trial: (trial.setting not in again, -trial.rate))
+    as_good, compared = min(enough, ranked[0].rate / _BETTER), ranked[: len(again) or None]
+    chosen = min((trial for trial in compared if trial.rate >= as_good), key=lambda trial: trial.setting.cost)
     return [chosen, *(trial for trial in ranked if trial is not chosen)]
+
+
+def _in_turns(
+    settings: list[Setting], measure: Callable[[Setting], Trial], has_time: Callable[[int], bool]
+) -> dict[Setting, tuple[float, ...]]:
+    """Measure settings turn by turn, each time without the slowest until two are left; return the rates of each.
+
+    A turn's rates are scaled by how fast one was in it that was measured in all turns.
+    """
+    rates: dict[Setting, list[float]] = {setting: [] for setting in settings}
+    left = list(settings)
+    while len(left) > 1 and has_time(len(left)):
+        for setting in left:
+            rates[setting].append(measure(setting).rate)
+        if len(left) > 2:
+            left.remove(min(left, key=lambda setting: sum(rates[setting])))
+    if not left or not rates[left[0]]:
+        return {}
+    speeds = rates[left[0]]
+    usual = sum(speeds) / len(speeds)
+    return {
+        setting: tuple(rate * usual / (speed or usual) for rate, speed in zip(own, speeds, strict=False))
+        for setting, own in rates.items()
+    }
 
 
 def _corners(start: Setting, processors: int) -> list[Setting]:

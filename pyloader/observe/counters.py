@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from pyloader.observe.chunk_stats import ChunkStats
 from pyloader.observe.observers import Observers
-from pyloader.observe.stats import ChunkStats, Stats
+from pyloader.observe.stats import Stats
 from pyloader.observe.tracing import AnySteps, Tracer
 from pyloader.observe.waits import COUNTED_TOGETHER, Waits
 
@@ -18,8 +19,9 @@ __all__ = ["Counters", "Slowest"]
 
 _STAGES = ("read", "shuffle", "encode", "collate")
 _PERCENTILES = (50, 95, 99)
-# How many times the lock is looked at before anything is said of it, and which share of them must agree.
-_LEAST_FOUND, _MOSTLY_HELD, _MOSTLY_FREE = 5, 0.6, 0.8
+# How many times the lock is looked at before anything is said of it, and which share of them must agree: on a busy
+# machine it is sooner found free by chance than held.
+_LEAST_FOUND, _MOSTLY_HELD, _MOSTLY_FREE = 4, 0.6, 0.85
 
 
 class Slowest(NamedTuple):
@@ -61,6 +63,7 @@ class Counters:
     latest_batch: float = 0.0  # when it got the latest
     # how long each stage worked, over all its threads
     busy_seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_STAGES, 0.0))
+    first_busy_seconds: dict[str, float] = field(default_factory=dict)  # the same until the first group came
     room_seconds: float = 0.0  # how long reading waited for room
     num_fetches: int = 1  # how many chunks of a store may come at the same time
     # by step, "batch" or "read", how often the interpreter's lock was found "held", "free" or neither while it worked
@@ -103,6 +106,12 @@ class Counters:
         if self.steps() is not None:
             tracer.begin_run(self)
 
+    def closed(self) -> None:
+        """Note that no batch will come any more."""
+        self.observers.call_last(self.num_steps)
+        if self.tracer is not None:
+            self.tracer.warn()
+
     def delivered(self, num_samples: int) -> None:
         """Count a batch."""
         self.num_steps += 1
@@ -122,6 +131,7 @@ class Counters:
             "samples_per_second": rate,
             "loop_seconds": seconds,
             "busy_seconds": {**self.busy_seconds},
+            "first_busy_seconds": {**self.first_busy_seconds},
             "wait_quantiles": quantiles,
             "holds_lock": self.holds_lock(),
         }
@@ -163,6 +173,8 @@ class Counters:
             self.slowest = Slowest(seconds, self.num_steps, chunks)
             if seconds > self.longest_wait_seconds:
                 self.longest_wait_seconds, self.longest_wait_step = seconds, self.num_steps
+        if self.num_steps and not self.first_busy_seconds:
+            self.first_busy_seconds = {**self.busy_seconds}
         self.wait_seconds += seconds
         self.waits.recent.append(seconds)
         if len(self.waits.recent) >= COUNTED_TOGETHER:

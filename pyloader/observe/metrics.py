@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from pyloader.observe.stats import ChunkStats, Stats
+from pyloader.observe.chunk_stats import ChunkStats
+from pyloader.observe.stats import Stats
 
 __all__ = ["METRICS", "Metric", "metrics_of"]
 
@@ -54,8 +55,12 @@ METRICS: dict[str, Metric] = {
     "resident_bytes_bound": Metric("the bound on it, max_bytes"),
     "mixed_chunks": Metric("of how many chunks the average batch held samples"),
     "packed_fill": Metric("which share of the packed rows' tokens are of documents; with pack"),
-    "source_samples": Metric("samples of one source of a mixture: `source_samples/web`, as the next two", grows=True),
+    "source_samples": Metric("samples of one source of a mixture: `source_samples/web`, as the next four", grows=True),
     "source_tokens": Metric("tokens of it, of packed rows", grows=True),
+    "source_samples_done": Metric(
+        "samples of it before the position, over all ranks; counted on by a loader that resumes"
+    ),
+    "source_tokens_done": Metric("tokens in those, of packed rows, by their average; exact after whole epochs of it"),
     "source_epochs": Metric("how often it has been gone through, over all ranks"),
     "fetched_bytes": Metric("bytes that came from a store", grows=True),
     "fetch_retries": Metric("requests to it that were made again", grows=True),
@@ -110,6 +115,8 @@ def metrics_of(stats: Stats, *, steps_done: int, epochs_done: int) -> dict[str, 
         for source, counted in stats.sources.items():
             found[f"source_samples/{source}"] = counted.num_samples
             found[f"source_tokens/{source}"] = counted.num_tokens
+            found[f"source_samples_done/{source}"] = counted.samples_done
+            found[f"source_tokens_done/{source}"] = counted.tokens_done
             found[f"source_epochs/{source}"] = counted.epochs
     names = list(METRICS)
     return {

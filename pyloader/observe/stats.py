@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,16 +10,12 @@ from typing import Any
 
 from pyloader.machine.limits import num_processors
 from pyloader.markup import notebook_table
-from pyloader.options import format_bytes
 
-__all__ = ["ChunkStats", "SourceStats", "Stats"]
+__all__ = ["HARDLY", "Stats"]
 
-# Threads that work less than this share of their time, and reading that waits for room longer than that one, want more
-# room.
-_LITTLE_USE, _MUCH_WAITING = 0.7, 0.2
-# Of its time: a loop that waits less; one that waits more, for which room to work ahead is no remedy; threads that work
-# more.
-_HARDLY, _NEARLY_ALL, _MUCH_USE = 0.05, 0.7, 0.5
+_MANY_STEPS = 10  # in more than these, the first batch is looked at apart
+HARDLY = 0.05  # of its time: a loop that waits less
+_MUCH_USE = 0.5  # of their time: threads that work more
 _LABEL_WIDTH = 11  # of the lines of a text
 
 # Where more threads make a stage faster.  Who holds the interpreter's lock (the GIL) cannot be told from outside.
@@ -87,6 +82,7 @@ class Stats:
     filled: int
     stand_ins: int
     skipped: dict[str, str]
+    first_busy_seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def waiting_share(self) -> float:
@@ -97,19 +93,35 @@ class Stats:
     def bound_by(self) -> str:
         """The stage that the loop waited for: that whose threads work most; "" when it waited less than 5%.
 
-        Or the one that kept the interpreter's lock from a loop that hardly waited for data.
+        Or the one that kept the interpreter's lock from a loop that hardly waited for data.  Where more than 10 batches
+        came the first is left out; "start" says that the loop waited for that one alone.
         """
         if not any(self.busy_seconds.values()):
             return ""
         # Of the threads that work most; of the stages that share them the one that takes most of their time.
         busiest = max(self._thread_groups(), key=self._use)
         if self._hardly_waited and not self._keeps_lock(busiest):
-            return ""
-        return max(busiest, key=lambda stage: self.busy_seconds[stage])
+            return "" if self.waiting_share < HARDLY else "start"
+        return max(busiest, key=self._busy)
 
     @property
     def _hardly_waited(self) -> bool:
-        return self.waiting_share < _HARDLY
+        waited, seconds = self._waits
+        return waited < HARDLY * seconds or not seconds
+
+    @property
+    def _has_started(self) -> bool:
+        """Whether the first batch is left out."""
+        return bool(self.first_busy_seconds) and self.num_steps > _MANY_STEPS
+
+    @property
+    def _waits(self) -> tuple[float, float]:
+        """How many seconds the loop waited, of how many."""
+        start = self.first_wait_seconds if self._has_started else 0.0
+        return self.wait_seconds - start, self.loop_seconds - start
+
+    def _busy(self, stage: str) -> float:
+        return self.busy_seconds[stage] - (self.first_busy_seconds.get(stage, 0.0) if self._has_started else 0.0)
 
     def _keeps_lock(self, stages: list[str]) -> bool:
         """Tell whether the threads of these stages work much of the time, holding the interpreter's lock."""
@@ -120,10 +132,12 @@ class Stats:
     @property
     def verdict(self) -> str:
         """The stage that the loop waited for, and what to do about it; "" when it waited less than 5%."""
-        if not self.bound_by:
+        stage = self.bound_by
+        if not stage:
             return ""
-        lock = "it keeps the interpreter's lock (GIL) from the loop's own steps; " if self._hardly_waited else ""
-        return f"{self.bound_by}: {lock}{self._advice()}"
+        keeps_lock = self._hardly_waited and stage != "start"
+        lock = "it keeps the interpreter's lock (GIL) from the loop's own steps; " if keeps_lock else ""
+        return f"{stage}: {lock}{self._advice()}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the numbers, ready for JSON."""
@@ -169,8 +183,8 @@ class Stats:
 
     def _use(self, stages: list[str]) -> float:
         """Return which share of the time of their threads stages worked."""
-        seconds = max(1, self._num_threads(stages[0])) * (self.loop_seconds or 1.0)
-        return sum(self.busy_seconds[stage] for stage in stages) / seconds
+        seconds = max(1, self._num_threads(stages[0])) * (self._waits[1] or 1.0)
+        return sum(map(self._busy, stages)) / seconds
 
     def _describe_threads(self) -> str:
         kind = "processes" if self.worker_kind == "process" else "threads"
@@ -182,6 +196,11 @@ class Stats:
     def _advice(self) -> str:
         """Return what to do about the stage that the loop waits for."""
         stage, processors = self.bound_by, num_processors()
+        if stage == "start":
+            share = self.first_wait_seconds / self.loop_seconds
+            return (
+                f"the first batch took {self.first_wait_seconds:.2f} s, {share:.0%} of the time; {self._start_hint()}"
+            )
         more, saves = min(max(4, self.num_workers + 1), processors), _SAVES.get(stage, "make it cheaper")
         if processors == 1 or (self.worker_kind == "process" and more <= self.num_workers):
             return f"it has {_processors(processors)} already: {saves}"
@@ -205,170 +224,8 @@ class Stats:
             f"where it waits for a disk or a server; else it has {_processors(processors)} already: {saves}"
         )
 
-
-@dataclass(frozen=True, kw_only=True)
-class SourceStats:
-    """What a loader has done with one source of a mixture.
-
-    Attributes:
-      num_samples: Samples of it that were delivered here.
-      num_tokens: Tokens in them, of packed rows; 0 without.
-      epochs: How often it has been gone through, over all ranks and since the run began.
-      left_out: Samples that did not come, over all ranks, when the mixture was at its end; 0 before.
-    """
-
-    num_samples: int
-    num_tokens: int
-    epochs: float
-    left_out: int
-
-
-@dataclass(frozen=True, kw_only=True, repr=False)
-class ChunkStats(Stats):
-    """What a loader of chunks has done.
-
-    Attributes:
-      num_streams: How many streams an epoch is cut into, over all ranks.
-      num_readers: Threads that read.
-      num_retries: How often a read was tried again, after an error that may pass.
-      read_bytes: Bytes of the chunks that were read, as they lie on disk.
-      fetched_bytes: Bytes that came from a store; 0 of chunks on a disk, as the next three.
-      cache_hits: Chunks that were in the cache when they were wanted.
-      cache_misses: Chunks that were fetched.
-      num_fetch_retries: Requests that were made again, after errors that may pass.
-      resident_peak: The most chunks' worth of rows that were resident at once.
-      max_queue_size: The bound on it.
-      resident_bytes_peak: The most bytes of columns that were resident at once; None without max_bytes.
-      max_bytes: The bound on it, or None.
-      shuffle_window: How many chunks are mixed.
-      has_counts: Whether a manifest says how many samples each chunk holds.
-      num_fetches: How many chunks of a store may come at the same time.
-      room_seconds: How long reading waited for room in the queue, or within max_bytes, or for a chunk of a store.
-      mixing: Of how many chunks the average batch held samples (the effective number, measured on batches that lie in
-        one segment); nan when there were none.
-      packed_fill: Which share of the packed rows' tokens are of documents; None without packing.
-      sources: What came of each source of a mixture, by name; {} without.
-    """
-
-    num_streams: int
-    num_readers: int
-    num_retries: int
-    read_bytes: int
-    fetched_bytes: int
-    cache_hits: int
-    cache_misses: int
-    num_fetch_retries: int
-    resident_peak: float
-    max_queue_size: int
-    resident_bytes_peak: int | None
-    max_bytes: int | None
-    shuffle_window: int
-    has_counts: bool
-    num_fetches: int
-    room_seconds: float
-    mixing: float
-    packed_fill: float | None = None
-    sources: dict[str, SourceStats] = field(default_factory=dict)
-
-    @property
-    def wants_manifest(self) -> bool:
-        """Whether chunks of arrays would be mixed faster with a manifest: lying together, in room for the largest."""
-        lie_together = self.shuffle_window > 1 and self.worker_kind == "thread" and self.max_bytes is None
-        return lie_together and not self.has_counts
-
-    @property
-    def bound_by(self) -> str:
-        """The stage that the loop waited for, "queue" where none could work far enough ahead, or "" for none."""
-        found = super().bound_by
-        return "queue" if found and self._lacks_room() else found
-
-    def _lacks_room(self) -> bool:
-        """Tell whether stages stood still for want of room while the loop waited for them."""
-        seconds = self.loop_seconds - self.first_wait_seconds
-        if not self.num_workers or "fetch" in self.busy_seconds or seconds <= 0:
-            return False
-        waits = (self.wait_seconds - self.first_wait_seconds) / seconds
-        use = max(map(self._use, self._thread_groups()))
-        return (
-            _HARDLY <= waits <= _NEARLY_ALL
-            and use < _LITTLE_USE
-            and self.room_seconds > _MUCH_WAITING * self.loop_seconds
-        )
-
-    _skipped_kind = "chunks or rows"
-
-    def _num_threads(self, stage: str) -> int:
-        return {"read": self.num_readers, "fetch": self.num_fetches}.get(stage, self.num_workers)
-
-    def _thread_groups(self) -> list[list[str]]:
-        if not self.num_workers:
-            return super()._thread_groups()
-        own: list[list[str]] = [[stage] for stage in ("read", "fetch") if stage in self.busy_seconds]
-        return [*own, [stage for stage in self.busy_seconds if [stage] not in own]]
-
-    def _describe_threads(self) -> str:
-        words = super()._describe_threads()
-        return f"{self.num_readers} + {words}" if self.num_workers else words
-
-    def _own_lines(self) -> list[str]:
-        mixing = "" if math.isnan(self.mixing) else f"; the average batch held samples of {self.mixing:.1f} chunks"
-        lines = [
-            f"resident   at most {self.resident_peak:.1f} of {self.max_queue_size} chunks{self._describe_bytes()}",
-            f"shuffle    window {self.shuffle_window}{mixing}",
-        ]
-        if self.packed_fill is not None:
-            lines.append(f"packed     {self.packed_fill:.1%} of the rows' tokens are of documents")
-        if self.num_streams > 1:
-            served = self.num_streams // self.num_ranks
-            lines.append(f"rank       {self.rank} of {self.num_ranks}, with {served} of {self.num_streams} streams")
-        total = sum(source.num_samples for source in self.sources.values())
-        for name, source in self.sources.items():
-            tokens = f", {source.num_tokens:,} tokens" if source.num_tokens else ""
-            left_out = f", {source.left_out:,} left out" if source.left_out else ""
-            share = f"{source.num_samples:,} samples ({source.num_samples / (total or 1):.1%})"
-            lines.append(f"source     {name}: {share}{tokens}, {source.epochs:.2f} epochs{left_out}")
-        if num_chunks := self.cache_hits + self.cache_misses:
-            came = f"{format_bytes(self.fetched_bytes)} fetched, {self.num_fetch_retries:,} requests made again"
-            lines.append(f"store      {came}; {self.cache_hits:,} of {num_chunks:,} chunks were in the cache")
-        if self.num_retries:
-            lines.append(f"retried    {self.num_retries:,} reads, after errors that may pass")
-        return lines
-
-    def _advice(self) -> str:
-        if self.bound_by == "queue":
-            return self._advice_on_room()
-        if self.bound_by == "fetch":
-            rate = format_bytes(int(self.fetched_bytes / (self.loop_seconds or 1.0)))
-            return f"chunks come from the store at {rate}/s; pyloader fetch ADDRESS has them here before the run"
-        if self.bound_by == "read":
-            more = f"num_readers={self.num_readers + 1}"
-            if self.holds_lock.get("read") and self.worker_kind == "thread" and num_processors() > 1:
-                return f"worker_kind='process', {more}: reading holds the GIL"
-            return f"{more} reads {_spelled(self.num_readers + 1)} chunks at a time"
-        if self.bound_by == "shuffle":
-            threads = min(self.num_workers + 1, num_processors())
-            gather = (
-                f"num_workers={threads} gathers in {_spelled(threads)} threads; " if threads > self.num_workers else ""
-            )
-            index = (
-                "arrays are mixed faster when there is a manifest (pyloader index DIR); " if self.wants_manifest else ""
-            )
-            return f"{index}{gather}a smaller shuffle_window mixes fewer chunks"
-        return super()._advice()
-
-    def _advice_on_room(self) -> str:
-        if self.max_bytes is not None and self.resident_peak < self.max_queue_size - 1:
-            return f"max_bytes={2 * self.max_bytes} lets the threads work further ahead"
-        return f"max_queue_size={2 * self.max_queue_size} lets the threads work further ahead"
-
-    def _describe_bytes(self) -> str:
-        if self.max_bytes is None or self.resident_bytes_peak is None:
-            return ""
-        return f", {format_bytes(self.resident_bytes_peak)} of {format_bytes(self.max_bytes)}"
-
-
-def _spelled(number: int) -> str:
-    return "two" if number == 2 else str(number)
+    def _start_hint(self) -> str:
+        return f"{'processes start' if self.worker_kind == 'process' else 'that is'} once a run, however long it is"
 
 
 def _processors(number: int) -> str:

@@ -9,11 +9,14 @@ The format: Trace Event Format (Google), its JSON objects.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -21,6 +24,8 @@ from pyloader.deliver import own_thread
 from pyloader.files.atomic import written_whole
 
 __all__ = ["AnySteps", "Counted", "Tracer"]
+
+_log = logging.getLogger("pyloader")
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -61,18 +66,22 @@ class Tracer:
       steps: The argument.
       first: After how many batches of this loader it begins.
       last: After how many it ends.
+      warn: Says in the log, once, which of the steps have not come; nothing when all have.
     """
 
     def __init__(self, path: str | os.PathLike[str], steps: range, *, before: int) -> None:
         self.path, self.steps = Path(path), steps
         self.first, self.last = steps.start - before, steps.stop - before
         self._before = before
-        self._clock = time.time() - time.perf_counter()  # on the wall, as torch.profiler has it
+        self._clock = time.time_ns() - time.perf_counter_ns()  # on the wall, as torch.profiler has it
         self._latest: tuple[float, float] | None = None  # when the latest batch came, and how long was waited by then
         self._events: list[dict[str, Any]] = []
         self._threads: dict[tuple[int, int], str] = {}
         self._num_left_out = 0
         self._counted: Counted | None = None  # there while functions are wrapped
+        self._progress = _Progress(self.path, steps)
+        # By the loader's `close`, or when it is gone: until then another run may bring these steps.
+        self.warn = weakref.finalize(self, self._progress.warn)
 
     def begin_run(self, counted: Counted) -> None:
         """Trace a run from its first read on, where it is time for that."""
@@ -90,15 +99,18 @@ class Tracer:
         seconds = counted.wait_seconds - waited
         step, asked = counted.num_steps - 1 + self._before, now - seconds
         if step <= self.steps[-1]:
-            self._add("loop", came, asked - came, {"after_step": step - 1})
+            self._progress.num_came += 1
+            self._add("loop", came, asked, {"after_step": step - 1})
             if seconds > _LEAST_SECONDS:
-                self._add("wait", asked, seconds, {"for_step": step})
+                self._add("wait", asked, now, {"for_step": step})
         if counted.num_steps == self.last:
             self.end(counted)
 
     def end(self, counted: Counted) -> None:
         """Write the file with what there is so far; after its last step trace no more."""
+        self._progress.num_done = counted.num_steps + self._before
         if counted.num_steps >= self.last:
+            self.warn.detach()
             self._counted = None
             if (run := counted.steps()) is not None:
                 run.trace(None)
@@ -125,11 +137,11 @@ class Tracer:
                 with _recorded(f"pyloader {name}"):
                     result = fn(item)
             except BaseException as exc:
-                self._add(name, begun, time.perf_counter() - begun, {"what": what, "error": type(exc).__name__})
+                self._add(name, begun, time.perf_counter(), {"what": what, "error": type(exc).__name__})
                 raise
-            seconds = time.perf_counter() - begun
-            self._add(name, begun, seconds, {"what": what, **_sizes(result)})
-            self._add_stages(name, begun, seconds, result, what)
+            ended = time.perf_counter()
+            self._add(name, begun, ended, {"what": what, **_sizes(result)})
+            self._add_stages(name, begun, ended, result, what)
             return result
 
         return traced
@@ -140,21 +152,22 @@ class Tracer:
         if (run := counted.steps()) is not None:
             run.trace(self.wrap)
 
-    def _add_stages(self, name: str, begun: float, seconds: float, result: Any, what: str) -> None:
+    def _add_stages(self, name: str, begun: float, ended: float, result: Any, what: str) -> None:
         """Write down the stages of a group, one after another, and what was done in a worker process."""
         counted = self._counted
         run = None if counted is None else counted.steps()
         process = None if run is None else run.process_of_thread()
         parts = () if counted is None else getattr(result, "seconds", ())
         for number, (stage, part) in enumerate(zip(() if counted is None else counted.stages, parts, strict=False)):
+            end = min(begun + part, ended)
             if part:
                 # What is gathered is gathered here; a process encodes and collates.
-                self._add(stage, begun, part, {"what": what}, process=process if number else None)
-            begun += part
+                self._add(stage, begun, end, {"what": what}, process=process if number else None)
+            begun = end
         if process is not None and name == "read":
-            self._add("read_file", begun, seconds, {"what": what}, process=process)
+            self._add("read_file", begun, ended, {"what": what}, process=process)
 
-    def _add(self, name: str, begun: float, seconds: float, args: dict[str, Any], process: int | None = None) -> None:
+    def _add(self, name: str, begun: float, ended: float, args: dict[str, Any], process: int | None = None) -> None:
         if len(self._events) >= _MOST_EVENTS:
             self._num_left_out += 1
             return
@@ -163,9 +176,31 @@ class Tracer:
         if name in ("loop", "wait"):  # on a track of its own: without threads all else happens inside of the waits
             track, thread = (os.getpid(), _LOOP), "the loop"
         self._threads.setdefault(track, thread if process is None else "worker")
-        start = (self._clock + begun) * 1e6
-        event = {"name": name, "ph": "X", "ts": start, "dur": seconds * 1e6, "pid": track[0], "tid": track[1]}
+        # Whole microseconds: of a float, the viewer would find spans that begin before the one before them ends.
+        start, end = ((self._clock + round(seconds * 1e9)) // 1000 for seconds in (begun, ended))
+        event = {"name": name, "ph": "X", "ts": start, "dur": end - start, "pid": track[0], "tid": track[1]}
         self._events.append({**event, "cat": "pyloader", "args": args})
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far a trace is: apart from the tracer, so that the end of that can be told."""
+
+    path: Path
+    steps: range
+    num_came: int = 0  # how many of the steps
+    num_done: int | None = None  # how many batches before the loop's position when a run ended; None before
+
+    def warn(self) -> None:
+        """Say which steps have not come."""
+        missing = self.steps[self.num_came :]
+        have = f"has {self.num_came:,} of the {len(self.steps):,} steps of steps={self.steps!r}"
+        ended, hint = "", "Let the loader run for longer, or trace earlier steps"
+        if self.num_done is not None and self.num_done <= missing.start:
+            ended = f": the loader was closed after {self.num_done:,}"
+            latest = range(max(0, self.num_done - len(self.steps)), self.num_done)
+            hint = f"Write steps={latest!r}, or let it run for longer" if latest else hint
+        _log.warning("the trace %s %s%s. %s", self.path, have, ended, hint)
 
 
 def _about(kind: str, process: int, thread: int, name: str) -> dict[str, Any]:

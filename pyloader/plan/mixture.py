@@ -81,6 +81,12 @@ class MixedStreams(AnyStreams):
         return self.schedule.last_step(self.mark(self.known))
 
     @cached_property
+    def rows_per_epoch(self) -> tuple[int, ...]:
+        """How many rows each stream takes of each source where it goes through once; as the shares are now."""
+        steps = self.schedule.last_step(first := self.mark(START))
+        return first.rows if steps is None else self.mark(self.onward(START, steps)).rows
+
+    @cached_property
     def of_sources(self) -> Callable[[int], tuple[SourceStreams, ...]]:
         """of_sources(epoch) is each source's plan in an epoch of the loader; two are kept."""
         return lru_cache(maxsize=2)(self._of_sources)

@@ -17,6 +17,7 @@ import numpy as np
 
 from pyloader.deliver import (
     FREE,
+    HELD,
     LONG_SECONDS,
     UNTRIED,
     WAITING,
@@ -184,11 +185,16 @@ class Handover(ABC, Generic[Place]):
 
     def _look_at_lock(self, probe: LockProbe) -> None:
         """Count whether the interpreter's lock is held by the step that alone is at work."""
-        working = {name: step for name, step in self._steps_ahead().items() if step.num_busy}
-        threads, num_busy = (number for step in working.values() for number in step.native_ids()), _num_busy(working)
+        steps = self._steps_ahead()
+        working = {name: step for name, step in steps.items() if step.num_busy}
+        threads, num_busy = [number for step in steps.values() for number in step.native_ids()], _num_busy(working)
         found = probe_lock(threads, num_busy=num_busy) if working else UNTRIED
-        # Of two that are at work, either may have been what was found; but where it is waiting, both are.
-        if found == WAITING or (found != UNTRIED and len(working) == 1 and _num_busy(working) == num_busy):
+        # Of two that are at work, either may have been what was found; but where it is waiting, both are.  Who held it
+        # may have come to the end of that meanwhile.
+        goes_on = _num_busy(working) == num_busy
+        if found == HELD:
+            goes_on = working.keys() >= {name for name, step in steps.items() if step.num_busy}
+        if found == WAITING or (found != UNTRIED and len(working) == 1 and goes_on):
             for name in working:
                 self._counters.note_lock(name, FREE if found == WAITING else found)
         probe.postpone(found)

@@ -110,7 +110,7 @@ class Loop(ABC, Generic[Place, Batch]):
         self._kept = None
         self._stop_run()
         if not was_closed:
-            self._counters.observers.call_last(self._counters.num_steps)
+            self._counters.closed()
 
     @abstractmethod
     def _run_from(self, position: Place, steps: Steps) -> Handover[Place]:

@@ -74,6 +74,7 @@ class MixtureOptions(LoaderOptions):
     mixture: Mixture  # the sources and weights, as they were given
     shares: Shares  # the shares of rows, of the sources sorted by name
     fingerprints: tuple[str, ...]  # of each source's chunks, and how they are packed
+    tokens: tuple[int, ...]  # how many each source's packed rows have, of the sources sorted by name; 0 without packing
 
     @property
     def chunks(self) -> MixedChunks:
@@ -172,12 +173,16 @@ class MixtureOptions(LoaderOptions):
         mark = streams.mark(done)
         is_over = streams.ends_epoch(done)
         counts = np.broadcast_to(counted, (len(streams.sources), 2))
-        for source, rows in zip(streams.sources, mark.rows, strict=True):
+        of_epochs = streams.rows_per_epoch if done.epoch else mark.rows
+        for source, rows, of_epoch, of_source in zip(streams.sources, mark.rows, of_epochs, self.tokens, strict=True):
             over_all = rows * streams.num_streams
+            samples_done = (rows + done.epoch * of_epoch) * streams.num_streams
             samples, tokens = counts[source.number].tolist()
             found[source.name] = SourceStats(
                 num_samples=samples,
                 num_tokens=tokens,
+                samples_done=samples_done,
+                tokens_done=samples_done * of_source // source.num_rows,
                 epochs=over_all / source.num_rows,
                 left_out=source.num_rows - over_all if is_over and self.mixture.on_exhausted != "repeat" else 0,
             )

@@ -111,14 +111,14 @@ def _resolve_mixture(given: LoaderArguments, mixture: Mixture, versions: Mapping
     Raises:
       TypeError, ValueError, DataDirError, ManifestError: as DataLoader says.
     """
-    of_sources, parts, num_tokens = {}, {}, 0
+    of_sources, parts, num_tokens = {}, {}, list[int]()
     for name in sorted(mixture.data_dir):
         chunks = list_chunks(mixture.data_dir[name], _store_options(given), version=versions.get(name))
         counts_of(chunks, "a mixture needs it to know how much each source has")
         parts[name] = _reader(given, of_source(given.datareader, name), chunks)
         if given.pack is not None:
             chunks, counts = packed_chunks(chunks, parts[name][0], given.pack)
-            num_tokens += counts.num_tokens
+            num_tokens.append(counts.num_tokens)
         if not counts_of(chunks, "a mixture needs it").sum():
             raise DataDirError(chunks.place, f"is the source {name!r}, and has no samples.", "Leave it out")
         of_sources[name] = chunks
@@ -140,7 +140,7 @@ def _resolve_mixture(given: LoaderArguments, mixture: Mixture, versions: Mapping
         mixture=mixture.on_exhausted or "",
     )
     rows = [int(counts_of(own, "a mixture needs it").sum()) for own in of_sources.values()]
-    packed_fill = None if given.pack is None else num_tokens / (sum(rows) * given.pack.length)
+    packed_fill = None if given.pack is None else sum(num_tokens) / (sum(rows) * given.pack.length)
     run = _run(given, all_chunks, *next(iter(parts.values())), order, batch_size, packed_fill)
     datasets = tuple(given.dataset.get(name) for name in mixture.data_dir) if isinstance(given.dataset, Mapping) else ()
     run = replace(
@@ -162,6 +162,7 @@ def _resolve_mixture(given: LoaderArguments, mixture: Mixture, versions: Mapping
         world=world,
         world_source=world_source,
         mixture=mixture,
+        tokens=tuple(num_tokens or [0] * len(of_sources)),
         shares=shares_of(mixture, all_chunks.labels, rows, tokens),
         fingerprints=tuple(
             own.fingerprint

@@ -17,7 +17,8 @@ class Traced:
         """Write a trace of some steps: what every thread did then, and what the loop waited for.
 
         Perfetto (ui.perfetto.dev) and chrome://tracing open the file.  It is written when the last of the steps has
-        been delivered, and where a run ends before.  A running torch.profiler shows the calls of the threads that it
+        been delivered, and where a run ends before; steps that have not come when the loader is closed are a warning in
+        the log.  A running torch.profiler shows the calls of the threads that it
         records, as "pyloader read" and "pyloader batch".  Before and after these steps nothing is slower.
 
         Args:
@@ -39,8 +40,8 @@ class Traced:
         if steps.stop <= delivered.steps_done:
             next_steps = range(delivered.steps_done, delivered.steps_done + len(steps))
             raise ValueError(f"steps={steps!r} are over: {delivered.steps_done:,} are done. Write steps={next_steps!r}")
-        with open(path, "w"):
-            pass  # now, not after the last step
+        with open(path, "w") as file:  # now, not after the last step
+            file.write('{"traceEvents": []}')
         before = delivered.steps_done - delivered.num_steps
         self._counters_of_loader().trace(Tracer(path, steps, before=before))
 

@@ -61,6 +61,30 @@ def test_on_most_machines_it_reaches_nine_tenths_of_the_best_of_a_grid_in_time()
     assert np.mean(np.array(reached) > 0.9) > 0.95
 
 
+def test_one_lucky_measurement_is_not_chosen():
+    times = itertools.count()
+
+    def measure(setting, seconds):
+        lucky = setting.num_readers == 2 and not any(setting == one for one in seen)
+        seen.append(setting)
+        return Trial(setting, (300.0 if lucky else 100.0 + 50 * (setting.num_workers == 2),), "read")
+
+    seen = []
+    best = tune(Setting(), measure, seconds=60, processors=2, most_queue=10, clock=lambda: next(times))[0]
+    assert best.setting.num_workers == 2 and best.rate == 150
+
+
+def test_a_machine_that_becomes_slower_while_settings_are_compared_does_not_turn_them_round():
+    times = itertools.count()
+
+    def measure(setting, seconds):
+        speed = 0.97 ** next(times)
+        return Trial(setting, (speed * (100.0 + 30 * setting.num_workers),), "encode")
+
+    best = tune(Setting(), measure, seconds=80, processors=4, most_queue=10, clock=lambda: next(times) / 2)[0]
+    assert best.setting.num_workers == 8
+
+
 def test_what_is_enough_ends_the_search_with_what_costs_least():
     machine = Machine(np.random.default_rng(1))
     rate = machine.rate(Setting())[0]

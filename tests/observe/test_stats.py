@@ -6,8 +6,7 @@ import math
 
 import pytest
 
-from pyloader.observe import Counters
-from pyloader.observe import stats as module
+from pyloader.observe import Counters, chunk_stats, stats
 
 OPTIONS = {
     "rank": 0,
@@ -29,6 +28,11 @@ def counters_of(*, wait, room=0.0, **busy):
     counters.room_seconds = room
     counters.busy_seconds.update(busy)
     return counters
+
+
+def set_processors(monkeypatch, number):
+    for module in (stats, chunk_stats):
+        monkeypatch.setattr(module, "num_processors", lambda: number)
 
 
 def test_rates_are_over_the_loops_own_time():
@@ -67,6 +71,31 @@ def test_a_loop_that_waits_for_threads_that_wait_for_room_is_told_to_give_them_m
     assert verdict(num_workers=0).startswith("encode: ")  # nothing works ahead
 
 
+def test_the_first_batch_does_not_rule_the_verdict_where_others_came():
+    def stats_of(first, others, num_steps=50, **options):
+        counters = Counters(first_request=100.0, latest_batch=100.0 + first + 4.0, num_samples=50)
+        counters.waited(first)
+        counters.busy_seconds.update(read=3 * first, encode=0.1)
+        counters.num_steps = 1
+        counters.waited(others)
+        counters.busy_seconds["encode"] += 5.0
+        counters.num_steps = num_steps
+        return counters.snapshot(**{**OPTIONS, **options})
+
+    assert stats_of(6.0, 2.0).bound_by == "encode"  # what works most after it
+    assert stats_of(6.0, 2.0, num_steps=10).bound_by == "read"  # too few came
+    assert stats_of(6.0, 0.1).verdict == (
+        "start: the first batch took 6.00 s, 60% of the time; "
+        "it needs 4 chunks: smaller ones, or a smaller shuffle_window, are there sooner"
+    )
+    for options, hint in (
+        ({"shuffle_window": 1}, "that is once a run, however long it is"),
+        ({"worker_kind": "process"}, "processes start once a run, however long it is"),
+    ):
+        assert stats_of(6.0, 0.1, **options).verdict.endswith(hint)
+    assert stats_of(0.1, 0.1).bound_by == ""
+
+
 def test_a_loop_that_waits_for_a_store_is_told_how_fast_it_is():
     counters = counters_of(wait=8.0, room=9.0, read=1.0, encode=0.5, fetch=30.0)
     counters.fetched_bytes, counters.num_fetches = 50_000_000, 4
@@ -82,7 +111,8 @@ def test_a_loop_that_waits_for_a_store_is_told_how_fast_it_is():
         ({"held": 1, "free": 9}, {"batch": False}),
         ({"held": 5, "free": 5}, {}),
         ({"free": 7, "unclear": 3}, {}),
-        ({"held": 4}, {}),  # too few
+        ({"held": 3}, {}),  # too few
+        ({"free": 4, "unclear": 1}, {}),
     ],
 )
 def test_whether_the_lock_is_held_is_said_only_where_most_looks_agree(found, said):
@@ -106,7 +136,7 @@ def test_whether_the_lock_is_held_is_said_only_where_most_looks_agree(found, sai
     ],
 )
 def test_what_is_known_of_the_lock_decides_between_threads_and_processes(monkeypatch, stage, held, options, advice):
-    monkeypatch.setattr(module, "num_processors", lambda: 4)
+    set_processors(monkeypatch, 4)
     counters = counters_of(wait=5.0, **{stage: 30.0})
     for _ in range(10):
         counters.note_lock("read" if stage == "read" else "batch", "held" if held else "free")
@@ -114,7 +144,7 @@ def test_what_is_known_of_the_lock_decides_between_threads_and_processes(monkeyp
 
 
 def test_a_loop_that_hardly_waits_is_told_who_keeps_the_interpreters_lock_from_it(monkeypatch):
-    monkeypatch.setattr(module, "num_processors", lambda: 4)
+    set_processors(monkeypatch, 4)
 
     def verdict(encode=9.0, found="held", **options) -> str:
         counters = counters_of(wait=0.1, read=1.0, encode=encode)
@@ -199,6 +229,6 @@ def test_the_longest_wait_is_one_after_the_first_batch():
 def test_the_advice_goes_by_what_there_is_and_claims_nothing_of_the_interpreters_lock(
     monkeypatch, stage, options, processors, advice
 ):
-    monkeypatch.setattr(module, "num_processors", lambda: processors)
+    set_processors(monkeypatch, processors)
     text = str(counters_of(wait=5.0, **{stage: 9.0}).snapshot(**{**OPTIONS, **options}))
     assert f"bound by   {stage}: {advice}" in text

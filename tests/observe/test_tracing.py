@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from itertools import islice, pairwise
 
 import numpy as np
 import pytest
+from browser import look_at_trace
 
 from pyloader import DataLoader, Dataset, indexed, split
 from pyloader.run.adapters import LoaderAdapter
@@ -47,15 +49,16 @@ def checked(path):
             continue
         assert event["ph"] == "X"
         assert event["dur"] >= 0
+        assert isinstance(event["ts"], int) and isinstance(event["dur"], int), "of floats viewers find overlaps"
         found.setdefault(event["name"], []).append(event)
         tracks.setdefault((event["pid"], event["tid"]), []).append((event["ts"], event["ts"] + event["dur"]))
     for track, spans in tracks.items():
         assert {track, track[0]} <= named
         ends = [float("inf")]
         for begin, end in sorted(spans, key=lambda span: (span[0], -span[1])):
-            while begin >= ends[-1] - 0.5:
+            while begin >= ends[-1]:
                 ends.pop()
-            assert end <= ends[-1] + 0.5, "spans of a thread lie inside of each other, or apart"
+            assert end <= ends[-1], "spans of a thread lie inside of each other, or apart"
             ends.append(end)
     return found
 
@@ -90,6 +93,21 @@ def test_a_trace_of_the_first_steps_has_the_first_read(chunks, tmp_path):
     assert found["wait"][0]["args"]["for_step"] == 0
 
 
+@pytest.mark.frameworks  # Perfetto's viewer, in a browser
+@pytest.mark.timeout(240)  # on a busy machine the viewer takes most of a minute to begin
+def test_perfetto_reads_a_trace_without_an_error_and_loses_nothing(chunks, tmp_path):
+    with loader_of(chunks, num_workers=2, num_readers=2, num_epochs=2) as loader:
+        loader.trace(tmp_path / "trace.json", steps=range(10, 110))
+        for _ in loader:
+            pass
+    seen = look_at_trace(tmp_path / "trace.json")
+    assert seen["errors"] == []
+    written = {name: len(events) for name, events in checked(tmp_path / "trace.json").items()}
+    assert {row["name"]: int(row["number"]) for row in seen["slices"]} == written
+    assert {row["process"] for row in seen["threads"]} == {"pyloader"}
+    assert "the loop" in {row["name"] for row in seen["threads"]}
+
+
 @pytest.mark.slow
 def test_processes_have_tracks_of_their_own(chunks, tmp_path):
     pytest.importorskip("cloudpickle")
@@ -105,12 +123,40 @@ def test_processes_have_tracks_of_their_own(chunks, tmp_path):
     assert {event["pid"] for event in found["shuffle"]} == {own}
 
 
-def test_a_run_that_ends_before_the_last_step_leaves_what_there_is(chunks, tmp_path):
+def test_a_run_that_ends_before_the_last_step_leaves_what_there_is_and_says_so(chunks, tmp_path, caplog):
     with loader_of(chunks) as loader:
         loader.trace(tmp_path / "trace.json", steps=range(50, 1000))
         for _ in islice(loader, 55):
             pass
     assert len(checked(tmp_path / "trace.json")["loop"]) == 5
+    assert "has 5 of the 950 steps of steps=range(50, 1000): the loader was closed after 55. " in caplog.text
+
+
+def test_steps_after_the_runs_end_are_a_warning_that_names_those_that_came(chunks, tmp_path, caplog):
+    with loader_of(chunks) as loader:
+        loader.trace(tmp_path / "trace.json", steps=range(100, 120))
+        assert sum(1 for _ in loader) == 60
+        assert not caplog.text  # another `for` may bring them
+    assert checked(tmp_path / "trace.json") == {}
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        f"the trace {tmp_path / 'trace.json'} has 0 of the 20 steps of steps=range(100, 120): "
+        "the loader was closed after 60. Write steps=range(40, 60), or let it run for longer"
+    )
+    caplog.clear()
+    with loader_of(chunks) as loader:
+        loader.trace(tmp_path / "trace.json", steps=range(100, 120))
+        assert [sum(1 for _ in loader) for _ in range(2)] == [60, 60]
+    assert len(checked(tmp_path / "trace.json")["loop"]) == 20
+    assert not caplog.text
+
+
+def test_a_loader_that_is_not_closed_says_it_when_it_is_forgotten(chunks, tmp_path, caplog):
+    loader = loader_of(chunks, num_workers=0)
+    loader.trace(tmp_path / "trace.json", steps=range(100, 120))
+    del loader
+    gc.collect()
+    assert "has 0 of the 20 steps of steps=range(100, 120). Let the loader run for longer" in caplog.text
 
 
 def test_a_resumed_run_counts_its_steps_on(chunks, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 
 import pytest
 
@@ -36,6 +37,36 @@ def test_packed_rows_are_of_one_source_and_weights_may_share_out_tokens(tmp_path
         list(loader)
         tokens = [each.num_tokens for each in loader.stats().sources.values()]
     assert abs(tokens[0] / tokens[1] - 1) < 0.01
+
+
+@pytest.mark.slow
+def test_what_came_of_each_source_is_counted_on_by_a_loader_that_resumes(tmp_path):
+    for name, rows in (("large", 60), ("small", 20)):
+        with ChunkWriter(tmp_path / name, chunk_samples=10, format="columns") as writer:
+            for row in range(rows):
+                writer.write({"tokens": [1] * (3 + row % 4)})
+    options = {"data_dir": {name: tmp_path / name for name in ("large", "small")}, "pack": 8, "num_workers": 0}
+    options |= {"batch_size": 4, "weights": {"large": 1, "small": 1}, "on_exhausted": "repeat", "num_steps": 30}
+
+    def done(loader):
+        return {
+            name: value for name, value in loader.metrics().items() if name.startswith("source_") and "_done" in name
+        }
+
+    def counted(loader):
+        return {name: each.num_tokens for name, each in loader.stats().sources.items()}
+
+    with DataLoader(**options) as whole, DataLoader(**options) as first:
+        for loader in (whole, first):
+            assert len(list(loader)) == 30 and len(list(islice(loader, 10))) == 10
+        with DataLoader(**options) as second:
+            second.load_state_dict(first.state_dict())
+            assert done(second) == done(whole) == done(first)
+            assert len(list(whole)) == len(list(second)) == 20
+            assert done(second) == done(whole) and counted(second) != counted(whole)
+        assert done(whole)["source_samples_done/large"] == whole.stats().sources["large"].num_samples == 120
+        for name, tokens in counted(whole).items():
+            assert abs(done(whole)[f"source_tokens_done/{name}"] / tokens - 1) < 0.1
 
 
 def test_packed_sources_may_be_of_two_formats_and_what_only_one_has_is_named_at_once(tmp_path):
