@@ -17,6 +17,7 @@ from pyloader.files.listing import (
     manifest_below,
     no_such_place,
 )
+from pyloader.files.line_files import LineFile, open_lines
 from pyloader.files.locking import LOCK_NAME, DirectoryLock, locked
 from pyloader.files.manifest import (
     MANIFEST_NAME,
@@ -62,7 +63,7 @@ from pyloader.files.versions import (
     kept_chunks,
     read_versions,
 )
-from pyloader.files.zstd_parts import FrameLog, open_frames
+from pyloader.files.zstd_parts import FrameLog
 
 __all__ = [
     "INPUTS_NAME",
@@ -78,6 +79,7 @@ __all__ = [
     "DirectoryLock",
     "FetchTerms",
     "FrameLog",
+    "LineFile",
     "Manifest",
     "MixedChunks",
     "MixedVerification",
@@ -140,7 +142,7 @@ __all__ = [
     "num_bytes_of",
     "open_bytes",
     "open_chunk",
-    "open_frames",
+    "open_lines",
     "open_packed",
     "open_part",
     "origins_of",
