@@ -8,6 +8,7 @@ from pyloader.files.compressors import chunk_room, open_packed, packing_of
 from pyloader.files.conversions import conversion
 from pyloader.files.entries import PartEntry, PartSizes
 from pyloader.files.fetching import FetchTerms
+from pyloader.files.line_files import LineFile, open_lines
 from pyloader.files.listing import (
     DataDir,
     chunks_of_scan,
@@ -17,7 +18,6 @@ from pyloader.files.listing import (
     manifest_below,
     no_such_place,
 )
-from pyloader.files.line_files import LineFile, open_lines
 from pyloader.files.locking import LOCK_NAME, DirectoryLock, locked
 from pyloader.files.manifest import (
     MANIFEST_NAME,

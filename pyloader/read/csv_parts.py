@@ -52,7 +52,7 @@ def csv_parts(
       dialect: How it is read.
       has_header: Whether each part needs the first row.
       chunk_bytes, chunk_samples: As `find_parts` has them.
-      in_order: Looks at stretches of the file; the parts are the same.
+      in_order: Looks at places of the file; the parts are the same.
 
     Raises:
       ChunkReadError: it is cut or damaged; a quote is not closed.

@@ -141,7 +141,7 @@ def _found(
                 first = buffer.find(b"\n") + 1
                 yield bytes(buffer[:first])
                 is_begun, end, held = True, end - first, held - first
-                buffer[: end + held] = buffer[first : first + end + held]
+                buffer[:held] = buffer[first : first + held]
                 if not end:
                     continue
             block = LineBlock(buffer, end, is_first=is_top)

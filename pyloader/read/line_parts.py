@@ -45,7 +45,7 @@ def line_parts(
       form: What a `Sniffer` is to take it for; None takes it as it is.
       chunk_bytes, chunk_samples: As `find_parts` has them.
       blank: A line of nothing but these bytes is none; b"": every line is a row.
-      in_order: Looks at stretches of the file; the parts are the same.
+      in_order: Looks at places of the file; the parts are the same.
 
     Returns:
       The parts; None where the file cannot be cut: it is packed in one go.
