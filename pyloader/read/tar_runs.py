@@ -123,10 +123,10 @@ def _sizes(headers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _octal(fields: np.ndarray, num_digits: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the numbers in some fields, and which have so many octal digits, and spaces or zero bytes after them."""
-    digits = fields[:, :num_digits] - np.uint8(ord("0"))
-    rest = fields[:, num_digits:]
-    is_usual = (digits < 8).all(axis=1) & ((rest == 0) | (rest == ord(" "))).all(axis=1)
-    numbers = digits.astype(np.float64) @ 8.0 ** np.arange(num_digits - 1, -1, -1)  # exact: below 2**53
+    columns = np.ascontiguousarray(fields.T)  # whose rows are as long as there are headers
+    digits, rest = columns[:num_digits] - np.uint8(ord("0")), columns[num_digits:]
+    is_usual = (digits < 8).all(axis=0) & ((rest == 0) | (rest == ord(" "))).all(axis=0)
+    numbers = 8.0 ** np.arange(num_digits - 1, -1, -1) @ digits.astype(np.float64)  # exact: below 2**53
     return numbers.astype(np.int64), is_usual
 
 
@@ -159,9 +159,8 @@ def _num_usual(chain: np.ndarray, at: np.ndarray, is_extension: np.ndarray, size
 
 def _names(fields: np.ndarray) -> tuple[np.ndarray, int]:
     """Return names, as wide as need be, and how many there are before one that has something after its end, or none."""
-    is_byte = fields != 0
-    lengths = is_byte.sum(axis=1)
-    ends = np.where(is_byte.all(axis=1), _NAME_BYTES, (~is_byte).argmax(axis=1))
-    unusual = np.flatnonzero((lengths != ends) | (lengths == 0))
+    is_byte = np.ascontiguousarray(fields.T) != 0
+    is_unusual = ~is_byte[0] | (is_byte[1:] > is_byte[:-1]).any(axis=0)
+    unusual = np.flatnonzero(is_unusual)
     count = int(unusual[0]) if len(unusual) else len(fields)
-    return np.ascontiguousarray(fields[:, : max(1, int(lengths.max()))]), count
+    return np.ascontiguousarray(fields[:, : max(1, int(np.count_nonzero(is_byte.any(axis=1))))]), count

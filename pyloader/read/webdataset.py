@@ -93,6 +93,7 @@ class WebDatasetReader(DataReader):
         """Find parts: headers are read, and what lies between them is passed over."""
         if packing_of(path):
             return None
+        keep_freed_memory()
         cutter, keys, said = Cutter(chunk_bytes, chunk_samples), array("q"), dict[str, str]()
         stop, last = 0, b""
         with FileBytes(path) as file:

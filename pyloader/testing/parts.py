@@ -69,7 +69,7 @@ def check_parts_of_file(reader: DataReader, path: str, whole: Columns) -> None:
 
 
 def _last_first(look: Callable[[Any], Any], places: Iterable[Any]) -> Iterator[Any]:
-    return reversed([look(place) for place in reversed([*places])])
+    return iter([look(place) for place in reversed([*places])][::-1])
 
 
 def _as_object(path: str) -> StoredPath:
