@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import struct
 import subprocess
 import sys
@@ -35,11 +36,11 @@ def frames() -> tuple[bytes, bytes, bytes]:
 
 
 def archive() -> tuple[bytes, bytes, bytes]:
-    """Return samples whose names have eight letters in common, by which the blocks of the file differ."""
+    """Return samples whose names begin with eight letters: in another order they have the same checksum."""
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for row in range(2000):
-            member = tarfile.TarInfo(f"NNNNNNNN{row:05}.txt")
+            member = tarfile.TarInfo(f"ABCDEFGH{row:05}.txt")
             member.size = 400
             tar.addfile(member, io.BytesIO(b"%05d" % row * 80))
     return made.getvalue()[: 2000 * 1024], b"", bytes(1024)
@@ -55,7 +56,7 @@ def records() -> tuple[bytes, bytes, bytes]:
     # tf.train.Example with one feature "x" of one bytes value
     value = b"\x0a\x90\x03" + b"v" * 400
     feature = b"\x0a\x01x\x12\x96\x03\x0a\x93\x03" + value
-    record = b"\x0a\xa2\x03\x0a\x9f\x03" + feature
+    record = b"\x0a\x9f\x03\x0a\x9c\x03" + feature
     length = struct.pack("<Q", len(record))
     return (length + masked(length) + record + masked(record)) * 5000, b"", b""
 
@@ -73,8 +74,8 @@ def write(path: Path) -> None:
         num_blocks = FILE_BYTES // len(zstandard.decompress(block) if path.suffix == ".zst" else block) + 1
         with open(path, "wb") as file:
             file.write(begin)
-            for number in range(num_blocks):
-                file.write(block.replace(b"NNNNNNNN", b"%08d" % number))
+            for letters in itertools.islice(itertools.permutations(b"ABCDEFGH"), num_blocks):
+                file.write(block.replace(b"ABCDEFGH", bytes(letters)))
             file.write(end)
     else:
         table = pa.table({"x": np.arange(250_000) * 0.5})
