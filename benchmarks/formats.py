@@ -3,7 +3,8 @@
     python benchmarks/formats.py [--megabytes 64] [--repeat 3] [--only index|samples]
 
 An index beside reading the same bytes once; then one shuffled epoch of the same files by both, batches of 64 samples,
-in one thread.  CPU seconds, in turns, the fastest of each.  A library that is not installed is named and left out.
+in one thread; one of TFRecord beside tf.data, one of Parquet without a shuffle beside pyarrow's scanner.  CPU seconds,
+in turns, the fastest of each.  A library that is not installed is named and left out.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +131,24 @@ def with_datasets(root: Path) -> Iterator[Any]:
     yield from data.shuffle(seed=0, buffer_size=1000).iter(BATCH)
 
 
+def with_scanner(root: Path) -> Iterator[Any]:
+    """One epoch of pyarrow's scanner, in the file's order, in one thread: Arrow tables, which are no arrays yet."""
+    from pyarrow import dataset
+
+    yield from dataset.dataset(root / "a.parquet").to_batches(batch_size=BATCH, use_threads=False)
+
+
+def with_tf_data(root: Path) -> Iterator[Any]:
+    """One epoch of tf.data, shuffled in a buffer, in one thread: parsed batches, as arrays."""
+    import tensorflow as tf
+
+    data = tf.data.TFRecordDataset(str(root / "a.tfrecord")).shuffle(1000).batch(BATCH)
+    data = data.map(lambda records: tf.io.parse_example(records, {"tokens": tf.io.FixedLenFeature([], tf.string)}))
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = 1
+    yield from data.with_options(options).as_numpy_iterator()
+
+
 # Format -> how its files are written, what writing needs, and its own library with one epoch of it.
 FORMATS: dict[str, tuple[Callable[[Path, Rows], None], list[str], str, Callable[[Path], Iterator[Any]]]] = {
     "webdataset": (write_tar, [], "webdataset", with_webdataset),
@@ -146,6 +166,12 @@ def with_pyloader(root: Path, name: str) -> None:
     ) as loader:
         for _ in loader:
             pass
+
+
+def in_order(root: Path) -> None:
+    """One epoch of ours over Parquet, in the file's order: arrays, and lists of bytes."""
+    with DataLoader(data_dir=root, batch_size=BATCH, shuffle=False, num_epochs=1, num_workers=0) as loader:
+        drain(iter(loader))
 
 
 def drain(batches: Iterator[Any]) -> None:
@@ -185,6 +211,22 @@ def samples_case(root: Path, name: str, num_samples: int, repeat: int) -> None:
     print(f"samples {name:<10} {shown}{ratio}", flush=True)
 
 
+def other_cases(root: Path, num_samples: int, repeat: int) -> None:
+    """Print how many samples a second of one processor come beside other libraries than the formats' own."""
+    cases: list[tuple[str, str, str, Callable[[Path], Any], Callable[[Path], Iterator[Any]]]] = [
+        ("samples", "tfrecord", "tensorflow", lambda place: with_pyloader(place, "tfrecord"), with_tf_data),
+        ("in order", "parquet", "pyarrow", in_order, with_scanner),
+    ]
+    for what, name, library, ours, theirs in cases:
+        place = root / name
+        if not place.exists() or importlib.util.find_spec(library) is None:
+            continue
+        ways = {"pyloader": partial(ours, place), library: lambda: drain(theirs(place))}  # noqa: B023  # now
+        rates = {way: num_samples / each for way, each in fastest(ways, repeat).items()}
+        shown = ", ".join(f"{way} {rate:,.0f}" for way, rate in rates.items())
+        print(f"{what:<7} {name:<10} {shown}, {rates['pyloader'] / rates[library]:.1f} times", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megabytes", type=float, default=64, help="of each file")
@@ -208,6 +250,8 @@ def main() -> None:
         for name in FORMATS if given.only != "index" else ():
             if (root / name).exists():
                 samples_case(root / name, name, len(rows), given.repeat)
+        if given.only != "index":
+            other_cases(root, len(rows), given.repeat)
     sys.stdout.flush()
 
 

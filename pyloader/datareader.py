@@ -11,9 +11,17 @@ import numpy as np
 from pyloader.columns import Columns, problem_with_columns, row_count, with_tuples_as_lists
 from pyloader.errors import ChunkReadError, ReadFileError
 from pyloader.options import names_of, with_new_names
-from pyloader.part import Part
+from pyloader.part import InOrder, Part
 
-__all__ = ["DataReader", "can_find_by_ranges", "can_read_parts", "parts_of_file", "read_chunk", "read_damaged_chunk"]
+__all__ = [
+    "DataReader",
+    "can_find_by_ranges",
+    "can_find_side_by_side",
+    "can_read_parts",
+    "parts_of_file",
+    "read_chunk",
+    "read_damaged_chunk",
+]
 
 __getattr__ = names_of("pyloader.read", "JsonLineDataReader", of=__name__)
 
@@ -55,6 +63,10 @@ class DataReader:
     # Whether read_file needs another file beside the chunk, which read_part does not: what that says is in the parts.
     # Then each chunk in a store is parts, if only one.
     needs_beside: bool = False
+
+    # Whether find_parts takes `in_order`, which is as `map` and may make several calls at the same time: then places of
+    # one file are looked at side by side.
+    finds_side_by_side: bool = False
 
     def __init__(self, batch_size: int = 16, shuffle: bool = False, seed: int = 42, **old_names: Any) -> None:
         given: dict[str, Any] = {"batch_size": batch_size, "shuffle": shuffle, "seed": seed}
@@ -187,25 +199,36 @@ def can_read_parts(reader: DataReader) -> bool:
 
 
 def can_find_by_ranges(reader: DataReader) -> bool:
-    """Tell whether a reader finds parts by ranges; one that writes `find_parts` anew must say so anew."""
+    """Tell whether a reader finds parts by ranges."""
+    return _says_of_finding(reader, "finds_by_ranges")
+
+
+def can_find_side_by_side(reader: DataReader) -> bool:
+    """Tell whether a reader looks at places of a file side by side."""
+    return _says_of_finding(reader, "finds_side_by_side")
+
+
+def _says_of_finding(reader: DataReader, name: str) -> bool:
+    """Return what a reader says of its `find_parts`; one that writes that anew must say so anew."""
     homes = type(reader).__mro__
-    says, finds = (
-        next(at for at, home in enumerate(homes) if name in vars(home)) for name in ("finds_by_ranges", "find_parts")
-    )
-    return reader.finds_by_ranges and says <= finds
+    says, finds = (next(at for at, home in enumerate(homes) if each in vars(home)) for each in (name, "find_parts"))
+    return bool(getattr(reader, name)) and says <= finds
 
 
 def parts_of_file(
-    reader: DataReader, path: str, *, chunk_bytes: int, chunk_samples: int | None = None
+    reader: DataReader, path: str, *, chunk_bytes: int, chunk_samples: int | None = None, in_order: InOrder = map
 ) -> list[Part] | None:
     """Return the parts that `reader` finds in a file, checked; None where it cannot cut the file, or reads no parts.
+
+    They are the same whatever `in_order` is, which looks at places of the file where the reader leaves that to it.
 
     Raises:
       ReadFileError: they are no parts, or do not follow on one another.
     """
     if not can_read_parts(reader):
         return None
-    found: Any = reader.find_parts(path, chunk_bytes=chunk_bytes, chunk_samples=chunk_samples)
+    more = {"in_order": in_order} if can_find_side_by_side(reader) else {}
+    found: Any = reader.find_parts(path, chunk_bytes=chunk_bytes, chunk_samples=chunk_samples, **more)
     if found is None:
         return None
     where, next_row = f"{type(reader).__name__}.find_parts", 0

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
-__all__ = ["INDEX_AGAIN", "Part", "hint_in_part", "joined_ranges", "part_name", "row_spans", "split_name"]
+__all__ = ["INDEX_AGAIN", "InOrder", "Part", "hint_in_part", "joined_ranges", "part_name", "row_spans", "split_name"]
 
 # What helps where a part is not what it was when it was found.
 INDEX_AGAIN = "Index the file again: pyloader index --overwrite"
+
+# As `map` with one iterable; the calls may be made in several threads.
+InOrder: TypeAlias = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 
 _JUDGE_AGAIN = "If the value is meant, let the index look at all parts: pyloader index --overwrite --all"
 

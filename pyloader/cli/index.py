@@ -46,6 +46,7 @@ from pyloader.files import (
 from pyloader.files.stored_listing import files_at
 from pyloader.files.stores import parse_address, printable
 from pyloader.inspecting.counting import LARGE_BYTES, count_samples
+from pyloader.machine.limits import num_processors
 from pyloader.options import format_bytes
 from pyloader.read import TokenReader, reader_for, reader_name
 
@@ -75,6 +76,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--output", metavar="FILE", help="where the manifest goes, when its place must stay as it is")
     add_cache_option(parser)
     parser.add_argument("--cache-bytes", metavar="SIZE", type=size_option, help="of an address: the most kept there")
+    parser.add_argument("--workers", metavar="N", type=count_option, help="threads (the processors of this machine)")
     parser.add_argument("--all", action="store_true", help="read every part of large files, to see what columns are")
     parser.add_argument("--checksums", action="store_true", help="compute them too, for pyloader verify")
     parser.add_argument("--overwrite", action="store_true", help="replace the manifest that is there")
@@ -127,6 +129,7 @@ def _index(
         checksums=arguments.checksums,
         sizes=sizes,
         reads_all=arguments.all,
+        num_workers=arguments.workers or _num_workers(reader),
         progress=progress,
     )
     in_parts = any(chunk.as_part is not None for chunk in count.chunks)
@@ -198,6 +201,11 @@ def _check_size(manifest: Manifest, chunks: ChunkList) -> None:
             f"{len(manifest.chunks):,} parts make an index of {format_bytes(size)}, more than {_INDEX_SHARE:.1%} of it"
         )
         raise ValueError(f"{has}. Make parts {-(-size // most) + 1} times as large: --chunk-bytes, --chunk-samples")
+
+
+def _num_workers(reader: DataReader) -> int:
+    """Return how many threads call a reader, where nobody said; those of others are made for one."""
+    return num_processors() if type(reader).__module__.startswith("pyloader.") else 1
 
 
 def _leftover(chunks: ChunkList, reader: DataReader) -> int:

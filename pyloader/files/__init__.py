@@ -8,6 +8,7 @@ from pyloader.files.compressors import chunk_room, open_packed, packing_of
 from pyloader.files.conversions import conversion
 from pyloader.files.entries import PartEntry, PartSizes
 from pyloader.files.fetching import FetchTerms
+from pyloader.files.line_files import LineFile, open_lines
 from pyloader.files.listing import (
     DataDir,
     chunks_of_scan,
@@ -62,7 +63,7 @@ from pyloader.files.versions import (
     kept_chunks,
     read_versions,
 )
-from pyloader.files.zstd_parts import FrameLog, open_frames
+from pyloader.files.zstd_parts import FrameLog
 
 __all__ = [
     "INPUTS_NAME",
@@ -78,6 +79,7 @@ __all__ = [
     "DirectoryLock",
     "FetchTerms",
     "FrameLog",
+    "LineFile",
     "Manifest",
     "MixedChunks",
     "MixedVerification",
@@ -141,7 +143,7 @@ __all__ = [
     "num_bytes_of",
     "open_bytes",
     "open_chunk",
-    "open_frames",
+    "open_lines",
     "open_packed",
     "open_part",
     "origins_of",

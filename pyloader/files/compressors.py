@@ -21,7 +21,7 @@ from pyloader.files.stored_path import StoredPath, open_bytes
 from pyloader.files.unpacking import Unpacked, UnpackedMembers
 from pyloader.files.zstd_frames import UnpackedFrames, said_size
 
-__all__ = ["COMPRESSORS", "Compressor", "chunk_room", "open_packed", "packing_of"]
+__all__ = ["COMPRESSORS", "Compressor", "chunk_room", "open_packed", "packing_of", "unreadable"]
 
 _BUFFER_BYTES = 2**17
 
@@ -102,16 +102,17 @@ class _NamedFile(io.FileIO):
         try:
             return cast(int, super().readinto(buffer))
         except OSError as exc:
-            raise _unreadable(self.name, exc) from exc
+            raise unreadable(self.name, exc) from exc
 
     def readall(self) -> bytes:
         try:
             return super().readall()
         except OSError as exc:
-            raise _unreadable(self.name, exc) from exc
+            raise unreadable(self.name, exc) from exc
 
 
-def _unreadable(path: Any, exc: OSError) -> ChunkReadError:
+def unreadable(path: Any, exc: OSError) -> ChunkReadError:
+    """Return the error for a file that the system does not give."""
     is_forbidden = exc.errno in (errno.EACCES, errno.EPERM)
     hint = "Give this user the right to read it: chmod +r" if is_forbidden else "See whether its disk is well"
     return ChunkReadError(os.fspath(path), f"cannot be read ({exc.strerror}).", hint)

@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from pyloader.files.compressors import open_packed
 from pyloader.files.part_opening import Stretches
-from pyloader.files.zstd_frames import Frame, UnpackedFrames, frames_of
+from pyloader.files.zstd_frames import Frame, UnpackedFrames
 from pyloader.part import joined_ranges
 
 __all__ = ["FrameLog", "open_frames"]
@@ -58,15 +58,8 @@ class FrameLog:
         return joined_ranges(ranges), joined_ranges(pieces)
 
 
-def open_frames(path: str) -> tuple[IO[bytes], FrameLog] | None:
-    """Open a file of several frames; None where it has one only.
-
-    Raises:
-      OSError, ChunkReadError: it cannot be read, or is damaged.
-    """
-    frames = frames_of(path)
-    if len(frames) < 2:
-        return None
+def open_frames(path: str, frames: Sequence[Frame]) -> tuple[IO[bytes], FrameLog]:
+    """Open a file of these frames; what is read is unpacked, and noted in the log."""
     log = FrameLog(frames)
     return io.BufferedReader(_FrameByFrame(path, frames, log), _BUFFER_BYTES), log
 

@@ -13,7 +13,7 @@ from pyloader.errors import DatasetError, import_optional
 from pyloader.indexed.blocks import BlockDataset
 from pyloader.options import checked_integer
 from pyloader.read import ParquetReader
-from pyloader.read.parquet import damaged, read_footer, read_row_groups
+from pyloader.read.parquet import check_footer, damaged, read_footer, read_row_groups
 
 __all__ = ["ParquetDataset"]
 
@@ -54,11 +54,16 @@ class ParquetDataset(BlockDataset):
         if not self._paths:
             raise ValueError("ParquetDataset needs at least one file, got an empty list")
         self._files = [read_footer(file, DatasetError, wanted_by="ParquetDataset") for file in self._paths]
+        for file, metadata in zip(self._paths, self._files, strict=True):
+            check_footer(metadata, file, os.path.getsize(file), DatasetError)
         self._groups = [
             (file, group) for file, metadata in enumerate(self._files) for group in range(metadata.num_row_groups)
         ]
         as_lists = dict.fromkeys(
-            name for metadata in self._files for name in _with_nulls(metadata) if name not in (fill or {})
+            name
+            for path, metadata in zip(self._paths, self._files, strict=True)
+            for name in _with_nulls(metadata, path)
+            if name not in (fill or {})
         )
         wanted = None if columns is None else set(columns)
         kept_lists = {name: object for name in as_lists if wanted is None or name in wanted}
@@ -101,14 +106,21 @@ class ParquetDataset(BlockDataset):
                 )
 
 
-def _with_nulls(metadata: Any) -> list[str]:
-    """Return the columns that have a null in some row group, or may have one, since the file does not count them."""
+def _with_nulls(metadata: Any, path: str) -> list[str]:
+    """Return the columns that have a null in some row group, or may have one, since the file does not count them.
+
+    Raises:
+      DatasetError: a row group has a column of another type than the file says: pyarrow would end the process.
+    """
     found = []
     for leaf in range(metadata.num_columns):
         described = metadata.schema.column(leaf)
         if described.max_definition_level == 0:
             continue  # it cannot be null
         parts = [metadata.row_group(group).column(leaf) for group in range(metadata.num_row_groups)]
+        if other := {part.physical_type for part in parts} - {described.physical_type}:
+            what = f"is damaged: {described.path!r} is {described.physical_type}, and {min(other)} in a row group."
+            raise DatasetError(path, what, "Fetch it again, or make it again")
         if any(part.statistics is None or part.statistics.null_count != 0 for part in parts):
             found.append(described.path.partition(".")[0])
     return found

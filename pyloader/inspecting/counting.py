@@ -69,6 +69,7 @@ def count_samples(
     checksums: bool = False,
     sizes: PartSizes | None = None,
     reads_all: bool = False,
+    num_workers: int = 1,
     progress: Progress = iter,
 ) -> Count:
     """Count the samples in each chunk, exactly, and tell what its columns are.
@@ -85,6 +86,7 @@ def count_samples(
       checksums: Compute them, which reads every byte once more.
       sizes: How large the parts of large files are to be; None cuts no file.
       reads_all: Whether all parts are read.
+      num_workers: How many threads look at files; what is counted is the same.
       progress: Wraps the indices of the chunks as they are walked.
 
     Raises:
@@ -96,7 +98,7 @@ def count_samples(
     headers = header_reader(reader, map(chunks.path, range(len(chunks)))) if on_disk else None
     count_unread: _Counter | None = None
     judged = _Judged(reader_name)
-    files = files_of(chunks)
+    files = files_of(chunks, num_workers)
 
     def look(index: int, terms: FetchTerms) -> _Found:
         name, size = chunks.names[index], int(chunks.sizes[index])
@@ -106,7 +108,7 @@ def count_samples(
             on_disk or needs_parts or size > sizes.chunk_bytes or sizes.chunk_samples is not None
         ):
             with files.find_at(reader, index, terms) as path:
-                parts = parts_of_file(reader, path, **sizes.as_options())
+                parts = parts_of_file(reader, path, **sizes.as_options(), in_order=files.in_order())
         if parts is not None and len(parts) > (not needs_parts):
             chosen = parts if reads_all else spread(parts, _NUM_JUDGED)
             seen = [

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import xxhash
 
@@ -13,7 +13,7 @@ from pyloader.datareader import DataReader, can_find_by_ranges
 from pyloader.deliver import Pauses, at_once
 from pyloader.files import ChunkList, FetchTerms, StoredChunks, StoredPath, checksum_of
 from pyloader.files.fetching import object_blocks
-from pyloader.part import Part, part_name
+from pyloader.part import InOrder, Part, part_name
 
 __all__ = ["Look", "files_of"]
 
@@ -26,18 +26,28 @@ _NUM_AT_ONCE = 8
 
 
 class Files:
-    """Files on this machine, looked at one after another.
+    """Files on this machine.
 
     Args:
       chunks: The files, each a chunk.
+      num_workers: How many threads look at them; several files come before several places of one.
     """
 
-    def __init__(self, chunks: ChunkList) -> None:
+    def __init__(self, chunks: ChunkList, num_workers: int = 1) -> None:
         self._chunks = chunks
+        self._num_files_at_once = min(num_workers, len(chunks), _NUM_AT_ONCE)
+        self._num_places_at_once = num_workers // self._num_files_at_once
 
     def each(self, look: Look[Out], indices: Sequence[int]) -> Iterator[Out]:
         """Yield what `look` finds out of each of these files, in order."""
-        return (look(index, FetchTerms(wait=lambda _seconds: False)) for index in indices)
+        terms = FetchTerms(wait=lambda _seconds: False)
+        num_threads = min(len(indices), self._num_files_at_once)
+        return _side_by_side(lambda index: look(index, terms), indices, num_threads)
+
+    def in_order(self) -> InOrder:
+        """Return what looks at places of one file."""
+        num_threads = self._num_places_at_once
+        return map if num_threads == 1 else lambda look, places: _side_by_side(look, places, num_threads)
 
     def find_at(self, reader: DataReader, index: int, terms: FetchTerms) -> AbstractContextManager[str]:
         """Give the path at which a reader finds the parts of a file."""
@@ -56,6 +66,12 @@ class Files:
     def checksum(self, index: int, part: Part, terms: FetchTerms) -> str:
         """Return the checksum of a part, as `checksum_of` gives it."""
         return checksum_of(self._chunks.path(index), part.ranges)
+
+
+def _side_by_side(fn: Callable[[Any], Any], items: Iterable[Any], num_threads: int) -> Iterator[Any]:
+    if num_threads <= 1:
+        return map(fn, items)
+    return at_once(lambda item, pauses: fn(item), items, num_threads=num_threads, name="index")
 
 
 class StoredFiles(Files):
@@ -115,6 +131,6 @@ class StoredFiles(Files):
         return self._chunks.stored
 
 
-def files_of(chunks: ChunkList) -> Files:
+def files_of(chunks: ChunkList, num_workers: int = 1) -> Files:
     """Return how these files are looked at."""
-    return Files(chunks) if chunks.stored is None else StoredFiles(chunks)
+    return Files(chunks, num_workers) if chunks.stored is None else StoredFiles(chunks)

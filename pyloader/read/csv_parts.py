@@ -7,21 +7,22 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from typing import IO
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from pyloader.files import FrameLog, text_of
-from pyloader.part import Part
+from pyloader.files import open_lines, text_of
+from pyloader.machine.memory import keep_freed_memory
+from pyloader.part import InOrder, Part
 from pyloader.read.dialect import Dialect, rows_of
+from pyloader.read.line_blocks import LineBlock, line_blocks_of
 from pyloader.read.line_parts import (
     BlockRows,
-    LineBlock,
     RowStarts,
     cut_rows,
-    line_blocks_of,
-    open_lines,
-    rows_of_lines,
+    rows_among_blank,
+    rows_of_block,
     starts_among_blank,
 )
 
@@ -36,7 +37,13 @@ class _UnusualQuotesError(Exception):
 
 
 def csv_parts(
-    path: str, dialect: Dialect, *, has_header: bool, chunk_bytes: int, chunk_samples: int | None
+    path: str,
+    dialect: Dialect,
+    *,
+    has_header: bool,
+    chunk_bytes: int,
+    chunk_samples: int | None,
+    in_order: InOrder = map,
 ) -> list[Part] | None:
     """Find the parts of a table; None where the file cannot be cut: it is packed in one go.
 
@@ -45,27 +52,29 @@ def csv_parts(
       dialect: How it is read.
       has_header: Whether each part needs the first row.
       chunk_bytes, chunk_samples: As `find_parts` has them.
+      in_order: Looks at places of the file; the parts are the same.
 
     Raises:
       ChunkReadError: it is cut or damaged; a quote is not closed.
     """
 
-    def cut(find_rows: Callable[[Iterator[LineBlock], str, Dialect], Iterator[BlockRows]]) -> list[Part] | None:
-        opened: tuple[IO[bytes], FrameLog | None] | None = open_lines(path)
-        if opened is None:
+    keep_freed_memory()
+
+    def cut(
+        look: Callable[[LineBlock], Any], find_rows: Callable[[Iterator[LineBlock], str, Dialect], Iterator[BlockRows]]
+    ) -> list[Part] | None:
+        file = open_lines(path)
+        if file is None:
             return None
-        file, frames = opened
-        with file, closing(line_blocks_of(file, path, "csv")) as blocks:
+        with file, closing(line_blocks_of(file, path, "csv", look, in_order)) as blocks:
             found = find_rows(blocks, path, dialect)
             rows, header = _after_header(found) if has_header else (found, (0, 0))
-            return cut_rows(
-                rows, path, frames, file, chunk_bytes=chunk_bytes, chunk_samples=chunk_samples, header=header
-            )
+            return cut_rows(rows, path, file, chunk_bytes=chunk_bytes, chunk_samples=chunk_samples, header=header)
 
     try:
-        return cut(_rows_by_quotes)
+        return cut(partial(_seen, dialect=dialect), _rows_by_quotes)
     except _UnusualQuotesError:
-        return cut(_rows_by_parser)
+        return cut(lambda block: None, _rows_by_parser)
 
 
 def _rows(offsets: np.ndarray, lines: np.ndarray, end: int) -> BlockRows:
@@ -86,6 +95,40 @@ def _after_header(rows: Iterator[BlockRows]) -> tuple[Iterable[BlockRows], tuple
     return [], (0, 0)
 
 
+class _Seen(NamedTuple):
+    """What quotes say of the rows of a block."""
+
+    begins_open: bool  # whether that holds where the block begins inside of quotes, or where it does not
+    ends_open: bool
+    rows: RowStarts | None  # in the block; None: each line is one
+
+
+def _seen(block: LineBlock, dialect: Dialect) -> _Seen | None:
+    """Look at a block by itself: most quotes make sense either from inside of a field or from outside."""
+    return _by_quotes(block, dialect, begins_open=False) or _by_quotes(block, dialect, begins_open=True)
+
+
+def _by_quotes(block: LineBlock, dialect: Dialect, *, begins_open: bool) -> _Seen | None:
+    """Return where the rows of a block begin; None where quotes stand where only a parser can tell what they mean."""
+    quote, delimiter = dialect.character.encode(), dialect.delimiter.encode()
+    if len(quote) > 1 or len(delimiter) > 1:
+        return None
+    if not begins_open and not (quote and block.holds(quote)):
+        return _Seen(False, False, rows_among_blank(block, _BLANK))
+    before, after = np.zeros(256, bool), np.zeros(256, bool)  # which bytes may stand before and after quotes
+    before[[*b"\n", *delimiter, *quote]] = after[[*b"\r\n", *delimiter, *quote]] = True
+    values = block.values
+    quotes = np.flatnonzero(values == quote[0])
+    opening, closing_ = (quotes[1::2], quotes[::2]) if begins_open else (quotes[::2], quotes[1::2])
+    inner = opening[opening > 0] - 1
+    outer = closing_[closing_ < len(values) - 1] + 1
+    if not (before[values[inner]].all() and after[values[outer]].all()):
+        return None
+    starts, lines = starts_among_blank(block, _BLANK)
+    outside = (np.searchsorted(quotes, starts) + begins_open) % 2 == 0
+    return _Seen(begins_open, begins_open ^ bool(len(quotes) % 2), (starts[outside], lines[outside]))
+
+
 def _rows_by_quotes(blocks: Iterator[LineBlock], path: str, dialect: Dialect) -> Iterator[BlockRows]:
     """Yield where rows begin: after the ends of lines with an even number of quotes before them.
 
@@ -95,27 +138,15 @@ def _rows_by_quotes(blocks: Iterator[LineBlock], path: str, dialect: Dialect) ->
     Raises:
       _UnusualQuotesError: one does not, or the last is not closed.
     """
-    quote, delimiter = dialect.character.encode(), dialect.delimiter.encode()
-    if len(quote) > 1 or len(delimiter) > 1:
-        raise _UnusualQuotesError
-    before, after = np.zeros(256, bool), np.zeros(256, bool)  # which bytes may stand before and after quotes
-    before[[*b"\n", *delimiter, *quote]] = after[[*b"\r\n", *delimiter, *quote]] = True
     is_open = False
     for block in blocks:
-        if not is_open and not (quote and block.holds(quote)):
-            yield rows_of_lines(block, _BLANK)
-            continue
-        values = block.values
-        quotes = np.flatnonzero(values == quote[0])
-        opening, closing_ = (quotes[1::2], quotes[::2]) if is_open else (quotes[::2], quotes[1::2])
-        inner = opening[opening > 0] - 1
-        outer = closing_[closing_ < len(values) - 1] + 1
-        if not (before[values[inner]].all() and after[values[outer]].all()):
+        seen: _Seen | None = block.seen
+        if seen is None or seen.begins_open != is_open:
+            seen = _by_quotes(block, dialect, begins_open=is_open)
+        if seen is None:
             raise _UnusualQuotesError
-        offsets, lines = starts_among_blank(block, _BLANK)
-        outside = (np.searchsorted(quotes, offsets - block.offset) + is_open) % 2 == 0
-        yield _rows(offsets[outside], lines[outside], block.end)
-        is_open ^= bool(len(quotes) % 2)
+        yield rows_of_block(block, seen.rows)
+        is_open = seen.ends_open
     if is_open:
         raise _UnusualQuotesError
 
@@ -130,7 +161,7 @@ def _rows_by_parser(blocks: Iterator[LineBlock], path: str, dialect: Dialect) ->
 
     def texts() -> Iterator[str]:
         for block in blocks:
-            starts.append(rows_of_lines(block, b"").starts())
+            starts.append(rows_of_block(block, None).starts())
             yield text_of(block.values.tobytes(), path, block.line)
 
     for begins, _ in rows_of(path, texts(), dialect):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from pyloader.files import bytes_at, num_bytes_of, open_bytes
 
 __all__ = ["BLOCK_BYTES", "Cut", "Cutter", "FileBytes"]
@@ -47,6 +49,20 @@ class Cutter:
             self._start, self._detail = start, detail
         self._count += 1
 
+    def records(self, starts: np.ndarray) -> None:
+        """Take it that records begin at these bytes, none of which has a detail: as `record` for each."""
+        done = 0
+        while done < len(starts):
+            self.record(int(starts[done]))
+            done += 1
+            if self._chunk_samples is None:
+                end = int(np.searchsorted(starts, self._start + self._chunk_bytes))
+            else:
+                end = done + self._chunk_samples - self._count
+            more = max(0, min(end, len(starts)) - done)
+            self._count += more
+            done += more
+
     def cuts(self, stop: int) -> list[Cut]:
         """Return all parts; the last record ends at this byte."""
         if self._count:
@@ -73,6 +89,10 @@ class FileBytes:
 
     def __exit__(self, *exc: object) -> None:
         self._file.close()
+
+    def stretch(self, start: int, num_bytes: int) -> bytes:
+        """Return so many bytes from this place on, of which none is kept for later; fewer at the end of the file."""
+        return bytes_at(self._file, start, num_bytes)
 
     def __call__(self, start: int, num_bytes: int) -> bytes:
         """Return so many bytes from this place on; fewer at the end of the file."""

@@ -25,7 +25,7 @@ from pyloader.files import (
     suffix_of,
     text_of,
 )
-from pyloader.part import Part, hint_in_part
+from pyloader.part import InOrder, Part, hint_in_part
 from pyloader.read.csv_parts import csv_parts
 from pyloader.read.dialect import Dialect, rows_of
 from pyloader.read.numbers import NumberError, as_array, as_column
@@ -60,7 +60,7 @@ class DelimitedReader(DataReader):
     """
 
     returns_new_arrays = True
-    finds_by_ranges = True
+    finds_by_ranges = finds_side_by_side = True
     gaps_make_lists = True
 
     def __init__(
@@ -95,7 +95,9 @@ class DelimitedReader(DataReader):
         """
         return self._read(path, None, None)
 
-    def find_parts(self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None) -> list[Part] | None:
+    def find_parts(
+        self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None, in_order: InOrder = map
+    ) -> list[Part] | None:
         """Find spans of rows: in a plain file, or one of several frames of Zstandard.
 
         Where quotes do not stand around whole fields, rows are parsed, since quotes can hold ends of lines.
@@ -109,6 +111,7 @@ class DelimitedReader(DataReader):
             has_header=self.header,
             chunk_bytes=chunk_bytes,
             chunk_samples=chunk_samples,
+            in_order=in_order,
         )
 
     def read_part(self, path: str, part: Part) -> tuple[Columns, int]:

@@ -15,7 +15,7 @@ import msgspec
 from pyloader.columns import Column, Columns, columns_bytes
 from pyloader.errors import ChunkReadError
 from pyloader.files import Room, chunk_room, count_newlines, first_line, line_blocks, sniffed, text_of
-from pyloader.part import Part, hint_in_part
+from pyloader.part import InOrder, Part, hint_in_part
 from pyloader.read.json_problems import NOT_FINITE, json_problem
 from pyloader.read.line_parts import line_parts
 from pyloader.read.numbers import NumberError, as_array, as_column
@@ -48,7 +48,7 @@ class JsonlReader(ColumnReader):
     A file without lines gives ({}, 0), unless both `columns` and `dtypes` say what it would have had.
     """
 
-    finds_by_ranges = True
+    finds_by_ranges = finds_side_by_side = True
 
     def read_file(self, path: str) -> tuple[Columns, int]:
         """Read one JSON object per line.
@@ -62,14 +62,16 @@ class JsonlReader(ColumnReader):
         """
         return self._whole(path, None)
 
-    def find_parts(self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None) -> list[Part] | None:
+    def find_parts(
+        self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None, in_order: InOrder = map
+    ) -> list[Part] | None:
         """Find spans of lines: in a plain file, or one of several frames of Zstandard.
 
         Raises:
           ChunkReadError: the file is cut or damaged, or is no JSON.
         """
         sizes: dict[str, Any] = {"chunk_bytes": chunk_bytes, "chunk_samples": chunk_samples}
-        return line_parts(path, "jsonl", **sizes, blank=b" \t\n\r\x0b\x0c")
+        return line_parts(path, "jsonl", **sizes, blank=b" \t\n\r\x0b\x0c", in_order=in_order)
 
     def read_part(self, path: str, part: Part) -> tuple[Columns, int]:
         """Read some lines.

@@ -2,42 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
-from typing import IO, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from pyloader.files import (
-    FrameLog,
-    Sniffer,
-    line_detail,
-    long_line,
-    longest_line,
-    num_bytes_of,
-    open_frames,
-    open_packed,
-    packing_of,
-)
+from pyloader.files import FrameLog, LineFile, line_detail, num_bytes_of, open_lines
 from pyloader.machine.memory import keep_freed_memory
-from pyloader.part import Part, joined_ranges
+from pyloader.part import InOrder, Part, joined_ranges
+from pyloader.read.line_blocks import LineBlock, line_blocks_of
 
 __all__ = [
     "BlockRows",
-    "LineBlock",
     "RowStarts",
     "cut_rows",
-    "line_blocks_of",
     "line_parts",
-    "open_lines",
-    "rows_of_lines",
+    "rows_among_blank",
+    "rows_of_block",
     "starts_among_blank",
 ]
 
-_BLOCK_BYTES = 2**18  # stays in the processor's cache while it is searched
 _NEWLINE = ord("\n")
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
-# Where rows begin, in bytes of the unpacked file, and in which lines: two int64 arrays of one length.
+# Where rows begin, in bytes of the unpacked file or of a block, and in which lines: two int64 arrays of one length.
 RowStarts: TypeAlias = tuple[np.ndarray, np.ndarray]
 
 
@@ -48,6 +36,7 @@ def line_parts(
     chunk_bytes: int,
     chunk_samples: int | None,
     blank: bytes = b"",
+    in_order: InOrder = map,
 ) -> list[Part] | None:
     """Find the parts of a file in which each line is a row.
 
@@ -56,61 +45,19 @@ def line_parts(
       form: What a `Sniffer` is to take it for; None takes it as it is.
       chunk_bytes, chunk_samples: As `find_parts` has them.
       blank: A line of nothing but these bytes is none; b"": every line is a row.
+      in_order: Looks at places of the file; the parts are the same.
 
     Returns:
       The parts; None where the file cannot be cut: it is packed in one go.
     """
-    opened = open_lines(path)
-    if opened is None:
-        return None
-    file, frames = opened
-    with file:
-        blocks = line_blocks_of(file, path, form)
-        rows = (rows_of_lines(block, blank) for block in blocks)
-        return cut_rows(rows, path, frames, file, chunk_bytes=chunk_bytes, chunk_samples=chunk_samples)
-
-
-def open_lines(path: str) -> tuple[IO[bytes], FrameLog | None] | None:
-    """Open a file of lines, unpacked, with what tells where its frames begin; None where it cannot be cut."""
     keep_freed_memory()
-    packing = packing_of(path)
-    if not packing:
-        return open_packed(path), None
-    return open_frames(path) if packing == ".zst" else None
-
-
-class LineBlock:
-    """Whole lines of a file; the file's last one may end without a newline.
-
-    Attributes:
-      offset, line: Where the block begins in the unpacked file, and the number of its first line, counted from 1.
-      end: Where it ends in the unpacked file.
-      values: Its bytes, a uint8 array; they are others when the next block is asked for.
-      num_newlines: How many newlines it has.
-    """
-
-    def __init__(self, buffer: bytearray, stop: int, offset: int, line: int) -> None:
-        start = 3 if offset == 0 and buffer[: min(3, stop)] == _BYTE_ORDER_MARK else 0
-        self._buffer, self._start, self._stop = buffer, start, stop
-        self.offset, self.line, self.end = offset + start, line, offset + stop
-        self.values = np.frombuffer(buffer, np.uint8)[start:stop]
-        self._is_newline = self.values == _NEWLINE
-        self.num_newlines = int(np.count_nonzero(self._is_newline))
-
-    def holds(self, byte: bytes) -> bool:
-        """Tell whether a byte is in it."""
-        return self._buffer.find(byte, self._start, self._stop) >= 0
-
-    def starts(self) -> np.ndarray:
-        """Return where in it lines begin, an int64 array."""
-        starts = np.append(0, np.flatnonzero(self._is_newline) + 1)
-        return starts[:-1] if starts[-1] == len(self.values) else starts
-
-    def any_begins_up_to(self, byte: int) -> bool:
-        """Tell whether a line begins with this byte or a smaller one."""
-        is_small = self.values[1:] <= byte
-        np.logical_and(is_small, self._is_newline[:-1], out=is_small)
-        return bool(self.values[0] <= byte or is_small.any())
+    file = open_lines(path)
+    if file is None:
+        return None
+    with file:
+        blocks = line_blocks_of(file, path, form, partial(rows_among_blank, blank=blank), in_order)
+        rows = (rows_of_block(block, block.seen) for block in blocks)
+        return cut_rows(rows, path, file, chunk_bytes=chunk_bytes, chunk_samples=chunk_samples)
 
 
 class BlockRows(NamedTuple):
@@ -121,69 +68,42 @@ class BlockRows(NamedTuple):
     starts: Callable[[], RowStarts]  # to be called before the next block is asked for
 
 
-def line_blocks_of(file: IO[bytes], path: str, form: str | None) -> Generator[LineBlock, None, None]:
-    """Yield an open file in blocks of whole lines.
-
-    Raises:
-      ChunkReadError: it is not of the form.
-      MemoryBoundError: a line is too long.
-    """
-    sniffer = None if form is None else Sniffer(path, form)
-    buffer, held, offset, line = bytearray(_BLOCK_BYTES), 0, 0, 1
-    while count := file.readinto(memoryview(buffer)[held:]):  # type: ignore[attr-defined]
-        if sniffer is not None:
-            sniffer.see(b"" if offset else bytes(buffer[held : held + count]))
-        end = buffer.rfind(b"\n", held, held + count) + 1
-        held += count
-        if not end:
-            if held == len(buffer):
-                if held > longest_line():
-                    raise long_line(path, longest_line())
-                buffer = buffer + bytes(held)
-            continue
-        block = LineBlock(buffer, end, offset, line)
-        yield block
-        offset, line, held = offset + end, line + block.num_newlines, held - end
-        buffer[:held] = buffer[end : end + held]
-    if sniffer is not None:
-        sniffer.end()
-    last = LineBlock(buffer, held, offset, line)
-    if len(last.values):
-        yield last
-
-
-def rows_of_lines(block: LineBlock, blank: bytes) -> BlockRows:
-    """Return the lines of a block that are rows: those of nothing but `blank` bytes are none."""
-    if blank and block.any_begins_up_to(max(blank)):
-        starts, numbers = starts_among_blank(block, blank)
-        return BlockRows(len(starts), block.end, lambda: (starts, numbers))
+def rows_of_block(block: LineBlock, chosen: RowStarts | None) -> BlockRows:
+    """Return the lines of a block that are rows: those that begin where `chosen` says in it, or all of them."""
+    if chosen is not None:
+        offsets, numbers = chosen
+        return BlockRows(len(offsets), block.end, lambda: (block.offset + offsets, block.line + numbers))
 
     def all_starts() -> RowStarts:
         starts = block.starts()
-        return starts + block.offset, block.line + np.arange(len(starts))
+        return block.offset + starts, block.line + np.arange(len(starts))
 
     return BlockRows(block.num_newlines + int(block.values[-1] != _NEWLINE), block.end, all_starts)
 
 
+def rows_among_blank(block: LineBlock, blank: bytes) -> RowStarts | None:
+    """Return the lines of a block but those of nothing but `blank` bytes; None where no line begins so."""
+    return starts_among_blank(block, blank) if blank and block.any_begins_up_to(max(blank)) else None
+
+
 def starts_among_blank(block: LineBlock, blank: bytes) -> RowStarts:
-    """Return where the rows of a block begin, and in which lines, where some lines may be of `blank` bytes alone."""
+    """Return where in a block rows begin, and in which of its lines, where some lines may be of `blank` bytes alone."""
     starts = block.starts()
     may_be = np.zeros(256, bool)
     may_be[[*blank]] = True
     ends = np.append(starts[1:], len(block.values))
     begin_so = np.flatnonzero(may_be[block.values[starts]]).tolist()
     none = [at for at in begin_so if not block.values[starts[at] : ends[at]].tobytes().strip(blank)]
-    numbers = block.line + np.arange(len(starts))
+    numbers = np.arange(len(starts))
     if none:
         starts, numbers = np.delete(starts, none), np.delete(numbers, none)
-    return starts + block.offset, numbers
+    return starts, numbers
 
 
 def cut_rows(
     rows: Iterable[BlockRows],
     path: str,
-    frames: FrameLog | None,
-    file: IO[bytes],
+    file: LineFile,
     *,
     chunk_bytes: int,
     chunk_samples: int | None,
@@ -194,11 +114,11 @@ def cut_rows(
     Args:
       rows: Its rows, block by block.
       path: The file.
-      frames: Where its frames begin; None of a file that is not packed.
-      file: The open file, unpacked; its position at the end is its size.
+      file: The file, which has been read when its rows have come.
       chunk_bytes, chunk_samples: As `find_parts` has them.
       header: The bytes, and the lines, at the file's start that each part needs.
     """
+    frames = file.frames
     total = num_bytes_of(path) if frames is None else frames.said_bytes
     step = chunk_bytes if not total else -(-total // -(-total // chunk_bytes))
     borders = [(0, 1, 0)]  # of each part: offset, line, row
@@ -224,7 +144,7 @@ def cut_rows(
         num_rows += block.num_rows
     if not num_rows:
         return []
-    ends = [*borders[1:], (file.tell() if frames is None else frames.num_bytes, 0, num_rows)]
+    ends = [*borders[1:], (file.num_bytes, 0, num_rows)]
     return [_part(begin, end, frames, header if begin[0] else (0, 0)) for begin, end in zip(borders, ends, strict=True)]
 
 

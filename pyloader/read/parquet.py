@@ -13,13 +13,14 @@ from pyloader.columns import Column, Columns
 from pyloader.errors import ChunkReadError, FileError, import_optional
 from pyloader.files import Room, named_by_content, num_bytes_of, open_bytes, open_packed, suffix_of
 from pyloader.part import Part, hint_in_part
+from pyloader.read.footer_columns import check_columns
 from pyloader.read.nulls import Nulls, with_gaps_filled
 from pyloader.read.numbers import NumberError, as_array
 from pyloader.read.options import ColumnReader
 from pyloader.read.ragged import is_ragged_type, ragged_of_arrow
 from pyloader.read.row_groups import KeptFooter, groups_of_part, parts_of_groups
 
-__all__ = ["ParquetReader", "counted", "damaged", "read_footer", "read_row_groups"]
+__all__ = ["ParquetReader", "check_footer", "counted", "damaged", "read_footer", "read_row_groups"]
 
 _LEAST_ROWS, _MOST_ROWS = 2**10, 2**16  # unpacked at once
 _BATCHES_IN_ROOM = 8
@@ -69,7 +70,9 @@ class ParquetReader(ColumnReader):
         """
         if suffix_of(path) in (".arrow", ".feather"):
             return None
-        return parts_of_groups(read_footer(path), num_bytes_of(path), chunk_bytes, chunk_samples)
+        footer, file_bytes = read_footer(path), num_bytes_of(path)
+        check_footer(footer, path, file_bytes)
+        return parts_of_groups(footer, file_bytes, chunk_bytes, chunk_samples)
 
     def read_part(self, path: str, part: Part) -> tuple[Columns, int]:
         """Read some row groups.
@@ -269,10 +272,24 @@ def read_footer(path: str, error: type[FileError] = ChunkReadError, *, wanted_by
     ) as file:  # so that a file that is missing or forbidden is an OSError, as everywhere
         try:
             return parquet.read_metadata(file)
-        except (pyarrow.ArrowException, OSError) as exc:
+        except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as exc:  # the last of what it says is wrong
             if getattr(exc, "errno", None) is not None:
                 raise  # the disk's: pyarrow's own have no number
             raise damaged(path, exc, error) from exc
+
+
+def check_footer(footer: Any, path: str, file_bytes: int, error: type[FileError] = ChunkReadError) -> None:
+    """Raise where what a footer says of its columns cannot be looked at.
+
+    Raises:
+      FileError: it is damaged.
+    """
+    import pyarrow
+
+    try:
+        check_columns(footer, file_bytes)
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as exc:
+        raise damaged(path, exc, error) from exc
 
 
 def damaged(path: str, exc: Exception, error: type[FileError] = ChunkReadError) -> FileError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -39,6 +40,7 @@ _PLAIN = {str, int, float, bool, NoneType}  # types that an option is checked ag
 _SHOWN = 100  # characters of what a manifest says, in an error
 
 _CLASSES: dict[str, type[DataReader]] = {}
+_UNREAD = {".br": "brotli", ".snappy": "snappy"}  # what MosaicML packs with, too -> the package that unpacks it
 _NAMES: dict[str, str] = {}  # by suffix
 
 
@@ -63,6 +65,13 @@ def register_reader(name: str, reader_class: type[DataReader], *, suffixes: tupl
             raise ValueError(f"{suffix!r} is not a suffix; write one like '.jsonl', in small letters, without '.gz'")
     _CLASSES[name] = reader_class
     _NAMES.update(dict.fromkeys(suffixes, name))
+
+
+def _unpack_command(path: str, package: str) -> str:
+    code = (
+        f'import {package}, sys; a, b = sys.argv[1:]; open(b, "wb").write({package}.decompress(open(a, "rb").read()))'
+    )
+    return shlex.join(["python", "-c", code, path, os.path.splitext(path)[0]])
 
 
 def reader_for(
@@ -101,6 +110,9 @@ def reader_for(
             if suffix in suffixes:
                 what = f"is {noun}, and no chunk of samples."
                 hint = f"Make chunks of the folder of {nouns} first: pyloader split {nouns}/ chunks/ --shuffle"
+        if suffix in _UNREAD and os.fspath(path).lower().endswith(f".mds{suffix}"):
+            what = f"is a shard of MosaicML that is packed with {_UNREAD[suffix]}, which is not read."
+            hint = f"Unpack it, and let its index.json be: {_unpack_command(os.fspath(path), _UNREAD[suffix])}"
         if suffix == ".bin":
             hint = "For tokens, pass TokenReader(window=1025, dtype='uint16'), with the numbers that are yours"
             if store_scheme(path):

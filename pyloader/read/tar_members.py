@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeGuard
 
-__all__ = ["BytesAt", "Member", "TarError", "can_be_said", "tar_members"]
+__all__ = ["TELLING", "BytesAt", "Member", "TarError", "can_be_said", "tar_members"]
 
 BytesAt = Callable[[int, int], bytes]  # (start, how many) -> bytes, fewer at the end of the file
 
@@ -19,7 +19,7 @@ _ADLER_BASE = 65_521
 _MOST_EXTENSION = 2**20  # bytes of an extension header
 _ZEROS = bytes(_BLOCK)
 _RECORD = re.compile(rb"(\d{1,7}) ([^=\n]+)=")
-_TELLING = re.compile(rb" (path|size|hdrcharset|GNU\.sparse[^=]*)=")  # what an extension says that matters here
+TELLING = re.compile(rb" (path|size|hdrcharset|GNU\.sparse[^=]*)=")  # what an extension says that matters here
 _KEPT = ("path", "size")
 
 _FILE, _OLD_FILE, _CONTIGUOUS = b"0", b"\0", b"7"
@@ -86,7 +86,7 @@ def tar_members(bytes_at: BytesAt, start: int, stop: int, said: dict[str, str], 
                 raise TarError(position, "it ends inside of an extension header")
             if kind == _LONG_NAME:
                 own["path"] = _text(extension)
-            elif kind != _LONG_LINK and _TELLING.search(extension):
+            elif kind != _LONG_LINK and TELLING.search(extension):
                 (said if kind == _GLOBAL else own).update(_records(extension, position))
             position = data + -(-size // _BLOCK) * _BLOCK
             continue

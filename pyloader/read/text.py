@@ -8,7 +8,7 @@ from typing import Any
 from pyloader.columns import Columns
 from pyloader.datareader import DataReader
 from pyloader.files import chunk_room, first_line, line_blocks, sniffed, text_of
-from pyloader.part import Part
+from pyloader.part import InOrder, Part
 from pyloader.read.line_parts import line_parts
 
 __all__ = ["TextReader"]
@@ -26,7 +26,7 @@ class TextReader(DataReader):
         default; False takes every file as it is.
     """
 
-    finds_by_ranges = True
+    finds_by_ranges = finds_side_by_side = True
 
     def __init__(
         self, batch_size: int = 16, shuffle: bool = False, seed: int = 42, *, sniff: bool = True, **old_names: Any
@@ -45,14 +45,16 @@ class TextReader(DataReader):
         """
         return self._read(path, None)
 
-    def find_parts(self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None) -> list[Part] | None:
+    def find_parts(
+        self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None, in_order: InOrder = map
+    ) -> list[Part] | None:
         """Find spans of lines: in a plain file, or one of several frames of Zstandard.
 
         Raises:
           ChunkReadError: the file is cut or damaged; with `sniff`, it is no data.
         """
         form = "text" if self.sniff else None
-        return line_parts(path, form, chunk_bytes=chunk_bytes, chunk_samples=chunk_samples)
+        return line_parts(path, form, chunk_bytes=chunk_bytes, chunk_samples=chunk_samples, in_order=in_order)
 
     def read_part(self, path: str, part: Part) -> tuple[Columns, int]:
         """Read some lines.

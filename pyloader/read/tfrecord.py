@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -17,17 +16,17 @@ from pyloader.files import chunk_room, named_by_content, open_chunk, packing_of,
 from pyloader.files.unpacking import FETCH_AGAIN
 from pyloader.machine.memory import keep_freed_memory
 from pyloader.part import INDEX_AGAIN, Part
-from pyloader.read.cutting import Cutter, FileBytes
+from pyloader.read.cutting import BLOCK_BYTES, Cutter, FileBytes
 from pyloader.read.file_ranges import range_of
 from pyloader.read.options import column_names
 from pyloader.read.spans import bytes_at
 from pyloader.read.tf_examples import KINDS, ExampleError, example_columns
+from pyloader.read.tfrecord_headers import first_damaged, masked, record_starts
 
 __all__ = ["TFRecordReader", "example_options"]
 
-_HEADER = struct.Struct("<QI")  # the length of a record, and the checksum of these eight bytes
 _HEADER_BYTES, _FOOTER_BYTES = 12, 4  # before a record, and after it: the checksum of its bytes
-_MASK = 0xA282EAD8
+_STRETCH_BYTES = 2**20  # in which small records are looked for
 _FLOATS = {np.dtype(np.float32).str: "float32"}
 
 
@@ -104,14 +103,15 @@ class TFRecordReader(DataReader):
         if packing_of(path):
             return None
         crc = _crc32c()
-        cutter, number = Cutter(chunk_bytes, chunk_samples), 0
+        keep_freed_memory()
+        cutter, number, at, at_once = Cutter(chunk_bytes, chunk_samples), 0, 0, BLOCK_BYTES
         with FileBytes(path) as file:
-            at = 0
             while at < file.size:
-                length = _length(crc, path, file(at, _HEADER_BYTES), number, at)
-                cutter.record(at)
-                at += _HEADER_BYTES + length + _FOOTER_BYTES
-                number += 1
+                starts, after = _checked_starts(crc, path, file.stretch(at, at_once), number, at)
+                cutter.records(at + starts)
+                number, at = number + len(starts), at + after
+                # Large records are passed over.
+                at_once = _STRETCH_BYTES if len(starts) > 1 else BLOCK_BYTES
             if at > file.size:
                 raise _cut(path, number - 1, file.size)
         return [Part(cut.first, cut.num_samples, ((cut.start, cut.stop),)) for cut in cutter.cuts(at)]
@@ -125,13 +125,12 @@ class TFRecordReader(DataReader):
 
     def _columns(self, path: str, data: bytes, offset: int, first: int) -> tuple[Columns, int]:
         """Return the columns of the records in `data`, which are at `offset` in the file, the first of this number."""
-        spans = np.fromiter(_spans(path, data, offset, first), np.dtype((np.int64, 2)))
-        if not len(spans):
+        starts, stops = _spans(path, data, offset, first)
+        if not len(starts):
             return {}, 0
-        starts, stops = np.ascontiguousarray(spans.T)
         raw = np.frombuffer(data, np.uint8)
         if self.records == "bytes":
-            return {"record": bytes_at(raw, starts, stops)}, len(spans)
+            return {"record": bytes_at(raw, starts, stops)}, len(starts)
         try:
             made = example_columns(
                 raw, starts, stops, columns=self.columns, ragged=self.ragged, kinds=self.kinds, missing=self.missing
@@ -140,7 +139,7 @@ class TFRecordReader(DataReader):
             number, at = first + exc.record, offset + int(starts[exc.record]) - _HEADER_BYTES
             hint = f"TFRecordReader({exc.hint})" if exc.hint else "TFRecordReader(records='bytes') gives it as it is"
             raise ChunkReadError(path, f"record {number:,} at byte {at:,} {exc.what}.", hint) from exc
-        return made, len(spans)
+        return made, len(starts)
 
 
 def example_options(columns: Sequence[ColumnSpec]) -> dict[str, Any]:
@@ -156,39 +155,46 @@ def example_options(columns: Sequence[ColumnSpec]) -> dict[str, Any]:
     return {"columns": names, "ragged": [name for name in names if is_ragged[name]], "kinds": kinds}
 
 
-def _spans(path: str, data: bytes, offset: int, first: int) -> Iterator[tuple[int, int]]:
-    """Yield where each record begins and ends in `data`, whose checksums are as they should be."""
+def _spans(path: str, data: bytes, offset: int, first: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return where each record begins and ends in `data`; checksums are as they should be."""
     crc = _crc32c()
-    at, number, size = 0, first, len(data)
-    value = crc.value
-    while at < size:
-        start = at + _HEADER_BYTES
-        stop = start + _length(crc, path, data[at:start], number, offset + at)
-        at = stop + _FOOTER_BYTES
-        if at > size:
-            raise _cut(path, number, offset + size)
-        if _masked(value(data[start:stop])) != int.from_bytes(data[stop:at], "little"):
-            what = f"record {number:,} at byte {offset + start - _HEADER_BYTES:,} is damaged: its checksum differs."
-            raise ChunkReadError(path, what, FETCH_AGAIN)
-        yield start, stop
-        number += 1
+    starts, after = _checked_starts(crc, path, data, first, offset) if data else (np.empty(0, np.int64), 0)
+    if after != len(data):
+        raise _cut(path, first + len(starts) - (after > len(data)), offset + len(data))
+    stops = np.append(starts[1:], after)[: len(starts)] - _FOOTER_BYTES
+    starts = starts + _HEADER_BYTES
+    spans, value = zip(starts.tolist(), stops.tolist(), strict=True), crc.value
+    found = np.fromiter((value(data[start:stop]) for start, stop in spans), np.uint32, len(starts))
+    said = np.frombuffer(data, np.uint8)[stops[:, None] + np.arange(_FOOTER_BYTES)].view("<u4")[:, 0]
+    damaged = np.flatnonzero(masked(found) != said)
+    if len(damaged):
+        number, at = first + int(damaged[0]), offset + int(starts[damaged[0]]) - _HEADER_BYTES
+        what = f"record {number:,} at byte {at:,} is damaged: its checksum differs."
+        raise ChunkReadError(path, what, FETCH_AGAIN)
+    return starts, stops
 
 
-def _length(crc: ModuleType, path: str, header: bytes, number: int, at: int) -> int:
-    if len(header) < _HEADER_BYTES:
-        raise _cut(path, number, at + len(header))
-    length, checksum = _HEADER.unpack(header)
-    if _masked(crc.value(header[:8])) != checksum:
-        if number == 0:
+def _checked_starts(crc: ModuleType, path: str, data: bytes, number: int, at: int) -> tuple[np.ndarray, int]:
+    """Return where records begin in `data`, and where the next one would; their lengths are as they should be.
+
+    Args:
+      crc: Computes checksums.
+      path: Named in errors.
+      data: Bytes of the file, one at least.
+      number: How many records the file has before them.
+      at: Where in the file they begin.
+    """
+    starts, after = record_starts(data)
+    bad = first_damaged(data, starts, crc) if len(starts) else -1
+    if bad >= 0:
+        if number + bad == 0:
             what = "is no TFRecord file, or its first record is damaged: the checksum of its length differs."
             raise named_by_content(ChunkReadError(path, what, FETCH_AGAIN))
-        what = f"is damaged: the length of record {number:,} at byte {at:,} differs from its checksum."
-        raise ChunkReadError(path, what, FETCH_AGAIN)
-    return int(length)
-
-
-def _masked(crc: int) -> int:
-    return ((crc >> 15 | crc << 17) + _MASK) & 0xFFFFFFFF
+        what = f"is damaged: the length of record {number + bad:,} at byte {at + int(starts[bad]):,} differs from its"
+        raise ChunkReadError(path, f"{what} checksum.", FETCH_AGAIN)
+    if not len(starts):
+        raise _cut(path, number, at + len(data))
+    return starts, after
 
 
 def _cut(path: str, number: int, size: int) -> ChunkReadError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from array import array
@@ -23,10 +24,12 @@ from pyloader.read.file_ranges import range_of
 from pyloader.read.options import column_names
 from pyloader.read.spans import bytes_at
 from pyloader.read.tar_members import BytesAt, Member, TarError, can_be_said, tar_members
+from pyloader.read.tar_runs import MemberRun, members_and_runs
 
 __all__ = ["WebDatasetReader", "key_and_extension"]
 
 _KEY = "__key__"
+_META_BEGIN = np.frombuffer(b"__", np.uint8)
 _META = re.compile(r"__[^/]*__($|/)")  # names that webdataset passes over
 _MOST_SAID = 2**16  # characters of what global headers say, kept for each part
 
@@ -90,18 +93,27 @@ class WebDatasetReader(DataReader):
         """Find parts: headers are read, and what lies between them is passed over."""
         if packing_of(path):
             return None
+        keep_freed_memory()
         cutter, keys, said = Cutter(chunk_bytes, chunk_samples), array("q"), dict[str, str]()
+        stop, last = 0, b""
         with FileBytes(path) as file:
-            last: str | None = None
-            member: Member | None = None
-            for member, key, _ in _grouped(_members(path, file, 0, file.size, said, is_whole=True)):
-                if key != last:
+            for found in _members_and_runs(path, file, said):
+                groups = _groups(found) if isinstance(found, MemberRun) else None
+                if isinstance(found, MemberRun) and groups is not None:
+                    is_new = np.append(groups[0] != last, groups[1:] != groups[:-1])
+                    cutter.records(found.begins[is_new])
+                    keys.extend(map(hash, groups[is_new].tolist()))
+                    stop, last = found.stop, bytes(groups[-1])
+                    continue
+                for member, key, _ in _grouped(found.members() if isinstance(found, MemberRun) else [found]):
+                    stop = member.start + -(-member.size // 512) * 512
+                    if (group := _key_bytes(key)) == last:
+                        continue
                     if said and sum(map(len, said.values())) > _MOST_SAID:
                         raise ChunkReadError(path, f"has global headers of more than {_MOST_SAID:,} characters.")
                     cutter.record(member.begin, dict(said) if said else None)
-                    keys.append(hash(key))
-                    last = key
-            stop = 0 if member is None else member.start + -(-member.size // 512) * 512
+                    keys.append(hash(group))
+                    last = group
         self._check_keys(path, np.frombuffer(keys, np.int64) if keys else np.empty(0, np.int64))
         return [
             Part(cut.first, cut.num_samples, ((cut.start, cut.stop),), {"said": cut.detail} if cut.detail else None)
@@ -198,18 +210,30 @@ class WebDatasetReader(DataReader):
         last = None
         with FileBytes(path) as file:
             for member, key, _ in _grouped(_members(path, file, 0, file.size, {}, is_whole=True)):
-                if key != last and hash(key) in again:
+                if key != last and hash(_key_bytes(key)) in again:
                     if key in found:
                         raise _comes_back(path, key, found[key], member.begin)
                     found[key] = member.begin
                 last = key
 
 
+def _members_and_runs(path: str, file: FileBytes, said: dict[str, str]) -> Iterator[Member | MemberRun]:
+    with _named(path):
+        yield from members_and_runs(file, file.stretch, 0, file.size, said, is_whole=True)
+
+
 def _members(
     path: str, at: BytesAt, start: int, stop: int, said: dict[str, str], *, is_whole: bool
 ) -> Iterator[Member]:
-    try:
+    with _named(path):
         yield from tar_members(at, start, stop, said, is_whole=is_whole)
+
+
+@contextlib.contextmanager
+def _named(path: str) -> Iterator[None]:
+    """Have errors inside of this name the archive."""
+    try:
+        yield
     except TarError as exc:
         hint = FETCH_AGAIN
         if "zero block is missing" in exc.what:
@@ -225,6 +249,24 @@ def _grouped(members: Iterable[Member]) -> Iterator[tuple[Member, str, str]]:
             continue
         if found := key_and_extension(name):
             yield member, found[0], found[1].lower()
+
+
+def _groups(run: MemberRun) -> np.ndarray | None:
+    """Return the keys of a run's names, bytes; None where `key_and_extension` has to look at them one by one."""
+    names, places = run.names, np.arange(run.names.shape[1])
+    is_slash = names == ord("/")
+    last = np.where(is_slash.any(axis=1), len(places) - is_slash[:, ::-1].argmax(axis=1), 0)
+    is_dot = (names == ord(".")) & (places >= last[:, None])
+    dot = is_dot.argmax(axis=1)
+    if not (is_dot.any(axis=1) & (dot > last)).all() or (names[:, : len(_META_BEGIN)] == _META_BEGIN).all(axis=1).any():
+        return None
+    keys = np.where(places < dot[:, None], names, np.uint8(0))
+    found: np.ndarray = keys.view(f"S{len(places)}")[:, 0]
+    return found
+
+
+def _key_bytes(key: str) -> bytes:
+    return key.encode("utf-8", "surrogateescape")
 
 
 def key_and_extension(name: str) -> tuple[str, str] | None:

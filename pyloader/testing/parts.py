@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,14 @@ import msgspec
 import numpy as np
 
 from pyloader.columns import Column, Columns, row_count
-from pyloader.datareader import DataReader, can_find_by_ranges, can_read_parts, parts_of_file, read_chunk
+from pyloader.datareader import (
+    DataReader,
+    can_find_by_ranges,
+    can_find_side_by_side,
+    can_read_parts,
+    parts_of_file,
+    read_chunk,
+)
 from pyloader.files import FetchTerms, StoredPath
 from pyloader.files.stores import LocalStore
 from pyloader.part import Part, part_name
@@ -49,6 +56,9 @@ def check_parts_of_file(reader: DataReader, path: str, whole: Columns) -> None:
             if can_find_by_ranges(reader) and os.path.isfile(path):
                 by_ranges = parts_of_file(reader, _as_object(path), **sizes)
                 assert by_ranges in (parts, None), f"{said} other parts by ranges: is the file not read by open_bytes?"
+            if can_find_side_by_side(reader):
+                side_by_side = parts_of_file(reader, path, **sizes, in_order=_last_first)
+                assert side_by_side == parts, f"{said} other parts where its places are looked at in another order"
             parts = [_through_json(part, said) for part in parts]
             found = parts[-1].stop if parts else 0
             assert found == num_rows, f"{said} {found:,} rows, and read_file reads {num_rows:,}"
@@ -56,6 +66,10 @@ def check_parts_of_file(reader: DataReader, path: str, whole: Columns) -> None:
             _assert_joined(read, whole, f"{name} read the parts of {path} one by one")
             if os.path.isfile(path):
                 _assert_within_ranges(reader, path, parts, read, num_bytes)
+
+
+def _last_first(look: Callable[[Any], Any], places: Iterable[Any]) -> Iterator[Any]:
+    return iter([look(place) for place in reversed([*places])][::-1])
 
 
 def _as_object(path: str) -> StoredPath:

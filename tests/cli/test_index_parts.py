@@ -12,12 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 import pyloader
 from pyloader import DataLoader, DataReader, JsonlReader
 from pyloader.cli.main import main
 from pyloader.errors import ChunkReadError, ManifestError, StateError
-from pyloader.files import list_chunks, read_manifest
+from pyloader.files import line_files, list_chunks, read_manifest
 from pyloader.indexed import ChunkedDataset
 from pyloader.testing.failures import check_damage, check_flaky_reads
 from pyloader.testing.order import check_exactly_once, check_parts, check_same_batches
@@ -338,3 +339,23 @@ def test_the_screen_of_the_formats_page_is_what_is_shown(capsys, tmp_path, monke
 
     shown = command(capsys, *words.split())
     assert without_bytes_of_the_file(shown) == without_bytes_of_the_file(screen.splitlines())
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".txt.zst"])
+def test_an_index_is_the_same_for_any_number_of_workers(capsys, tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr(line_files, "_PLACE_BYTES", 900)
+    form = '{{"n": {0}, "s": "row {0}"}}\n' if suffix == ".jsonl" else '{0},"a ""row"",\nof {0}"\n'
+    data = "".join(form.format(row) for row in range(300)).encode()
+    if suffix.endswith(".zst"):
+        data = b"".join(zstandard.compress(data[at : at + 700]) for at in range(0, len(data), 700))
+    place, made = tmp_path / "d", []
+    place.mkdir()
+    for name in ("a", "b", "c"):
+        (place / f"{name}{suffix}").write_bytes(data)
+    path = place / f"a{suffix}"
+    for workers in (1, 2, 5):
+        command(capsys, "index", path, "--chunk-bytes", "700", "--workers", workers, "--overwrite")
+        command(capsys, "index", place, "--chunk-bytes", "700", "--workers", workers, "--overwrite", "--checksums")
+        made.append(((place / f"a{suffix}.manifest.json").read_bytes(), (place / "manifest.json").read_bytes()))
+    assert len(list_chunks(path)) > 5
+    assert made[0] == made[1] == made[2]

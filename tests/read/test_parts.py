@@ -29,8 +29,8 @@ from pyloader import (
 )
 from pyloader.datareader import parts_of_file, read_chunk, read_damaged_chunk
 from pyloader.errors import ChunkReadError
-from pyloader.files import open_packed
-from pyloader.read import csv_parts, line_parts, parquet
+from pyloader.files import line_files, open_packed
+from pyloader.read import csv_parts, line_blocks, parquet
 from pyloader.testing import check_reader
 
 READERS: dict[str, DataReader] = {".txt": TextReader(), ".jsonl": JsonlReader(), ".csv": DelimitedReader()}
@@ -39,7 +39,8 @@ READERS: dict[str, DataReader] = {".txt": TextReader(), ".jsonl": JsonlReader(),
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A row, a quote and a border of parts come to lie across the borders of blocks."""
-    monkeypatch.setattr(line_parts, "_BLOCK_BYTES", 16)
+    monkeypatch.setattr(line_blocks, "_BLOCK_BYTES", 16)
+    monkeypatch.setattr(line_files, "_PLACE_BYTES", 40)
 
 
 def framed(data: bytes, size: int) -> bytes:

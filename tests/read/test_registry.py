@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Any
 
 import numpy as np
@@ -193,3 +194,13 @@ def test_options_of_a_manifest_that_make_no_reader_are_an_error_of_the_manifest(
     known = Manifest(columns=column_specs(COLUMNS), reader=name, reader_options=options, chunks=())
     with pytest.raises(ManifestError, match=rf"a\.bin is read by '{name}' with .*, says the manifest: .*({match})"):
         reader_for("a.bin", manifest=known)
+
+
+@pytest.mark.parametrize(("suffix", "package"), [("br", "brotli"), ("snappy", "snappy")])
+def test_a_shard_of_mosaicml_that_is_packed_otherwise_is_named_with_what_unpacks_it(suffix, package):
+    with pytest.raises(DataDirError, match=f"is packed with {package}, which is not read") as raised:
+        reader_for(f"shards/a b.mds.{suffix}")
+    words = shlex.split(raised.value.hint.partition(": ")[2])
+    assert words[:2] == ["python", "-c"]
+    assert f"{package}.decompress(" in words[2]
+    assert words[3:] == [f"shards/a b.mds.{suffix}", "shards/a b.mds"]

@@ -151,7 +151,7 @@ def failing(monkeypatch):
             try:
                 return read_or_fail(self, buffer)
             except OSError as exc:
-                raise compressors._unreadable(self.name, exc) from exc
+                raise compressors.unreadable(self.name, exc) from exc
 
     monkeypatch.setattr(compressors, "_NamedFile", Failing)
     monkeypatch.setattr(transient, "_FIRST_WAIT_SECONDS", 0.0)
@@ -190,7 +190,7 @@ def test_what_may_not_be_read_says_so(tmp_path, monkeypatch):
     path = write(tmp_path / "c.jsonl")
 
     def forbidden(self, buffer, /):
-        raise compressors._unreadable(self.name, OSError(errno.EACCES, "Permission denied"))
+        raise compressors.unreadable(self.name, OSError(errno.EACCES, "Permission denied"))
 
     monkeypatch.setattr(compressors._NamedFile, "readinto", forbidden)
     match = r"\(Permission denied\)\. Give this user the right to read it: chmod"
