@@ -12,7 +12,7 @@ from pyloader.columns import Column, Columns
 from pyloader.dataset import Dataset
 from pyloader.encode.images.boxes import NUMBERS_A_BOX, center_boxes, random_boxes, whole_boxes
 from pyloader.encode.images.opening import ImageFault, OpenedImage, open_image
-from pyloader.encode.images.resizing import image_resizing
+from pyloader.encode.images.resizing import image_resizing, last_row
 from pyloader.errors import BadRowsError, BatchEncodeError, import_optional
 from pyloader.machine.memory import RecycledMemory
 from pyloader.plan import uniform_numbers
@@ -147,19 +147,21 @@ class ImageDataset(Dataset):
         # A JPEG is decoded smaller as far as the part still has all the pixels that are wanted of it.
         shrinks = (boxes[:, 2:] / (width, height)).min(axis=1)
         divisors = 1 << np.searchsorted([2, 4, 8], shrinks, side="right")
-        resize = image_resizing(self.shape, turbo=self.decoder == "turbo", sees_around=self.crop == "center")
+        sees_around = self.crop == "center"
+        resize = image_resizing(self.shape, turbo=self.decoder == "turbo", sees_around=sees_around)
         channels_last = self.layout == "NHWC"
         shape = (len(images), height, width, 3) if channels_last else (len(images), 3, height, width)
         array = self._memory.empty(shape, np.dtype(np.uint8))
         targets = array if channels_last else array.transpose(0, 2, 3, 1)
         for row, image in _taken(images):
             divisor = int(divisors[row]) if image.is_jpeg else 1
+            box = tuple((boxes[row] / divisor).tolist())
             try:
-                pixels = image.pixels(divisor)
+                pixels = image.pixels(divisor, last_row(box, height, sees_around=sees_around))
             except ImageFault as exc:
                 bad[row] = str(exc)
                 continue
-            pixels = resize(pixels, tuple((boxes[row] / divisor).tolist()))
+            pixels = resize(pixels, box)
             _copy(pixels[:, ::-1] if mirrored[row] else pixels, targets[row])
         if self.dtype != np.uint8:
             floats = self._memory.empty(shape, self.dtype)
