@@ -51,9 +51,8 @@ SCAN = WHOLE.index(b"\xff\xda")
         WHOLE[:-2],
         WHOLE + b"\0",
         WHOLE[:-9] + b"\xff\xc4" + WHOLE[-9:],
-        WHOLE[:SCAN] + b"\xff\x01" + WHOLE[SCAN:],
     ],
-    ids=["progressive", "cut", "bytes after the end", "a marker in the scan", "a marker that stands alone"],
+    ids=["progressive", "cut", "bytes after the end", "a marker in the scan"],
 )
 def test_rows_are_left_out_of_what_is_as_usual_alone(data):
     assert with_fewer_rows(data, read_jpeg_header(data), 21) is None
@@ -78,3 +77,15 @@ def test_every_cut_is_survived():
     data = with_exif()
     for length in range(0, len(data), 7):
         read_jpeg_header(data[:length])
+
+
+def misleading():
+    """Return a JPEG with a marker that has no length: who reads one there gets to a header in a comment."""
+    header = WHOLE[2 : SCAN + 14]
+    first = bytes(65515) + b"\xff\xe0\0\x14" + bytes(14)
+    comment = b"\xff\xef" + (len(header) + 2).to_bytes(2, "big") + header
+    return b"\xff\xd8\xff\x01\xff\xef\xff\xff" + first + comment + WHOLE[2:]
+
+
+def test_a_marker_without_a_length_misleads_nobody():
+    assert read_jpeg_header(misleading())[1:] == (2, 0, 0)
