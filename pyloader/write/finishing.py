@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 import xxhash
 
-from pyloader.encode import ChatDataset, TokenizerDataset
+from pyloader.encode import TokensDataset
 from pyloader.errors import SplitError
 from pyloader.files import ChunkEntry, Manifest
 from pyloader.write.chunk_files import check_number, is_whole, new_manifest
@@ -122,7 +122,7 @@ class Finish:
             made_by |= {"sizes": terms.sizes, "set_sizes": terms.set_sizes}
         if self._labels:
             made_by["labels"] = self._labels
-        if isinstance(encoder := self._request.encode, TokenizerDataset | ChatDataset):
+        if isinstance(encoder := self._request.encode, TokensDataset):
             made_by["tokenizer_sha256"] = encoder.tokenizer_sha256
         if self._request.unique:
             made_by["num_duplicates"] = self._learnt.num_duplicates

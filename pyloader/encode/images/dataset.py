@@ -13,7 +13,8 @@ from pyloader.dataset import Dataset
 from pyloader.encode.images.boxes import NUMBERS_A_BOX, center_boxes, random_boxes, whole_boxes
 from pyloader.encode.images.opening import ImageFault, OpenedImage, open_image
 from pyloader.encode.images.resizing import image_resizing, last_row
-from pyloader.errors import BadRowsError, BatchEncodeError, import_optional
+from pyloader.encode.needed import needed_column, needed_keys, refuse_rows
+from pyloader.errors import import_optional
 from pyloader.machine.memory import RecycledMemory
 from pyloader.plan import uniform_numbers
 from pyloader.ragged import Ragged
@@ -112,15 +113,10 @@ class ImageDataset(Dataset):
           BadRowsError: some rows are no images that can be decoded.
           BatchEncodeError: there is no such column, or there are no keys and crop is "random".
         """
-        if self.column not in columns:
-            found = ", ".join(map(repr, columns))
-            raise BatchEncodeError(
-                f"there is no column {self.column!r} of images, but {found}.", "Name it: ImageDataset(column=...)"
-            )
-        images, bad = self._opened(columns[self.column])
+        column = needed_column(columns, self.column, what_for="of images", hint="Name it: ImageDataset(column=...)")
+        images, bad = self._opened(column)
         made = self._ragged(images, bad) if self.shape is None else self._resized(images, bad, keys)
-        if bad:
-            raise BadRowsError({row: f"{self.column!r} {reason}" for row, reason in bad.items()})
+        refuse_rows(bad, self.column)
         if self.augment is not None:
             made[self.column] = self.augment(made[self.column], keys)
         return {**columns, **made}
@@ -176,9 +172,7 @@ class ImageDataset(Dataset):
             return whole_boxes(sizes), nothing
         if self.crop == "center":
             return center_boxes(sizes, shape=self.shape, shorter_side=self.shorter_side or max(self.shape)), nothing
-        if keys is None:
-            raise BatchEncodeError("crop='random' draws from the rows' keys, and there are none.", "Use crop='center'")
-        numbers = uniform_numbers(keys, NUMBERS_A_BOX + 1)
+        numbers = uniform_numbers(needed_keys(keys, instead="center"), NUMBERS_A_BOX + 1)
         boxes = random_boxes(sizes, numbers[:, :-1], scale=self.scale, ratio=self.ratio)
         return boxes, numbers[:, -1] < 0.5 if self.flip else nothing
 
