@@ -25,6 +25,6 @@ def test_without_keys_the_crop_that_needs_none_is_named():
 
 def test_bad_rows_are_refused_together_each_with_the_column():
     refuse_rows({}, "jpg")
-    with pytest.raises(BadRowsError, match="Mend them$") as raised:
+    with pytest.raises(BadRowsError, match=r"Mend them$") as raised:
         refuse_rows({4: "is empty", 1: "is cut"}, "jpg", "Mend them")
     assert raised.value.bad_rows == {1: "'jpg' is cut", 4: "'jpg' is empty"}
