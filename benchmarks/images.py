@@ -1,14 +1,17 @@
 """Images: how fast do JPEGs become batches of random parts, 224 x 224, beside what people use?
 
     python benchmarks/images.py [--width 500] [--count 512] [--repeat 3] [--seconds 3] [--only "pyloader"]
+    python benchmarks/images.py --threads        two threads beside one, on an idle machine, in about a minute
 
 Photos of width x 3/4 width, JPEG of quality 90, in WebDataset shards; batches of 64, uint8.  Each case is a process of
 its own, in turns with the others; batch follows batch for some seconds after the first two.  Shown are images/s, and
 milliseconds of processor time for each image, with those of worker processes: the second can be compared on a machine
-that does other things as well.  What is not installed is left out.
+that does other things as well.  What is not installed is left out.  "decoding alone" is the whole image, and nothing
+made of it: what all do that do not decode less.
 
 The work is the same in all: RandomResizedCrop as torchvision draws it, mirrored every second time.  What is not: OpenCV
-with INTER_LINEAR and tf.image.resize skip pixels where they shrink (no antialiasing).
+with INTER_LINEAR and tf.image.resize skip pixels where they shrink (no antialiasing).  OpenCV's INTER_AREA and
+FFmpeg's bilinear, which SPDL uses, do not.  SPDL needs the libraries of FFmpeg, which it does not bring.
 """
 
 from __future__ import annotations
@@ -129,6 +132,23 @@ def with_bare_decoder(data: bytes, resizer: Any, target: Any, bilinear: Any) -> 
     return result[:, ::-1] if random.random() < 0.5 else result
 
 
+def decoded(decode: Callable[[bytes], Any]) -> Callable[[Path], Iterator[int]]:
+    """Return a loop that decodes, and makes nothing of it."""
+    empty = np.zeros((SIZE, SIZE, 3), np.uint8)
+
+    def one(data: bytes) -> np.ndarray:
+        decode(data)
+        return empty
+
+    return lambda directory: in_loops(directory, lambda: one, 1)
+
+
+def decoded_by_pillow(data: bytes) -> Any:
+    from PIL import Image
+
+    return Image.open(io.BytesIO(data)).load()
+
+
 def bare_decoder() -> Callable[[bytes], np.ndarray]:
     """Return `with_bare_decoder` for one thread."""
     import cykooz_resizer as cykooz
@@ -240,6 +260,28 @@ def in_webdataset(directory: Path, num_workers: int) -> Iterator[int]:
         yield len(batch)
 
 
+def in_spdl(directory: Path, num_threads: int) -> Iterator[int]:
+    """Yield rows of batches of an SPDL pipeline: FFmpeg decodes, crops and resizes."""
+    import spdl.io
+    import spdl.pipeline
+
+    def part(data: bytes) -> Any:
+        packets = spdl.io.demux_image(data)
+        left, top, w, h = random_part(packets.width, packets.height)
+        flip = ",hflip" if random.random() < 0.5 else ""
+        filters = f"crop={w}:{h}:{left}:{top},scale={SIZE}:{SIZE}:flags=bilinear{flip},format=rgb24"
+        return spdl.io.decode_packets(packets, filter_desc=filters)
+
+    def batch(frames: list[Any]) -> Any:
+        return spdl.io.to_numpy(spdl.io.convert_frames(frames))
+
+    builder = spdl.pipeline.PipelineBuilder().add_source(itertools.cycle(images_of(directory)))
+    builder = builder.pipe(part, concurrency=num_threads).aggregate(BATCH).pipe(batch).add_sink(2)
+    pipeline = builder.build(num_threads=num_threads)
+    with pipeline.auto_stop():
+        yield from map(len, pipeline)
+
+
 def opencv(interpolation: str, num_threads: int) -> Callable[[Path], Iterator[int]]:
     """Return the loops of OpenCV."""
 
@@ -268,6 +310,17 @@ CASES: dict[str, _Case] = {
     "tf.data": ("tensorflow", in_tensorflow),
     "Hugging Face datasets, Pillow": ("datasets", in_datasets),
     "webdataset, Pillow, 2 workers": ("webdataset", lambda at: in_webdataset(at, 2)),
+    "SPDL, 1 thread": ("spdl", lambda at: in_spdl(at, 1)),
+    "SPDL, 2 threads": ("spdl", lambda at: in_spdl(at, 2)),
+    "simplejpeg, decoding alone": (
+        "simplejpeg",
+        decoded(lambda data: __import__("simplejpeg").decode_jpeg(data, "RGB")),
+    ),
+    "Pillow, decoding alone": ("PIL", decoded(decoded_by_pillow)),
+}
+THREADS = {
+    "bare": ("bare loop, 1 thread", "bare loop, 2 threads"),
+    "ours": ("pyloader, 1 worker", "pyloader, 2 workers"),
 }
 
 
@@ -303,6 +356,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--only", action="append", help="cases whose name begins so")
+    parser.add_argument("--threads", action="store_true", help="compare two threads with one, bare and ours")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     parser.add_argument("--directory", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -310,6 +364,8 @@ def main() -> None:
         print(json.dumps(measure(arguments.case, arguments.directory, arguments.seconds)), flush=True)
         os._exit(0)  # some loaders' threads never end
     names = [name for name in CASES if not arguments.only or name.startswith(tuple(arguments.only))]
+    if arguments.threads:
+        names = [name for pair in THREADS.values() for name in pair]
     names = [name for name in names if importlib.util.find_spec(CASES[name][0]) is not None]
     found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory() as directory:
@@ -320,16 +376,21 @@ def main() -> None:
                 [*command, "--seconds", str(arguments.seconds)], capture_output=True, text=True, timeout=300
             )
             if done.returncode:
-                raise RuntimeError(f"{name}: {done.stderr}")
+                print(f"{name}: left out, since {done.stderr.strip().splitlines()[-1]}")
+                continue
             found[name].append(json.loads(done.stdout.splitlines()[-1]))
+    found = {name: runs for name, runs in found.items() if runs}
     best = {name: max(runs, key=lambda run: run["rate"]) for name, runs in found.items()}
     least = {name: min(run["milliseconds"] for run in runs) for name, runs in found.items()}
-    first = next(iter(best))
+    first = next(iter(best), "")
     print(f"{arguments.width} x {arguments.width * 3 // 4}, best of {arguments.repeat}")
-    for name in names:
+    for name in found:
         rate, cost = best[name]["rate"], least[name]
         ratio = f"{rate / best[first]['rate']:.2f} of {first}"
         print(f"{name:36} {rate:7,.0f} images/s  {cost:6.2f} ms of processor an image  {ratio}")
+    if arguments.threads:
+        ratios = {kind: best[two]["rate"] / best[one]["rate"] for kind, (one, two) in THREADS.items()}
+        print("two threads / one: " + ", ".join(f"{kind} {ratio:.2f}" for kind, ratio in ratios.items()))
 
 
 if __name__ == "__main__":

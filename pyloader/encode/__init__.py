@@ -6,7 +6,7 @@ from pyloader.encode.checking import encode_batch, find_bad_rows, taken_by
 from pyloader.encode.images import ImageDataset
 from pyloader.encode.sounds import AudioDataset
 from pyloader.encode.text import PAD_, PAD_IDX, TextDataset, build_vocabulary, read_vocabulary
-from pyloader.encode.tokenizer import TokenizerDataset
+from pyloader.encode.tokenizer import TokenizerDataset, TokensDataset
 
 __all__ = [
     "PAD_",
@@ -17,6 +17,7 @@ __all__ = [
     "ImageDataset",
     "TextDataset",
     "TokenizerDataset",
+    "TokensDataset",
     "build_vocabulary",
     "encode_batch",
     "encode_sources",

@@ -12,9 +12,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from pyloader.columns import Columns
-from pyloader.dataset import Dataset
-from pyloader.encode.opened_tokenizer import OpenedTokenizer, open_tokenizer
-from pyloader.errors import BadRowsError, BatchEncodeError, FileError
+from pyloader.encode.needed import needed_column, refuse_rows
+from pyloader.encode.opened_tokenizer import open_tokenizer
+from pyloader.encode.tokenizer import TokensDataset
+from pyloader.errors import FileError
 from pyloader.ragged import Ragged
 
 __all__ = ["TEMPLATES", "ChatDataset", "ChatTemplate"]
@@ -60,7 +61,7 @@ class _BadChatError(ValueError):
     """A chat cannot be encoded; the text says what it has."""
 
 
-class ChatDataset(Dataset):
+class ChatDataset(TokensDataset):
     """Makes documents of tokens of chats, and says which tokens are to be learned.
 
     A chat is a list of messages, each a dict with "role" and "content".  The columns are "tokens", `Ragged` of uint16
@@ -87,15 +88,8 @@ class ChatDataset(Dataset):
         column: str = "messages",
         template: ChatTemplate | str = "chatml",
     ) -> None:
-        self.path, self.column, self.template = os.fspath(tokenizer), column, template
-        self._load()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "column": self.column, "template": self.template}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._load()
+        self.template = template
+        super().__init__(tokenizer, column)
 
     def batch_encode(self, columns: Columns) -> Columns:
         """Return {"tokens": documents, "loss_mask": which of their tokens are to be learned}.
@@ -104,39 +98,29 @@ class ChatDataset(Dataset):
           BatchEncodeError: there is no such column.
           BadRowsError: some rows are no chats, a token reaches over a border, or a content holds a special token.
         """
-        if self.column not in columns:
-            found = ", ".join(map(repr, columns))
-            raise BatchEncodeError(
-                f"there is no column {self.column!r} of chats, but {found}.", "Name it: column=, or --column"
-            )
+        given = needed_column(columns, self.column, what_for="of chats", hint="Name it: column=, or --column")
         bad: dict[int, str] = {}
         chats: dict[int, list[_Part]] = {}
-        for row, chat in enumerate(columns[self.column]):
+        for row, chat in enumerate(given):
             try:
                 chats[row] = self._parts(chat)
             except _BadChatError as exc:
-                bad[row] = f"{self.column!r} {exc}"
+                bad[row] = str(exc)
         encoded = self._tokenizer.encode_special(["".join(text for text, _, _ in parts) for parts in chats.values()])
         made = []
         for (row, parts), (tokens, places) in zip(chats.items(), encoded, strict=True):
             try:
                 made.append((tokens, self._learned(parts, tokens, places)))
             except _BadChatError as exc:
-                bad[row] = f"{self.column!r} {exc}"
-        if bad:
-            raise BadRowsError(bad, "Mend it, or leave it out: pyloader split --max-skipped, DataLoader(max_skipped=)")
-        documents = Ragged.from_rows([tokens for tokens, _ in made], dtype=self._tokenizer.dtype)
+                bad[row] = str(exc)
+        hint = "Mend it, or leave it out: pyloader split --max-skipped, DataLoader(max_skipped=)"
+        refuse_rows(bad, self.column, hint)
+        documents = Ragged.from_rows([tokens for tokens, _ in made], dtype=self.dtype)
         learned = np.concatenate([np.zeros(0, bool), *(mask for _, mask in made)])
         return {"tokens": documents, "loss_mask": Ragged(learned, documents.offsets)}
 
     def fingerprint(self) -> str:
-        """Return 64 hexadecimal digits that change with the tokenizer or the template."""
         return hashlib.sha256(f"{self.tokenizer_sha256} {self._template}".encode()).hexdigest()
-
-    @property
-    def tokenizer_sha256(self) -> str:
-        """The SHA-256 of the tokenizer, 64 hexadecimal digits."""
-        return self._tokenizer.digest
 
     def _parts(self, chat: Any) -> list[_Part]:
         """Return the parts of a chat's text: each with whether it is to be learned, and whether a user wrote it."""
@@ -179,13 +163,13 @@ class ChatDataset(Dataset):
         mask: np.ndarray = is_learned[part]
         return mask
 
-    def _load(self) -> None:
+    def _open(self) -> None:
         if isinstance(self.template, str) and self.template not in TEMPLATES:
             raise ValueError(
                 f"template must be a ChatTemplate, or one of {', '.join(TEMPLATES)}; got {self.template!r}"
             )
         self._template = TEMPLATES[self.template] if isinstance(self.template, str) else self.template
-        self._tokenizer: OpenedTokenizer = open_tokenizer(self.path, wanted_by="ChatDataset")
+        self._tokenizer = open_tokenizer(self.path, wanted_by="ChatDataset")
         self._special = np.array(sorted(self._tokenizer.special.values()), np.int64)
         if self._tokenizer.number(end := self._template.end) is None:
             listed = ", ".join(sorted(self._tokenizer.special)) or "none"

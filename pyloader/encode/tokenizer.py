@@ -3,23 +3,60 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
 
 from pyloader.columns import Columns
 from pyloader.dataset import Dataset
+from pyloader.encode.needed import needed_column, refuse_rows
 from pyloader.encode.opened_tokenizer import OpenedTokenizer, open_tokenizer
-from pyloader.errors import BadRowsError, BatchEncodeError, FileError
+from pyloader.errors import FileError
 from pyloader.ragged import Ragged
 
-__all__ = ["TokenizerDataset"]
+__all__ = ["TokenizerDataset", "TokensDataset"]
 
 # What ends a text in the vocabularies that are in use.
 _ENDS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|eos|>", "[EOS]")
 
 
-class TokenizerDataset(Dataset):
+class TokensDataset(Dataset, ABC):
+    """A Dataset with a tokenizer, which other processes open again: what is saved of it is what it was given."""
+
+    _tokenizer: OpenedTokenizer
+
+    def __init__(self, tokenizer: str | os.PathLike[str], column: str) -> None:
+        self.path, self.column = os.fspath(tokenizer), column
+        self._open()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._open()
+
+    def fingerprint(self) -> str:
+        """Return 64 hexadecimal digits that change with the tokenizer, and with how it is used."""
+        return self.tokenizer_sha256
+
+    @property
+    def tokenizer_sha256(self) -> str:
+        """The SHA-256 of the tokenizer's file, 64 hexadecimal digits."""
+        return self._tokenizer.digest
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the tokens."""
+        return self._tokenizer.dtype
+
+    @abstractmethod
+    def _open(self) -> None:
+        """Open the tokenizer."""
+
+
+class TokenizerDataset(TokensDataset):
     """Makes documents of tokens of a column of text: one `Ragged` column "tokens", and no other.
 
     The tokens are those of the tokenizer without its own special tokens at the ends, in the smallest dtype that holds
@@ -39,15 +76,8 @@ class TokenizerDataset(Dataset):
     def __init__(
         self, tokenizer: str | os.PathLike[str], *, column: str = "text", append_eos: bool | str = False
     ) -> None:
-        self.path, self.column, self.append_eos = os.fspath(tokenizer), column, append_eos
-        self._load()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "column": self.column, "append_eos": self.append_eos}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._load()
+        self.append_eos = append_eos
+        super().__init__(tokenizer, column)
 
     def batch_encode(self, columns: Columns) -> Columns:
         """Return {"tokens": documents}.
@@ -56,36 +86,21 @@ class TokenizerDataset(Dataset):
           BatchEncodeError: there is no such column.
           BadRowsError: some rows of it are no text.
         """
-        if self.column not in columns:
-            found = ", ".join(map(repr, columns))
-            raise BatchEncodeError(
-                f"there is no column {self.column!r} to make tokens of, but {found}.",
-                "Name the column of text: column=, or --column; of chats: ChatDataset, or --chat",
-            )
-        texts = columns[self.column]
-        bad = {row: type(text).__name__ for row, text in enumerate(texts) if not isinstance(text, str)}
-        if bad:
-            hint = "Leave such rows out: pyloader split --where, or --max-skipped"
-            raise BadRowsError(
-                {row: f"{self.column!r} is a {kind}, which is no text" for row, kind in bad.items()}, hint
-            )
+        hint = "Name the column of text: column=, or --column; of chats: ChatDataset, or --chat"
+        texts = needed_column(columns, self.column, what_for="to make tokens of", hint=hint)
+        bad = {
+            row: f"is a {type(text).__name__}, which is no text"
+            for row, text in enumerate(texts)
+            if not isinstance(text, str)
+        }
+        refuse_rows(bad, self.column, "Leave such rows out: pyloader split --where, or --max-skipped")
         rows = self._tokenizer.encode(list(texts))
         if self._eos is not None:
             rows = [np.append(row, self._eos) for row in rows]
         return {"tokens": Ragged.from_rows(rows, dtype=self.dtype)}
 
-    def fingerprint(self) -> str:
-        """Return 64 hexadecimal digits that change with the tokenizer."""
-        return self.tokenizer_sha256
-
-    @property
-    def tokenizer_sha256(self) -> str:
-        """The SHA-256 of the tokenizer's file, 64 hexadecimal digits."""
-        return self._tokenizer.digest
-
-    def _load(self) -> None:
+    def _open(self) -> None:
         self._tokenizer = open_tokenizer(self.path, wanted_by="TokenizerDataset")
-        self.dtype = self._tokenizer.dtype
         self._eos = None if self.append_eos is False else _end_of_text(self._tokenizer, self.append_eos)
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pyloader.columns import Column, Columns
-from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
 from pyloader.files import (
     Room,
@@ -29,7 +28,7 @@ from pyloader.part import InOrder, Part, hint_in_part
 from pyloader.read.csv_parts import csv_parts
 from pyloader.read.dialect import Dialect, rows_of
 from pyloader.read.numbers import NumberError, as_array, as_column
-from pyloader.read.options import column_names, number_dtypes
+from pyloader.read.options import NamedColumnsReader, number_dtypes
 
 __all__ = ["DelimitedReader"]
 
@@ -38,7 +37,7 @@ _FIELD_BYTES = 57  # a str without its characters, and its place in a list
 _NUMBER_BYTES = 8  # what is left of a field that is a number
 
 
-class DelimitedReader(DataReader):
+class DelimitedReader(NamedColumnsReader):
     r"""Chunk files of fields with commas (.csv) or tabs (.tsv) between them; .gz, .zst, .xz and .bz2 too.
 
     Fields that hold a comma, a quote or a line break stand in double quotes, as spreadsheets write them.  A column is
@@ -59,7 +58,6 @@ class DelimitedReader(DataReader):
     A file without rows gives ({}, 0), unless both `columns` and `dtypes` say what it would have had.
     """
 
-    returns_new_arrays = True
     finds_by_ranges = finds_side_by_side = True
     gaps_make_lists = True
 
@@ -76,10 +74,9 @@ class DelimitedReader(DataReader):
         dtypes: Mapping[str, npt.DTypeLike] | None = None,
         **old_names: Any,
     ) -> None:
-        super().__init__(batch_size, shuffle, seed, **old_names)
+        super().__init__(batch_size, shuffle, seed, columns=columns, **old_names)
         self.delimiter, self.quote, self.header = delimiter, quote, header
         self._dialect("")  # which says what is wrong with them
-        self.columns = column_names(columns)
         self.dtypes, self.text_columns = number_dtypes(dtypes, stays_list=str, gaps=object)
         self._all_known = columns is not None and dtypes is not None
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from pyloader.columns import Column, Columns
-from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError, MissingDependencyError, PyLoaderError, import_optional
 from pyloader.files import Room, named_by_content
 from pyloader.machine.memory import RecycledMemory
@@ -19,7 +19,7 @@ from pyloader.part import Part, joined_ranges
 from pyloader.ragged import Ragged
 from pyloader.read.array_rows import check_rows_of_part, spans_of_file
 from pyloader.read.hdf5_datasets import StoredRows, bytes_beside, datasets_of, row_bytes
-from pyloader.read.options import column_names
+from pyloader.read.options import NamedColumnsReader
 
 __all__ = ["Hdf5Reader"]
 
@@ -29,7 +29,7 @@ _MOST_TIMES = 4  # or all parts together, as many times the file
 _VALUE_BYTES = 57  # of a str without its text, and its place in a list
 
 
-class Hdf5Reader(DataReader):
+class Hdf5Reader(NamedColumnsReader):
     """HDF5 files (.h5, .hdf5), by h5py: a dataset is a column.
 
     Numbers, booleans and dates come as arrays of shape [rows, ...], strings as lists of str, rows of unequal length
@@ -43,20 +43,9 @@ class Hdf5Reader(DataReader):
         have the same number of rows; single values are passed over.
     """
 
-    returns_new_arrays = True
-
-    def __init__(
-        self,
-        batch_size: int = 16,
-        shuffle: bool = False,
-        seed: int = 42,
-        *,
-        columns: Sequence[str] | None = None,
-        **old_names: Any,
-    ) -> None:
-        super().__init__(batch_size, shuffle, seed, **old_names)
-        self.columns = column_names(columns)
-        self._memory = RecycledMemory()
+    @cached_property
+    def _memory(self) -> RecycledMemory:
+        return RecycledMemory()
 
     def read_file(self, path: str) -> tuple[Columns, int]:
         """Read the datasets.

@@ -14,7 +14,6 @@ import msgspec
 import numpy as np
 
 from pyloader.columns import Column, Columns
-from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
 from pyloader.files import Room, StoredPath, found_beside, num_bytes_of, open_packed, refuse_pointer
 from pyloader.files.unpacking import FETCH_AGAIN
@@ -30,7 +29,7 @@ from pyloader.read.offset_tables import (
     table_parts,
     value_starts,
 )
-from pyloader.read.options import column_names
+from pyloader.read.options import NamedColumnsReader
 from pyloader.read.spans import bytes_at, numbers_at, ragged_numbers, words_at
 
 __all__ = ["INDEX_NAME", "LitDataReader", "has_litdata_index"]
@@ -71,7 +70,7 @@ class _Form(msgspec.Struct):
     is_tokens: bool  # whether a sample is the bytes of one value, without its length
 
 
-class LitDataReader(DataReader):
+class LitDataReader(NamedColumnsReader):
     """Chunks of litdata (chunk-0-0.bin), beside which its index.json lies; also packed as a whole (.zstd.bin).
 
     A sample that is a dict has a column for each key; of a dict within, "key.inner".  A list or tuple has "0", "1", and
@@ -84,21 +83,8 @@ class LitDataReader(DataReader):
       columns: Which to read, in this order; None for all.
     """
 
-    returns_new_arrays = True
     finds_by_ranges = True
     needs_beside = True
-
-    def __init__(
-        self,
-        batch_size: int = 16,
-        shuffle: bool = False,
-        seed: int = 42,
-        *,
-        columns: Sequence[str] | None = None,
-        **old_names: Any,
-    ) -> None:
-        super().__init__(batch_size, shuffle, seed, **old_names)
-        self.columns = column_names(columns)
 
     def read_file(self, path: str) -> tuple[Columns, int]:
         """Read all samples.

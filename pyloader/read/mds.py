@@ -5,15 +5,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 import numpy as np
 import xxhash
 
 from pyloader.columns import Columns
-from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
 from pyloader.files import chunk_room, num_bytes_of, open_chunk, packing_of, refuse_pointer
 from pyloader.files.unpacking import FETCH_AGAIN
@@ -30,7 +27,7 @@ from pyloader.read.offset_tables import (
     table_parts,
     value_starts,
 )
-from pyloader.read.options import column_names
+from pyloader.read.options import NamedColumnsReader
 
 __all__ = ["MDSReader"]
 
@@ -64,7 +61,7 @@ class _Index(msgspec.Struct):
     shards: list[_Shard]
 
 
-class MDSReader(DataReader):
+class MDSReader(NamedColumnsReader):
     """MosaicML's MDS shards (.mds), also packed: .mds.zstd, .mds.gz, .mds.bz2.
 
     What its index.json says of a shard is compared with it: its size, its number of samples, and one of its hashes.
@@ -78,20 +75,7 @@ class MDSReader(DataReader):
       columns: Which to read, in this order; None for all.
     """
 
-    returns_new_arrays = True
     finds_by_ranges = True
-
-    def __init__(
-        self,
-        batch_size: int = 16,
-        shuffle: bool = False,
-        seed: int = 42,
-        *,
-        columns: Sequence[str] | None = None,
-        **old_names: Any,
-    ) -> None:
-        super().__init__(batch_size, shuffle, seed, **old_names)
-        self.columns = column_names(columns)
 
     def read_file(self, path: str) -> tuple[Columns, int]:
         """Read all samples.

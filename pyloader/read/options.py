@@ -11,10 +11,32 @@ import numpy.typing as npt
 from pyloader.datareader import DataReader
 from pyloader.read.ragged import ragged_names
 
-__all__ = ["ColumnReader", "column_names", "number_dtypes"]
+__all__ = ["ColumnReader", "NamedColumnsReader", "column_names", "number_dtypes"]
 
 
-class ColumnReader(DataReader):
+class NamedColumnsReader(DataReader):
+    """A reader of files whose columns have names: all of them, or some.
+
+    Args:
+      columns: The columns to read; None for all.
+    """
+
+    returns_new_arrays = True
+
+    def __init__(
+        self,
+        batch_size: int = 16,
+        shuffle: bool = False,
+        seed: int = 42,
+        *,
+        columns: Sequence[str] | None = None,
+        **old_names: Any,
+    ) -> None:
+        super().__init__(batch_size, shuffle, seed, **old_names)
+        self.columns = column_names(columns)
+
+
+class ColumnReader(NamedColumnsReader):
     """A reader of files whose columns have names and kinds: some of them, in the dtypes that are asked for.
 
     Args:
@@ -24,7 +46,6 @@ class ColumnReader(DataReader):
       ragged: The columns of lists of numbers, or of bytes, that become `Ragged`; True for all that can.
     """
 
-    returns_new_arrays = True
     gaps_make_lists = True
 
     def __init__(
@@ -39,8 +60,7 @@ class ColumnReader(DataReader):
         ragged: Sequence[str] | bool = False,
         **old_names: Any,
     ) -> None:
-        super().__init__(batch_size, shuffle, seed, **old_names)
-        self.columns = column_names(columns)
+        super().__init__(batch_size, shuffle, seed, columns=columns, **old_names)
         self.fill = dict(fill or {})
         self.dtypes, self.list_columns = number_dtypes(dtypes, stays_list=object)
         self.ragged = ragged_names(ragged)

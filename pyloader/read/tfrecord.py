@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from pyloader.columns import Columns, ColumnSpec
-from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError, import_optional
 from pyloader.files import chunk_room, named_by_content, open_chunk, packing_of, refuse_pointer
 from pyloader.files.unpacking import FETCH_AGAIN
@@ -18,7 +17,7 @@ from pyloader.machine.memory import keep_freed_memory
 from pyloader.part import INDEX_AGAIN, Part
 from pyloader.read.cutting import BLOCK_BYTES, Cutter, FileBytes
 from pyloader.read.file_ranges import range_of
-from pyloader.read.options import column_names
+from pyloader.read.options import NamedColumnsReader, column_names
 from pyloader.read.spans import bytes_at
 from pyloader.read.tf_examples import KINDS, ExampleError, example_columns
 from pyloader.read.tfrecord_headers import first_damaged, masked, record_starts
@@ -30,7 +29,7 @@ _STRETCH_BYTES = 2**20  # in which small records are looked for
 _FLOATS = {np.dtype(np.float32).str: "float32"}
 
 
-class TFRecordReader(DataReader):
+class TFRecordReader(NamedColumnsReader):
     """TFRecord files (.tfrecord, .tfrecords, x.tfrecord-00000-of-00010), also packed: .tfrecord.gz.
 
     Each feature of the tf.train.Example or SequenceExample in a record is a column: of numbers an array where each
@@ -50,7 +49,6 @@ class TFRecordReader(DataReader):
       TypeError, ValueError: an option is none of these.
     """
 
-    returns_new_arrays = True
     finds_by_ranges = True
 
     def __init__(
@@ -66,7 +64,7 @@ class TFRecordReader(DataReader):
         missing: str = "error",
         **old_names: Any,
     ) -> None:
-        super().__init__(batch_size, shuffle, seed, **old_names)
+        super().__init__(batch_size, shuffle, seed, columns=columns, **old_names)
         for option, value, known in (
             ("records", records, ("example", "bytes")),
             ("missing", missing, ("error", "empty")),
@@ -79,7 +77,6 @@ class TFRecordReader(DataReader):
             if kind not in KINDS:
                 raise ValueError(f"kinds[{name!r}] must be one of {', '.join(map(repr, KINDS))}, got {kind!r}")
         self.records, self.missing, self.kinds = records, missing, dict(kinds or {})
-        self.columns = column_names(columns)
         self.ragged = column_names(ragged) or ()
 
     def read_file(self, path: str) -> tuple[Columns, int]:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from pyloader.columns import Column, Columns
-from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
 from pyloader.files import chunk_room, named_by_content, open_chunk, packing_of, refuse_pointer
 from pyloader.files.unpacking import FETCH_AGAIN
@@ -21,7 +20,7 @@ from pyloader.part import INDEX_AGAIN, Part
 from pyloader.read.cutting import Cutter, FileBytes
 from pyloader.read.decoding import checked_decode, decoded
 from pyloader.read.file_ranges import range_of
-from pyloader.read.options import column_names
+from pyloader.read.options import NamedColumnsReader
 from pyloader.read.spans import bytes_at
 from pyloader.read.tar_members import BytesAt, Member, TarError, can_be_said, tar_members
 from pyloader.read.tar_runs import MemberRun, members_and_runs
@@ -34,7 +33,7 @@ _META = re.compile(r"__[^/]*__($|/)")  # names that webdataset passes over
 _MOST_SAID = 2**16  # characters of what global headers say, kept for each part
 
 
-class WebDatasetReader(DataReader):
+class WebDatasetReader(NamedColumnsReader):
     """WebDataset shards (.tar), also packed: .tar.gz, .tar.zst.
 
     Files of one key, side by side, are a sample: "n01/0007.seg.png" is the column "seg.png" of the sample "n01/0007".
@@ -50,7 +49,6 @@ class WebDatasetReader(DataReader):
       TypeError, ValueError: an option is none of these.
     """
 
-    returns_new_arrays = True
     finds_by_ranges = True
 
     def __init__(
@@ -64,8 +62,7 @@ class WebDatasetReader(DataReader):
         missing: str = "error",
         **old_names: Any,
     ) -> None:
-        super().__init__(batch_size, shuffle, seed, **old_names)
-        self.columns = column_names(columns)
+        super().__init__(batch_size, shuffle, seed, columns=columns, **old_names)
         self.decode = checked_decode(decode)
         if missing not in ("error", "empty"):
             raise ValueError(f"missing must be 'error' or 'empty', got {missing!r}")

@@ -7,14 +7,14 @@ import json
 import math
 import struct
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from pyloader.columns import Column, Columns
-from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
 from pyloader.files import Room, named_by_content
 from pyloader.files import chunk_bytes as bytes_of_chunk
@@ -22,7 +22,7 @@ from pyloader.machine.memory import RecycledMemory
 from pyloader.part import Part, joined_ranges
 from pyloader.ragged import Ragged
 from pyloader.read.array_rows import check_rows_of_part, common_rows, spans_of_file
-from pyloader.read.options import column_names
+from pyloader.read.options import NamedColumnsReader
 from pyloader.read.zarr_codecs import crc32c, unfiltered, unpacked
 from pyloader.read.zarr_metadata import ZarrArray, ZarrError, array_of_v2, array_of_v3
 from pyloader.read.zarr_places import ZarrPlace, open_place
@@ -36,7 +36,7 @@ _MOST_CHUNKS = 10**8  # of an array that is cut into parts
 _NOT_THERE = 2**64 - 1  # what the index of a shard says of a chunk that is only what fills it
 
 
-class ZarrReader(DataReader):
+class ZarrReader(NamedColumnsReader):
     """Zarr arrays: a directory (.zarr) or a zip file (.zarr.zip) of version 2 or 3; an array is a column.
 
     Numbers, booleans and dates come as arrays of shape [rows, ...], strings as lists of str, bytes and rows of unequal
@@ -48,20 +48,9 @@ class ZarrReader(DataReader):
         the same number of rows; single values are passed over.
     """
 
-    returns_new_arrays = True
-
-    def __init__(
-        self,
-        batch_size: int = 16,
-        shuffle: bool = False,
-        seed: int = 42,
-        *,
-        columns: Sequence[str] | None = None,
-        **old_names: Any,
-    ) -> None:
-        super().__init__(batch_size, shuffle, seed, **old_names)
-        self.columns = column_names(columns)
-        self._memory = RecycledMemory()
+    @cached_property
+    def _memory(self) -> RecycledMemory:
+        return RecycledMemory()
 
     def read_file(self, path: str) -> tuple[Columns, int]:
         """Read the arrays.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 import xxhash
 
-from pyloader.encode import ChatDataset, TokenizerDataset
+from pyloader.encode import TokensDataset
 from pyloader.errors import SplitError
 from pyloader.files import ChunkEntry, Manifest
 from pyloader.write.beginning import chunk_sets
@@ -124,7 +124,7 @@ class Finish:
             made_by |= {"sizes": terms.sizes, "set_sizes": terms.set_sizes}
         if self._labels:
             made_by["labels"] = self._labels
-        if isinstance(encoder := self._request.encode, TokenizerDataset | ChatDataset):
+        if isinstance(encoder := self._request.encode, TokensDataset):
             made_by[TOKENIZER] = encoder.tokenizer_sha256
         elif kept and (before := tokenizer_of(chunk_sets(self._root))):
             made_by[TOKENIZER] = before  # also where tokens were added that somebody else has made

@@ -15,7 +15,7 @@ import msgspec
 import xxhash
 
 from pyloader.dataset import Dataset
-from pyloader.encode import ChatDataset, TokenizerDataset, taken_by
+from pyloader.encode import ChatDataset, TokenizerDataset, TokensDataset, taken_by
 from pyloader.files import utf8_name
 from pyloader.write.holdout import output_names
 from pyloader.write.input_files import InputFile, InputNames, as_names
@@ -152,7 +152,7 @@ class Request:
             self.command(),
             [[utf8_name(file.path), file.num_bytes, file.object_version or file.modified_ns] for file in files],
         ]
-        said += [self.encode.fingerprint()] if isinstance(self.encode, TokenizerDataset | ChatDataset) else []
+        said += [self.encode.fingerprint()] if isinstance(self.encode, TokensDataset) else []
         return xxhash.xxh3_64_hexdigest(msgspec.json.encode(said))
 
     def shown_inputs(self) -> str:

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from pyloader.encode import ChatDataset, TokenizerDataset
+from pyloader.encode import TokensDataset
 from pyloader.errors import OutputDirError
 from pyloader.files import Manifest, origins_of
 from pyloader.write.request import Request
@@ -33,7 +33,7 @@ def tokenizer_of(found: Mapping[str, Manifest]) -> str:
 def other_tokenizer(root: Path, found: Mapping[str, Manifest], request: Request) -> OutputDirError | None:
     """Return the error for tokens of another tokenizer than made those that are there; None for the same."""
     before, encoder = tokenizer_of(found), request.encode
-    if not before or not isinstance(encoder, TokenizerDataset | ChatDataset) or encoder.tokenizer_sha256 == before:
+    if not before or not isinstance(encoder, TokensDataset) or encoder.tokenizer_sha256 == before:
         return None
     options = [_options(origin.command) for manifest in found.values() for origin in origins_of(manifest)]
     name = next((each["--tokenizer"] for each in options if "--tokenizer" in each), "another tokenizer")

@@ -12,8 +12,9 @@ from pyloader.columns import Column, Columns
 from pyloader.dataset import Dataset
 from pyloader.encode.images.boxes import NUMBERS_A_BOX, center_boxes, random_boxes, whole_boxes
 from pyloader.encode.images.opening import ImageFault, OpenedImage, open_image
-from pyloader.encode.images.resizing import image_resizing
-from pyloader.errors import BadRowsError, BatchEncodeError, import_optional
+from pyloader.encode.images.resizing import image_resizing, last_row
+from pyloader.encode.needed import needed_column, needed_keys, refuse_rows
+from pyloader.errors import import_optional
 from pyloader.machine.memory import RecycledMemory
 from pyloader.plan import uniform_numbers
 from pyloader.ragged import Ragged
@@ -112,15 +113,10 @@ class ImageDataset(Dataset):
           BadRowsError: some rows are no images that can be decoded.
           BatchEncodeError: there is no such column, or there are no keys and crop is "random".
         """
-        if self.column not in columns:
-            found = ", ".join(map(repr, columns))
-            raise BatchEncodeError(
-                f"there is no column {self.column!r} of images, but {found}.", "Name it: ImageDataset(column=...)"
-            )
-        images, bad = self._opened(columns[self.column])
+        column = needed_column(columns, self.column, what_for="of images", hint="Name it: ImageDataset(column=...)")
+        images, bad = self._opened(column)
         made = self._ragged(images, bad) if self.shape is None else self._resized(images, bad, keys)
-        if bad:
-            raise BadRowsError({row: f"{self.column!r} {reason}" for row, reason in bad.items()})
+        refuse_rows(bad, self.column)
         if self.augment is not None:
             made[self.column] = self.augment(made[self.column], keys)
         return {**columns, **made}
@@ -147,19 +143,21 @@ class ImageDataset(Dataset):
         # A JPEG is decoded smaller as far as the part still has all the pixels that are wanted of it.
         shrinks = (boxes[:, 2:] / (width, height)).min(axis=1)
         divisors = 1 << np.searchsorted([2, 4, 8], shrinks, side="right")
-        resize = image_resizing(self.shape, turbo=self.decoder == "turbo", sees_around=self.crop == "center")
+        sees_around = self.crop == "center"
+        resize = image_resizing(self.shape, turbo=self.decoder == "turbo", sees_around=sees_around)
         channels_last = self.layout == "NHWC"
         shape = (len(images), height, width, 3) if channels_last else (len(images), 3, height, width)
         array = self._memory.empty(shape, np.dtype(np.uint8))
         targets = array if channels_last else array.transpose(0, 2, 3, 1)
         for row, image in _taken(images):
             divisor = int(divisors[row]) if image.is_jpeg else 1
+            box = tuple((boxes[row] / divisor).tolist())
             try:
-                pixels = image.pixels(divisor)
+                pixels = image.pixels(divisor, last_row(box, height, sees_around=sees_around))
             except ImageFault as exc:
                 bad[row] = str(exc)
                 continue
-            pixels = resize(pixels, tuple((boxes[row] / divisor).tolist()))
+            pixels = resize(pixels, box)
             _copy(pixels[:, ::-1] if mirrored[row] else pixels, targets[row])
         if self.dtype != np.uint8:
             floats = self._memory.empty(shape, self.dtype)
@@ -174,9 +172,7 @@ class ImageDataset(Dataset):
             return whole_boxes(sizes), nothing
         if self.crop == "center":
             return center_boxes(sizes, shape=self.shape, shorter_side=self.shorter_side or max(self.shape)), nothing
-        if keys is None:
-            raise BatchEncodeError("crop='random' draws from the rows' keys, and there are none.", "Use crop='center'")
-        numbers = uniform_numbers(keys, NUMBERS_A_BOX + 1)
+        numbers = uniform_numbers(needed_keys(keys, instead="center"), NUMBERS_A_BOX + 1)
         boxes = random_boxes(sizes, numbers[:, :-1], scale=self.scale, ratio=self.ratio)
         return boxes, numbers[:, -1] < 0.5 if self.flip else nothing
 

@@ -13,12 +13,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from pyloader.encode.images.jpeg_header import read_jpeg_header
+from pyloader.encode.images.jpeg_header import JpegHeader, read_jpeg_header, with_fewer_rows
 from pyloader.errors import import_optional
 
 __all__ = ["ImageFault", "OpenedImage", "open_image"]
 
-_Decode: TypeAlias = "Callable[[int], np.ndarray]"
+# A divisor of each side, and how many rows of the result are needed from the top -> pixels, uint8 [height, width, 3].
+_Decode: TypeAlias = "Callable[[int, int], np.ndarray]"
 
 _JPEG = b"\xff\xd8\xff"
 _MOST_SCANS = 100  # each of them goes over all pixels, and takes but a few bytes; encoders write about ten
@@ -38,18 +39,24 @@ class OpenedImage:
     width: int  # in pixels, upright
     height: int
     orientation: int  # EXIF's, 1 to 8: how the pixels lie
-    # makes the pixels, uint8 [height, width, 3], each side divided by 1; of a JPEG by 2, 4 or 8 too, rounded up
-    decode: _Decode
+    decode: _Decode  # by 1, of a JPEG by 2, 4 or 8 too, rounded up
     is_jpeg: bool
 
-    def pixels(self, divisor: int = 1) -> np.ndarray:
+    def pixels(self, divisor: int = 1, num_rows: int | None = None) -> np.ndarray:
         """Return the pixels upright: uint8 of shape [height / divisor, width / divisor, 3], a view maybe.
+
+        Args:
+          divisor: What each side is divided by.
+          num_rows: How many rows are needed from the top; some or all of those below may be missing.  None is all.
 
         Raises:
           ImageFault: they cannot be decoded.
         """
-        pixels = _upright(self.decode(divisor), self.orientation)
-        if pixels.shape != (-(-self.height // divisor), -(-self.width // divisor), 3):
+        height, width = -(-self.height // divisor), -(-self.width // divisor)
+        if num_rows is None or num_rows > height or self.orientation > 2:  # what is turned may begin elsewhere
+            num_rows = height
+        pixels = _upright(self.decode(divisor, num_rows), self.orientation)
+        if pixels.shape[1:] != (width, 3) or not num_rows <= len(pixels) <= height:
             raise ImageFault(f"is {self.width} x {self.height} by its header, and holds other pixels")
         return pixels
 
@@ -70,7 +77,7 @@ def open_image(data: bytes, *, turbo: bool, max_pixels: int) -> OpenedImage:
     header = read_jpeg_header(data) if data.startswith(_JPEG) else None
     if header is not None and header.num_scans > _MOST_SCANS:
         raise ImageFault(f"has {header.num_scans:,} scans, more than {_MOST_SCANS}")
-    found = _opened_by_simplejpeg(data, header.has_exif) if header is not None and turbo else None
+    found = _opened_by_simplejpeg(data, header) if header is not None and turbo else None
     if found is None:
         image = _open_with_pillow(data)
         # Pillow turns a TIFF itself.
@@ -83,7 +90,7 @@ def open_image(data: bytes, *, turbo: bool, max_pixels: int) -> OpenedImage:
     return OpenedImage(width, height, orientation, decode, header is not None)
 
 
-def _opened_by_simplejpeg(data: bytes, has_exif: bool) -> tuple[int, int, int, _Decode] | None:
+def _opened_by_simplejpeg(data: bytes, header: JpegHeader) -> tuple[int, int, int, _Decode] | None:
     """Return width, height, orientation and what decodes; None for what Pillow is to open."""
     simplejpeg = import_optional("simplejpeg", wanted_by="ImageDataset")
     try:
@@ -92,8 +99,8 @@ def _opened_by_simplejpeg(data: bytes, has_exif: bool) -> tuple[int, int, int, _
         return None
     if space not in ("YCbCr", "Gray", "RGB"):
         return None
-    orientation = _orientation(_open_with_pillow(data)) if has_exif else 1
-    return width, height, orientation, partial(_decode_jpeg, simplejpeg, data, width, height)
+    orientation = _orientation(_open_with_pillow(data)) if header.has_exif else 1
+    return width, height, orientation, partial(_decode_jpeg, simplejpeg, data, header, width, height)
 
 
 def _open_with_pillow(data: bytes) -> Any:
@@ -109,17 +116,32 @@ def _open_with_pillow(data: bytes) -> Any:
         raise ImageFault(f"cannot be opened as an image ({_said(exc)})") from exc
 
 
-def _decode_jpeg(simplejpeg: Any, data: bytes, width: int, height: int, divisor: int) -> np.ndarray:
-    shape = {"min_height": -(-height // divisor), "min_width": -(-width // divisor)} if divisor > 1 else {}
-    try:
-        pixels: np.ndarray = simplejpeg.decode_jpeg(data, "RGB", **shape)
-        return pixels
-    except ValueError:
+def _decode_jpeg(
+    simplejpeg: Any, data: bytes, header: JpegHeader, width: int, height: int, divisor: int, num_rows: int
+) -> np.ndarray:
+    def decoded(data: bytes, height: int, strict: bool) -> np.ndarray | None:
+        shape = -(-height // divisor), -(-width // divisor)
+        smaller = {"min_height": shape[0], "min_width": shape[1]} if divisor > 1 else {}
+        try:
+            pixels: np.ndarray = simplejpeg.decode_jpeg(data, "RGB", strict=strict, **smaller)
+        except ValueError:
+            return None
+        return pixels if pixels.shape == (*shape, 3) else None
+
+    rows = (num_rows + 2) * divisor  # to the colours of a row those beside it are mixed
+    shorter = with_fewer_rows(data, header, rows) if rows < height else None
+    # What follows the last row is too much then, so not strict: what that lets pass, Pillow lets pass below.
+    pixels = None if shorter is None else decoded(shorter, rows, strict=False)
+    if pixels is None:
+        pixels = decoded(data, height, strict=True)
+    if pixels is None:
         # Bytes too many between two markers are a fault here, and none to Pillow, as to most who look at images.
-        return _decode_with_pillow(_open_with_pillow(data), divisor)
+        pixels = _decode_with_pillow(_open_with_pillow(data), divisor, num_rows)
+    return pixels
 
 
-def _decode_with_pillow(image: Any, divisor: int) -> np.ndarray:
+def _decode_with_pillow(image: Any, divisor: int, num_rows: int) -> np.ndarray:
+    """Return all rows, whatever `num_rows`."""
     try:
         if divisor > 1:
             image.draft(image.mode, (image.width // divisor, image.height // divisor))

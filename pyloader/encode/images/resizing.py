@@ -13,10 +13,15 @@ import numpy as np
 
 from pyloader.errors import import_optional
 
-__all__ = ["Resize", "image_resizing"]
+__all__ = ["Resize", "image_resizing", "last_row"]
 
 # Pixels, uint8 [height, width, 3], and a box in them -> the pixels resized, to be read before the next call.
 Resize: TypeAlias = "Callable[[np.ndarray, tuple[float, float, float, float]], np.ndarray]"
+
+
+def last_row(box: tuple[float, float, float, float], height: int, *, sees_around: bool) -> int:
+    """Return how many rows from the top resizing of a box to this height sees, if there are as many."""
+    return math.ceil(box[1] + box[3]) + (_reach(box[3], height) if sees_around else 0)
 
 
 def image_resizing(shape: tuple[int, int], *, turbo: bool, sees_around: bool) -> Resize:
@@ -33,12 +38,10 @@ def image_resizing(shape: tuple[int, int], *, turbo: bool, sees_around: bool) ->
 
     def resize_box(pixels: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
         left, top, box_width, box_height = box
-        # So far the filter reaches.
-        around_x = math.ceil(box_width / width) + 1 if sees_around else 0
-        around_y = math.ceil(box_height / height) + 1 if sees_around else 0
+        around_x, around_y = (_reach(box_width, width), _reach(box_height, height)) if sees_around else (0, 0)
         first_x, first_y = max(0, math.floor(left) - around_x), max(0, math.floor(top) - around_y)
         part = pixels[
-            first_y : math.ceil(top + box_height) + around_y, first_x : math.ceil(left + box_width) + around_x
+            first_y : last_row(box, height, sees_around=sees_around), first_x : math.ceil(left + box_width) + around_x
         ]
         rows, columns = part.shape[:2]
         x, y = left - first_x, top - first_y
@@ -48,6 +51,11 @@ def image_resizing(shape: tuple[int, int], *, turbo: bool, sees_around: bool) ->
         return resize(part, inside)
 
     return resize_box
+
+
+def _reach(side: float, resized: int) -> int:
+    """Return how many pixels beside a box the filter reaches."""
+    return math.ceil(side / resized) + 1
 
 
 def _resize_with_cykooz(height: int, width: int) -> Resize:

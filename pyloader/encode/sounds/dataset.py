@@ -9,8 +9,9 @@ import numpy as np
 
 from pyloader.columns import Columns
 from pyloader.dataset import Dataset
+from pyloader.encode.needed import needed_column, needed_keys, refuse_rows
 from pyloader.encode.sounds.windows import SoundFault, read_window
-from pyloader.errors import BadRowsError, BatchEncodeError, import_optional
+from pyloader.errors import import_optional
 from pyloader.machine.memory import RecycledMemory
 from pyloader.plan import uniform_numbers
 from pyloader.ragged import Ragged
@@ -88,12 +89,7 @@ class AudioDataset(Dataset):
           BadRowsError: some rows are no sounds that can be decoded.
           BatchEncodeError: there is no such column, or there are no keys and crop is "random".
         """
-        if self.column not in columns:
-            found = ", ".join(map(repr, columns))
-            raise BatchEncodeError(
-                f"there is no column {self.column!r} of sounds, but {found}.", "Name it: AudioDataset(column=...)"
-            )
-        sounds = columns[self.column]
+        sounds = needed_column(columns, self.column, what_for="of sounds", hint="Name it: AudioDataset(column=...)")
         places = self._places(len(sounds), keys)
         made = self._whole(sounds) if self.num_samples is None else self._windows(sounds, self.num_samples, places)
         if self.augment is not None:
@@ -104,9 +100,7 @@ class AudioDataset(Dataset):
         """Return where the window of each row begins, from 0 on and below 1."""
         if self.num_samples is None or self.crop != "random":
             return np.full(num_rows, _PLACES.get(self.crop, 0.0))
-        if keys is None:
-            raise BatchEncodeError("crop='random' draws from the rows' keys, and there are none.", "Use crop='start'")
-        return uniform_numbers(keys, 1)[:, 0]
+        return uniform_numbers(needed_keys(keys, instead="start"), 1)[:, 0]
 
     def _windows(self, sounds: Any, num_samples: int, places: np.ndarray) -> Columns:
         channels = 1 if self.mono else 2
@@ -120,7 +114,7 @@ class AudioDataset(Dataset):
                 continue
             array[row, : len(values)], array[row, len(values) :] = values, 0
             lengths[row] = len(values)
-        self._refuse(bad)
+        refuse_rows(bad, self.column)
         return {self.column: array, f"{self.column}_length": lengths}
 
     def _whole(self, sounds: Any) -> Columns:
@@ -130,7 +124,7 @@ class AudioDataset(Dataset):
                 rows.append(self._read(data, None, 0.0, 1))
             except SoundFault as exc:
                 bad[row] = str(exc)
-        self._refuse(bad)
+        refuse_rows(bad, self.column)
         whole = Ragged.from_rows(rows, dtype=np.float32)
         return {self.column: whole, f"{self.column}_length": whole.lengths}
 
@@ -143,7 +137,3 @@ class AudioDataset(Dataset):
             channels=channels,
             max_seconds=self.max_seconds,
         )
-
-    def _refuse(self, bad: dict[int, str]) -> None:
-        if bad:
-            raise BadRowsError({row: f"{self.column!r} {reason}" for row, reason in bad.items()})

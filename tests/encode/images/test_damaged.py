@@ -82,6 +82,8 @@ def test_a_damaged_image_is_an_error_or_an_image(decoder):
             image = open_image(data, turbo=decoder == "turbo", max_pixels=MAX_PIXELS)
             divisor = rng.choice([1, 2, 4, 8]) if image.is_jpeg else 1
             pixels = image.pixels(divisor)
+            rows = rng.randint(1, len(pixels))
+            some = open_image(data, turbo=decoder == "turbo", max_pixels=MAX_PIXELS).pixels(divisor, rows)
         except ImageFault as fault:
             assert str(fault)
         except Exception as exc:
@@ -90,6 +92,7 @@ def test_a_damaged_image_is_an_error_or_an_image(decoder):
             shape = -(-image.height // divisor), -(-image.width // divisor), 3
             assert (pixels.dtype, pixels.shape) == (np.uint8, shape), f"seed {seed}, image {number}"
             assert pixels.size <= 3 * MAX_PIXELS
+            assert np.array_equal(some[:rows], pixels[:rows]), f"seed {seed}, image {number}"
             num_decoded += 1
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown * (1 if sys.platform == "darwin" else 1024) < MOST_BYTES

@@ -12,6 +12,7 @@ from pictures import encoded, noise_jpegs, picture
 from PIL import Image
 
 from pyloader import ImageDataset, Ragged, uniform_numbers
+from pyloader.encode.images import opening
 from pyloader.errors import BadRowsError, BatchEncodeError, MissingDependencyError
 from pyloader.machine.memory import counts_tell
 
@@ -124,6 +125,19 @@ def test_the_middle_of_a_jpeg_that_is_decoded_smaller_is_the_middle(images, widt
     as_png = encoded(Image.open(io.BytesIO(data)), "PNG")
     shown = [images([it], size=40, crop="center")["image"].astype(int) for it in (data, as_png)]
     assert np.abs(shown[0] - shown[1]).mean() < 3
+
+
+def test_rows_that_are_left_out_change_no_pixel(monkeypatch):
+    pytest.importorskip("simplejpeg")
+    pytest.importorskip("cykooz_resizer")
+    column = [encoded(picture(*shape)) for shape in ((160, 120), (41, 30), (60, 200))]
+    for crop in ("random", "center"):
+        dataset = ImageDataset(size=(16, 30), crop=crop, decoder="turbo")
+        with_few = [dataset.batch_encode({"image": column}, keys)["image"] for keys in (KEYS[:3], KEYS[3:])]
+        with monkeypatch.context() as patch:
+            patch.setattr(opening, "with_fewer_rows", lambda *given: None)
+            with_all = [dataset.batch_encode({"image": column}, keys)["image"] for keys in (KEYS[:3], KEYS[3:])]
+        assert np.array_equal(with_few, with_all)
 
 
 def test_without_a_size_each_image_keeps_its_own(images):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 from pictures import encoded, picture
 from PIL import Image
 
-from pyloader.encode.images.jpeg_header import read_jpeg_header
+from pyloader.encode.images.jpeg_header import read_jpeg_header, with_fewer_rows
 
 PIXELS = picture(40, 30)
 
@@ -28,7 +30,32 @@ def with_exif():
     ids=["plain", "grey", "scans in a comment", "exif"],
 )
 def test_exif_and_scans_are_found(data, has_exif, num_scans):
-    assert read_jpeg_header(data) == (has_exif, num_scans)
+    assert read_jpeg_header(data)[:2] == (has_exif, num_scans)
+
+
+@pytest.mark.parametrize("data", [encoded(PIXELS), with_exif(), encoded(PIXELS, restart_marker_rows=1)])
+def test_with_fewer_rows_it_is_an_image_of_that_height(data):
+    fewer = with_fewer_rows(data, read_jpeg_header(data), 21)
+    assert Image.open(io.BytesIO(fewer)).size == (40, 21)
+    assert len(fewer) == len(data)
+
+
+WHOLE = encoded(PIXELS)
+SCAN = WHOLE.index(b"\xff\xda")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        encoded(PIXELS, progressive=True),
+        WHOLE[:-2],
+        WHOLE + b"\0",
+        WHOLE[:-9] + b"\xff\xc4" + WHOLE[-9:],
+    ],
+    ids=["progressive", "cut", "bytes after the end", "a marker in the scan"],
+)
+def test_rows_are_left_out_of_what_is_as_usual_alone(data):
+    assert with_fewer_rows(data, read_jpeg_header(data), 21) is None
 
 
 def test_the_scans_of_a_progressive_image_are_counted():
@@ -43,10 +70,22 @@ def test_the_scans_of_a_progressive_image_are_counted():
     "data", [b"", b"\xff\xd8\xff", b"\xff\xd8" + b"\xff" * 5000, b"\xff\xd8" + b"\xff\xe0\0\0" * 5000]
 )
 def test_what_is_no_header_ends_the_walk(data):
-    assert read_jpeg_header(data) == (False, 0)
+    assert read_jpeg_header(data) == (False, 0, 0, 0)
 
 
 def test_every_cut_is_survived():
     data = with_exif()
     for length in range(0, len(data), 7):
         read_jpeg_header(data[:length])
+
+
+def misleading():
+    """Return a JPEG with a marker that has no length: who reads one there gets to a header in a comment."""
+    header = WHOLE[2 : SCAN + 14]
+    first = bytes(65515) + b"\xff\xe0\0\x14" + bytes(14)
+    comment = b"\xff\xef" + (len(header) + 2).to_bytes(2, "big") + header
+    return b"\xff\xd8\xff\x01\xff\xef\xff\xff" + first + comment + WHOLE[2:]
+
+
+def test_a_marker_without_a_length_misleads_nobody():
+    assert read_jpeg_header(misleading())[1:] == (2, 0, 0)

@@ -113,6 +113,54 @@ def test_a_jpeg_is_decoded_smaller(opened, divisor, width, height):
         assert np.abs(pixels.astype(int) - np.asarray(averages)).mean() < 3
 
 
+ALL_KINDS = [
+    pytest.param(
+        options, marks=[] if options == {"subsampling": 2} else pytest.mark.slow, id="-".join(map(str, options))
+    )
+    for options in (
+        {"subsampling": 2},
+        {"subsampling": 1},
+        {"subsampling": 0},
+        {"subsampling": "4:1:1"},
+        {"subsampling": 2, "progressive": True},
+        {"subsampling": 2, "restart_marker_rows": 1},
+        {"keep_rgb": True},
+    )
+]
+
+
+@pytest.mark.parametrize("divisor", [1, 2, 4, 8])
+@pytest.mark.parametrize("options", ALL_KINDS)
+def test_rows_from_the_top_are_those_of_the_whole(opened, options, divisor):
+    data = encoded(picture(41, 90), **options)
+    whole = opened(data).pixels(divisor)
+    for num_rows in range(1, len(whole) + 2):
+        some = opened(data).pixels(divisor, num_rows)
+        assert np.array_equal(some[:num_rows], whole[:num_rows])
+
+
+def test_rows_below_those_that_are_needed_are_not_decoded():
+    pytest.importorskip("simplejpeg")
+    data = encoded(picture(41, 90))
+    assert open_image(data, turbo=True, max_pixels=10**6).pixels(1, 40).shape == (42, 41, 3)
+    assert open_image(data + b"\0", turbo=True, max_pixels=10**6).pixels(1, 40).shape == (90, 41, 3)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_rows_from_the_top_are_upright(opened, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(picture(90, 90), exif=exif)
+    assert np.array_equal(opened(data).pixels(1, 20)[:20], as_pillow(data)[:20])
+
+
+@pytest.mark.parametrize("num_rows", [1, 25, 60])
+def test_a_jpeg_that_is_cut_is_an_error_whatever_rows_are_needed(opened, num_rows):
+    data = encoded(picture(41, 60))
+    with pytest.raises(ImageFault, match="cannot be decoded"):
+        opened(data[:-200]).pixels(1, num_rows)
+
+
 @pytest.mark.parametrize("before", [b"\xff\xc0", b"\xff\xd9"], ids=["frame", "end"])
 def test_bytes_too_many_before_a_marker_are_no_fault(opened, before):
     data = encoded(PIXELS)
@@ -179,7 +227,7 @@ def test_a_jpeg_of_ever_more_scans_is_refused(opened):
 
 
 def test_pixels_of_another_size_than_the_header_says_are_not_taken():
-    image = OpenedImage(41, 30, 1, lambda divisor: PIXELS[:20], is_jpeg=True)
+    image = OpenedImage(41, 30, 1, lambda divisor, num_rows: PIXELS[:20], is_jpeg=True)
     with pytest.raises(ImageFault, match="is 41 x 30 by its header, and holds other pixels"):
         image.pixels()
 
