@@ -59,6 +59,7 @@ class DelimitedReader(DataReader):
     A file without rows gives ({}, 0), unless both `columns` and `dtypes` say what it would have had.
     """
 
+    is_thread_safe = True
     returns_new_arrays = True
     finds_by_ranges = True
     gaps_make_lists = True

@@ -43,6 +43,7 @@ class Hdf5Reader(DataReader):
         have the same number of rows; single values are passed over.
     """
 
+    is_thread_safe = True
     returns_new_arrays = True
 
     def __init__(

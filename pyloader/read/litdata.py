@@ -84,6 +84,7 @@ class LitDataReader(DataReader):
       columns: Which to read, in this order; None for all.
     """
 
+    is_thread_safe = True
     returns_new_arrays = True
 
     def __init__(

@@ -78,6 +78,7 @@ class MDSReader(DataReader):
       columns: Which to read, in this order; None for all.
     """
 
+    is_thread_safe = True
     returns_new_arrays = True
     finds_by_ranges = True
 

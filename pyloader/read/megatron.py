@@ -39,6 +39,8 @@ class MegatronReader(DataReader):
       name: What the column is called.
     """
 
+    is_thread_safe = True
+
     def __init__(
         self, batch_size: int = 16, shuffle: bool = False, seed: int = 42, *, name: str = "tokens", **old_names: Any
     ) -> None:

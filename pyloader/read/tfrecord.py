@@ -51,6 +51,7 @@ class TFRecordReader(DataReader):
       TypeError, ValueError: an option is none of these.
     """
 
+    is_thread_safe = True
     returns_new_arrays = True
     finds_by_ranges = True
 

@@ -47,6 +47,7 @@ class WebDatasetReader(DataReader):
       TypeError, ValueError: an option is none of these.
     """
 
+    is_thread_safe = True
     returns_new_arrays = True
     finds_by_ranges = True
 

@@ -48,6 +48,7 @@ class ZarrReader(DataReader):
         the same number of rows; single values are passed over.
     """
 
+    is_thread_safe = True
     returns_new_arrays = True
 
     def __init__(
