@@ -32,6 +32,7 @@ from pyloader.run.resolving import in_version_of_state, resolve
 from pyloader.run.run import ChunkRun
 from pyloader.run.run_notes import chunk_notes, log_run
 from pyloader.run.skipped import Quarantine
+from pyloader.run.thread_counts import ThreadCounts, ThreadTrials
 from pyloader.world import World
 
 __all__ = ["MAX_QUEUE_SIZE", "DataLoader"]
@@ -152,9 +153,9 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
         pack: int | Packing | None = None,
         bucket_by: str | None = None,
         max_bytes: int | str | None = None,
-        num_workers: int = 1,
+        num_workers: int | str = "auto",
         worker_kind: str = "thread",
-        num_readers: int = 1,
+        num_readers: int | str = "auto",
         verify: str = "never",
         read_retries: int = 2,
         max_skipped: int | str = 0,
@@ -230,6 +231,7 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
         Loop.__init__(self, "DataLoader", position, Counters(), bar)
         self._options = options
         self._has_for = False  # a `for` has begun in this run
+        self._trials: ThreadTrials | None = None  # there once a run has begun whose threads may change
         self._quarantine = Quarantine(options.run, options.given.quarantine)
         if (audit_dir := options.given.audit_dir) is not None:
             self._receipts = ReceiptWriter(audit_dir, rank=options.world.rank, size=options.world.size)
@@ -272,7 +274,12 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
         self._turn.begin_for()
 
     def __repr__(self) -> str:
-        return f"DataLoader({self._options.describe(DataLoader)})"
+        return f"DataLoader({self._options.describe(DataLoader, self._threads)})"
+
+    @property
+    def _threads(self) -> ThreadCounts:
+        """How many threads there are in a run, now."""
+        return self._options.run.thread_counts if self._trials is None else self._trials.now
 
     @property
     def epochs_done(self) -> int:
@@ -312,7 +319,7 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
         """Return what has been delivered, what was left out, and where the time went."""
         options, counters = self._options, self._counters
         sources = options.source_stats(self._position, counters.by_source)
-        explaining = options.explaining_stats()
+        explaining = options.explaining_stats(self._threads)
         return counters.snapshot(**explaining, skipped=self._quarantine.reasons(), sources=sources)
 
     def close(self) -> None:
@@ -381,7 +388,10 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
             position = position.next_epoch()
         num_epochs = options.given.num_epochs
         end_epoch = None if num_epochs is None else (position.epoch // num_epochs + 1) * num_epochs
-        return ChunkRun(options.run, position, end_epoch, counters, self._quarantine, steps, at_first)
+        run = options.run
+        if self._trials is None and run.thread_counts != run.most_threads:
+            self._trials = ThreadTrials(run.thread_counts, run.most_threads)
+        return ChunkRun(run, position, end_epoch, counters, self._quarantine, steps, at_first, self._trials)
 
     def _epoch_and_step(self) -> tuple[int, int]:
         return self._position.epoch, self._position.step

@@ -17,13 +17,21 @@ from pyloader.datareader import DataReader
 from pyloader.dataset import Dataset
 from pyloader.files import DataDir
 from pyloader.mixture import Mixture, Weights
-from pyloader.options import ELSEWHERE, MOST, checked_integer, checked_seconds, checked_word, with_new_names
+from pyloader.options import (
+    ELSEWHERE,
+    MOST,
+    checked_integer,
+    checked_seconds,
+    checked_threads,
+    checked_word,
+    with_new_names,
+)
 from pyloader.packing import Packing
 from pyloader.packing.options import packing_of
 from pyloader.plan import LAST_BATCH_RULES
 from pyloader.world import World
 
-__all__ = ["Arguments", "AsWritten", "LoaderArguments", "integer", "words"]
+__all__ = ["Arguments", "AsWritten", "LoaderArguments", "integer", "threads", "words"]
 
 _MOST_RETRIES = 10_000  # three days and a half
 
@@ -51,6 +59,11 @@ def integer(*, at_least: int, at_most: int = MOST, or_none: bool = False) -> dic
         return None if is_none else checked_integer(name, value, at_least=at_least, at_most=at_most)
 
     return {"check": check}
+
+
+def threads(*, at_least: int) -> dict[str, _Check]:
+    """Return the check of an option that is a number of threads, or "auto"."""
+    return {"check": lambda name, value: checked_threads(name, value, at_least=at_least)}
 
 
 def words(*choices: str, or_none: bool = False) -> dict[str, _Check]:
@@ -148,9 +161,9 @@ class LoaderArguments(Arguments):
     pack: Packing | None = field(metadata={"check": packing_of})
     bucket_by: str | None = field(metadata={"check": _column_or_none})
     max_bytes: int | str | None
-    num_workers: int = field(metadata=integer(at_least=0))
+    num_workers: int | str = field(metadata=threads(at_least=0))
     worker_kind: str = field(metadata=words("thread", "process"))
-    num_readers: int = field(metadata=integer(at_least=1))
+    num_readers: int | str = field(metadata=threads(at_least=1))
     verify: str
     read_retries: int = field(metadata=integer(at_least=0, at_most=_MOST_RETRIES))
     max_skipped: int | str

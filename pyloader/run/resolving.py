@@ -26,8 +26,9 @@ from pyloader.files import (
     verification_of,
 )
 from pyloader.files.opening import suffix_of
+from pyloader.machine.limits import num_processors
 from pyloader.mixture import Mixture
-from pyloader.options import MOST, check_workers, checked_integer, checked_max_skipped, parse_bytes, parse_memory
+from pyloader.options import AUTO, MOST, check_workers, checked_integer, checked_max_skipped, parse_bytes, parse_memory
 from pyloader.packing import packing_in_order
 from pyloader.plan import Order, Streams, data_version_in_state, fingerprints_in_state
 from pyloader.read import Nulls, ParquetReader, nulls_of, reader_for
@@ -38,8 +39,10 @@ from pyloader.run.mixture_arguments import check_alike, loss_mask_of, mixture_of
 from pyloader.run.options import RunOptions
 from pyloader.run.packed import log_fill, mean_tokens, packed_chunks, packing_of_chunks
 from pyloader.run.ranks import check_same_version, counts_of
+from pyloader.run.thread_counts import ThreadCounts
 from pyloader.run.transient import waits_before_retries
 from pyloader.shuffle import CutRule
+from pyloader.thread_safety import is_thread_safe
 from pyloader.world import resolve_world
 
 __all__ = ["NUM_FETCHES", "in_version_of_state", "resolve"]
@@ -47,6 +50,7 @@ __all__ = ["NUM_FETCHES", "in_version_of_state", "resolve"]
 _log = logging.getLogger("pyloader")
 
 NUM_FETCHES = 8  # chunks of a store at the same time
+_MOST_PROCESSES = 8  # that a loader starts by itself for a step: each is an interpreter
 
 
 def resolve(given: LoaderArguments, *, version: int | None = None) -> LoaderOptions:
@@ -245,8 +249,20 @@ def _register(given: LoaderArguments, chunks: ChunkList) -> None:
     """
     if chunks.stored is None:
         return
-    num_readers = given.num_readers if given.num_workers else 1
+    num_readers = _thread_counts(given).readers if given.num_workers else 1
     chunks.stored.register(num_fetches=NUM_FETCHES if given.num_workers else 1, num_readers=num_readers)
+
+
+def _thread_counts(given: LoaderArguments) -> ThreadCounts:
+    """Return how many threads a run begins with; processes stay as many."""
+    readers = workers = 1
+    if given.worker_kind == "process":
+        readers = min(1 + num_processors() // 4, _MOST_PROCESSES)
+        workers = min(1 + num_processors(), _MOST_PROCESSES)  # one more: it works while others wait for their next
+    return ThreadCounts(
+        readers if isinstance(given.num_readers, str) else given.num_readers,
+        workers if isinstance(given.num_workers, str) else given.num_workers,
+    )
 
 
 def _reader(
@@ -351,6 +367,7 @@ def _run(
         given.max_skipped, [len(chunks), num_rows], of="chunks and rows"
     )
     check_workers(given.worker_kind, given.num_workers)
+    threads, may_change = _thread_counts(given), given.worker_kind == "thread" and given.num_workers != 0
     audited = given.audit_dir is not None
     _register(given, chunks)
     return RunOptions(
@@ -369,8 +386,11 @@ def _run(
         max_queue_size=given.max_queue_size,
         max_bytes=parse_memory("max_bytes", given.max_bytes),
         row_bytes=chunks.row_bytes if given.datareader is None and nulls is None else None,
-        num_readers=given.num_readers,
-        num_workers=given.num_workers,
+        num_readers=threads.readers,
+        num_workers=threads.workers,
+        # Of a store chunks are fetched by other threads; and what is being read takes room in the cache.
+        finds_readers=may_change and given.num_readers == AUTO and chunks.stored is None,
+        finds_workers=may_change and given.num_workers == AUTO and is_thread_safe(given.datacollator),
         worker_kind=given.worker_kind,
         verification=_verification(chunks, given.verify),
         retry_waits=waits_before_retries(given.read_retries),
