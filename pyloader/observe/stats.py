@@ -159,8 +159,9 @@ class Stats:
 
     _skipped_kind = "items"
 
-    def _num_threads(self, stage: str) -> int:
-        return self.num_workers
+    def num_threads(self, stage: str) -> int:
+        """Return how many threads work in a stage, the loop's own where there are none."""
+        return max(1, self.num_workers)
 
     def _thread_groups(self) -> list[list[str]]:
         """Return the stages, those that share their threads together."""
@@ -169,7 +170,7 @@ class Stats:
 
     def _use(self, stages: list[str]) -> float:
         """Return which share of the time of their threads stages worked."""
-        seconds = max(1, self._num_threads(stages[0])) * (self.loop_seconds or 1.0)
+        seconds = self.num_threads(stages[0]) * (self.loop_seconds or 1.0)
         return sum(self.busy_seconds[stage] for stage in stages) / seconds
 
     def _describe_threads(self) -> str:
@@ -297,8 +298,9 @@ class ChunkStats(Stats):
 
     _skipped_kind = "chunks or rows"
 
-    def _num_threads(self, stage: str) -> int:
-        return {"read": self.num_readers, "fetch": self.num_fetches}.get(stage, self.num_workers)
+    def num_threads(self, stage: str) -> int:
+        """Return how many threads work in a stage, the loop's own where there are none."""
+        return max(1, {"read": self.num_readers, "fetch": self.num_fetches}.get(stage, self.num_workers))
 
     def _thread_groups(self) -> list[list[str]]:
         if not self.num_workers:

@@ -107,8 +107,6 @@ class Handover(ABC, Generic[Place]):
     ) -> None:
         self.position, self.steps = position, steps
         self._trials = trials
-        if trials is not None:
-            trials.begin_run()
         self._counters, self._stages = counters, stages
         counters.stages = stages
         self._group: MadeGroup[Place] | None = None  # the latest

@@ -26,7 +26,6 @@ from pyloader.files import (
     verification_of,
 )
 from pyloader.files.opening import suffix_of
-from pyloader.machine.limits import num_processors
 from pyloader.mixture import Mixture
 from pyloader.options import AUTO, MOST, check_workers, checked_integer, checked_max_skipped, parse_bytes, parse_memory
 from pyloader.packing import packing_in_order
@@ -39,7 +38,7 @@ from pyloader.run.mixture_arguments import check_alike, loss_mask_of, mixture_of
 from pyloader.run.options import RunOptions
 from pyloader.run.packed import log_fill, mean_tokens, packed_chunks, packing_of_chunks
 from pyloader.run.ranks import check_same_version, counts_of
-from pyloader.run.thread_counts import ThreadCounts
+from pyloader.run.thread_counts import ThreadCounts, first_counts
 from pyloader.run.transient import waits_before_retries
 from pyloader.shuffle import CutRule
 from pyloader.thread_safety import is_thread_safe
@@ -50,7 +49,6 @@ __all__ = ["NUM_FETCHES", "in_version_of_state", "resolve"]
 _log = logging.getLogger("pyloader")
 
 NUM_FETCHES = 8  # chunks of a store at the same time
-_MOST_PROCESSES = 8  # that a loader starts by itself for a step: each is an interpreter
 
 
 def resolve(given: LoaderArguments, *, version: int | None = None) -> LoaderOptions:
@@ -241,28 +239,16 @@ def _store_options(given: LoaderArguments) -> StoreOptions:
     )
 
 
-def _register(given: LoaderArguments, chunks: ChunkList) -> None:
+def _register(chunks: ChunkList, threads: ThreadCounts) -> None:
     """Say to the cache what the loader needs at once, so that what it cannot hold is an error now.
 
     Raises:
       CacheError: it cannot.
     """
-    if chunks.stored is None:
-        return
-    num_readers = _thread_counts(given).readers if given.num_workers else 1
-    chunks.stored.register(num_fetches=NUM_FETCHES if given.num_workers else 1, num_readers=num_readers)
-
-
-def _thread_counts(given: LoaderArguments) -> ThreadCounts:
-    """Return how many threads a run begins with; processes stay as many."""
-    readers = workers = 1
-    if given.worker_kind == "process":
-        readers = min(1 + num_processors() // 4, _MOST_PROCESSES)
-        workers = min(1 + num_processors(), _MOST_PROCESSES)  # one more: it works while others wait for their next
-    return ThreadCounts(
-        readers if isinstance(given.num_readers, str) else given.num_readers,
-        workers if isinstance(given.num_workers, str) else given.num_workers,
-    )
+    if chunks.stored is not None:
+        chunks.stored.register(
+            num_fetches=NUM_FETCHES if threads.workers else 1, num_readers=threads.readers if threads.workers else 1
+        )
 
 
 def _reader(
@@ -367,9 +353,10 @@ def _run(
         given.max_skipped, [len(chunks), num_rows], of="chunks and rows"
     )
     check_workers(given.worker_kind, given.num_workers)
-    threads, may_change = _thread_counts(given), given.worker_kind == "thread" and given.num_workers != 0
+    threads = first_counts(given.num_readers, given.num_workers, worker_kind=given.worker_kind)
+    may_change = given.worker_kind == "thread" and given.num_workers != 0
     audited = given.audit_dir is not None
-    _register(given, chunks)
+    _register(chunks, threads)
     return RunOptions(
         chunks=chunks,
         reader=reader,

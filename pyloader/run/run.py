@@ -106,7 +106,10 @@ class ChunkRun(Handover[Position]):
         trials: ThreadTrials | None = None,
     ) -> None:
         super().__init__(start, steps, counters, ("shuffle", "encode", "collate"), trials)
-        self._threads = options.thread_counts if trials is None else trials.now
+        self._threads = options.thread_counts
+        if trials is not None:
+            trials.begin_run(options.most_threads)
+            self._threads = trials.now
         self._options, self._quarantine, self._at_first = options, quarantine, at_first
         self._read_bytes = 0  # those that are counted
         self._room_seconds = counters.room_seconds  # what runs before have counted

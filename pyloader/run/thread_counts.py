@@ -11,7 +11,11 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["Measured", "ThreadCounts", "ThreadTrials", "counts_to_try"]
+from pyloader.machine.limits import num_processors
+
+__all__ = ["Measured", "ThreadCounts", "ThreadTrials", "counts_to_try", "first_counts"]
+
+_MOST_PROCESSES = 8  # that a loader starts by itself for a step: each is an interpreter
 
 _HARDLY = 0.05  # a loop that waits for less of its time gains nothing
 _BETTER = 1.05  # times; less may be chance
@@ -32,6 +36,18 @@ class ThreadCounts(NamedTuple):
 
     readers: int
     workers: int
+
+
+def first_counts(num_readers: int | str, num_workers: int | str, *, worker_kind: str) -> ThreadCounts:
+    """Return the counts to begin with: those that were given, for "auto" 1; of processes as many as there will be."""
+    readers = workers = 1
+    if worker_kind == "process":
+        readers = min(1 + num_processors() // 4, _MOST_PROCESSES)
+        workers = min(1 + num_processors(), _MOST_PROCESSES)  # one more: it works while others wait for their next
+    return ThreadCounts(
+        readers if isinstance(num_readers, str) else num_readers,
+        workers if isinstance(num_workers, str) else num_workers,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,17 +98,16 @@ class ThreadTrials:
 
     Args:
       start: The counts to begin with.
-      most: The largest that may be tried.
 
     Attributes:
       now: The counts that are to be used now.
       is_fixed: Whether they stay for good.
     """
 
-    def __init__(self, start: ThreadCounts, most: ThreadCounts) -> None:
-        self.now = self._best = start
-        self._most, self._failed = most, set[ThreadCounts]()
-        self.is_fixed = start == most
+    def __init__(self, start: ThreadCounts) -> None:
+        self.now = self._best = self._most = start
+        self.is_fixed = False
+        self._failed: set[ThreadCounts] = set()
         self._found: Measured | None = None  # with `_best`, before others were tried
         self._tried: tuple[ThreadCounts, Measured] | None = None  # those, while `_best` is measured again
         self._settling = _FIRST
@@ -101,8 +116,13 @@ class ThreadTrials:
         self._num_chunks = 0  # that had been read by then
         self._begin()
 
-    def begin_run(self) -> None:
-        """Note that a run begins: what lies between two of them is not measured."""
+    def begin_run(self, most: ThreadCounts) -> None:
+        """Note that a run begins: what lies between two of them is not measured.
+
+        Args:
+          most: The largest counts that may be tried.
+        """
+        self._most, self.is_fixed = most, self.is_fixed or most == self.now
         self._came, self._num_chunks = None, 0
 
     def group_came(
