@@ -21,6 +21,10 @@ COMPARE = str(BENCHMARKS / "compare.py")
 
 COMMANDS = [
     (["arrays.py", "dense", "--samples", "9000", "--repeat", "1"], "pyloader, window 8, read, 2 workers"),
+    (
+        ["automatic.py", "--samples", "9000", "--repeat", "1", "--seconds", "0.05", "--workload", "npy.zst"],
+        "npy.zst, window",
+    ),
     (["arrays.py", "small", "--samples", "9000", "--repeat", "1"], "pyloader, window 1, mmap, 0 workers"),
     (["indexed.py", "dense", "--samples", "9000", "--repeat", "1"], "pyloader.indexed, as it comes"),
     (["indexed.py", "records", "--samples", "9000", "--repeat", "1"], "bare __getitems__"),
