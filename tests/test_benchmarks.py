@@ -22,8 +22,8 @@ COMPARE = str(BENCHMARKS / "compare.py")
 COMMANDS = [
     (["arrays.py", "dense", "--samples", "9000", "--repeat", "1"], "pyloader, window 8, read, 2 workers"),
     (
-        ["automatic.py", "--samples", "9000", "--repeat", "1", "--seconds", "0.05", "--workload", "npy.zst"],
-        "npy.zst, window",
+        ["automatic.py", "--samples", "3000", "--repeat", "1", "--seconds=0.05", "--trying=0.05", "--workload", "npy"],
+        "npy.zst, window 1",
     ),
     (["arrays.py", "small", "--samples", "9000", "--repeat", "1"], "pyloader, window 1, mmap, 0 workers"),
     (["indexed.py", "dense", "--samples", "9000", "--repeat", "1"], "pyloader.indexed, as it comes"),
