@@ -18,6 +18,7 @@ from pyloader.dataset import Dataset
 from pyloader.files import DataDir
 from pyloader.mixture import Mixture, Weights
 from pyloader.options import (
+    AUTO,
     ELSEWHERE,
     MOST,
     checked_integer,
@@ -61,9 +62,13 @@ def integer(*, at_least: int, at_most: int = MOST, or_none: bool = False) -> dic
     return {"check": check}
 
 
-def threads(*, at_least: int) -> dict[str, _Check]:
-    """Return the check of an option that is a number of threads, or "auto"."""
-    return {"check": lambda name, value: checked_threads(name, value, at_least=at_least)}
+def threads(*, at_least: int, or_none: bool = False) -> dict[str, _Check]:
+    """Return the check of an option that is a number of threads, or "auto"; None is that where it may be given."""
+
+    def check(name: str, value: Any) -> int | str:
+        return checked_threads(name, AUTO if value is None and or_none else value, at_least=at_least)
+
+    return {"check": check}
 
 
 def words(*choices: str, or_none: bool = False) -> dict[str, _Check]:
