@@ -232,9 +232,9 @@ def test_threads_that_are_added_work_and_those_that_are_too_many_end():
     steps.close()
 
 
-def test_no_thread_begins_once_the_steps_are_closed():
+def test_no_thread_begins_once_the_steps_are_closed(monkeypatch):
     steps = Steps()
     step = steps.add(map_in_order(str, range(5), num_threads=1, budget=Budget(1), name="late"))
     steps.close()
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: pytest.fail(f"{thread.name} began"))
     step.work_with(4)
-    assert not threads_named("pyloader-late")

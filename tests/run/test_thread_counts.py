@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 
 import numpy as np
 import pytest
@@ -249,3 +250,28 @@ def test_a_log_says_when_the_threads_are_others(tmp_path, restless):
         assert len(list(loader)) == 13
     history = read_histories(tmp_path / "log")[0]
     assert (history.threads("read"), history.threads("encode")) == restless[-1]
+
+
+def test_a_loader_tries_with_its_own_clock(tmp_path, monkeypatch):
+    for name, value in {"_FIRST": (1, 0.0), "_AFTER_CHANGE": (1, 0.0), "_LEAST_SECONDS": 0.0}.items():
+        monkeypatch.setattr(pyloader.run.thread_counts, name, value)
+    monkeypatch.setattr(pyloader.run.options, "num_processors", lambda: 4)
+    directory = write_chunks(tmp_path, [20] * 25)
+    options = {"data_dir": directory, "batch_size": 8, "shuffle": True, "num_epochs": 2}
+    with DataLoader(SafeReader(text=True), num_workers=0, **options) as inline:
+        wanted = ids_of(inline)
+    with DataLoader(SafeReader(text=True), **options) as loader:
+        assert ids_of(loader) == wanted
+        stats, trials = loader.stats(), loader._trials
+    assert (stats.num_readers, stats.num_workers) == trials.now <= (3, 4)
+    assert trials.is_fixed or trials._num_groups > 50
+
+
+def test_the_next_run_begins_with_what_was_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(ThreadTrials, "begin_run", lambda self, most: None)
+    monkeypatch.setattr(ThreadTrials, "group_came", lambda self, came, **measured: False)
+    with loader_of(write_chunks(tmp_path, COUNTS)) as loader:
+        loader._trials.now = ThreadCounts(3, 2)
+        next(loader)
+        names = {thread.name for thread in threading.enumerate() if thread.name.startswith("pyloader-")}
+    assert names == {*(f"pyloader-read-{number}" for number in range(3)), "pyloader-batch-0", "pyloader-batch-1"}
