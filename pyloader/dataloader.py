@@ -316,7 +316,7 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
         """Return what has been delivered, what was left out, and where the time went."""
         options, counters = self._options, self._counters
         sources = options.source_stats(self._position, counters.by_source)
-        explaining = options.explaining_stats(self._trials.now)
+        explaining = options.explaining_stats(self._trials)
         return counters.snapshot(**explaining, skipped=self._quarantine.reasons(), sources=sources)
 
     def close(self) -> None:

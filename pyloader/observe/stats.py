@@ -231,6 +231,7 @@ class ChunkStats(Stats):
     Attributes:
       num_streams: How many streams an epoch is cut into, over all ranks.
       num_readers: Threads that read.
+      more_tried: Of which steps, "read" or "batch", the loader has tried more threads, and batches came no faster.
       num_retries: How often a read was tried again, after an error that may pass.
       read_bytes: Bytes of the chunks that were read, as they lie on disk.
       fetched_bytes: Bytes that came from a store; 0 of chunks on a disk, as the next three.
@@ -269,6 +270,7 @@ class ChunkStats(Stats):
     room_seconds: float
     mixing: float
     packed_fill: float | None = None
+    more_tried: tuple[str, ...] = ()
     sources: dict[str, SourceStats] = field(default_factory=dict)
 
     @property
@@ -346,6 +348,8 @@ class ChunkStats(Stats):
             more = f"num_readers={self.num_readers + 1}"
             if self.holds_lock.get("read") and self.worker_kind == "thread" and num_processors() > 1:
                 return f"worker_kind='process', {more}: reading holds the GIL"
+            if "read" in self.more_tried:
+                return "more threads were tried, and were no faster: another form of chunks may be, docs/performance.md"
             return f"{more} reads {_spelled(self.num_readers + 1)} chunks at a time"
         if self.bound_by == "shuffle":
             threads = min(self.num_workers + 1, num_processors())
@@ -356,6 +360,8 @@ class ChunkStats(Stats):
                 "arrays are mixed faster when there is a manifest (pyloader index DIR); " if self.wants_manifest else ""
             )
             return f"{index}{gather}a smaller shuffle_window mixes fewer chunks"
+        if "batch" in self.more_tried and self.holds_lock.get("batch") is not True:
+            return f"more threads were tried, and were no faster: {_SAVES.get(self.bound_by, 'make it cheaper')}"
         return super()._advice()
 
     def _advice_on_room(self) -> str:

@@ -30,7 +30,7 @@ from pyloader.run.options import RunOptions
 from pyloader.run.packed import packed_rows, pieces_of
 from pyloader.run.ranks import check_queue, check_state_fits_ranks, check_streams, counts_of
 from pyloader.run.resident import check_bytes
-from pyloader.run.thread_counts import ThreadCounts
+from pyloader.run.thread_counts import ThreadCounts, ThreadTrials
 from pyloader.world import World
 
 __all__ = ["MAX_QUEUE_SIZE", "SHUFFLE_WINDOW", "LoaderOptions"]
@@ -129,15 +129,16 @@ class LoaderOptions:
             return pieces_of(run.chunks, rows_of, rows, epoch=epoch)
         return [(run.chunks.names[chunk], row) for chunk, row in rows.tolist()]
 
-    def explaining_stats(self, threads: ThreadCounts) -> dict[str, Any]:
-        """Return the options that explain what a loader with so many threads has counted, as `ChunkStats` has them."""
+    def explaining_stats(self, trials: ThreadTrials) -> dict[str, Any]:
+        """Return the options that explain what a loader has counted, as `ChunkStats` has them, and its threads."""
         run = self.run
         return {
             "rank": self.world.rank,
             "num_ranks": self.world.size,
             "num_streams": self.order.num_streams,
-            "num_readers": threads.readers,
-            "num_workers": threads.workers,
+            "num_readers": trials.now.readers,
+            "num_workers": trials.now.workers,
+            "more_tried": trials.tried_in_vain,
             "worker_kind": run.worker_kind,
             "max_queue_size": run.max_queue_size,
             "max_bytes": run.max_bytes,

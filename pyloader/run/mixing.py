@@ -32,7 +32,7 @@ from pyloader.run.arguments import AsWritten
 from pyloader.run.loader_options import MAX_QUEUE_SIZE, SHUFFLE_WINDOW, LoaderOptions
 from pyloader.run.packed import packed_rows, pieces_of
 from pyloader.run.resident import check_bytes
-from pyloader.run.thread_counts import ThreadCounts
+from pyloader.run.thread_counts import ThreadCounts, ThreadTrials
 
 __all__ = ["MixtureOptions", "shares_of"]
 
@@ -119,9 +119,9 @@ class MixtureOptions(LoaderOptions):
         """Return the plan; the counts of a mixture's chunks are always known."""
         return self.streams
 
-    def explaining_stats(self, threads: ThreadCounts) -> dict[str, Any]:
+    def explaining_stats(self, trials: ThreadTrials) -> dict[str, Any]:
         """Return the options that explain what a loader has counted, as `ChunkStats` has them."""
-        return {**super().explaining_stats(threads), "shuffle_window": self.streams.width}
+        return {**super().explaining_stats(trials), "shuffle_window": self.streams.width}
 
     def source_stats(self, position: Position, counted: Any) -> dict[str, SourceStats]:
         """Return what came of each source, in the order in which they were given."""

@@ -116,6 +116,12 @@ class ThreadTrials:
         self._num_chunks = 0  # that had been read by then
         self._begin()
 
+    @property
+    def tried_in_vain(self) -> tuple[str, ...]:
+        """The steps, "read" or "batch", of which more threads were tried, and were no better than those there are."""
+        steps = {"read": 0, "batch": 1}
+        return tuple(step for step, at in steps.items() if any(counts[at] > self._best[at] for counts in self._failed))
+
     def begin_run(self, most: ThreadCounts) -> None:
         """Note that a run begins: what lies between two of them is not measured.
 
@@ -199,6 +205,7 @@ class ThreadTrials:
             counts, of_tried = tried
             if of_tried.rate >= _BETTER * max(before.rate, found.rate):
                 self._best, self._found = counts, of_tried
+                self._failed.clear()  # what did not help beside fewer may help now
             else:
                 self._failed.add(counts)
         return self._found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from numbered import NumberedReader, ids_of, loader_of, write_chunks
 import pyloader.run.options
 import pyloader.run.thread_counts
 from pyloader import DataLoader, Dataset
+from pyloader.observe import Counters
 from pyloader.run.thread_counts import Measured, ThreadCounts, ThreadTrials, counts_to_try, first_counts
 
 COUNTS = [30, 0, 17, 1, 44, 23, 8, 60, 5, 5]
@@ -273,5 +273,30 @@ def test_the_next_run_begins_with_what_was_found(tmp_path, monkeypatch):
     with loader_of(write_chunks(tmp_path, COUNTS)) as loader:
         loader._trials.now = ThreadCounts(3, 2)
         next(loader)
-        names = {thread.name for thread in threading.enumerate() if thread.name.startswith("pyloader-")}
-    assert names == {*(f"pyloader-read-{number}" for number in range(3)), "pyloader-batch-0", "pyloader-batch-1"}
+        run = loader._run
+        assert (run._reading.num_threads, run._making.num_threads) == (3, 2)
+
+
+def test_a_verdict_advises_no_threads_that_were_tried_in_vain():
+    counters = {"first_request": 0.0, "latest_batch": 10.0, "wait_seconds": 9.0, "num_steps": 100}
+    options = {"num_streams": 1, "max_queue_size": 10, "shuffle_window": 4, "has_counts": True, "rank": 0}
+    options |= {"num_ranks": 1, "num_readers": 1, "num_workers": 1, "worker_kind": "thread", "last_batch": "keep"}
+
+    def verdict(stage, **tried):
+        busy = {"read": 0.0, "shuffle": 0.0, "encode": 0.0, "collate": 0.0, stage: 9.5}
+        return Counters(**counters, busy_seconds=busy).snapshot(**options, skipped={}, **tried).verdict
+
+    assert verdict("read") == "read: num_readers=2 reads two chunks at a time"
+    assert verdict("read", more_tried=("read",)).startswith("read: more threads were tried, and were no faster")
+    assert verdict("encode", more_tried=("read",)).startswith("encode: num_workers=")
+    assert verdict("encode", more_tried=("batch",)).startswith("encode: more threads were tried, and were no faster")
+
+
+def test_it_is_known_of_which_steps_more_were_tried():
+    machine, trials = Machine(read=0.004, make=0.0035, locked=1.0), ThreadTrials(ONE)
+    trials.begin_run(MOST)
+    machine.run(trials, seconds=60.0)
+    assert trials.tried_in_vain == ("read", "batch")
+    trials = ThreadTrials(ONE)
+    trials.begin_run(ONE)
+    assert trials.tried_in_vain == () and trials.is_fixed
