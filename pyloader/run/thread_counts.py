@@ -107,7 +107,8 @@ class ThreadTrials:
     def __init__(self, start: ThreadCounts) -> None:
         self.now = self._best = self._most = start
         self.is_fixed = False
-        self._failed: set[ThreadCounts] = set()
+        self._doubted: set[ThreadCounts] = set()  # which were no better once
+        self._failed: set[ThreadCounts] = set()  # nor a second time
         self._found: Measured | None = None  # with `_best`, before others were tried
         self._tried: tuple[ThreadCounts, Measured] | None = None  # those, while `_best` is measured again
         self._settling = _FIRST
@@ -205,9 +206,12 @@ class ThreadTrials:
             counts, of_tried = tried
             if of_tried.rate >= _BETTER * max(before.rate, found.rate):
                 self._best, self._found = counts, of_tried
+                self._doubted.clear()
                 self._failed.clear()  # what did not help beside fewer may help now
-            else:
+            elif counts in self._doubted:
                 self._failed.add(counts)
+            else:
+                self._doubted.add(counts)  # another program may have had the processors: it is tried once more
         return self._found
 
 
