@@ -43,7 +43,7 @@ def safe_transform(rows):
     return rows
 
 
-safe_transform.is_thread_safe = True
+safe_transform.is_thread_safe = True  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("part", [None, JsonlReader(), Renamed(), Safe(), safe_transform])
@@ -66,7 +66,7 @@ def test_what_calls_a_function_of_the_user_is_as_safe_as_that():
     pytest.importorskip("PIL")
     assert is_thread_safe(pyloader.encode.ImageDataset())
     assert not is_thread_safe(pyloader.encode.ImageDataset(augment=lambda images, keys: images))
-    safe_transform.is_thread_safe = True
+    safe_transform.is_thread_safe = True  # type: ignore[attr-defined]
     assert is_thread_safe(pyloader.encode.ImageDataset(augment=safe_transform))
 
 

@@ -356,7 +356,7 @@ def safely_doubled(rows):
     return 2 * rows
 
 
-safely_doubled.is_thread_safe = True
+safely_doubled.is_thread_safe = True  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
