@@ -270,7 +270,7 @@ class ChunkStats(Stats):
     room_seconds: float
     mixing: float
     packed_fill: float | None = None
-    more_tried: tuple[str, ...] = ()
+    more_tried: list[str] = field(default_factory=list)
     sources: dict[str, SourceStats] = field(default_factory=dict)
 
     @property

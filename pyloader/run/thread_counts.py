@@ -118,10 +118,10 @@ class ThreadTrials:
         self._begin()
 
     @property
-    def tried_in_vain(self) -> tuple[str, ...]:
+    def tried_in_vain(self) -> list[str]:
         """The steps, "read" or "batch", of which more threads were tried, and were no better than those there are."""
         steps = {"read": 0, "batch": 1}
-        return tuple(step for step, at in steps.items() if any(counts[at] > self._best[at] for counts in self._failed))
+        return [step for step, at in steps.items() if any(counts[at] > self._best[at] for counts in self._failed)]
 
     def begin_run(self, most: ThreadCounts) -> None:
         """Note that a run begins: what lies between two of them is not measured.
