@@ -32,6 +32,7 @@ from pyloader.run.resolving import in_version_of_state, resolve
 from pyloader.run.run import ChunkRun
 from pyloader.run.run_notes import chunk_notes, log_run
 from pyloader.run.skipped import Quarantine
+from pyloader.run.thread_counts import ThreadTrials
 from pyloader.world import World
 
 __all__ = ["MAX_QUEUE_SIZE", "DataLoader"]
@@ -82,11 +83,13 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
       max_bytes: The most bytes of columns in memory at once, beside max_queue_size: a number, a size such as "2GB"
         (10^9) or "1.5GiB" (2^30), or a share such as "25%" of the memory (the control group's limit where there is one,
         else the machine's).  None counts nothing, and bounds each chunk that is packed by half of the memory.
-      num_workers: Threads that gather, encode and collate batches; 0 does everything in the caller's thread.
+      num_workers: Threads that gather, encode and collate batches; 0 does everything in the caller's thread.  "auto"
+        begins with 1, and tries in the first 10 seconds whether more help: where `dataset` and `datacollator` say
+        `is_thread_safe`, as ours do.  Of processes it is one more than there are processors, at most 8.
       worker_kind: "thread" for user code that leaves the interpreter's lock (NumPy, decompression, most tokenizers);
         "process" for code that is Python all through: reading, encoding and collating then happen in num_readers +
         num_workers processes of their own, and the batches are the same.
-      num_readers: Threads that read chunks.
+      num_readers: Threads that read chunks.  "auto" finds it likewise, where `datareader` says `is_thread_safe`.
       verify: Whether a chunk is compared with its checksum in the manifest before it is read: "never", the "first" time
         this loader reads it, or "always".  A chunk that differs is an unreadable one.
       read_retries: How often a read is tried again that failed for a reason that may pass (EIO, a timeout, a broken
@@ -152,9 +155,9 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
         pack: int | Packing | None = None,
         bucket_by: str | None = None,
         max_bytes: int | str | None = None,
-        num_workers: int = 1,
+        num_workers: int | str = "auto",
         worker_kind: str = "thread",
-        num_readers: int = 1,
+        num_readers: int | str = "auto",
         verify: str = "never",
         read_retries: int = 2,
         max_skipped: int | str = 0,
@@ -230,6 +233,7 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
         Loop.__init__(self, "DataLoader", position, Counters(), bar)
         self._options = options
         self._has_for = False  # a `for` has begun in this run
+        self._trials = ThreadTrials(options.run.thread_counts)
         self._quarantine = Quarantine(options.run, options.given.quarantine)
         if (audit_dir := options.given.audit_dir) is not None:
             self._receipts = ReceiptWriter(audit_dir, rank=options.world.rank, size=options.world.size)
@@ -269,7 +273,7 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
         self._turn.begin_for()
 
     def __repr__(self) -> str:
-        return f"DataLoader({self._options.describe(DataLoader)})"
+        return f"DataLoader({self._options.describe(DataLoader, self._trials.now)})"
 
     @property
     def epochs_done(self) -> int:
@@ -309,7 +313,7 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
         """Return what has been delivered, what was left out, and where the time went."""
         options, counters = self._options, self._counters
         sources = options.source_stats(self._position, counters.by_source)
-        explaining = options.explaining_stats()
+        explaining = options.explaining_stats(self._trials)
         return counters.snapshot(**explaining, skipped=self._quarantine.reasons(), sources=sources)
 
     def close(self) -> None:
@@ -379,7 +383,7 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
             position = position.next_epoch()
         num_epochs = options.given.num_epochs
         end_epoch = None if num_epochs is None else (position.epoch // num_epochs + 1) * num_epochs
-        return ChunkRun(options.run, position, end_epoch, counters, self._quarantine, steps, at_first)
+        return ChunkRun(options.run, position, end_epoch, counters, self._quarantine, steps, at_first, self._trials)
 
     def _epoch_and_step(self) -> tuple[int, int]:
         return self._position.epoch, self._position.step

@@ -68,6 +68,10 @@ class DataReader:
     # one file are looked at side by side.
     finds_side_by_side: bool = False
 
+    # Whether several threads may call its methods at once, so that num_readers="auto" may start more than one.  Of a
+    # subclass that writes methods anew it must be said anew.
+    is_thread_safe: bool = False
+
     def __init__(self, batch_size: int = 16, shuffle: bool = False, seed: int = 42, **old_names: Any) -> None:
         given: dict[str, Any] = {"batch_size": batch_size, "shuffle": shuffle, "seed": seed}
         own = inspect.signature(type(self)).parameters.values() if old_names else ()

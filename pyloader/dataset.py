@@ -16,6 +16,8 @@ class Dataset:
     Attributes:
       changes_rows: Whether `batch_encode` may return more rows than it got, or fewer, as one that cuts documents into
         windows does: in `pyloader split --encode`, not in a loader.
+      is_thread_safe: Whether several threads may call its methods at once, so that num_workers="auto" may start more
+        than one; of a subclass that writes methods anew it must be said anew.
 
     >>> class Lengths(Dataset):
     ...     def batch_encode(self, columns):
@@ -25,6 +27,7 @@ class Dataset:
     """
 
     changes_rows = False
+    is_thread_safe: bool = False
 
     def batch_encode(self, columns: Columns) -> Columns:
         """Turn one batch's raw columns (text, bytes) into numbers.

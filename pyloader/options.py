@@ -11,12 +11,14 @@ from typing import Any
 from pyloader.machine.limits import available_bytes
 
 __all__ = [
+    "AUTO",
     "ELSEWHERE",
     "MOST",
     "check_workers",
     "checked_integer",
     "checked_max_skipped",
     "checked_seconds",
+    "checked_threads",
     "checked_word",
     "format_bytes",
     "names_of",
@@ -25,6 +27,7 @@ __all__ = [
     "with_new_names",
 ]
 
+AUTO = "auto"  # a number of threads that the loader finds by itself
 MOST = 2**31 - 1  # of batches, threads, chunks in memory, epochs: sums and products of a few stay small integers
 
 _OLD_NAMES = {"num_epoch": "num_epochs", "random_seed": "seed", "root_dir": "data_dir"}
@@ -86,6 +89,17 @@ def with_new_names(
             advice = elsewhere.get(name) or _nearest(name, [*dict.fromkeys([*options, *others])])
             raise TypeError(f"{owner} has no option {name!r}. {advice}")
     return options
+
+
+def checked_threads(name: str, value: Any, *, at_least: int) -> int | str:
+    """Return `value`, a number of threads or "auto".
+
+    Raises:
+      TypeError, ValueError: it is none.
+    """
+    if isinstance(value, str) and value != AUTO:
+        raise ValueError(f"{name} must be an integer or {AUTO!r}, got {value!r}")
+    return AUTO if isinstance(value, str) else checked_integer(name, value, at_least=at_least, at_most=MOST)
 
 
 def checked_integer(name: str, value: Any, *, at_least: int, at_most: int | None = None) -> int:
@@ -154,7 +168,7 @@ def checked_word(name: str, value: Any, *choices: str) -> str:
     return str(value)
 
 
-def check_workers(worker_kind: str, num_workers: int) -> None:
+def check_workers(worker_kind: str, num_workers: int | str) -> None:
     """Raise when workers are to be processes, and there are none.
 
     Raises:

@@ -20,7 +20,7 @@ PATHS = sorted(PACKAGE.rglob("*.py"))
 
 # From the bottom to the top.  A module may import from its own layer and from those below.
 LAYERS = [
-    {"errors", "markup", "options", "ragged", "columns", "part", "machine", "world"},
+    {"errors", "markup", "options", "ragged", "columns", "part", "machine", "thread_safety", "world"},
     {"files", "plan"},
     {"datareader", "dataset", "datacollator", "read", "shuffle", "encode", "collate", "packing", "mixture"},
     {"deliver"},

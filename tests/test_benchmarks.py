@@ -21,6 +21,10 @@ COMPARE = str(BENCHMARKS / "compare.py")
 
 COMMANDS = [
     (["arrays.py", "dense", "--samples", "9000", "--repeat", "1"], "pyloader, window 8, read, 2 workers"),
+    (
+        ["automatic.py", "--samples", "3000", "--repeat", "1", "--seconds=0.05", "--trying=0.05", "--workload", "npy"],
+        "npy.zst, window 1",
+    ),
     (["arrays.py", "small", "--samples", "9000", "--repeat", "1"], "pyloader, window 1, mmap, 0 workers"),
     (["indexed.py", "dense", "--samples", "9000", "--repeat", "1"], "pyloader.indexed, as it comes"),
     (["indexed.py", "records", "--samples", "9000", "--repeat", "1"], "bare __getitems__"),

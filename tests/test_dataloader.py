@@ -52,7 +52,7 @@ def test_the_positional_order_is_the_documented_one():
 
 def test_the_numbers_in_the_docstring_are_those_of_the_signature():
     defaults = {name: value.default for name, value in inspect.signature(DataLoader).parameters.items()}
-    assert (defaults["max_queue_size"], defaults["num_workers"], defaults["num_readers"]) == (10, 1, 1)
+    assert (defaults["max_queue_size"], defaults["num_workers"], defaults["num_readers"]) == (10, "auto", "auto")
     documented = " ".join((DataLoader.__doc__ or "").split())
     assert "None takes the reader's, 16 unless given" in documented and NumberedReader().batch_size == 16
     assert "None takes the reader's, 42 unless given" in documented and NumberedReader().seed == 42

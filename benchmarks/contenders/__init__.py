@@ -70,6 +70,7 @@ _OUR_PACKED: list[Options] = [
     for form in ("npz", "npy.zst", "arrayrecord")
     for num_workers, num_readers in ((0, 1), (1, 1), (1, 2), (2, 2))
 ]
+_AS_IT_COMES: Options = {"window": 4, "mmap": False, "auto": True}  # the defaults: numbers of threads are found
 _LIMITS: list[Options] = [{"window": window, "num_threads": num_threads} for window in (1, 8) for num_threads in (1, 2)]
 _TORCH_ROWS: list[Options] = [
     {"fetch": "__getitems__", "num_workers": 0},
@@ -103,8 +104,8 @@ CONTENDERS = {
         remark="`.columns`, `.jsonl` and `.bin` chunks unless another form is named, read unless mapped; "
         "max_queue_size is 4 at window 1, else 10",
         cases={
-            "dense": [*_OUR_WINDOWS, *_OUR_PACKED],
-            "small": _OUR_WINDOWS,
+            "dense": [*_OUR_WINDOWS, *_OUR_PACKED, _AS_IT_COMES, {"window": 1, "form": "npy.zst", "auto": True}],
+            "small": [*_OUR_WINDOWS, _AS_IT_COMES],
             "text": [
                 *({"num_workers": num_workers} for num_workers in (0, 1, 2)),
                 *(
@@ -114,8 +115,9 @@ CONTENDERS = {
                 ),
                 {"num_workers": 0, "form": "jsonl.zst"},
                 {"num_workers": 1, "strings": True},
+                {"auto": True, "strings": True},
             ],
-            "tokens": _OUR_WINDOWS,
+            "tokens": [*_OUR_WINDOWS, _AS_IT_COMES],
             "dense cold": [{"window": window, "num_workers": workers} for window in (1, 4) for workers in (1, 2)],
         },
         num_measured=_ALL,

@@ -45,7 +45,8 @@ def epochs(
     window: int = 4,
     mmap: bool = False,
     form: str = "",
-    num_workers: int,
+    auto: bool = False,
+    num_workers: int = 1,
     num_readers: int = 1,
     worker_kind: str = "thread",
     strings: bool = False,
@@ -59,8 +60,8 @@ def epochs(
         batch_size=data.batch_size,
         shuffle_window=window,
         max_queue_size=4 if window == 1 else 10,
-        num_workers=num_workers,
-        num_readers=num_readers,
+        num_workers="auto" if auto else num_workers,
+        num_readers="auto" if auto else num_readers,
         worker_kind=worker_kind,
     )
     with loader:

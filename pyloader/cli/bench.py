@@ -32,6 +32,7 @@ from pyloader.inspecting.measuring import Measurement, measure
 from pyloader.observe import ChunkStats
 from pyloader.options import format_bytes
 from pyloader.read import NumpyReader, reader_for
+from pyloader.run.predicting import has_its_threads
 
 __all__ = ["add_parser", "run"]
 
@@ -129,11 +130,14 @@ def _measured(
         loaders.append(make())
         return loaders[-1]  # type: ignore[no-any-return]
 
+    def is_settled() -> bool:
+        return not isinstance(loaders[0], DataLoader) or has_its_threads(loaders[0])
+
     def progress(batches: Iterable[Any]) -> Iterable[Any]:
         return progress_bar(batches, name, " batches", quiet=arguments.quiet or arguments.json, leave=False)
 
     try:
-        measurement = measure(made, seconds=arguments.seconds, progress=progress)
+        measurement = measure(made, seconds=arguments.seconds, progress=progress, is_settled=is_settled)
         stats = loaders[0].stats() if isinstance(loaders[0], DataLoader) else None
     finally:
         for loader in loaders:

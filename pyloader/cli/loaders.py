@@ -53,8 +53,10 @@ def add_loader_options(parser: argparse.ArgumentParser, *, window: bool = True) 
             "--shuffle-window", type=int, metavar="N", help="chunks that are mixed at a time (default: 4)"
         )
     parser.add_argument("--max-queue-size", type=int, metavar="N", help="chunks in memory (default: 10)")
-    parser.add_argument("--num-readers", type=int, metavar="N", help="threads that read (default: 1)")
-    parser.add_argument("--num-workers", type=int, metavar="N", help="threads that make batches (default: 1)")
+    parser.add_argument("--num-readers", type=int, metavar="N", help="threads that read (default: as many as help)")
+    parser.add_argument(
+        "--num-workers", type=int, metavar="N", help="threads that make batches (default: as many as help)"
+    )
     parser.add_argument("--worker-kind", choices=["thread", "process"], help="what a worker is (default: thread)")
     add_reader_options(parser)
     add_cache_option(parser)

@@ -15,6 +15,7 @@ from pyloader.collate.numpy_arrays import NumpyDataCollator, as_dtype, check_nam
 from pyloader.columns import Columns
 from pyloader.datacollator import DataCollator
 from pyloader.errors import CollateError
+from pyloader.thread_safety import is_thread_safe
 
 __all__ = ["ConvertingCollator", "map_leaves", "two_steps", "with_dtypes"]
 
@@ -39,6 +40,11 @@ class ConvertingCollator(DataCollator):
             what = f"{type(self).__name__} takes a DataCollator that makes NumPy arrays, not a {type(arrays).__name__}"
             raise TypeError(f"{what}: {type(self).__name__}(PaddingDataCollator(pad_value=0)), say")
         self.arrays = NumpyDataCollator() if arrays is None else arrays
+
+    @property
+    def is_thread_safe(self) -> bool:  # type: ignore[override]
+        """Whether several threads may call it at once: where `arrays` may be called so."""
+        return is_thread_safe(self.arrays)
 
     def collate_batch(self, columns: Columns) -> Any:
         """Return a batch, collated and converted."""

@@ -45,6 +45,8 @@ class NumpyDataCollator(DataCollator):
       dtypes: A dict, column -> dtype, for the columns that are to have another one: {"score": "float32"}.
     """
 
+    is_thread_safe = True
+
     def __init__(self, *, dtypes: Mapping[str, DTypeLike] | None = None) -> None:
         self.dtypes = {name: np.dtype(dtype) for name, dtype in (dtypes or {}).items()}
 

@@ -46,6 +46,8 @@ class PaddingDataCollator(DataCollator):
       dtypes: A dict, column -> dtype, as for NumpyDataCollator.
     """
 
+    is_thread_safe = True
+
     def __init__(
         self,
         pad_value: float | Mapping[str, float] = 0,

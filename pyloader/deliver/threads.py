@@ -44,7 +44,7 @@ class ThreadedMap(Step, Generic[In, Out]):
     Args:
       fn: Called in any of the threads.
       items: What to call it with.
-      num_threads: At least 1.
+      num_threads: At least 1; `work_with` changes it.
       budget: `weight(item)` is taken before `fn(item)` begins.
       weight: How much an item takes.
       name: What the step is called in thread names and reports: "read".
@@ -52,6 +52,8 @@ class ThreadedMap(Step, Generic[In, Out]):
       watch: What to do when a result is long in coming; None waits for ever.
 
     Attributes:
+      num_threads: How many threads work.
+      num_taken: How many results have been taken.
       room_seconds: How long it waited for the next item, or for room for it.
     """
 
@@ -73,20 +75,32 @@ class ThreadedMap(Step, Generic[In, Out]):
         self._changed = threading.Condition(threading.RLock())
         self._pulling = threading.Lock()
         self._outcomes: dict[int, _Outcome] = {}
-        self._num_pulled = self._num_taken = 0
+        self._num_pulled = self.num_taken = 0
         self._ended = self._closed = False
         self._doing: dict[int, tuple[str, float]] = {}
         self._busy_seconds = 0.0
         self.room_seconds = 0.0
-        self._threads = [
-            threading.Thread(target=self._work, args=(number,), name=f"pyloader-{name}-{number}", daemon=True)
-            for number in range(num_threads)
-        ]
+        self._threads: list[threading.Thread] = []
+        self._numbers: set[int] = set()  # of those that work
+        self.num_threads = num_threads
 
     def start(self) -> None:
         """Begin."""
-        for thread in self._threads:
-            thread.start()
+        self.work_with(self.num_threads)
+
+    def work_with(self, num_threads: int) -> None:
+        """Go on with so many threads, 1 or more: others begin, or end once they have done their item."""
+        with self._changed:
+            self.num_threads = num_threads
+            if self._ended:
+                return
+            self._threads = [thread for thread in self._threads if thread.is_alive()]
+            for number in sorted(set(range(num_threads)) - self._numbers):
+                name = f"pyloader-{self._name}-{number}"
+                thread = threading.Thread(target=self._work, args=(number,), name=name, daemon=True)
+                self._threads.append(thread)  # first: Ctrl-C may come while it starts, and whoever closes must know it
+                self._numbers.add(number)
+                thread.start()
 
     def __iter__(self) -> Iterator[Out]:
         return self
@@ -97,15 +111,15 @@ class ThreadedMap(Step, Generic[In, Out]):
                 self._changed.wait_for(self._is_ready)
             else:
                 self._watch.wait(self._changed, self._is_ready)
-            if self._num_taken not in self._outcomes:
+            if self.num_taken not in self._outcomes:
                 raise StepsClosed
-            outcome = self._outcomes[self._num_taken]
+            outcome = self._outcomes[self.num_taken]
             if outcome.is_end:
                 raise StopIteration
             if outcome.error is not None:
                 raise outcome.error
-            del self._outcomes[self._num_taken]
-            self._num_taken += 1
+            del self._outcomes[self.num_taken]
+            self.num_taken += 1
         value: Out = outcome.value
         return value
 
@@ -177,7 +191,7 @@ class ThreadedMap(Step, Generic[In, Out]):
         return []
 
     def _is_ready(self) -> bool:
-        return self._closed or self._num_taken in self._outcomes
+        return self._closed or self.num_taken in self._outcomes
 
     def _work(self, number: int) -> None:
         while self._do_one(number):
@@ -187,7 +201,7 @@ class ThreadedMap(Step, Generic[In, Out]):
         """Do one item; tell whether there may be another.  A method of its own, so that nothing of it stays alive."""
         # While one thread waits for room, no other may overtake it: later results would take the room that it needs.
         with self._pulling:
-            if self._ended:
+            if self._ended or (number >= self.num_threads and self._has_left(number)):
                 return False
             place = self._num_pulled
             asked = time.monotonic()
@@ -216,6 +230,14 @@ class ThreadedMap(Step, Generic[In, Out]):
             self._outcomes[place] = outcome
             self._changed.notify_all()
         return True
+
+    def _has_left(self, number: int) -> bool:
+        """Tell whether a thread ends, since fewer are to work; it is one that works until then."""
+        with self._changed:
+            if number < self.num_threads:
+                return False
+            self._numbers.discard(number)
+            return True
 
     def _finish(self, place: int, outcome: _Outcome) -> bool:
         with self._changed:

@@ -81,6 +81,8 @@ class ChatDataset(TokensDataset):
       ValueError: there is no template of that name.
     """
 
+    is_thread_safe = True
+
     def __init__(
         self,
         tokenizer: str | os.PathLike[str],

@@ -33,6 +33,8 @@ class TextDataset(Dataset):
       max_vocab_size: Words used of the vocabulary, its first; at least 1.
     """
 
+    is_thread_safe = True
+
     def __init__(
         self,
         vocab_file: str | os.PathLike[str] | None = None,

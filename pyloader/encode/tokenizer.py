@@ -73,6 +73,8 @@ class TokenizerDataset(TokensDataset):
       FileError: the file is no tokenizer, or has not the token that ends a text.
     """
 
+    is_thread_safe = True
+
     def __init__(
         self, tokenizer: str | os.PathLike[str], *, column: str = "text", append_eos: bool | str = False
     ) -> None:

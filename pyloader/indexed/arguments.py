@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from pyloader.datacollator import DataCollator
 from pyloader.options import ELSEWHERE, checked_seconds
 from pyloader.plan import ITEM_RULES, Sampler
-from pyloader.run.arguments import Arguments, integer, words
+from pyloader.run.arguments import Arguments, integer, threads, words
 from pyloader.world import World
 
 __all__ = ["IndexedArguments"]
@@ -44,7 +44,7 @@ class IndexedArguments(Arguments):
 
     dataset: Any
     labelset: Any
-    num_workers: int | None = field(metadata=integer(at_least=0, or_none=True))
+    num_workers: int | str | None = field(metadata=threads(at_least=0, or_none=True))
     batch_size: int = field(metadata=integer(at_least=1))
     prefetch_size: int = field(metadata=integer(at_least=0))
     shuffle: bool

@@ -68,6 +68,8 @@ class ARDataset(FileDataset[np.ndarray]):
       MissingDependencyError: array_record is not installed.
     """
 
+    is_thread_safe = True
+
     def __init__(
         self,
         path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],

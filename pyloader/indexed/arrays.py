@@ -33,6 +33,8 @@ class NPDataset(FileDataset[np.ndarray]):
       FileNotFoundError: it is not there.
     """
 
+    is_thread_safe = True
+
     def __init__(self, path: str | os.PathLike[str], member: str | None = None) -> None:
         self.path, self.member = os.fspath(path), member
         self._array: np.ndarray | None = _mapped(self.path, member)

@@ -26,6 +26,8 @@ _READ_TOGETHER = 1024
 class ChosenDataset(View[Item]):
     """The items at `chosen`, an int64 array of indices, in that order."""
 
+    is_thread_safe = True
+
     def __init__(self, dataset: Dataset[Item], chosen: np.ndarray) -> None:
         super().__init__(dataset)
         self._chosen = chosen
@@ -47,6 +49,8 @@ class FilteredDataset(View[Item]):
       pred: Called once for each item.
       progress: Whether a bar is shown meanwhile, on stderr; None for on terminals only.
     """
+
+    is_thread_safe = True
 
     def __init__(self, dataset: Dataset[Item], pred: Callable[[Item], bool], *, progress: bool | None = None) -> None:
         super().__init__(dataset)

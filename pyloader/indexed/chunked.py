@@ -15,6 +15,7 @@ from pyloader.indexed.blocks import BlockDataset
 from pyloader.options import checked_integer
 from pyloader.read import NumpyReader, reader_for
 from pyloader.read.numpy_files import can_be_mapped
+from pyloader.thread_safety import is_thread_safe
 
 __all__ = ["ChunkedDataset"]
 
@@ -72,6 +73,11 @@ class ChunkedDataset(BlockDataset):
             can_be = map(can_be_mapped, map(self._chunks.file, range(len(self._chunks))))
             self._reader.mmap = self._chunks.stored is None and all(can_be)
         super().__init__(self._chunks.counts, num_kept=checked_integer("cached_chunks", cached_chunks, at_least=1))
+
+    @property
+    def is_thread_safe(self) -> bool:  # type: ignore[override]
+        """Whether several threads may call it at once: where its reader may be called so."""
+        return is_thread_safe(self._reader)
 
     @property
     def origin(self) -> str:

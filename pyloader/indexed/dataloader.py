@@ -39,8 +39,9 @@ class DataLoader(HasPosition, Generic[Batch]):
       dataset: A `Dataset`, an array, a list, or any object with `__len__` and `__getitem__`; or a dict of them by name,
         of equal lengths, whose batches are dicts with the same names.
       labelset: Labels for `dataset`; then batches are {"data": ..., "label": ...}.
-      num_workers: Threads that take rows and make batches; 0 does everything in the caller's thread.  None is 4, or the
-        number of processors where there are fewer.
+      num_workers: Threads that take rows and make batches; 0 does everything in the caller's thread.  "auto" is 4, or
+        the number of processors where there are fewer; and 1 where `dataset`, `transform` or `datacollator` is code of
+        yours that does not say `is_thread_safe = True`: its class, or the function.
       batch_size: Samples in a batch (of one rank).
       prefetch_size: How many batches may wait for the loop; num_workers more are being made.
       shuffle: Whether every epoch has another order; False keeps that of the dataset.
@@ -85,7 +86,7 @@ class DataLoader(HasPosition, Generic[Batch]):
         self,
         dataset: Any,
         labelset: Any = None,
-        num_workers: int | None = None,
+        num_workers: int | str | None = "auto",
         batch_size: int = 256,
         prefetch_size: int = 4,
         shuffle: bool = True,

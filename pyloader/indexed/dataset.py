@@ -39,7 +39,13 @@ class Dataset(Closing, ABC, Generic[Item]):
     >>> squares = RangeDataset(5).map(lambda number: number * number)
     >>> squares[-1], squares[1:4], list(squares.filter(lambda square: square % 2 == 0))
     (16, [1, 4, 9], [0, 4, 16])
+
+    Attributes:
+      is_thread_safe: Whether several threads may call its methods at once, so that num_workers="auto" starts several;
+        of a subclass that writes methods anew it must be said anew.
     """
+
+    is_thread_safe: bool = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

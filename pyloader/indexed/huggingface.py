@@ -46,6 +46,11 @@ class HuggingFaceDataset(Dataset[dict[str, Any]]):
         self._others = dataset.select_columns(others) if others else None
         self._names = dataset.column_names
 
+    @property
+    def is_thread_safe(self) -> bool:  # type: ignore[override]
+        """Whether several threads may call it at once: unless its format is a function."""
+        return bool(self.dataset.format["type"] != "custom")
+
     @classmethod
     def from_hub(cls, path: str, name: str | None = None, split: str | None = None, **options: Any) -> Self:
         """Load a dataset from the hub, or from its cache.  No code that comes with a dataset is run.

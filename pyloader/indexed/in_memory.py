@@ -10,6 +10,7 @@ import numpy as np
 from pyloader.indexed.dataset import Dataset
 from pyloader.indexed.rows import Rows, num_rows, taken_rows
 from pyloader.machine.memory import RecycledMemory
+from pyloader.thread_safety import is_thread_safe
 
 __all__ = ["InMemoryDataset", "RangeDataset", "as_dataset"]
 
@@ -38,6 +39,11 @@ class InMemoryDataset(Dataset[Item]):
         self.items = items
         self._memory = RecycledMemory()
 
+    @property
+    def is_thread_safe(self) -> bool:  # type: ignore[override]
+        """Whether several threads may call it at once: where what holds its items may be called so."""
+        return isinstance(self.items, dict | list | tuple | np.ndarray) or is_thread_safe(self.items)
+
     def __len__(self) -> int:
         return num_rows(self.items) if isinstance(self.items, dict) else len(self.items)
 
@@ -59,6 +65,8 @@ class RangeDataset(Dataset[int]):
     Raises:
       ValueError: there is none, or step is below 1.
     """
+
+    is_thread_safe = True
 
     def __init__(self, start: int, end: int | None = None, step: int = 1) -> None:
         start, end = (0, start) if end is None else (start, end)

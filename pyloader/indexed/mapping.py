@@ -11,6 +11,7 @@ from pyloader.indexed.dataset import Dataset
 from pyloader.indexed.rows import Rows, items_of, sliced_rows, taken_rows
 from pyloader.indexed.views import DerivedDataset
 from pyloader.options import checked_integer
+from pyloader.thread_safety import is_thread_safe
 
 __all__ = ["CachedDataset", "MappedBatchDataset", "MappedDataset"]
 
@@ -24,6 +25,11 @@ class MappedDataset(DerivedDataset[Out], Generic[Item, Out]):
     def __init__(self, dataset: Dataset[Item], fn: Callable[[Item], Out]) -> None:
         super().__init__(dataset)
         self._fn = fn
+
+    @property
+    def is_thread_safe(self) -> bool:  # type: ignore[override]
+        """Whether several threads may call it at once: where its function may be called so."""
+        return is_thread_safe(self._fn)
 
     def take(self, indices: np.ndarray) -> list[Any]:
         return list(map(self._fn, items_of(self.dataset.take_within(indices))))
@@ -49,6 +55,11 @@ class MappedBatchDataset(DerivedDataset[Out]):
         self._fn = fn
         self._batch_size = checked_integer("batch_size", batch_size, at_least=1)
 
+    @property
+    def is_thread_safe(self) -> bool:  # type: ignore[override]
+        """Whether several threads may call it at once: where its function may be called so."""
+        return is_thread_safe(self._fn)
+
     def __len__(self) -> int:
         return -(-len(self.dataset) // self._batch_size)
 
@@ -72,6 +83,8 @@ class CachedDataset(DerivedDataset[Item]):
 
     In the end it takes the memory of all items that were read.
     """
+
+    is_thread_safe = True
 
     def __init__(self, dataset: Dataset[Item]) -> None:
         super().__init__(dataset)

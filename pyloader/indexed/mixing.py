@@ -48,6 +48,8 @@ class MixedDataset(SeveralDatasets[Item]):
         that it would never come.
     """
 
+    is_thread_safe = True
+
     def __init__(
         self,
         datasets: Sequence[Dataset[Item]],

@@ -21,6 +21,7 @@ from pyloader.options import check_workers, checked_integer, checked_max_skipped
 from pyloader.plan import ItemPlan, ItemPosition, PermutationSampler, Sampler, SequentialSampler
 from pyloader.run.arguments import AsWritten
 from pyloader.run.run_notes import RunNotes
+from pyloader.thread_safety import is_thread_safe
 from pyloader.world import World, resolve_world
 
 __all__ = ["ItemOptions", "item_notes", "resolve"]
@@ -130,8 +131,7 @@ def resolve(given: IndexedArguments) -> ItemOptions:
         is_pair=given.labelset is not None,
         is_streams=isinstance(source, NamedStreams),
     )
-    # More threads than processors gather no faster, and get into each other's way.
-    num_workers = min(_NUM_WORKERS, num_processors()) if given.num_workers is None else given.num_workers
+    num_workers = given.num_workers if isinstance(given.num_workers, int) else _own_workers(given, source)
     check_workers(given.worker_kind, num_workers)
     return ItemOptions(
         given=given,
@@ -144,6 +144,15 @@ def resolve(given: IndexedArguments) -> ItemOptions:
         world=world,
         world_source=world_source,
     )
+
+
+def _own_workers(given: IndexedArguments, source: Dataset[Any]) -> int:
+    """Return how many workers there are where the number is not given."""
+    parts = (*_within(source), given.transform, given.datacollator)
+    if given.worker_kind == "thread" and not all(map(is_thread_safe, parts)):
+        return 1
+    # More threads than processors gather no faster, and get into each other's way.
+    return min(_NUM_WORKERS, num_processors())
 
 
 def item_notes(options: ItemOptions) -> RunNotes:

@@ -41,6 +41,8 @@ class ParquetDataset(BlockDataset):
       MissingDependencyError: pyarrow is not installed.
     """
 
+    is_thread_safe = True
+
     def __init__(
         self,
         path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],

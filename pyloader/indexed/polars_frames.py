@@ -39,6 +39,8 @@ class PolarsDataset(Dataset[dict[str, Any]]):
       MissingDependencyError: polars is not installed.
     """
 
+    is_thread_safe = True
+
     def __init__(self, frame: Any) -> None:
         polars = import_optional("polars", wanted_by="PolarsDataset")
         if isinstance(frame, str | os.PathLike):

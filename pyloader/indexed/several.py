@@ -44,6 +44,8 @@ class NamedStreams(SeveralDatasets[dict[str, Any]]):
       ValueError: there are none, or they have different lengths.
     """
 
+    is_thread_safe = True
+
     def __init__(self, streams: Mapping[str, Dataset[Any]]) -> None:
         super().__init__(list(streams.values()))
         self.streams = dict(zip(streams, self.datasets, strict=True))
@@ -69,6 +71,8 @@ class ZippedDataset(SeveralDatasets[tuple[Any, ...]]):
       ValueError: they have different lengths.
     """
 
+    is_thread_safe = True
+
     def __init__(self, *datasets: Dataset[Any]) -> None:
         super().__init__(datasets)
         _check_lengths({f"dataset {index}": dataset for index, dataset in enumerate(self.datasets)})
@@ -85,6 +89,8 @@ class ZippedDataset(SeveralDatasets[tuple[Any, ...]]):
 
 class CombinedDataset(SeveralDatasets[Item]):
     """The items of all `datasets`, one after another.  They may be given as a list too."""
+
+    is_thread_safe = True
 
     def __init__(self, *datasets: Dataset[Item] | Sequence[Dataset[Item]]) -> None:
         super().__init__(datasets[0] if len(datasets) == 1 and isinstance(datasets[0], list | tuple) else datasets)

@@ -22,6 +22,8 @@ class PartialDataset(View[Item]):
       ValueError: the part is empty, or not within the dataset.
     """
 
+    is_thread_safe = True
+
     def __init__(self, dataset: Dataset[Item], start_index: int, end_index: int) -> None:
         super().__init__(dataset)
         if not 0 <= start_index < end_index <= len(self.dataset):
@@ -59,6 +61,8 @@ class ShardedDataset(PartialDataset[Item]):
     Attributes:
       num_shards, shard_id, drop_remainder: As given.
     """
+
+    is_thread_safe = True
 
     def __init__(self, dataset: Dataset[Item], num_shards: int, shard_id: int, *, drop_remainder: bool = True) -> None:
         self.num_shards, self.shard_id, self.drop_remainder = num_shards, shard_id, drop_remainder

@@ -41,6 +41,8 @@ class SQLiteDataset(FileDataset[dict[str, Any]]):
       ValueError: a query comes without a key.
     """
 
+    is_thread_safe = True
+
     def __init__(
         self,
         path: str | os.PathLike[str],

@@ -63,6 +63,8 @@ class View(DerivedDataset[Item]):
 class RepeatedDataset(View[Item]):
     """All items, then all of them again, `times` over."""
 
+    is_thread_safe = True
+
     def __init__(self, dataset: Dataset[Item], times: int) -> None:
         super().__init__(dataset)
         self._times = checked_integer("times", times, at_least=1)
@@ -82,6 +84,8 @@ class ShuffledDataset(View[Item]):
       seed: An integer >= 0, or a JAX key.
       key: The same, as loadax called it.
     """
+
+    is_thread_safe = True
 
     def __init__(self, dataset: Dataset[Item], seed: Any = 42, *, key: Any = None) -> None:
         super().__init__(dataset)
@@ -120,6 +124,8 @@ class SampledDatasetWithoutReplacement(_Sample[Item]):
       ValueError: sample_size is below 0, or more than there are.
     """
 
+    is_thread_safe = True
+
     def _draw_from(self, num_items: int, seed: Any) -> None:
         if self._size > num_items:
             what = f"sample_size={self._size:,} is more than the {num_items:,} items"
@@ -142,6 +148,8 @@ class SampledDatasetWithReplacement(_Sample[Item]):
     Raises:
       ValueError: sample_size is below 0, or there is nothing to draw from.
     """
+
+    is_thread_safe = True
 
     def _draw_from(self, num_items: int, seed: Any) -> None:
         self._seed = seed_number(seed)

@@ -25,7 +25,7 @@ class Measurement:
     num_samples: int  # samples in them
     seconds: float  # from the request of the first batch to the last batch
     first_batch_seconds: float  # how long the first one took, the making of the loader included
-    samples_per_second: float  # after the first batch; with one batch only, of that one
+    samples_per_second: float  # after the first batch that is measured; with one batch only, of that one
     # the most private memory of this process and those below it, above what there was before; 0 where the system does
     # not say
     memory_bytes: int
@@ -33,36 +33,43 @@ class Measurement:
 
 
 def measure(
-    make: Callable[[], Iterable[Any]], *, seconds: float, progress: Callable[[Iterable[Any]], Iterable[Any]] = iter
+    make: Callable[[], Iterable[Any]],
+    *,
+    seconds: float,
+    progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
+    is_settled: Callable[[], bool] = lambda: True,
 ) -> Measurement:
     """Take batches for so long, or until they end.
 
     Args:
       make: Returns what gives them; its own time counts towards the first batch.
-      seconds: How long, counted from the first batch.
+      seconds: How long, counted from the first batch that is measured.
       progress: Wraps the batches as they are taken.
+      is_settled: Returns whether the rate may be measured from now on; after so many seconds more it is in any case.
 
     Raises:
       ValueError: there is no batch, or one of unknown length.
     """
     before = most = private_bytes()
     begun = time.perf_counter()
-    first = now = looked = 0.0
-    num_batches = num_samples = first_samples = 0
+    first = since = now = looked = 0.0
+    num_batches = num_samples = samples_before = 0
     is_whole = True
     for batch in progress(make()):
         now = time.perf_counter()
         num_batches, num_samples = num_batches + 1, num_samples + num_rows(batch)
-        if num_batches == 1:
-            first, first_samples = now, num_samples
+        first = first or now
+        if not since and (is_settled() or now - first >= seconds):
+            since, samples_before = now, num_samples
         if now - looked > _LOOK_SECONDS:
             most, looked = max(most, private_bytes()), now
-        if now - first >= seconds:
+        if since and now - since >= seconds:
             is_whole = False
             break
     if not num_batches:
         raise ValueError("there was not one batch")
-    rate = (num_samples - first_samples) / (now - first) if num_batches > 1 else num_samples / (now - begun)
+    measured = num_samples - samples_before if since else 0
+    rate = measured / (now - since) if measured else num_samples / (now - begun)
     return Measurement(
         num_batches=num_batches,
         num_samples=num_samples,

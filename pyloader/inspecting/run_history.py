@@ -128,6 +128,8 @@ def _read(path: Path) -> History:
             paused, latest, current = paused + max(0.0, time - latest), time, {}
             continue
         latest = found.time = time
+        if isinstance(threads := line.get("threads"), dict):  # others than when the run began
+            found.about["threads"] = threads
         numbers = {name: value for name, value in line.items() if is_number(value) and name != "time"}
         current = {name: value for name, value in numbers.items() if _grows(name)}
         numbers |= {name: value + before.get(name, 0) for name, value in current.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 from collections.abc import Iterator
@@ -18,11 +19,15 @@ MACHINE, CGROUP = "the machine has", "its cgroup may have"
 
 
 def num_processors() -> int:
-    """Return how many processors this process may use."""
+    """Return how many processors this process may use: those it may run on, or as much time as its control group has.
+
+    A part of a processor counts as one.
+    """
     try:
-        return len(os.sched_getaffinity(0))
+        number = len(os.sched_getaffinity(0))
     except AttributeError:  # macOS has no such call
-        return os.cpu_count() or 1
+        number = os.cpu_count() or 1
+    return max(1, min([number, *map(math.ceil, _cgroup_processors())]))
 
 
 def open_files_share() -> int:
@@ -49,7 +54,8 @@ def resident_bytes() -> int | None:
 def memory_limits() -> dict[str, int]:
     """Return the bounds on memory, in bytes, by what is to be said of them: "the machine has"."""
     limits = {MACHINE: os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")}
-    cgroup = [int(text) for text in map(_text, _cgroup_files()) if text.isdecimal()]
+    files = (directory / name for directory, name in _cgroup_directories("memory", "memory.limit_in_bytes"))
+    cgroup = [int(text) for text in map(_text, files) if text.isdecimal()]
     if cgroup and min(cgroup) < limits[MACHINE]:
         limits[CGROUP] = min(cgroup)
     address_space, _ = resource.getrlimit(resource.RLIMIT_AS)
@@ -58,16 +64,30 @@ def memory_limits() -> dict[str, int]:
     return limits
 
 
-def _cgroup_files() -> Iterator[Path]:
-    """Yield where the limits of this process's control groups, and of those around them, would stand."""
+def _cgroup_processors() -> Iterator[float]:
+    """Yield the time that control groups allow, in processors."""
+    for directory, name in _cgroup_directories("cpu", "cpu.cfs_quota_us"):
+        quota, _, period = _text(directory / name).partition(" ")
+        period = period or _text(directory / "cpu.cfs_period_us")
+        if quota.isdecimal() and period.isdecimal() and int(period):  # not "max", nor -1
+            yield int(quota) / int(period)
+
+
+def _cgroup_directories(controller: str, first_version: str) -> Iterator[tuple[Path, str]]:
+    """Yield where this process's control groups, and those around them, would be, and the name of a limit there.
+
+    Args:
+      controller: "memory" or "cpu"; the limit is then "memory.max" or "cpu.max".
+      first_version: What it is called in control groups of the first version.
+    """
     for line in _text(_OWN_CGROUPS).splitlines():
         _, controllers, group = line.split(":", 2)
-        if controllers in ("", "memory"):
+        if not controllers or controller in controllers.split(","):
             root = _CGROUPS / controllers
-            name = "memory.limit_in_bytes" if controllers else "memory.max"
             own = root / group.lstrip("/")
+            name = first_version if controllers else f"{controller}.max"
             # In a container, the path is often that of the host, and the limit stands at the root.
-            yield from (directory / name for directory in (own, *own.parents) if directory.is_relative_to(root))
+            yield from ((directory, name) for directory in (own, *own.parents) if directory.is_relative_to(root))
 
 
 def _text(path: Path) -> str:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from pyloader.machine.limits import num_processors
-from pyloader.observe.stats import HARDLY, Stats
+from pyloader.observe.stats import HARDLY, SAVES, Stats
 from pyloader.options import format_bytes
 
 __all__ = ["ChunkStats", "SourceStats"]
@@ -44,6 +44,7 @@ class ChunkStats(Stats):
     Attributes:
       num_streams: How many streams an epoch is cut into, over all ranks.
       num_readers: Threads that read.
+      more_tried: Of which steps, "read" or "batch", the loader has tried more threads, and batches came no faster.
       num_retries: How often a read was tried again, after an error that may pass.
       read_bytes: Bytes of the chunks that were read, as they lie on disk.
       fetched_bytes: Bytes that came from a store; 0 of chunks on a disk, as the next three.
@@ -82,6 +83,7 @@ class ChunkStats(Stats):
     room_seconds: float
     mixing: float
     packed_fill: float | None = None
+    more_tried: list[str] = field(default_factory=list)
     sources: dict[str, SourceStats] = field(default_factory=dict)
 
     @property
@@ -114,8 +116,9 @@ class ChunkStats(Stats):
 
     _skipped_kind = "chunks or rows"
 
-    def _num_threads(self, stage: str) -> int:
-        return {"read": self.num_readers, "fetch": self.num_fetches}.get(stage, self.num_workers)
+    def num_threads(self, stage: str) -> int:
+        """Return how many threads work in a stage, the loop's own where there are none."""
+        return max(1, {"read": self.num_readers, "fetch": self.num_fetches}.get(stage, self.num_workers))
 
     def _thread_groups(self) -> list[list[str]]:
         if not self.num_workers:
@@ -161,6 +164,8 @@ class ChunkStats(Stats):
             more = f"num_readers={self.num_readers + 1}"
             if self.holds_lock.get("read") and self.worker_kind == "thread" and num_processors() > 1:
                 return f"worker_kind='process', {more}: reading holds the GIL"
+            if "read" in self.more_tried:
+                return "more threads were tried, and were no faster: another form of chunks may be, docs/performance.md"
             return f"{more} reads {_spelled(self.num_readers + 1)} chunks at a time"
         if self.bound_by == "shuffle":
             threads = min(self.num_workers + 1, num_processors())
@@ -171,6 +176,8 @@ class ChunkStats(Stats):
                 "arrays are mixed faster when there is a manifest (pyloader index DIR); " if self.wants_manifest else ""
             )
             return f"{index}{gather}a smaller shuffle_window mixes fewer chunks"
+        if "batch" in self.more_tried and self.holds_lock.get("batch") is not True:
+            return f"more threads were tried, and were no faster: {SAVES.get(self.bound_by, 'make it cheaper')}"
         return super()._advice()
 
     def _start_hint(self) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from pyloader.machine.limits import num_processors
 from pyloader.markup import notebook_table
 
-__all__ = ["HARDLY", "Stats"]
+__all__ = ["HARDLY", "SAVES", "Stats"]
 
 _MANY_STEPS = 10  # in more than these, the first batch is looked at apart
 HARDLY = 0.05  # of its time: a loop that waits less
@@ -26,7 +26,7 @@ _LEAVES_LOCK = {
     "transform": "transform releases the GIL, as NumPy does",
 }
 # What saves the work of one, where all processors are busy already.
-_SAVES = {"encode": "make it cheaper, or do it once: pyloader split --encode"}
+SAVES = {"encode": "make it cheaper, or do it once: pyloader split --encode"}
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -173,8 +173,9 @@ class Stats:
 
     _skipped_kind = "items"
 
-    def _num_threads(self, stage: str) -> int:
-        return self.num_workers
+    def num_threads(self, stage: str) -> int:
+        """Return how many threads work in a stage, the loop's own where there are none."""
+        return max(1, self.num_workers)
 
     def _thread_groups(self) -> list[list[str]]:
         """Return the stages, those that share their threads together."""
@@ -183,7 +184,7 @@ class Stats:
 
     def _use(self, stages: list[str]) -> float:
         """Return which share of the time of their threads stages worked."""
-        seconds = max(1, self._num_threads(stages[0])) * (self._waits[1] or 1.0)
+        seconds = self.num_threads(stages[0]) * (self._waits[1] or 1.0)
         return sum(map(self._busy, stages)) / seconds
 
     def _describe_threads(self) -> str:
@@ -201,7 +202,7 @@ class Stats:
             return (
                 f"the first batch took {self.first_wait_seconds:.2f} s, {share:.0%} of the time; {self._start_hint()}"
             )
-        more, saves = min(max(4, self.num_workers + 1), processors), _SAVES.get(stage, "make it cheaper")
+        more, saves = min(max(4, self.num_workers + 1), processors), SAVES.get(stage, "make it cheaper")
         if processors == 1 or (self.worker_kind == "process" and more <= self.num_workers):
             return f"it has {_processors(processors)} already: {saves}"
         if self.worker_kind == "process":

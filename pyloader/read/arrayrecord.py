@@ -44,6 +44,7 @@ class ArrayRecordReader(DataReader):
       ragged: Whether raw bytes come as a `Ragged` of bytes.
     """
 
+    is_thread_safe = True
     returns_new_arrays = True
 
     def __init__(

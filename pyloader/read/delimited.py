@@ -58,6 +58,7 @@ class DelimitedReader(NamedColumnsReader):
     A file without rows gives ({}, 0), unless both `columns` and `dtypes` say what it would have had.
     """
 
+    is_thread_safe = True
     finds_by_ranges = finds_side_by_side = True
     gaps_make_lists = True
 

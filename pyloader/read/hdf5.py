@@ -43,6 +43,8 @@ class Hdf5Reader(NamedColumnsReader):
         have the same number of rows; single values are passed over.
     """
 
+    is_thread_safe = True
+
     @cached_property
     def _memory(self) -> RecycledMemory:
         return RecycledMemory()

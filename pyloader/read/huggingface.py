@@ -44,6 +44,8 @@ class HuggingFaceReader(RaggedTableReader):
         A null in them is an error.
     """
 
+    is_thread_safe = True
+
     def read_file(self, path: str) -> tuple[Columns, int]:
         """Read the file.
 

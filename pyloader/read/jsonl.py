@@ -48,6 +48,7 @@ class JsonlReader(ColumnReader):
     A file without lines gives ({}, 0), unless both `columns` and `dtypes` say what it would have had.
     """
 
+    is_thread_safe = True
     finds_by_ranges = finds_side_by_side = True
 
     def read_file(self, path: str) -> tuple[Columns, int]:

@@ -36,6 +36,8 @@ class LanceReader(RaggedTableReader):
         A null in them is an error.
     """
 
+    is_thread_safe = True
+
     def read_file(self, path: str) -> tuple[Columns, int]:
         """Read the dataset.
 

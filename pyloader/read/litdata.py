@@ -83,6 +83,7 @@ class LitDataReader(NamedColumnsReader):
       columns: Which to read, in this order; None for all.
     """
 
+    is_thread_safe = True
     finds_by_ranges = True
     needs_beside = True
 

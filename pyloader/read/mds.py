@@ -75,6 +75,7 @@ class MDSReader(NamedColumnsReader):
       columns: Which to read, in this order; None for all.
     """
 
+    is_thread_safe = True
     finds_by_ranges = True
 
     def read_file(self, path: str) -> tuple[Columns, int]:

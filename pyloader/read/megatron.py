@@ -41,6 +41,7 @@ class MegatronReader(DataReader):
       name: What the column is called.
     """
 
+    is_thread_safe = True
     finds_by_ranges = True
     needs_beside = True
 

@@ -57,6 +57,7 @@ class NumpyReader(DataReader):
       name: What the column of a .npy is called.
     """
 
+    is_thread_safe = True
     finds_by_ranges = True
 
     def __init__(

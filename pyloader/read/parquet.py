@@ -42,6 +42,7 @@ class ParquetReader(ColumnReader):
         their own, and bytes (binary).  True for all of these that `dtypes` does not keep.  A null is an error.
     """
 
+    is_thread_safe = True
     finds_by_ranges = True
 
     # What the DataLoader was told.  Filled here, where it takes no Python for each row.

@@ -18,6 +18,8 @@ __all__ = ["RaggedTableReader"]
 class RaggedTableReader(ParquetReader):
     """A `ParquetReader` of other files, with `ragged=True` as the default; tensors of one shape are arrays."""
 
+    is_thread_safe = True
+
     def __init__(
         self,
         batch_size: int = 16,

@@ -26,6 +26,7 @@ class TextReader(DataReader):
         default; False takes every file as it is.
     """
 
+    is_thread_safe = True
     finds_by_ranges = finds_side_by_side = True
 
     def __init__(

@@ -46,6 +46,7 @@ class TokenReader(DataReader):
       ValueError: a number is out of range, or the dtype is not of integers.
     """
 
+    is_thread_safe = True
     finds_by_ranges = True
 
     def __init__(

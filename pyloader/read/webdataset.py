@@ -49,6 +49,7 @@ class WebDatasetReader(NamedColumnsReader):
       TypeError, ValueError: an option is none of these.
     """
 
+    is_thread_safe = True
     finds_by_ranges = True
 
     def __init__(

@@ -48,6 +48,8 @@ class ZarrReader(NamedColumnsReader):
         the same number of rows; single values are passed over.
     """
 
+    is_thread_safe = True
+
     @cached_property
     def _memory(self) -> RecycledMemory:
         return RecycledMemory()

@@ -17,13 +17,22 @@ from pyloader.datareader import DataReader
 from pyloader.dataset import Dataset
 from pyloader.files import DataDir
 from pyloader.mixture import Mixture, Weights
-from pyloader.options import ELSEWHERE, MOST, checked_integer, checked_seconds, checked_word, with_new_names
+from pyloader.options import (
+    AUTO,
+    ELSEWHERE,
+    MOST,
+    checked_integer,
+    checked_seconds,
+    checked_threads,
+    checked_word,
+    with_new_names,
+)
 from pyloader.packing import Packing
 from pyloader.packing.options import packing_of
 from pyloader.plan import LAST_BATCH_RULES
 from pyloader.world import World
 
-__all__ = ["Arguments", "AsWritten", "LoaderArguments", "integer", "words"]
+__all__ = ["Arguments", "AsWritten", "LoaderArguments", "integer", "threads", "words"]
 
 _MOST_RETRIES = 10_000  # three days and a half
 
@@ -49,6 +58,15 @@ def integer(*, at_least: int, at_most: int = MOST, or_none: bool = False) -> dic
     def check(name: str, value: Any) -> int | None:
         is_none = value is None and or_none
         return None if is_none else checked_integer(name, value, at_least=at_least, at_most=at_most)
+
+    return {"check": check}
+
+
+def threads(*, at_least: int, or_none: bool = False) -> dict[str, _Check]:
+    """Return the check of an option that is a number of threads, or "auto"; None is that where it may be given."""
+
+    def check(name: str, value: Any) -> int | str:
+        return checked_threads(name, AUTO if value is None and or_none else value, at_least=at_least)
 
     return {"check": check}
 
@@ -148,9 +166,9 @@ class LoaderArguments(Arguments):
     pack: Packing | None = field(metadata={"check": packing_of})
     bucket_by: str | None = field(metadata={"check": _column_or_none})
     max_bytes: int | str | None
-    num_workers: int = field(metadata=integer(at_least=0))
+    num_workers: int | str = field(metadata=threads(at_least=0))
     worker_kind: str = field(metadata=words("thread", "process"))
-    num_readers: int = field(metadata=integer(at_least=1))
+    num_readers: int | str = field(metadata=threads(at_least=1))
     verify: str
     read_retries: int = field(metadata=integer(at_least=0, at_most=_MOST_RETRIES))
     max_skipped: int | str

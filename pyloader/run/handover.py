@@ -29,6 +29,7 @@ from pyloader.deliver import (
     probe_lock,
 )
 from pyloader.observe import Counters
+from pyloader.run.thread_counts import ThreadCounts, ThreadTrials
 from pyloader.shuffle import EpochEnd
 
 __all__ = ["Handover", "MadeGroup"]
@@ -87,6 +88,7 @@ class Handover(ABC, Generic[Place]):
       steps: Takes the steps that may have threads.  The caller closes it.
       counters: What is counted along the way.
       stages: What the seconds of a group are counted as.
+      trials: Chooses the numbers of threads; None where they stay.
 
     Attributes:
       steps: The argument.
@@ -97,8 +99,16 @@ class Handover(ABC, Generic[Place]):
     _budget: Budget
     _probe: LockProbe | None
 
-    def __init__(self, position: Place, steps: Steps, counters: Counters, stages: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        position: Place,
+        steps: Steps,
+        counters: Counters,
+        stages: tuple[str, ...],
+        trials: ThreadTrials | None = None,
+    ) -> None:
         self.position, self.steps = position, steps
+        self._trials = trials
         self._counters, self._stages = counters, stages
         counters.stages = stages
         self._group: MadeGroup[Place] | None = None  # the latest
@@ -174,9 +184,30 @@ class Handover(ABC, Generic[Place]):
         for stage, seconds in zip(self._stages, group.seconds, strict=True):
             counters.busy_seconds[stage] += seconds
         self._has_come(group)
+        if (trials := self._trials) is not None and not trials.is_fixed:
+            self._try(trials, group.num_rows)
         self._group, self._next, self._num_batches = group, 0, len(group.sizes)
         if not group.sizes:
             raise group.error
+
+    def _try(self, trials: ThreadTrials, num_rows: int) -> None:
+        """Count a group for the trials, and go on with the threads that they choose."""
+        if trials.group_came(
+            self._came,
+            waited=self._waited,
+            rows=num_rows,
+            num_chunks=self._num_read(),
+            busy_seconds=self._counters.busy_seconds,
+        ):
+            self._work_with(trials.now)
+
+    def _num_read(self) -> int:
+        """Return how many chunks have been read."""
+        raise NotImplementedError
+
+    def _work_with(self, threads: ThreadCounts) -> None:
+        """Go on with so many threads."""
+        self._making.work_with(threads.workers)
 
     def _may_look(self, probe: LockProbe, now: float) -> bool:
         """Tell whether the loop hardly loses the time that a probe takes: where batches come fast, it would."""

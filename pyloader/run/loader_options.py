@@ -14,6 +14,7 @@ import numpy as np
 from pyloader.audit import ReceiptWriter
 from pyloader.errors import DataDirError, StateError
 from pyloader.observe import SourceStats
+from pyloader.options import AUTO
 from pyloader.plan import (
     Order,
     Position,
@@ -32,6 +33,7 @@ from pyloader.run.options import RunOptions
 from pyloader.run.packed import packed_rows, pieces_of
 from pyloader.run.ranks import check_queue, check_state_fits_ranks, check_streams, counts_of
 from pyloader.run.resident import check_bytes
+from pyloader.run.thread_counts import ThreadCounts, ThreadTrials
 from pyloader.world import World
 
 __all__ = ["MAX_QUEUE_SIZE", "SHUFFLE_WINDOW", "LoaderOptions"]
@@ -151,15 +153,16 @@ class LoaderOptions:
             return pieces_of(run.chunks, rows_of, rows, epoch=epoch)
         return [(run.chunks.names[chunk], row) for chunk, row in rows.tolist()]
 
-    def explaining_stats(self) -> dict[str, Any]:
-        """Return the options that explain what a loader has counted, as `ChunkStats` has them."""
+    def explaining_stats(self, trials: ThreadTrials) -> dict[str, Any]:
+        """Return the options that explain what a loader has counted, as `ChunkStats` has them, and its threads."""
         run = self.run
         return {
             "rank": self.world.rank,
             "num_ranks": self.world.size,
             "num_streams": self.order.num_streams,
-            "num_readers": run.num_readers,
-            "num_workers": run.num_workers,
+            "num_readers": trials.now.readers,
+            "num_workers": trials.now.workers,
+            "more_tried": trials.tried_in_vain,
             "worker_kind": run.worker_kind,
             "max_queue_size": run.max_queue_size,
             "max_bytes": run.max_bytes,
@@ -242,12 +245,16 @@ class LoaderOptions:
         """Return these options with so many streams, and what else of a plan `state` says."""
         return self.with_streams(num_streams)
 
-    def describe(self, loader: type) -> str:
-        """Return the options as one would write them for `loader`, less those that are its defaults."""
-        return self._described(loader)
+    def describe(self, loader: type, threads: ThreadCounts) -> str:
+        """Return the options as one would write them for `loader`, less those that are its defaults.
 
-    def _described(self, loader: type, **resolved: Any) -> str:
+        Numbers of threads that the loader finds by itself are shown where they are not 1.
+        """
+        return self._described(loader, threads)
+
+    def _described(self, loader: type, threads: ThreadCounts, **resolved: Any) -> str:
         run, order, world = self.run, self.order, self.world
+        found = {"num_readers": threads.readers, "num_workers": threads.workers}
         parts = {"datareader": run.reader, "dataset": run.dataset, "datacollator": self.given.datacollator}
         shown = {
             **vars(self.given),
@@ -261,6 +268,11 @@ class LoaderOptions:
             "pack": None if run.packing is None else AsWritten(f"{run.packing!r} ({run.packed_fill:.1%} filled)"),
             "world": World(world.rank, world.size, None if order.num_streams == world.size else order.num_streams),
             **{name: AsWritten(f"{type(part).__name__}()") for name, part in parts.items() if part is not None},
+            **{
+                name: AsWritten(f"'auto' ({number})")
+                for name, number in found.items()
+                if getattr(self.given, name) == AUTO and number != 1
+            },
             **resolved,
         }
         defaults = {name: option.default for name, option in inspect.signature(loader).parameters.items()}

@@ -35,6 +35,7 @@ from pyloader.run.mixed_windows import mixed_queue_size, mixed_windows
 from pyloader.run.packed import packed_rows, pieces_of
 from pyloader.run.ranks import check_even_batch
 from pyloader.run.resident import check_bytes
+from pyloader.run.thread_counts import ThreadCounts, ThreadTrials
 
 __all__ = ["MixtureOptions", "shares_of"]
 
@@ -161,9 +162,9 @@ class MixtureOptions(LoaderOptions):
         """Return the plan; the counts of a mixture's chunks are always known."""
         return self.streams
 
-    def explaining_stats(self) -> dict[str, Any]:
+    def explaining_stats(self, trials: ThreadTrials) -> dict[str, Any]:
         """Return the options that explain what a loader has counted, as `ChunkStats` has them."""
-        return {**super().explaining_stats(), "shuffle_window": self.streams.width}
+        return {**super().explaining_stats(trials), "shuffle_window": self.streams.width}
 
     def source_stats(self, position: Position, counted: Any) -> dict[str, SourceStats]:
         """Return what came of each source, in the order in which they were given."""
@@ -282,7 +283,7 @@ class MixtureOptions(LoaderOptions):
     def _with_streams_of(self, state: Any, num_streams: int) -> Self:
         return self.with_streams(num_streams, windows_in_state(state))
 
-    def describe(self, loader: type) -> str:
+    def describe(self, loader: type, threads: ThreadCounts) -> str:
         """Return the options as one would write them for `loader`, less those that are its defaults."""
         mixture, given, chunks = self.mixture, self.given, self.chunks
         places = {
@@ -295,6 +296,7 @@ class MixtureOptions(LoaderOptions):
         }
         return self._described(
             loader,
+            threads,
             data_dir={name: places[name] for name in mixture.data_dir},
             datareader=None if given.datareader is None else readers,
             shuffle_window={source.name: source.window for source in self.streams.sources},

@@ -12,12 +12,17 @@ from pyloader.datareader import DataReader
 from pyloader.dataset import Dataset
 from pyloader.encode import taken_by
 from pyloader.files import ChunkList, MixedChunks, Verification
+from pyloader.machine.limits import num_processors
 from pyloader.packing import Packing
 from pyloader.plan import RUN_STEPS, MixedStreams, Streams
 from pyloader.read import Nulls
+from pyloader.run.thread_counts import ThreadCounts
 from pyloader.shuffle import CutRule
+from pyloader.thread_safety import is_thread_safe
 
 __all__ = ["RunOptions"]
+
+_MOST_READERS, _MOST_WORKERS = 8, 32  # that a loader comes to have by itself
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +62,9 @@ class RunOptions:
     # the dtype of the loss mask that documents of some sources have, and those of others get; "" where none has one
     loss_mask: str = ""
     with_source: bool = False  # whether each batch says of which source its rows are
+    # whether the numbers of threads are only those to begin with, as far as several may call what they call
+    finds_readers: bool = False
+    finds_workers: bool = False
 
     def source_of(self, index: int) -> int:
         """Return the source of a chunk, as its place in `readers`."""
@@ -66,6 +74,22 @@ class RunOptions:
     def readers(self) -> tuple[tuple[DataReader, Nulls | None], ...]:
         """What reads the chunks of each source, and what stands for the nulls in them; one without a mixture."""
         return self.of_sources or ((self.reader, self.nulls),)
+
+    @property
+    def thread_counts(self) -> ThreadCounts:
+        """How many threads a run begins with."""
+        return ThreadCounts(self.num_readers, self.num_workers)
+
+    @property
+    def most_threads(self) -> ThreadCounts:
+        """How many threads it may come to have: not more than chunks that may be read ahead, nor processors."""
+        readers, workers = self.thread_counts
+        if self.finds_readers and all(is_thread_safe(reader) for reader, _ in self.readers):
+            # Where there is one processor, a second one can wait for the disk.
+            readers = min(max(2, num_processors()), _MOST_READERS, max(1, self.chunk_share - self.mixed_chunks))
+        if self.finds_workers and all(map(is_thread_safe, (self.dataset, *self.datasets, self.collator))):
+            workers = min(num_processors(), _MOST_WORKERS)
+        return ThreadCounts(readers, workers)
 
     @property
     def in_processes(self) -> bool:

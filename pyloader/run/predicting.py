@@ -16,9 +16,10 @@ from pyloader.plan import START, MixedStreams, Streams, batch_concentrations, by
 from pyloader.run.loader_options import LoaderOptions
 from pyloader.run.options import RunOptions
 from pyloader.run.resident import rows_aside
+from pyloader.run.thread_counts import ThreadTrials
 from pyloader.shuffle import GROUP_BYTES
 
-__all__ = ["Prediction", "Predicts", "RowBytes", "options_of", "predict"]
+__all__ = ["Prediction", "Predicts", "RowBytes", "has_its_threads", "options_of", "predict"]
 
 _MOST_READS = 200_000  # that are looked at for what is resident at once
 
@@ -213,6 +214,7 @@ class Predicts:
     """A loader that says what it will deliver and take."""
 
     _options: LoaderOptions
+    _trials: ThreadTrials
 
     def __len__(self) -> int:
         """Return how many batches a `for` has from its start on.
@@ -258,6 +260,11 @@ class Predicts:
           ValueError: it is a mixture that repeats its sources without an end.
         """
         return predict(self._options, num_epochs=num_epochs)
+
+
+def has_its_threads(loader: Predicts) -> bool:
+    """Tell whether a loader has found how many threads it has, or was told."""
+    return loader._trials.is_fixed
 
 
 def options_of(loader: Predicts) -> LoaderOptions:

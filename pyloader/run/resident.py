@@ -60,12 +60,16 @@ class _BytesPer:
 
 
 class ResidentBytes:
-    """Reserves the bytes of a run's chunks and groups, within `options.max_bytes`, by the sizes of earlier ones."""
+    """Reserves the bytes of a run's chunks and groups, within `options.max_bytes`, by the sizes of earlier ones.
 
-    def __init__(self, options: RunOptions) -> None:
+    Attributes:
+      num_workers: How many threads make batches, now.
+    """
+
+    def __init__(self, options: RunOptions, num_workers: int) -> None:
         assert options.max_bytes is not None
         self.budget = ByteBudget(options.max_bytes, hint=_HINT)
-        self._options = options
+        self._options, self.num_workers = options, num_workers
         self._per_unit, self._per_row, self._per_made_row = _BytesPer(), _BytesPer(), _BytesPer()
         self._units = options.chunks.sizes  # by which the sizes of chunks are estimated
         row_bytes, counts = _row_bytes(options), options.chunks.counts
@@ -142,7 +146,7 @@ class ResidentBytes:
         rows = options.rule.batch_size
         if self._is_sliced:
             rows = _rows_in_group(options, max(1, int(self._per_row.of(1)[0])), self._rows_in_window)
-        return (1 + options.num_workers) * self._size_of_group(rows)[1]
+        return (1 + self.num_workers) * self._size_of_group(rows)[1]
 
 
 def check_bytes(options: RunOptions) -> None:

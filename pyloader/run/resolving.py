@@ -27,7 +27,7 @@ from pyloader.files import (
 )
 from pyloader.files.opening import suffix_of
 from pyloader.mixture import Mixture
-from pyloader.options import MOST, check_workers, checked_integer, checked_max_skipped, parse_bytes, parse_memory
+from pyloader.options import AUTO, MOST, check_workers, checked_integer, checked_max_skipped, parse_bytes, parse_memory
 from pyloader.packing import packing_in_order
 from pyloader.plan import Order, Streams, data_version_in_state, data_versions_in_state, fingerprints_in_state
 from pyloader.read import Nulls, ParquetReader, nulls_of, reader_for
@@ -38,8 +38,10 @@ from pyloader.run.mixture_arguments import check_alike, loss_mask_of, mixture_of
 from pyloader.run.options import RunOptions
 from pyloader.run.packed import log_fill, mean_tokens, packed_chunks, packing_of_chunks
 from pyloader.run.ranks import check_same_version, counts_of
+from pyloader.run.thread_counts import ThreadCounts, first_counts
 from pyloader.run.transient import waits_before_retries
 from pyloader.shuffle import CutRule
+from pyloader.thread_safety import is_thread_safe
 from pyloader.world import resolve_world
 
 __all__ = ["NUM_FETCHES", "in_version_of_state", "resolve"]
@@ -246,16 +248,16 @@ def _store_options(given: LoaderArguments) -> StoreOptions:
     )
 
 
-def _register(given: LoaderArguments, chunks: ChunkList) -> None:
+def _register(chunks: ChunkList, threads: ThreadCounts) -> None:
     """Say to the cache what the loader needs at once, so that what it cannot hold is an error now.
 
     Raises:
       CacheError: it cannot.
     """
-    if chunks.stored is None:
-        return
-    num_readers = given.num_readers if given.num_workers else 1
-    chunks.stored.register(num_fetches=NUM_FETCHES if given.num_workers else 1, num_readers=num_readers)
+    if chunks.stored is not None:
+        chunks.stored.register(
+            num_fetches=NUM_FETCHES if threads.workers else 1, num_readers=threads.readers if threads.workers else 1
+        )
 
 
 def _reader(
@@ -360,8 +362,10 @@ def _run(
         given.max_skipped, [len(chunks), num_rows], of="chunks and rows"
     )
     check_workers(given.worker_kind, given.num_workers)
+    threads = first_counts(given.num_readers, given.num_workers, worker_kind=given.worker_kind)
+    may_change = given.worker_kind == "thread" and given.num_workers != 0
     audited = given.audit_dir is not None
-    _register(given, chunks)
+    _register(chunks, threads)
     return RunOptions(
         chunks=chunks,
         reader=reader,
@@ -378,8 +382,11 @@ def _run(
         max_queue_size=given.max_queue_size,
         max_bytes=parse_memory("max_bytes", given.max_bytes),
         row_bytes=chunks.row_bytes if given.datareader is None and nulls is None else None,
-        num_readers=given.num_readers,
-        num_workers=given.num_workers,
+        num_readers=threads.readers,
+        num_workers=threads.workers,
+        # Of a store chunks are fetched by other threads; and what is being read takes room in the cache.
+        finds_readers=may_change and given.num_readers == AUTO and chunks.stored is None,
+        finds_workers=may_change and given.num_workers == AUTO and is_thread_safe(given.datacollator),
         worker_kind=given.worker_kind,
         verification=_verification(chunks, given.verify),
         retry_waits=waits_before_retries(given.read_retries),

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeVar
 
-from pyloader.deliver import Budget, Reservation, Steps, map_in_order
+from pyloader.deliver import Budget, Reservation, Steps, ThreadedMap, map_in_order
 from pyloader.errors import CoverageError, DataDirError
 from pyloader.observe import Counters
 from pyloader.plan import MixedStreams, Position, ReadTask, StreamPart, Streams
@@ -31,6 +31,7 @@ from pyloader.run.reading import ArrivalCheck, ChunkReading, Read
 from pyloader.run.resident import ResidentBytes
 from pyloader.run.sample_ids import place_of
 from pyloader.run.skipped import Quarantine
+from pyloader.run.thread_counts import ThreadCounts, ThreadTrials
 from pyloader.run.usercode import user_functions
 from pyloader.shuffle import AnyGroup, Arrival, BatchGroup, CutRule, EpochEnd, cut, deal, join, sorted_runs
 
@@ -90,6 +91,7 @@ class ChunkRun(Handover[Position]):
       quarantine: What is left out.
       steps: Takes the steps that may have threads.  The caller closes it.
       at_first: Called when the first batch has come.
+      trials: Chooses the numbers of threads; None where they stay as in `options`.
     """
 
     def __init__(
@@ -101,8 +103,13 @@ class ChunkRun(Handover[Position]):
         quarantine: Quarantine,
         steps: Steps,
         at_first: Callable[[], None] | None = None,
+        trials: ThreadTrials | None = None,
     ) -> None:
-        super().__init__(start, steps, counters, ("shuffle", "encode", "collate"))
+        super().__init__(start, steps, counters, ("shuffle", "encode", "collate"), trials)
+        self._threads = options.thread_counts
+        if trials is not None:
+            trials.begin_run(options.most_threads)
+            self._threads = trials.now
         self._options, self._quarantine, self._at_first = options, quarantine, at_first
         self._read_bytes = 0  # those that are counted
         self._room_seconds = counters.room_seconds  # what runs before have counted
@@ -110,7 +117,7 @@ class ChunkRun(Handover[Position]):
         self._delivered = 0  # rows of this epoch that the loop has; all of them at its end
         self._chunk_budget = Budget(options.chunk_share, blocking=options.num_workers > 0)
         self._group_budget = Budget(options.group_share, blocking=options.num_workers > 0)
-        self._bytes = None if options.max_bytes is None else ResidentBytes(options)
+        self._bytes = None if options.max_bytes is None else ResidentBytes(options, self._threads.workers)
         self._check = ArrivalCheck(options, quarantine)
         stored = options.chunks.stored
         self._fetching = None if stored is None else Fetching(options, stored, start, end_epoch, steps, counters)
@@ -121,7 +128,7 @@ class ChunkRun(Handover[Position]):
         self._make_ahead(
             self._made,
             map(self._planned, groups),
-            num_threads=options.num_workers,
+            num_threads=self._threads.workers,
             budget=self._group_budget,
             weight=lambda planned: planned.weight,
             describe=lambda planned: _place(planned.content),
@@ -150,7 +157,7 @@ class ChunkRun(Handover[Position]):
                     None if fetching is None else fetching.drop,
                 ),
                 tasks,
-                num_threads=options.num_readers if options.num_workers > 0 else 0,
+                num_threads=self._threads.readers if options.num_workers > 0 else 0,
                 budget=self._chunk_budget,
                 name="read",
                 describe=lambda task: options.chunks.names[task.chunk],
@@ -166,9 +173,20 @@ class ChunkRun(Handover[Position]):
         if isinstance(group, EpochEnd):
             return _Planned(group, 0.0)
         # Waiting groups are bounded by number too: more than a few for each worker do not help.
-        at_least = self._options.group_share / (2 * self._options.num_workers + 2)
+        at_least = self._options.group_share / (2 * self._threads.workers + 2)
         weight = max(group.num_rows / max(1, self._check.largest), at_least)
         return _Planned(group, weight, None if self._bytes is None else self._bytes.reserve_group(group))
+
+    def _num_read(self) -> int:
+        return self._reading.num_taken if isinstance(self._reading, ThreadedMap) else 0
+
+    def _work_with(self, threads: ThreadCounts) -> None:
+        self._threads = threads
+        if self._bytes is not None:
+            self._bytes.num_workers = threads.workers
+        super()._work_with(threads)
+        if isinstance(self._reading, ThreadedMap):
+            self._reading.work_with(threads.readers)
 
     def _steps_ahead(self) -> dict[str, Any]:
         return {**super()._steps_ahead(), "read": self._reading}

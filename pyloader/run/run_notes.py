@@ -26,11 +26,16 @@ def log_run(loader: HasPosition, directory: str | os.PathLike[str], notes: RunNo
       WriteError: nothing can be written there.
     """
     log = RunLog(directory, rank=loader.stats().rank, about={"loader": repr(loader), **notes.about})
+    threads = dict(notes.about["threads"])
 
     def note(outermost: HasPosition) -> None:
         stats, steps_done = outermost.stats(), outermost.steps_done
         metrics = metrics_of(stats, steps_done=steps_done, epochs_done=outermost.epochs_done)
-        log.note({"verdict": stats.verdict, **metrics, **notes.note(steps_done - stats.num_steps)})
+        noted = {"verdict": stats.verdict, **metrics, **notes.note(steps_done - stats.num_steps)}
+        if (now := {stage: stats.num_threads(stage) for stage in threads}) != threads:
+            threads.update(now)
+            noted["threads"] = now
+        log.note(noted)
 
     loader._observed(note, every_seconds=1.0)
 

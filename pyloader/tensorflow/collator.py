@@ -29,6 +29,8 @@ class TensorFlowDataCollator(ConvertingCollator):
       TypeError: an argument of the wrong kind.
     """
 
+    is_thread_safe = ConvertingCollator.is_thread_safe  # converting is
+
     def __init__(
         self, arrays: DataCollator | None = None, *, dtypes: Mapping[str, tf.DType | DTypeLike] | None = None
     ) -> None:

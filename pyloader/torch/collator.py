@@ -35,6 +35,8 @@ class TorchDataCollator(ConvertingCollator):
       TypeError: an argument of the wrong kind.
     """
 
+    is_thread_safe = ConvertingCollator.is_thread_safe  # converting is
+
     def __init__(
         self,
         arrays: DataCollator | None = None,

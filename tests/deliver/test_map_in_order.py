@@ -6,7 +6,7 @@ import threading
 from itertools import islice
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyloader.deliver import Budget, Steps, StepsClosed, map_in_order
@@ -184,3 +184,57 @@ def test_what_is_held_is_dropped_before_its_share_is_given_back():
     held.release()
     assert budget.taken == 0
     assert not hasattr(held, "value")
+
+
+def threads_named(prefix):
+    return {thread.name for thread in threading.enumerate() if thread.name.startswith(prefix)}
+
+
+@settings(max_examples=25)
+@given(changes=st.lists(st.integers(1, 5), max_size=20), max_ahead=st.integers(1, 6))
+def test_results_are_the_same_while_the_number_of_threads_changes(changes, max_ahead):
+    budget, steps = Budget(max_ahead), Steps()
+    step = steps.add(map_in_order(lambda n: n * n, range(40), num_threads=1, budget=budget, name="map"))
+    found = []
+    for number, result in enumerate(step):
+        found.append(result)
+        budget.give_back()
+        if number < len(changes):
+            step.work_with(changes[number])
+    steps.close()
+    assert found == [n * n for n in range(40)]
+
+
+def test_threads_that_are_added_work_and_those_that_are_too_many_end():
+    inside, go_on = threading.Semaphore(0), [threading.Event() for _ in range(5)]
+
+    def work(number):
+        inside.release()
+        go_on[number].wait()
+        return number
+
+    budget, steps = Budget(100), Steps()
+    step = steps.add(map_in_order(work, range(5), num_threads=1, budget=budget, name="added"))
+    step.work_with(3)
+    for _ in range(3):
+        inside.acquire()  # all three are inside of it
+    assert threads_named("pyloader-added") == {f"pyloader-added-{number}" for number in range(3)}
+    ending = [thread for thread in threading.enumerate() if thread.name in ("pyloader-added-1", "pyloader-added-2")]
+    step.work_with(1)
+    for event in go_on[:3]:
+        event.set()
+    for thread in ending:
+        thread.join()
+    inside.acquire()  # the one that is left goes on
+    assert [next(step) for _ in range(3)] == [0, 1, 2] and step.num_taken == 3
+    for event in go_on:
+        event.set()
+    steps.close()
+
+
+def test_no_thread_begins_once_the_steps_are_closed(monkeypatch):
+    steps = Steps()
+    step = steps.add(map_in_order(str, range(5), num_threads=1, budget=Budget(1), name="late"))
+    steps.close()
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: pytest.fail(f"{thread.name} began"))
+    step.work_with(4)

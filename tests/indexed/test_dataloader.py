@@ -13,6 +13,7 @@ from item_numbers import ENGINES, flat, ids_of
 from pyloader import DataCollator, PaddingDataCollator, World
 from pyloader.indexed import (
     DataLoader,
+    Dataset,
     InMemoryDataset,
     NPDataset,
     RangeDataset,
@@ -329,3 +330,56 @@ def test_a_slow_transform_is_named_as_what_the_loop_waits_for():
     assert stats.bound_by == "transform"
     assert "bound by   transform: " in str(stats)
     assert not {"holds", "leaves"} & set(str(stats).split())  # the interpreter's lock: nobody can tell from outside
+
+
+class Squares(Dataset):
+    """Code of the user's."""
+
+    def __len__(self):
+        return 10
+
+    def take(self, indices):
+        return indices**2
+
+
+class SafeSquares(Squares):
+    """The same, which says that several threads may call it."""
+
+    is_thread_safe = True
+
+
+def doubled(rows):
+    return 2 * rows
+
+
+def safely_doubled(rows):
+    return 2 * rows
+
+
+safely_doubled.is_thread_safe = True  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "options", "workers"),
+    [
+        (np.arange(10), {}, 4),
+        (np.arange(10), {"num_workers": None}, 4),
+        ({"a": np.arange(10), "b": RangeDataset(10).shuffle()}, {}, 4),
+        (Squares(), {}, 1),
+        (SafeSquares(), {}, 4),
+        (SafeSquares().shuffle(), {}, 4),
+        ({"a": np.arange(10), "b": Squares().shuffle()}, {}, 1),
+        (RangeDataset(10).map(doubled), {}, 1),
+        (RangeDataset(10).map(safely_doubled), {}, 4),
+        (np.arange(10), {"transform": doubled}, 1),
+        (np.arange(10), {"transform": safely_doubled}, 4),
+        (Squares(), {"num_workers": 3}, 3),
+        (Squares(), {"worker_kind": "process"}, 4),
+    ],
+)
+def test_code_of_the_users_is_called_by_one_thread_unless_it_says_that_several_may(
+    monkeypatch, dataset, options, workers
+):
+    monkeypatch.setattr("pyloader.indexed.options.num_processors", lambda: 64)
+    with DataLoader(dataset, **options) as loader:
+        assert f"num_workers={workers}, " in repr(loader)

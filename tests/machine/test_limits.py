@@ -7,7 +7,7 @@ import os
 import pytest
 
 import pyloader.machine.limits
-from pyloader.machine.limits import available_bytes
+from pyloader.machine.limits import available_bytes, num_processors
 from pyloader.options import parse_memory
 
 MACHINE_BYTES = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -75,3 +75,21 @@ def test_an_amount_of_memory_is_a_number_a_size_or_a_share(cgroups, value, num_b
 def test_what_is_no_amount_of_memory_is_refused(value, error, message):
     with pytest.raises(error, match=message):
         parse_memory("max_bytes", value)
+
+
+@pytest.mark.parametrize(
+    ("limit", "number"), [("max 100000", 8), ("100000 100000", 1), ("150000 100000", 2), ("9900000 100000", 8)]
+)
+def test_a_control_group_may_allow_fewer_processors(cgroups, monkeypatch, limit, number):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    cgroups("own", "0::/jobs/mine\n")
+    cgroups("sys/jobs/cpu.max", limit)
+    assert num_processors() == number
+
+
+def test_so_may_one_of_the_first_version(cgroups, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    cgroups("own", "5:cpu,cpuacct:/docker/abc\n4:memory:/docker/abc\n")
+    for name, text in {"quota": "300000", "period": "100000"}.items():
+        cgroups(f"sys/cpu,cpuacct/docker/abc/cpu.cfs_{name}_us", f"{text}\n")
+    assert num_processors() == 3

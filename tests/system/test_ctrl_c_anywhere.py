@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import sys
 from pathlib import Path
 
 import pytest
-from numbered import ids_of
+from numbered import ids_of, loader_of, write_chunks
 from products import stride
 from sources import StoredChunks
 
 import pyloader
+from pyloader.run.thread_counts import ThreadCounts, ThreadTrials
 from pyloader.testing.open_resources import loader_threads
 
 PACKAGE = str(Path(pyloader.__file__).parent)
@@ -64,12 +66,31 @@ def lines(source):
 @pytest.mark.parametrize("text", [False, True])
 def test_the_loop_goes_on_with_the_batch_that_it_did_not_get(source, num_workers, text):
     options = {**OPTIONS, "text": text, "num_workers": num_workers}
-    wanted = ids_of(source.loader(COUNTS, **options))
+    interrupt_every_line(lambda: source.loader(COUNTS, **options), lines(source))
+
+
+@pytest.mark.slow
+def test_it_does_so_while_threads_are_added_and_end(tmp_path, monkeypatch):
+    numbers = itertools.cycle([(3, 1), (1, 3), (2, 2), (1, 1)])
+
+    def group_came(self, came, **measured):
+        self.now = ThreadCounts(*next(numbers))
+        return True
+
+    monkeypatch.setattr(ThreadTrials, "begin_run", lambda self, most: None)
+    monkeypatch.setattr(ThreadTrials, "group_came", group_came)
+    directory = write_chunks(tmp_path, COUNTS)
+    interrupt_every_line(lambda: loader_of(directory, text=True, batch_size=8, shuffle=True, num_epochs=2), stride(2))
+
+
+def interrupt_every_line(make_loader, step):
+    """Interrupt the loop of a new loader at every step-th line in turn; it goes on, and has the same batches."""
+    wanted = ids_of(make_loader())
     gc.collect()
     gc.freeze()
     at = 0
     while True:
-        loader = source.loader(COUNTS, **options)
+        loader = make_loader()
         interrupting, found = Interrupting(at), []
         try:
             with interrupting:
@@ -86,7 +107,7 @@ def test_the_loop_goes_on_with_the_batch_that_it_did_not_get(source, num_workers
         assert ids_of(found) == wanted, interrupting.place
         loader.close()
         assert not loader_threads(), interrupting.place
-        at += lines(source)
+        at += step
     assert at > 30
 
 

@@ -19,7 +19,8 @@ import pytest
 from numbered import NumberedReader
 from pyloader import DataLoader
 
-loader = DataLoader(NumberedReader(text=True), None, None, sys.argv[1], batch_size=20, worker_kind="process")
+one = {"worker_kind": "process", "num_workers": 1, "num_readers": 1}
+loader = DataLoader(NumberedReader(text=True), None, None, sys.argv[1], batch_size=20, **one)
 next(loader)
 child = os.fork()
 if child == 0:

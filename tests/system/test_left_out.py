@@ -20,7 +20,7 @@ COUNTS = [12, 7, 20, 9, 15, 11]
 STARTS = np.cumsum([0, *COUNTS]).tolist()
 SHUFFLED = {"shuffle": True, "shuffle_window": 3, "batch_size": 5}
 ENGINES = [{"num_workers": 0}, {"num_workers": 3, "num_readers": 2}]
-PROCESSES = pytest.param({"worker_kind": "process"}, marks=pytest.mark.slow)
+PROCESSES = pytest.param({"worker_kind": "process", "num_workers": 1, "num_readers": 1}, marks=pytest.mark.slow)
 
 
 def rows_of_chunk(index: int) -> set[int]:

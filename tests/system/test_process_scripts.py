@@ -53,7 +53,8 @@ class Collator(DataCollator):
     collate_batch = lambda self, columns: Batch(columns["id"].tolist(), [Kind(i % 2) for i in columns["id"].tolist()])
 
 method = Encoder.batch_encode
-loader = DataLoader(Reader(text=True), Encoder(), Collator(), sys.argv[1], batch_size=10, worker_kind="process")
+one = {"worker_kind": "process", "num_workers": 1, "num_readers": 1}
+loader = DataLoader(Reader(text=True), Encoder(), Collator(), sys.argv[1], batch_size=10, **one)
 try:
     for batch in loader:
         assert type(batch) is Batch and batch.kinds[0] is Kind.EVEN, batch
@@ -99,7 +100,8 @@ def test_ctrl_c_stops_everything_once_without_a_shower_of_tracebacks(tmp_path):
                 time.sleep(0.05)
                 return columns
 
-        loader = DataLoader(NumberedReader(), Slow(), None, sys.argv[1], batch_size=5, worker_kind="process")
+        one = {"worker_kind": "process", "num_workers": 1, "num_readers": 1}
+        loader = DataLoader(NumberedReader(), Slow(), None, sys.argv[1], batch_size=5, **one)
         try:
             for batch in loader:
                 print("batch", flush=True)

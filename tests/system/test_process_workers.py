@@ -21,6 +21,7 @@ from scripts import finished, start_script
 
 COUNTS = [30, 0, 17, 1, 44, 23, 8, 60, 5, 5]
 PROCESS = {"worker_kind": "process"}
+ONE = {**PROCESS, "num_workers": 1, "num_readers": 1}
 KINDS = pytest.mark.parametrize("options", [{"num_workers": 0}, {"num_workers": 2}, {"num_workers": 2, **PROCESS}])
 
 
@@ -68,11 +69,11 @@ class TestSameBatches:
         with loader_of(directory, text=True, batch_size=50, shuffle=True, num_workers=0) as loader:
             wanted = ids_of(loader)
         for step in range(0, len(wanted) + 1, 2):
-            with loader_of(directory, text=True, batch_size=50, shuffle=True, **PROCESS) as loader:
+            with loader_of(directory, text=True, batch_size=50, shuffle=True, **ONE) as loader:
                 for _ in range(step):
                     next(loader)
                 state = loader.state_dict()
-            with loader_of(directory, text=True, batch_size=50, shuffle=True, **PROCESS) as loader:
+            with loader_of(directory, text=True, batch_size=50, shuffle=True, **ONE) as loader:
                 loader.load_state_dict(state)
                 assert ids_of(loader) == wanted[step:]
 
@@ -137,7 +138,7 @@ class TestDeath:
                 return super().read_file(path)
 
         directory = write_chunks(tmp_path, [10] * 6)
-        with DataLoader(Dies(), data_dir=directory, batch_size=10, max_skipped=max_skipped, **PROCESS) as loader:
+        with DataLoader(Dies(), data_dir=directory, batch_size=10, max_skipped=max_skipped, **ONE) as loader:
             assert [next(loader)["id"][0] for _ in range(3)] == [0, 10, 20]
             state = loader.state_dict()
             begun = time.monotonic()
@@ -176,7 +177,7 @@ class TestErrors:
                 return super().read_file(path)
 
         directory = write_chunks(tmp_path, [10] * 4)
-        with DataLoader(Damaged(), data_dir=directory, batch_size=10, max_skipped=1, **PROCESS) as loader:
+        with DataLoader(Damaged(), data_dir=directory, batch_size=10, max_skipped=1, **ONE) as loader:
             assert len(list(loader)) == 3
             assert "chunk-0001.numbered:7: ends early" in str(loader.stats())
 
@@ -185,7 +186,7 @@ class TestErrors:
             def __init__(self):
                 self.lock = threading.Lock()
 
-        loader = DataLoader(NumberedReader(), Guarded(), None, write_chunks(tmp_path, [10]), **PROCESS)
+        loader = DataLoader(NumberedReader(), Guarded(), None, write_chunks(tmp_path, [10]), **ONE)
         with pytest.raises(TypeError, match=r"Guarded\.lock cannot be pickled"):
             next(loader)
         assert not children()
@@ -210,7 +211,7 @@ class TestErrors:
                 return super().read_file(path)
 
         directory = write_chunks(tmp_path, [10] * 6)
-        loader = DataLoader(Stuck(), data_dir=directory, batch_size=10, stall_timeout_seconds=2, **PROCESS)
+        loader = DataLoader(Stuck(), data_dir=directory, batch_size=10, stall_timeout_seconds=2, **ONE)
         next(loader)
         next(loader)
         begun = time.monotonic()
@@ -223,7 +224,7 @@ class TestErrors:
 class TestEnds:
     @pytest.mark.slow
     def test_break_keeps_the_processes_and_close_ends_them(self, tmp_path):
-        with loader_of(write_chunks(tmp_path, [10] * 40), text=True, batch_size=5, **PROCESS) as loader:
+        with loader_of(write_chunks(tmp_path, [10] * 40), text=True, batch_size=5, **ONE) as loader:
             for _ in loader:
                 break
             before = children()
@@ -234,13 +235,13 @@ class TestEnds:
 
     @pytest.mark.slow
     def test_a_finished_run_leaves_none(self, tmp_path):
-        loader = loader_of(write_chunks(tmp_path, [10] * 4), text=True, batch_size=5, **PROCESS)
+        loader = loader_of(write_chunks(tmp_path, [10] * 4), text=True, batch_size=5, **ONE)
         list(loader)
         assert not children()
 
     @pytest.mark.slow
     def test_a_loader_that_is_dropped_half_read_ends_them(self, tmp_path):
-        loader = loader_of(write_chunks(tmp_path, [10] * 40), text=True, batch_size=5, **PROCESS)
+        loader = loader_of(write_chunks(tmp_path, [10] * 40), text=True, batch_size=5, **ONE)
         next(loader)
         del loader
         gc.collect()
@@ -248,7 +249,7 @@ class TestEnds:
 
     @pytest.mark.slow
     def test_a_loader_may_be_collected_in_one_of_its_own_threads(self, tmp_path):
-        loader = loader_of(write_chunks(tmp_path, [10] * 40), text=True, batch_size=5, **PROCESS)
+        loader = loader_of(write_chunks(tmp_path, [10] * 40), text=True, batch_size=5, **ONE)
         next(loader)
         mine = [thread for thread in threading.enumerate() if thread.name.startswith("pyloader-")]
         steps = loader._run.steps
@@ -289,7 +290,8 @@ class TestEnds:
                             pass
                     return columns
 
-            loader = DataLoader(NumberedReader(), Encoder(), None, sys.argv[1], batch_size=20, worker_kind="process")
+            one = {{"num_workers": 1, "num_readers": 1, "worker_kind": "process"}}
+            loader = DataLoader(NumberedReader(), Encoder(), None, sys.argv[1], batch_size=20, **one)
             next(loader)
             time.sleep(60)
             """,

@@ -18,6 +18,7 @@ from pyloader.errors import import_optional
 from pyloader.machine.memory import RecycledMemory
 from pyloader.plan import uniform_numbers
 from pyloader.ragged import Ragged
+from pyloader.thread_safety import is_thread_safe
 
 __all__ = ["ImageDataset"]
 
@@ -99,6 +100,11 @@ class ImageDataset(Dataset):
         self.dtype = np.dtype(dtype)
         self.decoder = _decoder(decoder)
         self._memory = RecycledMemory()
+
+    @property
+    def is_thread_safe(self) -> bool:  # type: ignore[override]
+        """Whether several threads may call it at once: unless `augment` may not be called so."""
+        return is_thread_safe(self.augment)
 
     def batch_encode(self, columns: Columns, keys: np.ndarray | None = None) -> Columns:
         """Return the columns, that of images as uint8 or float32 of shape [rows, height, width, 3], or [rows, 3, ...].

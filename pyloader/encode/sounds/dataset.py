@@ -15,6 +15,7 @@ from pyloader.errors import import_optional
 from pyloader.machine.memory import RecycledMemory
 from pyloader.plan import uniform_numbers
 from pyloader.ragged import Ragged
+from pyloader.thread_safety import is_thread_safe
 
 __all__ = ["AudioDataset"]
 
@@ -75,6 +76,11 @@ class AudioDataset(Dataset):
         self.num_samples = None if seconds is None else round(seconds * sample_rate)
         self._memory = RecycledMemory()
         import_optional("soundfile", wanted_by="AudioDataset")
+
+    @property
+    def is_thread_safe(self) -> bool:  # type: ignore[override]
+        """Whether several threads may call it at once: unless `augment` may not be called so."""
+        return is_thread_safe(self.augment)
 
     def batch_encode(self, columns: Columns, keys: np.ndarray | None = None) -> Columns:
         """Return the columns, that of sounds as float32 of shape [rows, samples], or [rows, samples, 2] if not mono.
