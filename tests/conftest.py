@@ -31,7 +31,7 @@ def pytest_collection_finish() -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep a share of what takes long, drawn anew in each run, unless all is asked for.
 
-    That is a third of each slow test's cases, and of the laws' tests over some sources.
+    That is a quarter of each slow test's cases, and of the laws' tests over some sources.
     """
     shared: dict[tuple[object, ...], list[pytest.Item]] = {}
     for item in items:
@@ -44,7 +44,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             shared.setdefault((item.path, item.parent, item.originalname), []).append(item)
     left_out: set[int] = set()
     for (source, *_), cases in shared.items():
-        one_in = SOURCES.get(source, 3)
+        one_in = SOURCES.get(source, 4)
         kept = drawn(cases, -(-len(cases) // one_in)) if source not in SOURCES or len(cases) > 4 else cases
         left_out |= {id(item) for item in cases} - {id(item) for item in kept}
     config.hook.pytest_deselected(items=[item for item in items if id(item) in left_out])

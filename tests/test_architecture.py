@@ -131,11 +131,13 @@ def offenders(
     return {name: wrong for name, wrong in found.items() if wrong}
 
 
+@pytest.mark.slow
 def test_every_module_has_its_layer_and_imports_none_above():
     assert not [name for name in MODULES if layer(name) < 0], "these have no place in LAYERS"
     assert not offenders(lambda name, tree: {used for used in imported_modules(tree) if layer(used) > layer(name)})
 
 
+@pytest.mark.slow
 def test_only_the_doors_name_what_is_compatible_with_others():
     def compatible(name: str, tree: ast.Module) -> set[str]:
         doors = {"pyloader.indexed", "pyloader.jax", "pyloader.jax.datasets"}
@@ -146,12 +148,14 @@ def test_only_the_doors_name_what_is_compatible_with_others():
     assert not offenders(compatible)
 
 
+@pytest.mark.slow
 def test_no_two_modules_import_each_other():
     # The map is left out: it imports everything, and everything is imported after it.
     uses = {name: imported_modules(tree) - {name, "pyloader"} for name, tree in MODULES.items() if name != "pyloader"}
     graphlib.TopologicalSorter(uses).prepare()  # raises CycleError, which shows the cycle
 
 
+@pytest.mark.slow
 def test_only_deliver_knows_about_threads_and_processes():
     def concurrent(name: str, tree: ast.Module) -> set[str]:
         if name.startswith(("pyloader.deliver", "pyloader.testing")):
@@ -162,6 +166,7 @@ def test_only_deliver_knows_about_threads_and_processes():
     assert not offenders(concurrent)
 
 
+@pytest.mark.slow
 def test_nothing_sleeps():
     """But for the slow disk that is a fault, a worker process that is given a second to end by itself, and a store that
     is asked again what it holds, before there are steps that could be closed."""
@@ -175,6 +180,7 @@ def test_nothing_sleeps():
     assert not offenders(sleeps)
 
 
+@pytest.mark.slow
 def test_randomness_is_derived_and_never_global():
     def drawn(name: str, tree: ast.Module) -> set[str]:
         if name.startswith("pyloader.demo"):
@@ -185,6 +191,7 @@ def test_randomness_is_derived_and_never_global():
     assert not offenders(drawn)
 
 
+@pytest.mark.slow
 def test_only_the_command_line_prints():
     def prints(name: str, tree: ast.Module) -> set[str]:
         return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} & {"print"}
@@ -192,6 +199,7 @@ def test_only_the_command_line_prints():
     assert not offenders(prints, {name: tree for name, tree in MODULES.items() if not name.startswith("pyloader.cli")})
 
 
+@pytest.mark.slow
 def test_no_object_is_finalised_by_del():
     def finalisers(name: str, tree: ast.Module) -> set[str]:
         return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)} & {"__del__"}
@@ -218,6 +226,7 @@ def test_every_module_lists_what_is_public_and_has_it():
     assert not offenders(missing, LISTED)
 
 
+@pytest.mark.slow
 def test_modules_take_from_each_other_only_what_is_public():
     def hidden(name: str, tree: ast.Module) -> set[str]:
         return {

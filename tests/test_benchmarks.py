@@ -149,6 +149,7 @@ def test_every_contender_that_is_installed_delivers_every_sample_once(tmp_path, 
     assert f"{workload}, samples/s" in (tmp_path / "img" / "benchmarks.svg").read_text()
 
 
+@pytest.mark.slow
 def test_contenders_that_are_not_installed_are_named(tmp_path):
     listed = compare(tmp_path, "--list").stdout
     for package, name in (("torch", "torch DataLoader"), ("litdata", "litdata"), ("loaderx", "loaderx 0.1.7")):

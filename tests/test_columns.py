@@ -121,6 +121,7 @@ def columns_and_cuts(draw):
     return columns, [0, *cuts, num_rows]
 
 
+@pytest.mark.slow
 @given(columns_and_cuts())
 def test_joining_undoes_cutting(case):
     columns, cuts = case

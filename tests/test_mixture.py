@@ -89,6 +89,7 @@ def test_a_row_that_fills_up_has_another_key_than_the_row_that_it_repeats(places
     assert last["mask"].sum() == 14 and len(np.unique(last["key"][13:15])) == 2 and last["x"][14] == last["x"][13]
 
 
+@pytest.mark.slow
 def test_a_state_of_twenty_sources_takes_less_than_four_kilobytes(tmp_path):
     sizes = {f"a-source-of-text-{number:02}": (12, 6) for number in range(20)}
     places = write_sources(tmp_path, sizes)
@@ -342,6 +343,7 @@ def test_a_damaged_chunk_names_its_file_and_may_be_left_out_with_rows_of_its_own
         assert list(loader.stats().skipped) == [str(damaged)]
 
 
+@pytest.mark.slow
 def test_sources_may_lie_in_stores_and_on_disks_together(places, tmp_path):
     with loader_of(places, shuffle=True) as loader:
         expected = xs(loader)

@@ -85,6 +85,7 @@ def without_numbers(text):
     return re.sub(r"\d[\d.,]*( (B|kB|MB|GB)\b)?", "0", text).split()
 
 
+@pytest.mark.slow
 def test_the_statistics_look_as_shown(place):
     shown = re.search(r"```\n(\d+ steps, .*?)```", PERFORMANCE, re.DOTALL)[1]
     loader = DataLoader(data_dir="chunks/train", batch_size=16, shuffle=True)
@@ -95,6 +96,7 @@ def test_the_statistics_look_as_shown(place):
     assert without_numbers(str(loader.stats())) == without_numbers(shown)
 
 
+@pytest.mark.slow
 def test_the_audit_looks_as_shown(place, monkeypatch, capsys):
     """Two ranks are stopped in epoch 1; one goes on from a state saved before, and is in epoch 2."""
     monkeypatch.setenv("COLUMNS", "120")

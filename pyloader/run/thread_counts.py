@@ -18,7 +18,7 @@ __all__ = ["Measured", "ThreadCounts", "ThreadTrials", "counts_to_try", "first_c
 _MOST_PROCESSES = 8  # that a loader starts by itself for a step: each is an interpreter
 
 _HARDLY = 0.05  # a loop that waits for less of its time gains nothing
-_BETTER = 1.05  # times; less may be chance
+_BETTER = 1.1  # times; less may be chance, and threads take time from others
 _BUSY = 0.5  # threads that work for less of their time have no need of others
 _ALIKE = 0.75  # steps whose threads work so much of what the busiest do may both be what the loop waits for
 

@@ -32,6 +32,7 @@ def test_the_mixing_is_that_of_splitmix64():
     assert mixed_numbers(seed, 1).tolist() == [3203168211198807973]
 
 
+@pytest.mark.slow
 @given(counts=counts, batch_size=st.integers(1, 40), seed=st.integers(0, 9))
 def test_the_digests_of_batches_in_any_order_add_up_to_that_of_the_dataset(counts, batch_size, seed):
     numbers = np.random.Generator(np.random.PCG64(seed)).permutation(numbers_of(counts))
@@ -40,6 +41,7 @@ def test_the_digests_of_batches_in_any_order_add_up_to_that_of_the_dataset(count
     assert (digests.sum(axis=0) == dataset_digest(np.array(counts))).all()
 
 
+@pytest.mark.slow
 @given(counts=counts.filter(lambda counts: sum(counts) > 2), data=st.data())
 def test_a_sample_that_is_lacking_doubled_or_replaced_changes_the_digest_and_is_named(counts, data):
     rows = rows_of(counts)

@@ -74,6 +74,7 @@ def test_going_back_or_leaving_steps_out_begins_another_span(tmp_path):
     assert told(tmp_path) == ([[3, 4, 5], [4, 5, 6], [9], [0]], 0)
 
 
+@pytest.mark.slow
 def test_a_receipt_that_was_broken_off_anywhere_tells_of_the_steps_before(tmp_path):
     path = written(tmp_path, range(6))
     data = path.read_bytes()
@@ -171,6 +172,7 @@ def test_what_is_no_receipt_is_refused(tmp_path, line, found):
         read_receipts(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_header_is_known_to_be_damaged_whatever_byte_has_changed(tmp_path):
     path = written(tmp_path, range(3))
     data = path.read_bytes()

@@ -21,6 +21,7 @@ def typed(capsys, *words, code=0):
     return (err if code == 2 else out).splitlines()
 
 
+@pytest.mark.slow
 def test_peek_shows_what_a_store_holds_and_how_much_of_it_is_here(server, capsys, tmp_path):
     lines = typed(capsys, "peek", f"{URL}/")
     assert lines[0].startswith(f"{URL}   1,000 samples, 8 chunks of 125   jsonl.zst, ")
@@ -36,6 +37,7 @@ def test_peek_shows_what_a_store_holds_and_how_much_of_it_is_here(server, capsys
     assert (told["path"], told["num_samples"], told["cached_bytes"]) == (URL, 1000, told["disk_bytes"])
 
 
+@pytest.mark.slow
 def test_peek_of_chunks_without_a_manifest_says_where_one_is_made(server, capsys):
     del server.objects["corpus/web/manifest.json"]
     lines = typed(capsys, "peek", URL, "--samples", 0)
@@ -47,6 +49,7 @@ def test_peek_of_chunks_without_a_manifest_says_where_one_is_made(server, capsys
     assert not [line for line in lines if "split" in line]
 
 
+@pytest.mark.slow
 def test_peek_looks_at_one_object_and_says_how_it_is_split(server, capsys, tmp_path, monkeypatch):
     server.put("corpus/dump.jsonl", b'{"n": 1}\n' * 50)
     lines = typed(capsys, "peek", "s3://corpus/dump.jsonl")
@@ -73,6 +76,7 @@ def test_a_damaged_chunk_of_a_store_is_named_by_its_address(server, capsys):
     assert f"{URL}/chunk-00000.jsonl.zst: " in line and "entries" not in line
 
 
+@pytest.mark.slow
 def test_bench_measures_a_store_and_compares_only_what_came_from_the_cache(server, capsys):
     lines = typed(capsys, "bench", URL, "--seconds", "0.02", "-q", "--alone")
     assert lines[0].startswith(f"chunks        {URL}   1,000 samples, 8 chunks, ") and "in the store" in lines[0]
@@ -137,6 +141,7 @@ def test_verify_compares_the_bytes_in_the_store_and_keeps_none(server, capsys, t
     assert not [asked for asked in server.requests if "chunk-" in asked]
 
 
+@pytest.mark.slow
 def test_verify_looks_at_each_set_below_an_address_and_at_columns_and_over_http(server, capsys, tmp_path):
     split({"x": write_array(tmp_path / "x.npy")}, tmp_path / "sets", holdout={"val": 0.5})
     server.put_directory(tmp_path / "sets", "corpus/sets")
@@ -164,6 +169,7 @@ def test_verify_needs_checksums_and_says_how_they_are_made(server, capsys):
     assert typed(capsys, "verify", URL, "--sizes-only")[0] == "8 chunks, 1,000 samples: all sizes agree."
 
 
+@pytest.mark.slow
 def test_the_directory_of_the_cache_can_be_typed(server, capsys, tmp_path):
     there = tmp_path / "another"
     assert f"pyloader peek {URL} --cache-dir {there}" in typed(capsys, "fetch", URL, "--cache-dir", there)[-1]
@@ -175,6 +181,7 @@ def test_the_directory_of_the_cache_can_be_typed(server, capsys, tmp_path):
     assert not (tmp_path / "cache").exists()
 
 
+@pytest.mark.slow
 def test_no_screen_shows_what_is_secret_in_an_address(server, capsys):
     place = f"{server.url.replace('http://', 'http://me:planted@')}/corpus/web?signature=planted"
     for words in (["peek"], ["bench", "--alone", "--seconds", "0.02"], ["fetch"], ["verify"], ["index"], ["compact"]):
@@ -184,6 +191,7 @@ def test_no_screen_shows_what_is_secret_in_an_address(server, capsys):
     assert "planted" not in "".join(capsys.readouterr())
 
 
+@pytest.mark.slow
 def test_split_and_compact_write_to_a_store_and_say_what_to_type_next(server, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("here").mkdir()

@@ -37,6 +37,7 @@ def screen(capsys, *words) -> str:
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("chunks")
 def test_the_screen_says_how_fast_and_what_it_takes(capsys):
     lines = screen(capsys, "chunks", "--batch-size", "50").splitlines()
@@ -70,6 +71,7 @@ def test_options_are_those_of_the_loader_and_alone_tries_no_others(capsys):
     assert out.endswith("next          without --alone, other options are tried\n")
 
 
+@pytest.mark.slow
 def test_where_a_manifest_would_make_mixing_faster_the_screen_says_so(chunks, capsys):
     def first_lines(*words) -> str:
         return screen(capsys, "chunks", "--alone", *words).partition("loader  ")[0]
@@ -88,6 +90,7 @@ def test_of_lines_of_text_a_manifest_makes_no_array(tmp_path, capsys):
     assert "manifest" not in screen(capsys, str(tmp_path), "--alone")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("chunks")
 def test_json_has_every_trial_with_its_figures(capsys):
     trials = json.loads(screen(capsys, "chunks", "--shuffle-window", "1", "--json"))
@@ -184,6 +187,7 @@ def test_private_memory_grows_with_what_is_kept():
         assert private_bytes() - before > 15_000_000
 
 
+@pytest.mark.slow
 def test_rows_of_unequal_length_are_padded(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     monkeypatch.chdir(tmp_path)

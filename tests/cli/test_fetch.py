@@ -27,6 +27,7 @@ def numbers(**options):
         return np.concatenate([batch["n"] for batch in loader])
 
 
+@pytest.mark.slow
 def test_all_chunks_come_once_and_are_read_offline(server, capsys, tmp_path):
     assert main(["fetch", URL]) == 0
     out, err = capsys.readouterr()
@@ -79,6 +80,7 @@ def test_a_disk_that_cannot_hold_all_is_refused_before_anything_is_fetched(serve
     assert not chunk_requests(server)
 
 
+@pytest.mark.slow
 def test_a_cache_that_holds_other_data_makes_room_and_keeps_all_of_this(server, web_chunks):
     server.put_directory(web_chunks, "corpus/code")
     needed = 13 * 16_000
@@ -90,6 +92,7 @@ def test_a_cache_that_holds_other_data_makes_room_and_keeps_all_of_this(server, 
     assert sum(url.startswith("s3://corpus/code/chunk") for url in here) < 8
 
 
+@pytest.mark.slow
 def test_a_fetch_that_was_stopped_goes_on(server, capsys, monkeypatch):
     interrupted, done = [], filling._Pass._done
 

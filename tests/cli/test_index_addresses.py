@@ -57,6 +57,7 @@ def test_each_form_is_indexed_in_a_store_as_on_a_disk(server, index, tmp_path, f
     assert len(list_chunks(url)) > 3
 
 
+@pytest.mark.slow
 def test_what_a_footer_or_a_header_tells_is_found_without_reading_the_data(server, index, tmp_path):
     arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     path = tmp_path / "x.parquet"
@@ -82,6 +83,7 @@ def test_lines_come_once_and_what_the_columns_were_judged_by_stays_in_the_cache(
     assert server.bytes_sent["corpus/data/x.jsonl"] == path.stat().st_size + judged
 
 
+@pytest.mark.slow
 def test_a_directory_of_shards_is_indexed_in_a_store(server, index, tmp_path):
     for number in range(12):
         path = write_large(tmp_path / "data" / str(number), "x.tar")
@@ -100,6 +102,7 @@ def test_a_directory_of_shards_is_indexed_in_a_store(server, index, tmp_path):
         assert len(loader) == 24
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "place", ["here/", "here/x.manifest.json", "s3://corpus/indexes/", "s3://corpus/x.manifest.json"]
 )
@@ -171,6 +174,7 @@ def test_the_command_in_a_manifest_makes_it_again(server, index, tmp_path):
     assert server.objects["corpus/data/x.csv.manifest.json"].data == before
 
 
+@pytest.mark.slow
 def test_what_a_reader_cannot_find_by_ranges_is_fetched_whole_once_and_stays(server, index, tmp_path):
     module = pytest.importorskip("array_record.python.array_record_module")
     writer = module.ArrayRecordWriter(str(tmp_path / "x.arrayrecord"), "group_size:10")
@@ -190,6 +194,7 @@ def test_what_a_reader_cannot_find_by_ranges_is_fetched_whole_once_and_stays(ser
     index(url, "--overwrite", "--cache-dir", tmp_path / "small", *re.findall(r"--cache-bytes=\d+(?= or more)", line))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "place", [None, "x.manifest.json", "s3://corpus/ix/x.manifest.json", "s3://corpus/ix/manifest.json"]
 )
@@ -228,6 +233,7 @@ def test_a_directory_that_is_a_chunk_of_another_form_is_an_error_that_says_what_
             list_chunks(place)
 
 
+@pytest.mark.slow
 def test_another_scheme_does_the_same(server, index, tmp_path, monkeypatch):
     monkeypatch.setenv("GOOGLE_BASE_URL", server.url)
     monkeypatch.setenv("GOOGLE_SKIP_SIGNATURE", "true")

@@ -249,6 +249,7 @@ def test_peek_bench_and_locate_work_on_parts(capsys, tmp_path):
     assert "4 chunks" in "\n".join(command(capsys, "bench", path, "--seconds", "0.1", "--quiet"))
 
 
+@pytest.mark.slow
 def test_the_checks_of_a_loader_hold_over_parts(capsys, tmp_path):
     path = tmp_path / "big.npy"
     np.save(path, np.arange(900, dtype="f4").reshape(300, 3))

@@ -93,6 +93,7 @@ def test_the_screen_tells_images_and_prints_no_bytes(chunks: str, capsys: pytest
     assert found["samples"][0]["image"]["num_bytes"] == len(encoded("red"))
 
 
+@pytest.mark.slow
 def test_a_sheet_shows_images_of_chunks_far_apart_with_their_labels(
     chunks: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,6 +46,7 @@ def told(capsys, *words) -> list[dict]:
     return json.loads(screen(capsys, *words, "--json"))["predictions"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("chunks")
 def test_windows_are_shown_side_by_side(capsys):
     lines = screen(capsys, "chunks", "--batch-size", "20", "--window", "8,4,16", "--step-ms", "5", *FAST).splitlines()
@@ -95,6 +96,7 @@ def test_what_it_tells_to_write_against_sorted_chunks_helps(chunks, capsys):
     assert full / spread(shuffle_window=window, max_queue_size=queue_size) > 0.45
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("chunks")
 def test_a_column_that_is_named_is_shown_also_where_it_is_well_mixed(capsys):
     shown = screen(capsys, "chunks", "--batch-size", "20", "--column", "source", *FAST)
@@ -105,6 +107,7 @@ def test_a_column_that_is_named_is_shown_also_where_it_is_well_mixed(capsys):
     assert plan["variety"]["source"] > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("chunks")
 def test_of_a_loader_that_shuffles_nothing_no_variety_is_said(capsys):
     (plan,) = told(capsys, "chunks", "--no-shuffle", "--batch-size", "20", *FAST)
@@ -112,6 +115,7 @@ def test_of_a_loader_that_shuffles_nothing_no_variety_is_said(capsys):
     assert "warning" not in screen(capsys, "chunks", "--no-shuffle", "--batch-size", "20", *FAST)
 
 
+@pytest.mark.slow
 def test_the_page_stands_alone_and_the_log_directory_holds_the_plan(chunks, capsys):
     strange = chunks.rename(chunks.parent / "<b>chunks")
     screen(capsys, strange.name, "--window", "2,4", "--html", "plan.html", "--log-dir", "run1", *FAST)
@@ -129,6 +133,7 @@ def test_the_page_stands_alone_and_the_log_directory_holds_the_plan(chunks, caps
     assert shared >= {"read_bytes", "samples_per_second", "exposed_wait_fraction", "mixed_chunks", "resident_chunks"}
 
 
+@pytest.mark.slow
 def test_a_loader_of_your_own_is_planned(chunks, capsys):
     (chunks.parent / "planned_loaders.py").write_text(
         "from pyloader import DataLoader, Dataset\n"
@@ -198,6 +203,7 @@ def test_a_file_that_cannot_be_written_is_named_as_it_was_typed(capsys, words, m
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_a_store_sends_is_what_was_said(server, tmp_path, capsys):
     words = ["s3://corpus/web", "--batch-size", "50", "--cache-dir", str(tmp_path / "cache"), "--no-calibrate"]
     (plan,) = told(capsys, *words)

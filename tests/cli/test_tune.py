@@ -51,6 +51,7 @@ def made_up(monkeypatch):
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("chunks", "made_up")
 def test_the_screen_ends_with_the_line_to_write(capsys):
     assert main(["tune", "chunks", "--batch-size", "20", "--seconds", "3"]) == 0
@@ -64,6 +65,7 @@ def test_the_screen_ends_with_the_line_to_write(capsys):
             np.testing.assert_array_equal(one["x"], other["x"])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("chunks", "made_up")
 def test_it_measures_within_the_bounds_that_were_given(capsys):
     words = ["--batch-size", "20", "--max-bytes", "100kB", "--max-queue-size", "6", "--seconds", "4"]

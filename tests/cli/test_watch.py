@@ -90,6 +90,7 @@ def test_a_directory_without_logs_says_how_they_are_written(tmp_path, capsys, ma
     assert "holds no logs of a run. Have them written: DataLoader(..., log_dir='run1')" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_on_a_terminal_it_follows_the_run_until_ctrl_c_and_the_last_screen_stays(tmp_path):
     pytest.importorskip("rich")
     two_ranks(tmp_path)

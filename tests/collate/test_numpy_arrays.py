@@ -84,6 +84,7 @@ def test_no_column_is_left_out_whatever_its_name(name):
     assert batch[name].tolist() == [1, 2]
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1))
 def test_ints_never_become_floats(values):
     array = collate(values)
@@ -91,6 +92,7 @@ def test_ints_never_become_floats(values):
     assert array.tolist() == values
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(-(2**70), 2**70) | st.floats(allow_nan=False), min_size=1))
 def test_a_number_is_held_exactly_or_refused(values):
     try:

@@ -22,6 +22,7 @@ def test_rows_are_filled_up_to_the_longest():
     assert array.tolist() == [[1, 2, 3], [0, 0, 0], [4, 0, 0]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [list, tuple, np.array])
 @given(
     rows=st.lists(st.lists(st.integers(-9, 9), min_size=1, max_size=6), min_size=1, max_size=6),
@@ -178,6 +179,7 @@ def test_options_that_contradict_each_other_are_refused(options, message):
         PaddingDataCollator(**options)
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.integers(0, 9), max_size=12),
     st.sampled_from([{}, {"length": 4, "truncate": True}, {"length": 40}, {"multiple_of": 8}]),

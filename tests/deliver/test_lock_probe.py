@@ -53,6 +53,7 @@ def test_a_thread_of_python_holds_the_lock_and_one_that_packs_or_waits_does_not(
         assert expected in found and found.count(other) < found.count(expected)
 
 
+@pytest.mark.slow
 def test_threads_that_lack_a_processor_get_that_of_the_probe():
     data, processors = bytes(10**7), os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(processors)})  # of this thread, and of those that it starts

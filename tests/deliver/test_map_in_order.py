@@ -26,6 +26,7 @@ def map_ahead(fn, items, *, num_threads, max_ahead=None):
         steps.close()
 
 
+@pytest.mark.slow
 @given(num_items=st.integers(0, 50), num_threads=st.integers(0, 4), max_ahead=st.integers(1, 10))
 def test_running_ahead_changes_nothing_but_the_time(num_items, num_threads, max_ahead):
     squares = map_ahead(lambda n: n * n, range(num_items), num_threads=num_threads, max_ahead=max_ahead)

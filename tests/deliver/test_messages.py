@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from scripts import finished, start_script
 
 
+@pytest.mark.slow
 def test_an_error_amid_a_message_can_be_collected(tmp_path):
     """Collecting a cycle with a memoryview that is in use crashes the interpreter: so in a process of its own."""
     script = """

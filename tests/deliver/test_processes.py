@@ -36,6 +36,7 @@ def is_running(pid):
     return True
 
 
+@pytest.mark.slow
 def test_it_runs_in_another_process_and_always_in_the_same(steps):
     pid = remote(steps, lambda: os.getpid())
     assert pid() == pid() != os.getpid()
@@ -86,12 +87,14 @@ def test_what_goes_there_comes_back_the_same_and_writable(steps, value):
         back[...] = back[::-1].copy() if len(back) else back
 
 
+@pytest.mark.slow
 def test_answers_that_are_kept_are_not_overwritten_by_later_ones(steps):
     full = remote(steps, lambda number: np.full(10**5, number))
     kept = [full(number) for number in range(10)]
     assert [set(array.tolist()) for array in kept] == [{number} for number in range(10)]
 
 
+@pytest.mark.slow
 def test_closures_lambdas_and_local_classes_go_by_value_and_come_back_as_they_were(steps):
     class Pair:
         def __init__(self, left):
@@ -106,6 +109,7 @@ def test_closures_lambdas_and_local_classes_go_by_value_and_come_back_as_they_we
 
 
 class TestErrors:
+    @pytest.mark.slow
     def test_an_exception_arrives_as_itself_with_the_traceback_from_there_in_a_note(self, steps):
         class Broken(Exception):
             def __init__(self, place, reason):
@@ -137,6 +141,7 @@ class TestErrors:
             function(True)
         assert function(False) == "fine"
 
+    @pytest.mark.slow
     def test_a_stop_iteration_does_not_end_the_loop(self, steps):
         step = map_in_order(
             remote(steps, lambda item: next(iter(()))), [1, 2], num_threads=1, budget=Budget(9), name="stop"
@@ -167,6 +172,7 @@ class TestErrors:
                 remote(steps, function)()
             assert f"in {function.__name__}" in caught.value.__notes__[0]
 
+    @pytest.mark.slow
     def test_an_answer_that_cannot_be_sent_is_told_so(self, steps):
         with pytest.raises(TypeError, match=r"what was returned cannot be sent from a worker process: .*generator"):
             remote(steps, lambda: (number for number in range(3)))()
@@ -177,6 +183,7 @@ class TestErrors:
         ):
             remote(steps, lambda value: 1)(threading.Lock())
 
+    @pytest.mark.slow
     def test_a_function_that_cannot_be_loaded_there_is_told_so(self, steps):
         class Unloadable:
             def __reduce__(self):
@@ -249,22 +256,26 @@ class TestDeath:
             with pytest.raises(WorkerDiedError, match=f"ended with exit code {code} while"):
                 remote(steps, lambda code: os._exit(code))(code)
 
+    @pytest.mark.slow
     def test_what_it_has_printed_is_seen(self, steps, capfd, monkeypatch):
         monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
         with pytest.raises(WorkerDiedError):
             remote(steps, lambda: (sys.stdout.write("its last words\n"), os.kill(os.getpid(), signal.SIGKILL)))()
         assert capfd.readouterr().out == "its last words\n"
 
+    @pytest.mark.slow
     def test_one_that_was_killed_between_two_calls_is_an_error_of_the_second(self, steps):
         pid = remote(steps, os.getpid)
         os.kill(pid(), signal.SIGKILL)
         with pytest.raises(WorkerDiedError, match="SIGKILL"):
             pid()
 
+    @pytest.mark.slow
     def test_one_that_closes_its_connection_is_not_waited_for(self, steps):
         with pytest.raises(WorkerDiedError, match="worker process"):
             remote(steps, lambda: os.closerange(3, 100))()
 
+    @pytest.mark.slow
     def test_a_child_of_its_own_does_not_keep_it_from_being_missed(self, steps):
         def forks():
             if os.fork() == 0:
@@ -279,11 +290,13 @@ class TestDeath:
 
 
 class TestEnd:
+    @pytest.mark.slow
     def test_close_ends_the_process_and_leaves_no_zombie(self, steps):
         pid = remote(steps, os.getpid)()
         steps.close()
         assert not is_running(pid)
 
+    @pytest.mark.slow
     def test_an_idle_process_ends_as_a_program_does(self, steps, tmp_path):
         def remember(path):
             import atexit
@@ -337,5 +350,6 @@ class TestEnd:
             assert list(pool.map(lambda _: (meeting.wait(timeout=10), function())[1], range(3))) == [1, 1, 1]
 
 
+@pytest.mark.slow
 def test_the_worker_imports_from_where_the_parent_does(steps):
     assert remote(steps, lambda: list(sys.path))() == sys.path

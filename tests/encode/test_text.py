@@ -69,6 +69,7 @@ def test_only_a_column_called_exactly_label_is_the_label(vocab_file, name):
     assert TextDataset(vocab_file, max_seq_len=2).batch_encode({name: ["the"]})[name].tolist() == [[1, 0]]
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.lists(st.sampled_from(["a", "b", "c", "zz"]), max_size=9), min_size=1, max_size=5), st.integers(1, 6)
 )

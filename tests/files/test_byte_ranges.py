@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from products import examples
@@ -16,6 +17,7 @@ def bytes_of(ranges: Ranges) -> set[int]:
     return {byte for start, stop in ranges for byte in range(start, stop)}
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(200))
 @given(st.lists(RANGES, min_size=1, max_size=4))
 def test_common_ranges_are_the_bytes_that_all_have(given_ranges: list[Ranges]) -> None:
@@ -24,6 +26,7 @@ def test_common_ranges_are_the_bytes_that_all_have(given_ranges: list[Ranges]) -
     assert list(found) == sorted(found)
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(200))
 @given(RANGES, RANGES)
 def test_what_others_have_is_left_out(ranges: Ranges, others: Ranges) -> None:

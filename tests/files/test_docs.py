@@ -50,6 +50,7 @@ def server(
         yield server
 
 
+@pytest.mark.slow
 def test_every_python_block_runs(server: StoreServer) -> None:
     """The hub answers as it does for large files: with the address of another server."""
     server.put_directory(Path("web"), "cdn")
@@ -68,6 +69,7 @@ def test_every_python_block_runs(server: StoreServer) -> None:
     assert set(sent) == {"Bearer hf_..."}
 
 
+@pytest.mark.slow
 def test_the_screens_are_as_shown(server: StoreServer, capsys: pytest.CaptureFixture[str]) -> None:
     shown_for = [
         "pyloader peek s3://corpus/web -q",
@@ -87,6 +89,7 @@ def _without_numbers(text: str) -> list[str]:
     return re.sub(r"\d[\d.,]*( (B|kB|MB|GB)\b)?", "0", text).split()
 
 
+@pytest.mark.slow
 def test_requests_are_as_the_table_says(server: StoreServer) -> None:
     def asked(url: str, **options: Any) -> tuple[int, int, int, int]:
         server.requests.clear()
@@ -108,6 +111,7 @@ def test_requests_are_as_the_table_says(server: StoreServer) -> None:
     assert asked("s3://corpus/web") == (2, 1, 0, 0)
 
 
+@pytest.mark.slow
 def test_a_copied_cache_serves_another_machine(server: StoreServer, tmp_path: Path) -> None:
     assert main(["fetch", "s3://corpus/web", "-q"]) == 0
     shutil.copytree(tmp_path / "home/.cache/pyloader/chunks", tmp_path / "other", copy_function=shutil.copy2)

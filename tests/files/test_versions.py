@@ -81,6 +81,7 @@ GROWTH: dict[str, Callable[[], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grow", GROWTH.values(), ids=GROWTH)
 def test_a_state_of_the_first_version_goes_on_with_the_same_bits(
     grow: Callable[[], object], caplog: pytest.LogCaptureFixture
@@ -113,6 +114,7 @@ def test_each_version_of_many_delivers_what_it_delivered_when_it_was_the_newest(
             assert loader.state_dict()["data_version"] == version
 
 
+@pytest.mark.slow
 def test_two_loaders_read_two_versions_at_the_same_time_and_an_append_disturbs_neither() -> None:
     add(1)
     add(2)
@@ -184,6 +186,7 @@ def test_audit_and_locate_go_to_the_version_that_was_read(
     assert capsys.readouterr().out.endswith(located)
 
 
+@pytest.mark.slow
 def test_ranks_on_different_versions_are_an_error_of_the_audit(capsys: pytest.CaptureFixture[str]) -> None:
     add(1)
     add(2)
@@ -250,6 +253,7 @@ def test_a_pinned_loader_refuses_a_state_of_another_version() -> None:
         batches(state=state_after(1), data_version=1)
 
 
+@pytest.mark.slow
 def test_after_versions_are_dropped_their_states_are_refused_by_name() -> None:
     add(1)
     states = [state_after(2)]
@@ -285,6 +289,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_file_of_versions_keeps_nobody_from_the_newest_version(damage: Callable[[bytes], bytes]) -> None:
     add(1)

@@ -66,6 +66,7 @@ def forms(tmp_path_factory):
     ]
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 99), max_size=40))
 def test_any_rows_in_any_order_are_those_of_the_array(forms, indices):
     for dataset in forms:

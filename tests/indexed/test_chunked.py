@@ -85,6 +85,7 @@ def test_a_copy_by_pickle_lists_the_chunks_again(arrays):
     np.testing.assert_equal(copied[[5, 77]], dataset[[5, 77]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["arrays", "lines"])
 def test_the_samples_of_a_store_are_those_of_the_disk_and_each_chunk_comes_once(request, tmp_path, kind):
     chunks = request.getfixturevalue(kind)

@@ -129,6 +129,7 @@ def test_a_datacollator_makes_the_batch_of_the_columns():
         assert next(loader)["data"].tolist() == [[1, 0], [2, 3]]
 
 
+@pytest.mark.slow
 def test_batches_are_writable_disjoint_and_the_users_own(tmp_path):
     np.save(tmp_path / "x.npy", np.arange(60_000).reshape(20_000, 3))
     source = np.arange(60_000).reshape(20_000, 3)

@@ -83,6 +83,7 @@ def test_a_row_that_stands_in_has_the_key_of_its_place():
     np.testing.assert_array_equal(batch["key"], row_keys(np.arange(8), seed=42, epoch=0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [{"num_workers": 0}, {"num_workers": 3, "prefetch_size": 16}, {"num_workers": 1, "worker_kind": "process"}],

@@ -37,6 +37,7 @@ def test_a_mix_that_ends_with_its_first_dataset_says_how_much_is_left_out(caplog
     assert not caplog.text
 
 
+@pytest.mark.slow
 @given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=5), seed=st.integers(0, 2**32), order=st.randoms())
 def test_a_mix_that_drops_what_has_ended_has_every_item_once(sizes, seed, order):
     weights = np.random.default_rng(seed).integers(1, 9, len(sizes)).tolist()
@@ -56,6 +57,7 @@ def test_twenty_datasets_are_within_one_item_of_their_shares_at_every_index():
     assert np.abs(came - np.arange(1, 203)[:, None] * np.array(weights) / 202).max() < 1
 
 
+@pytest.mark.slow
 @given(weights=st.lists(st.floats(0.001, 1000), min_size=1, max_size=6), total=st.integers(0, 10_000))
 def test_the_largest_remainder_shares_out_everything(weights, total):
     counts = largest_remainder(weights, total)

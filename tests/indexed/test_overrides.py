@@ -136,6 +136,7 @@ class Scaled(NPDataset):
         return super().__getitem__(index) * np.float32(100)
 
 
+@pytest.mark.slow
 def test_the_batches_of_an_override_are_arrays_again(tmp_path):
     np.save(tmp_path / "x.npy", np.arange(4, dtype=np.float32))
     with DataLoader(Scaled(tmp_path / "x.npy"), batch_size=4, shuffle=False) as loader:

@@ -27,6 +27,7 @@ def test_a_slice_is_a_stretch_and_nothing_else_is_one():
             PartialDataset(LETTERS, start, end)
 
 
+@pytest.mark.slow
 @given(length=st.integers(1, 60), parts=st.integers(1, 60))
 def test_parts_are_almost_equal_and_hold_everything(length, parts):
     dataset = RangeDataset(length)

@@ -143,6 +143,7 @@ def test_what_is_no_database_is_refused(tmp_path):
     assert not (tmp_path / "none.db").exists()
 
 
+@pytest.mark.slow
 def test_a_view_that_never_ends_can_be_interrupted(tmp_path):
     def ctrl_c(*_):
         raise KeyboardInterrupt

@@ -23,6 +23,7 @@ def test_a_repetition_begins_again():
         LETTERS.repeat(0)
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(-30, 29), max_size=20))
 def test_a_sampled_index_is_the_same_item_however_it_is_read(indices):
     for replacement in (False, True):

@@ -89,6 +89,7 @@ def test_a_copy_by_pickle_begins_without_memory():
     assert (len(memory._blocks), len(copy._blocks), copy._blocks.maxlen) == (1, 0, 3)
 
 
+@pytest.mark.slow
 def test_threads_never_get_the_same_block():
     memory = RecycledMemory()
 

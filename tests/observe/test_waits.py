@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +11,7 @@ from pyloader.observe import Counters
 from pyloader.observe.waits import Waits
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(1e-5, 4000), max_size=50), st.integers(0, 50), st.sampled_from([0.5, 0.95, 0.99]))
 def test_a_quantile_is_that_of_all_batches_and_at_most_19_percent_too_large(seconds, num_there_already, share):
     waits = Waits()

@@ -18,6 +18,7 @@ def documents_of(lengths):
     return Ragged.from_rows([1000 * number + np.arange(length) for number, length in enumerate(lengths)], dtype="int64")
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=40), st.integers(1, 20), st.booleans(), st.booleans())
 def test_every_token_is_in_one_row_with_its_segment_its_place_and_whether_it_counts(lengths, length, shifted, sliced):
     packing = Packing(length=length, shifted=shifted)

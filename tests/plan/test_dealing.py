@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +13,7 @@ counts = st.lists(st.integers(0, 40), min_size=1, max_size=12)
 windows = st.integers(1, 15)
 
 
+@pytest.mark.slow
 @given(num_rows=st.integers(0, 1000), window=windows, data=st.data())
 def test_hands_are_equal_to_within_one_row_and_make_up_the_chunk(num_rows, window, data):
     dealing = Dealing(20, window)
@@ -20,6 +22,7 @@ def test_hands_are_equal_to_within_one_row_and_make_up_the_chunk(num_rows, windo
     assert sizes.max() - sizes.min() <= 1
 
 
+@pytest.mark.slow
 @given(counts=counts, window=windows)
 def test_segments_hold_each_row_once(counts, window):
     dealing = Dealing(len(counts), window)

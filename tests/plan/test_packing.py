@@ -24,6 +24,7 @@ def rooms_by_searching(lengths, row_length):
     return sorted(rooms)
 
 
+@pytest.mark.slow
 @given(LENGTHS, st.integers(1, 40))
 def test_a_document_is_cut_at_multiples_of_the_row_and_nowhere_else(lengths, row_length):
     pieces = pieces_of(lengths, row_length)
@@ -35,6 +36,7 @@ def test_a_document_is_cut_at_multiples_of_the_row_and_nowhere_else(lengths, row
     ]
 
 
+@pytest.mark.slow
 @given(LENGTHS, st.integers(1, 40), st.integers(0, 5))
 def test_the_rows_are_those_of_best_fit_decreasing(lengths, row_length, seed):
     pieces = pieces_of(lengths, row_length)
@@ -46,6 +48,7 @@ def test_the_rows_are_those_of_best_fit_decreasing(lengths, row_length, seed):
     assert num_packed_rows(lengths, row_length) == len(filled)
 
 
+@pytest.mark.slow
 @given(LENGTHS, st.integers(1, 40), st.integers(1, 4))
 def test_no_row_has_more_pieces_than_it_may(lengths, row_length, most):
     pieces = pieces_of(lengths, row_length)

@@ -26,6 +26,7 @@ def any_way(request, monkeypatch):
         monkeypatch.setattr(permutation, "_LISTED", 0)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("any_way")
 @given(length=st.integers(1, 3000), seed=st.integers(0, 2**70), epoch=st.integers(0, 5))
 def test_every_number_comes_once(length, seed, epoch):
@@ -60,6 +61,7 @@ def test_neighbours_are_spread_as_chance_would():
         assert 0.95 < np.mean(((counts - 16) ** 2 / 16).sum(axis=1) / 15) < 1.05
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("any_way")
 def test_each_number_comes_at_each_place_equally_often():
     length, trials = 12, 3000

@@ -48,6 +48,7 @@ def schedules(draw: Any) -> Schedule:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(400))
 @given(schedules(), st.integers(0, 100), st.integers(0, 100))
 def test_each_source_is_within_one_row_of_its_share_after_every_step(schedule, first, second):
@@ -73,6 +74,7 @@ def test_weights_as_they_are_written_hold_exactly_and_repeat_soon():
     assert far.rows == (35 * 10**11, 10**12, 5 * 10**11)
 
 
+@pytest.mark.slow
 def test_twenty_sources_stay_within_one_row_where_the_furthest_behind_would_not():
     weights = [2**-place for place in range(20)]
     schedule = schedule_of(*weights)

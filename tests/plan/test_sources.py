@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ def streams_of(counts: list[int], num_streams: int) -> SourceStreams:
     )
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=4), st.integers(1, 7), st.integers(0, 5))
 def test_the_rows_that_streams_take_in_turn_are_each_epoch_once(counts, num_streams, epoch):
     streams, num_rows = streams_of(counts, num_streams), sum(counts)

@@ -29,6 +29,7 @@ def streams_of(counts, num_streams, *, share=3, served=None, window=4, last_batc
     )
 
 
+@pytest.mark.slow
 @given(counts=counts, num_streams=st.integers(1, 9), epoch=st.integers(0, 3))
 def test_stretches_are_equal_to_within_one_row_and_have_every_row_once(counts, num_streams, epoch):
     assume(sum(counts) >= num_streams)
@@ -44,6 +45,7 @@ def test_stretches_are_equal_to_within_one_row_and_have_every_row_once(counts, n
     assert (seen == (np.arange(41) < np.array(counts)[:, None])).all()
 
 
+@pytest.mark.slow
 @given(counts=counts, num_streams=st.integers(2, 9))
 def test_only_the_chunks_at_a_border_are_in_two_stretches(counts, num_streams):
     assume(sum(counts) >= num_streams)
@@ -52,6 +54,7 @@ def test_only_the_chunks_at_a_border_are_in_two_stretches(counts, num_streams):
     assert num_parts <= np.count_nonzero(counts) + num_streams - 1
 
 
+@pytest.mark.slow
 @given(counts=counts, window=st.integers(1, 15))
 def test_one_stream_is_the_whole_epoch_and_keeps_empty_chunks_as_arrivals(counts, window):
     part = streams_of(counts, 1, window=window).stream_part(0, 0)
@@ -60,6 +63,7 @@ def test_one_stream_is_the_whole_epoch_and_keeps_empty_chunks_as_arrivals(counts
     assert (part.starts == 0).all()
 
 
+@pytest.mark.slow
 @given(
     counts=counts,
     num_streams=st.integers(1, 6),
@@ -90,6 +94,7 @@ def test_reads_come_in_the_order_in_which_the_steps_need_them(counts, num_stream
     ]
 
 
+@pytest.mark.slow
 @given(counts=counts, share=st.integers(1, 9), num_streams=st.integers(1, 4))
 def test_a_place_is_where_the_next_row_comes_from(counts, share, num_streams):
     assume(sum(counts) >= num_streams)

@@ -43,6 +43,7 @@ def test_taking_rows_is_what_lists_do(way, lengths, dtype, start, wanted):
     assert Ragged.concatenate([taken, column]).to_list() == [*taken.to_list(), *whole]
 
 
+@pytest.mark.slow
 @same_way
 @given(st.lists(LENGTHS, min_size=1, max_size=4), st.sampled_from(DTYPES), st.data())
 def test_rows_of_several_columns_come_in_the_order_wanted(way, lengths, dtype, data):

@@ -49,6 +49,7 @@ def test_what_is_no_stream_is_an_error(tmp_path, head):
         batches_of_stream(file, "a.arrow", len(head))
 
 
+@pytest.mark.slow
 @given(place=st.integers(0, 10**6), value=st.integers(0, 255))
 def test_a_byte_that_is_wrong_is_other_rows_or_an_error(path, tmp_path_factory, place, value):
     data = bytearray(path.read_bytes())

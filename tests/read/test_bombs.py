@@ -160,6 +160,7 @@ def test_without_a_bound_half_of_the_memory_is_one_and_a_larger_bound_goes_furth
         assert reader.read_file(path)[1] == num_rows
 
 
+@pytest.mark.slow
 def test_plain_files_are_as_large_as_they_look_and_have_no_bound(tmp_path, monkeypatch):
     monkeypatch.setattr(room, "half_of_memory", lambda: MiB)
     (tmp_path / "a.txt").write_bytes(b"ab\n" * MiB)
@@ -178,6 +179,7 @@ def test_one_line_of_a_hundred_megabytes_is_read(tmp_path, packing):
     assert (len(columns["text"][0]), num_rows) == (10**8, 1)
 
 
+@pytest.mark.slow
 def test_peek_shows_the_beginning_of_what_unpacks_to_much(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(beginnings, "_ROOM_BYTES", MiB)
     path = write_rows(tmp_path / "a.jsonl.zst", ROWS[".jsonl"], ".zst")
@@ -185,6 +187,7 @@ def test_peek_shows_the_beginning_of_what_unpacks_to_much(tmp_path, monkeypatch,
     assert "from the beginning of a.jsonl.zst" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_index_names_what_there_is_no_room_for_and_split_makes_smaller_chunks_of_it(tmp_path, monkeypatch, capsys):
     (tmp_path / "raw").mkdir()
     with open_packed(tmp_path / "raw" / "a.jsonl.gz", "wb") as file:

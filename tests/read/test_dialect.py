@@ -52,6 +52,7 @@ def loose_quotes(header: str, row: str, *, first: int, last: int) -> str:
     return "\n".join(rows) + "\n"
 
 
+@pytest.mark.slow
 def test_a_loose_quote_that_takes_in_hundreds_of_rows_is_an_error(table):
     path = table(loose_quotes("id\ttext", "1\t{}", first=10, last=900), "q.tsv")
     refused(path, rf"q\.tsv:11: opens a quote that takes in whole lines with as many delimiters.* {OFF}; {MEANT}")
@@ -91,6 +92,7 @@ def test_a_quote_that_is_never_closed_names_the_line_where_it_opens(table, endin
     refused(table(text), r"a\.csv:4: is not well-formed \(unexpected end of data\)\. A quote is not closed")
 
 
+@pytest.mark.slow
 def test_an_open_quote_is_bounded_in_lines(table):
     path = table('a\tb\n0\tx\n1\t"never closed\n' + "2\tplain words\n" * 200_000, "u.tsv")
     refused(path, rf"u\.tsv:3: opens a quote that is not closed within 10,000 lines\. .*{MEANT}")

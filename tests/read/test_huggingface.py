@@ -68,6 +68,7 @@ def saved(place, number=2) -> None:
     (place / "dataset_info.json").write_text(json.dumps({"features": FEATURES}))
 
 
+@pytest.mark.slow
 def test_columns_are_arrays_ragged_or_lists_by_their_features(tmp_path):
     path = written(tmp_path / "a.arrow")
     columns = check_reader(HuggingFaceReader(), path)

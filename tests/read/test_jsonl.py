@@ -302,6 +302,7 @@ def test_a_line_that_is_no_object_is_an_error_that_names_it(chunk, text, match):
         read(chunk(text))
 
 
+@pytest.mark.slow
 def test_a_file_cut_anywhere_never_gives_fewer_rows_silently(chunk, tmp_path):
     whole = b"".join(b'{"text": "line %d"}\n' % n for n in range(20))
     for length in range(1, len(whole)):

@@ -50,6 +50,7 @@ def assert_rows(columns: dict[str, Any], rows: list[dict[str, Any]]) -> None:
             assert getattr(value, "dtype", None) == getattr(row[name], "dtype", getattr(value, "dtype", None)), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("directory", [PLAIN, PACKED], ids=["plain", "zstd"])
 def test_what_mosaicml_wrote_comes_back_bit_for_bit(directory):
     first = 0

@@ -188,6 +188,7 @@ def test_a_file_that_promises_little_and_unpacks_to_gigabytes_is_an_error_that_t
     assert int(num_kilobytes) < 16_000
 
 
+@pytest.mark.slow
 def test_an_npz_cut_anywhere_or_damaged_is_an_error(tmp_path):
     path = tmp_path / "a.npz"
     np.savez_compressed(path, a=np.arange(20), b=np.zeros(20))

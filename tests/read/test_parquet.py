@@ -89,6 +89,7 @@ def test_a_vector_with_a_null_is_a_list(tmp_path):
         assert columns["v"] == [[1, 2], vector]
 
 
+@pytest.mark.slow
 def test_dtypes_are_those_named_and_object_stays_a_list(tmp_path):
     path = write(TABLE, tmp_path / "a.parquet")
     dtypes = {"n": "float64", "x": object, "vector": ("float64", 2), "good": "bool"}

@@ -58,6 +58,7 @@ LINES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", LINES)
 @settings(max_examples=examples(90))
 @given(data=st.data(), frame=st.integers(0, 60), share=st.integers(1, 9), ends=st.booleans(), mark=st.booleans())
@@ -85,6 +86,7 @@ def whole_and_parts(reader: DataReader, path: Path, **sizes: Any) -> tuple[Any, 
     return read_chunk(reader, path), parts, [read_chunk(reader, path, part) for part in parts]
 
 
+@pytest.mark.slow
 def test_rows_of_an_array_are_found_by_its_header(tmp_path):
     path = tmp_path / "x.npy"
     np.save(path, np.arange(3000, dtype=">i4").reshape(1000, 3))
@@ -166,6 +168,7 @@ def test_copies_of_parts_share_the_footer_that_they_end_with(tmp_path, monkeypat
     assert len(read) == 3
 
 
+@pytest.mark.slow
 def test_groups_of_records_are_found_by_the_index(tmp_path):
     writer = pytest.importorskip("array_record.python.array_record_module").ArrayRecordWriter
     path = tmp_path / "x.ar"
@@ -198,6 +201,7 @@ def test_what_is_packed_in_one_go_is_one_chunk(tmp_path, packing):
         assert parts_of_file(reader, str(path), chunk_bytes=100) is None
 
 
+@pytest.mark.slow
 def test_a_part_of_frames_names_the_frames_that_its_lines_lie_in(tmp_path):
     path = tmp_path / "x.txt.zst"
     path.write_bytes(framed(b"12345678\n" * 1000, 500))
@@ -207,6 +211,7 @@ def test_a_part_of_frames_names_the_frames_that_its_lines_lie_in(tmp_path):
     assert all(first.ranges[-1][1] > second.ranges[0][0] for first, second in pairwise(parts))  # of one line in two
 
 
+@pytest.mark.slow
 def test_only_the_parser_knows_what_some_quotes_mean(tmp_path, monkeypatch):
     path = tmp_path / "x.csv"
     path.write_text('n,s\n1,"a\n2,b"\n' + '3,5" pipe\n' * 50 + '4,"c\n\n"\n')

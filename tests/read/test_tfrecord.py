@@ -53,6 +53,7 @@ def example(**features: bytes) -> bytes:
     return field(1, b"".join(entries))
 
 
+@pytest.mark.slow
 def test_the_examples_that_tensorflow_wrote_come_back_bit_for_bit():
     rows, columns = rows_of("example"), read(EXAMPLES)
     assert list(columns) == ["image", "label", "tokens", "vector", "words"]
@@ -65,6 +66,7 @@ def test_the_examples_that_tensorflow_wrote_come_back_bit_for_bit():
     assert columns["words"] == [row["words"] for row in rows]
 
 
+@pytest.mark.slow
 def test_the_sequence_examples_that_tensorflow_wrote_come_back_step_by_step():
     rows, columns = rows_of("sequence"), read(SEQUENCES)
     assert columns["id"].tolist() == [row["id"] for row in rows]
@@ -101,6 +103,7 @@ def test_parts_joined_are_the_whole_file(tmp_path, path, sizes):
     assert sum(part.num_samples for part in parts) == 12
 
 
+@pytest.mark.slow
 def test_a_packed_file_is_one_chunk(tmp_path):
     path = tmp_path / "a.tfrecord.gz"
     path.write_bytes(gzip.compress(EXAMPLES.read_bytes()))
@@ -144,6 +147,7 @@ def test_floats_are_read_packed_and_unpacked(tmp_path):
     np.testing.assert_array_equal(read(path)["x"], np.array([[1.5, np.nan]] * 3, np.float32))
 
 
+@pytest.mark.slow
 def test_ragged_says_that_a_feature_is_ragged_whatever_its_lengths():
     assert isinstance(read(EXAMPLES, ragged=["label"])["label"], Ragged)
     assert isinstance(read(EXAMPLES, ragged=["label"])["vector"], np.ndarray)

@@ -106,6 +106,7 @@ def test_names_are_grouped_as_webdataset_groups_them(tmp_path, names, groups):
     assert {name: v if name == "__key__" else len(v) for name, v in columns.items()} == groups
 
 
+@pytest.mark.slow
 @given(name=st.text("a./_", max_size=12))
 def test_keys_are_what_the_pattern_of_webdataset_finds(name):
     found = re.match(r"^((?:.*/|)[^.]+)[.]([^/]*)$", name)  # webdataset.tariterators.base_plus_ext, 1.0.2

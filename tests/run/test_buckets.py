@@ -52,6 +52,7 @@ def padding(batches):
     return sum(int((batch["tokens"] < 0).sum()) for batch in batches)
 
 
+@pytest.mark.slow
 def test_an_epoch_has_every_row_once_and_little_padding(directory):
     with loader_of(directory, num_epochs=2) as loader, loader_of(directory, bucket_by=None) as other:
         batches, whole = list(loader), len(loader) // 2
@@ -72,6 +73,7 @@ def test_without_shuffling_the_steps_of_a_run_stay_in_the_order_of_their_lengths
     assert sorted(np.concatenate([batch["id"] for batch in batches[:64]]).tolist()) == list(range(128))
 
 
+@pytest.mark.slow
 @settings(max_examples=6, deadline=None)
 @given(
     st.sampled_from(["drop", "pad", "wrap"]), st.sampled_from([1, 2, 4]), st.integers(1, 4), st.booleans(), st.data()
@@ -96,6 +98,7 @@ def test_the_batches_and_states_are_the_same_on_any_number_of_ranks(directory, l
         assert [90 * int(name[0]) + row for name, row in others[0].locate(step)] == whole[step]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("last_batch", ["keep", "pad"])
 def test_one_stream_resumes_at_every_step_and_is_located(directory, last_batch, tmp_path, capsys):
     with loader_of(directory, last_batch=last_batch, num_workers=0, batch_size=4) as loader:

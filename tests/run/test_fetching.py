@@ -74,6 +74,7 @@ class TestSameBatches:
         with loader_of(counted, **SHUFFLED) as on_disk, _numbered(**place) as stored:
             assert ids_of(stored) == ids_of(on_disk)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("there", [True, False])
     def test_a_state_goes_from_a_disk_to_a_store_and_back(self, server, counted, tmp_path, there):
         with loader_of(counted, **SHUFFLED) as loader:
@@ -96,6 +97,7 @@ class TestSameBatches:
             assert ids_of(loader) == whole
         assert set(gets(server).values()) == {1}
 
+    @pytest.mark.slow
     def test_a_pickled_loader_reads_through_the_same_cache(self, server, counted, tmp_path):
         with _numbered(**from_store(server, tmp_path / "cache")) as loader, pickle.loads(pickle.dumps(loader)) as copy:
             assert ids_of(copy) == ids_of(loader)
@@ -108,6 +110,7 @@ class TestSameBatches:
             assert len(claims) == 2
             assert claims[0] == claims[1]
 
+    @pytest.mark.slow
     def test_ranks_on_one_cache_fetch_each_chunk_once(self, server, counted, tmp_path):
         options = {"batch_size": 2, "shuffle": True, "shuffle_window": 2, "last_batch": "pad"}
         whole = global_batches(rank_loaders(counted, 4, **options))
@@ -171,6 +174,7 @@ class TestFailures:
             assert loader.stats().num_fetch_retries == 3
         assert "3 requests made again" in str(loader.stats())
 
+    @pytest.mark.slow
     def test_a_twentieth_of_all_requests_may_fail(self, server, tmp_path):
         directory = write_counted(tmp_path / "chunks", [5] * 60)
         server.put_directory(directory, "bucket/chunks")
@@ -283,6 +287,7 @@ class TestEnds:
             assert len(ids_of(loader)) == -(-sum(COUNTS) // 5)
             loader.close()
 
+    @pytest.mark.slow
     def test_a_forked_child_is_told_to_make_its_own(self, server, counted, tmp_path):
         with _numbered(**from_store(server, tmp_path / "cache")) as loader:
             next(loader)
@@ -293,6 +298,7 @@ class TestEnds:
 SECRET = "pL4nted"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["s3", "http"])
 def test_what_is_secret_is_nowhere(server, counted, tmp_path, caplog, scheme):
     caplog.set_level(logging.DEBUG)

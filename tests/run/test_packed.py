@@ -120,6 +120,7 @@ def test_a_state_is_refused_by_another_packing_which_it_names(directory):
             other.load_state_dict(state)
 
 
+@pytest.mark.slow
 def test_a_step_is_located_by_documents_and_tokens(directory):
     with loader_of(directory, shuffle=True, num_epochs=2) as loader:
         for step, batch in enumerate(loader):
@@ -193,6 +194,7 @@ def test_a_packing_of_no_tokens_is_refused(directory):
         loader_of(directory, pack=0)
 
 
+@pytest.mark.slow
 def test_the_bounds_of_few_documents_a_row_are_in_every_batch_and_of_one_size(directory):
     pack = Packing(length=LENGTH, max_documents=2, document_ids=True)
     with loader_of(directory, pack=pack, shuffle=True) as loader:

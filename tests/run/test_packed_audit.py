@@ -64,6 +64,7 @@ def deliver(loaders, steps):
     return states
 
 
+@pytest.mark.slow
 @settings(max_examples=6, deadline=None)
 @given(
     st.sampled_from(["drop", "pad", "wrap"]), st.booleans(), st.sampled_from([None, 3]), st.integers(0, 12), st.data()

@@ -12,6 +12,7 @@ from pyloader.cli.main import main
 from pyloader.errors import DataDirError, ReadFileError
 
 
+@pytest.mark.slow
 def test_packed_rows_are_of_one_source_and_weights_may_share_out_tokens(tmp_path):
     lengths = {"long": 30, "short": 7}
     for place, (name, length) in enumerate(lengths.items()):

@@ -140,6 +140,7 @@ MIXTURES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", MIXTURES)
 def test_a_mixture_says_its_steps_bytes_and_mixing_too(tmp_path, options):
     places = write_sources(tmp_path, {"web": (401, 40), "math": (90, 30)})

@@ -42,6 +42,7 @@ def put(server, tmp_path):
     return put
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", drawn(FORMS, 5))
 def test_each_form_gives_the_batches_of_a_disk_and_each_byte_comes_once(server, put, tmp_path, form):
     path = put(form)
@@ -78,6 +79,7 @@ def parts_with_a_header(server: StoreServer, directory, *, num_parts: int, part_
     return path
 
 
+@pytest.mark.slow
 def test_ranks_of_a_host_fetch_each_byte_once_whatever_all_parts_have(server, tmp_path):
     path = parts_with_a_header(server, tmp_path / "data", num_parts=12, part_bytes=20_000, header_bytes=50_000)
     place = from_store(server, tmp_path / "cache", "data/x.csv")
@@ -91,6 +93,7 @@ def test_ranks_of_a_host_fetch_each_byte_once_whatever_all_parts_have(server, tm
     assert server.requests["GET bucket/data/x.csv"] == 12 + 1
 
 
+@pytest.mark.slow
 def test_what_all_parts_have_is_planned_to_come_once(server, tmp_path):
     path = parts_with_a_header(server, tmp_path / "data", num_parts=12, part_bytes=20_000, header_bytes=50_000)
     with DataLoader(**from_store(server, tmp_path / "cache", "data/x.csv"), batch_size=10) as loader:
@@ -148,6 +151,7 @@ def test_a_part_is_a_file_with_holes_that_takes_its_own_blocks_alone(server, tmp
     assert len(damaged_entries(cache_directory(tmp_path / "cache"))) == 1
 
 
+@pytest.mark.slow
 def test_parts_that_do_not_say_which_bytes_they_are_come_with_all_of_the_file_once(server, put, tmp_path):
     path = put("x.npy")
     manifest = read_manifest(f"{path}.manifest.json")
@@ -212,6 +216,7 @@ def test_a_cache_that_cannot_hold_what_is_read_at_once_is_an_error_with_the_arit
         DataLoader(**from_store(server, tmp_path / "cache", "data/x.tar", cache_bytes=100_000), batch_size=10)
 
 
+@pytest.mark.slow
 def test_a_state_goes_from_parts_on_a_disk_to_parts_in_a_store_and_back(server, put, tmp_path):
     path = put("x.parquet")
     place = from_store(server, tmp_path / "cache", "data/x.parquet")

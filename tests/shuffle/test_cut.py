@@ -38,6 +38,7 @@ def groups_of(counts, window, rule, start=START, seed=1):
     yield from cut(segments, rule, start=start.offset, step=start.step, num_segments=len(counts))
 
 
+@pytest.mark.slow
 @given(
     counts=st.lists(st.integers(0, 30), min_size=1, max_size=8),
     window=st.integers(1, 10),
@@ -74,6 +75,7 @@ def test_a_groups_end_is_where_the_next_begins(counts, window, batch_size):
         assert [gather_group(after, memory)["id"].tolist() for after in rest] == rows[k + 1 :]
 
 
+@pytest.mark.slow
 @given(counts=st.lists(st.integers(0, 30), min_size=1, max_size=8), window=st.integers(1, 8))
 def test_a_chunk_is_released_when_its_last_rows_are_gathered(counts, window):
     dealing, memory = Dealing(len(counts), window), RecycledMemory()

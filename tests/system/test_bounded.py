@@ -45,6 +45,7 @@ def assert_bounded(directory, *, max_queue_size, **options):
         assert loader.stats().resident_peak <= max_queue_size
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(40))
 @given(
     window=st.integers(1, 6),
@@ -69,6 +70,7 @@ def test_no_more_chunks_are_alive_than_the_queue_holds(
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(25))
 @given(
     window=st.integers(1, 4),
@@ -110,6 +112,7 @@ def test_a_window_that_the_queue_cannot_hold_is_refused_with_the_arithmetic(tmp_
         loader_of(directory, shuffle=True, shuffle_window=8, max_queue_size=5)
 
 
+@pytest.mark.slow
 def test_a_batch_that_the_user_keeps_is_not_written_over(source):
     with source.loader([5000] * 20, batch_size=700, window=4, num_epochs=2) as loader:
         kept = list(loader)

@@ -241,6 +241,7 @@ def test_a_window_that_the_bytes_cannot_hold_is_refused_with_the_arithmetic(tmp_
         DataLoader(data_dir=directory, batch_size=100, shuffle=True, max_bytes=100_000)
 
 
+@pytest.mark.slow
 def test_the_refusal_names_the_widest_window_that_works(tmp_path):
     directory = write_arrays(tmp_path, [100_000] * 10)
     options = {"data_dir": directory, "batch_size": 100, "shuffle": True, "max_bytes": "7MB"}

@@ -58,7 +58,7 @@ OPTIONS = {"batch_size": 8, "window": 2, "num_epochs": 2}
 
 def lines(source):
     """Return how many lines further the next Ctrl-C comes; through a store there are many, of many milliseconds."""
-    return stride(20 if isinstance(source, StoredChunks) else 2)
+    return stride(60 if isinstance(source, StoredChunks) else 3)
 
 
 @pytest.mark.slow

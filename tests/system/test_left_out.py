@@ -87,6 +87,7 @@ class TestSamples:
         assert (stats.stand_ins, len(stats.skipped)) == (6, 3)
         assert all("cannot have" in reason for reason in stats.skipped.values())
 
+    @pytest.mark.slow
     def test_each_state_goes_on_with_the_next_batch(self, source):
         with source.loader(COUNTS, on_sample=self.fails(self.BAD), **self.OPTIONS) as loader:
             states, batches = [loader.state_dict()], []
@@ -163,6 +164,7 @@ class TestChunks:
             found = {number for batch in ids_of(loader) for number in batch}
         assert found == set(range(STARTS[-1])) - rows_of_chunk(1) - rows_of_chunk(4)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("counted", [True, False])
     def test_a_state_goes_on_the_same_even_when_the_chunk_can_be_read_again(self, tmp_path, counted):
         directory = write_counted(tmp_path, COUNTS)

@@ -90,6 +90,7 @@ def test_an_audit_finds_every_row_once(chunks, tmp_path):
     assert not audit.findings
 
 
+@pytest.mark.slow
 def test_chunks_that_are_mapped_give_the_same_batches(chunks):
     options = {"shuffle_window": 3, "num_workers": 0}
     assert checked(loader_of(chunks, datareader=NumpyReader(mmap=True), **options)) == checked(

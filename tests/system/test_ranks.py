@@ -189,6 +189,7 @@ def test_threads_and_a_queue_that_is_just_large_enough_change_nothing(
         assert loader.stats().resident_peak <= needed
 
 
+@pytest.mark.slow
 def test_the_batches_of_four_streams_are_those_that_were_pinned(tmp_path):
     """Changing this file is an ORDER CHANGE: every saved state of users goes on in another order."""
     directory = write_counted(tmp_path, [9, 4, 0, 12, 7, 1])
@@ -200,6 +201,7 @@ def test_the_batches_of_four_streams_are_those_that_were_pinned(tmp_path):
     assert found == json.loads(GOLDEN.read_text())
 
 
+@pytest.mark.slow
 def test_one_chunk_and_64_ranks(tmp_path):
     directory = write_counted(tmp_path, [1000])
     loaders = rank_loaders(directory, 64, batch_size=3, shuffle=True, last_batch="drop")

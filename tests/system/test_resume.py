@@ -46,6 +46,7 @@ def test_resuming_after_every_batch_continues_with_the_next(source, counts, **op
             assert resumed.steps_done == len(batches)
 
 
+@pytest.mark.slow
 def test_resuming_again_and_again_is_the_uninterrupted_run(source):
     options = {"batch_size": 7, "window": 4, "num_epochs": None}
     with source.loader(COUNTS, **options) as uninterrupted:
@@ -72,6 +73,7 @@ def test_the_state_says_what_was_received_not_what_was_read_ahead(source):
         assert len(json.dumps(state)) < 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("last_batch", ["keep", "drop", "pad", "wrap"])
 def test_a_training_script_that_is_killed_anywhere_sees_each_epoch_whole(source, last_batch):
     """The loop of the README: `for epoch in range(loader.epochs_done, 3)`, killed after every possible batch."""

@@ -84,6 +84,7 @@ def test_a_key_is_a_function_of_seed_epoch_and_sample(tmp_path, workers, counted
             assert found == set(enumerate(planned_keys(seed=5, epoch=epoch)))
 
 
+@pytest.mark.slow
 def test_going_from_two_ranks_to_one_changes_no_key(tmp_path):
     directory = write_counted(tmp_path, COUNTS)
     options = {"dataset": Keyed(), "shuffle": True, "last_batch": "wrap", "num_epochs": 3, "num_streams": 2}
@@ -99,6 +100,7 @@ def test_going_from_two_ranks_to_one_changes_no_key(tmp_path):
         assert [pairs(batch) for batch in one] == steps[step:]
 
 
+@pytest.mark.slow
 def test_a_run_that_resumes_has_the_keys_of_the_unbroken_one(tmp_path):
     directory = write_chunks(tmp_path, COUNTS)
     wanted = [pairs(batch) for batch in keyed(directory)]
@@ -190,6 +192,7 @@ def test_rows_carry_no_numbers_unless_keys_are_asked_for(tmp_path):
             assert (loader._run._group.samples is not None) == isinstance(dataset, Keyed)
 
 
+@pytest.mark.slow
 def test_check_loader_gives_keys_to_a_dataset_that_takes_them(tmp_path):
     directory = write_counted(tmp_path, COUNTS)
     make_loader = partial(DataLoader, NumberedReader(), Keyed(), None, directory, batch_size=8, last_batch="drop")

@@ -67,6 +67,7 @@ def test_the_batches_are_those_of_a_disk_that_is_well_and_the_tries_are_counted(
     assert sum("chunk-0001.numbered failed (ChunkReadError" in record.message for record in caplog.records) == 2
 
 
+@pytest.mark.slow
 @ENGINES
 def test_after_the_last_try_the_error_arrives_and_the_good_batches_before_it(tmp_path, options):
     chunks = str(write_chunks(tmp_path, [10] * 6) / "*.numbered")

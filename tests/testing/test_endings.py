@@ -49,6 +49,7 @@ def test_files_that_are_left_open_are_found(chunks, impatient):
     )
 
 
+@pytest.mark.slow
 def test_threads_that_are_left_running_are_found(chunks, impatient):
     breaks(endings.check_endings, loaders(chunks, dataset=LeavesThreads), r"law 6 .*was closed, and left .*of the user")
 

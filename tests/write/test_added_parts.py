@@ -70,6 +70,7 @@ def test_verify_names_the_command_that_made_the_chunk_and_that_command_mends_it(
     assert main(["verify", "grown"]) == 0
 
 
+@pytest.mark.slow
 def test_a_dump_that_was_added_before_is_there_already(capsys: pytest.CaptureFixture[str]) -> None:
     for day in (1, 2, 3, 1, 2):
         assert main(["split", f"day{day}.jsonl", "grown", "--append"]) == 0
@@ -88,6 +89,7 @@ def test_a_dump_that_has_changed_since_cannot_mend_and_that_is_said(capsys: pyte
     assert "--overwrite, which deletes its 80 samples" in shown
 
 
+@pytest.mark.slow
 def test_standard_input_is_added_any_number_of_times(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -113,6 +115,7 @@ def test_other_rows_through_the_same_pipe_are_not_mixed_in(
     assert len(ids("grown")) == 80
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("knows_shares", [True, False])
 def test_samples_are_added_with_the_holdout_of_those_before(
     knows_shares: bool, capsys: pytest.CaptureFixture[str]

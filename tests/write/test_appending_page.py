@@ -24,6 +24,7 @@ def as_shown(text: str) -> list[str]:
     return [re.sub(r"[\d.,]+ (s|[kMG]?B)\b|\d+-\d+-\d+ \d+:\d+", "N", line) for line in text.splitlines()]
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_page_say_what_it_shows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -296,6 +296,7 @@ def test_a_stopped_split_of_arrow_goes_on_with_the_same_types(tmp_path: Path, tr
     assert ours == {name: data for name, data in tree(tmp_path / "whole").items() if "manifest" not in name}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_bytes", [2**22, 2**14])
 def test_how_many_rows_are_made_arrow_arrays_at_a_time_changes_no_byte(
     batch_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ def cut(parts: list[list[int]], sizes: ChunkSizes, *, evens_out: bool) -> list[l
 lengths = st.lists(st.lists(st.integers(0, 60) | st.integers(0, 300), min_size=1, max_size=12), max_size=6)
 
 
+@pytest.mark.slow
 @given(lengths, st.integers(6, 200), st.booleans())
 def test_no_chunk_is_larger_than_was_asked_for_unless_it_is_one_row(
     parts: list[list[int]], limit: int, evens_out: bool
@@ -35,6 +37,7 @@ def test_no_chunk_is_larger_than_was_asked_for_unless_it_is_one_row(
     assert [chunk for chunk in chunks if len(chunk) > 1 and sum(map(len, chunk)) > limit] == []
 
 
+@pytest.mark.slow
 @given(st.integers(1, 400), st.integers(2, 90))
 def test_the_last_chunk_is_not_a_crumb(num_rows: int, samples: int) -> None:
     chunks = cut([[4] * num_rows], ChunkSizes(chunk_bytes=10 * samples), evens_out=True)

@@ -79,6 +79,7 @@ def test_an_append_has_chunks_of_the_size_that_the_set_was_begun_with(
     assert abs(len([name for name in list_chunks("set").names if "v00004" in name]) - len(before)) <= 1
 
 
+@pytest.mark.slow
 def test_without_a_size_chunks_grow_with_the_set() -> None:
     for day in range(1, 13):
         add(day)
@@ -106,6 +107,7 @@ FORMATS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", FORMATS.values(), ids=FORMATS)
 def test_small_chunks_are_joined_and_every_row_stays(options: dict[str, Any]) -> None:
     add(1, num_rows=100, chunk_samples=100, **options)
@@ -159,6 +161,7 @@ def test_records_are_joined_byte_for_byte(column: str) -> None:
     assert after.columns == manifest.columns
 
 
+@pytest.mark.slow
 def test_records_are_an_input_a_column_of_bytes(tmp_path: Path) -> None:
     pytest.importorskip("array_record.python.array_record_module")
     pytest.importorskip("pyarrow")

@@ -111,6 +111,7 @@ def test_every_engine_writes_the_same_bytes(make: Any, tmp_path: Path) -> None:
             shutil.rmtree(output)
 
 
+@pytest.mark.slow
 def test_an_executor_of_others_is_an_engine(tmp_path: Path) -> None:
     dump = make_jsonl(tmp_path)
     split(dump, tmp_path / "inline", engine="inline", shuffle=True)

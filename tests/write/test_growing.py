@@ -163,6 +163,7 @@ def is_no_sample_of_day_two(sample: dict[str, Any]) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_an_error_in_the_users_code_keeps_what_was_done_for_the_same_command_and_blocks_no_other(
     small_steps: Any,
 ) -> None:
@@ -184,6 +185,7 @@ def test_an_error_in_the_users_code_keeps_what_was_done_for_the_same_command_and
     assert ids("grown") == days(1, 2, 3)
 
 
+@pytest.mark.slow
 def test_a_stopped_split_is_gone_on_with_or_given_up_and_no_other_comes_between(
     small_steps: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -210,6 +212,7 @@ def test_a_stopped_split_is_gone_on_with_or_given_up_and_no_other_comes_between(
     assert ids("grown") == days(1, 2, 3)
 
 
+@pytest.mark.slow
 def test_a_job_file_that_cannot_be_read_can_be_given_up(small_steps: Any) -> None:
     small_steps(block=100, pending=200)
     split("day1.jsonl", "grown")
@@ -221,6 +224,7 @@ def test_a_job_file_that_cannot_be_read_can_be_given_up(small_steps: Any) -> Non
     assert ids("grown") == days(1, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [1, 2])
 def test_a_split_that_an_earlier_version_began_is_refused_by_name_and_can_be_given_up(version: int) -> None:
     split("day1.jsonl", "grown", chunk_samples=7)
@@ -239,6 +243,7 @@ def test_a_split_that_an_earlier_version_began_is_refused_by_name_and_can_be_giv
     assert ids("grown") == days(1, 2)
 
 
+@pytest.mark.slow
 def test_a_stopped_split_does_not_write_over_what_came_to_its_outputs_meanwhile(small_steps: Any) -> None:
     small_steps(block=100, pending=200)
     options: dict[str, Any] = {"chunk_samples": 7, "holdout": {"val": 0.2}}

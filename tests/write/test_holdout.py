@@ -15,6 +15,7 @@ from pyloader.dataset import Dataset
 from pyloader.write import split
 
 
+@pytest.mark.slow
 def test_the_holdout_stays_when_the_dump_grows_and_changes_its_order(dump: Path, tmp_path: Path) -> None:
     lines = dump.read_bytes().splitlines(keepends=True)
     split(dump, tmp_path / "before", holdout={"val": 0.1, "test": 0.1})
@@ -50,6 +51,7 @@ class Tokens(Dataset):
         return {"id": columns["id"], "tokens": np.array([np.pad(text, (0, 120 - len(text))) for text in texts])}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"shuffle": True}], ids=str)
 def test_no_validation_sample_is_in_the_training_set_when_texts_become_tokens(
     options: Any, dump: Path, tmp_path: Path, samples: Any, values: Any

@@ -53,6 +53,7 @@ def add(day: str, place: str = "chunks", **options: Any) -> Any:
     return split(f"day{day}.jsonl", place, unique="url", append=True, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"holdout": {"val": 0.3}, "shuffle": True}], ids=str)
 def test_of_all_days_the_first_row_of_each_key_stays(options: Any, days: Any, values: Values, tmp_path: Path) -> None:
     reports = [add(day, **options) for day in DAYS]
@@ -66,6 +67,7 @@ def test_of_all_days_the_first_row_of_each_key_stays(options: Any, days: Any, va
     assert len(list(Path(main_output).glob(".keys-*"))) == 1
 
 
+@pytest.mark.slow
 def test_chunks_that_are_lost_are_written_again_whichever_day_they_are_of(tmp_path: Path, tree: Any) -> None:
     for day in DAYS:
         add(day)
@@ -120,6 +122,7 @@ def test_an_append_killed_at_any_moment_goes_on_and_ends_with_the_same_bytes(tmp
         assert len(list(Path(place).glob(".keys-*"))) == 2
 
 
+@pytest.mark.slow
 def test_rows_whose_keys_nobody_kept_are_not_added_to() -> None:
     split("day1.jsonl", "plain")
     with pytest.raises(SplitError, match=r"plain/ holds rows whose keys were not kept: they were not split with --un"):
@@ -154,6 +157,7 @@ def first_of_each_of(day: str) -> list[int]:
     return first_of_each([json.loads(line) for line in Path(f"day{day}.jsonl").read_text().splitlines()])
 
 
+@pytest.mark.slow
 def test_a_day_without_anything_new_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     add("1")
     lines = Path("day1.jsonl").read_text().splitlines(keepends=True)

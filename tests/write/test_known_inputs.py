@@ -139,6 +139,7 @@ def test_a_set_and_its_dump_may_move_together_and_apart(tmp_path: Path) -> None:
     assert split("day1.jsonl", "moved/set", append=True).num_known == 1
 
 
+@pytest.mark.slow
 def test_the_same_name_with_other_content_is_an_error_that_names_both_and_again_takes_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -232,6 +233,7 @@ def test_a_list_without_its_set_is_forgotten(left: str) -> None:
     assert ids() == [7, *days(1, 2, 3)]
 
 
+@pytest.mark.slow
 def test_one_list_is_kept_for_a_set_and_what_is_held_out_of_it() -> None:
     split("dumps/day1.jsonl", "set", holdout={"val": 0.3})
     report = split("dumps/*.jsonl", "set", holdout={"val": 0.3}, append=True)

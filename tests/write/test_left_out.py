@@ -70,6 +70,7 @@ def listed(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"chunk_bytes": 2000}, {"shuffle": True, "holdout": {"val": 0.2}}])
 def test_the_chunks_are_those_of_the_good_rows(
     options: dict[str, Any], damaged: Path, good: Path, tmp_path: Path, values: Any, small_steps: Any
@@ -87,6 +88,7 @@ def test_the_chunks_are_those_of_the_good_rows(
     assert all(words in row["error"] for row, (_, words) in zip(rows, BAD.values(), strict=True))
 
 
+@pytest.mark.slow
 def test_one_more_than_allowed_stops_the_split_and_a_larger_number_goes_on_from_there(
     damaged: Path, good: Path, tmp_path: Path, tree: Any, values: Any, small_steps: Any
 ) -> None:

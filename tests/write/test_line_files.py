@@ -14,6 +14,7 @@ from pyloader.write.file_digests import PartDigest
 from pyloader.write.line_files import blocks_of_lines
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packed", [False, True])
 def test_spans_that_follow_one_another_hold_each_line_once_whatever_the_size_of_blocks(
     packed: bool, tmp_path: Path

@@ -68,6 +68,7 @@ def photos(labels: dict[str, int]) -> dict[str, tuple[bytes, int | None]]:
     return {name: (path.read_bytes(), labels.get(name.split("/")[0])) for path, name in named.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [{}, {"num_chunks": 4}, {"chunk_bytes": 900}, {"output_format": "parquet"}], ids=str
 )
@@ -79,6 +80,7 @@ def test_each_image_is_there_once_as_it_is_in_the_order_of_names(options: Any, t
     assert read_manifest("chunks/manifest.json").made_by["labels"] == ["ape", "cat", "dog"]
 
 
+@pytest.mark.slow
 def test_parquet_that_is_named_takes_no_pass_more_than_parquet_that_follows(tmp_path: Path, tree: Any) -> None:
     split("photos", "chunks")
     split("photos", "named", output_format="parquet")
@@ -88,6 +90,7 @@ def test_parquet_that_is_named_takes_no_pass_more_than_parquet_that_follows(tmp_
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_images_are_shuffled_and_held_out_by_what_they_show(tmp_path: Path, values: Found) -> None:
     for index in range(60):  # each a second time, under another name and label
         add(f"owl/{index:03}.jpg", random.Random(index).randbytes(50))
@@ -109,6 +112,7 @@ def test_images_without_folders_have_no_label() -> None:
     assert rows("chunks") == {"1.jpg": (image(b"x", ".jpg"), None), "2.webp": (image(b"x", ".jpg"), None)}
 
 
+@pytest.mark.slow
 def test_folders_within_folders_and_behind_links_belong_to_the_label() -> None:
     add("cat/young/1.jpg", b"kitten")
     Path("elsewhere").mkdir()
@@ -138,6 +142,7 @@ def test_some_files_of_a_folder_can_be_named_after_it(tmp_path: Path, values: Fo
             split(names, "other")
 
 
+@pytest.mark.slow
 def test_what_is_added_keeps_the_numbers_of_the_labels_and_goes_on_after_them() -> None:
     split("photos", "chunks")
     for name in ("bee/1.jpg", "dog/1.jpg"):
@@ -205,6 +210,7 @@ def test_an_image_that_cannot_be_decoded_is_named_and_can_be_left_out(tmp_path: 
     assert json.loads(Path("bad.jsonl").read_text())["file"] == "photos/ape/059.PNG"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [
@@ -226,6 +232,7 @@ def test_what_does_not_belong_in_a_folder_of_images_is_named(name: str, complain
     assert len(rows("chunks")) == 60
 
 
+@pytest.mark.slow
 def test_hidden_files_and_readmes_are_passed_over() -> None:
     for name in (".DS_Store", "cat/._001.jpg", "README.md", "cat/Thumbs.db", ".thumbnails/1.jpg"):
         add(name)

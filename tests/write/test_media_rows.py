@@ -156,6 +156,7 @@ def test_a_folder_is_of_the_kind_that_most_of_its_files_are_unless_it_is_said() 
         split("album", "smaller", max_side=10)
 
 
+@pytest.mark.slow
 def test_sounds_are_held_out_and_kept_once_by_their_bytes() -> None:
     for number in range(40):
         add(f"sounds/x/{number}.wav", WAV + bytes([number % 20]))

@@ -70,6 +70,7 @@ def read(directory) -> dict:
     return concatenate_columns([NumpyReader().read_file(str(chunk))[0] for chunk in chunks])
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(100))
 @given(
     st.lists(st.lists(st.integers(-9, 70_000), max_size=4), min_size=1, max_size=9),
@@ -115,6 +116,7 @@ def test_the_smallest_dtype_holds_what_each_of_several_held(dtypes, joint):
     assert joint_dtype(dtypes) == joint
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("odd", "dtype"), [("a", "uint8"), ("\u3042", "uint16"), ("\U0001f600", "int32")], ids=["uint8", "uint16", "int32"]
 )
@@ -141,6 +143,7 @@ def test_lists_of_integers_become_the_smallest_dtype_that_holds_all(tmp_path, sm
     assert columns["n"].tolist() == columns["letters"].lengths.tolist()
 
 
+@pytest.mark.slow
 def test_the_same_command_writes_the_same_chunks(tmp_path, small_steps):
     small_steps()
     texts = ["x" * (number % 7) + "\u3042" * (number == 3000) for number in range(4000)]
@@ -277,6 +280,7 @@ def test_what_is_added_has_the_dtype_of_what_is_there(in_parts):
     assert columns["letters"].dtype == np.uint16
 
 
+@pytest.mark.slow
 def test_what_needs_a_wider_dtype_cannot_be_added(in_parts, tmp_path):
     source = dump(tmp_path / "wide.txt", ["\U0001f600", "a"])
     with pytest.raises(
@@ -285,6 +289,7 @@ def test_what_needs_a_wider_dtype_cannot_be_added(in_parts, tmp_path):
         split(source, in_parts[0], encode=Letters(), append=True, progress=False)
 
 
+@pytest.mark.slow
 def test_small_chunks_are_joined(in_parts):
     out, texts = in_parts
     (report,) = compact(out, progress=False)

@@ -57,6 +57,7 @@ def test_the_ranges_of_a_later_round_lie_within_those_of_the_round_before() -> N
 OPTIONS: list[dict[str, Any]] = [{}, {"holdout": {"val": 0.3}, "num_chunks": 4}, {"engine": "thread", "workers": 3}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_four_rounds_give_the_bytes_of_one(
     options: dict[str, Any], dump: Path, tmp_path: Path, tree: Any, small_steps: Any
@@ -90,6 +91,7 @@ def test_a_split_in_rounds_that_is_killed_at_any_moment_ends_with_the_same_bytes
         assert chunks(tree(output)) == expected, f"killed before change {moment}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", [False, True])
 def test_the_files_of_a_round_are_removed_when_the_next_one_is_done_and_not_missed(
     lost: bool, dump: Path, tmp_path: Path, tree: Any, small_steps: Any, monkeypatch: pytest.MonkeyPatch

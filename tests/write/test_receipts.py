@@ -121,6 +121,7 @@ def test_a_value_that_no_array_holds_is_named_with_its_line_wherever_it_stands(d
         split("numbers.jsonl", "chunks", output_format="columns")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["..", ".", "../job.json", "/etc/passwd", ".hidden", "job.json"])
 def test_a_receipt_from_a_stranger_names_no_other_file(name: str, dump: Path) -> None:
     in_a_child(lambda: split("dump.jsonl", "chunks", num_chunks=7, workers=1), kill_at=150)

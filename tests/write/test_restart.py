@@ -78,6 +78,7 @@ def test_a_split_killed_again_and_again_still_comes_to_its_end(
     assert tree(output) == expected
 
 
+@pytest.mark.slow
 def test_a_line_of_the_journal_that_was_cut_short_is_gone_on_from(
     dump: Path, tmp_path: Path, tree: Any, small_steps: Any
 ) -> None:
@@ -96,6 +97,7 @@ def test_a_line_of_the_journal_that_was_cut_short_is_gone_on_from(
     assert tree(output) == expected
 
 
+@pytest.mark.slow
 def test_going_on_does_not_read_again_what_is_put_aside(
     dump: Path, tmp_path: Path, small_steps: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,6 +126,7 @@ def test_the_same_command_again_writes_nothing(dump: Path, tmp_path: Path) -> No
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "chunks").iterdir()} == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", CASES.values(), ids=CASES)
 def test_damaged_and_missing_chunks_are_written_again_and_no_others(
     options: dict[str, Any], dump: Path, tmp_path: Path, tree: Any, small_steps: Any
@@ -143,6 +146,7 @@ def test_damaged_and_missing_chunks_are_written_again_and_no_others(
     assert {path: path.stat().st_mtime_ns for path in others} == before
 
 
+@pytest.mark.slow
 def test_a_stopped_split_with_other_options_is_refused_and_can_be_given_up(
     dump: Path, tmp_path: Path, small_steps: Any
 ) -> None:
@@ -157,6 +161,7 @@ def test_a_stopped_split_with_other_options_is_refused_and_can_be_given_up(
     assert split(dump, output, chunk_bytes=3000, discard_stopped=True).outputs[0].num_samples == 400
 
 
+@pytest.mark.slow
 def test_a_stopped_split_of_a_dump_that_has_changed_since_begins_again(
     dump: Path, tmp_path: Path, small_steps: Any, tree: Any
 ) -> None:
@@ -184,6 +189,7 @@ def test_a_dump_that_changed_behind_our_back_does_not_mend_chunks(
     assert not (tmp_path / "chunks" / ".split").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", CASES.values(), ids=CASES)
 def test_a_full_disk_is_an_error_that_leaves_no_half_files_and_can_be_gone_on_from(
     options: dict[str, Any], dump: Path, tmp_path: Path, tree: Any, small_steps: Any, monkeypatch: pytest.MonkeyPatch

@@ -133,6 +133,7 @@ def test_every_engine_writes_the_same_bytes(engine: Any, tmp_path: Path, tree: A
     assert tree(tmp_path / "chunks") == expected
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("photos")
 def test_a_damaged_large_image_is_a_bad_row() -> None:
     pytest.importorskip("pyarrow")
@@ -161,6 +162,7 @@ def test_sizes_that_make_no_sense_and_a_missing_library_are_said(monkeypatch: py
         split("photos", "chunks", max_side=60, engine="inline")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("photos")
 def test_what_is_held_out_and_what_is_unique_is_told_by_the_files_before_they_are_scaled() -> None:
     pytest.importorskip("pyarrow")

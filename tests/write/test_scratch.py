@@ -22,6 +22,7 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_steps: Any) -
     return tmp_path / "scratch"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"shuffle": True}, {"num_chunks": 5, "holdout": {"val": 0.2}}], ids=str)
 def test_rows_are_put_aside_in_the_directory_that_was_named(
     options: dict[str, Any], dump: Path, tmp_path: Path, scratch: Path, tree: Any, monkeypatch: pytest.MonkeyPatch
@@ -65,6 +66,7 @@ def test_a_killed_split_leaves_its_rows_there_and_they_go_with_it(
     assert [path.name for path in scratch.iterdir()] == ["other"]
 
 
+@pytest.mark.slow
 def test_a_scratch_directory_that_is_gone_is_made_anew_where_the_command_says(
     dump: Path, tmp_path: Path, scratch: Path
 ) -> None:
@@ -93,6 +95,7 @@ def test_a_scratch_directory_is_looked_at_beforehand(
     assert not (tmp_path / "chunks").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["other", "pyloader-rows-" + "0" * 31])
 def test_a_note_from_a_stranger_names_no_other_directory(name: str, dump: Path, tmp_path: Path, scratch: Path) -> None:
     in_a_child(lambda: split(dump, tmp_path / "chunks", shuffle=True, workers=1), kill_at=150)

@@ -143,6 +143,7 @@ def test_the_chunks_are_those_of_the_same_files_on_a_disk(
         assert not path.is_file() or SECRET_KEY.encode() not in path.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_file_of_lines_is_read_in_ranges_each_by_one_request(server: StoreServer) -> None:
     server.put("dumps/day.jsonl", lines_of(0, 40_000))
     size = server.objects["dumps/day.jsonl"].size
@@ -169,6 +170,7 @@ def test_a_file_address_is_a_path(server: StoreServer) -> None:
     assert chunks_in("set") == chunks_in("disk")
 
 
+@pytest.mark.slow
 def test_what_may_pass_is_asked_for_again(server: StoreServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetching, "_FIRST_WAIT_SECONDS", 0.001)
     write_lines()
@@ -183,6 +185,7 @@ def test_what_may_pass_is_asked_for_again(server: StoreServer, monkeypatch: pyte
     assert all(fault.used for fault in server.faults)
 
 
+@pytest.mark.slow
 def test_an_object_that_changes_while_it_is_split_is_an_error_that_names_both_versions(server: StoreServer) -> None:
     was = server.put("dumps/day.jsonl", lines_of(0)).etag
     server.add_fault("dumps/day.jsonl", after=3, before=lambda: server.put("dumps/day.jsonl", lines_of(1)))
@@ -195,6 +198,7 @@ def test_an_object_that_changes_while_it_is_split_is_an_error_that_names_both_ve
     assert chunks_in("set") == chunks_in("disk")
 
 
+@pytest.mark.slow
 def test_a_split_that_a_store_has_stopped_goes_on_where_it_was(
     server: StoreServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -291,6 +295,7 @@ def test_check_lists_the_bad_rows_of_a_store(server: StoreServer, capsys: pytest
     assert "s3://dumps/day.jsonl:21" in "".join(capsys.readouterr())
 
 
+@pytest.mark.slow
 def test_a_bad_row_of_a_range_is_named_by_its_line_in_the_object(server: StoreServer) -> None:
     server.put("dumps/day.jsonl", lines_of(0) + b"no row\n")
     with pytest.raises(SplitError, match=r"s3://dumps/day\.jsonl:9001: "):

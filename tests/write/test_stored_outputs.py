@@ -56,6 +56,7 @@ SPLITS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", SPLITS.values(), ids=SPLITS)
 def test_what_is_written_is_what_a_split_to_a_disk_writes(server, asked):
     report = split("dump.jsonl", ADDRESS, **split_options(server, Path("scratch"), **asked))
@@ -66,6 +67,7 @@ def test_what_is_written_is_what_a_split_to_a_disk_writes(server, asked):
     assert not put_aside(Path("scratch"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", [{"shuffle": True}, {"chunk_bytes": 2000}], ids=["shuffled", "cut"])
 def test_arrays_are_written_as_to_a_disk(server, asked):
     np.save("x.npy", np.random.default_rng(0).normal(size=(300, 4)))
@@ -83,6 +85,7 @@ def test_workers_in_other_processes_write_the_same(server, options):
     assert in_store(server) == on_disk("there")
 
 
+@pytest.mark.slow
 def test_a_loader_reads_it(server, options, tmp_path):
     split("dump.jsonl", ADDRESS, **options)
     read = {"storage_options": server.s3_options, "cache_dir": tmp_path / "cache"}
@@ -90,6 +93,7 @@ def test_a_loader_reads_it(server, options, tmp_path):
         assert sorted(i for batch in loader for i in batch["id"]) == list(range(600))
 
 
+@pytest.mark.slow
 def test_chunks_go_to_the_store_while_others_are_made_and_take_no_room_here(server, options):
     held = []
 
@@ -111,6 +115,7 @@ def test_the_same_command_again_reads_no_chunk_and_writes_nothing(server, option
     assert not [name for name in server.requests if "chunk-" in name]
 
 
+@pytest.mark.slow
 def test_a_chunk_that_was_lost_is_written_again_and_no_other(server, options):
     split("dump.jsonl", ADDRESS, **options)
     before = objects_below(server, PLACE)
@@ -181,6 +186,7 @@ def stop(server: StoreServer, options: dict[str, Any], dump: str = "dump.jsonl",
     server.faults.remove(fault)
 
 
+@pytest.mark.slow
 def test_what_was_stopped_is_gone_on_with_by_the_same_command_and_by_no_other(server, options):
     stop(server, options)
     Path("other.jsonl").write_text('{"id": 1}\n')
@@ -193,6 +199,7 @@ def test_what_was_stopped_is_gone_on_with_by_the_same_command_and_by_no_other(se
     assert in_store(server) == on_disk("there")
 
 
+@pytest.mark.slow
 def test_a_chunk_that_was_lost_since_the_stop_is_made_again(server, options):
     stop(server, options)
     del server.objects[f"{PLACE}/chunk-00001.jsonl.zst"]
@@ -201,6 +208,7 @@ def test_a_chunk_that_was_lost_since_the_stop_is_made_again(server, options):
     assert in_store(server) == on_disk("there")
 
 
+@pytest.mark.slow
 def test_what_was_stopped_can_be_given_up_here_and_elsewhere(server, options):
     for scratch in ("scratch", "elsewhere"):
         Path(scratch).mkdir(exist_ok=True)
@@ -212,6 +220,7 @@ def test_what_was_stopped_can_be_given_up_here_and_elsewhere(server, options):
     assert discard_stopped(ADDRESS, storage_options=server.s3_options, scratch_dir="scratch") == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", ["discard_stopped", "overwrite", "take_over"])
 def test_another_command_that_says_so_begins_with_an_empty_place(server, options, word):
     stop(server, options, chunk_bytes=3000)
@@ -220,6 +229,7 @@ def test_another_command_that_says_so_begins_with_an_empty_place(server, options
     assert in_store(server) == on_disk("there")
 
 
+@pytest.mark.slow
 def test_a_dump_that_has_changed_meanwhile_is_split_anew(server, options):
     stop(server, options)
     Path("dump.jsonl").write_text("".join(json.dumps({"id": -i}) + "\n" for i in range(300)))
@@ -228,6 +238,7 @@ def test_a_dump_that_has_changed_meanwhile_is_split_anew(server, options):
     assert in_store(server) == on_disk("there")
 
 
+@pytest.mark.slow
 def test_a_dump_that_has_changed_meanwhile_is_found_out_elsewhere_too(server, options):
     stop(server, options)
     Path("dump.jsonl").write_text("".join(json.dumps({"id": -i}) + "\n" for i in range(300)))
@@ -246,6 +257,7 @@ def test_a_split_that_fails_for_good_leaves_nothing(server, options):
     assert not put_aside(Path("scratch"))
 
 
+@pytest.mark.slow
 def test_after_a_bad_row_the_same_command_goes_on_when_it_allows_that(server, options):
     with open("dump.jsonl", "a") as file:
         file.write("no JSON\n")
@@ -258,6 +270,7 @@ def test_after_a_bad_row_the_same_command_goes_on_when_it_allows_that(server, op
     assert in_store(server) == on_disk("there")
 
 
+@pytest.mark.slow
 def test_overwriting_removes_the_manifest_first_and_what_is_there_stays_until_it_is_asked_for(server, options):
     split("dump.jsonl", ADDRESS, **{**options, "chunk_bytes": 2000})
     with pytest.raises(OutputDirError, match=r"s3://bucket/web/ holds \d\d chunks.*--overwrite, which deletes its 600"):
@@ -324,6 +337,7 @@ def test_a_chunk_that_goes_away_meanwhile_is_never_listed(server, options):
     assert "manifest.json" not in objects_below(server, PLACE)
 
 
+@pytest.mark.slow
 def test_keys_are_in_no_message_and_in_no_object(server, options):
     stop(server, options)
     Path("other.jsonl").write_text('{"id": 1}\n')

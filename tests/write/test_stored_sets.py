@@ -64,6 +64,7 @@ def test_a_set_grows_as_on_a_disk(server, at_store, asked):
     assert not put_aside(Path("scratch"))
 
 
+@pytest.mark.slow
 def test_a_nightly_glob_takes_what_is_new_from_any_directory(server, at_store, monkeypatch, tmp_path):
     split([f"day{day}.jsonl" for day in range(2)], ADDRESS, **at_store)
     (tmp_path / "elsewhere").mkdir()
@@ -77,6 +78,7 @@ def test_a_nightly_glob_takes_what_is_new_from_any_directory(server, at_store, m
     assert not [name for name in server.requests if "chunk-" in name or "PUT bucket/web/m" in name]
 
 
+@pytest.mark.slow
 def test_an_append_that_was_stopped_is_gone_on_with_and_what_is_there_stays_readable(server, at_store):
     split("day0.jsonl", ADDRESS, **at_store)
     fault = server.add_fault("*/chunk-v*", method="PUT", status=403, after=1, times=None)
@@ -177,6 +179,7 @@ def test_a_writer_that_is_dropped_keeps_nobody_off(server):
     assert check_visible_sets(server, PLACE) == 1
 
 
+@pytest.mark.slow
 def test_chunks_of_a_killed_writer_are_removed_by_the_next(server):
     one = writer(server)
     for number in range(600):
@@ -216,6 +219,7 @@ def test_real_servers_hold_what_a_disk_holds(server_of, server, tmp_path):
             split("day0.jsonl", f"{opened.url}/a set/web", **where)
 
 
+@pytest.mark.slow
 def test_google_cloud_storage_is_written_to_by_its_generations(server):
     where = {"storage_options": server.gs_options, "scratch_dir": "scratch"}
     for day in range(2):
@@ -234,6 +238,7 @@ def test_an_address_of_a_file_is_a_directory(tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["day.jsonl", "web"]
 
 
+@pytest.mark.slow
 def test_strange_names_in_a_store_are_passed_over_or_refused_by_name(server, at_store, tmp_path):
     for name in ("n" * 900, "a/b/c/" + "d" * 300, "..%2F..%2Fout", ".hidden", "__pycache__/a"):
         server.put(f"{PLACE}/{name}", b"strange")

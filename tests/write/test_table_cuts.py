@@ -134,6 +134,7 @@ def test_a_table_without_quotes_is_cut_before_any_line(tmp_path: Path, small_uni
     assert len(units.plan_units([cut], 1000)) == 8
 
 
+@pytest.mark.slow
 def test_a_bad_row_of_a_later_unit_is_named_by_its_line_in_the_file(tmp_path: Path, small_units: None) -> None:
     make_table(tmp_path / "dump.csv")
     with open(tmp_path / "dump.csv", "a") as file:
@@ -147,6 +148,7 @@ def test_a_bad_row_of_a_later_unit_is_named_by_its_line_in_the_file(tmp_path: Pa
     assert [json.loads(row)["line"] for row in quarantine.read_text().splitlines()] == [line, line + 3]
 
 
+@pytest.mark.slow
 def test_a_file_of_a_set_is_known_again_whether_it_was_cut_or_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,6 +164,7 @@ def test_a_file_of_a_set_is_known_again_whether_it_was_cut_or_not(
     assert [again.num_written, third.num_written] == [0, 0]
 
 
+@pytest.mark.slow
 def test_where_no_newline_is_quoted_tables_are_cut_at_any_line_and_not_scanned(
     tmp_path: Path, tree: Any, monkeypatch: pytest.MonkeyPatch, small_steps: Any
 ) -> None:

@@ -165,6 +165,7 @@ class Doubled(Dataset):
         return {"tokens": np.asarray(columns["tokens"]).astype(np.int64) * 2}
 
 
+@pytest.mark.slow
 def test_what_is_held_out_depends_on_the_window_before_it_is_encoded(tmp_path: Path, values: Found) -> None:
     holdout = {"val": 0.3}
     split("train.bin", "plain", window=64, holdout=holdout)

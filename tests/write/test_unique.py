@@ -81,6 +81,7 @@ def test_the_first_row_of_each_key_stays_in_its_place(
     assert split("dump.jsonl", "chunks", unique=key, **sizes).num_written == 0
 
 
+@pytest.mark.slow
 def test_duplicates_are_found_across_files_and_before_the_shuffle(tmp_path: Path, values: Values) -> None:
     rows = samples(300)
     as_lines(rows[:200], "a.jsonl")
@@ -129,6 +130,7 @@ def is_odd(sample: dict[str, Any]) -> bool:
     return bool(sample["id"] % 2)
 
 
+@pytest.mark.slow
 def test_duplicates_are_looked_for_among_the_rows_that_are_kept_and_not_left_out(
     tmp_path: Path, values: Values
 ) -> None:
@@ -155,6 +157,7 @@ class WordsOf(Dataset):
         }
 
 
+@pytest.mark.slow
 def test_the_rows_that_stay_are_held_out_and_encoded(tmp_path: Path, values: Values) -> None:
     rows = samples(300)
     split(as_lines(rows, "dump.jsonl"), "chunks", unique="url", holdout={"val": 0.3}, encode=WordsOf())
@@ -225,6 +228,7 @@ def test_what_was_compared_before_a_kill_is_not_compared_again(monkeypatch: pyte
     assert [name for name in names if name.startswith(("keys", "drop"))] == ["drop-000002"]
 
 
+@pytest.mark.slow
 def test_damaged_chunks_are_written_again_without_the_duplicates(tmp_path: Path, tree: Any) -> None:
     dump = as_lines(samples(200), "dump.jsonl")
     split(dump, "chunks", unique="url", num_chunks=5)
@@ -243,6 +247,7 @@ def test_rows_that_are_others_the_second_time_are_an_error() -> None:
         )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_what_comes_through_a_pipe_is_compared_too_with_itself_and_with_what_came_before(
     tmp_path: Path, values: Values, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,6 +264,7 @@ def test_what_comes_through_a_pipe_is_compared_too_with_itself_and_with_what_cam
     assert not list(Path("piped").glob(".split*"))
 
 
+@pytest.mark.slow
 def test_a_stopped_split_of_a_pipe_goes_on_with_the_same_rows(
     tmp_path: Path, values: Values, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,6 +312,7 @@ def test_the_screen_and_the_command_say_it(capsys: pytest.CaptureFixture[str]) -
         split("dump.jsonl", "chunks", unique=[])
 
 
+@pytest.mark.slow
 def test_random_dumps_keep_what_a_set_would_keep(tmp_path: Path, values: Values) -> None:
     for seed in range(4):
         rows = samples(random.Random(seed).randrange(2, 120), seed=seed)
@@ -314,6 +321,7 @@ def test_random_dumps_keep_what_a_set_would_keep(tmp_path: Path, values: Values)
         assert (sorted(found) if seed % 2 else found) == first_of_each(rows, "url")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [write_csv, write_parquet, write_arrays, write_packed])
 def test_the_columns_that_decide_need_not_be_kept(write: Any, tmp_path: Path, values: Values) -> None:
     rows = samples(200)
@@ -327,6 +335,7 @@ def test_the_columns_that_decide_need_not_be_kept(write: Any, tmp_path: Path, va
     assert set(by_url) == {rows[number]["url"] for number in values(tmp_path / "urls/val", "id")}
 
 
+@pytest.mark.slow
 def test_what_is_held_out_does_not_depend_on_the_key(tmp_path: Path, values: Values) -> None:
     rows = [{"id": index, "url": f"u{index}", "page": 1} for index in range(200)]
     dump = write_parquet(rows)

@@ -33,6 +33,7 @@ def box_of_torchvision(width, height, numbers, scale, ratio):
     return [(width - w) // 2, (height - h) // 2, w, h]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 5000), st.integers(1, 5000)), min_size=1, max_size=8),

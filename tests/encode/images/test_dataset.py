@@ -102,6 +102,7 @@ def test_the_middle_is_that_of_a_resized_image(images, shorter_side):
     assert np.abs(shown.astype(int) - expected).max() <= 2  # 160 x 120 of 120 x 90 is not exactly 4 / 3 everywhere
 
 
+@pytest.mark.slow
 def test_a_large_jpeg_that_is_decoded_smaller_looks_as_if_it_was_not(images):
     data = encoded(picture(800, 600))
     (shown,) = images([data], size=(75, 100), crop=None)["image"]

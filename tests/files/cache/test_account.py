@@ -45,6 +45,7 @@ def test_where_there_is_room_the_directory_is_not_listed_for_it(
     user.close()
 
 
+@pytest.mark.slow
 def test_it_is_never_below_the_truth(directory: CacheDirectory) -> None:
     drawn = random.Random(5)
     users = [user_of(directory), user_of(directory)]

@@ -223,6 +223,7 @@ def test_a_cache_that_was_removed_under_a_loader_is_an_error_that_says_so(direct
         read(user, chunk(3))
 
 
+@pytest.mark.slow
 def test_processes_that_want_the_same_chunks_at_once_fetch_each_once(directory, tmp_path):
     """Four processes with as much room as they have registered: they wait for each other's, and never for ever."""
     bound = 4 * 110_592 + 100_000

@@ -13,6 +13,7 @@ from pyloader.errors import ObjectMissingError, StoreError, WriteError
 from pyloader.files.stores import LocalStore
 
 
+@pytest.mark.slow
 def test_a_writer_that_is_killed_at_any_moment_leaves_the_old_or_the_new(tmp_path):
     for kill_at in range(20):
         store = LocalStore(tmp_path / str(kill_at))
