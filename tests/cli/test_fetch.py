@@ -53,6 +53,7 @@ def test_what_the_screen_names_next_is_so(server, capsys):
         assert len(next(loader)["n"]) > 0
 
 
+@pytest.mark.slow
 def test_requests_that_fail_are_made_again_and_counted(server, capsys):
     server.add_fault("corpus/web/chunk-0000[0-2]*", method="GET", close_at=20)
     server.add_fault("corpus/web/chunk-00003*", method="GET", status=503)

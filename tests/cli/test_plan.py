@@ -61,6 +61,7 @@ def test_windows_are_shown_side_by_side(capsys):
     assert rows[4][4] == "chunks' worth of rows, of max_queue_size=10, 12, 20"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("chunks")
 def test_ranks_have_steps_and_bytes_of_their_own(capsys):
     words = ["chunks", "--batch-size", "30", "--ranks", "4", "--no-calibrate"]

@@ -191,6 +191,7 @@ def threads_named(prefix):
     return {thread.name for thread in threading.enumerate() if thread.name.startswith(prefix)}
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(changes=st.lists(st.integers(1, 5), max_size=20), max_ahead=st.integers(1, 6))
 def test_results_are_the_same_while_the_number_of_threads_changes(changes, max_ahead):

@@ -49,6 +49,7 @@ def test_closing_ends_the_pauses_of_calls() -> None:
     assert sorted(ended) in ([1], [2], [1, 2], [])
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_heard_while_a_server_is_silent(caplog: pytest.LogCaptureFixture) -> None:
     silent, begun = threading.Event(), threading.Event()
 

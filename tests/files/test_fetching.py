@@ -130,6 +130,7 @@ def test_connections_that_end_again_and_again_are_no_failure_while_something_com
     assert all(waited <= 0.4 for waited in fetch.waits), "what has come begins the waits anew"
 
 
+@pytest.mark.slow
 def test_a_server_that_stalls_is_left_and_asked_again(server):
     server.add_fault(NAME, method="GET", stall_at=1_500_000, go_on=threading.Event())
     fetch = Fetch(server, timeout_seconds=0.3)

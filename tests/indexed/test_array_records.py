@@ -180,6 +180,7 @@ def test_a_copy_by_pickle_opens_the_files_again(converted):
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(ARDataset(converted)))[99], ROWS[99])
 
 
+@pytest.mark.slow
 def test_several_threads_may_read_at_once(converted):
     dataset, found = ARDataset(converted), {}
 

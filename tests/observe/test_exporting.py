@@ -19,6 +19,7 @@ def loader(tmp_path):
         yield made
 
 
+@pytest.mark.slow
 def test_prometheus_reads_the_numbers_over_http_whenever_it_asks(loader):
     client = pytest.importorskip("prometheus_client")
     registry = client.CollectorRegistry()

@@ -241,6 +241,7 @@ class TestFailures:
 
 
 class TestEnds:
+    @pytest.mark.slow
     @pytest.mark.parametrize("engine", ENGINES)
     def test_closing_while_a_server_stalls_ends_soon_and_leaves_no_thread(self, server, counted, tmp_path, engine):
         stalled = threading.Event()
@@ -272,6 +273,7 @@ class TestEnds:
         assert not reading.is_alive()
         assert not loader_threads()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("making", [True, False])
     def test_ctrl_c_is_heard_while_a_server_is_silent_without_threads_too(self, server, counted, tmp_path, making):
         asked, go_on = threading.Event(), threading.Event()
@@ -321,6 +323,7 @@ def test_what_is_secret_is_nowhere(server, counted, tmp_path, caplog, scheme):
     assert not [text for text in shown if SECRET in text]
 
 
+@pytest.mark.slow
 def test_until_the_first_segments_chunks_are_here_no_others_share_the_network(server, counted, tmp_path, monkeypatch):
     monkeypatch.setattr(fetching, "_FIRST_SECONDS", 1000)  # this machine may be busy
     in_flight, looked, fourth = threading.Barrier(3, timeout=20), threading.Barrier(3, timeout=20), threading.Event()

@@ -252,6 +252,7 @@ def test_a_log_says_when_the_threads_are_others(tmp_path, restless):
     assert (history.threads("read"), history.threads("encode")) == restless[-1]
 
 
+@pytest.mark.slow
 def test_a_loader_tries_with_its_own_clock(tmp_path, monkeypatch):
     for name, value in {"_FIRST": (1, 0.0), "_AFTER_CHANGE": (1, 0.0), "_LEAST_SECONDS": 0.0}.items():
         monkeypatch.setattr(pyloader.run.thread_counts, name, value)

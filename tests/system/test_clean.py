@@ -26,6 +26,7 @@ def seconds_of_processor_in(seconds: float) -> float:
     return time.process_time() - before
 
 
+@pytest.mark.slow
 def test_break_keeps_the_position_and_the_threads_and_uses_no_cpu(source):
     with source.loader(COUNTS, batch_size=5, window=4) as loader:
         for step, _ in enumerate(loader):
@@ -135,6 +136,7 @@ def test_close_waits_for_the_call_in_progress_and_then_gives_up(source, caplog, 
         thread.join(timeout=5)
 
 
+@pytest.mark.slow
 def test_a_loader_used_in_a_forked_child_raises_there(source):
     with source.loader(COUNTS, batch_size=5) as loader:
         next(loader)
@@ -203,6 +205,7 @@ def test_ctrl_c_ends_the_run_and_the_next_call_goes_on_from_the_position(source,
     assert finished(process) == (0, "left running: 0 0\n1 True\n", "")
 
 
+@pytest.mark.slow
 def test_waiting_for_a_slow_sample_uses_no_cpu(source):
     """loadax asked whether it was there, again and again."""
     with source.loader(COUNTS, on_read=lambda ids: time.sleep(0.3), batch_size=10, num_workers=1) as loader:

@@ -124,6 +124,7 @@ def test_changed_weights_added_sources_and_other_ranks_are_one_history(places, t
     assert found["code", 0].state == "complete" and found["web", 0].state == "running"
 
 
+@pytest.mark.slow
 def test_a_mixture_gone_through_again_is_told_apart(places, tmp_path):
     options = options_of(places, tmp_path, on_exhausted="drop", num_steps=None, weights=None, last_batch="pad")
     with mixed_ranks(1, 2, share=7, **options) as [loader]:

@@ -130,6 +130,7 @@ def test_a_loop_faster_than_the_reader_gets_every_sample(source, num_workers):
     assert seen == list(range(300))
 
 
+@pytest.mark.slow
 def test_silence_becomes_an_error_that_names_the_place(source):
     release = threading.Event()
 
@@ -250,6 +251,7 @@ def test_unreadable_chunks_are_left_out_when_the_user_says_so_and_counted(tmp_pa
     assert len(batches) == 3
 
 
+@pytest.mark.slow
 def test_a_long_silence_is_logged_once(tmp_path, monkeypatch, caplog):
     import pyloader.deliver.threads as threads
 

@@ -118,6 +118,7 @@ def test_what_only_looks_may_be_asked_meanwhile(tmp_path, make, num_workers):
     loader.close()
 
 
+@pytest.mark.slow
 @KINDS
 @WORKERS
 def test_close_ends_the_wait_of_another_thread(tmp_path, monkeypatch, make, num_workers):

@@ -54,6 +54,7 @@ def test_threads_that_are_left_running_are_found(chunks, impatient):
     breaks(endings.check_endings, loaders(chunks, dataset=LeavesThreads), r"law 6 .*was closed, and left .*of the user")
 
 
+@pytest.mark.slow
 def test_a_parked_loader_that_works_on_is_found(chunks, impatient, monkeypatch):
     used = itertools.count()
     monkeypatch.setattr(endings, "loader_cpu_seconds", lambda: float(next(used)))

@@ -42,6 +42,7 @@ def damage(path: str) -> None:
     Path(path).write_bytes(data)
 
 
+@pytest.mark.slow
 def test_verify_names_the_command_that_made_the_chunk_and_that_command_mends_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -141,6 +142,7 @@ def test_samples_are_added_with_the_holdout_of_those_before(
     assert "split without --holdout, and this is with --holdout val=0.3. Leave --holdout out" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_manifest_of_an_earlier_version_is_added_to_and_its_latest_command_is_known(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

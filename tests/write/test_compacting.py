@@ -187,6 +187,7 @@ def records_of(module: Any) -> list[bytes]:
     return found
 
 
+@pytest.mark.slow
 def test_chunks_of_others_are_left_alone_by_name() -> None:
     Path("others").mkdir()
     for row in range(100):

@@ -79,6 +79,7 @@ def test_chunks_that_are_lost_are_written_again_whichever_day_they_are_of(tmp_pa
     assert tree(tmp_path / "chunks") == expected
 
 
+@pytest.mark.slow
 def test_what_was_found_out_about_keys_and_is_lost_is_found_out_again(
     tmp_path: Path, tree: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

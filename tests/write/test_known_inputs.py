@@ -217,6 +217,7 @@ def test_standard_input_and_programs_have_no_names_to_be_known_by(monkeypatch: p
     assert ids() == [7, 7, 7, *days(1, 2, 3)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left", [".inputs.jsonl", ".versions.jsonl"])
 def test_a_list_without_its_set_is_forgotten(left: str) -> None:
     split("dumps/day1.jsonl", "set")

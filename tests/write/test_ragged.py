@@ -272,6 +272,7 @@ def in_parts(tmp_path):
     return out, [text for part in texts for text in part]
 
 
+@pytest.mark.slow
 def test_what_is_added_has_the_dtype_of_what_is_there(in_parts):
     out, texts = in_parts
     assert specs_of(out) == {"letters": "ragged uint16", "n": "int64"}

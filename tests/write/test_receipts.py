@@ -72,6 +72,7 @@ class GivesOtherNumbers(Dataset):
         return {"id": np.asarray(columns["id"]) + 1000 * type(self).calls}
 
 
+@pytest.mark.slow
 def test_an_encoder_that_gives_other_rows_the_second_time_is_told(dump: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stop(monkeypatch, encode=GivesOtherNumbers, shuffle=True)
     sorted(Path("chunks/.split/rows-made").glob("unit-*"))[3].unlink()

@@ -239,6 +239,7 @@ def test_workers_blocks_and_buckets_change_nothing(
         assert tree(output) == expected
 
 
+@pytest.mark.slow
 def test_two_seeds_give_two_orders(dump: Path, tmp_path: Path) -> None:
     orders = []
     for seed in (0, 1):

@@ -168,6 +168,7 @@ def test_of_two_writers_the_second_is_told_of_the_first(server, tmp_path):
     assert check_visible_sets(server, PLACE) == 1
 
 
+@pytest.mark.slow
 def test_a_writer_that_is_dropped_keeps_nobody_off(server):
     one = writer(server)
     one.write({"id": 1})
