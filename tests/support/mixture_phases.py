@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+from mixed_cases import weights_of
 from mixed_sources import mixed_ranks, step_of_all, steps_of_all
 
 from pyloader import ChunkWriter, DataLoader, Dataset, Packing
@@ -138,11 +139,11 @@ class Case:
             until += chance.randint(1, 12)
             bounded = rule == "repeat" or chance.random() < 0.3
             num_steps = until + chance.randint(0, 40) if bounded else None
-            phases.append(Phase(list(names), _weights(chance, names), until if left else None, num_steps))
+            phases.append(Phase(list(names), weights_of(chance, names), until if left else None, num_steps))
             others = [name for name in large if name not in names]
             names += chance.sample(others, min(len(others), chance.choice([0, 0, 1, 2])))
         if rule != "repeat" and chance.random() < 0.25:
-            phases.append(Phase(list(phases[-1].names), _weights(chance, phases[-1].names), None, None, True))
+            phases.append(Phase(list(phases[-1].names), weights_of(chance, phases[-1].names), None, None, True))
         shuffle = chance.random() < 0.7
         options: dict[str, Any] = {
             "on_exhausted": rule,
@@ -185,17 +186,6 @@ class Case:
             options |= {"data_dir": sources[phase.names[0]], "with_source": False}
         with mixed_ranks(size, self.num_streams, share=self.share, **options) as loaders:
             yield loaders
-
-
-def _weights(chance: random.Random, names: list[str]) -> Any:
-    def drawn() -> dict[str, float]:
-        found = {name: chance.choice([0, 1, 2, 5, round(chance.random(), 3), chance.random()]) for name in names}
-        return found if any(found.values()) else dict.fromkeys(names, 1)
-
-    kind = chance.random()
-    if kind < 0.2:
-        return None
-    return drawn() if kind < 0.7 else [(step, drawn()) for step in sorted(chance.sample(range(40), 3))]
 
 
 @dataclass
