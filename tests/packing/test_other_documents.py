@@ -16,6 +16,11 @@ LENGTH = 64
 pytestmark = pytest.mark.frameworks
 
 
+@pytest.fixture(autouse=True)
+def modules_beside_the_examples(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+
+
 def example(name):
     spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
     module = importlib.util.module_from_spec(spec)

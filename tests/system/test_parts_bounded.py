@@ -93,7 +93,10 @@ SCRIPT = """
     def walk(path):
         assert main(["index", path, "--chunk-bytes", "4MB", "--checksums", "-q"]) == 0
         num_rows = 0
-        with DataLoader(data_dir=path, batch_size=1000, shuffle=True, num_epochs=1) as loader:
+        # Threads that begin later would take address space of their own, for their stacks and what they allocate.
+        with DataLoader(
+            data_dir=path, batch_size=1000, shuffle=True, num_epochs=1, num_readers=1, num_workers=1
+        ) as loader:
             for batch in loader:
                 num_rows += len(next(iter(batch.values())))
             return num_rows, len(loader)
