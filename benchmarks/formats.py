@@ -229,7 +229,7 @@ def other_cases(root: Path, num_samples: int, repeat: int) -> None:
 
 
 def main() -> None:
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # TensorFlow tells of them, whoever imports it
+    os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", TF_ENABLE_ONEDNN_OPTS="0")  # else TensorFlow tells of itself
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megabytes", type=float, default=64, help="of each file")
     parser.add_argument("--repeat", type=int, default=3)
