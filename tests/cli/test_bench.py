@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import mmap
 import re
-import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -205,14 +206,9 @@ def test_rows_that_no_padding_makes_alike_are_an_error(capsys, tmp_path):
     assert "'x' has a value of type str among numbers" in capsys.readouterr().err
 
 
-def test_what_comes_before_a_loader_has_found_its_threads_is_not_in_its_rate():
-    answers = iter([False, False, True])
+def test_what_comes_before_a_loader_has_found_its_threads_is_not_in_its_rate(monkeypatch):
+    answers, clock = iter([False, False, True]), itertools.count()
+    monkeypatch.setattr("pyloader.inspecting.measuring.time", SimpleNamespace(perf_counter=lambda: next(clock)))
     batches = [{"x": [0] * 1000}, {"x": [0] * 1000}, {"x": [0] * 1000}, {"x": [0]}]
-
-    def slowly():
-        yield from batches[:3]
-        time.sleep(0.01)
-        yield batches[3]
-
-    found = measure(slowly, seconds=9, is_settled=lambda: next(answers))
-    assert found.num_samples == 3001 and found.samples_per_second <= 1 / 0.01
+    found = measure(lambda: batches, seconds=9, is_settled=lambda: next(answers))
+    assert found.num_samples == 3001 and found.samples_per_second == 1
