@@ -184,8 +184,15 @@ def target_of(beside: str, output: str | None) -> Target:
       ValueError: `output` is no place for it.
     """
     place = beside if output is None else output
+    typed = parse_address(place).parent()[1] if store_scheme(place) else os.path.basename(place)
+    wanted = os.path.basename(beside)
+    if is_manifest_name(typed) and typed != wanted != MANIFEST_NAME:
+        # By another name it would be that of the directory, which may hold other files.
+        raise ValueError(
+            f"--output {output}: the index of one file has its name: --output {place[: -len(typed)]}{wanted}"
+        )
     if store_scheme(place):
-        name = parse_address(place).parent()[1]
+        name = typed
         url = place if is_manifest_name(name) else f"{place.rstrip('/')}/{os.path.basename(beside)}"
         if not store_scheme(beside):
             raise ValueError(f"--output {output}: a manifest in a store lists what is in a store. Copy it there")

@@ -196,7 +196,7 @@ def test_what_a_reader_cannot_find_by_ranges_is_fetched_whole_once_and_stays(ser
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "place", [None, "x.manifest.json", "s3://corpus/ix/x.manifest.json", "s3://corpus/ix/manifest.json"]
+    "place", [None, "x.manifest.json", "s3://corpus/ix/x.manifest.json", "s3://corpus/ix/x.jsonl.manifest.json"]
 )
 def test_verify_compares_the_bytes_of_parts_and_names_those_that_differ(server, index, tmp_path, capsys, place):
     path, url = write_large(tmp_path / "data", "x.jsonl"), "s3://corpus/data/x.jsonl"

@@ -138,6 +138,16 @@ def test_what_cannot_be_cut_is_one_chunk_and_the_screen_says_what_it_takes(capsy
     assert rows(packed) == list(range(200))
 
 
+def test_an_index_of_one_file_elsewhere_has_the_files_name(capsys, tmp_path, monkeypatch):
+    path = numbered_lines(tmp_path / "big.jsonl")
+    numbered_lines(tmp_path / "other.jsonl")
+    monkeypatch.chdir(tmp_path)
+    assert main(["index", str(path), "--output", "mine.manifest.json"]) == 2
+    assert "has its name: --output big.jsonl.manifest.json" in capsys.readouterr().err
+    command(capsys, "index", path, "--output", "big.jsonl.manifest.json")
+    assert rows(tmp_path / "big.jsonl.manifest.json") == list(range(200))
+
+
 def test_an_index_elsewhere_names_the_place(capsys, tmp_path):
     path = numbered_lines(tmp_path / "data" / "big.jsonl")
     (tmp_path / "index").mkdir()
