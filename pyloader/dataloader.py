@@ -83,13 +83,14 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
       max_bytes: The most bytes of columns in memory at once, beside max_queue_size: a number, a size such as "2GB"
         (10^9) or "1.5GiB" (2^30), or a share such as "25%" of the memory (the control group's limit where there is one,
         else the machine's).  None counts nothing, and bounds each chunk that is packed by half of the memory.
-      num_workers: Threads that gather, encode and collate batches; 0 does everything in the caller's thread.  "auto"
-        begins with 1, and tries in the first 10 seconds whether more help: where `dataset` and `datacollator` say
-        `is_thread_safe`, as ours do.  Of processes it is one more than there are processors, at most 8.
+      num_workers: Threads that gather, encode and collate batches; 0 does that in the loop's own thread.  "auto" begins
+        with 1, and tries in the first 10 seconds whether more or none are faster: where `dataset` and `datacollator`
+        say `is_thread_safe`, as ours do.  Of processes it is one more than there are processors, at most 8.
       worker_kind: "thread" for user code that leaves the interpreter's lock (NumPy, decompression, most tokenizers);
         "process" for code that is Python all through: reading, encoding and collating then happen in num_readers +
         num_workers processes of their own, and the batches are the same.
-      num_readers: Threads that read chunks.  "auto" finds it likewise, where `datareader` says `is_thread_safe`.
+      num_readers: Threads that read chunks ahead.  "auto" finds it likewise, where `datareader` says `is_thread_safe`;
+        with num_workers=0 it is 0: everything happens in the loop's own thread.
       verify: Whether a chunk is compared with its checksum in the manifest before it is read: "never", the "first" time
         this loader reads it, or "always".  A chunk that differs is an unreadable one.
       read_retries: How often a read is tried again that failed for a reason that may pass (EIO, a timeout, a broken
@@ -305,7 +306,7 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
             except StopIteration:
                 after_end, self._position = self._position, position
                 self._become(State.FRESH)
-                inline = replace(self._options.run, num_workers=0)
+                inline = replace(self._options.run, num_workers=0, num_readers=0)
                 run = ChunkRun(inline, after_end, after_end.epoch + 1, Counters(), self._quarantine, Steps())
                 return run.next_batch()[0]
 

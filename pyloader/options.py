@@ -168,14 +168,16 @@ def checked_word(name: str, value: Any, *choices: str) -> str:
     return str(value)
 
 
-def check_workers(worker_kind: str, num_workers: int | str) -> None:
-    """Raise when workers are to be processes, and there are none.
+def check_workers(worker_kind: str, num_workers: int | str, num_readers: int | str = 1) -> None:
+    """Raise when workers are to be processes, and there are none, or have nobody who reads for them.
 
     Raises:
       ValueError: it is so.
     """
     if worker_kind == "process" and num_workers == 0:
         raise ValueError('worker_kind="process" needs num_workers of at least 1, one process each; 0 starts none')
+    if num_readers == 0 and num_workers != 0:
+        raise ValueError("num_readers=0 reads in the loop's own thread, and needs num_workers=0; threads need 1 or more")
 
 
 def parse_bytes(text: str | int) -> int:

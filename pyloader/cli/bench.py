@@ -112,6 +112,7 @@ def _alternatives(given: dict[str, Any]) -> Iterator[dict[str, Any]]:
     mine = given.get("num_workers", 1)
     if given.get("worker_kind") != "process":
         yield from ({"num_workers": number} for number in (0, 1, 2, 4) if number != mine)
+        yield {"num_workers": 0, "num_readers": 1}
     if given.get("num_readers", 1) == 1 and mine:
         yield {"num_readers": 2}
     if given["shuffle"] and given.get("shuffle_window") != 1:

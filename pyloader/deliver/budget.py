@@ -35,14 +35,14 @@ class Budget(Guarded):
         self.taken = 0.0
         self.peak = 0.0
 
-    def take(self, amount: float = 1) -> None:
-        """Take `amount`, waiting until there is room.
+    def take(self, amount: float = 1, *, may_wait: bool = True) -> None:
+        """Take `amount`, waiting until there is room, unless `may_wait` is False.
 
         Raises:
           StepsClosed: closed, before or meanwhile.
         """
         with self.changed:
-            self._wait_until(lambda: not self._blocking or self._has_room(amount))
+            self._wait_until(lambda: not (self._blocking and may_wait) or self._has_room(amount))
             self.taken += amount
             self.peak = max(self.peak, self.taken)
 

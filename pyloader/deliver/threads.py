@@ -21,6 +21,8 @@ __all__ = ["StallWatch", "ThreadedMap"]
 
 _log = logging.getLogger("pyloader")
 
+_CALLER = -1  # in place of a thread's number: who asks for the next result, and works itself
+
 In = TypeVar("In")
 Out = TypeVar("Out")
 
@@ -44,7 +46,7 @@ class ThreadedMap(Step, Generic[In, Out]):
     Args:
       fn: Called in any of the threads.
       items: What to call it with.
-      num_threads: At least 1; `work_with` changes it.
+      num_threads: How many begin; `work_with` changes it.
       budget: `weight(item)` is taken before `fn(item)` begins.
       weight: How much an item takes.
       name: What the step is called in thread names and reports: "read".
@@ -52,6 +54,7 @@ class ThreadedMap(Step, Generic[In, Out]):
       watch: What to do when a result is long in coming; None waits for ever.
 
     Attributes:
+      watch: The argument.
       num_threads: How many threads work.
       num_taken: How many results have been taken.
       room_seconds: How long it waited for the next item, or for room for it.
@@ -70,7 +73,7 @@ class ThreadedMap(Step, Generic[In, Out]):
         watch: StallWatch | None = None,
     ) -> None:
         self._fn, self._items, self._budget, self._weight = fn, iter(items), budget, weight
-        self._name, self._describe, self._watch, self._own_fn = name, describe, watch, fn
+        self._name, self._describe, self.watch, self._own_fn = name, describe, watch, fn
         # Re-entrant: a finaliser may run in a thread that is inside one of these methods.
         self._changed = threading.Condition(threading.RLock())
         self._pulling = threading.Lock()
@@ -89,7 +92,7 @@ class ThreadedMap(Step, Generic[In, Out]):
         self.work_with(self.num_threads)
 
     def work_with(self, num_threads: int) -> None:
-        """Go on with so many threads, 1 or more: others begin, or end once they have done their item."""
+        """Go on with so many threads: others begin, or end once they have done their item; with 0 the caller works."""
         with self._changed:
             self.num_threads = num_threads
             if self._ended:
@@ -106,11 +109,13 @@ class ThreadedMap(Step, Generic[In, Out]):
         return self
 
     def __next__(self) -> Out:
+        if not self.num_threads and not self._is_begun():
+            self._do_one(_CALLER)
         with self._changed:
-            if self._watch is None:
+            if self.watch is None:
                 self._changed.wait_for(self._is_ready)
             else:
-                self._watch.wait(self._changed, self._is_ready)
+                self.watch.wait(self._changed, self._is_ready)
             if self.num_taken not in self._outcomes:
                 raise StepsClosed
             outcome = self._outcomes[self.num_taken]
@@ -186,7 +191,8 @@ class ThreadedMap(Step, Generic[In, Out]):
                 thread.join(max(0.0, deadline - time.monotonic()))
         if any(thread.is_alive() for thread in self._threads):
             return self.activity()
-        close_items(self._items)
+        with contextlib.suppress(ValueError):  # the loop's thread is inside of them, and another one closes
+            close_items(self._items)
         self._outcomes.clear()
         return []
 
@@ -203,11 +209,15 @@ class ThreadedMap(Step, Generic[In, Out]):
         with self._pulling:
             if self._ended or (number >= self.num_threads and self._has_left(number)):
                 return False
+            if number == _CALLER and self._is_begun():
+                return False
             place = self._num_pulled
             asked = time.monotonic()
             try:
                 item = next(self._items)
-                self._budget.take(self._weight(item))
+                # The caller is who gives back: it must not wait for room.  It needs no more than there is, since it takes
+                # for what it asks for, when all before that has been taken.
+                self._budget.take(self._weight(item), may_wait=number != _CALLER)
                 self.room_seconds += time.monotonic() - asked
             except StopIteration:
                 return self._finish(place, _Outcome(is_end=True))
@@ -230,6 +240,10 @@ class ThreadedMap(Step, Generic[In, Out]):
             self._outcomes[place] = outcome
             self._changed.notify_all()
         return True
+
+    def _is_begun(self) -> bool:
+        """Tell whether the next result is there, or a thread is at work on it that has not ended yet."""
+        return self.num_taken < self._num_pulled or self._ended
 
     def _has_left(self, number: int) -> bool:
         """Tell whether a thread ends, since fewer are to work; it is one that works until then."""

@@ -140,19 +140,21 @@ def _in_turns(
 def _corners(start: Setting, processors: int) -> list[Setting]:
     """Return settings far apart: one step alone may help nothing where two together help much."""
     all_threads = replace(start, num_workers=processors, num_readers=processors, worker_kind="thread")
-    return [all_threads, replace(all_threads, worker_kind="process"), replace(start, num_workers=2 * start.num_workers)]
+    more_workers = replace(start, num_workers=max(1, 2 * start.num_workers), num_readers=max(1, start.num_readers))
+    return [all_threads, replace(all_threads, worker_kind="process"), more_workers]
 
 
 def _neighbours(trial: Trial, processors: int, most_queue: int) -> Iterator[Setting]:
     """Yield what may be faster; first what helps the stage that the loop waits for."""
     now = trial.setting
-    readers, workers = min(2 * now.num_readers, _MOST_READERS), min(max(1, 2 * now.num_workers), 2 * processors)
-    more_readers, more_workers = replace(now, num_readers=readers), replace(now, num_workers=workers)
+    least = max(1, now.num_readers)
+    readers, workers = min(2 * least, _MOST_READERS), min(max(1, 2 * now.num_workers), 2 * processors)
+    more_readers, more_workers = replace(now, num_readers=readers), replace(now, num_workers=workers, num_readers=least)
     yield from (more_readers, more_workers) if trial.bound_by == "read" else (more_workers, more_readers)
     yield replace(more_readers, num_workers=workers)
-    yield replace(now, num_workers=max(1, now.num_workers // 2))
+    yield replace(now, num_workers=max(1, now.num_workers // 2), num_readers=least)
     yield replace(now, num_readers=max(1, now.num_readers // 2))
-    yield replace(now, num_workers=0, num_readers=1, worker_kind="thread")
+    yield from (replace(now, num_workers=0, num_readers=number, worker_kind="thread") for number in (0, least))
     if now.num_workers:
         yield replace(now, worker_kind="thread" if now.worker_kind == "process" else "process")
     yield replace(now, max_queue_size=min(2 * now.max_queue_size, most_queue))

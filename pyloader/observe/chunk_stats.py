@@ -43,7 +43,7 @@ class ChunkStats(Stats):
 
     Attributes:
       num_streams: How many streams an epoch is cut into, over all ranks.
-      num_readers: Threads that read.
+      num_readers: Threads that read ahead; 0 when the loop's own reads.
       more_tried: Of which steps, "read" or "batch", the loader has tried more threads, and batches came no faster.
       num_retries: How often a read was tried again, after an error that may pass.
       read_bytes: Bytes of the chunks that were read, as they lie on disk.
@@ -128,6 +128,8 @@ class ChunkStats(Stats):
 
     def _describe_threads(self) -> str:
         words = super()._describe_threads()
+        if self.num_readers and not self.num_workers:
+            return f"{self.num_readers} + 0 threads: batches are made {words}"
         return f"{self.num_readers} + {words}" if self.num_workers else words
 
     def _own_lines(self) -> list[str]:
@@ -166,9 +168,11 @@ class ChunkStats(Stats):
                 return f"worker_kind='process', {more}: reading holds the GIL"
             if "read" in self.more_tried:
                 return "more threads were tried, and were no faster: another form of chunks may be, docs/performance.md"
+            if not self.num_readers:
+                return "num_readers=1 reads ahead, in a thread of its own"
             return f"{more} reads {_spelled(self.num_readers + 1)} chunks at a time"
         if self.bound_by == "shuffle":
-            threads = min(self.num_workers + 1, num_processors())
+            threads = self.num_workers if "batch" in self.more_tried else min(self.num_workers + 1, num_processors())
             gather = (
                 f"num_workers={threads} gathers in {_spelled(threads)} threads; " if threads > self.num_workers else ""
             )

@@ -52,7 +52,7 @@ class Stats:
         chunks, "fetch" of those of a store; "take", "transform" and "collate" of a dataset with random access.
       holds_lock: Whether the interpreter's lock (the GIL) is held by "batch", the threads that make batches, or by
         "read", those that read, while they work; a step of which that is not clear is left out.
-      num_workers: Threads that make batches; 0 when all is done in the loop's own.
+      num_workers: Threads that make batches; 0 when the loop's own does.
       worker_kind: "thread", or "process" when each of them has a process for the user's code.
       last_batch: The rule for an epoch's last rows.
       dropped: Samples that it left out.

@@ -168,7 +168,7 @@ class LoaderArguments(Arguments):
     max_bytes: int | str | None
     num_workers: int | str = field(metadata=threads(at_least=0))
     worker_kind: str = field(metadata=words("thread", "process"))
-    num_readers: int | str = field(metadata=threads(at_least=1))
+    num_readers: int | str = field(metadata=threads(at_least=0))
     verify: str
     read_retries: int = field(metadata=integer(at_least=0, at_most=_MOST_RETRIES))
     max_skipped: int | str

@@ -44,7 +44,7 @@ class Fetching(Step):
     ) -> None:
         self._options, self._stored, self._steps, self._counters = options, stored, steps, counters
         num_fetches, self._user = stored.num_fetches(), stored.user
-        self._num_fetches = num_fetches if options.num_workers else 0
+        self._num_fetches = num_fetches if options.num_readers else 0
         # All fetches share what the network gives: until the first segment's chunks are here, no others come with them,
         # and then others only little by little, so that the next ones are not late.
         self._num_first = min(num_fetches, options.mixed_chunks)

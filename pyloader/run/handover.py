@@ -150,21 +150,23 @@ class Handover(ABC, Generic[Place]):
         budget: Budget,
         describe: Callable[[In], str],
         stall_timeout_seconds: float | None,
+        may_change: bool = False,
     ) -> None:
         """Begin to make groups, as far ahead as `budget` has room; what is made has the weight of what was planned."""
         self._budget = budget
         self._probe = LockProbe() if num_threads else None
-        watch = StallWatch(fail_after=stall_timeout_seconds, activity=self.steps.activity, stacks=self.steps.stacks)
+        self._watch = StallWatch(fail_after=stall_timeout_seconds, activity=self.steps.activity, stacks=self.steps.stacks)
         self._making = self.steps.add(
             map_in_order(
                 make,
                 planned,
                 num_threads=num_threads,
+                may_change=may_change,
                 budget=budget,
                 weight=weight,
                 name="batch",
                 describe=describe,
-                watch=watch,
+                watch=self._watch,
             )
         )
 

@@ -271,7 +271,7 @@ class LoaderOptions:
             **{
                 name: AsWritten(f"'auto' ({number})")
                 for name, number in found.items()
-                if getattr(self.given, name) == AUTO and number != 1
+                if getattr(self.given, name) == AUTO and number != (1 if self.given.num_workers else 0)
             },
             **resolved,
         }

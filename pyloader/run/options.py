@@ -43,8 +43,8 @@ class RunOptions:
     max_bytes: int | None  # the most bytes of columns resident at once; None sets no bound
     # what a row takes, where the manifest says so: all its columns are arrays, read as it says; else None
     row_bytes: int | None
-    num_readers: int  # threads that read
-    num_workers: int  # threads that make batches; 0 does everything in the caller's thread
+    num_readers: int  # threads that read; 0 reads in the thread that makes batches, the caller's
+    num_workers: int  # threads that make batches; 0 makes them in the caller's
     worker_kind: str  # where the user's code runs: in these threads ("thread"), or in a process for each ("process")
     verification: Verification | None  # compares chunks with their checksums before they are read; None trusts them
     retry_waits: tuple[float, ...]  # seconds before each further try of a read that failed for a reason that may pass
@@ -84,12 +84,30 @@ class RunOptions:
     def most_threads(self) -> ThreadCounts:
         """How many threads it may come to have: not more than chunks that may be read ahead, nor processors."""
         readers, workers = self.thread_counts
-        if self.finds_readers and all(is_thread_safe(reader) for reader, _ in self.readers):
+        if self.finds_readers and self._may_call_readers:
             # Where there is one processor, a second one can wait for the disk.
             readers = min(max(2, num_processors()), _MOST_READERS, max(1, self.chunk_share - self.mixed_chunks))
-        if self.finds_workers and all(map(is_thread_safe, (self.dataset, *self.datasets, self.collator))):
+        if self.finds_workers and self._may_call_makers:
             workers = min(num_processors(), _MOST_WORKERS)
         return ThreadCounts(readers, workers)
+
+    @property
+    def least_threads(self) -> ThreadCounts:
+        """How few threads it may come to have: the loop's own does what any thread may do."""
+        readers, workers = self.thread_counts
+        if self.finds_workers and self._may_call_makers:
+            readers, workers = 0 if self.finds_readers and self._may_call_readers else readers, 0
+        return ThreadCounts(readers, workers)
+
+    @property
+    def _may_call_readers(self) -> bool:
+        """Whether several threads may."""
+        return all(is_thread_safe(reader) for reader, _ in self.readers)
+
+    @property
+    def _may_call_makers(self) -> bool:
+        """Whether several threads may call what encodes and collates."""
+        return all(map(is_thread_safe, (self.dataset, *self.datasets, self.collator)))
 
     @property
     def in_processes(self) -> bool:

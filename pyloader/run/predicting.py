@@ -165,7 +165,7 @@ def _resident(options: LoaderOptions, row_bytes: RowBytes | None) -> tuple[float
     end_epoch = 2 if options.given.num_epochs is None else min(2, options.given.num_epochs)
     tasks = islice(streams.read_tasks(start=START, end_epoch=end_epoch), _MOST_READS)
     rows = counts[np.fromiter((task.chunk for task in tasks), np.int64)]
-    num_chunks = min(run.chunk_share if run.num_workers else run.mixed_chunks, len(rows))
+    num_chunks = min(run.chunk_share if run.num_readers else run.mixed_chunks, len(rows))
     held_rows = _most_together(rows, num_chunks)
     largest, batch_rows = int(counts.max()), run.rule.batch_size
     group_rows = np.array(list(_groups(run, streams, row_bytes, end_epoch)) or [min(batch_rows, int(counts.sum()))])
@@ -264,7 +264,7 @@ class Predicts:
 
 def has_its_threads(loader: Predicts) -> bool:
     """Tell whether a loader has found how many threads it has, or was told."""
-    return loader._trials.is_fixed
+    return loader._trials.is_found
 
 
 def options_of(loader: Predicts) -> LoaderOptions:

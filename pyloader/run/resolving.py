@@ -256,7 +256,7 @@ def _register(chunks: ChunkList, threads: ThreadCounts) -> None:
     """
     if chunks.stored is not None:
         chunks.stored.register(
-            num_fetches=NUM_FETCHES if threads.workers else 1, num_readers=threads.readers if threads.workers else 1
+            num_fetches=NUM_FETCHES if threads.readers else 1, num_readers=max(1, threads.readers)
         )
 
 
@@ -361,7 +361,7 @@ def _run(
     max_skipped, max_skipped_rows = checked_max_skipped(
         given.max_skipped, [len(chunks), num_rows], of="chunks and rows"
     )
-    check_workers(given.worker_kind, given.num_workers)
+    check_workers(given.worker_kind, given.num_workers, given.num_readers)
     threads = first_counts(given.num_readers, given.num_workers, worker_kind=given.worker_kind)
     may_change = given.worker_kind == "thread" and given.num_workers != 0
     audited = given.audit_dir is not None

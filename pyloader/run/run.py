@@ -108,14 +108,14 @@ class ChunkRun(Handover[Position]):
         super().__init__(start, steps, counters, ("shuffle", "encode", "collate"), trials)
         self._threads = options.thread_counts
         if trials is not None:
-            trials.begin_run(options.most_threads)
+            trials.begin_run(options.least_threads, options.most_threads)
             self._threads = trials.now
         self._options, self._quarantine, self._at_first = options, quarantine, at_first
         self._read_bytes = 0  # those that are counted
         self._room_seconds = counters.room_seconds  # what runs before have counted
         self._dealing = _Clock()
         self._delivered = 0  # rows of this epoch that the loop has; all of them at its end
-        self._chunk_budget = Budget(options.chunk_share, blocking=options.num_workers > 0)
+        self._chunk_budget = Budget(options.chunk_share, blocking=options.num_readers > 0)
         self._group_budget = Budget(options.group_share, blocking=options.num_workers > 0)
         self._bytes = None if options.max_bytes is None else ResidentBytes(options, self._threads.workers)
         self._check = ArrivalCheck(options, quarantine)
@@ -129,11 +129,13 @@ class ChunkRun(Handover[Position]):
             self._made,
             map(self._planned, groups),
             num_threads=self._threads.workers,
+            may_change=options.finds_workers,
             budget=self._group_budget,
             weight=lambda planned: planned.weight,
             describe=lambda planned: _place(planned.content),
             stall_timeout_seconds=options.stall_timeout_seconds,
         )
+        self._watch_reading()
 
     def _groups(self, read_index: Read, start: Position, end_epoch: int | None) -> Iterator[_Cut]:
         """Begin to read, and return the groups of what is read."""
@@ -157,7 +159,8 @@ class ChunkRun(Handover[Position]):
                     None if fetching is None else fetching.drop,
                 ),
                 tasks,
-                num_threads=self._threads.readers if options.num_workers > 0 else 0,
+                num_threads=self._threads.readers,
+                may_change=options.finds_readers,
                 budget=self._chunk_budget,
                 name="read",
                 describe=lambda task: options.chunks.names[task.chunk],
@@ -187,6 +190,12 @@ class ChunkRun(Handover[Position]):
         super()._work_with(threads)
         if isinstance(self._reading, ThreadedMap):
             self._reading.work_with(threads.readers)
+            self._watch_reading()
+
+    def _watch_reading(self) -> None:
+        """Have a stall noticed where the loop's own thread waits for it: for the chunks, if it makes batches itself."""
+        if isinstance(self._reading, ThreadedMap):
+            self._reading.watch = None if self._threads.workers else self._watch
 
     def _steps_ahead(self) -> dict[str, Any]:
         return {**super()._steps_ahead(), "read": self._reading}

@@ -1,8 +1,14 @@
 """Thread counts: how many threads read and make batches, found by trying in a loader's first seconds.
 
-A loader begins with one of each.  While its loop waits, the step that works most gets twice as many threads for a
-tenth of a second or more.  Then it goes on without them for as long, and gets them back for good where batches came
-faster with them than before and after.  What is tried changes no batch.
+A loader begins with one of each.  While its loop waits, others are tried for a tenth of a second or more: none that
+makes batches, so that the loop's own thread does that when it asks for one; none at all; twice as many for the step
+that works most.  Then it goes on as before for as long, and gets them for good where batches came faster with them than
+before and after.  What is tried changes no batch.
+
+Fewer threads are often better where all of the work is copying, or holds the interpreter's lock: what the loop's own
+thread gathers lies in the cache of its processor, and nobody waits for the lock.  But then the loop waits for that work,
+however long its own steps become.  So when batches come far more slowly than they did, the counts of the start are tried
+against it.
 """
 
 from __future__ import annotations
@@ -17,9 +23,12 @@ __all__ = ["Measured", "ThreadCounts", "ThreadTrials", "counts_to_try", "first_c
 
 _MOST_PROCESSES = 8  # that a loader starts by itself for a step: each is an interpreter
 
-_HARDLY = 0.05  # a loop that waits for less of its time gains nothing
+_HARDLY, _MOSTLY = 0.05, 0.5  # a loop that waits for less of its time gains nothing; or nothing of fewer threads
 _BETTER = 1.1  # times; less may be chance, and threads take time from others
+_BETTER_WITH_FEWER = 1.05
+_SLOWER = 0.7  # times the rate with which the loop's own thread began to make batches
 _BUSY = 0.5  # threads that work for less of their time have no need of others
+_LITTLE = 0.25  # of the work of the other step
 _ALIKE = 0.75  # steps whose threads work so much of what the busiest do may both be what the loop waits for
 
 _TRIED_SECONDS = 10.0  # after so many nothing is tried any more
@@ -32,15 +41,18 @@ _LEAST_SECONDS, _LEAST_CHUNKS, _LEAST_MEASURED, _MOST_SECONDS = 0.1, 4, 8, 1.0
 
 
 class ThreadCounts(NamedTuple):
-    """How many threads each step has."""
+    """How many threads each step has; of a step that has none, the loop's own thread does the work when it asks."""
 
     readers: int
     workers: int
 
 
 def first_counts(num_readers: int | str, num_workers: int | str, *, worker_kind: str) -> ThreadCounts:
-    """Return the counts to begin with: those that were given, for "auto" 1; of processes as many as there will be."""
-    readers = workers = 1
+    """Return the counts to begin with: those that were given, for "auto" 1; of processes as many as there will be.
+
+    Where no worker is wanted there is no reader either, unless its number is given.
+    """
+    readers = workers = 0 if num_workers == 0 else 1
     if worker_kind == "process":
         readers = min(1 + num_processors() // 4, _MOST_PROCESSES)
         workers = min(1 + num_processors(), _MOST_PROCESSES)  # one more: it works while others wait for their next
@@ -68,29 +80,49 @@ class Measured:
 
 
 def counts_to_try(
-    now: ThreadCounts, found: Measured, *, most: ThreadCounts, failed: Collection[ThreadCounts]
+    now: ThreadCounts,
+    found: Measured,
+    *,
+    least: ThreadCounts,
+    most: ThreadCounts,
+    failed: Collection[ThreadCounts],
 ) -> ThreadCounts | None:
     """Return the counts to try next; None where there are none that may help.
 
     Args:
       now: The best so far.
       found: What was measured with them.
-      most: The largest that may be tried.
+      least: The smallest that may be tried.
+      most: The largest.
       failed: What has been tried, and was no better.
     """
     if found.waiting < _HARDLY:
         return None
-    return next((counts for counts in _larger(now, found, most) if counts != now and counts not in failed), None)
+    fewer, larger = _fewer(now, found, least), _larger(now, found, most)
+    only_reads = found.making < _LITTLE * found.reading  # then the loop waits for a disk, or for the lock
+    others = (*larger, *fewer) if only_reads else (*fewer, *larger)
+    return next((counts for counts in others if counts not in failed), None)
+
+
+def _fewer(now: ThreadCounts, found: Measured, least: ThreadCounts) -> Iterator[ThreadCounts]:
+    if found.waiting < _MOSTLY:  # the loop has much to do itself, and threads work meanwhile
+        return
+    if least.workers < now.workers == 1:
+        yield now._replace(workers=least.workers)
+    if least.readers < now.readers == 1:
+        yield least
 
 
 def _larger(now: ThreadCounts, found: Measured, most: ThreadCounts) -> Iterator[ThreadCounts]:
-    more = ThreadCounts(min(2 * now.readers, most.readers), min(2 * now.workers, most.workers))
+    more = ThreadCounts(min(2 * max(1, now.readers), most.readers), min(2 * max(1, now.workers), most.workers))
     busiest = max(found.reading, found.making)
     if busiest < _BUSY:
         return
-    if min(found.reading, found.making) >= _ALIKE * busiest:
+    counts = more._replace(workers=now.workers) if found.reading >= found.making else more._replace(readers=now.readers)
+    if min(found.reading, found.making) >= _ALIKE * busiest and more != now:
         yield more
-    yield more._replace(workers=now.workers) if found.reading >= found.making else more._replace(readers=now.readers)
+    if counts != now:
+        yield counts._replace(readers=max(1, counts.readers))
 
 
 class ThreadTrials:
@@ -101,12 +133,14 @@ class ThreadTrials:
 
     Attributes:
       now: The counts that are to be used now.
+      is_found: Whether nothing else is tried, as long as batches come as fast as they do.
       is_fixed: Whether they stay for good.
     """
 
     def __init__(self, start: ThreadCounts) -> None:
-        self.now = self._best = self._most = start
-        self.is_fixed = False
+        self.now = self._best = self._start = self._least = self._most = start
+        self.is_found = self.is_fixed = False
+        self._rate_to_keep: float | None = None  # where the loop's own thread makes batches
         self._doubted: set[ThreadCounts] = set()  # which were no better once
         self._failed: set[ThreadCounts] = set()  # nor a second time
         self._found: Measured | None = None  # with `_best`, before others were tried
@@ -121,15 +155,19 @@ class ThreadTrials:
     def tried_in_vain(self) -> list[str]:
         """The steps, "read" or "batch", of which more threads were tried, and were no better than those there are."""
         steps = {"read": 0, "batch": 1}
-        return [step for step, at in steps.items() if any(counts[at] > self._best[at] for counts in self._failed)]
+        slower = {*self._failed, self._start}
+        return [step for step, at in steps.items() if any(counts[at] > self._best[at] for counts in slower)]
 
-    def begin_run(self, most: ThreadCounts) -> None:
+    def begin_run(self, least: ThreadCounts, most: ThreadCounts) -> None:
         """Note that a run begins: what lies between two of them is not measured.
 
         Args:
-          most: The largest counts that may be tried.
+          least: The smallest counts that may be tried.
+          most: The largest.
         """
-        self._most, self.is_fixed = most, self.is_fixed or most == self.now
+        self._least, self._most = least, most
+        if least == most == self.now:
+            self.is_found = self.is_fixed = True
         self._came, self._num_chunks = None, 0
 
     def group_came(
@@ -183,20 +221,32 @@ class ThreadTrials:
         found = Measured(
             rate=self._rows / seconds,
             waiting=self._waited / seconds,
-            reading=reading / seconds / now.readers,
-            making=making / seconds / now.workers,
+            reading=reading / seconds / max(1, now.readers),
+            making=making / seconds / max(1, now.workers),
         )
         if now != self._best:
             self._tried, self.now = (now, found), self._best
         else:
             found = self._judge(found)
-            following = counts_to_try(self._best, found, most=self._most, failed=self._failed)
-            # Nothing else helps a loop that waits; or these were its first seconds.
-            is_over = self._seconds >= _TRIED_SECONDS and self._num_groups >= _LEAST_GROUPS
-            self.is_fixed = is_over or (following is None and found.waiting >= _HARDLY)
-            self.now = self._best if following is None or is_over else following
+            self.now = self._following(found) or self._best
         self._begin(None if self.now != now else busy_seconds)
         return self.now != now
+
+    def _following(self, found: Measured) -> ThreadCounts | None:
+        """Return the counts to try next; None where the best stay, for now or for good."""
+        following = None
+        if self._seconds < _TRIED_SECONDS or self._num_groups < _LEAST_GROUPS:
+            following = counts_to_try(self._best, found, least=self._least, most=self._most, failed=self._failed)
+            if following is not None or found.waiting < _HARDLY:
+                return following
+        # Nothing else helps a loop that waits; or these were its first seconds.
+        self.is_found = True
+        if self._best.workers:
+            self.is_fixed = True
+        elif self._rate_to_keep is None or found.rate < self._rate_to_keep:
+            following = None if self._rate_to_keep is None else self._start
+            self._rate_to_keep = _SLOWER * found.rate
+        return following
 
     def _judge(self, found: Measured) -> Measured:
         """Return what is known of the best counts, now that those before the ones tried were measured again."""
@@ -204,10 +254,12 @@ class ThreadTrials:
         self._found, self._tried = found, None
         if tried is not None and before is not None:
             counts, of_tried = tried
-            if of_tried.rate >= _BETTER * max(before.rate, found.rate):
+            is_more = counts.workers > self._best.workers or counts.readers > self._best.readers
+            if of_tried.rate >= (_BETTER if is_more else _BETTER_WITH_FEWER) * max(before.rate, found.rate):
                 self._best, self._found = counts, of_tried
-                self._doubted.clear()
-                self._failed.clear()  # what did not help beside fewer may help now
+                if is_more:  # what did not help beside fewer may help now
+                    self._doubted.clear()
+                    self._failed.clear()
             elif counts in self._doubted:
                 self._failed.add(counts)
             else:

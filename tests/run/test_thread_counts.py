@@ -39,7 +39,7 @@ def test_the_step_that_works_most_gets_twice_as_many_while_the_loop_waits(
     now, waiting, reading, making, failed, following
 ):
     found = Measured(rate=100.0, waiting=waiting, reading=reading, making=making)
-    tried = counts_to_try(ThreadCounts(*now), found, most=MOST, failed={ThreadCounts(*each) for each in failed})
+    tried = counts_to_try(ThreadCounts(*now), found, least=ONE, most=MOST, failed={ThreadCounts(*each) for each in failed})
     assert tried == following
 
 
@@ -84,7 +84,7 @@ class Machine:
 
 def tried_on(machine, *, most=MOST, seconds=200.0):
     trials = ThreadTrials(ONE)
-    trials.begin_run(most)
+    trials.begin_run(ONE, most)
     machine.run(trials, seconds=seconds)
     assert trials.is_fixed
     return trials.now
@@ -126,7 +126,7 @@ def test_on_machines_of_any_kind_it_comes_near_the_best_of_all():
 def test_what_lies_between_two_runs_is_not_measured():
     machine, trials = Machine(read=0.004, make=0.001), ThreadTrials(ONE)
     while not trials.is_fixed and machine.now < 1000:
-        trials.begin_run(MOST)
+        trials.begin_run(ONE, MOST)
         machine.num_chunks = 0
         machine.run(trials, seconds=0.07)  # an epoch, shorter than what is measured at once
         machine.now += 10.0  # another dataset is evaluated
@@ -135,7 +135,7 @@ def test_what_lies_between_two_runs_is_not_measured():
 
 def test_nothing_is_tried_after_the_first_seconds():
     machine, trials = Machine(read=0.004, make=0.001, step=0.005), ThreadTrials(ONE)
-    trials.begin_run(MOST)
+    trials.begin_run(ONE, MOST)
     machine.run(trials, seconds=60.0)
     assert trials.is_fixed and 9.9 < machine.now < 12.0
 
@@ -148,7 +148,8 @@ def test_nothing_is_tried_after_the_first_seconds():
         (("auto", "auto"), "process", 2, (1, 3)),
         (("auto", "auto"), "process", 64, (8, 8)),
         ((2, 5), "process", 64, (2, 5)),
-        (("auto", 0), "thread", 8, (1, 0)),
+        (("auto", 0), "thread", 8, (0, 0)),
+        ((2, 0), "thread", 8, (2, 0)),
     ],
 )
 def test_a_loader_begins_with_one_of_each_or_with_its_processes(monkeypatch, given, kind, processors, counts):
@@ -184,7 +185,8 @@ class SafelyDoubled(Doubled):
         ({"datareader": SafeReader(), "dataset": Doubled()}, {}, (3, 1)),
         ({"datareader": SafeReader(), "dataset": SafelyDoubled()}, {}, (3, 4)),
         ({"datareader": SafeReader()}, {"num_workers": 2}, (3, 2)),
-        ({"datareader": SafeReader()}, {"num_workers": 0}, (1, 0)),
+        ({"datareader": SafeReader()}, {"num_workers": 0}, (0, 0)),
+        ({"datareader": SafeReader()}, {"num_workers": 0, "num_readers": 2}, (2, 0)),
         ({"datareader": SafeReader()}, {"num_workers": 3, "num_readers": 5}, (5, 3)),
         ({}, {"num_workers": 3, "num_readers": 5}, (5, 3)),
     ],
@@ -203,11 +205,12 @@ def restless(monkeypatch):
     """Let loaders change their threads at every group; returns the counts that they had."""
     rng, had = random.Random(5), []
 
-    def begin_run(self, most):
+    def begin_run(self, least, most):
         self.is_fixed = most.workers == 0
 
     def group_came(self, came, **measured):
-        self.now = ThreadCounts(rng.randint(1, 4), rng.randint(1, 4))
+        workers = rng.randint(0, 4)
+        self.now = ThreadCounts(rng.randint(min(1, workers), 4), workers)
         had.append(self.now)
         return True
 
@@ -269,7 +272,7 @@ def test_a_loader_tries_with_its_own_clock(tmp_path, monkeypatch):
 
 
 def test_the_next_run_begins_with_what_was_found(tmp_path, monkeypatch):
-    monkeypatch.setattr(ThreadTrials, "begin_run", lambda self, most: None)
+    monkeypatch.setattr(ThreadTrials, "begin_run", lambda self, least, most: None)
     monkeypatch.setattr(ThreadTrials, "group_came", lambda self, came, **measured: False)
     with loader_of(write_chunks(tmp_path, COUNTS)) as loader:
         loader._trials.now = ThreadCounts(3, 2)
@@ -295,9 +298,9 @@ def test_a_verdict_advises_no_threads_that_were_tried_in_vain():
 
 def test_it_is_known_of_which_steps_more_were_tried():
     machine, trials = Machine(read=0.004, make=0.0035, locked=1.0), ThreadTrials(ONE)
-    trials.begin_run(MOST)
+    trials.begin_run(ONE, MOST)
     machine.run(trials, seconds=60.0)
     assert trials.tried_in_vain == ["read", "batch"]
     trials = ThreadTrials(ONE)
-    trials.begin_run(ONE)
+    trials.begin_run(ONE, ONE)
     assert trials.tried_in_vain == [] and trials.is_fixed
