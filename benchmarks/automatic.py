@@ -101,6 +101,7 @@ def workloads(root: Path, num_samples: int) -> dict[str, Callable[..., DataLoade
 def settings() -> Iterator[dict[str, Any]]:
     """Yield the fixed numbers, and at last none."""
     yield {"num_workers": 0}
+    yield {"num_workers": 0, "num_readers": 1}
     for workers in (1, 2, 4):
         for readers in (1, 2, 4):
             if max(workers, readers) <= max(2, 2 * len(os.sched_getaffinity(0)) - 2):

@@ -177,7 +177,9 @@ def check_workers(worker_kind: str, num_workers: int | str, num_readers: int | s
     if worker_kind == "process" and num_workers == 0:
         raise ValueError('worker_kind="process" needs num_workers of at least 1, one process each; 0 starts none')
     if num_readers == 0 and num_workers != 0:
-        raise ValueError("num_readers=0 reads in the loop's own thread, and needs num_workers=0; threads need 1 or more")
+        raise ValueError(
+            "num_readers=0 reads in the loop's own thread, and needs num_workers=0; threads need 1 or more"
+        )
 
 
 def parse_bytes(text: str | int) -> int:

@@ -61,14 +61,14 @@ def _workers(*workloads: str, best: int, other: int, option: str = "num_workers"
 
 
 _OUR_WINDOWS: list[Options] = [
-    {"window": window, "mmap": mmap, "num_workers": num_workers}
+    {"window": window, "mmap": mmap, **threads}
     for window, mmap in ((1, True), (1, False), (4, False), (8, False))
-    for num_workers in (0, 1, 2)
+    for threads in ({"num_workers": 0}, {"num_workers": 0, "num_readers": 1}, {"num_workers": 1}, {"num_workers": 2})
 ]
 _OUR_PACKED: list[Options] = [
     {"window": 1, "form": form, "num_workers": num_workers, "num_readers": num_readers}
     for form in ("npz", "npy.zst", "arrayrecord")
-    for num_workers, num_readers in ((0, 1), (1, 1), (1, 2), (2, 2))
+    for num_workers, num_readers in ((0, 0), (1, 1), (1, 2), (2, 2))
 ]
 _AS_IT_COMES: Options = {"window": 4, "mmap": False, "auto": True}  # the defaults: numbers of threads are found
 _LIMITS: list[Options] = [{"window": window, "num_threads": num_threads} for window in (1, 8) for num_threads in (1, 2)]

@@ -47,7 +47,7 @@ def epochs(
     form: str = "",
     auto: bool = False,
     num_workers: int = 1,
-    num_readers: int = 1,
+    num_readers: int | None = None,
     worker_kind: str = "thread",
     strings: bool = False,
 ) -> Iterator[Any]:
@@ -61,7 +61,7 @@ def epochs(
         shuffle_window=window,
         max_queue_size=4 if window == 1 else 10,
         num_workers="auto" if auto else num_workers,
-        num_readers="auto" if auto else num_readers,
+        num_readers="auto" if auto else min(1, num_workers) if num_readers is None else num_readers,
         worker_kind=worker_kind,
     )
     with loader:

@@ -215,8 +215,8 @@ class ThreadedMap(Step, Generic[In, Out]):
             asked = time.monotonic()
             try:
                 item = next(self._items)
-                # The caller is who gives back: it must not wait for room.  It needs no more than there is, since it takes
-                # for what it asks for, when all before that has been taken.
+                # The caller is who gives back: it must not wait for room.  It needs no more than there is, since it
+                # takes for what it asks for when it has taken all results before that.
                 self._budget.take(self._weight(item), may_wait=number != _CALLER)
                 self.room_seconds += time.monotonic() - asked
             except StopIteration:

@@ -155,7 +155,9 @@ class Handover(ABC, Generic[Place]):
         """Begin to make groups, as far ahead as `budget` has room; what is made has the weight of what was planned."""
         self._budget = budget
         self._probe = LockProbe() if num_threads else None
-        self._watch = StallWatch(fail_after=stall_timeout_seconds, activity=self.steps.activity, stacks=self.steps.stacks)
+        self._watch = StallWatch(
+            fail_after=stall_timeout_seconds, activity=self.steps.activity, stacks=self.steps.stacks
+        )
         self._making = self.steps.add(
             map_in_order(
                 make,

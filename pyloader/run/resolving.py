@@ -255,9 +255,7 @@ def _register(chunks: ChunkList, threads: ThreadCounts) -> None:
       CacheError: it cannot.
     """
     if chunks.stored is not None:
-        chunks.stored.register(
-            num_fetches=NUM_FETCHES if threads.readers else 1, num_readers=max(1, threads.readers)
-        )
+        chunks.stored.register(num_fetches=NUM_FETCHES if threads.readers else 1, num_readers=max(1, threads.readers))
 
 
 def _reader(

@@ -96,7 +96,10 @@ class RunNotes:
 def chunk_notes(options: LoaderOptions, counters: Counters, reasons: Callable[[], Mapping[str, str]]) -> RunNotes:
     """Return what a loader of chunks notes."""
     run = options.run
-    threads = {"read": max(1, run.num_readers), **dict.fromkeys(("shuffle", "encode", "collate"), max(1, run.num_workers))}
+    threads = {
+        "read": max(1, run.num_readers),
+        **dict.fromkeys(("shuffle", "encode", "collate"), max(1, run.num_workers)),
+    }
     about = {
         "steps_per_epoch": options.steps_per_epoch,
         "num_chunks": len(run.chunks.names),

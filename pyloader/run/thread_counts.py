@@ -6,9 +6,9 @@ that works most.  Then it goes on as before for as long, and gets them for good 
 before and after.  What is tried changes no batch.
 
 Fewer threads are often better where all of the work is copying, or holds the interpreter's lock: what the loop's own
-thread gathers lies in the cache of its processor, and nobody waits for the lock.  But then the loop waits for that work,
-however long its own steps become.  So when batches come far more slowly than they did, the counts of the start are tried
-against it.
+thread gathers lies in the cache of its processor, and nobody waits for the lock.  But then the loop waits for that
+work, however long its own steps become.  So when batches come far more slowly than they did, the counts of the start
+are tried against it.
 """
 
 from __future__ import annotations

@@ -50,12 +50,13 @@ def test_the_screen_says_how_fast_and_what_it_takes(capsys):
     assert re.fullmatch(r"memory        .*   at most \d+\.\d of 10 chunks", lines[5])
     assert re.match(r"busy          read \d+%   shuffle \d+%   encode 0%   collate 0%   of the time", lines[6])
     assert re.fullmatch(r"mixing        the average batch holds samples of [34]\.\d chunks", lines[7])
-    assert [re.split(r"  +", line)[0] for line in lines[9:16]] == [
+    assert [re.split(r"  +", line)[0] for line in lines[9:17]] == [
         "tried",
         "as it is",
         "num_workers=0",
         "num_workers=2",
         "num_workers=4",
+        "num_workers=0, num_readers=1",
         "num_readers=2",
         "shuffle_window=1",
     ]

@@ -193,7 +193,7 @@ def threads_named(prefix):
 
 @pytest.mark.slow
 @settings(max_examples=25)
-@given(changes=st.lists(st.integers(1, 5), max_size=20), max_ahead=st.integers(1, 6))
+@given(changes=st.lists(st.integers(0, 5), max_size=20), max_ahead=st.integers(1, 6))
 def test_results_are_the_same_while_the_number_of_threads_changes(changes, max_ahead):
     budget, steps = Budget(max_ahead), Steps()
     step = steps.add(map_in_order(lambda n: n * n, range(40), num_threads=1, budget=budget, name="map"))
@@ -232,6 +232,82 @@ def test_threads_that_are_added_work_and_those_that_are_too_many_end():
     for event in go_on:
         event.set()
     steps.close()
+
+
+def test_without_threads_the_caller_works_and_what_they_made_comes_first():
+    calls, full = [], threading.Event()
+
+    def work(number):
+        calls.append((number, threading.current_thread().name))
+        return number
+
+    def items():
+        for number in range(8):
+            if number == 3:
+                full.set()
+            yield number
+
+    budget, steps = Budget(3), Steps()
+    step = steps.add(map_in_order(work, items(), num_threads=1, budget=budget, name="first"))
+    assert full.wait(timeout=10)  # three are made, and the thread waits for room for the next
+    step.work_with(0)
+    found = []
+    for number in step:
+        found.append(number)
+        budget.give_back()
+    steps.close()
+    assert found == list(range(8)) and [number for number, _ in calls] == found
+    assert {name for _, name in calls[:3]} == {"pyloader-first-0"}
+    assert {name for _, name in calls[4:]} == {"MainThread"}
+    assert budget.peak == 3
+
+
+def test_a_caller_that_works_itself_waits_for_no_room():
+    budget, steps = Budget(1), Steps()
+    step = steps.add(map_in_order(lambda n: n, range(3), num_threads=0, may_change=True, budget=budget, name="t"))
+    assert [next(step), next(step)] == [0, 1]  # nothing is given back: as inline
+    assert step.num_busy == 0 and step.take_busy_seconds() > 0
+    step.work_with(1)
+    budget.give_back(2)
+    assert next(step) == 2
+    steps.close()
+
+
+def test_ctrl_c_in_a_caller_that_works_itself_is_raised_there():
+    def work(number):
+        raise KeyboardInterrupt
+
+    steps = Steps()
+    step = steps.add(map_in_order(work, range(3), num_threads=0, may_change=True, budget=Budget(1), name="t"))
+    with pytest.raises(KeyboardInterrupt):
+        next(step)
+    steps.close()
+
+
+def test_another_thread_may_close_while_the_caller_works_itself():
+    inside, go_on = threading.Event(), threading.Event()
+
+    def items():
+        inside.set()
+        go_on.wait()
+        yield 1
+
+    steps, found = Steps(), []
+    step = steps.add(map_in_order(str, items(), num_threads=0, may_change=True, budget=Budget(1), name="t"))
+
+    def take():
+        try:
+            next(step)
+        except StepsClosed as exc:
+            found.append(exc)
+
+    caller = threading.Thread(target=take)
+    caller.start()
+    assert inside.wait(timeout=10)
+    steps.close()
+    go_on.set()
+    caller.join(timeout=10)
+    assert len(found) == 1
 
 
 def test_no_thread_begins_once_the_steps_are_closed(monkeypatch):

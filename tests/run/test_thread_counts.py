@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import random
-
 import numpy as np
 import pytest
-from numbered import NumberedReader, ids_of, loader_of, write_chunks
 
 import pyloader.run.options
 import pyloader.run.thread_counts
-from pyloader import DataLoader, Dataset
 from pyloader.observe import Counters
 from pyloader.run.thread_counts import Measured, ThreadCounts, ThreadTrials, counts_to_try, first_counts
 
 COUNTS = [30, 0, 17, 1, 44, 23, 8, 60, 5, 5]
-ONE, MOST = ThreadCounts(1, 1), ThreadCounts(8, 4)
+NONE, ONE, MOST = ThreadCounts(0, 0), ThreadCounts(1, 1), ThreadCounts(8, 4)
 
 
 @pytest.mark.parametrize(
@@ -39,8 +35,33 @@ def test_the_step_that_works_most_gets_twice_as_many_while_the_loop_waits(
     now, waiting, reading, making, failed, following
 ):
     found = Measured(rate=100.0, waiting=waiting, reading=reading, making=making)
-    tried = counts_to_try(ThreadCounts(*now), found, least=ONE, most=MOST, failed={ThreadCounts(*each) for each in failed})
+    tried = counts_to_try(
+        ThreadCounts(*now), found, least=ONE, most=MOST, failed={ThreadCounts(*each) for each in failed}
+    )
     assert tried == following
+
+
+@pytest.mark.parametrize(
+    ("now", "waiting", "reading", "making", "failed", "following"),
+    [
+        ((1, 1), 0.9, 0.6, 0.5, [], (1, 0)),
+        ((1, 1), 0.4, 0.6, 0.5, [], (2, 2)),  # the loop has much to do itself
+        ((1, 1), 0.9, 0.6, 0.5, [(1, 0)], (0, 0)),
+        ((1, 1), 0.9, 0.6, 0.5, [(1, 0), (0, 0)], (2, 2)),
+        ((1, 1), 0.9, 1.0, 0.1, [], (2, 1)),  # it reads most of the time, and may wait for a disk
+        ((1, 1), 0.9, 1.0, 0.1, [(2, 1)], (1, 0)),
+        ((1, 0), 0.9, 0.5, 0.5, [(0, 0)], (2, 2)),
+        ((1, 0), 0.9, 0.4, 0.6, [(0, 0)], (1, 2)),
+        ((0, 0), 0.9, 0.4, 0.6, [], (1, 2)),
+        ((0, 0), 0.9, 0.6, 0.4, [], (2, 0)),
+        ((2, 1), 0.9, 0.6, 0.4, [], (2, 0)),
+        ((2, 2), 0.9, 0.6, 0.5, [], (4, 4)),
+    ],
+)
+def test_the_loop_s_own_thread_is_tried_where_the_loop_does_little(now, waiting, reading, making, failed, following):
+    found = Measured(rate=100.0, waiting=waiting, reading=reading, making=making)
+    failed = {ThreadCounts(*each) for each in failed}
+    assert counts_to_try(ThreadCounts(*now), found, least=NONE, most=MOST, failed=failed) == following
 
 
 class Machine:
@@ -53,11 +74,26 @@ class Machine:
       locked: How much of both holds the interpreter's lock.
       disk: How much of reading is waiting for a disk.
       step: Seconds of the loop's own.
+      handover: Seconds that a batch takes on its way from one thread to another.
+      contended: How many times as long what holds the lock takes, where threads wait for it.
     """
 
-    def __init__(self, *, read, make, processors=4, locked=0.05, disk=0.0, step=0.0, noise=0.01, seed=0):
-        self.read, self.make, self.step, self.processors = read, make, step, processors
-        self.locked, self.disk = locked, disk
+    def __init__(
+        self,
+        *,
+        read,
+        make,
+        processors=4,
+        locked=0.05,
+        disk=0.0,
+        step=0.0,
+        handover=0.0,
+        contended=1.0,
+        noise=0.01,
+        seed=0,
+    ):
+        self.read, self.make, self.step, self.processors, self.handover = read, make, step, processors, handover
+        self.locked, self.disk, self.contended = locked, disk, contended
         self.noise, self.rng = noise, np.random.default_rng(seed)
         self.now, self.num_chunks, self.num_groups = 0.0, 0, 0
         self.busy = {"read": 0.0, "shuffle": 0.0, "encode": 0.0, "collate": 0.0}
@@ -65,8 +101,14 @@ class Machine:
     def seconds(self, counts):
         """Return the seconds between two batches."""
         worked = self.read * (1 - self.disk) + self.make
-        stages = self.read / counts.readers, self.make / counts.workers
-        return max(*stages, worked / self.processors, worked * self.locked, self.step)
+        reading, making, own = self.read, self.make + self.handover, self.step
+        if not counts.workers:
+            own, making = own + self.make, 0.0
+        if not counts.readers:
+            own, reading = own + self.read, 0.0
+        stages = reading / max(1, counts.readers), making / max(1, counts.workers)
+        locked = worked * self.locked * (self.contended if any(counts) else 1.0)
+        return max(*stages, worked / self.processors, locked, own)
 
     def run(self, trials, *, seconds):
         """Have the loop get batches, eight a chunk, for so many seconds or until the counts are fixed."""
@@ -82,11 +124,11 @@ class Machine:
             trials.group_came(self.now, waited=waited, rows=64, num_chunks=self.num_chunks, busy_seconds=self.busy)
 
 
-def tried_on(machine, *, most=MOST, seconds=200.0):
+def tried_on(machine, *, least=ONE, most=MOST, seconds=200.0):
     trials = ThreadTrials(ONE)
-    trials.begin_run(ONE, most)
+    trials.begin_run(least, most)
     machine.run(trials, seconds=seconds)
-    assert trials.is_fixed
+    assert trials.is_found
     return trials.now
 
 
@@ -105,6 +147,40 @@ def tried_on(machine, *, most=MOST, seconds=200.0):
 )
 def test_a_loader_comes_to_what_its_machine_has_a_use_for(machine, counts):
     assert tried_on(Machine(**machine)) == counts
+
+
+@pytest.mark.parametrize(
+    ("machine", "counts"),
+    [
+        ({"read": 0.004, "make": 0.0037, "handover": 0.002, "processors": 2}, (1, 0)),
+        ({"read": 0.004, "make": 0.001, "locked": 1.0, "contended": 1.4}, (0, 0)),
+        ({"read": 0.004, "make": 0.0037, "step": 0.003, "processors": 2}, (1, 1)),
+        ({"read": 0.02, "make": 0.001, "handover": 0.002, "disk": 1.0}, (8, 0)),
+    ],
+)
+def test_the_loop_makes_batches_itself_where_that_is_faster(machine, counts):
+    assert tried_on(Machine(**machine), least=NONE, seconds=30.0) == counts
+
+
+def test_threads_come_back_when_the_loop_that_makes_batches_itself_becomes_slower():
+    machine = Machine(read=0.004, make=0.0037, handover=0.002, processors=2)
+    trials = ThreadTrials(ONE)
+    trials.begin_run(NONE, MOST)
+    machine.run(trials, seconds=30.0)
+    assert trials.now == (1, 0) and trials.is_found and not trials.is_fixed
+    machine.step = 0.004  # training begins
+    machine.run(trials, seconds=30.0)
+    assert trials.now == ONE and trials.is_fixed
+
+
+def test_threads_that_would_not_help_a_slower_loop_do_not_stay():
+    machine = Machine(read=0.004, make=0.0037, handover=0.002, processors=2)
+    trials = ThreadTrials(ONE)
+    trials.begin_run(NONE, MOST)
+    machine.run(trials, seconds=30.0)
+    machine.read, machine.make, machine.handover = 0.012, 0.0111, 0.006  # other programs have the processors
+    machine.run(trials, seconds=30.0)
+    assert trials.now == (1, 0) and trials.is_found and not trials.is_fixed
 
 
 def test_on_machines_of_any_kind_it_comes_near_the_best_of_all():
@@ -155,130 +231,6 @@ def test_nothing_is_tried_after_the_first_seconds():
 def test_a_loader_begins_with_one_of_each_or_with_its_processes(monkeypatch, given, kind, processors, counts):
     monkeypatch.setattr(pyloader.run.thread_counts, "num_processors", lambda: processors)
     assert first_counts(*given, worker_kind=kind) == counts
-
-
-class SafeReader(NumberedReader):
-    """One that several threads may call."""
-
-    is_thread_safe = True
-
-
-class Doubled(Dataset):
-    """One that only one may call, unless it says otherwise."""
-
-    def batch_encode(self, columns):
-        return {"id": 2 * columns["id"]}
-
-
-class SafelyDoubled(Doubled):
-    """One that says so."""
-
-    is_thread_safe = True
-
-
-@pytest.mark.parametrize(
-    ("parts", "options", "most"),
-    [
-        ({}, {}, (1, 4)),
-        ({"datareader": SafeReader()}, {}, (3, 4)),  # 10 in the queue, 3 for batches, 4 mixed
-        ({"datareader": SafeReader()}, {"max_queue_size": 100}, (4, 4)),
-        ({"datareader": SafeReader(), "dataset": Doubled()}, {}, (3, 1)),
-        ({"datareader": SafeReader(), "dataset": SafelyDoubled()}, {}, (3, 4)),
-        ({"datareader": SafeReader()}, {"num_workers": 2}, (3, 2)),
-        ({"datareader": SafeReader()}, {"num_workers": 0}, (0, 0)),
-        ({"datareader": SafeReader()}, {"num_workers": 0, "num_readers": 2}, (2, 0)),
-        ({"datareader": SafeReader()}, {"num_workers": 3, "num_readers": 5}, (5, 3)),
-        ({}, {"num_workers": 3, "num_readers": 5}, (5, 3)),
-    ],
-)
-def test_code_that_does_not_say_it_may_be_is_called_by_one_thread(tmp_path, monkeypatch, parts, options, most):
-    monkeypatch.setattr(pyloader.run.options, "num_processors", lambda: 4)
-    directory = write_chunks(tmp_path, COUNTS)
-    parts = {"datareader": NumberedReader(), **parts}
-    with DataLoader(data_dir=directory, shuffle=True, **parts, **options) as loader:
-        assert loader._options.run.most_threads == most
-        assert len(list(loader)) == 13
-
-
-@pytest.fixture
-def restless(monkeypatch):
-    """Let loaders change their threads at every group; returns the counts that they had."""
-    rng, had = random.Random(5), []
-
-    def begin_run(self, least, most):
-        self.is_fixed = most.workers == 0
-
-    def group_came(self, came, **measured):
-        workers = rng.randint(0, 4)
-        self.now = ThreadCounts(rng.randint(min(1, workers), 4), workers)
-        had.append(self.now)
-        return True
-
-    monkeypatch.setattr(ThreadTrials, "begin_run", begin_run)
-    monkeypatch.setattr(ThreadTrials, "group_came", group_came)
-    return had
-
-
-@pytest.mark.parametrize("options", [{}, {"max_bytes": "1MB"}, {"text": True}, {"max_queue_size": 5, "text": True}])
-def test_batches_stay_the_same_while_the_threads_change(tmp_path, restless, options):
-    directory = write_chunks(tmp_path, COUNTS)
-    shown = {"batch_size": 9, "shuffle": True, "num_epochs": 2, **options}
-    with loader_of(directory, num_workers=0, **shown) as inline:
-        wanted = ids_of(inline)
-    assert not restless
-    with loader_of(directory, **shown) as loader:
-        assert ids_of(loader) == wanted
-        stats = loader.stats()
-    assert len(set(restless)) > 5
-    assert (stats.num_readers, stats.num_workers) == restless[-1]
-    assert stats.resident_peak <= stats.max_queue_size
-
-
-def test_a_loader_says_how_many_threads_it_has_come_to(tmp_path, restless):
-    directory = write_chunks(tmp_path, COUNTS)
-    with loader_of(directory, text=True) as loader:
-        assert "auto" not in repr(loader)
-        while len(restless) < 3 or 1 in restless[-1]:
-            next(loader)
-        readers, workers = restless[-1]
-        assert f"num_workers='auto' ({workers})" in repr(loader) and f"num_readers='auto' ({readers})" in repr(loader)
-        assert f"({readers} + {workers} threads)" in str(loader.stats())
-
-
-def test_a_log_says_when_the_threads_are_others(tmp_path, restless):
-    from pyloader.inspecting.run_history import read_histories
-
-    directory = write_chunks(tmp_path / "chunks", COUNTS)
-    with loader_of(directory, text=True, log_dir=tmp_path / "log") as loader:
-        assert len(list(loader)) == 13
-    history = read_histories(tmp_path / "log")[0]
-    assert (history.threads("read"), history.threads("encode")) == restless[-1]
-
-
-@pytest.mark.slow
-def test_a_loader_tries_with_its_own_clock(tmp_path, monkeypatch):
-    for name, value in {"_FIRST": (1, 0.0), "_AFTER_CHANGE": (1, 0.0), "_LEAST_SECONDS": 0.0}.items():
-        monkeypatch.setattr(pyloader.run.thread_counts, name, value)
-    monkeypatch.setattr(pyloader.run.options, "num_processors", lambda: 4)
-    directory = write_chunks(tmp_path, [20] * 25)
-    options = {"data_dir": directory, "batch_size": 8, "shuffle": True, "num_epochs": 2}
-    with DataLoader(SafeReader(text=True), num_workers=0, **options) as inline:
-        wanted = ids_of(inline)
-    with DataLoader(SafeReader(text=True), **options) as loader:
-        assert ids_of(loader) == wanted
-        stats, trials = loader.stats(), loader._trials
-    assert (stats.num_readers, stats.num_workers) == trials.now <= (3, 4)
-    assert trials.is_fixed or trials._num_groups > 50
-
-
-def test_the_next_run_begins_with_what_was_found(tmp_path, monkeypatch):
-    monkeypatch.setattr(ThreadTrials, "begin_run", lambda self, least, most: None)
-    monkeypatch.setattr(ThreadTrials, "group_came", lambda self, came, **measured: False)
-    with loader_of(write_chunks(tmp_path, COUNTS)) as loader:
-        loader._trials.now = ThreadCounts(3, 2)
-        next(loader)
-        run = loader._run
-        assert (run._reading.num_threads, run._making.num_threads) == (3, 2)
 
 
 def test_a_verdict_advises_no_threads_that_were_tried_in_vain():
