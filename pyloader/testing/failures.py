@@ -25,6 +25,7 @@ __all__ = ["check_ctrl_c", "check_damage", "check_errors", "check_flaky_reads"]
 
 _ENGINES: tuple[dict[str, Any], ...] = (
     {"num_workers": 0},
+    {"num_workers": 0, "num_readers": 1, "worker_kind": "thread"},
     {"num_workers": 2, "num_readers": 2, "worker_kind": "thread"},
 )
 _MOST_LINES = 300

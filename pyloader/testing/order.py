@@ -58,13 +58,15 @@ def check_parts(make_loader: MakeLoader) -> None:
 
 
 def check_same_batches(make_loader: MakeLoader) -> None:
-    """Assert that two runs, threads, and a slow disk deliver the same batches (law 3)."""
+    """Assert that two runs, threads, one that only reads ahead, and a slow disk deliver the same batches (law 3)."""
     wanted = _batches(make_loader(num_workers=0))
     again = "In another run with the same seed, in one thread"
     assert_same_batches(_batches(make_loader(num_workers=0)), wanted, 3, again)
     threads = {"num_workers": 2, "num_readers": 2, "worker_kind": "thread"}
     several = "Two threads that read and two that encode were used instead of one"
     assert_same_batches(_batches(make_loader(**threads)), wanted, 3, several)
+    ahead = {"num_workers": 0, "num_readers": 1, "worker_kind": "thread"}
+    assert_same_batches(_batches(make_loader(**ahead)), wanted, 3, "One thread read ahead")
     slow = make_loader(**threads)
     slow = altered(slow, reader=SlowReads(slow._options.run.reader))
     assert_same_batches(_batches(slow), wanted, 3, "Each chunk took 10 ms longer to read")

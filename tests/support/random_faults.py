@@ -127,7 +127,7 @@ class Case:
     def calm_loader(self) -> DataLoader:
         """Return an endless loader of the same batches, in this thread."""
         endless = {"num_epochs": None} if "num_epochs" in self.options else {}
-        options = {**self.options, "num_workers": 0, "worker_kind": "thread", **endless}
+        options = {**self.options, "num_workers": 0, "num_readers": 0, "worker_kind": "thread", **endless}
         return DataLoader(Reader(text=self.text), None, None, self.data_dir, **options)
 
     def __str__(self) -> str:

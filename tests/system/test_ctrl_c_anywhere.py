@@ -71,13 +71,13 @@ def test_the_loop_goes_on_with_the_batch_that_it_did_not_get(source, num_workers
 
 @pytest.mark.slow
 def test_it_does_so_while_threads_are_added_and_end(tmp_path, monkeypatch):
-    numbers = itertools.cycle([(3, 1), (1, 3), (2, 2), (1, 1)])
+    numbers = itertools.cycle([(3, 1), (1, 0), (1, 3), (0, 0), (2, 2), (1, 1)])
 
     def group_came(self, came, **measured):
         self.now = ThreadCounts(*next(numbers))
         return True
 
-    monkeypatch.setattr(ThreadTrials, "begin_run", lambda self, most: None)
+    monkeypatch.setattr(ThreadTrials, "begin_run", lambda self, least, most: None)
     monkeypatch.setattr(ThreadTrials, "group_came", group_came)
     directory = write_chunks(tmp_path, COUNTS)
     interrupt_every_line(lambda: loader_of(directory, text=True, batch_size=8, shuffle=True, num_epochs=2), stride(2))

@@ -182,7 +182,7 @@ def test_ranks_deliver_the_plan_and_go_on_with_it_on_other_ranks_after_every_ste
 def engine_options(draw: Any, *, kind: str) -> dict[str, Any]:
     return {
         "worker_kind": kind,
-        "num_workers": draw(st.integers(1, 2 if kind == "process" else 4), label="num_workers"),
+        "num_workers": draw(st.integers(1, 2) if kind == "process" else st.integers(0, 4), label="num_workers"),
         "num_readers": draw(st.integers(1, 2 if kind == "process" else 4), label="num_readers"),
     }
 
