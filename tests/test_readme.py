@@ -88,7 +88,8 @@ def without_numbers(text):
 @pytest.mark.slow
 def test_the_statistics_look_as_shown(place):
     shown = re.search(r"```\n(\d+ steps, .*?)```", PERFORMANCE, re.DOTALL)[1]
-    loader = DataLoader(data_dir="chunks/train", batch_size=16, shuffle=True)
+    options = {"num_workers": 1, "num_readers": 1}  # as it begins: which others help is found by trying
+    loader = DataLoader(data_dir="chunks/train", batch_size=16, shuffle=True, **options)
     with altered(loader, reader=SlowReads(loader._options.run.reader)):  # so that it is what the loop waits for
         for _ in loader:
             pass

@@ -128,8 +128,8 @@ class ChunkStats(Stats):
 
     def _describe_threads(self) -> str:
         words = super()._describe_threads()
-        if self.num_readers and not self.num_workers:
-            return f"{self.num_readers} + 0 threads: batches are made {words}"
+        if self.num_readers and not self.num_workers:  # the loop's own thread makes batches
+            return f"{self.num_readers} + 0 threads"
         return f"{self.num_readers} + {words}" if self.num_workers else words
 
     def _own_lines(self) -> list[str]:
