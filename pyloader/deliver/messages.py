@@ -11,10 +11,12 @@ import numpy as np
 
 from pyloader.machine.memory import RecycledMemory
 
-__all__ = ["Message", "receive", "send"]
+__all__ = ["FAILED", "Message", "receive", "send"]
 
 # A pickle, and the buffers that stand outside it.
 Message: TypeAlias = "tuple[bytes | memoryview, Sequence[memoryview]]"
+
+FAILED: Message = (b"", ())  # in the place of an answer: the next message says what the call failed with
 
 _HEAD = struct.Struct("=QQ")  # bytes of the pickle, number of buffers
 _SIZE = struct.Struct("=Q")  # bytes of one buffer

@@ -12,6 +12,7 @@ import numpy as np
 
 from pyloader.audit import WIDTH, digest_batches, digest_groups
 from pyloader.columns import Columns, row_count, slice_columns, take_rows
+from pyloader.deliver import not_a_stop
 from pyloader.errors import BadRowsError, BatchEncodeError, CollateError
 from pyloader.files import ChunkList
 from pyloader.machine.memory import RecycledMemory
@@ -24,7 +25,7 @@ from pyloader.run.replacements import unchanged_copy, with_replacements
 from pyloader.run.sample_ids import detach, place_of
 from pyloader.shuffle import AnyGroup, BatchGroup, JoinedGroup, gather_group, gather_joined, view_group
 
-__all__ = ["Encode", "MadeRows", "RawBatch", "add_place", "batch_making"]
+__all__ = ["Encode", "EncodeEach", "Encoded", "MadeRows", "RawBatch", "add_place", "batch_making"]
 
 
 class RawBatch(NamedTuple):
@@ -41,16 +42,19 @@ class RawBatch(NamedTuple):
     parts: tuple[tuple[int, Columns], ...] = ()
 
 
-# A batch -> what the loop receives, and the seconds that encoding and collating took.
-Encode: TypeAlias = "Callable[[RawBatch], tuple[Any, tuple[float, float]]]"
+# What the loop receives, and the seconds that encoding and collating took.
+Encoded: TypeAlias = "tuple[Any, tuple[float, float]]"
+Encode: TypeAlias = "Callable[[RawBatch], Encoded]"
+# Batches -> those before the first that fails, and what that failed with.
+EncodeEach: TypeAlias = "Callable[[Sequence[RawBatch]], tuple[list[Encoded], BaseException | None]]"
 
 
 @dataclass(slots=True, kw_only=True)
 class MadeRows(MadeGroup[Position]):
-    """A finished batch group: its columns, to be sliced in the loop's thread, or its only batch."""
+    """A finished batch group: its columns, to be sliced in the loop's thread, or its batches."""
 
-    content: Any  # the columns, or the batch
-    is_batch: bool  # which of the two
+    content: Any  # the columns, or a list of the batches that the loop does not have yet
+    is_made: bool  # which of the two: whether batches are made
     batch_size: int  # how many rows a batch has, but for an epoch's last
     convert: Callable[[Any], Any] | None  # makes of a slice what the loop receives; None when it is that
     epoch: int  # counted from 0
@@ -66,8 +70,8 @@ class MadeRows(MadeGroup[Position]):
 
     def batch(self, number: int) -> Any:
         """Return a batch: a slice of the columns, converted here, in the loop's thread, since it is a view."""
-        if self.is_batch:
-            return self.content
+        if self.is_made:
+            return self.content.pop(0)
         start = number * self.batch_size
         batch = slice_columns(self.content, start, start + self.batch_size)
         if self.convert is None:
@@ -93,8 +97,10 @@ class MadeRows(MadeGroup[Position]):
             self.viewed = None
 
 
-def batch_making(options: RunOptions, encode: Encode) -> Callable[[AnyGroup], MadeRows]:
-    """Return the function that makes what the loop receives of a group; `encode` encodes and collates a batch.
+def batch_making(options: RunOptions, encode: Encode, encode_each: EncodeEach | None) -> Callable[[AnyGroup], MadeRows]:
+    """Return the function that makes what the loop receives of a group.
+
+    `encode` encodes and collates a batch, `encode_each` the batches of a group that has several.
 
     Where there is nothing to encode and every column is an array, the columns of the whole group are left to be sliced.
     """
@@ -115,17 +121,28 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[AnyGroup], Ma
         mask = _mask(columns, group, numbers) if rule.last_batch == "pad" else None
         seconds = (time.perf_counter() - begun, 0.0, 0.0)
         # Only arrays can be sliced for nothing; with a list, `cut` makes groups of one batch, which is collated here.
-        is_batch = not rule.several or not all(isinstance(values, np.ndarray) for values in columns.values())
+        is_made = not rule.several or not all(isinstance(values, np.ndarray) for values in columns.values())
         content: Any = columns if mask is None else {**columns, "mask": mask}
         shown = sources if options.with_source else None
         if shown is not None:
             if "source" in columns:
                 raise CollateError("the mixture adds a column 'source', and the chunks have one.", "Rename it there")
             content = {**content, "source": shown}
-        left_out = None
-        if is_batch:
+        left_out = error = None
+        origin, end = ((0, 0), (0, 0)) if options.streams.by_step else (group.origin, group.end)
+        whole, rest = divmod(group.num_rows, rule.batch_size)
+        if is_made and whole > 1:
+            assert encode_each is not None
+            raw = RawBatch(columns, mask, keys, group.epoch, group.step, shown)
+            content, busy, error = _each_encoded(raw, encode_each, numbers, options)
+            seconds = (seconds[0], *busy)
+            if error is not None:
+                whole = len(content)
+                end = (origin[0], origin[1] + whole * rule.batch_size)
+        elif is_made:
             raw = RawBatch(columns, mask, keys, group.epoch, group.step, shown, _of_sources(group, parts, options))
-            content, busy, bad_rows = _encoded(raw, encode, numbers, sources, options)
+            batch, busy, bad_rows = _encoded(raw, encode, numbers, sources, options)
+            content = [batch]
             seconds = (seconds[0], *busy)
             if bad_rows:
                 assert numbers is not None
@@ -133,7 +150,6 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[AnyGroup], Ma
                 left_out = {int(numbers[row]): error for row, error in bad_rows.items() if numbers[row] < STAND_IN}
                 numbers = numbers.copy()  # they may be a view of the chunk's numbers
                 numbers[list(bad_rows)] |= STAND_IN
-        whole, rest = divmod(group.num_rows, rule.batch_size)
         return MadeRows(
             sizes=[rule.batch_size] * whole + [rest] * (rest > 0),
             seconds=seconds,
@@ -142,18 +158,19 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[AnyGroup], Ma
             samples=numbers,
             digests=_digests(group, parts, numbers, options) if options.audited and numbers is not None else None,
             content=content,
-            is_batch=is_batch,
+            is_made=is_made,
             batch_size=rule.batch_size,
             convert=options.convert,
             epoch=group.epoch,
             step=group.step,
-            origin=(0, 0) if options.streams.by_step else group.origin,
-            end=(0, 0) if options.streams.by_step else group.end,
+            origin=origin,
+            end=end,
             mark=group.mark if isinstance(group, JoinedGroup) else None,
             by_source=None if sources is None else _by_source(sources, parts, group, options),
             mixing=mixing,
             chunks=group.chunk_indices,
             viewed=viewed,
+            error=error,
         )
 
     return make
@@ -306,10 +323,40 @@ def _encoded(
         (content, busy), _, bad_rows = with_replacements(encode_rows, num_rows, sources)
         return content, busy, bad_rows
     except Exception as exc:
-        if isinstance(exc, BadRowsError) and max(exc.bad_rows) < num_rows:
-            _name_row(exc, numbers, options.chunks)
-        add_place(exc, f"epoch {raw.epoch}, step {raw.step}")
+        _say_where(exc, raw, num_rows, numbers, options)
         raise
+
+
+def _each_encoded(
+    raw: RawBatch, encode_each: EncodeEach, numbers: np.ndarray | None, options: RunOptions
+) -> tuple[list[Any], tuple[float, float], BaseException | None]:
+    """Return the batches of the rows of several, the seconds of all, and what the one after the last failed with.
+
+    Raises:
+      Exception: what the first one failed with, with the place added.
+    """
+    size = options.rule.batch_size
+    raws = [
+        raw._replace(
+            columns=slice_columns(raw.columns, start, start + size),
+            **{
+                name: values[start : start + size]
+                for name in ("mask", "keys", "sources")
+                if (values := getattr(raw, name)) is not None
+            },
+            step=raw.step + number,
+        )
+        for number, start in enumerate(range(0, row_count(raw.columns), size))
+    ]
+    encoded, error = encode_each(raws)
+    if error is not None:
+        failed, start = raws[len(encoded)], len(encoded) * size
+        _say_where(error, failed, size, None if numbers is None else numbers[start : start + size], options)
+        if not encoded:
+            raise error
+        error = not_a_stop(error)
+    encoding, collating = (sum(seconds) for seconds in zip(*(busy for _, busy in encoded), strict=True))
+    return [batch for batch, _ in encoded], (encoding, collating), error
 
 
 def _parts_of(parts: Sequence[tuple[int, Columns]], rows: np.ndarray) -> tuple[tuple[int, Columns], ...]:
@@ -322,6 +369,16 @@ def _parts_of(parts: Sequence[tuple[int, Columns]], rows: np.ndarray) -> tuple[t
         source, columns = parts[of_part[start]]
         found.append((source, take_rows(columns, rows[start:stop] - (ends[of_part[start]] - row_count(columns)))))
     return tuple(found)
+
+
+def _say_where(
+    error: BaseException, raw: RawBatch, num_rows: int, numbers: np.ndarray | None, options: RunOptions
+) -> None:
+    """Say in `error`, which a batch of so many rows failed with, which batch that was, and which row."""
+    if isinstance(error, BadRowsError) and max(error.bad_rows) < num_rows:
+        _name_row(error, numbers, options.chunks)
+    if isinstance(error, Exception):
+        add_place(error, f"epoch {raw.epoch}, step {raw.step}")
 
 
 def _name_row(error: BadRowsError, numbers: np.ndarray | None, chunks: ChunkList) -> None:
