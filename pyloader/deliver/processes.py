@@ -98,10 +98,11 @@ class RemoteFunction(Awaited, Generic[Out]):
             if len(calls) > 1:
                 return self._one_by_one(calls)
             hint = "Arrays, numbers and strings can; or write worker_kind='thread'"
-            error = TypeError(f"columns cannot be sent to a worker process: {exc}. {hint}")
-            error.__cause__ = exc
-            return values, error
-        worker, error = self._own_worker(), None
+            refusal = TypeError(f"columns cannot be sent to a worker process: {exc}. {hint}")
+            refusal.__cause__ = exc
+            return values, refusal
+        worker = self._own_worker()
+        error: BaseException | None = None
         try:
             worker.send(message)
             for _ in calls:

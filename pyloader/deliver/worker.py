@@ -1,7 +1,8 @@
 """A worker process: it runs one function for one thread of its parent, and ends with the connection to it.
 
-Over the connection come the function, once, and then the arguments of one call or several at a time; the answer to
-each call goes back when it is made, until one has failed.  Nothing has a name that could be left behind, and the end of the parent, however sudden, is the end of the file.
+Over the connection come the function, once, and then the arguments of one call, or of several at a time; the answer to
+each goes back.  Nothing has a name that could be left behind, and the end of the parent, however sudden, is the end of
+the file.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from pyloader.packing import Packing, sequence_bounds, unpacked_batch
 from pyloader.part import Part, part_name
 from pyloader.plan import encode_generator
 from pyloader.read import Nulls
-from pyloader.run.making import Encode, Encoded, EncodeEach, RawBatch
+from pyloader.run.encoding import Encode, Encoded, EncodeEach, RawBatch
 from pyloader.run.options import RunOptions
 from pyloader.run.reading import Read
 from pyloader.run.transient import is_transient
