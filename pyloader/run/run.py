@@ -42,7 +42,7 @@ _Cut: TypeAlias = "AnyGroup | EpochEnd"
 _Item = TypeVar("_Item")
 
 # What goes to a process together is to keep it busy for so many seconds: a message costs the two sides 0.2 ms.
-_GROUP_SECONDS = 0.01
+_GROUP_SECONDS = 0.02
 _MOST_TOGETHER = 64  # batches
 
 
