@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from processor_time import processor_seconds
 
 SIZE, BATCH, IMAGES_A_SHARD = 224, 64, 128
 
@@ -322,17 +323,6 @@ THREADS = {
     "bare": ("bare loop, 1 thread", "bare loop, 2 threads"),
     "ours": ("pyloader, 1 worker", "pyloader, 2 workers"),
 }
-
-
-def processor_seconds() -> float:
-    """Return those of this process, its threads, and all processes below it."""
-    total = time.process_time()
-    ticks = os.sysconf("SC_CLK_TCK")
-    for child in Path("/proc/self/task").glob("*/children"):
-        for number in child.read_text().split():
-            user, system = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[11:13]
-            total += (int(user) + int(system)) / ticks
-    return total
 
 
 def measure(name: str, directory: Path, seconds: float) -> dict[str, float]:

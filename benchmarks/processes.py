@@ -1,5 +1,8 @@
 """Processes: from which cost of a Python `batch_encode` on do worker processes pay, and what does the way there cost?
 
+Of each are shown the samples/s, how many times those inline they are, and the processor time that a batch takes in all
+processes together: where other programs use the machine, that can be compared.
+
 python benchmarks/processes.py [--lines 100000] [--repeat 5] [--rounds 0 40 150 600] [--workers 2]
 """
 
@@ -10,16 +13,17 @@ import itertools
 import statistics
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from making import make_lines, place
+from processor_time import processor_seconds
 
 from pyloader import Columns, DataLoader, Dataset, JsonlReader
 from pyloader.deliver import RemoteFunction, Steps
 
 BATCH_SIZE = 256
-STEPS = 100
+STEPS = 200
 ENGINES: dict[str, dict[str, Any]] = {"inline": {"num_workers": 0}, "1 thread": {"num_workers": 1}}
 
 
@@ -39,14 +43,22 @@ class Hash(Dataset):
         return {"hash": np.array(found)}
 
 
-def rate(root: Path, rounds: int, options: dict[str, Any]) -> float:
-    """Return samples per second once the run is under way."""
+class Found(NamedTuple):
+    """What was measured once the run was under way."""
+
+    rate: float  # samples per second
+    milliseconds: float  # of processor time for a batch, with those of worker processes
+
+
+def measured(root: Path, rounds: int, options: dict[str, Any]) -> Found:
+    """Deliver some batches, and measure the next `STEPS`."""
     parts = JsonlReader(), Hash(rounds), None, root / "chunks"
     with DataLoader(*parts, batch_size=BATCH_SIZE, shuffle=True, num_epochs=None, **options) as batches:
         list(itertools.islice(batches, 20))
-        begun = time.perf_counter()
+        begun, worked = time.perf_counter(), processor_seconds()
         list(itertools.islice(batches, STEPS))
-        return STEPS * BATCH_SIZE / (time.perf_counter() - begun)
+        seconds, worked = time.perf_counter() - begun, processor_seconds() - worked
+        return Found(STEPS * BATCH_SIZE / seconds, worked / STEPS * 1000)
 
 
 def microseconds_a_sample(rounds: int) -> float:
@@ -89,11 +101,14 @@ def main() -> None:
     show_ways()
     root = make_lines(place() / f"lines-{arguments.lines}", num_lines=arguments.lines)
     for rounds in arguments.rounds:
-        rates: dict[str, list[float]] = {name: [] for name in engines}
+        found: dict[str, list[Found]] = {name: [] for name in engines}
         for _, (name, options) in itertools.product(range(arguments.repeat), engines.items()):
-            rates[name].append(rate(root, rounds, options))
-        medians = {name: statistics.median(values) for name, values in rates.items()}
-        shown = "   ".join(f"{name} {value:,.0f} ({value / medians['inline']:.2f})" for name, value in medians.items())
+            found[name].append(measured(root, rounds, options))
+        medians = {name: Found(*map(statistics.median, zip(*runs, strict=True))) for name, runs in found.items()}
+        shown = "   ".join(
+            f"{name} {value.rate:,.0f} ({value.rate / medians['inline'].rate:.2f}, {value.milliseconds:.2f} ms)"
+            for name, value in medians.items()
+        )
         print(f"{microseconds_a_sample(rounds):5.1f} µs a sample, samples/s:   {shown}")
 
 

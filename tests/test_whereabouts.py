@@ -77,6 +77,7 @@ TESTED_IN = {
     "run/chunk_lengths": ["run/test_packed", "run/test_buckets"],
     "run/packed_counts": ["run/test_packed"],
     "run/units": ["run/test_packed_audit", "run/test_buckets"],
+    "run/encoding": ["system/test_batches_together", "system/test_left_out"],
     "run/filling": ["cli/test_fetch"],
     "run/handover": ["run/test_one_road", "system/test_same_batches"],
     "run/loader_options": ["test_options", "test_dataloader"],

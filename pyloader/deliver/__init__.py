@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from pyloader.deliver.budget import Budget, Lease
 from pyloader.deliver.byte_budget import ByteBudget, Reservation, Size
-from pyloader.deliver.inline import InlineMap
+from pyloader.deliver.inline import InlineMap, not_a_stop
 from pyloader.deliver.lifecycle import Closing, Step, Steps, StepsClosed, end_with
 from pyloader.deliver.lock_probe import (
     FREE,
@@ -61,6 +61,7 @@ __all__ = [
     "called_at_once",
     "end_with",
     "map_in_order",
+    "not_a_stop",
     "own_thread",
     "probe_lock",
     "this_thread",

@@ -11,14 +11,16 @@ import numpy as np
 
 from pyloader.machine.memory import RecycledMemory
 
-__all__ = ["Message", "receive", "send"]
+__all__ = ["FAILED", "Message", "receive", "send"]
 
 # A pickle, and the buffers that stand outside it.
 Message: TypeAlias = "tuple[bytes | memoryview, Sequence[memoryview]]"
 
+FAILED: Message = (b"", ())  # in the place of an answer: the next message says what the call failed with
+
 _HEAD = struct.Struct("=QQ")  # bytes of the pickle, number of buffers
 _SIZE = struct.Struct("=Q")  # bytes of one buffer
-_PARTS_AT_ONCE = 64  # far below any system's limit of parts in one sendmsg
+_PARTS_AT_ONCE = 64  # far below any system's limit of parts in one call
 
 
 def send(connection: socket.socket, message: Message) -> None:
@@ -31,11 +33,7 @@ def send(connection: socket.socket, message: Message) -> None:
     head = _HEAD.pack(len(pickled), len(buffers)) + b"".join(_SIZE.pack(buffer.nbytes) for buffer in buffers)
     parts = [memoryview(head), memoryview(pickled), *buffers]
     while parts:
-        sent = connection.sendmsg(parts[:_PARTS_AT_ONCE])
-        while parts and sent >= parts[0].nbytes:
-            sent -= parts.pop(0).nbytes
-        if sent:
-            parts[0] = parts[0][sent:]
+        parts = _after(connection.sendmsg(parts[:_PARTS_AT_ONCE]), parts)
 
 
 def receive(connection: socket.socket, memory: RecycledMemory) -> Message:
@@ -44,20 +42,30 @@ def receive(connection: socket.socket, memory: RecycledMemory) -> Message:
     Raises:
       EOFError, OSError: the other side is gone.
     """
-    pickle_size, num_buffers = _HEAD.unpack(_received(connection, memory, _HEAD.size))
+    pickle_size, num_buffers = _HEAD.unpack(_received(connection, memory, [_HEAD.size])[0])
     # A list, not an iterator: that would hold the memory it unpacks while we wait, and when the wait ends in an error
     # that is part of a cycle, collecting it crashes CPython, which clears a memoryview that is in use.
-    sizes = [size for (size,) in _SIZE.iter_unpack(_received(connection, memory, num_buffers * _SIZE.size))]
-    pickled = _received(connection, memory, pickle_size)
-    return pickled, [_received(connection, memory, size) for size in sizes]
+    sizes = [size for (size,) in _SIZE.iter_unpack(_received(connection, memory, [num_buffers * _SIZE.size])[0])]
+    pickled, *buffers = _received(connection, memory, [pickle_size, *sizes])
+    return pickled, buffers
 
 
-def _received(connection: socket.socket, memory: RecycledMemory, size: int) -> memoryview:
-    block = memory.empty((size,), np.dtype(np.uint8))
-    received = rest = block.data
-    while rest.nbytes:
-        got = connection.recv_into(rest, 0, socket.MSG_WAITALL)
+def _received(connection: socket.socket, memory: RecycledMemory, sizes: Sequence[int]) -> list[memoryview]:
+    """Return so many bytes each; together, since between two waits other threads may take the interpreter's lock."""
+    blocks = [memory.empty((size,), np.dtype(np.uint8)).data for size in sizes]
+    rest = [block for block in blocks if block.nbytes]
+    while rest:
+        got = connection.recvmsg_into(rest[:_PARTS_AT_ONCE], 0, socket.MSG_WAITALL)[0]
         if not got:
             raise EOFError("the other side has ended")
-        rest = rest[got:]
-    return received
+        rest = _after(got, rest)
+    return blocks
+
+
+def _after(num_bytes: int, parts: list[memoryview]) -> list[memoryview]:
+    """Return what of `parts` follows the first `num_bytes`."""
+    for number, part in enumerate(parts):
+        if num_bytes < part.nbytes:
+            return [part[num_bytes:], *parts[number + 1 :]]
+        num_bytes -= part.nbytes
+    return []

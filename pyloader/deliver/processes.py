@@ -15,8 +15,8 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable
-from typing import Any, Generic, NoReturn, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
 
 from pyloader.deliver.lifecycle import Awaited, StepsClosed
 from pyloader.deliver.messages import Message, receive, send
@@ -74,23 +74,66 @@ class RemoteFunction(Awaited, Generic[Out]):
         self._closed = False
 
     def __call__(self, *args: Any) -> Out:
+        values, error = self.each([args])
         try:
-            message = self._pickling.pack(args, self._known)
+            if error is not None:
+                raise error
+        finally:
+            del error  # its traceback holds this frame
+        return values[0]
+
+    def each(self, calls: Sequence[tuple[Any, ...]]) -> tuple[list[Out], BaseException | None]:
+        """Call the function with one tuple of arguments after another; they go to the process together.
+
+        Returns:
+          What came of them, and what the next one failed with: those after it are not made.
+
+        Raises:
+          StepsClosed: the step has been told to end.
+        """
+        values: list[Out] = []
+        try:
+            message = self._pickling.pack(calls, self._known)
         except Exception as exc:
+            if len(calls) > 1:
+                return self._one_by_one(calls)
             hint = "Arrays, numbers and strings can; or write worker_kind='thread'"
-            raise TypeError(f"columns cannot be sent to a worker process: {exc}. {hint}") from exc
+            refusal = TypeError(f"columns cannot be sent to a worker process: {exc}. {hint}")
+            refusal.__cause__ = exc
+            return values, refusal
         worker = self._own_worker()
+        error: BaseException | None = None
         try:
-            answer = worker.ask(message, self._memory)
+            worker.send(message)
+            for _ in calls:
+                answer = worker.receive(self._memory)
+                if not len(answer[0]):  # FAILED
+                    failure = self._pickling.unpack(worker.receive(self._memory))
+                    return values, error or failure.as_error()
+                error = error or self._unpacked(answer, values)  # the others must not be there when the next calls go
         except (EOFError, OSError) as exc:
             if self._closed:
                 raise StepsClosed from None
-            worker.raise_death(self._doing(*args), exc)
-        failure, value = self._pickling.unpack(answer)
-        if failure is not None:
-            raise failure.as_error()
-        result: Out = value
-        return result
+            return values, error or worker.death(self._doing(*calls[len(values)]), exc)
+        return values, error
+
+    def _unpacked(self, answer: Message, values: list[Out]) -> BaseException | None:
+        """Add an answer to the values, or return why it cannot be had."""
+        try:
+            values.append(self._pickling.unpack(answer))
+        except Exception as exc:
+            return exc
+        return None
+
+    def _one_by_one(self, calls: Sequence[tuple[Any, ...]]) -> tuple[list[Out], BaseException | None]:
+        """Make the calls before the one whose arguments cannot be sent."""
+        values: list[Out] = []
+        for call in calls:
+            made, error = self.each([call])
+            values += made
+            if error is not None:
+                return values, error
+        return values, None
 
     def signal_close(self) -> None:
         """Tell the processes to end, and the threads not to wait for them."""
@@ -159,16 +202,23 @@ class _Worker:
         """The process."""
         return self._process.pid
 
-    def ask(self, message: Message, memory: RecycledMemory) -> Message:
-        """Send the arguments of a call, and wait for the answer.
+    def send(self, message: Message) -> None:
+        """Send the arguments of some calls.
 
         Raises:
-          EOFError, OSError: the process has ended, or has been told to.
+          OSError: the process has ended, or has been told to.
         """
         if self._function is not None:
             send(self._connection, (self._function, ()))
             self._function = None
         send(self._connection, message)
+
+    def receive(self, memory: RecycledMemory) -> Message:
+        """Wait for the next answer, and return it; it lies in `memory`.
+
+        Raises:
+          EOFError, OSError: as `send`.
+        """
         return receive(self._connection, memory)
 
     def hang_up(self) -> None:
@@ -189,8 +239,8 @@ class _Worker:
                     return True
         return False
 
-    def raise_death(self, doing: str, cause: Exception) -> NoReturn:
-        """Raise the error that says how the process ended, while it was `doing`."""
+    def death(self, doing: str, cause: Exception) -> WorkerDiedError:
+        """Return the error that says how the process ended, while it was `doing`."""
         exit_code = peak_bytes = None
         with self._reaping, contextlib.suppress(ChildProcessError, ProcessLookupError):  # reaped by somebody else
             if self._process.returncode is None:
@@ -200,7 +250,9 @@ class _Worker:
                 exit_code = self._process.returncode = os.waitstatus_to_exitcode(status)
                 # A new process begins with its parent's peak: it is a bound, exact for a worker that outgrew us.
                 peak_bytes = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-        raise WorkerDiedError(*_account_of_death(str(self), exit_code, peak_bytes, doing)) from cause
+        error = WorkerDiedError(*_account_of_death(str(self), exit_code, peak_bytes, doing))
+        error.__cause__ = cause
+        return error
 
 
 def _account_of_death(who: str, exit_code: int | None, peak_bytes: int | None, doing: str) -> tuple[str, str]:

@@ -1,7 +1,8 @@
 """A worker process: it runs one function for one thread of its parent, and ends with the connection to it.
 
-Over the connection come the function, once, and then the arguments of one call after another; the answer to each goes
-back.  Nothing has a name that could be left behind, and the end of the parent, however sudden, is the end of the file.
+Over the connection come the function, once, and then the arguments of one call, or of several at a time; the answer to
+each goes back.  Nothing has a name that could be left behind, and the end of the parent, however sudden, is the end of
+the file.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-from pyloader.deliver.messages import Message, receive, send
+from pyloader.deliver.messages import FAILED, Message, receive, send
 from pyloader.deliver.pickling import Failure, Known, load_function, pack, unpack
 from pyloader.machine.memory import RecycledMemory
 
@@ -40,7 +43,7 @@ def serve(descriptor: int) -> None:
     try:
         function = _Function(receive(connection, memory)[0])
         while True:
-            send(connection, function.answer(receive(connection, memory)))  # and nothing of it is kept
+            function.answer(receive(connection, memory), partial(send, connection))  # and nothing of it is kept
     except (EOFError, OSError):  # the parent has closed the connection, or has ended
         return
 
@@ -53,21 +56,37 @@ class _Function:
         self._function: Callable[..., Any] | None = None
         self._known: Known = {}
 
-    def answer(self, arguments: Message) -> Message:
-        """Return (None, what came of a call), or (a Failure, None)."""
-        try:
-            if self._function is None:
-                assert self._packed is not None
-                self._function, self._known = load_function(self._packed)
-                self._packed = None
-            return self._sendable(self._function(*unpack(arguments)))
-        except BaseException as exc:  # the loop in the parent must see everything
-            exc.__traceback__ = exc.__traceback__ and exc.__traceback__.tb_next  # without our own frame
-            return pack((Failure.of(exc, self._known), None), self._known)
+    def answer(self, calls: Message, reply: Callable[[Message], None]) -> None:
+        """Reply to each call with what came of it, up to the first that fails: to that with FAILED, and a Failure.
+
+        Each answer goes as soon as it is made, so that a process that dies takes none of those before along.
+        """
+        given: deque[tuple[Any, ...]] | None = None
+        while given is None or given:
+            try:
+                if given is None:
+                    given = deque(self._loaded_with(calls))
+                assert self._function is not None
+                answer = self._sendable(self._function(*given.popleft()))
+            except BaseException as exc:  # the loop in the parent must see everything
+                exc.__traceback__ = exc.__traceback__ and exc.__traceback__.tb_next  # without our own frame
+                reply(FAILED)
+                reply(pack(Failure.of(exc, self._known), self._known))
+                return
+            reply(answer)
+            del answer  # not to be held while the next one is made
+
+    def _loaded_with(self, calls: Message) -> Sequence[tuple[Any, ...]]:
+        """Return the arguments of calls; before the first of them the function is unpickled."""
+        if self._packed is not None:
+            self._function, self._known = load_function(self._packed)
+            self._packed = None
+        arguments: Sequence[tuple[Any, ...]] = unpack(calls)
+        return arguments
 
     def _sendable(self, value: Any) -> Message:
         try:
-            return pack((None, value), self._known)
+            return pack(value, self._known)
         except Exception as exc:
             hint = "Return arrays, lists, numbers and strings, or write worker_kind='thread'"
             raise TypeError(f"what was returned cannot be sent from a worker process: {exc}. {hint}") from exc

@@ -9,16 +9,19 @@ import numpy as np
 
 from pyloader.deliver import Budget, Closing, RemoteFunction, Steps
 from pyloader.errors import ClosedError, PyLoaderError
-from pyloader.indexed.making import STAGES, MakeBatches, Pace, group_making
+from pyloader.indexed.making import STAGES, MakeBatches, group_making
 from pyloader.indexed.options import ItemOptions
 from pyloader.observe import ProgressBar
 from pyloader.plan import ItemPosition, item_groups, item_position_from_state, item_state_of
 from pyloader.run.handover import Handover
 from pyloader.run.loop import Loop, State
+from pyloader.run.pace import Pace
 
 __all__ = ["Batches", "Progress"]
 
 Batch = TypeVar("Batch")
+
+_GROUP_SECONDS = 0.002
 
 
 class Progress(NamedTuple):
@@ -52,7 +55,7 @@ class ItemRun(Handover[ItemPosition]):
         # Not quite half of them at a time, so that a group is made while another is handed out; more and smaller ones
         # would have more threads at work than processors, where all are quick.  From processes one by one: what is
         # Python takes its time, and a process that dies takes no good batch with it.
-        pace = Pace((limit - 1) // 2 if threaded and not options.in_processes else 1)
+        pace = Pace((limit - 1) // 2 if threaded and not options.in_processes else 1, group_seconds=_GROUP_SECONDS)
         plan = options.plan
         make = group_making(_maker(options, steps), place=plan.place, pace=pace)
         groups = item_groups(plan, start.steps_done, end_step, num_together=pace.num_together)

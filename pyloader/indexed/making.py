@@ -16,14 +16,12 @@ from pyloader.indexed.dataset import Dataset
 from pyloader.indexed.rows import Rows, num_rows, sliced_rows
 from pyloader.plan import ItemGroup, ItemPosition
 from pyloader.run.handover import MadeGroup
+from pyloader.run.pace import Pace
 from pyloader.run.replacements import with_replacements
 
-__all__ = ["STAGES", "MadeItems", "MakeBatches", "Pace", "group_making", "made_batches"]
+__all__ = ["STAGES", "MadeItems", "MakeBatches", "group_making", "made_batches"]
 
 STAGES = ("take", "transform", "collate")
-
-# A group is to take about this long, in seconds: far above what handing it over costs, far below what anyone waits for.
-_GROUP_SECONDS = 0.002
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,29 +55,6 @@ class MadeItems(MadeGroup[ItemPosition]):
 
 # Makes all batches of a group, or raises.
 MakeBatches: TypeAlias = "Callable[[ItemGroup], MadeItems]"
-
-
-class Pace:
-    """How many batches are taken together: as many as are quickly made, since handing over costs the same for all.
-
-    It changes no batch.  Threads that read and write it at once do no harm.
-
-    Args:
-      at_most: The most of them.
-    """
-
-    def __init__(self, at_most: int) -> None:
-        self._at_most = at_most
-        self._num_together = 1
-
-    def num_together(self) -> int:
-        """Return how many batches the next group is to have."""
-        return self._num_together
-
-    def made(self, num_batches: int, seconds: float) -> None:
-        """Note how long a group took."""
-        fitting = int(_GROUP_SECONDS * num_batches / max(seconds, 1e-9))
-        self._num_together = max(1, min(self._at_most, fitting))
 
 
 def made_batches(

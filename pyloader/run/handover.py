@@ -55,7 +55,7 @@ class MadeGroup(ABC, Generic[Place]):
     # those of its batches, uint64 of shape [num_batches, 4], of a mixture [1, sources, 4]; None unless audited
     digests: np.ndarray | None = None
     chunks: tuple[int, ...] = ()  # which chunks its rows are of, with those that they were mixed with; () if unknown
-    error: Exception | None = None  # what the batch after its last one failed with; None when all were made
+    error: BaseException | None = None  # what the batch after its last one failed with; None when all were made
     weight: float = 0.0  # how much of the budget it has
     # gives back its share of the bytes; None when they are not bounded
     give_back_bytes: Callable[[], None] | None = None

@@ -2,55 +2,35 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from pyloader.audit import WIDTH, digest_batches, digest_groups
-from pyloader.columns import Columns, row_count, slice_columns, take_rows
-from pyloader.errors import BadRowsError, BatchEncodeError, CollateError
-from pyloader.files import ChunkList
+from pyloader.columns import Columns, slice_columns
+from pyloader.errors import CollateError
 from pyloader.machine.memory import RecycledMemory
 from pyloader.packing import piece_numbers
 from pyloader.plan import STAND_IN, Mark, MixedStreams, Position, mix_bits, row_keys
 from pyloader.ragged import Ragged
+from pyloader.run.encoding import Encode, EncodeEach, RawBatch, add_place, encoded_batch, encoded_batches
 from pyloader.run.handover import MadeGroup
 from pyloader.run.options import RunOptions
-from pyloader.run.replacements import unchanged_copy, with_replacements
-from pyloader.run.sample_ids import detach, place_of
+from pyloader.run.sample_ids import detach
 from pyloader.shuffle import AnyGroup, BatchGroup, JoinedGroup, gather_group, gather_joined, view_group
 
-__all__ = ["Encode", "MadeRows", "RawBatch", "add_place", "batch_making"]
-
-
-class RawBatch(NamedTuple):
-    """The rows of a batch, as they were read, and its place."""
-
-    columns: Columns  # the rows
-    mask: np.ndarray | None  # which of them are samples, not padding: bool of shape [num_rows]; None without padding
-    keys: np.ndarray | None  # their keys, uint64 of shape [num_rows]; None when `batch_encode` takes none
-    epoch: int  # the batch's epoch
-    step: int  # its number in the epoch
-    # of which source of a mixture each row is, int64 of shape [num_rows]; None where nobody asks for it
-    sources: np.ndarray | None = None
-    # where sources are encoded each for itself: each part's source and rows, one after another, instead of `columns`
-    parts: tuple[tuple[int, Columns], ...] = ()
-
-
-# A batch -> what the loop receives, and the seconds that encoding and collating took.
-Encode: TypeAlias = "Callable[[RawBatch], tuple[Any, tuple[float, float]]]"
+__all__ = ["MadeRows", "batch_making"]
 
 
 @dataclass(slots=True, kw_only=True)
 class MadeRows(MadeGroup[Position]):
-    """A finished batch group: its columns, to be sliced in the loop's thread, or its only batch."""
+    """A finished batch group: its columns, to be sliced in the loop's thread, or its batches."""
 
-    content: Any  # the columns, or the batch
-    is_batch: bool  # which of the two
+    content: Any  # the columns, or a list of the batches that the loop does not have yet
+    is_made: bool  # which of the two: whether batches are made
     batch_size: int  # how many rows a batch has, but for an epoch's last
     convert: Callable[[Any], Any] | None  # makes of a slice what the loop receives; None when it is that
     epoch: int  # counted from 0
@@ -66,8 +46,8 @@ class MadeRows(MadeGroup[Position]):
 
     def batch(self, number: int) -> Any:
         """Return a batch: a slice of the columns, converted here, in the loop's thread, since it is a view."""
-        if self.is_batch:
-            return self.content
+        if self.is_made:
+            return self.content.pop(0)
         start = number * self.batch_size
         batch = slice_columns(self.content, start, start + self.batch_size)
         if self.convert is None:
@@ -93,8 +73,10 @@ class MadeRows(MadeGroup[Position]):
             self.viewed = None
 
 
-def batch_making(options: RunOptions, encode: Encode) -> Callable[[AnyGroup], MadeRows]:
-    """Return the function that makes what the loop receives of a group; `encode` encodes and collates a batch.
+def batch_making(options: RunOptions, encode: Encode, encode_each: EncodeEach | None) -> Callable[[AnyGroup], MadeRows]:
+    """Return the function that makes what the loop receives of a group.
+
+    `encode` encodes and collates a batch, `encode_each` the batches of a group that has several.
 
     Where there is nothing to encode and every column is an array, the columns of the whole group are left to be sliced.
     """
@@ -115,17 +97,28 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[AnyGroup], Ma
         mask = _mask(columns, group, numbers) if rule.last_batch == "pad" else None
         seconds = (time.perf_counter() - begun, 0.0, 0.0)
         # Only arrays can be sliced for nothing; with a list, `cut` makes groups of one batch, which is collated here.
-        is_batch = not rule.several or not all(isinstance(values, np.ndarray) for values in columns.values())
+        is_made = not rule.several or not all(isinstance(values, np.ndarray) for values in columns.values())
         content: Any = columns if mask is None else {**columns, "mask": mask}
         shown = sources if options.with_source else None
         if shown is not None:
             if "source" in columns:
                 raise CollateError("the mixture adds a column 'source', and the chunks have one.", "Rename it there")
             content = {**content, "source": shown}
-        left_out = None
-        if is_batch:
+        left_out = error = None
+        origin, end = ((0, 0), (0, 0)) if options.streams.by_step else (group.origin, group.end)
+        whole, rest = divmod(group.num_rows, rule.batch_size)
+        if is_made and whole > 1:
+            assert encode_each is not None
+            raw = RawBatch(columns, mask, keys, group.epoch, group.step, shown)
+            content, busy, error = encoded_batches(raw, encode_each, numbers, options)
+            seconds = (seconds[0], *busy)
+            if error is not None:
+                whole = len(content)
+                end = (origin[0], origin[1] + whole * rule.batch_size)
+        elif is_made:
             raw = RawBatch(columns, mask, keys, group.epoch, group.step, shown, _of_sources(group, parts, options))
-            content, busy, bad_rows = _encoded(raw, encode, numbers, sources, options)
+            batch, busy, bad_rows = encoded_batch(raw, encode, numbers, sources, options)
+            content = [batch]
             seconds = (seconds[0], *busy)
             if bad_rows:
                 assert numbers is not None
@@ -133,7 +126,6 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[AnyGroup], Ma
                 left_out = {int(numbers[row]): error for row, error in bad_rows.items() if numbers[row] < STAND_IN}
                 numbers = numbers.copy()  # they may be a view of the chunk's numbers
                 numbers[list(bad_rows)] |= STAND_IN
-        whole, rest = divmod(group.num_rows, rule.batch_size)
         return MadeRows(
             sizes=[rule.batch_size] * whole + [rest] * (rest > 0),
             seconds=seconds,
@@ -142,18 +134,19 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[AnyGroup], Ma
             samples=numbers,
             digests=_digests(group, parts, numbers, options) if options.audited and numbers is not None else None,
             content=content,
-            is_batch=is_batch,
+            is_made=is_made,
             batch_size=rule.batch_size,
             convert=options.convert,
             epoch=group.epoch,
             step=group.step,
-            origin=(0, 0) if options.streams.by_step else group.origin,
-            end=(0, 0) if options.streams.by_step else group.end,
+            origin=origin,
+            end=end,
             mark=group.mark if isinstance(group, JoinedGroup) else None,
             by_source=None if sources is None else _by_source(sources, parts, group, options),
             mixing=mixing,
             chunks=group.chunk_indices,
             viewed=viewed,
+            error=error,
         )
 
     return make
@@ -272,72 +265,3 @@ def _mask(columns: Columns, group: AnyGroup, numbers: np.ndarray | None) -> np.n
 def _num_stand_ins(numbers: np.ndarray | None, group: AnyGroup) -> int:
     """Return how many rows stand in for samples that are left out; 0 unless traced."""
     return 0 if numbers is None else int(((numbers & STAND_IN) != 0)[group.samples()].sum())
-
-
-def _encoded(
-    raw: RawBatch, encode: Encode, numbers: np.ndarray | None, sources: np.ndarray | None, options: RunOptions
-) -> tuple[Any, tuple[float, float], dict[int, Exception]]:
-    """Return a batch, encoded and collated, the seconds of both, and the rows that cannot be encoded, with the errors.
-
-    `numbers` are those of the samples, and `sources` says of which source of a mixture each is; None where they are not
-    known.
-
-    Raises:
-      Exception: what the user's code raised, with the place added.
-    """
-    num_rows = sum(row_count(columns) for _, columns in raw.parts) if raw.parts else row_count(raw.columns)
-
-    def encode_rows(rows: np.ndarray, places: np.ndarray) -> tuple[Any, tuple[float, float]]:
-        # The keys are those of the places; where another row stands in, the mask is False.
-        are_all = len(rows) == num_rows and rows is places
-        columns, parts = raw.columns, raw.parts
-        if parts:
-            parts = _parts_of(parts, rows)
-        else:
-            columns = unchanged_copy(columns) if are_all else take_rows(columns, rows)
-        mask = None if raw.mask is None else raw.mask[places] & (rows == places)
-        keys = None if raw.keys is None else raw.keys[places]
-        shown = None if raw.sources is None else raw.sources[rows]
-        return encode(raw._replace(columns=columns, parts=parts, mask=mask, keys=keys, sources=shown))
-
-    try:
-        if not options.max_skipped_rows:
-            return *encode(raw), {}
-        (content, busy), _, bad_rows = with_replacements(encode_rows, num_rows, sources)
-        return content, busy, bad_rows
-    except Exception as exc:
-        if isinstance(exc, BadRowsError) and max(exc.bad_rows) < num_rows:
-            _name_row(exc, numbers, options.chunks)
-        add_place(exc, f"epoch {raw.epoch}, step {raw.step}")
-        raise
-
-
-def _parts_of(parts: Sequence[tuple[int, Columns]], rows: np.ndarray) -> tuple[tuple[int, Columns], ...]:
-    """Return some rows of parts that lie one after another: in parts again, each of one source, copied."""
-    ends = np.cumsum([row_count(columns) for _, columns in parts])
-    of_part = np.searchsorted(ends, rows, side="right")
-    borders = [*np.flatnonzero(np.diff(of_part, prepend=-1)).tolist(), len(rows)]
-    found = []
-    for start, stop in itertools.pairwise(borders):
-        source, columns = parts[of_part[start]]
-        found.append((source, take_rows(columns, rows[start:stop] - (ends[of_part[start]] - row_count(columns)))))
-    return tuple(found)
-
-
-def _name_row(error: BadRowsError, numbers: np.ndarray | None, chunks: ChunkList) -> None:
-    """Say in `error` which file its first row is in, where that is known, and how to go on without such rows."""
-    if numbers is not None:
-        chunk, row = place_of(int(numbers[min(error.bad_rows)]))
-        error.what = error.told(f"{chunks.path(chunk)}, row {row:,}")
-    error.hint = error.hint or "max_skipped=N leaves out up to N of them, and quarantine=FILE lists those"
-
-
-def add_place(error: Exception, place: str) -> None:
-    """Say in `error`, which user code raised, which batch it was at."""
-    if isinstance(error, BatchEncodeError | CollateError):
-        error.what = f"{error.what.rstrip('.')} ({place})."
-        error.args = (error.what, error.hint)
-        if isinstance(error, BadRowsError):
-            error.args = (error.bad_rows, error.hint, error.what)
-    else:
-        error.add_note(f"pyloader: while a batch was encoded and collated ({place})")

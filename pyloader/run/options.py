@@ -114,6 +114,21 @@ class RunOptions:
         """Whether the user's code runs in other processes."""
         return self.worker_kind == "process" and self.num_workers > 0
 
+    @property
+    def sends_several(self) -> bool:
+        """Whether several batches may go to a process together, where they are quickly made.
+
+        Not where one may have to be made again without some of its rows, nor where rows of several groups make it, or
+        each has to be measured.
+        """
+        return (
+            self.in_processes
+            and self.group_share > 0
+            and self.packing is None
+            and not (self.max_skipped_rows or self.rule.sorts or self.streams.joins)
+            and self.max_bytes is None
+        )
+
     @cached_property
     def drawn(self) -> frozenset[str]:
         """Which of "rng" and "keys" `batch_encode` takes."""
@@ -130,12 +145,12 @@ class RunOptions:
         """Whether anything may be left out."""
         return self.max_skipped > 0 or self.max_skipped_rows > 0
 
-    @property
+    @cached_property
     def mixed_chunks(self) -> int:
         """How many chunks are held for mixing: as many as a segment mixes, for each stream served."""
         return self.streams.held_chunks
 
-    @property
+    @cached_property
     def group_share(self) -> int:
         """How many chunks' worth of the queue is kept for rows that have left their chunks.
 
@@ -145,12 +160,12 @@ class RunOptions:
         left = self.max_queue_size - self.mixed_chunks - self.run_share
         return max(min(1, left), left // 2)
 
-    @property
+    @cached_property
     def chunk_share(self) -> int:
         """How many chunks may be in reading, or held for mixing."""
         return self.max_queue_size - self.group_share - self.run_share
 
-    @property
+    @cached_property
     def run_share(self) -> int:
         """How many chunks' worth of the queue the rows take that are sorted by length: a run, and the one before."""
         if isinstance(self.streams, MixedStreams) or not self.streams.sorts:

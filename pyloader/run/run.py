@@ -27,6 +27,7 @@ from pyloader.run.handover import Handover
 from pyloader.run.making import MadeRows, batch_making
 from pyloader.run.mixed_groups import mixed_groups
 from pyloader.run.options import RunOptions
+from pyloader.run.pace import Pace
 from pyloader.run.reading import ArrivalCheck, ChunkReading, Read
 from pyloader.run.resident import ResidentBytes
 from pyloader.run.sample_ids import place_of
@@ -39,6 +40,10 @@ __all__ = ["ChunkRun"]
 
 _Cut: TypeAlias = "AnyGroup | EpochEnd"
 _Item = TypeVar("_Item")
+
+# What goes to a process together is to keep it busy for so many seconds: a message costs the two sides 0.2 ms.
+_GROUP_SECONDS = 0.02
+_MOST_TOGETHER = 64  # batches
 
 
 @dataclass(slots=True)
@@ -119,12 +124,13 @@ class ChunkRun(Handover[Position]):
         self._group_budget = Budget(options.group_share, blocking=options.num_workers > 0)
         self._bytes = None if options.max_bytes is None else ResidentBytes(options, self._threads.workers)
         self._check = ArrivalCheck(options, quarantine)
+        self._pace = Pace(_MOST_TOGETHER, group_seconds=_GROUP_SECONDS) if options.sends_several else None
         stored = options.chunks.stored
         self._fetching = None if stored is None else Fetching(options, stored, start, end_epoch, steps, counters)
         held = options.chunks.on_disk if self._fetching is None else self._fetching.held
-        read_index, encode = user_functions(options, held, steps, counters)
+        read_index, encode, encode_each = user_functions(options, held, steps, counters)
         groups = self._groups(read_index, start, end_epoch)
-        self._make = batch_making(options, encode)
+        self._make = batch_making(options, encode, encode_each)
         self._make_ahead(
             self._made,
             map(self._planned, groups),
@@ -169,16 +175,27 @@ class ChunkRun(Handover[Position]):
         arrivals = self._check.arrivals(self._reading if self._bytes is None else self._bytes.asked(self._reading))
         # Without room for groups, a batch is made when the loop asks for it.
         rule = options.rule if options.group_share else replace(options.rule, several=False)
+        if self._pace is not None:
+            rule = replace(rule, num_together=self._num_together)
         return _groups_of_streams(arrivals, options.streams, rule, self._dealing, start=start, end_epoch=end_epoch)
 
     def _planned(self, group: _Cut) -> _Planned:
         """Return a group with how much of the queue it takes, in chunks' worth of rows, and of the bytes."""
         if isinstance(group, EpochEnd):
             return _Planned(group, 0.0)
-        # Waiting groups are bounded by number too: more than a few for each worker do not help.
-        at_least = self._options.group_share / (2 * self._threads.workers + 2)
-        weight = max(group.num_rows / max(1, self._check.largest), at_least)
+        weight = max(group.num_rows / max(1, self._check.largest), self._least_weight)
         return _Planned(group, weight, None if self._bytes is None else self._bytes.reserve_group(group))
+
+    @property
+    def _least_weight(self) -> float:
+        """Of a group: those that wait are bounded by number too, since more than a few for each worker do not help."""
+        return self._options.group_share / (2 * self._threads.workers + 2)
+
+    def _num_together(self) -> int:
+        """Return how many batches go to a process together: no more than the place of a group has room for."""
+        assert self._pace is not None
+        room = int(self._least_weight * self._check.largest / self._options.rule.batch_size)
+        return max(1, min(self._pace.num_together(), room))
 
     def _num_read(self) -> int:
         return self._reading.num_taken if isinstance(self._reading, ThreadedMap) else 0
@@ -206,6 +223,8 @@ class ChunkRun(Handover[Position]):
             return group
         made = self._make(group)
         made.weight = planned.weight
+        if self._pace is not None:
+            self._pace.made(len(made.sizes), sum(made.seconds[1:]))
         if self._bytes is not None and reservation is not None:
             self._bytes.has_made(made, reservation)
         return made
@@ -293,6 +312,7 @@ def _groups_of_streams(
         rule,
         batch_size=streams.share,
         several=rule.several and len(streams.served) == 1,
+        num_together=None if streams.joins else rule.num_together,
         num_steps=None if streams.is_one else streams.steps_per_epoch,
     )
     for position in streams.positions(start, end_epoch):

@@ -23,7 +23,7 @@ from pyloader.packing import Packing, sequence_bounds, unpacked_batch
 from pyloader.part import Part, part_name
 from pyloader.plan import encode_generator
 from pyloader.read import Nulls
-from pyloader.run.making import Encode, RawBatch
+from pyloader.run.encoding import Encode, Encoded, EncodeEach, RawBatch
 from pyloader.run.options import RunOptions
 from pyloader.run.reading import Read
 from pyloader.run.transient import is_transient
@@ -36,8 +36,12 @@ _RowsRead: TypeAlias = "tuple[Columns, dict[int, str]]"
 _ReadFile: TypeAlias = "Callable[[int, str, Part | None], _RowsRead]"  # of a source
 
 
-def user_functions(options: RunOptions, held: Held, steps: Steps, counters: Counters) -> tuple[Read, Encode]:
+def user_functions(
+    options: RunOptions, held: Held, steps: Steps, counters: Counters
+) -> tuple[Read, Encode, EncodeEach | None]:
     """Return the functions that read a chunk, by its index, and that encode and collate a batch.
+
+    The third is the second for several batches that go to a process together; None where there are no processes.
 
     `held(index)` is where a chunk is, inside of a `with`; `steps` ends what they start.
 
@@ -54,6 +58,7 @@ def user_functions(options: RunOptions, held: Held, steps: Steps, counters: Coun
         seed,
         options.streams.served[0],
     )
+    encode_each: EncodeEach | None = None
     if options.in_processes:
         readers = [type(reader).__name__ for reader, _ in options.readers]
         makers = " and ".join(
@@ -62,10 +67,11 @@ def user_functions(options: RunOptions, held: Held, steps: Steps, counters: Coun
         read = steps.add_awaited(
             RemoteFunction(read, doing=lambda source, *file: f"{readers[source]} read {_named(*file)}")
         )
-        encode = steps.add_awaited(
+        encode = remote = steps.add_awaited(
             RemoteFunction(encode, doing=lambda raw: f"{makers} made epoch {raw.epoch}, step {raw.step}")
         )
-    return _careful(options, held, read, steps, counters), _converting(encode, options.convert)
+        encode_each = partial(_encode_each, remote, options.convert)
+    return _careful(options, held, read, steps, counters), _converting(encode, options.convert), encode_each
 
 
 def _careful(options: RunOptions, held: Held, read: _ReadFile, steps: Steps, counters: Counters) -> Read:
@@ -123,15 +129,28 @@ def _named(path: str, part: Part | None) -> str:
 
 def _converting(encode: Encode, convert: Callable[[Any], Any] | None) -> Encode:
     """Return `encode`, with `convert` done here to what it answers."""
+    return encode if convert is None else lambda raw: _converted(encode(raw), convert)
+
+
+def _converted(encoded: Encoded, convert: Callable[[Any], Any]) -> Encoded:
+    batch, (encoding, collating) = encoded
+    begun = time.perf_counter()
+    return convert(batch), (encoding, collating + time.perf_counter() - begun)
+
+
+def _encode_each(
+    remote: RemoteFunction[Encoded], convert: Callable[[Any], Any] | None, raws: Sequence[RawBatch]
+) -> tuple[list[Encoded], BaseException | None]:
+    encoded, error = remote.each([(raw,) for raw in raws])
     if convert is None:
-        return encode
-
-    def encode_and_convert(raw: RawBatch) -> tuple[Any, tuple[float, float]]:
-        batch, (encoding, collating) = encode(raw)
-        begun = time.perf_counter()
-        return convert(batch), (encoding, collating + time.perf_counter() - begun)
-
-    return encode_and_convert
+        return encoded, error
+    converted: list[Encoded] = []
+    for batch in encoded:
+        try:
+            converted.append(_converted(batch, convert))
+        except Exception as exc:
+            return converted, exc
+    return converted, error
 
 
 def _encode_and_collate(
@@ -141,7 +160,7 @@ def _encode_and_collate(
     seed: int | None,
     stream: int,
     raw: RawBatch,
-) -> tuple[Any, tuple[float, float]]:
+) -> Encoded:
     """Return a batch, and how many seconds encoding and collating took.
 
     It is a function of the batch and its place alone, so that any process gives the same.

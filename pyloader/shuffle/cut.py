@@ -6,7 +6,7 @@ out, so that their chunks can be freed, and put in front of the next segment's f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -35,6 +35,8 @@ class CutRule:
     # last row repeated) or "wrap" (the rows before them repeated)
     last_batch: str = "keep"
     several: bool = False  # whether a group of arrays may have several batches
+    # how many batches another group may have, asked anew for each; None where it has one
+    num_together: Callable[[], int] | None = None
     sorts: bool = False  # whether the rows of some steps are held, to be sorted by length
     # how many batches an epoch has, where all streams must have as many; None lets its rows say
     num_steps: int | None = None
@@ -199,7 +201,7 @@ def _batches_in_group(segment: Segment, rule: CutRule, num_rows: int, step: int)
         whole = min(whole, rule.num_steps - step)
     columns = segment.chunks[0].value.columns.values()
     if whole < 2 or not rule.several or not all(isinstance(values, np.ndarray) for values in columns):
-        return min(whole, 1)
+        return min(whole, 1 if rule.num_together is None else rule.num_together())
     row_bytes = sum(values[:1].nbytes for values in columns if isinstance(values, np.ndarray))
     return min(whole, max(1, GROUP_BYTES // max(1, row_bytes * rule.batch_size)))
 

@@ -108,6 +108,45 @@ def test_closures_lambdas_and_local_classes_go_by_value_and_come_back_as_they_we
     assert Pair.__init__ is method  # unpickling an answer must not touch the parent's class
 
 
+class TestSeveralAtATime:
+    @pytest.mark.slow
+    def test_the_answers_are_in_order_and_those_before_a_failure_come_with_it(self, steps):
+        inverse = remote(steps, lambda number: 12 // number)
+        assert inverse.each([(1,), (2,), (3,)]) == ([12, 6, 4], None)
+        values, error = inverse.each([(4,), (6,), (0,), (1,)])
+        assert values == [3, 2]
+        assert isinstance(error, ZeroDivisionError)
+        assert inverse(12) == 1  # and no answer of those calls is taken for that of a later one
+
+    @pytest.mark.slow
+    def test_a_death_takes_none_of_those_before_along_and_names_the_call(self, steps):
+        def dies(number):
+            if number == 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return number
+
+        values, error = remote(steps, dies).each([(1,), (2,), (3,), (4,)])
+        assert values == [1, 2]
+        assert isinstance(error, WorkerDiedError)
+        assert "SIGKILL while it did (3,)" in str(error)
+
+    @pytest.mark.slow
+    def test_what_cannot_be_sent_or_received_is_an_error_in_its_place(self, steps):
+        class Odd:
+            def __reduce__(self):
+                return int, ("odd",)  # it can be pickled, and not unpickled
+
+        echo = remote(steps, lambda value: Odd() if value == "odd" else value)
+        values, error = echo.each([(1,), (threading.Lock(),), (3,)])
+        assert values == [1]
+        assert isinstance(error, TypeError)
+        assert "columns cannot be sent" in str(error)
+        values, error = echo.each([(1,), ("odd",), (3,)])
+        assert values[0] == 1
+        assert isinstance(error, ValueError)
+        assert echo("after") == "after"
+
+
 class TestErrors:
     @pytest.mark.slow
     def test_an_exception_arrives_as_itself_with_the_traceback_from_there_in_a_note(self, steps):
