@@ -47,10 +47,10 @@ Encode: TypeAlias = "Callable[[RawBatch], tuple[Any, tuple[float, float]]]"
 
 @dataclass(slots=True, kw_only=True)
 class MadeRows(MadeGroup[Position]):
-    """A finished batch group: its columns, to be sliced in the loop's thread, or its only batch."""
+    """A finished batch group: its columns, to be sliced in the loop's thread, or its batches."""
 
-    content: Any  # the columns, or the batch
-    is_batch: bool  # which of the two
+    content: Any  # the columns, or a list of the batches
+    are_batches: bool  # which of the two
     batch_size: int  # how many rows a batch has, but for an epoch's last
     convert: Callable[[Any], Any] | None  # makes of a slice what the loop receives; None when it is that
     epoch: int  # counted from 0
@@ -66,8 +66,9 @@ class MadeRows(MadeGroup[Position]):
 
     def batch(self, number: int) -> Any:
         """Return a batch: a slice of the columns, converted here, in the loop's thread, since it is a view."""
-        if self.is_batch:
-            return self.content
+        if self.are_batches:
+            batch, self.content[number] = self.content[number], None
+            return batch
         start = number * self.batch_size
         batch = slice_columns(self.content, start, start + self.batch_size)
         if self.convert is None:
@@ -114,35 +115,41 @@ def batch_making(options: RunOptions, encode: Encode) -> Callable[[AnyGroup], Ma
         sources = group.sources() if isinstance(group, JoinedGroup) and group.mark is not None else None
         mask = _mask(columns, group, numbers) if rule.last_batch == "pad" else None
         seconds = (time.perf_counter() - begun, 0.0, 0.0)
-        # Only arrays can be sliced for nothing; with a list, `cut` makes groups of one batch, which is collated here.
-        is_batch = not rule.several or not all(isinstance(values, np.ndarray) for values in columns.values())
+        # Only arrays can be sliced for nothing; batches with a list are collated here.
+        are_batches = not rule.several or not all(isinstance(values, np.ndarray) for values in columns.values())
         content: Any = columns if mask is None else {**columns, "mask": mask}
         shown = sources if options.with_source else None
         if shown is not None:
             if "source" in columns:
                 raise CollateError("the mixture adds a column 'source', and the chunks have one.", "Rename it there")
             content = {**content, "source": shown}
-        left_out = None
-        if is_batch:
+        left_out = error = None
+        whole, rest = divmod(group.num_rows, rule.batch_size)
+        sizes = [rule.batch_size] * whole + [rest] * (rest > 0)
+        if are_batches and len(sizes) > 1:
+            raw = RawBatch(columns, mask, keys, group.epoch, group.step)
+            content, busy, error = _each_encoded(raw, encode, options)
+            seconds, sizes = (seconds[0], *busy), sizes[: len(content)]
+        elif are_batches:
             raw = RawBatch(columns, mask, keys, group.epoch, group.step, shown, _of_sources(group, parts, options))
-            content, busy, bad_rows = _encoded(raw, encode, numbers, sources, options)
-            seconds = (seconds[0], *busy)
+            batch, busy, bad_rows = _encoded(raw, encode, numbers, sources, options)
+            content, seconds = [batch], (seconds[0], *busy)
             if bad_rows:
                 assert numbers is not None
                 # A row that is a stand-in already is not noted: the row that it repeats is noted at its own place.
                 left_out = {int(numbers[row]): error for row, error in bad_rows.items() if numbers[row] < STAND_IN}
                 numbers = numbers.copy()  # they may be a view of the chunk's numbers
                 numbers[list(bad_rows)] |= STAND_IN
-        whole, rest = divmod(group.num_rows, rule.batch_size)
         return MadeRows(
-            sizes=[rule.batch_size] * whole + [rest] * (rest > 0),
+            sizes=sizes,
             seconds=seconds,
             num_stand_ins=_num_stand_ins(numbers, group) if options.skips else 0,
             left_out=None if left_out is None else [left_out],
             samples=numbers,
             digests=_digests(group, parts, numbers, options) if options.audited and numbers is not None else None,
             content=content,
-            is_batch=is_batch,
+            are_batches=are_batches,
+            error=error,
             batch_size=rule.batch_size,
             convert=options.convert,
             epoch=group.epoch,
@@ -272,6 +279,37 @@ def _mask(columns: Columns, group: AnyGroup, numbers: np.ndarray | None) -> np.n
 def _num_stand_ins(numbers: np.ndarray | None, group: AnyGroup) -> int:
     """Return how many rows stand in for samples that are left out; 0 unless traced."""
     return 0 if numbers is None else int(((numbers & STAND_IN) != 0)[group.samples()].sum())
+
+
+def _each_encoded(
+    raw: RawBatch, encode: Encode, options: RunOptions
+) -> tuple[list[Any], tuple[float, float], Exception | None]:
+    """Return the batches that rows make, the seconds of all, and what the batch after the last one failed with.
+
+    Raises:
+      Exception: what the first batch failed with.
+    """
+    batches: list[Any] = []
+    encoding = collating = 0.0
+    size = options.rule.batch_size
+    for start in range(0, row_count(raw.columns), size):
+        mine = slice(start, start + size)
+        part = RawBatch(
+            slice_columns(raw.columns, start, start + size),
+            None if raw.mask is None else raw.mask[mine],
+            None if raw.keys is None else raw.keys[mine],
+            raw.epoch,
+            raw.step + len(batches),
+        )
+        try:
+            batch, busy, _ = _encoded(part, encode, None, None, options)
+        except Exception as exc:
+            if not batches:
+                raise
+            return batches, (encoding, collating), exc
+        batches.append(batch)
+        encoding, collating = encoding + busy[0], collating + busy[1]
+    return batches, (encoding, collating), None
 
 
 def _encoded(

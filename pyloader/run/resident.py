@@ -105,9 +105,12 @@ class ResidentBytes:
         made.give_back_bytes = partial(self.budget.give_back, reservation)
         num_bytes = 0  # of a view, whose rows are counted where they are, in their chunk
         if made.viewed is None:
-            measure = content_bytes if made.is_batch else columns_bytes
-            num_bytes = measure(made.content) + (0 if made.samples is None else made.samples.nbytes)
-            if made.is_batch:
+            if made.are_batches:
+                num_bytes = sum(map(content_bytes, made.content))
+            else:
+                num_bytes = columns_bytes(made.content)
+            num_bytes += 0 if made.samples is None else made.samples.nbytes
+            if made.are_batches:
                 with self.budget.changed:
                     self._per_made_row.learn(num_bytes, made.num_rows)
         self.budget.correct(reservation, num_bytes)

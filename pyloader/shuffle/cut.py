@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pyloader.columns import Columns, concatenate_columns, row_count, slice_columns, take_rows
+from pyloader.columns import Columns, columns_bytes, concatenate_columns, row_count, slice_columns, take_rows
 from pyloader.errors import StateError
 from pyloader.machine.memory import RecycledMemory
 from pyloader.plan import filling_rows
@@ -25,6 +25,8 @@ __all__ = ["GROUP_BYTES", "BatchGroup", "CutRule", "cut", "gather_group", "view_
 # Large enough that a group costs little in addition to its rows, small enough that it stays in the processor's cache.
 GROUP_BYTES = 2 * 2**20
 
+_SAMPLE_ROWS = 16  # of a list, by which its size is estimated
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutRule:
@@ -35,6 +37,7 @@ class CutRule:
     # last row repeated) or "wrap" (the rows before them repeated)
     last_batch: str = "keep"
     several: bool = False  # whether a group of arrays may have several batches
+    several_lists: bool = False  # whether one with lists may, too: each batch is made by itself then
     sorts: bool = False  # whether the rows of some steps are held, to be sorted by length
     # how many batches an epoch has, where all streams must have as many; None lets its rows say
     num_steps: int | None = None
@@ -197,10 +200,15 @@ def _batches_in_group(segment: Segment, rule: CutRule, num_rows: int, step: int)
     whole = num_rows // rule.batch_size
     if rule.num_steps is not None:  # what is beyond them is dropped
         whole = min(whole, rule.num_steps - step)
-    columns = segment.chunks[0].value.columns.values()
-    if whole < 2 or not rule.several or not all(isinstance(values, np.ndarray) for values in columns):
+    if whole < 2 or not rule.several:
         return min(whole, 1)
-    row_bytes = sum(values[:1].nbytes for values in columns if isinstance(values, np.ndarray))
+    columns = segment.chunks[0].value.columns
+    if all(isinstance(values, np.ndarray) for values in columns.values()):
+        row_bytes = sum(values[:1].nbytes for values in columns.values() if isinstance(values, np.ndarray))
+    elif rule.several_lists:
+        row_bytes = columns_bytes(columns, sample_rows=_SAMPLE_ROWS) // row_count(columns)
+    else:
+        return 1
     return min(whole, max(1, GROUP_BYTES // max(1, row_bytes * rule.batch_size)))
 
 
