@@ -15,6 +15,8 @@ from pyloader.shuffle.arena import ArenaPart
 
 __all__ = ["Chunk", "ChunkRows", "Hand", "Segment", "gather_rows", "join_hands"]
 
+_POINTER_BYTES = 8
+
 
 class ChunkRows:
     """A chunk's rows.
@@ -26,12 +28,29 @@ class ChunkRows:
       index: The chunk's index in the list of chunks; -1 where it is unknown.
     """
 
-    __slots__ = ("columns", "index", "part", "whole_arrays")
+    __slots__ = ("_objects", "columns", "index", "part", "whole_arrays")
 
     def __init__(self, columns: Columns, part: ArenaPart | None = None, *, index: int = -1) -> None:
         self.columns, self.index = columns, index
         self.whole_arrays = {} if part is None else part.whole_arrays(columns)
         self.part = part if self.whole_arrays else None
+        self._objects: dict[str, np.ndarray] = {}
+
+    def objects(self, name: str) -> np.ndarray:
+        """Return a column that is a list as an array of the same objects, made at the first call.
+
+        NumPy takes rows of it two to four times as fast as Python's loop takes them of the list.
+        """
+        found = self._objects.get(name)
+        if found is None:  # of two threads that make it, both get one
+            values = self.columns[name]
+            found = self._objects[name] = np.fromiter(values, object, len(values))
+        return found
+
+    @property
+    def objects_bytes(self) -> int:
+        """How many bytes `objects` takes of all columns that are lists."""
+        return _POINTER_BYTES * row_count(self.columns) * sum(isinstance(each, list) for each in self.columns.values())
 
 
 class Chunk(Protocol):
@@ -145,7 +164,7 @@ def gather_rows(segment: Segment, start: int, stop: int, memory: RecycledMemory,
             gathered[name] = _gather_ragged(columns, sources) if sources else first[start:stop].copy()
             continue
         if isinstance(first, list):
-            values = _gather_list(columns, sources) if sources else first[start:stop]
+            values = _gather_objects(segment, name, sources) if sources else first[start:stop]
             gathered[name] = [None] * before + values if before else values
             continue
         made = memory.empty((before + stop - start, *first.shape[1:]), first.dtype)
@@ -192,9 +211,8 @@ def _gather_ragged(columns: list[Ragged], sources: tuple[np.ndarray, np.ndarray 
     return columns[0].take(rows) if chunk_of is None else Ragged.gather(columns, rows, chunk_of)
 
 
-def _gather_list(columns: list[list[object]], sources: tuple[np.ndarray, np.ndarray | None]) -> list[object]:
-    rows, chunk_of = sources
-    if chunk_of is None:
-        only = columns[0]
-        return [only[row] for row in rows.tolist()]
-    return [columns[chunk][row] for chunk, row in zip(chunk_of.tolist(), rows.tolist(), strict=True)]
+def _gather_objects(segment: Segment, name: str, sources: tuple[np.ndarray, np.ndarray | None]) -> list[Any]:
+    out = np.empty(len(sources[0]), object)
+    _gather_array([chunk.value.objects(name) for chunk in segment.chunks], sources, out)
+    gathered: list[Any] = out.tolist()
+    return gathered
