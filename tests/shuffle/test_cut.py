@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -97,6 +99,26 @@ def test_arrays_are_cut_into_groups_of_several_batches():
     *groups, end = cut(segments, CutRule(batch_size=100, several=True), start=0, step=0, num_segments=1)
     assert [group.num_rows for group in groups] == [10_000]
     assert end.num_rows == 10_000
+
+
+@pytest.mark.parametrize(("several_lists", "num_groups"), [(True, 1), (False, 100)])
+def test_lists_are_cut_into_groups_of_several_batches_where_that_may_be(several_lists, num_groups):
+    chunk = Chunk({"text": ["as long as a line"] * 10_000})
+    segments = deal([Arrival(0, 0, 0, chunk)], Dealing(1, 1), seed=None, start=START)
+    rule = CutRule(batch_size=100, several=True, several_lists=several_lists)
+    *groups, _ = cut(segments, rule, start=0, step=0, num_segments=1)
+    assert len(groups) == num_groups
+    long = Chunk({"text": ["x" * 30_000] * 1000})
+    segments = deal([Arrival(0, 0, 0, long)], Dealing(1, 1), seed=None, start=START)
+    *groups, _ = cut(segments, replace(rule, batch_size=10), start=0, step=0, num_segments=1)
+    assert max(group.num_rows for group in groups) == (60 if several_lists else 10), "2 MiB of them are a group"
+
+
+def test_rows_of_a_list_are_the_objects_themselves_and_their_array_is_counted():
+    rows = [[1], None, np.arange(3), "a", np.float32(2), {"x": 1}, (1, 2)]
+    chunk = ChunkRows({"any": rows, "number": np.arange(7)})
+    assert all(one is other for one, other in zip(chunk.objects("any").tolist(), rows, strict=True))
+    assert chunk.objects_bytes == chunk.objects("any").nbytes == 56
 
 
 def test_unshuffled_rows_keep_their_order():
