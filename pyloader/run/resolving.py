@@ -377,12 +377,7 @@ def _run(
         convert=convert,
         streams=Streams.of(order, chunks.counts, len(chunks), range(1)),
         rule=CutRule(
-            batch_size=batch_size,
-            last_batch=order.last_batch,
-            several=slices,
-            # Nothing is looked for that fails, nothing waits for another process, and no bytes are counted.
-            several_lists=given.worker_kind == "thread" and max_skipped_rows == 0 and given.max_bytes is None,
-            sorts=given.bucket_by is not None,
+            batch_size=batch_size, last_batch=order.last_batch, several=slices, sorts=given.bucket_by is not None
         ),
         max_queue_size=given.max_queue_size,
         max_bytes=parse_memory("max_bytes", given.max_bytes),

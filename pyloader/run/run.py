@@ -164,8 +164,11 @@ class ChunkRun(Handover[Position]):
             )
         )
         arrivals = self._check.arrivals(self._reading if self._bytes is None else self._bytes.asked(self._reading))
-        # Without room for groups, a batch is made when the loop asks for it.
-        rule = options.rule if options.group_share else replace(options.rule, several=False)
+        # Without room for groups, a batch is made when the loop asks for it.  With lists it is made by itself where it
+        # waits for another process, where rows that fail are looked for, and where its bytes are counted.
+        alone = options.in_processes or options.max_skipped_rows > 0 or options.max_bytes is not None
+        several = options.rule.several and options.group_share > 0
+        rule = replace(options.rule, several=several, several_lists=several and not alone)
         return _groups_of_streams(arrivals, options.streams, rule, self._dealing, start=start, end_epoch=end_epoch)
 
     def _planned(self, group: _Cut) -> _Planned:

@@ -37,7 +37,7 @@ class CutRule:
     # last row repeated) or "wrap" (the rows before them repeated)
     last_batch: str = "keep"
     several: bool = False  # whether a group of arrays may have several batches
-    several_lists: bool = False  # whether one with lists may, too: each batch is made by itself then
+    several_lists: bool = False  # whether one with lists may, too, if `several`: each batch is collated by itself
     sorts: bool = False  # whether the rows of some steps are held, to be sorted by length
     # how many batches an epoch has, where all streams must have as many; None lets its rows say
     num_steps: int | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ import pytest
 from pyloader import DataLoader
 from pyloader.errors import CollateError
 from pyloader.run import making
-from pyloader.testing.faults import altered
 
 
 def write_lines(directory, rows):
@@ -50,8 +48,7 @@ def test_batches_with_lists_are_the_same_in_groups_and_one_by_one(tmp_path, grou
     together = list(DataLoader(**given))
     assert max(group_sizes) > 4
     group_sizes.clear()
-    loader = DataLoader(**given)
-    one_by_one = list(altered(loader, rule=replace(loader._options.run.rule, several_lists=False)))
+    one_by_one = list(DataLoader(**given, max_bytes="1 GiB"))
     assert set(group_sizes) == {1}
     np.testing.assert_equal(together, one_by_one)
 
