@@ -83,7 +83,6 @@ TESTED_IN = {
     "run/loader_options": ["test_options", "test_dataloader"],
     "run/located_sources": ["cli/test_locate"],
     "run/loop": ["run/test_one_road", "system/test_never_hang"],
-    "run/making": ["system/test_same_batches", "system/test_left_out"],
     "run/mixed_groups": ["system/test_mixtures_at_random"],
     "run/mixed_windows": ["test_mixture"],
     "run/mixture_arguments": ["test_mixture"],

@@ -21,7 +21,8 @@ __all__ = ["gather", "offsets_of"]
 _Arrays: TypeAlias = "tuple[np.ndarray, np.ndarray]"
 
 _MANY = 8  # one row in so many, of those that there are
-_SHORT = 32  # values a row: below it an index of them is faster than Python's loop
+# Values a row: below it an index of them is faster than Python's loop, of one source and of several.
+_SHORT, _SHORT_OF_SEVERAL = 96, 32
 _INT32 = 2**31
 _INLINE_BYTES = 12  # up to so many, a row of a binary view has its bytes in the view
 
@@ -42,7 +43,8 @@ def gather(sources: Sequence[_Arrays], rows: np.ndarray, source_of: np.ndarray |
     dtype, num_values = sources[0][0].dtype, int(made_offsets[-1])
     raw = [values.view(np.uint8) for values, _ in sources]
     by_views = arrow is not None and _views_work() and all(len(each) < _INT32 for each in raw)
-    if not by_views and num_values < _SHORT * len(rows):
+    short = _SHORT if source_of is None else _SHORT_OF_SEVERAL
+    if not by_views and num_values < short * len(rows):
         return _indexed([values for values, _ in sources], starts, made_offsets, source_of), made_offsets
     starts, stops = starts * dtype.itemsize, stops * dtype.itemsize
     if num_values and by_views:
@@ -107,9 +109,10 @@ def _indexed(
 ) -> np.ndarray:
     """Return the values of rows, which come to lie at `offsets`, by an index of each value."""
     lengths = np.diff(offsets)
-    index = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+    index = np.repeat(starts - offsets[:-1], lengths)
+    index += np.arange(len(index))
     if source_of is None:
-        taken: np.ndarray = sources[0].take(index)
+        taken: np.ndarray = sources[0].take(index, mode="clip")  # all are there: it need not look
         return taken
     made, sources_of_values = np.empty(len(index), sources[0].dtype), np.repeat(source_of, lengths)
     for number, values in enumerate(sources):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from pyloader.read.numbers import NumberError, as_array
 from pyloader.read.options import ColumnReader
 from pyloader.read.ragged import is_ragged_type, ragged_of_arrow
 from pyloader.read.row_groups import KeptFooter, groups_of_part, parts_of_groups
+from pyloader.read.text_lists import TextLists, no_text
 
 __all__ = ["ParquetReader", "check_footer", "counted", "damaged", "read_footer", "read_row_groups"]
 
@@ -97,11 +99,12 @@ class ParquetReader(ColumnReader):
     def _footers(self) -> KeptFooter:
         return KeptFooter()
 
-    def _read(self, path: str, read: Callable[[Any, tuple[str, ...] | None, str], Any]) -> tuple[Columns, int]:
+    def _read(self, path: str, read: Callable[..., Any]) -> tuple[Columns, int]:
         pyarrow = import_optional("pyarrow", wanted_by="ParquetReader")
+        texts = TextLists(path, self._stays_list)
         with open_packed(path, packing="") as file:  # whose errors name it
             try:
-                table = read(file, self.columns, path)
+                table = read(file, self.columns, path, texts)
             except KeyError as exc:
                 what = f"has columns {exc.args[1]}, and no {exc.args[0]!r}."
                 raise ChunkReadError(path, what) from exc
@@ -112,10 +115,16 @@ class ParquetReader(ColumnReader):
                 what = f"is damaged, or of another format ({str(exc).strip().rstrip('.')})."
                 error = ChunkReadError(path, what, "Fetch it again, or max_skipped=1 to go on without it")
                 raise named_by_content(error) from exc
-        return self.columns_of(path, table), table.num_rows
+        return self.columns_of(path, table, texts.found), table.num_rows
 
-    def columns_of(self, path: str, table: Any) -> Columns:
-        """Return the columns of a table, or of a part of it, that was read from `path`.
+    def _stays_list(self, name: str, kind: Any) -> bool:
+        """Tell whether a column of text or bytes is asked for as a list, just as it is."""
+        is_ragged = self.is_named_ragged(name) or (self.ragged is True and is_ragged_type(kind))
+        is_plain = self.nulls is None and name not in self.fill and name not in self.dtypes and not is_ragged
+        return is_plain and (self.columns is None or name in self.columns)
+
+    def columns_of(self, path: str, table: Any, made: Mapping[str, Column] = MappingProxyType({})) -> Columns:
+        """Return the columns of a table, or of a part of it, that was read from `path`; some are `made` before.
 
         Raises:
           ChunkReadError: it lacks a column that `dtypes` names, or has a value that its dtype cannot hold.
@@ -128,10 +137,11 @@ class ParquetReader(ColumnReader):
         if unknown := self.unknown_name(names):
             raise ChunkReadError(path, f"has columns {names}, and {unknown}.")
         try:
-            return {name: self._column(path, name, table.column(name)) for name in names}
+            return {
+                name: made[name] if name in made else self._column(path, name, table.column(name)) for name in names
+            }
         except UnicodeDecodeError as exc:
-            what = f"holds text that is not UTF-8: {exc.object[:40]!r}."
-            raise ChunkReadError(path, what, "Write that column as bytes (binary), or mend the text") from exc
+            raise no_text(path, exc) from exc
 
     def _column(self, path: str, name: str, column: Any) -> Column:
         from pyarrow import ArrowException
@@ -212,6 +222,7 @@ def _read_parquet(
     file: Any,
     columns: tuple[str, ...] | None,
     path: str,
+    texts: TextLists,
     *,
     footer: Any = None,
     groups: Sequence[int] | None = None,
@@ -219,13 +230,20 @@ def _read_parquet(
     parquet = import_optional("pyarrow.parquet", wanted_by="ParquetReader")
     with parquet.ParquetFile(file, metadata=footer) as opened:
         _check(columns, opened.schema_arrow.names)
-        return read_row_groups(opened, path, columns=columns, groups=groups)
+        return read_row_groups(opened, path, columns=columns, groups=groups, rest_of=texts.rest_of)
 
 
 def read_row_groups(
-    opened: Any, path: str, *, columns: Sequence[str] | None, groups: Sequence[int] | None = None
+    opened: Any,
+    path: str,
+    *,
+    columns: Sequence[str] | None,
+    groups: Sequence[int] | None = None,
+    rest_of: Callable[[Any], Any] | None = None,
 ) -> Any:
     """Return row groups of an open Parquet file as a table; None is all of them.
+
+    Of each batch that is read the table has what `rest_of` returns; None is all.
 
     Some thousand rows at a time, which is as fast, so that what grows too large is stopped: a value that all rows share
     is there once on disk.
@@ -251,7 +269,8 @@ def read_row_groups(
     for batch in opened.iter_batches(
         batch_rows, row_groups=groups, columns=None if columns is None else list(columns), use_threads=False
     ):
-        batches.append(counted(batch, room))
+        counted(batch, room)
+        batches.append(batch if rest_of is None else rest_of(batch))
     if not batches:
         return opened.schema_arrow.empty_table().select([field.name for field in fields])
     return pyarrow.Table.from_batches(batches)
@@ -338,7 +357,7 @@ def _item_type(kind: Any) -> Any:
     return kind.value_type if _types().is_fixed_size_list(kind) else kind
 
 
-def _read_arrow(file: Any, columns: tuple[str, ...] | None, path: str) -> Any:
+def _read_arrow(file: Any, columns: tuple[str, ...] | None, path: str, texts: TextLists) -> Any:
     ipc = import_optional("pyarrow.ipc", wanted_by="ParquetReader")
     import pyarrow
 
@@ -354,8 +373,8 @@ def _read_arrow(file: Any, columns: tuple[str, ...] | None, path: str) -> Any:
     batches = []
     for batch in found:
         batch.validate(full=True)  # places are taken from the file as they are: wrong ones end the process
-        batches.append(counted(batch, room))
-    table = pyarrow.Table.from_batches(batches, opened.schema)
+        batches.append(texts.rest_of(counted(batch, room)))
+    table = pyarrow.Table.from_batches(batches) if batches else opened.schema.empty_table()
     if columns is None:
         return table
     # By their places, which can be said of two of one name too: that is an error for them only.

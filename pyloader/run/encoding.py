@@ -95,7 +95,7 @@ def encoded_batches(
             step=raw.step + number,
         )
 
-    raws = [batch(number) for number in range(row_count(raw.columns) // size)]
+    raws = [batch(number) for number in range(-(-row_count(raw.columns) // size))]
     encoded, error = encode_each(raws)
     if error is not None:
         start = len(encoded) * size

@@ -73,7 +73,7 @@ class MadeRows(MadeGroup[Position]):
             self.viewed = None
 
 
-def batch_making(options: RunOptions, encode: Encode, encode_each: EncodeEach | None) -> Callable[[AnyGroup], MadeRows]:
+def batch_making(options: RunOptions, encode: Encode, encode_each: EncodeEach) -> Callable[[AnyGroup], MadeRows]:
     """Return the function that makes what the loop receives of a group.
 
     `encode` encodes and collates a batch, `encode_each` the batches of a group that has several.
@@ -96,7 +96,7 @@ def batch_making(options: RunOptions, encode: Encode, encode_each: EncodeEach | 
         sources = group.sources() if isinstance(group, JoinedGroup) and group.mark is not None else None
         mask = _mask(columns, group, numbers) if rule.last_batch == "pad" else None
         seconds = (time.perf_counter() - begun, 0.0, 0.0)
-        # Only arrays can be sliced for nothing; with a list, `cut` makes groups of one batch, which is collated here.
+        # Only arrays can be sliced for nothing; batches with a list are collated here.
         is_made = not rule.several or not all(isinstance(values, np.ndarray) for values in columns.values())
         content: Any = columns if mask is None else {**columns, "mask": mask}
         shown = sources if options.with_source else None
@@ -107,14 +107,14 @@ def batch_making(options: RunOptions, encode: Encode, encode_each: EncodeEach | 
         left_out = error = None
         origin, end = ((0, 0), (0, 0)) if options.streams.by_step else (group.origin, group.end)
         whole, rest = divmod(group.num_rows, rule.batch_size)
-        if is_made and whole > 1:
-            assert encode_each is not None
+        sizes = [rule.batch_size] * whole + [rest] * (rest > 0)
+        if is_made and len(sizes) > 1:
             raw = RawBatch(columns, mask, keys, group.epoch, group.step, shown)
             content, busy, error = encoded_batches(raw, encode_each, numbers, options)
             seconds = (seconds[0], *busy)
             if error is not None:
-                whole = len(content)
-                end = (origin[0], origin[1] + whole * rule.batch_size)
+                sizes = sizes[: len(content)]
+                end = (origin[0], origin[1] + sum(sizes))
         elif is_made:
             raw = RawBatch(columns, mask, keys, group.epoch, group.step, shown, _of_sources(group, parts, options))
             batch, busy, bad_rows = encoded_batch(raw, encode, numbers, sources, options)
@@ -127,7 +127,7 @@ def batch_making(options: RunOptions, encode: Encode, encode_each: EncodeEach | 
                 numbers = numbers.copy()  # they may be a view of the chunk's numbers
                 numbers[list(bad_rows)] |= STAND_IN
         return MadeRows(
-            sizes=[rule.batch_size] * whole + [rest] * (rest > 0),
+            sizes=sizes,
             seconds=seconds,
             num_stand_ins=_num_stand_ins(numbers, group) if options.skips else 0,
             left_out=None if left_out is None else [left_out],

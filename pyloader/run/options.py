@@ -115,14 +115,14 @@ class RunOptions:
         return self.worker_kind == "process" and self.num_workers > 0
 
     @property
-    def sends_several(self) -> bool:
-        """Whether several batches may go to a process together, where they are quickly made.
+    def makes_several(self) -> bool:
+        """Whether several batches may be made together: in a process, or where the usual collator is all that does.
 
         Not where one may have to be made again without some of its rows, nor where rows of several groups make it, or
         each has to be measured.
         """
         return (
-            self.in_processes
+            (self.in_processes or self.rule.several)
             and self.group_share > 0
             and self.packing is None
             and not (self.max_skipped_rows or self.rule.sorts or self.streams.joins)

@@ -116,7 +116,7 @@ class ResidentBytes:
         """Correct what was reserved for a chunk: it has been read."""
         task, chunk, columns = reading.task, reading.chunk, reading.chunk.value.columns
         num_rows = row_count(columns)
-        num_bytes = columns_bytes(attach(columns, reading.numbers, reading.keys))
+        num_bytes = columns_bytes(attach(columns, reading.numbers, reading.keys)) + chunk.value.objects_bytes
         with self.budget.changed:
             self._per_unit.learn(num_bytes, int(self._units[task.chunk]))
             self._learn_rows(num_bytes, num_rows)

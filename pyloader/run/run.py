@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeVar
 
+from pyloader.columns import Columns, columns_bytes, row_count
 from pyloader.deliver import Budget, Reservation, Steps, ThreadedMap, map_in_order
 from pyloader.errors import CoverageError, DataDirError
 from pyloader.observe import Counters
@@ -34,7 +35,18 @@ from pyloader.run.sample_ids import place_of
 from pyloader.run.skipped import Quarantine
 from pyloader.run.thread_counts import ThreadCounts, ThreadTrials
 from pyloader.run.usercode import user_functions
-from pyloader.shuffle import AnyGroup, Arrival, BatchGroup, CutRule, EpochEnd, cut, deal, join, sorted_runs
+from pyloader.shuffle import (
+    GROUP_BYTES,
+    AnyGroup,
+    Arrival,
+    BatchGroup,
+    CutRule,
+    EpochEnd,
+    cut,
+    deal,
+    join,
+    sorted_runs,
+)
 
 __all__ = ["ChunkRun"]
 
@@ -44,6 +56,7 @@ _Item = TypeVar("_Item")
 # What goes to a process together is to keep it busy for so many seconds: a message costs the two sides 0.2 ms.
 _GROUP_SECONDS = 0.02
 _MOST_TOGETHER = 64  # batches
+_SAMPLE_ROWS = 16  # of a list, by which its size is estimated
 
 
 @dataclass(slots=True)
@@ -124,7 +137,7 @@ class ChunkRun(Handover[Position]):
         self._group_budget = Budget(options.group_share, blocking=options.num_workers > 0)
         self._bytes = None if options.max_bytes is None else ResidentBytes(options, self._threads.workers)
         self._check = ArrivalCheck(options, quarantine)
-        self._pace = Pace(_MOST_TOGETHER, group_seconds=_GROUP_SECONDS) if options.sends_several else None
+        self._pace = Pace(_MOST_TOGETHER, group_seconds=_GROUP_SECONDS) if options.in_processes else None
         stored = options.chunks.stored
         self._fetching = None if stored is None else Fetching(options, stored, start, end_epoch, steps, counters)
         held = options.chunks.on_disk if self._fetching is None else self._fetching.held
@@ -175,7 +188,7 @@ class ChunkRun(Handover[Position]):
         arrivals = self._check.arrivals(self._reading if self._bytes is None else self._bytes.asked(self._reading))
         # Without room for groups, a batch is made when the loop asks for it.
         rule = options.rule if options.group_share else replace(options.rule, several=False)
-        if self._pace is not None:
+        if options.makes_several:
             rule = replace(rule, num_together=self._num_together)
         return _groups_of_streams(arrivals, options.streams, rule, self._dealing, start=start, end_epoch=end_epoch)
 
@@ -191,9 +204,14 @@ class ChunkRun(Handover[Position]):
         """Of a group: those that wait are bounded by number too, since more than a few for each worker do not help."""
         return self._options.group_share / (2 * self._threads.workers + 2)
 
-    def _num_together(self) -> int:
-        """Return how many batches go to a process together: no more than the place of a group has room for."""
-        assert self._pace is not None
+    def _num_together(self, columns: Columns) -> int:
+        """Return how many batches are made together of a chunk's columns.
+
+        Such with lists are gathered at once.  To a process go no more than the place of a group has room for.
+        """
+        if self._pace is None:
+            row_bytes = columns_bytes(columns, sample_rows=_SAMPLE_ROWS) // row_count(columns)
+            return max(1, GROUP_BYTES // max(1, row_bytes * self._options.rule.batch_size))
         room = int(self._least_weight * self._check.largest / self._options.rule.batch_size)
         return max(1, min(self._pace.num_together(), room))
 

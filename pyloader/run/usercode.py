@@ -38,10 +38,8 @@ _ReadFile: TypeAlias = "Callable[[int, str, Part | None], _RowsRead]"  # of a so
 
 def user_functions(
     options: RunOptions, held: Held, steps: Steps, counters: Counters
-) -> tuple[Read, Encode, EncodeEach | None]:
-    """Return the functions that read a chunk, by its index, and that encode and collate a batch.
-
-    The third is the second for several batches that go to a process together; None where there are no processes.
+) -> tuple[Read, Encode, EncodeEach]:
+    """Return the functions that read a chunk, by its index, that encode and collate a batch, and that do several.
 
     `held(index)` is where a chunk is, inside of a `with`; `steps` ends what they start.
 
@@ -58,7 +56,7 @@ def user_functions(
         seed,
         options.streams.served[0],
     )
-    encode_each: EncodeEach | None = None
+    encode_each: EncodeEach = partial(_encode_each, _converting(encode, options.convert))
     if options.in_processes:
         readers = [type(reader).__name__ for reader, _ in options.readers]
         makers = " and ".join(
@@ -70,7 +68,7 @@ def user_functions(
         encode = remote = steps.add_awaited(
             RemoteFunction(encode, doing=lambda raw: f"{makers} made epoch {raw.epoch}, step {raw.step}")
         )
-        encode_each = partial(_encode_each, remote, options.convert)
+        encode_each = partial(_send_each, remote, options.convert)
     return _careful(options, held, read, steps, counters), _converting(encode, options.convert), encode_each
 
 
@@ -138,7 +136,17 @@ def _converted(encoded: Encoded, convert: Callable[[Any], Any]) -> Encoded:
     return convert(batch), (encoding, collating + time.perf_counter() - begun)
 
 
-def _encode_each(
+def _encode_each(encode: Encode, raws: Sequence[RawBatch]) -> tuple[list[Encoded], BaseException | None]:
+    encoded: list[Encoded] = []
+    for raw in raws:
+        try:
+            encoded.append(encode(raw))
+        except Exception as exc:
+            return encoded, exc
+    return encoded, None
+
+
+def _send_each(
     remote: RemoteFunction[Encoded], convert: Callable[[Any], Any] | None, raws: Sequence[RawBatch]
 ) -> tuple[list[Encoded], BaseException | None]:
     encoded, error = remote.each([(raw,) for raw in raws])

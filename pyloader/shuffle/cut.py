@@ -35,8 +35,8 @@ class CutRule:
     # last row repeated) or "wrap" (the rows before them repeated)
     last_batch: str = "keep"
     several: bool = False  # whether a group of arrays may have several batches
-    # how many batches another group may have, asked anew for each; None where it has one
-    num_together: Callable[[], int] | None = None
+    # how many batches a group of other rows may have, each made by itself, asked anew for each group; None: one
+    num_together: Callable[[Columns], int] | None = None
     sorts: bool = False  # whether the rows of some steps are held, to be sorted by length
     # how many batches an epoch has, where all streams must have as many; None lets its rows say
     num_steps: int | None = None
@@ -199,10 +199,10 @@ def _batches_in_group(segment: Segment, rule: CutRule, num_rows: int, step: int)
     whole = num_rows // rule.batch_size
     if rule.num_steps is not None:  # what is beyond them is dropped
         whole = min(whole, rule.num_steps - step)
-    columns = segment.chunks[0].value.columns.values()
-    if whole < 2 or not rule.several or not all(isinstance(values, np.ndarray) for values in columns):
-        return min(whole, 1 if rule.num_together is None else rule.num_together())
-    row_bytes = sum(values[:1].nbytes for values in columns if isinstance(values, np.ndarray))
+    columns = segment.chunks[0].value.columns
+    if whole < 2 or not rule.several or not all(isinstance(values, np.ndarray) for values in columns.values()):
+        return min(whole, 1 if rule.num_together is None else rule.num_together(columns))
+    row_bytes = sum(values[:1].nbytes for values in columns.values() if isinstance(values, np.ndarray))
     return min(whole, max(1, GROUP_BYTES // max(1, row_bytes * rule.batch_size)))
 
 

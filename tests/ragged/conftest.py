@@ -12,7 +12,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "views": {"_MANY": 0},
     "take or index": {"_views_work": lambda: False},
     "index": {"_arrow": lambda: None},
-    "loop": {"_arrow": lambda: None, "_SHORT": 0},
+    "loop": {"_arrow": lambda: None, "_SHORT": 0, "_SHORT_OF_SEVERAL": 0},
 }
 
 

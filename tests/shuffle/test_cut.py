@@ -99,6 +99,26 @@ def test_arrays_are_cut_into_groups_of_several_batches():
     assert end.num_rows == 10_000
 
 
+def test_lists_are_cut_into_groups_of_several_batches_where_that_may_be():
+    chunk = Chunk({"text": ["as long as a line"] * 1000})
+
+    def sizes(rule):
+        segments = deal([Arrival(0, 0, 0, chunk)], Dealing(1, 1), seed=None, start=START)
+        *groups, _ = cut(segments, rule, start=0, step=0, num_segments=1)
+        return [group.num_rows for group in groups]
+
+    asked = iter([1, 2, 4, 8])
+    assert sizes(CutRule(batch_size=100, several=True)) == [100] * 10
+    assert sizes(CutRule(batch_size=100, num_together=lambda columns: next(asked))) == [100, 200, 400, 300]
+
+
+def test_rows_of_a_list_are_the_objects_themselves_and_their_array_is_counted():
+    rows = [[1], None, np.arange(3), "a", np.float32(2), {"x": 1}, (1, 2)]
+    chunk = ChunkRows({"any": rows, "number": np.arange(7)})
+    assert all(one is other for one, other in zip(chunk.objects("any").tolist(), rows, strict=True))
+    assert chunk.objects_bytes == chunk.objects("any").nbytes == 56
+
+
 def test_unshuffled_rows_keep_their_order():
     *groups, _ = groups_of([5, 0, 6], 1, CutRule(batch_size=4), seed=None)
     memory = RecycledMemory()

@@ -16,7 +16,7 @@ class NumberedReader(DataReader):
     """Reads a chunk that says "START COUNT": samples START .. START + COUNT - 1; or a part of it.
 
     Args:
-      text: Adds a column of strings, so that batches are made one by one and not sliced.
+      text: Adds a column of strings, so that batches are collated and not sliced.
     """
 
     def __init__(self, *, text: bool = False, **options: Any) -> None:

@@ -123,7 +123,7 @@ def test_a_lost_row_is_noticed_at_the_epochs_end(tmp_path, monkeypatch):
     cut = run.cut
     monkeypatch.setattr(run, "cut", losing)
     with (
-        loader_of(write_chunks(tmp_path, [30]), text=True, batch_size=10, num_workers=0) as loader,
+        loader_of(write_chunks(tmp_path, [10] * 3), batch_size=10, num_workers=0) as loader,
         pytest.raises(CoverageError, match="delivered 20 samples, and should have delivered 30"),
     ):
         list(loader)

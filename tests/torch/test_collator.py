@@ -135,7 +135,7 @@ def test_dicts_lists_and_tuples_are_gone_through_by_name() -> None:
     assert seen == ["a", "a", "a", "texts"]
 
 
-@pytest.mark.parametrize("text", [False, True], ids=["sliced", "one by one"])
+@pytest.mark.parametrize("text", [False, True], ids=["sliced", "collated"])
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_a_loader_delivers_the_same_numbers_as_tensors(tmp_path, text: bool, num_workers: int) -> None:
     chunks = write_chunks(tmp_path / "chunks", [10, 7, 12, 9])
