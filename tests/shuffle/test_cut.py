@@ -107,7 +107,7 @@ def test_lists_are_cut_into_groups_of_several_batches_where_that_may_be():
         *groups, _ = cut(segments, rule, start=0, step=0, num_segments=1)
         return [group.num_rows for group in groups]
 
-    asked = iter([1, 2, 4, 8])
+    asked = iter([1, 2, 4, 8, 8])
     assert sizes(CutRule(batch_size=100, several=True)) == [100] * 10
     assert sizes(CutRule(batch_size=100, num_together=lambda columns: next(asked))) == [100, 200, 400, 300]
 

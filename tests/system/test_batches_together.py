@@ -22,7 +22,7 @@ ONE = {"worker_kind": "process", "num_workers": 1, "num_readers": 1}
 def together(monkeypatch):
     """Have four batches go together, however long they take; note how many went."""
     num_asked = []
-    monkeypatch.setattr(ChunkRun, "_num_together", lambda run: num_asked.append(4) or 4)
+    monkeypatch.setattr(ChunkRun, "_num_together", lambda run, columns: num_asked.append(4) or 4)
     yield
     assert num_asked
 
