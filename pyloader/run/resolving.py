@@ -22,9 +22,9 @@ from pyloader.files import (
     Verification,
     in_version_of,
     list_chunks,
-    mixed_chunks,
     verification_of,
 )
+from pyloader.files.mixed_chunks import mixed_chunks
 from pyloader.files.opening import suffix_of
 from pyloader.mixture import Mixture
 from pyloader.options import AUTO, MOST, check_workers, checked_integer, checked_max_skipped, parse_bytes, parse_memory

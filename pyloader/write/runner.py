@@ -16,8 +16,9 @@ import msgspec
 
 from pyloader.deliver.engines import CallError, Engine, as_finished, is_death
 from pyloader.errors import OutputDirError, SplitError, StoreError, WriteError
-from pyloader.files import MANIFEST_NAME, no_room, read_manifest
+from pyloader.files import MANIFEST_NAME, read_manifest
 from pyloader.files.atomic import remove
+from pyloader.files.no_room import no_room
 from pyloader.machine.bars import progress_bar
 from pyloader.write.beginning import chunk_sets
 from pyloader.write.chunk_files import check_same_columns, is_whole
