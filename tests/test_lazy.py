@@ -17,16 +17,45 @@ PACKAGE = Path(__file__).resolve().parents[1] / "pyloader"
 FRAMEWORKS = ("pyloader.jax", "pyloader.ray", "pyloader.tensorflow", "pyloader.torch")
 
 # What a split of JSON lines on a disk has no use for.
-NOT_FOR_LINES = (
-    "pyloader.audit pyloader.compat pyloader.dataloader pyloader.encode.chat pyloader.encode.images "
-    "pyloader.encode.opened_tokenizer pyloader.encode.sounds pyloader.encode.text pyloader.files.cache "
-    "pyloader.files.store_lock pyloader.files.stored pyloader.files.stores.conditions pyloader.indexed "
-    "pyloader.inspecting.peeking pyloader.observe pyloader.packing pyloader.plan pyloader.read.hdf5 "
-    "pyloader.read.huggingface pyloader.read.mds pyloader.read.tfrecord pyloader.read.webdataset "
-    "pyloader.read.zarr_arrays pyloader.run pyloader.shuffle pyloader.write.compacting pyloader.write.dump_check "
-    "pyloader.write.stored_outputs pyloader.write.writer "
-    "asyncio hashlib html multiprocessing numpy.random pyarrow tqdm unittest"
-).split()
+NOT_FOR_LINES = [
+    "pyloader.audit",
+    "pyloader.compat",
+    "pyloader.dataloader",
+    "pyloader.encode.chat",
+    "pyloader.encode.images",
+    "pyloader.encode.opened_tokenizer",
+    "pyloader.encode.sounds",
+    "pyloader.encode.text",
+    "pyloader.files.cache",
+    "pyloader.files.store_lock",
+    "pyloader.files.stored",
+    "pyloader.files.stores.conditions",
+    "pyloader.indexed",
+    "pyloader.inspecting.peeking",
+    "pyloader.observe",
+    "pyloader.packing",
+    "pyloader.plan",
+    "pyloader.read.hdf5",
+    "pyloader.read.huggingface",
+    "pyloader.read.mds",
+    "pyloader.read.tfrecord",
+    "pyloader.read.webdataset",
+    "pyloader.read.zarr_arrays",
+    "pyloader.run",
+    "pyloader.shuffle",
+    "pyloader.write.compacting",
+    "pyloader.write.dump_check",
+    "pyloader.write.stored_outputs",
+    "pyloader.write.writer",
+    "asyncio",
+    "hashlib",
+    "html",
+    "multiprocessing",
+    "numpy.random",
+    "pyarrow",
+    "tqdm",
+    "unittest",
+]
 
 
 @pytest.fixture

@@ -77,6 +77,7 @@ TESTED_IN = {
     "deliver/threads": ["deliver/test_map_in_order"],
     "deliver/turns": ["system/test_several_threads"],
     "deliver/worker": ["deliver/test_processes", "system/test_process_workers"],
+    "run/chosen_reader": ["test_options", "test_dataloader"],
     "run/chunk_lengths": ["run/test_packed", "run/test_buckets"],
     "run/packed_counts": ["run/test_packed"],
     "run/units": ["run/test_packed_audit", "run/test_buckets"],
