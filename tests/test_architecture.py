@@ -275,4 +275,4 @@ def test_a_name_that_the_package_does_not_have_is_an_attribute_error():
     import pyloader
 
     with pytest.raises(AttributeError, match="no_such_name"):
-        pyloader.no_such_name  # noqa: B018
+        pyloader.no_such_name  # type: ignore[attr-defined]  # noqa: B018
