@@ -15,8 +15,9 @@ The way of a sample, one folder a step:
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pyloader.lazy import lazy_names
 
 __version__ = "0.1.0"
 
@@ -96,7 +97,6 @@ _NAMES = {
     "world": "World",
     "write": "ChunkWriter compact split",
 }
-_HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
     "MAX_QUEUE_SIZE",
@@ -149,12 +149,5 @@ __all__ = [
     "uniform_numbers",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'pyloader' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"pyloader.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_names(__name__, _NAMES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Collection, Iterable, Sequence
 
 __all__ = ["escaped", "html_table", "notebook_table"]
@@ -18,6 +17,8 @@ def escaped(text: object) -> str:
             each if each.isprintable() else "⏎" if each == "\n" else each.encode("unicode_escape").decode()
             for each in found
         )
+    import html  # here: few commands make a page, and many know a manifest
+
     return html.escape(found)
 
 

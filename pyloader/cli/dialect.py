@@ -7,7 +7,6 @@ import shlex
 from typing import Any
 
 from pyloader.files import suffix_of
-from pyloader.read import DelimitedReader, reader_for
 from pyloader.read.dialect import NO_QUOTES, Dialect
 
 __all__ = ["add_dialect_options", "add_form_options", "said_words", "take_form"]
@@ -59,6 +58,8 @@ def _said_options(arguments: argparse.Namespace, path: str) -> dict[str, Any] | 
     form, options = arguments.form, _dialect(arguments)
     if form is None and not options:
         return None
+    from pyloader.read import DelimitedReader, reader_for
+
     if options and form not in ("csv", "tsv") and (form or not isinstance(reader_for(path), DelimitedReader)):
         raise ValueError("--delimiter and --quote are for delimited text. If the files are that: --from csv")
     if form == "text":

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import difflib
 import importlib
 import io
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -67,6 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _show(f"{DISTRIBUTION} {__version__}", GOOD)
     command = words[0]
     if command not in COMMANDS:
+        import difflib
+
         close = difflib.get_close_matches(command, COMMANDS, n=1)
         advice = f"Did you mean pyloader {close[0]}?" if close else f"There are: {', '.join(COMMANDS)}"
         return _complain("pyloader", f"there is no command {command!r}. {advice}")
@@ -91,6 +91,8 @@ def _run(command: str, words: list[str]) -> int:
         return PIPE_CLOSED
     except (PyLoaderError, OSError, ValueError, TypeError) as exc:
         if os.environ.get("PYLOADER_TRACEBACK"):
+            import traceback
+
             print(*map(one_line, traceback.format_exc().split("\n")), sep="\n", file=sys.stderr)
         return _complain(name, _in_shell_words(exc, name))
     except MemoryError as exc:

@@ -14,14 +14,13 @@ from typing import Any
 import msgspec
 
 from pyloader.cli.amounts import count_option, size_option
-from pyloader.cli.bad_rows import list_bad_rows
 from pyloader.cli.dialect import add_dialect_options
 from pyloader.cli.main import GOOD
 from pyloader.cli.screens import as_block, as_json, counted, one_line, screen_width
 from pyloader.cli.typed import typed_object
 from pyloader.columns import ColumnSpec
+from pyloader.dataset import Dataset
 from pyloader.deliver.engines import ENGINES
-from pyloader.encode import ChatDataset, TokenizerDataset
 from pyloader.inspecting.measuring import peak_bytes
 from pyloader.machine.memory import have_one_allocator
 from pyloader.options import format_bytes
@@ -217,8 +216,10 @@ def add_parser(subparsers: Any) -> None:
     how.add_argument("-q", "--quiet", action="store_true", help="no bar, and nothing to say when all is well")
 
 
-def _tokenizing(arguments: argparse.Namespace) -> TokenizerDataset | ChatDataset:
+def _tokenizing(arguments: argparse.Namespace) -> Dataset:
     """Return what makes tokens of text, or of chats."""
+    from pyloader.encode import ChatDataset, TokenizerDataset
+
     if arguments.chat is None:
         column = arguments.column or "text"
         return TokenizerDataset(arguments.tokenizer, column=column, append_eos=arguments.append_eos)
@@ -242,6 +243,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError("--append-eos, --chat and --column say how text becomes tokens: give --tokenizer FILE as well")
     options |= {name: dict(options[name] or ()) or None for name in ("holdout", "fill")}
     if arguments.check:
+        from pyloader.cli.bad_rows import list_bad_rows
+
         windows = Windows.of(options["window"], options["stride"], options["dtype"])
         read = {name: options[name] for name in _READING}
         media = MediaOptions(**{name: options[name] for name in _MEDIA})

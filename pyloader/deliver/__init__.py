@@ -6,30 +6,52 @@ Everything else in the package is ordinary, sequential iterators; `map_in_order`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import TYPE_CHECKING
 
-from pyloader.deliver.budget import Budget, Lease
-from pyloader.deliver.byte_budget import ByteBudget, Reservation, Size
-from pyloader.deliver.inline import InlineMap, not_a_stop
-from pyloader.deliver.lifecycle import Closing, Step, Steps, StepsClosed, end_with
-from pyloader.deliver.lock_probe import (
-    FREE,
-    HELD,
-    LONG_SECONDS,
-    UNCLEAR,
-    UNTRIED,
-    WAITING,
-    LockProbe,
-    probe_lock,
-)
-from pyloader.deliver.network_calls import at_once, called_at_once
-from pyloader.deliver.once import Once, PerThread
-from pyloader.deliver.pauses import Pauses
-from pyloader.deliver.processes import RemoteFunction
-from pyloader.deliver.retries import Retries
-from pyloader.deliver.threads import StallWatch, ThreadedMap
-from pyloader.deliver.turns import Turn, own_thread, this_thread
+from pyloader.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from pyloader.deliver.budget import Budget, Lease
+    from pyloader.deliver.byte_budget import ByteBudget, Reservation, Size
+    from pyloader.deliver.in_order import map_in_order
+    from pyloader.deliver.inline import InlineMap, not_a_stop
+    from pyloader.deliver.lifecycle import Closing, Step, Steps, StepsClosed, end_with
+    from pyloader.deliver.lock_probe import (
+        FREE,
+        HELD,
+        LONG_SECONDS,
+        UNCLEAR,
+        UNTRIED,
+        WAITING,
+        LockProbe,
+        probe_lock,
+    )
+    from pyloader.deliver.network_calls import at_once, called_at_once
+    from pyloader.deliver.once import Once, PerThread
+    from pyloader.deliver.pauses import Pauses
+    from pyloader.deliver.processes import RemoteFunction
+    from pyloader.deliver.retries import Retries
+    from pyloader.deliver.threads import StallWatch, ThreadedMap
+    from pyloader.deliver.turns import Turn, own_thread, this_thread
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "budget": "Budget Lease",
+            "byte_budget": "ByteBudget Reservation Size",
+            "in_order": "map_in_order",
+            "inline": "InlineMap not_a_stop",
+            "lifecycle": "Closing Step Steps StepsClosed end_with",
+            "lock_probe": "FREE HELD LONG_SECONDS UNCLEAR UNTRIED WAITING LockProbe probe_lock",
+            "network_calls": "at_once called_at_once",
+            "once": "Once PerThread",
+            "pauses": "Pauses",
+            "processes": "RemoteFunction",
+            "retries": "Retries",
+            "threads": "StallWatch ThreadedMap",
+            "turns": "Turn own_thread this_thread",
+        },
+    )
 
 __all__ = [
     "FREE",
@@ -66,32 +88,3 @@ __all__ = [
     "probe_lock",
     "this_thread",
 ]
-
-In = TypeVar("In")
-Out = TypeVar("Out")
-
-
-def map_in_order(
-    fn: Callable[[In], Out],
-    items: Iterable[In],
-    *,
-    num_threads: int,
-    budget: Budget,
-    name: str,
-    may_change: bool = False,
-    weight: Callable[[In], float] = lambda item: 1,
-    describe: Callable[[In], str] = str,
-    watch: StallWatch | None = None,
-) -> InlineMap[In, Out] | ThreadedMap[In, Out]:
-    """Return `map(fn, items)`, computed ahead by `num_threads` threads, or inline with none.
-
-    `may_change` says whether their number may: then there is a `work_with`.
-
-    `weight(item)` is taken from `budget` before `fn(item)` begins, and given back by the user of the results.  The
-    results and errors are the same for every number of threads.
-    """
-    if num_threads == 0 and not may_change:
-        return InlineMap(fn, items, budget=budget, weight=weight, name=name, describe=describe)
-    return ThreadedMap(
-        fn, items, num_threads=num_threads, budget=budget, weight=weight, name=name, describe=describe, watch=watch
-    )

@@ -6,19 +6,13 @@ have it: threads, processes, a Ray cluster, Dask's `get_executor()`.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing.connection import wait as wait_for_sentinels
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager
 from typing import Any, Protocol, TypeVar
 
 from pyloader.errors import import_optional
-from pyloader.machine.memory import have_one_allocator
 
 __all__ = ["ENGINES", "CallError", "Engine", "Turn", "as_finished", "is_death", "opened_engine"]
 
@@ -84,43 +78,6 @@ class _RayEngine:
             self._ray.shutdown()
 
 
-class _ProcessEngine:
-    """Runs functions in processes; when one dies, all are begun anew, and the calls that were in them are lost."""
-
-    def __init__(self, num_workers: int) -> None:
-        self._num_workers = num_workers
-        self._pool = self._new()
-
-    def _new(self) -> ProcessPoolExecutor:
-        # Not forked: a child of a process with threads may hold a lock for ever.
-        context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(self._num_workers, context, initializer=_begin_worker)
-
-    def submit(self, function: Callable[..., Any], /, *args: Any) -> Future[Any]:
-        try:
-            return self._pool.submit(function, *args)
-        except BrokenProcessPool:
-            self._pool.shutdown(wait=True)
-            self._pool = self._new()
-            return self._pool.submit(function, *args)
-
-    def close(self) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _begin_worker() -> None:
-    have_one_allocator()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def end_with_the_parent() -> None:
-        wait_for_sentinels([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=end_with_the_parent, name="pyloader-parent-watch", daemon=True).start()
-
-
 class Turn:
     """Work that one thread of this process does at a time: what holds the interpreter's lock anyway.
 
@@ -176,12 +133,14 @@ def opened_engine(kind: str | Engine, num_workers: int, *, address: str | None =
             yield pool
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-    elif kind in ("process", "ray"):
-        engine = _ProcessEngine(num_workers) if kind == "process" else _RayEngine(address)
-        try:
-            yield engine
-        finally:
-            engine.close()
+    elif kind == "process":
+        from pyloader.deliver.process_engine import ProcessEngine
+
+        with closing(ProcessEngine(num_workers)) as processes:
+            yield processes
+    elif kind == "ray":
+        with closing(_RayEngine(address)) as cluster:
+            yield cluster
     else:
         raise ValueError(f"there is no engine {kind!r}; there are {', '.join(ENGINES)}")
 
@@ -265,4 +224,4 @@ def _future(submitted: Any) -> Future[Any]:
 
 def is_death(error: BaseException | None) -> bool:
     """Tell whether a worker died: then the task may be run again."""
-    return isinstance(error, BrokenProcessPool) or type(error).__name__ in _DEATHS
+    return isinstance(error, BrokenExecutor) or type(error).__name__ in _DEATHS

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pyloader.columns import Columns
 from pyloader.dataset import Dataset
 from pyloader.encode.needed import needed_column, refuse_rows
-from pyloader.encode.opened_tokenizer import OpenedTokenizer, open_tokenizer
 from pyloader.errors import FileError
 from pyloader.ragged import Ragged
+
+if TYPE_CHECKING:
+    from pyloader.encode.opened_tokenizer import OpenedTokenizer
 
 __all__ = ["TokenizerDataset", "TokensDataset"]
 
@@ -102,6 +104,8 @@ class TokenizerDataset(TokensDataset):
         return {"tokens": Ragged.from_rows(rows, dtype=self.dtype)}
 
     def _open(self) -> None:
+        from pyloader.encode.opened_tokenizer import open_tokenizer
+
         self._tokenizer = open_tokenizer(self.path, wanted_by="TokenizerDataset")
         self._eos = None if self.append_eos is False else _end_of_text(self._tokenizer, self.append_eos)
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pyloader.errors import WriteError
-from pyloader.files import no_room
+from pyloader.files.no_room import no_room
 
 __all__ = ["remove", "sync", "sync_in_place", "write_text_whole", "written_whole"]
 

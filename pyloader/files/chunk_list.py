@@ -9,17 +9,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xxhash
 
 from pyloader.columns import ColumnSpec
 from pyloader.files.compressors import packing_of
-from pyloader.files.fetching import FetchTerms
 from pyloader.files.manifest import Manifest
 from pyloader.files.opening import suffix_of
-from pyloader.files.stored import StoredChunks
 from pyloader.part import Part
+
+if TYPE_CHECKING:  # what is on a disk needs nothing of stores
+    from pyloader.files.fetching import FetchTerms
+    from pyloader.files.stored import StoredChunks
 
 __all__ = ["ChunkList", "fingerprint_of", "form_of"]
 

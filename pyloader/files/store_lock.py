@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import partial
 from threading import Lock
 
@@ -23,8 +22,9 @@ from pyloader.files.coming import STAGING_NAME
 from pyloader.files.fetching import ask_again
 from pyloader.files.store_writing import create_object, replace_object
 from pyloader.files.stores import Store, check_conditions
+from pyloader.files.takes import Takes
 
-__all__ = ["RENEWED_EVERY_SECONDS", "StoreLock", "Takes", "lock_store"]
+__all__ = ["RENEWED_EVERY_SECONDS", "StoreLock", "lock_store"]
 
 _NAME = f"{STAGING_NAME}/lease"
 _MAX_BYTES = 2**16
@@ -66,19 +66,6 @@ class _Writer(msgspec.Struct, frozen=True, kw_only=True):
     def is_gone(self) -> bool:
         """Whether it was a process of this machine, and is none any more."""
         return bool(self.boot and self.started) and self.boot == _boot() and self.started != _started(self.process)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Takes:
-    """Whose place a writer takes, besides that of the same command.
-
-    Attributes:
-      stopped: Of what was stopped, or is gone, whatever its command.
-      silent: Of what has not renewed its object for 60 seconds, too.
-    """
-
-    stopped: bool = False
-    silent: bool = False
 
 
 class StoreLock:

@@ -1,20 +1,14 @@
-"""A file of several zstd frames, unpacked from end to end with a note of where each frame begins."""
+"""Where the frames of a zstd file begin, noted while it is unpacked from end to end."""
 
 from __future__ import annotations
 
 import bisect
-import io
 from collections.abc import Sequence
-from typing import IO, Any
 
-from pyloader.files.compressors import open_packed
-from pyloader.files.part_opening import Stretches
-from pyloader.files.zstd_frames import Frame, UnpackedFrames
+from pyloader.files.zstd_frames import Frame
 from pyloader.part import joined_ranges
 
-__all__ = ["FrameLog", "open_frames"]
-
-_BUFFER_BYTES = 2**17
+__all__ = ["FrameLog"]
 
 
 class FrameLog:
@@ -56,38 +50,3 @@ class FrameLog:
             pieces.append((begin, begin + stop - start))
         ranges = [(self._frames[number].start, self._frames[number].stop) for number in chosen]
         return joined_ranges(ranges), joined_ranges(pieces)
-
-
-def open_frames(path: str, frames: Sequence[Frame]) -> tuple[IO[bytes], FrameLog]:
-    """Open a file of these frames; what is read is unpacked, and noted in the log."""
-    log = FrameLog(frames)
-    return io.BufferedReader(_FrameByFrame(path, frames, log), _BUFFER_BYTES), log
-
-
-class _FrameByFrame(io.RawIOBase):
-    def __init__(self, path: str, frames: Sequence[Frame], log: FrameLog) -> None:
-        self._path, self._left, self._log = path, list(reversed(frames)), log
-        self._opened: UnpackedFrames | None = None
-
-    def readable(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        if self._opened is not None:
-            self._opened.close()
-        super().close()
-
-    def readinto(self, buffer: Any, /) -> int:
-        while True:
-            if self._opened is None:
-                if not self._left:
-                    return 0
-                frame = self._left.pop()
-                packed = Stretches(open_packed(self._path, packing=""), self._path, [(frame.start, frame.stop)])
-                self._opened = UnpackedFrames(io.BufferedReader(packed, _BUFFER_BYTES), self._path)
-            if count := self._opened.readinto(buffer):
-                self._log.num_bytes += count
-                return count
-            self._opened.close()
-            self._opened = None
-            self._log.end_frame(self._log.num_bytes)

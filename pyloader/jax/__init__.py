@@ -12,10 +12,10 @@ mesh         how the devices are laid out: data parallel, fully sharded, hybrid
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyloader.errors import import_optional
+from pyloader.lazy import lazy_names
 
 if TYPE_CHECKING:  # which is where type checkers see the names
     from pyloader.jax.array_source import ArraySampleSource as ArraySampleSource
@@ -90,16 +90,8 @@ _NAMES = {
         "MapTransform NormalizeImageTransform RenameTransform TimeSeriesBatchTransform"
     ),
 }
-_HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
 
-__all__ = sorted(_HOMES)
+__all__ = sorted(name for names in _NAMES.values() for name in names.split())
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'pyloader.jax' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"pyloader.jax.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_names(__name__, _NAMES)

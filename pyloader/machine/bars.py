@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 import time
 import warnings
 from typing import Any
-
-import tqdm
 
 __all__ = ["LINE_SECONDS", "LogLines", "progress_bar"]
 
@@ -31,7 +30,7 @@ def progress_bar(
     """
     looks: dict[str, Any] = {"desc": what, "total": total, "unit": unit, "unit_scale": unit == "B", "initial": initial}
     if hidden:
-        return tqdm.tqdm(**looks, disable=True)
+        return LogLines(**looks, since=math.inf)
     if _in_notebook():
         with warnings.catch_warnings():  # it falls back on text, in so many words, where there is no ipywidgets
             warnings.simplefilter("ignore")
@@ -39,6 +38,8 @@ def progress_bar(
         return notebook_bar(**looks)
     if not sys.stderr.isatty():
         return LogLines(**looks, since=since)
+    import tqdm  # with all that it imports, a tenth of what a short command takes
+
     bar = tqdm.tqdm(**looks, ncols=_bar_size(None)[0])
     bar.dynamic_ncols = _bar_size
     return bar
@@ -67,7 +68,9 @@ class LogLines:
         now = time.monotonic()
         if now - self.latest >= LINE_SECONDS:
             self.latest = now
-            line = tqdm.tqdm.format_meter(
+            from tqdm import tqdm
+
+            line = tqdm.format_meter(
                 self.n, self._total, now - self._begun, postfix=self._postfix or None, **self._looks
             )
             sys.stderr.write(line + "\n")

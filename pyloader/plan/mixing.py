@@ -87,7 +87,6 @@ class ClassSpread:
     The chance that two samples differ in class is one less the sum of the squared shares of the classes.
     """
 
-    num_classes: int  # how many classes were seen
     within: float  # the chance that two samples of one chunk differ, drawn with replacement; the mean over the chunks
     between: float  # the variance of the classes' shares from chunk to chunk, summed over the classes
 
@@ -105,9 +104,9 @@ def class_spread(counts: np.ndarray) -> ClassSpread:
     shares, weights = counts / sizes, sizes[:, 0] / max(1.0, sizes.sum())
     within = float(weights @ (1 - (shares**2).sum(axis=1))) if len(counts) else 0.0
     if len(counts) < 2:
-        return ClassSpread(counts.shape[1], within, 0.0)
+        return ClassSpread(within, 0.0)
     differences = ((shares - weights @ shares) ** 2).sum(axis=1)
-    return ClassSpread(counts.shape[1], within, float(weights @ differences) * len(counts) / (len(counts) - 1))
+    return ClassSpread(within, float(weights @ differences) * len(counts) / (len(counts) - 1))
 
 
 def variety(spread: ClassSpread, concentration: float, *, batch_size: int, num_chunks: int, num_samples: int) -> float:

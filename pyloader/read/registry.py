@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shlex
 from collections.abc import Mapping
@@ -17,31 +18,50 @@ from pyloader.files import Manifest, is_in_saved_dataset, store_scheme, suffix_o
 from pyloader.files.image_headers import IMAGE_SUFFIXES
 from pyloader.files.sound_headers import SOUND_SUFFIXES
 from pyloader.options import checked_integer
-from pyloader.read.arrayrecord import ArrayRecordReader
-from pyloader.read.delimited import DelimitedReader
-from pyloader.read.hdf5 import Hdf5Reader
-from pyloader.read.huggingface import HuggingFaceReader
-from pyloader.read.jsonl import JsonlReader
-from pyloader.read.lance_tables import LanceReader
-from pyloader.read.litdata import LitDataReader, has_litdata_index
-from pyloader.read.mds import MDSReader
-from pyloader.read.megatron import MegatronReader, has_index
-from pyloader.read.numpy_files import NumpyReader
-from pyloader.read.parquet import ParquetReader
-from pyloader.read.text import TextReader
-from pyloader.read.tfrecord import TFRecordReader, example_options
-from pyloader.read.tokens import TokenReader
-from pyloader.read.webdataset import WebDatasetReader
-from pyloader.read.zarr_arrays import ZarrReader
 
 __all__ = ["reader_for", "reader_name", "register_reader", "registered_reader"]
 
 _PLAIN = {str, int, float, bool, NoneType}  # types that an option is checked against
 _SHOWN = 100  # characters of what a manifest says, in an error
-
-_CLASSES: dict[str, type[DataReader]] = {}
 _UNREAD = {".br": "brotli", ".snappy": "snappy"}  # what MosaicML packs with, too -> the package that unpacks it
-_NAMES: dict[str, str] = {}  # by suffix
+
+# What manifests call it -> the class, or its name in pyloader.read: a reader is imported when it is first used.
+_CLASSES: dict[str, type[DataReader] | str] = {
+    "jsonl": "JsonlReader",
+    "csv": "DelimitedReader",
+    "text": "TextReader",
+    "tokens": "TokenReader",  # without a suffix: its window must be said, by hand or by a manifest
+    "npy": "NumpyReader",
+    "npz": "NumpyReader",
+    "columns": "NumpyReader",
+    "arrayrecord": "ArrayRecordReader",
+    "hdf5": "Hdf5Reader",
+    "zarr": "ZarrReader",
+    "lance": "LanceReader",
+    "huggingface": "HuggingFaceReader",  # by what lies beside it: .arrow files are others' as well
+    "parquet": "ParquetReader",
+    "webdataset": "WebDatasetReader",
+    "mds": "MDSReader",
+    "megatron": "MegatronReader",  # of a .bin that has its .idx beside it
+    "litdata": "LitDataReader",  # of a .bin that has litdata's index.json beside it
+    "tfrecord": "TFRecordReader",
+}
+_NAMES: dict[str, str] = {  # by suffix
+    ".jsonl": "jsonl", ".ndjson": "jsonl",
+    ".csv": "csv", ".tsv": "csv",
+    ".txt": "text",
+    ".npy": "npy",
+    ".npz": "npz",
+    ".columns": "columns",
+    ".arrayrecord": "arrayrecord", ".array_record": "arrayrecord", ".ar": "arrayrecord",
+    ".h5": "hdf5", ".hdf5": "hdf5",
+    ".zarr": "zarr", ".zarr.zip": "zarr",
+    ".lance": "lance",
+    ".parquet": "parquet", ".arrow": "parquet", ".feather": "parquet",
+    ".tar": "webdataset",
+    ".mds": "mds",
+    ".tfrecord": "tfrecord", ".tfrecords": "tfrecord", ".tfrec": "tfrecord",
+}  # fmt: skip
 
 
 def register_reader(name: str, reader_class: type[DataReader], *, suffixes: tuple[str, ...] = ()) -> None:
@@ -99,6 +119,9 @@ def reader_for(
         return reader_class()
     suffix = suffix_of(path)
     if suffix == ".bin" and suffix not in _NAMES:
+        from pyloader.read.litdata import LitDataReader, has_litdata_index
+        from pyloader.read.megatron import MegatronReader, has_index
+
         if has_index(os.fspath(path)):
             return MegatronReader()
         if has_litdata_index(os.fspath(path)):
@@ -119,21 +142,30 @@ def reader_for(
                 hint += ". Of litdata and Megatron, have the index read that lies beside them: pyloader index ADDRESS"
         raise DataDirError(os.fspath(path), what, hint)
     if suffix == ".arrow" and is_in_saved_dataset(path):
+        from pyloader.read.huggingface import HuggingFaceReader
+
         return HuggingFaceReader()
-    return _CLASSES[_NAMES[suffix]]()
+    return _registered(path, _NAMES[suffix])()
 
 
 def reader_name(reader: DataReader) -> str:
     """Return what a manifest calls a reader: its registered name, or "package.module:Class"."""
-    for name, reader_class in _CLASSES.items():
-        if type(reader) is reader_class:
+    reader_class = type(reader)
+    for name, known in _CLASSES.items():
+        if known in (reader_class, _own_name(reader_class)):
             return name
     return f"{type(reader).__module__}:{type(reader).__qualname__}"
 
 
 def registered_reader(name: str) -> type[DataReader] | None:
     """Return the class that is registered by this name, or None."""
-    return _CLASSES.get(name)
+    found = _CLASSES.get(name)
+    return getattr(importlib.import_module("pyloader.read"), found) if isinstance(found, str) else found
+
+
+def _own_name(reader_class: type[DataReader]) -> str | None:
+    """Return the name of a reader of ours; None for one of others."""
+    return reader_class.__name__ if reader_class.__module__.startswith("pyloader.read.") else None
 
 
 def _registered(path: str | os.PathLike[str], name: str) -> type[DataReader]:
@@ -166,7 +198,7 @@ def _check_types(reader_class: type[DataReader], options: Mapping[str, Any]) -> 
 
     From Python a wrong one is the caller's fault, and shows soon enough.  A manifest is anybody's.
     """
-    hints = get_type_hints(reader_class.__init__) if reader_class.__module__.startswith("pyloader.read.") else {}
+    hints = get_type_hints(reader_class.__init__) if _own_name(reader_class) else {}
     for option in options.keys() & hints.keys():
         hint = hints[option]
         kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
@@ -185,53 +217,32 @@ def _options(reader_class: type[DataReader], columns: tuple[ColumnSpec, ...]) ->
     arrays = {spec.name: np.dtype((spec.dtype, spec.item_shape)) for spec in columns if spec.kind == "array"}
     names = [spec.name for spec in columns]
     ragged = {spec.name: np.dtype(spec.dtype) for spec in columns if spec.kind == "ragged"}
-    if ragged and reader_class in (JsonlReader, ParquetReader):
+    own_name = _own_name(reader_class)
+    if ragged and own_name in ("JsonlReader", "ParquetReader"):
         others = _options(reader_class, tuple(spec for spec in columns if spec.kind != "ragged"))
         numbers = {name: dtype for name, dtype in ragged.items() if dtype.kind in "biuf"}
         return {"columns": names, "dtypes": {**others.get("dtypes", {}), **numbers}, "ragged": list(ragged)}
-    if reader_class is JsonlReader:
+    if own_name == "JsonlReader":
         return {"columns": names, "dtypes": {name: arrays.get(name, object) for name in names}}
-    if reader_class is DelimitedReader:
+    if own_name == "DelimitedReader":
         gapped = {spec.name: object for spec in columns if spec.kind in ("int", "float", "")}
         return {"columns": names, "dtypes": {name: (arrays | gapped).get(name, str) for name in names}}
-    if reader_class in (ParquetReader, HuggingFaceReader, LanceReader):
+    if own_name in ("ParquetReader", "HuggingFaceReader", "LanceReader"):
         # Dates and rows of unequal length are what the files say.
         said = {name for name, dtype in arrays.items() if dtype.base.kind in "mM"}
         said |= {spec.name for spec in columns if spec.kind == "ragged"}
         return {"columns": names, "dtypes": {name: arrays.get(name, object) for name in names if name not in said}}
-    if reader_class in (Hdf5Reader, ZarrReader):
+    if own_name in ("Hdf5Reader", "ZarrReader", "WebDatasetReader", "MDSReader", "LitDataReader"):
         return {"columns": names}
-    if reader_class is NumpyReader and len(names) == 1:
+    if own_name in ("TokenReader", "MegatronReader") or (own_name == "NumpyReader" and len(names) == 1):
         return {"name": names[0]}
-    if reader_class in (TokenReader, MegatronReader):
-        return {"name": names[0]}
-    if reader_class in (WebDatasetReader, MDSReader, LitDataReader):
-        return {"columns": names}
-    if reader_class is TFRecordReader:
+    if own_name == "TFRecordReader":
+        from pyloader.read.tfrecord import example_options
+
         return example_options(columns)
-    if reader_class is ArrayRecordReader and arrays:
+    if own_name == "ArrayRecordReader" and arrays:
         if len(columns) > 1:
             raise ValueError(f"an ArrayRecord has one column of arrays, not {', '.join(map(repr, names))}")
         (spec,) = columns
         return {"dtype": spec.dtype, "shape": spec.item_shape, "name": spec.name}
     return {}
-
-
-register_reader("jsonl", JsonlReader, suffixes=(".jsonl", ".ndjson"))
-register_reader("csv", DelimitedReader, suffixes=(".csv", ".tsv"))
-register_reader("text", TextReader, suffixes=(".txt",))
-register_reader("tokens", TokenReader)  # without a suffix: its window must be said, by hand or by a manifest
-register_reader("npy", NumpyReader, suffixes=(".npy",))
-register_reader("npz", NumpyReader, suffixes=(".npz",))
-register_reader("columns", NumpyReader, suffixes=(".columns",))
-register_reader("arrayrecord", ArrayRecordReader, suffixes=(".arrayrecord", ".array_record", ".ar"))
-register_reader("hdf5", Hdf5Reader, suffixes=(".h5", ".hdf5"))
-register_reader("zarr", ZarrReader, suffixes=(".zarr", ".zarr.zip"))
-register_reader("lance", LanceReader, suffixes=(".lance",))
-register_reader("huggingface", HuggingFaceReader)  # by what lies beside it: .arrow files are others' as well
-register_reader("parquet", ParquetReader, suffixes=(".parquet", ".arrow", ".feather"))
-register_reader("webdataset", WebDatasetReader, suffixes=(".tar",))
-register_reader("mds", MDSReader, suffixes=(".mds",))
-register_reader("megatron", MegatronReader)  # of a .bin that has its .idx beside it
-register_reader("litdata", LitDataReader)  # of a .bin that has litdata's index.json beside it
-register_reader("tfrecord", TFRecordReader, suffixes=(".tfrecord", ".tfrecords", ".tfrec"))

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from copy import copy
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 from pyloader.collate import NumpyDataCollator, two_steps
-from pyloader.datareader import DataReader, can_read_parts
+from pyloader.datareader import DataReader
 from pyloader.deliver import called_at_once
 from pyloader.errors import DataDirError, ManifestError, StateError
 from pyloader.files import (
@@ -22,16 +21,16 @@ from pyloader.files import (
     Verification,
     in_version_of,
     list_chunks,
-    mixed_chunks,
     verification_of,
 )
-from pyloader.files.opening import suffix_of
+from pyloader.files.mixed_chunks import mixed_chunks
 from pyloader.mixture import Mixture
 from pyloader.options import AUTO, MOST, check_workers, checked_integer, checked_max_skipped, parse_bytes, parse_memory
 from pyloader.packing import packing_in_order
 from pyloader.plan import Order, Streams, data_version_in_state, data_versions_in_state, fingerprints_in_state
-from pyloader.read import Nulls, ParquetReader, nulls_of, reader_for
+from pyloader.read import Nulls
 from pyloader.run.arguments import LoaderArguments
+from pyloader.run.chosen_reader import chosen_reader
 from pyloader.run.loader_options import SHUFFLE_WINDOW, LoaderOptions
 from pyloader.run.mixing import MixtureOptions, shares_of
 from pyloader.run.mixture_arguments import check_alike, loss_mask_of, mixture_of, of_source
@@ -67,7 +66,7 @@ def resolve(given: LoaderArguments, *, version: int | None = None) -> LoaderOpti
         raise TypeError("DataLoader needs data_dir=: a directory of chunks, a glob pattern, or a list of files")
     number = of_source(given.data_version, "") if version is None else version
     chunks = list_chunks(given.data_dir, _store_options(given), version=number)
-    reader, nulls = _reader(given, of_source(given.datareader, ""), chunks)
+    reader, nulls = chosen_reader(given, of_source(given.datareader, ""), chunks)
     packing, packed_fill = given.pack, None
     if packing is not None:
         chunks, counts = packed_chunks(chunks, reader, packing)
@@ -117,7 +116,7 @@ def _resolve_mixture(given: LoaderArguments, mixture: Mixture, versions: Mapping
     for name in sorted(mixture.data_dir):
         chunks = list_chunks(mixture.data_dir[name], _store_options(given), version=versions.get(name))
         counts_of(chunks, "a mixture needs it to know how much each source has")
-        parts[name] = _reader(given, of_source(given.datareader, name), chunks)
+        parts[name] = chosen_reader(given, of_source(given.datareader, name), chunks)
         if given.pack is not None:
             chunks, counts = packed_chunks(chunks, parts[name][0], given.pack)
             num_tokens.append(counts.num_tokens)
@@ -256,52 +255,6 @@ def _register(chunks: ChunkList, threads: ThreadCounts) -> None:
     """
     if chunks.stored is not None:
         chunks.stored.register(num_fetches=NUM_FETCHES if threads.readers else 1, num_readers=max(1, threads.readers))
-
-
-def _reader(
-    given: LoaderArguments, datareader: DataReader | None, chunks: ChunkList
-) -> tuple[DataReader, Nulls | None]:
-    """Return what reads the chunks, and what stands for the nulls in them."""
-    # Compared with None: a part of the user's may have a length, and be empty.
-    is_ours = datareader is None
-    reader = _reader_of(chunks) if datareader is None else datareader
-    known = chunks.manifest.columns if chunks.manifest is not None and is_ours else ()
-    _check_reads_parts(reader, chunks)
-    nulls = nulls_of(given.nulls, known, gaps_make_lists=reader.gaps_make_lists)
-    if nulls is not None and isinstance(reader, ParquetReader):  # which fills them itself, faster than others can after
-        reader = copy(reader)  # other loaders may have the same one
-        reader.nulls = nulls
-    return reader, nulls
-
-
-def _check_reads_parts(reader: DataReader, chunks: ChunkList) -> None:
-    """Raise where a chunk is a part of a file, and the reader reads whole files.
-
-    Raises:
-      TypeError: so it is.
-    """
-    if chunks.has_parts and not can_read_parts(reader):
-        name = type(reader).__name__
-        what = f"data_dir={chunks.place!r} has files that were indexed in parts, and {name} has no read_part beside"
-        hint = "Write read_part(path, part), or name the files themselves in a list: data_dir=[...]"
-        raise TypeError(f"{what} its read_file. {hint}")
-
-
-def _reader_of(chunks: ChunkList) -> DataReader:
-    """Return the reader that the chunks' manifest or suffix names.
-
-    Raises:
-      DataDirError: no reader is known for the suffix, or the chunks have several.
-    """
-    reader = reader_for(chunks.file(0), manifest=chunks.manifest)
-    if chunks.manifest is not None:
-        return reader
-    first_of_kind = {suffix_of(name): name for name in reversed(chunks.names)}
-    for suffix, name in first_of_kind.items():
-        if type(reader_for(os.path.join(chunks.root, name))) is not type(reader):
-            what = f"holds chunks of different kinds, {chunks.names[0]} and {name}."
-            raise DataDirError(str(chunks.root), what, f"Name those of one kind: data_dir='{chunks.root}/*{suffix}'")
-    return reader
 
 
 def _check_buckets(given: LoaderArguments, chunks: ChunkList) -> None:

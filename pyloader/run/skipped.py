@@ -89,11 +89,6 @@ class Quarantine:
         reason = "it was left out when the state was saved"
         self._chunks = {chunk: self._chunks.get(chunk) or _LeftOutChunk(-1, 0, reason) for chunk in chunks}
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is left out."""
-        return not self._chunks and not any(self._rows.values())
-
     def reasons(self) -> dict[str, str]:
         """Return why each was left out: by its path, rows by path and row."""
         found = {self._files.path(chunk): at.reason for chunk, at in dict(self._chunks).items()}

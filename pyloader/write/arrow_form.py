@@ -8,12 +8,11 @@ import msgspec
 import numpy as np
 
 from pyloader.columns import Columns, ColumnSpec
-from pyloader.read.parquet import ParquetReader
 from pyloader.write.arrow_types import is_number_type, spec_of_type
 from pyloader.write.rows import Rows, join_rows
 from pyloader.write.unfit import UnfitColumnsError
 
-__all__ = ["TableForm", "check_gaps"]
+__all__ = ["TableForm", "check_gaps", "columns_of_table"]
 
 
 _TABLE_BYTES = 2**19  # laid out at a time: as Python's objects values take several times the memory
@@ -74,7 +73,14 @@ class TableForm:
 
     def to_columns(self, rows: Rows) -> Columns:
         """Return the rows as a reader gives them."""
-        return ParquetReader().columns_of("", self.to_table(rows))
+        return columns_of_table(self.to_table(rows))
+
+
+def columns_of_table(table: Any) -> Columns:
+    """Return the rows of an Arrow table as a reader gives them."""
+    from pyloader.read.parquet import ParquetReader
+
+    return ParquetReader().columns_of("", table)
 
 
 def _plain_type(kind: Any) -> Any:

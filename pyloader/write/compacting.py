@@ -31,7 +31,7 @@ from pyloader.files import (
     read_versions,
     write_whole,
 )
-from pyloader.files.store_lock import Takes
+from pyloader.files.takes import Takes
 from pyloader.machine.limits import num_processors
 from pyloader.write.beginning import begin, chunk_sets, places_to_lock
 from pyloader.write.choosing import first_layout

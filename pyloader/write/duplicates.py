@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pyloader.files import chunk_bytes, no_room
+from pyloader.files import chunk_bytes
+from pyloader.files.no_room import no_room
 from pyloader.write.joining import go_past
 from pyloader.write.kept_keys import contained
 from pyloader.write.receipts import KeysReceipt

@@ -8,14 +8,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pyloader.deliver.renewing import renewed
 from pyloader.errors import OutputDirError
 from pyloader.files import DirectoryLock, store_scheme
-from pyloader.files.store_lock import RENEWED_EVERY_SECONDS, Takes, lock_store
 from pyloader.files.stores import parse_address
+from pyloader.files.takes import Takes
 from pyloader.write.outputs import Output, StorePlace, shown_as
 from pyloader.write.scratch import writing_home
-from pyloader.write.stored_outputs import StoredOutput, read_begun
 
 __all__ = ["output_at", "shown_place"]
 
@@ -52,6 +50,10 @@ def output_at(
     if not store_scheme(given):
         yield Output(Path(given), str(Path(given)))
         return
+    from pyloader.deliver.renewing import renewed  # what only stores need
+    from pyloader.files.store_lock import RENEWED_EVERY_SECONDS, lock_store
+    from pyloader.write.stored_outputs import StoredOutput, read_begun
+
     address = parse_address(output_dir)
     if address.scheme not in _WRITTEN:
         what = f"cannot be written: {address.scheme}:// is only read."

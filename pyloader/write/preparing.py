@@ -14,8 +14,7 @@ from pyloader.columns import Columns, problem_with_columns, row_count, samples_o
 from pyloader.encode import find_bad_rows
 from pyloader.errors import BadRowsError, BatchEncodeError, ChunkReadError, SplitError
 from pyloader.files import text_of
-from pyloader.read.parquet import ParquetReader
-from pyloader.write.arrow_form import TableForm, check_gaps
+from pyloader.write.arrow_form import TableForm, check_gaps, columns_of_table
 from pyloader.write.assigning import Assignment, Came
 from pyloader.write.blocks import Block
 from pyloader.write.filling import filled_columns, filled_fields, filled_table
@@ -261,11 +260,11 @@ class Preparation:
     def _of_table(self, block: Block, name: str) -> list[tuple[str, Rows]]:
         table: Any = block.content
         numbers = np.arange(block.line, block.line + len(table))
-        came = self._assignment.of_columns(partial(ParquetReader().columns_of, "", table), numbers)
+        came = self._assignment.of_columns(partial(columns_of_table, table), numbers)
         table = table if self._request.columns is None else table.select(list(self._request.columns))
         table = filled_table(table, self._request.fill or {}, self._learnt.filled)
         if self._request.keeps is not None:
-            kept = self._kept(samples_of(ParquetReader().columns_of("", table)), name, came.lines)
+            kept = self._kept(samples_of(columns_of_table(table)), name, came.lines)
             table, came = table.take(kept), came.take(kept)
         if (first := self._first_of_each(came)) is not None:
             table, came = table.take(first), came.take(first)
@@ -273,7 +272,7 @@ class Preparation:
             return []
         if isinstance(form := self.layout.form_name and self.layout.form, TableForm):
             return self._assignment.parted(form.to_rows(table), came.outputs)
-        columns = ParquetReader().columns_of("", table)
+        columns = columns_of_table(table)
         if self._request.encoder is None and self.layout.format_name in (None, "columns"):
             try:
                 check_gaps(table.schema, columns)

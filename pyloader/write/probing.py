@@ -6,14 +6,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 
 from pyloader.errors import SplitError
+from pyloader.files import MANIFEST_NAME, read_manifest
 from pyloader.write.blocks import BLOCK_BYTES, Block
+from pyloader.write.chunk_files import check_same_columns
+from pyloader.write.job import Terms
 from pyloader.write.joining import go_past
 from pyloader.write.lines import Lines
 from pyloader.write.preparing import Learnt, Preparation
 from pyloader.write.request import Request
 from pyloader.write.units import Unit
 
-__all__ = ["probed"]
+__all__ = ["check_can_be_added", "probed"]
 
 
 def probed(
@@ -38,6 +41,30 @@ def probed(
         except SplitError as exc:
             raise lines.located(unit, exc) from exc.__cause__
     return ahead
+
+
+def check_can_be_added(begun: Learnt, request: Request, input_format: str, terms: Terms) -> None:
+    """See to it early that the rows have the columns of the chunks that are there.
+
+    Args:
+      begun: What the first rows have said.
+      request: What the user asked for.
+      input_format: Of the dump.
+      terms: What the split was begun with; they say which chunks are there.
+
+    Raises:
+      OutputDirError: the rows have other columns.
+    """
+    if terms.mended or begun.layout.form_name is None:
+        return
+    form = Preparation(begun, request, input_format, go_past).written_form()
+    columns, chunks = begun.layout.written_specs(form), begun.layout.format
+    names_only = begun.layout.form_name not in ("array", "ragged")  # of arrays the first rows have decided it all
+    for output, kept in terms.kept.items():
+        if kept and output in request.outputs:
+            directory = request.root / output
+            before = read_manifest(directory / MANIFEST_NAME)
+            check_same_columns(directory, before, columns, chunks, names_only=names_only)
 
 
 def _first(blocks: Iterable[Block], begun: Learnt) -> Iterator[Block]:

@@ -27,6 +27,7 @@ __all__ = [
     "other_holdout",
     "stopped_by",
     "stopped_split",
+    "stopped_with",
 ]
 
 
@@ -55,6 +56,15 @@ def stopped_by(error: WriteError | StoreError) -> SplitError:
         then = f"{error.hint}, then give" if error.hint else "Give"
         hint = f"{then} the same command again: it goes on from here"
     return SplitError(error.path, error.what, hint)
+
+
+def stopped_with(num_chunks: int, num_planned: int | None, root: Path) -> str:
+    """Return what a split says that was stopped by Ctrl-C and can go on; `num_planned` is None while it is unknown."""
+    of = f" of {num_planned:,}" if num_planned else ""
+    return (
+        f"stopped with {num_chunks:,}{of} chunk{'s' * ((num_planned or num_chunks) != 1)} written. "
+        f"The same command goes on from there; {discarding(root)} gives up what was begun."
+    )
 
 
 def stopped_split(root: Path, stopped: str, command: str) -> OutputDirError:

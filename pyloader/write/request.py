@@ -15,7 +15,7 @@ import msgspec
 import xxhash
 
 from pyloader.dataset import Dataset
-from pyloader.encode import ChatDataset, TokenizerDataset, TokensDataset, taken_by
+from pyloader.encode import TokensDataset, taken_by
 from pyloader.files import utf8_name
 from pyloader.write.holdout import output_names
 from pyloader.write.input_files import InputFile, InputNames, as_names
@@ -162,11 +162,15 @@ class Request:
 
     def _encode_words(self) -> list[str]:
         encode = self.encode
+        if not isinstance(encode, TokensDataset):
+            return [] if encode is None else ["--encode", str(_name_of(encode))]
+        from pyloader.encode import ChatDataset, TokenizerDataset
+
         if isinstance(encode, ChatDataset) and isinstance(encode.template, str):
             words = ["--tokenizer", utf8_name(encode.path), "--chat", encode.template]
             return [*words, *([] if encode.column == "messages" else ["--column", encode.column])]
         if not isinstance(encode, TokenizerDataset):
-            return [] if encode is None else ["--encode", str(_name_of(encode))]
+            return ["--encode", str(_name_of(encode))]
         words = ["--tokenizer", utf8_name(encode.path)]
         words += [] if encode.column == "text" else ["--column", encode.column]
         if encode.append_eos is False:

@@ -16,11 +16,11 @@ import msgspec
 
 from pyloader.deliver.engines import CallError, Engine, as_finished, is_death
 from pyloader.errors import OutputDirError, SplitError, StoreError, WriteError
-from pyloader.files import MANIFEST_NAME, no_room, read_manifest
 from pyloader.files.atomic import remove
+from pyloader.files.no_room import no_room
 from pyloader.machine.bars import progress_bar
 from pyloader.write.beginning import chunk_sets
-from pyloader.write.chunk_files import check_same_columns, is_whole
+from pyloader.write.chunk_files import is_whole
 from pyloader.write.chunks_plan import ChunkTask, chunk_tasks
 from pyloader.write.feeding import pieces_of
 from pyloader.write.file_digests import PartDigest
@@ -28,17 +28,17 @@ from pyloader.write.finishing import Finish, content_of
 from pyloader.write.input_digests import digests_of_inputs, files_of_no_unit
 from pyloader.write.inputs import Inputs
 from pyloader.write.job import Job, Terms
-from pyloader.write.joining import go_past, joined
+from pyloader.write.joining import joined
 from pyloader.write.key_pass import KeyPass
 from pyloader.write.known_inputs import KnownInput, known_input
 from pyloader.write.left_out import BadRow, TooManyBadRowsError, refuse, write_down
 from pyloader.write.lines import Lines
 from pyloader.write.placing import place_all
-from pyloader.write.preparing import Learnt, Preparation
-from pyloader.write.probing import probed
+from pyloader.write.preparing import Learnt
+from pyloader.write.probing import check_can_be_added, probed
 from pyloader.write.ranges import Put, RangeTask, fan_outs, put_by_ranges, put_by_units, range_tasks
 from pyloader.write.receipts import ReadReceipt, UnitReceipt
-from pyloader.write.refusals import death_of, deleting, discarding, stopped_by
+from pyloader.write.refusals import death_of, deleting, discarding, stopped_by, stopped_with
 from pyloader.write.removing import output_directory
 from pyloader.write.request import Request
 from pyloader.write.sizes import ChunkSizes
@@ -156,7 +156,7 @@ class Run:
             units = self._units()
             rule = self._terms.holdout_rule
             ahead = probed(units, begun, self._request, self._inputs.format, self._lines, holdout_rule=rule)
-            self._check_can_be_added(begun)
+            check_can_be_added(begun, self._request, self._inputs.format, self._terms)
             dropped: dict[str, Dropped] = {}
             if self._request.unique:
                 # What comes through a pipe stays on disk, for it is read twice.
@@ -251,9 +251,8 @@ class Run:
         """Return the inputs that are known when the chunks are in their places; none where the list stays as it is."""
         if self._known is None or self._terms.mended:
             return []
-        version, all_receipts = self._terms.data_version, self._job.receipts
-        parts = digests_of_inputs(self._inputs, self._unit_bytes, receipts, all_receipts, self._files_of_no_unit)
-        root = None if self._request.place else self._root
+        parts = digests_of_inputs(self._inputs, self._unit_bytes, receipts, self._job.receipts, self._files_of_no_unit)
+        root, version = None if self._request.place else self._root, self._terms.data_version
         new = [known_input(root, file, version, parts.get(file.path, ())) for file in self._inputs.files]
         return [*self._known, *new]
 
@@ -337,19 +336,6 @@ class Run:
         for source, _ in unit.spans if unit.digest else ():
             remove(Path(source.path))
 
-    def _check_can_be_added(self, begun: Learnt) -> None:
-        """See to it early that the rows have the columns of the chunks that are there."""
-        if self._terms.mended or begun.layout.form_name is None:
-            return
-        form = Preparation(begun, self._request, self._inputs.format, go_past).written_form()
-        columns, chunks = begun.layout.written_specs(form), begun.layout.format
-        for output, kept in self._terms.kept.items():
-            if kept and output in self._request.outputs:
-                before = read_manifest(self._root / output / MANIFEST_NAME)
-                # Of arrays the first rows have decided it all.
-                names_only = begun.layout.form_name not in ("array", "ragged")
-                check_same_columns(self._root / output, before, columns, chunks, names_only=names_only)
-
     def _raise(self, unit: Unit | ToStore | str | None, error: BaseException) -> NoReturn:
         """Raise the error of a unit, with the line in the file; or of another task."""
         if not isinstance(unit, Unit):
@@ -374,15 +360,10 @@ class Run:
             raise _Refusal(rows[allowed], None)
 
     def _stopped(self) -> str:
-        if not self._job.is_worth_keeping:
-            self._job.end()
-            return "stopped before anything was kept."
-        number = len(self._job.chunk_files())
-        of = f" of {self._num_planned:,}" if self._num_planned else ""
-        return (
-            f"stopped with {number:,}{of} chunk{'s' * ((self._num_planned or number) != 1)} written. "
-            f"The same command goes on from there; {discarding(self._root)} gives up what was begun."
-        )
+        if self._job.is_worth_keeping:
+            return stopped_with(len(self._job.chunk_files()), self._num_planned, self._root)
+        self._job.end()
+        return "stopped before anything was kept."
 
     def _bar(self, what: str, total: int | None, unit: str, initial: int) -> Any:
         return progress_bar(what, total=total, unit=unit, initial=initial, hidden=not self._show)

@@ -4,7 +4,6 @@ where chunks go to a store, all that lies on this disk meanwhile."""
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import stat
@@ -84,6 +83,8 @@ def writing_home(address: str, scratch_dir: str | os.PathLike[str] | None) -> Pa
     Raises:
       OutputDirError: it cannot be made, or belongs to somebody else.
     """
+    import hashlib  # here: it loads OpenSSL, and only what goes to stores needs it
+
     name = f"pyloader-writing-{os.getuid()}-{hashlib.sha256(address.encode()).hexdigest()[:16]}"
     try:
         if scratch_dir is None:

@@ -12,7 +12,7 @@ from pyloader.dataset import Dataset
 from pyloader.deliver.engines import ENGINES, Engine
 from pyloader.errors import OutputDirError, SplitError
 from pyloader.files import locked
-from pyloader.files.store_lock import Takes
+from pyloader.files.takes import Takes
 from pyloader.machine.limits import num_processors
 from pyloader.options import parse_bytes
 from pyloader.write.appending import Taking, what_to_take

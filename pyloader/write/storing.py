@@ -13,7 +13,6 @@ from pyloader.write.formats import FORMATS
 from pyloader.write.job import Job, Terms
 from pyloader.write.receipts import ChunkReceipt, StoredReceipt, UnitReceipt
 from pyloader.write.request import Request
-from pyloader.write.store_requests import store_chunk
 from pyloader.write.work import Work
 
 __all__ = ["Storing", "ToStore", "store"]
@@ -109,6 +108,8 @@ def store(work: Work, item: ToStore) -> StoredReceipt:
       SplitError: another chunk of that name is there.
       StoreError: it cannot be written.
     """
+    from pyloader.write.store_requests import store_chunk
+
     assert work.request.place is not None
     store_chunk(work.request.place, work.made / item.file, item.last)
     return StoredReceipt(name=f"stored-{item.file}", file=item.file, last=item.last)

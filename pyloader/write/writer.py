@@ -12,8 +12,9 @@ import numpy as np
 
 from pyloader.columns import Columns, columns_bytes, problem_with_columns, row_count, slice_columns
 from pyloader.errors import OutputDirError, SplitError, WriteError
-from pyloader.files import ChunkEntry, DirectoryLock, Manifest, no_room
-from pyloader.files.store_lock import Takes
+from pyloader.files import ChunkEntry, DirectoryLock, Manifest
+from pyloader.files.no_room import no_room
+from pyloader.files.takes import Takes
 from pyloader.options import parse_bytes
 from pyloader.ragged import Ragged
 from pyloader.read.numbers import NumberError, as_column

@@ -13,8 +13,9 @@ import pytest
 from store_server import StoreServer
 
 from pyloader.errors import OutputDirError, StoreError
-from pyloader.files.store_lock import StoreLock, Takes, lock_store
+from pyloader.files.store_lock import StoreLock, lock_store
 from pyloader.files.stores import Store, open_store
+from pyloader.files.takes import Takes
 
 LEASE = "bucket/x/.split/lease"
 SPLIT, OTHER = "pyloader split a.jsonl s3://bucket/x/", "pyloader split b.jsonl s3://bucket/x/"

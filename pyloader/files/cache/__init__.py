@@ -12,20 +12,39 @@
 Nothing here knows of networks or threads: fetching, and waiting, are given from outside.
 """
 
-from pyloader.files.cache.directory import CacheDirectory, cache_directory
-from pyloader.files.cache.fetching import Fill, Pinned
-from pyloader.files.cache.identity import Identity, without_secrets
-from pyloader.files.cache.keeping import (
-    CacheEntry,
-    Pruned,
-    cache_entries,
-    cached_names,
-    damaged_entries,
-    prune,
-    total_bytes,
-)
-from pyloader.files.cache.loaders import CacheUser, register
-from pyloader.files.cache.waiting import Wait
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyloader.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from pyloader.files.cache.directory import CacheDirectory, cache_directory
+    from pyloader.files.cache.fetching import Fill, Pinned
+    from pyloader.files.cache.identity import Identity, without_secrets
+    from pyloader.files.cache.keeping import (
+        CacheEntry,
+        Pruned,
+        cache_entries,
+        cached_names,
+        damaged_entries,
+        prune,
+        total_bytes,
+    )
+    from pyloader.files.cache.loaders import CacheUser, register
+    from pyloader.files.cache.waiting import Wait
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "directory": "CacheDirectory cache_directory",
+            "fetching": "Fill Pinned",
+            "identity": "Identity without_secrets",
+            "keeping": "CacheEntry Pruned cache_entries cached_names damaged_entries prune total_bytes",
+            "loaders": "CacheUser register",
+            "waiting": "Wait",
+        },
+    )
 
 __all__ = [
     "CacheDirectory",
