@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from large_files import FORMS
+from huge_files import FORMS
 from making import place
 
 from pyloader import DataLoader, PaddingDataCollator
@@ -49,10 +49,10 @@ def step(work: Any, *arguments: Any) -> tuple[Any, int, float]:
     return found, peak_bytes() - before, time.process_time() - begun
 
 
-def index(path: str, chunk_bytes: str, is_tokens: bool) -> None:
-    """Index a file."""
-    options = ["--reader", "tokens", "--option", "window=1000", "--option", "dtype=uint16"] if is_tokens else []
-    if pyloader(["index", path, "--chunk-bytes", chunk_bytes, "-q", *options]):
+def index(path: str, name: str, *options: str) -> None:
+    """Index a file of some form."""
+    tokens = ["--reader", "tokens", "--option", "window=1000", "--option", "dtype=uint16"]
+    if pyloader(["index", path, "-q", *options, *(tokens if name == "tokens" else [])]):
         sys.exit(f"{path} was not indexed")
 
 
@@ -65,14 +65,13 @@ def epoch(path: str) -> int:
     return num_samples
 
 
-def read_within(small: str, path: str, name: str, limit_bytes: int, chunk_bytes: str) -> None:
+def read_within(small: str, path: str, name: str, limit_bytes: int, *options: str) -> None:
     """Index and read a small file; then set the limit, do the same with a large one, and print what it took."""
-    is_tokens = name == "tokens"
-    index(small, "1MB", is_tokens)
+    index(small, name, "--chunk-bytes", "1MB")
     epoch(small)
     limit = settled_bytes("VmData") + limit_bytes
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    _, index_peak, index_seconds = step(index, path, chunk_bytes, is_tokens)
+    _, index_peak, index_seconds = step(index, path, name, *options)
     num_samples, epoch_peak, epoch_seconds = step(epoch, path)
     print(json.dumps([num_samples, index_peak, index_seconds, epoch_peak, epoch_seconds]))
 
@@ -89,7 +88,8 @@ def case(root: Path, name: str, arguments: argparse.Namespace) -> bool:
     small, _ = write(root / "small", SMALL_BYTES)
     path, num_written = write(root, arguments.megabytes * 10**6)
     size = size_of(path)
-    words = ["--within", str(small), str(path), name, str(arguments.limit_mb * 10**6), arguments.chunk_bytes]
+    words = ["--within", str(small), str(path), name, str(arguments.limit_mb * 10**6)]
+    words += [f"--chunk-bytes={arguments.chunk_bytes}", *(["--checksums"] if arguments.checksums else [])]
     done = subprocess.run([sys.executable, __file__, *words], capture_output=True, text=True)
     if done.returncode:
         print(f"| {name} | {size / 1e9:.2f} GB | failed |\n{done.stderr[-600:]}", flush=True)
@@ -113,12 +113,12 @@ def main() -> None:
     parser.add_argument("--limit-mb", type=int, default=1000, help="what the process may take above its own")
     parser.add_argument("--chunk-bytes", default="64MiB", help="of a part, as pyloader index has it")
     parser.add_argument("--only", action="append", choices=FORMS, metavar="NAME", help=", ".join(FORMS))
-    parser.add_argument("--within", nargs=5, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.within:
-        small, path, name, limit_bytes, chunk_bytes = arguments.within
-        read_within(small, path, name, int(limit_bytes), chunk_bytes)
+    parser.add_argument("--checksums", action="store_true", help="of the parts, as pyloader index has it")
+    if sys.argv[1:2] == ["--within"]:
+        small, path, name, limit_bytes, *options = sys.argv[2:]
+        read_within(small, path, name, int(limit_bytes), *options)
         return
+    arguments = parser.parse_args()
     print("| form | file | index: peak memory, CPU | an epoch: peak memory, CPU |\n|---|---|---|---|", flush=True)
     is_well = True
     place().mkdir(parents=True, exist_ok=True)

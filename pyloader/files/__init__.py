@@ -41,7 +41,7 @@ from pyloader.files.object_file import ObjectFile
 from pyloader.files.opening import count_newlines, line_blocks, open_chunk, suffix_of, text_of
 from pyloader.files.origins import Origin, makers_of, origins_of
 from pyloader.files.part_opening import first_line, header_lines, line_detail, open_part
-from pyloader.files.room import Room, long_line, longest_line, room_of
+from pyloader.files.room import Room, check_fits, long_line, longest_line, room_of
 from pyloader.files.saved_datasets import is_in_saved_dataset
 from pyloader.files.scanning import Scan, is_chunk_name, scan_directory
 from pyloader.files.sniffing import Sniffer, named_by_content, refuse_pointer, sniffed
@@ -101,6 +101,7 @@ __all__ = [
     "as_listed",
     "byte_difference",
     "bytes_at",
+    "check_fits",
     "check_names",
     "checksum_of",
     "chunk_bytes",
