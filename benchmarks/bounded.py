@@ -87,16 +87,16 @@ def case(root: Path, name: str, arguments: argparse.Namespace) -> bool:
     (root / "small").mkdir()
     small, _ = write(root / "small", SMALL_BYTES)
     path, num_written = write(root, arguments.megabytes * 10**6)
-    size = size_of(path)
+    size = f"{size_of(path) / 1e9:.2f} GB" if name != "txt.zst" else f"{arguments.megabytes / 1000:.2f} GB unpacked"
     words = ["--within", str(small), str(path), name, str(arguments.limit_mb * 10**6)]
     words += [f"--chunk-bytes={arguments.chunk_bytes}", *(["--checksums"] if arguments.checksums else [])]
     done = subprocess.run([sys.executable, __file__, *words], capture_output=True, text=True)
     if done.returncode:
-        print(f"| {name} | {size / 1e9:.2f} GB | failed |\n{done.stderr[-600:]}", flush=True)
+        print(f"| {name} | {size} | failed |\n{done.stderr[-600:]}", flush=True)
         return False
     num_samples, index_peak, index_seconds, epoch_peak, epoch_seconds = json.loads(done.stdout)
     print(
-        f"| {name} | {size / 1e9:.2f} GB | {index_peak / 1e6:,.0f} MB, {index_seconds:,.1f} s "
+        f"| {name} | {size} | {index_peak / 1e6:,.0f} MB, {index_seconds:,.1f} s "
         f"| {epoch_peak / 1e6:,.0f} MB, {epoch_seconds:,.1f} s |",
         flush=True,
     )
