@@ -13,14 +13,14 @@ import numpy as np
 
 from pyloader.columns import Column, Columns
 from pyloader.errors import ChunkReadError
-from pyloader.files import chunk_room, named_by_content, open_chunk, packing_of, refuse_pointer
+from pyloader.files import named_by_content, packing_of, refuse_pointer
 from pyloader.files.unpacking import FETCH_AGAIN
 from pyloader.machine.memory import keep_freed_memory
 from pyloader.part import INDEX_AGAIN, Part
 from pyloader.ragged import Ragged
 from pyloader.read.cutting import Cutter, FileBytes
 from pyloader.read.decoding import checked_decode, decoded
-from pyloader.read.file_ranges import range_of
+from pyloader.read.file_ranges import all_of, range_of
 from pyloader.read.options import NamedColumnsReader
 from pyloader.read.spans import bytes_at
 from pyloader.read.tar_members import BytesAt, Member, TarError, can_be_said, tar_members
@@ -86,8 +86,7 @@ class WebDatasetReader(NamedColumnsReader):
         """
         keep_freed_memory()
         refuse_pointer(path, os.path.getsize(path))
-        with open_chunk(path, "rb", room=chunk_room(path)) as file:
-            data = file.read()
+        data = all_of(path)
         return self._columns(path, data, 0, len(data), {}, is_whole=True)
 
     def find_parts(self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None) -> list[Part] | None:
@@ -130,12 +129,12 @@ class WebDatasetReader(NamedColumnsReader):
         return self._columns(path, range_of(path, start, stop), start, stop, dict(said), is_whole=False)
 
     def _columns(
-        self, path: str, data: bytes, start: int, stop: int, said: dict[str, str], *, is_whole: bool
+        self, path: str, data: bytes | memoryview, start: int, stop: int, said: dict[str, str], *, is_whole: bool
     ) -> tuple[Columns, int]:
         """Return the columns of the samples in `data`, the bytes of the archive from `start` to `stop`."""
 
         def within(at: int, num_bytes: int) -> bytes:
-            return data[at - start : at - start + num_bytes]
+            return bytes(data[at - start : at - start + num_bytes])
 
         table = SampleTable()
         with _named(path):
