@@ -71,8 +71,7 @@ class MegatronReader(DataReader):
         """Find parts: NAME.idx is read, and NAME.bin is not."""
         dtype, offsets = _documents(path)
         cutter = Cutter(chunk_bytes, chunk_samples)
-        for offset in (offsets[:-1] * dtype.itemsize).tolist():
-            cutter.record(offset)
+        cutter.records(offsets[:-1] * dtype.itemsize)
         parts = []
         for cut in cutter.cuts(int(offsets[-1]) * dtype.itemsize):
             lengths = np.diff(offsets[cut.first : cut.first + cut.num_samples + 1])
