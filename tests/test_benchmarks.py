@@ -33,6 +33,7 @@ COMMANDS = [
     (["text.py", "--lines", "3000", "--repeat", "1"], "pyloader, strings to the loop"),
     (["verdicts.py", "--runs", "8", "--seconds", "0.2"], "slow encode, NumPy"),
     (["memory.py", "--gigabytes", "0.26", "--form", "columns"], "4 chunks of 64 MB"),
+    (["bounded.py", "--megabytes", "20", "--limit-mb", "100", "--only", "mds"], "| mds | 0.02 GB | "),
     (["bytes.py", "--megabytes", "1", "--max-bytes", "40MB"], "images   max_bytes=40MB"),
     (["ragged.py", "--megabytes", "1", "--repeat", "1"], "gather  mean     64 int32"),
     (["formats.py", "--megabytes", "0.2", "--repeat", "1"], "index   .tar"),

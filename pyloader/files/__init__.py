@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from pyloader.files.opening import count_newlines, line_blocks, open_chunk, suffix_of, text_of
     from pyloader.files.origins import Origin, makers_of, origins_of
     from pyloader.files.part_opening import first_line, header_lines, line_detail, open_part
-    from pyloader.files.room import Room, long_line, longest_line, room_of
+    from pyloader.files.room import Room, check_fits, long_line, longest_line, room_of
     from pyloader.files.saved_datasets import is_in_saved_dataset
     from pyloader.files.scanning import Scan, is_chunk_name, scan_directory
     from pyloader.files.sniffing import Sniffer, named_by_content, refuse_pointer, sniffed
@@ -95,7 +95,7 @@ else:
             "opening": "count_newlines line_blocks open_chunk suffix_of text_of",
             "origins": "Origin makers_of origins_of",
             "part_opening": "first_line header_lines line_detail open_part",
-            "room": "Room long_line longest_line room_of",
+            "room": "Room check_fits long_line longest_line room_of",
             "saved_datasets": "is_in_saved_dataset",
             "scanning": "Scan is_chunk_name scan_directory",
             "sniffing": "Sniffer named_by_content refuse_pointer sniffed",
@@ -144,6 +144,7 @@ __all__ = [
     "as_listed",
     "byte_difference",
     "bytes_at",
+    "check_fits",
     "check_names",
     "checksum_of",
     "chunk_bytes",

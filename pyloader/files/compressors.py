@@ -16,10 +16,11 @@ from typing import IO, Any, Protocol, cast
 import zstandard
 
 from pyloader.errors import ChunkReadError
-from pyloader.files.room import Room
+from pyloader.files.room import Room, check_fits
 from pyloader.files.stored_path import StoredPath, open_bytes
 from pyloader.files.unpacking import Unpacked, UnpackedMembers
 from pyloader.files.zstd_frames import UnpackedFrames, said_size
+from pyloader.part import Part
 
 __all__ = ["COMPRESSORS", "Compressor", "chunk_room", "open_packed", "packing_of", "unreadable"]
 
@@ -47,9 +48,15 @@ def packing_of(path: str | os.PathLike[str]) -> str:
     return suffix if suffix in COMPRESSORS else ""
 
 
-def chunk_room(path: str) -> Room:
-    """Return the room for a chunk file that is read whole: bounded when it is packed."""
+def chunk_room(path: str, part: Part | None = None) -> Room:
+    """Return the room for a chunk file that is read whole, or a part of one: bounded when it is packed.
+
+    Raises:
+      MemoryBoundError: a file that is not packed is read whole, and is larger than the memory of this process.
+    """
     packing = packing_of(path)
+    if not packing and part is None:
+        check_fits(path, os.path.getsize(path))
     return Room(path, says=lambda: said_size(path) if packing in (".zst", ".zstd") else None, is_bounded=bool(packing))
 
 

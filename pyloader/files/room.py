@@ -12,7 +12,7 @@ from pyloader.errors import MemoryBoundError
 from pyloader.machine.limits import memory_limits
 from pyloader.options import format_bytes
 
-__all__ = ["Room", "half_of_memory", "long_line", "longest_line", "room_of"]
+__all__ = ["Room", "check_fits", "half_of_memory", "long_line", "longest_line", "room_of"]
 
 _room: ContextVar[int | None] = ContextVar("room", default=None)
 
@@ -45,6 +45,21 @@ def long_line(path: str, longest: float) -> MemoryBoundError:
     """Return the error for a file that has a line longer than `longest`."""
     what = f"{path}: has a line of more than {format_bytes(longest)}."
     return MemoryBoundError(what, "If it is no text, say what it is; if it is meant, a larger max_bytes= goes further")
+
+
+def check_fits(path: str, num_bytes: int) -> None:
+    """Raise before a file of so many bytes is read whole, where it is larger than the memory of this process.
+
+    The user's `max_bytes` goes further, where it is larger.
+
+    Raises:
+      MemoryBoundError: it is.
+    """
+    most = max(2 * half_of_memory(), _room.get() or 0)
+    if num_bytes > most:
+        what = f"{path}: is to be read at once and has {format_bytes(num_bytes)}, more than the memory of "
+        hint = "Have it read in parts: pyloader index FILE. Where that finds none, make smaller files: pyloader split"
+        raise MemoryBoundError(f"{what}{format_bytes(most)}.", hint)
 
 
 class Room:

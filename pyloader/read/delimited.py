@@ -137,7 +137,7 @@ class DelimitedReader(NamedColumnsReader):
 
     def _read(self, path: str, part: Part | None, bad_rows: dict[int, str] | None) -> tuple[Columns, int]:
         """Read the rows; a bad one is an error, or goes to `bad_rows` and has the fields of another."""
-        room = chunk_room(path)
+        room = chunk_room(path, part)
         with closing(self._rows(path, part, room)) as batches:
             lines, first = next(batches)
             if not first:

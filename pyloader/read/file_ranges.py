@@ -1,15 +1,32 @@
-"""A range of a file's bytes, read whole."""
+"""A file's bytes, or a range of them, in memory of their own."""
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
+import numpy as np
+
 from pyloader.errors import ChunkReadError
-from pyloader.files import open_bytes
+from pyloader.files import chunk_room, open_bytes, open_chunk, packing_of
 from pyloader.machine.memory import keep_freed_memory
 
-__all__ = ["range_of"]
+__all__ = ["all_of", "range_of"]
 
 
-def range_of(path: str, start: int, stop: int) -> bytes:
+def all_of(path: str) -> bytes | memoryview:
+    """Return the bytes of a chunk file, unpacked.
+
+    Raises:
+      OSError: it is missing.
+      ChunkReadError: it cannot be read, or, of a packed one, is cut or damaged.
+      MemoryBoundError: there is no room for them.
+    """
+    with open_chunk(path, "rb", room=chunk_room(path)) as file:
+        return file.read() if packing_of(path) else _filled(file, os.path.getsize(path))
+
+
+def range_of(path: str, start: int, stop: int) -> memoryview:
     """Return the bytes of a file from `start` to `stop`.
 
     Raises:
@@ -19,12 +36,17 @@ def range_of(path: str, start: int, stop: int) -> bytes:
     keep_freed_memory()
     with open_bytes(path, goes_on=False) as file:
         file.seek(start)
-        parts = []
-        left = stop - start
-        while left and (part := file.read(left)):
-            parts.append(part)
-            left -= len(part)
-    if left:
-        what = f"ends early: {stop - left:,} bytes found, {stop:,} expected."
+        found = _filled(file, stop - start)
+    if len(found) < stop - start:
+        what = f"ends early: {len(found):,} bytes found, {stop - start:,} expected."
         raise ChunkReadError(path, what, "Fetch it again, or index it again")
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    return found
+
+
+def _filled(file: Any, num_bytes: int) -> memoryview:
+    """Return the next bytes of a file, fewer at its end; NumPy's memory is of huge pages, which come twice as fast."""
+    found = np.empty(num_bytes, np.uint8).data
+    filled = 0
+    while filled < num_bytes and (count := file.readinto(found[filled:])):
+        filled += count
+    return found[:filled].toreadonly()

@@ -13,7 +13,7 @@ import numpy as np
 
 from pyloader.columns import Columns
 from pyloader.errors import ChunkReadError, import_optional
-from pyloader.files import Room, named_by_content
+from pyloader.files import Room, check_fits, named_by_content
 from pyloader.part import Part, joined_ranges
 from pyloader.read.arrow_messages import Batch, batches_of_stream
 from pyloader.read.parquet import counted
@@ -58,6 +58,7 @@ class HuggingFaceReader(RaggedTableReader):
         """
         with _open(path) as (file, size):
             _, batches, _ = batches_of_stream(file, path, size)
+            check_fits(path, size)
             return self._columns_in(path, file, [(0, size)]), sum(batch.num_rows for batch in batches)
 
     def find_parts(self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None) -> list[Part] | None:

@@ -89,7 +89,7 @@ class JsonlReader(ColumnReader):
     @contextmanager
     def _lines(self, path: str, part: Part | None) -> Iterator[tuple[Iterator[bytes], Room]]:
         """Give the lines of a file, or of a part of it, in blocks, and the room for them."""
-        room = chunk_room(path)
+        room = chunk_room(path, part)
         with closing(line_blocks(path, room=room, part=part)) as blocks:
             yield sniffed(blocks, path, "jsonl") if first_line(path, part) == 1 else blocks, room
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from pyloader.columns import Column, Columns
 from pyloader.errors import ChunkReadError
-from pyloader.files import Room, StoredPath, found_beside, num_bytes_of, open_packed, refuse_pointer
+from pyloader.files import Room, StoredPath, check_fits, found_beside, num_bytes_of, open_packed, refuse_pointer
 from pyloader.files.unpacking import FETCH_AGAIN
 from pyloader.machine.memory import keep_freed_memory
 from pyloader.part import INDEX_AGAIN, Part
@@ -101,6 +101,8 @@ class LitDataReader(NamedColumnsReader):
         keep_freed_memory()
         refuse_pointer(path, os.path.getsize(path))
         packing = ".zst" if _is_packed(path) else ""
+        if not packing:
+            check_fits(path, os.path.getsize(path))
         with open_packed(path, packing=packing, room=Room(path, is_bounded=bool(packing))) as file:
             data = file.read()
         view = memoryview(data)

@@ -12,11 +12,11 @@ import xxhash
 
 from pyloader.columns import Columns
 from pyloader.errors import ChunkReadError
-from pyloader.files import chunk_room, num_bytes_of, open_chunk, packing_of, refuse_pointer
+from pyloader.files import num_bytes_of, packing_of, refuse_pointer
 from pyloader.files.unpacking import FETCH_AGAIN
 from pyloader.machine.memory import keep_freed_memory
 from pyloader.part import INDEX_AGAIN, Part
-from pyloader.read.file_ranges import range_of
+from pyloader.read.file_ranges import all_of, range_of
 from pyloader.read.mds_encodings import column_of, fixed_bytes
 from pyloader.read.offset_tables import (
     ReadRange,
@@ -90,8 +90,7 @@ class MDSReader(NamedColumnsReader):
         """
         keep_freed_memory()
         refuse_pointer(path, os.path.getsize(path))
-        with open_chunk(path, "rb", room=chunk_room(path)) as file:
-            data = file.read()
+        data = all_of(path)
         view = memoryview(data)
         told = _told(path)
         if told is not None:
@@ -192,7 +191,7 @@ def _shards(path: str, _changed_ns: int, _size: int) -> dict[str, _Shard]:
     return {file.basename: shard for shard in index.shards for file in (shard.raw_data, shard.zip_data) if file}
 
 
-def _compare(path: str, data: bytes, told: _Shard) -> None:
+def _compare(path: str, data: bytes | memoryview, told: _Shard) -> None:
     if len(data) != told.raw_data.bytes:
         what = f"has {len(data):,} bytes, and {INDEX_NAME} says {told.raw_data.bytes:,}."
         raise ChunkReadError(path, what, FETCH_AGAIN)

@@ -15,7 +15,7 @@ import numpy as np
 from pyloader.columns import Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
-from pyloader.files import found_beside, num_bytes_of
+from pyloader.files import check_fits, found_beside, num_bytes_of
 from pyloader.part import INDEX_AGAIN, Part, joined_ranges
 from pyloader.ragged import Ragged
 from pyloader.read.cutting import Cutter
@@ -64,14 +64,14 @@ class MegatronReader(DataReader):
         num_documents, end = len(offsets) - 1, int(offsets[-1]) * dtype.itemsize
         if not num_documents:
             return {}, 0
+        check_fits(path, end)
         return {self.name: Ragged(np.frombuffer(range_of(path, 0, end), dtype), offsets)}, num_documents
 
     def find_parts(self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None) -> list[Part] | None:
         """Find parts: NAME.idx is read, and NAME.bin is not."""
         dtype, offsets = _documents(path)
         cutter = Cutter(chunk_bytes, chunk_samples)
-        for offset in (offsets[:-1] * dtype.itemsize).tolist():
-            cutter.record(offset)
+        cutter.records(offsets[:-1] * dtype.itemsize)
         parts = []
         for cut in cutter.cuts(int(offsets[-1]) * dtype.itemsize):
             lengths = np.diff(offsets[cut.first : cut.first + cut.num_samples + 1])

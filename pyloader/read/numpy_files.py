@@ -16,6 +16,7 @@ from pyloader.errors import ChunkReadError, FileError, MemoryBoundError
 from pyloader.files import (
     NpyHeaderError,
     Room,
+    check_fits,
     chunk_room,
     named_by_content,
     num_bytes_of,
@@ -140,7 +141,10 @@ class NumpyReader(DataReader):
                 return read_npy(file, path, memory, num_bytes=size, room=chunk_room(path))
         if packing_of(path):
             raise ChunkReadError(path, "is packed, and cannot be mapped.", "Pass mmap=False")
-        array = _usual(self._mapped.array(path, map_npy))
+        mapped = self._mapped.array(path, map_npy)
+        if not mapped.flags.c_contiguous or not mapped.dtype.isnative:
+            check_fits(path, mapped.nbytes)
+        array = _usual(mapped)
         # What offsets say is checked once: the file may be changed afterwards, and would send C code anywhere.
         return array.copy() if are_offsets else array
 
@@ -148,6 +152,7 @@ class NumpyReader(DataReader):
         if self.mmap:
             raise ChunkReadError(path, "cannot be mapped.", "Pass mmap=False, or keep the arrays as .columns")
         arrays: Columns = {}
+        check_fits(path, os.path.getsize(path))
         opened = open_chunk(path, "rb")
         try:
             with opened, zipfile.ZipFile(opened) as archive:
@@ -201,6 +206,8 @@ def read_npy(
         raise _wrong_size(path, num_bytes, start + array_bytes)
     if room is not None:
         room.take(array_bytes)
+    if fortran_order:
+        check_fits(path, 2 * array_bytes)  # it is copied into C order
     stored_shape = shape[::-1] if fortran_order else shape
     array = np.empty(stored_shape, dtype) if memory is None else memory.empty(stored_shape, dtype)
     found = fill(array.reshape(-1).view(np.uint8).data, file)

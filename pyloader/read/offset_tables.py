@@ -85,8 +85,7 @@ def table_parts(
         return []
     offsets = table(path, read, size, 0, num_samples)
     cutter = Cutter(chunk_bytes, chunk_samples)
-    for offset in offsets[:-1].tolist():
-        cutter.record(offset)
+    cutter.records(offsets[:-1])
     parts = []
     for cut in cutter.cuts(int(offsets[-1])):
         its_table = _WORD * (1 + cut.first), _WORD * (2 + cut.first + cut.num_samples)

@@ -110,7 +110,9 @@ class ParquetReader(ColumnReader):
                 raise ChunkReadError(path, what) from exc
             except MemoryError as exc:  # sizes are in the file, and damage makes them anything
                 what = "asks for more memory than there is, or is damaged."
-                raise ChunkReadError(path, what, "Split it into smaller chunks, or fetch it again") from exc
+                raise ChunkReadError(
+                    path, what, "Split it into smaller chunks: pyloader split; or fetch it again"
+                ) from exc
             except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as exc:  # the last of a column's name
                 what = f"is damaged, or of another format ({str(exc).strip().rstrip('.')})."
                 error = ChunkReadError(path, what, "Fetch it again, or max_skipped=1 to go on without it")

@@ -67,7 +67,7 @@ class TextReader(DataReader):
 
     def _read(self, path: str, part: Part | None) -> tuple[Columns, int]:
         lines: list[str] = []
-        room, line = chunk_room(path), first_line(path, part)
+        room, line = chunk_room(path, part), first_line(path, part)
         with closing(line_blocks(path, room=room, part=part)) as blocks:
             for block in sniffed(blocks, path, "text") if self.sniff and line == 1 else blocks:
                 text = text_of(block, path, line + len(lines))

@@ -11,12 +11,12 @@ import numpy as np
 
 from pyloader.columns import Columns, ColumnSpec
 from pyloader.errors import ChunkReadError, import_optional
-from pyloader.files import chunk_room, named_by_content, open_chunk, packing_of, refuse_pointer
+from pyloader.files import named_by_content, packing_of, refuse_pointer
 from pyloader.files.unpacking import FETCH_AGAIN
 from pyloader.machine.memory import keep_freed_memory
 from pyloader.part import INDEX_AGAIN, Part
 from pyloader.read.cutting import BLOCK_BYTES, Cutter, FileBytes
-from pyloader.read.file_ranges import range_of
+from pyloader.read.file_ranges import all_of, range_of
 from pyloader.read.options import NamedColumnsReader, column_names
 from pyloader.read.spans import bytes_at
 from pyloader.read.tf_examples import KINDS, ExampleError, example_columns
@@ -93,8 +93,7 @@ class TFRecordReader(NamedColumnsReader):
         """
         keep_freed_memory()
         refuse_pointer(path, os.path.getsize(path))
-        with open_chunk(path, "rb", room=chunk_room(path)) as file:
-            return self._columns(path, file.read(), 0, 0)
+        return self._columns(path, all_of(path), 0, 0)
 
     def find_parts(self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None) -> list[Part] | None:
         """Find parts: the lengths of records are read and compared with their checksums, not the records."""
@@ -121,7 +120,7 @@ class TFRecordReader(NamedColumnsReader):
         ((start, stop),) = part.ranges
         return self._columns(path, range_of(path, start, stop), start, part.first)
 
-    def _columns(self, path: str, data: bytes, offset: int, first: int) -> tuple[Columns, int]:
+    def _columns(self, path: str, data: bytes | memoryview, offset: int, first: int) -> tuple[Columns, int]:
         """Return the columns of the records in `data`, which are at `offset` in the file, the first of this number."""
         starts, stops = _spans(path, data, offset, first)
         if not len(starts):
@@ -153,7 +152,7 @@ def example_options(columns: Sequence[ColumnSpec]) -> dict[str, Any]:
     return {"columns": names, "ragged": [name for name in names if is_ragged[name]], "kinds": kinds}
 
 
-def _spans(path: str, data: bytes, offset: int, first: int) -> tuple[np.ndarray, np.ndarray]:
+def _spans(path: str, data: bytes | memoryview, offset: int, first: int) -> tuple[np.ndarray, np.ndarray]:
     """Return where each record begins and ends in `data`; checksums are as they should be."""
     crc = _crc32c()
     starts, after = _checked_starts(crc, path, data, first, offset) if data else (np.empty(0, np.int64), 0)
@@ -162,7 +161,7 @@ def _spans(path: str, data: bytes, offset: int, first: int) -> tuple[np.ndarray,
     stops = np.append(starts[1:], after)[: len(starts)] - _FOOTER_BYTES
     starts = starts + _HEADER_BYTES
     spans, value = zip(starts.tolist(), stops.tolist(), strict=True), crc.value
-    found = np.fromiter((value(data[start:stop]) for start, stop in spans), np.uint32, len(starts))
+    found = np.fromiter((value(bytes(data[start:stop])) for start, stop in spans), np.uint32, len(starts))
     said = np.frombuffer(data, np.uint8)[stops[:, None] + np.arange(_FOOTER_BYTES)].view("<u4")[:, 0]
     damaged = np.flatnonzero(masked(found) != said)
     if len(damaged):
@@ -172,7 +171,9 @@ def _spans(path: str, data: bytes, offset: int, first: int) -> tuple[np.ndarray,
     return starts, stops
 
 
-def _checked_starts(crc: ModuleType, path: str, data: bytes, number: int, at: int) -> tuple[np.ndarray, int]:
+def _checked_starts(
+    crc: ModuleType, path: str, data: bytes | memoryview, number: int, at: int
+) -> tuple[np.ndarray, int]:
     """Return where records begin in `data`, and where the next one would; their lengths are as they should be.
 
     Args:

@@ -16,7 +16,7 @@ _MASK = 0xA282EAD8
 _LENGTH = struct.Struct("<Q")
 
 
-def record_starts(data: bytes) -> tuple[np.ndarray, int]:
+def record_starts(data: bytes | memoryview) -> tuple[np.ndarray, int]:
     """Follow the lengths of records, the first of which `data` begins with.
 
     Returns:
@@ -30,7 +30,7 @@ def record_starts(data: bytes) -> tuple[np.ndarray, int]:
     return np.array(starts, np.int64), at
 
 
-def first_damaged(data: bytes, starts: np.ndarray, crc: Any) -> int:
+def first_damaged(data: bytes | memoryview, starts: np.ndarray, crc: Any) -> int:
     """Return which is the first record whose length differs from its checksum; -1 where none does.
 
     Args:

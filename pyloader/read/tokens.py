@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from pyloader.columns import Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
-from pyloader.files import chunk_room, num_bytes_of, open_chunk, packing_of, refuse_pointer, suffix_of
+from pyloader.files import check_fits, chunk_room, num_bytes_of, open_chunk, packing_of, refuse_pointer, suffix_of
 from pyloader.files.mapping import MappedFiles
 from pyloader.machine.memory import RecycledMemory
 from pyloader.options import checked_integer
@@ -220,7 +221,9 @@ class TokenReader(DataReader):
         assert self.dtype is not None
         num_bytes = os.path.getsize(path)
         self._check_size(path, num_bytes)
-        tokens = self._memory.empty(shape_of(num_bytes // self.dtype.itemsize), self.dtype)
+        shape = shape_of(num_bytes // self.dtype.itemsize)
+        check_fits(path, math.prod(shape) * self.dtype.itemsize)
+        tokens = self._memory.empty(shape, self.dtype)
         wanted = tokens.reshape(-1).view(np.uint8).data
         with open(path, "rb", buffering=0) as file:
             file.seek(first * self.dtype.itemsize)

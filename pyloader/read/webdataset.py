@@ -13,23 +13,26 @@ import numpy as np
 
 from pyloader.columns import Column, Columns
 from pyloader.errors import ChunkReadError
-from pyloader.files import chunk_room, named_by_content, open_chunk, packing_of, refuse_pointer
+from pyloader.files import named_by_content, packing_of, refuse_pointer
 from pyloader.files.unpacking import FETCH_AGAIN
 from pyloader.machine.memory import keep_freed_memory
 from pyloader.part import INDEX_AGAIN, Part
+from pyloader.ragged import Ragged
 from pyloader.read.cutting import Cutter, FileBytes
 from pyloader.read.decoding import checked_decode, decoded
-from pyloader.read.file_ranges import range_of
+from pyloader.read.file_ranges import all_of, range_of
 from pyloader.read.options import NamedColumnsReader
 from pyloader.read.spans import bytes_at
 from pyloader.read.tar_members import BytesAt, Member, TarError, can_be_said, tar_members
 from pyloader.read.tar_runs import MemberRun, members_and_runs
+from pyloader.read.tar_samples import Files, SampleTable
 
 __all__ = ["WebDatasetReader", "key_and_extension"]
 
 _KEY = "__key__"
 _META_BEGIN = np.frombuffer(b"__", np.uint8)
 _META = re.compile(r"__[^/]*__($|/)")  # names that webdataset passes over
+_NO_FILES = Files(*[np.empty(0, np.int64)] * 4)
 _MOST_SAID = 2**16  # characters of what global headers say, kept for each part
 
 
@@ -83,8 +86,7 @@ class WebDatasetReader(NamedColumnsReader):
         """
         keep_freed_memory()
         refuse_pointer(path, os.path.getsize(path))
-        with open_chunk(path, "rb", room=chunk_room(path)) as file:
-            data = file.read()
+        data = all_of(path)
         return self._columns(path, data, 0, len(data), {}, is_whole=True)
 
     def find_parts(self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None) -> list[Part] | None:
@@ -127,76 +129,60 @@ class WebDatasetReader(NamedColumnsReader):
         return self._columns(path, range_of(path, start, stop), start, stop, dict(said), is_whole=False)
 
     def _columns(
-        self, path: str, data: bytes, start: int, stop: int, said: dict[str, str], *, is_whole: bool
+        self, path: str, data: bytes | memoryview, start: int, stop: int, said: dict[str, str], *, is_whole: bool
     ) -> tuple[Columns, int]:
         """Return the columns of the samples in `data`, the bytes of the archive from `start` to `stop`."""
 
         def within(at: int, num_bytes: int) -> bytes:
-            return data[at - start : at - start + num_bytes]
+            return bytes(data[at - start : at - start + num_bytes])
 
-        keys: dict[str, int] = {}  # with the byte where each sample begins
-        places: dict[str, tuple[list[int], list[int]]] = {}  # of each column's bytes: where they begin and end
-        last, num_samples = None, 0
-        for member, key, extension in _grouped(_members(path, within, start, stop, said, is_whole=is_whole)):
-            if key != last:
-                if key in keys:
-                    raise _comes_back(path, key, keys[key], member.begin)
-                if last is not None:
-                    self._fill(path, places, keys, num_samples)
-                last, num_samples = key, num_samples + 1
-                keys[key] = member.begin
-            if self.columns is not None and extension not in self.columns:
-                continue
-            starts, stops = self._place(path, places, extension, keys, num_samples)
-            if len(starts) == num_samples:
-                where = f"the sample {key!r} has {extension!r} twice, again at byte {member.begin:,}."
-                raise ChunkReadError(path, where, "Name each file once")
-            starts.append(member.start - start)
-            stops.append(member.start - start + member.size)
-        if not num_samples:
+        table = SampleTable()
+        with _named(path):
+            for found in members_and_runs(within, within, start, stop, said, is_whole=is_whole):
+                groups = _groups(found) if isinstance(found, MemberRun) else None
+                if isinstance(found, MemberRun) and groups is not None:
+                    table.add_run(found, groups)
+                    continue
+                for member, key, extension in _grouped(found.members() if isinstance(found, MemberRun) else [found]):
+                    table.add(member, key, extension)
+        keys = table.keys
+        if len(set(keys)) < len(keys):
+            raise _twice(path, keys, table.begins)
+        if not keys:
             return {}, 0
-        for name in self.columns or ():
-            if name != _KEY:
-                self._place(path, places, name, keys, num_samples + 1)
-        self._fill(path, places, keys, num_samples)
+        found_files = table.files()
+        named = [name for name in self.columns or found_files if name != _KEY or name in found_files]
+        files = {name: found_files.get(name, _NO_FILES) for name in named}
+        self._check_files(path, table, files)
         raw = np.frombuffer(data, np.uint8)
-        columns: dict[str, Column] = {_KEY: list(keys)}
-        for name, (starts, stops) in places.items():
-            rows = bytes_at(raw, starts, stops)
-            columns[name] = decoded(rows, self.decode[name], path, name, list(keys)) if name in self.decode else rows
-        names = self.columns or sorted(columns)
-        return {name: columns[name] for name in names}, num_samples
+        columns: dict[str, Column] = {_KEY: keys}
+        for name, each in files.items():
+            rows = bytes_at(raw, each.starts - start, each.stops - start)
+            if len(rows) < len(keys):
+                lengths = np.zeros(len(keys), np.int64)
+                lengths[each.rows] = rows.lengths
+                rows = Ragged(rows.spanned, np.append(0, np.cumsum(lengths)), is_bytes=True)
+            columns[name] = decoded(rows, self.decode[name], path, name, keys) if name in self.decode else rows
+        return {name: columns[name] for name in self.columns or sorted(columns)}, len(keys)
 
-    def _place(
-        self,
-        path: str,
-        places: dict[str, tuple[list[int], list[int]]],
-        name: str,
-        keys: dict[str, int],
-        num_samples: int,
-    ) -> tuple[list[int], list[int]]:
-        """Return where a column's bytes lie; of one that is new, after those of samples that lack it."""
-        if name not in places:
-            places[name] = [], []
-            self._fill(path, {name: places[name]}, keys, num_samples - 1)
-        return places[name]
-
-    def _fill(
-        self, path: str, places: dict[str, tuple[list[int], list[int]]], keys: dict[str, int], num_samples: int
-    ) -> None:
-        """See that each column has so many rows: empty ones are added, where that was asked for."""
-        for name, (starts, stops) in places.items():
-            lacking = num_samples - len(starts)
-            if lacking <= 0:
-                continue
-            if self.missing == "error":
-                key, begin = list(keys.items())[len(starts)]
-                what = f"the sample {key!r} at byte {begin:,} has no {name!r}."
-                hint = "columns=[...] names those to read; with missing='empty' as well it is empty where it lacks"
-                raise ChunkReadError(path, what, f"WebDatasetReader({hint})")
-            at = stops[-1] if stops else 0
-            starts += [at] * lacking
-            stops += [at] * lacking
+    def _check_files(self, path: str, table: SampleTable, files: dict[str, Files]) -> None:
+        """Raise where a sample has an extension twice, or lacks one; the first such sample is named."""
+        lacks = None
+        for name, each in files.items():
+            again = np.flatnonzero(each.rows[1:] == each.rows[:-1])
+            if len(again):
+                key, begin = table.keys[each.rows[again[0]]], each.begins[again[0] + 1]
+                what = f"the sample {key!r} has {name!r} twice, again at byte {begin:,}."
+                raise ChunkReadError(path, what, "Name each file once")
+            if len(each.rows) < len(table.keys):
+                other = np.flatnonzero(each.rows != np.arange(len(each.rows)))
+                row = int(other[0]) if len(other) else len(each.rows)
+                lacks = (row, name) if lacks is None else min(lacks, (row, name))
+        if lacks is not None and self.missing == "error":
+            row, name = lacks
+            what = f"the sample {table.keys[row]!r} at byte {table.begins[row]:,} has no {name!r}."
+            hint = "columns=[...] names those to read; with missing='empty' as well it is empty where it lacks"
+            raise ChunkReadError(path, what, f"WebDatasetReader({hint})")
 
     def _check_keys(self, path: str, hashes: np.ndarray) -> None:
         """Raise where a key comes back; `hashes` are those of all keys, 8 bytes each however long a key is."""
@@ -282,6 +268,16 @@ def key_and_extension(name: str) -> tuple[str, str] | None:
         if not before or "." in before:
             return None
     return None if dot < 0 else (name[:dot], name[dot + 1 :])
+
+
+def _twice(path: str, keys: list[str], begins: list[int]) -> ChunkReadError:
+    """Return the error for the first key that comes back."""
+    found: dict[str, int] = {}
+    for key, begin in zip(keys, begins, strict=True):
+        if key in found:
+            return _comes_back(path, key, found[key], begin)
+        found[key] = begin
+    raise AssertionError("no key comes back")
 
 
 def _comes_back(path: str, key: str, first: int, again: int) -> ChunkReadError:
