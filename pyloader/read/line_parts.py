@@ -17,6 +17,7 @@ __all__ = ["cut_rows", "line_parts", "rows_among_blank", "rows_of_block", "start
 
 _NEWLINE = ord("\n")
 
+
 def line_parts(
     path: str,
     form: str | None,

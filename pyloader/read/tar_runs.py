@@ -16,7 +16,7 @@ _BLOCK = 512
 _WORDS = _BLOCK // 8  # headers are looked at in words of eight bytes, the first of which is the lowest
 _STRETCH_BYTES = 2**25  # whose headers are looked at together
 _PIECE_BYTES = 2**20  # of it, which stay in the processor's cache meanwhile
-_FEW, _ENOUGH = 64, 2**11  # blocks to look at: in a piece, and together
+_FEW, _ENOUGH = 64, 2**12  # blocks to look at: in a piece, and together
 _LONG_RUN = 256  # members, for which a look at a stretch is little
 _MOST_SINGLE = 2**12  # members that are looked at one by one after short runs
 _NAME_WORDS = 13
@@ -63,12 +63,14 @@ def members_and_runs(
     Raises:
       TarError: as `tar_members` does.
     """
-    position, patience = start, 1
+    position, patience, enough = start, 1, _ENOUGH
     while True:
-        run = None if said else _run(stretch_at, position, stop)
+        run = None if said else _run(stretch_at, position, stop, enough)
         if run is not None:
             yield run
             position = run.stop
+        # Where runs are short, little is looked at in vain.
+        enough = min(2 * max(_LONG_RUN, 0 if run is None else len(run.begins)), _ENOUGH)
         if run is not None and len(run.begins) >= _LONG_RUN:
             patience = 1
             continue
@@ -81,9 +83,9 @@ def members_and_runs(
         patience = min(2 * patience, _MOST_SINGLE)
 
 
-def _run(stretch_at: StretchAt, position: int, stop: int) -> MemberRun | None:
+def _run(stretch_at: StretchAt, position: int, stop: int, enough: int) -> MemberRun | None:
     """Return the members from `position` on, as far as their headers say nothing unusual."""
-    numbers, blocks = _looked_for(stretch_at, position, min(_STRETCH_BYTES, stop - position))
+    numbers, blocks = _looked_for(stretch_at, position, min(_STRETCH_BYTES, stop - position), enough)
     if not len(numbers):
         return None
     places = np.flatnonzero(blocks[:, _MAGIC_WORD] & _MAGIC_BYTES == _MAGIC)
@@ -116,13 +118,13 @@ def _run(stretch_at: StretchAt, position: int, stop: int) -> MemberRun | None:
     )
 
 
-def _looked_for(stretch_at: StretchAt, position: int, num_bytes: int) -> tuple[np.ndarray, np.ndarray]:
+def _looked_for(stretch_at: StretchAt, position: int, num_bytes: int, enough: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the blocks that look like headers, and those after extensions: their numbers and, as words, what is there.
 
     No other is touched again when its piece has been read.
     """
     numbers, count = [np.empty(0, np.int64)], 0
-    found = np.empty((min(_ENOUGH + _PIECE_BYTES // _BLOCK, num_bytes // _BLOCK), _WORDS), "<u8")
+    found = np.empty((min(enough + _PIECE_BYTES // _BLOCK, num_bytes // _BLOCK), _WORDS), "<u8")
     is_extended = False  # what the piece begins with
     for start in range(0, num_bytes, _PIECE_BYTES):
         data = stretch_at(position + start, min(_PIECE_BYTES, num_bytes - start))
@@ -140,7 +142,7 @@ def _looked_for(stretch_at: StretchAt, position: int, num_bytes: int) -> tuple[n
         np.take(blocks, at, axis=0, out=found[count : count + len(at)], mode="clip")
         numbers.append(start // _BLOCK + at)
         count += len(at)
-        if len(at) < _FEW or count >= _ENOUGH:
+        if len(at) < _FEW or count >= enough:
             break
     return np.concatenate(numbers), found[:count]
 

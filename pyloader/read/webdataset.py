@@ -101,7 +101,8 @@ class WebDatasetReader(NamedColumnsReader):
                 if isinstance(found, MemberRun) and groups is not None:
                     is_new = np.append(groups[0] != last, groups[1:] != groups[:-1])
                     cutter.records(found.begins[is_new])
-                    keys.extend(map(hash, groups[is_new].tolist()))
+                    new = groups[is_new].tolist()
+                    keys.frombytes(np.fromiter(map(hash, new), np.int64, len(new)).tobytes())
                     stop, last = found.stop, bytes(groups[-1])
                     continue
                 for member, key, _ in _grouped(found.members() if isinstance(found, MemberRun) else [found]):
