@@ -6,25 +6,19 @@ import itertools
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from pyloader.files import open_lines, text_of
+from pyloader.files import LineFile, open_lines, text_of
 from pyloader.machine.memory import keep_freed_memory
 from pyloader.part import InOrder, Part
 from pyloader.read.dialect import Dialect, rows_of
 from pyloader.read.line_blocks import LineBlock, line_blocks_of
-from pyloader.read.line_parts import (
-    BlockRows,
-    RowStarts,
-    cut_rows,
-    rows_among_blank,
-    rows_of_block,
-    starts_among_blank,
-)
+from pyloader.read.line_counts import BlockRows, ByteFoundError, RowStarts, can_be_counted, counted_rows
+from pyloader.read.line_parts import cut_rows, rows_among_blank, rows_of_block, starts_among_blank
 
 __all__ = ["csv_parts"]
 
@@ -60,21 +54,33 @@ def csv_parts(
 
     keep_freed_memory()
 
-    def cut(
+    def cut(found: Iterator[BlockRows], file: LineFile) -> list[Part]:
+        rows, header = _after_header(found) if has_header else (found, (0, 0))
+        return cut_rows(rows, path, file, chunk_bytes=chunk_bytes, chunk_samples=chunk_samples, header=header)
+
+    def cut_blocks(
         look: Callable[[LineBlock], Any], find_rows: Callable[[Iterator[LineBlock], str, Dialect], Iterator[BlockRows]]
     ) -> list[Part] | None:
         file = open_lines(path)
         if file is None:
             return None
         with file, closing(line_blocks_of(file, path, "csv", look, in_order)) as blocks:
-            found = find_rows(blocks, path, dialect)
-            rows, header = _after_header(found) if has_header else (found, (0, 0))
-            return cut_rows(rows, path, file, chunk_bytes=chunk_bytes, chunk_samples=chunk_samples, header=header)
+            return cut(find_rows(blocks, path, dialect), file)
 
+    file, quote = open_lines(path), dialect.character.encode()
+    if file is None:
+        return None
+    with file:
+        if can_be_counted(file) and len(quote) < 2 and len(dialect.delimiter.encode()) == 1:
+            with (
+                suppress(ByteFoundError),
+                closing(counted_rows(file, path, "csv", blank=_BLANK, without=quote, in_order=in_order)) as rows,
+            ):
+                return cut(rows, file)
     try:
-        return cut(partial(_seen, dialect=dialect), _rows_by_quotes)
+        return cut_blocks(partial(_seen, dialect=dialect), _rows_by_quotes)
     except _UnusualQuotesError:
-        return cut(lambda block: None, _rows_by_parser)
+        return cut_blocks(lambda block: None, _rows_by_parser)
 
 
 def _rows(offsets: np.ndarray, lines: np.ndarray, end: int) -> BlockRows:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
-from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -12,21 +11,11 @@ from pyloader.files import FrameLog, LineFile, line_detail, num_bytes_of, open_l
 from pyloader.machine.memory import keep_freed_memory
 from pyloader.part import InOrder, Part, joined_ranges
 from pyloader.read.line_blocks import LineBlock, line_blocks_of
+from pyloader.read.line_counts import BlockRows, RowStarts, can_be_counted, counted_rows
 
-__all__ = [
-    "BlockRows",
-    "RowStarts",
-    "cut_rows",
-    "line_parts",
-    "rows_among_blank",
-    "rows_of_block",
-    "starts_among_blank",
-]
+__all__ = ["cut_rows", "line_parts", "rows_among_blank", "rows_of_block", "starts_among_blank"]
 
 _NEWLINE = ord("\n")
-
-# Where rows begin, in bytes of the unpacked file or of a block, and in which lines: two int64 arrays of one length.
-RowStarts: TypeAlias = tuple[np.ndarray, np.ndarray]
 
 
 def line_parts(
@@ -55,17 +44,13 @@ def line_parts(
     if file is None:
         return None
     with file:
-        blocks = line_blocks_of(file, path, form, partial(rows_among_blank, blank=blank), in_order)
-        rows = (rows_of_block(block, block.seen) for block in blocks)
+        rows: Iterable[BlockRows]
+        if can_be_counted(file):
+            rows = counted_rows(file, path, form, blank=blank, in_order=in_order)
+        else:
+            blocks = line_blocks_of(file, path, form, partial(rows_among_blank, blank=blank), in_order)
+            rows = (rows_of_block(block, block.seen) for block in blocks)
         return cut_rows(rows, path, file, chunk_bytes=chunk_bytes, chunk_samples=chunk_samples)
-
-
-class BlockRows(NamedTuple):
-    """The rows of a block: where all of them begin is asked only where a part may end."""
-
-    num_rows: int
-    end: int  # where the block ends in the unpacked file
-    starts: Callable[[], RowStarts]  # to be called before the next block is asked for
 
 
 def rows_of_block(block: LineBlock, chosen: RowStarts | None) -> BlockRows:

@@ -25,7 +25,7 @@ from pyloader.read.tfrecord_headers import first_damaged, masked, record_starts
 __all__ = ["TFRecordReader", "example_options"]
 
 _HEADER_BYTES, _FOOTER_BYTES = 12, 4  # before a record, and after it: the checksum of its bytes
-_STRETCH_BYTES = 2**20  # in which small records are looked for
+_STRETCH_BYTES = 2**21  # in which small records are looked for
 _FLOATS = {np.dtype(np.float32).str: "float32"}
 
 

@@ -13,6 +13,7 @@ __all__ = ["first_damaged", "masked", "record_starts"]
 _HEADER_BYTES, _FOOTER_BYTES = 12, 4
 _LENGTH_BYTES = 8  # of a header; the rest is their checksum
 _MASK = 0xA282EAD8
+_FEW = 16  # records that are looked at one by one
 _LENGTH = struct.Struct("<Q")
 
 
@@ -35,22 +36,27 @@ def first_damaged(data: bytes | memoryview, starts: np.ndarray, crc: Any) -> int
 
     Args:
       data: Bytes of a file.
-      starts: Where records begin, as `record_starts` gives it.
+      starts: Where records begin, as `record_starts` gives it; one at least.
       crc: The module google_crc32c.
     """
-    headers = np.frombuffer(data, np.uint8)[starts[:, None] + np.arange(_HEADER_BYTES)]
+    if len(starts) < _FEW:
+        spans = enumerate(struct.unpack_from("<8sI", data, at) for at in starts.tolist())
+        return next((number for number, (length, said) in spans if masked(crc.value(length)) != said), -1)
+    # Words that begin at any byte.
+    lengths = np.ndarray(len(data) - 7, "<u8", data, strides=(1,))[starts]
+    said = np.ndarray(len(data) - 3, "<u4", data, strides=(1,))[starts + _LENGTH_BYTES]
     constant, tables = _tables(crc)
     found = np.full(len(starts), constant, np.uint32)
-    for place, table in enumerate(tables):
-        found ^= table[headers[:, place]]
-    said = np.ascontiguousarray(headers[:, _LENGTH_BYTES:]).view("<u4")[:, 0]
-    damaged = np.flatnonzero(masked(found) != said)
-    return int(damaged[0]) if len(damaged) else -1
+    for place in range(-(-int(lengths.max()).bit_length() // 8)):  # zero bytes change nothing
+        found ^= tables[place][(lengths >> np.uint64(8 * place)) & np.uint64(255)]
+    damaged = masked(found) != said
+    first = int(damaged.argmax())
+    return first if damaged[first] else -1
 
 
-def masked(checksums: np.ndarray) -> np.ndarray:
-    """Return checksums, uint32, as TFRecord files have them."""
-    return ((checksums >> np.uint32(15)) | (checksums << np.uint32(17))) + np.uint32(_MASK)
+def masked(checksums: Any) -> Any:
+    """Return a checksum, or an array of them, uint32, as TFRecord files have them."""
+    return ((checksums >> 15 | checksums << 17) + _MASK) & 0xFFFFFFFF
 
 
 @functools.cache

@@ -30,7 +30,8 @@ from pyloader.read.tar_samples import Files, SampleTable
 __all__ = ["WebDatasetReader", "key_and_extension"]
 
 _KEY = "__key__"
-_META_BEGIN = np.frombuffer(b"__", np.uint8)
+_META_BEGIN, _BEGIN_TYPE = np.uint16(int.from_bytes(b"__", "little")), "<u2"
+_FIRST_BYTES = np.array([256**count - 1 for count in range(9)], np.uint64)  # of a word: a mask for so many
 _META = re.compile(r"__[^/]*__($|/)")  # names that webdataset passes over
 _NO_FILES = Files(*[np.empty(0, np.int64)] * 4)
 _MOST_SAID = 2**16  # characters of what global headers say, kept for each part
@@ -102,7 +103,8 @@ class WebDatasetReader(NamedColumnsReader):
                 if isinstance(found, MemberRun) and groups is not None:
                     is_new = np.append(groups[0] != last, groups[1:] != groups[:-1])
                     cutter.records(found.begins[is_new])
-                    keys.extend(map(hash, groups[is_new].tolist()))
+                    new = groups[is_new].tolist()
+                    keys.frombytes(np.fromiter(map(hash, new), np.int64, len(new)).tobytes())
                     stop, last = found.stop, bytes(groups[-1])
                     continue
                 for member, key, _ in _grouped(found.members() if isinstance(found, MemberRun) else [found]):
@@ -237,15 +239,27 @@ def _grouped(members: Iterable[Member]) -> Iterator[tuple[Member, str, str]]:
 
 def _groups(run: MemberRun) -> np.ndarray | None:
     """Return the keys of a run's names, bytes; None where `key_and_extension` has to look at them one by one."""
-    names, places = run.names, np.arange(run.names.shape[1])
-    is_slash = names == ord("/")
-    last = np.where(is_slash.any(axis=1), len(places) - is_slash[:, ::-1].argmax(axis=1), 0)
-    is_dot = (names == ord(".")) & (places >= last[:, None])
-    dot = is_dot.argmax(axis=1)
-    if not (is_dot.any(axis=1) & (dot > last)).all() or (names[:, : len(_META_BEGIN)] == _META_BEGIN).all(axis=1).any():
+    num_names, width = run.names.shape
+    names = run.names.reshape(-1)
+    firsts = np.arange(0, len(names), width)
+    if (run.names.view(_BEGIN_TYPE)[:, 0] == _META_BEGIN).any():
         return None
-    keys = np.where(places < dot[:, None], names, np.uint8(0))
-    found: np.ndarray = keys.view(f"S{len(places)}")[:, 0]
+    dots = np.flatnonzero(names == ord("."))
+    of_name = dots // width
+    slashes = np.flatnonzero(names == ord("/"))
+    lasts = firsts.copy()
+    lasts[slashes // width] = slashes + 1  # where several are in a name, the last one stays
+    is_after = dots >= lasts[of_name]
+    dots, of_name = dots[is_after], of_name[is_after]
+    is_first = np.append(True, of_name[1:] != of_name[:-1])[: len(dots)]
+    dots = dots[is_first]
+    if len(dots) < num_names or (dots == lasts).any():
+        return None
+    ends = dots - firsts
+    keys = run.names.view("<u8").copy()
+    for word in range(keys.shape[1]):
+        keys[:, word] &= _FIRST_BYTES[np.clip(ends - 8 * word, 0, 8)]
+    found: np.ndarray = keys.view(f"S{width}")[:, 0]
     return found
 
 

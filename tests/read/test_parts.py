@@ -30,7 +30,7 @@ from pyloader import (
 from pyloader.datareader import parts_of_file, read_chunk, read_damaged_chunk
 from pyloader.errors import ChunkReadError
 from pyloader.files import line_files, open_packed
-from pyloader.read import csv_parts, line_blocks, parquet
+from pyloader.read import csv_parts, line_blocks, line_counts, parquet
 from pyloader.testing import check_reader
 
 READERS: dict[str, DataReader] = {".txt": TextReader(), ".jsonl": JsonlReader(), ".csv": DelimitedReader()}
@@ -41,6 +41,8 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A row, a quote and a border of parts come to lie across the borders of blocks."""
     monkeypatch.setattr(line_blocks, "_BLOCK_BYTES", 16)
     monkeypatch.setattr(line_files, "_PLACE_BYTES", 40)
+    monkeypatch.setattr(line_counts, "_BLOCK_BYTES", 16)
+    monkeypatch.setattr(line_counts, "_PLACE_BYTES", 40)
 
 
 def framed(data: bytes, size: int) -> bytes:

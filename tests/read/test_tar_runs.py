@@ -67,7 +67,9 @@ def test_members_found_many_at_a_time_are_those_found_one_by_one(form, files, st
         return bytes(data[start : start + num_bytes])
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(tar_runs, "_STRETCH_BYTES", stretch * 512)
+        patched.setattr(tar_runs, "_STRETCH_BYTES", stretch * 3 * 512)
+        patched.setattr(tar_runs, "_PIECE_BYTES", stretch * 512)
+        patched.setattr(tar_runs, "_FEW", 0)
         patched.setattr(tar_runs, "_LONG_RUN", 2)
         by_runs = found(members_and_runs(at, at, 0, len(data), {}, is_whole=True))
     assert by_runs == found(tar_members(at, 0, len(data), {}, is_whole=True))

@@ -1,0 +1,73 @@
+"""Lines that are counted in blocks at even places: what lies over their borders, and what is an error."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pyloader import JsonlReader, Part, TextReader
+from pyloader.errors import ChunkReadError, MemoryBoundError
+from pyloader.files import LineFile, open_lines
+from pyloader.read import line_counts
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line_counts, "_BLOCK_BYTES", 16)
+    monkeypatch.setattr(line_counts, "_PLACE_BYTES", 48)
+
+
+def opened(path) -> LineFile:
+    file = open_lines(str(path))
+    assert file is not None
+    return file
+
+
+def test_rows_are_named_by_their_places_and_lines(tmp_path):
+    path = tmp_path / "x.jsonl"
+    lines = [b'{"a":1}', b"", b" " * 40, b'  {"a":2}', b"\t" * 15 + b"\r", b'{"a":"' + b"x" * 50 + b'"}', b"\x0b\x0c"]
+    path.write_bytes(b"\xef\xbb\xbf" + b"\n".join(lines))
+    with opened(path) as file:
+        rows = line_counts.counted_rows(file, str(path), "jsonl", blank=b" \t\n\r\x0b\x0c", in_order=map)
+        found = [block.starts() for block in rows if block.num_rows]
+    offsets, numbers = np.concatenate([each[0] for each in found]), np.concatenate([each[1] for each in found])
+    assert numbers.tolist() == [1, 4, 6]
+    content = path.read_bytes()
+    assert [content[at:].split(b"\n")[0] for at in offsets] == [lines[0], lines[3], lines[5]]
+
+
+def test_a_block_is_read_again_once_for_all_parts_that_begin_in_it(tmp_path, monkeypatch):
+    path, read = tmp_path / "x.txt", []
+    path.write_bytes(b"a\n" * 100)
+    look = line_counts._Block._look
+    monkeypatch.setattr(
+        line_counts._Block, "_look", lambda block, start, stop: read.append(start) or look(block, start, stop)
+    )
+    parts = TextReader().find_parts(str(path), chunk_bytes=1, chunk_samples=2)
+    assert parts is not None
+    assert parts[7] == Part(14, 2, ((28, 32),), {"line": 15})
+    assert sorted(read) == sorted([*range(0, 200, 16)] * 2)
+
+
+def test_a_line_that_is_too_long_is_an_error(tmp_path, monkeypatch):
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b'{"a":1}\n' + b'{"a":"' + b"x" * 200 + b'"}\n')
+    monkeypatch.setattr(line_counts, "longest_line", lambda: 300)
+    assert JsonlReader().find_parts(str(path), chunk_bytes=1000)
+    monkeypatch.setattr(line_counts, "longest_line", lambda: 100)
+    with pytest.raises(MemoryBoundError, match=r"x\.jsonl: has a line of more than 100 B"):
+        JsonlReader().find_parts(str(path), chunk_bytes=1000)
+
+
+def test_a_file_that_becomes_shorter_meanwhile_is_an_error(tmp_path):
+    path = tmp_path / "x.txt"
+    path.write_bytes(b"line\n" * 40)
+
+    def cut_before_the_second(look, places):
+        for number, place in enumerate(places):
+            if number:
+                path.write_bytes(b"line\n" * 5)
+            yield look(place)
+
+    with pytest.raises(ChunkReadError, match="has become shorter since it was opened"):
+        TextReader().find_parts(str(path), chunk_bytes=50, in_order=cut_before_the_second)
