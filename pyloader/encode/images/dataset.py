@@ -148,7 +148,9 @@ class ImageDataset(Dataset):
         boxes, mirrored = self._boxes(sizes, keys)
         # A JPEG is decoded smaller as far as the part still has all the pixels that are wanted of it.
         shrinks = (boxes[:, 2:] / (width, height)).min(axis=1)
-        divisors = 1 << np.searchsorted([2, 4, 8], shrinks, side="right")
+        is_jpeg = [image is not None and image.is_jpeg for image in images]
+        divisors = np.where(is_jpeg, 1 << np.searchsorted([2, 4, 8], shrinks, side="right"), 1)
+        parts = list(map(tuple, (boxes / divisors[:, None]).tolist()))
         sees_around = self.crop == "center"
         resize = image_resizing(self.shape, turbo=self.decoder == "turbo", sees_around=sees_around)
         room = ImageRoom()
@@ -157,14 +159,13 @@ class ImageDataset(Dataset):
         array = self._memory.empty(shape, np.dtype(np.uint8))
         targets = array if channels_last else array.transpose(0, 2, 3, 1)
         for row, image in _taken(images):
-            divisor = int(divisors[row]) if image.is_jpeg else 1
-            box = tuple((boxes[row] / divisor).tolist())
+            needed = seen_part(parts[row], self.shape, sees_around=sees_around)
             try:
-                pixels = image.pixels(divisor, seen_part(box, self.shape, sees_around=sees_around), room=room)
+                pixels = image.pixels(int(divisors[row]), needed, room=room)
             except ImageFault as exc:
                 bad[row] = str(exc)
                 continue
-            pixels = resize(pixels, box)
+            pixels = resize(pixels, parts[row])
             _copy(pixels[:, ::-1] if mirrored[row] else pixels, targets[row])
         if self.dtype != np.uint8:
             floats = self._memory.empty(shape, self.dtype)
