@@ -1,13 +1,14 @@
 """Images: how fast do JPEGs become batches of random parts, 224 x 224, beside what people use?
 
-    python benchmarks/images.py [--width 500] [--count 512] [--repeat 3] [--seconds 3] [--only "pyloader"]
+    python benchmarks/images.py [--width 500] [--count 512] [--rounds 2] [--seconds 2] [--only "pyloader"]
     python benchmarks/images.py --threads        two threads beside one, on an idle machine, in about a minute
 
 Photos of width x 3/4 width, JPEG of quality 90, in WebDataset shards; batches of 64, uint8.  Each case is a process of
 its own, in turns with the others; batch follows batch for some seconds after the first two.  Shown are images/s, and
 milliseconds of processor time for each image, with those of worker processes: the second can be compared on a machine
-that does other things as well.  What is not installed is left out.  "decoding alone" is the whole image, and nothing
-made of it: what all do that do not decode less.
+that does other things as well.  All of it takes five minutes on two processors; its last lines compare.  What is not
+installed is named and left out.  "decoding alone" is the whole image, and nothing made of it: what all do that do not
+decode less.
 
 The work is the same in all: RandomResizedCrop as torchvision draws it, mirrored every second time.  What is not: OpenCV
 with INTER_LINEAR and tf.image.resize skip pixels where they shrink (no antialiasing).  OpenCV's INTER_AREA and
@@ -308,6 +309,7 @@ CASES: dict[str, _Case] = {
     "torch DataLoader, Pillow, 0 workers": ("torch", lambda at: in_torch(at, 0)),
     "torch DataLoader, Pillow, 1 worker": ("torch", lambda at: in_torch(at, 1)),
     "torch DataLoader, Pillow, 2 workers": ("torch", lambda at: in_torch(at, 2)),
+    "torch DataLoader, Pillow, 4 workers": ("torch", lambda at: in_torch(at, 4)),
     "tf.data": ("tensorflow", in_tensorflow),
     "Hugging Face datasets, Pillow": ("datasets", in_datasets),
     "webdataset, Pillow, 2 workers": ("webdataset", lambda at: in_webdataset(at, 2)),
@@ -319,9 +321,16 @@ CASES: dict[str, _Case] = {
     ),
     "Pillow, decoding alone": ("PIL", decoded(decoded_by_pillow)),
 }
-THREADS = {
-    "bare": ("bare loop, 1 thread", "bare loop, 2 threads"),
-    "ours": ("pyloader, 1 worker", "pyloader, 2 workers"),
+THREADS = ("bare loop, 1 thread", "bare loop, 2 threads", "pyloader, 1 worker", "pyloader, 2 workers")
+# What is compared: the fastest case whose name begins with the one, and with the other.
+RATIOS = {
+    "two threads / one, bare": ("bare loop, 2", "bare loop, 1"),
+    "two workers / one, pyloader": ("pyloader, 2", "pyloader, 1"),
+    "one worker / a bare loop": ("pyloader, 1", "bare loop, 1"),
+    "two workers / two bare loops": ("pyloader, 2", "bare loop, 2"),
+    "two workers / the fastest torch DataLoader": ("pyloader, 2", "torch DataLoader"),
+    "one worker / OpenCV with antialiasing": ("pyloader, 1", "OpenCV, INTER_AREA, 1"),
+    "one worker / OpenCV without": ("pyloader, 1", "OpenCV, INTER_LINEAR, 1"),
 }
 
 
@@ -343,8 +352,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--width", type=int, default=500)
     parser.add_argument("--count", type=int, default=512)
-    parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--rounds", type=int, default=2, help="how often each case is measured, in turns")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement, without its beginning")
     parser.add_argument("--only", action="append", help="cases whose name begins so")
     parser.add_argument("--threads", action="store_true", help="compare two threads with one, bare and ours")
     parser.add_argument("--case", help=argparse.SUPPRESS)
@@ -355,32 +364,37 @@ def main() -> None:
         os._exit(0)  # some loaders' threads never end
     names = [name for name in CASES if not arguments.only or name.startswith(tuple(arguments.only))]
     if arguments.threads:
-        names = [name for pair in THREADS.values() for name in pair]
-    names = [name for name in names if importlib.util.find_spec(CASES[name][0]) is not None]
+        names = list(THREADS)
+    lacking = sorted({CASES[name][0] for name in names if importlib.util.find_spec(CASES[name][0]) is None})
+    for package in lacking:
+        print(f"{package} is not installed: {', '.join(name for name in names if CASES[name][0] == package)} left out")
+    names = [name for name in names if CASES[name][0] not in lacking]
     found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory() as directory:
         write_shards(Path(directory), list(photos(arguments.width, arguments.count)))
-        for name in names * arguments.repeat:
+        for number, name in enumerate(names * arguments.rounds):
             command = [sys.executable, __file__, "--case", name, "--directory", directory]
             done = subprocess.run(
                 [*command, "--seconds", str(arguments.seconds)], capture_output=True, text=True, timeout=300
             )
             if done.returncode:
-                print(f"{name}: left out, since {done.stderr.strip().splitlines()[-1]}")
+                if number < len(names):
+                    print(f"{name}: left out, since {done.stderr.strip().splitlines()[-1]}")
                 continue
             found[name].append(json.loads(done.stdout.splitlines()[-1]))
     found = {name: runs for name, runs in found.items() if runs}
     best = {name: max(runs, key=lambda run: run["rate"]) for name, runs in found.items()}
     least = {name: min(run["milliseconds"] for run in runs) for name, runs in found.items()}
     first = next(iter(best), "")
-    print(f"{arguments.width} x {arguments.width * 3 // 4}, best of {arguments.repeat}")
+    print(f"{arguments.width} x {arguments.width * 3 // 4}, best of {arguments.rounds}")
     for name in found:
         rate, cost = best[name]["rate"], least[name]
         ratio = f"{rate / best[first]['rate']:.2f} of {first}"
         print(f"{name:36} {rate:7,.0f} images/s  {cost:6.2f} ms of processor an image  {ratio}")
-    if arguments.threads:
-        ratios = {kind: best[two]["rate"] / best[one]["rate"] for kind, (one, two) in THREADS.items()}
-        print("two threads / one: " + ", ".join(f"{kind} {ratio:.2f}" for kind, ratio in ratios.items()))
+    for what, pair in RATIOS.items():
+        rates = [max((best[name]["rate"] for name in best if name.startswith(begin)), default=0.0) for begin in pair]
+        if all(rates):
+            print(f"{what}: {rates[0] / rates[1]:.2f}")
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ COMMANDS = [
     (["formats.py", "--megabytes", "0.2", "--repeat", "1"], "index   .tar"),
     (["packing.py", "--documents", "300", "--repeat", "1"], "rows filled to"),
     (
-        ["images.py", "--count", "64", "--repeat", "1", "--seconds", "0.1", "--only", "pyloader, 1"],
+        ["images.py", "--count", "64", "--rounds", "1", "--seconds", "0.1", "--only", "pyloader, 1"],
         "pyloader, 1 worker",
     ),
     (["larger.py", "--gigabytes", "0.1", "--seconds", "0.1", "--repeat", "1"], "pyloader, window 8"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ import numpy as np
 from pyloader.columns import Column, Columns
 from pyloader.dataset import Dataset
 from pyloader.encode.images.boxes import NUMBERS_A_BOX, center_boxes, random_boxes, whole_boxes
-from pyloader.encode.images.opening import ImageFault, OpenedImage, open_image
-from pyloader.encode.images.resizing import image_resizing, last_row
+from pyloader.encode.images.opening import ImageFault, ImageRoom, OpenedImage, open_image
+from pyloader.encode.images.resizing import image_resizing, seen_part
 from pyloader.encode.needed import needed_column, needed_keys, refuse_rows
 from pyloader.errors import import_optional
 from pyloader.machine.memory import RecycledMemory
@@ -131,8 +132,7 @@ class ImageDataset(Dataset):
         """Return the images, and why some of them are none."""
         images: list[OpenedImage | None] = []
         bad: dict[int, str] = {}
-        rows: Iterable[Any] = column
-        for row, data in enumerate(rows):
+        for row, data in enumerate(_rows(column)):
             given = data.tobytes() if isinstance(data, np.ndarray) else data
             try:
                 images.append(open_image(given, turbo=self.decoder == "turbo", max_pixels=self.max_pixels))
@@ -148,22 +148,24 @@ class ImageDataset(Dataset):
         boxes, mirrored = self._boxes(sizes, keys)
         # A JPEG is decoded smaller as far as the part still has all the pixels that are wanted of it.
         shrinks = (boxes[:, 2:] / (width, height)).min(axis=1)
-        divisors = 1 << np.searchsorted([2, 4, 8], shrinks, side="right")
+        is_jpeg = [image is not None and image.is_jpeg for image in images]
+        divisors = np.where(is_jpeg, 1 << np.searchsorted([2, 4, 8], shrinks, side="right"), 1)
+        parts = list(map(tuple, (boxes / divisors[:, None]).tolist()))
         sees_around = self.crop == "center"
         resize = image_resizing(self.shape, turbo=self.decoder == "turbo", sees_around=sees_around)
+        room = ImageRoom()
         channels_last = self.layout == "NHWC"
         shape = (len(images), height, width, 3) if channels_last else (len(images), 3, height, width)
         array = self._memory.empty(shape, np.dtype(np.uint8))
         targets = array if channels_last else array.transpose(0, 2, 3, 1)
         for row, image in _taken(images):
-            divisor = int(divisors[row]) if image.is_jpeg else 1
-            box = tuple((boxes[row] / divisor).tolist())
+            needed = seen_part(parts[row], self.shape, sees_around=sees_around)
             try:
-                pixels = image.pixels(divisor, last_row(box, height, sees_around=sees_around))
+                pixels = image.pixels(int(divisors[row]), needed, room=room)
             except ImageFault as exc:
                 bad[row] = str(exc)
                 continue
-            pixels = resize(pixels, box)
+            pixels = resize(pixels, parts[row])
             _copy(pixels[:, ::-1] if mirrored[row] else pixels, targets[row])
         if self.dtype != np.uint8:
             floats = self._memory.empty(shape, self.dtype)
@@ -187,14 +189,23 @@ class ImageDataset(Dataset):
         shapes = np.array([(0, 0, 3) if it is None else (it.height, it.width, 3) for it in images], np.int64)
         offsets = np.concatenate([[0], np.cumsum(shapes.prod(axis=1))])
         values = self._memory.empty((int(offsets[-1]),), np.dtype(np.uint8))
+        room = ImageRoom()
         for row, image in _taken(images):
             try:
-                pixels = image.pixels()
+                pixels = image.pixels(room=room)
             except ImageFault as exc:
                 bad[row] = str(exc)
                 continue
             values[offsets[row] : offsets[row + 1]] = pixels.ravel()
         return {self.column: Ragged(values, offsets), f"{self.column}_shape": shapes}
+
+
+def _rows(column: Column) -> Iterable[Any]:
+    """Return the rows; of a column of bytes as views, since a copy of each takes time and memory."""
+    if isinstance(column, Ragged) and column.is_bytes:
+        raw = column.values.data
+        return (raw[start:stop] for start, stop in pairwise(column.offsets.tolist()))
+    return column
 
 
 def _taken(images: list[OpenedImage | None]) -> Iterable[tuple[int, OpenedImage]]:

@@ -24,7 +24,7 @@ class JpegHeader(NamedTuple):
     scan_at: int  # where that scan begins; 0 unless num_scans is 1
 
 
-def read_jpeg_header(data: bytes) -> JpegHeader:
+def read_jpeg_header(data: bytes | memoryview) -> JpegHeader:
     """Walk over the segments of a JPEG up to its first scan; what is damaged ends the walk."""
     place, has_exif, sequential, num_components, height_at = 2, False, False, 0, 0
     for _ in range(_MOST_SEGMENTS):
@@ -46,7 +46,7 @@ def read_jpeg_header(data: bytes) -> JpegHeader:
     return JpegHeader(has_exif, int(((values[:-1] == 0xFF) & (values[1:] == _SCAN)).sum()), 0, 0)
 
 
-def with_fewer_rows(data: bytes, header: JpegHeader, num_rows: int) -> bytes | None:
+def with_fewer_rows(data: bytes | memoryview, header: JpegHeader, num_rows: int) -> bytes | None:
     """Return the JPEG with another height, after which a decoder stops.
 
     None where rows cannot be left out: its pixels come in several scans, or something is wrong with it that a decoder
@@ -57,7 +57,10 @@ def with_fewer_rows(data: bytes, header: JpegHeader, num_rows: int) -> bytes | N
     values = np.frombuffer(data, np.uint8)[header.scan_at + 2 :]
     if values[-2:].tolist() != [0xFF, _END]:
         return None
-    following = values[np.flatnonzero(values[:-2] == 0xFF) + 1]
-    if not ((following == 0) | ((following >= _RESTARTS[0]) & (following <= _RESTARTS[-1]))).all():
-        return None
-    return data[: header.height_at] + num_rows.to_bytes(2, "big") + data[header.height_at + 2 :]
+    following = values[1:-1]
+    is_marker = (values[:-2] == 0xFF) & (following != 0)
+    if is_marker.any():  # as in few files
+        markers = following[is_marker]
+        if markers.min() < _RESTARTS[0] or markers.max() > _RESTARTS[-1]:
+            return None
+    return b"".join((data[: header.height_at], num_rows.to_bytes(2, "big"), data[header.height_at + 2 :]))

@@ -6,6 +6,7 @@ JPEG is decoded by simplejpeg; all else by Pillow, and JPEG too that simplejpeg 
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -16,10 +17,11 @@ import numpy as np
 from pyloader.encode.images.jpeg_header import JpegHeader, read_jpeg_header, with_fewer_rows
 from pyloader.errors import import_optional
 
-__all__ = ["ImageFault", "OpenedImage", "open_image"]
+__all__ = ["ImageFault", "ImageRoom", "OpenedImage", "open_image"]
 
-# A divisor of each side, and how many rows of the result are needed from the top -> pixels, uint8 [height, width, 3].
-_Decode: TypeAlias = "Callable[[int, int], np.ndarray]"
+# A divisor of each side, how many rows of the result are needed from the top, and where it may be put -> pixels, uint8
+# [height, width, 3]; the rows that are not needed may be anything.
+_Decode: TypeAlias = "Callable[[int, int, ImageRoom], np.ndarray]"
 
 _JPEG = b"\xff\xd8\xff"
 _MOST_SCANS = 100  # each of them goes over all pixels, and takes but a few bytes; encoders write about ten
@@ -32,6 +34,21 @@ class ImageFault(Exception):
     """Bytes are no image that can be decoded; the text says why."""
 
 
+class ImageRoom:
+    """Memory for one image after another: as much as the largest took."""
+
+    def __init__(self) -> None:
+        self._block = np.empty(0, np.uint8)
+
+    def shaped(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Return an uninitialised array of uint8, in the memory of the one before."""
+        num_bytes = math.prod(shape)
+        if num_bytes > len(self._block):
+            self._block = np.empty(0, np.uint8)  # the old block is freed before the new one is taken
+            self._block = np.empty(num_bytes, np.uint8)
+        return self._block[:num_bytes].reshape(shape)
+
+
 @dataclass(frozen=True, slots=True)
 class OpenedImage:
     """An image whose header was read."""
@@ -42,26 +59,32 @@ class OpenedImage:
     decode: _Decode  # by 1, of a JPEG by 2, 4 or 8 too, rounded up
     is_jpeg: bool
 
-    def pixels(self, divisor: int = 1, num_rows: int | None = None) -> np.ndarray:
+    def pixels(
+        self, divisor: int = 1, needed: tuple[int, int, int, int] | None = None, *, room: ImageRoom | None = None
+    ) -> np.ndarray:
         """Return the pixels upright: uint8 of shape [height / divisor, width / divisor, 3], a view maybe.
 
         Args:
           divisor: What each side is divided by.
-          num_rows: How many rows are needed from the top; some or all of those below may be missing.  None is all.
+          needed: Left, top, right and bottom of the part that is needed, in pixels of the result; the others may be
+            anything.  None is all.
+          room: Where they may be put, which ends those that were put there before.  None is memory of their own.
 
         Raises:
           ImageFault: they cannot be decoded.
         """
         height, width = -(-self.height // divisor), -(-self.width // divisor)
-        if num_rows is None or num_rows > height or self.orientation > 2:  # what is turned may begin elsewhere
-            num_rows = height
-        pixels = _upright(self.decode(divisor, num_rows), self.orientation)
-        if pixels.shape[1:] != (width, 3) or not num_rows <= len(pixels) <= height:
+        left, top, right, bottom = needed or (0, 0, width, height)
+        # Rows that are decoded are columns where the image lies on its side, and begin at the end where it is reversed.
+        first, stop, num_rows = (left, right, width) if self.orientation > 4 else (top, bottom, height)
+        num_needed = num_rows - first if self.orientation in (3, 4, 6, 7) else min(stop, num_rows)
+        pixels = _upright(self.decode(divisor, num_needed, room or ImageRoom()), self.orientation)
+        if pixels.shape != (height, width, 3):
             raise ImageFault(f"is {self.width} x {self.height} by its header, and holds other pixels")
         return pixels
 
 
-def open_image(data: bytes, *, turbo: bool, max_pixels: int) -> OpenedImage:
+def open_image(data: bytes | memoryview, *, turbo: bool, max_pixels: int) -> OpenedImage:
     """Read the header of an image.
 
     Args:
@@ -72,9 +95,9 @@ def open_image(data: bytes, *, turbo: bool, max_pixels: int) -> OpenedImage:
     Raises:
       ImageFault: it is no JPEG, PNG, WebP, GIF, BMP or TIFF, or too large.
     """
-    if not isinstance(data, bytes):
+    if not isinstance(data, bytes | memoryview):
         raise ImageFault(f"is {type(data).__name__}, not the bytes of an image")
-    header = read_jpeg_header(data) if data.startswith(_JPEG) else None
+    header = read_jpeg_header(data) if data[: len(_JPEG)] == _JPEG else None
     if header is not None and header.num_scans > _MOST_SCANS:
         raise ImageFault(f"has {header.num_scans:,} scans, more than {_MOST_SCANS}")
     found = _opened_by_simplejpeg(data, header) if header is not None and turbo else None
@@ -90,7 +113,7 @@ def open_image(data: bytes, *, turbo: bool, max_pixels: int) -> OpenedImage:
     return OpenedImage(width, height, orientation, decode, header is not None)
 
 
-def _opened_by_simplejpeg(data: bytes, header: JpegHeader) -> tuple[int, int, int, _Decode] | None:
+def _opened_by_simplejpeg(data: bytes | memoryview, header: JpegHeader) -> tuple[int, int, int, _Decode] | None:
     """Return width, height, orientation and what decodes; None for what Pillow is to open."""
     simplejpeg = import_optional("simplejpeg", wanted_by="ImageDataset")
     try:
@@ -103,12 +126,12 @@ def _opened_by_simplejpeg(data: bytes, header: JpegHeader) -> tuple[int, int, in
     return width, height, orientation, partial(_decode_jpeg, simplejpeg, data, header, width, height)
 
 
-def _open_with_pillow(data: bytes) -> Any:
+def _open_with_pillow(data: bytes | memoryview) -> Any:
     pillow = import_optional("PIL.Image", wanted_by="ImageDataset")
     try:
         return pillow.open(io.BytesIO(data), formats=_FORMATS)
     except pillow.UnidentifiedImageError as exc:
-        found = f"begins with {data[:4]!r}" if data else "is empty"
+        found = f"begins with {bytes(data[:4])!r}" if len(data) else "is empty"
         raise ImageFault(f"{found}, which is no {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}") from exc
     except MemoryError:
         raise
@@ -117,31 +140,37 @@ def _open_with_pillow(data: bytes) -> Any:
 
 
 def _decode_jpeg(
-    simplejpeg: Any, data: bytes, header: JpegHeader, width: int, height: int, divisor: int, num_rows: int
+    simplejpeg: Any,
+    data: bytes | memoryview,
+    header: JpegHeader,
+    width: int,
+    height: int,
+    divisor: int,
+    num_rows: int,
+    room: ImageRoom,
 ) -> np.ndarray:
-    def decoded(data: bytes, height: int, strict: bool) -> np.ndarray | None:
-        shape = -(-height // divisor), -(-width // divisor)
+    pixels = room.shaped((-(-height // divisor), -(-width // divisor), 3))
+
+    def is_decoded(data: bytes | memoryview, height: int, strict: bool) -> bool:
+        shape = (-(-height // divisor), *pixels.shape[1:])
         smaller = {"min_height": shape[0], "min_width": shape[1]} if divisor > 1 else {}
         try:
-            pixels: np.ndarray = simplejpeg.decode_jpeg(data, "RGB", strict=strict, **smaller)
+            made = simplejpeg.decode_jpeg(data, "RGB", strict=strict, buffer=pixels, **smaller)
         except ValueError:
-            return None
-        return pixels if pixels.shape == (*shape, 3) else None
+            return False
+        return bool(made.shape == shape)
 
     rows = (num_rows + 2) * divisor  # to the colours of a row those beside it are mixed
     shorter = with_fewer_rows(data, header, rows) if rows < height else None
     # What follows the last row is too much then, so not strict: what that lets pass, Pillow lets pass below.
-    pixels = None if shorter is None else decoded(shorter, rows, strict=False)
-    if pixels is None:
-        pixels = decoded(data, height, strict=True)
-    if pixels is None:
-        # Bytes too many between two markers are a fault here, and none to Pillow, as to most who look at images.
-        pixels = _decode_with_pillow(_open_with_pillow(data), divisor, num_rows)
-    return pixels
+    if (shorter is not None and is_decoded(shorter, rows, strict=False)) or is_decoded(data, height, strict=True):
+        return pixels
+    # Bytes too many between two markers are a fault here, and none to Pillow, as to most who look at images.
+    return _decode_with_pillow(_open_with_pillow(data), divisor, num_rows, room)
 
 
-def _decode_with_pillow(image: Any, divisor: int, num_rows: int) -> np.ndarray:
-    """Return all rows, whatever `num_rows`."""
+def _decode_with_pillow(image: Any, divisor: int, num_rows: int, room: ImageRoom) -> np.ndarray:
+    """Return all rows, whatever `num_rows`, in memory of Pillow's."""
     try:
         if divisor > 1:
             image.draft(image.mode, (image.width // divisor, image.height // divisor))

@@ -11,7 +11,7 @@ import pytest
 from pictures import encoded, picture
 from PIL import Image, ImageOps
 
-from pyloader.encode.images.opening import ImageFault, OpenedImage, open_image
+from pyloader.encode.images.opening import ImageFault, ImageRoom, OpenedImage, open_image
 
 PIXELS = picture(41, 30)
 
@@ -135,30 +135,67 @@ def test_rows_from_the_top_are_those_of_the_whole(opened, options, divisor):
     data = encoded(picture(41, 90), **options)
     whole = opened(data).pixels(divisor)
     for num_rows in range(1, len(whole) + 2):
-        some = opened(data).pixels(divisor, num_rows)
+        some = opened(data).pixels(divisor, (0, 0, 1, num_rows))
         assert np.array_equal(some[:num_rows], whole[:num_rows])
 
 
 def test_rows_below_those_that_are_needed_are_not_decoded():
     pytest.importorskip("simplejpeg")
     data = encoded(picture(41, 90))
-    assert open_image(data, turbo=True, max_pixels=10**6).pixels(1, 40).shape == (42, 41, 3)
-    assert open_image(data + b"\0", turbo=True, max_pixels=10**6).pixels(1, 40).shape == (90, 41, 3)
+    room = ImageRoom()
+    room.shaped((90, 41, 3))[...] = 7
+    some = open_image(data, turbo=True, max_pixels=10**6).pixels(1, (0, 0, 41, 40), room=room)
+    assert np.array_equal(some[:40], as_pillow(data)[:40])
+    assert (some[42:] == 7).all()
+    whole = open_image(data + b"\0", turbo=True, max_pixels=10**6).pixels(1, (0, 0, 41, 40), room=room)
+    assert np.array_equal(whole, as_pillow(data))
 
 
+PARTS = [(0, 0, 30, 20), (50, 0, 90, 20), (0, 40, 30, 60), (50, 40, 90, 60), (89, 59, 90, 60), (0, 0, 1, 1)]
+
+
+@pytest.mark.parametrize("divisor", [1, 2])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_rows_from_the_top_are_upright(opened, orientation):
+def test_a_part_of_a_turned_image_is_that_of_the_whole(opened, orientation, divisor):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    data = encoded(picture(90, 90), exif=exif)
-    assert np.array_equal(opened(data).pixels(1, 20)[:20], as_pillow(data)[:20])
+    data = encoded(picture(90 * divisor, 60 * divisor), exif=exif)
+    whole = opened(data).pixels(divisor)
+    room = ImageRoom()
+    for number, (left, top, right, bottom) in enumerate(PARTS):
+        if orientation > 4:
+            left, top, right, bottom = top, left, bottom, right
+        room.shaped((60, 90, 3))[...] = number
+        some = opened(data).pixels(divisor, (left, top, right, bottom), room=room)
+        assert np.array_equal(some[top:bottom, left:right], whole[top:bottom, left:right])
+
+
+def test_of_a_turned_image_rows_after_the_part_are_not_decoded():
+    pytest.importorskip("simplejpeg")
+    exif = Image.Exif()
+    for orientation, part in ((3, (0, 40, 90, 60)), (6, (40, 0, 60, 90)), (8, (0, 0, 20, 90))):
+        exif[0x0112] = orientation
+        data = encoded(picture(90, 60), exif=exif)
+        room = ImageRoom()
+        stored = room.shaped((60, 90, 3))
+        stored[...] = 7
+        open_image(data, turbo=True, max_pixels=10**6).pixels(1, part, room=room)
+        assert (stored[22:] == 7).all()
+        assert not (stored[:22] == 7).all()
+
+
+def test_the_room_for_images_grows_with_them_and_is_used_again():
+    room = ImageRoom()
+    small, large = room.shaped((2, 3)), room.shaped((40, 50, 3))
+    assert (small.shape, large.shape) == ((2, 3), (40, 50, 3))
+    assert np.shares_memory(large, room.shaped((2, 3)))
 
 
 @pytest.mark.parametrize("num_rows", [1, 25, 60])
 def test_a_jpeg_that_is_cut_is_an_error_whatever_rows_are_needed(opened, num_rows):
     data = encoded(picture(41, 60))
     with pytest.raises(ImageFault, match="cannot be decoded"):
-        opened(data[:-200]).pixels(1, num_rows)
+        opened(data[:-200]).pixels(1, (0, 0, 41, num_rows))
 
 
 @pytest.mark.parametrize("before", [b"\xff\xc0", b"\xff\xd9"], ids=["frame", "end"])
@@ -227,7 +264,7 @@ def test_a_jpeg_of_ever_more_scans_is_refused(opened):
 
 
 def test_pixels_of_another_size_than_the_header_says_are_not_taken():
-    image = OpenedImage(41, 30, 1, lambda divisor, num_rows: PIXELS[:20], is_jpeg=True)
+    image = OpenedImage(41, 30, 1, lambda *given: PIXELS[:20], is_jpeg=True)
     with pytest.raises(ImageFault, match="is 41 x 30 by its header, and holds other pixels"):
         image.pixels()
 
