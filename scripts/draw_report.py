@@ -20,7 +20,7 @@ from rich.terminal_theme import SVG_EXPORT_THEME
 
 from pyloader import ChunkWriter, DataLoader, DataReader
 from pyloader.cli.main import main as pyloader_command
-from pyloader.cli.watch import screen
+from pyloader.cli.watch_screen import screen
 from pyloader.files.manifest import read_manifest
 from pyloader.inspecting.page_style import page
 from pyloader.inspecting.run_logs import read_logs

@@ -25,6 +25,7 @@ __all__ = [
     "progress_over_chunks",
     "python_text",
     "screen_width",
+    "share_bar",
     "shortened",
 ]
 
@@ -110,6 +111,13 @@ def as_table(rows: Sequence[Sequence[str]], *, right: Collection[int] = (), cut:
     return "\n".join(lines)
 
 
+def share_bar(share: float, width: int) -> str:
+    """Return a bar of `width` characters, of which a share in [0, 1] is full; readable without colour."""
+    full, empty = ("█", "░") if _can_show("█░") else ("#", ".")
+    num_full = round(share * width)
+    return full * num_full + empty * (width - num_full)
+
+
 def as_json(value: Any) -> str:
     """Return `value` as JSON, indented."""
     try:
@@ -133,6 +141,14 @@ def progress_bar(items: Iterable[T], what: str, unit: str, *, quiet: bool, leave
     width = screen_width() - 3  # a terminal that writes ^C behind the bar begins no new line for that
     bar: Iterable[T] = tqdm(items, desc=what, unit=unit, disable=hidden, leave=leave, ncols=width)
     return bar
+
+
+def _can_show(text: str) -> bool:
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 def _cells(character: str) -> int:

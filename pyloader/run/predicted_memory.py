@@ -7,7 +7,7 @@ read as soon as another has given its last row.  So what is there at once follow
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 
 import numpy as np
 
@@ -30,6 +30,7 @@ class RowBytes:
 
     raw: float  # as it was read
     made: float  # in a batch, as the loop gets it
+    is_arrays: bool  # whether all columns are arrays
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,67 +53,70 @@ def most_resident(options: LoaderOptions, row_bytes: RowBytes | None) -> tuple[f
     Counts must be known.  Where batches are joined of several streams it is an estimate.
     """
     run = options.run
-    streams, counts = run.streams, run.chunks.counts
-    assert counts is not None
-    share = run.chunk_share if run.num_workers else run.mixed_chunks
-    # At an epoch's border chunks of both are there.
-    end_epoch = 2 + max(share, _MANY_READS) // len(counts)
-    if options.given.num_epochs is not None:
-        end_epoch = min(end_epoch, options.given.num_epochs)
-    tasks = islice(streams.read_tasks(start=START, end_epoch=end_epoch), _MOST_READS)
-    read_rows = np.concatenate([[0], np.cumsum(counts[np.fromiter((task.chunk for task in tasks), np.int64)])])
-    share = min(share, len(read_rows) - 1)
+    read_rows = _read_rows(options)
+    share = min(run.chunk_share if run.num_workers else run.mixed_chunks, len(read_rows) - 1)
+    # Then batches are slices of their group, as it was read.
+    is_sliced = row_bytes is not None and row_bytes.is_arrays and run.rule.several and run.group_share > 0
+    streams = run.streams
     if isinstance(streams, Streams) and not streams.joins:
-        groups = _groups(run, streams, _most_batches(run, streams, row_bytes), end_epoch)
+        most = int(GROUP_BYTES / max(1.0, row_bytes.raw * streams.share)) if row_bytes is not None and is_sliced else 1
+        groups = _groups(run, streams, max(1, most), len(read_rows) - 1)
         ends = _ends(groups.rows, run)
-        first, stop = _reads_held(groups, ends, share if run.num_workers else None)
-        stop = np.minimum(stop, len(read_rows) - 1)
-        held = read_rows[stop] - read_rows[np.minimum(first, stop)]
+        if not run.num_workers:
+            share = min(share, streams.stream_part(streams.served[0], 0).dealing.width)
+        held = _held(groups, ends, read_rows, share if run.num_workers else None)
     else:
-        rows = min(run.rule.batch_size, int(counts.sum()))
         num_groups = 2 * run.num_workers + 3  # more are not made ahead
-        nothing = np.zeros(num_groups, np.int64)
-        groups = _Groups(np.full(num_groups, rows), nothing, nothing, nothing > 0)
+        rows, nothing = np.full(num_groups, run.rule.batch_size), np.zeros(num_groups, np.int64)
+        groups = _Groups(rows, nothing, nothing, nothing > 0)
         ends = _ends(groups.rows, run)
-        held = np.full(num_groups, (read_rows[share:] - read_rows[: len(read_rows) - share]).max())
+        held = np.full(num_groups, _most_together(read_rows, share))
     weights = _summed(_weights(groups.rows, run))
     most_weight = min(float((weights[ends] - weights[:-1]).max()), run.group_share)
     num_chunks = share + most_weight + run.run_share
     if row_bytes is None:
         return num_chunks, None
-    more = _NUMBER_BYTES if run.numbered else 0
+    number = _NUMBER_BYTES if run.numbered else 0
+    raw = row_bytes.raw + number
+    made = row_bytes.raw + (run.rule.last_batch == "pad") if is_sliced else row_bytes.made
     made_rows = _summed(np.where(groups.is_view, 0, groups.rows))
-    num_bytes = held * (row_bytes.raw + more) + (made_rows[ends] - made_rows[:-1]) * (row_bytes.made + more)
-    most = round(float(num_bytes.max()) + rows_aside(run.rule) * (row_bytes.raw + more))
-    return num_chunks, most if run.max_bytes is None else min(most, run.max_bytes)
+    num_bytes = held * raw + (made_rows[ends] - made_rows[:-1]) * (made + number)
+    before = (read_rows[share] if run.num_workers else _most_together(read_rows, share)) * raw  # a group is made
+    most_bytes = round(max(float(num_bytes.max()), before) + rows_aside(run.rule) * raw)
+    return num_chunks, most_bytes if run.max_bytes is None else min(most_bytes, run.max_bytes)
 
 
-def _most_batches(run: RunOptions, streams: Streams, row_bytes: RowBytes | None) -> int:
-    """Return how many batches `cut` puts into a group, at most."""
-    if not run.rule.several or not run.group_share or run.row_bytes is None or row_bytes is None:
-        return 1
-    return max(1, int(GROUP_BYTES / max(1.0, row_bytes.raw * streams.share)))
+def _read_rows(options: LoaderOptions) -> np.ndarray:
+    """Return how many rows the reads before each have together, of some epochs: int64 of shape [reads + 1]."""
+    run, counts = options.run, options.run.chunks.counts
+    assert counts is not None
+    # At an epoch's border chunks of both are there.
+    end_epoch = 2 + max(run.chunk_share, _MANY_READS) // len(counts)
+    if options.given.num_epochs is not None:
+        end_epoch = min(end_epoch, options.given.num_epochs)
+    tasks = islice(run.streams.read_tasks(start=START, end_epoch=end_epoch), _MOST_READS)
+    return _summed(counts[np.fromiter((task.chunk for task in tasks), np.int64)])
 
 
-def _groups(run: RunOptions, streams: Streams, most: int, end_epoch: int) -> _Groups:
-    """Return the groups, as `cut` makes them, of at most so many batches each."""
-    rows, let_go, needed, is_view = [], [], [], []
-    num_reads = 0
-    for epoch in range(end_epoch):
+def _groups(run: RunOptions, streams: Streams, most: int, num_reads: int) -> _Groups:
+    """Return the groups of so many reads, as `cut` makes them, of at most so many batches each."""
+    found: list[tuple[np.ndarray, ...]] = []
+    first = 0  # of the epoch's reads
+    for epoch in count():
         part = streams.stream_part(streams.served[0], epoch)
-        dealing, share = part.dealing, streams.share
-        sizes, segments, carries = _cut(part, share, most, streams.steps_per_epoch, streams.last_batch)
-        rows.append(sizes)
-        let_go.append(num_reads + np.maximum(0, segments - dealing.width + 1))
-        let_go[-1][segments == dealing.num_chunks] = num_reads + dealing.num_chunks
-        needed.append(num_reads + np.minimum(segments + 1, dealing.num_chunks))
-        are_views = part.row_seed is None and not run.copy and not streams.sorts
-        is_view.append(~carries & (segments < dealing.num_chunks) & are_views)
-        num_reads += dealing.num_chunks
-        if num_reads > _MOST_READS:
+        dealing, last = part.dealing, part.dealing.num_chunks
+        rows, segments, carries = _cut(part, streams.share, most, streams.steps_per_epoch, streams.last_batch)
+        let_go = np.where(segments < last, np.maximum(0, segments - dealing.width + 1), last)
+        is_view = np.zeros(len(rows), np.bool_)
+        if part.row_seed is None and not (run.copy or streams.sorts):
+            is_whole = part.sizes == streams.known_counts[part.chunks]
+            is_view = ~carries & np.append(is_whole, False)[segments]
+        found.append((rows, first + let_go, first + np.minimum(segments + 1, last), is_view))
+        first += last
+        if first >= num_reads:
             break
-    joined = [np.concatenate(each) for each in (rows, [*let_go, [num_reads]], needed, is_view)]
-    return _Groups(*joined)
+    rows, let_go, needed, is_view = map(np.concatenate, zip(*found, strict=True))
+    return _Groups(rows, np.append(let_go, first), needed, is_view)
 
 
 def _cut(
@@ -154,23 +158,32 @@ def _weights(rows: np.ndarray, run: RunOptions) -> np.ndarray:
     return np.maximum(rows / max(1, int(run.chunks.counts.max())), run.group_share / (2 * run.num_workers + 2))
 
 
-def _reads_held(groups: _Groups, ends: np.ndarray, share: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first chunk that is held, of all reads, and the one after the last, while the loop has each group.
+def _held(groups: _Groups, ends: np.ndarray, read_rows: np.ndarray, share: int | None) -> np.ndarray:
+    """Return how many rows the chunks have that are held while the loop has each group, int64 of shape [groups].
 
     Args:
       groups: The groups.
       ends: What `_ends` returns.
+      read_rows: What `_read_rows` returns.
       share: How many chunks may be read or held; None where none is read before it is needed.
     """
+    num_reads = len(read_rows) - 1
     if share is None:
-        return groups.let_go[:-1], groups.needed
-    first = groups.let_go[ends]
-    if groups.is_view.any():
-        num_groups = len(ends)
-        views = np.where(groups.is_view, np.arange(num_groups), num_groups)
-        view = np.minimum.accumulate(views[::-1])[::-1]  # the next that is one
-        first = np.where(view < ends, np.minimum(first, groups.let_go[np.minimum(view, num_groups - 1)]), first)
-    return first, first + share
+        return read_rows[np.minimum(groups.needed, num_reads)] - read_rows[np.minimum(groups.let_go[:-1], num_reads)]
+    num_groups = len(ends)
+    views = np.where(groups.is_view, np.arange(num_groups), num_groups)
+    view = np.minimum.accumulate(views[::-1])[::-1]  # the next that is one
+    held = np.zeros(num_groups, np.int64)
+    # When the last of them has been made, its chunks are still held; others are read in their place only then.
+    for next_made in (ends - 1, ends):
+        first = np.minimum(groups.let_go[np.minimum(view, next_made)], num_reads)
+        held = np.maximum(held, read_rows[np.minimum(first + share, num_reads)] - read_rows[first])
+    return held
+
+
+def _most_together(read_rows: np.ndarray, number: int) -> int:
+    """Return the most rows that so many reads, one after another, have together."""
+    return int((read_rows[number:] - read_rows[: len(read_rows) - number]).max())
 
 
 def _summed(values: np.ndarray) -> np.ndarray:

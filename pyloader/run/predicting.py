@@ -93,7 +93,7 @@ def predict(options: LoaderOptions, *, num_epochs: int = 1, row_bytes: RowBytes 
     whole_batch = streams.share * streams.num_streams
     rest, rule = _num_rows(streams, steps) % whole_batch, options.order.last_batch
     if row_bytes is None and run.row_bytes is not None:
-        row_bytes = RowBytes(run.row_bytes, run.row_bytes)
+        row_bytes = RowBytes(run.row_bytes, run.row_bytes, is_arrays=True)
     chunks, resident_bytes = most_resident(options, row_bytes)
     return Prediction(
         rank=options.world.rank,
