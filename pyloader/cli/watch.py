@@ -16,7 +16,7 @@ from pyloader.cli.watch_screen import screen
 from pyloader.errors import PyLoaderError, import_optional
 from pyloader.inspecting.run_logs import read_logs
 
-__all__ = ["add_parser", "run"]
+__all__ = ["add_parser", "coloured", "run"]
 
 
 def add_parser(subparsers: Any) -> None:
@@ -43,10 +43,17 @@ def run(arguments: argparse.Namespace) -> int:
     return GOOD
 
 
+def coloured(text: str) -> Any:
+    """Return a screen as rich shows it: with bars in colour, where the terminal has any."""
+    found = import_optional("rich.text", wanted_by="pyloader watch without --once").Text(text)
+    found.highlight_regex("▇+", "cyan")
+    found.highlight_regex("▁+", "bright_black")
+    return found
+
+
 def _follow(directory: Path) -> None:
     """Show the run, once a second, until Ctrl-C; its last screen stays."""
     live = import_optional("rich.live", wanted_by="pyloader watch without --once")
-    text = import_optional("rich.text", wanted_by="pyloader watch without --once")
 
     def shown() -> str:
         try:
@@ -60,7 +67,7 @@ def _follow(directory: Path) -> None:
     try:
         with live.Live(auto_refresh=False, screen=True) as followed:
             while not pressed:
-                followed.update(text.Text(shown()), refresh=True)
+                followed.update(coloured(shown()), refresh=True)
                 select.select([], [], [], 1.0)
     finally:
         signal.signal(signal.SIGINT, before)

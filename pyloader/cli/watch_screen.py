@@ -27,6 +27,7 @@ _MOST_RANKS = 16  # that have lines of their own
 _OTHER_LINES = 16  # of the screen, beside two for each rank
 _LEAST_WORK = 0.005  # of its time: a stage that works less on all ranks has no bar
 _HOST_WIDTH = 8  # at least
+_LABELS = len("straggler   ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +61,17 @@ def screen(directory: Path, logs: Sequence[RankLog], now: float) -> str:
     rows = [("run", f"{directory}   {about}   the loop waits {first.lately('data_wait_seconds'):.1%} of its time")]
     if first.verdict:
         rows.append(("waits for", f"{first.verdict}   (rank {_rank(first)})" if len(logs) > 1 else first.verdict))
-    rows += [("straggler", f"rank {one.rank} {one.why}") for one in stragglers(list(map(_work, slowest)))[:3]]
+    rows += [("straggler", _in_lines(f"rank {one.rank} {one.why}")) for one in stragglers(list(map(_work, slowest)))[:3]]
     shown = [_row(log, now) for log in slowest]
     if len(shown) > (fitting := _fitting()):
         shown = [*shown[:fitting], _together(shown[fitting:])]
     bars = _long_bars(first) if len(logs) == 1 else _bars(shown)
     return "\n\n".join([as_block(rows), _table(shown), *([bars] if bars else [])])
+
+
+def _in_lines(text: str) -> str:
+    """Return a text that `as_block` may break behind a colon, where it is too long for a line."""
+    return text if len(text) + _LABELS <= screen_width() else text.replace(": ", ":   ")
 
 
 def _table(rows: Sequence[_Row]) -> str:
@@ -95,7 +101,7 @@ def _bars(rows: Sequence[_Row]) -> str:
     has_end = any(row.progress is not None for row in rows)
     titles = [*(["progress"] if has_end else []), "waiting", *stages]
     room = screen_width() - max(4, *(len(row.name) for row in rows))
-    width = min(20, max(2, room // len(titles) - 8))  # beside three spaces, one, and "100%"
+    width = min(20, max(3, room // len(titles) - 7))  # beside two spaces, one, and "100%"
     lines = [["rank", *(f"{title:{width + 5}}" for title in titles)]]
     for row in rows:
         shares = [row.waiting, *(row.stages.get(name, 0.0) for name in stages)]
@@ -104,7 +110,7 @@ def _bars(rows: Sequence[_Row]) -> str:
             progress = row.progress
             bars.insert(0, "" if progress is None else f"{share_bar(progress, width)} {progress:4.0%}")
         lines.append([row.name, *bars])
-    return f"{_BARS}\n{as_table(lines, right={0})}"
+    return f"{_BARS}\n{as_table(lines, right={0}, gap=2)}"
 
 
 def _long_bars(log: RankLog) -> str:
@@ -213,4 +219,7 @@ def _rank(log: RankLog) -> str:
 
 
 def _spelled(seconds: float) -> str:
-    return f"{seconds:,.0f} s" if seconds < 120 else f"{seconds / 60:,.0f} min"
+    for unit, length in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:,.0f} {unit}"
+    return f"{seconds:,.0f} s"

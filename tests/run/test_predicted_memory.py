@@ -1,0 +1,87 @@
+"""Predicted memory: what is said, against what is there when the threads have done all that they may, step after step."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import pyloader.run.resident
+import pyloader.run.run
+from pyloader import ChunkWriter, DataLoader
+from pyloader.deliver import Budget, ByteBudget
+
+SETTINGS = [
+    {"batch_size": 16, "shuffle_window": 1},
+    {"batch_size": 16, "shuffle_window": 4, "last_batch": "keep"},
+    {"batch_size": 50, "shuffle_window": 20, "max_queue_size": 25, "last_batch": "pad"},
+    {"batch_size": 33, "shuffle_window": 2, "max_queue_size": 3, "last_batch": "drop"},
+    {"batch_size": 12, "shuffle_window": 4, "max_queue_size": 5, "last_batch": "drop"},
+    {"batch_size": 8, "shuffle_window": 3, "last_batch": "wrap", "world": (1, 3)},
+    {"batch_size": 70, "shuffle_window": 2, "max_queue_size": 6, "last_batch": "drop", "num_epochs": 3},
+    {"batch_size": 16, "shuffle": False, "copy": False},
+    {"batch_size": 20, "shuffle": False, "copy": False, "max_queue_size": 5, "world": (1, 2), "last_batch": "drop"},
+]
+
+
+@pytest.fixture(scope="module")
+def chunks(tmp_path_factory):
+    """13 chunks of 40 rows, the last of 7."""
+    place = tmp_path_factory.mktemp("arrays") / "chunks"
+    with ChunkWriter(place, chunk_samples=40) as writer:
+        for number in range(487):
+            writer.write({"x": np.full(200, number, np.float32), "label": number // 100})
+    return place
+
+
+class WatchedBudget(Budget):
+    """Knows whether somebody waits for room that there is not."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.needed = None
+
+    def _wait_until(self, ready):
+        self.needed = ready
+        super()._wait_until(ready)
+        self.needed = None
+
+    def is_full(self):
+        with self.changed:
+            return self.needed is not None and not self.needed()
+
+
+def most_of_run(monkeypatch, **options):
+    """Return the most bytes, and chunks, of a run whose loop asks for a batch when its threads have to wait for it."""
+    budgets, of_bytes = [], []
+
+    def budget(*args, **given):
+        budgets.append(WatchedBudget(*args, **given))
+        return budgets[-1]
+
+    def byte_budget(*args, **given):
+        of_bytes.append(ByteBudget(*args, **given))
+        return of_bytes[-1]
+
+    monkeypatch.setattr(pyloader.run.run, "Budget", budget)
+    monkeypatch.setattr(pyloader.run.resident, "ByteBudget", byte_budget)
+    with DataLoader(**options) as loader:
+        for _ in loader:
+            ((chunks, groups), *_), names = [budgets[-2:]], ("pyloader-read-0", "pyloader-batch-0")
+            for each, name in ((groups, names[1]), (chunks, names[0])):
+                while not each.is_full() and name in {thread.name for thread in threading.enumerate()}:
+                    time.sleep(0)
+        return of_bytes[-1].peak, loader.metrics()["resident_chunks"]
+
+
+@pytest.mark.parametrize("options", SETTINGS)
+def test_what_is_said_is_what_is_there_where_reading_is_ahead(chunks, monkeypatch, options):
+    given = {"shuffle": True, "world": None, "num_epochs": 2, **options, "data_dir": chunks}
+    given |= {"num_workers": 1, "num_readers": 1, "max_bytes": "1GB"}
+    with DataLoader(**given) as loader:
+        plan = loader.plan()
+    most_bytes, most_chunks = most_of_run(monkeypatch, **given)
+    assert plan.resident_bytes == pytest.approx(most_bytes, rel=0.005)
+    assert plan.resident_chunks == pytest.approx(most_chunks, rel=0.005)
