@@ -61,18 +61,18 @@ def most_resident(options: LoaderOptions, row_bytes: RowBytes | None) -> tuple[f
     if isinstance(streams, Streams) and not streams.joins:
         most = int(GROUP_BYTES / max(1.0, row_bytes.raw * streams.share)) if row_bytes is not None and is_sliced else 1
         groups = _groups(run, streams, max(1, most), len(read_rows) - 1)
-        ends = _ends(groups.rows, run)
         if not run.num_workers:
             share = min(share, streams.stream_part(streams.served[0], 0).dealing.width)
-        held = _held(groups, ends, read_rows, share if run.num_workers else None)
+        firsts = _firsts(groups.rows, run)
+        held = _held(groups, firsts, read_rows, share if run.num_workers else None)
     else:
         num_groups = 2 * run.num_workers + 3  # more are not made ahead
         rows, nothing = np.full(num_groups, run.rule.batch_size), np.zeros(num_groups, np.int64)
         groups = _Groups(rows, nothing, nothing, nothing > 0)
-        ends = _ends(groups.rows, run)
+        firsts = _firsts(groups.rows, run)
         held = np.full(num_groups, _most_together(read_rows, share))
     weights = _summed(_weights(groups.rows, run))
-    most_weight = min(float((weights[ends] - weights[:-1]).max()), run.group_share)
+    most_weight = min(float((weights[1:] - weights[firsts]).max()), run.group_share)
     num_chunks = share + most_weight + run.run_share
     if row_bytes is None:
         return num_chunks, None
@@ -80,7 +80,7 @@ def most_resident(options: LoaderOptions, row_bytes: RowBytes | None) -> tuple[f
     raw = row_bytes.raw + number
     made = row_bytes.raw + (run.rule.last_batch == "pad") if is_sliced else row_bytes.made
     made_rows = _summed(np.where(groups.is_view, 0, groups.rows))
-    num_bytes = held * raw + (made_rows[ends] - made_rows[:-1]) * (made + number)
+    num_bytes = held * raw + (made_rows[1:] - made_rows[firsts]) * (made + number)
     before = (read_rows[share] if run.num_workers else _most_together(read_rows, share)) * raw  # a group is made
     most_bytes = round(max(float(num_bytes.max()), before) + rows_aside(run.rule) * raw)
     return num_chunks, most_bytes if run.max_bytes is None else min(most_bytes, run.max_bytes)
@@ -142,14 +142,14 @@ def _cut(
     return rows, segments, carries
 
 
-def _ends(rows: np.ndarray, run: RunOptions) -> np.ndarray:
-    """Return for each group the one after the last that is there while the loop has it, int64 of shape [groups]."""
-    alone = np.arange(1, len(rows) + 1)
+def _firsts(rows: np.ndarray, run: RunOptions) -> np.ndarray:
+    """Return for each group the first that is still there when it is made, int64 of shape [groups]."""
+    alone = np.arange(len(rows))
     if not run.num_workers:
         return alone
-    before = _summed(_weights(rows, run))
-    ends = np.searchsorted(before, before[:-1] + run.group_share + 1e-6, side="right") - 1
-    return np.maximum(ends, alone)  # one that is too large is let through alone
+    ends = _summed(_weights(rows, run))
+    # One that is too large is let through alone.
+    return np.minimum(np.searchsorted(ends, ends[1:] - run.group_share - 1e-6, side="left"), alone)
 
 
 def _weights(rows: np.ndarray, run: RunOptions) -> np.ndarray:
@@ -158,25 +158,24 @@ def _weights(rows: np.ndarray, run: RunOptions) -> np.ndarray:
     return np.maximum(rows / max(1, int(run.chunks.counts.max())), run.group_share / (2 * run.num_workers + 2))
 
 
-def _held(groups: _Groups, ends: np.ndarray, read_rows: np.ndarray, share: int | None) -> np.ndarray:
-    """Return how many rows the chunks have that are held while the loop has each group, int64 of shape [groups].
+def _held(groups: _Groups, firsts: np.ndarray, read_rows: np.ndarray, share: int | None) -> np.ndarray:
+    """Return how many rows the chunks have that are held when each group has been made, int64 of shape [groups].
 
     Args:
       groups: The groups.
-      ends: What `_ends` returns.
+      firsts: What `_firsts` returns.
       read_rows: What `_read_rows` returns.
       share: How many chunks may be read or held; None where none is read before it is needed.
     """
-    num_reads = len(read_rows) - 1
+    num_reads, num_groups = len(read_rows) - 1, len(firsts)
     if share is None:
         return read_rows[np.minimum(groups.needed, num_reads)] - read_rows[np.minimum(groups.let_go[:-1], num_reads)]
-    num_groups = len(ends)
     views = np.where(groups.is_view, np.arange(num_groups), num_groups)
-    view = np.minimum.accumulate(views[::-1])[::-1]  # the next that is one
+    view = np.minimum.accumulate(views[::-1])[::-1][firsts]  # the first that is one
     held = np.zeros(num_groups, np.int64)
-    # When the last of them has been made, its chunks are still held; others are read in their place only then.
-    for next_made in (ends - 1, ends):
-        first = np.minimum(groups.let_go[np.minimum(view, next_made)], num_reads)
+    # Its chunks are held until the next is to be made; others are read in their place only then.
+    for to_make in (np.arange(num_groups), np.arange(1, num_groups + 1)):
+        first = np.minimum(groups.let_go[np.minimum(view, to_make)], num_reads)
         held = np.maximum(held, read_rows[np.minimum(first + share, num_reads)] - read_rows[first])
     return held
 

@@ -37,28 +37,40 @@ def chunks(tmp_path_factory):
 
 
 class WatchedBudget(Budget):
-    """Knows whether somebody waits for room that there is not."""
+    """Knows whether a thread waits for room that there is not; before others take of theirs, it has to."""
 
-    def __init__(self, *args, **options):
+    def __init__(self, *args, thread, after=None, **options):
         super().__init__(*args, **options)
-        self.needed = None
+        self.thread, self.after, self.needed = thread, after, None
+
+    def take(self, amount=1):
+        if self.after is not None:
+            self.after.wait_until_used_up()
+        super().take(amount)
+
+    def wait_until_used_up(self):
+        while not self.is_used_up() and self.thread in {thread.name for thread in threading.enumerate()}:
+            time.sleep(0)
+
+    def is_used_up(self):
+        with self.changed:
+            return self.needed is not None and not self.needed()
 
     def _wait_until(self, ready):
         self.needed = ready
         super()._wait_until(ready)
         self.needed = None
 
-    def is_full(self):
-        with self.changed:
-            return self.needed is not None and not self.needed()
-
 
 def most_of_run(monkeypatch, **options):
-    """Return the most bytes, and chunks, of a run whose loop asks for a batch when its threads have to wait for it."""
+    """Return the most bytes, and chunks, of a run where reading is as far ahead of making as it may, and that of the loop."""
     budgets, of_bytes = [], []
 
     def budget(*args, **given):
-        budgets.append(WatchedBudget(*args, **given))
+        if len(budgets) % 2 == 0:  # of chunks
+            budgets.append(WatchedBudget(*args, **given, thread="pyloader-read-0"))
+        else:
+            budgets.append(WatchedBudget(*args, **given, thread="pyloader-batch-0", after=budgets[-1]))
         return budgets[-1]
 
     def byte_budget(*args, **given):
@@ -69,11 +81,9 @@ def most_of_run(monkeypatch, **options):
     monkeypatch.setattr(pyloader.run.resident, "ByteBudget", byte_budget)
     with DataLoader(**options) as loader:
         for _ in loader:
-            ((chunks, groups), *_), names = [budgets[-2:]], ("pyloader-read-0", "pyloader-batch-0")
-            for each, name in ((groups, names[1]), (chunks, names[0])):
-                while not each.is_full() and name in {thread.name for thread in threading.enumerate()}:
-                    time.sleep(0)
-        return of_bytes[-1].peak, loader.metrics()["resident_chunks"]
+            budgets[1].wait_until_used_up()
+            budgets[0].wait_until_used_up()
+        return of_bytes[0].peak, loader.metrics()["resident_chunks"]
 
 
 @pytest.mark.parametrize("options", SETTINGS)
