@@ -79,7 +79,12 @@ def main() -> None:
     """Draw, plan, run and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--settings", type=int, default=20, help="how many are drawn (default: 20)")
-    parser.add_argument("--seconds", type=float, default=2.0, help="how long is measured, and about how long a run of whole epochs takes, at least one (default: 2)")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=2.0,
+        help="how long is measured, and about how long a run of whole epochs takes, at least one (default: 2)",
+    )
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     rng = np.random.default_rng(arguments.seed)

@@ -61,7 +61,8 @@ def screen(directory: Path, logs: Sequence[RankLog], now: float) -> str:
     rows = [("run", f"{directory}   {about}   the loop waits {first.lately('data_wait_seconds'):.1%} of its time")]
     if first.verdict:
         rows.append(("waits for", f"{first.verdict}   (rank {_rank(first)})" if len(logs) > 1 else first.verdict))
-    rows += [("straggler", _in_lines(f"rank {one.rank} {one.why}")) for one in stragglers(list(map(_work, slowest)))[:3]]
+    late = stragglers(list(map(_work, slowest)))[:3]
+    rows += [("straggler", _in_lines(f"rank {one.rank} {one.why}")) for one in late]
     shown = [_row(log, now) for log in slowest]
     if len(shown) > (fitting := _fitting()):
         shown = [*shown[:fitting], _together(shown[fitting:])]
@@ -177,7 +178,7 @@ def _busy(log: RankLog) -> dict[str, float]:
 
 
 def _progress(log: RankLog) -> tuple[float | None, str]:
-    """Return which share of a `for` a rank has done, of an epoch where that has no end, and of what; None if unknown."""
+    """Return which share of its `for` a rank has done, of its epoch where that is endless, and of what."""
     steps, epochs = _number(log, "steps_per_epoch"), _number(log, "num_epochs")
     if not steps:
         return None, ""

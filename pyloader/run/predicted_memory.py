@@ -19,8 +19,8 @@ from pyloader.shuffle import GROUP_BYTES
 
 __all__ = ["RowBytes", "most_resident"]
 
-# How many reads are looked at.  Each epoch has an order of its own, so that of small sets it takes many to find the most.
-_MANY_READS, _MOST_READS = 4_000, 200_000
+# How many reads are looked at.  Each epoch has an order of its own: of small sets it takes many to find the most.
+_MANY_EPOCHS, _MANY_READS, _MOST_READS = 100, 4_000, 200_000
 _NUMBER_BYTES = 8  # of a sample, where rows carry them
 
 
@@ -59,8 +59,8 @@ def most_resident(options: LoaderOptions, row_bytes: RowBytes | None) -> tuple[f
     is_sliced = row_bytes is not None and row_bytes.is_arrays and run.rule.several and run.group_share > 0
     streams = run.streams
     if isinstance(streams, Streams) and not streams.joins:
-        most = int(GROUP_BYTES / max(1.0, row_bytes.raw * streams.share)) if row_bytes is not None and is_sliced else 1
-        groups = _groups(run, streams, max(1, most), len(read_rows) - 1)
+        most_rows = GROUP_BYTES / max(1.0, row_bytes.raw) if row_bytes is not None and is_sliced else 0
+        groups = _groups(run, streams, max(1, int(most_rows / streams.share)), len(read_rows) - 1)
         if not run.num_workers:
             share = min(share, streams.stream_part(streams.served[0], 0).dealing.width)
         firsts = _firsts(groups.rows, run)
@@ -81,8 +81,8 @@ def most_resident(options: LoaderOptions, row_bytes: RowBytes | None) -> tuple[f
     made = row_bytes.raw + (run.rule.last_batch == "pad") if is_sliced else row_bytes.made
     made_rows = _summed(np.where(groups.is_view, 0, groups.rows))
     num_bytes = held * raw + (made_rows[1:] - made_rows[firsts]) * (made + number)
-    before = (read_rows[share] if run.num_workers else _most_together(read_rows, share)) * raw  # a group is made
-    most_bytes = round(max(float(num_bytes.max()), before) + rows_aside(run.rule) * raw)
+    before_groups = (read_rows[share] if run.num_workers else _most_together(read_rows, share)) * raw
+    most_bytes = round(max(float(num_bytes.max()), before_groups) + rows_aside(run.rule) * raw)
     return num_chunks, most_bytes if run.max_bytes is None else min(most_bytes, run.max_bytes)
 
 
@@ -91,7 +91,7 @@ def _read_rows(options: LoaderOptions) -> np.ndarray:
     run, counts = options.run, options.run.chunks.counts
     assert counts is not None
     # At an epoch's border chunks of both are there.
-    end_epoch = 2 + max(run.chunk_share, _MANY_READS) // len(counts)
+    end_epoch = 2 + max(run.chunk_share // len(counts), min(_MANY_EPOCHS, _MANY_READS // len(counts)))
     if options.given.num_epochs is not None:
         end_epoch = min(end_epoch, options.given.num_epochs)
     tasks = islice(run.streams.read_tasks(start=START, end_epoch=end_epoch), _MOST_READS)
@@ -167,16 +167,21 @@ def _held(groups: _Groups, firsts: np.ndarray, read_rows: np.ndarray, share: int
       read_rows: What `_read_rows` returns.
       share: How many chunks may be read or held; None where none is read before it is needed.
     """
-    num_reads, num_groups = len(read_rows) - 1, len(firsts)
+    num_groups = len(firsts)
+
+    def rows_of(first: np.ndarray, stop: np.ndarray) -> np.ndarray:
+        found: np.ndarray = np.diff(read_rows[np.minimum([first, stop], len(read_rows) - 1)], axis=0)[0]
+        return found
+
     if share is None:
-        return read_rows[np.minimum(groups.needed, num_reads)] - read_rows[np.minimum(groups.let_go[:-1], num_reads)]
+        return rows_of(groups.let_go[:-1], groups.needed)
     views = np.where(groups.is_view, np.arange(num_groups), num_groups)
     view = np.minimum.accumulate(views[::-1])[::-1][firsts]  # the first that is one
     held = np.zeros(num_groups, np.int64)
     # Its chunks are held until the next is to be made; others are read in their place only then.
     for to_make in (np.arange(num_groups), np.arange(1, num_groups + 1)):
-        first = np.minimum(groups.let_go[np.minimum(view, to_make)], num_reads)
-        held = np.maximum(held, read_rows[np.minimum(first + share, num_reads)] - read_rows[first])
+        first = groups.let_go[np.minimum(view, to_make)]
+        held = np.maximum(held, rows_of(first, first + share))
     return held
 
 

@@ -1,4 +1,4 @@
-"""Predicted memory: what is said, against what is there when the threads have done all that they may, step after step."""
+"""Predicted memory: what is said, against what is there when threads have done all that they may, at each step."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class WatchedBudget(Budget):
 
 
 def most_of_run(monkeypatch, **options):
-    """Return the most bytes, and chunks, of a run where reading is as far ahead of making as it may, and that of the loop."""
+    """Return the most bytes, and chunks, of a run where reading is as far ahead as it may, and making as well."""
     budgets, of_bytes = [], []
 
     def budget(*args, **given):
