@@ -12,6 +12,9 @@ import pyloader.run.resident
 import pyloader.run.run
 from pyloader import ChunkWriter, DataLoader
 from pyloader.deliver import Budget, ByteBudget
+from pyloader.inspecting.planning import look_at
+from pyloader.run.predicted_memory import RowBytes, most_resident
+from pyloader.run.predicting import options_of
 
 SETTINGS = [
     {"batch_size": 16, "shuffle_window": 1},
@@ -95,3 +98,19 @@ def test_what_is_said_is_what_is_there_where_reading_is_ahead(chunks, monkeypatc
     most_bytes, most_chunks = most_of_run(monkeypatch, **given)
     assert plan.resident_bytes == pytest.approx(most_bytes, rel=0.005)
     assert plan.resident_chunks == pytest.approx(most_chunks, rel=0.005)
+
+
+def test_columns_of_arrays_are_made_in_groups_of_batches_and_others_one_batch_at_a_time(chunks, tmp_path):
+    with ChunkWriter(tmp_path / "text", chunk_samples=40) as writer:
+        for number in range(80):
+            writer.write({"text": f"line {number}"})
+    with DataLoader(data_dir=tmp_path / "text", batch_size=8) as texts:
+        assert not look_at(texts, seconds=1).is_arrays
+    with DataLoader(data_dir=chunks, batch_size=8, num_workers=1, shuffle=True) as loader:
+        look = look_at(loader, seconds=1)
+        plan, options = loader.plan(), options_of(loader)
+    as_arrays, as_lists = (
+        most_resident(options, RowBytes(look.row_bytes, look.row_bytes, is_arrays=is_arrays))[1]
+        for is_arrays in (look.is_arrays, False)
+    )
+    assert look.is_arrays and as_lists < as_arrays == plan.resident_bytes
