@@ -43,29 +43,25 @@ def drawn(rng: np.random.Generator, root: Path) -> dict[str, Any]:
     }
 
 
-def planned(options: dict[str, Any], seconds: float) -> tuple[Prediction, Rate]:
-    """Return what is said beforehand, with the rate for a loop that does nothing."""
+def planned(options: dict[str, Any], seconds: float, step_seconds: float) -> tuple[Prediction, Rate, int]:
+    """Return what is said beforehand, with the rate for a loop that does nothing; and of how many epochs that is."""
     with DataLoader(**options, num_epochs=None) as loader:
-        prediction = loader.plan()
-    with DataLoader(**options, num_epochs=None) as loader:
-        return prediction, measured_rate(loader, seconds=seconds, step_seconds=0.0)
+        rate = measured_rate(loader, seconds=seconds, step_seconds=0.0)
+    with DataLoader(**options) as loader:
+        steps_per_second = rate.most_samples_per_second / options["batch_size"]
+        epoch_seconds = len(loader) * max(1 / steps_per_second, step_seconds)
+    num_epochs = max(1, round(seconds / epoch_seconds))
+    with DataLoader(**options, num_epochs=num_epochs) as loader:
+        return loader.plan(num_epochs=num_epochs), rate, num_epochs
 
 
-def taken(options: dict[str, Any], seconds: float, step_seconds: float) -> dict[str, float]:
+def taken(options: dict[str, Any], num_epochs: int, step_seconds: float) -> dict[str, float]:
     """Return what a run takes whose step is a sleep."""
-    with DataLoader(**options, num_epochs=None) as loader:
-        begun = time.perf_counter()
+    with DataLoader(**options, num_epochs=num_epochs) as loader:
         for _ in loader:
             if step_seconds:
                 time.sleep(step_seconds)
-            if time.perf_counter() - begun > seconds:
-                break
-        metrics = loader.metrics()
-    with DataLoader(**options) as loader:
-        for _ in loader:
-            pass
-        metrics["read_bytes"] = loader.metrics()["read_bytes"]
-    return metrics
+        return loader.metrics()
 
 
 def mixing(options: dict[str, Any], num_steps: int) -> float:
@@ -83,7 +79,12 @@ def main() -> None:
     """Draw, plan, run and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--settings", type=int, default=20, help="how many are drawn (default: 20)")
-    parser.add_argument("--seconds", type=float, default=2.0, help="how long is measured, and run (default: 2)")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=2.0,
+        help="how long is measured, and about how long a run of whole epochs takes, at least one (default: 2)",
+    )
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     rng = np.random.default_rng(arguments.seed)
@@ -92,8 +93,8 @@ def main() -> None:
         for number in range(arguments.settings):
             options = drawn(rng, Path(root))
             step_seconds = float(rng.choice([0.0, 0.002, 0.01]))
-            prediction, rate = planned(options, arguments.seconds)
-            metrics = taken(options, arguments.seconds, step_seconds)
+            prediction, rate, num_epochs = planned(options, arguments.seconds, step_seconds)
+            metrics = taken(options, num_epochs, step_seconds)
             # A sleep is longer than was asked for, the more so the busier the machine.
             step_seconds = (metrics["loop_seconds"] - metrics["data_wait_seconds"]) / metrics["steps"]
             interval = options["batch_size"] / rate.most_samples_per_second

@@ -52,10 +52,13 @@ def html_table(
 
 
 def notebook_table(title: str, rows: Iterable[tuple[str, object]]) -> str:
-    """Return a table of names and texts with a title, as `_repr_html_` shows an object."""
+    """Return a table of names and texts with a title, as `_repr_html_` shows an object.
+
+    Three spaces in a text, which HTML would show as one, become a dot.
+    """
     cells = "".join(
         f'<tr><th scope="row" style="text-align:left">{escaped(name)}</th>'
-        f'<td style="text-align:left">{escaped(text)}</td></tr>'
+        f'<td style="text-align:left">{escaped(str(text).replace("   ", " · "))}</td></tr>'
         for name, text in rows
     )
     return f'<table style="{_STYLE}"><caption style="text-align:left">{escaped(title)}</caption>{cells}</table>'

@@ -20,7 +20,8 @@ from rich.terminal_theme import SVG_EXPORT_THEME
 
 from pyloader import ChunkWriter, DataLoader, DataReader
 from pyloader.cli.main import main as pyloader_command
-from pyloader.cli.watch import screen
+from pyloader.cli.watch import coloured
+from pyloader.cli.watch_screen import screen
 from pyloader.files.manifest import read_manifest
 from pyloader.inspecting.page_style import page
 from pyloader.inspecting.run_logs import read_logs
@@ -60,9 +61,10 @@ def draw_watch(log_dir: Path) -> None:
     """Draw the screen of `pyloader watch` as it is now."""
     text = screen(Path(log_dir.name), read_logs(log_dir), time.time())
     console = Console(record=True, file=io.StringIO(), width=max(map(len, text.splitlines())), legacy_windows=False)
-    console.print(text, highlight=False, markup=False)
+    console.print(coloured(text))
     svg = console.export_svg(title=f"$ pyloader watch {log_dir.name}", theme=SVG_EXPORT_THEME)
-    svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL).replace("Fira Code,", "")  # nothing from elsewhere
+    svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)  # nothing from elsewhere
+    svg = svg.replace("Fira Code,", "ui-monospace, Menlo, Consolas, DejaVu Sans Mono,")
     (ROOT / "img" / "watch.svg").write_text(re.sub(r"\n\s*\n", "\n", svg))
 
 
@@ -95,7 +97,7 @@ def main() -> None:
         (directory / "notebook.html").write_text(
             page("In a notebook", f'<style>td {{ white-space: normal }}</style><main id="main">{body}</main>')
         )
-        for name, size in (("report", "1000x1560"), ("notebook", "1000x620")):
+        for name, size in (("report", "1000x1572"), ("notebook", "1000x690")):
             look = ["node", str(ROOT / "scripts" / "browser.cjs"), str(directory / f"{name}.html")]
             subprocess.run(
                 [*look, str(ROOT / "img" / f"{name}.png"), size, "light"], check=True, stdout=subprocess.DEVNULL

@@ -47,9 +47,10 @@ def test_a_notebook_shows_loaders_and_stats_as_short_tables(tmp_path):
         assert (title, cells["an epoch"]) == ("DataLoader", "has unknown length") and "so far" not in cells
         list(loader)
         _, cells = cells_of(loader._repr_html_())
-        assert cells["position"] == "3 steps and 1 whole epochs done" and "samples/s" in cells["so far"]
+        assert cells["position"] == "3 steps and 1 whole epoch done" and "samples/s" in cells["so far"]
         title, cells = cells_of(loader.stats()._repr_html_())
     assert title.startswith("3 steps, 20 samples in ") and cells["lost"].startswith("0 dropped")
+    assert " · first batch " in cells["the loop"]
     with indexed.DataLoader({"x": np.arange(4)}, batch_size=2, last_batch="drop") as items:
         assert cells_of(items._repr_html_())[1]["an epoch"] == "2 steps"
 

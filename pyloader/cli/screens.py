@@ -25,6 +25,7 @@ __all__ = [
     "progress_over_chunks",
     "python_text",
     "screen_width",
+    "share_bar",
     "shortened",
 ]
 
@@ -89,12 +90,13 @@ def as_block(rows: Sequence[tuple[str, str]], *, label_width: int = 0) -> str:
     return "\n".join(lines)
 
 
-def as_table(rows: Sequence[Sequence[str]], *, right: Collection[int] = (), cut: bool = True) -> str:
+def as_table(rows: Sequence[Sequence[str]], *, right: Collection[int] = (), gap: int = 3, cut: bool = True) -> str:
     """Return rows of texts in aligned columns.
 
     Args:
       rows: As many texts each; the first row may be titles.
       right: The columns to align at the right, counted from 0.
+      gap: How many spaces are between two columns.
       cut: Whether a line ends at the screen's width, where there is a screen.
     """
     cells = [list(map(one_line, row)) for row in rows]
@@ -105,9 +107,16 @@ def as_table(rows: Sequence[Sequence[str]], *, right: Collection[int] = (), cut:
             f"{text:>{width}}" if column in right else f"{text:{width}}"
             for column, (text, width) in enumerate(zip(row, widths, strict=True))
         )
-        line = "   ".join(padded).rstrip()
+        line = (gap * " ").join(padded).rstrip()
         lines.append(cut_at_edge(line) if cut else line)
     return "\n".join(lines)
+
+
+def share_bar(share: float, width: int) -> str:
+    """Return a bar of `width` characters, of which a share in [0, 1] is full; readable without colour."""
+    full, empty = ("▇", "▁") if _can_show("▇▁") else ("#", ".")
+    num_full = round(share * width)
+    return full * num_full + empty * (width - num_full)
 
 
 def as_json(value: Any) -> str:
@@ -133,6 +142,14 @@ def progress_bar(items: Iterable[T], what: str, unit: str, *, quiet: bool, leave
     width = screen_width() - 3  # a terminal that writes ^C behind the bar begins no new line for that
     bar: Iterable[T] = tqdm(items, desc=what, unit=unit, disable=hidden, leave=leave, ncols=width)
     return bar
+
+
+def _can_show(text: str) -> bool:
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 def _cells(character: str) -> int:

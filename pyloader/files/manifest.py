@@ -95,10 +95,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
             ("reader", self.reader),
             ("columns", ", ".join(map(str, self.columns[:_COLUMNS_SHOWN]))),
             ("version", str(self.version_number)),
-            ("made by", self.command[:_COMMAND_SHOWN]),
         ]
-        more = len(self.columns) - _COLUMNS_SHOWN
-        return notebook_table("chunks", [*rows, ("more", f"{more:,} columns")] if more > 0 else rows)
+        if self.command:
+            rows.append(("made by", self.command[:_COMMAND_SHOWN]))
+        if (more := len(self.columns) - _COLUMNS_SHOWN) > 0:
+            rows.append(("more", f"{more:,} columns"))
+        return notebook_table("chunks", rows)
 
     @property
     def command(self) -> str:

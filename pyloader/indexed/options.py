@@ -160,6 +160,7 @@ def item_notes(options: ItemOptions) -> RunNotes:
     names = ("batch_size", "worker_kind", "prefetch_size")
     about = {
         "steps_per_epoch": options.plan.steps_per_epoch,
+        "num_epochs": options.given.num_epochs,
         "threads": dict.fromkeys(STAGES, max(1, options.num_workers)),
         "options": {**{name: getattr(options.given, name) for name in names}, "num_workers": options.num_workers},
     }

@@ -30,7 +30,8 @@ nav ul { list-style: none; display: flex; flex-wrap: wrap; gap: .25rem 1rem; pad
   padding: .75rem 1rem; border-radius: .4rem; margin: 1rem 0; } .verdict.good { border-left-color: var(--c2); }
 .verdict b { font-size: 1.1rem; }
 dl.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .5rem; margin: 1rem 0; }
-dl.facts div { border: 1px solid var(--edge); border-radius: .4rem; padding: .5rem .75rem; }
+dl.facts div { border: 1px solid var(--edge); border-radius: .4rem; padding: .5rem .75rem;
+  display: flex; flex-direction: column; justify-content: space-between; }
 dt { color: var(--soft); font-size: .85rem; } dd { margin: 0; font-size: 1.2rem; font-variant-numeric: tabular-nums; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 28rem), 1fr)); gap: 1rem; }
 figure.chart { margin: 0; border: 1px solid var(--edge); border-radius: .4rem; padding: .75rem; min-width: 0; }
@@ -45,7 +46,7 @@ path { fill: none; vector-effect: non-scaling-stroke; stroke-width: 2; }
 .dots { stroke-width: 4; stroke-linecap: round; } .area { stroke: var(--page); stroke-width: 1; }
 .legend { list-style: none; display: flex; flex-wrap: wrap; gap: .1rem 1rem; padding: 0; margin: .4rem 0 0;
   font-size: .85rem; } .key { width: 1.5rem; height: .5rem; margin-right: .35rem; }
-.meter { display: grid; grid-template-columns: 8rem 1fr minmax(9rem, auto); gap: .75rem; align-items: center;
+.meter { display: grid; grid-template-columns: 8rem 1fr 13rem; gap: .75rem; align-items: center;
   margin: .35rem 0; font-variant-numeric: tabular-nums; } .meter svg { width: 100%; height: .7rem; }
 .track { fill: var(--edge); } .fill { fill: var(--c0); }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }

@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from pyloader.columns import Columns, columns_bytes, content_bytes, row_count
 from pyloader.dataloader import DataLoader
 from pyloader.datareader import read_chunk
@@ -33,12 +35,14 @@ class Look:
     Attributes:
       num_chunks: How many were read.
       row_bytes: What a row takes in memory as it is read; a packed row as it is mixed.
+      is_arrays: Whether all columns are arrays.
       spreads: How the classes of columns lie in them, by column.
       encoded: The columns of images or sounds, as they are read.
     """
 
     num_chunks: int
     row_bytes: float
+    is_arrays: bool
     spreads: dict[str, ClassSpread]
     encoded: tuple[str, ...] = ()
 
@@ -103,9 +107,10 @@ def look_at(loader: DataLoader, *, seconds: float, columns: Collection[str] = ()
     order = chunk_order(len(chunks), seed=options.seed, epoch=0)
     read: list[tuple[int, int]] = []  # bytes and rows of each
     encoded: tuple[str, ...] = ()
+    is_arrays = True
 
     def parts() -> Iterator[Columns]:
-        nonlocal encoded
+        nonlocal encoded, is_arrays
         for index in order[:_MOST_CHUNKS].tolist():
             if len(read) >= _LEAST_CHUNKS and time.perf_counter() - begun > seconds:
                 return
@@ -117,6 +122,7 @@ def look_at(loader: DataLoader, *, seconds: float, columns: Collection[str] = ()
                 rows = packed(
                     rows, options.packing, path=path, seed=None, epoch=0, chunk=index, loss_mask=options.loss_mask
                 )
+            is_arrays = is_arrays and all(isinstance(values, np.ndarray) for values in rows.values())
             read.append((columns_bytes(rows), row_count(rows)))
             yield rows
 
@@ -130,6 +136,7 @@ def look_at(loader: DataLoader, *, seconds: float, columns: Collection[str] = ()
     return Look(
         num_chunks=len(read),
         row_bytes=num_bytes / max(1, count),
+        is_arrays=is_arrays,
         spreads={name: class_spread(table) for name, table in tables.items()} if len(read) > 1 else {},
         encoded=encoded,
     )
@@ -170,7 +177,9 @@ def forecast(
     """Return what is known of a run of a loader: from its plan, from some chunks, and from a measurement."""
     options, row_bytes = options_of(loader), None
     if look is not None:
-        row_bytes = RowBytes(look.row_bytes, look.row_bytes if rate is None else rate.row_bytes)
+        row_bytes = RowBytes(
+            look.row_bytes, look.row_bytes if rate is None else rate.row_bytes, is_arrays=look.is_arrays
+        )
     prediction = predict(options, num_epochs=num_epochs, row_bytes=row_bytes)
     # Else neighbours are not as if they were drawn; and of a mixture each source has a window of its own.
     is_mixed = options.order.shuffle == "all" and isinstance(options.run.streams, Streams)

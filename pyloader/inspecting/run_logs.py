@@ -24,7 +24,7 @@ class RankLog:
 
     Attributes:
       path: The file.
-      about: What its latest run said when it began; {} where that is too far back.
+      about: What its latest run said when it began, with the threads that it has now; {} where that is too far back.
       time: When the latest line was written, in seconds since 1970.
       metrics: The numbers of that line; {} where the run has only begun.
       before: Those of a line about ten seconds earlier, of the same run, or of its first.
@@ -87,6 +87,8 @@ def _read(path: Path) -> RankLog | None:
         if isinstance(found := line.pop("about", None), dict):
             about, lines = found, []  # another run begins
             continue
+        if isinstance(threads := line.get("threads"), dict):  # others than when the run began
+            about["threads"] = threads
         verdict = line.pop("verdict", "")
         numbers = {name: value for name, value in line.items() if isinstance(value, int | float)}
         lines.append((latest, numbers, str(verdict)))

@@ -104,9 +104,10 @@ class HasPosition(Closing, Traced, ABC):
 
     def _repr_html_(self) -> str:  # what notebooks show
         stats, steps_per_epoch = self.stats(), getattr(self, "steps_per_epoch", None)
+        steps, epochs = self.steps_done, self.epochs_done
         rows = [
             ("loader", repr(self)),
-            ("position", f"{self.steps_done:,} steps and {self.epochs_done:,} whole epochs done"),
+            ("position", f"{steps:,} steps and {epochs:,} whole epoch{'' if epochs == 1 else 's'} done"),
             ("an epoch", "has unknown length" if steps_per_epoch is None else f"{steps_per_epoch:,} steps"),
             (
                 "so far",

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -14,22 +11,10 @@ from pyloader.files import StoredChunks
 from pyloader.options import checked_integer
 from pyloader.plan import START, MixedStreams, Streams, batch_concentrations, bytes_fetched, mixture_concentrations
 from pyloader.run.loader_options import LoaderOptions
-from pyloader.run.options import RunOptions
-from pyloader.run.resident import rows_aside
+from pyloader.run.predicted_memory import RowBytes, most_resident
 from pyloader.run.thread_counts import ThreadTrials
-from pyloader.shuffle import GROUP_BYTES
 
 __all__ = ["Prediction", "Predicts", "RowBytes", "has_its_threads", "options_of", "predict"]
-
-_MOST_READS = 200_000  # that are looked at for what is resident at once
-
-
-@dataclass(frozen=True, slots=True)
-class RowBytes:
-    """What a row takes in memory."""
-
-    raw: float  # as it was read
-    made: float  # in a batch, as the loop gets it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +93,8 @@ def predict(options: LoaderOptions, *, num_epochs: int = 1, row_bytes: RowBytes 
     whole_batch = streams.share * streams.num_streams
     rest, rule = _num_rows(streams, steps) % whole_batch, options.order.last_batch
     if row_bytes is None and run.row_bytes is not None:
-        row_bytes = RowBytes(run.row_bytes, run.row_bytes)
-    chunks, resident_bytes = _resident(options, row_bytes)
+        row_bytes = RowBytes(run.row_bytes, run.row_bytes, is_arrays=True)
+    chunks, resident_bytes = most_resident(options, row_bytes)
     return Prediction(
         rank=options.world.rank,
         num_ranks=options.world.size,
@@ -152,62 +137,6 @@ def _num_rows(streams: Streams | MixedStreams, steps: int) -> int:
 
 def _concentrations(streams: Streams | MixedStreams) -> np.ndarray:
     return batch_concentrations(streams) if isinstance(streams, Streams) else mixture_concentrations(streams)
-
-
-def _resident(options: LoaderOptions, row_bytes: RowBytes | None) -> tuple[float, int | None]:
-    """Return the most chunks' worth of rows, and the most bytes of columns, where reading is as far ahead as it may.
-
-    Chunks are held in the order of their reads, and groups of batches as many as the rest of the queue has room for.
-    """
-    run = options.run
-    streams, counts = run.streams, run.chunks.counts
-    assert counts is not None
-    end_epoch = 2 if options.given.num_epochs is None else min(2, options.given.num_epochs)
-    tasks = islice(streams.read_tasks(start=START, end_epoch=end_epoch), _MOST_READS)
-    rows = counts[np.fromiter((task.chunk for task in tasks), np.int64)]
-    num_chunks = min(run.chunk_share if run.num_readers else run.mixed_chunks, len(rows))
-    held_rows = _most_together(rows, num_chunks)
-    largest, batch_rows = int(counts.max()), run.rule.batch_size
-    group_rows = np.array(list(_groups(run, streams, row_bytes, end_epoch)) or [min(batch_rows, int(counts.sum()))])
-    weights = np.maximum(group_rows / largest, run.group_share / (2 * run.num_workers + 2))
-    num_groups = max(1, math.floor(run.group_share / float(np.median(weights)) + 1e-9)) if run.num_workers else 1
-    made_rows = max(_most_together(group_rows, 1), _most_together(group_rows[weights <= run.group_share], num_groups))
-    groups = min(max(float(weights.max()), num_groups * float(np.median(weights))), run.group_share)
-    if row_bytes is None:
-        return num_chunks + groups, None
-    aside = rows_aside(run.rule) * row_bytes.raw
-    num_bytes = round(held_rows * row_bytes.raw + made_rows * row_bytes.made + aside)
-    return num_chunks + groups, num_bytes if run.max_bytes is None else min(num_bytes, run.max_bytes)
-
-
-def _most_together(rows: np.ndarray, number: int) -> int:
-    """Return the most rows that so many, one after another, have together."""
-    ends = np.concatenate([[0], np.cumsum(rows)])
-    number = min(number, len(rows))
-    return int((ends[number:] - ends[: len(ends) - number]).max())
-
-
-def _groups(
-    run: RunOptions, streams: Streams | MixedStreams, row_bytes: RowBytes | None, end_epoch: int
-) -> Iterator[int]:
-    """Yield how many rows are gathered at once, group after group, as `cut` makes them."""
-    batch_rows = run.rule.batch_size
-    if (
-        isinstance(streams, MixedStreams)
-        or not run.rule.several
-        or run.row_bytes is None
-        or row_bytes is None
-        or len(streams.served) > 1
-    ):
-        return
-    most = max(1, int(GROUP_BYTES / max(1.0, row_bytes.raw * batch_rows)))
-    for epoch in range(end_epoch):
-        carried = 0
-        for size in np.diff(streams.stream_part(streams.served[0], epoch).bounds).tolist():
-            carried += size
-            while (num_batches := min(carried // batch_rows, most)) > 0:
-                yield num_batches * batch_rows
-                carried -= num_batches * batch_rows
 
 
 class Predicts:

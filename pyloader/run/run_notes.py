@@ -27,13 +27,16 @@ def log_run(loader: HasPosition, directory: str | os.PathLike[str], notes: RunNo
     """
     log = RunLog(directory, rank=loader.stats().rank, about={"loader": repr(loader), **notes.about})
     threads = dict(notes.about["threads"])
+    has_others = False
 
     def note(outermost: HasPosition) -> None:
+        nonlocal has_others
         stats, steps_done = outermost.stats(), outermost.steps_done
         metrics = metrics_of(stats, steps_done=steps_done, epochs_done=outermost.epochs_done)
         noted = {"verdict": stats.verdict, **metrics, **notes.note(steps_done - stats.num_steps)}
-        if (now := {stage: stats.num_threads(stage) for stage in threads}) != threads:
-            threads.update(now)
+        now = {stage: stats.num_threads(stage) for stage in threads}
+        has_others = has_others or now != threads
+        if has_others:  # from then on in each line, so that whoever reads only the last ones knows it
             noted["threads"] = now
         log.note(noted)
 
@@ -102,6 +105,7 @@ def chunk_notes(options: LoaderOptions, counters: Counters, reasons: Callable[[]
     }
     about = {
         "steps_per_epoch": options.steps_per_epoch,
+        "num_epochs": options.given.num_epochs,
         "num_chunks": len(run.chunks.names),
         "threads": threads,
         "options": {

@@ -9,12 +9,10 @@ import pty
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from run_logs import ABOUT, line_of, write_log
 
-from pyloader.cli import watch
 from pyloader.cli.main import main
 from pyloader.inspecting.run_logs import read_logs
 
@@ -32,33 +30,11 @@ def two_ranks(directory):
     write_log(directory, 1, {"time": 1000.0, "about": {**ABOUT, "host": "node-2"}}, *lines)
 
 
-def test_the_ranks_are_shown_the_slowest_first_with_what_they_wait_for(tmp_path):
-    two_ranks(tmp_path)
-    text = watch.screen(Path("run1"), read_logs(tmp_path), 1031.0)
-    assert text.splitlines() == [
-        "run         run1   2 ranks   epoch 0   step 150   100 samples/s",
-        "            the loop waits 50.0% of its time",
-        "waits for   read: num_readers=2 reads two chunks at a time   (rank 1)",
-        "straggler   rank 1 waits 50% of its time, the others 0%",
-        "",
-        "rank   host     step   samples/s   waiting   wait p95   resident",
-        "   1   node-2    150          50     50.0%    12.5 ms   4.5 of 10 chunks",
-        "   0   node-1    150          50      0.0%    12.5 ms   4.5 of 10 chunks",
-    ]
-
-
 def test_rates_are_those_of_the_last_ten_seconds(tmp_path):
     slow = [line_of(1000.0 + k, k, 0.0) for k in range(1, 21)]
     write_log(tmp_path, 0, *slow, *(line_of(1020.0 + k, 20 + 9 * k, 0.0) for k in range(1, 12)))
     (log,) = read_logs(tmp_path)
     assert (log.seconds, log.lately("steps_done")) == (10.0, 9.0)
-
-
-def test_a_rank_without_batches_for_long_says_so(tmp_path):
-    write_log(tmp_path, 0, {"time": 1000.0, "about": ABOUT}, line_of(1001.0, 5, 0.0))
-    write_log(tmp_path, 1, {"time": 1000.0, "about": ABOUT})
-    text = watch.screen(tmp_path, read_logs(tmp_path), 1041.0)
-    assert "no batch for 40 s" in text and "has begun" in text
 
 
 def test_a_log_that_is_being_written_or_that_strangers_wrote_is_read_as_far_as_it_can_be(tmp_path):

@@ -110,7 +110,7 @@ def test_what_a_row_takes_is_not_guessed(tmp_path):
     with loader_of(tmp_path / "text", batch_size=4) as loader:
         assert loader.plan().resident_bytes is None
         options = options_of(loader)
-        assert predict(options, row_bytes=RowBytes(100, 100)).resident_bytes > 40 * 100
+        assert predict(options, row_bytes=RowBytes(100, 100, is_arrays=False)).resident_bytes > 40 * 100
 
 
 def test_without_counts_it_says_what_to_do(tmp_path):

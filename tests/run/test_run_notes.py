@@ -10,6 +10,7 @@ from small_stores import from_store, write_chunks_of
 from store_server import StoreServer
 
 from pyloader import DataLoader
+from pyloader.observe.chunk_stats import ChunkStats
 
 
 def lines_of(directory, rank=0):
@@ -66,3 +67,16 @@ def test_what_the_cache_takes_stands_beside_its_bound(tmp_path):
             assert loader.metrics()["busy_fetch_seconds"] > 0
     last = lines_of(tmp_path / "run")[-1]
     assert 0 < last["cache_bytes"] <= last["cache_bytes_bound"] == 50_000_000
+
+
+def test_threads_that_were_others_than_at_first_are_noted_from_then_on(tmp_path, monkeypatch):
+    now = {"read": 3}
+    monkeypatch.setattr(ChunkStats, "num_threads", lambda self, stage: now.get(stage, 1))
+    write_chunks(tmp_path / "chunks", [4] * 5)
+    with loader_of(tmp_path / "chunks", batch_size=2, num_workers=1, num_epochs=2, log_dir=tmp_path / "run") as loader:
+        next(loader)
+        now["read"] = 1
+        list(loader)
+    begun, first, *_, last = lines_of(tmp_path / "run")
+    assert begun["about"]["num_epochs"] == 2 and begun["about"]["threads"]["read"] == 1
+    assert first["threads"]["read"] == 3 and last["threads"]["read"] == 1
