@@ -46,10 +46,10 @@ class WatchedBudget(Budget):
         super().__init__(*args, **options)
         self.thread, self.after, self.needed = thread, after, None
 
-    def take(self, amount=1):
+    def take(self, amount=1, **options):
         if self.after is not None:
             self.after.wait_until_used_up()
-        super().take(amount)
+        super().take(amount, **options)
 
     def wait_until_used_up(self):
         while not self.is_used_up() and self.thread in {thread.name for thread in threading.enumerate()}:
