@@ -13,9 +13,8 @@ from pyloader.indexed.making import STAGES, MakeBatches, group_making
 from pyloader.indexed.options import ItemOptions
 from pyloader.observe import ProgressBar
 from pyloader.plan import ItemPosition, item_groups, item_position_from_state, item_state_of
-from pyloader.run.handover import Handover
+from pyloader.run.handover import Handover, Pace
 from pyloader.run.loop import Loop, State
-from pyloader.run.pace import Pace
 
 __all__ = ["Batches", "Progress"]
 

@@ -15,8 +15,7 @@ from pyloader.indexed.collating import columns_of_items
 from pyloader.indexed.dataset import Dataset
 from pyloader.indexed.rows import Rows, num_rows, sliced_rows
 from pyloader.plan import ItemGroup, ItemPosition
-from pyloader.run.handover import MadeGroup
-from pyloader.run.pace import Pace
+from pyloader.run.handover import MadeGroup, Pace
 from pyloader.run.replacements import with_replacements
 
 __all__ = ["STAGES", "MadeItems", "MakeBatches", "group_making", "made_batches"]

@@ -24,11 +24,10 @@ from pyloader.errors import CoverageError, DataDirError
 from pyloader.observe import Counters
 from pyloader.plan import MixedStreams, Position, ReadTask, StreamPart, Streams
 from pyloader.run.fetching import Fetching
-from pyloader.run.handover import Handover
+from pyloader.run.handover import Handover, Pace
 from pyloader.run.making import MadeRows, batch_making
 from pyloader.run.mixed_groups import mixed_groups
 from pyloader.run.options import RunOptions
-from pyloader.run.pace import Pace
 from pyloader.run.reading import ArrivalCheck, ChunkReading, Read
 from pyloader.run.resident import ResidentBytes
 from pyloader.run.sample_ids import place_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyloader.run.pace import Pace
+from pyloader.run.handover import Pace
 
 
 def test_it_begins_with_one_and_follows_what_batches_take_within_its_bound():
