@@ -44,7 +44,7 @@ class _Groups:
     rows: np.ndarray  # how many rows each has, int64
     let_go: np.ndarray  # int64 of shape [groups + 1]
     needed: np.ndarray  # int64
-    is_view: np.ndarray  # whether its rows stay in their chunk until the loop has had them, bool
+    is_view: np.ndarray  # whether its rows take nothing beside their chunk, bool
 
 
 def most_resident(options: LoaderOptions, row_bytes: RowBytes | None) -> tuple[float, int | None]:
@@ -63,17 +63,15 @@ def most_resident(options: LoaderOptions, row_bytes: RowBytes | None) -> tuple[f
         groups = _groups(run, streams, max(1, int(most_rows / streams.share)), len(read_rows) - 1)
         if not run.num_readers:
             share = min(share, streams.stream_part(streams.served[0], 0).dealing.width)
-        firsts = _firsts(groups.rows, run)
-        held = _held(groups, firsts, read_rows, share if run.num_readers else None)
+        held = _held(groups, read_rows, share if run.num_readers else None)
     else:
         num_groups = 2 * run.num_workers + 3  # more are not made ahead
-        rows, nothing = np.full(num_groups, run.rule.batch_size), np.zeros(num_groups, np.int64)
+        rows, nothing = np.full(num_groups, min(run.rule.batch_size, read_rows[-1])), np.zeros(num_groups, np.int64)
         groups = _Groups(rows, nothing, nothing, nothing > 0)
-        firsts = _firsts(groups.rows, run)
         held = np.full(num_groups, _most_together(read_rows, share))
-    weights = _summed(_weights(groups.rows, run))
+    firsts, weights = _firsts(groups.rows, run), _summed(_weights(groups.rows, run))
     most_weight = min(float((weights[1:] - weights[firsts]).max()), run.group_share)
-    num_chunks = share + most_weight + run.run_share
+    num_chunks = round(share + most_weight + run.run_share, 6)
     if row_bytes is None:
         return num_chunks, None
     number = _NUMBER_BYTES if run.numbered else 0
@@ -158,16 +156,14 @@ def _weights(rows: np.ndarray, run: RunOptions) -> np.ndarray:
     return np.maximum(rows / max(1, int(run.chunks.counts.max())), run.group_share / (2 * run.num_workers + 2))
 
 
-def _held(groups: _Groups, firsts: np.ndarray, read_rows: np.ndarray, share: int | None) -> np.ndarray:
+def _held(groups: _Groups, read_rows: np.ndarray, share: int | None) -> np.ndarray:
     """Return how many rows the chunks have that are held when each group has been made, int64 of shape [groups].
 
     Args:
       groups: The groups.
-      firsts: What `_firsts` returns.
       read_rows: What `_read_rows` returns.
       share: How many chunks may be read or held; None where none is read before it is needed.
     """
-    num_groups = len(firsts)
 
     def rows_of(first: np.ndarray, stop: np.ndarray) -> np.ndarray:
         found: np.ndarray = np.diff(read_rows[np.minimum([first, stop], len(read_rows) - 1)], axis=0)[0]
@@ -175,14 +171,10 @@ def _held(groups: _Groups, firsts: np.ndarray, read_rows: np.ndarray, share: int
 
     if share is None:
         return rows_of(groups.let_go[:-1], groups.needed)
-    views = np.where(groups.is_view, np.arange(num_groups), num_groups)
-    view = np.minimum.accumulate(views[::-1])[::-1][firsts]  # the first that is one
-    held = np.zeros(num_groups, np.int64)
     # Its chunks are held until the next is to be made; others are read in their place only then.
-    for to_make in (np.arange(num_groups), np.arange(1, num_groups + 1)):
-        first = groups.let_go[np.minimum(view, to_make)]
-        held = np.maximum(held, rows_of(first, first + share))
-    return held
+    held = rows_of(groups.let_go, groups.let_go + share)
+    most: np.ndarray = np.maximum(held[:-1], held[1:])
+    return most
 
 
 def _most_together(read_rows: np.ndarray, number: int) -> int:
