@@ -210,6 +210,7 @@ def in_torch(directory: Path, num_workers: int) -> Iterator[int]:
     """Yield rows of batches of a torch DataLoader."""
     import torch
 
+    torch.set_num_threads(1)  # as in its workers: others would spin between batches
     loader = torch.utils.data.DataLoader(
         Images(images_of(directory)), BATCH, shuffle=True, num_workers=num_workers, persistent_workers=num_workers > 0
     )
