@@ -51,8 +51,9 @@ SCAN = WHOLE.index(b"\xff\xda")
         WHOLE[:-2],
         WHOLE + b"\0",
         WHOLE[:-9] + b"\xff\xc4" + WHOLE[-9:],
+        WHOLE[:-9] + b"\xff\xd1\xff\xda" + WHOLE[-9:],
     ],
-    ids=["progressive", "cut", "bytes after the end", "a marker in the scan"],
+    ids=["progressive", "cut", "bytes after the end", "a marker in the scan", "a restart and another scan"],
 )
 def test_rows_are_left_out_of_what_is_as_usual_alone(data):
     assert with_fewer_rows(data, read_jpeg_header(data), 21) is None
