@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import importlib
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 from pyloader import __version__
@@ -101,7 +102,8 @@ def _run(command: str, words: list[str]) -> int:
 
 def _dispatch(command: str, words: list[str]) -> int:
     parser = _OneLineParser(prog="pyloader")
-    module = importlib.import_module(COMMANDS[command][0])
+    with _collecting_nothing():
+        module = importlib.import_module(COMMANDS[command][0])
     module.add_parser(parser.add_subparsers())
     arguments, unknown = parser.parse_known_args(words)
     if unknown:
@@ -111,6 +113,18 @@ def _dispatch(command: str, words: list[str]) -> int:
         raise ValueError(f"there is no option {stray!r}. See them all: pyloader {command} --help")
     code: int = module.run(arguments)
     return code
+
+
+@contextlib.contextmanager
+def _collecting_nothing() -> Iterator[None]:
+    """Have no garbage looked for: what importing makes stays, and a command starts 10 ms sooner."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 class _OneLineParser(argparse.ArgumentParser):

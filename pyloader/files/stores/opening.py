@@ -8,9 +8,7 @@ from typing import Any
 
 from pyloader.errors import StoreError
 from pyloader.files.stores.addresses import Address, parse_address
-from pyloader.files.stores.fsspec_store import FsspecStore
 from pyloader.files.stores.local import LocalStore
-from pyloader.files.stores.remote import RemoteStore
 from pyloader.files.stores.store import Store
 
 __all__ = ["open_store"]
@@ -31,8 +29,12 @@ def open_store(address: str | os.PathLike[str] | Address, *, storage_options: Ma
     """
     place = address if isinstance(address, Address) else parse_address(address)
     if place.scheme in _OBSTORE:
+        from pyloader.files.stores.remote import RemoteStore  # only here: a split on a disk starts sooner
+
         return RemoteStore(place, storage_options)
     if place.scheme != "file":
+        from pyloader.files.stores.fsspec_store import FsspecStore
+
         return FsspecStore(place, storage_options)
     if storage_options:
         raise StoreError(str(place), f"takes no storage_options, got {min(storage_options)!r}.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import email.utils
 import time
 from datetime import timedelta
 
@@ -47,6 +46,8 @@ def _seconds(text: str) -> float | None:
     >>> _seconds("120"), _seconds("soon")
     (120.0, None)
     """
+    import email.utils
+
     if text.strip().isdecimal():
         return float(text)
     try:
