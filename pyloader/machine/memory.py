@@ -98,7 +98,7 @@ class RecycledMemory:
             if references == _UNUSED:
                 num_bytes += block.nbytes
             if references != _UNUSED or not forget:
-                self._blocks.append(block)
+                self._blocks.appendleft(block)
         return num_bytes
 
     def _unused_block(self, num_bytes: int) -> np.ndarray | None:
@@ -113,7 +113,7 @@ class RecycledMemory:
                 if not replaced:  # an idle block of another size makes room for the new one
                     replaced = True
                     continue
-            self._blocks.append(block)
+            self._blocks.appendleft(block)
         return None
 
 
@@ -177,13 +177,13 @@ def have_one_allocator() -> None:
 
 
 def _take(blocks: deque[np.ndarray]) -> tuple[np.ndarray | None, int]:
-    """Take the oldest block out, and count who holds it.
+    """Take the block out that was used last, and count who holds it: what is in it may be in the processor's cache.
 
     Taking is a single step under the interpreter's lock, so no two threads ever look at the same block: counting first
     and taking afterwards would let both of them have it.
     """
     try:
-        block = blocks.popleft()
+        block = blocks.pop()
     except IndexError:  # other threads are looking at all of them
         return None, 0
     return block, sys.getrefcount(block)

@@ -7,8 +7,8 @@ before and after.  What is tried changes no batch.
 
 Fewer threads are often better where all of the work is copying, or holds the interpreter's lock: what the loop's own
 thread gathers lies in the cache of its processor, and nobody waits for the lock.  But then the loop waits for that
-work, however long its own steps become.  So when batches come far more slowly than they did, the counts of the start
-are tried against it.
+work, however long its own steps become.  So when it waits for less than half of its time, the counts of the start come
+back, and when batches come far more slowly than they did, they are tried against it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MOST_PROCESSES = 8  # that a loader starts by itself for a step: each is an int
 
 _HARDLY, _MOSTLY = 0.05, 0.5  # a loop that waits for less of its time gains nothing; or nothing of fewer threads
 _BETTER = 1.1  # times; less may be chance, and threads take time from others
-_BETTER_WITH_FEWER = 1.05
+_BETTER_WITH_FEWER = 1.02  # they leave more to others
 _SLOWER = 0.7  # times the rate with which the loop's own thread began to make batches
 _BUSY = 0.5  # threads that work for less of their time have no need of others
 _LITTLE = 0.25  # of the work of the other step
@@ -241,7 +241,8 @@ class ThreadTrials:
                 return following
         # Nothing else helps a loop that waits; or these were its first seconds.
         self.is_found = True
-        if self._best.workers:
+        if self._best.workers or found.waiting < _MOSTLY:  # a loop that has come to work itself has threads beside it
+            self._best = self._best if self._best.workers else self._start
             self.is_fixed = True
         elif self._rate_to_keep is None or found.rate < self._rate_to_keep:
             following = None if self._rate_to_keep is None else self._start

@@ -55,9 +55,21 @@ def test_a_view_keeps_its_block():
         where, kept = address(array), view(array)
         del array
         gc.collect()
-        assert address(memory.empty(SHAPE, DTYPE)) != where
+        other = memory.empty(SHAPE, DTYPE)
+        assert address(other) != where
         del kept
         assert address(memory.empty(SHAPE, DTYPE)) == where
+
+
+def test_the_block_that_was_used_last_is_used_again_first():
+    memory = RecycledMemory()
+    arrays = [memory.empty(SHAPE, DTYPE) for _ in range(3)]
+    where = [address(array) for array in arrays]
+    del arrays[0], arrays[1]  # the middle one stays in use
+    again = memory.empty(SHAPE, DTYPE)
+    assert address(again) == where[2]
+    del again
+    assert address(memory.empty(SHAPE, DTYPE)) == where[2]
 
 
 def test_a_block_serves_what_is_at_least_half_as_large():
