@@ -114,6 +114,7 @@ CONTENDERS = {
                     for num_workers in (2, 3)
                 ),
                 {"num_workers": 0, "form": "jsonl.zst"},
+                {"num_workers": 0, "strings": True},
                 {"num_workers": 1, "strings": True},
                 {"auto": True, "strings": True},
             ],
