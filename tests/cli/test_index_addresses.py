@@ -104,7 +104,7 @@ def test_a_directory_of_shards_is_indexed_in_a_store(server, index, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "place", ["here/", "here/x.manifest.json", "s3://corpus/indexes/", "s3://corpus/x.manifest.json"]
+    "place", ["here/", "here/x.jsonl.manifest.json", "s3://corpus/indexes/", "s3://corpus/x.jsonl.manifest.json"]
 )
 def test_the_index_goes_elsewhere_and_leads_back(server, index, tmp_path, place):
     (tmp_path / "here").mkdir()
@@ -195,9 +195,7 @@ def test_what_a_reader_cannot_find_by_ranges_is_fetched_whole_once_and_stays(ser
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "place", [None, "x.manifest.json", "s3://corpus/ix/x.manifest.json", "s3://corpus/ix/x.jsonl.manifest.json"]
-)
+@pytest.mark.parametrize("place", [None, "x.jsonl.manifest.json", "s3://corpus/ix/x.jsonl.manifest.json"])
 def test_verify_compares_the_bytes_of_parts_and_names_those_that_differ(server, index, tmp_path, capsys, place):
     path, url = write_large(tmp_path / "data", "x.jsonl"), "s3://corpus/data/x.jsonl"
     server.put("corpus/data/x.jsonl", path.read_bytes())

@@ -139,6 +139,7 @@ def test_what_nobody_can_go_on_with_keeps_nobody_off(store):
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells when a process was started")
 def test_a_process_of_this_machine_that_has_ended_is_not_waited_for(server, store):
     code = "import sys, json; from pyloader.files.store_lock import *; from pyloader.files.stores import open_store\n"
+    code += "from pyloader.files.takes import Takes\n"
     code += "lock_store(open_store('s3://bucket/x', storage_options=json.loads(sys.argv[1])), command=sys.argv[2], "
     code += "takes=Takes())"
     subprocess.run([sys.executable, "-c", code, json.dumps(server.s3_options), SPLIT], check=True)
