@@ -24,4 +24,4 @@ def test_the_calls_of_traced_steps_are_in_the_profile(tmp_path, num_workers):
             assert sum(1 for _ in loader) == 20
     counts = {event.key: event.count for event in profile.key_averages()}
     assert counts["pyloader read"] == 4
-    assert counts["pyloader batch"] >= 20
+    assert counts["pyloader batch"] >= 4  # groups of batches

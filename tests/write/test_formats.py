@@ -40,7 +40,7 @@ def test_a_row_group_of_any_size_is_read_some_megabytes_at_a_time(tmp_path: Path
     assert (tmp_path / "dump.parquet").stat().st_size > 80 * 10**6
     options = "overwrite=True, where=lambda row: row['text'][-3:] == '777'"
     # 132, when it is read ahead; on a busy machine Arrow's own threads may be ahead now and then.
-    assert any(megabytes_of_a_split(tmp_path, "dump.parquet", options) < 110 for _ in range(3))
+    assert any(megabytes_of_a_split(tmp_path, "dump.parquet", options) < 120 for _ in range(3))
 
 
 @pytest.mark.slow
