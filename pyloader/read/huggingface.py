@@ -16,6 +16,7 @@ from pyloader.errors import ChunkReadError, import_optional
 from pyloader.files import Room, check_fits, named_by_content
 from pyloader.part import Part, joined_ranges
 from pyloader.read.arrow_messages import Batch, batches_of_stream
+from pyloader.read.options import check_no_name_twice
 from pyloader.read.parquet import counted
 from pyloader.read.ragged_tables import RaggedTableReader
 
@@ -111,6 +112,7 @@ class HuggingFaceReader(RaggedTableReader):
         names = table.column_names if self.columns is None else self.columns
         if not names:
             raise ChunkReadError(path, "has no columns.", _AGAIN)
+        check_no_name_twice(path, table.column_names)
         return self.columns_of(path, self._plain(path, table, names, _features(stream.schema)))
 
     def _plain(self, path: str, table: Any, wanted: Sequence[str], features: dict[str, Any]) -> Any:

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pyloader.datareader import DataReader
+from pyloader.errors import ChunkReadError
 from pyloader.read.ragged import ragged_names
 
-__all__ = ["ColumnReader", "NamedColumnsReader", "column_names", "number_dtypes"]
+__all__ = ["ColumnReader", "NamedColumnsReader", "check_no_name_twice", "column_names", "number_dtypes"]
 
 
 class NamedColumnsReader(DataReader):
@@ -113,3 +114,14 @@ def number_dtypes(
             what = f"bool, an integer or a float, or {stays_list.__name__} for a column that stays a list"
             raise ValueError(f"dtypes[{name!r}] must be {what}, got {dtype}")
     return arrays, lists
+
+
+def check_no_name_twice(path: str, names: Sequence[str]) -> None:
+    """Raise where two columns of a file have one name.
+
+    Raises:
+      ChunkReadError: it is so.
+    """
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ChunkReadError(path, f"has two columns called {twice!r}.", "Rename one, or read others: columns=[...]")

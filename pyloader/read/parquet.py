@@ -17,12 +17,20 @@ from pyloader.part import Part, hint_in_part
 from pyloader.read.footer_columns import check_columns
 from pyloader.read.nulls import Nulls, with_gaps_filled
 from pyloader.read.numbers import NumberError, as_array
-from pyloader.read.options import ColumnReader
+from pyloader.read.options import ColumnReader, check_no_name_twice
 from pyloader.read.ragged import is_ragged_type, ragged_of_arrow
 from pyloader.read.row_groups import KeptFooter, groups_of_part, parts_of_groups
 from pyloader.read.text_lists import TextLists, no_text
 
-__all__ = ["ParquetReader", "check_footer", "counted", "damaged", "read_footer", "read_row_groups"]
+__all__ = [
+    "ParquetReader",
+    "check_footer",
+    "check_no_name_twice",
+    "counted",
+    "damaged",
+    "read_footer",
+    "read_row_groups",
+]
 
 _LEAST_ROWS, _MOST_ROWS = 2**10, 2**16  # unpacked at once
 _BATCHES_IN_ROOM = 8
@@ -132,10 +140,7 @@ class ParquetReader(ColumnReader):
           ChunkReadError: it lacks a column that `dtypes` names, or has a value that its dtype cannot hold.
         """
         names = table.column_names
-        if twice := next((name for name in names if names.count(name) > 1), None):
-            raise ChunkReadError(
-                path, f"has two columns called {twice!r}.", "Rename one, or read others: columns=[...]"
-            )
+        check_no_name_twice(path, names)
         if unknown := self.unknown_name(names):
             raise ChunkReadError(path, f"has columns {names}, and {unknown}.")
         try:

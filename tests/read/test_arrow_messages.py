@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pyloader.errors import ChunkReadError, PyLoaderError
@@ -51,6 +51,7 @@ def test_what_is_no_stream_is_an_error(tmp_path, head):
 
 @pytest.mark.slow
 @given(place=st.integers(0, 10**6), value=st.integers(0, 255))
+@example(place=1272, value=0)  # two names become empty
 def test_a_byte_that_is_wrong_is_other_rows_or_an_error(path, tmp_path_factory, place, value):
     data = bytearray(path.read_bytes())
     data[place % len(data)] = value
