@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from array_chunks import write_array_chunks
 from mixed_sources import write_sources
 
 from pyloader import ChunkWriter, DataLoader
@@ -23,12 +24,7 @@ SETTINGS = [
 
 @pytest.fixture(scope="module")
 def chunks(tmp_path_factory):
-    """13 chunks of 40 rows, the last of 7."""
-    place = tmp_path_factory.mktemp("arrays") / "chunks"
-    with ChunkWriter(place, chunk_samples=40) as writer:
-        for number in range(487):
-            writer.write({"x": np.full(200, number, np.float32), "label": number // 100})
-    return place
+    return write_array_chunks(tmp_path_factory.mktemp("arrays") / "chunks")
 
 
 def loader_of(chunks, **options):
