@@ -15,14 +15,22 @@ from pyloader.part import InOrder
 
 __all__ = ["BlockRows", "ByteFoundError", "RowStarts", "can_be_counted", "counted_rows"]
 
-_BLOCK_BYTES = 2**18  # stays in the processor's cache with what is found out of it
-_PLACE_BYTES = 2**23  # looked at by one thread while others look at the next ones
+# Stays in the processor's cache with what is found out of it.  Threads that look at smaller ones wait for each other: at
+# each step one gives the interpreter's lock away, and wants it back.
+_BLOCK_BYTES = 3 * 2**18
+_PLACE_BYTES = 24 * _BLOCK_BYTES  # looked at by one thread while others look at the next ones
+_FEW_WORDS = 16  # where lines begin in fewer of all words of eight bytes, the others are passed over
+_SEVEN = np.uint64(7)
+_EACH_BYTE = 0x0101010101010101
 _NEWLINE = ord("\n")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 # Where rows begin, in bytes of the unpacked file or of a block, and in which lines: two int64 arrays of one length.
 RowStarts: TypeAlias = tuple[np.ndarray, np.ndarray]
+
+# Of a block's words of eight bytes some: their numbers, and of each, as an integer, whether a line begins at its bytes.
+_Words: TypeAlias = tuple[np.ndarray, np.ndarray]
 
 
 class BlockRows(NamedTuple):
@@ -117,9 +125,13 @@ class _Block:
 
     def __init__(self, file: LineFile, path: str, blank: bytes, without: bytes) -> None:
         self._file, self._path, self._blank, self._without = file, path, blank, without
-        self._buffer, self._is_blank = bytearray(_BLOCK_BYTES + 1), bytearray(_BLOCK_BYTES)
+        self._buffer = bytearray(1 + _BLOCK_BYTES)
         self._values = np.frombuffer(self._buffer, np.uint8)
-        self._is_newline = np.empty(_BLOCK_BYTES, bool)  # whether a line begins at each byte of the block
+        self._first_bytes = np.frombuffer(self._buffer, "<u8", _BLOCK_BYTES // 8, offset=1)  # of lines, in words
+        self._bounds = np.uint64(_EACH_BYTE * (max(blank, default=0) + 1))
+        # Whether a line begins at each byte of the block.
+        self._is_newline = np.empty(_BLOCK_BYTES + -_BLOCK_BYTES % 8, bool)
+        self._is_below = np.empty(_BLOCK_BYTES, bool)
 
     def count(self, start: int, stop: int, sniffer: Sniffer | None) -> _Counted:
         """Count the lines that begin in the file from `start` to `stop`."""
@@ -128,14 +140,15 @@ class _Block:
             sniffer.see(bytes(self._buffer[1 : size + 1]))
         if self._without and self._buffer.find(self._without, 1, size + 1) >= 0:
             raise ByteFoundError
-        num_lines = int(np.count_nonzero(self._is_newline[:size]))
-        return _Counted(start, stop, num_lines, num_lines - len(self._blank_lines(stop, size)))
+        ends = self._words_with_newlines(size) if self._blank else None
+        num_lines = int(np.count_nonzero(self._is_newline[:size] if ends is None else ends[1].view(bool)))
+        return _Counted(start, stop, num_lines, num_lines - len(self._blank_lines(stop, size, ends)))
 
     def starts(self, counted: _Counted) -> RowStarts:
         """Return where the rows of a block begin in the file, and in which of its lines."""
         size = self._look(counted.start, counted.stop)
         lines = np.flatnonzero(self._is_newline[:size])
-        is_row = np.isin(lines, self._blank_lines(counted.stop, size), invert=True)
+        is_row = np.isin(lines, self._blank_lines(counted.stop, size, None), invert=True)
         return counted.start + lines[is_row], np.flatnonzero(is_row)
 
     def _look(self, start: int, stop: int) -> int:
@@ -153,17 +166,37 @@ class _Block:
             self._is_newline[3:4] = size > 3
         return size
 
-    def _blank_lines(self, stop: int, size: int) -> list[int]:
+    def _words_with_newlines(self, size: int) -> _Words | None:
+        """Return the words of eight bytes in which lines begin; None where these are many."""
+        self._is_newline[size : size + -size % 8] = False
+        words = self._is_newline[: size + -size % 8].view("<u8")
+        has_newline = np.not_equal(words, 0, out=self._is_below[: len(words)])
+        if np.count_nonzero(has_newline) * _FEW_WORDS > len(words):
+            return None
+        places = np.flatnonzero(has_newline)
+        return places, words[places]
+
+    def _blank_lines(self, stop: int, size: int, ends: _Words | None) -> list[int]:
         """Return where in the block lines begin that are blank."""
-        if not self._blank:
+        if not self._blank or (ends is not None and not self._may_begin_blank(*ends)):
             return []
-        begins_blank = np.frombuffer(self._is_blank, bool)[:size]
+        is_below = self._is_below[:size]
         # In this order NumPy compares faster.
-        np.greater(np.uint8(max(self._blank) + 1), self._values[1 : size + 1], out=begins_blank)
-        np.logical_and(begins_blank, self._is_newline[:size], out=begins_blank)
-        if self._is_blank.find(1, 0, size) < 0:
+        np.greater(np.uint8(max(self._blank) + 1), self._values[1 : size + 1], out=is_below)
+        np.logical_and(is_below, self._is_newline[:size], out=is_below)
+        if not is_below.any():
             return []
-        return [at for at in np.flatnonzero(begins_blank).tolist() if self._is_blank_line(at, stop, size)]
+        return [at for at in np.flatnonzero(is_below).tolist() if self._is_blank_line(at, stop, size)]
+
+    def _may_begin_blank(self, places: np.ndarray, begins: np.ndarray) -> bool:
+        """Tell whether one of the lines in some words may begin with a byte of blank lines.
+
+        A byte x is below b where x - b has its highest bit and x has not (Anderson, "Bit Twiddling Hacks"); what the
+        byte before it borrows makes one of b look so too.
+        """
+        bytes_there = self._first_bytes[places]
+        below = (bytes_there - self._bounds) & ~bytes_there
+        return bool(((below >> _SEVEN) & begins).any())
 
     def _is_blank_line(self, at: int, stop: int, size: int) -> bool:
         end = self._buffer.find(b"\n", at + 1, size + 1)

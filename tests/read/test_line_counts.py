@@ -71,3 +71,21 @@ def test_a_file_that_becomes_shorter_meanwhile_is_an_error(tmp_path):
 
     with pytest.raises(ChunkReadError, match="has become shorter since it was opened"):
         TextReader().find_parts(str(path), chunk_bytes=50, in_order=cut_before_the_second)
+
+
+@pytest.mark.parametrize("length", [0, 3, 7, 40, 200])
+@pytest.mark.parametrize("seed", range(3))
+def test_blank_lines_are_found_among_short_lines_and_long_ones(tmp_path, monkeypatch, length, seed):
+    monkeypatch.setattr(line_counts, "_BLOCK_BYTES", 1 << 9)
+    monkeypatch.setattr(line_counts, "_PLACE_BYTES", 1 << 11)
+    random = np.random.default_rng(seed)
+    lines = [
+        b" \r\t"[: random.integers(4)] + (b"x" * random.integers(length + 1) if random.random() < 0.9 else b"")
+        for _ in range(300)
+    ]
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b"\n".join(lines))
+    with opened(path) as file:
+        rows = line_counts.counted_rows(file, str(path), None, blank=b" \t\n\r", in_order=map)
+        found = np.concatenate([block.starts()[1] for block in rows])
+    assert found.tolist() == [number for number, line in enumerate(lines, 1) if line.strip()]
