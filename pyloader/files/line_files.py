@@ -15,7 +15,7 @@ from pyloader.files.zstd_parts import FrameLog
 
 __all__ = ["LineFile", "PlaceReader", "open_lines"]
 
-_PLACE_BYTES = 2**21  # read by one thread while others read the next ones
+_PLACE_BYTES = 2**22  # read by one thread while others read the next ones
 _BUFFER_BYTES = 2**17
 _MOST_FRAME_BYTES = 2**24  # of a frame that is kept, unpacked, until those before it have come
 

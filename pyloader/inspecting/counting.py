@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -35,7 +35,6 @@ __all__ = ["LARGE_BYTES", "Count", "common_specs", "count_samples"]
 
 Progress: TypeAlias = Callable[[Sequence[int]], Iterable[int]]
 _Specs: TypeAlias = tuple[ColumnSpec, ...]
-_Counter: TypeAlias = Callable[[str], int | None]
 
 LARGE_BYTES = 64 * 2**20  # a file larger than this is cut into parts, where no size was said
 
@@ -56,7 +55,7 @@ class Count:
     chunks: tuple[ChunkEntry, ...]  # one entry for each chunk
     method: str  # how samples were counted, in words
     largest_bytes: int  # about how many bytes of memory the largest chunk's columns take
-    num_judged: int  # by how many chunks it was judged what the columns are; of files in parts a few parts
+    num_judged: int  # of how many chunks it is known what the columns are; of files in parts perhaps a few parts
     whole: tuple[str, ...]  # files that are larger than a chunk, and are one: they cannot be cut, or `could_be_cut`
     could_be_cut: bool  # whether no file was to be cut
 
@@ -77,7 +76,8 @@ def count_samples(
     What a manifest says must hold for every chunk.  So all are read: numbers that are whole in one have fractions in
     the next, and a later one has another key.  Where nothing can differ from the first chunk, the others are only
     counted: lines of plain text, ArrayRecords of raw bytes, Parquet files of text that have the first one's schema.
-    Arrays in .npy files are judged by their headers.  Of files that are cut into parts a few parts are read.
+    Arrays in .npy files are judged by their headers.  Of files that are cut into parts a few parts are read; one, where
+    nothing can differ.
 
     Args:
       chunks: The chunks, each a file; what a manifest knows of them is not used.
@@ -96,52 +96,61 @@ def count_samples(
     on_disk = chunks.stored is None
     needs_parts = reader.needs_beside and not on_disk
     headers = header_reader(reader, map(chunks.path, range(len(chunks)))) if on_disk else None
-    count_unread: _Counter | None = None
+    others: _Others | None = None
     judged = _Judged(reader_name)
     files = files_of(chunks, num_workers)
 
     def look(index: int, terms: FetchTerms) -> _Found:
         name, size = chunks.names[index], int(chunks.sizes[index])
-        parts = None
+        parts, is_known = None, False
         # Smaller objects are fetched whole in any case.
         if sizes is not None and (
             on_disk or needs_parts or size > sizes.chunk_bytes or sizes.chunk_samples is not None
         ):
             with files.find_at(reader, index, terms) as path:
                 parts = parts_of_file(reader, path, **sizes.as_options(), in_order=files.in_order())
+                is_known = others is not None and not reads_all and others.has(path)
         if parts is not None and len(parts) > (not needs_parts):
-            chosen = parts if reads_all else spread(parts, _NUM_JUDGED)
-            seen = [
-                _Seen.of(read_chunk(reader, path, part), part_name(name, part), chunks.path(index))
-                for part, path in files.some_parts(index, parts, chosen, terms)
-            ]
             checksum = partial(files.checksum, index, terms=terms) if checksums else None
-            return _Found(part_entries(name, size, parts, checksum), seen)
+            entries = part_entries(name, size, parts, checksum)
+            if is_known:
+                return _Found(entries, [], num_known=len(parts))
+            seen, chosen = [], parts if reads_all else spread(parts, _NUM_JUDGED)
+            for part, path in files.some_parts(index, parts, chosen, terms):
+                seen.append(_Seen.of(read_chunk(reader, path, part), part_name(name, part), chunks.path(index)))
+                if not judged.first and not reads_all:
+                    alike = _others(reader, reader_name, seen[0].specs, path)
+                    if alike is not None:
+                        return _Found(entries, seen, len(parts), others=alike)
+            return _Found(entries, seen, len(seen))
         is_whole = size > (LARGE_BYTES if sizes is None else sizes.chunk_bytes) and parts is None
         with files.whole(index, terms) as path:
-            num_samples, seen, count_others = None if count_unread is None else count_unread(path), [], None
-            if num_samples is None:
+            seen, alike = [], None
+            if others is not None and others.has(path):
+                num_samples = others.count(path)
+            else:
                 columns = read_chunk(headers or reader, path)
                 num_samples, seen = row_count(columns), [_Seen.of(columns, name, chunks.path(index))]
                 if num_samples and not judged.first:
-                    count_others = _counter(reader, reader_name, seen[0].specs, path)
+                    alike = _others(reader, reader_name, seen[0].specs, path)
             entry = ChunkEntry(
                 file=name,
                 num_samples=num_samples,
                 num_bytes=size,
                 checksum=checksum_of(path) if checksums else "",
             )
-        return _Found([entry], seen, is_whole, count_others)
+        return _Found([entry], seen, 1, is_whole, alike)
 
     entries: list[ChunkEntry] = []
-    whole = []
+    whole, num_known = [], 0
     # The first one alone: it may tell that others need not be read.
     looks = itertools.chain(files.each(look, range(len(chunks))[:1]), files.each(look, range(len(chunks))[1:]))
     for index, found in zip(progress(range(len(chunks))), looks, strict=True):
         entries += found.entries
+        num_known += found.num_known
         whole += [chunks.names[index]] if found.is_whole else []
         if not judged.first:
-            count_unread = found.count_others
+            others = found.others
         for seen in found.seen:
             judged.see(seen)
     if not judged.first:
@@ -149,9 +158,9 @@ def count_samples(
     return Count(
         columns=judged.specs,
         chunks=tuple(entries),
-        method=_METHODS[reader_name] if count_unread else "headers read" if headers else "all read",
+        method=_METHODS[reader_name] if others else "headers read" if headers else "all read",
         largest_bytes=round(judged.row_bytes * max(entry.num_samples for entry in entries)),
-        num_judged=judged.num_seen,
+        num_judged=num_known,
         whole=tuple(whole),
         could_be_cut=sizes is None and can_read_parts(reader),
     )
@@ -178,8 +187,16 @@ class _Found:
 
     entries: list[ChunkEntry]
     seen: list[_Seen]
+    num_known: int  # of how many entries it is known what their columns are
     is_whole: bool = False  # whether it is larger than a chunk, and is one
-    count_others: _Counter | None = None  # counts chunks like this one without reading them, as far as it can tell
+    others: _Others | None = None  # files like this one, which need not be read
+
+
+class _Others(NamedTuple):
+    """Files whose columns cannot differ from those of one that was read."""
+
+    has: Callable[[str], bool]  # whether the file at a path is one
+    count: Callable[[str], int]  # how many samples it holds
 
 
 class _Judged:
@@ -189,13 +206,12 @@ class _Judged:
       specs: What holds for all of them.
       first: The first one with a sample; "" while there is none.
       row_bytes: The most that a row takes in memory, by chunks.
-      num_seen: How many were read.
     """
 
     def __init__(self, reader_name: str) -> None:
         self._reader_name = reader_name
         self.specs: _Specs = ()
-        self.first, self.row_bytes, self.num_seen = "", 0.0, 0
+        self.first, self.row_bytes = "", 0.0
 
     def see(self, seen: _Seen) -> None:
         """Take in what was seen of a chunk.
@@ -203,7 +219,6 @@ class _Judged:
         Raises:
           ReadFileError: it has nothing in common with those before.
         """
-        self.num_seen += 1
         if not seen.name:
             return
         self.row_bytes = max(self.row_bytes, seen.row_bytes)
@@ -278,19 +293,16 @@ def _together(specs: _Specs, found: _Specs, path: str, first: str, reader_name: 
     return common
 
 
-def _counter(reader: DataReader, reader_name: str, specs: _Specs, path: str) -> _Counter | None:
-    """Return what counts chunks like this one without making samples, and None for one that has to be read after all.
-
-    None when numbers could differ from chunk to chunk, or keys.
-    """
+def _others(reader: DataReader, reader_name: str, specs: _Specs, path: str) -> _Others | None:
+    """Return which files need not be read after this one; None when numbers could differ from file to file, or keys."""
     if any(spec.kind not in ("str", "bytes") for spec in specs):
         return None
     if reader_name == "text":
-        return partial(_num_text_lines, sniff=getattr(reader, "sniff", True))
+        return _Others(lambda path: True, partial(_num_text_lines, sniff=getattr(reader, "sniff", True)))
     if reader_name == "arrayrecord":
-        return _num_records
+        return _Others(lambda path: True, _num_records)
     if reader_name == "parquet" and suffix_of(path) == ".parquet":
-        return partial(_num_rows, schema=read_footer(path).schema.to_arrow_schema())
+        return _Others(partial(_has_schema, schema=_schema_of(path)), lambda path: int(read_footer(path).num_rows))
     return None
 
 
@@ -312,8 +324,9 @@ def _num_records(path: str) -> int:
     return num_records
 
 
-def _num_rows(path: str, *, schema: Any) -> int | None:
-    if suffix_of(path) != ".parquet":
-        return None
-    footer = read_footer(path)
-    return int(footer.num_rows) if footer.schema.to_arrow_schema().equals(schema) else None
+def _schema_of(path: str) -> Any:
+    return read_footer(path).schema.to_arrow_schema()
+
+
+def _has_schema(path: str, *, schema: Any) -> bool:
+    return suffix_of(path) == ".parquet" and bool(_schema_of(path).equals(schema))

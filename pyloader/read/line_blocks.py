@@ -13,7 +13,7 @@ from pyloader.part import InOrder
 
 __all__ = ["LineBlock", "line_blocks_of"]
 
-_BLOCK_BYTES = 2**18  # stays in the processor's cache while it is searched
+_BLOCK_BYTES = 2**20  # stays in the processor's cache while it is searched
 _NEWLINE = ord("\n")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 

@@ -15,8 +15,8 @@ from pyloader.part import InOrder
 
 __all__ = ["BlockRows", "ByteFoundError", "RowStarts", "can_be_counted", "counted_rows"]
 
-# Stays in the processor's cache with what is found out of it.  Threads that look at smaller ones wait for each other: at
-# each step one gives the interpreter's lock away, and wants it back.
+# Stays in the processor's cache with what is found out of it.  Of smaller ones threads wait for each other: at each
+# step one gives the interpreter's lock away, and wants it back.
 _BLOCK_BYTES = 3 * 2**18
 _PLACE_BYTES = 24 * _BLOCK_BYTES  # looked at by one thread while others look at the next ones
 _FEW_WORDS = 16  # where lines begin in fewer of all words of eight bytes, the others are passed over

@@ -72,6 +72,21 @@ def test_the_index_of_a_file_lies_beside_it_and_is_found_when_the_file_is_named(
         assert len(loader) == 4
 
 
+def test_where_columns_cannot_differ_one_part_is_read_of_all_files(capsys, tmp_path, monkeypatch):
+    for name in "abc":
+        (tmp_path / f"{name}.txt").write_text("a line\n" * 1000)
+    read = []
+    read_part = pyloader.TextReader.read_part
+    monkeypatch.setattr(
+        pyloader.TextReader, "read_part", lambda reader, path, part: read.append(part) or read_part(reader, path, part)
+    )
+    assert command(capsys, "index", tmp_path, "--chunk-bytes", "1kB")[1] == "columns    text: str   (in every chunk)"
+    assert len(read) == 1
+    assert read_manifest(tmp_path / "manifest.json").num_samples == 3000
+    command(capsys, "index", tmp_path, "--overwrite", "--all")
+    assert len(read) == 1 + 21
+
+
 def test_parts_are_in_the_order_of_their_rows_not_of_their_names(capsys, tmp_path):
     path = numbered_lines(tmp_path / "big.jsonl", 1200)
     command(capsys, "index", path, "--chunk-samples", "90")
