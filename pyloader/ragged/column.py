@@ -232,9 +232,11 @@ class Ragged:
         if rows.ndim != 1 or (len(rows) and rows.dtype.kind not in "iu"):
             raise IndexError(f"rows must be integers of shape [rows], not {rows.dtype} of shape {list(rows.shape)}")
         rows = rows.astype(np.int64, copy=False)
-        if len(rows) and not -len(self) <= int(rows.min()) <= int(rows.max()) < len(self):
-            raise IndexError(f"rows {rows.min():,} to {rows.max():,} of a column of {len(self):,} rows")
-        rows = np.where(rows < 0, rows + len(self), rows)
+        least, most = (int(rows.min()), int(rows.max())) if len(rows) else (0, -1)
+        if least < -len(self) or most >= len(self):
+            raise IndexError(f"rows {least:,} to {most:,} of a column of {len(self):,} rows")
+        if least < 0:
+            rows = np.where(rows < 0, rows + len(self), rows)
         return _ragged(*gather([(self.values, self.offsets)], rows), self.is_bytes)
 
     def copy(self) -> Ragged:

@@ -79,7 +79,10 @@ def _taken(arrow: Any, values: np.ndarray, offsets: np.ndarray, rows: np.ndarray
     starts = offsets if item_bytes == 1 else offsets * item_bytes
     buffers = [None, arrow.py_buffer(starts), arrow.py_buffer(values.view(np.uint8))]
     source = arrow.LargeBinaryArray.from_buffers(arrow.large_binary(), len(offsets) - 1, buffers)
-    _, made_offsets, made = source.take(arrow.array(rows)).buffers()
+    # `arrow.array(rows)` would look at each.
+    indices = arrow.py_buffer(np.ascontiguousarray(rows, np.int64))
+    wanted = arrow.Array.from_buffers(arrow.int64(), len(rows), [None, indices])
+    _, made_offsets, made = source.take(wanted).buffers()
     bounds = np.frombuffer(made_offsets, np.int64, len(rows) + 1)
     if not bounds[-1]:
         return np.empty(0, values.dtype), np.zeros(len(rows) + 1, np.int64)
