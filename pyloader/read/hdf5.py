@@ -6,7 +6,6 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ import numpy as np
 from pyloader.columns import Column, Columns
 from pyloader.errors import ChunkReadError, MissingDependencyError, PyLoaderError, import_optional
 from pyloader.files import Room, named_by_content
-from pyloader.machine.memory import RecycledMemory
 from pyloader.part import Part, joined_ranges
 from pyloader.ragged import Ragged
 from pyloader.read.array_rows import check_rows_of_part, spans_of_file
@@ -44,10 +42,6 @@ class Hdf5Reader(NamedColumnsReader):
     """
 
     is_thread_safe = True
-
-    @cached_property
-    def _memory(self) -> RecycledMemory:
-        return RecycledMemory()
 
     def read_file(self, path: str) -> tuple[Columns, int]:
         """Read the datasets.

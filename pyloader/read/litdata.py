@@ -132,7 +132,7 @@ class LitDataReader(NamedColumnsReader):
             form = msgspec.convert(part.detail, _Form)
         except msgspec.ValidationError as exc:
             raise ChunkReadError(path, f"has a part that is not one of litdata ({exc}).", INDEX_AGAIN) from exc
-        read, size = functools.partial(range_of, path), os.path.getsize(path)
+        read, size = functools.partial(range_of, path, memory=self._memory), os.path.getsize(path)
         num_samples, _ = beginning(path, _KIND, read, size)
         if part.stop > num_samples:
             what = f"has {num_samples:,} samples, and a part of {part.first:,} to {part.stop:,}."

@@ -90,7 +90,7 @@ class MDSReader(NamedColumnsReader):
         """
         keep_freed_memory()
         refuse_pointer(path, os.path.getsize(path))
-        data = all_of(path)
+        data = all_of(path, self._memory)
         view = memoryview(data)
         told = _told(path)
         if told is not None:
@@ -120,7 +120,7 @@ class MDSReader(NamedColumnsReader):
         """Read the samples of a part."""
         if packing_of(path):
             return self.read_file(path)
-        read, size = functools.partial(range_of, path), os.path.getsize(path)
+        read, size = functools.partial(range_of, path, memory=self._memory), os.path.getsize(path)
         num_samples, _ = beginning(path, "MDS shard", read, size)
         if part.stop > num_samples:
             what = f"has {num_samples:,} samples, and a part of {part.first:,} to {part.stop:,}."

@@ -16,6 +16,7 @@ from pyloader.columns import Columns
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
 from pyloader.files import check_fits, found_beside, num_bytes_of
+from pyloader.machine.memory import RecycledMemory
 from pyloader.part import INDEX_AGAIN, Part, joined_ranges
 from pyloader.ragged import Ragged
 from pyloader.read.cutting import Cutter
@@ -50,6 +51,7 @@ class MegatronReader(DataReader):
     ) -> None:
         super().__init__(batch_size, shuffle, seed, **old_names)
         self.name = name
+        self._memory = RecycledMemory()
 
     def read_file(self, path: str) -> tuple[Columns, int]:
         """Read all documents.
@@ -65,7 +67,7 @@ class MegatronReader(DataReader):
         if not num_documents:
             return {}, 0
         check_fits(path, end)
-        return {self.name: Ragged(np.frombuffer(range_of(path, 0, end), dtype), offsets)}, num_documents
+        return {self.name: Ragged(np.frombuffer(range_of(path, 0, end, self._memory), dtype), offsets)}, num_documents
 
     def find_parts(self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None) -> list[Part] | None:
         """Find parts: NAME.idx is read, and NAME.bin is not."""
@@ -90,7 +92,9 @@ class MegatronReader(DataReader):
         except (KeyError, TypeError, ValueError, zlib.error) as exc:
             what = f"has a part that is not one of Megatron's documents ({exc})."
             raise ChunkReadError(path, what, INDEX_AGAIN) from exc
-        return {self.name: Ragged(np.frombuffer(range_of(path, start, stop), dtype), offsets)}, part.num_samples
+        return {
+            self.name: Ragged(np.frombuffer(range_of(path, start, stop, self._memory), dtype), offsets)
+        }, part.num_samples
 
 
 def has_index(path: str) -> bool:

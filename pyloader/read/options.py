@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from pyloader.datareader import DataReader
 from pyloader.errors import ChunkReadError
+from pyloader.machine.memory import RecycledMemory
 from pyloader.read.ragged import ragged_names
 
 __all__ = ["ColumnReader", "NamedColumnsReader", "check_no_name_twice", "column_names", "number_dtypes"]
@@ -35,6 +37,10 @@ class NamedColumnsReader(DataReader):
     ) -> None:
         super().__init__(batch_size, shuffle, seed, **old_names)
         self.columns = column_names(columns)
+
+    @cached_property
+    def _memory(self) -> RecycledMemory:
+        return RecycledMemory()
 
 
 class ColumnReader(NamedColumnsReader):

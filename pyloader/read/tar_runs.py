@@ -29,7 +29,8 @@ _BYTE, _LOW = np.uint64(0xFF), np.uint64(0xFFFFFFFF)
 _LANES = np.uint64(0x00FF00FF00FF00FF)  # every other byte of eight
 _WIDE_LANES = np.uint64(0x0000FFFF0000FFFF)
 
-StretchAt: TypeAlias = Callable[[int, int], bytes]  # (start, how many) -> bytes, fewer at the end of the file
+# (start, how many) -> bytes, fewer at the end of the file.
+StretchAt: TypeAlias = "Callable[[int, int], bytes | memoryview]"
 
 
 class MemberRun(NamedTuple):

@@ -93,7 +93,7 @@ class TFRecordReader(NamedColumnsReader):
         """
         keep_freed_memory()
         refuse_pointer(path, os.path.getsize(path))
-        return self._columns(path, all_of(path), 0, 0)
+        return self._columns(path, all_of(path, self._memory), 0, 0)
 
     def find_parts(self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None) -> list[Part] | None:
         """Find parts: the lengths of records are read and compared with their checksums, not the records."""
@@ -118,7 +118,7 @@ class TFRecordReader(NamedColumnsReader):
         if len(part.ranges) != 1:
             raise ChunkReadError(path, "has a part that is not one of a TFRecord file.", INDEX_AGAIN)
         ((start, stop),) = part.ranges
-        return self._columns(path, range_of(path, start, stop), start, part.first)
+        return self._columns(path, range_of(path, start, stop, self._memory), start, part.first)
 
     def _columns(self, path: str, data: bytes | memoryview, offset: int, first: int) -> tuple[Columns, int]:
         """Return the columns of the records in `data`, which are at `offset` in the file, the first of this number."""

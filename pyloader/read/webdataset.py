@@ -87,7 +87,7 @@ class WebDatasetReader(NamedColumnsReader):
         """
         keep_freed_memory()
         refuse_pointer(path, os.path.getsize(path))
-        data = all_of(path)
+        data = all_of(path, self._memory)
         return self._columns(path, data, 0, len(data), {}, is_whole=True)
 
     def find_parts(self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None) -> list[Part] | None:
@@ -128,19 +128,24 @@ class WebDatasetReader(NamedColumnsReader):
         if len(part.ranges) != 1 or not can_be_said(said):
             raise ChunkReadError(path, "has a part that is not one of a tar archive.", INDEX_AGAIN)
         ((start, stop),) = part.ranges
-        return self._columns(path, range_of(path, start, stop), start, stop, dict(said), is_whole=False)
+        return self._columns(path, range_of(path, start, stop, self._memory), start, stop, dict(said), is_whole=False)
 
     def _columns(
         self, path: str, data: bytes | memoryview, start: int, stop: int, said: dict[str, str], *, is_whole: bool
     ) -> tuple[Columns, int]:
         """Return the columns of the samples in `data`, the bytes of the archive from `start` to `stop`."""
 
-        def within(at: int, num_bytes: int) -> bytes:
-            return bytes(data[at - start : at - start + num_bytes])
+        view = memoryview(data)
+
+        def within(at: int, num_bytes: int) -> memoryview:
+            return view[at - start : at - start + num_bytes]
+
+        def bytes_within(at: int, num_bytes: int) -> bytes:
+            return bytes(within(at, num_bytes))
 
         table = SampleTable()
         with _named(path):
-            for found in members_and_runs(within, within, start, stop, said, is_whole=is_whole):
+            for found in members_and_runs(bytes_within, within, start, stop, said, is_whole=is_whole):
                 groups = _groups(found) if isinstance(found, MemberRun) else None
                 if isinstance(found, MemberRun) and groups is not None:
                     table.add_run(found, groups)

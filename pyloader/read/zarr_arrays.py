@@ -9,7 +9,6 @@ import struct
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,6 @@ from pyloader.columns import Column, Columns
 from pyloader.errors import ChunkReadError
 from pyloader.files import Room, named_by_content
 from pyloader.files import chunk_bytes as bytes_of_chunk
-from pyloader.machine.memory import RecycledMemory
 from pyloader.part import Part, joined_ranges
 from pyloader.ragged import Ragged
 from pyloader.read.array_rows import check_rows_of_part, common_rows, spans_of_file
@@ -49,10 +47,6 @@ class ZarrReader(NamedColumnsReader):
     """
 
     is_thread_safe = True
-
-    @cached_property
-    def _memory(self) -> RecycledMemory:
-        return RecycledMemory()
 
     def read_file(self, path: str) -> tuple[Columns, int]:
         """Read the arrays.
