@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from pyloader.columns import Column, Columns
 from pyloader.dataset import Dataset
 from pyloader.encode.images.boxes import NUMBERS_A_BOX, center_boxes, random_boxes, whole_boxes
+from pyloader.encode.images.jpeg_header import HasMarker, MarkerSearch
 from pyloader.encode.images.opening import ImageFault, ImageRoom, OpenedImage, open_image
 from pyloader.encode.images.resizing import image_resizing, seen_part
 from pyloader.encode.needed import needed_column, needed_keys, refuse_rows
@@ -132,10 +134,11 @@ class ImageDataset(Dataset):
         """Return the images, and why some of them are none."""
         images: list[OpenedImage | None] = []
         bad: dict[int, str] = {}
-        for row, data in enumerate(_rows(column)):
+        options: dict[str, Any] = {"turbo": self.decoder == "turbo", "max_pixels": self.max_pixels}
+        for row, (data, has_marker) in enumerate(_rows(column)):
             given = data.tobytes() if isinstance(data, np.ndarray) else data
             try:
-                images.append(open_image(given, turbo=self.decoder == "turbo", max_pixels=self.max_pixels))
+                images.append(open_image(given, **options, has_marker=has_marker))
             except ImageFault as exc:
                 images.append(None)
                 bad[row] = str(exc)
@@ -200,12 +203,21 @@ class ImageDataset(Dataset):
         return {self.column: Ragged(values, offsets), f"{self.column}_shape": shapes}
 
 
-def _rows(column: Column) -> Iterable[Any]:
-    """Return the rows; of a column of bytes as views, since a copy of each takes time and memory."""
-    if isinstance(column, Ragged) and column.is_bytes:
-        raw = column.values.data
-        return (raw[start:stop] for start, stop in pairwise(column.offsets.tolist()))
-    return column
+def _rows(column: Column) -> Iterable[tuple[Any, HasMarker | None]]:
+    """Yield the rows, and what tells where JPEG markers are in them, if that is looked for in all of them together.
+
+    Those of a column of bytes are views, since a copy of each takes time and memory.
+    """
+    if not isinstance(column, Ragged) or not column.is_bytes:
+        yield from ((data, None) for data in column)
+        return
+    raw, search = column.spanned.data, MarkerSearch(column.spanned)
+    for start, stop in pairwise((column.offsets - column.offsets[0]).tolist()):
+        yield raw[start:stop], partial(_has_marker, search, start)
+
+
+def _has_marker(search: MarkerSearch, place: int, start: int, stop: int) -> bool:
+    return search.has_marker(place + start, place + stop)
 
 
 def _taken(images: list[OpenedImage | None]) -> Iterable[tuple[int, OpenedImage]]:

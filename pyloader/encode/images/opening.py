@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from pyloader.encode.images.jpeg_header import JpegHeader, read_jpeg_header, with_fewer_rows
+from pyloader.encode.images.jpeg_header import HasMarker, JpegHeader, read_jpeg_header, with_fewer_rows
 from pyloader.errors import import_optional
 
 __all__ = ["ImageFault", "ImageRoom", "OpenedImage", "open_image"]
@@ -84,13 +84,16 @@ class OpenedImage:
         return pixels
 
 
-def open_image(data: bytes | memoryview, *, turbo: bool, max_pixels: int) -> OpenedImage:
+def open_image(
+    data: bytes | memoryview, *, turbo: bool, max_pixels: int, has_marker: HasMarker | None = None
+) -> OpenedImage:
     """Read the header of an image.
 
     Args:
       data: The encoded image.
       turbo: Whether simplejpeg decodes JPEG.
       max_pixels: An image with more is refused, before any memory is taken for it.
+      has_marker: Of a JPEG, tells where markers are; None (the default) looks for them where that matters.
 
     Raises:
       ImageFault: it is no JPEG, PNG, WebP, GIF, BMP or TIFF, or too large.
@@ -100,7 +103,7 @@ def open_image(data: bytes | memoryview, *, turbo: bool, max_pixels: int) -> Ope
     header = read_jpeg_header(data) if data[: len(_JPEG)] == _JPEG else None
     if header is not None and header.num_scans > _MOST_SCANS:
         raise ImageFault(f"has {header.num_scans:,} scans, more than {_MOST_SCANS}")
-    found = _opened_by_simplejpeg(data, header) if header is not None and turbo else None
+    found = _opened_by_simplejpeg(data, header, has_marker) if header is not None and turbo else None
     if found is None:
         image = _open_with_pillow(data)
         # Pillow turns a TIFF itself.
@@ -113,7 +116,9 @@ def open_image(data: bytes | memoryview, *, turbo: bool, max_pixels: int) -> Ope
     return OpenedImage(width, height, orientation, decode, header is not None)
 
 
-def _opened_by_simplejpeg(data: bytes | memoryview, header: JpegHeader) -> tuple[int, int, int, _Decode] | None:
+def _opened_by_simplejpeg(
+    data: bytes | memoryview, header: JpegHeader, has_marker: HasMarker | None
+) -> tuple[int, int, int, _Decode] | None:
     """Return width, height, orientation and what decodes; None for what Pillow is to open."""
     simplejpeg = import_optional("simplejpeg", wanted_by="ImageDataset")
     try:
@@ -123,7 +128,7 @@ def _opened_by_simplejpeg(data: bytes | memoryview, header: JpegHeader) -> tuple
     if space not in ("YCbCr", "Gray", "RGB"):
         return None
     orientation = _orientation(_open_with_pillow(data)) if header.has_exif else 1
-    return width, height, orientation, partial(_decode_jpeg, simplejpeg, data, header, width, height)
+    return width, height, orientation, partial(_decode_jpeg, simplejpeg, data, header, has_marker, width, height)
 
 
 def _open_with_pillow(data: bytes | memoryview) -> Any:
@@ -143,6 +148,7 @@ def _decode_jpeg(
     simplejpeg: Any,
     data: bytes | memoryview,
     header: JpegHeader,
+    has_marker: HasMarker | None,
     width: int,
     height: int,
     divisor: int,
@@ -161,7 +167,7 @@ def _decode_jpeg(
         return bool(made.shape == shape)
 
     rows = (num_rows + 2) * divisor  # to the colours of a row those beside it are mixed
-    shorter = with_fewer_rows(data, header, rows) if rows < height else None
+    shorter = with_fewer_rows(data, header, rows, has_marker) if rows < height else None
     # What follows the last row is too much then, so not strict: what that lets pass, Pillow lets pass below.
     if (shorter is not None and is_decoded(shorter, rows, strict=False)) or is_decoded(data, height, strict=True):
         return pixels

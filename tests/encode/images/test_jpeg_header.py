@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import re
 
+import numpy as np
 import pytest
 from pictures import encoded, picture
 from PIL import Image
 
-from pyloader.encode.images.jpeg_header import read_jpeg_header, with_fewer_rows
+from pyloader.encode.images import jpeg_header
+from pyloader.encode.images.jpeg_header import MarkerSearch, read_jpeg_header, with_fewer_rows
 
 PIXELS = picture(40, 30)
 
@@ -90,3 +93,27 @@ def misleading():
 
 def test_a_marker_without_a_length_misleads_nobody():
     assert read_jpeg_header(misleading())[1:] == (2, 0, 0)
+
+
+def test_markers_are_found_in_many_at_once_as_in_each(monkeypatch):
+    monkeypatch.setattr(jpeg_header, "_PIECE_BYTES", 16)
+    values = np.random.default_rng(0).choice(np.array([0, 1, 0xCF, 0xD0, 0xD7, 0xD8, 0xFF], np.uint8), 300)
+    search, found = MarkerSearch(values), []
+    for start in range(0, 290, 3):
+        for stop in range(start, start + 9):
+            found.append(search.has_marker(start, stop))
+            assert found[-1] == bool(re.search(rb"\xff[^\0\xd0-\xd7]", values[start:stop].tobytes(), re.DOTALL))
+    assert 100 < sum(found) < len(found) - 100
+
+
+def test_a_marker_that_does_not_belong_is_found_in_its_image_alone():
+    images = [WHOLE, WHOLE[:-9] + b"\xff\xc4" + WHOLE[-9:], WHOLE]
+    search, place, made = MarkerSearch(np.frombuffer(b"".join(images), np.uint8)), 0, []
+    for data in images:
+
+        def has_marker(start: int, stop: int, place: int = place) -> bool:
+            return search.has_marker(place + start, place + stop)
+
+        made.append(with_fewer_rows(data, read_jpeg_header(data), 21, has_marker) is not None)
+        place += len(data)
+    assert made == [True, False, True]
