@@ -191,8 +191,8 @@ class _Block:
     def _may_begin_blank(self, places: np.ndarray, begins: np.ndarray) -> bool:
         """Tell whether one of the lines in some words may begin with a byte of blank lines.
 
-        A byte x is below b, which is at most 128, where x - b has its highest bit and x has not (Anderson, "Bit Twiddling
-        Hacks"); what the byte before it borrows makes one of b look so too.
+        A byte x is below b, which is at most 128, where x - b has its highest bit and x has not (Anderson, "Bit
+        Twiddling Hacks"); what the byte before it borrows makes one of b look so too.
         """
         bytes_there = self._first_bytes[places]
         below = (bytes_there - self._bounds) & ~bytes_there

@@ -10,7 +10,7 @@ import numpy as np
 
 from pyloader.read.tar_members import TELLING, BytesAt, Member, tar_members
 
-__all__ = ["MemberRun", "members_and_runs"]
+__all__ = ["MemberRun", "StretchAt", "first_header", "members_and_runs", "run_at"]
 
 _BLOCK = 512
 _WORDS = _BLOCK // 8  # headers are looked at in words of eight bytes, the first of which is the lowest
@@ -42,6 +42,11 @@ class MemberRun(NamedTuple):
     names: np.ndarray  # uint8 [files, bytes]; filled up with zeros
     stop: int  # where the next header begins
 
+    def since(self, number: int) -> MemberRun:
+        """Return those from the one of this number on."""
+        arrays = self.begins[number:], self.starts[number:], self.sizes[number:], self.names[number:]
+        return MemberRun(*arrays, self.stop)
+
     def members(self) -> Iterator[Member]:
         """Yield them one by one."""
         names = self.names.view(f"S{self.names.shape[1]}")[:, 0].tolist()
@@ -52,7 +57,14 @@ class MemberRun(NamedTuple):
 
 
 def members_and_runs(
-    bytes_at: BytesAt, stretch_at: StretchAt, start: int, stop: int, said: dict[str, str], *, is_whole: bool
+    bytes_at: BytesAt,
+    stretch_at: StretchAt,
+    start: int,
+    stop: int,
+    said: dict[str, str],
+    *,
+    is_whole: bool,
+    ahead: Callable[[int], MemberRun | None] = lambda position: None,
 ) -> Iterator[Member | MemberRun]:
     """Yield what `tar_members` yields, and where many members are alike all of them at once.
 
@@ -60,13 +72,15 @@ def members_and_runs(
       bytes_at: Gives a few bytes of the archive.
       stretch_at: Gives many.
       start, stop, said, is_whole: As `tar_members` has them.
+      ahead: Gives the run from a place on, if that has been found already.
 
     Raises:
       TarError: as `tar_members` does.
     """
     position, patience, enough = start, 1, _ENOUGH
     while True:
-        run = None if said else _run(stretch_at, position, stop, enough)
+        # A file that was cut may end before what fills up its last block.
+        run = None if said or position >= stop else ahead(position) or run_at(stretch_at, position, stop, enough)
         if run is not None:
             yield run
             position = run.stop
@@ -84,16 +98,34 @@ def members_and_runs(
         patience = min(2 * patience, _MOST_SINGLE)
 
 
-def _run(stretch_at: StretchAt, position: int, stop: int, enough: int) -> MemberRun | None:
-    """Return the members from `position` on, as far as their headers say nothing unusual."""
-    numbers, blocks = _looked_for(stretch_at, position, min(_STRETCH_BYTES, stop - position), enough)
+def first_header(stretch_at: StretchAt, start: int, stop: int) -> int | None:
+    """Return where the first block lies that looks like a header; None where none does in the first piece."""
+    data = stretch_at(start, min(_PIECE_BYTES, stop - start))
+    at = np.flatnonzero(_looks_like_header(_blocks(data)))
+    return start + int(at[0]) * _BLOCK if len(at) else None
+
+
+def run_at(
+    stretch_at: StretchAt, position: int, stop: int, enough: int = _ENOUGH, until: int | None = None
+) -> MemberRun | None:
+    """Return the members from `position` on, as far as their headers say nothing unusual.
+
+    Args:
+      stretch_at: Gives bytes of the archive.
+      position: Where a header begins.
+      stop: Where the archive ends.
+      enough: After so many headers it is enough.
+      until: Headers behind that are not looked at; None (the default) is the archive's end.
+    """
+    num_bytes = min(_STRETCH_BYTES, (stop if until is None else until) - position)
+    numbers, blocks = _looked_for(stretch_at, position, num_bytes, enough)
     if not len(numbers):
         return None
-    places = np.flatnonzero(blocks[:, _MAGIC_WORD] & _MAGIC_BYTES == _MAGIC)
+    places = np.flatnonzero(_looks_like_header(blocks))
     at, headers = numbers[places], blocks if len(places) == len(blocks) else blocks[places]
     sizes, is_usual = _sizes(headers)
     kinds = _kinds(headers[:, _KIND_WORD])
-    is_extension = (kinds == _EXTENSION) & is_usual & (sizes <= _BLOCK)
+    is_extension = (kinds == _EXTENSION) & is_usual & (sizes > 0) & (sizes <= _BLOCK)  # of two blocks
     follows = at + 1 + -(-sizes // _BLOCK)  # the block of the next header
     chain = _chain(at, follows, is_extension | ((kinds == _FILE) & is_usual))
     chain = chain[: _num_usual(chain, is_extension, sizes, blocks, places)]
@@ -129,8 +161,8 @@ def _looked_for(stretch_at: StretchAt, position: int, num_bytes: int, enough: in
     is_extended = False  # what the piece begins with
     for start in range(0, num_bytes, _PIECE_BYTES):
         data = stretch_at(position + start, min(_PIECE_BYTES, num_bytes - start))
-        blocks = np.frombuffer(data, "<u8", len(data) // _BLOCK * _WORDS).reshape(-1, _WORDS)
-        is_wanted = blocks[:, _MAGIC_WORD] & _MAGIC_BYTES == _MAGIC
+        blocks = _blocks(data)
+        is_wanted = _looks_like_header(blocks)
         if not len(blocks) or (start == 0 and not is_wanted[0]):
             break
         at = np.flatnonzero(is_wanted)
@@ -146,6 +178,15 @@ def _looked_for(stretch_at: StretchAt, position: int, num_bytes: int, enough: in
         if len(at) < _FEW or count >= enough:
             break
     return np.concatenate(numbers), found[:count]
+
+
+def _blocks(data: bytes | memoryview) -> np.ndarray:
+    return np.frombuffer(data, "<u8", len(data) // _BLOCK * _WORDS).reshape(-1, _WORDS)
+
+
+def _looks_like_header(blocks: np.ndarray) -> np.ndarray:
+    found: np.ndarray = blocks[:, _MAGIC_WORD] & _MAGIC_BYTES == _MAGIC
+    return found
 
 
 def _kinds(words: np.ndarray) -> np.ndarray:

@@ -16,13 +16,14 @@ from pyloader.errors import ChunkReadError
 from pyloader.files import named_by_content, packing_of, refuse_pointer
 from pyloader.files.unpacking import FETCH_AGAIN
 from pyloader.machine.memory import keep_freed_memory
-from pyloader.part import INDEX_AGAIN, Part
+from pyloader.part import INDEX_AGAIN, InOrder, Part
 from pyloader.ragged import Ragged
 from pyloader.read.cutting import Cutter, FileBytes
 from pyloader.read.decoding import checked_decode, decoded
 from pyloader.read.file_ranges import all_of, range_of
 from pyloader.read.options import NamedColumnsReader
 from pyloader.read.spans import bytes_at
+from pyloader.read.tar_ahead import RunsAhead
 from pyloader.read.tar_members import BytesAt, Member, TarError, can_be_said, tar_members
 from pyloader.read.tar_runs import MemberRun, members_and_runs
 from pyloader.read.tar_samples import Files, SampleTable
@@ -54,7 +55,7 @@ class WebDatasetReader(NamedColumnsReader):
     """
 
     is_thread_safe = True
-    finds_by_ranges = True
+    finds_by_ranges = finds_side_by_side = True
 
     def __init__(
         self,
@@ -90,7 +91,9 @@ class WebDatasetReader(NamedColumnsReader):
         data = all_of(path, self._memory)
         return self._columns(path, data, 0, len(data), {}, is_whole=True)
 
-    def find_parts(self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None) -> list[Part] | None:
+    def find_parts(
+        self, path: str, *, chunk_bytes: int, chunk_samples: int | None = None, in_order: InOrder = map
+    ) -> list[Part] | None:
         """Find parts: headers are read, and what lies between them is passed over."""
         if packing_of(path):
             return None
@@ -98,7 +101,7 @@ class WebDatasetReader(NamedColumnsReader):
         cutter, keys, said = Cutter(chunk_bytes, chunk_samples), array("q"), dict[str, str]()
         stop, last = 0, b""
         with FileBytes(path) as file:
-            for found in _members_and_runs(path, file, said):
+            for found in _members_and_runs(path, file, said, in_order):
                 groups = _groups(found) if isinstance(found, MemberRun) else None
                 if isinstance(found, MemberRun) and groups is not None:
                     is_new = np.append(groups[0] != last, groups[1:] != groups[:-1])
@@ -208,9 +211,15 @@ class WebDatasetReader(NamedColumnsReader):
                 last = key
 
 
-def _members_and_runs(path: str, file: FileBytes, said: dict[str, str]) -> Iterator[Member | MemberRun]:
-    with _named(path):
-        yield from members_and_runs(file, file.stretch, 0, file.size, said, is_whole=True)
+def _members_and_runs(
+    path: str, file: FileBytes, said: dict[str, str], in_order: InOrder = map
+) -> Iterator[Member | MemberRun]:
+    options: dict[str, Any] = {"is_whole": True}
+    with _named(path), contextlib.ExitStack() as stack:
+        if in_order is not map:
+            ahead = stack.enter_context(contextlib.closing(RunsAhead(file.stretch, file.size, in_order)))
+            options["ahead"] = ahead.run_at
+        yield from members_and_runs(file, file.stretch, 0, file.size, said, **options)
 
 
 def _members(
