@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from products import examples
 
-from pyloader.read import tar_runs
+from pyloader.read import WebDatasetReader, tar_ahead, tar_runs
+from pyloader.read.tar_ahead import RunsAhead
 from pyloader.read.tar_members import TarError, tar_members
 from pyloader.read.tar_runs import MemberRun, members_and_runs
 
@@ -59,6 +60,8 @@ def in_pieces_of(num_blocks):
         patched.setattr(tar_runs, "_PIECE_BYTES", num_blocks * 512)
         patched.setattr(tar_runs, "_FEW", 0)
         patched.setattr(tar_runs, "_LONG_RUN", 2)
+        patched.setattr(tar_ahead, "_PLACE_BYTES", num_blocks * 2 * 512)
+        patched.setattr(tar_ahead, "_FEW", 0)
         yield
 
 
@@ -66,8 +69,10 @@ def assert_are_found(data, stop, *, is_whole):
     def at(start, num_bytes):
         return data[start : start + num_bytes]
 
-    by_runs = found(members_and_runs(at, at, 0, stop, {}, is_whole=is_whole))
-    assert by_runs == found(tar_members(at, 0, stop, {}, is_whole=is_whole))
+    one_by_one = found(tar_members(at, 0, stop, {}, is_whole=is_whole))
+    assert found(members_and_runs(at, at, 0, stop, {}, is_whole=is_whole)) == one_by_one
+    ahead = RunsAhead(at, stop, map)
+    assert found(members_and_runs(at, at, 0, stop, {}, is_whole=is_whole, ahead=ahead.run_at)) == one_by_one
 
 
 @pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
@@ -182,3 +187,52 @@ def test_a_part_ends_where_it_does_also_inside_of_a_member():
         for stop in (stop + beside for stop in range(512, 21 * 512, 512) for beside in (-1, 0, 1)):
             assert_are_found(data, stop, is_whole=False)
             assert_are_found(data[:stop], stop, is_whole=True)
+
+
+def test_an_archive_inside_of_a_file_is_none_of_its_members():
+    inner = archive([(f"{number}.inner", b"x" * 700, 0) for number in range(100)], tarfile.USTAR_FORMAT)
+    outer = [(f"{number}.a", inner if number % 7 == 3 else b"y", 0) for number in range(40)]
+    data = archive(outer, tarfile.USTAR_FORMAT)
+
+    def at(start: int, num_bytes: int) -> bytes:
+        return data[start : start + num_bytes]
+
+    with in_pieces_of(16):
+        ahead = RunsAhead(at, len(data), map)
+        members, error = found(members_and_runs(at, at, 0, len(data), {}, is_whole=True, ahead=ahead.run_at))
+    assert error is None
+    assert [member.name for member in members] == [name for name, _, _ in outer]
+
+
+def test_most_members_are_found_ahead():
+    data = archive([(f"{number:05}.a", b"z" * (number % 900), 0) for number in range(500)], tarfile.USTAR_FORMAT)
+    looked = []
+
+    def at(start: int, num_bytes: int) -> bytes:
+        looked.append(start)
+        return data[start : start + num_bytes]
+
+    with in_pieces_of(64):
+        ahead = RunsAhead(at, len(data), map)
+        list(members_and_runs(at, at, 0, len(data), {}, is_whole=True, ahead=ahead.run_at))
+    # A place of two pieces is looked at once, after its first header was looked for; then the zero blocks at the end.
+    assert len(looked) <= 3 * -(-len(data) // 2**16) + 4
+
+
+def test_parts_are_the_same_whoever_looks(tmp_path, monkeypatch):
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as tar:
+        for number in range(300):
+            for suffix, size in (("bin", number * 7 % 5000), ("cls", 3)):
+                member = tarfile.TarInfo(f"{number:05}.{suffix}")
+                member.size = size
+                tar.addfile(member, io.BytesIO(bytes(size)))
+    closed = []
+    monkeypatch.setattr(RunsAhead, "close", lambda ahead: closed.append(ahead))
+    reader, chunk_bytes = WebDatasetReader(), 50_000
+    alone = reader.find_parts(str(path), chunk_bytes=chunk_bytes)
+    assert not closed
+    with in_pieces_of(64):
+        side_by_side = reader.find_parts(str(path), chunk_bytes=chunk_bytes, in_order=lambda look, its: map(look, its))
+    assert side_by_side == alone
+    assert len(closed) == 1
