@@ -307,8 +307,9 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
                 after_end, self._position = self._position, position
                 self._become(State.FRESH)
                 inline = replace(self._options.run, num_workers=0, num_readers=0)
-                run = ChunkRun(inline, after_end, after_end.epoch + 1, Counters(), self._quarantine, Steps())
-                return run.next_batch()[0]
+                with contextlib.closing(Steps()) as steps:
+                    run = ChunkRun(inline, after_end, after_end.epoch + 1, Counters(), self._quarantine, steps)
+                    return run.next_batch()[0]
 
     def stats(self) -> ChunkStats:
         """Return what has been delivered, what was left out, and where the time went."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from pyloader.deliver.budget import Budget
-from pyloader.deliver.inline import close_items, not_a_stop
+from pyloader.deliver.inline import close_items, no_more, not_a_stop
 from pyloader.deliver.lifecycle import Step, StepsClosed, Wrap
 from pyloader.errors import StallError
 
@@ -95,6 +95,7 @@ class ThreadedMap(Step, Generic[In, Out]):
         """Go on with so many threads: others begin, or end once they have done their item; with 0 the caller works."""
         with self._changed:
             self.num_threads = num_threads
+            self._changed.notify_all()  # whoever waits for threads that end now works himself
             if self._ended:
                 return
             self._threads = [thread for thread in self._threads if thread.is_alive()]
@@ -109,22 +110,12 @@ class ThreadedMap(Step, Generic[In, Out]):
         return self
 
     def __next__(self) -> Out:
-        if not self.num_threads and not self._is_begun():
+        while (outcome := self._awaited()) is None:
             self._do_one(_CALLER)
-        with self._changed:
-            if self.watch is None:
-                self._changed.wait_for(self._is_ready)
-            else:
-                self.watch.wait(self._changed, self._is_ready)
-            if self.num_taken not in self._outcomes:
-                raise StepsClosed
-            outcome = self._outcomes[self.num_taken]
-            if outcome.is_end:
-                raise StopIteration
-            if outcome.error is not None:
-                raise outcome.error
-            del self._outcomes[self.num_taken]
-            self.num_taken += 1
+        if outcome.is_end:
+            raise StopIteration
+        if outcome.error is not None:
+            raise outcome.error
         value: Out = outcome.value
         return value
 
@@ -193,8 +184,30 @@ class ThreadedMap(Step, Generic[In, Out]):
             return self.activity()
         with contextlib.suppress(ValueError):  # the loop's thread is inside of them, and another one closes
             close_items(self._items)
+        # What they hold, whole chunks, is freed now, and not when the cycle that leads here is collected.
+        self._items, self._fn, self._own_fn = iter(()), no_more, no_more
         self._outcomes.clear()
         return []
+
+    def _awaited(self) -> _Outcome | None:
+        """Wait for the next result, and return it; None where no thread works on it, so that the caller has to."""
+        with self._changed:
+            if self.watch is None:
+                self._changed.wait_for(self._may_go_on)
+            else:
+                self.watch.wait(self._changed, self._may_go_on)
+            if not self._is_ready():
+                return None
+            outcome = self._outcomes.get(self.num_taken)
+            if outcome is None:
+                raise StepsClosed
+            if not outcome.is_end and outcome.error is None:
+                del self._outcomes[self.num_taken]
+                self.num_taken += 1
+            return outcome
+
+    def _may_go_on(self) -> bool:
+        return self._is_ready() or not (self.num_threads or self._is_begun())
 
     def _is_ready(self) -> bool:
         return self._closed or self.num_taken in self._outcomes
@@ -219,8 +232,8 @@ class ThreadedMap(Step, Generic[In, Out]):
                 # takes for what it asks for when it has taken all results before that.
                 self._budget.take(self._weight(item), may_wait=number != _CALLER)
                 self.room_seconds += time.monotonic() - asked
-            except StopIteration:
-                return self._finish(place, _Outcome(is_end=True))
+            except StopIteration:  # or the items were closed meanwhile
+                return False if self._closed else self._finish(place, _Outcome(is_end=True))
             except StepsClosed:
                 return False
             except BaseException as exc:  # the consumer's thread must see everything

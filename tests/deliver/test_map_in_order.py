@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from itertools import islice
 
 import pytest
@@ -316,3 +317,63 @@ def test_no_thread_begins_once_the_steps_are_closed(monkeypatch):
     steps.close()
     monkeypatch.setattr(threading.Thread, "start", lambda thread: pytest.fail(f"{thread.name} began"))
     step.work_with(4)
+
+
+def test_who_waits_for_a_thread_that_is_told_to_end_works_himself():
+    given, waits = threading.Event(), threading.Event()
+
+    class Watch:
+        def wait(self, changed, is_ready):
+            waits.set()
+            changed.wait_for(is_ready)
+
+    def work(number):
+        given.wait(timeout=10)
+        return number
+
+    budget, steps, found = Budget(10), Steps(), []
+    step = steps.add(map_in_order(work, range(2), num_threads=1, budget=budget, name="ending", watch=Watch()))
+    with step._pulling:  # the thread cannot begin the second item
+        given.set()
+        assert next(step) == 0
+        waits.clear()
+        caller = threading.Thread(target=lambda: found.append(next(step)))
+        caller.start()
+        assert waits.wait(timeout=10)
+        step.work_with(0)
+    caller.join(timeout=10)
+    steps.close()
+    assert found == [1]
+
+
+@pytest.mark.parametrize("may_change", [False, True])
+def test_items_that_end_because_they_are_closed_are_not_taken_for_the_end(may_change):
+    class Items:
+        def __iter__(self):
+            return self
+
+        def __next__(self):  # as if another thread had closed everything meanwhile
+            steps.close()
+            raise StopIteration
+
+    steps = Steps()
+    step = map_in_order(str, Items(), num_threads=0, may_change=may_change, budget=Budget(1), name="t")
+    steps.add(step)
+    with pytest.raises(StepsClosed):
+        next(step)
+
+
+@THREADS
+def test_closing_frees_what_the_items_and_the_function_hold(num_threads):
+    class Held:
+        def __call__(self, item):
+            return item
+
+    fn, chunk = Held(), Held()
+    held = [weakref.ref(fn), weakref.ref(chunk)]
+    steps = Steps()
+    step = steps.add(map_in_order(fn, map(chunk, range(9)), num_threads=num_threads, budget=Budget(9), name="t"))
+    assert next(step) == 0
+    del fn, chunk
+    steps.close()
+    assert [each() for each in held] == [None, None]
