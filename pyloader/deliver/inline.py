@@ -76,7 +76,7 @@ class InlineMap(Step, Generic[In, Out]):
         """Close the items; nothing is left running."""
         with contextlib.suppress(ValueError):  # the loop's thread is inside of them, and another one closes
             close_items(self._items)
-        # What they hold, whole chunks, is freed now, and not when the cycle that leads here is collected.
+        # What they hold, whole chunks, is freed now, and not when the cycles that lead here are collected.
         self._items, self._fn, self._own_fn = iter(()), no_more, no_more
         return []
 

@@ -184,8 +184,8 @@ class ThreadedMap(Step, Generic[In, Out]):
             return self.activity()
         with contextlib.suppress(ValueError):  # the loop's thread is inside of them, and another one closes
             close_items(self._items)
-        # What they hold, whole chunks, is freed now, and not when the cycle that leads here is collected.
-        self._items, self._fn, self._own_fn = iter(()), no_more, no_more
+        # What they hold, whole chunks, is freed now, and not when the cycles that lead here are collected.
+        self._items, self._fn, self._own_fn, self.watch = iter(()), no_more, no_more, None
         self._outcomes.clear()
         return []
 

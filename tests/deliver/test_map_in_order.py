@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import weakref
 from itertools import islice
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyloader.deliver import Budget, Steps, StepsClosed, map_in_order
+from pyloader.deliver import Budget, StallWatch, Steps, StepsClosed, map_in_order
 
 THREADS = pytest.mark.parametrize("num_threads", [0, 1, 4])
 
@@ -370,10 +371,17 @@ def test_closing_frees_what_the_items_and_the_function_hold(num_threads):
             return item
 
     fn, chunk = Held(), Held()
-    held = [weakref.ref(fn), weakref.ref(chunk)]
     steps = Steps()
-    step = steps.add(map_in_order(fn, map(chunk, range(9)), num_threads=num_threads, budget=Budget(9), name="t"))
+    held = [weakref.ref(each) for each in (fn, chunk, steps)]
+    watch = StallWatch(fail_after=None, activity=steps.activity, stacks=steps.stacks)
+    items, budget = map(chunk, range(9)), Budget(9, blocking=num_threads > 0)
+    step = steps.add(map_in_order(fn, items, num_threads=num_threads, budget=budget, name="t", watch=watch))
     assert next(step) == 0
-    del fn, chunk
-    steps.close()
-    assert [each() for each in held] == [None, None]
+    del fn, chunk, items, watch
+    gc.disable()
+    try:
+        steps.close()
+        del steps
+        assert [each() for each in held] == [None] * 3
+    finally:
+        gc.enable()
