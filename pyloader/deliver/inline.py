@@ -14,6 +14,7 @@ __all__ = ["InlineMap", "close_items", "no_more", "not_a_stop"]
 
 In = TypeVar("In")
 Out = TypeVar("Out")
+AnyError = TypeVar("AnyError", bound=BaseException)
 
 
 class InlineMap(Step, Generic[In, Out]):
@@ -93,7 +94,7 @@ def no_more(item: object) -> NoReturn:
     raise StepsClosed
 
 
-def not_a_stop(error: BaseException) -> BaseException:
+def not_a_stop(error: AnyError) -> AnyError | RuntimeError:
     """Return `error`, or a RuntimeError in place of a StopIteration, which would end the loop without a word."""
     if not isinstance(error, StopIteration):
         return error
