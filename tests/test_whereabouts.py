@@ -74,7 +74,6 @@ TESTED_IN = {
     "deliver/process_engine": ["write/test_engines"],
     "deliver/pickling": ["deliver/test_processes"],
     "deliver/budget": ["system/test_bounded"],
-    "deliver/threads": ["deliver/test_map_in_order"],
     "deliver/turns": ["system/test_several_threads"],
     "deliver/worker": ["deliver/test_processes", "system/test_process_workers"],
     "run/chosen_reader": ["test_options", "test_dataloader"],
