@@ -71,6 +71,7 @@ TESTED_IN = {
     "deliver/byte_budget": ["system/test_bytes"],
     "deliver/lifecycle": ["system/test_clean", "system/test_exits"],
     "deliver/engines": ["write/test_engines"],
+    "deliver/lock_turns": ["write/test_tasks"],
     "deliver/process_engine": ["write/test_engines"],
     "deliver/pickling": ["deliver/test_processes"],
     "deliver/budget": ["system/test_bounded"],
