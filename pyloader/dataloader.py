@@ -7,7 +7,6 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -29,7 +28,7 @@ from pyloader.run.loader_options import MAX_QUEUE_SIZE, LoaderOptions
 from pyloader.run.loop import Loop, State
 from pyloader.run.predicting import Predicts
 from pyloader.run.resolving import in_version_of_state, resolve
-from pyloader.run.run import ChunkRun
+from pyloader.run.run import ChunkRun, first_batch
 from pyloader.run.run_notes import chunk_notes, log_run
 from pyloader.run.skipped import Quarantine
 from pyloader.run.thread_counts import ThreadTrials
@@ -306,9 +305,7 @@ class DataLoader(Loop[Position, Any], HasPosition, Predicts):
             except StopIteration:
                 after_end, self._position = self._position, position
                 self._become(State.FRESH)
-                inline = replace(self._options.run, num_workers=0, num_readers=0)
-                run = ChunkRun(inline, after_end, after_end.epoch + 1, Counters(), self._quarantine, Steps())
-                return run.next_batch()[0]
+                return first_batch(self._options.run, after_end, self._quarantine)
 
     def stats(self) -> ChunkStats:
         """Return what has been delivered, what was left out, and where the time went."""

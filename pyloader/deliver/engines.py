@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from pyloader.errors import import_optional
 
-__all__ = ["ENGINES", "CallError", "Engine", "Turn", "as_finished", "is_death", "opened_engine"]
+__all__ = ["ENGINES", "CallError", "Engine", "as_finished", "is_death", "opened_engine"]
 
 ENGINES = ("inline", "thread", "process", "ray")
 _TRIES = 3  # of a task whose worker died
@@ -76,39 +76,6 @@ class _RayEngine:
     def close(self) -> None:
         if self._has_begun:
             self._ray.shutdown()
-
-
-class Turn:
-    """Work that one thread of this process does at a time: what holds the interpreter's lock anyway.
-
-    Threads that share that lock block by block come to all else, compression say, at the same moment; where one has
-    done its part before the next one begins, the two go on side by side.
-
-    Args:
-      is_taken: Whether there is a turn to wait for; otherwise nothing is waited for.
-    """
-
-    _lock = threading.Lock()
-
-    def __init__(self, *, is_taken: bool) -> None:
-        self._is_taken = is_taken
-
-    def __enter__(self) -> None:
-        if self._is_taken:
-            self._lock.acquire()
-
-    def __exit__(self, *error: object) -> None:
-        if self._is_taken:
-            self._lock.release()
-
-    @contextmanager
-    def left(self) -> Iterator[None]:
-        """Leave the turn to others for the time of the `with`."""
-        self.__exit__()
-        try:
-            yield
-        finally:
-            self.__enter__()
 
 
 @contextmanager

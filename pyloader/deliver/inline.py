@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Generic, TypeVar
+from typing import Generic, NoReturn, TypeVar
 
 from pyloader.deliver.budget import Budget
-from pyloader.deliver.lifecycle import Step, Wrap
+from pyloader.deliver.lifecycle import Step, StepsClosed, Wrap
 
-__all__ = ["InlineMap", "close_items", "not_a_stop"]
+__all__ = ["InlineMap", "close_items", "no_more", "not_a_stop"]
 
 In = TypeVar("In")
 Out = TypeVar("Out")
+AnyError = TypeVar("AnyError", bound=BaseException)
 
 
 class InlineMap(Step, Generic[In, Out]):
@@ -32,13 +33,19 @@ class InlineMap(Step, Generic[In, Out]):
         self._name, self._describe, self._own_fn = name, describe, fn
         self._fn, self._items, self._budget, self._weight = fn, iter(items), budget, weight
         self._busy_seconds = 0.0
+        self._closed = False
         self.room_seconds = 0.0  # it waits for none
 
     def __iter__(self) -> Iterator[Out]:
         return self
 
     def __next__(self) -> Out:
-        item = next(self._items)
+        try:
+            item = next(self._items)
+        except StopIteration:  # another thread may have closed them, in the middle of a batch
+            if self._closed:
+                raise StepsClosed from None
+            raise
         self._budget.take(self._weight(item))
         begun = time.perf_counter()
         try:
@@ -47,6 +54,10 @@ class InlineMap(Step, Generic[In, Out]):
             raise not_a_stop(exc) from exc
         finally:
             self._busy_seconds += time.perf_counter() - begun
+
+    def signal_close(self) -> None:
+        """Have the items that come from now on missed, and not taken for the end."""
+        self._closed = True
 
     def trace(self, wrap: Wrap | None) -> None:
         """Call the function as `wrap` makes it, from the next item on; None ends that."""
@@ -66,6 +77,8 @@ class InlineMap(Step, Generic[In, Out]):
         """Close the items; nothing is left running."""
         with contextlib.suppress(ValueError):  # the loop's thread is inside of them, and another one closes
             close_items(self._items)
+        # What they hold, whole chunks, is freed now, and not when the cycles that lead here are collected.
+        self._items, self._fn, self._own_fn = iter(()), no_more, no_more
         return []
 
 
@@ -76,7 +89,12 @@ def close_items(items: object) -> None:
         close()
 
 
-def not_a_stop(error: BaseException) -> BaseException:
+def no_more(item: object) -> NoReturn:
+    """Stand in for the function of a step that has been closed."""
+    raise StepsClosed
+
+
+def not_a_stop(error: AnyError) -> AnyError | RuntimeError:
     """Return `error`, or a RuntimeError in place of a StopIteration, which would end the loop without a word."""
     if not isinstance(error, StopIteration):
         return error

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from pyloader.deliver.budget import Budget
-from pyloader.deliver.inline import close_items, not_a_stop
+from pyloader.deliver.inline import close_items, no_more, not_a_stop
 from pyloader.deliver.lifecycle import Step, StepsClosed, Wrap
 from pyloader.errors import StallError
 
@@ -95,6 +95,7 @@ class ThreadedMap(Step, Generic[In, Out]):
         """Go on with so many threads: others begin, or end once they have done their item; with 0 the caller works."""
         with self._changed:
             self.num_threads = num_threads
+            self._changed.notify_all()  # whoever waits for threads that end now works himself
             if self._ended:
                 return
             self._threads = [thread for thread in self._threads if thread.is_alive()]
@@ -109,22 +110,12 @@ class ThreadedMap(Step, Generic[In, Out]):
         return self
 
     def __next__(self) -> Out:
-        if not self.num_threads and not self._is_begun():
+        while (outcome := self._awaited()) is None:
             self._do_one(_CALLER)
-        with self._changed:
-            if self.watch is None:
-                self._changed.wait_for(self._is_ready)
-            else:
-                self.watch.wait(self._changed, self._is_ready)
-            if self.num_taken not in self._outcomes:
-                raise StepsClosed
-            outcome = self._outcomes[self.num_taken]
-            if outcome.is_end:
-                raise StopIteration
-            if outcome.error is not None:
-                raise outcome.error
-            del self._outcomes[self.num_taken]
-            self.num_taken += 1
+        if outcome.is_end:
+            raise StopIteration
+        if outcome.error is not None:
+            raise outcome.error
         value: Out = outcome.value
         return value
 
@@ -193,8 +184,30 @@ class ThreadedMap(Step, Generic[In, Out]):
             return self.activity()
         with contextlib.suppress(ValueError):  # the loop's thread is inside of them, and another one closes
             close_items(self._items)
+        # What they hold, whole chunks, is freed now, and not when the cycles that lead here are collected.
+        self._items, self._fn, self._own_fn, self.watch = iter(()), no_more, no_more, None
         self._outcomes.clear()
         return []
+
+    def _awaited(self) -> _Outcome | None:
+        """Wait for the next result, and return it; None where no thread works on it, so that the caller has to."""
+        with self._changed:
+            if self.watch is None:
+                self._changed.wait_for(self._may_go_on)
+            else:
+                self.watch.wait(self._changed, self._may_go_on)
+            if not self._is_ready():
+                return None
+            outcome = self._outcomes.get(self.num_taken)
+            if outcome is None:
+                raise StepsClosed
+            if not outcome.is_end and outcome.error is None:
+                del self._outcomes[self.num_taken]
+                self.num_taken += 1
+            return outcome
+
+    def _may_go_on(self) -> bool:
+        return self._is_ready() or not (self.num_threads or self._is_begun() or self._pulling.locked())
 
     def _is_ready(self) -> bool:
         return self._closed or self.num_taken in self._outcomes
@@ -202,36 +215,22 @@ class ThreadedMap(Step, Generic[In, Out]):
     def _work(self, number: int) -> None:
         while self._do_one(number):
             pass
+        with self._changed:
+            self._changed.notify_all()  # whoever waited for this thread to begin an item works himself
 
     def _do_one(self, number: int) -> bool:
         """Do one item; tell whether there may be another.  A method of its own, so that nothing of it stays alive."""
-        # While one thread waits for room, no other may overtake it: later results would take the room that it needs.
-        with self._pulling:
-            if self._ended or (number >= self.num_threads and self._has_left(number)):
-                return False
-            if number == _CALLER and self._is_begun():
-                return False
-            place = self._num_pulled
-            asked = time.monotonic()
-            try:
-                item = next(self._items)
-                # The caller is who gives back: it must not wait for room.  It needs no more than there is, since it
-                # takes for what it asks for when it has taken all results before that.
-                self._budget.take(self._weight(item), may_wait=number != _CALLER)
-                self.room_seconds += time.monotonic() - asked
-            except StopIteration:
-                return self._finish(place, _Outcome(is_end=True))
-            except StepsClosed:
-                return False
-            except BaseException as exc:  # the consumer's thread must see everything
-                return self._finish(place, _Outcome(error=exc))
-            self._num_pulled += 1
+        pulled = self._pulled(number)
+        if pulled is None:
+            return False
+        place, item = pulled
         begun = time.monotonic()
         try:
             self._doing[number] = (self._describe(item), begun)
             outcome = _Outcome(self._fn(item))
         except BaseException as exc:
-            return self._finish(place, _Outcome(error=not_a_stop(exc)))
+            self._finish(place, _Outcome(error=not_a_stop(exc)))
+            return False
         finally:
             self._doing.pop(number, None)
         seconds = time.monotonic() - begun
@@ -240,6 +239,41 @@ class ThreadedMap(Step, Generic[In, Out]):
             self._outcomes[place] = outcome
             self._changed.notify_all()
         return True
+
+    def _pulled(self, number: int) -> tuple[int, In] | None:
+        """Return the next item, for which there is room, and its place; None where this thread does no other."""
+        is_caller, has_turn = number == _CALLER, False
+        try:
+            # While one thread waits for room, no other may overtake it: later results would take the room that it
+            # needs.  The caller does not wait for that thread, which may wait for what the caller has not taken yet.
+            has_turn = self._pulling.acquire(blocking=not is_caller)
+            if not has_turn or self._ended or (number >= self.num_threads and self._has_left(number)):
+                return None
+            if is_caller and self._is_begun():
+                return None
+            place = self._num_pulled
+            asked = time.monotonic()
+            try:
+                item = next(self._items)
+                # The caller is who gives back: it must not wait for room.  It needs no more than there is, since it
+                # takes for what it asks for when it has taken all results before that.
+                self._budget.take(self._weight(item), may_wait=not is_caller)
+                self.room_seconds += time.monotonic() - asked
+            except StopIteration:  # or the items were closed meanwhile
+                if not self._closed:
+                    self._finish(place, _Outcome(is_end=True))
+            except StepsClosed:
+                if is_caller:
+                    raise
+            except BaseException as exc:  # the consumer's thread must see everything
+                self._finish(place, _Outcome(error=exc))
+            else:
+                self._num_pulled += 1
+                return place, item
+            return None
+        finally:
+            if has_turn:
+                self._pulling.release()
 
     def _is_begun(self) -> bool:
         """Tell whether the next result is there, or a thread is at work on it that has not ended yet."""
@@ -253,12 +287,11 @@ class ThreadedMap(Step, Generic[In, Out]):
             self._numbers.discard(number)
             return True
 
-    def _finish(self, place: int, outcome: _Outcome) -> bool:
+    def _finish(self, place: int, outcome: _Outcome) -> None:
         with self._changed:
             self._outcomes[place] = outcome
             self._ended = True
             self._changed.notify_all()
-        return False
 
 
 class StallWatch:

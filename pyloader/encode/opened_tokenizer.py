@@ -93,7 +93,7 @@ class _HuggingFaceTokenizer(OpenedTokenizer):
             raise FileError(path, f"is no tokenizer of the tokenizers library ({exc}).", hint) from exc
         tokenizer.no_truncation()  # what the file may say for training would cut documents
         tokenizer.no_padding()
-        self.dtype = _dtype(tokenizer.get_vocab_size())
+        self.dtype = _dtype(1 + max(tokenizer.get_vocab().values(), default=0))  # numbers may be left out
         self.special = {
             token.content: number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special
         }
@@ -178,6 +178,7 @@ def open_tokenizer(name: str | os.PathLike[str], *, wanted_by: str) -> OpenedTok
 
 
 def _dtype(num_tokens: int) -> np.dtype[Any]:
+    """Return the dtype of the numbers below `num_tokens`."""
     return np.dtype(np.uint16 if num_tokens <= 2**16 else np.int32)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import shutil
 import sys
@@ -29,7 +30,7 @@ def progress_bar(
       since: Where lines are shown, when the latest was, by `time.monotonic`; None is now.
     """
     looks: dict[str, Any] = {"desc": what, "total": total, "unit": unit, "unit_scale": unit == "B", "initial": initial}
-    if hidden:
+    if hidden or sys.stderr is None:  # a process may have been started without one
         return LogLines(**looks, since=math.inf)
     if _in_notebook():
         with warnings.catch_warnings():  # it falls back on text, in so many words, where there is no ipywidgets
@@ -73,8 +74,9 @@ class LogLines:
             line = tqdm.format_meter(
                 self.n, self._total, now - self._begun, postfix=self._postfix or None, **self._looks
             )
-            sys.stderr.write(line + "\n")
-            sys.stderr.flush()
+            with contextlib.suppress(OSError, ValueError):  # whoever read the lines is gone: the work goes on
+                sys.stderr.write(line + "\n")
+                sys.stderr.flush()
 
     def set_postfix_str(self, text: str, refresh: bool = False) -> None:
         """Show `text` in lines to come."""

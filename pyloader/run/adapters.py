@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Self, TypeVar
 
-from pyloader.deliver import Closing, Turn, this_thread
+from pyloader.deliver import Closing, Turn, not_a_stop, this_thread
 from pyloader.errors import ConcurrentUseError, StateError
 from pyloader.markup import notebook_table
 from pyloader.observe import Counters, metrics_of
@@ -350,10 +350,12 @@ class LoaderAdapter(HasPosition, Generic[Batch]):
             if self._taken is None:
                 self._taken = (next(self._loader),)
             batch = self._convert(self._taken[0])
-        except StopIteration:  # not kept itself: its traceback leads here, and this object would keep itself alive
-            self._end = (StopIteration(), self._loader._delivered())
         except Exception as exc:  # raised after the batches before it
-            self._end = (exc, self._ahead[-1][1] if self._ahead else self._delivered())
+            if isinstance(exc, StopIteration) and self._taken is None:
+                # Not kept itself: its traceback leads here, and this object would keep itself alive.
+                self._end = (StopIteration(), self._loader._delivered())
+            else:
+                self._end = (not_a_stop(exc), self._ahead[-1][1] if self._ahead else self._delivered())
         else:
             self._ahead.append((batch, self._loader._delivered()))
             self._taken = None

@@ -11,6 +11,7 @@ import numpy as np
 
 from pyloader.audit import WIDTH, digest_batches, digest_groups
 from pyloader.columns import Columns, slice_columns
+from pyloader.deliver import not_a_stop
 from pyloader.errors import CollateError
 from pyloader.machine.memory import RecycledMemory
 from pyloader.packing import piece_numbers
@@ -56,6 +57,8 @@ class MadeRows(MadeGroup[Position]):
             return self.convert(batch)
         except Exception as exc:
             add_place(exc, f"epoch {self.epoch}, step {self.step + number}")
+            if isinstance(exc, StopIteration):
+                raise not_a_stop(exc) from exc
             raise
 
     def after(self, position: Position, number: int) -> Position:

@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -84,15 +85,16 @@ class ChunkReading:
         Raises:
           Exception: it cannot be read, and may not be left out.
         """
-        index, part = task.chunk, None if self._arena is None else self._arena.take_part()
+        index, arena = task.chunk, self._arena
+        part = None if arena is None else arena.take_part()
         try:
             if self._quarantine.has_chunk(index):
                 raise ChunkReadError(self._chunks.path(index), "is left out.")
             with nullcontext() if part is None else part.allocating():
                 columns, numbers, bad_rows = self._checked(task, *self._read_index(index))
         except Exception as exc:
-            if part is not None:
-                part.give_back()
+            if arena is not None and part is not None:
+                arena.give_back(part)
             if self._drop is not None:
                 self._drop(index)
             path, reader = self._chunks.path(index), _reader_name(self._options, index)
@@ -152,9 +154,10 @@ class ChunkReading:
     def _held(self, columns: Columns, part: ArenaPart | None, index: int) -> Lease[ChunkRows]:
         """Return the rows in a lease, and give the arena's part back: now if no column lies there, else with them."""
         rows = ChunkRows(columns, part, index=index)
-        if part is not None and rows.part is None:
-            part.give_back()
-        return self._budget.lease(rows, drop=None if rows.part is None else rows.part.give_back)
+        drop = None if self._arena is None or part is None else partial(self._arena.give_back, part)
+        if drop is not None and rows.part is None:
+            drop()
+        return self._budget.lease(rows, drop=None if rows.part is None else drop)
 
     def _rows_of_another(self, task: ReadTask, error: Exception) -> tuple[Columns, np.ndarray | None]:
         """Return as many rows of the next readable chunk as that of `task` has, and the numbers of their places.

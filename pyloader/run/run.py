@@ -12,6 +12,7 @@ rows that have left their chunks.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -47,7 +48,7 @@ from pyloader.shuffle import (
     sorted_runs,
 )
 
-__all__ = ["ChunkRun"]
+__all__ = ["ChunkRun", "first_batch"]
 
 _Cut: TypeAlias = "AnyGroup | EpochEnd"
 _Item = TypeVar("_Item")
@@ -294,6 +295,13 @@ class ChunkRun(Handover[Position]):
     def _note_left_out(self, left_out: dict[int, Any]) -> None:
         for number, error in left_out.items():
             self._quarantine.note_row(*place_of(number), error, stage="encode", epoch=self.position.epoch)
+
+
+def first_batch(options: RunOptions, start: Position, quarantine: Quarantine) -> Any:
+    """Return the batch that a run from `start` begins with, made in this thread; nothing else comes of that run."""
+    inline = replace(options, num_workers=0, num_readers=0)
+    with contextlib.closing(Steps()) as steps:
+        return ChunkRun(inline, start, start.epoch + 1, Counters(), quarantine, steps).next_batch()[0]
 
 
 def _place(group: _Cut) -> str:

@@ -23,6 +23,18 @@ __all__ = ["Arena", "ArenaPart"]
 _Kind: TypeAlias = "tuple[str, tuple[int, ...], int]"
 
 
+class _Arrays(dict[_Kind, np.ndarray]):
+    """The array of all parts' columns of each kind, of shape [rows of all parts, *shape of a row]."""
+
+    def __init__(self, num_rows: int) -> None:
+        super().__init__()
+        self._num_rows = num_rows
+
+    def __missing__(self, kind: _Kind) -> np.ndarray:
+        # Of two threads that make it, both get the first.
+        return self.setdefault(kind, np.empty((self._num_rows, *kind[1]), kind[0]))
+
+
 class Arena:
     """Room for some chunks, in arrays that are made when the first chunk needs them.
 
@@ -34,9 +46,9 @@ class Arena:
     """
 
     def __init__(self, num_parts: int, part_rows: int) -> None:
-        self._parts = deque(ArenaPart(self, number * part_rows, part_rows) for number in range(num_parts))
-        self._num_rows = num_parts * part_rows
-        self._arrays: dict[_Kind, np.ndarray] = {}
+        # Parts do not refer to the arena: it is freed with the run that has it, and not by the collector.
+        self._arrays = _Arrays(num_parts * part_rows)
+        self._parts = deque(ArenaPart(self._arrays, number * part_rows, part_rows) for number in range(num_parts))
 
     def take_part(self) -> ArenaPart | None:
         """Return a part that is free, and whose rows no array refers to; None when there is none.
@@ -60,13 +72,6 @@ class Arena:
         """Let others have the part."""
         self._parts.append(part)
 
-    def array(self, kind: _Kind) -> np.ndarray:
-        """Return the array of all parts' columns of a kind, of shape [rows of all parts, *shape of a row]."""
-        array = self._arrays.get(kind)
-        if array is None:  # of two threads that make it, both get the first
-            array = self._arrays.setdefault(kind, np.empty((self._num_rows, *kind[1]), kind[0]))
-        return array
-
 
 class ArenaPart:
     """One chunk's part.
@@ -75,8 +80,8 @@ class ArenaPart:
       first: Its first row in the arena's arrays.
     """
 
-    def __init__(self, arena: Arena, first: int, num_rows: int) -> None:
-        self._arena, self.first, self._num_rows = arena, first, num_rows
+    def __init__(self, arrays: _Arrays, first: int, num_rows: int) -> None:
+        self._arrays, self.first, self._num_rows = arrays, first, num_rows
         self._own: dict[_Kind, np.ndarray] = {}
 
     @contextmanager
@@ -103,20 +108,16 @@ class ArenaPart:
         for name, values in columns.items():
             for kind, own in self._own.items():
                 if isinstance(values, np.ndarray) and values.base is own and _begins_alike(values, own):
-                    found[name] = self._arena.array(kind)
+                    found[name] = self._arrays[kind]
         return found
 
     def is_seen(self) -> bool:
         """Tell whether any array still refers to rows of it, by the reference counts."""
         return any(sys.getrefcount(own) > _UNSEEN for own in self._own.values())
 
-    def give_back(self) -> None:
-        """Let others have it."""
-        self._arena.give_back(self)
-
     def _of(self, kind: _Kind) -> np.ndarray:
         if kind not in self._own:
-            rows = self._arena.array(kind)[self.first : self.first + self._num_rows]
+            rows = self._arrays[kind][self.first : self.first + self._num_rows]
             # By way of a memoryview, so that it is this array, and not the arena's, that its views hold.
             self._own[kind] = np.asarray(memoryview(rows))  # type: ignore[arg-type]
         return self._own[kind]
@@ -142,7 +143,7 @@ _UNSEEN = _unseen()
 @functools.cache
 def _counts_tell() -> bool:
     """Tell whether `is_seen` is right here.  Tried once in a process, at the first use."""
-    part = ArenaPart(Arena(1, 2), 0, 2)
+    part = ArenaPart(_Arrays(2), 0, 2)
     kind = "<f4", (3,), 1
 
     def is_right() -> bool:

@@ -13,7 +13,7 @@ from contextlib import closing
 
 import xxhash
 
-from pyloader.deliver.engines import Turn
+from pyloader.deliver.lock_turns import LockTurn
 from pyloader.files import ChunkEntry
 from pyloader.machine.memory import return_freed_memory
 from pyloader.write.aside import RowsAside
@@ -117,7 +117,7 @@ class _Scatter:
         path = work.aside / f"{unit.name}-{_attempt()}.rows"
         self._aside = RowsAside(path, num_outputs=len(self._outputs), num_ranges=total or 1, first=0, total=total)
         waits = any(source.file is not None for source, _ in unit.spans)  # for a network, which serves several at once
-        self._turn = Turn(is_taken=work.keeps_lines and work.cut is not None and not waits)
+        self._turn = LockTurn(is_taken=work.keeps_lines and work.cut is not None and not waits)
         self._cutter = None if work.cut is None else ChunkCutter(work.cut, evens_out=True)
 
     def run(self) -> UnitReceipt:

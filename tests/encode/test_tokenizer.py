@@ -42,6 +42,15 @@ def test_the_documents_are_those_of_the_tokenizer_not_cut_and_not_padded(tokeniz
     assert found["tokens"].to_list() == [plain.encode(text, add_special_tokens=False).ids for text in TEXTS]
 
 
+def test_tokens_with_larger_numbers_than_there_are_tokens_fit(tmp_path):
+    library = pytest.importorskip("tokenizers")
+    made = library.Tokenizer(library.models.WordLevel({"a": 0, "b": 70_000, "?": 1}, unk_token="?"))
+    made.pre_tokenizer = library.pre_tokenizers.Whitespace()
+    made.save(str(tmp_path / "tokenizer.json"))
+    found = TokenizerDataset(tmp_path / "tokenizer.json").batch_encode({"text": ["a b"]})
+    assert found["tokens"].to_list() == [[0, 70_000]]
+
+
 def test_a_text_ends_with_the_token_for_that(tokenizer):
     path, plain = tokenizer
     for append_eos, name in ((True, "<|endoftext|>"), ("<pad>", "<pad>")):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import sys
 import warnings
@@ -45,6 +47,19 @@ def test_a_loop_over_many_short_epochs_gets_its_lines_too(capsys, clock, tmp_pat
     with loader_of(directory, batch_size=1, progress=True, num_epochs=5) as loader:
         list(loader)
     assert re.findall(r"epoch \d", capsys.readouterr().err) == ["epoch 1", "epoch 2", "epoch 4"]
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_lines_that_nobody_reads_lose_no_batch(monkeypatch, tmp_path, is_there):
+    reading, writing = os.pipe()
+    os.close(reading)
+    pipe = os.fdopen(writing, "w", buffering=1)
+    monkeypatch.setattr(bars, "LINE_SECONDS", 0.0)
+    monkeypatch.setattr(sys, "stderr", pipe if is_there else None)
+    with loader_of(write_chunks(tmp_path, [40]), batch_size=10, progress=True) as loader:
+        assert len(list(loader)) == 4
+    with contextlib.suppress(BrokenPipeError):
+        pipe.close()
 
 
 def test_random_access_and_the_splitter_have_such_lines(capsys, monkeypatch, tmp_path):

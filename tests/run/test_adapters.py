@@ -136,6 +136,16 @@ def test_a_for_after_the_end_begins_the_next_run(chunks: Path) -> None:
     assert list(wrapper) == ids_of(shuffled(chunks))
 
 
+def test_a_stop_iteration_while_converting_is_an_error_and_no_end(chunks: Path) -> None:
+    converted = iter(["first"])
+    wrapper = LoaderAdapter(shuffled(chunks), lambda batch: next(converted))
+    assert next(wrapper) == "first"
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            next(wrapper)
+    assert wrapper.steps_done == 1
+
+
 def test_an_error_of_the_loader_comes_after_the_good_batches_and_is_repeated(chunks: Path) -> None:
     (chunks / "chunk-0003.numbered").write_text("no numbers")
     plain, wrapper = loader_of(chunks, batch_size=4), Ids(loader_of(chunks, batch_size=4))

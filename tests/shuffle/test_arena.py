@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +74,19 @@ def test_batches_are_the_same_as_without(directory, monkeypatch, arenas, engine)
     assert sorted(number for batch in batches for number in batch) == sorted([*range(107), *range(107)])
 
 
+def test_an_arena_is_freed_with_its_run_and_not_by_the_collector(directory, arenas):
+    loader = DataLoader(NumpyReader(), data_dir=directory, shuffle=True, shuffle_window=3, batch_size=7)
+    next(loader)
+    arrays = [weakref.ref(array) for array in arenas[0]._arrays.values()]
+    arenas.clear()
+    gc.disable()
+    try:
+        loader.close()
+        assert arrays and not any(array() is not None for array in arrays)
+    finally:
+        gc.enable()
+
+
 def test_where_reference_counts_do_not_tell_chunks_lie_in_memory_of_their_own(directory, monkeypatch, arenas):
     assert arena_module._counts_tell()
     batches = rows_of(NumpyReader(), directory)
@@ -123,7 +138,7 @@ def test_a_part_is_taken_again_only_when_nobody_looks_at_its_rows():
     with part.allocating():
         array = RecycledMemory().empty((6, 2), FLOATS)
     kept = array[2:3]
-    part.give_back()
+    arena.give_back(part)
     del array
     assert arena.take_part() is None
     del kept

@@ -10,9 +10,10 @@ import time
 import weakref
 
 import pytest
-from numbered import ids_of, loader_of, write_chunks
+from numbered import NumberedReader, ids_of, loader_of, write_chunks
 from watching import error_in_forked_child
 
+from pyloader import DataLoader
 from pyloader.errors import ClosedError, ForkError
 from pyloader.testing.open_resources import loader_threads
 from scripts import finished, start_script
@@ -108,6 +109,62 @@ def test_a_loader_may_be_collected_in_one_of_its_own_threads(source):
     for thread in mine:
         thread.join(timeout=3)
         assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_close_in_another_thread_in_the_middle_of_a_batch_leaves_the_position(source, num_workers):
+    inside, closed = threading.Event(), threading.Event()
+
+    def wait_for_close(ids):
+        if 15 in ids and not closed.is_set():
+            inside.set()
+            assert closed.wait(timeout=10)
+
+    loader = source.loader(COUNTS, on_read=wait_for_close, batch_size=25, num_workers=num_workers)
+    state, found = loader.state_dict(), []
+
+    def take():
+        try:
+            found.append(len(next(loader)["id"]))
+        except ClosedError:
+            found.append(0 if loader.state_dict() == state else "another position")
+
+    loop = threading.Thread(target=take)
+    loop.start()
+    assert inside.wait(timeout=10)
+    closing = threading.Thread(target=lambda: (loader.close(), closed.set()))
+    if num_workers:
+        closed.set()  # close() waits for the call
+    closing.start()
+    loop.join(timeout=10)
+    closing.join(timeout=10)
+    assert found in ([0], [25])
+
+
+@pytest.mark.parametrize("options", [{"shuffle": True}, {"copy": False}, {"num_workers": 0, "num_readers": 1}])
+@pytest.mark.parametrize("leave", ["reset", "close", "peek"])
+def test_a_run_that_is_left_frees_its_chunks_at_once(tmp_path, options, leave):
+    """Not when the collector comes: the next run needs the room."""
+    read = []
+
+    class Watched(NumberedReader):
+        def read_file(self, path):
+            columns, count = super().read_file(path)
+            read.extend(map(weakref.ref, columns.values()))
+            return columns, count
+
+    loader = DataLoader(Watched(), data_dir=write_chunks(tmp_path, [10] * 8), batch_size=4, **options)
+    gc.disable()
+    try:
+        if leave == "peek":
+            list(loader)
+        next(loader, None)
+        assert leave == "peek" or any(array() is not None for array in read)
+        getattr(loader, leave)()
+        assert not any(array() is not None for array in read)
+    finally:
+        gc.enable()
+        loader.close()
 
 
 def test_close_waits_for_the_call_in_progress_and_then_gives_up(source, caplog, monkeypatch):

@@ -8,10 +8,11 @@ import threading
 from pathlib import Path
 
 import pytest
-from numbered import NumberedReader, ids_of, write_chunks
+from numbered import NumberedReader, ids_of, loader_of, write_chunks
 from watching import until_error
 
 from pyloader import DataCollator, DataLoader, Dataset
+from pyloader.collate import ConvertingCollator
 from pyloader.errors import BatchEncodeError, ChunkReadError, CollateError, ReadFileError, StallError
 
 ENGINES = pytest.mark.parametrize("num_workers", [0, 1, 3])
@@ -91,6 +92,21 @@ def test_a_stop_iteration_in_user_code_does_not_end_the_run(source, num_workers,
         _, error = drain(loader)
     assert type(error) is RuntimeError
     assert isinstance(error.__cause__, StopIteration)
+
+
+@ENGINES
+def test_a_stop_iteration_in_the_loops_own_thread_does_not_end_the_run(tmp_path, num_workers):
+    class Converter(ConvertingCollator):
+        makes_views = True  # so batches are sliced and converted when the loop asks
+
+        def convert_batch(self, batch):
+            return next(iter(()))
+
+    directory = write_chunks(tmp_path, [10] * 3)
+    with loader_of(directory, datacollator=Converter(), batch_size=4, num_workers=num_workers) as loader:
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            next(loader)
+        assert loader.steps_done == loader.epochs_done == 0
 
 
 @ENGINES

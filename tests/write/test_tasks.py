@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pyloader.deliver.engines import Turn
+from pyloader.deliver.lock_turns import LockTurn
 from pyloader.write import split
 from pyloader.write.chunking import ChunkCutter
 from pyloader.write.records import LineChecker
@@ -20,7 +20,7 @@ def test_the_last_chunks_of_a_unit_are_written_while_another_unit_is_read(
     cut, were_free = ChunkCutter.end, []
 
     def end(cutter: ChunkCutter) -> Any:
-        were_free.append(not Turn._lock.locked())
+        were_free.append(not LockTurn._lock.locked())
         return cut(cutter)
 
     monkeypatch.setattr(ChunkCutter, "end", end)
