@@ -8,8 +8,9 @@ import gc
 import importlib
 import io
 import os
+import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NoReturn
 
 from pyloader import __version__
@@ -66,10 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _show(f"{DISTRIBUTION} {__version__}", GOOD)
     command = words[0]
     if command not in COMMANDS:
-        import difflib
-
-        close = difflib.get_close_matches(command, COMMANDS, n=1)
-        advice = f"Did you mean pyloader {close[0]}?" if close else f"There are: {', '.join(COMMANDS)}"
+        close = _closest(command, COMMANDS)
+        advice = f"Did you mean pyloader {close}?" if close else f"There are: {', '.join(COMMANDS)}"
         return _complain("pyloader", f"there is no command {command!r}. {advice}")
     return _run(command, words)
 
@@ -104,15 +103,25 @@ def _dispatch(command: str, words: list[str]) -> int:
     parser = _OneLineParser(prog="pyloader")
     with _collecting_nothing():
         module = importlib.import_module(COMMANDS[command][0])
-    module.add_parser(parser.add_subparsers())
+    subparsers = parser.add_subparsers()
+    module.add_parser(subparsers)
     arguments, unknown = parser.parse_known_args(words)
     if unknown:
         stray = unknown[0]
         if not stray.startswith("-"):
             raise ValueError(f"{stray!r} is one word too many. See which are taken: pyloader {command} --help")
-        raise ValueError(f"there is no option {stray!r}. See them all: pyloader {command} --help")
+        options = re.findall("--[a-z-]+", subparsers.choices[command].format_help())
+        close = _closest(stray.partition("=")[0], options)
+        advice = f"Did you mean {close}?" if close else f"See them all: pyloader {command} --help"
+        raise ValueError(f"there is no option {stray!r}. {advice}")
     code: int = module.run(arguments)
     return code
+
+
+def _closest(typed: str, known: Iterable[str]) -> str:
+    import difflib
+
+    return next(iter(difflib.get_close_matches(typed, known, n=1)), "")
 
 
 @contextlib.contextmanager

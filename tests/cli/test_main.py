@@ -144,7 +144,10 @@ def test_wrong_options_are_answered_in_one_line(capsys, monkeypatch):
     command_that(lambda arguments: 0, monkeypatch)
     assert main(["try", "--numbre", "1"]) == 2
     err = capsys.readouterr().err
-    assert err == "pyloader try: error: there is no option '--numbre'. See them all: pyloader try --help\n"
+    assert err == "pyloader try: error: there is no option '--numbre'. Did you mean --number?\n"
+    assert main(["try", "--xyz=1"]) == 2
+    err = capsys.readouterr().err
+    assert err == "pyloader try: error: there is no option '--xyz=1'. See them all: pyloader try --help\n"
     assert main(["try", "more"]) == 2
     expected = "pyloader try: error: 'more' is one word too many. See which are taken: pyloader try --help\n"
     assert capsys.readouterr().err == expected
