@@ -110,18 +110,18 @@ def _dispatch(command: str, words: list[str]) -> int:
         stray = unknown[0]
         if not stray.startswith("-"):
             raise ValueError(f"{stray!r} is one word too many. See which are taken: pyloader {command} --help")
-        options = re.findall("--[a-z-]+", subparsers.choices[command].format_help())
-        close = _closest(stray.partition("=")[0], options)
+        options = set(re.findall("--[a-z-]+", subparsers.choices[command].format_help()))
+        close = _closest(stray.partition("=")[0], options, 2)
         advice = f"Did you mean {close}?" if close else f"See them all: pyloader {command} --help"
         raise ValueError(f"there is no option {stray!r}. {advice}")
     code: int = module.run(arguments)
     return code
 
 
-def _closest(typed: str, known: Iterable[str]) -> str:
+def _closest(typed: str, known: Iterable[str], num_shown: int = 1) -> str:
     import difflib
 
-    return next(iter(difflib.get_close_matches(typed, known, n=1)), "")
+    return " or ".join(difflib.get_close_matches(typed, known, n=num_shown))
 
 
 @contextlib.contextmanager
