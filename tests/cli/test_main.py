@@ -145,7 +145,7 @@ def test_wrong_options_are_answered_in_one_line(capsys, monkeypatch):
     assert main(["try", "--numbre", "1"]) == 2
     err = capsys.readouterr().err
     assert err == "pyloader try: error: there is no option '--numbre'. Did you mean --number?\n"
-    assert main(["split", "--chunk-size=3"]) == 2
+    assert main(["split", "a.jsonl", "chunks/", "--chunk-size=3"]) == 2
     assert "'--chunk-size=3'. Did you mean --chunk-samples or --chunk-bytes?" in capsys.readouterr().err
     assert main(["try", "--xyz=1"]) == 2
     err = capsys.readouterr().err
