@@ -156,6 +156,9 @@ def _help() -> str:
 def _in_shell_words(exc: Exception, name: str) -> str:
     """The message, with advice that is meant for Python put as a command."""
     if isinstance(exc, OSError) and not isinstance(exc, PyLoaderError) and exc.strerror:
+        above = os.path.dirname(exc.filename) if isinstance(exc.filename, str) else ""
+        if isinstance(exc, FileNotFoundError) and above and not os.path.exists(above):
+            return f"{exc.filename}: there is no directory {above}"
         return f"{exc.filename}: {exc.strerror}" if exc.filename is not None else exc.strerror
     text = "; ".join([str(exc) or type(exc).__name__, *getattr(exc, "__notes__", ())])
     if isinstance(exc, CacheError):

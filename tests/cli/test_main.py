@@ -84,6 +84,8 @@ def test_each_command_explains_itself(capsys, command):
         (TypeError("seed must be an int"), "seed must be an int"),
         (PermissionError(13, "Permission denied", "chunks/a"), "chunks/a: Permission denied"),
         (OSError("the disk is gone"), "the disk is gone"),
+        (FileNotFoundError(2, "No such file", "nowhere/a.png"), "nowhere/a.png: there is no directory nowhere"),
+        (FileNotFoundError(2, "No such file or directory", "a.png"), "a.png: No such file or directory"),
         (ValueError(), "ValueError"),
         (MemoryError("Unable to allocate 8.00 TiB"), "there is not enough memory. Unable to allocate 8.00 TiB"),
         (MemoryError(), "there is not enough memory."),
