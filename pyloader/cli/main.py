@@ -90,10 +90,11 @@ def _run(command: str, words: list[str]) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
     except (PyLoaderError, OSError, ValueError, TypeError) as exc:
-        if os.environ.get("PYLOADER_TRACEBACK"):
-            import traceback
+        import traceback
 
+        if os.environ.get("PYLOADER_TRACEBACK"):
             print(*map(one_line, traceback.format_exc().split("\n")), sep="\n", file=sys.stderr)
+        traceback.clear_frames(exc.__traceback__)  # a bar that they hold ends its line
         return _complain(name, _in_shell_words(exc, name))
     except MemoryError as exc:
         return _complain(name, f"there is not enough memory. {exc}".rstrip())

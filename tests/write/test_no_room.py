@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import subprocess
 import sys
 import textwrap
@@ -33,6 +34,7 @@ def limited(script: str, place: Path) -> subprocess.CompletedProcess[str]:
 
 COMMANDS = {
     "a chunk of lines": "split dump.jsonl out --to jsonl --num-chunks 1",
+    "a chunk of packed lines": "split dump.jsonl out --num-chunks 1",
     "a chunk of columns": "split x.npy out --num-chunks 1",
     "rows put aside": "split dump.txt out --num-chunks 4",
 }
@@ -41,7 +43,9 @@ COMMANDS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS)
 def test_a_limit_on_the_size_of_files_is_named_with_the_file_and_the_way_on(words: str, tmp_path: Path) -> None:
-    (tmp_path / "dump.jsonl").write_text('{"a": "some text to fill the line"}\n' * 2000)
+    noise = random.Random(0)
+    lines = (f'{{"a": "{noise.randbytes(30).hex()}"}}\n' for _ in range(2000))
+    (tmp_path / "dump.jsonl").write_text("".join(lines))
     (tmp_path / "dump.txt").write_text("\n".join(f"a line of text {number:060d}" for number in range(8000)))
     np.save(tmp_path / "x.npy", np.zeros((2000, 8)))
     script = f"import sys; from pyloader.cli.main import main; sys.exit(main({words.split()!r}))"
