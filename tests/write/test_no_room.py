@@ -44,7 +44,7 @@ COMMANDS = {
 @pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS)
 def test_a_limit_on_the_size_of_files_is_named_with_the_file_and_the_way_on(words: str, tmp_path: Path) -> None:
     noise = random.Random(0)
-    lines = (f'{{"a": "{noise.randbytes(30).hex()}"}}\n' for _ in range(2000))
+    lines = (f'{{"a": "{noise.randbytes(700).hex()}"}}\n' for _ in range(2000))
     (tmp_path / "dump.jsonl").write_text("".join(lines))
     (tmp_path / "dump.txt").write_text("\n".join(f"a line of text {number:060d}" for number in range(8000)))
     np.save(tmp_path / "x.npy", np.zeros((2000, 8)))
