@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import random
 import subprocess
 import sys
 import textwrap
@@ -34,7 +33,6 @@ def limited(script: str, place: Path) -> subprocess.CompletedProcess[str]:
 
 COMMANDS = {
     "a chunk of lines": "split dump.jsonl out --to jsonl --num-chunks 1",
-    "a chunk of packed lines": "split dump.jsonl out --num-chunks 1",
     "a chunk of columns": "split x.npy out --num-chunks 1",
     "rows put aside": "split dump.txt out --num-chunks 4",
 }
@@ -43,9 +41,7 @@ COMMANDS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS)
 def test_a_limit_on_the_size_of_files_is_named_with_the_file_and_the_way_on(words: str, tmp_path: Path) -> None:
-    noise = random.Random(0)
-    lines = (f'{{"a": "{noise.randbytes(700).hex()}"}}\n' for _ in range(2000))
-    (tmp_path / "dump.jsonl").write_text("".join(lines))
+    (tmp_path / "dump.jsonl").write_text('{"a": "some text to fill the line"}\n' * 2000)
     (tmp_path / "dump.txt").write_text("\n".join(f"a line of text {number:060d}" for number in range(8000)))
     np.save(tmp_path / "x.npy", np.zeros((2000, 8)))
     script = f"import sys; from pyloader.cli.main import main; sys.exit(main({words.split()!r}))"
@@ -83,6 +79,19 @@ def test_a_chunk_writer_says_that_nothing_of_it_is_kept(tmp_path: Path, monkeypa
     counts = list_chunks(tmp_path / "out").counts
     assert counts is not None
     assert counts.tolist() == [1]
+
+
+@pytest.mark.slow
+def test_a_limit_that_packed_lines_meet_is_named_and_not_what_the_compressor_misses(tmp_path: Path) -> None:
+    script = """
+        import random
+        from pyloader import ChunkWriter
+        with ChunkWriter("out") as writer:
+            writer.write_columns({"a": [random.Random(0).randbytes(1_500_000).hex()]})
+            writer.write_columns({"a": ["one more"]})
+    """
+    done = limited(script, tmp_path)
+    assert "out/.split/chunks-/chunk-00000.jsonl.zst: could not be written: file too large. Raise" in done.stderr
 
 
 def test_what_is_no_split_does_not_speak_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
