@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Literal
 
 __all__ = ["SOUND_SUFFIXES", "SoundHeaderError", "check_sound", "sound_format"]
 
@@ -55,7 +56,7 @@ def check_sound(data: bytes) -> None:
     form = sound_format(data)
     if form not in ("WAV", "AIFF"):
         return
-    order = "little" if data[:4] in (b"RIFF", b"RF64") else "big"
+    order: Literal["little", "big"] = "little" if data[:4] in (b"RIFF", b"RF64") else "big"
     samples, place = (b"data" if form == "WAV" else b"SSND"), 12
     for _ in itertools.repeat(None, _MOST_BLOCKS):
         size = int.from_bytes(data[place + 4 : place + 8], order)
