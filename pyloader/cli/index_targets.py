@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from pyloader.errors import ManifestError, ObjectChangedError, ObjectExistsError, ObjectMissingError
+from pyloader.errors import ManifestError, ObjectChangedError, ObjectExistsError, ObjectMissingError, WriteError
 from pyloader.files import (
     MANIFEST_NAME,
     STAGING_NAME,
@@ -52,9 +52,23 @@ class Target:
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Find out what is there, and keep other writers out inside of this: what is counted is what is listed."""
+        self._check_rights()
         with locked([self._path.parent]):
             self.look()
             yield
+
+    def _check_rights(self) -> None:
+        """Raise, before hours of work, where no file can be written.
+
+        Raises:
+          WriteError: so it is.
+        """
+        above = self._path.parent
+        if not above.is_dir():
+            raise WriteError(self.shown, f"cannot be written: there is no directory {above}.", "Make it first")
+        if not os.access(above, os.W_OK):
+            remedy = "Have it in another directory, from which it leads to the chunks: --output DIR"
+            raise WriteError(self.shown, f"cannot be written: {above} takes no files from this user.", remedy)
 
     @contextlib.contextmanager
     def looked_at(self) -> Iterator[None]:
@@ -197,7 +211,8 @@ def target_of(beside: str, output: str | None) -> Target:
         if not store_scheme(beside):
             raise ValueError(f"--output {output}: a manifest in a store lists what is in a store. Copy it there")
         return StoredTarget(url)
-    path = Path(place, os.path.basename(beside)) if os.path.isdir(place) else Path(place)
+    is_directory = os.path.isdir(place) or place.endswith(os.sep)
+    path = Path(place, os.path.basename(beside)) if is_directory else Path(place)
     if not is_manifest_name(path.name):
         raise ValueError(f"--output {output}: a manifest is called {MANIFEST_NAME}, or NAME.{MANIFEST_NAME}")
     return Target(path)

@@ -133,6 +133,8 @@ def _since(steps: int) -> str:
 
 def _read_state(path: str) -> Mapping[str, Any]:
     """Return the state in a JSON file: all of it, or the only one somewhere in it, as in a checkpoint."""
+    if Path(path).is_dir():
+        raise FileError(path, "is a directory.", "The file of a state comes first: pyloader locate STATE.json DATA_DIR")
     try:
         found = dict(_states_in(json.loads(Path(path).read_bytes()), ""))
     except ValueError as exc:

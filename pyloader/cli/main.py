@@ -8,8 +8,9 @@ import gc
 import importlib
 import io
 import os
+import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NoReturn
 
 from pyloader import __version__
@@ -66,10 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _show(f"{DISTRIBUTION} {__version__}", GOOD)
     command = words[0]
     if command not in COMMANDS:
-        import difflib
-
-        close = difflib.get_close_matches(command, COMMANDS, n=1)
-        advice = f"Did you mean pyloader {close[0]}?" if close else f"There are: {', '.join(COMMANDS)}"
+        close = _closest(command, COMMANDS)
+        advice = f"Did you mean pyloader {close}?" if close else f"There are: {', '.join(COMMANDS)}"
         return _complain("pyloader", f"there is no command {command!r}. {advice}")
     return _run(command, words)
 
@@ -91,10 +90,11 @@ def _run(command: str, words: list[str]) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
     except (PyLoaderError, OSError, ValueError, TypeError) as exc:
-        if os.environ.get("PYLOADER_TRACEBACK"):
-            import traceback
+        import traceback
 
+        if os.environ.get("PYLOADER_TRACEBACK"):
             print(*map(one_line, traceback.format_exc().split("\n")), sep="\n", file=sys.stderr)
+        traceback.clear_frames(exc.__traceback__)  # a bar that they hold ends its line
         return _complain(name, _in_shell_words(exc, name))
     except MemoryError as exc:
         return _complain(name, f"there is not enough memory. {exc}".rstrip())
@@ -104,15 +104,25 @@ def _dispatch(command: str, words: list[str]) -> int:
     parser = _OneLineParser(prog="pyloader")
     with _collecting_nothing():
         module = importlib.import_module(COMMANDS[command][0])
-    module.add_parser(parser.add_subparsers())
+    subparsers = parser.add_subparsers()
+    module.add_parser(subparsers)
     arguments, unknown = parser.parse_known_args(words)
     if unknown:
         stray = unknown[0]
         if not stray.startswith("-"):
             raise ValueError(f"{stray!r} is one word too many. See which are taken: pyloader {command} --help")
-        raise ValueError(f"there is no option {stray!r}. See them all: pyloader {command} --help")
+        options = set(re.findall("--[a-z-]+", subparsers.choices[command].format_help()))
+        close = _closest(stray.partition("=")[0], options, 2)
+        advice = f"Did you mean {close}?" if close else f"See them all: pyloader {command} --help"
+        raise ValueError(f"there is no option {stray!r}. {advice}")
     code: int = module.run(arguments)
     return code
+
+
+def _closest(typed: str, known: Iterable[str], num_shown: int = 1) -> str:
+    import difflib
+
+    return " or ".join(difflib.get_close_matches(typed, known, n=num_shown))
 
 
 @contextlib.contextmanager
@@ -147,6 +157,9 @@ def _help() -> str:
 def _in_shell_words(exc: Exception, name: str) -> str:
     """The message, with advice that is meant for Python put as a command."""
     if isinstance(exc, OSError) and not isinstance(exc, PyLoaderError) and exc.strerror:
+        above = os.path.dirname(exc.filename) if isinstance(exc.filename, str) else ""
+        if isinstance(exc, FileNotFoundError) and above and not os.path.exists(above):
+            return f"{exc.filename}: there is no directory {above}"
         return f"{exc.filename}: {exc.strerror}" if exc.filename is not None else exc.strerror
     text = "; ".join([str(exc) or type(exc).__name__, *getattr(exc, "__notes__", ())])
     if isinstance(exc, CacheError):

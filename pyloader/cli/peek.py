@@ -270,6 +270,8 @@ def _decoder(media: MediaSummary) -> str:
 
 def _draw_sheet(sight: Peek, arguments: argparse.Namespace, chosen: Sequence[str]) -> int:
     """Write the contact sheet of the first column of images among those that are shown; return how many are on it."""
+    if not arguments.sheet.lower().endswith(".png"):
+        raise ValueError(f"--sheet {arguments.sheet}: a sheet is a PNG file. Write --sheet sheet.png")
     image = next((media.name for media in sight.media if media.kind == "images" and media.name in chosen), None)
     if image is None:
         raise ValueError(f"--sheet: there is no column of images. There are: {', '.join(chosen)}")

@@ -85,7 +85,7 @@ def list_chunks(data_dir: DataDir, store: StoreOptions | None = None, *, version
 
 
 def find_manifests(place: str | os.PathLike[str]) -> list[Path]:
-    """Return the manifests that speak for `place`: itself, the one in this directory, or all those below it.
+    """Return the manifests that speak for `place`: itself, the one in it or beside it, or all those below it.
 
     Raises:
       DataDirError: there is no such directory, or it holds chunks beside the sets with a manifest.
@@ -97,6 +97,8 @@ def find_manifests(place: str | os.PathLike[str]) -> list[Path]:
         return [path / MANIFEST_NAME]
     if index := _index_beside(path):
         return [index[0]]
+    if path.is_file():
+        return []  # one large file that has no index
     if not path.is_dir():
         raise no_such_place(os.fspath(place))
     scan = scan_directory(path)

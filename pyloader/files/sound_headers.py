@@ -1,11 +1,18 @@
-"""Headers of encoded sounds: which format it is, by the first bytes.  Nothing is decoded, and no library is needed."""
+"""Headers of encoded sounds: which format it is, and whether its end is there.  Nothing is decoded."""
 
 from __future__ import annotations
 
-__all__ = ["SOUND_SUFFIXES", "SoundHeaderError", "sound_format"]
+import itertools
+from typing import Literal
+
+__all__ = ["SOUND_SUFFIXES", "SoundHeaderError", "check_sound", "sound_format"]
 
 # Of the files that an input of sounds is made of.
 SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff")
+
+
+_UNKNOWN_BYTES = 0x7FFF0000  # and more: what is written into a pipe has such a size, because its end is not yet known
+_MOST_BLOCKS = 1000  # before the samples; of a sound there are about five
 
 
 class SoundHeaderError(ValueError):
@@ -32,3 +39,33 @@ def sound_format(data: bytes) -> str:
     if len(data) > 2 and data[0] == 0xFF and data[1] & 0xE6 == 0xE2 and data[1] & 0x18 != 0x08:
         return "MP3"
     raise SoundHeaderError("is empty" if not data else f"is no sound: it begins with {data[:8]!r}")
+
+
+def check_sound(data: bytes) -> None:
+    """Raise for a whole file that is no sound, or that ends early.
+
+    Only of WAV and AIFF this is told by the header: libsndfile takes what is left of them for the whole sound.  The end
+    of other formats is missed when they are decoded.
+
+    Args:
+      data: The file.
+
+    Raises:
+      SoundHeaderError: so it is.
+    """
+    form = sound_format(data)
+    if form not in ("WAV", "AIFF"):
+        return
+    order: Literal["little", "big"] = "little" if data[:4] in (b"RIFF", b"RF64") else "big"
+    samples, place = (b"data" if form == "WAV" else b"SSND"), 12
+    for _ in itertools.repeat(None, _MOST_BLOCKS):
+        size = int.from_bytes(data[place + 4 : place + 8], order)
+        if data[place : place + 4] == samples:
+            there = len(data) - place - 8
+            if there < size < _UNKNOWN_BYTES:
+                raise SoundHeaderError(f"ends early: {there:,} bytes of samples are there, of {size:,}")
+            return
+        place += 8 + size + size % 2
+        if place >= len(data):
+            break
+    raise SoundHeaderError("ends early: its samples are missing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections import Counter
 from collections.abc import Iterable
@@ -159,10 +160,13 @@ def tally_columns(parts: Iterable[Columns]) -> tuple[ColumnSummary, ...]:
 def is_sorted_by_class(summary: ColumnSummary) -> bool:
     """Tell whether rows of one class lie together: most rows equal the one before, far more than by chance.
 
-    A class that most rows have is no sign of it, and neither is a column with one value: look at chunks far apart.
+    A class that most rows have is no sign of it, and neither is a column with one value: look at chunks far apart.  Of
+    few rows many are neighbours of their like by chance: three times what such a share strays by is allowed for.
     """
     equal, chance = summary.equal_neighbours, summary.equal_by_chance
-    return equal is not None and chance is not None and equal > 0.5 and equal > chance + _SORTED
+    if equal is None or chance is None or equal <= 0.5:
+        return False
+    return equal > chance + _SORTED + 3 * math.sqrt(chance * (1 - chance) / summary.num_rows)
 
 
 def _median(counts: Counter[int]) -> float:

@@ -197,7 +197,7 @@ class _Rows:
                 hint = f"Lines end with \\n: {conversion(self._path, _MAC_LINES)}"
             return self._error(self._path, "has a \\r that no \\n follows, outside of quotes.", hint, line)
         opened = self._line_of_open_quote()
-        hint = f"A quote is not closed. {_QUOTES_OFF}"
+        hint = f"A quote is not closed: is the file whole? {_QUOTES_OFF}"
         if "expected after" in what:
             hint = f"A quote inside of a field is written twice. {_QUOTES_OFF}"
             if after := line - opened:

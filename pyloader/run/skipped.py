@@ -15,6 +15,7 @@ from pyloader.run.options import RunOptions
 __all__ = ["Quarantine"]
 
 _log = logging.getLogger("pyloader")
+_REMEDY = "Give quarantine= a file that can be written"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,17 @@ class Quarantine:
     Args:
       run: Which chunks there are, how many of them may be left out, and how many rows in reading and in encoding each.
       path: A file that gets a line of JSON for each; None writes none.
+
+    Raises:
+      FileError: its directory is not there, or takes no files.
     """
 
     def __init__(self, run: RunOptions, path: str | os.PathLike[str] | None) -> None:
+        # At once: the first bad row may come after hours.
+        if path is not None and not os.access(above := os.path.dirname(path) or os.curdir, os.W_OK):
+            what = "takes no files from this user" if os.path.isdir(above) else "is no directory"
+            what = f"what is left out cannot be written down here: {os.fspath(above)} {what}."
+            raise FileError(os.fspath(path), what, _REMEDY)
         self._files, self._path = run.chunks, path
         self._max_chunks, self._max_rows = run.max_skipped, run.max_skipped_rows
         self._chunks: dict[int, _LeftOutChunk] = {}
@@ -107,7 +116,7 @@ class Quarantine:
                 written.write(line + "\n")
         except OSError as exc:
             what = f"what is left out cannot be written down here ({exc.strerror})."
-            raise FileError(os.fspath(self._path), what, "Give quarantine= a file that can be written") from exc
+            raise FileError(os.fspath(self._path), what, _REMEDY) from exc
 
 
 def _describe_error(error: Exception) -> str:

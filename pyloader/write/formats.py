@@ -70,9 +70,13 @@ def _write_jsonl_zst(path: Path, parts: Iterable[Rows], form: Form) -> None:
     compressor = zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_checksum=True)
     whole = list(parts)
     size = sum(len(rows.data) for rows in whole)
-    with open(path, "wb") as file, compressor.stream_writer(file, size=size, write_size=2**20) as packed:
+    with open(path, "wb") as file:
+        packed = compressor.stream_writer(file, size=size, write_size=2**20, closefd=False)
         for rows in whole:
             packed.write(rows.data)
+        packed.flush(
+            zstandard.FLUSH_FRAME
+        )  # not after an error of the disk, which would become one of the missing bytes
 
 
 def _write_columns(path: Path, parts: Iterable[Rows], form: Form) -> None:

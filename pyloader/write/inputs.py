@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from pyloader.columns import ColumnSpec
 from pyloader.errors import SplitError
-from pyloader.files import packing_of, store_scheme, suffix_of
+from pyloader.files import no_such_place, packing_of, store_scheme, suffix_of
 from pyloader.files.stores import parse_address
 from pyloader.read.dialect import Dialect
 from pyloader.write.array_files import array_file, arrays_as_columns, npz_members, with_ragged
@@ -189,8 +189,8 @@ def _standard_input(num_names: int, request: Request) -> Inputs:
 def _arrays(columns: Mapping[str, Sequence[InputFile]]) -> Inputs:
     files = tuple(file for group in columns.values() for file in group)
     for file in files:
-        if _format_of(file.path) != "npy":
-            raise SplitError(file.path, "is no .npy file.", "Columns are given as image=x.npy label=y.npy")
+        if suffix_of(file.path) not in _SUFFIXES["npy"]:
+            raise SplitError(file.path, "is no .npy file by its name.", "Columns are given as image=x.npy label=y.npy")
     arrays = {column: [array_file(file) for file in group] for column, group in columns.items()}
     source, raw_bytes = arrays_as_columns(" ".join(file.path for file in files), with_ragged(arrays))
     return Inputs("npy", (source,), files, raw_bytes)
@@ -296,7 +296,8 @@ def _found(given: InputName, column: str) -> list[InputFile]:
         raise directory_error(name, _SUFFIXES)
     found = [name]
     if not os.path.exists(name) and not (found := sorted(filter(os.path.isfile, glob.glob(name, recursive=True)))):
-        raise SplitError(name, "there is no such file.")
+        hint = "" if glob.has_magic(name) else no_such_place(name).hint
+        raise SplitError(name, "there is no such file.", hint)
     return [input_file(path, column) for path in found]
 
 

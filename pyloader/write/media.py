@@ -10,7 +10,7 @@ from typing import NamedTuple
 from pyloader.errors import SplitError
 from pyloader.files import longest_line, named_by_content, utf8_name
 from pyloader.files.image_headers import IMAGE_SUFFIXES, read_image_header
-from pyloader.files.sound_headers import SOUND_SUFFIXES, sound_format
+from pyloader.files.sound_headers import SOUND_SUFFIXES, check_sound
 from pyloader.options import format_bytes
 
 __all__ = [
@@ -56,7 +56,7 @@ LIST_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".jsonlines", ".parquet", 
 # Input format -> kind.
 MEDIA = {
     "images": MediaKind("images", "image", "image", "images", IMAGE_SUFFIXES, read_image_header),
-    "audio": MediaKind("audio", "audio", "sound", "sounds", SOUND_SUFFIXES, sound_format),
+    "audio": MediaKind("audio", "audio", "sound", "sounds", SOUND_SUFFIXES, check_sound),
 }
 
 

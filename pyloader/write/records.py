@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -143,14 +144,19 @@ class LineChecker:
     def _refuse(self, sample: dict[str, Any], keys: Sequence[str], name: str, number: int) -> None:
         missing = [key for key in keys if key not in sample]
         more = [key for key in sample if key not in keys]
-        if missing:
+        close: list[str] = []
+        if missing and not self.kinds:  # the first row: what --columns names is perhaps mistyped
+            what = f"has no column {_named(missing)}; it has {_named(list(sample))}."
+            close = difflib.get_close_matches(missing[0], sample, n=1)
+        elif missing:
             what = f"lacks {_named(missing)}, which the rows before it have."
         elif self._chosen is None:
             what = f"has {_named(more)}, which the rows before it lack."
         else:
             return
         shared = [key for key in keys if key in sample]
-        hint = f"Say what to put there: {' '.join(self._fill_option(key) for key in missing or more)}"
+        hint = f"Did you mean {close[0]!r}? Else say" if close else "Say"
+        hint += f" what to put there: {' '.join(self._fill_option(key) for key in missing or more)}"
         if shared:
             hint += f", or keep only the shared ones: --columns {','.join(shared)}"
         raise SplitError(name, what, hint, number)

@@ -37,10 +37,10 @@ def death_of(doing: str, error: BaseException) -> WorkerDiedError:
     return WorkerDiedError(what, "Was it out of memory? Give the same command again, with fewer --workers: it goes on")
 
 
-def deleting(found: Mapping[str, Manifest]) -> str:
+def deleting(found: Mapping[str, Manifest], option: str = "--overwrite") -> str:
     """Return how one starts over, with what that deletes."""
     number = sum(manifest.num_samples for manifest in found.values())
-    return f"--overwrite, which deletes its {number:,} sample{'s' * (number != 1)}"
+    return f"{option}, which deletes its {number:,} sample{'s' * (number != 1)}"
 
 
 def discarding(root: Path) -> str:
@@ -75,8 +75,14 @@ def stopped_split(root: Path, stopped: str, command: str) -> OutputDirError:
     return OutputDirError(f"{root}/", what, remedy)
 
 
-def foreign_chunks(root: Path, found: Mapping[str, Manifest], dump: str) -> OutputDirError:
-    """Return the error for a directory with the chunks of another split than that of `dump`."""
+def foreign_chunks(root: Path, found: Mapping[str, Manifest], dump: str | None) -> OutputDirError:
+    """Return the error for a directory with the chunks of another split than that of `dump`.
+
+    Args:
+      root: The directory.
+      found: What it holds.
+      dump: The inputs as they were typed; None for a `ChunkWriter`, whose options are named as Python has them.
+    """
     output, manifest = next(iter(found.items()))
     number = sum(len(manifest.chunks) for manifest in found.values())
     held = f"holds {number:,} chunk{'s' * (number != 1)}"
@@ -90,7 +96,8 @@ def foreign_chunks(root: Path, found: Mapping[str, Manifest], dump: str) -> Outp
         named = {"": "", "-": "standard input, "}
         other = origins[-1].dump if origins else ""
         what = f"{held} of another dump ({named.get(other, f'{other}, ')}{made:%Y-%m-%d})."
-    return OutputDirError(f"{root}/", what, f"Choose another directory, or --append, or {deleting(found)}")
+    append, overwrite = ("append=True", "overwrite=True") if dump is None else ("--append", "--overwrite")
+    return OutputDirError(f"{root}/", what, f"Choose another directory, or {append}, or {deleting(found, overwrite)}")
 
 
 def made_by_an_earlier_version(root: Path, found: Mapping[str, Manifest]) -> OutputDirError:

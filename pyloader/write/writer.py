@@ -119,7 +119,7 @@ class ChunkWriter:
         found = chunk_sets(root)
         if found and not overwrite:
             if not append:
-                raise foreign_chunks(root, found, "")
+                raise foreign_chunks(root, found, None)
             if problem := other_holdout(root, found, [""], {}):
                 raise problem
         make_room(root, found, [""], overwrite=overwrite)

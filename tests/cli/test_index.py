@@ -190,6 +190,18 @@ def test_a_manifest_is_replaced_only_when_asked(capsys, tmp_path):
     assert counts_in(chunks / "manifest.json") == [3, 2]
 
 
+def test_a_directory_that_takes_no_files_is_told_before_anything_is_counted(capsys, tmp_path, monkeypatch):
+    chunks = write_lines(tmp_path / "chunks", a=texts(3))
+    assert "nowhere/manifest.json: cannot be written: there is no directory " in refusal(
+        capsys, chunks, "--output", f"{tmp_path}/nowhere/"
+    )
+    monkeypatch.setattr("os.access", lambda place, mode: False)
+    monkeypatch.setattr("pyloader.cli.index.count_samples", None)
+    answer = refusal(capsys, chunks)
+    assert f"{chunks}/manifest.json: cannot be written: {chunks} takes no files from this user. Have it" in answer
+    assert "--output DIR" in answer
+
+
 @pytest.mark.parametrize("output", ["mine", "mine/foreign.manifest.json"])
 def test_a_manifest_elsewhere_leads_to_the_chunks(capsys, tmp_path, output):
     chunks = write_lines(tmp_path / "foreign", a=texts(3))

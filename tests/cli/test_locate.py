@@ -139,6 +139,11 @@ def test_what_holds_no_state_is_refused(capsys, tmp_path, text, found):
     assert "Write json.dump(loader.state_dict(), file)" in err
 
 
+def test_a_directory_where_the_state_should_be_is_told_apart(capsys, tmp_path):
+    err = complaint(capsys, tmp_path, "2")
+    assert err.startswith(f"pyloader locate: error: {tmp_path}: is a directory. The file of a state comes first: ")
+
+
 def test_other_chunks_than_the_states_are_refused(capsys, tmp_path):
     state = a_state(write_counted(tmp_path / "chunks", COUNTS))
     err = complaint(capsys, state, write_counted(tmp_path / "others", [1, 2]))

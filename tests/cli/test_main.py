@@ -84,6 +84,8 @@ def test_each_command_explains_itself(capsys, command):
         (TypeError("seed must be an int"), "seed must be an int"),
         (PermissionError(13, "Permission denied", "chunks/a"), "chunks/a: Permission denied"),
         (OSError("the disk is gone"), "the disk is gone"),
+        (FileNotFoundError(2, "No such file", "nowhere/a.png"), "nowhere/a.png: there is no directory nowhere"),
+        (FileNotFoundError(2, "No such file or directory", "a.png"), "a.png: No such file or directory"),
         (ValueError(), "ValueError"),
         (MemoryError("Unable to allocate 8.00 TiB"), "there is not enough memory. Unable to allocate 8.00 TiB"),
         (MemoryError(), "there is not enough memory."),
@@ -144,7 +146,12 @@ def test_wrong_options_are_answered_in_one_line(capsys, monkeypatch):
     command_that(lambda arguments: 0, monkeypatch)
     assert main(["try", "--numbre", "1"]) == 2
     err = capsys.readouterr().err
-    assert err == "pyloader try: error: there is no option '--numbre'. See them all: pyloader try --help\n"
+    assert err == "pyloader try: error: there is no option '--numbre'. Did you mean --number?\n"
+    assert main(["split", "a.jsonl", "chunks/", "--chunk-size=3"]) == 2
+    assert "'--chunk-size=3'. Did you mean --chunk-samples or --chunk-bytes?" in capsys.readouterr().err
+    assert main(["try", "--xyz=1"]) == 2
+    err = capsys.readouterr().err
+    assert err == "pyloader try: error: there is no option '--xyz=1'. See them all: pyloader try --help\n"
     assert main(["try", "more"]) == 2
     expected = "pyloader try: error: 'more' is one word too many. See which are taken: pyloader try --help\n"
     assert capsys.readouterr().err == expected

@@ -273,6 +273,12 @@ def test_a_class_that_most_have_is_no_sorted_data(capsys, tmp_path, labels):
     assert not any(line.startswith("warning") for line in peek(capsys, tmp_path))
 
 
+def test_few_rows_are_no_sign_of_sorted_data(capsys, tmp_path):
+    for number, labels in enumerate([[1, 1], [0], [0]]):
+        write_lines(tmp_path / f"{number}.jsonl", [{"label": label} for label in labels])
+    assert not any(line.startswith("warning") for line in peek(capsys, tmp_path))
+
+
 def test_a_dump_cannot_command_the_terminal(capsys, tmp_path):
     write_lines(tmp_path / "a.jsonl", [{"te\x1bxt": "\x1b[31mred\x07\r\n\tend\x9b\u2028"}])
     shown = "\n".join(peek(capsys, tmp_path))

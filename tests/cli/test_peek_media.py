@@ -132,5 +132,7 @@ def test_a_sheet_of_what_cannot_be_decoded_says_so_and_of_no_images_is_an_error(
             assert (225, 228, 232) in {colour for _, colour in sheet.getcolors(10**6)}
     with ChunkWriter("numbers") as writer:
         writer.write({"number": 1})
+    assert main(["peek", "numbers", "--sheet", "sheet.jpg"]) == 2
+    assert "--sheet sheet.jpg: a sheet is a PNG file. Write --sheet sheet.png" in capsys.readouterr().err
     assert main(["peek", "numbers", "--sheet", "sheet.png"]) == 2
     assert "--sheet: there is no column of images. There are: number" in capsys.readouterr().err

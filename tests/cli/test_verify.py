@@ -182,6 +182,8 @@ def test_without_a_manifest_the_way_to_one_is_shown(capsys, tmp_path):
         f"pyloader verify: error: {tmp_path} has no manifest.json to compare with. "
         f"Make one: pyloader index {tmp_path}\n"
     )
+    assert main(["verify", str(tmp_path / "a.jsonl")]) == 2
+    assert f"Make one: pyloader index {tmp_path}/a.jsonl\n" in capsys.readouterr().err
 
 
 def test_a_damaged_manifest_is_wrong_use_not_bad_chunks(capsys, chunks):

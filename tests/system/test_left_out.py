@@ -353,9 +353,10 @@ class TestRows:
 
     def test_a_quarantine_that_cannot_be_written_is_an_error(self, tmp_path):
         options = {"data_dir": write_counted(tmp_path, COUNTS), "max_skipped": 1, "batch_size": 4}
-        nowhere = tmp_path / "no" / "bad.jsonl"
+        with pytest.raises(FileError, match=r"cannot be written down here: .*no is no directory. Give quarantine="):
+            DataLoader(NumberedReader(), Fussy(3), **options, quarantine=tmp_path / "no" / "bad.jsonl")
         with (
-            DataLoader(NumberedReader(), Fussy(3), **options, quarantine=nowhere) as loader,
+            DataLoader(NumberedReader(), Fussy(3), **options, quarantine=tmp_path) as loader,
             pytest.raises(FileError, match="cannot be written down here"),
         ):
             next(loader)

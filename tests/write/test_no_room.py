@@ -81,6 +81,19 @@ def test_a_chunk_writer_says_that_nothing_of_it_is_kept(tmp_path: Path, monkeypa
     assert counts.tolist() == [1]
 
 
+@pytest.mark.slow
+def test_a_limit_that_packed_lines_meet_is_named_and_not_what_the_compressor_misses(tmp_path: Path) -> None:
+    script = """
+        import random
+        from pyloader import ChunkWriter
+        with ChunkWriter("out") as writer:
+            writer.write_columns({"a": [random.Random(0).randbytes(1_500_000).hex()]})
+            writer.write_columns({"a": ["one more"]})
+    """
+    done = limited(script, tmp_path)
+    assert "out/.split/chunks-/chunk-00000.jsonl.zst: could not be written: file too large. Raise" in done.stderr
+
+
 def test_what_is_no_split_does_not_speak_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(atomic, "sync", full)
     with pytest.raises(WriteError) as caught:

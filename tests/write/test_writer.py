@@ -87,7 +87,7 @@ def test_appending_keeps_what_is_there_also_after_an_exception(tmp_path: Path, v
 def test_other_chunks_are_refused_unless_they_may_be_overwritten(tmp_path: Path, values: Any) -> None:
     with ChunkWriter(tmp_path / "chunks", chunk_samples=1) as writer:
         writer.write_columns({"a": [1, 2, 3]})
-    with pytest.raises(SplitError, match=r"holds 3 chunks of another dump .* --append, or --overwrite"):
+    with pytest.raises(SplitError, match=r"holds 3 chunks of another dump .* append=True, or overwrite=True"):
         ChunkWriter(tmp_path / "chunks")
     with ChunkWriter(tmp_path / "chunks", overwrite=True) as writer:
         writer.write({"a": 4})

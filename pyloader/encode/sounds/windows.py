@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pyloader.errors import import_optional
-from pyloader.files.sound_headers import SoundHeaderError, sound_format
+from pyloader.files.sound_headers import SoundHeaderError, check_sound
 
 __all__ = ["SoundFault", "read_window"]
 
@@ -52,7 +52,7 @@ def read_window(
         raise SoundFault(f"is {type(data).__name__}, not the bytes of a sound")
     soundfile = import_optional("soundfile", wanted_by="AudioDataset")
     try:
-        sound_format(data)
+        check_sound(data)
         with soundfile.SoundFile(_Sound(data)) as file:
             return _window(file, sample_rate, num_samples, place, channels, max_seconds)
     except (SoundFault, MemoryError, ImportError):
