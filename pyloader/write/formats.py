@@ -74,9 +74,8 @@ def _write_jsonl_zst(path: Path, parts: Iterable[Rows], form: Form) -> None:
         packed = compressor.stream_writer(file, size=size, write_size=2**20, closefd=False)
         for rows in whole:
             packed.write(rows.data)
-        packed.flush(
-            zstandard.FLUSH_FRAME
-        )  # not after an error of the disk, which would become one of the missing bytes
+        # Not after an error of the disk, which would become one of the missing bytes.
+        packed.flush(zstandard.FLUSH_FRAME)
 
 
 def _write_columns(path: Path, parts: Iterable[Rows], form: Form) -> None:
