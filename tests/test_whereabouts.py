@@ -83,7 +83,6 @@ TESTED_IN = {
     "run/units": ["run/test_packed_audit", "run/test_buckets"],
     "run/encoding": ["system/test_batches_together", "system/test_left_out"],
     "run/filling": ["cli/test_fetch"],
-    "run/handover": ["run/test_one_road", "run/test_pace", "system/test_same_batches"],
     "run/loader_options": ["test_options", "test_dataloader"],
     "run/located_sources": ["cli/test_locate"],
     "run/loop": ["run/test_one_road", "system/test_never_hang"],

@@ -134,6 +134,7 @@ def test_a_loader_says_how_many_threads_it_has_come_to(tmp_path, restless):
         while len(restless) < 3 or 1 in restless[-1]:
             next(loader)
         readers, workers = restless[-1]
+        assert (loader._run._reading.num_threads, loader._run._making.num_threads) == restless[-1]
         assert f"num_workers='auto' ({workers})" in repr(loader) and f"num_readers='auto' ({readers})" in repr(loader)
         assert f"({readers} + {workers} threads)" in str(loader.stats())
 
