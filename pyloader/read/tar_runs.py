@@ -65,7 +65,8 @@ def members_and_runs(
     """
     position, patience, enough = start, 1, _ENOUGH
     while True:
-        run = None if said else _run(stretch_at, position, stop, enough)
+        # A file that was cut may end before what fills up its last block.
+        run = None if said or position >= stop else _run(stretch_at, position, stop, enough)
         if run is not None:
             yield run
             position = run.stop
@@ -92,7 +93,7 @@ def _run(stretch_at: StretchAt, position: int, stop: int, enough: int) -> Member
     at, headers = numbers[places], blocks if len(places) == len(blocks) else blocks[places]
     sizes, is_usual = _sizes(headers)
     kinds = _kinds(headers[:, _KIND_WORD])
-    is_extension = (kinds == _EXTENSION) & is_usual & (sizes <= _BLOCK)
+    is_extension = (kinds == _EXTENSION) & is_usual & (sizes > 0) & (sizes <= _BLOCK)  # of two blocks
     follows = at + 1 + -(-sizes // _BLOCK)  # the block of the next header
     chain = _chain(at, follows, is_extension | ((kinds == _FILE) & is_usual))
     chain = chain[: _num_usual(chain, is_extension, sizes, blocks, places)]

@@ -33,7 +33,7 @@ def chunks(tmp_path_factory):
 
 
 class WatchedBudget(Budget):
-    """Knows whether its thread waits for room that there is not, or has ended; that of `after` has to, before a take."""
+    """Knows whether its thread waits for room that there is not, or has ended; that of `after` has to before a take."""
 
     def __init__(self, *args, after=None, **options):
         super().__init__(*args, **options)
