@@ -33,7 +33,6 @@ TESTED_IN = {
     "files/unpacking": ["files/test_compressors", "read/test_bombs"],
     "files/verification": ["system/test_verification"],
     "files/zstd_frames": ["files/test_compressors", "read/test_parts"],
-    "files/zstd_parts": ["read/test_parts"],
     "plan/buckets": ["run/test_buckets"],
     "plan/consistency": ["system/test_tampered_states"],
     "plan/items": ["indexed/test_resume", "indexed/test_dataloader"],

@@ -24,6 +24,10 @@ def test_results_come_in_order_and_so_many_calls_run_at_once() -> None:
     assert list(called_at_once([lambda: "a", lambda: "b"])) == ["a", "b"]
 
 
+def test_there_may_be_far_more_calls_than_run_at_once() -> None:
+    assert list(at_once(lambda item, pauses: item, range(100), num_threads=2, name="test")) == list(range(100))
+
+
 def test_an_error_comes_in_its_place() -> None:
     def call(item: int, pauses: Pauses) -> int:
         return 6 // (2 - item)

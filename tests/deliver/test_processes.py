@@ -136,15 +136,18 @@ class TestSeveralAtATime:
             def __reduce__(self):
                 return int, ("odd",)  # it can be pickled, and not unpickled
 
-        echo = remote(steps, lambda value: Odd() if value == "odd" else value)
+        answers = {"odd": Odd, "fails": {}.popitem, "dies": lambda: os._exit(1)}
+        echo = remote(steps, lambda value: answers.get(value, lambda: value)())
         values, error = echo.each([(1,), (threading.Lock(),), (3,)])
         assert values == [1]
         assert isinstance(error, TypeError)
         assert "columns cannot be sent" in str(error)
-        values, error = echo.each([(1,), ("odd",), (3,)])
-        assert values[0] == 1
-        assert isinstance(error, ValueError)
-        assert echo("after") == "after"
+        for last in (3, "fails"):
+            values, error = echo.each([(1,), ("odd",), (last,)])
+            assert values[0] == 1
+            assert isinstance(error, ValueError)
+            assert echo("after") == "after"
+        assert isinstance(echo.each([("odd",), ("dies",)])[1], ValueError)
 
 
 class TestErrors:

@@ -71,3 +71,55 @@ def test_a_file_that_becomes_shorter_meanwhile_is_an_error(tmp_path):
 
     with pytest.raises(ChunkReadError, match="has become shorter since it was opened"):
         TextReader().find_parts(str(path), chunk_bytes=50, in_order=cut_before_the_second)
+
+
+@pytest.mark.parametrize(("blank", "num_rows"), [(b"  ", 2), (b"  x", 3), (b"", 2)])
+@pytest.mark.parametrize("beside", range(18))
+def test_a_line_that_goes_on_behind_its_block_is_blank_where_all_of_it_is(tmp_path, blank, num_rows, beside):
+    path = tmp_path / "x.txt"
+    path.write_bytes(b"a" * beside + b"\n" + blank * 9 + b"\nb")
+    with opened(path) as file:
+        rows = list(line_counts.counted_rows(file, str(path), None, blank=b" ", in_order=map))
+    assert sum(block.num_rows for block in rows) == num_rows - (beside == 0)
+
+
+def test_one_byte_less_is_less_and_a_mark_alone_is_no_line(tmp_path):
+    path = tmp_path / "x.txt"
+    path.write_bytes(b"line\n" * 40)
+    with opened(path) as file:
+        block = line_counts._Block(file, str(path), b"", b"")
+        path.write_bytes(b"line\n" * 39 + b"line")
+        with pytest.raises(ChunkReadError, match="has become shorter"):
+            block.count(192, 200, None)
+    path.write_bytes(b"\xef\xbb\xbf")
+    with opened(path) as file:
+        (block,) = line_counts.counted_rows(file, str(path), None, blank=b"", in_order=map)
+    assert block.num_rows == 0
+
+
+def test_lines_are_as_long_as_they_are_wherever_they_begin(tmp_path, monkeypatch):
+    path = tmp_path / "x.txt"
+    path.write_bytes(b"a\n" * 100 + b"b" * 60 + b"\n")
+    monkeypatch.setattr(line_counts, "longest_line", lambda: 100)
+    assert TextReader().find_parts(str(path), chunk_bytes=1000)
+
+
+def test_whoever_stops_early_lets_go_of_the_places(tmp_path):
+    path, begun, closed = tmp_path / "x.txt", [], []
+    path.write_bytes(b"a\n" * 100)
+
+    def looked(look, places):
+        try:
+            yield from map(look, places)
+        finally:
+            closed.append(True)
+
+    def in_order(look, places):
+        begun.append(looked(look, places))
+        return begun[0]
+
+    with opened(path) as file:
+        rows = line_counts.counted_rows(file, str(path), None, blank=b"", in_order=in_order)
+        next(rows)
+        rows.close()
+    assert closed
