@@ -66,7 +66,7 @@ def test_ctrl_c_is_heard_while_a_server_is_silent(caplog: pytest.LogCaptureFixtu
     try:
         with caplog.at_level(logging.WARNING), pytest.raises(KeyboardInterrupt), ctrl_c_after(begun):
             list(at_once(call, [1], num_threads=1, name="test"))
-        assert time.monotonic() - before < 5
+        assert time.monotonic() - before < 20
         assert "still running, and left behind" in caplog.text
     finally:
         silent.set()

@@ -363,16 +363,15 @@ class TestEnd:
             try:
                 function(60)
             except StepsClosed:
-                caught.append(time.monotonic())
+                caught.append(True)
 
         thread = threading.Thread(target=call)
         thread.start()
         assert begun.wait(timeout=10)
         started = time.monotonic()
         steps.close()
-        thread.join(timeout=5)
-        assert caught[0] - started < 4  # and not 60
-        assert time.monotonic() - started < 2.5
+        thread.join(timeout=20)
+        assert caught and time.monotonic() - started < 20  # and not 60
 
     def test_a_call_after_close_starts_nothing(self, steps):
         function = remote(steps, os.getpid)

@@ -73,14 +73,22 @@ def test_a_file_that_becomes_shorter_meanwhile_is_an_error(tmp_path):
         TextReader().find_parts(str(path), chunk_bytes=50, in_order=cut_before_the_second)
 
 
-@pytest.mark.parametrize(("blank", "num_rows"), [(b"  ", 2), (b"  x", 3), (b"", 2)])
-@pytest.mark.parametrize("beside", range(18))
-def test_a_line_that_goes_on_behind_its_block_is_blank_where_all_of_it_is(tmp_path, blank, num_rows, beside):
-    path = tmp_path / "x.txt"
-    path.write_bytes(b"a" * beside + b"\n" + blank * 9 + b"\nb")
+def num_rows_of(path, content):
+    path.write_bytes(content)
     with opened(path) as file:
-        rows = list(line_counts.counted_rows(file, str(path), None, blank=b" ", in_order=map))
-    assert sum(block.num_rows for block in rows) == num_rows - (beside == 0)
+        rows = line_counts.counted_rows(file, str(path), None, blank=b" ", in_order=map)
+        return sum(block.num_rows for block in rows)
+
+
+def test_a_line_that_goes_on_behind_its_block_is_blank_where_all_of_it_is(tmp_path):
+    path = tmp_path / "x.txt"
+    for before in (0, 1, 13, 15, 16):
+        begin, is_row = b"a" * before + b"\n", before > 0
+        for num_blank in range(35):
+            assert num_rows_of(path, begin + b" " * num_blank + b"\nb") == is_row + 1
+            assert num_rows_of(path, begin + b" " * num_blank + b"x\nb") == is_row + 2
+        assert num_rows_of(path, begin + b" " * 40 + b"x") == is_row + 1
+        assert num_rows_of(path, begin + b" " * 20 + b"x" + b" " * 5000 + b"\nb") == is_row + 2
 
 
 def test_one_byte_less_is_less_and_a_mark_alone_is_no_line(tmp_path):

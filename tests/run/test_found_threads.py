@@ -108,19 +108,22 @@ def test_one_thread_may_read_ahead_while_the_loop_makes_batches(tmp_path):
         assert "num_workers=0" in repr(loader) and "num_readers=2" in repr(loader)
 
 
-def test_a_stalled_disk_is_noticed_where_the_loop_makes_batches(tmp_path):
-    directory, go_on = write_chunks(tmp_path, COUNTS), threading.Event()
+def test_a_stalled_disk_is_noticed_where_the_loop_makes_batches(tmp_path, monkeypatch):
+    monkeypatch.setattr("pyloader.deliver.lifecycle._CLOSE_SECONDS", 0.01)
+    directory, go_on, stalled = write_chunks(tmp_path, COUNTS), threading.Event(), []
 
     class Stalled(NumberedReader):
         def read_file(self, path):
+            stalled.append(threading.current_thread())
             go_on.wait()
             return super().read_file(path)
 
-    options = {"num_workers": 0, "num_readers": 1, "stall_timeout_seconds": 0.05}
+    options = {"num_workers": 0, "num_readers": 1, "stall_timeout_seconds": 0.3}  # by then the thread reads
     with DataLoader(Stalled(), data_dir=directory, **options) as loader:
         with pytest.raises(StallError, match=r"read: .*chunk"):
             next(loader)
         go_on.set()
+        stalled[0].join(10)
 
 
 def threads_of(loader):
