@@ -80,7 +80,6 @@ TESTED_IN = {
     "run/chunk_lengths": ["run/test_packed", "run/test_buckets"],
     "run/packed_counts": ["run/test_packed"],
     "run/units": ["run/test_packed_audit", "run/test_buckets"],
-    "run/encoding": ["system/test_batches_together", "system/test_left_out"],
     "run/filling": ["cli/test_fetch"],
     "run/loader_options": ["test_options", "test_dataloader"],
     "run/located_sources": ["cli/test_locate"],
