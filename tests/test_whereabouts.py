@@ -21,7 +21,6 @@ TESTED_IN = {
     "files/no_room": ["write/test_no_room"],
     "files/origins": ["write/test_added_parts", "files/test_manifest"],
     "files/part_opening": ["read/test_parts"],
-    "files/room": ["read/test_bombs"],
     "files/line_files": ["read/test_parts"],
     "files/saved_datasets": ["read/test_huggingface"],
     "files/scanning": ["files/test_listing"],

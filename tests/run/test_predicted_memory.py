@@ -22,6 +22,7 @@ SETTINGS = [
     {"batch_size": 12, "shuffle_window": 4, "max_queue_size": 5, "last_batch": "drop"},
     {"batch_size": 8, "shuffle_window": 3, "last_batch": "wrap", "world": (1, 3)},
     {"batch_size": 70, "shuffle_window": 2, "max_queue_size": 6, "last_batch": "drop", "num_epochs": 3},
+    {"batch_size": 16, "shuffle_window": 4, "max_skipped": 1},  # rows carry their numbers
     {"batch_size": 16, "shuffle": False, "copy": False},
     {"batch_size": 20, "shuffle": False, "copy": False, "max_queue_size": 5, "world": (1, 2), "last_batch": "drop"},
 ]

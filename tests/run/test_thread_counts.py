@@ -337,8 +337,8 @@ def test_threads_come_back_when_the_loop_has_come_to_work_itself_as_fast_as_batc
 
 
 def test_each_of_several_threads_works_its_share_and_fetching_is_work_of_neither_step():
-    assert Told(ThreadCounts(1, 4)).shows(100, reading=0.1, making=1.6) == [(1, 4)]
-    assert Told(ThreadCounts(1, 4)).shows(100, reading=0.1, making=2.4) == [MOST._replace(readers=1)]
+    assert Told(ThreadCounts(1, 2)).shows(100, reading=0.1, making=0.8) == [(1, 2)]
+    assert Told(ThreadCounts(1, 2)).shows(100, reading=0.1, making=1.2) == [(1, 4)]
     assert Told().shows(100, reading=0.1, fetching=1.0) == [ONE]
 
 

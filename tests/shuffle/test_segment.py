@@ -47,6 +47,12 @@ def test_the_order_is_that_of_the_rows_of_one_hand_and_of_several():
     assert gathered(join_hands(0, 0, [hand, other], np.array([3, 1, 2, 0]))) == [5, 7, 8]
 
 
+def test_a_column_that_is_every_second_row_of_an_array_is_gathered_as_it_is():
+    hands = [Hand(Chunk(columns_of(np.arange(first, first + 8)[::2])), np.array([3, 0, 1])) for first in (10, 50)]
+    assert gathered(join_hands(0, 0, hands[:1], np.array([2, 0, 1]))) == [16, 10]
+    assert gathered(join_hands(0, 0, hands, np.array([5, 0, 3, 1, 2, 4]))) == [16, 56, 10, 12, 50]
+
+
 def test_chunks_in_an_arena_and_beside_it_are_one_segment():
     whole = np.arange(100)
     hands = [
