@@ -82,8 +82,9 @@ def test_a_block_serves_what_is_at_least_half_as_large():
 def test_blocks_in_use_and_one_that_fits_no_longer_stay_known():
     memory = RecycledMemory()
     kept = memory.empty(SHAPE, DTYPE)
-    gone = [weakref.ref(memory.empty((size,), np.dtype(np.uint8)).base) for size in (2**20, 2**18)]
-    others = []
+    idle, others = [memory.empty((size,), np.dtype(np.uint8)) for size in (2**20, 2**18)], []
+    gone = [weakref.ref(array.base) for array in idle]
+    del idle
     for size in (2**21, 2**22):
         others.append(memory.empty((size,), np.dtype(np.uint8)))
         assert sum(known() is None for known in gone) == len(others)
