@@ -101,8 +101,8 @@ def test_one_byte_less_is_less_and_a_mark_alone_is_no_line(tmp_path):
             block.count(192, 200, None)
     path.write_bytes(b"\xef\xbb\xbf")
     with opened(path) as file:
-        (block,) = line_counts.counted_rows(file, str(path), None, blank=b"", in_order=map)
-    assert block.num_rows == 0
+        (rows,) = line_counts.counted_rows(file, str(path), None, blank=b"", in_order=map)
+    assert rows.num_rows == 0
 
 
 def test_lines_are_as_long_as_they_are_wherever_they_begin(tmp_path, monkeypatch):

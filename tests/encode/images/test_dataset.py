@@ -158,6 +158,8 @@ def test_an_own_augmentation_gets_pixels_and_keys_and_replaces_the_pixels(images
 
 def test_several_threads_call_it_unless_the_augmentation_does_not_say_that_they_may():
     class Augments:
+        is_thread_safe = False
+
         def __call__(self, pixels, keys):
             return pixels
 
