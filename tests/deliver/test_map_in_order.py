@@ -227,3 +227,30 @@ def test_closing_frees_what_the_items_and_the_function_hold(num_threads):
         assert [each() for each in held] == [None] * 3
     finally:
         gc.enable()
+
+
+def test_the_caller_s_own_thread_takes_weights_and_counts_its_seconds_once(monkeypatch):
+    now = iter(range(100))
+    monkeypatch.setattr("pyloader.deliver.inline.time.perf_counter", lambda: float(next(now)))
+    budget = Budget(9, blocking=False)
+    step = map_in_order(str, [1, 2, 4], num_threads=0, budget=budget, weight=lambda item: item / 2, name="t")
+    assert (list(step), budget.taken) == (["1", "2", "4"], 3.5)
+    assert (step.take_busy_seconds(), step.take_busy_seconds()) == (3.0, 0.0)
+
+
+def test_whoever_joins_the_step_of_the_caller_s_own_thread_closes_the_items():
+    closed = []
+
+    def items():
+        try:
+            yield 1
+            assert step.join(0.0) == []  # from another thread: the loop's is inside of them
+            yield 2
+        finally:
+            closed.append(True)
+
+    step = map_in_order(str, items(), num_threads=0, budget=Budget(9), name="t")
+    assert [next(step), next(step)] == ["1", "2"]
+    assert not closed
+    step.join(0.0)
+    assert closed

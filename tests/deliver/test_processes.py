@@ -136,15 +136,18 @@ class TestSeveralAtATime:
             def __reduce__(self):
                 return int, ("odd",)  # it can be pickled, and not unpickled
 
-        echo = remote(steps, lambda value: Odd() if value == "odd" else value)
+        answers = {"odd": Odd, "fails": {}.popitem, "dies": lambda: os._exit(1)}
+        echo = remote(steps, lambda value: answers.get(value, lambda: value)())
         values, error = echo.each([(1,), (threading.Lock(),), (3,)])
         assert values == [1]
         assert isinstance(error, TypeError)
         assert "columns cannot be sent" in str(error)
-        values, error = echo.each([(1,), ("odd",), (3,)])
-        assert values[0] == 1
-        assert isinstance(error, ValueError)
-        assert echo("after") == "after"
+        for last in (3, "fails"):
+            values, error = echo.each([(1,), ("odd",), (last,)])
+            assert values[0] == 1
+            assert isinstance(error, ValueError)
+            assert echo("after") == "after"
+        assert isinstance(echo.each([("odd",), ("dies",)])[1], ValueError)
 
 
 class TestErrors:
@@ -360,16 +363,15 @@ class TestEnd:
             try:
                 function(60)
             except StepsClosed:
-                caught.append(time.monotonic())
+                caught.append(True)
 
         thread = threading.Thread(target=call)
         thread.start()
         assert begun.wait(timeout=10)
         started = time.monotonic()
         steps.close()
-        thread.join(timeout=5)
-        assert caught[0] - started < 4  # and not 60
-        assert time.monotonic() - started < 2.5
+        thread.join(timeout=20)
+        assert caught and time.monotonic() - started < 20  # and not 60
 
     def test_a_call_after_close_starts_nothing(self, steps):
         function = remote(steps, os.getpid)

@@ -26,9 +26,9 @@ def address(array: np.ndarray) -> int:
 def test_a_block_that_nobody_uses_is_handed_out_again():
     memory = RecycledMemory()
     first = memory.empty(SHAPE, DTYPE)
-    where = address(first)
+    block = weakref.ref(first.base)  # its address may be that of a new one
     del first
-    assert address(memory.empty(SHAPE, DTYPE)) == where
+    assert memory.empty(SHAPE, DTYPE).base is block()
 
 
 def test_a_block_in_use_is_never_handed_out():
@@ -77,6 +77,30 @@ def test_a_block_serves_what_is_at_least_half_as_large():
     sizes = [2**20, 2**19, 2**19 - 1]
     blocks = [memory.empty((size,), np.dtype(np.uint8)).base.nbytes for size in sizes]
     assert blocks == [2**20, 2**20, 2**19 - 1]
+
+
+def test_blocks_in_use_and_one_that_fits_no_longer_stay_known():
+    memory = RecycledMemory()
+    kept = memory.empty(SHAPE, DTYPE)
+    idle, others = [memory.empty((size,), np.dtype(np.uint8)) for size in (2**20, 2**18)], []
+    gone = [weakref.ref(array.base) for array in idle]
+    del idle
+    for size in (2**21, 2**22):
+        others.append(memory.empty((size,), np.dtype(np.uint8)))
+        assert sum(known() is None for known in gone) == len(others)
+    memory.unused_bytes(forget=True)
+    assert len(memory._blocks) == 1 + len(others)
+    block = weakref.ref(kept.base)
+    del kept
+    assert memory.empty(SHAPE, DTYPE).base is block()
+
+
+def test_memories_that_are_gone_are_forgotten():
+    RecycledMemory()
+    before = len(memory_module._memories)
+    for _ in range(3):
+        RecycledMemory()
+    assert len(memory_module._memories) <= before
 
 
 def test_there_are_no_more_blocks_than_arrays_were_in_use_at_once():

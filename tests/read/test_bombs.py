@@ -25,7 +25,8 @@ MiB = 2**20
 UNPACKED = 64 * MiB
 BOUND = 16 * MiB
 # What reading takes beside the columns that are bounded, at most: numbers and short fields as Python's values.
-MOST_KILOBYTES = 240 * 1024
+MOST_TAKEN = 320 * MiB
+UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
 
 ROWS = {".jsonl": b'{"a":1}\n', ".txt": b"ab\n", ".csv": b"12,34\n"}
 
@@ -53,18 +54,19 @@ def stopped(path: str, *, max_bytes: int | None = BOUND, **options: object) -> s
         import pyarrow.parquet
         from pyloader import DataLoader
         from pyloader.errors import MemoryBoundError
+        from pyloader.inspecting.measuring import peak_bytes
         loader = DataLoader(data_dir={path!r}, max_bytes={max_bytes!r}, **{options!r})
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = peak_bytes()
         try:
             next(loader)
         except MemoryBoundError as exc:
             loader.close()
-            after = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-            print(after - before, exc)
+            of_workers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * {UNIT}
+            print(max(peak_bytes(), of_workers) - before, exc)
     """
     out = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True)
-    num_kilobytes, message = out.stdout.strip().split(" ", 1)
-    assert int(num_kilobytes) < MOST_KILOBYTES
+    num_bytes, message = out.stdout.strip().split(" ", 1)
+    assert int(num_bytes) < MOST_TAKEN
     return message
 
 

@@ -89,3 +89,63 @@ def test_blank_lines_are_found_among_short_lines_and_long_ones(tmp_path, monkeyp
         rows = line_counts.counted_rows(file, str(path), None, blank=b" \t\n\r", in_order=map)
         found = np.concatenate([block.starts()[1] for block in rows])
     assert found.tolist() == [number for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def num_rows_of(path, content):
+    path.write_bytes(content)
+    with opened(path) as file:
+        rows = line_counts.counted_rows(file, str(path), None, blank=b" ", in_order=map)
+        return sum(block.num_rows for block in rows)
+
+
+def test_a_line_that_goes_on_behind_its_block_is_blank_where_all_of_it_is(tmp_path):
+    path = tmp_path / "x.txt"
+    for before in (0, 1, 13, 15, 16):
+        begin, is_row = b"a" * before + b"\n", before > 0
+        for num_blank in range(35):
+            assert num_rows_of(path, begin + b" " * num_blank + b"\nb") == is_row + 1
+            assert num_rows_of(path, begin + b" " * num_blank + b"x\nb") == is_row + 2
+        assert num_rows_of(path, begin + b" " * 40 + b"x") == is_row + 1
+        assert num_rows_of(path, begin + b" " * 20 + b"x" + b" " * 5000 + b"\nb") == is_row + 2
+
+
+def test_one_byte_less_is_less_and_a_mark_alone_is_no_line(tmp_path):
+    path = tmp_path / "x.txt"
+    path.write_bytes(b"line\n" * 40)
+    with opened(path) as file:
+        block = line_counts._Block(file, str(path), b"", b"")
+        path.write_bytes(b"line\n" * 39 + b"line")
+        with pytest.raises(ChunkReadError, match="has become shorter"):
+            block.count(192, 200, None)
+    path.write_bytes(b"\xef\xbb\xbf")
+    with opened(path) as file:
+        (rows,) = line_counts.counted_rows(file, str(path), None, blank=b"", in_order=map)
+    assert rows.num_rows == 0
+
+
+def test_lines_are_as_long_as_they_are_wherever_they_begin(tmp_path, monkeypatch):
+    path = tmp_path / "x.txt"
+    path.write_bytes(b"a\n" * 100 + b"b" * 60 + b"\n")
+    monkeypatch.setattr(line_counts, "longest_line", lambda: 100)
+    assert TextReader().find_parts(str(path), chunk_bytes=1000)
+
+
+def test_whoever_stops_early_lets_go_of_the_places(tmp_path):
+    path, begun, closed = tmp_path / "x.txt", [], []
+    path.write_bytes(b"a\n" * 100)
+
+    def looked(look, places):
+        try:
+            yield from map(look, places)
+        finally:
+            closed.append(True)
+
+    def in_order(look, places):
+        begun.append(looked(look, places))
+        return begun[0]
+
+    with opened(path) as file:
+        rows = line_counts.counted_rows(file, str(path), None, blank=b"", in_order=in_order)
+        next(rows)
+        rows.close()
+    assert closed

@@ -156,6 +156,7 @@ ODD = {
     "link with a size": member(content=b"", size=b"00000000100\0", kind=b"2"),
     "GNU's long name": member(content=b"long.txt\0", kind=b"L") + member(),
     "time": member(content=TIME, **EXTENSION) + member(),
+    "time and time": member(content=TIME, **EXTENSION) * 2 + member(),
     "time of nobody": member(content=TIME, **EXTENSION),
     "path": member(content=PATH, **EXTENSION) + member(),
     "path after time": member(content=TIME + PATH, **EXTENSION) + member(),

@@ -63,7 +63,7 @@ def test_samples_read_many_at_a_time_are_those_read_one_by_one(tmp_path_factory,
 
 
 def test_a_sample_whose_files_lie_in_two_runs_is_one_sample(tmp_path, monkeypatch):
-    files = [(f"{number}", suffix, b"%d" % number) for number in range(9) for suffix in (".txt", ".cls")]
+    files = [(f"{number}", suffix, b"%d" % number) for number in range(9) for suffix in (".txt", ".CLS")]
     (tmp_path / "a.tar").write_bytes(archive(files, tarfile.USTAR_FORMAT, None))
     monkeypatch.setattr(tar_runs, "_STRETCH_BYTES", 6 * 512)  # three files
     monkeypatch.setattr(tar_runs, "_LONG_RUN", 2)

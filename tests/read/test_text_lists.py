@@ -21,6 +21,7 @@ TABLE = pa.table(
         "text": pa.array(TEXT),
         "n": np.arange(ROWS),
         "raw": pa.array(RAW, pa.large_binary()),
+        "large": pa.array(TEXT, pa.large_string()),
         "nothing": pa.array([None] * ROWS, pa.string()),
         "coded": pa.array(TEXT).dictionary_encode(),
     }
@@ -54,13 +55,14 @@ def test_text_is_taken_out_of_each_batch_and_comes_in_order(tmp_path, left, suff
     columns, num_rows = ParquetReader().read_file(write(TABLE, tmp_path / f"a{suffix}"))
     assert num_rows == ROWS
     assert list(columns) == TABLE.column_names
-    assert columns["text"] == TEXT == columns["coded"]
+    assert columns["text"] == TEXT == columns["coded"] == columns["large"]
     assert columns["raw"] == RAW
     assert columns["nothing"] == [None] * ROWS
     assert columns["n"].tolist() == list(range(ROWS))
     assert {name for name in TABLE.column_names if pa.types.is_null(left[0].column(name).type)} == {
         "text",
         "raw",
+        "large",
         "nothing",
     }
 

@@ -283,7 +283,7 @@ class TestEnds:
         begun = time.monotonic()
         with pytest.raises(KeyboardInterrupt), ctrl_c_after(asked):
             next(loader or _numbered(**place, num_workers=0))
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 15  # the server is silent for 20
         go_on.set()
         if loader is not None:
             assert len(ids_of(loader)) == -(-sum(COUNTS) // 5)

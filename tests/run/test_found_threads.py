@@ -108,19 +108,22 @@ def test_one_thread_may_read_ahead_while_the_loop_makes_batches(tmp_path):
         assert "num_workers=0" in repr(loader) and "num_readers=2" in repr(loader)
 
 
-def test_a_stalled_disk_is_noticed_where_the_loop_makes_batches(tmp_path):
-    directory, go_on = write_chunks(tmp_path, COUNTS), threading.Event()
+def test_a_stalled_disk_is_noticed_where_the_loop_makes_batches(tmp_path, monkeypatch):
+    monkeypatch.setattr("pyloader.deliver.lifecycle._CLOSE_SECONDS", 0.01)
+    directory, go_on, stalled = write_chunks(tmp_path, COUNTS), threading.Event(), []
 
     class Stalled(NumberedReader):
         def read_file(self, path):
+            stalled.append(threading.current_thread())
             go_on.wait()
             return super().read_file(path)
 
-    options = {"num_workers": 0, "num_readers": 1, "stall_timeout_seconds": 0.05}
+    options = {"num_workers": 0, "num_readers": 1, "stall_timeout_seconds": 0.3}  # by then the thread reads
     with DataLoader(Stalled(), data_dir=directory, **options) as loader:
         with pytest.raises(StallError, match=r"read: .*chunk"):
             next(loader)
         go_on.set()
+        stalled[0].join(10)
 
 
 def threads_of(loader):
@@ -134,6 +137,7 @@ def test_a_loader_says_how_many_threads_it_has_come_to(tmp_path, restless):
         while len(restless) < 3 or 1 in restless[-1]:
             next(loader)
         readers, workers = restless[-1]
+        assert (loader._run._reading.num_threads, loader._run._making.num_threads) == restless[-1]
         assert f"num_workers='auto' ({workers})" in repr(loader) and f"num_readers='auto' ({readers})" in repr(loader)
         assert f"({readers} + {workers} threads)" in str(loader.stats())
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
-
 import pytest
 from array_chunks import write_array_chunks
 
@@ -12,6 +9,7 @@ import pyloader.run.resident
 import pyloader.run.run
 from pyloader import ChunkWriter, DataLoader
 from pyloader.deliver import Budget, ByteBudget
+from pyloader.deliver.threads import ThreadedMap
 from pyloader.inspecting.planning import look_at
 from pyloader.run.predicted_memory import RowBytes, most_resident
 from pyloader.run.predicting import options_of
@@ -24,6 +22,7 @@ SETTINGS = [
     {"batch_size": 12, "shuffle_window": 4, "max_queue_size": 5, "last_batch": "drop"},
     {"batch_size": 8, "shuffle_window": 3, "last_batch": "wrap", "world": (1, 3)},
     {"batch_size": 70, "shuffle_window": 2, "max_queue_size": 6, "last_batch": "drop", "num_epochs": 3},
+    {"batch_size": 16, "shuffle_window": 4, "max_skipped": 1},  # rows carry their numbers
     {"batch_size": 16, "shuffle": False, "copy": False},
     {"batch_size": 20, "shuffle": False, "copy": False, "max_queue_size": 5, "world": (1, 2), "last_batch": "drop"},
 ]
@@ -35,11 +34,11 @@ def chunks(tmp_path_factory):
 
 
 class WatchedBudget(Budget):
-    """Knows whether a thread waits for room that there is not; before others take of theirs, it has to."""
+    """Knows whether its thread waits for room that there is not, or has ended; that of `after` has to before a take."""
 
-    def __init__(self, *args, thread, after=None, **options):
+    def __init__(self, *args, after=None, **options):
         super().__init__(*args, **options)
-        self.thread, self.after, self.needed = thread, after, None
+        self.after, self.needed, self.is_ended = after, None, False
 
     def take(self, amount=1, **options):
         if self.after is not None:
@@ -47,34 +46,44 @@ class WatchedBudget(Budget):
         super().take(amount, **options)
 
     def wait_until_used_up(self):
-        while not self.is_used_up() and self.thread in {thread.name for thread in threading.enumerate()}:
-            time.sleep(0)
+        with self.changed:
+            self.changed.wait_for(self.is_used_up)
 
     def is_used_up(self):
+        return self._closed or self.is_ended or (self.needed is not None and not self.needed())
+
+    def end(self):
         with self.changed:
-            return self.needed is not None and not self.needed()
+            self.is_ended = True
+            self.changed.notify_all()
 
     def _wait_until(self, ready):
         self.needed = ready
+        self.changed.notify_all()
         super()._wait_until(ready)
         self.needed = None
 
 
 def most_of_run(monkeypatch, **options):
     """Return the most bytes, and chunks, of a run where reading is as far ahead as it may, and making as well."""
-    budgets, of_bytes = [], []
+    budgets, of_bytes, finish = [], [], ThreadedMap._finish
 
     def budget(*args, **given):
         if len(budgets) % 2 == 0:  # of chunks
-            budgets.append(WatchedBudget(*args, **given, thread="pyloader-read-0"))
+            budgets.append(WatchedBudget(*args, **given))
         else:
-            budgets.append(WatchedBudget(*args, **given, thread="pyloader-batch-0", after=budgets[-1]))
+            budgets.append(WatchedBudget(*args, **given, after=budgets[-1]))
         return budgets[-1]
 
     def byte_budget(*args, **given):
         of_bytes.append(ByteBudget(*args, **given))
         return of_bytes[-1]
 
+    def finish_and_tell(step, place, outcome):
+        finish(step, place, outcome)
+        step._budget.end()
+
+    monkeypatch.setattr(ThreadedMap, "_finish", finish_and_tell)
     monkeypatch.setattr(pyloader.run.run, "Budget", budget)
     monkeypatch.setattr(pyloader.run.resident, "ByteBudget", byte_budget)
     with DataLoader(**options) as loader:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -256,3 +258,105 @@ def test_it_is_known_of_which_steps_more_were_tried():
     trials = ThreadTrials(ONE)
     trials.begin_run(ONE, ONE)
     assert trials.tried_in_vain == [] and trials.is_fixed
+
+
+class Told:
+    """Trials that are told what a machine shows."""
+
+    def __init__(self, start=ONE, *, least=ONE, most=MOST):
+        self.trials, self.now, self.num_chunks = ThreadTrials(start), 0.0, 0
+        self.busy = {"read": 0.0, "fetch": 0.0, "shuffle": 0.0}
+        self.trials.begin_run(least, most)
+        self.group(1.0)  # the first one, which is not counted
+
+    def group(self, seconds, *, rows=100, waiting=0.9, reading=1.0, making=0.1, fetching=0.0, chunks=1):
+        """Have a group come after so many seconds, of which each step worked so much; tell whether `now` changed."""
+        self.now += seconds
+        self.num_chunks += chunks
+        for stage, worked in {"read": reading, "fetch": fetching, "shuffle": making}.items():
+            self.busy[stage] += worked * seconds
+        waited, num_chunks = waiting * seconds, self.num_chunks
+        return self.trials.group_came(self.now, waited=waited, rows=rows, num_chunks=num_chunks, busy_seconds=self.busy)
+
+    def shows(self, *rates, **shown):
+        """Measure one rate after another; return the counts that follow each."""
+        followed = []
+        for rate in rates:
+            is_settled = self.trials._busy_before is not None
+            for _ in range(1 if is_settled else 2):
+                self.group(1.0, rows=rate, **shown)
+            followed.append(self.trials.now)
+        return followed
+
+
+@pytest.mark.parametrize(
+    ("before", "tried", "after", "is_kept"),
+    [(100, 111, 100, True), (100, 109, 100, False), (100, 120, 110, False), (110, 120, 100, False)],
+)
+def test_more_threads_stay_where_they_were_a_tenth_faster_than_before_and_after(before, tried, after, is_kept):
+    told = Told(most=ThreadCounts(2, 1))
+    assert told.shows(before, tried) == [(2, 1), ONE]
+    assert told.shows(after, waiting=0.0) == [(2, 1) if is_kept else ONE]
+    assert told.trials.is_fixed == is_kept  # with them the loop waited, and nothing else can be tried
+
+
+@pytest.mark.parametrize(("rate", "following"), [(103, (0, 0)), (101, ONE)])
+def test_fewer_threads_stay_where_they_were_a_little_faster(rate, following):
+    told = Told(least=NONE)
+    assert told.shows(100, rate, reading=0.4, making=0.4) == [(1, 0), ONE]
+    assert told.shows(100, reading=0.4, making=0.4, waiting=0.0) == [following]
+
+
+def test_what_was_no_better_is_tried_once_more_and_again_when_there_are_other_threads_beside_it():
+    told = Told(most=ThreadCounts(2, 2))
+    both = {"reading": 0.9, "making": 0.8}
+    assert told.shows(100, 100, 100, 100, **both) == [(2, 2), ONE, (2, 2), ONE]
+    assert told.shows(100, 150, 100, **both) == [(2, 1), ONE, (2, 2)]
+    assert told.shows(150, 150, 150, 150, reading=1.8, making=0.8) == [(2, 1), (2, 2), (2, 1), (2, 1)]
+    assert told.trials.is_fixed
+
+
+def without_workers():
+    """Return trials that have found the loop's own thread to make batches best, at a rate of 150."""
+    told = Told(least=NONE)
+    assert told.shows(100, 150, 100, reading=0.4, making=0.4) == [(1, 0), ONE, (0, 0)]
+    assert told.shows(100, 150, 100, 150, reading=0.4, making=0.4) == [(1, 0), (0, 0), (1, 0), (1, 0)]
+    assert told.trials.is_found and not told.trials.is_fixed
+    return told
+
+
+def test_threads_are_tried_again_where_the_rate_falls_below_seven_tenths_and_not_before():
+    told = without_workers()
+    assert told.shows(106, 104, reading=0.4, making=0.4) == [(1, 0), ONE]
+
+
+def test_threads_come_back_when_the_loop_has_come_to_work_itself_as_fast_as_batches_may_come():
+    told = without_workers()
+    assert told.trials.tried_in_vain == ["batch"]
+    assert told.shows(150, reading=0.4, making=0.4, waiting=0.4) == [ONE] and told.trials.is_fixed
+
+
+def test_each_of_several_threads_works_its_share_and_fetching_is_work_of_neither_step():
+    assert Told(ThreadCounts(1, 2)).shows(100, reading=0.1, making=0.8) == [(1, 2)]
+    assert Told(ThreadCounts(1, 2)).shows(100, reading=0.1, making=1.2) == [(1, 4)]
+    assert Told().shows(100, reading=0.1, fetching=1.0) == [ONE]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "chunks", "num_groups"),
+    [
+        (1 / 128, [1], 13),  # a tenth of a second
+        (1 / 16, [1], 8),
+        (1 / 16, [0, 0, 1], 12),  # four chunks
+        (1 / 16, [5, *[0] * 8, 1], 10),  # from the end of a burst to that of another
+        (1 / 16, [0], 16),  # a second
+    ],
+)
+def test_a_measurement_has_time_chunks_and_groups_enough_after_a_change_took_effect(seconds, chunks, num_groups):
+    told = Told(most=ThreadCounts(4, 1))
+    assert not told.group(1.0)
+    came = itertools.cycle(chunks)
+    assert next(number for number in itertools.count(1) if told.group(seconds, chunks=next(came))) == num_groups
+    assert not told.group(1 / 16) and not told.group(1 / 16)  # two chunks
+    came = itertools.cycle(chunks)
+    assert next(number for number in itertools.count(1) if told.group(seconds, chunks=next(came))) == num_groups

@@ -107,7 +107,7 @@ def test_a_loader_may_be_collected_in_one_of_its_own_threads(source):
     finally:
         gc.enable()
     for thread in mine:
-        thread.join(timeout=3)
+        thread.join(timeout=10)
         assert not thread.is_alive()
 
 

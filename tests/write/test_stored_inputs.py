@@ -326,19 +326,18 @@ def test_memory_stays_what_it_is_whatever_the_size_of_an_object(server: StoreSer
         server.put(f"dumps/{name}.jsonl", tmp_path / name)
         server.put(f"dumps/{name}.jsonl.gz", gzip.compress(line * num_lines, 1))
     script = """
-        import resource
+        from pyloader.inspecting.measuring import peak_bytes
         from pyloader.write import split
         peaks = []
         for name in ("small.jsonl", "small.jsonl.gz", "large.jsonl", "large.jsonl.gz"):
             split(f"s3://dumps/{name}", f"set-{name}", engine="inline")
-            peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+            peaks.append(peak_bytes())
         print(*peaks)
     """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-c", textwrap.dedent(script)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    unit = 1 if sys.platform == "darwin" else 1024
-    peaks = [int(word) * unit for word in done.stdout.split()]
+    peaks = [int(word) for word in done.stdout.split()]
     assert peaks[3] - peaks[1] < 10_000_000, peaks
 
 

@@ -68,12 +68,12 @@ def test_boxes_cover_the_areas_and_ratios_that_are_asked_for():
 
 def test_the_middle_is_what_resize_and_center_crop_show():
     sizes = np.array([[500, 375], [375, 500], [256, 256], [1000, 300]])
-    boxes = center_boxes(sizes, shape=(224, 224), shorter_side=256)
+    boxes = center_boxes(sizes, shape=(192, 225), shorter_side=256)
     for (width, height), (left, top, w, h) in zip(sizes.tolist(), boxes.tolist(), strict=True):
         resized = [int(256 * side / min(width, height)) for side in (width, height)]
-        corner = [round((side - 224) / 2) for side in resized]
+        corner = [round((side - crop) / 2) for side, crop in zip(resized, (225, 192), strict=True)]
         assert [left * resized[0] / width, top * resized[1] / height] == pytest.approx(corner)
-        assert [w * resized[0] / width, h * resized[1] / height] == pytest.approx([224, 224])
+        assert [w * resized[0] / width, h * resized[1] / height] == pytest.approx([225, 192])
 
 
 def test_the_whole_is_everything():

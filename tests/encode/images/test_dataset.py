@@ -13,6 +13,7 @@ from PIL import Image
 
 from pyloader import ImageDataset, Ragged, uniform_numbers
 from pyloader.encode.images import opening
+from pyloader.encode.images.opening import OpenedImage
 from pyloader.errors import BadRowsError, BatchEncodeError, MissingDependencyError
 from pyloader.machine.memory import counts_tell
 
@@ -155,6 +156,26 @@ def test_an_own_augmentation_gets_pixels_and_keys_and_replaces_the_pixels(images
     assert np.array_equal(images(size=8, augment=darker)["image"], darker(pixels, KEYS))
 
 
+def test_several_threads_call_it_unless_the_augmentation_does_not_say_that_they_may():
+    class Augments:
+        is_thread_safe = False
+
+        def __call__(self, pixels, keys):
+            return pixels
+
+    augment = Augments()
+    assert ImageDataset().is_thread_safe and not ImageDataset(augment=augment).is_thread_safe
+    augment.is_thread_safe = True
+    assert ImageDataset(augment=augment).is_thread_safe
+
+
+def test_as_many_pixels_as_may_be_are_taken_and_not_one_more(images):
+    column = [encoded(picture(5, 4))] * 6
+    assert len(images(column, size=2, max_pixels=20)["image"]) == 6
+    with pytest.raises(BadRowsError, match="has 5 x 4 pixels, more than max_pixels=19"):
+        images(column, size=2, max_pixels=19)
+
+
 def test_all_bad_rows_are_told_in_one_call(images):
     column = [JPEGS[0], b"", JPEGS[1][:200], JPEGS[2], None]
     for size in (8, None):
@@ -163,6 +184,27 @@ def test_all_bad_rows_are_told_in_one_call(images):
         ) as got:
             images(column, KEYS[:5], size=size)
         assert list(got.value.bad_rows) == [1, 2, 4]
+
+
+def test_a_row_whose_pixels_are_cut_is_told_as_one_whose_header_is(images):
+    cut = encoded(picture(40, 30), "PNG")[:-400]
+    for size in (16, None):
+        with pytest.raises(BadRowsError) as got:
+            images([*JPEGS[:3], cut, *JPEGS[4:]], size=size)
+        assert list(got.value.bad_rows) == [3]
+
+
+@pytest.mark.parametrize(("size", "divisor"), [(17, 1), (16, 2), (9, 2), (8, 4), (5, 4), (4, 8), (2, 8)])
+def test_a_jpeg_is_decoded_smaller_as_far_as_it_has_the_pixels(images, monkeypatch, size, divisor):
+    divisors, pixels = [], OpenedImage.pixels
+
+    def noting(image, divisor, *given, **options):
+        divisors.append(divisor)
+        return pixels(image, divisor, *given, **options)
+
+    monkeypatch.setattr(OpenedImage, "pixels", noting)
+    images([encoded(picture(32, 48))] * 6, size=size, crop=None)
+    assert divisors == [divisor] * 6
 
 
 def test_a_column_that_is_not_there_is_named():

@@ -117,3 +117,26 @@ def test_a_marker_that_does_not_belong_is_found_in_its_image_alone():
         made.append(with_fewer_rows(data, read_jpeg_header(data), 21, has_marker) is not None)
         place += len(data)
     assert made == [True, False, True]
+
+
+APP_EXIF, APP_XMP = b"\xff\xe1\0\x08Exif\0\0", b"\xff\xe1\0\x0ehttp://ns.ad"
+FRAME, FIRST_SCAN = b"\xff\xc0\0\x11\x08\0\x08\0\x08\x03" + bytes(9), b"\xff\xda\0\x0c\x03" + bytes(9)
+
+
+@pytest.mark.parametrize(
+    ("segments", "has_exif", "is_one_scan"),
+    [
+        (FRAME + FIRST_SCAN, False, True),
+        (APP_EXIF + APP_XMP + FRAME + FIRST_SCAN, True, True),  # XMP is in a segment of the same kind
+        (b"\xff\xff" + APP_EXIF + FRAME + FIRST_SCAN, True, True),
+        (FRAME.replace(b"\xff\xc0", b"\xff\xc1") + FIRST_SCAN, False, True),
+        (FRAME.replace(b"\xff\xc0", b"\xff\xc2") + FIRST_SCAN, False, False),
+        (FRAME + FIRST_SCAN.replace(b"\x0c\x03", b"\x0c\x01"), False, False),  # of one of three colours
+    ],
+)
+def test_segments_say_whether_there_is_exif_and_one_scan_of_all(segments, has_exif, is_one_scan):
+    data = b"\xff\xd8" + segments + bytes(9) + b"\xff\xd9"
+    header = read_jpeg_header(data)
+    assert (header.has_exif, header.num_scans) == (has_exif, 1)
+    assert header.scan_at == (data.index(b"\xff\xda") if is_one_scan else 0)
+    assert (with_fewer_rows(data, header, 3) is not None) == is_one_scan
