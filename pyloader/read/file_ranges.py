@@ -59,8 +59,9 @@ def _filled(file: Any, num_bytes: int, memory: RecycledMemory | None) -> memoryv
     if memory is None:
         found = np.empty(num_bytes, np.uint8).data
     else:
-        step = 1 << max(0, num_bytes.bit_length() - _SIZE_BITS)  # parts are of about one size: what held one holds most
-        found = memory.empty((-(-num_bytes // step) * step,), np.dtype(np.uint8)).data[:num_bytes]
+        # Parts are of about one size: what held one holds the next, which may be somewhat larger.
+        step = 1 << max(0, num_bytes.bit_length() - _SIZE_BITS)
+        found = memory.empty(((num_bytes // step + 1) * step,), np.dtype(np.uint8)).data[:num_bytes]
     filled = 0
     while filled < num_bytes and (count := file.readinto(found[filled:])):
         filled += count

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from pyloader.columns import ColumnSpec
 from pyloader.errors import SplitError
-from pyloader.files import no_such_place, packing_of, store_scheme, suffix_of
+from pyloader.files import packing_of, store_scheme, suffix_of
 from pyloader.files.stores import parse_address
 from pyloader.read.dialect import Dialect
 from pyloader.write.array_files import array_file, arrays_as_columns, npz_members, with_ragged
@@ -296,6 +296,8 @@ def _found(given: InputName, column: str) -> list[InputFile]:
         raise directory_error(name, _SUFFIXES)
     found = [name]
     if not os.path.exists(name) and not (found := sorted(filter(os.path.isfile, glob.glob(name, recursive=True)))):
+        from pyloader.files import no_such_place  # it brings what knows of stores
+
         hint = "" if glob.has_magic(name) else no_such_place(name).hint
         raise SplitError(name, "there is no such file.", hint)
     return [input_file(path, column) for path in found]

@@ -58,7 +58,7 @@ def test_samples_read_many_at_a_time_are_those_read_one_by_one(tmp_path_factory,
         patched.setattr(tar_runs, "_STRETCH_BYTES", stretch * 512)
         patched.setattr(tar_runs, "_LONG_RUN", 2)
         many_at_a_time = read(path, **options)
-        patched.setattr(tar_runs, "_run", lambda *given: None)
+        patched.setattr(tar_runs, "run_at", lambda *given: None)
         assert many_at_a_time == read(path, **options)
 
 

@@ -35,12 +35,12 @@ def test_a_chunk_of_parquet_takes_no_memory_for_all_that_python_makes_of_its_row
 def test_a_row_group_of_any_size_is_read_some_megabytes_at_a_time(tmp_path: Path) -> None:
     pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     words = [np.random.default_rng(number).bytes(500).hex() for number in range(1000)]
-    table = pyarrow.table({"text": [words[number % 1000] + str(number) for number in range(80_000)]})
+    table = pyarrow.table({"text": [words[number % 1000] + str(number) for number in range(120_000)]})
     parquet.write_table(table, tmp_path / "dump.parquet", compression="none", use_dictionary=False)
-    assert (tmp_path / "dump.parquet").stat().st_size > 80 * 10**6
+    assert (tmp_path / "dump.parquet").stat().st_size > 120 * 10**6
     options = "overwrite=True, where=lambda row: row['text'][-3:] == '777'"
-    # 132, when it is read ahead; on a busy machine Arrow's own threads may be ahead now and then.
-    assert any(megabytes_of_a_split(tmp_path, "dump.parquet", options) < 120 for _ in range(3))
+    # 172, when it is read ahead; on a busy machine Arrow's own threads may be ahead now and then.
+    assert any(megabytes_of_a_split(tmp_path, "dump.parquet", options) < 145 for _ in range(3))
 
 
 @pytest.mark.slow
